@@ -1,0 +1,1 @@
+"""Record <-> symbols, one modality a file."""

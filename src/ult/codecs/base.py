@@ -1,0 +1,115 @@
+"""The contract between records and symbols that every codec keeps; `tests/laws.py` tests it once for all."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ult.errors import CorruptSymbols, InvalidConfig
+
+T = TypeVar("T")
+Symbols = NDArray[np.uint32]  # (n,), every value < codec.alphabet
+Ends = NDArray[np.int64]  # exclusive ends, never falling
+
+
+@dataclass(frozen=True, slots=True)
+class Patches:
+    """The symbols of one or more records, cut into the patches that phrases never cross.
+
+    `symbols` is (n,) uint32. `ends` is (p,) int64: where each patch ends in `symbols`, rising, the last is n.
+    `records` is (r,) int64: where each record ends in `ends`, never falling, the last is p; a record may be empty.
+    """
+
+    symbols: Symbols
+    ends: Ends
+    records: Ends
+
+    @classmethod
+    def one(cls, symbols: Symbols, ends: Ends) -> Patches:
+        """Return the patches of a single record."""
+        return cls(symbols, ends, np.array([len(ends)], np.int64))
+
+    @classmethod
+    def concatenate(cls, many: Sequence[Patches]) -> Patches:
+        """Return the records of `many`, one after the other."""
+        if not many:
+            return cls(np.empty(0, np.uint32), np.empty(0, np.int64), np.empty(0, np.int64))
+        symbol_base = np.cumsum([0] + [len(p.symbols) for p in many[:-1]])
+        patch_base = np.cumsum([0] + [len(p.ends) for p in many[:-1]])
+        return cls(
+            np.concatenate([p.symbols for p in many]),
+            np.concatenate([p.ends + base for p, base in zip(many, symbol_base, strict=True)]),
+            np.concatenate([p.records + base for p, base in zip(many, patch_base, strict=True)]),
+        )
+
+
+class Codec(ABC, Generic[T]):
+    """Record <-> symbols for one modality: stateless, public, deterministic, without secrets.
+
+    For every record x: `decode(encode(x).symbols)` is x (lossless), or projects it: decoding, encoding and decoding
+    again changes nothing more (lossy). For any symbols, `decode` returns a record or raises `CorruptSymbols`.
+    """
+
+    id: ClassVar[str]  # a format promise: the same id decodes the same symbols for ever
+    modality: ClassVar[str]  # "text", "image", "series", "molecule"
+    lossless: ClassVar[bool]
+    alphabet: int  # symbols are range(alphabet)
+    max_length: int  # the longest record, in the codec's own unit; decode refuses more before it allocates
+    max_patch: int  # symbols in the longest patch
+    max_symbols: int  # symbols in the longest record
+
+    @abstractmethod
+    def encode(self, record: T) -> Patches:
+        """Return the patches of `record`; raise `InvalidRecord` if it is not one."""
+
+    @abstractmethod
+    def decode(self, symbols: Symbols) -> T:
+        """Return the record that `symbols` spell; raise `CorruptSymbols` if no encode could have made them."""
+
+    @abstractmethod
+    def prefixes(self, symbols: Symbols) -> NDArray[np.int64]:
+        """Return, rising, every k for which `decode(symbols[:k])` returns a record."""
+
+    @abstractmethod
+    def nbytes(self, record: T) -> int:
+        """Return the bytes of the original data in `record`."""
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """Return the keyword arguments that make this codec again, JSON values only."""
+
+    def encode_batch(self, records: Sequence[T]) -> Patches:
+        """Return the patches of many records."""
+        return Patches.concatenate([self.encode(record) for record in records])
+
+    def decode_batch(self, many: Sequence[Symbols]) -> list[T]:
+        """Return the record of each of `many`."""
+        return [self.decode(symbols) for symbols in many]
+
+    @classmethod
+    def calibrated(cls, records: Iterable[T], **options: Any) -> Self:
+        """Return a codec whose config suits `records`; most codecs need not look at them."""
+        return cls(**options)
+
+    def _check(self, symbols: Symbols) -> Symbols:
+        """Return `symbols` as uint32; raise `CorruptSymbols` unless they lie in the alphabet and in bounds."""
+        array = np.asarray(symbols)
+        if array.ndim != 1 or (array.size and array.dtype.kind not in "ui"):
+            raise CorruptSymbols(f"{self.id} symbols are {array.dtype} {array.shape}; expected integers (n,)")
+        if array.size > self.max_symbols:
+            raise CorruptSymbols(f"{array.size} {self.id} symbols; expected at most {self.max_symbols}")
+        if array.size and (int(array.min()) < 0 or int(array.max()) >= self.alphabet):
+            raise CorruptSymbols(f"{self.id} symbol outside range({self.alphabet})")
+        return array.astype(np.uint32, copy=False)
+
+
+def check_option(name: str, value: object, low: float, high: float, *, kind: type = int) -> None:
+    """Raise `InvalidConfig` unless `value` is a `kind` from `low` to `high`."""
+    numeric = isinstance(value, kind | int if kind is float else kind) and not isinstance(value, bool)
+    if not numeric or not low <= value <= high:  # type: ignore[operator]
+        raise InvalidConfig(f"{name} is {value!r}; expected {kind.__name__} from {low} to {high}")

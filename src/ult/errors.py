@@ -1,0 +1,110 @@
+"""Every error that `ult` raises, in one tree; each is also the built-in that a caller would catch.
+
+    UltError                         exit status 1 on the command line
+    ├── InvalidRecord     ValueError     not a record that the codec can encode
+    ├── InvalidConfig     ValueError     an option outside its range, a table asked to do the impossible
+    ├── UnknownCodec      KeyError       no codec of that id
+    ├── CorruptSymbols    ValueError     symbols or ids that no encode could have made
+    ├── SourceError       ValueError     input that cannot be read as records
+    │   ├── MissingSource   FileNotFoundError
+    │   └── MissingColumn   KeyError
+    ├── OutputError       OSError        output that cannot be written
+    │   └── OutputExists    FileExistsError
+    ├── FormatError       ValueError     a file of ours that is damaged
+    │   └── NewerFormat                  a file of ours written by a later version
+    ├── TableError        ValueError     the secret half
+    │   ├── WrongKey                     passphrase or identity does not open the table
+    │   └── WrongTable                   shards were encoded with another table
+    ├── WrongVocabulary   ValueError     shards, runs and tables that do not share one vocabulary
+    ├── TrainingError     RuntimeError   a run that cannot be trained, evaluated or continued
+    └── MissingExtra      ImportError    an optional package is not installed
+
+An error says what was met and what was expected; `hint` says what to type next. No error carries a record,
+a phrase or a key.
+
+>>> str(InvalidConfig("vocabulary size is 10; expected at least 288", hint="--vocabulary-size 8192"))
+'vocabulary size is 10; expected at least 288 (hint: --vocabulary-size 8192)'
+"""
+
+
+class UltError(Exception):
+    """What was met and what was expected, with a `hint` on what to type next."""
+
+    def __init__(self, what: str, *, hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.what} (hint: {self.hint})" if self.hint else self.what
+
+
+class InvalidRecord(UltError, ValueError):
+    """Not a record that the codec can encode."""
+
+
+class InvalidConfig(UltError, ValueError):
+    """An option outside its range."""
+
+
+class UnknownCodec(UltError, KeyError):
+    """No codec of that id."""
+
+
+class CorruptSymbols(UltError, ValueError):
+    """Symbols or ids that no encode could have made."""
+
+
+class SourceError(UltError, ValueError):
+    """Input that cannot be read as records."""
+
+
+class MissingSource(SourceError, FileNotFoundError):
+    """An input that is not there."""
+
+
+class MissingColumn(SourceError, KeyError):
+    """A column that the input does not have."""
+
+
+class OutputError(UltError, OSError):
+    """Output that cannot be written."""
+
+
+class OutputExists(OutputError, FileExistsError):
+    """Output that is there already."""
+
+
+class FormatError(UltError, ValueError):
+    """A file of ours that is damaged."""
+
+
+class NewerFormat(FormatError):
+    """A file of ours that a later version wrote."""
+
+
+class TableError(UltError, ValueError):
+    """The table cannot be used."""
+
+
+class WrongKey(TableError):
+    """Passphrase or identity does not open the table."""
+
+
+class WrongTable(TableError):
+    """Shards were encoded with another table."""
+
+
+class WrongVocabulary(UltError, ValueError):
+    """Shards, runs and tables that do not share one vocabulary."""
+
+
+class TrainingError(UltError, RuntimeError):
+    """A run that cannot be trained, evaluated or continued."""
+
+
+class MissingExtra(UltError, ImportError):
+    """An optional package is not installed."""
+
+    def __init__(self, package: str, *, extra: str) -> None:
+        super().__init__(f"{package} is not installed", hint=f'pip install "ult[{extra}]"')

@@ -1,0 +1,292 @@
+"""Ids on disk: a folder of Parquet parts and `manifest.json`; what an owner gives to a trainer.
+
+`docs/format.md` describes the folder. It appears whole or not at all: parts are written into a hidden folder beside
+it, read back, and renamed at the end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, OutputExists
+from ult.vocabulary import Vocabulary, check_format
+
+FORMAT = "ult-shards/1"
+IDS = "input_ids"  # the column of ids, list<int32>: the name and type that Hugging Face trainers read
+PART_IDS = 4_000_000  # a part is closed once it holds so many ids: 16 MB in memory
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One Parquet file: its rows, ids, bytes of the original data, and the SHA-256 of the file."""
+
+    name: str
+    rows: int
+    ids: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What `manifest.json` says. `column` names the records' column, `kept` the columns that travel in the clear."""
+
+    vocabulary_size: int
+    table: str
+    codec: str
+    column: str
+    kept: tuple[str, ...]
+    rows: int
+    ids: int
+    bytes: int
+    parts: tuple[Part, ...]
+
+    def to_json(self) -> str:
+        """Return the document, keys sorted."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True, indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, path: object) -> Manifest:
+        """Read what `to_json` wrote; raise `FormatError` or `NewerFormat` naming `path`."""
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise FormatError(f"{path} is not JSON") from error
+        check_format(document, FORMAT, path)
+        document.pop("format")
+        _check_fields(document, cls, path)
+        for part in document["parts"]:
+            _check_fields(part, Part, path)
+        parts = tuple(Part(**part) for part in document.pop("parts"))
+        manifest = cls(**{**document, "kept": tuple(document["kept"])}, parts=parts)
+        manifest._check(path)
+        return manifest
+
+    def _check(self, path: object) -> None:
+        for total in ("rows", "ids", "bytes"):
+            found = sum(getattr(part, total) for part in self.parts)
+            if found != getattr(self, total):
+                raise FormatError(f"{path}: {total} is {getattr(self, total)}, but its parts add up to {found}")
+        for number, part in enumerate(self.parts):
+            if part.name != part_name(number):
+                raise FormatError(f"{path}: part {number} is called {part.name!r}; expected {part_name(number)}")
+            if not re.fullmatch(r"[0-9a-f]{64}", part.sha256):
+                raise FormatError(f"{path}: sha256 of {part.name} is not 64 hexadecimal digits")
+        if not re.fullmatch(r"[0-9a-f]{32}", self.table):
+            raise FormatError(f"{path}: table is not a fingerprint of 32 hexadecimal digits")
+        try:
+            Vocabulary(self.vocabulary_size)
+        except InvalidConfig as error:
+            raise FormatError(f"{path}: {error.what}") from error
+
+
+class ShardWriter:
+    """Writes a shards folder; leave the `with` block without an error and it appears, whole.
+
+    Raises `OutputExists` before anything is written if `path` is there and `force` is not set.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        vocabulary: Vocabulary,
+        table: str,
+        codec: str,
+        column: str,
+        kept: pa.Schema | None = None,
+        part_ids: int = PART_IDS,
+        force: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        if self.path.exists() and not force:
+            raise OutputExists(f"{self.path} exists already", hint="another --out, or --force to replace it")
+        if kept is not None and IDS in kept.names:
+            raise InvalidConfig(f"column {IDS!r} cannot be kept: it is the name of the ids", hint="rename it")
+        self.vocabulary, self.table, self.codec, self.column = vocabulary, table, codec, column
+        self.kept = kept if kept is not None else pa.schema([])
+        self.part_ids = part_ids
+        self.parts: list[Part] = []
+        self.manifest: Manifest | None = None
+        self._pending: list[pa.Table] = []
+        self._pending_ids = self._pending_bytes = 0
+
+    def __enter__(self) -> Self:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._folder = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.path.parent))
+        except OSError as error:
+            raise OutputError(f"cannot write beside {self.path}: {error.strerror}") from error
+        return self
+
+    def write(self, ids: Sequence[NDArray[np.uint32]], nbytes: int, kept: pa.Table | None = None) -> None:
+        """Add records: `ids` (n,) uint32 each, `nbytes` bytes of original data together, `kept` a row a record."""
+        flat = np.concatenate(ids) if ids else np.empty(0, np.uint32)
+        if flat.size and int(flat.max()) >= self.vocabulary.size:
+            raise InvalidConfig(f"an id is outside the vocabulary of {self.vocabulary.size}")
+        offsets = np.cumsum([0, *(len(i) for i in ids)]).astype(np.int32)
+        column = pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat.astype(np.int32)))
+        columns = [column, *((kept[name] for name in self.kept.names) if kept is not None else ())]
+        self._pending.append(pa.table(columns, schema=self._schema()))
+        self._pending_ids += len(flat)
+        self._pending_bytes += nbytes
+        if self._pending_ids >= self.part_ids:
+            self._flush()
+
+    def _schema(self) -> pa.Schema:
+        return pa.schema([pa.field(IDS, pa.list_(pa.int32())), *self.kept])
+
+    def _flush(self) -> None:
+        table = pa.concat_tables(self._pending)
+        path = self._folder / part_name(len(self.parts))
+        try:
+            pq.write_table(table, path, compression="zstd", store_schema=True)
+        except OSError as error:
+            raise OutputError(f"cannot write {path.name} of {self.path}: {error}") from error
+        rows = table.num_rows
+        self.parts.append(Part(path.name, rows, self._pending_ids, self._pending_bytes, _sha256(path)))
+        if pq.read_metadata(path).num_rows != rows:
+            raise OutputError(f"{path.name} of {self.path} reads back with other rows than were written")
+        self._pending = []
+        self._pending_ids = self._pending_bytes = 0
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _finish(self) -> None:
+        if self._pending or not self.parts:
+            self._pending = self._pending or [self._schema().empty_table()]
+            self._flush()
+        self.manifest = Manifest(
+            vocabulary_size=self.vocabulary.size,
+            table=self.table,
+            codec=self.codec,
+            column=self.column,
+            kept=tuple(self.kept.names),
+            rows=sum(p.rows for p in self.parts),
+            ids=sum(p.ids for p in self.parts),
+            bytes=sum(p.bytes for p in self.parts),
+            parts=tuple(self.parts),
+        )
+        try:
+            (self._folder / "manifest.json").write_text(self.manifest.to_json(), encoding="utf-8")
+            self._folder.chmod(0o755)
+            if self.path.exists():
+                shutil.rmtree(self.path)
+            self._folder.rename(self.path)
+        except OSError as error:
+            raise OutputError(f"cannot write {self.path}: {error.strerror}") from error
+
+
+class Shards:
+    """A shards folder, read and verified a part at a time.
+
+    `Shards(path)` reads the manifest alone. `parts()` checks each part's SHA-256, schema, rows and ids before
+    giving it. Raises `MissingSource`, `FormatError` or `NewerFormat`.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        manifest = self.path / "manifest.json"
+        try:
+            text = manifest.read_text(encoding="utf-8")
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise MissingSource(
+                f"{self.path} is not a shards folder: it has no manifest.json", hint="ult encode writes one"
+            ) from error
+        except (OSError, ValueError) as error:
+            raise FormatError(f"{manifest} cannot be read as text") from error
+        self.manifest = Manifest.from_json(text, manifest)
+        self.vocabulary = Vocabulary(self.manifest.vocabulary_size)
+
+    def parts(self) -> Iterator[pa.Table]:
+        """Give each part as a table: `input_ids` list<int32>, then the kept columns."""
+        for part in self.manifest.parts:
+            yield self._read(part)
+
+    def ids(self) -> Iterator[NDArray[np.uint32]]:
+        """Give the ids (n,) uint32 of each record, in order."""
+        for table in self.parts():
+            yield from record_ids(table)
+
+    def table(self) -> pa.Table:
+        """Return all parts as one table."""
+        return pa.concat_tables(self.parts())
+
+    def _read(self, part: Part) -> pa.Table:
+        path = self.path / part.name
+        if not path.is_file():
+            raise FormatError(f"{path} is missing, though the manifest lists it", hint="encode again")
+        if _sha256(path) != part.sha256:
+            raise FormatError(f"{path} is damaged: its SHA-256 is not the manifest's", hint="encode again")
+        try:
+            table = pq.read_table(path, partitioning=None)
+        except (pa.ArrowException, OSError) as error:
+            raise FormatError(f"{path} is not a Parquet file") from error
+        if table.column_names != [IDS, *self.manifest.kept] or table.schema.field(IDS).type != pa.list_(pa.int32()):
+            raise FormatError(f"{path} has columns {table.column_names}; expected {[IDS, *self.manifest.kept]}")
+        ids = _flat(table)
+        if table[IDS].null_count or (table.num_rows, len(ids)) != (part.rows, part.ids):
+            raise FormatError(f"{path} holds {table.num_rows} rows, {len(ids)} ids; the manifest says otherwise")
+        if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < self.vocabulary.size:
+            raise FormatError(f"{path} holds an id outside the vocabulary of {self.vocabulary.size}")
+        return table
+
+
+def record_ids(table: pa.Table) -> list[NDArray[np.uint32]]:
+    """Return the ids (n,) uint32 of each row of a part."""
+    flat = _flat(table).astype(np.uint32)
+    lengths = table[IDS].combine_chunks().value_lengths() if table.num_rows else pa.array([], pa.int32())
+    return np.split(flat, np.cumsum(lengths.to_numpy())[:-1]) if table.num_rows else []
+
+
+def _flat(table: pa.Table) -> NDArray[np.int32]:
+    chunks = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in table[IDS].chunks]
+    return np.concatenate(chunks) if chunks else np.empty(0, np.int32)
+
+
+def part_name(number: int) -> str:
+    """Return the file name of part `number`."""
+    return f"part-{number:05d}.parquet"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_fields(document: object, cls: type[Any], path: object) -> None:
+    kinds = {name: field.type for name, field in cls.__dataclass_fields__.items()}
+    if not isinstance(document, dict) or set(document) != set(kinds):
+        found = sorted(document) if isinstance(document, dict) else type(document).__name__
+        raise FormatError(f"{path}: {cls.__name__.lower()} has {found}; expected {sorted(kinds)}")
+    for name, kind in kinds.items():
+        value = document[name]
+        if kind == "int":
+            right = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        elif kind == "str":
+            right = isinstance(value, str)
+        else:
+            right = isinstance(value, list) and (name == "parts" or all(isinstance(v, str) for v in value))
+        if not right:
+            raise FormatError(f"{path}: {name} is not a valid {cls.__name__.lower()} field")
