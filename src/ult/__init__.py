@@ -1,0 +1,45 @@
+"""Unified Lookup Tables: records become ids through a table that stays with its owner.
+
+>>> import ult
+>>> vocabulary = ult.Vocabulary(size=512)
+>>> table = ult.Table.fit(["the cat sat", "the dog sat"], codec="text/bytes", vocabulary=vocabulary)
+>>> table.decode(table.encode("the cat"))
+'the cat'
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ult import errors
+    from ult.codecs import CODECS
+    from ult.codecs.base import Codec, Patches
+    from ult.shards import Shards, ShardWriter
+    from ult.table import Table
+    from ult.vocabulary import Vocabulary
+
+__version__ = "0.1.0"
+__all__ = ["CODECS", "Codec", "Patches", "ShardWriter", "Shards", "Table", "Vocabulary", "errors"]
+
+_HOME = {
+    "CODECS": "ult.codecs",
+    "Codec": "ult.codecs.base",
+    "Patches": "ult.codecs.base",
+    "ShardWriter": "ult.shards",
+    "Shards": "ult.shards",
+    "Table": "ult.table",
+    "Vocabulary": "ult.vocabulary",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that `import ult` is instant."""
+    if name == "errors":
+        return import_module("ult.errors")
+    if name not in _HOME:
+        raise AttributeError(f"module 'ult' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,1 +1,8 @@
-"""Record <-> symbols, one modality a file."""
+"""Record <-> symbols, one modality a file; `CODECS` finds a codec by its id."""
+
+from typing import Any
+
+from ult.codecs.base import Codec
+from ult.codecs.text import TextBytes
+
+CODECS: dict[str, type[Codec[Any]]] = {codec.id: codec for codec in (TextBytes,)}

@@ -58,6 +58,7 @@ class Codec(ABC, Generic[T]):
     id: ClassVar[str]  # a format promise: the same id decodes the same symbols for ever
     modality: ClassVar[str]  # "text", "image", "series", "molecule"
     lossless: ClassVar[bool]
+    calibrates: ClassVar[bool] = False  # whether `calibrated` reads the records
     alphabet: int  # symbols are range(alphabet)
     max_length: int  # the longest record, in the codec's own unit; decode refuses more before it allocates
     max_patch: int  # symbols in the longest patch

@@ -1,0 +1,153 @@
+"""The only code that reads or writes a table at rest: standard age files (https://age-encryption.org/v1).
+
+An age file is opened by a passphrase or by X25519 identities; `age --decrypt` opens it too.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyrage
+
+from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, OutputExists, WrongKey
+
+MAX_BYTES = 256 * 2**20  # a larger file is no table of ours
+_AGE = b"age-encryption.org/v1\n"
+_HOW = "--passphrase-file FILE, --identity FILE or ULT_PASSPHRASE"
+
+
+def encryptor(
+    *, passphrase: str | None = None, recipients: Sequence[str] = (), encrypt: bool = True
+) -> Callable[[bytes], bytes]:
+    """Return what turns a payload into the bytes to store; raise `InvalidConfig` unless exactly one way is given."""
+    if (passphrase is not None) + bool(recipients) + (not encrypt) != 1:
+        raise InvalidConfig(
+            "a table is stored in exactly one way: with a passphrase, for recipients, or without encryption",
+            hint="--passphrase-file FILE, --recipient age1..., or --no-encryption",
+        )
+    if passphrase is not None:
+        if not passphrase:
+            raise InvalidConfig("the passphrase is empty", hint="a passphrase of several words")
+        return lambda payload: bytes(pyrage.passphrase.encrypt(payload, passphrase))
+    if not encrypt:
+        return lambda payload: payload
+    keys = [_recipient(text) for text in recipients]
+    return lambda payload: bytes(pyrage.encrypt(payload, keys))
+
+
+def _recipient(text: str) -> pyrage.x25519.Recipient:
+    try:
+        return pyrage.x25519.Recipient.from_str(text.strip())
+    except (pyrage.RecipientError, ValueError):
+        raise InvalidConfig("a recipient is not an age X25519 public key (age1...)", hint="ult keygen -o KEY") from None
+
+
+def write(path: str | Path, data: bytes, *, force: bool = False) -> None:
+    """Write a secret file, mode 0600, whole or not at all; raise `OutputExists` if it is there, unless `force`."""
+    path = Path(path)
+    check_free(path, force=force)
+    try:
+        number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
+    except OSError as error:
+        raise OutputError(f"cannot write beside {path}: {error.strerror}") from None
+    try:
+        with os.fdopen(number, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if force:
+            Path(name).replace(path)
+        else:
+            os.link(name, path)  # unlike a rename, never replaces
+    except FileExistsError:
+        raise OutputExists(f"{path} exists already", hint="another --out, or --force to replace it") from None
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}") from None
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def check_free(path: str | Path, *, force: bool = False) -> None:
+    """Raise `OutputExists` if `path` is there and `force` is not set, `OutputError` if its folder is not."""
+    path = Path(path)
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; expected a file name")
+    if path.exists() and not force:
+        raise OutputExists(f"{path} exists already", hint="another --out, or --force to replace it")
+    if not path.parent.is_dir():
+        raise OutputError(f"{path.parent} is not a folder", hint=f"mkdir -p {path.parent}")
+
+
+def is_encrypted(path: str | Path) -> bool:
+    """Return whether the file is an age file. Raises `MissingSource` if there is none."""
+    return read_raw(path).startswith(_AGE)
+
+
+def needs_passphrase(path: str | Path) -> bool:
+    """Return whether the file was encrypted with a passphrase: what its age header says in the clear."""
+    return read_raw(path).startswith(_AGE + b"-> scrypt ")
+
+
+def read(path: str | Path, *, passphrase: str | None = None, identities: Sequence[str] = ()) -> bytes:
+    """Return the payload. Raises `MissingSource`, `WrongKey` or `FormatError`; none of them says what is inside."""
+    data = read_raw(path)
+    if not data.startswith(_AGE):
+        return data
+    if passphrase is None and not identities:
+        raise WrongKey(f"{path} is encrypted; expected a passphrase or an identity", hint=_HOW)
+    try:
+        if data.startswith(_AGE + b"-> scrypt "):
+            if passphrase is None:
+                raise WrongKey(f"{path} is encrypted with a passphrase; an identity does not open it", hint=_HOW)
+            return bytes(pyrage.passphrase.decrypt(data, passphrase))
+        if not identities:
+            raise WrongKey(f"{path} is encrypted for recipients; a passphrase does not open it", hint="--identity FILE")
+        return bytes(pyrage.decrypt(data, [_identity(text) for text in identities]))
+    except pyrage.DecryptError as error:
+        reason = str(error).lower()
+        if "decryption failed" in reason or "no matching keys" in reason:
+            key = "the passphrase" if passphrase is not None and not identities else "no identity given"
+            opens = "does not open it" if key == "the passphrase" else "opens it"
+            raise WrongKey(f"{path}: {key} {opens}, or the file is damaged", hint=_HOW) from None
+        raise FormatError(f"{path} is a damaged age file") from None
+
+
+def read_raw(path: str | Path) -> bytes:
+    """Return the file as it is stored."""
+    path = Path(path)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise FormatError(f"{path} has {path.stat().st_size} bytes; a table has at most {MAX_BYTES}")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise MissingSource(f"{path} is not there; expected a table", hint="ult fit writes one") from None
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _identity(text: str) -> pyrage.x25519.Identity:
+    try:
+        return pyrage.x25519.Identity.from_str(text.strip())
+    except (pyrage.IdentityError, ValueError):
+        raise WrongKey("an identity is not an age X25519 secret key (AGE-SECRET-KEY-1...)") from None
+
+
+def keygen() -> tuple[str, str]:
+    """Return a new identity file's text, as `age-keygen` writes it, and its public key."""
+    identity = pyrage.x25519.Identity.generate()
+    public = str(identity.to_public())
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    return f"# created: {created}\n# public key: {public}\n{identity}\n", public
+
+
+def read_identities(path: str | Path) -> list[str]:
+    """Return the secret keys of an identity file. Raises `MissingSource` or `WrongKey`."""
+    text = read_raw(path).decode("ascii", "replace")
+    keys = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if not keys or not all(key.startswith("AGE-SECRET-KEY-1") for key in keys):
+        raise WrongKey(f"{path} is not an identity file", hint="ult keygen -o KEY writes one")
+    return keys

@@ -1,0 +1,69 @@
+"""Phrases: merges learned over the symbols inside patches, and applied to new ones (byte-pair encoding).
+
+A *unit* is a base symbol (`range(alphabet)`) or a phrase (`alphabet + k` for merge k, the join of two earlier units).
+`learn` and `merge` here are the plain twins of the compiled loops in `kernels`; tests compare the two.
+
+Method: P. Gage, "A new algorithm for data compression" (1994); R. Sennrich et al., ACL 2016.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+Pair = tuple[int, int]
+
+
+class Counted(NamedTuple):
+    """A patch that occurs `count` times; `holders` are the distinct records that hold it."""
+
+    symbols: tuple[int, ...]
+    count: int
+    holders: frozenset[int]
+
+
+def learn(patches: Iterable[Counted], *, alphabet: int, merges: int, min_records: int = 1) -> list[Pair]:
+    """Return up to `merges` pairs of units: again and again the most frequent pair that enough records hold.
+
+    Ties go to the lower pair, so only the multiset of patches matters.
+    """
+    state = [(list(patch.symbols), patch) for patch in patches]
+    learned: list[Pair] = []
+    while len(learned) < merges:
+        counts: Counter[Pair] = Counter()
+        holders: dict[Pair, set[int]] = {}
+        for units, patch in state:
+            for pair in zip(units, units[1:], strict=False):
+                counts[pair] += patch.count
+                holders.setdefault(pair, set()).update(patch.holders)
+        allowed = [pair for pair in counts if min_records <= 1 or len(holders[pair]) >= min_records]
+        if not allowed:
+            break
+        best = min(allowed, key=lambda pair: (-counts[pair], pair))
+        unit = alphabet + len(learned)
+        learned.append(best)
+        state = [(replace(units, best, unit), patch) for units, patch in state]
+    return learned
+
+
+def merge(symbols: Sequence[int], learned: Sequence[Pair], alphabet: int) -> list[int]:
+    """Return the units of one patch: every merge in the order it was learned, each from left to right."""
+    units = list(symbols)
+    for k, pair in enumerate(learned):
+        units = replace(units, pair, alphabet + k)
+    return units
+
+
+def replace(units: list[int], pair: Pair, unit: int) -> list[int]:
+    """Return `units` with each `pair`, from left to right, written as `unit`."""
+    out: list[int] = []
+    at = 0
+    while at < len(units):
+        if at + 1 < len(units) and (units[at], units[at + 1]) == pair:
+            out.append(unit)
+            at += 2
+        else:
+            out.append(units[at])
+            at += 1
+    return out

@@ -1,0 +1,375 @@
+"""The secret half: a codec, the phrases learned on the owner's data, and their ranks, which are the ids."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ult import keyfile, kernels
+from ult.codecs import CODECS
+from ult.codecs.base import Codec, Symbols
+from ult.counting import PatchCounts
+from ult.errors import CorruptSymbols, FormatError, InvalidConfig, UnknownCodec
+from ult.segment import Segmenter
+from ult.vocabulary import N_SPECIAL, Vocabulary, check_format
+
+FORMAT = "ult-table/1"
+BATCH = 1024  # records encoded together
+_FIELDS = {"codec", "counts", "fields", "format", "merges", "min_records", "ranks", "records", "vocabulary_size"}
+
+
+class Table:
+    """Encodes records to ids and back; fitted by counting; the owner's secret.
+
+    >>> table = Table.fit(["to be or not to be", "to be is to do"], vocabulary=Vocabulary(size=320))
+    >>> ids = table.encode("to be or not")
+    >>> ids.dtype, len(ids)
+    (dtype('uint32'), 4)
+    >>> table.decode(ids)
+    'to be or not'
+    """
+
+    def __init__(
+        self,
+        *,
+        codec: Codec[Any],
+        vocabulary: Vocabulary,
+        merges: NDArray[np.int32],
+        ranks: NDArray[np.int32],
+        counts: NDArray[np.int64],
+        records: int,
+        min_records: int,
+        fields: Sequence[str] = (),
+    ) -> None:
+        """Make a table of its parts; use `fit` or `load`.
+
+        Units are symbols, `range(codec.alphabet)`, then `codec.alphabet + k` for `merges[k]` (m, 2), a pair of
+        earlier units. `ranks` (units,) lists them by rank, and `counts` (units,) says how often each occurred when
+        the table was fitted, falling. Id `N_SPECIAL + r` is the unit `ranks[r]`.
+        """
+        self.codec, self.vocabulary = codec, vocabulary
+        self.records, self.min_records, self.fields = records, min_records, tuple(fields)
+        self._merges, self._ranks, self._counts = merges, ranks, counts
+        self._ids = np.empty(len(ranks), np.uint32)  # of each unit
+        self._ids[ranks] = np.arange(N_SPECIAL, N_SPECIAL + len(ranks), dtype=np.uint32)
+        symbols, ends = _expand(merges, codec)
+        self._lengths = np.diff(ends, prepend=0)[ranks]  # symbols of each rank
+        self._starts = (ends - np.diff(ends, prepend=0))[ranks]
+        self._spelling = symbols
+
+    @classmethod
+    def fit(
+        cls,
+        records: Iterable[Any],
+        *,
+        codec: str | Codec[Any] = "text/bytes",
+        vocabulary: Vocabulary,
+        min_records: int = 1,
+        fields: Sequence[str] = (),
+    ) -> Table:
+        """Return the table of a multiset of records; their order changes nothing.
+
+        A phrase enters only if at least `min_records` distinct records hold it. `fields` names the values of a wide
+        numeric record and is kept with the secret. Raises `InvalidRecord`, `InvalidConfig` or `UnknownCodec`.
+        """
+        if isinstance(min_records, bool) or not isinstance(min_records, int | np.integer) or min_records < 1:
+            raise InvalidConfig(f"min_records is {min_records!r}; expected an integer of at least 1")
+        if isinstance(codec, str):
+            if iter(records) is records and codec_class(codec).calibrates:
+                records = list(records)  # it is read twice
+            codec = codec_class(codec).calibrated(records)
+        counts = PatchCounts(min_records=int(min_records))
+        for batch in batched(records, BATCH):
+            counts.add(codec.encode_batch(batch))
+        return cls.from_counts(counts, codec=codec, vocabulary=vocabulary, fields=fields)
+
+    @classmethod
+    def from_counts(
+        cls, counts: PatchCounts, *, codec: Codec[Any], vocabulary: Vocabulary, fields: Sequence[str] = ()
+    ) -> Table:
+        """Return the table of counted patches: learn merges until the vocabulary is full, rank units by use."""
+        least = N_SPECIAL + codec.alphabet
+        if vocabulary.size < least:
+            raise InvalidConfig(
+                f"vocabulary of {vocabulary.size} ids is too small for {codec.id}; expected at least {least}",
+                hint=f"--vocabulary-size {max(1024, 1 << (least - 1).bit_length())}",
+            )
+        if counts.records == 0:
+            raise InvalidConfig("there are no records to fit a table on")
+        symbols, ends, weight, holders = counts.patches()
+        room = vocabulary.size - least
+        merges, uses = kernels.learn_merges(symbols, ends, weight, holders, codec.alphabet, room, counts.min_records)
+        ranks = np.lexsort((np.arange(len(uses)), -uses)).astype(np.int32)
+        return cls(
+            codec=codec,
+            vocabulary=vocabulary,
+            merges=merges,
+            ranks=ranks,
+            counts=uses[ranks],
+            records=counts.records,
+            min_records=counts.min_records,
+            fields=fields,
+        )
+
+    # ---- records <-> ids
+
+    @property
+    def size(self) -> int:
+        """How many ids the table uses, special tokens included; at most `vocabulary.size`."""
+        return N_SPECIAL + len(self._ranks)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """How often each rank occurred in the data that the table was fitted on, falling; (ranks,) int64."""
+        return self._counts.copy()
+
+    @cached_property
+    def _segmenter(self) -> Segmenter:
+        return Segmenter(self._merges, self.codec.alphabet, self.codec.max_patch)
+
+    def encode(self, record: Any) -> NDArray[np.uint32]:
+        """Return the ids (n,) of a record; raise `InvalidRecord` if it is none for the codec."""
+        return self.encode_batch([record])[0]
+
+    def encode_batch(self, records: Sequence[Any]) -> list[NDArray[np.uint32]]:
+        """Return the ids (n,) of each record."""
+        if len(records) == 0:
+            return []
+        units, ends = self._segmenter.units(self.codec.encode_batch(records))
+        return np.split(self._ids[units], ends[:-1])
+
+    def decode(self, ids: Sequence[int] | NDArray[Any]) -> Any:
+        """Return the record that `ids` spell; raise `CorruptSymbols` if they spell none."""
+        return self.codec.decode(self._spell(self._check(ids)))
+
+    def decode_batch(self, many: Sequence[Sequence[int] | NDArray[Any]]) -> list[Any]:
+        """Return the record of each sequence of ids."""
+        arrays = [self._check(ids) for ids in many]
+        if not arrays:
+            return []
+        flat = np.concatenate(arrays)
+        lengths = np.append(0, np.cumsum(self._lengths[flat]))
+        ends = lengths[np.cumsum([len(array) for array in arrays])]
+        return self.codec.decode_batch(np.split(self._spell(flat), ends[:-1]))
+
+    def decode_prefix(self, ids: Sequence[int] | NDArray[Any]) -> tuple[Any, int]:
+        """Return the record of the longest prefix of `ids` that spells one, and how many ids that is.
+
+        For what a model wrote: it stops before the first special or unknown id. Raises `CorruptSymbols` if no prefix
+        spells a record.
+        """
+        array = _integers(ids)
+        valid = (array >= N_SPECIAL) & (array < self.size)
+        ranks = array[: len(array) if valid.all() else int(valid.argmin())].astype(np.int64) - N_SPECIAL
+        ends = np.append(0, np.cumsum(self._lengths[ranks]))
+        ranks = ranks[: int(np.searchsorted(ends, self.codec.max_symbols, side="right")) - 1]
+        symbols = self._spell(ranks)
+        used = np.flatnonzero(np.isin(ends[: len(ranks) + 1], self.codec.prefixes(symbols)))
+        if not len(used):
+            raise CorruptSymbols(f"no prefix of these {len(array)} ids spells a record of {self.codec.id}")
+        last = int(used[-1])
+        return self.codec.decode(symbols[: int(ends[last])]), last
+
+    def _check(self, ids: Sequence[int] | NDArray[Any]) -> NDArray[np.int64]:
+        """Return the ranks of `ids`; raise `CorruptSymbols` before more is allocated than a record may need."""
+        array = _integers(ids)
+        if array.size and not N_SPECIAL <= int(array.min()) <= int(array.max()) < self.size:
+            raise CorruptSymbols(f"an id is special or outside the table; expected {N_SPECIAL} to {self.size - 1}")
+        ranks = array.astype(np.int64) - N_SPECIAL
+        length = int(self._lengths[ranks].sum())
+        if length > self.codec.max_symbols:
+            raise CorruptSymbols(f"ids spell {length} symbols; {self.codec.id} has at most {self.codec.max_symbols}")
+        return ranks
+
+    def _spell(self, ranks: NDArray[np.int64]) -> Symbols:
+        lengths = self._lengths[ranks]
+        ends = np.cumsum(lengths)
+        offsets = np.repeat(self._starts[ranks] - (ends - lengths), lengths)
+        return self._spelling[np.arange(len(offsets)) + offsets]
+
+    # ---- at rest
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits that name the table in public; shards carry it, so that a wrong table is an error.
+
+        A hash of the whole table: who can guess the table exactly can confirm the guess, and nobody else learns more.
+        """
+        return hashlib.sha256(b"ult-table/1 fingerprint\n" + self._payload()).hexdigest()[:32]
+
+    def save(
+        self,
+        path: str | Path,
+        *,
+        passphrase: str | None = None,
+        recipients: Sequence[str] = (),
+        encrypt: bool = True,
+        force: bool = False,
+    ) -> None:
+        """Write the table as an age file, mode 0600, whole or not at all; plain only if `encrypt` is False.
+
+        `recipients` are age X25519 public keys. Raises `InvalidConfig` unless exactly one way is given,
+        `OutputExists` if the file is there and `force` is not set.
+        """
+        encryptor = keyfile.encryptor(passphrase=passphrase, recipients=recipients, encrypt=encrypt)
+        keyfile.check_free(path, force=force)
+        keyfile.write(path, encryptor(self._payload()), force=force)
+
+    @classmethod
+    def load(cls, path: str | Path, *, passphrase: str | None = None, identities: Sequence[str] = ()) -> Table:
+        """Read what `save` wrote; `identities` are age X25519 secret keys.
+
+        Raises `MissingSource`, `WrongKey`, `FormatError` or `NewerFormat`.
+        """
+        return cls._from_payload(keyfile.read(path, passphrase=passphrase, identities=identities), path)
+
+    def _payload(self) -> bytes:
+        document = {
+            "codec": {"config": self.codec.config(), "id": self.codec.id},
+            "counts": self._counts.tolist(),
+            "fields": list(self.fields),
+            "format": FORMAT,
+            "merges": self._merges.tolist(),
+            "min_records": self.min_records,
+            "ranks": self._ranks.tolist(),
+            "records": self.records,
+            "vocabulary_size": self.vocabulary.size,
+        }
+        return json.dumps(document, sort_keys=True, separators=(",", ":")).encode("ascii")
+
+    @classmethod
+    def _from_payload(cls, payload: bytes, path: object) -> Table:
+        try:
+            document = json.loads(payload.decode("ascii"))
+        except (ValueError, RecursionError):
+            raise FormatError(f"{path} does not hold a table") from None
+        check_format(document, FORMAT, path)
+        try:
+            table = _parse(document)
+        except (InvalidConfig, UnknownCodec, _Bad) as error:
+            raise FormatError(f"{path} holds a damaged table: {error}") from None
+        if table._payload() != payload:
+            raise FormatError(f"{path} holds a damaged table: it is not written canonically")
+        return table
+
+    def __repr__(self) -> str:
+        return f"<Table {self.codec.id}, {self.size} of {self.vocabulary.size} ids, {self.fingerprint}>"
+
+    def __reduce__(self) -> Never:
+        raise TypeError("a table is a secret and is not pickled; use save and load")
+
+
+def codec_class(name: str) -> type[Codec[Any]]:
+    """Return the codec of an id; raise `UnknownCodec`."""
+    if name not in CODECS:
+        raise UnknownCodec(f"no codec {name!r}; expected one of {', '.join(CODECS)}")
+    return CODECS[name]
+
+
+def batched(records: Iterable[Any], n: int) -> Iterator[list[Any]]:
+    """Give the records in lists of at most `n`."""
+    iterator = iter(records)
+    while batch := list(itertools.islice(iterator, n)):
+        yield batch
+
+
+class _Bad(ValueError):
+    """Why a document is no table."""
+
+
+def _parse(document: dict[str, Any]) -> Table:
+    if set(document) != _FIELDS:
+        raise _Bad(f"it has fields {sorted(document)}")
+    codec = document["codec"]
+    if not isinstance(codec, dict) or set(codec) != {"config", "id"} or not isinstance(codec["config"], dict):
+        raise _Bad("codec is not an id and a config")
+    if not isinstance(codec["id"], str):
+        raise _Bad("codec id is no string")
+    try:
+        made = codec_class(codec["id"])(**codec["config"])
+    except TypeError:
+        raise _Bad("codec config has unknown options") from None
+    merges = _array(document["merges"], "merges", np.int32, pairs=True)
+    ranks = _array(document["ranks"], "ranks", np.int32)
+    counts = _array(document["counts"], "counts", np.int64)
+    vocabulary = Vocabulary(document["vocabulary_size"])
+    units = made.alphabet + len(merges)
+    if N_SPECIAL + units > vocabulary.size:
+        raise _Bad(f"{units} units do not fit a vocabulary of {vocabulary.size}")
+    if (merges.max(axis=1, initial=-1) >= made.alphabet + np.arange(len(merges))).any():
+        raise _Bad("a merge joins a later unit")
+    if len(np.unique(merges, axis=0)) != len(merges):
+        raise _Bad("two merges are the same")
+    if not np.array_equal(np.sort(ranks), np.arange(units)):
+        raise _Bad("ranks are not a permutation of the units")
+    if len(counts) != units or (np.diff(counts) > 0).any():
+        raise _Bad("counts do not fall with the rank")
+    for name in ("records", "min_records"):
+        value = document[name]
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 2**53:
+            raise _Bad(f"{name} is not a positive integer")
+    fields = document["fields"]
+    if not isinstance(fields, list) or not all(isinstance(name, str) for name in fields):
+        raise _Bad("fields are not a list of names")
+    return Table(
+        codec=made,
+        vocabulary=vocabulary,
+        merges=merges,
+        ranks=ranks,
+        counts=counts,
+        records=document["records"],
+        min_records=document["min_records"],
+        fields=fields,
+    )
+
+
+def _array(value: object, name: str, dtype: type, *, pairs: bool = False) -> NDArray[Any]:
+    if not isinstance(value, list):
+        raise _Bad(f"{name} is not a list")
+    if pairs and not all(isinstance(row, list) and len(row) == 2 for row in value):
+        raise _Bad(f"{name} are not pairs")
+    flat = [item for row in value for item in row] if pairs else value
+    if not all(type(item) is int and 0 <= item <= np.iinfo(dtype).max for item in flat):
+        raise _Bad(f"{name} holds something else than indices")
+    return np.array(flat, dtype).reshape(-1, 2) if pairs else np.array(flat, dtype)
+
+
+def _integers(ids: Sequence[int] | NDArray[Any]) -> NDArray[Any]:
+    try:
+        array = np.asarray(ids)
+    except (ValueError, OverflowError):
+        raise CorruptSymbols("ids are not integers (n,)") from None
+    if array.size == 0 and array.ndim == 1:
+        return array.astype(np.int64)
+    if array.ndim != 1 or array.dtype.kind not in "ui":
+        raise CorruptSymbols(f"ids are {array.dtype} {array.shape}; expected integers (n,)")
+    return array
+
+
+def _expand(merges: NDArray[np.int32], codec: Codec[Any]) -> tuple[Symbols, NDArray[np.int64]]:
+    """Return the symbols of all units, one after the other, and where each ends.
+
+    Raises `InvalidConfig` for a unit that is longer than any patch, which no fit makes.
+    """
+    lengths = [1] * codec.alphabet
+    for left, right in merges.tolist():
+        lengths.append(lengths[left] + lengths[right])
+        if lengths[-1] > codec.max_patch:
+            raise InvalidConfig(f"a phrase has over {codec.max_patch} symbols, the longest patch of {codec.id}")
+    ends = np.cumsum(lengths, dtype=np.int64)
+    symbols = np.empty(int(ends[-1]), np.uint32)
+    symbols[: codec.alphabet] = np.arange(codec.alphabet)
+    for k, (left, right) in enumerate(merges.tolist()):
+        start = int(ends[codec.alphabet + k - 1])
+        middle = start + lengths[left]
+        symbols[start:middle] = symbols[int(ends[left]) - lengths[left] : int(ends[left])]
+        symbols[middle : middle + lengths[right]] = symbols[int(ends[right]) - lengths[right] : int(ends[right])]
+    return symbols, ends
