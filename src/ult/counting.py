@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ult import kernels
 from ult.codecs.base import Ends, Patches, Symbols
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 class PatchCounts:
@@ -19,16 +23,16 @@ class PatchCounts:
     def __init__(self, *, min_records: int = 1) -> None:
         self.min_records = min_records
         self.records = 0
-        self._size = np.zeros(3, np.int64)  # patches, pooled symbols, holder nodes
-        self._slots = np.full(1 << 12, kernels.EMPTY, np.int32)
-        self._hashes = np.empty(1 << 11, np.uint64)
-        self._pool = np.empty(1 << 14, np.uint32)
-        self._pool_ends = np.zeros((1 << 11) + 1, np.int64)
-        self._counts = np.empty(1 << 11, np.int64)
-        self._held = np.empty(1 << 11, np.int32)
-        self._last = np.empty(1 << 11, np.int32)
-        self._nodes = np.empty(1 << 12, np.uint64)
-        self._links = np.empty(1 << 12, np.int32)
+        self._size: NDArray[np.int64] = np.zeros(3, np.int64)  # patches, pooled symbols, holder nodes
+        self._slots: NDArray[np.int32] = np.full(1 << 12, kernels.EMPTY, np.int32)
+        self._hashes: NDArray[np.uint64] = np.empty(1 << 11, np.uint64)
+        self._pool: NDArray[np.uint32] = np.empty(1 << 14, np.uint32)
+        self._pool_ends: NDArray[np.int64] = np.zeros((1 << 11) + 1, np.int64)
+        self._counts: NDArray[np.int64] = np.empty(1 << 11, np.int64)
+        self._held: NDArray[np.int32] = np.empty(1 << 11, np.int32)
+        self._last: NDArray[np.int32] = np.empty(1 << 11, np.int32)
+        self._nodes: NDArray[np.uint64] = np.empty(1 << 12, np.uint64)
+        self._links: NDArray[np.int32] = np.empty(1 << 12, np.int32)
 
     def add(self, patches: Patches) -> None:
         """Count every patch of the records in `patches`."""
@@ -74,7 +78,7 @@ class PatchCounts:
         return self._pool[:symbols], self._pool_ends[1 : n + 1], self._counts[:n], holders
 
 
-def _wider(array: NDArray[np.generic], extra: int) -> NDArray[np.generic]:
+def _wider(array: NDArray[Scalar], extra: int) -> NDArray[Scalar]:
     out = np.empty(2 * len(array) + extra, array.dtype)
     out[: len(array)] = array
     return out

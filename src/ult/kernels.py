@@ -18,7 +18,7 @@ _LOW = np.uint64(0xFFFFFFFF)
 
 
 @njit(cache=True)
-def hash_run(symbols: NDArray[np.uint32], start: int, end: int) -> int:
+def hash_run(symbols: NDArray[np.uint32], start: int, end: int) -> np.uint64:
     """Return a 64-bit hash of `symbols[start:end]`; for tables in memory, not for security."""
     h = np.uint64(end - start) * _GOLDEN
     for i in range(start, end):
@@ -28,13 +28,13 @@ def hash_run(symbols: NDArray[np.uint32], start: int, end: int) -> int:
 
 
 @njit(cache=True)
-def pair_key(left: int, right: int) -> int:
+def pair_key(left: int, right: int) -> np.uint64:
     """Return the pair as one integer that sorts as the pair does."""
     return (np.uint64(left) << _SHIFT) | np.uint64(right)
 
 
 @njit(cache=True)
-def find_key(slots: NDArray[np.int32], keys: NDArray[np.uint64], key: int) -> int:
+def find_key(slots: NDArray[np.int32], keys: NDArray[np.uint64], key: np.uint64) -> np.uint64:
     """Return the slot of `key`, or the empty slot where it belongs; linear probing, a power of two of slots."""
     mask = np.uint64(len(slots) - 1)
     h = key * _GOLDEN
@@ -159,14 +159,14 @@ class Text(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """Adjacent pairs: an open-addressing table of keys, and for each pair its count and list of positions.
+    """Adjacent pairs: an open-addressing table of keys, and for each pair its total and list of positions.
 
     A list may hold positions where the pair no longer stands; they are checked when read. `size` is [pairs, nodes].
     """
 
     slots: NDArray[np.int32]
     key: NDArray[np.uint64]
-    count: NDArray[np.int64]
+    total: NDArray[np.int64]
     head: NDArray[np.int32]
     tail: NDArray[np.int32]
     node_at: NDArray[np.int32]
@@ -219,7 +219,7 @@ def _doubled(pairs: Pairs) -> Pairs:
     return Pairs(
         slots,
         _grown(pairs.key),
-        _grown(pairs.count),
+        _grown(pairs.total),
         _grown(pairs.head),
         _grown(pairs.tail),
         pairs.node_at,
@@ -245,12 +245,12 @@ def _enter(pairs: Pairs, text: Text, at: int) -> Pairs:
         pairs.size[0] += 1
         pairs.slots[slot] = pair
         pairs.key[pair] = key
-        pairs.count[pair] = 0
+        pairs.total[pair] = 0
         pairs.head[pair] = node
     else:
         pairs.node_next[pairs.tail[pair]] = node
     pairs.tail[pair] = node
-    pairs.count[pair] += text.weight[text.patch[at]]
+    pairs.total[pair] += text.weight[text.patch[at]]
     return pairs
 
 
@@ -258,7 +258,7 @@ def _enter(pairs: Pairs, text: Text, at: int) -> Pairs:
 def _leave(pairs: Pairs, text: Text, at: int) -> None:
     """Take back the count of the pair that stands at `at`."""
     key = pair_key(text.unit[at], text.unit[text.following[at]])
-    pairs.count[pairs.slots[find_key(pairs.slots, pairs.key, key)]] -= text.weight[text.patch[at]]
+    pairs.total[pairs.slots[find_key(pairs.slots, pairs.key, key)]] -= text.weight[text.patch[at]]
 
 
 @njit(cache=True)
@@ -269,7 +269,7 @@ def _before(pairs: Pairs, count_a: int, a: int, count_b: int, b: int) -> bool:
 @njit(cache=True)
 def _push(counts: NDArray[np.int64], heap: NDArray[np.int64], n: int, pairs: Pairs, pair: int) -> None:
     """Add a pair to a heap of `n`: highest count first, then the lower pair."""
-    count = pairs.count[pair]
+    count = pairs.total[pair]
     while n > 0 and _before(pairs, count, pair, counts[(n - 1) // 2], heap[(n - 1) // 2]):
         counts[n], heap[n] = counts[(n - 1) // 2], heap[(n - 1) // 2]
         n = (n - 1) // 2
@@ -347,7 +347,7 @@ def _join(pairs: Pairs, text: Text, pair: int, new: int) -> Pairs:
             pairs = _enter(pairs, text, before)
         if after != EMPTY:
             pairs = _enter(pairs, text, at)
-    pairs.count[pair] = 0
+    pairs.total[pair] = 0
     return pairs
 
 
@@ -387,9 +387,9 @@ def learn_merges(
         count, pair = heap_counts[0], heap[0]
         _pop(heap_counts, heap, n_heap, pairs)
         n_heap -= 1
-        if pairs.count[pair] == 0:
+        if pairs.total[pair] == 0:
             continue
-        if pairs.count[pair] != count:
+        if pairs.total[pair] != count:
             _push(heap_counts, heap, n_heap, pairs, pair)
             n_heap += 1
             continue

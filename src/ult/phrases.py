@@ -8,6 +8,7 @@ Method: P. Gage, "A new algorithm for data compression" (1994); R. Sennrich et a
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -16,10 +17,10 @@ Pair = tuple[int, int]
 
 
 class Counted(NamedTuple):
-    """A patch that occurs `count` times; `holders` are the distinct records that hold it."""
+    """A patch that occurs so many times; `holders` are the distinct records that hold it."""
 
     symbols: tuple[int, ...]
-    count: int
+    times: int
     holders: frozenset[int]
 
 
@@ -34,8 +35,8 @@ def learn(patches: Iterable[Counted], *, alphabet: int, merges: int, min_records
         counts: Counter[Pair] = Counter()
         holders: dict[Pair, set[int]] = {}
         for units, patch in state:
-            for pair in zip(units, units[1:], strict=False):
-                counts[pair] += patch.count
+            for pair in itertools.pairwise(units):
+                counts[pair] += patch.times
                 holders.setdefault(pair, set()).update(patch.holders)
         allowed = [pair for pair in counts if min_records <= 1 or len(holders[pair]) >= min_records]
         if not allowed:

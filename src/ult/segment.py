@@ -59,7 +59,8 @@ class Segmenter:
 
     def units(self, patches: Patches) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Return the units (n,) of all records, and where each record ends in them (r,)."""
-        return _segment(patches.symbols, patches.ends, patches.records, self._merges, self._memory)
+        units, ends = _segment(patches.symbols, patches.ends, patches.records, self._merges, self._memory)
+        return units, ends
 
 
 @njit(cache=True)
@@ -179,7 +180,4 @@ def _same(memory: Memory, k: int, symbols: NDArray[np.uint32], start: int, end: 
     begin = memory.symbol_ends[k]
     if memory.symbol_ends[k + 1] - begin != end - start:
         return False
-    for i in range(end - start):
-        if memory.symbols[begin + i] != symbols[start + i]:
-            return False
-    return True
+    return bool((memory.symbols[begin : begin + end - start] == symbols[start:end]).all())

@@ -13,7 +13,7 @@ from typing import Any, Never
 import numpy as np
 from numpy.typing import NDArray
 
-from ult import keyfile, kernels
+from ult import kernels, keyfile
 from ult.codecs import CODECS
 from ult.codecs.base import Codec, Symbols
 from ult.counting import PatchCounts
@@ -193,7 +193,8 @@ class Table:
         lengths = self._lengths[ranks]
         ends = np.cumsum(lengths)
         offsets = np.repeat(self._starts[ranks] - (ends - lengths), lengths)
-        return self._spelling[np.arange(len(offsets)) + offsets]
+        spelled: Symbols = self._spelling[np.arange(len(offsets)) + offsets]
+        return spelled
 
     # ---- at rest
 

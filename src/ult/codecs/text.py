@@ -155,8 +155,8 @@ def _patch_end(data: NDArray[np.uint8], start: int, stop: int) -> int:
     limit = min(start + MAX_PATCH, stop)
     at = start
     kind = _kind(data, at)
-    if kind == SPACE or kind == BREAK:
-        while at < stop and (kind == SPACE or kind == BREAK):
+    if kind in (SPACE, BREAK):
+        while at < stop and kind in (SPACE, BREAK):
             at += 1
             kind = _kind(data, at) if at < stop else BREAK
         if at == stop or data[at - 1] != 32:
