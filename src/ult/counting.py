@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from ult import kernels
 from ult.codecs.base import Ends, Patches, Symbols
+from ult.hashing import EMPTY, hash_run
 
 Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+class Holders(NamedTuple):
+    """The distinct records that hold each patch: patch k has `held[k]`, in a list from `last[k]` on."""
+
+    held: NDArray[np.int32]
+    last: NDArray[np.int32]
+    record: NDArray[np.uint64]
+    link: NDArray[np.int32]
 
 
 class PatchCounts:
@@ -24,7 +34,7 @@ class PatchCounts:
         self.min_records = min_records
         self.records = 0
         self._size: NDArray[np.int64] = np.zeros(3, np.int64)  # patches, pooled symbols, holder nodes
-        self._slots: NDArray[np.int32] = np.full(1 << 12, kernels.EMPTY, np.int32)
+        self._slots: NDArray[np.int32] = np.full(1 << 12, EMPTY, np.int32)
         self._hashes: NDArray[np.uint64] = np.empty(1 << 11, np.uint64)
         self._pool: NDArray[np.uint32] = np.empty(1 << 14, np.uint32)
         self._pool_ends: NDArray[np.int64] = np.zeros((1 << 11) + 1, np.int64)
@@ -39,7 +49,7 @@ class PatchCounts:
         self.records += len(patches.records)
         done = 0
         while True:
-            done = kernels.count_patches(
+            done = count_patches(
                 patches.symbols,
                 patches.ends,
                 patches.records,
@@ -51,7 +61,7 @@ class PatchCounts:
                 self._pool,
                 self._pool_ends,
                 self._counts,
-                kernels.Holders(self._held, self._last, self._nodes, self._links),
+                Holders(self._held, self._last, self._nodes, self._links),
             )
             if done == len(patches.ends):
                 return
@@ -64,17 +74,17 @@ class PatchCounts:
             for name in ("_hashes", "_counts", "_held", "_last"):
                 setattr(self, name, _wider(getattr(self, name), 0))
             self._pool_ends = _wider(self._pool_ends, 0)
-            self._slots = np.full(2 * len(self._slots), kernels.EMPTY, np.int32)
-            kernels.fill_slots(self._slots, self._hashes, n)
+            self._slots = np.full(2 * len(self._slots), EMPTY, np.int32)
+            fill_slots(self._slots, self._hashes, n)
         if self._size[1] + longest > len(self._pool):
             self._pool = _wider(self._pool, longest)
         if self._size[2] + 1 > len(self._nodes):
             self._nodes, self._links = _wider(self._nodes, 0), _wider(self._links, 0)
 
-    def patches(self) -> tuple[Symbols, Ends, NDArray[np.int64], kernels.Holders]:
+    def patches(self) -> tuple[Symbols, Ends, NDArray[np.int64], Holders]:
         """Return the unique patches: their symbols, ends, counts and holders."""
         n, symbols, nodes = (int(size) for size in self._size)
-        holders = kernels.Holders(self._held[:n], self._last[:n], self._nodes[:nodes], self._links[:nodes])
+        holders = Holders(self._held[:n], self._last[:n], self._nodes[:nodes], self._links[:nodes])
         return self._pool[:symbols], self._pool_ends[1 : n + 1], self._counts[:n], holders
 
 
@@ -82,3 +92,92 @@ def _wider(array: NDArray[Scalar], extra: int) -> NDArray[Scalar]:
     out = np.empty(2 * len(array) + extra, array.dtype)
     out[: len(array)] = array
     return out
+
+
+@njit(cache=True)
+def count_patches(
+    symbols: NDArray[np.uint32],
+    ends: NDArray[np.int64],
+    records: NDArray[np.int64],
+    first: int,
+    limit: int,
+    state: NDArray[np.int64],
+    slots: NDArray[np.int32],
+    hashes: NDArray[np.uint64],
+    pool: NDArray[np.uint32],
+    pool_ends: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    holders: Holders,
+) -> int:
+    """Count the patches from `first` on; return the first that found no room (the caller grows and calls again).
+
+    `state` is [patches, pooled symbols, holder nodes]. Patch k spells `pool[pool_ends[k]:pool_ends[k + 1]]`, occurs
+    `counts[k]` times; `holders` lists the distinct records (known by the hash of their symbols) that hold it, up to
+    `limit` of them.
+    """
+    mask = np.uint64(len(slots) - 1)
+    record = np.searchsorted(records, first, side="right")
+    record_hash = np.uint64(0)
+    fresh = True
+    for patch in range(first, len(ends)):
+        while patch >= records[record]:
+            record += 1
+            fresh = True
+        if fresh and limit > 1:
+            begin = 0 if record == 0 or records[record - 1] == 0 else ends[records[record - 1] - 1]
+            record_hash = hash_run(symbols, begin, ends[records[record] - 1])
+            fresh = False
+        start = 0 if patch == 0 else ends[patch - 1]
+        length = ends[patch] - start
+        roomy = 2 * (state[0] + 1) < len(slots) and state[0] + 1 < len(counts)
+        if not roomy or state[1] + length > len(pool) or state[2] + 1 > len(holders.record):
+            return patch
+        h = hash_run(symbols, start, ends[patch])
+        at = h & mask
+        known = EMPTY
+        while slots[at] != EMPTY:
+            k = slots[at]
+            if hashes[k] == h and pool_ends[k + 1] - pool_ends[k] == length:
+                same = True
+                for i in range(length):
+                    if pool[pool_ends[k] + i] != symbols[start + i]:
+                        same = False
+                        break
+                if same:
+                    known = k
+                    break
+            at = (at + np.uint64(1)) & mask
+        if known == EMPTY:
+            known = state[0]
+            state[0] += 1
+            slots[at] = known
+            hashes[known] = h
+            pool[state[1] : state[1] + length] = symbols[start : ends[patch]]
+            state[1] += length
+            pool_ends[known + 1] = state[1]
+            counts[known] = 0
+            holders.held[known] = 0
+            holders.last[known] = EMPTY
+        counts[known] += 1
+        if limit > 1 and holders.held[known] < limit:
+            node = holders.last[known]
+            while node != EMPTY and holders.record[node] != record_hash:
+                node = holders.link[node]
+            if node == EMPTY:
+                holders.record[state[2]] = record_hash
+                holders.link[state[2]] = holders.last[known]
+                holders.last[known] = state[2]
+                holders.held[known] += 1
+                state[2] += 1
+    return len(ends)
+
+
+@njit(cache=True)
+def fill_slots(slots: NDArray[np.int32], hashes: NDArray[np.uint64], n: int) -> None:
+    """Enter the first `n` patches into empty `slots`."""
+    mask = np.uint64(len(slots) - 1)
+    for k in range(n):
+        at = hashes[k] & mask
+        while slots[at] != EMPTY:
+            at = (at + np.uint64(1)) & mask
+        slots[at] = k

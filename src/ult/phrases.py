@@ -1,7 +1,7 @@
 """Phrases: merges learned over the symbols inside patches, and applied to new ones (byte-pair encoding).
 
 A *unit* is a base symbol (`range(alphabet)`) or a phrase (`alphabet + k` for merge k, the join of two earlier units).
-`learn` and `merge` here are the plain twins of the compiled loops in `kernels`; tests compare the two.
+`learn` and `merge` here are the plain twins of the compiled loops in `learning` and `segment`; tests compare the two.
 
 Method: P. Gage, "A new algorithm for data compression" (1994); R. Sennrich et al., ACL 2016.
 """

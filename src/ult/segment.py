@@ -12,7 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ult.codecs.base import Patches
-from ult.kernels import EMPTY, find_key, hash_run, pair_key
+from ult.hashing import EMPTY, find_key, hash_run, pair_key
 
 NO_MERGE = 2**31 - 1
 CACHED = 1 << 16  # patches remembered; beyond that the memory starts afresh

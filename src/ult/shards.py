@@ -121,7 +121,7 @@ class ShardWriter:
         self.kept = kept if kept is not None else pa.schema([])
         self.part_ids = part_ids
         self.parts: list[Part] = []
-        self.manifest: Manifest | None = None
+        self.manifest: Manifest  # once the `with` block is left
         self._pending: list[pa.Table] = []
         self._pending_ids = self._pending_bytes = 0
 
@@ -228,6 +228,11 @@ class Shards:
         """Give the ids (n,) uint32 of each record, in order."""
         for table in self.parts():
             yield from record_ids(table)
+
+    def kept_schema(self) -> pa.Schema:
+        """Return the names and types of the kept columns. Raises `FormatError` as `parts` does."""
+        empty = pa.schema([])
+        return self._read(self.manifest.parts[0]).schema.remove(0) if self.manifest.parts else empty
 
     def table(self) -> pa.Table:
         """Return all parts as one table."""

@@ -13,11 +13,12 @@ from typing import Any, Never
 import numpy as np
 from numpy.typing import NDArray
 
-from ult import kernels, keyfile
+from ult import keyfile
 from ult.codecs import CODECS
 from ult.codecs.base import Codec, Symbols
 from ult.counting import PatchCounts
 from ult.errors import CorruptSymbols, FormatError, InvalidConfig, UnknownCodec
+from ult.learning import learn_merges
 from ult.segment import Segmenter
 from ult.vocabulary import N_SPECIAL, Vocabulary, check_format
 
@@ -106,7 +107,7 @@ class Table:
             raise InvalidConfig("there are no records to fit a table on")
         symbols, ends, weight, holders = counts.patches()
         room = vocabulary.size - least
-        merges, uses = kernels.learn_merges(symbols, ends, weight, holders, codec.alphabet, room, counts.min_records)
+        merges, uses = learn_merges(symbols, ends, weight, holders, codec.alphabet, room, counts.min_records)
         ranks = np.lexsort((np.arange(len(uses)), -uses)).astype(np.int32)
         return cls(
             codec=codec,
@@ -130,6 +131,11 @@ class Table:
     def counts(self) -> NDArray[np.int64]:
         """How often each rank occurred in the data that the table was fitted on, falling; (ranks,) int64."""
         return self._counts.copy()
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """How many symbols each rank spells; (ranks,) int64."""
+        return self._lengths.copy()
 
     @cached_property
     def _segmenter(self) -> Segmenter:

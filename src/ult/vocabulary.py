@@ -185,8 +185,6 @@ def check_format(document: object, expected: str, path: object) -> None:
     raise FormatError(f"{path} is not {expected}")
 
 
-
-
 _SPECIAL_ID = {name: i for i, name in enumerate(SPECIAL)}
 _ORDER = np.argsort(_CODES)
 _SORTED = _CODES[_ORDER]

@@ -1,7 +1,4 @@
-"""Compiled loops over counted patches: count them, learn merges from them. `phrases` holds the plain twin.
-
-All sizes are bounded by the caller's arrays; nothing here allocates more than a constant times its input.
-"""
+"""Learn merges from counted patches, each at the cost of its own occurrences only; `phrases.learn` is the twin."""
 
 from __future__ import annotations
 
@@ -11,141 +8,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-EMPTY = -1
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+from ult.counting import Holders
+from ult.hashing import EMPTY, find_key, pair_key
+
 _SHIFT = np.uint64(32)
 _LOW = np.uint64(0xFFFFFFFF)
-
-
-@njit(cache=True)
-def hash_run(symbols: NDArray[np.uint32], start: int, end: int) -> np.uint64:
-    """Return a 64-bit hash of `symbols[start:end]`; for tables in memory, not for security."""
-    h = np.uint64(end - start) * _GOLDEN
-    for i in range(start, end):
-        h = (h ^ np.uint64(symbols[i])) * _GOLDEN
-        h ^= h >> _SHIFT
-    return h
-
-
-@njit(cache=True)
-def pair_key(left: int, right: int) -> np.uint64:
-    """Return the pair as one integer that sorts as the pair does."""
-    return (np.uint64(left) << _SHIFT) | np.uint64(right)
-
-
-@njit(cache=True)
-def find_key(slots: NDArray[np.int32], keys: NDArray[np.uint64], key: np.uint64) -> np.uint64:
-    """Return the slot of `key`, or the empty slot where it belongs; linear probing, a power of two of slots."""
-    mask = np.uint64(len(slots) - 1)
-    h = key * _GOLDEN
-    at = (h ^ (h >> _SHIFT)) & mask
-    while slots[at] != EMPTY and keys[slots[at]] != key:
-        at = (at + np.uint64(1)) & mask
-    return at
-
-
-# ---- counting -----------------------------------------------------------------------------------------------------
-
-
-class Holders(NamedTuple):
-    """The distinct records that hold each patch: patch k has `held[k]`, in a list from `last[k]` on."""
-
-    held: NDArray[np.int32]
-    last: NDArray[np.int32]
-    record: NDArray[np.uint64]
-    link: NDArray[np.int32]
-
-
-@njit(cache=True)
-def count_patches(
-    symbols: NDArray[np.uint32],
-    ends: NDArray[np.int64],
-    records: NDArray[np.int64],
-    first: int,
-    limit: int,
-    state: NDArray[np.int64],
-    slots: NDArray[np.int32],
-    hashes: NDArray[np.uint64],
-    pool: NDArray[np.uint32],
-    pool_ends: NDArray[np.int64],
-    counts: NDArray[np.int64],
-    holders: Holders,
-) -> int:
-    """Count the patches from `first` on; return the first that found no room (the caller grows and calls again).
-
-    `state` is [patches, pooled symbols, holder nodes]. Patch k spells `pool[pool_ends[k]:pool_ends[k + 1]]`, occurs
-    `counts[k]` times; `holders` lists the distinct records (known by the hash of their symbols) that hold it, up to
-    `limit` of them.
-    """
-    mask = np.uint64(len(slots) - 1)
-    record = np.searchsorted(records, first, side="right")
-    record_hash = np.uint64(0)
-    fresh = True
-    for patch in range(first, len(ends)):
-        while patch >= records[record]:
-            record += 1
-            fresh = True
-        if fresh and limit > 1:
-            begin = 0 if record == 0 or records[record - 1] == 0 else ends[records[record - 1] - 1]
-            record_hash = hash_run(symbols, begin, ends[records[record] - 1])
-            fresh = False
-        start = 0 if patch == 0 else ends[patch - 1]
-        length = ends[patch] - start
-        roomy = 2 * (state[0] + 1) < len(slots) and state[0] + 1 < len(counts)
-        if not roomy or state[1] + length > len(pool) or state[2] + 1 > len(holders.record):
-            return patch
-        h = hash_run(symbols, start, ends[patch])
-        at = h & mask
-        known = EMPTY
-        while slots[at] != EMPTY:
-            k = slots[at]
-            if hashes[k] == h and pool_ends[k + 1] - pool_ends[k] == length:
-                same = True
-                for i in range(length):
-                    if pool[pool_ends[k] + i] != symbols[start + i]:
-                        same = False
-                        break
-                if same:
-                    known = k
-                    break
-            at = (at + np.uint64(1)) & mask
-        if known == EMPTY:
-            known = state[0]
-            state[0] += 1
-            slots[at] = known
-            hashes[known] = h
-            pool[state[1] : state[1] + length] = symbols[start : ends[patch]]
-            state[1] += length
-            pool_ends[known + 1] = state[1]
-            counts[known] = 0
-            holders.held[known] = 0
-            holders.last[known] = EMPTY
-        counts[known] += 1
-        if limit > 1 and holders.held[known] < limit:
-            node = holders.last[known]
-            while node != EMPTY and holders.record[node] != record_hash:
-                node = holders.link[node]
-            if node == EMPTY:
-                holders.record[state[2]] = record_hash
-                holders.link[state[2]] = holders.last[known]
-                holders.last[known] = state[2]
-                holders.held[known] += 1
-                state[2] += 1
-    return len(ends)
-
-
-@njit(cache=True)
-def fill_slots(slots: NDArray[np.int32], hashes: NDArray[np.uint64], n: int) -> None:
-    """Enter the first `n` patches into empty `slots`."""
-    mask = np.uint64(len(slots) - 1)
-    for k in range(n):
-        at = hashes[k] & mask
-        while slots[at] != EMPTY:
-            at = (at + np.uint64(1)) & mask
-        slots[at] = k
-
-
-# ---- learning -----------------------------------------------------------------------------------------------------
 
 
 class Text(NamedTuple):

@@ -1,0 +1,71 @@
+"""The command line: one short function a verb, heavy imports inside."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+import click
+import typer
+
+from ult.cli import demo, inspect, owner, trainer
+from ult.errors import UltError
+
+app = typer.Typer(
+    name="ult",
+    help="Encode records to ids with a table that stays yours; train any model on the ids; decode what it writes.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # a traceback with local variables would print records
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+OWNER = "The owner's side: these read or write the table, or the records"
+TRAINER = "The trainer's side: shards and runs; no table"
+app.command(rich_help_panel=OWNER)(owner.keygen)
+app.command(rich_help_panel=OWNER)(owner.fit)
+app.command(rich_help_panel=OWNER)(owner.encode)
+app.command(rich_help_panel=OWNER)(owner.decode)
+app.command(rich_help_panel=TRAINER)(trainer.train)
+app.command(rich_help_panel=TRAINER)(trainer.evaluate)
+app.command(rich_help_panel=TRAINER)(trainer.generate)
+app.command(rich_help_panel="Both")(inspect.inspect)
+app.command(rich_help_panel="Both")(demo.demo)
+
+
+@app.callback(invoke_without_command=True)
+def version(show: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
+    """Print the version."""
+    if show:
+        from ult import __version__
+
+        print(f"ult {__version__}")
+        raise typer.Exit
+
+
+def report(error: BaseException) -> int:
+    """Print an error as one line on stderr and return the exit status; what we did not foresee is raised again."""
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 1
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, KeyboardInterrupt | click.exceptions.Abort):
+        return _line("interrupted", 130)
+    if isinstance(error, click.UsageError):
+        error.show()
+        return error.exit_code
+    if isinstance(error, click.ClickException):
+        return _line(error.format_message(), error.exit_code)
+    if isinstance(error, UltError):
+        return _line(error.what + (f"\nhint: {error.hint}" if error.hint else ""), 1)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO):
+        return _line(f"{os.strerror(error.errno)}: {error.filename or 'while writing'}", 1)
+    if isinstance(error, MemoryError):
+        return _line("no memory left", 1)
+    raise error
+
+
+def _line(text: str, status: int) -> int:
+    print(f"error: {text}", file=sys.stderr)
+    return status

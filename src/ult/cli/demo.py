@@ -1,0 +1,5 @@
+"""`ult demo`: the whole path on data that ships inside dependencies."""
+
+
+def demo() -> None:
+    """Show the whole path."""

@@ -1,0 +1,161 @@
+"""`ult inspect`: what a table, a shards folder, a run or a vocabulary holds, in sizes; never a record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ult.cli.secret import Identities, PassphraseFile, load_table
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def inspect(
+    path: Annotated[Path, typer.Argument(help="A table, a shards folder or a run.", show_default=False)],
+    passphrase_file: PassphraseFile = None,
+    identity: Identities = None,
+    plot: Annotated[Path | None, typer.Option(help="Also draw the plot to this .png or .svg file.")] = None,
+) -> None:
+    """Show what is in a table, shards or a run: sizes, ranks, ids per byte, a plot."""
+    from ult.errors import MissingSource
+
+    if not path.exists():
+        raise MissingSource(f"{path} is not there; expected a table, a shards folder or a run")
+    if (path / "manifest.json").is_file():
+        _shards(path, plot)
+    elif (path / "metrics.json").is_file():
+        _run(path, plot)
+    elif path.is_dir():
+        raise MissingSource(f"{path} holds neither a manifest.json nor a metrics.json; expected shards or a run")
+    else:
+        _table(path, passphrase_file, identity, plot)
+
+
+def _table(path: Path, passphrase_file: Path | None, identities: Sequence[Path] | None, plot: Path | None) -> None:
+    import numpy as np
+
+    from ult import keyfile
+    from ult.cli.show import facts, say
+
+    table = load_table(path, passphrase_file, identities)
+    counts = table.counts
+    used = counts[counts > 0]
+    lengths = table.lengths
+    facts(
+        [
+            ("table", str(path)),
+            ("encrypted", "yes (age)" if keyfile.is_encrypted(path) else "NO"),
+            ("codec", f"{table.codec.id} {table.codec.config()}"),
+            ("fingerprint", table.fingerprint),
+            ("ids", f"{table.size:,} of a vocabulary of {table.vocabulary.size:,}"),
+            ("fitted on", f"{table.records:,} records"),
+            ("phrases held by", f"at least {table.min_records:,} records each"),
+            ("value columns", len(table.fields)),
+            ("ids that occurred", len(used)),
+            ("longest phrase", f"{int(lengths.max())} symbols"),
+            ("symbols per id", f"{float((lengths * counts).sum() / max(1, counts.sum())):.3f} (where it was fitted)"),
+        ]
+    )
+    _draw(np.log10(used), "occurrences of each id, by rank (log, log)", plot)
+    say(f"half of all occurrences: the first {int(np.searchsorted(used.cumsum(), used.sum() / 2)) + 1:,} ranks")
+
+
+def _shards(path: Path, plot: Path | None) -> None:
+    import numpy as np
+
+    from ult.cli.show import facts, size
+    from ult.shards import Shards
+
+    shards = Shards(path)
+    manifest = shards.manifest
+    counts = np.zeros(manifest.vocabulary_size, np.int64)
+    longest = 0
+    for ids in shards.ids():
+        np.add.at(counts, ids, 1)
+        longest = max(longest, len(ids))
+    facts(
+        [
+            ("shards", f"{path}, {len(manifest.parts)} parts, verified"),
+            ("codec", manifest.codec),
+            ("table", manifest.table),
+            ("vocabulary", manifest.vocabulary_size),
+            ("records", manifest.rows),
+            ("ids", f"{manifest.ids:,}, {np.count_nonzero(counts):,} different; longest record {longest:,}"),
+            ("original data", size(manifest.bytes)),
+            ("ids per byte", f"{manifest.ids / manifest.bytes:.4f}" if manifest.bytes else "unknown"),
+            ("in the clear", ", ".join(manifest.kept) or "nothing"),
+        ]
+    )
+    if counts.any():
+        _draw(np.log10(np.sort(counts[counts > 0])[::-1]), "occurrences of each id, by rank (log, log)", plot)
+
+
+def _run(path: Path, plot: Path | None) -> None:
+    import numpy as np
+
+    from ult.cli.show import facts
+    from ult.run import Run
+
+    metrics = Run.open(path).metrics
+    facts(
+        [
+            ("run", str(path)),
+            ("task", metrics["task"] + (f" ({len(metrics['classes'])} classes)" if metrics["classes"] else "")),
+            ("model", metrics["model"] or f"from {metrics['from_run']}, embedding rows: {metrics['embeddings']}"),
+            ("parameters", metrics["parameters"]),
+            ("trained", f"{metrics['steps']:,} steps of {metrics['batch_size']} x {metrics['context']} ids"),
+            ("speed", f"{metrics['ids_per_second']:,.0f} ids a second on {metrics['device']}"),
+            (
+                "shards",
+                "; ".join(f"{s['codec']}, table {s['table']}, {s['rows']:,} records" for s in metrics["shards"]),
+            ),
+        ]
+    )
+    steps, losses = np.array(metrics["loss"]).T
+    _draw(losses, f"training loss in nats, step {int(steps[0])} to {int(steps[-1])}", plot, log_x=False)
+
+
+def _draw(values: NDArray, title: str, plot: Path | None, *, log_x: bool = True) -> None:  # type: ignore[type-arg]
+    """Draw values as a text plot of 60 x 8, and to a file if one was named."""
+    import numpy as np
+
+    from ult.cli.show import say
+
+    n = len(values)
+    places = (
+        np.unique(np.geomspace(1, n, 60).astype(int)) - 1 if log_x else np.linspace(0, n - 1, min(60, n)).astype(int)
+    )
+    drawn = values[places]
+    low, high = min(0.0, float(drawn.min())) if log_x else float(drawn.min()), float(drawn.max())
+    heights = np.round((drawn - low) / ((high - low) or 1) * 64).astype(int)
+    say(f"\n{title}")
+    for row in range(7, -1, -1):
+        say("  " + "".join(" ▁▂▃▄▅▆▇█"[min(8, max(0, h - 8 * row))] for h in heights).rstrip())
+    say(f"  {'1' if log_x else ''}{' ' * (len(places) - len(f'{n:,}') - 1)}{f'{n:,}' if log_x else ''}")
+    if plot is not None:
+        _draw_file(values, title, plot, log_x)
+
+
+def _draw_file(values: NDArray, title: str, plot: Path, log_x: bool) -> None:  # type: ignore[type-arg]
+    from ult.errors import MissingExtra, OutputError
+
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtra("matplotlib", extra="train") from error
+    if plot.suffix not in (".png", ".svg"):
+        raise OutputError(f"{plot} has suffix {plot.suffix!r}; expected .png or .svg")
+    figure = Figure(figsize=(6, 3.5), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    places = range(1, len(values) + 1)
+    if log_x:
+        axes.loglog(places, 10**values, color="#3366aa")
+    else:
+        axes.plot(places, values, color="#3366aa")
+    axes.set_title(title, fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(plot)

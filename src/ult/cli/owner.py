@@ -1,0 +1,261 @@
+"""The owner's verbs: keygen, fit, encode, decode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ult.cli.secret import Identities, PassphraseFile, Recipients, TableFile, load_table, new_key
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from ult.codecs.base import Codec
+    from ult.data import Batch, Sink, Source
+    from ult.shards import Shards
+    from ult.table import Table
+
+Inputs = Annotated[
+    list[str],
+    typer.Argument(
+        help=".txt (a record a line), .jsonl, .csv, .parquet, .npy, .npz, images or a folder of them, hf:org/name.",
+        show_default=False,
+    ),
+]
+Column = Annotated[str | None, typer.Option("--column", "-c", help="The column (or array) that holds the records.")]
+Keep = Annotated[list[str] | None, typer.Option("--keep", "-k", help="A column that is no record, such as a label.")]
+Canonical = Annotated[bool, typer.Option(help="Rewrite SMILES in RDKit's canonical form first.")]
+Force = Annotated[bool, typer.Option(help="Replace what is there.")]
+
+
+def keygen(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the secret key goes, mode 0600.")],
+    force: Force = False,
+) -> None:
+    """Make an age key pair: the secret key to a file, the public one to stdout."""
+    from ult import keyfile
+
+    text, public = keyfile.keygen()
+    keyfile.write(out, text.encode("ascii"), force=force)
+    print(public)
+
+
+def fit(
+    inputs: Inputs,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The table file to write.")],
+    codec: Annotated[
+        str, typer.Option(help="text/bytes, text/bwt, image/dct, series/mulaw or molecule/smiles.")
+    ] = "text/bytes",
+    vocabulary_size: Annotated[int, typer.Option(help="Ids; the same for all tables of one model.")] = 8192,
+    option: Annotated[list[str] | None, typer.Option(help="An option of the codec, such as quality=60.")] = None,
+    column: Column = None,
+    keep: Keep = None,
+    min_records: Annotated[int, typer.Option(help="A phrase enters only if so many distinct records hold it.")] = 5,
+    canonical: Canonical = False,
+    passphrase_file: PassphraseFile = None,
+    recipient: Recipients = None,
+    no_encryption: Annotated[bool, typer.Option("--no-encryption", help="Store the table in the clear.")] = False,
+    force: Force = False,
+) -> None:
+    """Fit a table on records and store it, encrypted. The table is the secret: who has it reads your shards."""
+    from ult import keyfile
+    from ult.cli.show import Watched, note, say
+    from ult.table import Table, codec_class
+    from ult.vocabulary import N_SPECIAL, Vocabulary
+
+    kind = codec_class(codec)
+    keyfile.check_free(out, force=force)
+    vocabulary = Vocabulary(vocabulary_size)
+    storage = new_key(passphrase_file, recipient, no_encryption)
+    source = _open(inputs, kind.modality, column, keep, canonical)
+    records = Watched(source, "fitting")
+    made = kind.calibrated(records, **_options(option))
+    table = Table.fit(records, codec=made, vocabulary=vocabulary, min_records=min_records, fields=source.fields)
+    table.save(out, **storage, force=force)
+    phrases = table.size - N_SPECIAL - made.alphabet
+    say(f"{out}: {codec}, {table.size:,} ids ({phrases:,} phrases) from {table.records:,} records")
+    _report_invalid(source)
+    _report_clipped(made, source)
+    if table.size < vocabulary.size:
+        spare = vocabulary.size - table.size
+        note(f"{spare:,} ids stay unused: no further phrase is held by {min_records} records (--min-records)")
+    if no_encryption:
+        note(f"{out} is not encrypted: whoever reads it can read your shards")
+
+
+def encode(
+    inputs: Inputs,
+    table: TableFile,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The shards folder to write.")],
+    column: Column = None,
+    keep: Annotated[
+        list[str] | None, typer.Option("--keep", "-k", help="A column that goes along, in the clear; repeatable.")
+    ] = None,
+    canonical: Canonical = False,
+    passphrase_file: PassphraseFile = None,
+    identity: Identities = None,
+    force: Force = False,
+) -> None:
+    """Encode records to shards of ids, for whoever trains the model."""
+    from ult.cli.show import note, say, size, watch
+    from ult.errors import InvalidRecord
+    from ult.shards import ShardWriter
+
+    secret = load_table(table, passphrase_file, identity)
+    source = _open(inputs, secret.codec.modality, column, keep, canonical)
+    if source.fields != secret.fields:
+        raise InvalidRecord(
+            f"the input has {len(source.fields)} value columns that are not the table's {len(secret.fields)}, in order",
+            hint="encode the columns that the table was fitted on",
+        )
+    writer = ShardWriter(
+        out,
+        vocabulary=secret.vocabulary,
+        table=secret.fingerprint,
+        codec=secret.codec.id,
+        column=source.column,
+        kept=source.kept_schema,
+        force=force,
+    )
+    with writer:
+        for batch in watch(source.batches(), "encoding"):
+            nbytes = sum(secret.codec.nbytes(record) for record in batch.records)
+            writer.write(secret.encode_batch(batch.records), nbytes, batch.kept)
+    done = writer.manifest
+    rate = f"{done.ids / done.bytes:.4f} ids a byte" if done.bytes else "no bytes"
+    say(f"{out}: {done.rows:,} records, {size(done.bytes)} of data, {done.ids:,} ids, {rate}")
+    _report_invalid(source)
+    _report_clipped(secret.codec, source)
+    if done.kept:
+        note(f"{', '.join(done.kept)} travels in the clear: whoever has {out} reads it")
+
+
+def decode(
+    shards: Annotated[Path, typer.Argument(help="A shards folder.", show_default=False)],
+    table: TableFile,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help=".txt, .jsonl, .csv, .parquet, .npz, or a folder of images.")
+    ],
+    prefix: Annotated[
+        bool, typer.Option("--prefix", help="For what a model wrote: decode the longest valid prefix of each record.")
+    ] = False,
+    passphrase_file: PassphraseFile = None,
+    identity: Identities = None,
+    force: Force = False,
+) -> None:
+    """Decode shards back to records, with the table that encoded them."""
+    from ult.cli.show import say, watch
+    from ult.errors import WrongTable
+    from ult.shards import Shards
+
+    opened = Shards(shards)
+    secret = load_table(table, passphrase_file, identity)
+    manifest = opened.manifest
+    if manifest.table != secret.fingerprint:
+        raise WrongTable(
+            f"{shards} was encoded with table {manifest.table}; {table} is {secret.fingerprint}",
+            hint="--table with the table that `ult encode` used",
+        )
+    if prefix:
+        write_decoded(list(opened.ids()), secret, out, column=manifest.column, force=force)
+        return
+    with _sink(out, secret, manifest.column, opened.kept_schema(), force) as sink:
+        for batch in watch(_decoded(opened, secret), "decoding"):
+            sink.write(batch.records, batch.kept)
+    say(f"{out}: {manifest.rows:,} records")
+
+
+def write_decoded(many: Sequence[NDArray[np.uint32]], table: Table, out: Path, *, column: str, force: bool) -> None:
+    """Write what a model wrote: of each record the longest prefix that decodes; say how many do so whole or not at all.
+
+    Raises `CorruptSymbols` if none decodes.
+    """
+    from ult.cli.show import note, say
+    from ult.errors import CorruptSymbols
+
+    records, whole = [], 0
+    for ids in many:
+        try:
+            record, used = table.decode_prefix(ids)
+        except CorruptSymbols:
+            continue
+        records.append(record)
+        whole += used == len(ids)
+    if not records:
+        raise CorruptSymbols(f"none of {len(many)} records of ids decodes, not even in part", hint="train longer")
+    with _sink(out, table, column, None, force) as sink:
+        sink.write(records)
+    say(f"{out}: {len(records)} records; {whole} of {len(many)} decode whole, {len(records) - whole} in part")
+    if len(records) < len(many):
+        note(f"{len(many) - len(records)} of {len(many)} do not decode and are left out")
+
+
+def _sink(out: Path, table: Table, column: str, kept: pa.Schema | None, force: bool) -> Sink:
+    from ult.data import open_sink
+
+    return open_sink(
+        out, modality=table.codec.modality, column=column, fields=table.fields, kept_schema=kept, force=force
+    )
+
+
+def _decoded(shards: Shards, table: Table) -> Iterator[Batch]:
+    from ult.data import Batch
+    from ult.shards import IDS, record_ids
+    from ult.table import BATCH
+
+    for part in shards.parts():
+        for start in range(0, part.num_rows, BATCH):
+            rows = part.slice(start, BATCH)
+            yield Batch(table.decode_batch(record_ids(rows)), rows.drop_columns([IDS]))
+
+
+def _open(inputs: list[str], modality: str, column: str | None, keep: list[str] | None, canonical: bool) -> Source:
+    from ult.data import open_source
+
+    return open_source(inputs, modality=modality, column=column, keep=keep or (), canonical=canonical)
+
+
+def _options(pairs: list[str] | None) -> dict[str, Any]:
+    """Return the codec's options of `name=value` pairs, the values as JSON."""
+    import json
+
+    from ult.errors import InvalidConfig
+
+    options = {}
+    for pair in pairs or ():
+        name, _, value = pair.partition("=")
+        try:
+            options[name] = json.loads(value)
+        except ValueError:
+            raise InvalidConfig(
+                f"option {pair!r} is not name=value with a number", hint="--option quality=60"
+            ) from None
+    return options
+
+
+def _report_invalid(source: Source) -> None:
+    from ult.cli.show import note
+
+    if source.invalid:
+        note(f"{source.invalid} and were encoded as they are")
+
+
+def _report_clipped(codec: Codec[Any], source: Source) -> None:
+    """Say how many values fell outside the range of a codec that has one."""
+    from ult.cli.show import note
+    from ult.codecs.series import SeriesMulaw
+
+    if isinstance(codec, SeriesMulaw):
+        values = clipped = 0
+        for record in source:
+            clipped += codec.clipped(record)
+            values += len(record)
+        if clipped:
+            note(
+                f"{clipped:,} of {values:,} values ({clipped / values:.2%}) lie outside the range and are clipped to it"
+            )

@@ -1,0 +1,77 @@
+"""How a command gets the key of a table: a file, an environment variable, or a prompt."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ult.errors import InvalidConfig, MissingSource
+
+if TYPE_CHECKING:
+    from ult.table import Table
+
+TableFile = Annotated[Path, typer.Option("--table", "-t", help="The table, as `ult fit` wrote it.")]
+PassphraseFile = Annotated[
+    Path | None,
+    typer.Option(help="A file whose first line is the passphrase; otherwise the variable ULT_PASSPHRASE, or a prompt."),
+]
+Identities = Annotated[
+    list[Path] | None,
+    typer.Option("--identity", help="A file with an age secret key (AGE-SECRET-KEY-1...); repeatable."),
+]
+Recipients = Annotated[
+    list[str] | None, typer.Option("--recipient", "-r", help="Encrypt to this age public key (age1...); repeatable.")
+]
+
+
+def load_table(path: Path, passphrase_file: Path | None, identities: Sequence[Path] | None) -> Table:
+    """Return the table at `path`, asking for the passphrase if that is what opens it."""
+    from ult import keyfile
+    from ult.table import Table
+
+    keys = [key for file in identities or () for key in keyfile.read_identities(file)]
+    wanted = keyfile.needs_passphrase(path)
+    passphrase = _known(passphrase_file) if wanted or passphrase_file else None
+    if wanted and passphrase is None and not keys and sys.stdin.isatty():
+        passphrase = typer.prompt(f"passphrase of {path}", hide_input=True, err=True)
+    return Table.load(path, passphrase=passphrase, identities=keys)
+
+
+def new_key(passphrase_file: Path | None, recipients: Sequence[str] | None, no_encryption: bool) -> dict[str, Any]:
+    """Return how `Table.save` shall encrypt, asking for a passphrase if nothing else was said."""
+    from ult import keyfile
+
+    passphrase = None
+    if passphrase_file is not None:
+        passphrase = _known(passphrase_file)
+    elif not recipients and not no_encryption:
+        passphrase = _known(None)
+        if passphrase is None and sys.stdin.isatty():
+            passphrase = typer.prompt(
+                "passphrase of the new table", hide_input=True, confirmation_prompt=True, err=True
+            )
+    storage: dict[str, Any] = {
+        "passphrase": passphrase,
+        "recipients": tuple(recipients or ()),
+        "encrypt": not no_encryption,
+    }
+    keyfile.encryptor(**storage)  # refuses what will not do before any work is done
+    return storage
+
+
+def _known(file: Path | None) -> str | None:
+    if file is None:
+        return os.environ.get("ULT_PASSPHRASE")
+    try:
+        with file.open(encoding="utf-8") as lines:
+            passphrase = lines.readline().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError):
+        raise MissingSource(f"{file} cannot be read; expected a file whose first line is the passphrase") from None
+    if not passphrase:
+        raise InvalidConfig(f"{file} has an empty first line; expected the passphrase there")
+    return passphrase

@@ -1,0 +1,65 @@
+"""What the commands print: results on stdout, progress on stderr and only where somebody watches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table as Grid
+
+if TYPE_CHECKING:
+    from ult.data import Source
+
+err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """Print a line of what was done."""
+    out.print(text, markup=False)
+
+
+def note(text: str) -> None:
+    """Print what the user should know, on stderr."""
+    err.print(f"note: {text}", markup=False, soft_wrap=True)
+
+
+def watch(batches: Iterable[Any], doing: str) -> Iterator[Any]:
+    """Give the batches on, counting their records on a terminal."""
+    from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+    columns = (doing, TextColumn("{task.completed:,.0f} records"), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task(doing, total=None)
+        for batch in batches:
+            yield batch
+            bar.advance(task, len(batch.records))
+
+
+class Watched:
+    """The records of a source, counted on a terminal each time that they are read."""
+
+    def __init__(self, source: Source, doing: str) -> None:
+        self.source, self.doing = source, doing
+
+    def __iter__(self) -> Iterator[Any]:
+        for batch in watch(self.source.batches(), self.doing):
+            yield from batch.records
+
+
+def facts(rows: Iterable[tuple[str, object]]) -> None:
+    """Print names and values in two columns."""
+    grid = Grid.grid(padding=(0, 2))
+    for name, value in rows:
+        grid.add_row(f"[dim]{name}[/dim]", value if isinstance(value, str) else f"{value:,}")
+    out.print(grid)
+
+
+def size(n: float) -> str:
+    """Return a number of bytes as people write it."""
+    for unit in ("bytes", "kB", "MB"):
+        if n < 1000:
+            return f"{n:,.0f} {unit}" if unit == "bytes" else f"{n:,.1f} {unit}"
+        n /= 1000
+    return f"{n:,.1f} GB"

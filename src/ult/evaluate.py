@@ -1,0 +1,138 @@
+"""How well a run predicts: bits per byte of the original data, or accuracy, each with a 95 % interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ult.errors import MissingExtra
+from ult.model import Model, load_trained
+from ult.packing import IGNORED, Blocks, Labelled, collate, open_shards, summary
+from ult.run import Run
+from ult.shards import Shards
+
+try:
+    import torch
+except ImportError as missing:
+    raise MissingExtra("torch", extra="train") from missing
+
+Z = 1.959964  # the normal deviate of a two-sided 95 % interval
+RESAMPLES = 2000
+
+
+def evaluate(
+    run: str | Path, shards: str | Path | Sequence[str | Path], *, batch_size: int = 16, seed: int = 0
+) -> dict[str, Any]:
+    """Return what a run achieves on shards, as JSON values.
+
+    "lm": every id of every record and each record's `<eos>` is predicted once, from at most `context` ids before it;
+    `bits_per_byte` is the sum over the bytes of the original data (null if the manifest counts none), lower is
+    better. "classify": `accuracy` and `balanced_accuracy`, higher is better. `table_seen` says whether the run was
+    trained on shards of these tables. Raises `WrongVocabulary`, `MissingColumn` or `TrainingError`.
+    """
+    opened = Run.open(run)
+    many = open_shards(shards, opened.vocabulary)
+    model = load_trained(opened)
+    result = {
+        "run": opened.path.name,
+        "task": opened.task,
+        "shards": summary(many),
+        "table_seen": {s.manifest.table for s in many} <= opened.tables,
+        "context": opened.context,
+    }
+    if opened.task == "lm":
+        return result | _bits(model, many, Blocks.of(many, context=opened.context), batch_size)
+    label = opened.metrics["label"]
+    data = Labelled.of(many, context=opened.context, label=label, classes=opened.classes)
+    return result | {"label": label, "truncated": data.truncated} | _accuracies(model, data, batch_size, seed)
+
+
+def _bits(model: Model, many: Sequence[Shards], data: Blocks, batch_size: int) -> dict[str, Any]:
+    nats = np.zeros(len(data.ends))  # a record
+    for numbers, logits, labels in _batches(model, data, batch_size):
+        losses = torch.nn.functional.cross_entropy(logits.mT, labels, ignore_index=IGNORED, reduction="none")
+        counted = losses[labels != IGNORED].double().cpu().numpy()
+        np.add.at(nats, np.concatenate([data.records(k) for k in numbers]), counted)
+    total = float(nats.sum()) / math.log(2)
+    nbytes = sum(s.manifest.bytes for s in many)
+    per_id, half = total / data.ids, _half_width(nats / math.log(2), np.diff(data.ends, prepend=0))
+    scale = data.ids / nbytes if nbytes else None
+
+    def interval(factor: float | None) -> list[float] | None:
+        return None if half is None or factor is None else [(per_id - half) * factor, (per_id + half) * factor]
+
+    return {
+        "rows": len(nats),
+        "predictions": data.ids,
+        "bytes": nbytes,
+        "bits": total,
+        "bits_per_byte": total / nbytes if nbytes else None,
+        "bits_per_byte_interval": interval(scale),
+        "bits_per_id": per_id,
+        "bits_per_id_interval": interval(1.0),
+    }
+
+
+def _half_width(bits: NDArray[np.float64], counts: NDArray[np.int64]) -> float | None:
+    """Return half the 95 % interval of sum(bits) / sum(counts) over records: the ratio estimator's standard error.
+
+    Cochran, Sampling Techniques (1977), section 6.4. None for a single record.
+    """
+    n = len(bits)
+    if n < 2:
+        return None
+    residuals = bits - bits.sum() / counts.sum() * counts
+    return float(Z * math.sqrt((residuals**2).sum() / (n - 1) / n) / counts.mean())
+
+
+def _accuracies(model: Model, data: Labelled, batch_size: int, seed: int) -> dict[str, Any]:
+    predicted = np.concatenate([logits.argmax(-1).cpu().numpy() for _, logits, _ in _batches(model, data, batch_size)])
+    right = predicted == data.labels
+    classes = len(data.classes)
+    counts = np.stack([np.bincount(data.labels[right == hit], minlength=classes) for hit in (False, True)])
+    # Resampling records is drawing the (hit, class) cells from a multinomial.
+    draws = np.random.default_rng(seed).multinomial(len(right), counts.ravel() / len(right), RESAMPLES)
+    balanced = _balanced(draws.reshape(RESAMPLES, 2, classes))
+    accuracy = float(right.mean())
+    return {
+        "rows": len(right),
+        "classes": classes,
+        "accuracy": accuracy,
+        "accuracy_interval": wilson(accuracy, len(right)),
+        "balanced_accuracy": float(_balanced(counts[None])[0]),
+        "balanced_accuracy_interval": np.quantile(balanced, [0.025, 0.975]).tolist(),
+        "chance": 1 / int((counts.sum(0) > 0).sum()),
+        "seed": seed,
+    }
+
+
+def _balanced(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the mean recall over the classes present, for each of `counts` (m, 2, classes): missed, hit."""
+    present = counts.sum(1) > 0
+    recall = counts[:, 1] / np.maximum(counts.sum(1), 1)
+    return np.asarray(recall.sum(1) / present.sum(1))
+
+
+def wilson(share: float, n: int) -> list[float]:
+    """Return Wilson's 95 % interval (1927) of a share of `n`.
+
+    >>> [round(x, 4) for x in wilson(0.9, 100)]
+    [0.8256, 0.9448]
+    """
+    centre, spread = share + Z**2 / (2 * n), Z * math.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
+    return [max(0.0, (centre - spread) / (1 + Z**2 / n)), min(1.0, (centre + spread) / (1 + Z**2 / n))]
+
+
+def _batches(
+    model: Model, data: Blocks | Labelled, batch_size: int
+) -> Iterator[tuple[range, torch.Tensor, torch.Tensor]]:
+    for start in range(0, len(data), batch_size):
+        numbers = range(start, min(start + batch_size, len(data)))
+        batch = {name: tensor.to(model.device) for name, tensor in collate([data[k] for k in numbers]).items()}
+        with torch.inference_mode():
+            yield numbers, model(input_ids=batch["input_ids"], use_cache=False).logits.float(), batch["labels"]

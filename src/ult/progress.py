@@ -1,0 +1,65 @@
+"""One bar on a terminal while a model trains, one line at the end; nothing else is printed."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from ult.errors import MissingExtra, TrainingError
+
+try:
+    from transformers import TrainerCallback
+except ImportError as missing:
+    raise MissingExtra("transformers", extra="train") from missing
+
+
+class Progress(TrainerCallback):  # type: ignore[misc]
+    """Shows step, loss and ids per second on stderr; stops a training whose loss is no number any more."""
+
+    def __init__(self, ids: int) -> None:
+        self.ids = ids  # a pass over the data
+        self.first_step = 0
+        self.seconds = self.speed = 0.0
+        console = Console(stderr=True)
+        columns = (
+            "training",
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[now]}"),
+            TimeRemainingColumn(),
+        )
+        self.bar = Bar(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self.task = self.bar.add_task("training", total=None, now="")
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Start the clock, at the step of the checkpoint if there is one."""
+        self.first_step, self._first_epoch = state.global_step, state.epoch or 0.0
+        self._started = time.perf_counter()
+        self.bar.update(self.task, total=state.max_steps, completed=state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Advance the bar."""
+        self.seconds = time.perf_counter() - self._started
+        self.speed = (state.epoch - self._first_epoch) * self.ids / self.seconds
+        self.bar.update(self.task, completed=state.global_step)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
+        """Show the loss; raise `TrainingError` if it is not finite."""
+        if "loss" in logs and not math.isfinite(logs["loss"]):
+            raise TrainingError(
+                f"the loss is {logs['loss']} at step {state.global_step}", hint="a lower --learning-rate"
+            )
+        if "loss" in logs:
+            self.bar.update(self.task, now=f"loss {logs['loss']:.3f}  {self.speed:,.0f} ids/s")
+
+    def done(self, out: Path, loss: list[list[float]]) -> None:
+        """Print the one line that stays."""
+        first, last = loss[0][1], loss[-1][1]
+        speed = f"{loss[-1][0] - self.first_step} steps in {self.seconds:.1f} s, {self.speed:,.0f} ids/s"
+        self.bar.console.print(f"{out.name}: loss {first:.3f} -> {last:.3f}, {speed}", highlight=False, markup=False)

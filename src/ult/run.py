@@ -1,0 +1,193 @@
+"""The run folder: a Hugging Face checkpoint, `vocabulary.json`, `metrics.json` and `loss.png`.
+
+It appears whole or not at all. Training works in a hidden folder beside it, which an interrupted run leaves behind
+with its last checkpoint, so that the same command can go on from there.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, OutputExists, TrainingError
+from ult.vocabulary import Vocabulary, check_format
+
+FORMAT = "ult-run/1"
+TASKS = ("lm", "classify")
+_FIELDS = {"task": str, "context": int, "shards": list, "embeddings": str}  # what later verbs rely on
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What was asked of a training: with the shards, all that decides the weights."""
+
+    task: str  # "lm" predicts the next id, "classify" a kept label
+    model: str | None  # a preset, a folder or a Hub name; None with `from_run`
+    from_run: str | None  # an earlier run's folder
+    embeddings: str | None  # "fresh" or "keep"; None lets the tables decide
+    steps: int  # optimizer steps
+    batch_size: int  # blocks or records a step and device
+    context: int  # ids that the model sees at once
+    learning_rate: float  # the peak; warmed up, then a cosine to zero
+    label: str | None  # the kept column to predict; None takes the only one
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.task not in TASKS:
+            raise InvalidConfig(f"task is {self.task!r}; expected one of {', '.join(TASKS)}")
+        if self.embeddings not in (None, "fresh", "keep"):
+            raise InvalidConfig(f"embeddings is {self.embeddings!r}; expected 'fresh' or 'keep'")
+        if self.model is not None and self.from_run is not None:
+            raise InvalidConfig("a model and an earlier run were both named; expected one of them")
+        if self.embeddings == "keep" and self.from_run is None:
+            raise InvalidConfig("embeddings can be kept from an earlier run only", hint="--from RUN")
+        if self.label is not None and self.task != "classify":
+            raise InvalidConfig(f"label {self.label!r} was named for task {self.task!r}", hint="--task classify")
+        for name, low in (("steps", 1), ("batch_size", 1), ("context", 4), ("seed", 0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not low <= value < 2**31:
+                raise InvalidConfig(f"{name} is {value!r}; expected an integer of at least {low}")
+        if not 0 < self.learning_rate < 1:
+            raise InvalidConfig(f"learning_rate is {self.learning_rate!r}; expected between 0 and 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A trained run, opened: its folder, what `metrics.json` says, and its vocabulary."""
+
+    path: Path
+    metrics: dict[str, Any]
+    vocabulary: Vocabulary
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """Read a run folder but for its weights. Raises `MissingSource`, `FormatError` or `NewerFormat`."""
+        folder = Path(path)
+        try:
+            metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise MissingSource(
+                f"{folder} is not a run: it has no metrics.json", hint="ult train writes one"
+            ) from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise FormatError(f"{folder / 'metrics.json'} is not JSON") from error
+        check_format(metrics, FORMAT, folder / "metrics.json")
+        for name, kind in _FIELDS.items():
+            if not isinstance(metrics.get(name), kind):
+                raise FormatError(f"{folder / 'metrics.json'}: {name} is missing or not a {kind.__name__}")
+        return cls(folder, metrics, Vocabulary.load(folder / "vocabulary.json"))
+
+    @property
+    def task(self) -> str:
+        """What the run was trained for: "lm" or "classify"."""
+        return str(self.metrics["task"])
+
+    @property
+    def context(self) -> int:
+        """How many ids the model saw at once in training."""
+        return int(self.metrics["context"])
+
+    @property
+    def classes(self) -> list[Any]:
+        """The labels that the run can tell apart, sorted; empty for "lm"."""
+        return list(self.metrics.get("classes") or [])
+
+    @property
+    def tables(self) -> set[str]:
+        """Fingerprints of the tables whose shards the run was trained on."""
+        return {shards["table"] for shards in self.metrics["shards"]}
+
+
+def partial_folder(out: Path) -> Path:
+    """Return the hidden folder in which the training of `out` works."""
+    return out.parent / f".{out.name}.partial"
+
+
+@contextmanager
+def working_folder(
+    out: Path, recipe: Recipe, shards: list[dict[str, Any]], *, resume: bool, force: bool
+) -> Iterator[Path]:
+    """Give the folder to work in, new or (with `resume`) the one left behind by the very same command.
+
+    After an error or an interrupt it stays only if it holds a checkpoint to resume from.
+    Raises `OutputExists` if the run or an unfinished one is there, `TrainingError` if there is nothing to resume.
+    """
+    partial = partial_folder(out)
+    if resume and force:
+        raise InvalidConfig("resume and force were both given; expected one of them")
+    if out.exists() and not (force and (out / "metrics.json").is_file()):
+        hint = "another --out, or --force to replace it" if (out / "metrics.json").is_file() else "another --out"
+        raise OutputExists(f"{out} exists already", hint=hint)
+    asked = json.loads(json.dumps({"recipe": asdict(recipe), "shards": shards}))
+    if resume:
+        _check_same(partial, asked, out)
+    elif partial.exists() and not force:
+        raise OutputExists(
+            f"an unfinished training of {out} is there", hint="--resume to go on, --force to start again"
+        )
+    else:
+        _create(partial, asked, out)
+    try:
+        yield partial
+    except BaseException as error:
+        if last_checkpoint(partial) is None:
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            error.add_note("the last checkpoint is kept: the same command with --resume goes on from it")
+        raise
+
+
+def _create(partial: Path, asked: dict[str, Any], out: Path) -> None:
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        (partial / "recipe.json").write_text(json.dumps(asked, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write beside {out}: {error.strerror}") from error
+
+
+def _check_same(partial: Path, asked: dict[str, Any], out: Path) -> None:
+    try:
+        before = json.loads((partial / "recipe.json").read_text(encoding="utf-8"))
+        changed = [name for name in asked["recipe"] if before["recipe"][name] != asked["recipe"][name]]
+    except FileNotFoundError as error:
+        raise TrainingError(f"no unfinished training of {out} to resume", hint="leave out --resume") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"the unfinished training of {out} is damaged", hint="--force to start again") from error
+    if before["shards"] != asked["shards"]:
+        changed.append("shards")
+    if changed:
+        raise TrainingError(
+            f"the unfinished training of {out} was started with other {', '.join(changed)}",
+            hint="the same options, or --force to start again",
+        )
+
+
+def last_checkpoint(partial: Path) -> Path | None:
+    """Return the newest whole checkpoint in `partial`, removing torn ones; None if there is none.
+
+    The trainer writes `trainer_state.json` last, so a checkpoint where it can be read is whole.
+    """
+    for folder in sorted(partial.glob("checkpoint-*"), key=lambda f: int(f.name.partition("-")[2]), reverse=True):
+        try:
+            json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
+            return folder
+        except (OSError, ValueError):
+            shutil.rmtree(folder, ignore_errors=True)
+    return None
+
+
+def finish(partial: Path, out: Path) -> None:
+    """Turn `partial / "run"` into `out` and remove the checkpoints, their optimizer state included."""
+    try:
+        if out.exists():
+            shutil.rmtree(out)
+        (partial / "run").rename(out)
+        shutil.rmtree(partial)
+    except OSError as error:
+        raise OutputError(f"cannot write {out}: {error.strerror}") from error
