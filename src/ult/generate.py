@@ -53,8 +53,8 @@ def generate(
             f"{max_new} ids to write after a prompt of {len(prompt)}; the run's context leaves room for {max(room, 0)}",
             hint="fewer ids, or a run trained with a longer --context",
         )
-    if n < 1 or batch_size < 1 or temperature < 0:
-        raise InvalidConfig(f"n {n}, batch_size {batch_size}, temperature {temperature}; expected 1, 1, 0 or more")
+    _check(n=n >= 1, batch_size=batch_size >= 1, temperature=temperature >= 0)
+    _check(top_k=top_k is None or top_k >= 1, top_p=top_p is None or 0 < top_p <= 1)
     model = load_trained(opened)
     start = torch.from_numpy(np.concatenate([[EOS], prompt])).to(model.device)
     records: list[NDArray[np.uint32]] = []
@@ -95,6 +95,12 @@ def write_generated(
     table, codec, column = min(sources)
     with ShardWriter(out, vocabulary=opened.vocabulary, table=table, codec=codec, column=column, force=force) as writer:
         writer.write(records, nbytes=0)
+
+
+def _check(**right: bool) -> None:
+    wrong = [name for name, is_right in right.items() if not is_right]
+    if wrong:
+        raise InvalidConfig(f"{', '.join(wrong)} out of range; expected n, batch_size, top_k from 1, top_p from 0 to 1")
 
 
 def _prompt(ids: ArrayLike, size: int) -> NDArray[np.int64]:

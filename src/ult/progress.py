@@ -41,6 +41,8 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         """Start the clock, at the step of the checkpoint if there is one."""
         self.first_step, self._first_epoch = state.global_step, state.epoch or 0.0
         self._started = time.perf_counter()
+        if not state.is_world_process_zero:
+            self.bar.stop()
         self.bar.update(self.task, total=state.max_steps, completed=state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:

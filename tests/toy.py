@@ -1,0 +1,39 @@
+"""Tiny shards of ids with a pattern, for the tests of the trainer's side; made without any table."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from ult.shards import ShardWriter
+from ult.vocabulary import Vocabulary
+
+torch.set_num_threads(1)
+SIZE = 64
+TABLE, OTHER = "ab" * 16, "cd" * 16
+
+
+def counting(rows, *, seed=0, low=32, high=64):
+    """Records that count upwards by one, wrapping: the next id is certain, the end is not."""
+    rng = np.random.default_rng(seed)
+    starts, lengths = rng.integers(0, high - low, rows), rng.integers(3, 9, rows)
+    return [((s + np.arange(n)) % (high - low) + low).astype(np.uint32) for s, n in zip(starts, lengths, strict=True)]
+
+
+def write(path, records, *, size=SIZE, table=TABLE, kept=None, nbytes=None):
+    """Write a shards folder; `kept` maps column names to lists."""
+    columns = pa.table(kept) if kept else None
+    schema = columns.schema if kept else None
+    with ShardWriter(
+        path, vocabulary=Vocabulary(size), table=table, codec="text/bytes", column="text", kept=schema
+    ) as writer:
+        writer.write(records, 3 * sum(map(len, records)) if nbytes is None else nbytes, columns)
+    return Path(path)
+
+
+def two_classes(path, rows=64, **options):
+    """Write records whose class says which half of the ids they are made of."""
+    low, high = counting(rows // 2, high=48), counting(rows // 2, low=48)
+    records = [record for pair in zip(low, high, strict=True) for record in pair]
+    return write(path, records, kept={"label": ["low", "high"] * (rows // 2)}, **options)
