@@ -4,9 +4,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from toy import OTHER, counting, two_classes, write
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
+from toy import OTHER, counting, two_classes, write
 from ult.errors import MissingColumn, MissingSource, TrainingError, WrongVocabulary
 from ult.evaluate import _balanced, _half_width, evaluate, wilson
 from ult.train import train
@@ -99,10 +99,13 @@ def test_balanced_accuracy_leaves_out_absent_classes():
     assert _balanced(np.array([[[1, 0, 4], [3, 0, 0]]])).tolist() == [(3 / 4 + 0) / 2]
 
 
-def test_wilson_equals_published_values():
+@pytest.mark.parametrize(
+    ("hits", "n", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0, 0.1611), (29, 29, 0.8830, 1)],
+)
+def test_wilson_equals_published_values(hits, n, low, high):
     # Newcombe, Statistics in Medicine 17 (1998), table I, method 3.
-    for hits, n, low, high in ((81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0, 0.1611), (29, 29, 0.8830, 1)):
-        assert wilson(hits / n, n) == pytest.approx([low, high], abs=5e-5)
+    assert wilson(hits / n, n) == pytest.approx([low, high], abs=5e-5)
 
 
 def test_wrong_input_is_refused(run, classifier, tmp_path):

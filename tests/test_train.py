@@ -1,24 +1,26 @@
 import importlib.util
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 import transformers
-from safetensors.torch import load_file
-from toy import OTHER, SIZE, TABLE, counting, two_classes, write
+from safetensors.torch import load_file, save_file
 
+from toy import OTHER, SIZE, TABLE, counting, two_classes, write
 from ult.errors import (
     FormatError,
     InvalidConfig,
     MissingColumn,
     MissingExtra,
     MissingSource,
+    OutputError,
     OutputExists,
     TrainingError,
     WrongVocabulary,
 )
-from ult.model import WEIGHTS, build
+from ult.model import WEIGHTS, build, load_checkpoint, load_trained
 from ult.packing import Blocks, Labelled, open_shards
 from ult.progress import Progress
 from ult.run import Recipe, Run
@@ -153,6 +155,17 @@ def test_resumed_run_equals_an_undisturbed_one(shards, gpt2, tmp_path, monkeypat
     assert same(weights(tmp_path / "cut"), weights(tmp_path / "whole"))
     assert [step for step, _ in metrics["loss"]] == list(range(1, 11))
     assert {p.name for p in tmp_path.iterdir()} == {"cut", "whole"}
+
+
+def test_resume_after_the_last_step_only_writes_the_run(shards, tmp_path, monkeypatch):
+    train(shards, tmp_path / "whole", **QUICK)
+    with monkeypatch.context() as patch:
+        patch.setattr("ult.train._draw_loss", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        with pytest.raises(OutputError, match="No space left"):
+            train(shards, tmp_path / "cut", **QUICK)
+    metrics = train(shards, tmp_path / "cut", **QUICK, resume=True)
+    assert metrics["resumed_at"] == 10
+    assert same(weights(tmp_path / "cut"), weights(tmp_path / "whole"))
 
 
 def test_interrupt_before_a_checkpoint_leaves_nothing(shards, tmp_path, monkeypatch):
@@ -322,6 +335,19 @@ def test_a_loss_that_is_no_number_stops_the_training(shards, gpt2, tmp_path):
 
 
 def test_damaged_run_is_refused(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    tensors = weights(run)
+    for damage in (
+        {**tensors, "model.norm.weight": torch.ones(3)},
+        {name: tensor for name, tensor in tensors.items() if name != "model.layers.1.mlp.up_proj.weight"},
+    ):
+        save_file(damage, tmp_path / "run" / "model.safetensors", metadata={"format": "pt"})
+        for load in (lambda: load_trained(Run.open(tmp_path / "run")), lambda: load_checkpoint(tmp_path / "run")):
+            with pytest.raises(FormatError):
+                load()
+    (tmp_path / "run" / "model.safetensors").write_bytes((run / "model.safetensors").read_bytes()[:-9])
+    with pytest.raises(FormatError):
+        load_trained(Run.open(tmp_path / "run"))
     for text in ("{", '{"format": "ult-run/1"}', '{"format": "ult-run/2"}'):
         (tmp_path / "metrics.json").write_text(text)
         with pytest.raises(FormatError):

@@ -19,6 +19,7 @@ from ult.vocabulary import BOS, EOS, N_SPECIAL, PAD, Vocabulary
 try:
     import torch
     import transformers
+    from safetensors import SafetensorError
 except ImportError as missing:
     raise MissingExtra("transformers", extra="train") from missing
 
@@ -115,35 +116,38 @@ def from_checkpoint(name: str, vocabulary: Vocabulary) -> Model:
 
 
 def load_checkpoint(path: str | Path, **options: Any) -> Model:
-    """Return the causal language model of a checkpoint, in float32.
+    """Return the causal language model of a checkpoint, in float32; its head may be new, its body may not.
 
     Raises `FormatError` if there is none, or none in safetensors.
     """
-    if not options:
-        options = {"use_safetensors": True}
-    try:
-        return transformers.AutoModelForCausalLM.from_pretrained(
-            str(path), dtype=torch.float32, trust_remote_code=False, **options
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise FormatError(
-            f"{path} holds no causal language model that transformers can load",
-            hint="a folder or org/name with config.json and model.safetensors",
-        ) from error
+    model, missing = _load(transformers.AutoModelForCausalLM, path, **(options or {"use_safetensors": True}))
+    if any(name.startswith(f"{model.base_model_prefix}.") for name in missing):
+        raise FormatError(f"{path} lacks {len(missing)} weights of its model")
+    return model
 
 
 def load_trained(run: Run) -> Model:
-    """Return a run's model, ready to evaluate, on the device that accelerate finds."""
+    """Return a run's model, ready to evaluate, on the device that accelerate finds. Raises `FormatError`."""
     from accelerate import PartialState
 
     kind = transformers.AutoModelForCausalLM if run.task == "lm" else transformers.AutoModelForSequenceClassification
-    try:
-        model = kind.from_pretrained(
-            str(run.path), dtype=torch.float32, use_safetensors=True, trust_remote_code=False, local_files_only=True
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise FormatError(f"the checkpoint in {run.path} cannot be loaded") from error
+    model, missing = _load(kind, run.path, use_safetensors=True, local_files_only=True)
+    if missing or model.config.vocab_size != run.vocabulary.size:
+        raise FormatError(f"the checkpoint in {run.path} is not the one that was trained")
     return model.to(PartialState().device).eval()
+
+
+def _load(kind: Any, path: str | Path, **options: Any) -> tuple[Model, set[str]]:
+    try:
+        model, report = kind.from_pretrained(
+            str(path), dtype=torch.float32, trust_remote_code=False, output_loading_info=True, **options
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise FormatError(
+            f"{path} holds no model that transformers can load",
+            hint="a folder or org/name with config.json and model.safetensors",
+        ) from error
+    return model, set(report["missing_keys"])
 
 
 def with_classes(model: Model, classes: list[Any]) -> Model:

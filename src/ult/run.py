@@ -19,7 +19,7 @@ from ult.vocabulary import Vocabulary, check_format
 
 FORMAT = "ult-run/1"
 TASKS = ("lm", "classify")
-_FIELDS = {"task": str, "context": int, "shards": list, "embeddings": str}  # what later verbs rely on
+_FIELDS = {"task": str, "context": int, "classes": list, "shards": list}  # what later verbs rely on
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,8 @@ class Run:
         for name, kind in _FIELDS.items():
             if not isinstance(metrics.get(name), kind):
                 raise FormatError(f"{folder / 'metrics.json'}: {name} is missing or not a {kind.__name__}")
+        if not all(isinstance(s, dict) and {"table", "codec", "column"} <= set(s) for s in metrics["shards"]):
+            raise FormatError(f"{folder / 'metrics.json'}: shards do not name table, codec and column")
         return cls(folder, metrics, Vocabulary.load(folder / "vocabulary.json"))
 
     @property
@@ -95,7 +97,7 @@ class Run:
     @property
     def classes(self) -> list[Any]:
         """The labels that the run can tell apart, sorted; empty for "lm"."""
-        return list(self.metrics.get("classes") or [])
+        return list(self.metrics["classes"])
 
     @property
     def tables(self) -> set[str]:
@@ -186,7 +188,7 @@ def finish(partial: Path, out: Path) -> None:
     """Turn `partial / "run"` into `out` and remove the checkpoints, their optimizer state included."""
     try:
         if out.exists():
-            shutil.rmtree(out)
+            out.rename(partial / "replaced")
         (partial / "run").rename(out)
         shutil.rmtree(partial)
     except OSError as error:

@@ -154,6 +154,7 @@ def _arguments(recipe: Recipe, partial: Path) -> TrainingArguments:
         logging_steps=max(1, recipe.steps // 100),
         logging_nan_inf_filter=False,
         dataloader_pin_memory=cuda,
+        ddp_find_unused_parameters=False,
         remove_unused_columns=False,
         disable_tqdm=True,
         report_to="none",

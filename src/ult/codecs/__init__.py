@@ -3,6 +3,12 @@
 from typing import Any
 
 from ult.codecs.base import Codec
+from ult.codecs.bwt import TextBwt
+from ult.codecs.image import ImageDct
+from ult.codecs.molecule import MoleculeSmiles
+from ult.codecs.series import SeriesMulaw
 from ult.codecs.text import TextBytes
 
-CODECS: dict[str, type[Codec[Any]]] = {codec.id: codec for codec in (TextBytes,)}
+CODECS: dict[str, type[Codec[Any]]] = {
+    codec.id: codec for codec in (TextBytes, TextBwt, ImageDct, SeriesMulaw, MoleculeSmiles)
+}

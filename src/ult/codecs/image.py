@@ -123,7 +123,9 @@ class ImageDct(Codec[Image]):
         channels, height, width = numbers
         samples = height * width * max(channels, 1)
         if channels not in (0, 3, 4) or not 0 < samples <= self.max_length:
-            raise CorruptSymbols(f"header says {height} x {width} x {channels}; expected 1 to {self.max_length} samples")
+            raise CorruptSymbols(
+                f"header says {height} x {width} x {channels}; expected 1 to {self.max_length} samples"
+            )
         grid = grids((height, width, max(channels, 1)), self._chroma.side)
         blocks = int(grid.prod(1).sum())
         if len(symbols) - at < blocks:  # before anything of that size is allocated

@@ -42,6 +42,7 @@ class SeriesMulaw(Codec[NDArray[Any]]):
     id: ClassVar[str] = "series/mulaw"
     modality: ClassVar[str] = "series"
     lossless: ClassVar[bool] = False
+    calibrates: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -1,0 +1,79 @@
+"""What every input is before it is records: rows of named, typed columns, read a chunk at a time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ult.errors import MissingColumn, MissingSource, SourceError
+
+Column = list[Any] | pa.ChunkedArray | NDArray[Any]  # one value a row
+
+ROWS = 1024  # rows in a chunk, at most
+CHUNK_BYTES = 2**24  # a chunk is closed once its records hold so many bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Consecutive rows of one input; `first` is the number of the first, from 1, header lines not counted."""
+
+    name: str
+    first: int
+    columns: Mapping[str, Column]
+    length: int
+    unit: str = "row"
+
+    def place(self, i: int) -> str:
+        """Return where row `i` of this chunk stands, for an error."""
+        return f"{self.name}, {self.unit} {self.first + i}"
+
+
+class Rows(ABC):
+    """The rows of one input, which can be read again and again."""
+
+    name: str  # of the input, for errors
+    types: Mapping[str, pa.DataType]  # of the columns, in order
+
+    @abstractmethod
+    def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
+        """Give the rows of `columns`, in order."""
+
+    def kept_schema(self, keep: Sequence[str]) -> pa.Schema:
+        """Return the types of the columns `keep`, which are there."""
+        return pa.schema([(name, self.types[name]) for name in keep])
+
+    def check_columns(self, names: Sequence[str]) -> None:
+        """Raise `MissingColumn` unless every one of `names` is there."""
+        for name in names:
+            if name not in self.types:
+                raise MissingColumn(f"{self.name} has no column {name!r}; it has {listed(list(self.types))}")
+
+
+def listed(names: Sequence[str], most: int = 12) -> str:
+    """Return names quoted for an error, no more than `most` of them."""
+    if not names:
+        return "none"
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(repr(name) for name in names[:most]) + more
+
+
+def existing(path: Path) -> Path:
+    """Return `path`; raise `MissingSource` unless it is a file that holds something."""
+    if path.is_dir():
+        raise MissingSource(f"{path} is a folder; expected a file", hint=f"{path}/*.txt for the files in it")
+    if not path.is_file():
+        raise MissingSource(f"{path} is not there; expected a file")
+    try:
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        raise MissingSource(f"{path} cannot be read: {error.strerror}") from error
+    if empty:
+        raise SourceError(f"{path} is empty; expected records")
+    return path

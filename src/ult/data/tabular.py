@@ -1,0 +1,162 @@
+"""Tables: `.csv` as RFC 4180 has it, every cell a string, and `.parquet`."""
+
+from __future__ import annotations
+
+import csv
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ult.data.rows import CHUNK_BYTES, ROWS, Chunk, Rows, existing, listed
+from ult.data.text import encoded
+from ult.errors import OutputError, SourceError
+
+_QUOTED = re.compile('[,"\r\n]')
+
+
+class CsvRows(Rows):
+    """The columns that the header names. Errors count lines of the file, header included, as editors do."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.name = existing(path), str(path)
+        read = self._read()
+        _, header = next(read)
+        if len(set(header)) != len(header):
+            raise SourceError(f"{path} names a column twice in its header: {listed(header)}")
+        self.types = {name: pa.string() for name in header}
+        if next(read, None) is None:
+            raise SourceError(f"{path} has a header and no rows; expected records")
+
+    def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
+        """Give the cells of `columns`; raise `SourceError` at a row of another length than the header."""
+        read = self._read()
+        _, header = next(read)
+        places = [header.index(name) for name in columns]
+        first, rows, size = 1, [], 0
+        for _, row in read:
+            cells = [row[place] for place in places]
+            rows.append(cells)
+            size += sum(map(len, cells))
+            if len(rows) == ROWS or size >= CHUNK_BYTES:
+                yield self._chunk(columns, first, rows)
+                first, rows, size = first + len(rows), [], 0
+        if rows:
+            yield self._chunk(columns, first, rows)
+
+    def _chunk(self, columns: Sequence[str], first: int, rows: list[list[str]]) -> Chunk:
+        cells = {name: [row[i] for row in rows] for i, name in enumerate(columns)}
+        return Chunk(self.name, first, cells, len(rows))
+
+    def _read(self) -> Iterator[tuple[int, list[str]]]:
+        """Give each row with the number of the line on which it ends."""
+        csv.field_size_limit(sys.maxsize)  # of the process; the default refuses a cell of 128 KiB
+        width = None
+        try:
+            with self.path.open(encoding="utf-8-sig", newline="") as file:
+                reader = csv.reader(file, strict=True)
+                for row in reader:
+                    width = len(row) if width is None else width
+                    if len(row) != width or not row:
+                        raise SourceError(
+                            f"{self.path}, line {reader.line_num} has {len(row)} cells; expected {width} as in the header"
+                        )
+                    yield reader.line_num, row
+        except UnicodeDecodeError as error:
+            raise SourceError(
+                f"{self.path} is not UTF-8 near line {reader.line_num + 1}",
+                hint=f"iconv -t utf-8 -f latin1 {self.path} > new.csv",
+            ) from error
+        except csv.Error as error:
+            raise SourceError(f"{self.path}, line {reader.line_num} is not CSV: {error}") from error
+        except OSError as error:
+            raise SourceError(f"{self.path} cannot be read: {error.strerror}") from error
+
+
+class ParquetRows(Rows):
+    """The columns of a Parquet file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.name = existing(path), str(path)
+        try:
+            with pq.ParquetFile(path) as file:
+                schema, rows = file.schema_arrow, file.metadata.num_rows
+        except (pa.ArrowException, OSError) as error:
+            raise SourceError(f"{path} is not a Parquet file, or it is cut short") from error
+        if not rows:
+            raise SourceError(f"{path} has no rows; expected records")
+        if len(set(schema.names)) != len(schema.names):
+            raise SourceError(f"{path} names a column twice: {listed(schema.names)}")
+        self.types = {field.name: field.type for field in schema}
+
+    def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
+        """Give the values of `columns`; raise `SourceError` where the file is damaged."""
+        first = 1
+        try:
+            with pq.ParquetFile(self.path) as file:
+                for batch in file.iter_batches(ROWS, columns=list(columns)):
+                    table = pa.Table.from_batches([batch])
+                    yield Chunk(self.name, first, dict(zip(table.column_names, table.columns, strict=True)), len(table))
+                    first += len(table)
+        except (pa.ArrowException, OSError) as error:
+            raise SourceError(f"{self.path} is damaged after row {first - 1}") from error
+
+
+class CsvWriter:
+    """Writes a header and rows: the kept columns, then those of the record."""
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        self._file = path.open("xb")
+        self._row(columns)
+
+    def write(self, records: pa.Table | Sequence[str], kept: pa.Table) -> None:
+        """Add rows; `records` are strings, or a table of numbers."""
+        cells = [records] if not isinstance(records, pa.Table) else [c.to_pylist() for c in records.columns]
+        for row in zip(*(column.to_pylist() for column in kept.columns), *cells, strict=True):
+            self._row(row)
+
+    def _row(self, cells: Sequence[Any]) -> None:
+        self._file.write(",".join(map(_cell, cells)).encode() + b"\n")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _cell(value: Any) -> str:
+    """Return a cell: text is quoted where it must be and where it is empty, NaN is an empty cell."""
+    if value is None:
+        raise OutputError("a kept column holds null, which .csv cannot tell from nothing", hint=".jsonl or .parquet")
+    if not isinstance(value, str):
+        return "" if value != value else str(value)
+    encoded(value, ".csv")
+    return '"' + value.replace('"', '""') + '"' if not value or _QUOTED.search(value) else value
+
+
+class ParquetWriter:
+    """Writes row groups of about `CHUNK_BYTES`."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+        self._schema = schema
+        self._pending: list[pa.Table] = []
+
+    def write(self, records: pa.Table, kept: pa.Table) -> None:
+        """Add rows of `records` beside those of `kept`."""
+        self._pending.append(pa.table([*kept.columns, *records.columns], schema=self._schema))
+        if sum(table.nbytes for table in self._pending) >= CHUNK_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._pending:
+            self._writer.write_table(pa.concat_tables(self._pending))
+        self._pending = []
+
+    def close(self) -> None:
+        """Write what is pending and the footer."""
+        self._flush()
+        self._writer.close()

@@ -1,0 +1,181 @@
+"""Lines: `.txt`, a record a line, and `.jsonl`, a JSON value a line.
+
+Lines end at "\\n" alone, so that every other character, "\\r" and U+2028 too, belongs to the record. A byte order mark
+is no part of JSON and passed over; in a `.txt` it stays the first character of the first record.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pyarrow as pa
+
+from ult.data.rows import CHUNK_BYTES, ROWS, Chunk, Rows, existing, listed
+from ult.errors import MissingColumn, OutputError, SourceError
+
+BOM = "\ufeff"
+_PAIRS = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+_JSON_TYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64(), type(None): pa.null()}
+
+
+class TxtRows(Rows):
+    """A column of lines."""
+
+    def __init__(self, path: Path, column: str) -> None:
+        self.path, self.name = existing(path), str(path)
+        self.column, self.types = column, {column: pa.string()}
+
+    def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
+        """Give the lines; raise `SourceError` at one that is not UTF-8."""
+        for first, lines in _lines(self.path):
+            yield Chunk(self.name, first, {self.column: lines}, len(lines), "line")
+
+
+class JsonlRows(Rows):
+    """The fields of a JSON object a line, or one column of bare strings. The first line says which fields there are."""
+
+    def __init__(self, path: Path, column: str) -> None:
+        self.path, self.name = existing(path), str(path)
+        self.column = column
+        _, lines = next(_lines(path, rows=1))
+        first = self._value(lines[0], 1)
+        self.bare = isinstance(first, str)
+        fields = {column: first} if self.bare else first
+        if not isinstance(fields, dict) or not fields:
+            raise SourceError(f"{path}, line 1 is neither a JSON object with fields nor a string")
+        self.types = {name: _JSON_TYPES.get(type(value), pa.struct([])) for name, value in fields.items()}
+
+    def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
+        """Give the fields `columns` of each line; raise `SourceError` or `MissingColumn` at a line without them."""
+        for first, lines in _lines(self.path):
+            values = [self._value(line, first + i) for i, line in enumerate(lines)]
+            found = {name: [self._field(v, name, first + i) for i, v in enumerate(values)] for name in columns}
+            yield Chunk(self.name, first, found, len(lines), "line")
+
+    def kept_schema(self, keep: Sequence[str]) -> pa.Schema:
+        """Read the whole file once for the types: a field may be null or an integer first, and a float later."""
+        found = {name: pa.null() for name in keep}
+        for chunk in self.chunks(keep) if keep else ():
+            for name in keep:
+                for i, value in enumerate(chunk.columns[name]):
+                    if (kind := _JSON_TYPES.get(type(value))) is None:
+                        raise SourceError(f"{chunk.place(i)}: {name!r} is a JSON {type(value).__name__}; "
+                                          "expected a string, number, boolean or null to keep")
+                    found[name] = self._wider(found[name], kind, name, chunk.place(i))
+        return pa.schema(list(found.items()))
+
+    def _wider(self, one: pa.DataType, other: pa.DataType, name: str, place: str) -> pa.DataType:
+        if one == other or other == pa.null():
+            return one
+        if one == pa.null():
+            return other
+        if {one, other} == {pa.int64(), pa.float64()}:
+            return pa.float64()
+        raise SourceError(f"{place}: {name!r} is {other} here and {one} above; expected one type to keep")
+
+    def _value(self, line: str, number: int) -> Any:
+        if number == 1:
+            line = line.removeprefix(BOM)
+        try:
+            return json.loads(line, object_pairs_hook=_object, parse_constant=_refuse)
+        except (ValueError, RecursionError):
+            raise SourceError(f"{self.path}, line {number} is not JSON") from None
+
+    def _field(self, value: Any, name: str, number: int) -> Any:
+        if isinstance(value, str if self.bare else dict):
+            if self.bare:
+                return value
+            if name in value:
+                return value[name]
+            raise MissingColumn(f"{self.path}, line {number} has no field {name!r}; it has {listed(list(value))}")
+        expected = "string" if self.bare else "object"
+        raise SourceError(f"{self.path}, line {number} is not a JSON {expected}, as the first line is")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a field occurs twice")
+    return found
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _lines(path: Path, rows: int = ROWS) -> Iterator[tuple[int, list[str]]]:
+    """Give lists of lines without their ends, each with the number of its first line."""
+    first, lines, size = 1, [], 0
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                lines.append(line.removesuffix(b"\n").decode("utf-8"))
+                size += len(line)
+                if len(lines) == rows or size >= CHUNK_BYTES:
+                    yield first, lines
+                    first, lines, size = first + len(lines), [], 0
+    except UnicodeDecodeError as error:
+        raise SourceError(
+            f"{path}, line {first + len(lines)} is not UTF-8", hint=f"iconv -t utf-8 -f latin1 {path} > new.txt"
+        ) from error
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror}") from error
+    if lines:
+        yield first, lines
+
+
+class TxtWriter:
+    """Writes a record a line."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("xb")
+
+    def write(self, records: Sequence[str], kept: pa.Table) -> None:
+        """Add lines; raise `OutputError` for a record that no line can hold."""
+        if any("\n" in record for record in records):
+            raise OutputError("a record holds a line break, which .txt cannot", hint=".jsonl, .csv or .parquet")
+        self._file.write(b"".join(encoded(record, ".txt") + b"\n" for record in records))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class JsonlWriter:
+    """Writes an object a line: the kept columns, then the record."""
+
+    def __init__(self, path: Path, column: str) -> None:
+        self._file, self.column = path.open("xb"), column
+
+    def write(self, records: Sequence[str], kept: pa.Table) -> None:
+        """Add lines; raise `OutputError` for a value that JSON cannot hold."""
+        rows: Sequence[Mapping[str, Any]] = kept.to_pylist() if kept.num_columns else [{}] * len(records)
+        for row, record in zip(rows, records, strict=True):
+            self._file.write(_json({**row, self.column: record}))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _json(row: Mapping[str, Any]) -> bytes:
+    if any(isinstance(value, str) and _PAIRS.search(value) for value in row.values()):
+        raise OutputError("a record holds two lone surrogates in a row, which JSON reads as one character")
+    try:
+        return json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    except UnicodeEncodeError:
+        return json.dumps(row, allow_nan=False).encode() + b"\n"
+    except ValueError:
+        raise OutputError("a kept column holds NaN or an infinity, which JSON cannot", hint=".parquet") from None
+
+
+def encoded(text: str, suffix: str) -> bytes:
+    """Return `text` as UTF-8; raise `OutputError` if it holds lone surrogates."""
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise OutputError(f"a record holds a lone surrogate, which {suffix} cannot", hint=".jsonl") from None
