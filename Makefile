@@ -27,6 +27,7 @@ figures: .venv/.dev  ## Measure the figures of the README on the data in DATA, a
 	$(BIN)/python bench/text.py --data $(DATA)
 	$(BIN)/python bench/image.py --data $(DATA)
 	$(BIN)/python bench/series.py --data $(DATA)
+	$(BIN)/python bench/molecule.py --data $(DATA)
 	$(BIN)/python bench/exact.py --data $(DATA)
 	$(BIN)/python bench/readme.py
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from result import ROOT
 
 ROWS = ("text-ids", "exact", "image-quality", "series-quality", "molecule-ids", "demo")
+WHOLE = ("molecule-ids", "demo")  # rows shown with the figures that have no goal; the others show goals only
 BEGIN, END = "<!-- figures: written by bench/readme.py -->", "<!-- /figures -->"
 
 
@@ -17,7 +18,9 @@ def table() -> str:
         document = json.loads((ROOT / "results" / f"{row}.json").read_text(encoding="utf-8"))
         script = document["command"].split()[1]
         for m in document["metrics"]:
-            unit = m["unit"] if m["unit"] not in ("x", "share") else {"x": "x", "share": ""}[m["unit"]]
+            if not m["goal"] and row not in WHOLE:
+                continue
+            unit = "" if m["unit"] == "share" else m["unit"]
             value = f"{_value(m['value'], m['unit'])} {unit}".strip()
             if m.get("low") is not None:
                 value += f" ({_value(m['low'], m['unit'])} to {_value(m['high'], m['unit'])})"

@@ -1,4 +1,4 @@
-"""`series/mulaw` on real series: values clipped, signal-to-noise and ids a value, fitted on one part, measured on another.
+"""`series/mulaw` on real series: values clipped, signal-to-noise, ids a value; fitted on a part, measured on another.
 
 The last fifth of the rows (of tables), or of the time (of recordings, cut into windows), is the test part. A goal is
 the project's; the reference clips 30 % of the published gene values.
@@ -14,7 +14,6 @@ from ult.codecs.series import SeriesMulaw
 
 GENES = "tcga_crc_cms"
 WINDOW, DAY = 360, 24  # values: a second of ECG, a day of hourly readings
-MULAW = "series/mulaw"
 
 
 def main() -> None:
@@ -67,7 +66,7 @@ def _measure(name: str, rows: NDArray[np.float64]) -> list[dict]:
 
 
 def _row(name: str, what: str, value: float, x: NDArray, higher: bool, unit: str, goal: str = "") -> dict:
-    return metric(f"{what}: {name}", MULAW, float(value), n=len(x), higher_is_better=higher, unit=unit, goal=goal)
+    return metric(what, f"series/mulaw, {name}", float(value), n=len(x), higher_is_better=higher, unit=unit, goal=goal)
 
 
 if __name__ == "__main__":

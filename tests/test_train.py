@@ -320,6 +320,9 @@ def test_checkpoints_that_cannot_be_used(shards, gpt2, tmp_path, monkeypatch):
     for folder in (pickled, tmp_path):
         with pytest.raises(FormatError, match=r"model\.safetensors"):
             train(shards, tmp_path / "run", model=str(folder), **QUICK)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(MissingSource, match="Hub was not reached"):
+        train(shards, tmp_path / "run", model="nobody/nothing", **QUICK)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"ult\[weights\]"):
         build(recipe(model=WEIGHTS), Vocabulary(SIZE), {TABLE}, [])

@@ -12,7 +12,7 @@ import io
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ult.errors import FormatError, InvalidConfig, MissingExtra, WrongVocabulary
+from ult.errors import FormatError, InvalidConfig, MissingExtra, MissingSource, WrongVocabulary
 from ult.run import Recipe, Run
 from ult.vocabulary import BOS, EOS, N_SPECIAL, PAD, Vocabulary
 
@@ -143,9 +143,13 @@ def _load(kind: Any, path: str | Path, **options: Any) -> tuple[Model, set[str]]
             str(path), dtype=torch.float32, trust_remote_code=False, output_loading_info=True, **options
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        if not Path(path).is_dir():
+            raise MissingSource(
+                f"model {path} is no folder, and the Hub was not reached or lacks it"
+            ) from error
         raise FormatError(
             f"{path} holds no model that transformers can load",
-            hint="a folder or org/name with config.json and model.safetensors",
+            hint="it takes config.json and model.safetensors",
         ) from error
     return model, set(report["missing_keys"])
 

@@ -17,6 +17,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ult.codecs.base import Ends
+
 UNIT = 16  # samples and coefficients are in 1/16 of a grey level
 SHIFT = 13  # transform matrices are in 1/8192
 LIMIT = 1 << 16  # no record's coefficient is beyond 16 * 255 * UNIT; hostile ones are clipped here, below overflow
@@ -79,8 +81,8 @@ def grids(shape: tuple[int, ...], chroma_side: int) -> NDArray[np.int64]:
     return np.stack([-(-height // sides), -(-width // sides)], 1)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def analyse(image, luma, chroma, grid, levels, bases):  # type: ignore[no-untyped-def]
+@njit(cache=True)
+def analyse(image: Pixels, luma: Plane, chroma: Plane, grid: Ends, levels: Levels, bases: Ends) -> None:
     """Fill `levels` and `bases` (planes,) with the encoding of `image`; `grid` is from `grids`."""
     _analyse(image[:, :, :3], luma, chroma, grid[:3], levels, bases[:3])
     if image.shape[2] == 4:
@@ -88,8 +90,8 @@ def analyse(image, luma, chroma, grid, levels, bases):  # type: ignore[no-untype
         _analyse(image[:, :, 3:], luma, chroma, grid[3:], levels[start:], bases[3:])
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def synthesise(levels, bases, luma, chroma, grid, image):  # type: ignore[no-untyped-def]
+@njit(cache=True)
+def synthesise(levels: Levels, bases: Ends, luma: Plane, chroma: Plane, grid: Ends, image: Pixels) -> None:
     """Fill `image` with what `levels` and `bases` stand for."""
     _synthesise(levels, bases[:3], luma, chroma, grid[:3], image[:, :, :3])
     if image.shape[2] == 4:
@@ -97,8 +99,8 @@ def synthesise(levels, bases, luma, chroma, grid, image):  # type: ignore[no-unt
         _synthesise(levels[start:], bases[3:], luma, chroma, grid[3:], image[:, :, 3:])
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _analyse(image, luma, chroma, grid, levels, bases):  # type: ignore[no-untyped-def]
+@njit(cache=True)
+def _analyse(image: Pixels, luma: Plane, chroma: Plane, grid: Ends, levels: Levels, bases: Ends) -> None:
     height, width, channels = image.shape
     side = luma.side if channels == 1 else chroma.side
     places = np.empty((side // 8) ** 2 + channels - 1, np.int64)
@@ -114,8 +116,8 @@ def _analyse(image, luma, chroma, grid, levels, bases):  # type: ignore[no-untyp
                     levels[places[b]] = tile[b]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _synthesise(levels, bases, luma, chroma, grid, image):  # type: ignore[no-untyped-def]
+@njit(cache=True)
+def _synthesise(levels: Levels, bases: Ends, luma: Plane, chroma: Plane, grid: Ends, image: Pixels) -> None:
     height, width, channels = image.shape
     side = luma.side if channels == 1 else chroma.side
     places = np.empty((side // 8) ** 2 + channels - 1, np.int64)
@@ -129,8 +131,8 @@ def _synthesise(levels, bases, luma, chroma, grid, image):  # type: ignore[no-un
             _paint(tile, bases, luma, chroma, image[y : y + side, x : x + side])
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _locate(y, x, side, grid, places):  # type: ignore[no-untyped-def]
+@njit(cache=True)
+def _locate(y: int, x: int, side: int, grid: Ends, places: Ends) -> None:
     """Fill `places` with the index in `levels` of each block of tile (y, x), -1 for luma blocks beyond the image."""
     across = side // 8
     for b in range(across * across):
@@ -143,8 +145,10 @@ def _locate(y, x, side, grid, places):  # type: ignore[no-untyped-def]
         start += grid[1, 0] * grid[1, 1]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _settle(pixels, luma, chroma, bases, first, decoded, tile):  # type: ignore[no-untyped-def]
+@njit(cache=True)
+def _settle(
+    pixels: Pixels, luma: Plane, chroma: Plane, bases: Ends, first: bool, decoded: Pixels, tile: Levels
+) -> None:
     """Fill `tile` with levels that decode to near `pixels` and are the levels of what they decode to."""
     before = np.empty_like(bases)
     again = np.zeros_like(tile)
@@ -161,8 +165,8 @@ def _settle(pixels, luma, chroma, bases, first, decoded, tile):  # type: ignore[
     _flatten(luma, chroma, bases, first, tile)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _soften(tile):  # type: ignore[no-untyped-def]
+@njit(cache=True)
+def _soften(tile: Levels) -> None:
     """Take an eighth of the contrast, at least one step, from every frequency of a tile."""
     for b in range(len(tile)):
         for position in range(1, tile.shape[1]):
@@ -171,8 +175,8 @@ def _soften(tile):  # type: ignore[no-untyped-def]
             tile[b, position] = size if tile[b, position] > 0 else -size
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _flatten(luma, chroma, bases, first, tile):  # type: ignore[no-untyped-def]
+@njit(cache=True)
+def _flatten(luma: Plane, chroma: Plane, bases: Ends, first: bool, tile: Levels) -> None:
     """Leave `tile` no more than the brightness of its blocks, within 32 of mid grey: its own encoding for certain.
 
     Flat grey cannot be clipped, and the steps of means are too wide for rounding to move it.
@@ -192,8 +196,8 @@ def _flatten(luma, chroma, bases, first, tile):  # type: ignore[no-untyped-def]
         tile[blocks + p - 1, 0] = _nearest(-bases[p] * chroma.side * UNIT, chroma.steps[0])
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _measure(pixels, luma, chroma, bases, first, tile):  # type: ignore[no-untyped-def]
+@njit(cache=True)
+def _measure(pixels: Pixels, luma: Plane, chroma: Plane, bases: Ends, first: bool, tile: Levels) -> None:
     """Fill `tile` with the levels of `pixels`; set `bases` if the tile is the `first`."""
     height, width, planes = pixels.shape
     samples = _to_samples(pixels)
@@ -207,8 +211,8 @@ def _measure(pixels, luma, chroma, bases, first, tile):  # type: ignore[no-untyp
         _quantise(_forward(samples[p], chroma), chroma, bases, p, first, tile[across * across + p - 1])
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _paint(tile, bases, luma, chroma, pixels):  # type: ignore[no-untyped-def]
+@njit(cache=True)
+def _paint(tile: Levels, bases: Ends, luma: Plane, chroma: Plane, pixels: Pixels) -> None:
     """Fill `pixels` with what the levels in `tile` stand for."""
     height, width, planes = pixels.shape
     samples = np.zeros((planes, height, width), np.int32)
@@ -222,8 +226,8 @@ def _paint(tile, bases, luma, chroma, pixels):  # type: ignore[no-untyped-def]
     _to_pixels(samples, pixels)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _forward(samples, plane):  # type: ignore[no-untyped-def]
+@njit(cache=True)
+def _forward(samples: Integers, plane: Plane) -> Integers:
     """Return the coefficients (k, k) of a block of samples."""
     height, width = samples.shape
     rows, columns = plane.kept[height], plane.kept[width]
@@ -246,8 +250,8 @@ def _forward(samples, plane):  # type: ignore[no-untyped-def]
     return coefficients
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _inverse(levels, base, plane, samples):  # type: ignore[no-untyped-def]
+@njit(cache=True)
+def _inverse(levels: Levels, base: int, plane: Plane, samples: Integers) -> None:
     """Add to `samples`, which are 0, those of the levels of one block."""
     height, width = samples.shape
     down, along = plane.inverse[height], plane.inverse[width]
@@ -276,8 +280,8 @@ def _inverse(levels, base, plane, samples):  # type: ignore[no-untyped-def]
             samples[i, j] = (samples[i, j] + half) >> SHIFT
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _quantise(coefficients, plane, bases, p, first, levels):  # type: ignore[no-untyped-def]
+@njit(cache=True)
+def _quantise(coefficients: Integers, plane: Plane, bases: Ends, p: int, first: bool, levels: Levels) -> None:
     """Fill `levels` with the quantised coefficients; the mean of a `first` block becomes the plane's base.
 
     The dead zone grows from 9/16 to 7/8 of a step with the zeros before, for a 1 after many zeros costs most:
@@ -304,13 +308,13 @@ def _quantise(coefficients, plane, bases, p, first, levels):  # type: ignore[no-
             run = 0
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _nearest(value, step):  # type: ignore[no-untyped-def]
+@njit(cache=True)
+def _nearest(value: int, step: int) -> int:
     return (2 * value + step) // (2 * step)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _to_samples(pixels):  # type: ignore[no-untyped-def]
+@njit(cache=True)
+def _to_samples(pixels: Pixels) -> Integers:
     """Return Y, or Y Cb Cr, (planes, height, width) int32 around 0; weights in 1/65536."""
     height, width, planes = pixels.shape
     samples = np.empty((planes, height, width), np.int32)
@@ -326,8 +330,8 @@ def _to_samples(pixels):  # type: ignore[no-untyped-def]
     return samples
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _to_pixels(samples, pixels):  # type: ignore[no-untyped-def]
+@njit(cache=True)
+def _to_pixels(samples: Integers, pixels: Pixels) -> None:
     """Fill `pixels` with the inverse of `_to_samples`, rounded and clipped; weights in 1/16384."""
     planes, height, width = samples.shape
     bound = 1024 * UNIT

@@ -19,7 +19,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ult.codecs.base import Codec, Patches, Symbols, check_option
+from ult.codecs.base import Codec, Ends, Patches, Symbols, check_option
 from ult.codecs.dct import Levels, analyse, grids, make_plane, synthesise
 from ult.errors import CorruptSymbols, InvalidRecord
 
@@ -156,8 +156,8 @@ def _header(symbols: Symbols) -> tuple[list[int], int]:
     return numbers, at
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _read_number(symbols, at):  # type: ignore[no-untyped-def]
+@njit(cache=True)
+def _read_number(symbols: Symbols, at: int) -> tuple[int, int]:
     """Return the number at `at` and where it ends, -1 if there is none of at most 5 symbols."""
     value = 0
     for digit in range(5):
@@ -170,8 +170,8 @@ def _read_number(symbols, at):  # type: ignore[no-untyped-def]
     return 0, -1
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _read_signed(symbols, at, place, far):  # type: ignore[no-untyped-def]
+@njit(cache=True)
+def _read_signed(symbols: Symbols, at: int, place: int, far: int) -> tuple[int, int]:
     """Return the value at `place` of -far..far and where it ends; the number at `at` belongs to it if it is far."""
     value = np.int64(place) - far
     if abs(value) < far:
@@ -180,8 +180,8 @@ def _read_signed(symbols, at, place, far):  # type: ignore[no-untyped-def]
     return (value + rest if value > 0 else value - rest), at
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _write_signed(value, base, far, symbols, at):  # type: ignore[no-untyped-def]
+@njit(cache=True)
+def _write_signed(value: int, base: int, far: int, symbols: Symbols, at: int) -> int:
     """Write a value as a symbol from `base`, and a number if it is far; return where it ends."""
     near = min(max(value, -far), far)
     symbols[at] = base + near + far
@@ -197,8 +197,8 @@ def _write_signed(value, base, far, symbols, at):  # type: ignore[no-untyped-def
     return at
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _expected(levels, block, columns, index):  # type: ignore[no-untyped-def]
+@njit(cache=True)
+def _expected(levels: Levels, block: int, columns: int, index: int) -> int:
     """Return the mean that the left and upper neighbours of a block let expect, in steps."""
     row, column = index // columns, index % columns
     if row and column:
@@ -208,8 +208,8 @@ def _expected(levels, block, columns, index):  # type: ignore[no-untyped-def]
     return np.int64(levels[block - 1, 0] if column else levels[block - columns, 0])
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _write(header, levels, bases, grid):  # type: ignore[no-untyped-def]
+@njit(cache=True)
+def _write(header: Symbols, levels: Levels, bases: Ends, grid: Ends) -> tuple[Symbols, Ends]:
     """Return the symbols of an image and the ends of its patches."""
     symbols = np.empty(len(header) + 8 * len(levels) + 3 * np.count_nonzero(levels), np.uint32)
     ends = np.empty(len(symbols) // (MAX_PATCH - MAX_BLOCK) + 1, np.int64)
@@ -234,8 +234,8 @@ def _write(header, levels, bases, grid):  # type: ignore[no-untyped-def]
     return symbols[:at].copy(), ends[: patches + 1].copy()
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _write_block(levels, symbols, at):  # type: ignore[no-untyped-def]
+@njit(cache=True)
+def _write_block(levels: Levels, symbols: Symbols, at: int) -> int:
     run = 0
     for position in range(1, len(levels)):
         value = np.int64(levels[position])
@@ -251,8 +251,8 @@ def _write_block(levels, symbols, at):  # type: ignore[no-untyped-def]
     return at
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _parse(symbols, at, grid, levels, bases, good):  # type: ignore[no-untyped-def]
+@njit(cache=True)
+def _parse(symbols: Symbols, at: int, grid: Ends, levels: Levels, bases: Ends, good: NDArray[np.bool_]) -> None:
     """Fill `levels`, `bases`, and `good` where an image ends; stop at the first symbol that cannot follow."""
     block = 0
     for plane in range(len(grid)):
@@ -280,8 +280,8 @@ def _parse(symbols, at, grid, levels, bases, good):  # type: ignore[no-untyped-d
             block += 1
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _parse_block(symbols, at, levels, good, last):  # type: ignore[no-untyped-def]
+@njit(cache=True)
+def _parse_block(symbols: Symbols, at: int, levels: Levels, good: NDArray[np.bool_], last: bool) -> int:
     """Fill `levels` from 1 on and return where the block ends, -1 if it breaks off; mark ends of the `last` block."""
     position = 1
     zeros = False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,7 +53,7 @@ class CsvRows(Rows):
 
     def _read(self) -> Iterator[tuple[int, list[str]]]:
         """Give each row with the number of the line on which it ends."""
-        csv.field_size_limit(sys.maxsize)  # of the process; the default refuses a cell of 128 KiB
+        csv.field_size_limit(2**31 - 1)  # of the process; the default refuses a cell of 128 KiB
         width = None
         try:
             with self.path.open(encoding="utf-8-sig", newline="") as file:
@@ -85,6 +84,7 @@ class ParquetRows(Rows):
         try:
             with pq.ParquetFile(path) as file:
                 schema, rows = file.schema_arrow, file.metadata.num_rows
+                groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
         except (pa.ArrowException, OSError) as error:
             raise SourceError(f"{path} is not a Parquet file, or it is cut short") from error
         if not rows:
@@ -92,13 +92,15 @@ class ParquetRows(Rows):
         if len(set(schema.names)) != len(schema.names):
             raise SourceError(f"{path} names a column twice: {listed(schema.names)}")
         self.types = {field.name: field.type for field in schema}
+        row_bytes = max(group.total_byte_size // max(group.num_rows, 1) for group in groups)
+        self._rows = max(1, min(ROWS, CHUNK_BYTES // max(row_bytes, 1)))
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """Give the values of `columns`; raise `SourceError` where the file is damaged."""
         first = 1
         try:
             with pq.ParquetFile(self.path) as file:
-                for batch in file.iter_batches(ROWS, columns=list(columns)):
+                for batch in file.iter_batches(self._rows, columns=list(columns)):
                     table = pa.Table.from_batches([batch])
                     yield Chunk(self.name, first, dict(zip(table.column_names, table.columns, strict=True)), len(table))
                     first += len(table)

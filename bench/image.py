@@ -1,0 +1,80 @@
+"""PSNR and ids of `image/dct` on CIFAR-10 and on photographs, tables fitted on other images of the same kind."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from PIL import Image
+from result import data_folder, metric, write
+
+import ult
+from ult.codecs.image import ImageDct
+
+SIZE = 8192
+SEED = 0  # of the split of the photographs
+PHOTO_QUALITY = 65
+
+
+def cifar(path: Path) -> list[NDArray[np.uint8]]:
+    """Return the RGB images of a Parquet column `jpeg`."""
+    return [np.asarray(Image.open(io.BytesIO(b)).convert("RGB")) for b in pq.read_table(path)["jpeg"].to_pylist()]
+
+
+def photographs(folder: Path) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
+    """Return three quarters of the photographs, and the rest."""
+    photos = [np.asarray(Image.open(path).convert("RGB")) for path in sorted(folder.glob("*.jpg"))]
+    order = np.random.default_rng(SEED).permutation(len(photos))
+    cut = len(photos) * 3 // 4
+    return [photos[i] for i in order[:cut]], [photos[i] for i in order[cut:]]
+
+
+def measure(
+    train: Sequence[NDArray[np.uint8]], test: Sequence[NDArray[np.uint8]], codec: ImageDct
+) -> tuple[float, float, float, float]:
+    """Return mean PSNR, PSNR of the pooled error (both dB), ids per image and ids per pixel of `test`."""
+    table = ult.Table.fit(train, codec=codec, vocabulary=ult.Vocabulary(SIZE))
+    ids = table.encode_batch(test)
+    decoded = table.decode_batch(ids)
+    assert all(np.array_equal(table.decode(table.encode(d)), d) for d in decoded[:200])
+    errors = [np.square(a.astype(float) - b) for a, b in zip(test, decoded, strict=True)]
+    each = np.array([e.mean() for e in errors])
+    pooled = sum(e.sum() for e in errors) / sum(e.size for e in errors)
+    total = sum(map(len, ids))
+    pixels = sum(x.shape[0] * x.shape[1] for x in test)
+    return float(psnr(each).mean()), float(psnr(pooled)), total / len(test), total / pixels
+
+
+def psnr(error: Any) -> Any:
+    """Return the PSNR in dB of mean squared errors of 8-bit samples."""
+    return 10 * np.log10(255**2 / np.maximum(error, 1e-9))
+
+
+def main() -> None:
+    folder = data_folder() / "images"
+    train, test = cifar(folder / "cifar10_train.parquet"), cifar(folder / "cifar10_test.parquet")
+    metrics = []
+    rows = ((ImageDct(), "at least 24", "at most 56"), (ImageDct(coefficients=3), "", ""))
+    for codec, loud, short in rows:
+        name = f"CIFAR-10, quality {codec.quality}, {codec.coefficients}x{codec.coefficients}"
+        mean, pooled, per_image, _ = measure(train, test, codec)
+        metrics.append(metric("PSNR, mean of images", name, mean, n=len(test), goal=loud, **_DB))
+        metrics.append(metric("PSNR, of the pooled error", name, pooled, n=len(test), **_DB))
+        metrics.append(metric("ids per image", name, per_image, n=len(test), goal=short, **_IDS))
+    train, test = photographs(folder / "photos")
+    name = f"photographs, quality {PHOTO_QUALITY}"
+    mean, pooled, _, per_pixel = measure(train, test, ImageDct(quality=PHOTO_QUALITY))
+    metrics.append(metric("PSNR, mean of images", name, mean, n=len(test), goal="at least 30", **_DB))
+    metrics.append(metric("PSNR, of the pooled error", name, pooled, n=len(test), **_DB))
+    metrics.append(metric("ids per pixel", name, per_pixel, n=len(test), goal="at most 0.0727", **_IDS))
+    write("image-quality", metrics, command="python bench/image.py --data DATA", seeds=[SEED])
+
+
+_DB: dict[str, Any] = {"higher_is_better": True, "unit": "dB"}
+_IDS: dict[str, Any] = {"higher_is_better": False, "unit": "ids"}
+
+if __name__ == "__main__":
+    main()

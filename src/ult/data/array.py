@@ -1,0 +1,234 @@
+"""NumPy's files: `.npy`, one array, and `.npz`, one array a column; never with pickled objects.
+
+The first axis counts the rows: a 2-D array of numbers is a series a row, (n, h, w) or (n, h, w, c) uint8 an image a row.
+A 1-D array of numbers is one series, or a column to keep. Series of several lengths are two arrays, the values of all
+under the column's name, and under that name with "_ends" where each series ends.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from ult.data.rows import CHUNK_BYTES, ROWS, Chunk, Rows, existing
+from ult.errors import OutputError, SourceError
+
+ENDS = "_ends"
+IMAGE = pa.large_binary()  # the type that stands for a column of image arrays
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """What an array's header says, and where its values begin."""
+
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype[Any]
+
+
+class ArrayRows(Rows):
+    """The arrays of a `.npz`, or the one of a `.npy` under the name `column`."""
+
+    def __init__(self, path: Path, column: str) -> None:
+        self.path, self.name = existing(path), str(path)
+        self._zip = path.suffix.lower() == ".npz"
+        self._headers = {name: self._header(name) for name in (self._members() if self._zip else [column])}
+        types = {name: self._type(name, header) for name, header in self._headers.items()}
+        self.types = {name: kind for name, kind in types.items() if kind is not None}
+
+    def length(self, column: str) -> int:
+        """Return how many rows `column` has."""
+        if self._ragged(column):
+            return self._headers[column + ENDS].shape[0]
+        return self._headers[column].shape[0]
+
+    def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
+        """Give the rows of `columns`, which are equally long."""
+        lengths = {name: self.length(name) for name in columns}
+        rows = lengths[columns[0]]
+        if set(lengths.values()) != {rows}:
+            raise SourceError(f"{self.path} has columns of different lengths: {lengths}")
+        step = min(self._step(name) for name in columns)
+        readers = [self._values(name, step) for name in columns]
+        first = 1
+        for values in zip(*readers, strict=True):
+            yield Chunk(self.name, first, dict(zip(columns, values, strict=True)), len(values[0]))
+            first += len(values[0])
+
+    def _members(self) -> list[str]:
+        with self._errors(), zipfile.ZipFile(self.path) as file:
+            return [name.removesuffix(".npy") for name in file.namelist() if name.endswith(".npy")]
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Turn what NumPy and zipfile say of a damaged file into a `SourceError`."""
+        try:
+            yield
+        except (zipfile.BadZipFile, ValueError, EOFError, OSError, RuntimeError, SyntaxError, MemoryError) as error:
+            if isinstance(error, SourceError):
+                raise
+            kind = ".npz" if self._zip else ".npy"
+            raise SourceError(f"{self.path} is not a {kind} file of plain arrays, or it is cut short") from error
+
+    @contextmanager
+    def _open(self, column: str) -> Iterator[tuple[IO[bytes], int]]:
+        """Give the file of an array and its size."""
+        with self._errors():
+            if not self._zip:
+                with self.path.open("rb") as file:
+                    yield file, self.path.stat().st_size
+                return
+            with zipfile.ZipFile(self.path) as archive, archive.open(column + ".npy") as member:
+                yield member, archive.getinfo(column + ".npy").file_size
+
+    def _header(self, column: str) -> _Header:
+        with self._open(column) as (file, size):
+            return self._read_header(file, size)
+
+    def _read_header(self, file: IO[bytes], size: int) -> _Header:
+        version = npy.read_magic(file)
+        if version not in {(1, 0), (2, 0)}:
+            raise SourceError(f"{self.path} holds an array of .npy version {version}; expected 1.0 or 2.0")
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        header = _Header(*read(file))
+        if header.dtype.hasobject:
+            raise SourceError(f"{self.path} holds pickled objects; expected numbers or strings")
+        if file.tell() + math.prod(header.shape) * header.dtype.itemsize != size:
+            raise SourceError(f"{self.path} is cut short: its size is not what its header says")
+        return header
+
+    def _type(self, name: str, header: _Header) -> pa.DataType | None:
+        """Return the type of the rows, None if they are no column."""
+        kind, axes = header.dtype.kind, len(header.shape)
+        if kind == "U" and axes == 1:
+            return pa.string()
+        if kind not in "biuf" or header.dtype.itemsize > 8:
+            return None
+        number = pa.from_numpy_dtype(header.dtype.newbyteorder("="))
+        if axes == 1 and not self._ragged(name):
+            return None if name.endswith(ENDS) and self._ragged(name.removesuffix(ENDS)) else number
+        if axes <= 2:
+            return pa.list_(number) if axes else None
+        return IMAGE if header.dtype == np.uint8 and axes <= 4 else None
+
+    def _ragged(self, name: str) -> bool:
+        ends = self._headers.get(name + ENDS)
+        one = len(self._headers[name].shape) == 1 if name in self._headers else False
+        return ends is not None and one and len(ends.shape) == 1 and ends.dtype.kind in "iu"
+
+    def _step(self, name: str) -> int:
+        """Return how many rows of a column make a chunk."""
+        header = self._headers[name]
+        if len(header.shape) < 2:
+            return ROWS
+        return max(1, min(ROWS, CHUNK_BYTES // max(1, math.prod(header.shape[1:]) * header.dtype.itemsize)))
+
+    def _values(self, name: str, step: int) -> Iterator[Any]:
+        if self._ragged(name):
+            yield from self._series(name, step)
+            return
+        header = self._headers[name]
+        inner = header.shape[1:]
+        with self._open(name) as (file, size):
+            self._read_header(file, size)
+            if header.fortran and len(header.shape) > 1:  # its rows are scattered: read as a whole
+                whole = _read(file, math.prod(header.shape), header.dtype).reshape(header.shape, order="F")
+                yield from (np.ascontiguousarray(whole[i : i + step]) for i in range(0, len(whole), step))
+                return
+            for first in range(0, header.shape[0], step):
+                rows = min(step, header.shape[0] - first)
+                yield _read(file, rows * math.prod(inner), header.dtype).reshape(rows, *inner)
+
+    def _series(self, name: str, step: int) -> Iterator[list[NDArray[Any]]]:
+        header, ends = self._headers[name], np.concatenate(list(self._values(name + ENDS, ROWS)) or [np.empty(0, int)])
+        sizes = np.diff(ends.astype(np.int64), prepend=0)
+        if (sizes < 0).any() or int(sizes.sum()) != header.shape[0]:
+            raise SourceError(f"{self.path}: {name + ENDS!r} does not divide {name!r}; expected rising ends up to its size")
+        with self._open(name) as (file, size):
+            self._read_header(file, size)
+            for first in range(0, len(sizes), step):
+                yield [_read(file, int(n), header.dtype) for n in sizes[first : first + step]]
+
+
+def _read(file: IO[bytes], count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    data = file.read(count * dtype.itemsize)
+    if len(data) != count * dtype.itemsize:
+        raise EOFError("fewer values than the header says")
+    return np.frombuffer(data, dtype, count).astype(dtype.newbyteorder("="), copy=False)
+
+
+class NpzWriter:
+    """Writes the records as one array where they are of one shape, else (series) as values and ends.
+
+    Values wait in a nameless file beside `path`, so memory is bounded; kept columns wait in memory.
+    """
+
+    def __init__(self, path: Path, column: str, *, ragged: bool, names: Sequence[str] = ()) -> None:
+        self.path, self.column, self.ragged, self.names = path, column, ragged, names
+        self._values = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115
+        self._ends: list[int] = []
+        self._shapes: set[tuple[int, ...]] = set()
+        self._dtype: np.dtype[Any] = np.dtype(np.uint8 if not ragged else np.float64)
+        self._kept: list[pa.Table] = []
+
+    def write(self, records: Sequence[NDArray[Any]], kept: pa.Table) -> None:
+        """Add arrays; raise `OutputError` at one of another shape, unless `ragged`."""
+        for record in records:
+            self._shapes.add(record.shape)
+            if len(self._shapes) > 1 and not self.ragged:
+                raise OutputError("images are of several sizes, which .npz cannot hold", hint=".parquet or a folder")
+            self._values.write(np.ascontiguousarray(record, self._dtype).tobytes())
+            self._ends.append((self._ends[-1] if self._ends else 0) + record.size)
+        self._kept.append(kept)
+
+    def close(self) -> None:
+        """Write the archive, then its spool is gone."""
+        rows, total = len(self._ends), self._ends[-1] if self._ends else 0
+        with self._values, zipfile.ZipFile(self.path, "x") as archive:
+            self._values.seek(0)
+            if len(self._shapes) <= 1:
+                shape = next(iter(self._shapes), (0,))
+                _add(archive, self.column, self._dtype, (rows, *shape), self._values)
+            else:
+                _add(archive, self.column, self._dtype, (total,), self._values)
+                _add_array(archive, self.column + ENDS, np.array(self._ends, np.int64))
+            if self.names:
+                _add_array(archive, "fields", np.array(self.names))
+            for name, values in zip(self._kept[0].column_names if self._kept else (), self._columns(), strict=True):
+                _add_array(archive, name, values)
+
+    def _columns(self) -> Iterator[NDArray[Any]]:
+        for column in pa.concat_tables(self._kept).columns if self._kept else ():
+            values = column.to_pylist()
+            if None in values:
+                raise OutputError("a kept column holds null, which .npz cannot", hint=".parquet")
+            if any(isinstance(value, str) and value.endswith("\0") for value in values):
+                raise OutputError("a kept column holds a text that ends in NUL, which .npz cuts off", hint=".parquet")
+            yield np.array(values)
+
+
+def _add_array(archive: zipfile.ZipFile, name: str, values: NDArray[Any]) -> None:
+    with archive.open(name + ".npy", "w") as member:
+        npy.write_array(member, values, allow_pickle=False)
+
+
+def _add(
+    archive: zipfile.ZipFile, name: str, dtype: np.dtype[Any], shape: tuple[int, ...], values: IO[bytes]
+) -> None:
+    """Add an array whose values are the bytes of a file."""
+    with archive.open(name + ".npy", "w", force_zip64=True) as member:
+        header = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+        npy.write_array_header_1_0(member, header)
+        shutil.copyfileobj(values, member, 2**20)

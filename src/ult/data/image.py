@@ -1,0 +1,196 @@
+"""Images: files in a folder, and how the bytes of one become an array and back.
+
+An array is uint8, (h, w) grey, (h, w, 3) RGB or (h, w, 4) RGBA. Pixels are taken as they are stored: neither an EXIF
+orientation nor a colour profile is applied. Palettes, bilevel and grey with alpha convert without loss; what would lose
+something (16 bits, CMYK, float, several frames) is refused. Of a JPEG with a preview (MPO) the main picture counts.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from PIL import Image
+
+from ult.data.rows import ROWS, Chunk, Rows
+from ult.data.tabular import CsvRows, CsvWriter
+from ult.errors import MissingColumn, MissingSource, OutputError, SourceError
+
+Pixels = NDArray[np.uint8]
+
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+LABELS = "labels.csv"  # beside the images: `name` and the other kept columns, a row an image
+MAX_PIXELS = 2**26  # 64 megapixels; more is taken for a decompression bomb
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+_MODES = {"L": "L", "RGB": "RGB", "RGBA": "RGBA", "1": "L", "LA": "RGBA", "PA": "RGBA"}
+_DEEP = re.compile(r";(16|32|64)[BLNS]?$")
+
+
+def to_pixels(data: bytes, place: str) -> Pixels:
+    """Return the image in `data`; raise `SourceError`, naming `place`, if it is broken or would lose something."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+                _check(image, place)
+                # A copy, for Pillow may give a view of memory that it frees with the image.
+                return np.array(image.convert(_target(image)))
+    except SourceError:
+        raise
+    except Exception as error:  # a broken image makes Pillow raise nearly anything: SyntaxError, struct.error, ...
+        raise SourceError(f"{place} is not an image that Pillow can read, or it is broken") from error
+
+
+def _check(image: Image.Image, place: str) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise SourceError(f"{place} is an image of {image.width} x {image.height}; expected at most {MAX_PIXELS} pixels")
+    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+        raise SourceError(f"{place} has {image.n_frames} frames; expected one", hint="save the frames as PNG")
+    raw = [str(part) for tile in getattr(image, "tile", ()) for part in _flat(tile[3])]
+    deep = any(_DEEP.search(part) for part in raw) and image.format != "BMP"
+    if deep or (image.mode not in _MODES and image.mode != "P"):
+        mode = "16 bits a channel" if deep or image.mode.startswith("I") else f"mode {image.mode}"
+        raise SourceError(f"{place} has {mode}; expected 8 bits in grey, RGB or RGBA", hint="convert it to 8-bit PNG")
+    if image.mode == "L" and "transparency" in image.info and any(part in {"L;2", "L;4"} for part in raw):
+        # Pillow 13 compares the transparent level before it is scaled to 8 bits, so nothing would be transparent.
+        raise SourceError(f"{place} is grey of 2 or 4 bits with a transparent level", hint="convert it to 8-bit PNG")
+
+
+def _flat(args: Any) -> tuple[Any, ...]:
+    return args if isinstance(args, tuple) else (args,)
+
+
+def _target(image: Image.Image) -> str:
+    """Return the mode that holds all of the image."""
+    if "transparency" in image.info or (image.mode == "P" and image.palette and "A" in image.palette.mode):
+        return "RGBA"
+    return "RGB" if image.mode == "P" else _MODES[image.mode]
+
+
+def to_png(pixels: Pixels) -> bytes:
+    """Return the image as a PNG file."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+class FolderRows(Rows):
+    """The images of a folder and its sub-folders by path, or one image file; other and hidden files are passed over.
+
+    Columns: the record; `name`, the path from the folder on; `label`, the sub-folder that the image lies in; or else
+    the columns of a `labels.csv` at the folder's top, which has a row for every image and finds it by `name`.
+    """
+
+    def __init__(self, path: Path, column: str) -> None:
+        self.path, self.name, self.column = path, str(path), column
+        self._root = path if path.is_dir() else path.parent
+        self._names = _images(path) if path.is_dir() else [path.name]
+        if not path.exists():
+            raise MissingSource(f"{path} is not there; expected an image or a folder of images")
+        if not self._names:
+            raise SourceError(f"{path} holds no images; expected files that end in {', '.join(SUFFIXES)}")
+        labels = CsvRows(path / LABELS).types if (path / LABELS).is_file() else {}
+        self._sheet = list(labels) if "name" in labels else []
+        others = [name for name in self._sheet if name != "name"] or ["label"]
+        self.types = {column: pa.binary(), "name": pa.string(), **dict.fromkeys(others, pa.string())}
+
+    def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
+        """Give one image a chunk, as the bytes of its file."""
+        for i, name in enumerate(self._names, 1):
+            path = self._root / name
+            try:
+                found = {self.column: [path.read_bytes()]}
+            except OSError as error:
+                raise SourceError(f"{path} cannot be read: {error.strerror}") from error
+            found |= {column: [self._value(name, column)] for column in columns if column != self.column}
+            yield Chunk(str(path), i, found, 1)
+
+    def kept_schema(self, keep: Sequence[str]) -> pa.Schema:
+        """Check that every image has what is kept."""
+        for name in self._names if keep else ():
+            for column in keep:
+                self._value(name, column)
+        return super().kept_schema(keep)
+
+    def _value(self, name: str, column: str) -> str:
+        if column == "name":
+            return name
+        if self._sheet:
+            if name not in self._labels:
+                raise MissingColumn(f"{self.path / LABELS} has no row for {name!r}; expected one for every image")
+            return self._labels[name][column]
+        if "/" not in name:
+            raise MissingColumn(f"{self._root / name} lies in no sub-folder, so it has no label", hint="--keep name")
+        return name.split("/")[-2]
+
+    @cached_property
+    def _labels(self) -> dict[str, dict[str, str]]:
+        found = {}
+        for chunk in CsvRows(self.path / LABELS).chunks(self._sheet):
+            for cells in zip(*chunk.columns.values(), strict=True):
+                row = dict(zip(self._sheet, cells, strict=True))
+                found[row["name"]] = row
+        return found
+
+
+def _images(folder: Path) -> list[str]:
+    """Return the paths, from `folder` on, of the images in it, sorted."""
+    names = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        images = (name for name in files if name.lower().endswith(SUFFIXES) and not name.startswith("."))
+        names += [(Path(parent) / name).relative_to(folder).as_posix() for name in images]
+    return sorted(names)
+
+
+class FolderWriter:
+    """Writes PNG files named by number, or by a kept `name`; other kept columns go to `labels.csv`."""
+
+    def __init__(self, path: Path, kept: Sequence[str]) -> None:
+        self.path = path
+        path.mkdir()
+        self._named = "name" in kept
+        self._others = [name for name in kept if name != "name"]
+        self._sheet = CsvWriter(path / LABELS, ["name", *self._others]) if self._others else None
+        self._written: set[str] = set()
+
+    def write(self, records: Sequence[Pixels], kept: pa.Table) -> None:
+        """Add files; raise `OutputError` at a name that is there already."""
+        names = kept["name"].to_pylist() if self._named else range(len(self._written), len(self._written) + len(records))
+        files = [_file_name(name) for name in names]
+        for file, pixels in zip(files, records, strict=True):
+            if file.casefold() in self._written:
+                raise OutputError("two images have one name", hint=".parquet holds them")
+            self._written.add(file.casefold())
+            path = self.path / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(to_png(pixels))
+        if self._sheet:
+            self._sheet.write(files, kept.select(self._others))
+
+    def close(self) -> None:
+        """Close `labels.csv`."""
+        if self._sheet:
+            self._sheet.close()
+
+
+def _file_name(name: str | int | None) -> str:
+    """Return a relative path that ends in .png, stays in its folder, and suits every file system."""
+    if isinstance(name, int):
+        return f"{name:08d}.png"
+    parts = [re.sub(r'^[. ]|[\x00-\x1f\x7f<>:"|?*]|[. ]$', "_", part) for part in re.split(r"[/\\]+", name or "") if part]
+    if not parts:
+        raise OutputError("an image has an empty name", hint=".parquet holds it")
+    stem = parts[-1]
+    for suffix in SUFFIXES:
+        stem = stem[: -len(suffix)] if stem.lower().endswith(suffix) and len(stem) > len(suffix) else stem
+    return "/".join([*parts[:-1], stem + ".png"])
