@@ -33,9 +33,9 @@ def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_console_blocks_run(tmp_path: Path) -> None:
     """Every `ult` command, in order, on the `notes.csv` that the text speaks of."""
     with (tmp_path / "notes.csv").open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["text", "label"])
-        rows.writerows([f"patient {i} reports {w} pain, day {i % 7}", w] for i in range(60) for w in ("chest", "no"))
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["label", "text"])
+        rows.writerows([w, f"patient {i} reports {w} pain, day {i % 7}"] for i in range(60) for w in ("chest", "no"))
     lines = [line[2:] for language, code in BLOCKS if language == "console" for line in code.splitlines()]
     commands = [line for line in lines if line.startswith(("ult ", "export "))]
     assert sum(line.startswith("ult ") for line in commands) >= 6

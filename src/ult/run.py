@@ -33,7 +33,7 @@ class Recipe:
     steps: int  # optimizer steps
     batch_size: int  # blocks or records a step and device
     context: int  # ids that the model sees at once
-    learning_rate: float  # the peak; warmed up, then a cosine to zero
+    learning_rate: float | None  # the peak; warmed up, then a cosine to zero; None suits the model's size
     label: str | None  # the kept column to predict; None takes the only one
     seed: int
 
@@ -52,7 +52,7 @@ class Recipe:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value < 2**31:
                 raise InvalidConfig(f"{name} is {value!r}; expected an integer of at least {low}")
-        if not 0 < self.learning_rate < 1:
+        if self.learning_rate is not None and not 0 < self.learning_rate < 1:
             raise InvalidConfig(f"learning_rate is {self.learning_rate!r}; expected between 0 and 1")
 
 

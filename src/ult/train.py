@@ -25,6 +25,11 @@ try:
 except ImportError as missing:
     raise MissingExtra("accelerate", extra="train") from missing
 
+# The tiny preset gains from a high rate, above all with a body that was trained before: 100 steps on medical
+# abstracts, vocabulary 2,048, one seed, bits per byte at 1e-3 and 3e-3: from scratch 2.83 and 2.79, after 400 steps
+# on wikitext-2 2.69 and 2.42. The rate of larger models has not been tuned.
+SMALL, SMALL_RATE, LARGE_RATE = 20_000_000, 3e-3, 5e-4  # parameters; peak rates below and above
+
 
 def train(
     shards: str | Path | Sequence[str | Path],
@@ -37,7 +42,7 @@ def train(
     steps: int = 1000,
     batch_size: int = 16,
     context: int = 128,
-    learning_rate: float = 1e-3,
+    learning_rate: float | None = None,
     label: str | None = None,
     seed: int = 0,
     resume: bool = False,
@@ -46,8 +51,9 @@ def train(
     """Train on one or more shards folders, write the run folder `out`, and return what its `metrics.json` says.
 
     `model` is a preset ("tiny" if nothing is said), a folder or a Hub name; `from_run` goes on from an earlier run
-    instead, whose embedding rows are drawn afresh ("fresh") or taken over ("keep"), see `ult.model.build`. The same
-    call gives the same weights on a CPU. Interrupted, it goes on where its last checkpoint was with `resume`.
+    instead, whose embedding rows are drawn afresh ("fresh") or taken over ("keep"), see `ult.model.build`. The peak
+    `learning_rate` suits the model's size if nothing is said. The same call gives the same weights on a CPU.
+    Interrupted, it goes on where its last checkpoint was with `resume`.
 
     Raises `InvalidConfig`, `MissingColumn`, `WrongVocabulary`, `OutputExists`, `OutputError` or `TrainingError`.
     """
@@ -82,9 +88,14 @@ def _train(many: Sequence[Shards], recipe: Recipe, partial: Path, out: Path) -> 
         data = Blocks.of(many, context=recipe.context)
     set_seed(recipe.seed)
     model, embeddings = build(recipe, many[0].vocabulary, {s.manifest.table for s in many}, data.classes)
+    learning_rate = recipe.learning_rate or (SMALL_RATE if model.num_parameters() < SMALL else LARGE_RATE)
     progress = Progress(data.ids)
     trainer = IdTrainer(
-        model=model, args=_arguments(recipe, partial), train_dataset=data, data_collator=collate, callbacks=[progress]
+        model=model,
+        args=_arguments(recipe, learning_rate, partial),
+        train_dataset=data,
+        data_collator=collate,
+        callbacks=[progress],
     )
     trainer.remove_callback(PrinterCallback)
     checkpoint = last_checkpoint(partial)
@@ -105,7 +116,7 @@ def _train(many: Sequence[Shards], recipe: Recipe, partial: Path, out: Path) -> 
         "steps": recipe.steps,
         "batch_size": recipe.batch_size,
         "processes": trainer.args.world_size,
-        "learning_rate": recipe.learning_rate,
+        "learning_rate": learning_rate,
         "seed": recipe.seed,
         "parameters": model.num_parameters(),
         "shards": summary(many),
@@ -136,13 +147,13 @@ class IdTrainer(Trainer):  # type: ignore[misc]
         return torch.nn.functional.cross_entropy(logits.float().flatten(0, -2), labels.flatten(), ignore_index=IGNORED)
 
 
-def _arguments(recipe: Recipe, partial: Path) -> TrainingArguments:
+def _arguments(recipe: Recipe, learning_rate: float, partial: Path) -> TrainingArguments:
     cuda = torch.cuda.is_available()
     return TrainingArguments(
         output_dir=str(partial),
         max_steps=recipe.steps,
         per_device_train_batch_size=recipe.batch_size,
-        learning_rate=recipe.learning_rate,
+        learning_rate=learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=min(100, recipe.steps // 10),
         weight_decay=0.1,

@@ -50,15 +50,16 @@ def report(error: BaseException) -> int:
         return error.code if isinstance(error.code, int) else 1
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
+    notes = "".join(f"\nhint: {note}" for note in getattr(error, "__notes__", ()))
     if isinstance(error, KeyboardInterrupt | click.exceptions.Abort):
-        return _line("interrupted", 130)
+        return _line("interrupted" + notes, 130)
     if isinstance(error, click.UsageError):
         error.show()
         return error.exit_code
     if isinstance(error, click.ClickException):
         return _line(error.format_message(), error.exit_code)
     if isinstance(error, UltError):
-        return _line(error.what + (f"\nhint: {error.hint}" if error.hint else ""), 1)
+        return _line(error.what + (f"\nhint: {error.hint}" if error.hint else "") + notes, 1)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO):
         return _line(f"{os.strerror(error.errno)}: {error.filename or 'while writing'}", 1)
     if isinstance(error, MemoryError):

@@ -11,7 +11,7 @@ decodes and encodes each tile until its levels are their own encoding.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -65,9 +65,8 @@ def make_plane(side: int, kept: int, step: float, *, flat: bool) -> Plane:
     # Diagonals alternate their direction, as in JPEG.
     row = np.broadcast_to(frequency, diagonal.shape)
     order = np.lexsort((np.where(diagonal % 2, row, row.T).ravel(), diagonal.ravel())).astype(np.int32)
-    return Plane(
-        side, lowest, _integers(forward), _integers(inverse), np.rint(steps).astype(np.int32).ravel()[order], order
-    )
+    whole = np.rint(steps).astype(np.int32).ravel()[order]
+    return Plane(side, lowest, _integers(forward), _integers(inverse), whole, order)
 
 
 def _integers(matrix: NDArray[np.float64]) -> Integers:
@@ -150,19 +149,28 @@ def _settle(
     pixels: Pixels, luma: Plane, chroma: Plane, bases: Ends, first: bool, decoded: Pixels, tile: Levels
 ) -> None:
     """Fill `tile` with levels that decode to near `pixels` and are the levels of what they decode to."""
-    before = np.empty_like(bases)
-    again = np.zeros_like(tile)
+    before = bases.copy()
+    again = tile.copy()
     _measure(pixels, luma, chroma, bases, first, tile)
     for attempt in range(ROUNDS):
-        before[:] = bases
         _paint(tile, bases, luma, chroma, decoded)
         _measure(decoded, luma, chroma, bases, first, again)
-        if np.array_equal(tile, again) and np.array_equal(before, bases):
+        if _move(again, tile) + _move(bases.reshape(1, -1), before.reshape(1, -1)) == 0:
             return
-        tile[:] = again
         if attempt >= PATIENCE:
             _soften(tile)
     _flatten(luma, chroma, bases, first, tile)
+
+
+@njit(cache=True)
+def _move(source: NDArray[Any], target: NDArray[Any]) -> int:
+    """Write `source` (n, m) over `target` and return how many values that changed."""
+    changed = 0
+    for i in range(source.shape[0]):
+        for j in range(source.shape[1]):
+            changed += source[i, j] != target[i, j]
+            target[i, j] = source[i, j]
+    return changed
 
 
 @njit(cache=True)
@@ -177,21 +185,20 @@ def _soften(tile: Levels) -> None:
 
 @njit(cache=True)
 def _flatten(luma: Plane, chroma: Plane, bases: Ends, first: bool, tile: Levels) -> None:
-    """Leave `tile` no more than the brightness of its blocks, within 32 of mid grey: its own encoding for certain.
+    """Leave `tile` one grey level, within 32 of mid grey: its own encoding for certain.
 
-    Flat grey cannot be clipped, and the steps of means are too wide for rounding to move it.
+    A flat tile has no other frequency, flat grey is not clipped, and a mean's step is too wide for rounding to cross.
     """
     tile[:, 1:] = 0
+    level = luma.side * UNIT
+    blocks = len(tile) - len(bases) + 1
     if first:
         bases[0] = min(max(bases[0], -32), 32)
         bases[1:] = 0
-    level = luma.side * UNIT
-    blocks = len(tile) - len(bases) + 1
-    for b in range(blocks):
-        if not (first and b == 0):
-            brightness = bases[0] * level + tile[b, 0] * np.int64(luma.steps[0])
-            brightness = min(max(brightness, -32 * level), 32 * level)
-            tile[b, 0] = _nearest(brightness - bases[0] * level, luma.steps[0])
+        tile[:, 0] = 0
+        return
+    brightness = min(max(bases[0] * level + tile[0, 0] * np.int64(luma.steps[0]), -32 * level), 32 * level)
+    tile[:blocks, 0] = _nearest(brightness - bases[0] * level, luma.steps[0])
     for p in range(1, len(bases)):
         tile[blocks + p - 1, 0] = _nearest(-bases[p] * chroma.side * UNIT, chroma.steps[0])
 

@@ -91,8 +91,9 @@ class ImageDct(Codec[Image]):
 
     def prefixes(self, symbols: Symbols) -> NDArray[np.int64]:
         """Return every k that ends a non-zero level, or the mean, of the last block."""
+        symbols = self._check(symbols)
         try:
-            return np.flatnonzero(self._read(self._check(symbols))[-1])
+            return np.flatnonzero(self._read(symbols)[-1])
         except CorruptSymbols:
             return np.empty(0, np.int64)
 
@@ -113,7 +114,8 @@ class ImageDct(Codec[Image]):
             raise InvalidRecord(f"image is {record.shape}; expected (h, w), (h, w, 3) or (h, w, 4), none 0")
         if record.size > self.max_length:
             raise InvalidRecord(f"image has {record.size} samples; expected at most {self.max_length}")
-        return np.ascontiguousarray(record[:, :, None] if record.ndim == 2 else record)
+        # Writable too: the compiled loops would be compiled once more for arrays that are not.
+        return np.require(record[:, :, None] if record.ndim == 2 else record, requirements=["C", "W"])
 
     def _read(
         self, symbols: Symbols
@@ -133,7 +135,7 @@ class ImageDct(Codec[Image]):
         levels = np.zeros((blocks, self.coefficients**2), np.int16)
         bases = np.zeros(len(grid), np.int64)
         good = np.zeros(len(symbols) + 1, np.bool_)
-        _parse(symbols, at, grid, levels, bases, good)
+        _parse(symbols.astype(np.int64), at, grid, levels, bases, good)
         return (height, width, channels), grid, levels, bases, good
 
 
@@ -148,8 +150,9 @@ def _number(value: int) -> list[int]:
 def _header(symbols: Symbols) -> tuple[list[int], int]:
     """Return channels, height and width, and where they end."""
     numbers, at = [], 0
+    start = symbols[:15].astype(np.int64)
     for _ in range(3):
-        value, at = _read_number(symbols, at)
+        value, at = _read_number(start, at)
         if at < 0:
             raise CorruptSymbols(f"{len(symbols)} symbols do not begin with channels, height and width")
         numbers.append(int(value))
@@ -157,13 +160,13 @@ def _header(symbols: Symbols) -> tuple[list[int], int]:
 
 
 @njit(cache=True)
-def _read_number(symbols: Symbols, at: int) -> tuple[int, int]:
+def _read_number(symbols: Ends, at: int) -> tuple[int, int]:
     """Return the number at `at` and where it ends, -1 if there is none of at most 5 symbols."""
     value = 0
     for digit in range(5):
         if at >= len(symbols) or symbols[at] > 255:
             return 0, -1
-        value |= np.int64(symbols[at] & 127) << 7 * digit
+        value |= (int(symbols[at]) & 127) << 7 * digit
         at += 1
         if symbols[at - 1] < 128:
             return value, at
@@ -171,9 +174,9 @@ def _read_number(symbols: Symbols, at: int) -> tuple[int, int]:
 
 
 @njit(cache=True)
-def _read_signed(symbols: Symbols, at: int, place: int, far: int) -> tuple[int, int]:
+def _read_signed(symbols: Ends, at: int, place: int, far: int) -> tuple[int, int]:
     """Return the value at `place` of -far..far and where it ends; the number at `at` belongs to it if it is far."""
-    value = np.int64(place) - far
+    value = place - far
     if abs(value) < far:
         return value, at
     rest, at = _read_number(symbols, at)
@@ -183,7 +186,7 @@ def _read_signed(symbols: Symbols, at: int, place: int, far: int) -> tuple[int, 
 @njit(cache=True)
 def _write_signed(value: int, base: int, far: int, symbols: Symbols, at: int) -> int:
     """Write a value as a symbol from `base`, and a number if it is far; return where it ends."""
-    near = min(max(value, -far), far)
+    near: int = min(max(value, -far), far)
     symbols[at] = base + near + far
     at += 1
     if abs(near) == far:
@@ -202,10 +205,10 @@ def _expected(levels: Levels, block: int, columns: int, index: int) -> int:
     """Return the mean that the left and upper neighbours of a block let expect, in steps."""
     row, column = index // columns, index % columns
     if row and column:
-        return (np.int64(levels[block - 1, 0]) + levels[block - columns, 0]) >> 1
+        return (int(levels[block - 1, 0]) + int(levels[block - columns, 0])) >> 1
     if index == 0:
-        return np.int64(0)
-    return np.int64(levels[block - 1, 0] if column else levels[block - columns, 0])
+        return 0
+    return int(levels[block - 1, 0] if column else levels[block - columns, 0])
 
 
 @njit(cache=True)
@@ -223,7 +226,7 @@ def _write(header: Symbols, levels: Levels, bases: Ends, grid: Ends) -> tuple[Sy
                 symbols[at] = bases[plane] + 128
                 at += 1
             else:
-                difference = levels[block, 0] - _expected(levels, block, columns, index)
+                difference = int(levels[block, 0]) - _expected(levels, block, columns, index)
                 at = _write_signed(difference, MEAN, FAR_MEAN, symbols, at)
             at = _write_block(levels[block], symbols, at)
             if at - start > MAX_PATCH:
@@ -238,7 +241,7 @@ def _write(header: Symbols, levels: Levels, bases: Ends, grid: Ends) -> tuple[Sy
 def _write_block(levels: Levels, symbols: Symbols, at: int) -> int:
     run = 0
     for position in range(1, len(levels)):
-        value = np.int64(levels[position])
+        value = int(levels[position])
         if value == 0:
             run += 1
             continue
@@ -252,7 +255,7 @@ def _write_block(levels: Levels, symbols: Symbols, at: int) -> int:
 
 
 @njit(cache=True)
-def _parse(symbols: Symbols, at: int, grid: Ends, levels: Levels, bases: Ends, good: NDArray[np.bool_]) -> None:
+def _parse(symbols: Ends, at: int, grid: Ends, levels: Levels, bases: Ends, good: NDArray[np.bool_]) -> None:
     """Fill `levels`, `bases`, and `good` where an image ends; stop at the first symbol that cannot follow."""
     block = 0
     for plane in range(len(grid)):
@@ -260,7 +263,7 @@ def _parse(symbols: Symbols, at: int, grid: Ends, levels: Levels, bases: Ends, g
         for index in range(grid[plane, 0] * columns):
             if at >= len(symbols):
                 return
-            symbol = np.int64(symbols[at])
+            symbol = int(symbols[at])
             at += 1
             if index == 0:
                 if symbol > 255:
@@ -281,7 +284,7 @@ def _parse(symbols: Symbols, at: int, grid: Ends, levels: Levels, bases: Ends, g
 
 
 @njit(cache=True)
-def _parse_block(symbols: Symbols, at: int, levels: Levels, good: NDArray[np.bool_], last: bool) -> int:
+def _parse_block(symbols: Ends, at: int, levels: Levels, good: NDArray[np.bool_], last: bool) -> int:
     """Fill `levels` from 1 on and return where the block ends, -1 if it breaks off; mark ends of the `last` block."""
     position = 1
     zeros = False
@@ -292,7 +295,7 @@ def _parse_block(symbols: Symbols, at: int, levels: Levels, good: NDArray[np.boo
             position += 16
             at += 1
             continue
-        place = np.int64(symbols[at]) - LEVEL
+        place = int(symbols[at]) - LEVEL
         position += place // 8
         place = place % 8
         value, at = _read_signed(symbols, at + 1, place + (place >= FAR_LEVEL), FAR_LEVEL)

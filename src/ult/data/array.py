@@ -1,8 +1,8 @@
 """NumPy's files: `.npy`, one array, and `.npz`, one array a column; never with pickled objects.
 
-The first axis counts the rows: a 2-D array of numbers is a series a row, (n, h, w) or (n, h, w, c) uint8 an image a row.
-A 1-D array of numbers is one series, or a column to keep. Series of several lengths are two arrays, the values of all
-under the column's name, and under that name with "_ends" where each series ends.
+The first axis counts the rows: a 2-D array of numbers is a series a row, (n, h, w) or (n, h, w, c) uint8 an image a
+row. A 1-D array of numbers is one series, or a column to keep. Series of several lengths are two arrays: the values of
+all under the column's name, and under that name with "_ends" where each series ends.
 """
 
 from __future__ import annotations
@@ -155,7 +155,9 @@ class ArrayRows(Rows):
         header, ends = self._headers[name], np.concatenate(list(self._values(name + ENDS, ROWS)) or [np.empty(0, int)])
         sizes = np.diff(ends.astype(np.int64), prepend=0)
         if (sizes < 0).any() or int(sizes.sum()) != header.shape[0]:
-            raise SourceError(f"{self.path}: {name + ENDS!r} does not divide {name!r}; expected rising ends up to its size")
+            raise SourceError(
+                f"{self.path}: {name + ENDS!r} does not divide {name!r}; expected rising ends up to its size"
+            )
         with self._open(name) as (file, size):
             self._read_header(file, size)
             for first in range(0, len(sizes), step):
@@ -224,9 +226,7 @@ def _add_array(archive: zipfile.ZipFile, name: str, values: NDArray[Any]) -> Non
         npy.write_array(member, values, allow_pickle=False)
 
 
-def _add(
-    archive: zipfile.ZipFile, name: str, dtype: np.dtype[Any], shape: tuple[int, ...], values: IO[bytes]
-) -> None:
+def _add(archive: zipfile.ZipFile, name: str, dtype: np.dtype[Any], shape: tuple[int, ...], values: IO[bytes]) -> None:
     """Add an array whose values are the bytes of a file."""
     with archive.open(name + ".npy", "w", force_zip64=True) as member:
         header = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}

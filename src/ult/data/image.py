@@ -52,9 +52,12 @@ def to_pixels(data: bytes, place: str) -> Pixels:
 
 def _check(image: Image.Image, place: str) -> None:
     if image.width * image.height > MAX_PIXELS:
-        raise SourceError(f"{place} is an image of {image.width} x {image.height}; expected at most {MAX_PIXELS} pixels")
-    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-        raise SourceError(f"{place} has {image.n_frames} frames; expected one", hint="save the frames as PNG")
+        raise SourceError(
+            f"{place} is an image of {image.width} x {image.height}; expected at most {MAX_PIXELS} pixels"
+        )
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1 and image.format != "MPO":
+        raise SourceError(f"{place} has {frames} frames; expected one", hint="save the frames as PNG")
     raw = [str(part) for tile in getattr(image, "tile", ()) for part in _flat(tile[3])]
     deep = any(_DEEP.search(part) for part in raw) and image.format != "BMP"
     if deep or (image.mode not in _MODES and image.mode != "P"):
@@ -91,7 +94,8 @@ class FolderRows(Rows):
     """
 
     def __init__(self, path: Path, column: str) -> None:
-        self.path, self.name, self.column = path, str(path), column
+        self.path, self.name = path, str(path)
+        self.column: str = column
         self._root = path if path.is_dir() else path.parent
         self._names = _images(path) if path.is_dir() else [path.name]
         if not path.exists():
@@ -104,15 +108,12 @@ class FolderRows(Rows):
         self.types = {column: pa.binary(), "name": pa.string(), **dict.fromkeys(others, pa.string())}
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
-        """Give one image a chunk, as the bytes of its file."""
-        for i, name in enumerate(self._names, 1):
-            path = self._root / name
-            try:
-                found = {self.column: [path.read_bytes()]}
-            except OSError as error:
-                raise SourceError(f"{path} cannot be read: {error.strerror}") from error
-            found |= {column: [self._value(name, column)] for column in columns if column != self.column}
-            yield Chunk(str(path), i, found, 1)
+        """Give the images as paths, which are read when their turn comes."""
+        for first in range(0, len(self._names), ROWS):
+            names = self._names[first : first + ROWS]
+            found: dict[str, list[Any]] = {self.column: [self._root / name for name in names]}
+            found |= {column: [self._value(n, column) for n in names] for column in columns if column != self.column}
+            yield Chunk(self.name, first + 1, found, len(names), "image")
 
     def kept_schema(self, keep: Sequence[str]) -> pa.Schema:
         """Check that every image has what is kept."""
@@ -160,12 +161,14 @@ class FolderWriter:
         path.mkdir()
         self._named = "name" in kept
         self._others = [name for name in kept if name != "name"]
-        self._sheet = CsvWriter(path / LABELS, ["name", *self._others]) if self._others else None
+        self._sheet = CsvWriter(path / LABELS, [*self._others, "name"]) if self._others else None
         self._written: set[str] = set()
 
     def write(self, records: Sequence[Pixels], kept: pa.Table) -> None:
         """Add files; raise `OutputError` at a name that is there already."""
-        names = kept["name"].to_pylist() if self._named else range(len(self._written), len(self._written) + len(records))
+        names = (
+            kept["name"].to_pylist() if self._named else range(len(self._written), len(self._written) + len(records))
+        )
         files = [_file_name(name) for name in names]
         for file, pixels in zip(files, records, strict=True):
             if file.casefold() in self._written:
@@ -187,10 +190,11 @@ def _file_name(name: str | int | None) -> str:
     """Return a relative path that ends in .png, stays in its folder, and suits every file system."""
     if isinstance(name, int):
         return f"{name:08d}.png"
-    parts = [re.sub(r'^[. ]|[\x00-\x1f\x7f<>:"|?*]|[. ]$', "_", part) for part in re.split(r"[/\\]+", name or "") if part]
+    parts = [
+        re.sub(r'^[. ]|[\x00-\x1f\x7f<>:"|?*]|[. ]$', "_", part) for part in re.split(r"[/\\]+", name or "") if part
+    ]
     if not parts:
         raise OutputError("an image has an empty name", hint=".parquet holds it")
-    stem = parts[-1]
-    for suffix in SUFFIXES:
-        stem = stem[: -len(suffix)] if stem.lower().endswith(suffix) and len(stem) > len(suffix) else stem
+    stem, dot, suffix = parts[-1].rpartition(".")
+    stem = stem if stem and (dot + suffix).lower() in SUFFIXES else parts[-1]
     return "/".join([*parts[:-1], stem + ".png"])

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from ult.errors import MissingColumn, MissingSource, SourceError
 
-Column = list[Any] | pa.ChunkedArray | NDArray[Any]  # one value a row
+Column = Any  # one value a row: a list, a pa.ChunkedArray, or an array (n, ...)
 
 ROWS = 1024  # rows in a chunk, at most
 CHUNK_BYTES = 2**24  # a chunk is closed once its records hold so many bytes
@@ -39,6 +38,7 @@ class Rows(ABC):
 
     name: str  # of the input, for errors
     types: Mapping[str, pa.DataType]  # of the columns, in order
+    column: str | None = None  # of the records, where the input leaves no choice
 
     @abstractmethod
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:

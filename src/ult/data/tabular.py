@@ -61,9 +61,8 @@ class CsvRows(Rows):
                 for row in reader:
                     width = len(row) if width is None else width
                     if len(row) != width or not row:
-                        raise SourceError(
-                            f"{self.path}, line {reader.line_num} has {len(row)} cells; expected {width} as in the header"
-                        )
+                        line = f"{self.path}, line {reader.line_num}"
+                        raise SourceError(f"{line} has {len(row)} cells; expected {width} as in the header")
                     yield reader.line_num, row
         except UnicodeDecodeError as error:
             raise SourceError(
@@ -122,7 +121,8 @@ class CsvWriter:
             self._row(row)
 
     def _row(self, cells: Sequence[Any]) -> None:
-        self._file.write(",".join(map(_cell, cells)).encode() + b"\n")
+        line = ",".join(map(_cell, cells)) or '""'  # an empty line would be no row
+        self._file.write(line.encode() + b"\n")
 
     def close(self) -> None:
         """Close the file."""
@@ -146,17 +146,19 @@ class ParquetWriter:
         self._writer = pq.ParquetWriter(path, schema, compression="zstd")
         self._schema = schema
         self._pending: list[pa.Table] = []
+        self._pending_bytes = 0
 
     def write(self, records: pa.Table, kept: pa.Table) -> None:
         """Add rows of `records` beside those of `kept`."""
         self._pending.append(pa.table([*kept.columns, *records.columns], schema=self._schema))
-        if sum(table.nbytes for table in self._pending) >= CHUNK_BYTES:
+        self._pending_bytes += self._pending[-1].nbytes
+        if self._pending_bytes >= CHUNK_BYTES:
             self._flush()
 
     def _flush(self) -> None:
         if self._pending:
             self._writer.write_table(pa.concat_tables(self._pending))
-        self._pending = []
+        self._pending, self._pending_bytes = [], 0
 
     def close(self) -> None:
         """Write what is pending and the footer."""

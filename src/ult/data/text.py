@@ -27,7 +27,8 @@ class TxtRows(Rows):
 
     def __init__(self, path: Path, column: str) -> None:
         self.path, self.name = existing(path), str(path)
-        self.column, self.types = column, {column: pa.string()}
+        self.column: str = column
+        self.types = {column: pa.string()}
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """Give the lines; raise `SourceError` at one that is not UTF-8."""
@@ -40,9 +41,8 @@ class JsonlRows(Rows):
 
     def __init__(self, path: Path, column: str) -> None:
         self.path, self.name = existing(path), str(path)
-        self.column = column
         _, lines = next(_lines(path, rows=1))
-        first = self._value(lines[0], 1)
+        first: Any = self._value(lines[0], 1)
         self.bare = isinstance(first, str)
         fields = {column: first} if self.bare else first
         if not isinstance(fields, dict) or not fields:
@@ -63,8 +63,10 @@ class JsonlRows(Rows):
             for name in keep:
                 for i, value in enumerate(chunk.columns[name]):
                     if (kind := _JSON_TYPES.get(type(value))) is None:
-                        raise SourceError(f"{chunk.place(i)}: {name!r} is a JSON {type(value).__name__}; "
-                                          "expected a string, number, boolean or null to keep")
+                        raise SourceError(
+                            f"{chunk.place(i)}: {name!r} is a JSON {type(value).__name__}; "
+                            "expected a string, number, boolean or null to keep"
+                        )
                     found[name] = self._wider(found[name], kind, name, chunk.place(i))
         return pa.schema(list(found.items()))
 
@@ -86,14 +88,14 @@ class JsonlRows(Rows):
             raise SourceError(f"{self.path}, line {number} is not JSON") from None
 
     def _field(self, value: Any, name: str, number: int) -> Any:
-        if isinstance(value, str if self.bare else dict):
-            if self.bare:
-                return value
-            if name in value:
-                return value[name]
+        if self.bare and isinstance(value, str):
+            return value
+        if self.bare or not isinstance(value, dict):
+            expected = "string" if self.bare else "object"
+            raise SourceError(f"{self.path}, line {number} is not a JSON {expected}, as the first line is")
+        if name not in value:
             raise MissingColumn(f"{self.path}, line {number} has no field {name!r}; it has {listed(list(value))}")
-        expected = "string" if self.bare else "object"
-        raise SourceError(f"{self.path}, line {number} is not a JSON {expected}, as the first line is")
+        return value[name]
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -153,7 +155,7 @@ class JsonlWriter:
 
     def write(self, records: Sequence[str], kept: pa.Table) -> None:
         """Add lines; raise `OutputError` for a value that JSON cannot hold."""
-        rows: Sequence[Mapping[str, Any]] = kept.to_pylist() if kept.num_columns else [{}] * len(records)
+        rows: list[dict[str, Any]] = kept.to_pylist() if kept.num_columns else [{}] * len(records)
         for row, record in zip(rows, records, strict=True):
             self._file.write(_json({**row, self.column: record}))
 

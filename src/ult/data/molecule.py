@@ -1,0 +1,71 @@
+"""Canonical SMILES through RDKit; a SMILES that RDKit cannot read is counted, and given on as it came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from ult.errors import MissingExtra
+
+_SHOWN = 5
+
+
+@dataclass(slots=True)
+class Invalid:
+    """How many records are no valid SMILES, and the numbers of the first few, from 1 over all inputs."""
+
+    count: int = 0
+    rows: list[int] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return self.count > 0
+
+    def __str__(self) -> str:
+        rows = ", ".join(map(str, self.rows)) + (", ..." if self.count > len(self.rows) else "")
+        return f"{self.count:,} of the SMILES are not valid (record {rows})"
+
+    def add(self, row: int) -> None:
+        """Count the record of number `row`."""
+        self.count += 1
+        if len(self.rows) < _SHOWN:
+            self.rows.append(row)
+
+
+class Canonicaliser:
+    """Rewrites SMILES, and the sides of reaction SMILES, in RDKit's canonical form.
+
+    Raises `MissingExtra` without RDKit.
+    """
+
+    def __init__(self) -> None:
+        try:
+            from rdkit import Chem, rdBase
+        except ImportError as error:
+            raise MissingExtra("rdkit", extra="molecule") from error
+        self._chem, self._silence = Chem, rdBase.BlockLogs
+
+    def rewrite(self, records: Sequence[str], first: int, invalid: Invalid) -> list[str]:
+        """Return the canonical records; count in `invalid` those that stay as they are, numbered from `first` on."""
+        with self._silence():
+            return list(self._rewrite(records, first, invalid))
+
+    def _rewrite(self, records: Sequence[str], first: int, invalid: Invalid) -> Iterator[str]:
+        for row, record in enumerate(records, first):
+            canonical = self.canonical(record)
+            if canonical is None:
+                invalid.add(row)
+            yield record if canonical is None else canonical
+
+    def canonical(self, record: str) -> str | None:
+        """Return `record` in canonical form, None if it is no SMILES.
+
+        A side (between ">") is read as a whole, for "C1.C1" is one molecule. RDKit takes what follows white space for
+        a name and drops it, so a record with white space is none.
+        """
+        sides = record.split(">")
+        if not record.isascii() or not record.isprintable() or " " in record or len(sides) not in (1, 3):
+            return None
+        molecules = [self._chem.MolFromSmiles(side) for side in sides]
+        if any(molecule is None for molecule in molecules):
+            return None
+        return ">".join(self._chem.MolToSmiles(molecule) for molecule in molecules)

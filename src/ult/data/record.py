@@ -1,0 +1,173 @@
+"""From the rows of an input to the records of a modality: which column, and how its values become records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pat
+from numpy.typing import NDArray
+
+from ult.data.image import to_pixels
+from ult.data.rows import Chunk, Column, Rows, listed
+from ult.errors import MissingColumn, SourceError
+
+COLUMN = {"text": "text", "molecule": "smiles", "image": "image", "series": "series"}  # where the input names none
+_NAME = {"text": "text", "molecule": "text", "image": "images", "series": "lists of numbers"}
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Return whether a column of this type holds texts."""
+    kind = kind.value_type if pat.is_dictionary(kind) else kind
+    return bool(pat.is_string(kind) or pat.is_large_string(kind) or pat.is_string_view(kind))
+
+
+def is_image(kind: pa.DataType) -> bool:
+    """Return whether a column of this type holds the bytes of images, or {bytes, path} as Hugging Face writes them."""
+    if pat.is_struct(kind):
+        return "bytes" in {field.name for field in kind}
+    return bool(pat.is_binary(kind) or pat.is_large_binary(kind) or pat.is_binary_view(kind))
+
+
+def is_number(kind: pa.DataType) -> bool:
+    """Return whether a column of this type holds integers or floats."""
+    return bool(pat.is_integer(kind) or pat.is_floating(kind))
+
+
+def is_series(kind: pa.DataType) -> bool:
+    """Return whether a column of this type holds lists of numbers."""
+    lists = pat.is_list(kind) or pat.is_large_list(kind) or pat.is_fixed_size_list(kind)
+    return bool(lists and is_number(kind.value_type))
+
+
+_FITS = {"text": is_text, "molecule": is_text, "image": is_image, "series": is_series}
+
+
+def fits(rows: Rows, modality: str, column: str) -> bool:
+    """Return whether the values of `column` are records of `modality`, one a row."""
+    return _FITS[modality](rows.types[column])
+
+
+def choose(rows: Rows, modality: str, keep: Sequence[str]) -> str:
+    """Return the only column that fits `modality` and is not kept; raise `MissingColumn` if it is not the only one."""
+    if rows.column is not None and rows.column not in keep:
+        return rows.column
+    found = [name for name in rows.types if name not in keep and fits(rows, modality, name)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        several = f"{rows.name} has {len(found)} columns of {_NAME[modality]}: {listed(found)}"
+        raise MissingColumn(f"{several}; expected to be told which", hint=f"--column {found[0]}")
+    raise MissingColumn(f"{rows.name} has no column of {_NAME[modality]} to encode; it has {listed(list(rows.types))}")
+
+
+def records(chunk: Chunk, modality: str, column: str) -> Iterator[Any]:
+    """Give the record of each row; raise `SourceError`, naming the row, at what is none."""
+    values = chunk.columns[column]
+    if modality == "image":
+        return (_image(value, chunk, i, column) for i, value in enumerate(_listed(values)))
+    if modality == "series":
+        return iter(_series(chunk, column, values))
+    return iter(_texts(chunk, column, values))
+
+
+def wide(chunk: Chunk, fields: Sequence[str]) -> Iterator[Any]:
+    """Give each row of a table of numbers as a series."""
+    columns = [numbers(chunk, name) for name in fields]
+    return iter(np.column_stack(columns).astype(np.result_type(*columns), copy=False))
+
+
+def numbers(chunk: Chunk, column: str) -> NDArray[Any]:
+    """Return a column of numbers as an array (n,); null and an empty cell are NaN."""
+    values = chunk.columns[column]
+    if isinstance(values, list):  # the cells of a .csv
+        found = parsed(values)
+        if found is None:
+            wrong = chunk.place(next(i for i, cell in enumerate(values) if parsed([cell]) is None))
+            raise SourceError(f"{wrong}: {column!r} is not a number; expected one or an empty cell")
+        return found
+    return np.asarray(values)
+
+
+def parsed(cells: Sequence[str]) -> NDArray[np.float64] | None:
+    """Return the numbers in cells, NaN for an empty one; None if some cell holds something else."""
+    texts = pa.array(cells, pa.string())
+    try:
+        found = pc.cast(pc.if_else(pc.equal(texts, ""), "nan", texts), pa.float64())
+    except pa.ArrowInvalid:
+        return None
+    return np.asarray(found)
+
+
+def kept(chunk: Chunk, schema: pa.Schema) -> pa.Table:
+    """Return the columns of `schema`; raise `SourceError` where a value is not of its type."""
+    arrays = []
+    for field in schema:
+        values = chunk.columns[field.name]
+        try:
+            if isinstance(values, pa.ChunkedArray):
+                arrays.append(values.cast(field.type))
+            else:
+                arrays.append(pa.array(values, field.type))
+        except (pa.ArrowException, UnicodeError, OverflowError):
+            place = f"{chunk.name}, {chunk.unit} {chunk.first} to {chunk.first + chunk.length - 1}"
+            raise SourceError(
+                f"{place}: {field.name!r} holds a value that is no {field.type}, so it cannot be kept"
+            ) from None
+    return pa.table(arrays, schema=schema)
+
+
+def _listed(values: Column) -> Sequence[Any]:
+    return values.to_pylist() if isinstance(values, pa.ChunkedArray) else values  # type: ignore[no-any-return]
+
+
+def _texts(chunk: Chunk, column: str, values: Column) -> Sequence[str]:
+    try:
+        texts: Sequence[str] = _listed(values)
+    except UnicodeDecodeError:
+        raise SourceError(f"{chunk.place(0)} or soon after: {column!r} is not UTF-8") from None
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            met = "null" if text is None else type(text).__name__
+            raise SourceError(f"{chunk.place(i)}: {column!r} is {met}; expected a text")
+    return texts
+
+
+def _image(value: Any, chunk: Chunk, i: int, column: str) -> NDArray[np.uint8]:
+    if isinstance(value, np.ndarray):
+        return _shaped(value, chunk.place(i))
+    place = chunk.place(i)
+    if isinstance(value, Path):
+        place = str(value)
+        try:
+            value = value.read_bytes()
+        except OSError as error:
+            raise SourceError(f"{place} cannot be read: {error.strerror}") from error
+    if isinstance(value, dict):
+        value = value["bytes"]
+    if not isinstance(value, bytes):
+        raise SourceError(f"{place}: {column!r} is null; expected the bytes of an image")
+    return to_pixels(value, place)
+
+
+def _shaped(image: NDArray[np.uint8], place: str) -> NDArray[np.uint8]:
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = image[:, :, 0]
+    if image.size == 0 or (image.ndim == 3 and image.shape[2] not in (3, 4)):
+        raise SourceError(f"{place} is an array {image.shape}; expected (h, w), (h, w, 3) or (h, w, 4)")
+    return image
+
+
+def _series(chunk: Chunk, column: str, values: Column) -> Sequence[NDArray[Any]]:
+    if not isinstance(values, pa.ChunkedArray):
+        return values  # type: ignore[no-any-return]
+    lengths = pc.list_value_length(values).combine_chunks()
+    if lengths.null_count:
+        wrong = chunk.place(lengths.is_null().index(True).as_py())
+        raise SourceError(f"{wrong}: {column!r} is null; expected a list of numbers")
+    flat = pc.list_flatten(values).to_numpy(zero_copy_only=False)
+    return np.split(flat, np.cumsum(lengths.to_numpy())[:-1]) if len(lengths) else []

@@ -1,0 +1,79 @@
+"""`sample:topics` and `sample:digits`: data inside installed packages, to try things out offline.
+
+`sample:topics?owner=a&part=train`: the paragraphs of Python's own help topics, with the `topic` to keep. Owner a or b
+has every other topic by size, so the halves are alike; test is every fifth topic of each owner, train the rest.
+`sample:digits`: scikit-learn's 1797 handwritten digits, 8 x 8, with the `label` to keep; owners alternate, and every
+fifth image of an owner is test. On Python 3.11 the topics are 79 with 2,608 paragraphs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from ult.data.array import IMAGE
+from ult.data.hub import parse
+from ult.data.rows import ROWS, Chunk, Column, Rows
+from ult.errors import MissingExtra, MissingSource
+
+PREFIX = "sample:"
+_OWNERS, _PARTS = ("a", "b"), ("train", "test")
+
+
+class SampleRows(Rows):
+    """The rows of a packaged sample."""
+
+    def __init__(self, address: str) -> None:
+        self.name = address
+        sample, options = parse(address.removeprefix(PREFIX), address, ("owner", "part"))
+        owner, part = options.get("owner"), options.get("part")
+        if sample not in _SAMPLES or owner not in (None, *_OWNERS) or part not in (None, *_PARTS):
+            raise MissingSource(
+                f"{address} is no sample; expected topics or digits, owner a or b, part train or test",
+                hint="sample:topics?owner=a&part=train",
+            )
+        self.types, self._columns = _SAMPLES[sample](owner, part)
+        self.column = next(iter(self.types))
+
+    def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
+        """Give the rows of `columns`."""
+        length = len(self._columns[columns[0]])
+        for first in range(0, length, ROWS):
+            found = {name: self._columns[name][first : first + ROWS] for name in columns}
+            yield Chunk(self.name, first + 1, found, min(ROWS, length - first))
+
+
+_Sample = tuple[dict[str, pa.DataType], dict[str, Column]]
+
+
+def _chosen(number: int, owner: str | None, part: str | None) -> bool:
+    """Return whether item `number` of a sample belongs to `owner` and `part`, None being all."""
+    place, of = divmod(number, 2)
+    return (owner is None or _OWNERS[of] == owner) and (part is None or _PARTS[place % 5 == 4] == part)
+
+
+def _topics(owner: str | None, part: str | None) -> _Sample:
+    from pydoc_data.topics import topics
+
+    by_size = sorted(topics, key=lambda topic: (-len(topics[topic]), topic))
+    names = sorted(topic for i, topic in enumerate(by_size) if _chosen(i, owner, part))
+    rows = [(text, name) for name in names for text in re.split("\n\n+", topics[name].strip("\n"))]
+    columns: dict[str, Column] = {"text": [text for text, _ in rows], "topic": [name for _, name in rows]}
+    return {"text": pa.string(), "topic": pa.string()}, columns
+
+
+def _digits(owner: str | None, part: str | None) -> _Sample:
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise MissingExtra("scikit-learn", extra="demo") from error
+    digits = load_digits()
+    chosen = [i for i in range(len(digits.images)) if _chosen(i, owner, part)]
+    images = np.rint(digits.images[chosen] * (255 / 16)).astype(np.uint8)  # grey of 0 to 16 becomes 0 to 255
+    return {"image": IMAGE, "label": pa.int64()}, {"image": images, "label": digits.target[chosen]}
+
+
+_SAMPLES = {"topics": _topics, "digits": _digits}

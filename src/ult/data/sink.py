@@ -1,0 +1,251 @@
+"""Where decoded records go: a file or folder in the form that the input had, there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.types as pat
+
+from ult.data import record
+from ult.data.array import ENDS, NpzWriter
+from ult.data.image import LABELS, FolderWriter, to_png
+from ult.data.rows import listed
+from ult.data.tabular import CsvWriter, ParquetWriter
+from ult.data.text import JsonlWriter, TxtWriter, encoded
+from ult.errors import InvalidConfig, OutputError, OutputExists
+
+FOLDER = "a folder"
+SUFFIXES = {
+    "text": (".txt", ".jsonl", ".csv", ".parquet"),
+    "molecule": (".txt", ".jsonl", ".csv", ".parquet"),
+    "image": (FOLDER, ".parquet", ".npz"),
+    "series": (".csv", ".parquet", ".npz"),
+}
+
+
+class Writer(Protocol):
+    """Writes one format to a path that is not there yet."""
+
+    def write(self, records: Any, kept: pa.Table) -> None:
+        """Add records."""
+
+    def close(self) -> None:
+        """Finish the file."""
+
+
+class Sink:
+    """Writes records to `path`; leave the `with` block without an error and it appears, whole.
+
+    Until then everything is under a hidden name beside it, which an error or an interrupt removes.
+    """
+
+    def __init__(
+        self, path: Path, *, modality: str, column: str, fields: Sequence[str], kept_schema: pa.Schema, force: bool
+    ) -> None:
+        self.path, self.modality, self.column, self.fields = path, modality, column, tuple(fields)
+        self.kept_schema, self.force = kept_schema, force
+        self._suffix = path.suffix.lower() or FOLDER
+        self._hidden = path.parent / f".{path.name}.{secrets.token_hex(8)}"
+        self._made: list[Path] = []  # parents that were not there
+        self._count = 0
+
+    def __enter__(self) -> Self:
+        try:
+            with self._errors():
+                self._make_parents()
+                self._writer = self._open()
+        except BaseException:
+            self._clean()
+            raise
+        return self
+
+    def write(self, records: Sequence[Any], kept: pa.Table | None = None) -> None:
+        """Add records, with a row of `kept` each. Raises `OutputError` for what the format cannot hold."""
+        rows = self.kept_schema.empty_table() if kept is None else kept.select(self.kept_schema.names)
+        if self.kept_schema.names and len(rows) != len(records):
+            raise OutputError(f"{len(records)} records came with {len(rows)} rows of kept columns; expected as many")
+        with self._errors():
+            self._writer.write(self._values(records), rows)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                with self._errors():
+                    self._writer.close()
+                    self._publish()
+        finally:
+            with suppress(Exception):  # after an error: the file is no longer wanted
+                self._writer.close()
+            self._clean()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OutputError:
+            raise
+        except OSError as error:
+            raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
+
+    def _make_parents(self) -> None:
+        missing = [parent for parent in (self.path.parent, *self.path.parent.parents) if not parent.exists()]
+        for parent in reversed(missing):
+            parent.mkdir()
+            self._made.insert(0, parent)
+
+    def _open(self) -> Writer:
+        """Return the writer of the format."""
+        names, path = self.kept_schema.names, self._hidden
+        if self._suffix == ".txt":
+            return TxtWriter(path)
+        if self._suffix == ".jsonl":
+            return JsonlWriter(path, self.column)
+        if self._suffix == ".csv":
+            return CsvWriter(path, [*names, *(self.fields or [self.column])])
+        if self._suffix == ".parquet":
+            return ParquetWriter(path, pa.schema([*self.kept_schema, *self._record_schema()]))
+        if self._suffix == ".npz":
+            return NpzWriter(path, self.column, ragged=self.modality == "series", names=self.fields)
+        return FolderWriter(path, names)
+
+    def _record_schema(self) -> pa.Schema:
+        if self.fields:
+            return pa.schema([(name, pa.float64()) for name in self.fields])
+        kinds = {"image": pa.binary(), "series": pa.list_(pa.float64())}
+        return pa.schema([(self.column, kinds.get(self.modality, pa.string()))])
+
+    def _values(self, records: Sequence[Any]) -> Any:
+        """Return records as the writer takes them: as they are, or as columns of a table."""
+        if self._suffix == ".csv" and self.modality == "series" and not self.fields:
+            return self._one_column(records)
+        if self._suffix == ".parquet" or (self._suffix == ".csv" and self.fields):
+            return self._table(records)
+        return records
+
+    def _table(self, records: Sequence[Any]) -> pa.Table:
+        schema = self._record_schema()
+        if self.fields:
+            if any(len(one) != len(self.fields) for one in records):
+                raise OutputError(f"a series is not of {len(self.fields)} values, a value a column", hint=".npz")
+            values = np.array(records, np.float64).reshape(len(records), len(self.fields))
+            return pa.table([pa.array(column) for column in values.T], schema=schema)
+        if self.modality == "image":
+            return pa.table([pa.array([to_png(one) for one in records], pa.binary())], schema=schema)
+        if self.modality == "series":
+            ends = np.cumsum([0, *map(len, records)])
+            flat = np.concatenate([np.asarray(one, np.float64) for one in records]) if records else np.empty(0)
+            return pa.table([pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(flat))], schema=schema)
+        for one in records:
+            encoded(one, ".parquet")
+        return pa.table([pa.array(records, pa.string())], schema=schema)
+
+    def _one_column(self, records: Sequence[Any]) -> pa.Table:
+        """Return the values of the only series, one a row."""
+        self._count += len(records)
+        if self._count > 1:
+            raise OutputError("a .csv holds one series as a column; there are more", hint=".npz or .parquet")
+        values = np.concatenate([np.empty(0), *records])
+        return pa.table([pa.array(values)], names=[self.column])
+
+    def _publish(self) -> None:
+        """Give the hidden file or folder its name, once it is on the disk."""
+        for path in [self._hidden, *(self._hidden.rglob("*") if self._hidden.is_dir() else ())]:
+            _sync(path)
+        check_free(self.path, force=self.force)
+        old = self.path.parent / f"{self._hidden.name}.old"
+        replaced = self.path.is_dir()
+        if replaced:
+            self.path.rename(old)
+        try:
+            self._hidden.replace(self.path)
+        except BaseException:
+            if replaced:
+                old.rename(self.path)
+            raise
+        _sync(self.path.parent)
+        self._made = []
+        if replaced:
+            shutil.rmtree(old)
+
+    def _clean(self) -> None:
+        if self._hidden.is_dir():
+            shutil.rmtree(self._hidden, ignore_errors=True)
+        self._hidden.unlink(missing_ok=True)
+        for parent in self._made:
+            with suppress(OSError):
+                parent.rmdir()
+
+
+def open_sink(
+    path: str | Path,
+    *,
+    modality: str,
+    column: str,
+    fields: Sequence[str] = (),
+    kept_schema: pa.Schema | None = None,
+    force: bool = False,
+) -> Sink:
+    """Return a sink for `.txt`, `.jsonl`, `.csv`, `.parquet`, `.npz` or a folder of images, as the suffix says.
+
+    `column`, `fields` and `kept_schema` are those of the `Source`. Raises `OutputExists` or `OutputError` before
+    anything is written if `path` is there, or if the format cannot hold such records or kept columns.
+    """
+    schema = kept_schema if kept_schema is not None else pa.schema([])
+    path = Path(path)
+    if modality not in SUFFIXES:
+        raise InvalidConfig(f"modality is {modality!r}; expected {listed(list(SUFFIXES))}")
+    suffix = path.suffix.lower() or FOLDER
+    if suffix not in SUFFIXES[modality]:
+        raise OutputError(f"{path} is {suffix}, which holds no {modality} records", hint=", ".join(SUFFIXES[modality]))
+    check_free(path, force=force)
+    _check_kept(schema, suffix, modality, [*fields] or [column])
+    return Sink(path, modality=modality, column=column, fields=fields, kept_schema=schema, force=force)
+
+
+def check_free(path: Path, *, force: bool) -> None:
+    """Raise `OutputExists` if `path` is there, unless `force` allows to replace it."""
+    if not os.path.lexists(path):
+        return
+    if not force:
+        raise OutputExists(f"{path} exists already", hint="another --out, or --force to replace it")
+    if path.is_dir() and path.suffix:
+        raise OutputExists(f"{path} is a folder; expected a file to replace", hint="another --out")
+    others = (file for file in path.rglob("*") if not file.is_dir() and file.suffix != ".png" and file.name != LABELS)
+    if next(others, None):
+        raise OutputExists(f"{path} holds other files than images, so it is not replaced", hint="another --out")
+
+
+def _check_kept(schema: pa.Schema, suffix: str, modality: str, columns: Sequence[str]) -> None:
+    """Raise `OutputError` if the format cannot hold the kept columns."""
+    names = [*schema.names, *columns, *([columns[0] + ENDS, "fields"] if suffix == ".npz" else [])]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise OutputError(f"column {twice[0]!r} would be there twice", hint="--keep other columns")
+    if suffix == ".txt" and schema.names:
+        raise OutputError(f".txt cannot hold the kept columns {listed(schema.names)}", hint=".jsonl, .csv or .parquet")
+    if suffix == ".parquet":
+        return
+    for field in schema:
+        plain = record.is_text(field.type) or record.is_number(field.type) or pat.is_boolean(field.type)
+        if not plain and not (suffix == ".jsonl" and pat.is_null(field.type)):
+            raise OutputError(f"{suffix} cannot hold {field.name!r}, which is {field.type}", hint=".parquet")
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,265 @@
+"""Where records come from: files of one kind, a folder of images, a dataset of the Hub, or a packaged sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ult.data import hub, image, record, sample
+from ult.data.array import ArrayRows
+from ult.data.image import FolderRows
+from ult.data.molecule import Canonicaliser, Invalid
+from ult.data.rows import CHUNK_BYTES, Chunk, Rows, listed
+from ult.data.tabular import CsvRows, ParquetRows
+from ult.data.text import JsonlRows, TxtRows
+from ult.errors import InvalidConfig, MissingColumn, MissingSource, SourceError
+
+SUFFIXES = {
+    "text": (".txt", ".jsonl", ".csv", ".parquet"),
+    "molecule": (".txt", ".jsonl", ".csv", ".parquet"),
+    "image": (*image.SUFFIXES, ".parquet", ".npy", ".npz"),
+    "series": (".csv", ".parquet", ".npy", ".npz"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some records, and the kept columns with a row a record."""
+
+    records: list[Any]
+    kept: pa.Table
+
+
+class Source:
+    """Records that can be read again and again, a batch of bounded size at a time.
+
+    `column` names the column of the records; `fields` the columns that are their values, where a row of a table of
+    numbers is a record. `invalid` counts, after a pass, the SMILES that could not be made canonical.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], Iterator[Batch]],
+        *,
+        column: str,
+        kept_schema: pa.Schema,
+        fields: Sequence[str] = (),
+        canonical: bool = False,
+    ) -> None:
+        self.column, self.fields, self.kept_schema = column, tuple(fields), kept_schema
+        self.invalid = Invalid()
+        self._read = read
+        self._canonicaliser = Canonicaliser() if canonical else None
+
+    def batches(self) -> Iterator[Batch]:
+        """Give the records in order, at most `ROWS` of them or about `CHUNK_BYTES` at a time."""
+        self.invalid, first = Invalid(), 1
+        for batch in self._read():
+            if self._canonicaliser:
+                batch = Batch(self._canonicaliser.rewrite(batch.records, first, self.invalid), batch.kept)
+            first += len(batch.records)
+            yield batch
+
+    def __iter__(self) -> Iterator[Any]:
+        for batch in self.batches():
+            yield from batch.records
+
+
+def open_source(
+    inputs: Sequence[str | Path],
+    *,
+    modality: str,
+    column: str | None = None,
+    keep: Sequence[str] = (),
+    canonical: bool = False,
+) -> Source:
+    """Return the records of `inputs`, all of one kind and with the same columns.
+
+    Texts and molecules come from `.txt` (a record a line), `.jsonl`, `.csv` and `.parquet`; images from folders, image
+    files, and columns of `.parquet`, `.npy` and `.npz`; series from `.npy`, `.npz`, a Parquet column of lists, a
+    table of numbers (every column not kept is a value of the row's record), or, named by `column`, one column of
+    numbers (a record a file). All of them come from `hf:org/name` and `sample:topics`, `sample:digits` too. `column`
+    may be left out where one alone fits. `canonical` rewrites SMILES through RDKit.
+
+    Raises `MissingSource`, `MissingColumn` or `SourceError`.
+    """
+    if modality not in SUFFIXES:
+        raise InvalidConfig(f"modality is {modality!r}; expected {listed(list(SUFFIXES))}")
+    if canonical and modality != "molecule":
+        raise InvalidConfig(f"canonical is for molecules; the codec reads {modality} records")
+    keep = tuple(dict.fromkeys(keep))
+    opened = _open(inputs, modality)
+    for rows in opened:
+        rows.check_columns([*keep, *([column] if column is not None else [])])
+    if column in keep:
+        raise SourceError(f"column {column!r} holds the records; expected other columns to keep")
+    form = _Form.of(opened[0], modality, column, keep)
+    for rows in opened[1:]:
+        form.check_same(opened[0], rows)
+    schema = _kept_schema(opened, keep)
+    return Source(
+        lambda: (batch for rows in opened for batch in form.batches(rows, schema)),
+        column=form.column,
+        fields=form.fields,
+        kept_schema=schema,
+        canonical=canonical,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How rows become records: a value of `column` each, the values of `fields`, or (whole) all rows one record."""
+
+    modality: str
+    column: str
+    fields: tuple[str, ...] = ()
+    whole: bool = False
+
+    @classmethod
+    def of(cls, rows: Rows, modality: str, column: str | None, keep: Sequence[str]) -> _Form:
+        """Return the form that the first input has."""
+        if modality != "series":
+            column = record.choose(rows, modality, keep) if column is None else column
+            if not record.fits(rows, modality, column):
+                raise SourceError(
+                    f"{rows.name}: column {column!r} is {rows.types[column]}; expected {modality} records"
+                )
+            return cls(modality, column)
+        others = {name: kind for name, kind in rows.types.items() if name not in keep}
+        if column is None and isinstance(rows, ArrayRows):
+            column = _only_array(rows, others)
+        if column is None and not any(map(record.is_series, others.values())):
+            return cls(modality, record.COLUMN[modality], _fields(rows, others))
+        column = record.choose(rows, modality, keep) if column is None else column
+        if record.fits(rows, modality, column):
+            return cls(modality, column)
+        if not isinstance(rows, CsvRows) and not record.is_number(rows.types[column]):
+            raise SourceError(f"{rows.name}: column {column!r} is {rows.types[column]}; expected numbers")
+        if keep:
+            raise SourceError(
+                f"{rows.name}: column {column!r} is one record, so {listed(keep)} has no value for it to keep",
+                hint="leave out --column, and every row is a record",
+            )
+        return cls(modality, column, whole=True)
+
+    def check_same(self, first: Rows, rows: Rows) -> None:
+        """Raise `SourceError` unless the columns of `rows` are those of `first`."""
+        rows.check_columns(self.fields or [self.column])
+        for name in self.fields or [self.column]:
+            if rows.types[name] != first.types[name] and not isinstance(rows, JsonlRows):
+                raise SourceError(
+                    f"column {name!r} is {first.types[name]} in {first.name} and {rows.types[name]} in {rows.name}; "
+                    "expected one type"
+                )
+
+    def batches(self, rows: Rows, schema: pa.Schema) -> Iterator[Batch]:
+        """Give the records of one input."""
+        if self.whole:
+            values = [record.numbers(chunk, self.column) for chunk in rows.chunks([self.column])]
+            yield Batch([np.concatenate(values)], schema.empty_table())
+            return
+        for chunk in rows.chunks([*(self.fields or [self.column]), *schema.names]):
+            yield from _bounded(self._records(chunk), record.kept(chunk, schema))
+
+    def _records(self, chunk: Chunk) -> Iterator[Any]:
+        if self.fields:
+            return record.wide(chunk, self.fields)
+        return record.records(chunk, self.modality, self.column)
+
+
+def _bounded(records: Iterable[Any], kept: pa.Table) -> Iterator[Batch]:
+    """Give records with their rows of `kept`, cut once they hold `CHUNK_BYTES`."""
+    first, pending, size = 0, [], 0
+    for one in records:
+        pending.append(one)
+        size += len(one) if isinstance(one, str) else one.nbytes
+        if size >= CHUNK_BYTES:
+            yield Batch(pending, kept.slice(first, len(pending)))
+            first, pending, size = first + len(pending), [], 0
+    if pending:
+        yield Batch(pending, kept.slice(first, len(pending)))
+
+
+def _only_array(rows: ArrayRows, others: dict[str, pa.DataType]) -> str:
+    found = [name for name, kind in others.items() if record.is_series(kind) or record.is_number(kind)]
+    if len(found) == 1:
+        return found[0]
+    met = f"{len(found)} arrays of series: {listed(found)}" if found else "no array of series, 1-D or 2-D numbers"
+    raise MissingColumn(
+        f"{rows.name} has {met}; expected to be told which" if found else f"{rows.name} has {met}",
+        hint=f"--column {found[0]}" if found else "",
+    )
+
+
+def _fields(rows: Rows, others: dict[str, pa.DataType]) -> tuple[str, ...]:
+    """Return the columns of a table of numbers; raise `SourceError` if one of them holds something else."""
+    if isinstance(rows, CsvRows):
+        start = next(rows.chunks(list(others))) if others else None
+        wrong = [name for name in others if start and record.parsed(start.columns[name]) is None]
+    else:
+        wrong = [name for name, kind in others.items() if not record.is_number(kind)]
+    if wrong or not others:
+        met = f"columns that are no numbers: {listed(wrong)}" if wrong else "no columns that are not kept"
+        hint = " ".join(f"--keep {name}" for name in wrong[:4]) or "fewer --keep"
+        raise SourceError(f"{rows.name} has {met}; expected numbers in every column that is not kept", hint=hint)
+    return tuple(others)
+
+
+def _kept_schema(opened: Sequence[Rows], keep: Sequence[str]) -> pa.Schema:
+    schema = opened[0].kept_schema(keep)
+    for rows in opened[1:]:
+        try:
+            schema = pa.unify_schemas([schema, rows.kept_schema(keep)])
+        except pa.ArrowException:
+            raise SourceError(f"a kept column of {rows.name} has another type than in {opened[0].name}") from None
+    return schema
+
+
+def _open(inputs: Sequence[str | Path], modality: str) -> list[Rows]:
+    if not inputs:
+        raise MissingSource("no input was named; expected files, a folder of images, or hf:org/name")
+    kinds = {_kind(str(one), modality) for one in inputs}
+    if len(kinds) > 1:
+        raise SourceError(f"the inputs are of several kinds: {listed(sorted(kinds))}; expected one kind")
+    kind = kinds.pop()
+    return [_rows(str(one), kind, record.COLUMN[modality]) for one in inputs]
+
+
+def _kind(name: str, modality: str) -> str:
+    """Return what kind of input `name` is: a scheme, "image", or a suffix."""
+    for scheme in (hub.PREFIX, sample.PREFIX):
+        if name.startswith(scheme):
+            return scheme
+    path = Path(name)
+    suffix = path.suffix.lower()
+    if modality == "image" and (path.is_dir() or suffix in image.SUFFIXES):
+        return "image"
+    if path.is_dir():
+        raise MissingSource(f"{name} is a folder; expected files", hint=f"{name.rstrip('/')}/* for the files in it")
+    if suffix in SUFFIXES[modality]:
+        return suffix
+    if not path.exists():
+        raise MissingSource(f"{name} is not there; expected a file that ends in {', '.join(SUFFIXES[modality])}")
+    raise SourceError(f"{name} ends in {suffix!r}; expected {', '.join(SUFFIXES[modality])} for {modality} records")
+
+
+def _rows(name: str, kind: str, column: str) -> Rows:
+    if kind == hub.PREFIX:
+        return hub.HubRows(name)
+    if kind == sample.PREFIX:
+        return sample.SampleRows(name)
+    path = Path(name)
+    if kind == ".txt":
+        return TxtRows(path, column)
+    if kind == ".jsonl":
+        return JsonlRows(path, column)
+    if kind == ".csv":
+        return CsvRows(path)
+    if kind == ".parquet":
+        return ParquetRows(path)
+    return FolderRows(path, column) if kind == "image" else ArrayRows(path, column)
