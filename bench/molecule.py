@@ -8,9 +8,7 @@ from result import data_folder, metric, write
 import ult
 
 # The tokens of Schwaller et al., ACS Cent. Sci. 5 (2019), the usual unit of language models for SMILES.
-ATOMS = re.compile(
-    r"\[[^\]]+]|Br?|Cl?|N|O|S|P|F|I|b|c|n|o|s|p|\(|\)|\.|=|#|-|\+|\\|/|:|~|@|\?|>|\*|\$|%[0-9]{2}|[0-9]"
-)
+ATOMS = re.compile(r"\[[^\]]+]|Br?|Cl?|N|O|S|P|F|I|b|c|n|o|s|p|\(|\)|\.|=|#|-|\+|\\|/|:|~|@|\?|>|\*|\$|%[0-9]{2}|[0-9]")
 
 
 def main() -> None:

@@ -32,7 +32,9 @@ def main() -> None:
     assert bwt.decode_batch(ids) == test
     ours = sum(map(len, ids))
     metrics.append(metric("ids per character", "text/bwt, patches of 8", ours / characters, n=characters, **_FEWER))
-    metrics.append(metric("ids per character", "byte-level BPE (tokenizers)", peers / characters, n=characters, **_FEWER))
+    metrics.append(
+        metric("ids per character", "byte-level BPE (tokenizers)", peers / characters, n=characters, **_FEWER)
+    )
     write("text-ids", metrics, command="python bench/text.py --data DATA")
 
 

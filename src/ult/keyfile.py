@@ -51,11 +51,12 @@ def write(path: str | Path, data: bytes, *, force: bool = False) -> None:
     path = Path(path)
     check_free(path, force=force)
     try:
-        number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
+        number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:
         raise OutputError(f"cannot write beside {path}: {error.strerror}") from None
     try:
         with os.fdopen(number, "wb") as file:
+            os.fchmod(number, 0o600)  # whatever the umask
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -113,8 +113,10 @@ class ShardWriter:
         force: bool = False,
     ) -> None:
         self.path = Path(path)
-        if self.path.exists() and not force:
-            raise OutputExists(f"{self.path} exists already", hint="another --out, or --force to replace it")
+        replaceable = (self.path / "manifest.json").is_file()  # nothing but shards is ever removed
+        if self.path.exists() and not (force and replaceable):
+            hint = "another --out, or --force to replace it" if replaceable else "another --out"
+            raise OutputExists(f"{self.path} exists already", hint=hint)
         if kept is not None and IDS in kept.names:
             raise InvalidConfig(f"column {IDS!r} cannot be kept: it is the name of the ids", hint="rename it")
         self.vocabulary, self.table, self.codec, self.column = vocabulary, table, codec, column
@@ -191,11 +193,22 @@ class ShardWriter:
         try:
             (self._folder / "manifest.json").write_text(self.manifest.to_json(), encoding="utf-8")
             self._folder.chmod(0o755)
-            if self.path.exists():
-                shutil.rmtree(self.path)
-            self._folder.rename(self.path)
+            self._replace()
         except OSError as error:
             raise OutputError(f"cannot write {self.path}: {error.strerror}") from error
+
+    def _replace(self) -> None:
+        """Rename the folder to its place; what was there is removed only once the new one stands."""
+        if not self.path.exists():
+            self._folder.rename(self.path)
+            return
+        with tempfile.TemporaryDirectory(prefix=f".{self.path.name}.", dir=self.path.parent) as aside:
+            old = self.path.rename(Path(aside) / "old")
+            try:
+                self._folder.rename(self.path)
+            except BaseException:
+                old.rename(self.path)
+                raise
 
 
 class Shards:
@@ -251,7 +264,7 @@ class Shards:
         if table.column_names != [IDS, *self.manifest.kept] or table.schema.field(IDS).type != pa.list_(pa.int32()):
             raise FormatError(f"{path} has columns {table.column_names}; expected {[IDS, *self.manifest.kept]}")
         ids = _flat(table)
-        if table[IDS].null_count or (table.num_rows, len(ids)) != (part.rows, part.ids):
+        if ids.dtype != np.int32 or table[IDS].null_count or (table.num_rows, len(ids)) != (part.rows, part.ids):
             raise FormatError(f"{path} holds {table.num_rows} rows, {len(ids)} ids; the manifest says otherwise")
         if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < self.vocabulary.size:
             raise FormatError(f"{path} holds an id outside the vocabulary of {self.vocabulary.size}")

@@ -106,7 +106,7 @@ class Table:
         if counts.records == 0:
             raise InvalidConfig("there are no records to fit a table on")
         symbols, ends, weight, holders = counts.patches()
-        room = vocabulary.size - least
+        room = vocabulary.size - least if counts.min_records <= counts.records else 0
         merges, uses = learn_merges(symbols, ends, weight, holders, codec.alphabet, room, counts.min_records)
         ranks = np.lexsort((np.arange(len(uses)), -uses)).astype(np.int32)
         return cls(

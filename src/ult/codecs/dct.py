@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from ult.codecs.base import Ends
 
 UNIT = 16  # samples and coefficients are in 1/16 of a grey level
-SHIFT = 13  # transform matrices are in 1/8192
-LIMIT = 1 << 16  # no record's coefficient is beyond 16 * 255 * UNIT; hostile ones are clipped here, below overflow
+SCALE = 2.0**-13  # transform matrices are in 1/8192
+LIMIT = 2**16  # no record's coefficient is beyond 16 * 255 * UNIT; hostile ones are clipped here
 PATIENCE = 16  # rounds before a tile that does not settle loses contrast; 99 % of the tiles of photographs need 2
 ROUNDS = 64  # an eighth a round: enough for the largest level to reach 0
 SLOPE = 0.08  # how much coarser the step is per frequency, so that high ones cost less: 3 % fewer ids at equal PSNR
@@ -29,18 +29,17 @@ DC_STEP = 0.7  # means of blocks are quantised finer than the rest: banding is w
 
 Pixels = NDArray[np.uint8]  # (h, w, channels)
 Levels = NDArray[np.int16]  # (blocks, k * k), zig-zag; the first of a block is relative to its plane's base
-Integers = NDArray[np.int32]
+Whole = NDArray[np.float64]  # whole numbers below 2**53, on which every operation here is exact
 
 
 class Plane(NamedTuple):
     """How one kind of plane is cut, transformed and quantised."""
 
     side: int  # pixels in a block's side
-    kept: NDArray[np.int64]  # (side + 1,), frequencies kept of n samples
-    forward: Integers  # (side + 1, side, k), of n samples to their frequencies
-    inverse: Integers  # (side + 1, k, side)
-    steps: Integers  # (k * k,), in zig-zag order
-    order: Integers  # (k * k,), zig-zag position -> place in a row-major block
+    forward: Whole  # (side + 1, side, 8), of n samples to their frequencies
+    inverse: Whole  # (side + 1, 8, side)
+    steps: Ends  # (k * k,), in zig-zag order
+    order: Ends  # (k * k,), zig-zag position -> place in a row-major block of 8x8
 
 
 def make_plane(side: int, kept: int, step: float, *, flat: bool) -> Plane:
@@ -51,7 +50,7 @@ def make_plane(side: int, kept: int, step: float, *, flat: bool) -> Plane:
     """
     sizes = np.arange(side + 1)
     lowest = np.minimum(kept, -(-sizes * min(8, side) // side))
-    forward, inverse = np.zeros((side + 1, side, kept)), np.zeros((side + 1, kept, side))
+    forward, inverse = np.zeros((side + 1, side, 8)), np.zeros((side + 1, 8, side))
     for n in sizes[1:]:
         u, x = np.arange(lowest[n])[:, None], np.arange(n)
         basis = np.sqrt(np.where(u, 2, 1) / n) * np.cos((2 * x + 1) * u * np.pi / (2 * n))
@@ -64,13 +63,10 @@ def make_plane(side: int, kept: int, step: float, *, flat: bool) -> Plane:
     steps[0, 0] = UNIT * max(step * DC_STEP, 1.25 * side)
     # Diagonals alternate their direction, as in JPEG.
     row = np.broadcast_to(frequency, diagonal.shape)
-    order = np.lexsort((np.where(diagonal % 2, row, row.T).ravel(), diagonal.ravel())).astype(np.int32)
-    whole = np.rint(steps).astype(np.int32).ravel()[order]
-    return Plane(side, lowest, _integers(forward), _integers(inverse), whole, order)
-
-
-def _integers(matrix: NDArray[np.float64]) -> Integers:
-    return np.rint(matrix * (1 << SHIFT)).astype(np.int32)
+    order = np.lexsort((np.where(diagonal % 2, row, row.T).ravel(), diagonal.ravel()))
+    whole = np.rint(steps).astype(np.int64).ravel()[order]
+    order = order // kept * 8 + order % kept
+    return Plane(side, np.rint(forward / SCALE), np.rint(inverse / SCALE), whole, order)
 
 
 def grids(shape: tuple[int, ...], chroma_side: int) -> NDArray[np.int64]:
@@ -83,19 +79,23 @@ def grids(shape: tuple[int, ...], chroma_side: int) -> NDArray[np.int64]:
 @njit(cache=True)
 def analyse(image: Pixels, luma: Plane, chroma: Plane, grid: Ends, levels: Levels, bases: Ends) -> None:
     """Fill `levels` and `bases` (planes,) with the encoding of `image`; `grid` is from `grids`."""
-    _analyse(image[:, :, :3], luma, chroma, grid[:3], levels, bases[:3])
-    if image.shape[2] == 4:
-        start = (grid[:3, 0] * grid[:3, 1]).sum()
-        _analyse(image[:, :, 3:], luma, chroma, grid[3:], levels[start:], bases[3:])
+    start = 0
+    for at in range(0, image.shape[2], 3):  # alpha is a grey image of its own
+        part = slice(at, at + 3)
+        _analyse(image[:, :, part], luma, chroma, grid[part], levels[start:], bases[part])
+        for rows, columns in grid[part]:
+            start += rows * columns
 
 
 @njit(cache=True)
 def synthesise(levels: Levels, bases: Ends, luma: Plane, chroma: Plane, grid: Ends, image: Pixels) -> None:
     """Fill `image` with what `levels` and `bases` stand for."""
-    _synthesise(levels, bases[:3], luma, chroma, grid[:3], image[:, :, :3])
-    if image.shape[2] == 4:
-        start = (grid[:3, 0] * grid[:3, 1]).sum()
-        _synthesise(levels[start:], bases[3:], luma, chroma, grid[3:], image[:, :, 3:])
+    start = 0
+    for at in range(0, image.shape[2], 3):
+        part = slice(at, at + 3)
+        _synthesise(levels[start:], bases[part], luma, chroma, grid[part], image[:, :, part])
+        for rows, columns in grid[part]:
+            start += rows * columns
 
 
 @njit(cache=True)
@@ -112,7 +112,8 @@ def _analyse(image: Pixels, luma: Plane, chroma: Plane, grid: Ends, levels: Leve
             _settle(pixels, luma, chroma, bases, y + x == 0, decoded[: len(pixels), : pixels.shape[1]], tile)
             for b in range(len(places)):
                 if places[b] >= 0:
-                    levels[places[b]] = tile[b]
+                    for position in range(tile.shape[1]):
+                        levels[places[b], position] = tile[b, position]
 
 
 @njit(cache=True)
@@ -126,7 +127,8 @@ def _synthesise(levels: Levels, bases: Ends, luma: Plane, chroma: Plane, grid: E
             _locate(y // side, x // side, side, grid, places)
             for b in range(len(places)):
                 if places[b] >= 0:
-                    tile[b] = levels[places[b]]
+                    for position in range(tile.shape[1]):
+                        tile[b, position] = levels[places[b], position]
             _paint(tile, bases, luma, chroma, image[y : y + side, x : x + side])
 
 
@@ -151,14 +153,19 @@ def _settle(
     """Fill `tile` with levels that decode to near `pixels` and are the levels of what they decode to."""
     before = bases.copy()
     again = tile.copy()
-    _measure(pixels, luma, chroma, bases, first, tile)
+    source = pixels
     for attempt in range(ROUNDS):
-        _paint(tile, bases, luma, chroma, decoded)
-        _measure(decoded, luma, chroma, bases, first, again)
-        if _move(again, tile) + _move(bases.reshape(1, -1), before.reshape(1, -1)) == 0:
+        _measure(source, luma, chroma, bases, first, again)
+        changed = _move(again, tile)
+        for p in range(len(bases)):
+            changed += bases[p] != before[p]
+            before[p] = bases[p]
+        if attempt and not changed:
             return
-        if attempt >= PATIENCE:
+        if attempt > PATIENCE:
             _soften(tile)
+        _paint(tile, bases, luma, chroma, decoded)
+        source = decoded
     _flatten(luma, chroma, bases, first, tile)
 
 
@@ -207,110 +214,113 @@ def _flatten(luma: Plane, chroma: Plane, bases: Ends, first: bool, tile: Levels)
 def _measure(pixels: Pixels, luma: Plane, chroma: Plane, bases: Ends, first: bool, tile: Levels) -> None:
     """Fill `tile` with the levels of `pixels`; set `bases` if the tile is the `first`."""
     height, width, planes = pixels.shape
-    samples = _to_samples(pixels)
-    across = 1 if planes == 1 else chroma.side // 8
-    for b in range(across * across):
-        y, x = 8 * (b // across), 8 * (b % across)
+    side = luma.side if planes == 1 else chroma.side
+    samples = np.zeros((planes, side, side))
+    _to_samples(pixels, samples)
+    block = np.empty((8, 8))
+    for b in range(len(tile) - planes + 1):
+        y, x = _corner(b, side)
         if y < height and x < width:
-            block = samples[0, y : y + 8, x : x + 8]
-            _quantise(_forward(block, luma), luma, bases, 0, first and b == 0, tile[b])
+            _forward(samples[0], y, x, min(8, height - y), min(8, width - x), luma, block)
+            _quantise(block, luma, bases, 0, first and b == 0, tile[b])
     for p in range(1, planes):
-        _quantise(_forward(samples[p], chroma), chroma, bases, p, first, tile[across * across + p - 1])
+        _forward(samples[p], 0, 0, height, width, chroma, block)
+        _quantise(block, chroma, bases, p, first, tile[len(tile) - planes + p])
 
 
 @njit(cache=True)
 def _paint(tile: Levels, bases: Ends, luma: Plane, chroma: Plane, pixels: Pixels) -> None:
     """Fill `pixels` with what the levels in `tile` stand for."""
     height, width, planes = pixels.shape
-    samples = np.zeros((planes, height, width), np.int32)
-    across = 1 if planes == 1 else chroma.side // 8
-    for b in range(across * across):
-        y, x = 8 * (b // across), 8 * (b % across)
+    side = luma.side if planes == 1 else chroma.side
+    samples = np.zeros((planes, side, side))
+    for b in range(len(tile) - planes + 1):
+        y, x = _corner(b, side)
         if y < height and x < width:
-            _inverse(tile[b], bases[0], luma, samples[0, y : y + 8, x : x + 8])
+            _inverse(tile[b], bases[0], luma, samples[0], y, x, min(8, height - y), min(8, width - x))
     for p in range(1, planes):
-        _inverse(tile[across * across + p - 1], bases[p], chroma, samples[p])
+        _inverse(tile[len(tile) - planes + p], bases[p], chroma, samples[p], 0, 0, height, width)
     _to_pixels(samples, pixels)
 
 
 @njit(cache=True)
-def _forward(samples: Integers, plane: Plane) -> Integers:
-    """Return the coefficients (k, k) of a block of samples."""
-    height, width = samples.shape
-    rows, columns = plane.kept[height], plane.kept[width]
-    down, along = plane.forward[height], plane.forward[width]
-    half = 1 << (SHIFT - 1)
-    coefficients = np.zeros((along.shape[1], along.shape[1]), np.int32)
-    row = np.empty(width, np.int32)
-    for u in range(rows):
-        row[:] = half
-        for i in range(height):
-            weight = down[i, u]
-            for j in range(width):
-                row[j] += weight * samples[i, j]
-        for j in range(width):
-            sample = row[j] >> SHIFT
-            for v in range(columns):
-                coefficients[u, v] += sample * along[j, v]
-        for v in range(columns):
-            coefficients[u, v] = (coefficients[u, v] + half) >> SHIFT
-    return coefficients
+def _corner(b: int, side: int) -> tuple[int, int]:
+    """Return where luma block `b` of a tile begins."""
+    across = side // 8
+    return 8 * (b // across), 8 * (b % across)
 
 
 @njit(cache=True)
-def _inverse(levels: Levels, base: int, plane: Plane, samples: Integers) -> None:
-    """Add to `samples`, which are 0, those of the levels of one block."""
-    height, width = samples.shape
+def _forward(samples: Whole, y: int, x: int, height: int, width: int, plane: Plane, block: Whole) -> None:
+    """Fill `block` (8, 8) with the coefficients of `height` x `width` samples from (y, x) on."""
+    down, along = plane.forward[height], plane.forward[width]
+    row = np.empty(plane.side)
+    for u in range(8):
+        for j in range(width):
+            row[j] = 0
+        for i in range(height):
+            weight = down[i, u]
+            for j in range(width):
+                row[j] += weight * samples[y + i, x + j]
+        for v in range(8):
+            block[u, v] = 0
+        for j in range(width):
+            weight = row[j]
+            for v in range(8):
+                block[u, v] += weight * along[j, v]
+        for v in range(8):
+            block[u, v] = np.floor(block[u, v] * SCALE**2 + 0.5)
+
+
+@njit(cache=True)
+def _inverse(levels: Levels, base: int, plane: Plane, samples: Whole, y: int, x: int, height: int, width: int) -> None:
+    """Add what `levels` stand for to `height` x `width` samples from (y, x) on, which are 0."""
     down, along = plane.inverse[height], plane.inverse[width]
-    side = len(along)
-    half = 1 << (SHIFT - 1)
-    rows = np.zeros((side, width), np.int32)
-    for position in range(side * side):
+    rows = np.zeros((8, plane.side))
+    used = 0  # rows
+    for position in range(len(levels)):
         if levels[position] or position == 0:
             value = np.int64(levels[position]) * plane.steps[position]
             if position == 0:
                 value += base * plane.side * UNIT
-            weight = np.int32(min(max(value, -LIMIT), LIMIT))
-            u, v = plane.order[position] // side, plane.order[position] % side
+            weight = float(min(max(value, -LIMIT), LIMIT))
+            u, v = plane.order[position] // 8, plane.order[position] % 8
+            used = max(used, u + 1)
             for j in range(width):
                 rows[u, j] += weight * along[v, j]
-    for u in range(plane.kept[height]):
-        for j in range(width):
-            rows[u, j] = min(max((rows[u, j] + half) >> SHIFT, -LIMIT), LIMIT)
-        if np.any(rows[u]):
-            for i in range(height):
-                weight = down[u, i]
-                for j in range(width):
-                    samples[i, j] += weight * rows[u, j]
     for i in range(height):
+        for u in range(used):
+            weight = down[u, i]
+            for j in range(width):
+                samples[y + i, x + j] += weight * rows[u, j]
         for j in range(width):
-            samples[i, j] = (samples[i, j] + half) >> SHIFT
+            samples[y + i, x + j] = np.floor(samples[y + i, x + j] * SCALE**2 + 0.5)
 
 
 @njit(cache=True)
-def _quantise(coefficients: Integers, plane: Plane, bases: Ends, p: int, first: bool, levels: Levels) -> None:
+def _quantise(block: Whole, plane: Plane, bases: Ends, p: int, first: bool, levels: Levels) -> None:
     """Fill `levels` with the quantised coefficients; the mean of a `first` block becomes the plane's base.
 
     The dead zone grows from 9/16 to 7/8 of a step with the zeros before, for a 1 after many zeros costs most:
     2 % fewer ids at equal PSNR.
     """
-    flat = coefficients.ravel()
     unit = plane.side * UNIT
+    mean = int(block[0, 0])
     if first:
-        bases[p] = min(max(_nearest(flat[0], unit), -128), 127)
+        bases[p] = min(max(_nearest(mean, unit), -128), 127)
         levels[0] = 0
     else:
-        levels[0] = _nearest(flat[0] - bases[p] * unit, plane.steps[0])
+        levels[0] = _nearest(mean - bases[p] * unit, plane.steps[0])
     run = 0
     for position in range(1, len(levels)):
         step = plane.steps[position]
-        value = flat[plane.order[position]]
+        value = int(block[plane.order[position] // 8, plane.order[position] % 8])
         size = abs(value)
         if 32 * size < step * (18 + min(run, 10)):
             levels[position] = 0
             run += 1
         else:
-            level = max((16 * size + 7 * step) // (16 * step), 1)
+            level = (16 * size + 7 * step) // (16 * step)
             levels[position] = level if value > 0 else -level
             run = 0
 
@@ -321,35 +331,37 @@ def _nearest(value: int, step: int) -> int:
 
 
 @njit(cache=True)
-def _to_samples(pixels: Pixels) -> Integers:
-    """Return Y, or Y Cb Cr, (planes, height, width) int32 around 0; weights in 1/65536."""
+def _to_samples(pixels: Pixels, samples: Whole) -> None:
+    """Fill `samples` (planes, side, side) with Y, or Y Cb Cr, around 0; weights in 1/65536."""
     height, width, planes = pixels.shape
-    samples = np.empty((planes, height, width), np.int32)
     for i in range(height):
         for j in range(width):
             if planes == 1:
-                samples[0, i, j] = (np.int32(pixels[i, j, 0]) - 128) * UNIT
+                samples[0, i, j] = (float(pixels[i, j, 0]) - 128) * UNIT
             else:
-                r, g, b = np.int32(pixels[i, j, 0]), np.int32(pixels[i, j, 1]), np.int32(pixels[i, j, 2])
-                samples[0, i, j] = ((19595 * r + 38470 * g + 7471 * b + 2048) >> 12) - 128 * UNIT
-                samples[1, i, j] = (-11058 * r - 21710 * g + 32768 * b + 2048) >> 12
-                samples[2, i, j] = (32768 * r - 27439 * g - 5329 * b + 2048) >> 12
-    return samples
+                r, g, b = float(pixels[i, j, 0]), float(pixels[i, j, 1]), float(pixels[i, j, 2])
+                samples[0, i, j] = np.floor((19595 * r + 38470 * g + 7471 * b) / 4096 + 0.5) - 128 * UNIT
+                samples[1, i, j] = np.floor((-11058 * r - 21710 * g + 32768 * b) / 4096 + 0.5)
+                samples[2, i, j] = np.floor((32768 * r - 27439 * g - 5329 * b) / 4096 + 0.5)
 
 
 @njit(cache=True)
-def _to_pixels(samples: Integers, pixels: Pixels) -> None:
+def _to_pixels(samples: Whole, pixels: Pixels) -> None:
     """Fill `pixels` with the inverse of `_to_samples`, rounded and clipped; weights in 1/16384."""
-    planes, height, width = samples.shape
-    bound = 1024 * UNIT
+    height, width, planes = pixels.shape
+    scale = 1 / (16384 * UNIT)
     for i in range(height):
         for j in range(width):
-            y = ((min(max(samples[0, i, j], -bound), bound) + 128 * UNIT) << 14) + (1 << 17)
+            y = samples[0, i, j] * 16384
             if planes == 1:
-                pixels[i, j, 0] = min(max(y >> 18, 0), 255)
+                pixels[i, j, 0] = _to_byte(y * scale)
             else:
-                cb = min(max(samples[1, i, j], -bound), bound)
-                cr = min(max(samples[2, i, j], -bound), bound)
-                pixels[i, j, 0] = min(max((y + 22970 * cr) >> 18, 0), 255)
-                pixels[i, j, 1] = min(max((y - 5638 * cb - 11700 * cr) >> 18, 0), 255)
-                pixels[i, j, 2] = min(max((y + 29032 * cb) >> 18, 0), 255)
+                cb, cr = samples[1, i, j], samples[2, i, j]
+                pixels[i, j, 0] = _to_byte((y + 22970 * cr) * scale)
+                pixels[i, j, 1] = _to_byte((y - 5638 * cb - 11700 * cr) * scale)
+                pixels[i, j, 2] = _to_byte((y + 29032 * cb) * scale)
+
+
+@njit(cache=True)
+def _to_byte(level: float) -> int:
+    return int(min(max(level + 128.5, 0.0), 255.0))

@@ -156,7 +156,7 @@ def _patch_end(data: NDArray[np.uint8], start: int, stop: int) -> int:
     at = start
     kind = _kind(data, at)
     if kind in (SPACE, BREAK):
-        while at < stop and kind in (SPACE, BREAK):
+        while at < stop and at <= limit and kind in (SPACE, BREAK):  # no farther: the whole run costs linear time
             at += 1
             kind = _kind(data, at) if at < stop else BREAK
         if at == stop or data[at - 1] != 32:

@@ -131,9 +131,8 @@ class ArrayRows(Rows):
     def _step(self, name: str) -> int:
         """Return how many rows of a column make a chunk."""
         header = self._headers[name]
-        if len(header.shape) < 2:
-            return ROWS
-        return max(1, min(ROWS, CHUNK_BYTES // max(1, math.prod(header.shape[1:]) * header.dtype.itemsize)))
+        values = int(self._sizes(name).max(initial=0)) if self._ragged(name) else math.prod(header.shape[1:])
+        return max(1, min(ROWS, CHUNK_BYTES // max(1, values * header.dtype.itemsize)))
 
     def _values(self, name: str, step: int) -> Iterator[Any]:
         if self._ragged(name):
@@ -151,13 +150,16 @@ class ArrayRows(Rows):
                 rows = min(step, header.shape[0] - first)
                 yield _read(file, rows * math.prod(inner), header.dtype).reshape(rows, *inner)
 
+    def _sizes(self, name: str) -> NDArray[np.int64]:
+        """Return how long each series of a ragged column is."""
+        ends = np.concatenate([np.empty(0, np.int64), *self._values(name + ENDS, ROWS)])
+        sizes: NDArray[np.int64] = np.diff(ends, prepend=0).astype(np.int64)
+        if (sizes < 0).any() or int(sizes.sum()) != self._headers[name].shape[0]:
+            raise SourceError(f"{self.path}: {name + ENDS!r} does not divide {name!r}; expected rising ends")
+        return sizes
+
     def _series(self, name: str, step: int) -> Iterator[list[NDArray[Any]]]:
-        header, ends = self._headers[name], np.concatenate(list(self._values(name + ENDS, ROWS)) or [np.empty(0, int)])
-        sizes = np.diff(ends.astype(np.int64), prepend=0)
-        if (sizes < 0).any() or int(sizes.sum()) != header.shape[0]:
-            raise SourceError(
-                f"{self.path}: {name + ENDS!r} does not divide {name!r}; expected rising ends up to its size"
-            )
+        header, sizes = self._headers[name], self._sizes(name)
         with self._open(name) as (file, size):
             self._read_header(file, size)
             for first in range(0, len(sizes), step):
@@ -195,30 +197,35 @@ class NpzWriter:
             self._ends.append((self._ends[-1] if self._ends else 0) + record.size)
         self._kept.append(kept)
 
-    def close(self) -> None:
-        """Write the archive, then its spool is gone."""
-        rows, total = len(self._ends), self._ends[-1] if self._ends else 0
-        with self._values, zipfile.ZipFile(self.path, "x") as archive:
-            self._values.seek(0)
-            if len(self._shapes) <= 1:
-                shape = next(iter(self._shapes), (0,))
-                _add(archive, self.column, self._dtype, (rows, *shape), self._values)
-            else:
-                _add(archive, self.column, self._dtype, (total,), self._values)
-                _add_array(archive, self.column + ENDS, np.array(self._ends, np.int64))
-            if self.names:
-                _add_array(archive, "fields", np.array(self.names))
-            for name, values in zip(self._kept[0].column_names if self._kept else (), self._columns(), strict=True):
-                _add_array(archive, name, values)
+    def close(self, *, whole: bool) -> None:
+        """Write the archive; either way the spool is gone."""
+        with self._values:
+            if whole:
+                self._values.seek(0)
+                with zipfile.ZipFile(self.path, "x") as archive:
+                    self._write(archive)
 
-    def _columns(self) -> Iterator[NDArray[Any]]:
-        for column in pa.concat_tables(self._kept).columns if self._kept else ():
-            values = column.to_pylist()
+    def _write(self, archive: zipfile.ZipFile) -> None:
+        if len(self._shapes) <= 1:
+            shape = next(iter(self._shapes), (0,))
+            _add(archive, self.column, self._dtype, (len(self._ends), *shape), self._values)
+        else:
+            _add(archive, self.column, self._dtype, (self._ends[-1],), self._values)
+            _add_array(archive, self.column + ENDS, np.array(self._ends, np.int64))
+        if self.names:
+            _add_array(archive, "fields", np.array(self.names))
+        for name, values in self._columns():
+            _add_array(archive, name, values)
+
+    def _columns(self) -> Iterator[tuple[str, NDArray[Any]]]:
+        table = pa.concat_tables(self._kept) if self._kept else pa.table({})
+        for name in table.column_names:
+            values = table[name].to_pylist()
             if None in values:
                 raise OutputError("a kept column holds null, which .npz cannot", hint=".parquet")
             if any(isinstance(value, str) and value.endswith("\0") for value in values):
                 raise OutputError("a kept column holds a text that ends in NUL, which .npz cuts off", hint=".parquet")
-            yield np.array(values)
+            yield name, np.array(values)
 
 
 def _add_array(archive: zipfile.ZipFile, name: str, values: NDArray[Any]) -> None:

@@ -180,10 +180,10 @@ class FolderWriter:
         if self._sheet:
             self._sheet.write(files, kept.select(self._others))
 
-    def close(self) -> None:
+    def close(self, *, whole: bool) -> None:
         """Close `labels.csv`."""
         if self._sheet:
-            self._sheet.close()
+            self._sheet.close(whole=whole)
 
 
 def _file_name(name: str | int | None) -> str:

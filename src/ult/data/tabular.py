@@ -64,11 +64,11 @@ class CsvRows(Rows):
                         line = f"{self.path}, line {reader.line_num}"
                         raise SourceError(f"{line} has {len(row)} cells; expected {width} as in the header")
                     yield reader.line_num, row
-        except UnicodeDecodeError as error:
+        except UnicodeDecodeError:
             raise SourceError(
                 f"{self.path} is not UTF-8 near line {reader.line_num + 1}",
                 hint=f"iconv -t utf-8 -f latin1 {self.path} > new.csv",
-            ) from error
+            ) from None
         except csv.Error as error:
             raise SourceError(f"{self.path}, line {reader.line_num} is not CSV: {error}") from error
         except OSError as error:
@@ -124,7 +124,7 @@ class CsvWriter:
         line = ",".join(map(_cell, cells)) or '""'  # an empty line would be no row
         self._file.write(line.encode() + b"\n")
 
-    def close(self) -> None:
+    def close(self, *, whole: bool) -> None:
         """Close the file."""
         self._file.close()
 
@@ -160,7 +160,8 @@ class ParquetWriter:
             self._writer.write_table(pa.concat_tables(self._pending))
         self._pending, self._pending_bytes = [], 0
 
-    def close(self) -> None:
+    def close(self, *, whole: bool) -> None:
         """Write what is pending and the footer."""
-        self._flush()
+        if whole:
+            self._flush()
         self._writer.close()

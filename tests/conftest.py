@@ -1,0 +1,29 @@
+"""What holds for every test: offline, one thread, no cache of this machine, no deadline on a property.
+
+`ULT_EXAMPLES` sets how many examples a property tries, drawn anew each time; without it they are few and the same.
+"""
+
+import os
+import shutil
+import tempfile
+
+from hypothesis import HealthCheck, settings
+
+CACHE = tempfile.mkdtemp(prefix="ult-tests-")
+os.environ["OMP_NUM_THREADS"] = "1"  # two torch threads beside a busy process take fifteen times as long
+os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
+os.environ["HF_HOME"] = CACHE
+os.environ.pop("ULT_PASSPHRASE", None)
+
+settings.register_profile(
+    "ult",
+    max_examples=int(os.environ.get("ULT_EXAMPLES", "25")),
+    derandomize="ULT_EXAMPLES" not in os.environ,
+    deadline=None,  # the first example compiles
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("ult")
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(CACHE, ignore_errors=True)

@@ -1,0 +1,176 @@
+"""Records of every modality, the hostile ones by name, and symbols that no encode made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from ult.codecs.base import Codec
+
+SCRIPTS = {
+    "arabic": "مرحبا بالعالم، ١٢٣",
+    "hebrew with points": "שָׁלוֹם",
+    "devanagari": "नमस्ते दुनिया",
+    "thai": "สวัสดีชาวโลก",
+    "tamil": "வணக்கம்",
+    "chinese": "你好，世界。",
+    "japanese": "こんにちは「世界」カタカナ",
+    "korean": "안녕하세요 세계",
+    "decomposed korean": "\u1112\u1161\u11ab",
+    "greek": "Γειά σου Κόσμε",
+    "cyrillic": "Здравствуй, мир!",
+    "georgian": "გამარჯობა",
+    "ethiopic": "ሰላም ዓለም",
+    "cherokee": "ᎣᏏᏲ",
+    "cuneiform": "𒀀𒁀",
+    "turkish i": "İıIi",
+}
+LONG = 3000  # characters of the long ones; a million of one character have a test of their own
+TEXTS = {
+    **SCRIPTS,
+    "empty": "",
+    "one": "a",
+    "nul": "\0",
+    "controls": "".join(map(chr, range(32))) + "\x7f\x80\x85\x9f",
+    "line ends": "a\r\nb\rc\nd\n\r\te\v\f",
+    "separators": "\x1c\x1d\x1e\x1f\u2028\u2029\u00a0\u3000\ufeff",
+    "surrogates": "\ud83d\ude00",
+    "surrogates reversed": "\ude00\ud83d",
+    "lone surrogate": "a\udfffb",
+    "family": "👩‍👩‍👧‍👦🏳️‍🌈👍🏽🇫🇷",
+    "combining": "e\u0301" * 5 + "Z" + "\u0300\u0315\u0489" * 40,
+    "right to left": "\u202eabc\u202c \u2066def\u2069",
+    "last code points": "\ufffd\ufffe\uffff\U00010000\U0010ffff",
+    "latin-1 bytes": bytes(range(256)).decode("latin-1"),
+    "random bytes": np.random.default_rng(0).integers(0, 256, 500, np.uint8).tobytes().decode("latin-1"),
+    "no spaces": "pneumonoultramicroscopicsilicovolcanoconiosis" * 20,
+    "digits": "31415926535897932384626433832795" * 20,
+    "spaces": " " * LONG,
+    "newlines": "\n" * LONG,
+    "one letter": "a" * LONG,
+    "one wide letter": "\U0010ffff" * 500,
+    "apostrophes": "'" * 50 + "it's 's ' s '' 'ß '1",
+    "special tokens": "<pad><bos><eos><unk> <reserved_4>",
+    "year": "In 2024, not 2025.",
+}
+SMILES = {
+    "aspirin": "CC(=O)Oc1ccccc1C(=O)O",
+    "caffeine": "Cn1cnc2c1c(=O)n(C)c(=O)n2C",
+    "salt": "[Na+].[Cl-]",
+    "stereo": "F/C=C/F.N[C@@H](C)C(=O)O.C[C@H](N)C(=O)O",
+    "isotopes": "[2H]C([2H])([2H])[13C@@]1(Br)CC1",
+    "rings": "C%10CCCCC%10C1CC1%99C%99%9",
+    "reaction": "CCO.CC(=O)O>[H+].OS(=O)(=O)O>CC(=O)OCC.O",
+    "mapped reaction": "[CH3:1][OH:2].[Cl:3][H]>>[CH3:1][Cl:3].[OH2:2]",
+    "wildcards": "*C~N$P:c",
+    "unclosed": "C1CC(=O[Na",
+    "brackets": "]][[[Sc]@@@[se][as]Sc%1%123",
+    "no smiles": "hello %% Cl Br clbr",
+    "long chain": "C" * 700 + "." * 30 + ">" * 30,
+}
+
+
+def _images() -> dict[str, Any]:
+    rng = np.random.default_rng(1)
+    images = {}
+    for name, channels in (("grey", ()), ("rgb", (3,)), ("rgba", (4,))):
+        for height, width in ((1, 1), (1, 70), (70, 1), (7, 9), (16, 16), (33, 31)):
+            shape = (height, width, *channels)
+            images[f"{name} {height}x{width} noise"] = rng.integers(0, 256, shape, np.uint8)
+        shape = (17, 20, *channels)
+        for level in (0, 1, 127, 255):
+            images[f"{name} constant {level}"] = np.full(shape, level, np.uint8)
+        images[f"{name} checkerboard"] = (np.indices(shape).sum(0) % 2 * 255).astype(np.uint8)
+        images[f"{name} extremes"] = rng.integers(0, 2, shape, np.uint8) * np.uint8(255)
+        images[f"{name} ramp"] = np.broadcast_to(np.arange(20, dtype=np.uint8).reshape(20, *[1] * len(channels)), shape)
+    return images
+
+
+IMAGES = _images()
+SERIES = {
+    "empty": np.empty(0),
+    "one": np.array([0.25]),
+    "nan": np.array([np.nan]),
+    "all nan": np.full(30, np.nan),
+    "some nan": np.array([np.nan, 1.0, np.nan, -1.0]),
+    "constant": np.full(25, 3.75),
+    "signed zeros": np.array([0.0, -0.0]),
+    "tiny": np.array([5e-324, -5e-324, 1e-310, 2.2e-308]),
+    "huge": np.array([1.7e308, -1.7e308, 1e300]),
+    "extremes": np.array([-1.0, 1.0, 0.0] * 9),
+    "float32": np.linspace(-2, 2, 41, dtype=np.float32),
+    "integers": np.arange(-5, 300),
+    "every other": np.arange(60.0)[::2],
+    "wave": np.sin(np.arange(200) / 7),
+}
+
+texts = st.one_of(st.text(st.characters(codec=None), max_size=60), st.text("ab '1.\n\té\U0001f600", max_size=80))
+smiles = st.one_of(st.text("CcNOBrl[]@+-=#%0123456789().>/\\", max_size=60), texts)
+_sides = st.integers(1, 24)
+images = hnp.arrays(np.uint8, st.one_of(st.tuples(_sides, _sides), st.tuples(_sides, _sides, st.sampled_from([3, 4]))))
+series = hnp.arrays(
+    np.float64,
+    st.integers(0, 40),
+    elements=st.one_of(st.floats(-2, 2), st.floats(allow_nan=True, allow_infinity=False)),
+)
+
+
+@dataclass(frozen=True)
+class Modality:
+    """What the laws need to know of one codec. `sized(n)` is a record of n units of its `max_length`."""
+
+    configs: Sequence[dict[str, Any]]
+    records: st.SearchStrategy[Any]
+    hostile: dict[str, Any]
+    sized: Callable[[int], Any]
+    invalid: Sequence[Any]
+    claims: Sequence[list[int]] = field(default=())  # symbols that claim far more than they hold
+
+
+_HUGE = [255, 255, 255, 255, 127]  # 2**35 - 1
+_NO_TEXT = (None, 1, b"bytes", ["a"], np.array(["a"]))
+MODALITIES = {
+    "text/bytes": Modality([{}, {"max_length": 300_000}], texts, TEXTS, lambda n: "a" * n, _NO_TEXT),
+    "text/bwt": Modality(
+        [{}, {"patch_size": 1}, {"patch_size": 10}, {"patch_size": 256}],
+        texts,
+        TEXTS,
+        lambda n: "a" * n,
+        _NO_TEXT,
+        [[511, 97] * 50, [256, 263, 97]],
+    ),
+    "image/dct": Modality(
+        [{}, {"quality": 100}, {"quality": 1}, {"coefficients": 3}],
+        images,
+        IMAGES,
+        lambda n: np.zeros((1, n), np.uint8),
+        (None, "image", [[1]], np.zeros((2, 2)), np.zeros((2, 2, 2), np.uint8), np.zeros((0, 2), np.uint8)),
+        [[3, *_HUGE, *_HUGE, 0], [0, *_HUGE, 1, 0], [0, 255, 255, 255, 31, 1, 0]],
+    ),
+    "series/mulaw": Modality(
+        [{}, {"low": -1e6, "high": 3.0}, {"low": 5.0, "high": 5.0, "levels": 3}, {"patch_size": 1, "levels": 65536}],
+        series,
+        SERIES,
+        np.zeros,
+        (None, "1", [1.0], np.array([np.inf]), np.array([1j]), np.zeros((2, 2)), np.array([2**60]), np.array(["a"])),
+    ),
+    "molecule/smiles": Modality([{}], smiles, {**SMILES, **TEXTS}, lambda n: "C" * n, _NO_TEXT),
+}
+
+
+@st.composite
+def symbols(draw: st.DrawFn, codec: Codec[Any], modality: Modality) -> Any:
+    """Symbols of the alphabet: any, or an encoding with symbols changed, taken out, put in or cut off."""
+    any_symbol = st.one_of(st.integers(0, codec.alphabet - 1), st.integers(0, min(codec.alphabet, 300) - 1))
+    if draw(st.booleans()):
+        return np.array(draw(st.lists(any_symbol, max_size=40)), np.uint32)
+    found = codec.encode(draw(modality.records)).symbols[:150].tolist()
+    for _ in range(draw(st.integers(0, 3))):
+        at = draw(st.integers(0, len(found)))
+        found[at : at + draw(st.integers(0, 2))] = draw(st.lists(any_symbol, max_size=2))
+    return np.array(found, np.uint32)
