@@ -54,9 +54,7 @@ def test_a_secret_permutation_of_the_ids_changes_nothing():
         records=1,
         min_records=1,
     )
-    plain, hidden = (
-        frequency_attack(t.encode_batch(["aaaaabbbccd"]), known=known, truth=t) for t in (truth, shuffled)
-    )
+    plain, hidden = (frequency_attack(t.encode_batch(["aaaaabbbccd"]), known=known, truth=t) for t in (truth, shuffled))
     assert plain == hidden
     assert plain.occurrences == pytest.approx(10 / 11)
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ult.codecs.dct import _flatten, _measure, _paint
+from ult.codecs.dct import SCALE, SLOPE, UNIT, _flatten, _measure, _paint
 from ult.codecs.image import LEVEL, MAX_PATCH, MEAN, ZEROS, ImageDct
 from ult.errors import CorruptSymbols, InvalidConfig, InvalidRecord
 
@@ -128,6 +128,28 @@ def test_quality_buys_fidelity_with_symbols():
 def test_grey_at_full_quality_is_within_the_rounding_of_its_steps():
     record = scene((40, 40))
     assert np.square(project(ImageDct(quality=100), record).astype(float) - record).mean() < 8**2 / 12
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (33, 31), (5, 70)])
+def test_black_and_white_noise_keeps_its_contrast(shape):
+    record = np.random.default_rng(0).integers(0, 2, shape).astype(np.uint8) * 255
+    for quality, error in ((50, 42), (75, 12), (100, 4)):
+        once = project(ImageDct(quality=quality), record)
+        assert np.sqrt(np.square(once.astype(float) - record).mean()) < error
+
+
+def test_tables_do_not_hang_on_the_last_bit_of_a_cosine():
+    for side, kept in ((8, 8), (16, 8), (8, 3)):
+        for n in range(1, side + 1):
+            u, x = np.mgrid[:kept, :n]
+            basis = np.cos((2 * x + 1) * u * np.pi / (2 * n)) * np.sqrt(np.where(u, 2, 1) / n) / SCALE
+            for scaled in (basis * np.sqrt(side / n), basis * np.sqrt(n / side)):
+                assert np.abs(np.abs(scaled) % 1 - 0.5).min() > 1e-6
+    for quality in range(1, 101):
+        for f in range(15):
+            for slope in (0, SLOPE, SLOPE / 2):
+                step = UNIT * 4 * 2 ** ((100 - quality) / 12.5) * (1 + slope * f)
+                assert abs(step % 1 - 0.5) > 1e-9
 
 
 def test_papers_setting_keeps_three_by_three():

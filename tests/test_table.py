@@ -26,10 +26,10 @@ every_codec = pytest.mark.parametrize("name", CODECS)
 
 @cache
 def fitted(name):
-    """A table of the hostile records of a codec, with room for 200 phrases."""
+    """A table of the hostile records of a codec, with room for 120 phrases."""
     codec = CODECS[name]()
     records = [r for r in MODALITIES[name].hostile.values() if np.size(r) < 3000]
-    return Table.fit(records, codec=codec, vocabulary=Vocabulary(N_SPECIAL + codec.alphabet + 200))
+    return Table.fit(records, codec=codec, vocabulary=Vocabulary(N_SPECIAL + codec.alphabet + 120))
 
 
 def spellings(table):
@@ -279,12 +279,10 @@ def test_errors_carry_no_record(wrong):
 
 def test_errors_carry_no_text_that_ids_spell():
     table = Table.fit([SECRET], vocabulary=Vocabulary(320))
-    codec = table.codec
     broken = np.append(table.encode(SECRET), table.encode("é")[:1])
     with pytest.raises(CorruptSymbols) as caught:
         table.decode(broken)
     assert "Roe" not in "".join(traceback.format_exception(caught.value))
-    assert codec.decode(codec.encode(SECRET).symbols) == SECRET
 
 
 @every_codec
@@ -308,9 +306,8 @@ def test_hostile_text_comes_back_from_a_table_of_other_text(text):
 
 
 def test_fields_are_kept_with_the_secret(tmp_path):
-    table = Table.fit(
-        [np.arange(3.0)], codec="series/mulaw", vocabulary=Vocabulary(400), fields=["TP53", "Σ", "\ud800"]
-    )
+    fields = ("TP53", "Σ", "\ud800")
+    table = Table.fit([np.arange(3.0)], codec="series/mulaw", vocabulary=Vocabulary(400), fields=fields)
     table.save(tmp_path / "t.ult", encrypt=False)
-    assert Table.load(tmp_path / "t.ult").fields == ("TP53", "Σ", "\ud800")
+    assert Table.load(tmp_path / "t.ult").fields == fields
     assert "TP53" not in repr(table)

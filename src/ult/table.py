@@ -137,6 +137,11 @@ class Table:
         """How many symbols each rank spells; (ranks,) int64."""
         return self._lengths.copy()
 
+    def spellings(self) -> list[Symbols]:
+        """Return the symbols (n,) of each rank: the secret itself, for its owner and for scoring attacks."""
+        ends = np.cumsum(self._lengths)
+        return np.split(self._spell(np.arange(len(ends))), ends[:-1])
+
     @cached_property
     def _segmenter(self) -> Segmenter:
         return Segmenter(self._merges, self.codec.alphabet, self.codec.max_patch)

@@ -65,9 +65,7 @@ def frequency_attack(ids: Sequence[NDArray[np.uint32]], *, known: Table, truth: 
 
 def phrases(table: Table) -> list[bytes]:
     """Return the symbols of each rank, as bytes that can be compared."""
-    lengths = table.lengths
-    symbols = table._spell(np.arange(len(lengths)))
-    return [spelled.tobytes() for spelled in np.split(symbols, np.cumsum(lengths)[:-1])]
+    return [spelled.tobytes() for spelled in table.spellings()]
 
 
 def _counts(ids: Sequence[NDArray[np.uint32]], truth: Table) -> NDArray[np.int64]:

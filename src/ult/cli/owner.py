@@ -64,7 +64,7 @@ def fit(
 ) -> None:
     """Fit a table on records and store it, encrypted. The table is the secret: who has it reads your shards."""
     from ult import keyfile
-    from ult.cli.show import Watched, note, say
+    from ult.cli.show import Watched, count, note, say
     from ult.table import Table, codec_class
     from ult.vocabulary import N_SPECIAL, Vocabulary
 
@@ -78,7 +78,7 @@ def fit(
     table = Table.fit(records, codec=made, vocabulary=vocabulary, min_records=min_records, fields=source.fields)
     table.save(out, **storage, force=force)
     phrases = table.size - N_SPECIAL - made.alphabet
-    say(f"{out}: {codec}, {table.size:,} ids ({phrases:,} phrases) from {table.records:,} records")
+    say(f"{out}: {codec}, {table.size:,} ids ({count(phrases, 'phrase')}) from {count(table.records, 'record')}")
     _report_invalid(source)
     _report_clipped(made, source)
     if table.size < vocabulary.size:
@@ -102,7 +102,7 @@ def encode(
     force: Force = False,
 ) -> None:
     """Encode records to shards of ids, for whoever trains the model."""
-    from ult.cli.show import note, say, size, watch
+    from ult.cli.show import count, note, say, size, watch
     from ult.errors import InvalidRecord
     from ult.shards import ShardWriter
 
@@ -128,11 +128,11 @@ def encode(
             writer.write(secret.encode_batch(batch.records), nbytes, batch.kept)
     done = writer.manifest
     rate = f"{done.ids / done.bytes:.4f} ids a byte" if done.bytes else "no bytes"
-    say(f"{out}: {done.rows:,} records, {size(done.bytes)} of data, {done.ids:,} ids, {rate}")
+    say(f"{out}: {count(done.rows, 'record')}, {size(done.bytes)} of data, {done.ids:,} ids, {rate}")
     _report_invalid(source)
     _report_clipped(secret.codec, source)
     if done.kept:
-        note(f"{', '.join(done.kept)} travels in the clear: whoever has {out} reads it")
+        note(f"{out} holds {', '.join(done.kept)} in the clear, for whoever has it")
 
 
 def decode(
@@ -149,7 +149,7 @@ def decode(
     force: Force = False,
 ) -> None:
     """Decode shards back to records, with the table that encoded them."""
-    from ult.cli.show import say, watch
+    from ult.cli.show import count, say, watch
     from ult.errors import WrongTable
     from ult.shards import Shards
 
@@ -167,7 +167,7 @@ def decode(
     with _sink(out, secret, manifest.column, opened.kept_schema(), force) as sink:
         for batch in watch(_decoded(opened, secret), "decoding"):
             sink.write(batch.records, batch.kept)
-    say(f"{out}: {manifest.rows:,} records")
+    say(f"{out}: {count(manifest.rows, 'record')}")
 
 
 def write_decoded(many: Sequence[NDArray[np.uint32]], table: Table, out: Path, *, column: str, force: bool) -> None:
@@ -175,7 +175,7 @@ def write_decoded(many: Sequence[NDArray[np.uint32]], table: Table, out: Path, *
 
     Raises `CorruptSymbols` if none decodes.
     """
-    from ult.cli.show import note, say
+    from ult.cli.show import count, note, say
     from ult.errors import CorruptSymbols
 
     records, whole = [], 0
@@ -190,7 +190,7 @@ def write_decoded(many: Sequence[NDArray[np.uint32]], table: Table, out: Path, *
         raise CorruptSymbols(f"none of {len(many)} records of ids decodes, not even in part", hint="train longer")
     with _sink(out, table, column, None, force) as sink:
         sink.write(records)
-    say(f"{out}: {len(records)} records; {whole} of {len(many)} decode whole, {len(records) - whole} in part")
+    say(f"{out}: {count(len(records), 'record')}; {whole} of {len(many)} decode whole, {len(records) - whole} in part")
     if len(records) < len(many):
         note(f"{len(many) - len(records)} of {len(many)} do not decode and are left out")
 

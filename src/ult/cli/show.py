@@ -56,6 +56,15 @@ def facts(rows: Iterable[tuple[str, object]]) -> None:
     out.print(grid)
 
 
+def count(n: int, noun: str) -> str:
+    """Return a number of things as people write it.
+
+    >>> count(1, "record"), count(1200, "record")
+    ('1 record', '1,200 records')
+    """
+    return f"{n:,} {noun}" + ("" if n == 1 else "s")
+
+
 def size(n: float) -> str:
     """Return a number of bytes as people write it."""
     for unit in ("bytes", "kB", "MB"):

@@ -1,9 +1,12 @@
-"""Pixels <-> quantised levels of a block cosine transform, in integers alone: every machine computes the same.
+"""Pixels <-> quantised levels of a block cosine transform, the same on every machine.
 
-Samples and coefficients are in 1/16 of a grey level, transform matrices in 1/8192. Luma and alpha are cut into 8x8
-blocks. Chroma (full-range BT.601) is cut into 16x16 blocks of which the 8x8 lowest frequencies are kept: subsampling
-by two, done inside the transform. Blocks at the right and lower edge are as small as what is left, and so is their
-transform: nothing is padded. A tile is what shares chroma: up to 16x16 pixels of colour or 8x8 of grey.
+Samples and coefficients are whole numbers of 1/16 of a grey level, transform matrices of 1/8192. They lie in float64
+and stay below 2**53, where sums and products are exact in any order.
+
+Luma and alpha are cut into 8x8 blocks. Chroma (full-range BT.601) is cut into 16x16 blocks of which the 8x8 lowest
+frequencies are kept: subsampling by two, done inside the transform. Blocks at the right and lower edge are as small
+as what is left, and so is their transform: nothing is padded. A tile is what shares chroma: up to 16x16 pixels of
+colour or 8x8 of grey.
 
 Rounding and clipping to 0..255 move coefficients. So that encoding a decoded image changes nothing, `analyse`
 decodes and encodes each tile until its levels are their own encoding.
@@ -22,14 +25,14 @@ from ult.codecs.base import Ends
 UNIT = 16  # samples and coefficients are in 1/16 of a grey level
 SCALE = 2.0**-13  # transform matrices are in 1/8192
 LIMIT = 2**16  # no record's coefficient is beyond 16 * 255 * UNIT; hostile ones are clipped here
-PATIENCE = 16  # rounds before a tile that does not settle loses contrast; 99 % of the tiles of photographs need 2
+PATIENCE = 16  # rounds before a tile that does not settle loses contrast; 99 % of the tiles of photographs settle in 2
 ROUNDS = 64  # an eighth a round: enough for the largest level to reach 0
-SLOPE = 0.08  # how much coarser the step is per frequency, so that high ones cost less: 3 % fewer ids at equal PSNR
+SLOPE = 0.08  # how much coarser the step is per frequency, so that high ones cost less: 2 % fewer ids at equal PSNR
 DC_STEP = 0.7  # means of blocks are quantised finer than the rest: banding is what the eye sees first
 
 Pixels = NDArray[np.uint8]  # (h, w, channels)
 Levels = NDArray[np.int16]  # (blocks, k * k), zig-zag; the first of a block is relative to its plane's base
-Whole = NDArray[np.float64]  # whole numbers below 2**53, on which every operation here is exact
+Whole = NDArray[np.float64]  # whole numbers below 2**53
 
 
 class Plane(NamedTuple):
@@ -152,7 +155,7 @@ def _settle(
 ) -> None:
     """Fill `tile` with levels that decode to near `pixels` and are the levels of what they decode to."""
     before = bases.copy()
-    again = tile.copy()
+    again = np.zeros_like(tile)  # blocks beyond the image stay 0
     source = pixels
     for attempt in range(ROUNDS):
         _measure(source, luma, chroma, bases, first, again)

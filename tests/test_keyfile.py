@@ -1,0 +1,235 @@
+"""Tables at rest: standard age files that the age tool opens, mode 0600, never overwritten, whole or not at all."""
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ult import Table, Vocabulary, keyfile
+from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, OutputExists, WrongKey
+
+SECRET = "zqxjkvw"  # what the table holds, and no file but the encrypted one may
+TABLE = Table.fit([f"{SECRET} to be", f"{SECRET} to do"], vocabulary=Vocabulary(300))
+
+
+def age(*arguments, data=None, check=True):
+    assert shutil.which("age"), "the age tool is missing: apt-get install age"
+    return subprocess.run(["age", *map(str, arguments)], input=data, capture_output=True, check=check, timeout=60)
+
+
+def key(path):
+    """Write an identity file; return its secret and its public key."""
+    text, public = keyfile.keygen()
+    keyfile.write(path, text.encode())
+    return keyfile.read_identities(path)[0], public
+
+
+@pytest.fixture
+def owner(tmp_path):
+    return key(tmp_path / "owner.key")
+
+
+# ---- age
+
+
+def test_the_age_tool_opens_what_we_write_for_a_recipient(tmp_path, owner):
+    TABLE.save(tmp_path / "t.ult", recipients=[owner[1]])
+    payload = age("--decrypt", "-i", tmp_path / "owner.key", tmp_path / "t.ult").stdout
+    document = json.loads(payload)
+    assert document["format"] == "ult-table/1"
+    assert payload == json.dumps(document, sort_keys=True, separators=(",", ":")).encode("ascii")
+    assert SECRET.encode() not in (tmp_path / "t.ult").read_bytes()
+
+
+def test_we_open_what_the_age_tool_writes(tmp_path, owner):
+    TABLE.save(tmp_path / "plain.ult", encrypt=False)
+    age("-r", owner[1], "-o", tmp_path / "t.ult", tmp_path / "plain.ult")
+    assert Table.load(tmp_path / "t.ult", identities=[owner[0]]).fingerprint == TABLE.fingerprint
+
+
+def test_the_age_tool_reads_our_identity_files(tmp_path, owner):
+    done = subprocess.run(["age-keygen", "-y", tmp_path / "owner.key"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == owner[1]
+
+
+def test_we_read_the_identity_files_of_the_age_tool(tmp_path):
+    subprocess.run(["age-keygen", "-o", tmp_path / "k"], capture_output=True, check=True)
+    public = next(line for line in (tmp_path / "k").read_text().splitlines() if "public key" in line).split()[-1]
+    TABLE.save(tmp_path / "t.ult", recipients=[public])
+    loaded = Table.load(tmp_path / "t.ult", identities=keyfile.read_identities(tmp_path / "k"))
+    assert loaded.fingerprint == TABLE.fingerprint
+
+
+def test_a_passphrase_opens_it_for_us_and_for_the_age_tool(tmp_path):
+    """The age tool asks at a terminal; `pty.spawn` in a process of its own is one."""
+    path, phrase = tmp_path / "t.ult", "correct horse ünïcode"
+    TABLE.save(path, passphrase=phrase)
+    assert keyfile.is_encrypted(path)
+    assert keyfile.needs_passphrase(path)
+    assert Table.load(path, passphrase=phrase).fingerprint == TABLE.fingerprint
+    with pytest.raises(WrongKey, match="passphrase"):
+        Table.load(path, passphrase="wrong")
+    with pytest.raises(WrongKey, match="passphrase"):
+        Table.load(path, identities=[key(tmp_path / "k")[0]])
+    with pytest.raises(WrongKey, match="encrypted"):
+        Table.load(path)
+    command = ["age", "--decrypt", "-o", str(tmp_path / "opened"), str(path)]
+    terminal = f"import pty, sys; sys.exit(pty.spawn({command!r}))"
+    subprocess.run(
+        [sys.executable, "-c", terminal], input=f"{phrase}\n".encode(), capture_output=True, check=True, timeout=60
+    )
+    TABLE.save(tmp_path / "plain", encrypt=False)
+    assert (tmp_path / "opened").read_bytes() == (tmp_path / "plain").read_bytes()
+
+
+# ---- keys
+
+
+def test_each_of_several_recipients_opens_it(tmp_path, owner):
+    other = key(tmp_path / "other.key")
+    TABLE.save(tmp_path / "t.ult", recipients=[owner[1], f" {other[1]}\n"])
+    assert not keyfile.needs_passphrase(tmp_path / "t.ult")
+    for secret in (owner[0], other[0]):
+        assert Table.load(tmp_path / "t.ult", identities=[secret]).fingerprint == TABLE.fingerprint
+    stranger = key(tmp_path / "stranger.key")[0]
+    assert Table.load(tmp_path / "t.ult", identities=[stranger, owner[0]]).fingerprint == TABLE.fingerprint
+    with pytest.raises(WrongKey, match="no identity"):
+        Table.load(tmp_path / "t.ult", identities=[stranger])
+    with pytest.raises(WrongKey, match="for recipients"):
+        Table.load(tmp_path / "t.ult", passphrase="x")
+    with pytest.raises(WrongKey, match="expected a passphrase or an identity"):
+        Table.load(tmp_path / "t.ult")
+    with pytest.raises(WrongKey, match="AGE-SECRET-KEY-1") as caught:
+        Table.load(tmp_path / "t.ult", identities=[owner[0][:-1]])
+    assert owner[0][20:-1] not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "ways",
+    [
+        {},
+        {"passphrase": "x", "recipients": ["age1x"]},
+        {"passphrase": "x", "encrypt": False},
+        {"recipients": ["age1x"], "encrypt": False},
+        {"passphrase": ""},
+        {"recipients": [""]},
+        {"recipients": ["age1x"]},
+        {"recipients": ["ssh-ed25519 AAAA"]},
+    ],
+)
+def test_exactly_one_way_must_be_given(tmp_path, ways):
+    with pytest.raises(InvalidConfig):
+        TABLE.save(tmp_path / "t.ult", **ways)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("text", ["", "\n", "# only a comment\n", "age1public\n", "\x00\xff", "AGE-SECRET-KEY-1A\nx\n"])
+def test_refuses_what_is_no_identity_file(tmp_path, text):
+    (tmp_path / "k").write_text(text, encoding="latin-1")
+    with pytest.raises(WrongKey, match="not an identity file"):
+        keyfile.read_identities(tmp_path / "k")
+
+
+def test_what_is_not_there(tmp_path):
+    for read in (Table.load, keyfile.read_identities, keyfile.is_encrypted):
+        with pytest.raises(MissingSource):
+            read(tmp_path / "t.ult")
+    with pytest.raises(FormatError, match="cannot be read"):
+        Table.load(tmp_path)
+
+
+def test_a_file_larger_than_any_table_is_not_read(tmp_path):
+    with (tmp_path / "t.ult").open("wb") as file:
+        file.truncate(keyfile.MAX_BYTES + 1)
+    with pytest.raises(FormatError, match="at most"):
+        Table.load(tmp_path / "t.ult")
+
+
+# ---- files
+
+
+@pytest.mark.parametrize("umask", [0, 0o022, 0o277, 0o777])
+@pytest.mark.parametrize("force", [False, True])
+def test_mode_is_0600_whatever_the_umask(tmp_path, umask, force):
+    path = tmp_path / "t.ult"
+    if force:
+        path.write_bytes(b"old")
+        path.chmod(0o666)
+    before = os.umask(umask)
+    try:
+        TABLE.save(path, encrypt=False, force=force)
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert Table.load(path).fingerprint == TABLE.fingerprint
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_nothing_is_overwritten_without_force(tmp_path):
+    path = tmp_path / "t.ult"
+    path.write_bytes(b"precious")
+    with pytest.raises(OutputExists, match="--force"):
+        TABLE.save(path, encrypt=False)
+    assert path.read_bytes() == b"precious"
+    TABLE.save(path, encrypt=False, force=True)
+    assert Table.load(path).fingerprint == TABLE.fingerprint
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(OutputExists):
+        TABLE.save(link, encrypt=False)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "t.ult"]
+
+
+def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path, monkeypatch):
+    path, link = tmp_path / "t.ult", os.link
+
+    def appear(source, target):
+        Path(target).write_bytes(b"precious")
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", appear)
+    with pytest.raises(OutputExists):
+        TABLE.save(path, encrypt=False)
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("t.ult", b"precious")]
+
+
+@pytest.mark.parametrize("function", ["fsync", "link", "fchmod", "fdopen"])
+@pytest.mark.parametrize("fails", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_an_interrupted_write_leaves_nothing(tmp_path, monkeypatch, function, fails):
+    def stop(*_, **__):
+        raise fails
+
+    monkeypatch.setattr(os, function, stop)
+    expected = OutputError if isinstance(fails, OSError) else KeyboardInterrupt
+    with pytest.raises(expected) as caught:
+        TABLE.save(tmp_path / "t.ult", encrypt=False)
+    assert not list(tmp_path.iterdir())
+    if expected is OutputError:
+        assert "No space left" in str(caught.value)
+
+
+@pytest.mark.parametrize("fails", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_an_interrupted_replacement_keeps_what_was_there(tmp_path, monkeypatch, fails):
+    path = tmp_path / "t.ult"
+    path.write_bytes(b"precious")
+
+    def stop(*_, **__):
+        raise fails
+
+    monkeypatch.setattr(Path, "replace", stop)
+    with pytest.raises(OutputError if isinstance(fails, OSError) else KeyboardInterrupt):
+        TABLE.save(path, encrypt=False, force=True)
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("t.ult", b"precious")]
+
+
+def test_where_nothing_can_be_written(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    for path in (tmp_path / "no" / "t.ult", tmp_path / "file" / "t.ult", tmp_path):
+        for force in (False, True):
+            with pytest.raises(OutputError):
+                TABLE.save(path, encrypt=False, force=force)
