@@ -2,7 +2,8 @@
 
 import errno
 import json
-import shutil
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -48,22 +49,18 @@ def read(path):
 
 @given(st.lists(st.lists(st.integers(0, 99), max_size=9), max_size=9), st.integers(1, 20), st.integers(1, 4))
 def test_what_is_written_is_read(records, part_ids, batch):
-    with pytest.MonkeyPatch.context() as patched:
-        import tempfile
-
-        folder = tempfile.mkdtemp()
-        patched.chdir(folder)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.shards"
         arrays = [np.array(ids, np.uint32) for ids in records]
-        with writer("x.shards", part_ids=part_ids) as out:
+        with writer(path, part_ids=part_ids) as out:
             for at in range(0, len(arrays), batch):
                 out.write(arrays[at : at + batch], 7)
-        shards = Shards("x.shards")
-        assert read("x.shards") == records
+        shards = Shards(path)
+        assert read(path) == records
         assert shards.manifest == out.manifest
         assert (shards.manifest.rows, shards.manifest.ids) == (len(records), sum(map(len, records)))
         assert shards.manifest.bytes == 7 * -(-len(records) // batch)
         assert all(part.ids >= part_ids for part in shards.manifest.parts[:-1])
-        shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("part_ids", [1, 100])
@@ -138,9 +135,13 @@ def test_an_error_inside_leaves_what_was_there(tmp_path, error, force):
     path = tmp_path / "x.shards"
     if force:
         write(path)
-    with pytest.raises(type(error)), writer(path, force=force, part_ids=1) as out:
-        out.write([np.array([50], np.uint32)], 1)
+
+    def records():
+        yield np.array([50], np.uint32)
         raise error
+
+    with pytest.raises(type(error)):
+        write(path, records(), force=force, part_ids=1)
     if force:
         assert read(path) == [[32, 99, 0], [], [40]]
     assert [p.name for p in tmp_path.iterdir()] == ["x.shards"] * force
@@ -159,13 +160,11 @@ def test_a_full_disk_or_an_interrupt_leaves_what_was_there(tmp_path, monkeypatch
     def stop(*_, **__):
         raise fails
 
-    with pytest.raises((OutputError, OSError) if isinstance(fails, OSError) else KeyboardInterrupt) as caught:
-        with monkeypatch.context() as patched:
-            patched.setattr(function, stop)
+    expected = OutputError if isinstance(fails, OSError) else KeyboardInterrupt
+    with monkeypatch.context() as patched:
+        patched.setattr(function, stop)
+        with pytest.raises(expected, match=r"No space left|^$"):
             write(path, [np.array([50], np.uint32)], force=force)
-    if isinstance(fails, OSError):
-        assert type(caught.value) is OutputError
-        assert "No space left" in str(caught.value)
     assert [p.name for p in tmp_path.iterdir()] == ["x.shards"] * force
     if force:
         assert read(path) == [[32, 99, 0], [], [40]]
@@ -173,14 +172,14 @@ def test_a_full_disk_or_an_interrupt_leaves_what_was_there(tmp_path, monkeypatch
 
 def test_a_failed_exchange_puts_the_old_shards_back(tmp_path, monkeypatch):
     path = write(tmp_path / "x.shards")
-    rename = type(path).rename
+    rename = Path.rename
 
     def second_fails(source, target):
         if target == path and source.name != "old":
             raise OSError(errno.ENOSPC, "No space left on device")
         return rename(source, target)
 
-    monkeypatch.setattr(type(path), "rename", second_fails)
+    monkeypatch.setattr(Path, "rename", second_fails)
     with pytest.raises(OutputError):
         write(path, [], force=True)
     assert read(path) == [[32, 99, 0], [], [40]]
@@ -235,7 +234,7 @@ def test_a_damaged_part_is_refused(tmp_path, kind):
     damage(path, kind)
     shards = Shards(path)
     for act in (lambda: list(shards.ids()), shards.table, shards.kept_schema):
-        with pytest.raises(FormatError, match="part-00000.parquet") as caught:
+        with pytest.raises(FormatError, match=r"part-00000\.parquet") as caught:
             act()
         assert "hint: encode again" in str(caught.value)
 
@@ -244,7 +243,7 @@ def test_what_is_no_shards_folder(tmp_path):
     (tmp_path / "file").write_text("x")
     (tmp_path / "folder" / "manifest.json").mkdir(parents=True)
     for path in (tmp_path, tmp_path / "file", tmp_path / "nothing"):
-        with pytest.raises(MissingSource, match=r"no manifest.json"):
+        with pytest.raises(MissingSource, match=r"no manifest\.json"):
             Shards(path)
     with pytest.raises(FormatError):
         Shards(tmp_path / "folder")

@@ -157,12 +157,12 @@ class ShardWriter:
         path = self._folder / part_name(len(self.parts))
         try:
             pq.write_table(table, path, compression="zstd", store_schema=True)
-        except OSError as error:
+            sha256, rows = _sha256(path), pq.read_metadata(path).num_rows
+        except (pa.ArrowException, OSError) as error:
             raise OutputError(f"cannot write {path.name} of {self.path}: {error}") from error
-        rows = table.num_rows
-        self.parts.append(Part(path.name, rows, self._pending_ids, self._pending_bytes, _sha256(path)))
-        if pq.read_metadata(path).num_rows != rows:
+        if rows != table.num_rows:
             raise OutputError(f"{path.name} of {self.path} reads back with other rows than were written")
+        self.parts.append(Part(path.name, rows, self._pending_ids, self._pending_bytes, sha256))
         self._pending = []
         self._pending_ids = self._pending_bytes = 0
 

@@ -3,8 +3,9 @@
 The symbols of an image are a header, then the planes Y, Cb, Cr, A, each row by row of blocks:
 
 - header: channels (0 for a grey image without channel axis, else 3 or 4), height, width, as numbers;
-- a plane's first block begins with the plane's base, one byte: its mean plus 128, in grey levels;
-- every other block begins with its mean, in quantisation steps, less the average of its left and upper neighbours';
+- a plane's first block begins with one byte of the base, the image's first colour: red, green, blue, alpha in turn;
+- every other block begins with its mean, in quantisation steps from the base, less the average of its left and upper
+  neighbours';
 - then comes one symbol a non-zero level: the zeros before it (0 to 15) and its value. The next block ends this one.
 
 Numbers are LEB128: seven bits a symbol, lowest first, the eighth bit says that more follow. Differences of means
@@ -20,7 +21,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ult.codecs.base import Codec, Ends, Patches, Symbols, check_option
-from ult.codecs.dct import Levels, analyse, grids, make_plane, synthesise
+from ult.codecs.dct import Levels, analyse, bases_of, colour_of, grids, make_plane, synthesise
 from ult.errors import CorruptSymbols, InvalidRecord
 
 MEAN = 256  # symbols below are bytes; from here differences of means
@@ -40,7 +41,7 @@ class ImageDct(Codec[Image]):
 
     `quality` from 1 to 100 sets the quantisation step, which halves every 12.5: 64 grey levels at 50, 4 at 100.
     `coefficients` below 8 keeps only so many low frequencies a block side, with equal steps and no subsampling; the
-    papers keep 3. `max_length` is in samples, h * w * channels. Constant images come back within 1 level.
+    papers keep 3. `max_length` is in samples, h * w * channels. Constant images come back exactly.
 
     >>> codec = ImageDct()
     >>> grey = np.full((3, 20), 77, np.uint8)
@@ -77,16 +78,16 @@ class ImageDct(Codec[Image]):
         analyse(image, self._luma, self._chroma, grid, levels, bases)
         header = [*_number(0 if record.ndim == 2 else image.shape[2]), *_number(image.shape[0])]
         header += _number(image.shape[1])
-        return Patches.one(*_write(np.array(header, np.uint32), levels, bases, grid))
+        return Patches.one(*_write(np.array(header, np.uint32), levels, colour_of(bases), grid))
 
     def decode(self, symbols: Symbols) -> Image:
         """Return the image; raise `CorruptSymbols` unless the symbols spell all its blocks and no more."""
         symbols = self._check(symbols)
-        shape, grid, levels, bases, good = self._read(symbols)
+        shape, grid, levels, colour, good = self._read(symbols)
         if not good[-1]:
             raise CorruptSymbols(f"{len(symbols)} symbols do not spell the {len(levels)} blocks of an image")
         image = np.empty((shape[0], shape[1], shape[2] or 1), np.uint8)
-        synthesise(levels, bases, self._luma, self._chroma, grid, image)
+        synthesise(levels, bases_of(colour), self._luma, self._chroma, grid, image)
         return image if shape[2] else image[:, :, 0]
 
     def prefixes(self, symbols: Symbols) -> NDArray[np.int64]:
@@ -117,10 +118,8 @@ class ImageDct(Codec[Image]):
         # Writable too: the compiled loops would be compiled once more for arrays that are not.
         return np.require(record[:, :, None] if record.ndim == 2 else record, requirements=["C", "W"])
 
-    def _read(
-        self, symbols: Symbols
-    ) -> tuple[tuple[int, ...], NDArray[np.int64], Levels, NDArray[np.int64], NDArray[np.bool_]]:
-        """Return shape, grid, levels, bases, and whether an image ends at each of `symbols`, the end included."""
+    def _read(self, symbols: Symbols) -> tuple[tuple[int, ...], Ends, Levels, Image, NDArray[np.bool_]]:
+        """Return shape, grid, levels, base colour, and whether an image ends at each of `symbols`, the end included."""
         numbers, at = _header(symbols)
         channels, height, width = numbers
         samples = height * width * max(channels, 1)
@@ -133,10 +132,10 @@ class ImageDct(Codec[Image]):
         if len(symbols) - at < blocks:  # before anything of that size is allocated
             raise CorruptSymbols(f"{len(symbols) - at} symbols after the header; expected at least {blocks}")
         levels = np.zeros((blocks, self.coefficients**2), np.int16)
-        bases = np.zeros(len(grid), np.int64)
+        colour = np.zeros(len(grid), np.uint8)
         good = np.zeros(len(symbols) + 1, np.bool_)
-        _parse(symbols.astype(np.int64), at, grid, levels, bases, good)
-        return (height, width, channels), grid, levels, bases, good
+        _parse(symbols.astype(np.int64), at, grid, levels, colour, good)
+        return (height, width, channels), grid, levels, colour, good
 
 
 def _number(value: int) -> list[int]:
@@ -212,7 +211,7 @@ def _expected(levels: Levels, block: int, columns: int, index: int) -> int:
 
 
 @njit(cache=True)
-def _write(header: Symbols, levels: Levels, bases: Ends, grid: Ends) -> tuple[Symbols, Ends]:
+def _write(header: Symbols, levels: Levels, colour: Image, grid: Ends) -> tuple[Symbols, Ends]:
     """Return the symbols of an image and the ends of its patches."""
     symbols = np.empty(len(header) + 8 * len(levels) + 3 * np.count_nonzero(levels), np.uint32)
     ends = np.empty(len(symbols) // (MAX_PATCH - MAX_BLOCK) + 1, np.int64)
@@ -223,7 +222,7 @@ def _write(header: Symbols, levels: Levels, bases: Ends, grid: Ends) -> tuple[Sy
         for index in range(grid[plane, 0] * columns):
             begin = at
             if index == 0:
-                symbols[at] = bases[plane] + 128
+                symbols[at] = colour[plane]
                 at += 1
             else:
                 difference = int(levels[block, 0]) - _expected(levels, block, columns, index)
@@ -255,8 +254,8 @@ def _write_block(levels: Levels, symbols: Symbols, at: int) -> int:
 
 
 @njit(cache=True)
-def _parse(symbols: Ends, at: int, grid: Ends, levels: Levels, bases: Ends, good: NDArray[np.bool_]) -> None:
-    """Fill `levels`, `bases`, and `good` where an image ends; stop at the first symbol that cannot follow."""
+def _parse(symbols: Ends, at: int, grid: Ends, levels: Levels, colour: Image, good: NDArray[np.bool_]) -> None:
+    """Fill `levels`, `colour`, and `good` where an image ends; stop at the first symbol that cannot follow."""
     block = 0
     for plane in range(len(grid)):
         columns = grid[plane, 1]
@@ -268,7 +267,7 @@ def _parse(symbols: Ends, at: int, grid: Ends, levels: Levels, bases: Ends, good
             if index == 0:
                 if symbol > 255:
                     return
-                bases[plane] = symbol - 128
+                colour[plane] = symbol
             else:
                 if not MEAN <= symbol < LEVEL:
                     return

@@ -1,0 +1,136 @@
+"""Write the test vectors that are not there yet: `make vectors`. A vector that is there is never written again.
+
+One scenario a file. `test_vectors` reads them and says what the fields mean:
+
+- `codec/*.json`: a record, its symbols, and what they decode to;
+- `table/*.json`: a table's payload, records and their ids, the fingerprint;
+- `reject/*.json`: one failure each, with the error's class and a fragment of its message.
+
+Delete a vector only with the format it froze.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rejects
+
+from ult import Table, Vocabulary
+from ult.codecs import CODECS
+
+HERE = Path(__file__).parent
+Scenario = tuple[str, dict[str, Any]]
+
+_Y, _X = np.mgrid[:19, :21]
+IMAGES = {
+    "grey": (_X * 12).astype(np.uint8),
+    "rgb": np.stack([_X * 12, _Y * 13, (_X + _Y) * 6], axis=2).astype(np.uint8),
+    "rgba": np.stack([_X * 12, _Y * 13, (_X * _Y) % 256, 255 * (_X > 9)], axis=2).astype(np.uint8),
+    "one-pixel": np.array([[200]], np.uint8),
+    "constant": np.full((9, 17, 3), 77, np.uint8),
+}
+SERIES = {
+    "empty": np.empty(0),
+    "values": np.array([0.0, 0.5, -0.25, 1.0, -1.0, 1e-9, 3.0, np.nan, 0.125, 0.7, 0.71, -0.0]),
+}
+TEXT = {
+    "empty": "",
+    "words": "It's 2024, isn't it?  Yes:\r\n\ttabs, 12345678 digits…",
+    "scripts": "naïve 中文 שלום नमस्ते 👩‍👩‍👧 e\u0301",
+    "surrogates": "\ud83d\ude00 \ude00\ud83d",
+    "controls": "".join(map(chr, range(32))) + "\x7f\x85",
+    "long-runs": "a" * 70 + " " * 70 + "1" * 9,
+}
+SMILES = {
+    "reaction": "Clc1ccccc1.[Na+].[OH-]>>Oc1ccccc1",
+    "rings": "C%10CCC[C@@H]%10Br",
+    "brackets": "[Sc][as][13CH3:1]",
+    "no-smiles": "hello, Wörld %1",
+}
+RECORDS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {  # codec -> (config, records by name)
+    "text/bytes": [({}, TEXT)],
+    "text/bwt": [({}, TEXT), ({"patch_size": 10}, {"banana-10": "banana bandana, banana bandana"})],
+    "image/dct": [
+        ({}, IMAGES),
+        ({"coefficients": 3}, {"papers": IMAGES["rgb"]}),
+        ({"quality": 90}, {"fine": IMAGES["grey"]}),
+    ],
+    "series/mulaw": [({}, SERIES), ({"low": 0.0, "high": 20.0, "levels": 64}, {"positive": SERIES["values"] * 9})],
+    "molecule/smiles": [({}, SMILES)],
+}
+
+
+def to_json(record: Any) -> Any:
+    """Return a record as JSON: text as it is or as {codes}, arrays as {dtype, shape, data in base64}."""
+    if isinstance(record, str):  # JSON would join two surrogates to one character
+        return {"codes": [ord(c) for c in record]} if any("\ud800" <= c <= "\udfff" for c in record) else record
+    data = base64.b64encode(np.ascontiguousarray(record).tobytes()).decode("ascii")
+    return {"dtype": record.dtype.str, "shape": list(record.shape), "data": data}
+
+
+def codec_vectors() -> Iterator[Scenario]:
+    """Records, and what they become."""
+    for name, cases in RECORDS.items():
+        for options, records in cases:
+            codec = CODECS[name](**options)
+            for scenario, record in records.items():
+                symbols = codec.encode(record).symbols
+                yield (
+                    f"codec/{slug(name)}-{scenario}",
+                    {
+                        "codec": name,
+                        "config": codec.config(),
+                        "record": to_json(record),
+                        "symbols": symbols.tolist(),
+                        "decoded": to_json(codec.decode(symbols)),
+                    },
+                )
+
+
+def table_vectors() -> Iterator[Scenario]:
+    """A small table of each codec, and the ids that it gives."""
+    for name, cases in RECORDS.items():
+        options, records = cases[0]
+        codec = CODECS[name](**options)
+        table = Table.fit(records.values(), codec=codec, vocabulary=Vocabulary(32 + codec.alphabet + 20))
+        yield (
+            f"table/{slug(name)}",
+            {
+                "payload": table._payload().decode("ascii"),
+                "fingerprint": table.fingerprint,
+                "pairs": [
+                    {
+                        "record": to_json(r),
+                        "ids": (ids := table.encode(r)).tolist(),
+                        "decoded": to_json(table.decode(ids)),
+                    }
+                    for r in records.values()
+                ],
+            },
+        )
+
+
+def slug(name: str) -> str:
+    """Return the id of a codec as part of a file name."""
+    return name.replace("/", "-")
+
+
+def main() -> None:
+    """Write what is missing, and say what."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, document in (*codec_vectors(), *table_vectors(), *rejects.scenarios(Path(folder))):
+            path = HERE / f"{name}.json"
+            path.parent.mkdir(exist_ok=True)
+            if not path.exists():
+                path.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="ascii")
+                print(f"wrote {path.relative_to(HERE)}")
+
+
+if __name__ == "__main__":
+    main()
