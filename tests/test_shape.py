@@ -1,0 +1,245 @@
+"""The shape of the package: layers, no cycles, short files, a complete tree of errors, nothing forgotten."""
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ult
+from ult import codecs, errors
+from ult.codecs.base import Codec
+
+SOURCE = Path(ult.__file__).parent
+ROOT = SOURCE.parent.parent
+LAYERS = (  # imports go down or sideways, never up
+    {"errors"},
+    {"codecs", "hashing", "phrases"},
+    {"counting", "keyfile", "learning", "segment", "shards", "vocabulary"},
+    {"data", "evaluate", "generate", "model", "packing", "progress", "run", "table", "train"},
+    {"__init__", "audit", "demo"},
+    {"cli"},
+    {"__main__"},
+)
+FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "joblib", "cloudpickle", "marshal", "shelve"}
+FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
+FORBIDDEN_TRUE = {"trust_remote_code", "allow_pickle", "shell"}
+
+
+def files(*folders):
+    """Every Python file of ours in these folders of the project."""
+    found = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+    assert found
+    return found
+
+
+def dotted(path):
+    """Return the name of a module of the package: `codecs.text`, `table`, `__init__`."""
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
+
+
+MODULES = {dotted(path): path for path in sorted(SOURCE.rglob("*.py"))}
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+by_module = pytest.mark.parametrize("name", MODULES)
+
+
+def layer(name):
+    """Return the height of a module; an unlisted one fails."""
+    top = name.partition(".")[0]
+    heights = [height for height, names in enumerate(LAYERS) if top in names]
+    assert len(heights) == 1, f"{name} belongs to {len(heights)} layers: list it in LAYERS"
+    return heights[0]
+
+
+def typing_only(tree):
+    """The nodes that run for type checkers alone."""
+    blocks = [n for n in ast.walk(tree) if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"]
+    return {id(inner) for block in blocks for part in block.body for inner in ast.walk(part)}
+
+
+def imports(tree, *, typing=True):
+    """The modules of the package that a tree imports, wherever in it."""
+    skipped = set() if typing else typing_only(tree)
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name.removeprefix("ult.") for alias in node.names if alias.name.startswith("ult."))
+            assert "ult" not in [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            if node.module == "ult":
+                yield from (alias.name if alias.name in MODULES else "__init__" for alias in node.names)
+            elif node.module and node.module.startswith("ult."):
+                parent = node.module.removeprefix("ult.")
+                inner = [f"{parent}.{alias.name}" for alias in node.names]
+                yield from (child for child in inner if child in MODULES)
+                if any(child not in MODULES for child in inner):
+                    yield parent
+
+
+@by_module
+def test_imports_only_go_down(name):
+    for found in imports(TREES[name]):
+        assert found in MODULES, f"{name} imports {found}, which is not there"
+        assert layer(found) <= layer(name), f"{name} imports {found}, which lies above it"
+
+
+def test_there_are_no_cycles():
+    graph = {name: {found for found in imports(tree, typing=False) if found != name} for name, tree in TREES.items()}
+    while leaves := [name for name, below in graph.items() if not below & graph.keys()]:
+        for leaf in leaves:
+            del graph[leaf]
+    assert not graph, f"cycles among {sorted(graph)}"
+
+
+def test_the_rules_would_see_a_breach():
+    tree = ast.parse("def f():\n    from ult.cli import owner\n    from ult import table\nimport ult.codecs.text\n")
+    assert set(imports(tree)) == {"cli.owner", "table", "codecs.text"}
+    with pytest.raises(AssertionError, match="LAYERS"):
+        layer("surprise")
+
+
+def test_every_listed_module_is_there_and_every_one_is_listed():
+    found = {name.partition(".")[0] for name in MODULES}
+    listed = set().union(*LAYERS)
+    assert sum(map(len, LAYERS)) == len(listed)
+    assert found <= listed
+
+
+@pytest.mark.parametrize("path", files("src", "tests", "bench", "runs"), ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_files_are_short(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) < 400
+
+
+@by_module
+def test_nothing_runs_data_and_nothing_is_asserted(name):
+    for node in ast.walk(TREES[name]):
+        assert not isinstance(node, ast.Assert), f"{name}:{node.lineno} asserts; raise one of our errors"
+        if isinstance(node, ast.Import):
+            assert not {alias.name.partition(".")[0] for alias in node.names} & FORBIDDEN_MODULES
+        elif isinstance(node, ast.ImportFrom):
+            assert str(node.module).partition(".")[0] not in FORBIDDEN_MODULES
+        elif isinstance(node, ast.Call):
+            called = node.func.id if isinstance(node.func, ast.Name) else ""
+            assert called not in FORBIDDEN_CALLS, f"{name}:{node.lineno} calls {called}"
+            for keyword in node.keywords:
+                no = isinstance(keyword.value, ast.Constant) and keyword.value.value is False
+                assert keyword.arg not in FORBIDDEN_TRUE or no, f"{name}:{node.lineno} gives {keyword.arg}"
+
+
+@by_module
+def test_every_module_says_what_it_is_for(name):
+    docstring = ast.get_docstring(TREES[name])
+    assert docstring
+    assert re.search(r"[.:]$", docstring.splitlines()[0]), f"the first line of {name} is not a sentence"
+
+
+def test_only_the_keyfile_opens_an_age_file():
+    found = {name for name, tree in TREES.items() for node in ast.walk(tree) if _imports_pyrage(node)}
+    assert found == {"keyfile"}
+
+
+def _imports_pyrage(node):
+    if isinstance(node, ast.Import):
+        return any(alias.name.partition(".")[0] == "pyrage" for alias in node.names)
+    return isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] == "pyrage"
+
+
+# ---- errors
+
+
+def drawn():
+    """The tree of the docstring of `errors`: name -> (name of the parent, name of the built-in or "")."""
+    found, path = {}, []
+    for line in errors.__doc__.splitlines():
+        if match := re.match(r"^( +)((?:│   |    )*)(?:[├└]── )?(\w+)(?: +(\w+Error))?(?:  .*)?$", line):
+            _, bars, name, builtin = match.groups()
+            if name == "UltError":
+                found[name] = (None, "")
+                path = [name]
+            elif "── " in line:
+                depth = 1 + len(bars) // 4
+                path = [*path[:depth], name]
+                found[name] = (path[-2], builtin or "")
+    return found
+
+
+def test_every_error_is_drawn_and_is_the_built_in_that_it_says():
+    tree = drawn()
+    kinds = {n: kind for n, kind in vars(errors).items() if inspect.isclass(kind) and kind.__module__ == "ult.errors"}
+    assert set(tree) == set(kinds)
+    assert len(tree) > 15
+    for name, (parent, builtin) in tree.items():
+        assert issubclass(kinds[name], errors.UltError)
+        assert kinds[name].__doc__
+        if parent:
+            assert kinds[name].__bases__[0] is kinds[parent], f"{name} is drawn below {parent}"
+            assert [b.__name__ for b in kinds[name].__bases__[1:]] == [builtin] * bool(builtin)
+
+
+def test_every_error_is_one_line_with_its_hint():
+    for name in drawn():
+        kind = getattr(errors, name)
+        error = kind("torch", extra="train") if name == "MissingExtra" else kind("x is y; expected z", hint="try w")
+        assert re.fullmatch(r".+ \(hint: .+\)", str(error))
+        assert error.what in str(error)
+        assert error.hint in str(error)
+
+
+def test_only_our_errors_are_raised():
+    """Each `raise` names an error of the tree, or one of the few that Python itself asks for."""
+    allowed = {*drawn(), "AttributeError", "TypeError", "_Bad", "KeyboardInterrupt", "SystemExit"}
+    for name, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+                raised = ast.unparse(node.exc.func).rpartition(".")[2]
+                assert raised in allowed, f"{name}:{node.lineno} raises {raised}"
+
+
+# ---- names
+
+
+def test_public_names_are_what_they_say():
+    assert {name for name in dir(ult) if not name.startswith("_")} == set(ult.__all__)
+    for name in ult.__all__:
+        assert getattr(ult, name) is not None
+    with pytest.raises(AttributeError, match="surprise"):
+        _ = ult.surprise
+
+
+@by_module
+def test_every_all_can_be_imported(name):
+    if any(isinstance(n, ast.Name) and n.id == "__all__" for n in ast.walk(TREES[name])):
+        module = importlib.import_module(f"ult.{name}" if name != "__init__" else "ult")
+        assert all(hasattr(module, public) for public in module.__all__)
+
+
+def test_every_codec_is_registered():
+    for module in pkgutil.iter_modules(codecs.__path__, "ult.codecs."):
+        importlib.import_module(module.name)
+    kinds = {kind for kind in Codec.__subclasses__() if kind.__module__.startswith("ult.")}
+    assert kinds == set(codecs.CODECS.values())
+    assert {name: kind.id for name, kind in codecs.CODECS.items()} == {name: name for name in codecs.CODECS}
+
+
+@pytest.mark.parametrize("code", ["import ult", "from ult import errors", "import ult; dir(ult)"])
+def test_importing_loads_nothing_heavy(code):
+    heavy = "numpy numba torch transformers datasets matplotlib sklearn pyarrow pandas rich typer pyrage PIL rdkit"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}; import sys; print(*sys.modules)"], capture_output=True, text=True, check=True
+    )
+    assert not set(done.stdout.split()) & set(heavy.split())
+
+
+def test_help_loads_no_torch():
+    code = "import sys; from ult.__main__ import main; sys.argv = ['ult', '--help']\ntry: main()\nfinally: print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "Usage" in done.stdout, done.stderr
+    assert not set(done.stdout.split()) & {"torch", "transformers", "datasets", "matplotlib", "sklearn", "numba"}
