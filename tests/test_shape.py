@@ -194,13 +194,14 @@ def test_every_error_is_one_line_with_its_hint():
 
 
 def test_only_our_errors_are_raised():
-    """Each `raise` names an error of the tree, or one of the few that Python itself asks for."""
-    allowed = {*drawn(), "AttributeError", "TypeError", "_Bad", "KeyboardInterrupt", "SystemExit"}
+    """Each `raise` names one of the tree, one that Python asks for, a broken invariant, or what its module catches."""
+    allowed = {*drawn(), "AttributeError", "TypeError", "SystemExit", "AssertionError"}
+    caught = {("table", "_Bad"), ("data.array", "EOFError"), ("data.text", "ValueError")}
     for name, tree in TREES.items():
         for node in ast.walk(tree):
             if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
                 raised = ast.unparse(node.exc.func).rpartition(".")[2]
-                assert raised in allowed, f"{name}:{node.lineno} raises {raised}"
+                assert raised in allowed or (name, raised) in caught, f"{name}:{node.lineno} raises {raised}"
 
 
 # ---- names
@@ -239,7 +240,8 @@ def test_importing_loads_nothing_heavy(code):
 
 
 def test_help_loads_no_torch():
-    code = "import sys; from ult.__main__ import main; sys.argv = ['ult', '--help']\ntry: main()\nfinally: print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    code = "import atexit, sys; atexit.register(lambda: print(*sys.modules)); from ult.__main__ import main; main()"
+    command = [sys.executable, "-c", code, "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "Usage" in done.stdout, done.stderr
     assert not set(done.stdout.split()) & {"torch", "transformers", "datasets", "matplotlib", "sklearn", "numba"}

@@ -33,8 +33,8 @@ def fitted(name):
 
 
 def spellings(table):
-    """The symbols of every id."""
-    return [tuple(table._spell(np.array([rank])).tolist()) for rank in range(table.size - N_SPECIAL)]
+    """The symbols of every rank."""
+    return [tuple(symbols.tolist()) for symbols in table.spellings()]
 
 
 def held(phrase, patches):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import click
 import typer
@@ -21,17 +24,30 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _add(verb: Callable[..., None], panel: str) -> None:
+    @functools.wraps(verb)
+    def run(*args: Any, **options: Any) -> None:
+        try:
+            verb(*args, **options)
+        except KeyboardInterrupt as error:  # typer would exit without a word
+            raise SystemExit(report(error)) from None
+
+    app.command(rich_help_panel=panel)(run)
+
+
 OWNER = "The owner's side: these read or write the table, or the records"
 TRAINER = "The trainer's side: shards and runs; no table"
-app.command(rich_help_panel=OWNER)(owner.keygen)
-app.command(rich_help_panel=OWNER)(owner.fit)
-app.command(rich_help_panel=OWNER)(owner.encode)
-app.command(rich_help_panel=OWNER)(owner.decode)
-app.command(rich_help_panel=TRAINER)(trainer.train)
-app.command(rich_help_panel=TRAINER)(trainer.evaluate)
-app.command(rich_help_panel=TRAINER)(trainer.generate)
-app.command(rich_help_panel="Both")(inspect.inspect)
-app.command(rich_help_panel="Both")(demo.demo)
+_add(owner.keygen, OWNER)
+_add(owner.fit, OWNER)
+_add(owner.encode, OWNER)
+_add(owner.decode, OWNER)
+_add(trainer.train, TRAINER)
+_add(trainer.evaluate, TRAINER)
+_add(trainer.generate, TRAINER)
+_add(inspect.inspect, "Both")
+_add(demo.demo, "Both")
 
 
 @app.callback(invoke_without_command=True)

@@ -1,0 +1,100 @@
+"""Commands that are interrupted, or run out of disk, leave nothing half-written and say so in one line."""
+
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import ult
+
+ULT = [sys.executable, "-m", "ult"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    lines = [f"record {i} of a long file, with words {i % 97} and {i % 89}" for i in range(400_000)]
+    (tmp_path / "long.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    table = ult.Table.fit(lines[:1000], vocabulary=ult.Vocabulary(512))
+    table.save(tmp_path / "t.ult", encrypt=False)
+    return tmp_path
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+COMMANDS = {
+    "fit": ["fit", "long.txt", "-o", "new.ult", "--no-encryption", "--min-records", "1"],
+    "encode": ["encode", "long.txt", "-t", "t.ult", "-o", "new.shards"],
+}
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_ctrl_c(verb: str, folder: Path) -> None:
+    before = names(folder)
+    process = subprocess.Popen([*ULT, *COMMANDS[verb]], cwd=folder, stderr=subprocess.PIPE, text=True)
+    if verb == "encode":
+        _wait(lambda: any(name.startswith(".new") for name in names(folder)), process)
+    else:
+        time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert err == "error: interrupted\n"
+    assert names(folder) == before
+
+
+def _wait(ready: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while not ready():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["fit", "long.txt", "-o", "new.ult", "--no-encryption"],
+        ["encode", "long.txt", "-t", "t.ult", "-o", "new.shards"],
+        ["decode", "some.shards", "-t", "t.ult", "-o", "new.txt"],
+        ["decode", "some.shards", "-t", "t.ult", "-o", "new.parquet"],
+    ],
+    ids=lambda command: " ".join(command[:2]),
+)
+def test_no_room(command: list[str], folder: Path) -> None:
+    """A file may have no more than 4,000 bytes: every write beyond fails, as on a full disk."""
+    if "some.shards" in command:
+        subprocess.run([*ULT, "encode", "long.txt", "-t", "t.ult", "-o", "some.shards"], cwd=folder, check=True)
+    before = names(folder)
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
+
+    done = subprocess.run(
+        [*ULT, *command], cwd=folder, preexec_fn=limit, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
+    assert names(folder) == before
+
+
+def test_read_only_folder(folder: Path) -> None:
+    """Root may write anywhere, so the folder that cannot be written to is a file."""
+    (folder / "file").write_text("", encoding="utf-8")
+    for command in (
+        ["fit", "long.txt", "-o", "file/new.ult", "--no-encryption"],
+        ["encode", "long.txt", "-t", "t.ult", "-o", "file/new.shards"],
+        ["decode", "t.ult", "-t", "t.ult", "-o", "file/new.txt"],
+        ["keygen", "-o", "file/key"],
+    ):
+        done = subprocess.run([*ULT, *command], cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: ")
+        assert "Traceback" not in done.stderr
