@@ -81,7 +81,7 @@ def test_a_passphrase_opens_it_for_us_and_for_the_age_tool(tmp_path):
     command = ["age", "--decrypt", "-o", str(tmp_path / "opened"), str(path)]
     terminal = f"import pty, sys; sys.exit(pty.spawn({command!r}))"
     subprocess.run(
-        [sys.executable, "-c", terminal], input=f"{phrase}\n".encode(), capture_output=True, check=True, timeout=60
+        [sys.executable, "-c", terminal], input=f"{phrase}\n".encode(), capture_output=True, check=True, timeout=300
     )
     TABLE.save(tmp_path / "plain", encrypt=False)
     assert (tmp_path / "opened").read_bytes() == (tmp_path / "plain").read_bytes()

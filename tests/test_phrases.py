@@ -68,6 +68,8 @@ def learn_both(records, *, alphabet, merges, min_records):
 
 
 @given(corpus, st.integers(1, 4), st.integers(1, 5))
+@example([[(0,), (k % 4,)] for k in range(8)], 2, 3)  # more holders than are counted
+@example([[], [(0, 1)], [(0, 1)]], 2, 5)  # the same record twice, after an empty one
 def test_counts_are_those_of_a_counter(records, min_records, batch):
     counted = count(records, min_records=min_records, batch=batch)
     expected = plain(records)

@@ -123,6 +123,8 @@ def test_refuses_what_does_not_fit(tmp_path):
         out.write([np.array([100], np.uint32)], 1)
     with pytest.raises(InvalidConfig, match="input_ids"):
         writer(tmp_path / "x.shards", kept=pa.schema([("input_ids", pa.int32())]))
+    with pytest.raises(InvalidConfig, match="twice"):
+        writer(tmp_path / "x.shards", kept=pa.schema([("label", pa.int32()), ("label", pa.string())]))
     assert not list(tmp_path.iterdir())
 
 

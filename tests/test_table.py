@@ -135,6 +135,14 @@ def test_ids_that_spell_too_much_are_refused():
     assert table.decode_prefix([longest] * 10**5) == ("a" * 960, 15)
 
 
+def test_the_longest_record_is_not_too_long():
+    table = Table.fit(["a" * 64] * 9, codec=TextBytes(max_length=960), vocabulary=Vocabulary(400))
+    ids = table.encode("a" * 960)
+    assert len(ids) == 15
+    assert table.decode(ids) == "a" * 960
+    assert table.decode_prefix(np.append(ids, ids)) == ("a" * 960, 15)
+
+
 # ---- fitting
 
 

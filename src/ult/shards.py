@@ -86,6 +86,10 @@ class Manifest:
                 raise FormatError(f"{path}: part {number} is called {part.name!r}; expected {part_name(number)}")
             if not re.fullmatch(r"[0-9a-f]{64}", part.sha256):
                 raise FormatError(f"{path}: sha256 of {part.name} is not 64 hexadecimal digits")
+        if not self.parts:
+            raise FormatError(f"{path}: it lists no parts; expected at least one, empty or not")
+        if len({IDS, *self.kept}) <= len(self.kept):
+            raise FormatError(f"{path}: kept names a column twice")
         if not re.fullmatch(r"[0-9a-f]{32}", self.table):
             raise FormatError(f"{path}: table is not a fingerprint of 32 hexadecimal digits")
         try:
@@ -119,6 +123,8 @@ class ShardWriter:
             raise OutputExists(f"{self.path} exists already", hint=hint)
         if kept is not None and IDS in kept.names:
             raise InvalidConfig(f"column {IDS!r} cannot be kept: it is the name of the ids", hint="rename it")
+        if kept is not None and len(set(kept.names)) < len(kept.names):
+            raise InvalidConfig("a column is kept twice")
         self.vocabulary, self.table, self.codec, self.column = vocabulary, table, codec, column
         self.kept = kept if kept is not None else pa.schema([])
         self.part_ids = part_ids
@@ -244,8 +250,7 @@ class Shards:
 
     def kept_schema(self) -> pa.Schema:
         """Return the names and types of the kept columns. Raises `FormatError` as `parts` does."""
-        empty = pa.schema([])
-        return self._read(self.manifest.parts[0]).schema.remove(0) if self.manifest.parts else empty
+        return self._read(self.manifest.parts[0]).schema.remove(0)
 
     def table(self) -> pa.Table:
         """Return all parts as one table."""

@@ -1,0 +1,118 @@
+"""The whole path, offline, on data inside installed packages: two owners, a trainer, an adversary, and a report.
+
+Every command is really run, by the command line itself, in a hidden folder beside `out` that takes its name at the
+end. So the demo appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ult.errors import MissingExtra, OutputError, OutputExists
+
+if TYPE_CHECKING:
+    from ult.demo.session import Command
+    from ult.demo.steps import Scale
+
+REPORT = "report.html"
+FIGURES = "demo.json"
+_NEEDS = {"torch": "train", "transformers": "train", "accelerate": "train", "matplotlib": "train", "jinja2": "demo",
+          "sklearn": "demo"}  # fmt: skip
+
+
+def demo(
+    out: str | Path, *, command: Command, seed: int = 0, force: bool = False, scale: Scale | None = None
+) -> dict[str, Any]:
+    """Run the demo into the folder `out`, and return what its `demo.json` says.
+
+    `command` is the command line, to be called with a list of arguments. Raises `OutputExists` or `MissingExtra`
+    before anything is done.
+    """
+    out = Path(out).absolute()
+    _check_free(out, force=force)
+    for package, extra in _NEEDS.items():
+        try:
+            importlib.import_module(package)
+        except ImportError as missing:
+            raise MissingExtra({"sklearn": "scikit-learn"}.get(package, package), extra=extra) from missing
+    from ult.demo import report, steps
+    from ult.demo.session import Session
+
+    scale = scale or steps.Scale()
+    session = Session(command)
+    started = time.perf_counter()
+    with _folder(out), _one_thread():
+        session.say(f"[bold]ult demo[/]: everything below happens in {out.name}/, offline.")
+        figures = _merged(
+            steps.documents_of_a(session, scale),
+            steps.pretraining(session, scale, seed),
+            steps.documents_of_b(session, scale, seed),
+            steps.decoding(session, scale, seed),
+            steps.digits(session, scale, seed),
+            steps.attack(session, scale),
+        )
+        session.close()
+        figures = report.summary(figures, session.steps, scale, seed, time.perf_counter() - started)
+        report.write(figures, session.steps, Path())
+    session.say(report.farewell(figures, out))
+    return figures
+
+
+def _check_free(out: Path, *, force: bool) -> None:
+    """Raise `OutputExists` if `out` is there, unless it is a demo of ours and may be replaced."""
+    if out.exists() and not (force and (out / FIGURES).is_file()):
+        ours = (out / FIGURES).is_file()
+        raise OutputExists(
+            f"{out} exists already" + ("" if ours else " and is no demo"),
+            hint="another --out, or --force to replace it" if ours else "another --out",
+        )
+
+
+@contextlib.contextmanager
+def _folder(out: Path) -> Iterator[None]:
+    """Work in a new folder that becomes `out` if all goes well, and vanishes otherwise."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    except OSError as error:
+        raise OutputError(f"cannot write beside {out}: {error.strerror}") from error
+    try:
+        for party in ("owner-a", "owner-b", "trainer"):
+            (folder / party).mkdir()
+        with contextlib.chdir(folder):
+            yield
+        folder.chmod(0o755)
+        if out.exists():
+            shutil.rmtree(out)
+        folder.rename(out)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch use one thread: a step takes 0.07 s on it, and 0.5 s on two where another process wants the cores."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _merged(*parts: dict[str, Any]) -> dict[str, Any]:
+    """Return one dict of all, dicts of the same name joined."""
+    whole: dict[str, Any] = {}
+    for part in parts:
+        for name, value in part.items():
+            whole[name] = {**whole[name], **value} if name in whole else value
+    return whole

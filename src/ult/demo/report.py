@@ -1,0 +1,140 @@
+"""The demo's report: one HTML file that needs nothing else, and the same figures as JSON."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ult.demo.session import Step
+from ult.demo.steps import Scale
+
+PACKAGES = ("ult", "torch", "transformers", "numpy", "numba", "pyarrow", "pyrage", "scikit-learn")
+NEXT = """\
+ult keygen -o me.key                      # your key; prints your public key, age1...
+ult fit notes.jsonl -o notes.ult -r age1...
+ult encode notes.jsonl -t notes.ult --identity me.key -o notes.shards
+ult train notes.shards -o run --model small --steps 2000
+ult generate run -n 5 -o written.shards
+ult decode written.shards --prefix -t notes.ult --identity me.key -o new.jsonl
+ult inspect notes.shards                  # any table, shards or run"""
+_INK = "#010203"  # what matplotlib draws in; the page's text colour takes its place
+
+
+def summary(figures: dict[str, Any], steps: Sequence[Step], scale: Scale, seed: int, seconds: float) -> dict[str, Any]:
+    """Return `figures` with what they rest on: versions, seed, scale, seconds, and the files of each party."""
+    return {
+        "format": "ult-demo/1",
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "seed": seed,
+        "scale": asdict(scale),
+        "seconds": seconds,
+        "seconds_of_steps": {step.title: step.seconds for step in steps},
+        "parties": {party: _held(Path(party)) for party in ("owner-a", "owner-b", "trainer")},
+        **figures,
+    }
+
+
+def write(figures: dict[str, Any], steps: Sequence[Step], folder: Path) -> None:
+    """Write `demo.json` and `report.html`."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    from ult.demo import FIGURES, REPORT
+
+    environment = Environment(
+        loader=PackageLoader("ult.demo", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    page = environment.get_template(REPORT).render(
+        **figures, story=steps, next=NEXT, losses=_losses(figures["runs"]), intervals=_intervals(figures["comparison"])
+    )
+    (folder / FIGURES).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    (folder / REPORT).write_text(page, encoding="utf-8")
+
+
+def farewell(figures: dict[str, Any], out: Path) -> str:
+    """Return what the terminal says at the end."""
+    try:
+        shown = out.relative_to(Path.cwd())
+    except ValueError:
+        shown = out
+    return (
+        f"\n[bold]Done in {figures['seconds']:.0f} s.[/] Open [bold]{shown / 'report.html'}[/] in a browser; "
+        f"{shown / 'demo.json'} has every figure.\n\nOn your own data:\n{NEXT}"
+    )
+
+
+def _held(folder: Path) -> list[dict[str, Any]]:
+    """Return name and bytes of each file; a folder in `folder` is one entry with all of its files."""
+    entries = []
+    for path in sorted(folder.iterdir()):
+        files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+        size = sum(file.stat().st_size for file in files)
+        name = path.name if path.is_file() else f"{path.name}/"
+        entries.append({"name": name, "files": len(files), "bytes": size})
+    return entries
+
+
+def _losses(runs: dict[str, Any]) -> str:
+    """Draw the training losses of the runs on text."""
+    figure, axes = _axes()
+    for name, colour in (("pretrained", "#888888"), ("from-scratch", "#d1792c"), ("fine-tuned", "#2f7ed8")):
+        axes.plot(*zip(*runs[name]["loss"], strict=True), color=colour, linewidth=1.8, label=name)
+    axes.set_xlabel("step")
+    axes.set_ylabel("training loss (nats an id)")
+    axes.legend(frameon=False, labelcolor=_INK)
+    return _svg(figure, "losses")
+
+
+def _intervals(comparison: dict[str, Any]) -> str:
+    """Draw bits per byte of the two models with their intervals."""
+    figure, axes = _axes(height=1.6)
+    for place, (name, colour) in enumerate((("from-scratch", "#d1792c"), ("fine-tuned", "#2f7ed8"))):
+        value = comparison[name]["bits_per_byte"]
+        low, high = comparison[name]["bits_per_byte_interval"]
+        axes.errorbar(value, place, xerr=[[value - low], [high - value]], fmt="o", color=colour, capsize=5, linewidth=2)
+    axes.set_yticks([0, 1], ["from-scratch", "fine-tuned"])
+    axes.set_ylim(-0.6, 1.6)
+    axes.set_xlabel("bits per byte on B's test records (lower is better)")
+    return _svg(figure, "intervals")
+
+
+def _axes(height: float = 3.0) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.8, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(_INK)
+    axes.tick_params(colors=_INK)
+    axes.xaxis.label.set_color(_INK)
+    axes.yaxis.label.set_color(_INK)
+    return figure, axes
+
+
+def _svg(figure: Any, name: str) -> str:
+    """Return a figure as an element for HTML: no prologue, no namespaces, no metadata, in the page's own ink."""
+    import io
+
+    import matplotlib as mpl
+    from markupsafe import Markup
+
+    out = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": name}):
+        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
+    text = out.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)
+    text = re.sub(
+        r'<svg( [^>]*?)? width="[^"]*"',
+        r"<svg\1",
+        re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1),
+        count=1,
+    )
+    return Markup(text.replace(_INK, "currentColor"))  # noqa: S704
