@@ -13,7 +13,7 @@ INSTALL = $(PYTHON) -m venv .venv && \
 .PHONY: demo test check vectors figures weights clean
 
 demo: .venv/.demo
-	$(BIN)/ult demo --out demo --force
+	$(BIN)/ult demo --force
 
 test: .venv/.dev check
 	$(BIN)/python -m pytest

@@ -97,23 +97,22 @@ def sample_planes(pixels):
     return to_samples([pixels[:, :, channel].astype(np.int64) for channel in range(pixels.shape[2])])
 
 
-def encode(image, config):
-    """Return the symbols, and where each patch ends."""
+def cut(image, config):
+    """Return the patches of an image's symbols."""
     channels = 0 if image.ndim == 2 else image.shape[2]
     pixels = image.reshape(*image.shape[:2], -1)
     kinds = planes(channels, config)
-    out, ends, start = number(channels) + number(image.shape[0]) + number(image.shape[1]), [], 0
+    patches = [number(channels) + number(image.shape[0]) + number(image.shape[1])]
     for at in range(0, len(kinds), 3):
         part = kinds[at : at + 3]
         levels, bases = settled(pixels[:, :, at : at + 3], part)
         colour = to_pixels([np.full((1, 1), base) for base in bases])[0, 0]
-        for plane, blocks, value in zip(part, levels, colour, strict=True):
-            for block in spelled(plane, blocks, int(value)):
-                if len(out) - start + len(block) > 512:
-                    start = len(out)
-                    ends.append(start)
-                out += block
-    return out, [*ends, len(out)]
+        for blocks, value in zip(levels, colour, strict=True):
+            for block in spelled(blocks, int(value)):
+                if len(patches[-1]) + len(block) > 512:
+                    patches.append([])
+                patches[-1] += block
+    return patches
 
 
 def settled(pixels, kinds):
@@ -129,7 +128,7 @@ def settled(pixels, kinds):
     return levels, bases
 
 
-def spelled(plane, blocks, value):
+def spelled(blocks, value):
     """Give the symbols of each block of a plane whose base colour has `value`."""
     for (row, column), block in sorted(blocks.items()):
         if (row, column) == (0, 0):

@@ -1,6 +1,7 @@
 """`docs/format.md` is enough: a reader written from it alone reads what `ult` writes, and gives text the same ids."""
 
 import ast
+import itertools
 import json
 import random
 import re
@@ -12,6 +13,8 @@ import pytest
 
 import format_reader
 import laws
+from format_codecs import CODECS as CODECS_AGAIN
+from format_image import Refused
 from strategies import SERIES, SMILES, TEXTS
 from ult import Table, Vocabulary, keyfile
 from ult.codecs import CODECS
@@ -84,11 +87,13 @@ def owned(request, tmp_path_factory):
 
 
 def test_the_second_reader_knows_nothing_of_ult():
-    for path in (HERE / "format_reader.py", HERE / "format_image.py"):
+    paths = list(HERE.glob("format_*.py"))
+    assert len(paths) == 4
+    for path in paths:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
         names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-        assert names - sys.stdlib_module_names <= {"numpy", "pyarrow.parquet", "pyrage", "format_image"}
+        assert names - sys.stdlib_module_names <= {"numpy", "pyarrow.parquet", "pyrage", *(path.stem for path in paths)}
 
 
 def test_it_reads_shards_and_decodes_them_with_the_age_file(owned):
@@ -121,21 +126,29 @@ def test_it_prints_every_id_and_reads_the_vocabulary(tmp_path):
     assert format_reader.read_vocabulary((tmp_path / "vocabulary.json").read_text()) == vocabulary.size
 
 
-def test_it_encodes_text_to_the_same_ids(tmp_path):
-    table = Table.fit(texts(60, 1), vocabulary=Vocabulary(700))
-    table.save(tmp_path / "t.ult", encrypt=False)
-    second = format_reader.Table((tmp_path / "t.ult").read_bytes())
+def test_it_encodes_records_to_the_same_ids(owned):
+    table, records, ids, folder = owned
+    second = format_reader.Table((folder / "t.ult").read_bytes())
+    for record, expected in zip(records, ids, strict=True):
+        check_patches(table.codec, record)
+        assert second.encode(record) == expected.tolist()
+
+
+def check_patches(codec, record):
+    patches = codec.encode(record)
+    cut = CODECS_AGAIN[codec.id][2](record, codec.config())
+    assert [symbol for patch in cut for symbol in patch] == patches.symbols.tolist()
+    assert list(itertools.accumulate(map(len, cut))) == patches.ends.tolist()
+
+
+def test_it_cuts_text_at_the_same_places():
     kinds = "aZé'’ 0\t\n.–日、😀\ud800ß"
     draw = random.Random(6)  # noqa: S311
     soup = ["".join(draw.choices(kinds, k=draw.randint(1, 60))) for _ in range(150)]
     runs = [c * n for c in kinds for n in (1, 2, 16, 31, 32, 33, 63, 64, 65, 66, 67, 130)]
     runs += [f"{c}{run}{end}" for c in "a " for run in runs for end in ("b", "'b", "''b", " 5")]
-    for text in [*TEXTS.values(), *texts(30, 7), *soup, *runs]:
-        patches = table.codec.encode(text)
-        cut = np.cumsum([len(patch) for patch in format_reader.cut_text(format_reader.to_bytes(text))])
-        assert cut.tolist() == patches.ends.tolist()
-    for text in [*texts(30, 7), *soup[:40]]:
-        assert second.encode(text) == table.encode(text).tolist()
+    for text in [*soup, *runs]:
+        check_patches(CODECS["text/bytes"](), text)
 
 
 @pytest.mark.parametrize("min_records", [1, 3, 20, 41])
@@ -153,7 +166,7 @@ def test_it_fits_the_same_table(min_records, tmp_path):
 @pytest.mark.parametrize("path", sorted((HERE / "vectors" / "codec").glob("*.json")), ids=lambda path: path.stem)
 def test_it_decodes_the_committed_vectors(path):
     vector = json.loads(path.read_text())
-    decoded = format_reader.DECODERS[vector["codec"]](vector["symbols"], vector["config"])
+    decoded = CODECS_AGAIN[vector["codec"]][1](vector["symbols"], vector["config"])
     codec = CODECS[vector["codec"]](**vector["config"])
     laws.assert_same(decoded, codec.decode(np.array(vector["symbols"], np.uint32)))
 
@@ -175,8 +188,8 @@ def test_it_refuses_the_symbols_that_ult_refuses(name):
             expected = codec.decode(symbols)
         except CorruptSymbols:
             refused += 1
-            with pytest.raises(format_reader.Refused):
-                format_reader.DECODERS[codec.id](symbols.tolist(), codec.config())
+            with pytest.raises(Refused):
+                CODECS_AGAIN[codec.id][1](symbols.tolist(), codec.config())
         else:
-            laws.assert_same(format_reader.DECODERS[codec.id](symbols.tolist(), codec.config()), expected)
+            laws.assert_same(CODECS_AGAIN[codec.id][1](symbols.tolist(), codec.config()), expected)
     assert 5 < refused < 6 * len(records)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -32,14 +31,9 @@ def open_table(owner: str, name: str) -> Table:
     return Table.load(f"owner-{owner}/{name}.ult", identities=read_identities(f"owner-{owner}/identity.txt"))
 
 
-def paragraphs(name: str, *, unlike: Sequence[str] = ()) -> list[str]:
-    """Return the records of a part of the topics, without those that stand in the parts `unlike`, spaces aside.
-
-    Help topics repeat paragraphs: 59 of the 189 that B holds out stand in A's or B's other topics too.
-    """
-    held = {" ".join(text.split()) for other in unlike for text in paragraphs(other)}
-    found = open_source([TOPICS[name]], modality="text", column="text")
-    return [text for text in found if " ".join(text.split()) not in held]
+def paragraphs(name: str) -> list[str]:
+    """Return the records of a part of the topics."""
+    return list(open_source([TOPICS[name]], modality="text", column="text"))
 
 
 def short(text: str, n: int) -> str:

@@ -72,17 +72,13 @@ def documents_of_b(session: Session, scale: Scale, seed: int) -> dict[str, Any]:
         "Owner B brings another table to the same model",
         "B has the other half of the topics, a key and a table of its own: the same id means another phrase there. "
         "The body of A's model goes on learning with embedding rows drawn afresh. Beside it, a model from scratch "
-        "gets the same steps on the same shards. Both are measured on topics that neither saw, less the paragraphs "
-        "that stand in a topic of A's or of B's training text too: help topics repeat each other.",
+        "gets the same steps on the same shards. Both are measured on topics that neither saw.",
     )
-    unseen = paragraphs("test", unlike=["A", "B"])
-    with Path("owner-b/test.jsonl").open("w", encoding="utf-8") as lines:
-        lines.writelines(json.dumps({"text": text}) + "\n" for text in unseen)
     public = session.run(B, "keygen", "-o", "owner-b/identity.txt").strip()
     size = str(scale.vocabulary_size)
     fitted = ("--column", "text", "--vocabulary-size", size, "-r", public, "-o", "owner-b/table.ult")
     session.run(B, "fit", TOPICS["B"], *fitted)
-    for source, name in ((TOPICS["B"], "b-train"), ("owner-b/test.jsonl", "b-test")):
+    for source, name in ((TOPICS["B"], "b-train"), (TOPICS["test"], "b-test")):
         session.run(B, *_encode(source, "owner-b/table.ult", f"trainer/{name}.shards"), *KEY_B)
     session.run(TRAINER, *_train("b-train", "fine-tuned", scale.steps, seed), "--from", "trainer/pretrained")
     session.run(TRAINER, *_train("b-train", "from-scratch", scale.steps, seed))
@@ -121,7 +117,7 @@ def decoding(session: Session, scale: Scale, seed: int) -> dict[str, Any]:
     written = sorted((short(text, 240) for text in _texts("owner-b/written.jsonl")), key=len)[-3:]
     session.quote("the model wrote", written[-1])
     session.run(B, "decode", "trainer/b-test.shards", *table_b, "-o", "owner-b/decoded.jsonl")
-    truth = _texts("owner-b/test.jsonl")
+    truth = paragraphs("test")
     exact = sum(a == b for a, b in zip(truth, _texts("owner-b/decoded.jsonl"), strict=True))
     session.result(f"with B's table {exact} of {len(truth)} records come back exactly")
     refused = session.run(
@@ -182,15 +178,15 @@ def attack(session: Session, scale: Scale) -> dict[str, Any]:
     """An adversary with B's shards and public text of the same kind, and three codes of B's text."""
     session.step(
         "What an adversary reads without the table",
-        "The adversary holds B's shards and public text of the same kind (A's topics, less what stands in B's too), "
+        "The adversary holds B's shards and public text of the same kind (A's topics), "
         "knows the codec, never the table. It fits a table of its own and matches ranks to ranks: the simplest attack "
         "on any substitution code. Beside the demo's own code stand the same without phrases, and the papers' "
         "compressor without phrases.",
     )
     held = [ids for name in ("b-train", "b-test") for ids in Shards(f"trainer/{name}.shards").ids()]
     secret = open_table("b", "table")
-    private = [*paragraphs("B"), *_texts("owner-b/test.jsonl")]
-    public = paragraphs("A", unlike=["B"])
+    private = [*paragraphs("B"), *paragraphs("test")]
+    public = paragraphs("A")
     known = Table.fit(public, codec=secret.codec, vocabulary=secret.vocabulary, min_records=secret.min_records)
     scores = {"text/bytes": frequency_attack(held, known=known, truth=secret)}
     for codec in ("text/bytes", "text/bwt"):
