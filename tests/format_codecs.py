@@ -135,7 +135,7 @@ def bwt_symbols(patch):
 def decode_smiles(symbols, _):
     data = b"".join(bytes([s]) if s < 256 else UNITS[s - 256] for s in symbols)
     text = to_text(data)
-    must(sum(cut_smiles(text, _), []) == list(symbols), "not what an encoder cuts")
+    must(list(itertools.chain(*cut_smiles(text, _))) == list(symbols), "not what an encoder cuts")
     return text
 
 

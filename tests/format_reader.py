@@ -17,7 +17,9 @@ from format_image import must
 LETTERS = """
     4E00-9FFF AC00-D7A3 3400-4DBF 20000-2A6DF 2A700-2B738 2B740-2B81D 2B820-2CEA1 2CEB0-2EBE0 30000-3134A
 """.split()  # noqa: SIM905
+RANGES = [[int(end, 16) for end in letters.split("-")] for letters in LETTERS]
 SPECIAL = ["<pad>", "<bos>", "<eos>", "<unk>", *(f"<reserved_{i}>" for i in range(4, 32))]
+PRINTED = [*SPECIAL, *(chr(code) for low, high in RANGES for code in range(low, high + 1))]
 
 
 # ---- ids, vocabulary, table
@@ -25,8 +27,7 @@ SPECIAL = ["<pad>", "<bos>", "<eos>", "<unk>", *(f"<reserved_{i}>" for i in rang
 
 def printed(ids):
     """Return the printed text of ids."""
-    letters = [chr(c) for r in LETTERS for c in range(int(r.split("-")[0], 16), int(r.split("-")[1], 16) + 1)]
-    return "".join(SPECIAL[i] if i < 32 else letters[i - 32] for i in ids)
+    return "".join(PRINTED[i] for i in ids)
 
 
 def read_vocabulary(text):
@@ -90,7 +91,7 @@ def fit(records, *, size, min_records):
     """Return merges, ranks and counts of a text/bytes table, by the three steps of the document."""
     patches = [(patch, record) for record in records for patch in CODECS["text/bytes"][2](record, {})]
     merges = []
-    while 32 + 256 + len(merges) < size and len(records) >= min_records:
+    while 32 + 256 + len(merges) < size:
         count, holders = {}, {}
         for units, record in patches:
             for pair in itertools.pairwise(units):

@@ -142,7 +142,8 @@ def test_applies_to_a_patch_longer_than_what_memory_holds():
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(segment, "CACHED", 2)
         segmenter = segmenter_of([(0, 0), (1, 1), (2, 0)], 1, max_patch=1000)
-    check_segments([[(0,) * n] for n in (1000, 1, 999, 1000, 3)], [(0, 0), (1, 1), (2, 0)], 1, segmenter)
+    sizes = (1000, 1, 999, 1000, 3, 1000, 33, 1000, 33)  # 2 * 16 + 1000 symbols are remembered, 33 too many are not
+    check_segments([[(0,) * n] for n in sizes], [(0, 0), (1, 1), (2, 0)], 1, segmenter)
 
 
 LETTER, DIGIT, WHITE, OTHER = range(4)

@@ -199,8 +199,9 @@ def attack(session: Session, scale: Scale) -> dict[str, Any]:
             f"different ones; one blind guess for all gets {score.blind:.1%}"
         )
     session.result(
-        "stronger attacks, which use what stands beside what, read 90 to 99.8 % of such codes on 1.1 million "
-        "characters: the code hides nothing from a patient reader. Encryption at rest protects, and who gets the shards"
+        "this is the weakest attack. Those that use what stands beside what read 90 to 99.8 % of such codes on 1.1 "
+        "million characters (docs/threats.md; not measured by this demo). What protects is encryption at rest, and "
+        "who gets the shards"
     )
     return {"attack": {name: asdict(score) for name, score in scores.items()}, "public_records": len(public)}
 
