@@ -29,6 +29,7 @@ figures: .venv/.dev  ## Measure the figures of the README on the data in DATA, a
 	$(BIN)/python bench/series.py --data $(DATA)
 	$(BIN)/python bench/molecule.py --data $(DATA)
 	$(BIN)/python bench/exact.py --data $(DATA)
+	$(BIN)/python bench/demo.py
 	$(BIN)/python bench/readme.py
 
 vectors: .venv/.dev  ## Add test vectors that are not there yet; existing ones are never rewritten.

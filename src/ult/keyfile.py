@@ -96,6 +96,8 @@ def needs_passphrase(path: str | Path) -> bool:
 def read(path: str | Path, *, passphrase: str | None = None, identities: Sequence[str] = ()) -> bytes:
     """Return the payload. Raises `MissingSource`, `WrongKey` or `FormatError`; none of them says what is inside."""
     data = read_raw(path)
+    if data.startswith(b"-----BEGIN AGE ENCRYPTED FILE-----"):
+        raise FormatError(f"{path} is an armoured age file; expected a binary one", hint="age without -a")
     if not data.startswith(_AGE):
         return data
     if passphrase is None and not identities:

@@ -266,8 +266,11 @@ class Shards:
             table = pq.read_table(path, partitioning=None)
         except (pa.ArrowException, OSError) as error:
             raise FormatError(f"{path} is not a Parquet file") from error
-        if table.column_names != [IDS, *self.manifest.kept] or table.schema.field(IDS).type != pa.list_(pa.int32()):
+        if table.column_names != [IDS, *self.manifest.kept]:
             raise FormatError(f"{path} has columns {table.column_names}; expected {[IDS, *self.manifest.kept]}")
+        kind = table.schema.field(IDS).type
+        if not pa.types.is_list(kind) or kind.value_type != pa.int32():
+            raise FormatError(f"{path} has columns of other types: {IDS} is {kind}; expected list<int32>")
         ids = _flat(table)
         if ids.dtype != np.int32 or table[IDS].null_count or (table.num_rows, len(ids)) != (part.rows, part.ids):
             raise FormatError(f"{path} holds {table.num_rows} rows, {len(ids)} ids; the manifest says otherwise")

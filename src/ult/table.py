@@ -106,6 +106,7 @@ class Table:
         if counts.records == 0:
             raise InvalidConfig("there are no records to fit a table on")
         symbols, ends, weight, holders = counts.patches()
+        # No phrase is held by more records than there are; nor is room made to count so many.
         room = vocabulary.size - least if counts.min_records <= counts.records else 0
         merges, uses = learn_merges(symbols, ends, weight, holders, codec.alphabet, room, counts.min_records)
         ranks = np.lexsort((np.arange(len(uses)), -uses)).astype(np.int32)

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from ult.demo.session import Command
     from ult.demo.steps import Scale
 
-REPORT = "report.html"
-FIGURES = "demo.json"
 _NEEDS = {"torch": "train", "transformers": "train", "accelerate": "train", "matplotlib": "train", "jinja2": "demo",
           "sklearn": "demo"}  # fmt: skip
 
@@ -67,6 +65,8 @@ def demo(
 
 def _check_free(out: Path, *, force: bool) -> None:
     """Raise `OutputExists` if `out` is there, unless it is a demo of ours and may be replaced."""
+    from ult.demo.report import FIGURES
+
     if out.exists() and not (force and (out / FIGURES).is_file()):
         ours = (out / FIGURES).is_file()
         raise OutputExists(

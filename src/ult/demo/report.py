@@ -14,6 +14,8 @@ from typing import Any
 from ult.demo.session import Step
 from ult.demo.steps import Scale
 
+REPORT = "report.html"
+FIGURES = "demo.json"
 PACKAGES = ("ult", "torch", "transformers", "numpy", "numba", "pyarrow", "pyrage", "scikit-learn")
 NEXT = """\
 ult keygen -o me.key                      # your key; prints your public key, age1...
@@ -43,8 +45,6 @@ def summary(figures: dict[str, Any], steps: Sequence[Step], scale: Scale, seed: 
 def write(figures: dict[str, Any], steps: Sequence[Step], folder: Path) -> None:
     """Write `demo.json` and `report.html`."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    from ult.demo import FIGURES, REPORT
 
     environment = Environment(
         loader=PackageLoader("ult.demo", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
