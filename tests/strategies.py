@@ -56,6 +56,7 @@ TEXTS = {
     "one wide letter": "\U0010ffff" * 500,
     "apostrophes": "'" * 50 + "it's 's ' s '' 'ß '1",
     "special tokens": "<pad><bos><eos><unk> <reserved_4>",
+    "ends with an apostrophe": "dogs'",  # which the next record of a batch must not complete
     "year": "In 2024, not 2025.",
 }
 SMILES = {
@@ -70,6 +71,9 @@ SMILES = {
     "wildcards": "*C~N$P:c",
     "unclosed": "C1CC(=O[Na",
     "brackets": "]][[[Sc]@@@[se][as]Sc%1%123",
+    "ends with C": "C[NH3+",  # which the next record of a batch must not complete
+    "starts with l": "l]Sc%1",
+    "starts with a digit": "2C",
     "no smiles": "hello %% Cl Br clbr",
     "long chain": "C" * 700 + "." * 30 + ">" * 30,
 }
