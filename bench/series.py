@@ -58,7 +58,7 @@ def _measure(name: str, rows: NDArray[np.float64]) -> list[dict]:
     about_mean = 10 * np.log10(((x - x.mean()) ** 2).sum() / noise)
     is_goal = name.startswith(GENES)
     return [
-        _row(name, "values clipped", clipped, x, False, "share", "at most 0.01" if is_goal else ""),
+        _row(name, "values clipped", clipped, x, False, "share", "at most 1 %" if is_goal else ""),
         _row(name, "signal-to-noise", decibel, x, True, "dB", "at least 25" if is_goal else ""),
         _row(name, "signal-to-noise about the mean", about_mean, x, True, "dB"),
         _row(name, "ids per value, vocabulary 8192", sum(map(len, ids)) / len(x), x, False, "ids/value"),
