@@ -233,3 +233,11 @@ def test_where_nothing_can_be_written(tmp_path):
         for force in (False, True):
             with pytest.raises(OutputError):
                 TABLE.save(path, encrypt=False, force=force)
+
+
+@pytest.mark.parametrize("factor", [b"23", b"40", b"-1", b"1e9", b""])
+def test_refuses_a_passphrase_file_that_asks_for_endless_work(factor, tmp_path):
+    path = tmp_path / "t.ult"
+    path.write_bytes(b"age-encryption.org/v1\n-> scrypt AAAAAAAAAAAAAAAAAAAAAA " + factor + b"\n" + bytes(100))
+    with pytest.raises(FormatError, match="asks for more work"):
+        keyfile.read(path, passphrase="anything")

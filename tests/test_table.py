@@ -17,7 +17,7 @@ from strategies import MODALITIES, TEXTS, texts
 from ult import Table, Vocabulary
 from ult.codecs import CODECS
 from ult.codecs.text import TextBytes
-from ult.errors import CorruptSymbols, InvalidConfig, InvalidRecord, UnknownCodec
+from ult.errors import CorruptSymbols, FormatError, InvalidConfig, InvalidRecord, UnknownCodec
 from ult.vocabulary import N_SPECIAL
 
 CORPUS = ["to be or not to be", "that is the question", "to be is to do", "to do is to be", "", "do be do"] * 2
@@ -319,3 +319,21 @@ def test_fields_are_kept_with_the_secret(tmp_path):
     table.save(tmp_path / "t.ult", encrypt=False)
     assert Table.load(tmp_path / "t.ult").fields == fields
     assert "TP53" not in repr(table)
+
+
+def test_one_record_is_not_several():
+    with pytest.raises(InvalidRecord, match="records are one str"):
+        Table.fit("some text", vocabulary=Vocabulary(512))
+    with pytest.raises(InvalidRecord, match="records are one str"):
+        fitted("text/bytes").encode_batch("some text")
+
+
+def test_an_error_of_loading_holds_no_payload(tmp_path):
+    """Not even out of sight, in the chain of errors that a tool may walk."""
+    (tmp_path / "t.ult").write_bytes(b'{"secret phrase": ')
+    with pytest.raises(FormatError) as caught:
+        Table.load(tmp_path / "t.ult")
+    error = caught.value
+    while error is not None:
+        assert "secret" not in repr(vars(error)) + str(error.args)
+        error = error.__context__

@@ -16,6 +16,7 @@ import pyrage
 from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, OutputExists, WrongKey
 
 MAX_BYTES = 256 * 2**20  # a larger file is no table of ours
+MAX_WORK = 22  # scrypt's log2 N: 4 GiB and some 20 s; pyrage has no limit of its own that is as low
 _AGE = b"age-encryption.org/v1\n"
 _HOW = "--passphrase-file FILE, --identity FILE or ULT_PASSPHRASE"
 
@@ -104,6 +105,7 @@ def read(path: str | Path, *, passphrase: str | None = None, identities: Sequenc
         raise WrongKey(f"{path} is encrypted; expected a passphrase or an identity", hint=_HOW)
     try:
         if data.startswith(_AGE + b"-> scrypt "):
+            _check_work(data, path)
             if passphrase is None:
                 raise WrongKey(f"{path} is encrypted with a passphrase; an identity does not open it", hint=_HOW)
             return bytes(pyrage.passphrase.decrypt(data, passphrase))
@@ -117,6 +119,14 @@ def read(path: str | Path, *, passphrase: str | None = None, identities: Sequenc
             opens = "does not open it" if key == "the passphrase" else "opens it"
             raise WrongKey(f"{path}: {key} {opens}, or the file is damaged", hint=_HOW) from None
         raise FormatError(f"{path} is a damaged age file") from None
+
+
+def _check_work(data: bytes, path: str | Path) -> None:
+    factor = data[len(_AGE) :].split(b"\n", 1)[0].split(b" ")[-1]
+    if not factor.isdigit() or len(factor) > 2 or int(factor) > MAX_WORK:
+        raise FormatError(
+            f"{path} asks for more work than any table of ours; expected a scrypt factor up to {MAX_WORK}"
+        )
 
 
 def read_raw(path: str | Path) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,18 +12,16 @@ from typing import Any, Never
 import numpy as np
 from numpy.typing import NDArray
 
-from ult import keyfile
-from ult.codecs import CODECS
+from ult import document, keyfile
+from ult.codecs import codec_class
 from ult.codecs.base import Codec, Symbols
 from ult.counting import PatchCounts
-from ult.errors import CorruptSymbols, FormatError, InvalidConfig, UnknownCodec
+from ult.errors import CorruptSymbols, FormatError, InvalidConfig, InvalidRecord
 from ult.learning import learn_merges
 from ult.segment import Segmenter
-from ult.vocabulary import N_SPECIAL, Vocabulary, check_format
+from ult.vocabulary import N_SPECIAL, Vocabulary
 
-FORMAT = "ult-table/1"
 BATCH = 1024  # records encoded together
-_FIELDS = {"codec", "counts", "fields", "format", "merges", "min_records", "ranks", "records", "vocabulary_size"}
 
 
 class Table:
@@ -83,6 +80,7 @@ class Table:
         """
         if isinstance(min_records, bool) or not isinstance(min_records, int | np.integer) or min_records < 1:
             raise InvalidConfig(f"min_records is {min_records!r}; expected an integer of at least 1")
+        _check_many(records)
         if isinstance(codec, str):
             if iter(records) is records and codec_class(codec).calibrates:
                 records = list(records)  # it is read twice
@@ -153,6 +151,7 @@ class Table:
 
     def encode_batch(self, records: Sequence[Any]) -> list[NDArray[np.uint32]]:
         """Return the ids (n,) of each record."""
+        _check_many(records)
         if len(records) == 0:
             return []
         units, ends = self._segmenter.units(self.codec.encode_batch(records))
@@ -242,49 +241,29 @@ class Table:
 
         Raises `MissingSource`, `WrongKey`, `FormatError` or `NewerFormat`.
         """
-        return cls._from_payload(keyfile.read(path, passphrase=passphrase, identities=identities), path)
+        payload = keyfile.read(path, passphrase=passphrase, identities=identities)
+        try:
+            return cls(**document.read(payload, path))
+        except InvalidConfig as error:  # a phrase too long
+            raise FormatError(f"{path} holds a damaged table: {error}") from None
 
     def _payload(self) -> bytes:
-        document = {
-            "codec": {"config": self.codec.config(), "id": self.codec.id},
-            "counts": self._counts.tolist(),
-            "fields": list(self.fields),
-            "format": FORMAT,
-            "merges": self._merges.tolist(),
-            "min_records": self.min_records,
-            "ranks": self._ranks.tolist(),
-            "records": self.records,
-            "vocabulary_size": self.vocabulary.size,
-        }
-        return json.dumps(document, sort_keys=True, separators=(",", ":")).encode("ascii")
-
-    @classmethod
-    def _from_payload(cls, payload: bytes, path: object) -> Table:
-        try:
-            document = json.loads(payload.decode("ascii"))
-        except (ValueError, RecursionError):
-            raise FormatError(f"{path} does not hold a table") from None
-        check_format(document, FORMAT, path)
-        try:
-            table = _parse(document)
-        except (InvalidConfig, UnknownCodec, _Bad) as error:
-            raise FormatError(f"{path} holds a damaged table: {error}") from None
-        if table._payload() != payload:
-            raise FormatError(f"{path} holds a damaged table: it is not written canonically")
-        return table
+        return document.write(
+            codec=self.codec,
+            vocabulary=self.vocabulary,
+            merges=self._merges,
+            ranks=self._ranks,
+            counts=self._counts,
+            records=self.records,
+            min_records=self.min_records,
+            fields=self.fields,
+        )
 
     def __repr__(self) -> str:
         return f"<Table {self.codec.id}, {self.size} of {self.vocabulary.size} ids, {self.fingerprint}>"
 
     def __reduce__(self) -> Never:
         raise TypeError("a table is a secret and is not pickled; use save and load")
-
-
-def codec_class(name: str) -> type[Codec[Any]]:
-    """Return the codec of an id; raise `UnknownCodec`."""
-    if name not in CODECS:
-        raise UnknownCodec(f"no codec {name!r}; expected one of {', '.join(CODECS)}")
-    return CODECS[name]
 
 
 def batched(records: Iterable[Any], n: int) -> Iterator[list[Any]]:
@@ -294,65 +273,9 @@ def batched(records: Iterable[Any], n: int) -> Iterator[list[Any]]:
         yield batch
 
 
-class _Bad(ValueError):
-    """Why a document is no table."""
-
-
-def _parse(document: dict[str, Any]) -> Table:
-    if set(document) != _FIELDS:
-        raise _Bad(f"it has fields {sorted(document)}")
-    codec = document["codec"]
-    if not isinstance(codec, dict) or set(codec) != {"config", "id"} or not isinstance(codec["config"], dict):
-        raise _Bad("codec is not an id and a config")
-    if not isinstance(codec["id"], str):
-        raise _Bad("codec id is no string")
-    try:
-        made = codec_class(codec["id"])(**codec["config"])
-    except TypeError:
-        raise _Bad("codec config has unknown options") from None
-    merges = _array(document["merges"], "merges", np.int32, pairs=True)
-    ranks = _array(document["ranks"], "ranks", np.int32)
-    counts = _array(document["counts"], "counts", np.int64)
-    vocabulary = Vocabulary(document["vocabulary_size"])
-    units = made.alphabet + len(merges)
-    if N_SPECIAL + units > vocabulary.size:
-        raise _Bad(f"{units} units do not fit a vocabulary of {vocabulary.size}")
-    if (merges.max(axis=1, initial=-1) >= made.alphabet + np.arange(len(merges))).any():
-        raise _Bad("a merge joins a later unit")
-    if len(np.unique(merges, axis=0)) != len(merges):
-        raise _Bad("two merges are the same")
-    if not np.array_equal(np.sort(ranks), np.arange(units)):
-        raise _Bad("ranks are not a permutation of the units")
-    if len(counts) != units or (np.diff(counts) > 0).any():
-        raise _Bad("counts do not fall with the rank")
-    for name in ("records", "min_records"):
-        value = document[name]
-        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 2**53:
-            raise _Bad(f"{name} is not a positive integer")
-    fields = document["fields"]
-    if not isinstance(fields, list) or not all(isinstance(name, str) for name in fields):
-        raise _Bad("fields are not a list of names")
-    return Table(
-        codec=made,
-        vocabulary=vocabulary,
-        merges=merges,
-        ranks=ranks,
-        counts=counts,
-        records=document["records"],
-        min_records=document["min_records"],
-        fields=fields,
-    )
-
-
-def _array(value: object, name: str, dtype: type, *, pairs: bool = False) -> NDArray[Any]:
-    if not isinstance(value, list):
-        raise _Bad(f"{name} is not a list")
-    if pairs and not all(isinstance(row, list) and len(row) == 2 for row in value):
-        raise _Bad(f"{name} are not pairs")
-    flat = [item for row in value for item in row] if pairs else value
-    if not all(type(item) is int and 0 <= item <= np.iinfo(dtype).max for item in flat):
-        raise _Bad(f"{name} holds something else than indices")
-    return np.array(flat, dtype).reshape(-1, 2) if pairs else np.array(flat, dtype)
+def _check_many(records: object) -> None:
+    if isinstance(records, str | bytes):
+        raise InvalidRecord(f"records are one {type(records).__name__}; expected several records", hint="[record]")
 
 
 def _integers(ids: Sequence[int] | NDArray[Any]) -> NDArray[Any]:

@@ -65,7 +65,8 @@ def fit(
     """Fit a table on records and store it, encrypted. The table is the secret: who has it reads your shards."""
     from ult import keyfile
     from ult.cli.show import Watched, count, note, say
-    from ult.table import Table, codec_class
+    from ult.codecs import codec_class
+    from ult.table import Table
     from ult.vocabulary import N_SPECIAL, Vocabulary
 
     kind = codec_class(codec)

@@ -8,7 +8,15 @@ from ult.codecs.image import ImageDct
 from ult.codecs.molecule import MoleculeSmiles
 from ult.codecs.series import SeriesMulaw
 from ult.codecs.text import TextBytes
+from ult.errors import UnknownCodec
 
 CODECS: dict[str, type[Codec[Any]]] = {
     codec.id: codec for codec in (TextBytes, TextBwt, ImageDct, SeriesMulaw, MoleculeSmiles)
 }
+
+
+def codec_class(name: str) -> type[Codec[Any]]:
+    """Return the codec of an id; raise `UnknownCodec`."""
+    if name not in CODECS:
+        raise UnknownCodec(f"no codec {name!r}; expected one of {', '.join(CODECS)}")
+    return CODECS[name]
