@@ -15,6 +15,7 @@ from ult.errors import FormatError, InvalidConfig, UnknownCodec
 from ult.vocabulary import N_SPECIAL, Vocabulary, check_format
 
 FORMAT = "ult-table/1"
+_NONE = object()  # no document, as against null, which is one
 _FIELDS = {"codec", "counts", "fields", "format", "merges", "min_records", "ranks", "records", "vocabulary_size"}
 
 
@@ -47,7 +48,7 @@ def write(
 def read(payload: bytes, path: object) -> dict[str, Any]:
     """Return the parts that `write` was given. Raises `FormatError` or `NewerFormat`, naming `path`."""
     document = _json(payload)  # whose own error holds the payload, so it must not be the context of ours
-    if document is None:
+    if document is _NONE:
         raise FormatError(f"{path} does not hold a table")
     check_format(document, FORMAT, path)
     try:
@@ -67,7 +68,7 @@ def _json(payload: bytes) -> Any:
     try:
         return json.loads(payload.decode("ascii"))
     except (ValueError, RecursionError):
-        return None
+        return _NONE
 
 
 def _parts(document: dict[str, Any]) -> dict[str, Any]:
