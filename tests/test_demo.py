@@ -1,8 +1,12 @@
 """The demo at a very small scale: whole or not at all, self-contained, and nothing plain at the trainer's."""
 
 import json
+import os
 import re
+from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 import typer
@@ -13,7 +17,8 @@ from ult.data import open_source
 from ult.demo.session import Session, folded
 from ult.demo.steps import Scale
 from ult.errors import MissingExtra, MissingSource, OutputExists, WrongTable
-from ult.shards import Shards
+from ult.keyfile import read_identities
+from ult.shards import Shards, record_ids
 from ult.table import Table
 
 SMALL = Scale(pretraining=3, steps=3, digits=3, generated=2)
@@ -115,6 +120,54 @@ def test_secrets_are_encrypted_and_private(made):
     assert Table.load(out / "owner-b/table.ult", identities=[key]).vocabulary.size == SMALL.vocabulary_size
     for name in ("report.html", "demo.json"):
         assert "AGE-SECRET-KEY" not in (out / name).read_text(encoding="utf-8")
+
+
+def test_no_table_content_outside_the_age_files(made):
+    """No run of ranks, merges or counts, as text or as integers, anywhere; no long phrase at the trainer's."""
+    out, _ = made
+    tables = [open_as(out, owner, name) for owner in "ab" for name in ("table", "digits")]
+    needles = {needle for table in tables for needle in serialised(table)}
+    phrases = {bytes(s.astype("u1")) for table in tables[::2] for s in table.spellings() if len(s) >= 9}
+    phrases = {phrase for phrase in phrases if phrase.strip().isalpha()}
+    assert len(needles) > 100
+    assert len(phrases) > 40
+    outside = [p for p in (*out.rglob("*"), *Path(os.environ["HF_HOME"]).rglob("*")) if p.is_file()]
+    for path in outside:
+        if path.suffix == ".ult":
+            continue
+        held = content(path)
+        assert not [needle for needle in needles if needle in held], path
+        if not path.is_relative_to(out) or path.is_relative_to(out / "trainer"):
+            assert not [phrase for phrase in phrases if phrase in held], path
+    assert any(needle in table._payload() for table in tables for needle in needles)  # the scan can find them
+
+
+def open_as(out, owner, name):
+    return Table.load(
+        out / f"owner-{owner}/{name}.ult", identities=read_identities(out / f"owner-{owner}/identity.txt")
+    )
+
+
+def serialised(table, run=10):
+    """Pieces of a table's secret parts, in every form that a careless program might write them."""
+    document = json.loads(table._payload())
+    for values in (document["ranks"], document["counts"], *([m for pair in document["merges"] for m in pair],)):
+        for start in range(0, min(len(values), 200) - run, run):
+            piece = values[start : start + run]
+            if len(set(piece)) > run // 2:  # not the ramp of unused symbols, nor zeros
+                yield json.dumps(piece)[1:-1].encode()
+                yield json.dumps(piece, separators=(",", ":"))[1:-1].encode()
+                yield from (np.array(piece, kind).tobytes() for kind in ("<i4", "<i8", "<f4"))
+
+
+def content(path):
+    """The bytes of a file, unpacked if it is a Parquet part."""
+    if path.suffix != ".parquet":
+        return path.read_bytes()
+    table = pq.read_table(path)
+    flat = np.concatenate([*record_ids(table), np.empty(0, np.uint32)])
+    columns = {name: table[name].to_pylist() for name in table.column_names[1:]}
+    return b"\n".join([path.read_bytes(), flat.astype("<i4").tobytes(), json.dumps(columns).encode()])
 
 
 def test_what_is_there_is_not_replaced_unasked(made, tmp_path):
