@@ -83,8 +83,9 @@ def fit(
     _report_invalid(source)
     _report_clipped(made, source)
     if table.size < vocabulary.size:
-        spare = vocabulary.size - table.size
-        note(f"{spare:,} ids stay unused: no further phrase is held by {min_records} records (--min-records)")
+        spare = count(vocabulary.size - table.size, "id")
+        why = f"no further phrase is held by {min_records} records" if min_records > 1 else "there are no more phrases"
+        note(f"{spare} of the vocabulary unused: {why} (--min-records {min_records})")
     if no_encryption:
         note(f"{out} is not encrypted: whoever reads it can read your shards")
 
