@@ -37,7 +37,9 @@ COMMANDS = {
 @pytest.mark.parametrize("verb", COMMANDS)
 def test_ctrl_c(verb: str, folder: Path) -> None:
     before = names(folder)
-    process = subprocess.Popen([*ULT, *COMMANDS[verb]], cwd=folder, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*ULT, *COMMANDS[verb]], cwd=folder, stderr=subprocess.PIPE, text=True, preexec_fn=heeds_interrupts
+    )
     if verb == "encode":
         _wait(lambda: any(name.startswith(".new") for name in names(folder)), process)
     else:
@@ -47,6 +49,11 @@ def test_ctrl_c(verb: str, folder: Path) -> None:
     assert process.returncode == 130, err
     assert err == "error: interrupted\n"
     assert names(folder) == before
+
+
+def heeds_interrupts() -> None:
+    """Undo what a shell does to commands in the background, from which the tests may have been started."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _wait(ready: Callable[[], bool], process: subprocess.Popen[str]) -> None:
