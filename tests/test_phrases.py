@@ -110,13 +110,17 @@ def test_counts_where_arrays_grow():
 
 
 def check_segments(records, learned, alphabet, segmenter):
-    units, ends = segmenter.units(join(records))
-    expected = [[unit for p in record for unit in merge(p, learned, alphabet)] for record in records]
-    assert [part.tolist() for part in np.split(units, ends)[: len(ends)]] == expected
+    """Symbols of four bytes, then of one, which are looked up in another way; ids are units plus 7 here."""
+    expected = [[unit + 7 for p in record for unit in merge(p, learned, alphabet)] for record in records]
+    patches = join(records)
+    for kind in (np.uint32, np.uint8):
+        ids, ends = segmenter.ids(Patches(patches.symbols.astype(kind), patches.ends, patches.records))
+        assert [part.tolist() for part in np.split(ids, ends)[: len(ends)]] == expected
 
 
 def segmenter_of(learned, alphabet, max_patch=9):
-    return Segmenter(np.array(learned, np.int32).reshape(-1, 2), alphabet, max_patch)
+    ids = np.arange(7, 7 + alphabet + len(learned), dtype=np.uint32)
+    return Segmenter(np.array(learned, np.int32).reshape(-1, 2), ids, alphabet, max_patch)
 
 
 @given(corpus, corpus, st.integers(0, 25))

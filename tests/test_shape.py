@@ -20,7 +20,7 @@ ROOT = SOURCE.parent.parent
 LAYERS = (  # imports go down or sideways, never up
     {"errors"},
     {"codecs", "hashing", "phrases"},
-    {"counting", "document", "keyfile", "learning", "segment", "shards", "vocabulary"},
+    {"counting", "document", "keyfile", "learning", "segment", "shards", "spelling", "vocabulary"},
     {"data", "evaluate", "generate", "model", "packing", "progress", "run", "table", "train"},
     {"__init__", "audit", "demo"},
     {"cli"},

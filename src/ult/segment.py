@@ -1,4 +1,4 @@
-"""Write patches as units, by looking whole patches up: they repeat (Zipf), so only unseen ones are merged.
+"""Write patches as ids, by looking whole patches up: they repeat (Zipf), so only unseen ones are merged.
 
 `phrases.merge` is the plain twin.
 """
@@ -11,11 +11,15 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ult.codecs.base import Patches
+from ult.codecs.base import Patches, Symbols
 from ult.hashing import EMPTY, find_key, hash_run, pair_key
 
 NO_MERGE = 2**31 - 1
 CACHED = 1 << 16  # patches remembered; beyond that the memory starts afresh
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_TAG = np.uint64(0xFFFF)
+_EXACT = np.uint64(0x8000)
+_LOW = np.uint64(0xFFFFFFFF)
 
 
 class Merges(NamedTuple):
@@ -27,40 +31,41 @@ class Merges(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """Patches met before: their symbols, and the units they became. `size` is [patches, symbols, units]."""
+    """Patches met before and what they became; `size` is [patches, pooled symbols, pooled ids].
 
-    slots: NDArray[np.int32]
-    hashes: NDArray[np.uint64]
+    A row of `slots` is half a cache line, so that most patches cost one visit to memory: the key; a tag of 16 bits,
+    the number of ids (16) and the place in `ids` (32); the first two ids; the place in `symbols`. A tag of 0 marks an
+    empty row. The key of up to eight bytes is the bytes themselves, and needs no comparison; any other key is a hash,
+    and the symbols are compared. A patch has at most 32,767 symbols.
+    """
+
+    slots: NDArray[np.uint64]
     symbols: NDArray[np.uint32]
-    symbol_ends: NDArray[np.int64]
-    units: NDArray[np.int32]
-    unit_ends: NDArray[np.int64]
+    ids: NDArray[np.uint32]
     size: NDArray[np.int64]
 
 
 class Segmenter:
-    """Applies one table's merges; remembers at most `CACHED` patches, and never more than its fixed arrays hold."""
+    """Writes patches as one table's ids; remembers at most `CACHED` patches, and no more than fixed arrays hold."""
 
-    def __init__(self, merges: NDArray[np.int32], alphabet: int, max_patch: int) -> None:
+    def __init__(self, merges: NDArray[np.int32], ids: NDArray[np.uint32], alphabet: int, max_patch: int) -> None:
+        """Apply `merges` (m, 2) over `alphabet`; `ids` (units,) are written for the units."""
         slots = np.full(max(16, 1 << (4 * len(merges)).bit_length()), EMPTY, np.int32)
         keys = (merges[:, 0].astype(np.uint64) << np.uint64(32)) | merges[:, 1].astype(np.uint64)
         _fill(slots, keys)
-        self._merges = Merges(slots, keys, alphabet)
+        self._merges, self._ids = Merges(slots, keys, alphabet), ids
         room = CACHED * 16 + max_patch
         self._memory = Memory(
-            np.full(2 * CACHED, EMPTY, np.int32),
-            np.empty(CACHED, np.uint64),
+            np.zeros((4 * CACHED, 4), np.uint64),
             np.empty(room, np.uint32),
-            np.zeros(CACHED + 1, np.int64),
-            np.empty(room, np.int32),
-            np.zeros(CACHED + 1, np.int64),
+            np.empty(room, np.uint32),
             np.zeros(3, np.int64),
         )
 
-    def units(self, patches: Patches) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """Return the units (n,) of all records, and where each record ends in them (r,)."""
-        units, ends = _segment(patches.symbols, patches.ends, patches.records, self._merges, self._memory)
-        return units, ends
+    def ids(self, patches: Patches) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        """Return the ids (n,) of all records, and where each record ends in them (r,)."""
+        ids, ends = _segment(patches.symbols, patches.ends, patches.records, self._merges, self._ids, self._memory)
+        return ids, ends
 
 
 @njit(cache=True)
@@ -112,14 +117,77 @@ def _merge(units: NDArray[np.int32], orders: NDArray[np.int32], n: int, merges: 
 
 
 @njit(cache=True)
+def _tag(symbols: Symbols, start: int, end: int) -> np.uint64:
+    """Return the length of a patch, marked if its key is exact."""
+    length = np.uint64(end - start)
+    return length | _EXACT if symbols.itemsize == 1 and end - start <= 8 else length
+
+
+@njit(cache=True)
+def _key(symbols: Symbols, start: int, end: int) -> np.uint64:
+    """Return what a patch is looked up by."""
+    if symbols.itemsize > 1 or end - start > 8:
+        return np.uint64(hash_run(symbols, start, end))
+    key = np.uint64(0)
+    for i in range(start, end):
+        key = (key << np.uint64(8)) | np.uint64(symbols[i])
+    return key
+
+
+@njit(cache=True)
+def _find(memory: Memory, key: np.uint64, symbols: Symbols, start: int, end: int) -> int:
+    """Return the row of a patch, or the empty row where it belongs."""
+    slots = memory.slots
+    mask = np.uint64(len(slots) - 1)
+    tag = _tag(symbols, start, end)
+    mixed = (key ^ (tag << np.uint64(48))) * _GOLDEN
+    at = (mixed ^ (mixed >> np.uint64(32))) & mask
+    while True:
+        known = slots[at, 1] & _TAG
+        if known == 0:
+            return int(at)
+        found = slots[at, 0] == key and known == tag
+        if found and (tag & _EXACT or _same(memory, slots[at, 3], symbols, start, end)):
+            return int(at)
+        at = (at + np.uint64(1)) & mask
+
+
+@njit(cache=True)
+def _same(memory: Memory, begin: np.uint64, symbols: Symbols, start: int, end: int) -> bool:
+    for i in range(end - start):  # noqa: SIM110  # compiled
+        if memory.symbols[int(begin) + i] != symbols[start + i]:
+            return False
+    return True
+
+
+@njit(cache=True)
+def _remember(
+    memory: Memory, at: int, key: np.uint64, symbols: Symbols, start: int, end: int, ids: NDArray[np.uint32]
+) -> None:
+    """Fill row `at` with a patch and its ids."""
+    size, length = memory.size, end - start
+    memory.symbols[size[1] : size[1] + length] = symbols[start:end]
+    memory.ids[size[2] : size[2] + len(ids)] = ids
+    second = ids[1] if len(ids) > 1 else ids[0]
+    memory.slots[at, 0] = key
+    memory.slots[at, 1] = _tag(symbols, start, end) | np.uint64((len(ids) << 16) | (size[2] << 32))
+    memory.slots[at, 2] = np.uint64(ids[0]) | (np.uint64(second) << np.uint64(32))
+    memory.slots[at, 3] = size[1]
+    size[0] += 1
+    size[1] += length
+    size[2] += len(ids)
+
+
+@njit(cache=True)
 def _segment(
-    symbols: NDArray[np.uint32],
+    symbols: Symbols,
     ends: NDArray[np.int64],
     records: NDArray[np.int64],
     merges: Merges,
+    unit_ids: NDArray[np.uint32],
     memory: Memory,
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    out = np.empty(len(symbols), np.int32)
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    out = np.empty(len(symbols) + 1, np.uint32)  # one more, for the second id that is always written
     out_ends = np.empty(len(records), np.int64)
     longest = 0
     start = 0
@@ -128,56 +196,36 @@ def _segment(
         start = ends[patch]
     work = np.empty(longest, np.int32)
     orders = np.empty(longest, np.int32)
-    mask = np.uint64(len(memory.slots) - 1)
-    size = memory.size
     n = patch = start = 0
     for record in range(len(records)):
         while patch < records[record]:
             end = ends[patch]
             patch += 1
-            h = hash_run(symbols, start, end)
-            at = h & mask
-            known = EMPTY
-            while memory.slots[at] != EMPTY:
-                k = memory.slots[at]
-                if memory.hashes[k] == h and _same(memory, k, symbols, start, end):
-                    known = k
-                    break
-                at = (at + np.uint64(1)) & mask
-            if known != EMPTY:
-                for i in range(memory.unit_ends[known], memory.unit_ends[known + 1]):
-                    out[n] = memory.units[i]
-                    n += 1
+            key = _key(symbols, start, end)
+            at = _find(memory, key, symbols, start, end)
+            about, first_two = memory.slots[at, 1], memory.slots[at, 2]
+            if about != 0:
+                count = int((about >> np.uint64(16)) & _TAG)
+                out[n] = first_two & _LOW
+                out[n + 1] = first_two >> np.uint64(32)
+                if count > 2:
+                    place = int(about >> np.uint64(32))
+                    for i in range(2, count):
+                        out[n + i] = memory.ids[place + i]
+                n += count
                 start = end
                 continue
-            length = end - start
-            for i in range(length):
+            for i in range(end - start):
                 work[i] = symbols[start + i]
-            length = _merge(work, orders, length, merges)
-            out[n : n + length] = work[:length]
-            n += length
-            if size[0] == len(memory.hashes) or size[1] + end - start > len(memory.symbols):
-                memory.slots[:] = EMPTY
-                size[:] = 0
-                at = h & mask
-            k = size[0]
-            memory.slots[at] = k
-            memory.hashes[k] = h
-            memory.symbols[size[1] : size[1] + end - start] = symbols[start:end]
-            memory.units[size[2] : size[2] + length] = work[:length]
-            size[0] += 1
-            size[1] += end - start
-            size[2] += length
-            memory.symbol_ends[k + 1] = size[1]
-            memory.unit_ends[k + 1] = size[2]
+            count = int(_merge(work, orders, end - start, merges))
+            for i in range(count):
+                out[n + i] = unit_ids[work[i]]
+            if 4 * memory.size[0] >= len(memory.slots) or memory.size[1] + end - start > len(memory.symbols):
+                memory.slots[:] = 0
+                memory.size[:] = 0
+                at = _find(memory, key, symbols, start, end)
+            _remember(memory, at, key, symbols, start, end, out[n : n + count])
+            n += count
             start = end
         out_ends[record] = n
     return out[:n].copy(), out_ends
-
-
-@njit(cache=True)
-def _same(memory: Memory, k: int, symbols: NDArray[np.uint32], start: int, end: int) -> bool:
-    begin = memory.symbol_ends[k]
-    if memory.symbol_ends[k + 1] - begin != end - start:
-        return False
-    return bool((memory.symbols[begin : begin + end - start] == symbols[start:end]).all())

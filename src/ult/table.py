@@ -19,6 +19,7 @@ from ult.counting import PatchCounts
 from ult.errors import CorruptSymbols, FormatError, InvalidConfig, InvalidRecord
 from ult.learning import learn_merges
 from ult.segment import Segmenter
+from ult.spelling import Spelling
 from ult.vocabulary import N_SPECIAL, Vocabulary
 
 BATCH = 1024  # records encoded together
@@ -58,10 +59,7 @@ class Table:
         self._merges, self._ranks, self._counts = merges, ranks, counts
         self._ids = np.empty(len(ranks), np.uint32)  # of each unit
         self._ids[ranks] = np.arange(N_SPECIAL, N_SPECIAL + len(ranks), dtype=np.uint32)
-        symbols, ends = _expand(merges, codec)
-        self._lengths = np.diff(ends, prepend=0)[ranks]  # symbols of each rank
-        self._starts = (ends - np.diff(ends, prepend=0))[ranks]
-        self._spelling = symbols
+        self._spelling = Spelling(merges, ranks, codec.alphabet, codec.max_patch)
 
     @classmethod
     def fit(
@@ -134,16 +132,16 @@ class Table:
     @property
     def lengths(self) -> NDArray[np.int64]:
         """How many symbols each rank spells; (ranks,) int64."""
-        return self._lengths.copy()
+        return self._spelling.lengths.copy()
 
     def spellings(self) -> list[Symbols]:
         """Return the symbols (n,) of each rank: the secret itself, for its owner and for scoring attacks."""
-        ends = np.cumsum(self._lengths)
-        return np.split(self._spell(np.arange(len(ends))), ends[:-1])
+        ranks = np.arange(len(self._ranks))
+        return cut(self._spelling.spell(ranks).astype(np.uint32), np.cumsum(self._spelling.lengths))
 
     @cached_property
     def _segmenter(self) -> Segmenter:
-        return Segmenter(self._merges, self.codec.alphabet, self.codec.max_patch)
+        return Segmenter(self._merges, self._ids, self.codec.alphabet, self.codec.max_patch)
 
     def encode(self, record: Any) -> NDArray[np.uint32]:
         """Return the ids (n,) of a record; raise `InvalidRecord` if it is none for the codec."""
@@ -154,22 +152,25 @@ class Table:
         _check_many(records)
         if len(records) == 0:
             return []
-        units, ends = self._segmenter.units(self.codec.encode_batch(records))
-        return np.split(self._ids[units], ends[:-1])
+        ids, ends = self._segmenter.ids(self.codec.encode_batch(records))
+        return cut(ids, ends)
 
     def decode(self, ids: Sequence[int] | NDArray[Any]) -> Any:
         """Return the record that `ids` spell; raise `CorruptSymbols` if they spell none."""
-        return self.codec.decode(self._spell(self._check(ids)))
+        ranks = self._check(_integers(ids))
+        self._bound(int(self._spelling.lengths[ranks].sum()))
+        return self.codec.decode(self._spelling.spell(ranks))
 
     def decode_batch(self, many: Sequence[Sequence[int] | NDArray[Any]]) -> list[Any]:
         """Return the record of each sequence of ids."""
-        arrays = [self._check(ids) for ids in many]
+        arrays = [_integers(ids) for ids in many]
         if not arrays:
             return []
-        flat = np.concatenate(arrays)
-        lengths = np.append(0, np.cumsum(self._lengths[flat]))
-        ends = lengths[np.cumsum([len(array) for array in arrays])]
-        return self.codec.decode_batch(np.split(self._spell(flat), ends[:-1]))
+        ranks = self._check(np.concatenate(arrays))
+        symbol_ends = np.append(0, np.cumsum(self._spelling.lengths[ranks]))
+        ends = symbol_ends[np.cumsum([len(array) for array in arrays])]
+        self._bound(int(np.diff(ends, prepend=0).max()))
+        return self.codec.decode_batch(cut(self._spelling.spell(ranks), ends))
 
     def decode_prefix(self, ids: Sequence[int] | NDArray[Any]) -> tuple[Any, int]:
         """Return the record of the longest prefix of `ids` that spells one, and how many ids that is.
@@ -180,32 +181,25 @@ class Table:
         array = _integers(ids)
         valid = (array >= N_SPECIAL) & (array < self.size)
         ranks = array[: len(array) if valid.all() else int(valid.argmin())].astype(np.int64) - N_SPECIAL
-        ends = np.append(0, np.cumsum(self._lengths[ranks]))
+        ends = np.append(0, np.cumsum(self._spelling.lengths[ranks]))
         ranks = ranks[: int(np.searchsorted(ends, self.codec.max_symbols, side="right")) - 1]
-        symbols = self._spell(ranks)
+        symbols = self._spelling.spell(ranks)
         used = np.flatnonzero(np.isin(ends[: len(ranks) + 1], self.codec.prefixes(symbols)))
         if not len(used):
             raise CorruptSymbols(f"no prefix of these {len(array)} ids spells a record of {self.codec.id}")
         last = int(used[-1])
         return self.codec.decode(symbols[: int(ends[last])]), last
 
-    def _check(self, ids: Sequence[int] | NDArray[Any]) -> NDArray[np.int64]:
-        """Return the ranks of `ids`; raise `CorruptSymbols` before more is allocated than a record may need."""
-        array = _integers(ids)
-        if array.size and not N_SPECIAL <= int(array.min()) <= int(array.max()) < self.size:
+    def _check(self, ids: NDArray[Any]) -> NDArray[np.int64]:
+        """Return the ranks of `ids`."""
+        if ids.size and not N_SPECIAL <= int(ids.min()) <= int(ids.max()) < self.size:
             raise CorruptSymbols(f"an id is special or outside the table; expected {N_SPECIAL} to {self.size - 1}")
-        ranks = array.astype(np.int64) - N_SPECIAL
-        length = int(self._lengths[ranks].sum())
+        return ids.astype(np.int64) - N_SPECIAL
+
+    def _bound(self, length: int) -> None:
+        """Refuse what would spell too much, before it is spelled."""
         if length > self.codec.max_symbols:
             raise CorruptSymbols(f"ids spell {length} symbols; {self.codec.id} has at most {self.codec.max_symbols}")
-        return ranks
-
-    def _spell(self, ranks: NDArray[np.int64]) -> Symbols:
-        lengths = self._lengths[ranks]
-        ends = np.cumsum(lengths)
-        offsets = np.repeat(self._starts[ranks] - (ends - lengths), lengths)
-        spelled: Symbols = self._spelling[np.arange(len(offsets)) + offsets]
-        return spelled
 
     # ---- at rest
 
@@ -273,6 +267,12 @@ def batched(records: Iterable[Any], n: int) -> Iterator[list[Any]]:
         yield batch
 
 
+def cut(array: NDArray[Any], ends: NDArray[np.int64]) -> list[NDArray[Any]]:
+    """Return the pieces of `array` that end at `ends`, as views; eight times as fast as `np.split`."""
+    stops = ends.tolist()
+    return [array[start:stop] for start, stop in zip([0, *stops], stops, strict=False)]
+
+
 def _check_many(records: object) -> None:
     if isinstance(records, str | bytes):
         raise InvalidRecord(f"records are one {type(records).__name__}; expected several records", hint="[record]")
@@ -288,24 +288,3 @@ def _integers(ids: Sequence[int] | NDArray[Any]) -> NDArray[Any]:
     if array.ndim != 1 or array.dtype.kind not in "ui":
         raise CorruptSymbols(f"ids are {array.dtype} {array.shape}; expected integers (n,)")
     return array
-
-
-def _expand(merges: NDArray[np.int32], codec: Codec[Any]) -> tuple[Symbols, NDArray[np.int64]]:
-    """Return the symbols of all units, one after the other, and where each ends.
-
-    Raises `InvalidConfig` for a unit that is longer than any patch, which no fit makes.
-    """
-    lengths = [1] * codec.alphabet
-    for left, right in merges.tolist():
-        lengths.append(lengths[left] + lengths[right])
-        if lengths[-1] > codec.max_patch:
-            raise InvalidConfig(f"a phrase has over {codec.max_patch} symbols, the longest patch of {codec.id}")
-    ends = np.cumsum(lengths, dtype=np.int64)
-    symbols = np.empty(int(ends[-1]), np.uint32)
-    symbols[: codec.alphabet] = np.arange(codec.alphabet)
-    for k, (left, right) in enumerate(merges.tolist()):
-        start = int(ends[codec.alphabet + k - 1])
-        middle = start + lengths[left]
-        symbols[start:middle] = symbols[int(ends[left]) - lengths[left] : int(ends[left])]
-        symbols[middle : middle + lengths[right]] = symbols[int(ends[right]) - lengths[right] : int(ends[right])]
-    return symbols, ends

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from ult.errors import CorruptSymbols, InvalidConfig
 
 T = TypeVar("T")
-Symbols = NDArray[np.uint32]  # (n,), every value < codec.alphabet
+# (n,) uint32, every value < codec.alphabet; inside batches narrower where the alphabet allows.
+Symbols = NDArray[Any]
 Ends = NDArray[np.int64]  # exclusive ends, never falling
 
 
@@ -21,8 +22,9 @@ Ends = NDArray[np.int64]  # exclusive ends, never falling
 class Patches:
     """The symbols of one or more records, cut into the patches that phrases never cross.
 
-    `symbols` is (n,) uint32. `ends` is (p,) int64: where each patch ends in `symbols`, rising, the last is n.
-    `records` is (r,) int64: where each record ends in `ends`, never falling, the last is p; a record may be empty.
+    `symbols` is (n,) uint32, or uint8 where an `encode_batch` has bytes. `ends` is (p,) int64: where each patch ends
+    in `symbols`, rising, the last is n. `records` is (r,) int64: where each record ends in `ends`, never falling, the
+    last is p; a record may be empty.
     """
 
     symbols: Symbols

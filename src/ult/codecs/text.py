@@ -72,22 +72,23 @@ class TextBytes(Codec[str]):
 
     def encode(self, record: str) -> Patches:
         """Return the patches of any `str`; raise `InvalidRecord` for another type or a record over `max_length`."""
-        return self.encode_batch([record])
+        patches = self.encode_batch([record])
+        return Patches(patches.symbols.astype(np.uint32), patches.ends, patches.records)
 
     def encode_batch(self, records: Sequence[str]) -> Patches:
-        """Return the patches of many records, cut in one pass over their bytes."""
+        """Return the patches of many records, cut in one pass over their bytes, which are the symbols (uint8)."""
         data = [utf8(record, self.max_length) for record in records]
         joined = np.frombuffer(b"".join(data), np.uint8)
         ends, counts = _cut(joined, np.cumsum([len(d) for d in data], dtype=np.int64))
-        return Patches(joined.astype(np.uint32), ends, counts)
+        return Patches(joined, ends, counts)
 
     def decode(self, symbols: Symbols) -> str:
         """Return the text; raise `CorruptSymbols` unless the bytes are UTF-8."""
-        return from_utf8(self._check(symbols).astype(np.uint8).tobytes())
+        return from_utf8(self._bytes(symbols).tobytes())
 
     def prefixes(self, symbols: Symbols) -> NDArray[np.int64]:
         """Return every k where a character of the longest valid text ends."""
-        data = self._check(symbols).astype(np.uint8)
+        data = self._bytes(symbols)
         try:
             data.tobytes().decode("utf-8", "surrogatepass")
             valid = len(data)
@@ -103,6 +104,16 @@ class TextBytes(Codec[str]):
     def config(self) -> dict[str, Any]:
         """Return `max_length`."""
         return {"max_length": self.max_length}
+
+    def _bytes(self, symbols: Symbols) -> NDArray[np.uint8]:
+        if (
+            isinstance(symbols, np.ndarray)
+            and symbols.dtype == np.uint8
+            and symbols.ndim == 1
+            and symbols.size <= self.max_symbols
+        ):
+            return symbols  # as a table spells them: any byte is a symbol
+        return self._check(symbols).astype(np.uint8)
 
 
 def utf8(record: str, max_length: int) -> bytes:
@@ -168,11 +179,18 @@ def _patch_end(data: NDArray[np.uint8], start: int, stop: int) -> int:
         at += 1
         kind = LETTER
     first = at
-    while at < stop and _kind(data, at) == kind and (kind != DIGIT or at - first < DIGITS):
-        width = _width(data[at])
-        if at + width > limit:
-            break
-        at += width
+    if kind == DIGIT:
+        limit = min(limit, first + DIGITS)
+    while at < limit:
+        lead = data[at]
+        if lead < 0x80:
+            if _ASCII[lead] != kind:
+                break
+            at += 1
+        else:
+            if _kind(data, at) != kind or at + _width(lead) > limit:
+                break
+            at += _width(lead)
     return at
 
 
