@@ -104,7 +104,8 @@ def check_batch(codec: Codec[Any], records: Sequence[Any]) -> None:
     check_shape(codec, patches, len(records))
     singles = [codec.encode(record) for record in records]
     assert_same_patches(patches, Patches.concatenate(singles))
-    decoded = codec.decode_batch([single.symbols for single in singles])
+    ends = np.cumsum([len(single.symbols) for single in singles], dtype=np.int64)
+    decoded = codec.decode_batch(batch.symbols, ends)
     assert len(decoded) == len(records)
     for found, single in zip(decoded, singles, strict=True):
         assert_same(found, codec.decode(single.symbols))

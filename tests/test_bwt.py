@@ -94,10 +94,11 @@ def test_batches_are_their_records():
     alone = [codec.encode(text) for text in HOSTILE]
     assert patches.symbols.tolist() == np.concatenate([one.symbols for one in alone]).tolist()
     assert patches.records.tolist() == np.cumsum([len(one.ends) for one in alone]).tolist()
-    assert codec.decode_batch([one.symbols for one in alone]) == HOSTILE
-    assert codec.decode_batch([]) == []
+    assert codec.decode_batch(patches.symbols, np.cumsum([len(one.symbols) for one in alone])) == HOSTILE
+    assert codec.decode_batch(np.empty(0, np.uint32), np.empty(0, np.int64)) == []
+    good, bad = alone[2].symbols, np.array([97, 98, 99, 256, 97])
     with pytest.raises(CorruptSymbols, match="symbol 4 "):
-        codec.decode_batch([alone[2].symbols, np.array([97, 98, 99, 256, 97])])
+        codec.decode_batch(np.concatenate([good, bad]), np.array([len(good), len(good) + 5]))
 
 
 def test_accepts_exactly_what_encode_makes():

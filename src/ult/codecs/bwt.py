@@ -65,15 +65,17 @@ class TextBwt(Codec[str]):
 
     def decode(self, symbols: Symbols) -> str:
         """Return the text; raise `CorruptSymbols` unless `symbols` are what `encode` makes of it."""
-        return self.decode_batch([symbols])[0]
+        symbols = self._check(symbols)
+        return self.decode_batch(symbols, np.array([len(symbols)]))[0]
 
-    def decode_batch(self, many: Sequence[Symbols]) -> list[str]:
-        """Return the text of each of `many`, all inverted in one pass."""
-        checked = [self._check(symbols) for symbols in many]
-        if not checked:
+    def decode_batch(self, symbols: Symbols, ends: Ends) -> list[str]:
+        """Return the texts whose symbols end at `ends`, all inverted in one pass."""
+        if not len(ends):
             return []
-        stops = np.cumsum([len(symbols) for symbols in checked], dtype=np.int64)
-        joined = np.concatenate(checked).view(np.int32)
+        if int(np.diff(ends, prepend=0).max()) > self.max_symbols:
+            raise CorruptSymbols(f"a record of over {self.max_symbols} {self.id} symbols")
+        stops = np.ascontiguousarray(ends, np.int64)
+        joined = self._in_alphabet(symbols).view(np.int32)
         size = _text_size(joined, stops, self.max_length)
         if size < 0:
             raise CorruptSymbols(f"{self.id} symbols spell over {self.max_length} bytes")
@@ -83,8 +85,8 @@ class TextBwt(Codec[str]):
             at = wrong - (int(stops[record - 1]) if record else 0)
             raise CorruptSymbols(f"{self.id} symbol {at} starts no patch that an encoder writes")
         whole = text.astype("<i4").tobytes().decode("utf-32-le", "surrogatepass")
-        ends = text_stops.tolist()
-        return [whole[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+        cuts = text_stops.tolist()
+        return [whole[start:end] for start, end in zip([0, *cuts[:-1]], cuts, strict=True)]
 
     def prefixes(self, symbols: Symbols) -> NDArray[np.int64]:
         """Return every k where the symbols up to k are whole patches, the last perhaps of fewer characters."""

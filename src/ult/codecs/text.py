@@ -77,14 +77,28 @@ class TextBytes(Codec[str]):
 
     def encode_batch(self, records: Sequence[str]) -> Patches:
         """Return the patches of many records, cut in one pass over their bytes, which are the symbols (uint8)."""
-        data = [utf8(record, self.max_length) for record in records]
-        joined = np.frombuffer(b"".join(data), np.uint8)
-        ends, counts = _cut(joined, np.cumsum([len(d) for d in data], dtype=np.int64))
+        joined, sizes = joined_utf8(records, self.max_length)
+        ends, counts = _cut(joined, np.cumsum(sizes, dtype=np.int64))
         return Patches(joined, ends, counts)
 
     def decode(self, symbols: Symbols) -> str:
         """Return the text; raise `CorruptSymbols` unless the bytes are UTF-8."""
         return from_utf8(self._bytes(symbols).tobytes())
+
+    def decode_batch(self, symbols: Symbols, ends: Ends) -> list[str]:
+        """Return the texts whose bytes end at `ends`: decoded all at once, then cut at their characters."""
+        if symbols.dtype != np.uint8 or (len(ends) and int(np.diff(ends, prepend=0).max()) > self.max_symbols):
+            return super().decode_batch(symbols, ends)
+        first = symbols & 0xC0 != 0x80  # whether a byte is the first of its character
+        inside = ends[(ends > 0) & (ends < len(symbols))]
+        try:
+            whole = symbols.tobytes().decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError:
+            return super().decode_batch(symbols, ends)  # which says in what record
+        if not first[inside].all():
+            return super().decode_batch(symbols, ends)
+        stops = (ends if len(whole) == len(symbols) else np.append(0, np.cumsum(first))[ends]).tolist()
+        return [whole[start:stop] for start, stop in zip([0, *stops], stops, strict=False)]
 
     def prefixes(self, symbols: Symbols) -> NDArray[np.int64]:
         """Return every k where a character of the longest valid text ends."""
@@ -124,6 +138,19 @@ def utf8(record: str, max_length: int) -> bytes:
     if len(data) > max_length:
         raise InvalidRecord(f"record has {len(data)} bytes; expected at most {max_length}")
     return data
+
+
+def joined_utf8(records: Sequence[str], max_length: int) -> tuple[NDArray[np.uint8], list[int]]:
+    """Return all records in UTF-8, one after the other, and the bytes of each; raises as `utf8` does."""
+    try:
+        joined = "".join(records)
+    except TypeError:
+        joined = ""  # not all are `str`, as is said below
+    sizes = list(map(len, records)) if joined.isascii() and joined else []
+    if sizes and max(sizes) <= max_length:
+        return np.frombuffer(joined.encode("ascii"), np.uint8), sizes
+    data = [utf8(record, max_length) for record in records]
+    return np.frombuffer(b"".join(data), np.uint8), [len(one) for one in data]
 
 
 def from_utf8(data: bytes) -> str:
