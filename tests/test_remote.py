@@ -172,20 +172,30 @@ def test_a_glob_that_matches_nothing_is_refused(local: Path) -> None:
         open_source(["s3://bucket/in/a.[cj]s*"], modality="text")
 
 
-def test_large_files_are_read_in_blocks_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("suffix", ["txt", "csv", "parquet"])
+def test_large_files_are_read_in_blocks_and_again(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = [f"{i:07d} " + "x" * 80 for i in range(CHUNK_BYTES // 64)]
-    (tmp_path / "a.txt").write_text("\n".join(lines))
+    path = tmp_path / f"a.{suffix}"
+    if suffix == "parquet":
+        plain = {"compression": "none", "use_dictionary": False}
+        pq.write_table(pa.table({"text": lines}), path, row_group_size=len(lines) // 2, **plain)
+    else:
+        path.write_text("\n".join((["text"] if suffix == "csv" else []) + lines))
     client = boto3.client("s3")
-    client.upload_file(str(tmp_path / "a.txt"), "bucket", "large/a.txt")
+    client.put_object(Bucket="bucket", Key=f"large/{path.name}", Body=path.read_bytes())
     client.close()
     asked = []
     fetch = s3fs.S3File._fetch_range
     monkeypatch.setattr(s3fs.S3File, "_fetch_range", lambda file, *at: asked.append(at) or fetch(file, *at))
-    source = open_source(["s3://bucket/large/a.txt"], modality="text")
+    source = open_source([f"s3://bucket/large/{path.name}"], modality="text")
+    asked.clear()
     assert list(source) == lines
     spans = [stop - start for start, stop in asked]
-    assert max(spans) == files.BLOCK < (tmp_path / "a.txt").stat().st_size // 4
+    assert max(spans) == files.BLOCK < path.stat().st_size // 4
+    assert len(spans) < path.stat().st_size / files.BLOCK + 4
+    asked.clear()
     assert next(iter(source)) == lines[0]
+    assert sum(stop - start for start, stop in asked) < path.stat().st_size // 2
 
 
 # ---- what goes wrong
@@ -281,6 +291,18 @@ def test_a_file_shorter_than_announced(name: str, modality: str, changed: pytest
         finally:
             cut.shutdown()
             thread.join()
+
+
+def test_an_object_that_changes_while_it_is_read() -> None:
+    client = boto3.client("s3")
+    client.put_object(Bucket="bucket", Key="changes.txt", Body=b"x\n" * files.BLOCK)
+    with files.open_file("s3://bucket/changes.txt") as file:
+        assert file.readline() == b"x\n"
+        client.put_object(Bucket="bucket", Key="changes.txt", Body=b"y\n" * files.BLOCK)
+        client.close()
+        with pytest.raises(SourceError, match="changed while it was read"):
+            file.seek(files.BLOCK)
+            file.readline()
 
 
 def test_a_driver_that_ends_early_is_not_believed() -> None:

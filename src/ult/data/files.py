@@ -52,7 +52,7 @@ def open_file(name: str) -> IO[bytes]:
         system, path = _system(name)
         # Uncached, for the buffer asks for blocks; "readahead" and the like would hold each of them twice.
         file = system.open(path, "rb", cache_type="none")
-    return io.BufferedReader(_Remote(name, file), BLOCK)
+    return _Blocks(_Remote(name, file), BLOCK)
 
 
 def open_arrow(name: str) -> pa.NativeFile:
@@ -187,6 +187,13 @@ def _info(name: str) -> dict[str, Any] | None:
         except FileNotFoundError:
             return None
         return found
+
+
+class _Blocks(io.BufferedReader):
+    """A buffer that `read1` fills too: the plain one passes the 8 KiB that text asks for on to the file below."""
+
+    def read1(self, size: int = -1, /) -> bytes:
+        return self.read(size)
 
 
 class _Remote(io.RawIOBase):

@@ -18,6 +18,7 @@ from ult.data.text import encoded
 from ult.errors import OutputError, SourceError
 
 _QUOTED = re.compile('[,"\r\n]')
+_STREAMED = {"pre_buffer": False, "buffer_size": files.BLOCK}  # by default pyarrow 26 holds what it read until the end
 
 
 class CsvRows(Rows):
@@ -85,7 +86,7 @@ class ParquetRows(Rows):
     def __init__(self, name: str) -> None:
         self.name = existing(name)
         try:
-            with files.open_arrow(name) as opened, pq.ParquetFile(opened) as file:
+            with files.open_arrow(name) as opened, pq.ParquetFile(opened, **_STREAMED) as file:
                 schema, rows = file.schema_arrow, file.metadata.num_rows
                 groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
         except SourceError:
@@ -104,7 +105,7 @@ class ParquetRows(Rows):
         """Give the values of `columns`; raise `SourceError` where the file is damaged."""
         first = 1
         try:
-            with files.open_arrow(self.name) as opened, pq.ParquetFile(opened) as file:
+            with files.open_arrow(self.name) as opened, pq.ParquetFile(opened, **_STREAMED) as file:
                 for batch in file.iter_batches(self._rows, columns=list(columns)):
                     table = pa.Table.from_batches([batch])
                     yield Chunk(self.name, first, dict(zip(table.column_names, table.columns, strict=True)), len(table))
