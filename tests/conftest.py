@@ -9,6 +9,8 @@ import tempfile
 
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["bucket"]
+
 CACHE = tempfile.mkdtemp(prefix="ult-tests-")
 os.environ["OMP_NUM_THREADS"] = "1"  # two torch threads beside a busy process take fifteen times as long
 os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"

@@ -5,15 +5,17 @@ from __future__ import annotations
 import errno
 import functools
 import os
+import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 import typer
 
 from ult.cli import demo, inspect, owner, trainer
-from ult.errors import UltError
+from ult.errors import MissingSource, OutputError, UltError
 
 app = typer.Typer(
     name="ult",
@@ -30,11 +32,25 @@ def _add(verb: Callable[..., None], panel: str) -> None:
     @functools.wraps(verb)
     def run(*args: Any, **options: Any) -> None:
         try:
+            _check_local(options)
             verb(*args, **options)
         except KeyboardInterrupt as error:  # typer would exit without a word
             raise SystemExit(report(error)) from None
 
     app.command(rich_help_panel=panel)(run)
+
+
+def _check_local(options: dict[str, Any]) -> None:
+    """Refuse a URL where a path belongs, before any work. Only the inputs, which are no paths, may be URLs."""
+    for name, value in options.items():
+        for path in value if isinstance(value, list) else [value]:
+            if isinstance(path, Path) and (match := re.match(r"([a-z][a-z0-9+.-]+):/", str(path))):
+                what = f"{name} is a {match[1]}:// address"
+                if name == "out":
+                    raise OutputError(
+                        f"{what}; tables, shards and records are written to a local folder", hint="copy them from there"
+                    )
+                raise MissingSource(f"{what}; expected a path of this machine", hint="copy it here")
 
 
 OWNER = "The owner's side: these read or write the table, or the records"

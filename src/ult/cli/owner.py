@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 Inputs = Annotated[
     list[str],
     typer.Argument(
-        help=".txt (a record a line), .jsonl, .csv, .parquet, .npy, .npz, images or a folder of them, hf:org/name.",
+        help=".txt (a record a line), .jsonl, .csv, .parquet, .npy, .npz, images or a folder of them, "
+        "hf:org/name; globs, and s3://, gs:// and hf:// addresses of files.",
         show_default=False,
     ),
 ]

@@ -22,6 +22,7 @@ import pyarrow as pa
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from ult.data import files
 from ult.data.rows import CHUNK_BYTES, ROWS, Chunk, Rows, existing
 from ult.errors import OutputError, SourceError
 
@@ -41,12 +42,12 @@ class _Header:
 class ArrayRows(Rows):
     """The arrays of a `.npz`, or the one of a `.npy` under the name `column`."""
 
-    def __init__(self, path: Path, column: str) -> None:
-        self.path, self.name = existing(path), str(path)
-        self._zip = path.suffix.lower() == ".npz"
-        self._headers = {name: self._header(name) for name in (self._members() if self._zip else [column])}
-        types = {name: self._type(name, header) for name, header in self._headers.items()}
-        self.types = {name: kind for name, kind in types.items() if kind is not None}
+    def __init__(self, name: str, column: str) -> None:
+        self.name = existing(name)
+        self._zip = files.suffix(name) == ".npz"
+        self._headers = {key: self._header(key) for key in (self._members() if self._zip else [column])}
+        types = {key: self._type(key, header) for key, header in self._headers.items()}
+        self.types = {key: kind for key, kind in types.items() if kind is not None}
 
     def length(self, column: str) -> int:
         """Return how many rows `column` has."""
@@ -59,7 +60,7 @@ class ArrayRows(Rows):
         lengths = {name: self.length(name) for name in columns}
         rows = lengths[columns[0]]
         if set(lengths.values()) != {rows}:
-            raise SourceError(f"{self.path} has columns of different lengths: {lengths}")
+            raise SourceError(f"{self.name} has columns of different lengths: {lengths}")
         step = min(self._step(name) for name in columns)
         readers = [self._values(name, step) for name in columns]
         first = 1
@@ -68,8 +69,8 @@ class ArrayRows(Rows):
             first += len(values[0])
 
     def _members(self) -> list[str]:
-        with self._errors(), zipfile.ZipFile(self.path) as file:
-            return [name.removesuffix(".npy") for name in file.namelist() if name.endswith(".npy")]
+        with self._errors(), files.open_file(self.name) as file, zipfile.ZipFile(file) as archive:
+            return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -80,17 +81,21 @@ class ArrayRows(Rows):
             if isinstance(error, SourceError):
                 raise
             kind = ".npz" if self._zip else ".npy"
-            raise SourceError(f"{self.path} is not a {kind} file of plain arrays, or it is cut short") from error
+            raise SourceError(f"{self.name} is not a {kind} file of plain arrays, or it is cut short") from error
 
     @contextmanager
     def _open(self, column: str) -> Iterator[tuple[IO[bytes], int]]:
         """Give the file of an array and its size."""
         with self._errors():
             if not self._zip:
-                with self.path.open("rb") as file:
-                    yield file, self.path.stat().st_size
+                with files.open_file(self.name) as file:
+                    yield file, files.size(self.name)
                 return
-            with zipfile.ZipFile(self.path) as archive, archive.open(column + ".npy") as member:
+            with (
+                files.open_file(self.name) as file,
+                zipfile.ZipFile(file) as archive,
+                archive.open(column + ".npy") as member,
+            ):
                 yield member, archive.getinfo(column + ".npy").file_size
 
     def _header(self, column: str) -> _Header:
@@ -100,13 +105,13 @@ class ArrayRows(Rows):
     def _read_header(self, file: IO[bytes], size: int) -> _Header:
         version = npy.read_magic(file)
         if version not in {(1, 0), (2, 0)}:
-            raise SourceError(f"{self.path} holds an array of .npy version {version}; expected 1.0 or 2.0")
+            raise SourceError(f"{self.name} holds an array of .npy version {version}; expected 1.0 or 2.0")
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         header = _Header(*read(file))
         if header.dtype.hasobject:
-            raise SourceError(f"{self.path} holds pickled objects; expected numbers or strings")
+            raise SourceError(f"{self.name} holds pickled objects; expected numbers or strings")
         if file.tell() + math.prod(header.shape) * header.dtype.itemsize != size:
-            raise SourceError(f"{self.path} is cut short: its size is not what its header says")
+            raise SourceError(f"{self.name} is cut short: its size is not what its header says")
         return header
 
     def _type(self, name: str, header: _Header) -> pa.DataType | None:
@@ -155,7 +160,7 @@ class ArrayRows(Rows):
         ends = np.concatenate([np.empty(0, np.int64), *self._values(name + ENDS, ROWS)])
         sizes: NDArray[np.int64] = np.diff(ends, prepend=0).astype(np.int64)
         if (sizes < 0).any() or int(sizes.sum()) != self._headers[name].shape[0]:
-            raise SourceError(f"{self.path}: {name + ENDS!r} does not divide {name!r}; expected rising ends")
+            raise SourceError(f"{self.name}: {name + ENDS!r} does not divide {name!r}; expected rising ends")
         return sizes
 
     def _series(self, name: str, step: int) -> Iterator[list[NDArray[Any]]]:

@@ -8,7 +8,6 @@ something (16 bits, CMYK, float, several frames) is refused. Of a JPEG with a pr
 from __future__ import annotations
 
 import io
-import os
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
+from ult.data import files
 from ult.data.rows import ROWS, Chunk, Rows
 from ult.data.tabular import CsvRows, CsvWriter
 from ult.errors import MissingColumn, MissingSource, OutputError, SourceError
@@ -93,25 +93,27 @@ class FolderRows(Rows):
     the columns of a `labels.csv` at the folder's top, which has a row for every image and finds it by `name`.
     """
 
-    def __init__(self, path: Path, column: str) -> None:
-        self.path, self.name = path, str(path)
+    def __init__(self, name: str, column: str) -> None:
+        self.name = name
         self.column: str = column
-        self._root = path if path.is_dir() else path.parent
-        self._names = _images(path) if path.is_dir() else [path.name]
-        if not path.exists():
-            raise MissingSource(f"{path} is not there; expected an image or a folder of images")
+        self._sheet_name = files.join(name, LABELS)
+        folder = files.is_folder(name)
+        if not folder and not files.is_file(name):
+            raise MissingSource(f"{name} is not there; expected an image or a folder of images", hint=files.where(name))
+        self._root, one = (name, "") if folder else (name[: -len(Path(name).name)], Path(name).name)
+        self._names = [n for n in files.walk(name) if n.lower().endswith(SUFFIXES)] if folder else [one]
         if not self._names:
-            raise SourceError(f"{path} holds no images; expected files that end in {', '.join(SUFFIXES)}")
-        labels = CsvRows(path / LABELS).types if (path / LABELS).is_file() else {}
+            raise SourceError(f"{name} holds no images; expected files that end in {', '.join(SUFFIXES)}")
+        labels = CsvRows(self._sheet_name).types if folder and files.is_file(self._sheet_name) else {}
         self._sheet = list(labels) if "name" in labels else []
-        others = [name for name in self._sheet if name != "name"] or ["label"]
+        others = [column for column in self._sheet if column != "name"] or ["label"]
         self.types = {column: pa.binary(), "name": pa.string(), **dict.fromkeys(others, pa.string())}
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
-        """Give the images as paths, which are read when their turn comes."""
+        """Give the images as names of files, which are read when their turn comes."""
         for first in range(0, len(self._names), ROWS):
             names = self._names[first : first + ROWS]
-            found: dict[str, list[Any]] = {self.column: [self._root / name for name in names]}
+            found: dict[str, list[Any]] = {self.column: [files.join(self._root, name) for name in names]}
             found |= {column: [self._value(n, column) for n in names] for column in columns if column != self.column}
             yield Chunk(self.name, first + 1, found, len(names), "image")
 
@@ -127,30 +129,22 @@ class FolderRows(Rows):
             return name
         if self._sheet:
             if name not in self._labels:
-                raise MissingColumn(f"{self.path / LABELS} has no row for {name!r}; expected one for every image")
+                raise MissingColumn(f"{self._sheet_name} has no row for {name!r}; expected one for every image")
             return self._labels[name][column]
         if "/" not in name:
-            raise MissingColumn(f"{self._root / name} lies in no sub-folder, so it has no label", hint="--keep name")
+            raise MissingColumn(
+                f"{files.join(self._root, name)} lies in no sub-folder, so it has no label", hint="--keep name"
+            )
         return name.split("/")[-2]
 
     @cached_property
     def _labels(self) -> dict[str, dict[str, str]]:
         found = {}
-        for chunk in CsvRows(self.path / LABELS).chunks(self._sheet):
+        for chunk in CsvRows(self._sheet_name).chunks(self._sheet):
             for cells in zip(*chunk.columns.values(), strict=True):
                 row = dict(zip(self._sheet, cells, strict=True))
                 found[row["name"]] = row
         return found
-
-
-def _images(folder: Path) -> list[str]:
-    """Return the paths, from `folder` on, of the images in it, sorted."""
-    names = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        images = (name for name in files if name.lower().endswith(SUFFIXES) and not name.startswith("."))
-        names += [(Path(parent) / name).relative_to(folder).as_posix() for name in images]
-    return sorted(names)
 
 
 class FolderWriter:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pat
 from numpy.typing import NDArray
 
+from ult.data import files
 from ult.data.image import to_pixels
 from ult.data.rows import Chunk, Column, Rows, listed
 from ult.errors import MissingColumn, SourceError
@@ -141,10 +141,12 @@ def _image(value: Any, chunk: Chunk, i: int, column: str) -> NDArray[np.uint8]:
     if isinstance(value, np.ndarray):
         return _shaped(value, chunk.place(i))
     place = chunk.place(i)
-    if isinstance(value, Path):
-        place = str(value)
+    if isinstance(value, str):  # the name of a file
+        place = value
         try:
-            value = value.read_bytes()
+            value = files.read_bytes(place)
+        except SourceError:
+            raise
         except OSError as error:
             raise SourceError(f"{place} cannot be read: {error.strerror}") from error
     if isinstance(value, dict):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from ult.data import files
 from ult.errors import MissingColumn, MissingSource, SourceError
 
 Column = Any  # one value a row: a list, a pa.ChunkedArray, or an array (n, ...)
@@ -63,17 +63,21 @@ def listed(names: Sequence[str], most: int = 12) -> str:
     return ", ".join(repr(name) for name in names[:most]) + more
 
 
-def existing(path: Path) -> Path:
-    """Return `path`; raise `MissingSource` unless it is a file that holds something."""
-    if path.is_dir():
-        raise MissingSource(f"{path} is a folder; expected a file", hint=f"{path}/*.txt for the files in it")
-    if not path.is_file():
-        raise MissingSource(f"{path} is not there; expected a file")
+def existing(name: str) -> str:
+    """Return `name`; raise `MissingSource` unless it is of a file that holds something."""
+    if files.is_folder(name):
+        raise MissingSource(
+            f"{name} is a folder; expected a file", hint=f"{name.rstrip('/')}/*.txt for the files in it"
+        )
+    if not files.is_file(name):
+        raise MissingSource(f"{name} is not there; expected a file", hint=files.where(name))
     try:
-        with path.open("rb") as file:
+        with files.open_file(name) as file:
             empty = not file.read(1)
+    except SourceError:
+        raise
     except OSError as error:
-        raise MissingSource(f"{path} cannot be read: {error.strerror}") from error
+        raise MissingSource(f"{name} cannot be read: {error.strerror}") from error
     if empty:
-        raise SourceError(f"{path} is empty; expected records")
-    return path
+        raise SourceError(f"{name} is empty; expected records")
+    return name

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.types as pat
 
-from ult.data import record
+from ult.data import files, record
 from ult.data.array import ENDS, NpzWriter
 from ult.data.image import LABELS, FolderWriter, to_png
 from ult.data.rows import listed
@@ -206,6 +206,8 @@ def open_sink(
     anything is written if `path` is there, or if the format cannot hold such records or kept columns.
     """
     schema = kept_schema if kept_schema is not None else pa.schema([])
+    if files.is_url(str(path)):
+        raise OutputError("the output is a URL; records are written to a local folder", hint="copy them from there")
     path = Path(path)
     if modality not in SUFFIXES:
         raise InvalidConfig(f"modality is {modality!r}; expected {listed(list(SUFFIXES))}")

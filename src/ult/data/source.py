@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ult.data import hub, image, record, sample
+from ult.data import files, hub, image, record, sample
 from ult.data.array import ArrayRows
 from ult.data.image import FolderRows
 from ult.data.molecule import Canonicaliser, Invalid
@@ -83,7 +83,8 @@ def open_source(
     Texts and molecules come from `.txt` (a record a line), `.jsonl`, `.csv` and `.parquet`; images from folders, image
     files, and columns of `.parquet`, `.npy` and `.npz`; series from `.npy`, `.npz`, a Parquet column of lists, a
     table of numbers (every column not kept is a value of the row's record), or, named by `column`, one column of
-    numbers (a record a file). All of them come from `hf:org/name` and `sample:topics`, `sample:digits` too. `column`
+    numbers (a record a file). A file's name may be a glob, and the address of an object: `s3://`, `gs://`, `hf://`.
+    All of them come from `hf:org/name` and `sample:topics`, `sample:digits` too. `column`
     may be left out where one alone fits. `canonical` rewrites SMILES through RDKit.
 
     Raises `MissingSource`, `MissingColumn` or `SourceError`.
@@ -223,28 +224,34 @@ def _kept_schema(opened: Sequence[Rows], keep: Sequence[str]) -> pa.Schema:
 def _open(inputs: Sequence[str | Path], modality: str) -> list[Rows]:
     if not inputs:
         raise MissingSource("no input was named; expected files, a folder of images, or hf:org/name")
-    kinds = {_kind(str(one), modality) for one in inputs}
+    names = [name for one in inputs for name in ([str(one)] if _scheme(str(one)) else files.expand(str(one)))]
+    kinds = {_kind(name, modality) for name in names}
     if len(kinds) > 1:
         raise SourceError(f"the inputs are of several kinds: {listed(sorted(kinds))}; expected one kind")
     kind = kinds.pop()
-    return [_rows(str(one), kind, record.COLUMN[modality]) for one in inputs]
+    return [_rows(name, kind, record.COLUMN[modality]) for name in names]
+
+
+def _scheme(name: str) -> str:
+    """Return what an address of the Hub or of a sample starts with, nothing for other names."""
+    return next((s for s in (hub.PREFIX, sample.PREFIX) if name.startswith(s) and not files.is_url(name)), "")
 
 
 def _kind(name: str, modality: str) -> str:
     """Return what kind of input `name` is: a scheme, "image", or a suffix."""
-    for scheme in (hub.PREFIX, sample.PREFIX):
-        if name.startswith(scheme):
-            return scheme
-    path = Path(name)
-    suffix = path.suffix.lower()
-    if modality == "image" and (path.is_dir() or suffix in image.SUFFIXES):
+    if scheme := _scheme(name):
+        return scheme
+    suffix = files.suffix(name)
+    if modality == "image" and (suffix in image.SUFFIXES or files.is_folder(name)):
         return "image"
-    if path.is_dir():
+    if files.is_folder(name):
         raise MissingSource(f"{name} is a folder; expected files", hint=f"{name.rstrip('/')}/* for the files in it")
     if suffix in SUFFIXES[modality]:
         return suffix
-    if not path.exists():
-        raise MissingSource(f"{name} is not there; expected a file that ends in {', '.join(SUFFIXES[modality])}")
+    if not files.is_file(name):
+        raise MissingSource(
+            f"{name} is not there; expected a file that ends in {', '.join(SUFFIXES[modality])}", hint=files.where(name)
+        )
     raise SourceError(f"{name} ends in {suffix!r}; expected {', '.join(SUFFIXES[modality])} for {modality} records")
 
 
@@ -253,13 +260,12 @@ def _rows(name: str, kind: str, column: str) -> Rows:
         return hub.HubRows(name)
     if kind == sample.PREFIX:
         return sample.SampleRows(name)
-    path = Path(name)
     if kind == ".txt":
-        return TxtRows(path, column)
+        return TxtRows(name, column)
     if kind == ".jsonl":
-        return JsonlRows(path, column)
+        return JsonlRows(name, column)
     if kind == ".csv":
-        return CsvRows(path)
+        return CsvRows(name)
     if kind == ".parquet":
-        return ParquetRows(path)
-    return FolderRows(path, column) if kind == "image" else ArrayRows(path, column)
+        return ParquetRows(name)
+    return FolderRows(name, column) if kind == "image" else ArrayRows(name, column)

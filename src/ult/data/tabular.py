@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,25 +12,27 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ult.data import files
 from ult.data.rows import CHUNK_BYTES, ROWS, Chunk, Rows, existing, listed
 from ult.data.text import encoded
 from ult.errors import OutputError, SourceError
 
 _QUOTED = re.compile('[,"\r\n]')
+_STREAMED = {"pre_buffer": False, "buffer_size": files.BLOCK}  # by default pyarrow 26 holds what it read until the end
 
 
 class CsvRows(Rows):
     """The columns that the header names. Errors count lines of the file, header included, as editors do."""
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.name = existing(path), str(path)
+    def __init__(self, name: str) -> None:
+        self.name = existing(name)
         read = self._read()
         _, header = next(read)
         if len(set(header)) != len(header):
-            raise SourceError(f"{path} names a column twice in its header: {listed(header)}")
+            raise SourceError(f"{name} names a column twice in its header: {listed(header)}")
         self.types = {name: pa.string() for name in header}
         if next(read, None) is None:
-            raise SourceError(f"{path} has a header and no rows; expected records")
+            raise SourceError(f"{name} has a header and no rows; expected records")
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """Give the cells of `columns`; raise `SourceError` at a row of another length than the header."""
@@ -56,40 +59,44 @@ class CsvRows(Rows):
         csv.field_size_limit(2**31 - 1)  # of the process; the default refuses a cell of 128 KiB
         width = None
         try:
-            with self.path.open(encoding="utf-8-sig", newline="") as file:
+            with io.TextIOWrapper(files.open_file(self.name), "utf-8-sig", newline="") as file:
                 reader = csv.reader(file, strict=True)
                 for row in reader:
                     width = len(row) if width is None else width
                     if len(row) != width or not row:
-                        line = f"{self.path}, line {reader.line_num}"
+                        line = f"{self.name}, line {reader.line_num}"
                         raise SourceError(f"{line} has {len(row)} cells; expected {width} as in the header")
                     yield reader.line_num, row
         except UnicodeDecodeError:
             raise SourceError(
-                f"{self.path} is not UTF-8 near line {reader.line_num + 1}",
-                hint=f"iconv -t utf-8 -f latin1 {self.path} > new.csv",
+                f"{self.name} is not UTF-8 near line {reader.line_num + 1}",
+                hint=f"iconv -t utf-8 -f latin1 {self.name} > new.csv",
             ) from None
         except csv.Error as error:
-            raise SourceError(f"{self.path}, line {reader.line_num} is not CSV: {error}") from error
+            raise SourceError(f"{self.name}, line {reader.line_num} is not CSV: {error}") from error
+        except SourceError:
+            raise
         except OSError as error:
-            raise SourceError(f"{self.path} cannot be read: {error.strerror}") from error
+            raise SourceError(f"{self.name} cannot be read: {error.strerror}") from error
 
 
 class ParquetRows(Rows):
     """The columns of a Parquet file."""
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.name = existing(path), str(path)
+    def __init__(self, name: str) -> None:
+        self.name = existing(name)
         try:
-            with pq.ParquetFile(path) as file:
+            with files.open_arrow(name) as opened, pq.ParquetFile(opened, **_STREAMED) as file:
                 schema, rows = file.schema_arrow, file.metadata.num_rows
                 groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
+        except SourceError:
+            raise
         except (pa.ArrowException, OSError) as error:
-            raise SourceError(f"{path} is not a Parquet file, or it is cut short") from error
+            raise SourceError(f"{name} is not a Parquet file, or it is cut short") from error
         if not rows:
-            raise SourceError(f"{path} has no rows; expected records")
+            raise SourceError(f"{name} has no rows; expected records")
         if len(set(schema.names)) != len(schema.names):
-            raise SourceError(f"{path} names a column twice: {listed(schema.names)}")
+            raise SourceError(f"{name} names a column twice: {listed(schema.names)}")
         self.types = {field.name: field.type for field in schema}
         row_bytes = max(group.total_byte_size // max(group.num_rows, 1) for group in groups)
         self._rows = max(1, min(ROWS, CHUNK_BYTES // max(row_bytes, 1)))
@@ -98,13 +105,15 @@ class ParquetRows(Rows):
         """Give the values of `columns`; raise `SourceError` where the file is damaged."""
         first = 1
         try:
-            with pq.ParquetFile(self.path) as file:
+            with files.open_arrow(self.name) as opened, pq.ParquetFile(opened, **_STREAMED) as file:
                 for batch in file.iter_batches(self._rows, columns=list(columns)):
                     table = pa.Table.from_batches([batch])
                     yield Chunk(self.name, first, dict(zip(table.column_names, table.columns, strict=True)), len(table))
                     first += len(table)
+        except SourceError:
+            raise
         except (pa.ArrowException, OSError) as error:
-            raise SourceError(f"{self.path} is damaged after row {first - 1}") from error
+            raise SourceError(f"{self.name} is damaged after row {first - 1}") from error
 
 
 class CsvWriter:

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import pyarrow as pa
 
+from ult.data import files
 from ult.data.rows import CHUNK_BYTES, ROWS, Chunk, Rows, existing, listed
 from ult.errors import MissingColumn, OutputError, SourceError
 
@@ -25,33 +26,33 @@ _JSON_TYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.fl
 class TxtRows(Rows):
     """A column of lines."""
 
-    def __init__(self, path: Path, column: str) -> None:
-        self.path, self.name = existing(path), str(path)
+    def __init__(self, name: str, column: str) -> None:
+        self.name = existing(name)
         self.column: str = column
         self.types = {column: pa.string()}
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """Give the lines; raise `SourceError` at one that is not UTF-8."""
-        for first, lines in _lines(self.path):
+        for first, lines in _lines(self.name):
             yield Chunk(self.name, first, {self.column: lines}, len(lines), "line")
 
 
 class JsonlRows(Rows):
     """The fields of a JSON object a line, or one column of bare strings. The first line says which fields there are."""
 
-    def __init__(self, path: Path, column: str) -> None:
-        self.path, self.name = existing(path), str(path)
-        _, lines = next(_lines(path, rows=1))
+    def __init__(self, name: str, column: str) -> None:
+        self.name = existing(name)
+        _, lines = next(_lines(name, rows=1))
         first: Any = self._value(lines[0], 1)
         self.bare = isinstance(first, str)
         fields = {column: first} if self.bare else first
         if not isinstance(fields, dict) or not fields:
-            raise SourceError(f"{path}, line 1 is neither a JSON object with fields nor a string")
+            raise SourceError(f"{name}, line 1 is neither a JSON object with fields nor a string")
         self.types = {name: _JSON_TYPES.get(type(value), pa.struct([])) for name, value in fields.items()}
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """Give the fields `columns` of each line; raise `SourceError` or `MissingColumn` at a line without them."""
-        for first, lines in _lines(self.path):
+        for first, lines in _lines(self.name):
             values = [self._value(line, first + i) for i, line in enumerate(lines)]
             found = {name: [self._field(v, name, first + i) for i, v in enumerate(values)] for name in columns}
             yield Chunk(self.name, first, found, len(lines), "line")
@@ -85,16 +86,16 @@ class JsonlRows(Rows):
         try:
             return _DECODER.decode(line)
         except (ValueError, RecursionError):
-            raise SourceError(f"{self.path}, line {number} is not JSON") from None
+            raise SourceError(f"{self.name}, line {number} is not JSON") from None
 
     def _field(self, value: Any, name: str, number: int) -> Any:
         if self.bare and isinstance(value, str):
             return value
         if self.bare or not isinstance(value, dict):
             expected = "string" if self.bare else "object"
-            raise SourceError(f"{self.path}, line {number} is not a JSON {expected}, as the first line is")
+            raise SourceError(f"{self.name}, line {number} is not a JSON {expected}, as the first line is")
         if name not in value:
-            raise MissingColumn(f"{self.path}, line {number} has no field {name!r}; it has {listed(list(value))}")
+            raise MissingColumn(f"{self.name}, line {number} has no field {name!r}; it has {listed(list(value))}")
         return value[name]
 
 
@@ -115,11 +116,11 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _ESCAPER = json.JSONEncoder(allow_nan=False)
 
 
-def _lines(path: Path, rows: int = ROWS) -> Iterator[tuple[int, list[str]]]:
+def _lines(name: str, rows: int = ROWS) -> Iterator[tuple[int, list[str]]]:
     """Give lists of lines without their ends, each with the number of its first line."""
     first, lines, size = 1, [], 0
     try:
-        with path.open("rb") as file:
+        with files.open_file(name) as file:
             for line in file:
                 lines.append(line.removesuffix(b"\n").decode("utf-8"))
                 size += len(line)
@@ -128,10 +129,12 @@ def _lines(path: Path, rows: int = ROWS) -> Iterator[tuple[int, list[str]]]:
                     first, lines, size = first + len(lines), [], 0
     except UnicodeDecodeError:
         raise SourceError(
-            f"{path}, line {first + len(lines)} is not UTF-8", hint=f"iconv -t utf-8 -f latin1 {path} > new.txt"
+            f"{name}, line {first + len(lines)} is not UTF-8", hint=f"iconv -t utf-8 -f latin1 {name} > new.txt"
         ) from None
+    except SourceError:
+        raise
     except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror}") from error
+        raise SourceError(f"{name} cannot be read: {error.strerror}") from error
     if lines:
         yield first, lines
 

@@ -1,0 +1,266 @@
+"""The one door to input files: a path of this machine, or an fsspec URL, `s3://`, `gs://` or `hf://`.
+
+What a URL names is read as it is needed, in blocks; no copy stays in memory or on the disk. Drivers find credentials as
+they always do (environment, profiles); an address that holds some is refused, and no error repeats what a driver says.
+"""
+
+from __future__ import annotations
+
+import glob
+import io
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+
+from ult.errors import MissingExtra, MissingSource, SourceError, UltError
+
+BLOCK = 2**22  # bytes that a request asks for, where the reader wants fewer
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
+_DRIVERS = {"s3": ("s3fs", "remote"), "gs": ("gcsfs", "gcs"), "hf": ("huggingface_hub", "train")}  # package, extra
+# Seconds and tries. The first word of a server must come soon, so that one that is down is known; what is being read
+# already is worth a minute of trying again.
+_FIRST_WORD = 8
+_S3 = {"connect_timeout": 2, "read_timeout": 10, "retries": {"mode": "standard", "total_max_attempts": 2}}
+_S3_TRIES = 3
+_CREDENTIALS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; FSSPEC_S3_ANON=true for a public bucket",
+    "gs": "gcloud auth application-default login",
+    "hf": "HF_TOKEN, or: hf auth login",
+}
+_WHERE = {"s3": "check the connection and AWS_ENDPOINT_URL", "gs": "check the connection", "hf": "check the connection"}
+
+
+def is_url(name: str) -> bool:
+    """Return whether `name` is a URL, be it one that can be read or not.
+
+    >>> is_url("s3://bucket/notes.csv"), is_url("notes.csv"), is_url("hf:org/name")
+    (True, False, False)
+    """
+    return _URL.fullmatch(name) is not None
+
+
+def open_file(name: str) -> IO[bytes]:
+    """Return a file open for reading; of a URL, one that raises `SourceError` rather than end early."""
+    if not is_url(name):
+        return Path(name).open("rb")
+    with _answers(name):
+        system, path = _system(name)
+        # Uncached, for the buffer asks for blocks; "readahead" and the like would hold each of them twice.
+        file = system.open(path, "rb", cache_type="none")
+    return _Blocks(_Remote(name, file), BLOCK)
+
+
+def open_arrow(name: str) -> pa.NativeFile:
+    """Return a file open for reading as Arrow has them."""
+    return pa.PythonFile(open_file(name), "r") if is_url(name) else pa.OSFile(name)
+
+
+def read_bytes(name: str) -> bytes:
+    """Return all that a small file holds, in one request."""
+    if not is_url(name):
+        return Path(name).read_bytes()
+    with _answers(name):
+        system, path = _system(name)
+        data: bytes = system.cat_file(path)
+        return data
+
+
+def size(name: str) -> int:
+    """Return the bytes of a file; raise `MissingSource` if it is not there."""
+    if not is_url(name):
+        return Path(name).stat().st_size
+    with _answers(name):
+        system, path = _system(name)
+        return int(system.info(path)["size"])
+
+
+def is_file(name: str) -> bool:
+    """Return whether `name` is a file that is there."""
+    return (_info(name) or {}).get("type") == "file" if is_url(name) else Path(name).is_file()
+
+
+def is_folder(name: str) -> bool:
+    """Return whether `name` is a folder, or what many objects' names begin with."""
+    return (_info(name) or {}).get("type") == "directory" if is_url(name) else Path(name).is_dir()
+
+
+def where(name: str) -> str:
+    """Return what to look at if nothing is there, as a hint."""
+    return "check the bucket and the key" if is_url(name) else ""
+
+
+def suffix(name: str) -> str:
+    """Return how the name ends, in lower case: `.csv`, or nothing."""
+    return Path(name).suffix.lower()
+
+
+def join(folder: str, name: str) -> str:
+    """Return the name of a file in a folder."""
+    return f"{folder.rstrip('/')}/{name}" if is_url(folder) else str(Path(folder) / name)
+
+
+def walk(folder: str) -> list[str]:
+    """Return the paths, from `folder` on, of all files in it and its sub-folders that are not hidden, sorted."""
+    names: list[str] = []
+    if not is_url(folder):
+        for parent, folders, files in os.walk(folder):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            names += [(Path(parent) / name).relative_to(folder).as_posix() for name in files if name[0] != "."]
+        return sorted(names)
+    with _answers(folder):
+        system, path = _system(folder)
+        names = [name[len(path) :].lstrip("/") for name in system.find(path)]
+        return sorted(name for name in names if name and not _hidden(name))
+
+
+def expand(name: str) -> list[str]:
+    """Return the files that a glob matches, sorted; a name without wildcards, or that is there, as it is.
+
+    `**` stands for any folders; hidden files and folders match no wildcard. Raises `MissingSource` if nothing matches.
+    """
+    if not glob.has_magic(name):
+        return [name]
+    if not is_url(name) and os.path.lexists(name):
+        found = [name]
+    elif not is_url(name):
+        every = glob.iglob(name, recursive=True)  # noqa: PTH207 - pathlib wants the root apart
+        found = sorted(one for one in every if Path(one).is_file())
+    elif is_file(name):
+        found = [name]
+    else:
+        with _answers(name):
+            system, path = _system(name)
+            every = system.glob(path, detail=True).items()
+            seen = [one for one, info in every if info["type"] == "file" and not _hidden(one, path)]
+            found = sorted(f"{name.partition(':')[0]}://{one}" for one in seen)
+    if not found:
+        raise MissingSource(f"{name} matches no file", hint="quoted, * stands for a part of a name and ** for folders")
+    return found
+
+
+def _hidden(path: str, asked: str = "") -> bool:
+    """Return whether a part of the path is hidden that no part of `asked` spells out."""
+    dots = [part for part in path.split("/") if part.startswith(".")]
+    return len(dots) > sum(part.startswith(".") for part in asked.split("/"))
+
+
+def _system(name: str) -> tuple[Any, str]:
+    """Return the file system of a URL, and the path in it."""
+    match = _URL.fullmatch(name)
+    scheme, rest = match.groups() if match else ("", name)
+    if scheme not in _DRIVERS:
+        raise MissingSource(f"an input is a {scheme}:// address; expected a file, or s3://, gs:// or hf://")
+    bucket, _, key = rest.partition("/")
+    if not bucket or (re.search("[@:]", bucket) and not bucket.startswith("arn:")):
+        raise MissingSource(
+            f"an {scheme}:// address names no bucket, or holds credentials; expected {scheme}://BUCKET/KEY",
+            hint=_CREDENTIALS[scheme],
+        )
+    package, extra = _DRIVERS[scheme]
+    options: dict[str, Any] = {"config_kwargs": _S3} if scheme == "s3" else {}
+    try:
+        import fsspec
+
+        system = fsspec.filesystem(scheme, use_listings_cache=False, **options)
+    except ImportError as error:
+        raise MissingExtra(package, extra=extra) from error
+    if scheme == "s3":
+        system.retries = _S3_TRIES
+    return system, f"{bucket}/{key}".rstrip("/")
+
+
+def _info(name: str) -> dict[str, Any] | None:
+    """Return what the server says of a name, None if it has none such; all else is asked of it after this."""
+    with _answers(name):
+        system, path = _system(name)
+        try:
+            from fsspec.asyn import sync
+
+            if not system.async_impl:
+                return dict(system.info(path))
+            found: dict[str, Any] = sync(system.loop, system._info, path, timeout=_FIRST_WORD)
+        except FileNotFoundError:
+            return None
+        return found
+
+
+class _Blocks(io.BufferedReader):
+    """A buffer that `read1` fills too: the plain one passes the 8 KiB that text asks for on to the file below."""
+
+    def read1(self, size: int = -1, /) -> bytes:
+        return self.read(size)
+
+
+class _Remote(io.RawIOBase):
+    """A driver's file, whose reads give what was announced or raise."""
+
+    def __init__(self, name: str, file: Any) -> None:
+        self._name, self._file, self._size = name, file, int(file.size)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return int(self._file.seek(offset, whence))
+
+    def readinto(self, buffer: Any) -> int:
+        start = self.tell()
+        wanted = max(0, min(len(buffer), self._size - start))
+        with _answers(self._name):
+            data = self._file.read(wanted)
+        if len(data) != wanted:
+            raise SourceError(f"{self._name} ended after {start + len(data)} bytes; expected {self._size}")
+        buffer[:wanted] = data
+        return wanted
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+@contextmanager
+def _answers(name: str) -> Iterator[None]:
+    """Turn what a driver raises into a `SourceError` without its words, which may hold keys and signed addresses."""
+    try:
+        yield
+    except (UltError, MemoryError):
+        raise
+    except Exception as error:  # by three drivers and what they build on, of dozens of types
+        ours = _explained(name, error)
+        raise ours from None
+
+
+def _explained(name: str, error: BaseException | None) -> SourceError:
+    """Return ours for an error of a driver, known by the names of its types and of those that it came from."""
+    kind = type(error).__name__
+    scheme = name.partition(":")[0]
+    met: set[str] = set()
+    while error is not None:
+        met |= {one.__name__ for one in type(error).__mro__}
+        error = error.__cause__ or error.__context__
+    if met & {"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "CredentialRetrievalError"}:
+        return SourceError(f"{name} cannot be read: no credentials were found", hint=_CREDENTIALS[scheme])
+    if met & {"PermissionError"}:
+        return SourceError(
+            f"{name} cannot be read: permission denied", hint=f"other credentials: {_CREDENTIALS[scheme]}"
+        )
+    if met & {"ClientPayloadError", "IncompleteRead", "IncompleteReadError", "ResponseStreamingError"}:
+        return SourceError(f"{name} ended before the length that was announced", hint="try again")
+    if met & {"FileExpired"}:
+        return SourceError(f"{name} changed while it was read", hint="try again")
+    if met & {"FileNotFoundError"}:
+        return MissingSource(f"{name} is not there; expected a file", hint=where(name))
+    if met & {"ConnectionError", "TimeoutError", "HTTPClientError", "ClientConnectionError", "gaierror"}:
+        return SourceError(f"{name} cannot be read: the server does not answer", hint=_WHERE[scheme])
+    return SourceError(f"{name} cannot be read: {kind}", hint=_WHERE[scheme])
