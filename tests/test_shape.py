@@ -21,7 +21,7 @@ LAYERS = (  # imports go down or sideways, never up
     {"errors"},
     {"codecs", "hashing", "phrases"},
     {"counting", "document", "keyfile", "learning", "segment", "shards", "spelling", "vocabulary"},
-    {"data", "evaluate", "generate", "model", "packing", "progress", "run", "table", "train"},
+    {"data", "evaluate", "generate", "model", "packing", "processes", "progress", "run", "table", "train"},
     {"__init__", "audit", "demo"},
     {"cli"},
     {"__main__"},

@@ -8,7 +8,7 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from toy import OTHER, SIZE, TABLE, counting, two_classes, write
+from toy import OTHER, SIZE, TABLE, blocks, counting, labelled, two_classes, write
 from ult.errors import (
     FormatError,
     InvalidConfig,
@@ -21,7 +21,6 @@ from ult.errors import (
     WrongVocabulary,
 )
 from ult.model import WEIGHTS, build, load_checkpoint, load_trained
-from ult.packing import Blocks, Labelled, open_shards
 from ult.progress import Progress
 from ult.run import Recipe, Run
 from ult.train import train
@@ -69,18 +68,19 @@ def recipe(**options):
 
 def test_stream_predicts_every_id_and_every_end_once(tmp_path):
     records = [np.array(r, np.uint32) for r in ([40, 41], [42], [], [43, 44, 45])]
-    blocks = Blocks.of(open_shards([write(tmp_path / "x", records[:2]), write(tmp_path / "y", records[2:])]), context=4)
-    assert blocks.stream.tolist() == [2, 40, 41, 2, 42, 2, 2, 43, 44, 45, 2]
-    assert [blocks[k]["input_ids"].tolist() for k in range(len(blocks))] == [[2, 40, 41, 2], [42, 2, 2, 43], [44, 45]]
-    assert [blocks[k]["labels"].tolist() for k in range(len(blocks))] == [[40, 41, 2, 42], [2, 2, 43, 44], [45, 2]]
-    assert np.concatenate([blocks.records(k) for k in range(len(blocks))]).tolist() == [0, 0, 0, 1, 1, 2, 3, 3, 3, 3]
-    assert blocks.ids == 6 + 4
+    paths = [write(tmp_path / "x", records[:2]), write(tmp_path / "y", records[2:])]
+    data = blocks(tmp_path / "packed", paths, context=4)
+    assert data.stream.tolist() == [2, 40, 41, 2, 42, 2, 2, 43, 44, 45, 2]
+    assert [data[k]["input_ids"].tolist() for k in range(len(data))] == [[2, 40, 41, 2], [42, 2, 2, 43], [44, 45]]
+    assert [data[k]["labels"].tolist() for k in range(len(data))] == [[40, 41, 2, 42], [2, 2, 43, 44], [45, 2]]
+    assert np.concatenate([data.records(k) for k in range(len(data))]).tolist() == [0, 0, 0, 1, 1, 2, 3, 3, 3, 3]
+    assert data.ids == 6 + 4
 
 
 def test_labelled_records_are_cut_and_counted(tmp_path):
     records = [np.arange(40, 40 + n, dtype=np.uint32) for n in (0, 3, 2)]
     kept = {"label": [7, -1, 7], "other": ["a", "b", "c"]}
-    data = Labelled.of(open_shards(write(tmp_path / "x", records, kept=kept)), context=4, label="label")
+    data = labelled(tmp_path / "packed", write(tmp_path / "x", records, kept=kept), context=4)
     assert [data[k]["input_ids"].tolist() for k in range(3)] == [[2, 2], [2, 40, 41, 2], [2, 40, 41, 2]]
     assert (data.labels.tolist(), data.classes, data.truncated, data.ids) == ([1, 0, 1], [-1, 7], 1, 10)
 

@@ -10,7 +10,19 @@ import pytest
 import ult
 
 SOURCE = Path(ult.__file__).parent
-TRAINER = ("model", "train", "evaluate", "generate", "packing", "progress", "run", "shards", "vocabulary", "errors")
+TRAINER = (
+    "model",
+    "train",
+    "evaluate",
+    "generate",
+    "packing",
+    "processes",
+    "progress",
+    "run",
+    "shards",
+    "vocabulary",
+    "errors",
+)
 SECRET = ("ult.table", "ult.keyfile", "ult.codecs", "ult.data", "ult.phrases", "pyrage")
 
 

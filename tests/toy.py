@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from ult.packing import Blocks, Labelled, open_shards, pack
 from ult.shards import ShardWriter
 from ult.vocabulary import Vocabulary
 
@@ -37,3 +38,15 @@ def two_classes(path, rows=64, **options):
     low, high = counting(rows // 2, high=48), counting(rows // 2, low=48)
     records = [record for pair in zip(low, high, strict=True) for record in pair]
     return write(path, records, kept={"label": ["low", "high"] * (rows // 2)}, **options)
+
+
+def blocks(folder, paths, *, context):
+    """Pack shards into a folder and open them as blocks."""
+    pack(open_shards(paths), folder)
+    return Blocks.open(folder, context=context)
+
+
+def labelled(folder, paths, *, context, label="label"):
+    """Pack shards into a folder and open them as labelled records."""
+    classes = pack(open_shards(paths), folder, label=label)
+    return Labelled.open(folder, context=context, label=label, classes=classes)

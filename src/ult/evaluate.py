@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from ult.errors import MissingExtra
 from ult.model import Model, load_trained
-from ult.packing import IGNORED, Blocks, Labelled, collate, open_shards, summary
+from ult.packing import IGNORED, Blocks, Labelled, collate, label_name, open_shards, pack, summary
 from ult.run import Run
 from ult.shards import Shards
 
@@ -45,11 +46,14 @@ def evaluate(
         "table_seen": {s.manifest.table for s in many} <= opened.tables,
         "context": opened.context,
     }
-    if opened.task == "lm":
-        return result | _bits(model, many, Blocks.of(many, context=opened.context), batch_size)
-    label = opened.metrics["label"]
-    data = Labelled.of(many, context=opened.context, label=label, classes=opened.classes)
-    return result | {"label": label, "truncated": data.truncated} | _accuracies(model, data, batch_size, seed)
+    with tempfile.TemporaryDirectory(prefix="ult-") as folder:
+        if opened.task == "lm":
+            pack(many, Path(folder))
+            return result | _bits(model, many, Blocks.open(Path(folder), context=opened.context), batch_size)
+        label = label_name(many, opened.metrics["label"])
+        classes = pack(many, Path(folder), label=label, classes=opened.classes)
+        data = Labelled.open(Path(folder), context=opened.context, label=label, classes=classes)
+        return result | {"label": label, "truncated": data.truncated} | _accuracies(model, data, batch_size, seed)
 
 
 def _bits(model: Model, many: Sequence[Shards], data: Blocks, batch_size: int) -> dict[str, Any]:

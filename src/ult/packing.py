@@ -1,12 +1,13 @@
 """Shards as a model reads them: one stream of ids cut into blocks, or one labelled record a row.
 
 Nothing is dropped and nothing counted twice: the stream is `<eos> r1 <eos> r2 <eos> ...`, and every id after the first
-is predicted exactly once, each record's `<eos>` included.
+is predicted exactly once, each record's `<eos>` included. Shards are verified and decoded once, a part at a time, into
+files that are memory-mapped from then on, by every process: memory does not grow with the data.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,13 +16,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ult.errors import InvalidConfig, MissingColumn, TrainingError, WrongVocabulary
+from ult.errors import InvalidConfig, MissingColumn, OutputError, TrainingError, WrongVocabulary
 from ult.shards import IDS, Shards
 from ult.vocabulary import EOS, PAD, Vocabulary
 
 if TYPE_CHECKING:
     import torch
 
+STREAM, ENDS, LABELS = "stream.int32", "ends.int64", "labels.int64"  # flat files, no header, this machine's byte order
+CHUNK = 1 << 16  # samples of an order, or lengths of records, that are in memory at once
 IGNORED = -100  # a label that counts in no loss; torch.nn.functional.cross_entropy's own default
 Item = dict[str, NDArray[np.int64]]
 
@@ -53,6 +56,43 @@ def summary(many: Sequence[Shards]) -> list[dict[str, Any]]:
     return [{"name": s.path.name, **{key: getattr(s.manifest, key) for key in keys}} for s in many]
 
 
+def pack(
+    many: Sequence[Shards], folder: Path, *, label: str | None = None, classes: list[Any] | None = None
+) -> list[Any]:
+    """Write the stream of all records into `folder`, and with `label` the number of each one's class.
+
+    Returns the classes: those of a run, if given, against which labels are then checked; else all there are, sorted.
+    Raises `FormatError`, `InvalidConfig`, `TrainingError` or `OutputError`.
+    """
+    seen: dict[Any, int] = {}
+    numbers = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / STREAM).open("wb") as stream, (folder / ENDS).open("wb") as ends:
+            stream.write(np.array([EOS], np.int32).data)
+            last = 0
+            for table in (table for shards in many for table in shards.parts()):
+                places = np.cumsum(_lengths(table) + 1)
+                ids = np.full(table.num_rows + len(flat := _flat(table)), EOS, np.int32)
+                is_id = np.ones(len(ids), bool)
+                is_id[places - 1] = False
+                ids[is_id] = flat
+                stream.write(ids.data)
+                ends.write((last + places).data)
+                last += len(ids)
+                if label is not None:
+                    numbers.append(_numbers(table[label], label, seen))
+        if label is not None:
+            found = np.concatenate(numbers)
+            classes = _sorted(seen, label) if classes is None else classes
+            (folder / LABELS).write_bytes(_renumber(found, seen, classes, label).data)
+    except OSError as error:
+        if isinstance(error, OutputError | FileNotFoundError):
+            raise
+        raise OutputError(f"cannot write the packed ids: {error.strerror}") from error
+    return classes or []
+
+
 @dataclass(frozen=True, slots=True)
 class Blocks:
     """The stream of all records, cut into blocks of `context` predictions; the last may be shorter.
@@ -69,16 +109,9 @@ class Blocks:
     truncated: ClassVar[int] = 0
 
     @classmethod
-    def of(cls, many: Sequence[Shards], *, context: int) -> Blocks:
-        """Read every record of `many`, in order."""
-        tables = [table for shards in many for table in shards.parts()]
-        lengths = np.concatenate([_lengths(table) for table in tables])
-        ends = np.cumsum(lengths + 1)
-        stream = np.full(1 + int(ends[-1]), EOS, np.int32)
-        is_id = np.ones(len(stream), bool)
-        is_id[0] = is_id[ends] = False
-        stream[is_id] = np.concatenate([_flat(table) for table in tables])
-        return cls(stream, ends, context)
+    def open(cls, folder: Path, *, context: int) -> Blocks:
+        """Map what `pack` wrote."""
+        return cls(_mapped(folder / STREAM, np.int32), _mapped(folder / ENDS, np.int64), context)
 
     @property
     def ids(self) -> int:
@@ -102,59 +135,65 @@ class Blocks:
 class Labelled:
     """Every record between two `<eos>`, cut to `context` ids in all, with the number of its class."""
 
-    flat: NDArray[np.int32]  # (ids,)
-    ends: NDArray[np.int64]  # (rows,) in flat
+    stream: NDArray[np.int32]  # (1 + ids + rows,)
+    ends: NDArray[np.int64]  # (rows,) the place in the stream of the <eos> after each record
     labels: NDArray[np.int64]  # (rows,) in range(len(classes))
     label: str
-    classes: list[Any]  # sorted
+    classes: list[Any]
     context: int
 
     @classmethod
-    def of(
-        cls, many: Sequence[Shards], *, context: int, label: str | None, classes: list[Any] | None = None
-    ) -> Labelled:
-        """Read every record and its `label` column, the only kept one by default.
-
-        `classes` is the list of a run, against which labels are checked; None collects it.
-        Raises `MissingColumn`, `InvalidConfig` or `TrainingError`.
-        """
-        name = _label_name(many, label)
-        tables = [table for shards in many for table in shards.parts()]
-        values = [value for table in tables for value in _labels(table[name], name)]
-        if classes is None:
-            classes = sorted(set(values), key=lambda value: (isinstance(value, str), value))
-            if len(classes) < 2:
-                raise InvalidConfig(f"label {name!r} has {len(classes)} class; expected at least 2")
-        number = {value: i for i, value in enumerate(classes)}
-        unknown = sum(value not in number for value in values)
-        if unknown:
-            raise TrainingError(f"{unknown} of {len(values)} records have a {name!r} that the run was never shown")
-        return cls(
-            np.concatenate([_flat(table) for table in tables]),
-            np.cumsum(np.concatenate([_lengths(table) for table in tables])),
-            np.array([number[value] for value in values], np.int64),
-            name,
-            classes,
-            context,
-        )
+    def open(cls, folder: Path, *, context: int, label: str, classes: list[Any]) -> Labelled:
+        """Map what `pack` wrote of this label and these classes."""
+        stream, ends = _mapped(folder / STREAM, np.int32), _mapped(folder / ENDS, np.int64)
+        return cls(stream, ends, _mapped(folder / LABELS, np.int64), label, classes, context)
 
     @property
     def ids(self) -> int:
         """How many ids a pass reads."""
-        return int((np.minimum(np.diff(self.ends, prepend=0), self.context - 2) + 2).sum())
+        return sum(int(np.minimum(lengths, self.context - 2).sum()) + 2 * len(lengths) for lengths in self._lengths())
 
     @property
     def truncated(self) -> int:
         """How many records are longer than the context holds."""
-        return int((np.diff(self.ends, prepend=0) > self.context - 2).sum())
+        return sum(int((lengths > self.context - 2).sum()) for lengths in self._lengths())
+
+    def _lengths(self) -> Iterator[NDArray[np.int64]]:
+        for first in range(0, len(self), CHUNK):
+            before = self.ends[first - 1] if first else 0
+            yield np.diff(self.ends[first : first + CHUNK], prepend=before) - 1
 
     def __len__(self) -> int:
         return len(self.ends)
 
     def __getitem__(self, k: int) -> Item:
-        start = self.ends[k - 1] if k else 0
-        ids = self.flat[start : min(self.ends[k], start + self.context - 2)].astype(np.int64)
-        return {"input_ids": np.concatenate([[EOS], ids, [EOS]]), "labels": self.labels[k]}
+        start, end = int(self.ends[k - 1]) if k else 0, int(self.ends[k])
+        ids = self.stream[start : min(end, start + self.context - 1) + 1].astype(np.int64)
+        ids[-1] = EOS
+        return {"input_ids": ids, "labels": self.labels[k]}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Which of `samples` a training sees, one after another: pass after pass, each shuffled by seed, `total` in all.
+
+    A batch may reach into the next pass, so every one is full, and what step n sees depends on nothing but the seed
+    and the batch size: neither on the number of processes nor on where a training was interrupted.
+    """
+
+    samples: int
+    total: int
+    seed: int
+
+    def __len__(self) -> int:
+        return self.total
+
+    def __iter__(self) -> Iterator[int]:
+        for first in range(0, self.total, self.samples):
+            order = np.random.default_rng([self.seed, first // self.samples]).permutation(self.samples)
+            order = order[: self.total - first]
+            for start in range(0, len(order), CHUNK):
+                yield from order[start : start + CHUNK].tolist()
 
 
 def collate(items: Sequence[Item]) -> dict[str, torch.Tensor]:
@@ -175,7 +214,8 @@ def collate(items: Sequence[Item]) -> dict[str, torch.Tensor]:
     return {"input_ids": padded("input_ids", PAD), "labels": labels}
 
 
-def _label_name(many: Sequence[Shards], label: str | None) -> str:
+def label_name(many: Sequence[Shards], label: str | None) -> str:
+    """Return the kept column to predict: `label`, or the only one. Raises `MissingColumn`."""
     kept = [name for name in many[0].manifest.kept if all(name in s.manifest.kept for s in many)]
     if label is not None and label not in kept:
         raise MissingColumn(f"no column {label!r} is kept in the shards; kept are {kept}", hint="ult encode --keep")
@@ -185,7 +225,8 @@ def _label_name(many: Sequence[Shards], label: str | None) -> str:
     return label or kept[0]
 
 
-def _labels(column: pa.ChunkedArray, name: str) -> list[Any]:
+def _numbers(column: pa.ChunkedArray, name: str, seen: dict[Any, int]) -> NDArray[np.int64]:
+    """Return the place in `seen` of each label of a part, adding those that are new."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     kind = column.type
@@ -193,7 +234,25 @@ def _labels(column: pa.ChunkedArray, name: str) -> list[Any]:
         raise InvalidConfig(f"label {name!r} is {kind}; expected integers or strings")
     if column.null_count:
         raise InvalidConfig(f"label {name!r} is empty in {column.null_count} of {len(column)} records")
-    return column.to_pylist()  # type: ignore[no-any-return]
+    return np.array([seen.setdefault(value, len(seen)) for value in column.to_pylist()], np.int64)
+
+
+def _sorted(seen: dict[Any, int], name: str) -> list[Any]:
+    if len(seen) < 2:
+        raise InvalidConfig(f"label {name!r} has {len(seen)} class; expected at least 2")
+    return sorted(seen, key=lambda value: (isinstance(value, str), value))
+
+
+def _renumber(found: NDArray[np.int64], seen: dict[Any, int], classes: list[Any], name: str) -> NDArray[np.int64]:
+    number = {value: i for i, value in enumerate(classes)}
+    new = np.array([number.get(value, -1) for value in seen], np.int64)[found]
+    if unknown := int((new < 0).sum()):
+        raise TrainingError(f"{unknown} of {len(new)} records have a {name!r} that the run was never shown")
+    return new
+
+
+def _mapped(path: Path, kind: type[Any]) -> NDArray[Any]:
+    return np.asarray(np.memmap(path, kind, "r"))
 
 
 def _lengths(table: pa.Table) -> NDArray[np.int64]:

@@ -22,8 +22,8 @@ except ImportError as missing:
 class Progress(TrainerCallback):  # type: ignore[misc]
     """Shows step, loss and ids per second on stderr; stops a training whose loss is no number any more."""
 
-    def __init__(self, ids: int) -> None:
-        self.ids = ids  # a pass over the data
+    def __init__(self, ids: float) -> None:
+        self.ids = ids  # that a step reads, on average
         self.first_step = 0
         self.seconds = self.speed = 0.0
         console = Console(stderr=True)
@@ -39,7 +39,7 @@ class Progress(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Start the clock, at the step of the checkpoint if there is one."""
-        self.first_step, self._first_epoch = state.global_step, state.epoch or 0.0
+        self.first_step = state.global_step
         self._started = time.perf_counter()
         if not state.is_world_process_zero:
             self.bar.stop()
@@ -48,7 +48,7 @@ class Progress(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Advance the bar."""
         self.seconds = time.perf_counter() - self._started
-        self.speed = (state.epoch - self._first_epoch) * self.ids / self.seconds
+        self.speed = (state.global_step - self.first_step) * self.ids / self.seconds
         self.bar.update(self.task, completed=state.global_step)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:

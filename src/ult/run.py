@@ -31,7 +31,7 @@ class Recipe:
     from_run: str | None  # an earlier run's folder
     embeddings: str | None  # "fresh" or "keep"; None lets the tables decide
     steps: int  # optimizer steps
-    batch_size: int  # blocks or records a step and device
+    batch_size: int  # blocks or records a step, over all processes
     context: int  # ids that the model sees at once
     learning_rate: float | None  # the peak; warmed up, then a cosine to zero; None suits the model's size
     label: str | None  # the kept column to predict; None takes the only one

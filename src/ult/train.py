@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ult.errors import MissingExtra, OutputError, TrainingError
+from ult.errors import InvalidConfig, MissingExtra, OutputError, TrainingError
 from ult.model import build
-from ult.packing import IGNORED, Blocks, Labelled, collate, open_shards, summary
+from ult.packing import IGNORED, Blocks, Labelled, Order, collate, label_name, open_shards, pack, summary
+from ult.processes import agreed, from_main, processes, together
 from ult.progress import Progress
 from ult.run import FORMAT, Recipe, finish, last_checkpoint, partial_folder, working_folder
-from ult.shards import Shards
 from ult.vocabulary import Vocabulary
 
 try:
@@ -52,53 +53,82 @@ def train(
 
     `model` is a preset ("tiny" if nothing is said), a folder or a Hub name; `from_run` goes on from an earlier run
     instead, whose embedding rows are drawn afresh ("fresh") or taken over ("keep"), see `ult.model.build`. The peak
-    `learning_rate` suits the model's size if nothing is said. The same call gives the same weights on a CPU.
+    `learning_rate` suits the model's size if nothing is said. The same call gives the same weights on a CPU. Several
+    processes share a step's `batch_size` blocks or records and see together what one alone would see.
     Interrupted, it goes on where its last checkpoint was with `resume`.
 
     Raises `InvalidConfig`, `MissingColumn`, `WrongVocabulary`, `OutputExists`, `OutputError` or `TrainingError`.
     """
-    out = Path(out)
-    recipe = Recipe(
-        task=task,
-        model=model,
-        from_run=None if from_run is None else str(from_run),
-        embeddings=embeddings,
-        steps=steps,
-        batch_size=batch_size,
-        context=context,
-        learning_rate=learning_rate,
-        label=label,
-        seed=seed,
-    )
-    many = open_shards(shards)
-    state = PartialState()
-    mine = working_folder(out, recipe, summary(many), resume=resume, force=force)
-    with mine if state.is_main_process else nullcontext(partial_folder(out)) as partial:
-        state.wait_for_everyone()
-        metrics = _train(many, recipe, partial, out)
-        state.wait_for_everyone()
+    out, partial = Path(out), partial_folder(Path(out))
+    state, main = processes(), ExitStack()
+    with main:
+        classes: list[Any] = []
+        with agreed(state):
+            recipe = Recipe(
+                task=task,
+                model=model,
+                from_run=None if from_run is None else str(from_run),
+                embeddings=embeddings,
+                steps=steps,
+                batch_size=batch_size,
+                context=context,
+                learning_rate=learning_rate,
+                label=label,
+                seed=seed,
+            )
+            many = open_shards(shards)
+            name = label_name(many, label) if task == "classify" else None
+            share = _share(recipe, state)
+            if state.is_main_process:
+                main.enter_context(working_folder(out, recipe, summary(many), resume=resume, force=force))
+                main.callback(shutil.rmtree, partial / "packed", ignore_errors=True)
+                classes = pack(many, partial / "packed", label=name)
+        classes = from_main(state, classes)
+        with agreed(state):
+            data = _open(partial / "packed", recipe, name, classes)
+            set_seed(seed)
+            built, embeddings = build(recipe, many[0].vocabulary, {s.manifest.table for s in many}, classes)
+            progress = Progress(data.ids * batch_size / len(data))
+            trainer = IdTrainer(
+                model=built,
+                args=_arguments(recipe, built.num_parameters(), share, partial, state),
+                train_dataset=data,
+                data_collator=collate,
+                callbacks=[progress],
+            )
+            trainer.remove_callback(PrinterCallback)
+        checkpoint = from_main(state, last_checkpoint(partial) if state.is_main_process else None)
+        with together(state):
+            _fit(trainer, checkpoint, progress, out)
+        metrics = _metrics(recipe, trainer, progress) | {"embeddings": embeddings, "shards": summary(many)}
+        with agreed(state):
+            if state.is_main_process:
+                _write(built, many[0].vocabulary, metrics, partial)
+                finish(partial, out)
+                progress.done(out, metrics["loss"])
     return metrics
 
 
-def _train(many: Sequence[Shards], recipe: Recipe, partial: Path, out: Path) -> dict[str, Any]:
-    data: Blocks | Labelled
-    if recipe.task == "classify":
-        data = Labelled.of(many, context=recipe.context, label=recipe.label)
-    else:
-        data = Blocks.of(many, context=recipe.context)
-    set_seed(recipe.seed)
-    model, embeddings = build(recipe, many[0].vocabulary, {s.manifest.table for s in many}, data.classes)
-    learning_rate = recipe.learning_rate or (SMALL_RATE if model.num_parameters() < SMALL else LARGE_RATE)
-    progress = Progress(data.ids)
-    trainer = IdTrainer(
-        model=model,
-        args=_arguments(recipe, learning_rate, partial),
-        train_dataset=data,
-        data_collator=collate,
-        callbacks=[progress],
-    )
-    trainer.remove_callback(PrinterCallback)
-    checkpoint = last_checkpoint(partial)
+def _share(recipe: Recipe, state: PartialState) -> int:
+    """Return the samples of a step that each device takes; raise `InvalidConfig` if they cannot be shared equally."""
+    alone = state.num_processes == 1 and state.device.type == "cuda"  # one process then drives all GPUs there are
+    devices = torch.cuda.device_count() if alone else state.num_processes
+    share, left = divmod(recipe.batch_size, int(devices))
+    if left:
+        raise InvalidConfig(
+            f"batch_size is {recipe.batch_size} on {devices} devices; expected a multiple of {devices}",
+            hint=f"--batch-size {(share + 1) * devices}",
+        )
+    return share
+
+
+def _open(folder: Path, recipe: Recipe, label: str | None, classes: list[Any]) -> Blocks | Labelled:
+    if label is None:
+        return Blocks.open(folder, context=recipe.context)
+    return Labelled.open(folder, context=recipe.context, label=label, classes=classes)
+
+
+def _fit(trainer: IdTrainer, checkpoint: Path | None, progress: Progress, out: Path) -> None:
     try:
         with progress.bar:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -106,20 +136,22 @@ def _train(many: Sequence[Shards], recipe: Recipe, partial: Path, out: Path) -> 
         raise OutputError(f"cannot write the training of {out}: {error}") from error
     except torch.OutOfMemoryError as error:
         raise TrainingError("the device has no memory left", hint="a smaller --batch-size or --context") from error
-    metrics = {
+
+
+def _metrics(recipe: Recipe, trainer: IdTrainer, progress: Progress) -> dict[str, Any]:
+    data = trainer.train_dataset
+    return {
         "format": FORMAT,
         "task": recipe.task,
         "context": recipe.context,
         "model": None if recipe.from_run else Path(recipe.model or "tiny").name,
         "from_run": recipe.from_run and Path(recipe.from_run).name,
-        "embeddings": embeddings,
         "steps": recipe.steps,
         "batch_size": recipe.batch_size,
         "processes": trainer.args.world_size,
-        "learning_rate": learning_rate,
+        "learning_rate": trainer.args.learning_rate,
         "seed": recipe.seed,
-        "parameters": model.num_parameters(),
-        "shards": summary(many),
+        "parameters": trainer.model.num_parameters(),
         "label": data.label,
         "classes": data.classes,
         "truncated": data.truncated,
@@ -130,30 +162,33 @@ def _train(many: Sequence[Shards], recipe: Recipe, partial: Path, out: Path) -> 
         "device": str(trainer.args.device.type),
         "versions": {name: version(name) for name in ("ult", "torch", "transformers", "numpy")},
     }
-    if trainer.is_world_process_zero():
-        _write(model, many[0].vocabulary, metrics, partial)
-        finish(partial, out)
-        progress.done(out, metrics["loss"])
-    return metrics
 
 
 class IdTrainer(Trainer):  # type: ignore[misc]
-    """A `Trainer` for labels that need no shift: the mean cross-entropy over what a batch predicts."""
+    """A `Trainer` for labels that need no shift: the mean cross-entropy over what a step predicts on all processes."""
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> torch.Tensor:
-        """Return the loss in nats."""
+        """Return the loss in nats, so that its mean over the processes is the loss of the whole batch."""
         labels = inputs["labels"]
-        logits = model(input_ids=inputs["input_ids"], use_cache=False).logits
-        return torch.nn.functional.cross_entropy(logits.float().flatten(0, -2), labels.flatten(), ignore_index=IGNORED)
+        logits = model(input_ids=inputs["input_ids"], use_cache=False).logits.float().flatten(0, -2)
+        if self.args.world_size == 1:
+            return torch.nn.functional.cross_entropy(logits, labels.flatten(), ignore_index=IGNORED)
+        total = torch.nn.functional.cross_entropy(logits, labels.flatten(), ignore_index=IGNORED, reduction="sum")
+        return total / self.accelerator.reduce((labels != IGNORED).sum().float(), "mean")
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Order:
+        samples = self.args.max_steps * self.args.train_batch_size * self.args.world_size
+        return Order(len(self.train_dataset), samples, self.args.seed)
 
 
-def _arguments(recipe: Recipe, learning_rate: float, partial: Path) -> TrainingArguments:
-    cuda = torch.cuda.is_available()
+def _arguments(recipe: Recipe, parameters: int, share: int, partial: Path, state: PartialState) -> TrainingArguments:
+    cuda = state.device.type == "cuda"
     return TrainingArguments(
         output_dir=str(partial),
+        use_cpu=state.device.type == "cpu",
         max_steps=recipe.steps,
-        per_device_train_batch_size=recipe.batch_size,
-        learning_rate=learning_rate,
+        per_device_train_batch_size=share,
+        learning_rate=recipe.learning_rate or (SMALL_RATE if parameters < SMALL else LARGE_RATE),
         lr_scheduler_type="cosine",
         warmup_steps=min(100, recipe.steps // 10),
         weight_decay=0.1,
@@ -166,6 +201,7 @@ def _arguments(recipe: Recipe, learning_rate: float, partial: Path) -> TrainingA
         logging_nan_inf_filter=False,
         dataloader_pin_memory=cuda,
         ddp_find_unused_parameters=False,
+        average_tokens_across_devices=False,  # `IdTrainer` does it, for labels that need no shift
         remove_unused_columns=False,
         disable_tqdm=True,
         report_to="none",

@@ -32,7 +32,7 @@ def train(
     ] = None,
     label: Annotated[str | None, typer.Option(help="The kept column to classify by (default: the only one).")] = None,
     steps: Annotated[int, typer.Option(help="Optimizer steps.")] = 1000,
-    batch_size: Annotated[int, typer.Option(help="Blocks or records a step and device.")] = 16,
+    batch_size: Annotated[int, typer.Option(help="Blocks or records a step, over all processes together.")] = 16,
     context: Annotated[int, typer.Option(help="Ids that the model sees at once.")] = 128,
     learning_rate: Annotated[
         float | None, typer.Option(help="The peak of a cosine schedule; by default 3e-3, from 20 M parameters on 5e-4.")

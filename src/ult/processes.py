@@ -1,0 +1,79 @@
+"""One training on several processes, as torchrun and accelerate start them: an error of one ends all, said once."""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from ult.errors import MissingExtra
+
+try:
+    import torch
+    from accelerate import PartialState
+    from accelerate.utils import broadcast_object_list, gather_object, parse_flag_from_env
+except ImportError as missing:
+    raise MissingExtra("accelerate", extra="train") from missing
+
+PATIENCE = timedelta(days=1)  # that the others wait for the main process, which packs; 30 minutes by default
+_BROKEN = ("closed by peer", "connection reset", "broken pipe", "timed out waiting")  # what gloo says of a lost process
+
+
+def processes() -> PartialState:
+    """Join the other processes, if there are any: on CPUs where there is nothing faster, or accelerate says so."""
+    cpu = not torch.accelerator.is_available() or parse_flag_from_env("ACCELERATE_USE_CPU")
+    state = PartialState(cpu=cpu, timeout=PATIENCE)
+    if state.backend == "gloo":
+        atexit.register(_leave)
+    return state
+
+
+def _leave() -> None:
+    # A process that ends while gloo's threads run is aborted, one time in three, whatever it achieved.
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def agreed(state: PartialState) -> Iterator[None]:
+    """Run a block on every process and go on only if none failed.
+
+    The first process that failed raises its error; the others raise `SystemExit`, without a word. The block must
+    hold no collective operation.
+    """
+    error: BaseException | None = None
+    try:
+        yield
+    except Exception as caught:
+        error = caught
+    failed = [error is not None]
+    if state.num_processes > 1:
+        with together(state):
+            failed = gather_object(failed)
+    if not any(failed):
+        return
+    if error is not None and failed.index(True) == state.process_index:
+        raise error
+    raise SystemExit(1)
+
+
+@contextmanager
+def together(state: PartialState) -> Iterator[None]:
+    """Run a block of collective operations; a process that has lost another one ends without a word."""
+    try:
+        yield
+    except RuntimeError as error:
+        lost = isinstance(error, torch.distributed.DistError) or any(sign in str(error).lower() for sign in _BROKEN)
+        if state.num_processes > 1 and lost:
+            raise SystemExit(1) from error
+        raise
+
+
+def from_main(state: PartialState, value: Any) -> Any:
+    """Return the main process's value on all."""
+    values = [value]
+    if state.num_processes > 1:
+        broadcast_object_list(values)
+    return values[0]

@@ -1,0 +1,134 @@
+"""Two processes (CPU, gloo) train as one would: the same losses, one run folder, one line for an error."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from toy import OTHER, counting, two_classes, write
+from ult.errors import InvalidConfig
+from ult.packing import Order
+from ult.processes import processes
+from ult.run import Recipe
+from ult.train import _share, train
+
+OPTIONS = ["--steps", "12", "--batch-size", "4", "--context", "16", "--seed", "3"]
+RUN = "from ult.__main__ import main; main()"
+
+
+def environment(**extra):
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **extra}
+
+
+def two(command, code=RUN):
+    """Run code on two processes, as a launcher would start them; return the exit statuses and what they printed."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, *map(str, command)],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(
+                RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
+            ),
+        )
+        for rank in range(2)
+    ]
+    printed = [process.communicate(timeout=120)[1] for process in started]
+    return [process.returncode for process in started], printed
+
+
+def check_same(one, many):
+    a, b = (json.loads((run / "metrics.json").read_text()) for run in (one, many))
+    assert (a["processes"], b["processes"]) == (1, 2)
+    np.testing.assert_allclose(b["loss"], a["loss"], rtol=1e-5)
+    for name in ("steps", "batch_size", "learning_rate", "parameters", "shards", "classes"):
+        assert a[name] == b[name]
+    a, b = (load_file(run / "model.safetensors") for run in (one, many))
+    assert max(np.abs(a[name] - b[name]).max() for name in a) < 1e-4
+
+
+def test_accelerate_launches_the_same_command_with_the_same_losses(tmp_path):
+    shards = [write(tmp_path / "a", counting(61)), write(tmp_path / "b", counting(40, seed=1), table=OTHER)]
+    train(shards, tmp_path / "one", steps=12, batch_size=4, context=16, seed=3)
+    launch = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", "0"]
+    subprocess.run(
+        [sys.executable, "-m", *launch, "-m", "ult", "train", *shards, "-o", tmp_path / "two", *OPTIONS],
+        env=environment(ACCELERATE_USE_CPU="true"),
+        check=True,
+        timeout=120,
+    )
+    check_same(tmp_path / "one", tmp_path / "two")
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "b", "one", "two"}
+
+
+def test_classifiers_agree_too(tmp_path):
+    shards = two_classes(tmp_path / "x")
+    train(shards, tmp_path / "one", task="classify", steps=12, batch_size=4, context=16, seed=3)
+    statuses, printed = two(["train", shards, "-o", tmp_path / "two", "--task", "classify", *OPTIONS])
+    assert statuses == [0, 0], printed
+    check_same(tmp_path / "one", tmp_path / "two")
+
+
+def failing(rank, where):
+    """Return code for the command line in which one of the processes fails in `where`."""
+    return f"""
+import os, ult.train, ult.errors
+def fail(*_, **__):
+    raise OSError(28, "No space left on device")
+if os.environ["RANK"] == "{rank}":
+    {where} = fail
+{RUN}"""
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (failing(0, "ult.train.pack"), "No space left on device"),
+        (failing(1, "ult.train.IdTrainer.training_step"), "cannot write the training of"),
+        (failing(0, "ult.train.IdTrainer._save_checkpoint"), "cannot write the training of"),
+    ],
+)
+def test_an_error_of_one_ends_both_and_is_said_once(tmp_path, code, said):
+    shards = write(tmp_path / "a", counting(40))
+    statuses, printed = two(["train", shards, "-o", tmp_path / "run", *OPTIONS], code)
+    assert statuses == [1, 1], printed
+    lines = "".join(printed).splitlines()
+    assert len(lines) == 1, printed
+    assert lines[0].startswith("error: ")
+    assert said in lines[0]
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_batch_must_be_shared_equally():
+    state = processes()
+    recipe = Recipe("lm", None, None, None, 10, 6, 16, None, None, 0)
+    assert _share(recipe, state) == 6
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(state), "num_processes", 4, raising=False)
+        patch.setitem(state.__dict__, "num_processes", 4)
+        with pytest.raises(InvalidConfig, match=r"batch_size is 6 on 4 devices.*--batch-size 8"):
+            _share(recipe, state)
+
+
+def test_order_shows_everything_once_a_pass_and_depends_on_the_seed():
+    order = list(Order(10, 25, 1))
+    assert len(order) == len(Order(10, 25, 1)) == 25
+    assert sorted(order[:10]) == sorted(order[10:20]) == list(range(10))
+    assert order[:10] != order[10:20]
+    assert list(Order(10, 7, 1)) == order[:7]
+    assert list(Order(10, 25, 2)) != order
+
+
+def test_packed_ids_go_with_the_training(tmp_path):
+    shards = write(tmp_path / "a", counting(40))
+    train(shards, tmp_path / "run", steps=1, batch_size=2, context=8)
+    assert not list(Path(tmp_path).rglob("packed"))
