@@ -1,0 +1,147 @@
+"""Ids per second of `ult train` beside a bare Hugging Face script: one model, one packed stream, one batch size.
+
+The two are trained in turns, in an order that alternates, `--pairs` times; what counts is the ratio within a pair. The
+bare script has its blocks in memory as tensors and lets the model compute its loss; it logs and saves as often.
+On a GPU, if there is one, both use it in bfloat16; else one thread of the CPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from result import metric, write
+
+from ult.model import from_preset
+from ult.packing import Blocks, open_shards, pack
+from ult.shards import ShardWriter
+from ult.train import train
+from ult.vocabulary import Vocabulary
+
+SIZE = 8192
+
+
+class Clock(transformers.TrainerCallback):
+    """Seconds from the end of the first step to the end of the last; waits for the GPU at both."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step in (1, state.max_steps):
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            now = time.perf_counter(), time.process_time()
+            self.wall, self.cpu = (now[i] - self.started[i] for i in (0, 1)) if state.global_step > 1 else (0.0, 0.0)
+            if state.global_step == 1:
+                self.started = now
+
+
+def write_shards(folder: Path, ids: int) -> Path:
+    rng = np.random.default_rng(0)
+    with ShardWriter(
+        folder / "shards", vocabulary=Vocabulary(SIZE), table="0" * 32, codec="text/bytes", column="text"
+    ) as out:
+        for _ in range(-(-ids // 100_000)):
+            out.write(list(rng.integers(32, SIZE, (500, 200), dtype=np.uint32)), 300_000)
+    return folder / "shards"
+
+
+def ours(shards: Path, out: Path, given: argparse.Namespace) -> Clock:
+    clock, initialize = Clock(), transformers.Trainer.__init__
+
+    def with_clock(self: Any, *args: Any, callbacks: list[Any], **options: Any) -> None:
+        initialize(self, *args, callbacks=[*callbacks, clock], **options)
+
+    transformers.Trainer.__init__ = with_clock
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            train(shards, out, model=given.model, steps=given.steps, batch_size=given.batch_size, context=given.context)
+    finally:
+        transformers.Trainer.__init__ = initialize
+    return clock
+
+
+def bare(blocks: list[dict[str, torch.Tensor]], out: Path, given: argparse.Namespace) -> Clock:
+    clock, cuda = Clock(), torch.cuda.is_available()
+    transformers.set_seed(0)
+    trainer = transformers.Trainer(
+        model=from_preset(given.model, Vocabulary(SIZE)),
+        args=transformers.TrainingArguments(
+            output_dir=str(out),
+            max_steps=given.steps,
+            per_device_train_batch_size=given.batch_size,
+            learning_rate=3e-3,
+            lr_scheduler_type="cosine",
+            weight_decay=0.1,
+            bf16=cuda,
+            dataloader_pin_memory=cuda,
+            save_steps=max(1, given.steps // 10),
+            save_total_limit=1,
+            logging_steps=max(1, given.steps // 100),
+            disable_tqdm=True,
+            report_to="none",
+        ),
+        train_dataset=blocks,
+        callbacks=[clock],
+    )
+    trainer.remove_callback(transformers.PrinterCallback)
+    trainer.train()
+    return clock
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--pairs", type=int, default=9)
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--model", default="tiny")
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--context", type=int, default=128)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    walls, times, speeds = [], [], []
+    with tempfile.TemporaryDirectory() as folder:
+        here = Path(folder)
+        shards = write_shards(here, 2 * given.steps * given.batch_size * given.context)
+        pack(open_shards(shards), here / "packed")
+        packed = Blocks.open(here / "packed", context=given.context)
+        tensors = [torch.from_numpy(packed[k]["input_ids"]) for k in range(len(packed) - 1)]
+        blocks = [{"input_ids": tensor, "labels": tensor} for tensor in tensors]
+        for pair in range(-1, given.pairs):  # the first is not counted
+            out = here / f"{pair}"
+            turns = {"ours": lambda out=out: ours(shards, out, given), "bare": lambda: bare(blocks, here / "hf", given)}
+            done = {name: turns[name]() for name in (sorted(turns) if pair % 2 else sorted(turns, reverse=True))}
+            shutil.rmtree(here / "hf")
+            if pair >= 0:
+                walls.append(done["bare"].wall / done["ours"].wall)
+                times.append(done["bare"].cpu / done["ours"].cpu)
+                ids = (given.steps - 1) * given.batch_size * given.context
+                speeds.append([ids / done[name].wall for name in ("ours", "bare")])
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU, one thread"
+    system = f"{given.model}, {given.batch_size} x {given.context} ids, {given.steps} steps, {device}"
+    options = {"n": given.pairs, "higher_is_better": True}
+    metrics = [
+        metric("ids a second, ult train", system, median(s[0] for s in speeds), unit="ids/s", **options),
+        metric("ids a second, bare Trainer", system, median(s[1] for s in speeds), unit="ids/s", **options),
+    ]
+    for name, ratios in (("wall time", walls), ("CPU time", times)):
+        if name == "CPU time" and torch.cuda.is_available():
+            continue
+        goal = "at least 0.98" if name == "wall time" else ""
+        low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
+        metrics.append(metric(f"ids per {name}, ours / bare", system, middle, unit="x", goal=goal, **options))
+        metrics.append(metric(f"ids per {name}, ours / bare, quartile 1", system, low, unit="x", **options))
+        metrics.append(metric(f"ids per {name}, ours / bare, quartile 3", system, high, unit="x", **options))
+    row = "train-speed-gpu" if torch.cuda.is_available() else "train-speed"
+    write(row, metrics, command="python bench/train_speed.py")
+
+
+if __name__ == "__main__":
+    main()
