@@ -19,9 +19,9 @@ SOURCE = Path(ult.__file__).parent
 ROOT = SOURCE.parent.parent
 LAYERS = (  # imports go down or sideways, never up
     {"errors"},
-    {"codecs", "hashing", "phrases"},
+    {"codecs", "engine", "hashing", "merging", "phrases"},
     {"counting", "document", "keyfile", "learning", "segment", "shards", "vocabulary"},
-    {"data", "evaluate", "generate", "model", "packing", "progress", "run", "table", "train"},
+    {"data", "evaluate", "generate", "model", "packing", "partial", "pieces", "progress", "run", "table", "train"},
     {"__init__", "audit", "demo"},
     {"cli"},
     {"__main__"},
