@@ -57,7 +57,7 @@ def test_ctrl_c(verb: str, folder: Path) -> None:
     assert re.fullmatch(rf"error: interrupted\nhint: \d+ {kept}\n", err), err
     assert names(folder) == sorted([*before, ".new.shards.partial"])
     done = subprocess.run([*ULT, *COMMANDS[verb]], cwd=folder, capture_output=True, text=True, check=True)
-    assert "stand already; going on from there" in done.stderr
+    assert "finished already" in done.stderr
     assert names(folder) == sorted([*before, "new.shards"])
 
 

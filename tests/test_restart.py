@@ -21,7 +21,7 @@ import pytest
 
 import ult
 
-RECORDS = [f"record {i} with words {i % 97} and {i % 89}" for i in range(4500)]
+RECORDS = [f"record {i} with words {i % 97} and {i % 89}" for i in range(3000)]
 ENCODE = ["encode", "in.jsonl", "-t", "t.ult", "-o", "out", "--keep", "n", "--part-bytes", "1"]
 PARTIAL = ".out.partial"
 SERVER = """
@@ -114,7 +114,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def undisturbed(server: Server, made: Path) -> dict[str, bytes]:
     assert server.run(made, "--workers", "1") == 0, (made / "err").read_text()
     found = contents(made / "out")
-    assert len(found) == 6, sorted(found)
+    assert len(found) == 4, sorted(found)
     assert [ids.tolist() for ids in ult.Shards(made / "out").ids()] == [
         ids.tolist() for ids in ult.Table.load(made / "t.ult").encode_batch(RECORDS)
     ]
@@ -130,7 +130,7 @@ def test_the_number_of_workers_changes_no_byte(server: Server, folder: Path, und
 def test_killed_at_every_change_of_the_file_system(
     server: Server, folder: Path, undisturbed: dict[str, bytes], force: bool
 ) -> None:
-    """A kill before each change; with `--force`, one more in the run that goes on."""
+    """A kill before each change; with `--force`, here and there one more in the run that goes on."""
     options = ["--workers", "1", *["--force"] * force]
     old = {"manifest.json": b"{}", "precious": b"old"}
     for step in range(200):
@@ -143,7 +143,7 @@ def test_killed_at_every_change_of_the_file_system(
         if status == 0:
             break
         assert status == -signal.SIGKILL
-        for again in (step // 2, None) if force else (None,):
+        for again in (step // 2, None) if force and step % 3 == 0 else (None,):
             if (folder / "out").exists():  # whole, old or new
                 assert contents(folder / "out") in ([undisturbed, old] if force else [undisturbed])
             if force or not (folder / "out").exists() or (folder / PARTIAL / "progress.jsonl").exists():
@@ -153,7 +153,7 @@ def test_killed_at_every_change_of_the_file_system(
         if not any(folder.glob(f"{PARTIAL}/*")):  # killed before the very last change
             shutil.rmtree(folder / PARTIAL, ignore_errors=True)
         assert sorted(path.name for path in folder.iterdir()) == ["err", "in.jsonl", "out", "t.ult"], step
-    assert 15 < step < 60
+    assert 10 < step < 40
     assert contents(folder / "out") == undisturbed
 
 
@@ -183,9 +183,9 @@ def test_killed_at_random_moments(server: Server, folder: Path, undisturbed: dic
 
 def killed_at(server: Server, folder: Path, parts: int, *options: str) -> Path:
     """Leave the partial folder of a run that was killed once it had `parts` parts."""
-    step = 0
+    step = 6
     while len(list(folder.glob(f"{PARTIAL}/shards/*.parquet"))) < parts:
-        step += 5
+        step += 1
         assert server.run(folder, *options, "--workers", "1", step=step) == -signal.SIGKILL
     return folder / PARTIAL
 
@@ -194,7 +194,7 @@ def killed_at(server: Server, folder: Path, parts: int, *options: str) -> Path:
 def test_a_part_that_was_altered_is_written_again(
     server: Server, folder: Path, undisturbed: dict[str, bytes], kind: str
 ) -> None:
-    part = killed_at(server, folder, 3) / "shards" / "part-00001.parquet"
+    part = killed_at(server, folder, 2) / "shards" / "part-00001.parquet"
     data = part.read_bytes()
     part.unlink()
     if kind == "a folder":
@@ -204,7 +204,7 @@ def test_a_part_that_was_altered_is_written_again(
     assert server.run(folder) == 0
     said = (folder / "err").read_text()
     assert "part-00001.parquet of out was deleted or altered since and is written again" in said
-    assert "2 parts of out stand already" in said or "3 parts of out stand already" in said
+    assert "going on: 1 part of out finished already" in said
     assert contents(folder / "out") == undisturbed
 
 
@@ -225,11 +225,11 @@ def test_a_damaged_journal_is_refused(
 def test_a_journal_that_is_cut_short_is_read_as_far_as_it_goes(
     server: Server, folder: Path, undisturbed: dict[str, bytes]
 ) -> None:
-    partial = killed_at(server, folder, 3)
+    partial = killed_at(server, folder, 2)
     journal = partial / "progress.jsonl"
     journal.write_bytes(journal.read_bytes()[:-10])
     assert server.run(folder) == 0
-    assert "stand already" in (folder / "err").read_text()
+    assert "finished already" in (folder / "err").read_text()
     assert contents(folder / "out") == undisturbed
 
 
@@ -243,7 +243,7 @@ def test_another_command_is_refused(server: Server, folder: Path, undisturbed: d
     assert "another command: other inputs" in (folder / "err").read_text()
     assert contents(partial / "shards") == before
     assert server.run(folder, "--force") == 0
-    assert "stand already" not in (folder / "err").read_text()
+    assert "finished already" not in (folder / "err").read_text()
     assert contents(folder / "out") == undisturbed
 
 
@@ -297,7 +297,7 @@ def test_a_disk_that_fills_up_in_the_middle(folder: Path, workers: str) -> None:
     assert not list(folder.glob(f"{PARTIAL}/t*"))
     done = run(folder, "--workers", "1")
     assert done.returncode == 0
-    assert "stand already" in done.stderr
+    assert "finished already" in done.stderr
     found = contents(folder / "out")
     shutil.rmtree(folder / "out")
     assert run(folder, "--workers", "1").returncode == 0
@@ -309,5 +309,5 @@ def test_an_input_that_is_wrong_leaves_nothing(folder: Path) -> None:
         file.write('{"text": null, "n": 1}\n')
     failed = run(folder, "--workers", "1")
     assert failed.returncode == 1
-    assert failed.stderr == "error: in.jsonl, line 4501: 'text' is null; expected a text\n"
+    assert failed.stderr == "error: in.jsonl, line 3001: 'text' is null; expected a text\n"
     assert sorted(path.name for path in folder.iterdir()) == ["in.jsonl", "t.ult"]

@@ -144,7 +144,7 @@ def encode(
     }
     with Partial(out, command, force=force) as partial:
         if partial.parts:
-            note(f"{count(len(partial.parts), 'part')} of {out} stand already; going on from there")
+            note(f"going on: {count(len(partial.parts), 'part')} of {out} finished already")
         if partial.lost:
             note(f"{', '.join(partial.lost)} of {out} was deleted or altered since and is written again")
         if not partial.published:
