@@ -1,5 +1,9 @@
-"""Commands that are interrupted, or run out of disk, leave nothing half-written and say so in one line."""
+"""Commands that are interrupted, or run out of disk, leave nothing half-written and say so.
 
+What `ult encode` has finished by then it keeps for the same command; `test_restart.py` kills it.
+"""
+
+import re
 import resource
 import signal
 import subprocess
@@ -30,7 +34,7 @@ def names(folder: Path) -> list[str]:
 
 COMMANDS = {
     "fit": ["fit", "long.txt", "-o", "new.ult", "--no-encryption", "--min-records", "1"],
-    "encode": ["encode", "long.txt", "-t", "t.ult", "-o", "new.shards"],
+    "encode": ["encode", "long.txt", "-t", "t.ult", "-o", "new.shards", "--part-bytes", "200000"],
 }
 
 
@@ -41,14 +45,22 @@ def test_ctrl_c(verb: str, folder: Path) -> None:
         [*ULT, *COMMANDS[verb]], cwd=folder, stderr=subprocess.PIPE, text=True, preexec_fn=heeds_interrupts
     )
     if verb == "encode":
-        _wait(lambda: any(name.startswith(".new") for name in names(folder)), process)
+        _wait(lambda: (folder / ".new.shards.partial/shards/part-00002.parquet").exists(), process)
     else:
         time.sleep(1.0)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert err == "error: interrupted\n"
-    assert names(folder) == before
+    if verb == "fit":
+        assert err == "error: interrupted\n"
+        assert names(folder) == before
+        return
+    kept = r"finished parts? stay in \.new\.shards\.partial; the same command goes on from there"
+    assert re.fullmatch(rf"error: interrupted\nhint: \d+ {kept}\n", err), err
+    assert names(folder) == sorted([*before, ".new.shards.partial"])
+    done = subprocess.run([*ULT, *COMMANDS[verb]], cwd=folder, capture_output=True, text=True, check=True)
+    assert "finished already" in done.stderr
+    assert names(folder) == sorted([*before, "new.shards"])
 
 
 def heeds_interrupts() -> None:

@@ -9,7 +9,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ult.codecs.base import Ends, Patches, Symbols
+from ult.errors import InvalidConfig
 from ult.hashing import EMPTY, hash_run
+from ult.merging import merge_patches
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -23,15 +25,28 @@ class Holders(NamedTuple):
     link: NDArray[np.int32]
 
 
+class Counted(NamedTuple):
+    """What was counted, as arrays to hand to another `PatchCounts`: as secret as the records."""
+
+    min_records: int
+    records: int
+    symbols: Symbols
+    ends: Ends
+    counts: NDArray[np.int64]
+    holders: Holders
+
+
 class PatchCounts:
-    """Counts of unique patches. What is added in which order or batches changes no count.
+    """Counts of unique patches. What is added or merged in which order or batches changes no count.
 
     `holders` are counted up to `min_records` only, and a record is known by a hash of its symbols, so the same record
-    given twice is one holder.
+    given twice is one holder. Raises `InvalidConfig` for a `min_records` below 1.
     """
 
     def __init__(self, *, min_records: int = 1) -> None:
-        self.min_records = min_records
+        if isinstance(min_records, bool) or not isinstance(min_records, int | np.integer) or min_records < 1:
+            raise InvalidConfig(f"min_records is {min_records!r}; expected an integer of at least 1")
+        self.min_records = int(min_records)
         self.records = 0
         self._size: NDArray[np.int64] = np.zeros(3, np.int64)  # patches, pooled symbols, holder nodes
         self._slots: NDArray[np.int32] = np.full(1 << 12, EMPTY, np.int32)
@@ -80,6 +95,53 @@ class PatchCounts:
             self._pool = _wider(self._pool, longest)
         if self._size[2] + 1 > len(self._nodes):
             self._nodes, self._links = _wider(self._nodes, 0), _wider(self._links, 0)
+
+    def merge(self, other: Counted) -> None:
+        """Add what was counted elsewhere, as if all of its records had been added here.
+
+        Raises `InvalidConfig` unless it was counted for the same `min_records`.
+        """
+        if other.min_records != self.min_records:
+            raise InvalidConfig(f"counts are for min_records {other.min_records}; expected {self.min_records}")
+        self._reserve(len(other.counts), len(other.symbols), len(other.holders.record))
+        merge_patches(
+            other.symbols,
+            other.ends,
+            other.counts,
+            other.holders.last,
+            other.holders.record,
+            other.holders.link,
+            self.min_records,
+            self._size,
+            self._slots,
+            self._hashes,
+            self._pool,
+            self._pool_ends,
+            self._counts,
+            self._held,
+            self._last,
+            self._nodes,
+            self._links,
+        )
+        self.records += other.records
+
+    def _reserve(self, patches: int, symbols: int, nodes: int) -> None:
+        """Make room for so many more."""
+        n = int(self._size[0])
+        while 2 * (n + patches + 1) >= len(self._slots):
+            for name in ("_hashes", "_counts", "_held", "_last"):
+                setattr(self, name, _wider(getattr(self, name), 0))
+            self._pool_ends = _wider(self._pool_ends, 0)
+            self._slots = np.full(2 * len(self._slots), EMPTY, np.int32)
+            fill_slots(self._slots, self._hashes, n)
+        if self._size[1] + symbols > len(self._pool):
+            self._pool = _wider(self._pool, symbols)
+        while self._size[2] + nodes > len(self._nodes):
+            self._nodes, self._links = _wider(self._nodes, 0), _wider(self._links, 0)
+
+    def counted(self) -> Counted:
+        """Return what was counted, for `merge`."""
+        return Counted(self.min_records, self.records, *self.patches())
 
     def patches(self) -> tuple[Symbols, Ends, NDArray[np.int64], Holders]:
         """Return the unique patches: their symbols, ends, counts and holders."""

@@ -17,6 +17,7 @@
     │   └── WrongTable                   shards were encoded with another table
     ├── WrongVocabulary   ValueError     shards, runs and tables that do not share one vocabulary
     ├── TrainingError     RuntimeError   a run that cannot be trained, evaluated or continued
+    ├── EngineError       RuntimeError   a worker that was lost
     └── MissingExtra      ImportError    an optional package is not installed
 
 An error says what was met and what was expected; `hint` says what to type next. No error carries a record,
@@ -101,6 +102,10 @@ class WrongVocabulary(UltError, ValueError):
 
 class TrainingError(UltError, RuntimeError):
     """A run that cannot be trained, evaluated or continued."""
+
+
+class EngineError(UltError, RuntimeError):
+    """A worker that was lost."""
 
 
 class MissingExtra(UltError, ImportError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -40,6 +41,12 @@ class Part:
     bytes: int
     sha256: str
 
+    @classmethod
+    def read(cls, document: object, path: object) -> Part:
+        """Return a part of its JSON object; raise `FormatError` naming `path`."""
+        _check_fields(document, cls, path)
+        return cls(**document)  # type: ignore[arg-type]
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
@@ -55,6 +62,23 @@ class Manifest:
     bytes: int
     parts: tuple[Part, ...]
 
+    @classmethod
+    def of(
+        cls, parts: Sequence[Part], *, vocabulary: Vocabulary, table: str, codec: str, column: str, kept: pa.Schema
+    ) -> Manifest:
+        """Return the manifest of `parts`, in order."""
+        return cls(
+            vocabulary_size=vocabulary.size,
+            table=table,
+            codec=codec,
+            column=column,
+            kept=tuple(kept.names),
+            rows=sum(part.rows for part in parts),
+            ids=sum(part.ids for part in parts),
+            bytes=sum(part.bytes for part in parts),
+            parts=tuple(parts),
+        )
+
     def to_json(self) -> str:
         """Return the document, keys sorted."""
         return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True, indent=1) + "\n"
@@ -69,9 +93,7 @@ class Manifest:
         check_format(document, FORMAT, path)
         document.pop("format")
         _check_fields(document, cls, path)
-        for part in document["parts"]:
-            _check_fields(part, Part, path)
-        parts = tuple(Part(**part) for part in document.pop("parts"))
+        parts = tuple(Part.read(part, path) for part in document.pop("parts"))
         manifest = cls(**{**document, "kept": tuple(document["kept"])}, parts=parts)
         manifest._check(path)
         return manifest
@@ -117,14 +139,9 @@ class ShardWriter:
         force: bool = False,
     ) -> None:
         self.path = Path(path)
-        replaceable = (self.path / "manifest.json").is_file()  # nothing but shards is ever removed
-        if self.path.exists() and not (force and replaceable):
-            hint = "another --out, or --force to replace it" if replaceable else "another --out"
-            raise OutputExists(f"{self.path} exists already", hint=hint)
-        if kept is not None and IDS in kept.names:
-            raise InvalidConfig(f"column {IDS!r} cannot be kept: it is the name of the ids", hint="rename it")
-        if kept is not None and len(set(kept.names)) < len(kept.names):
-            raise InvalidConfig("a column is kept twice")
+        check_free(self.path, force=force)
+        if kept is not None:
+            check_kept(kept)
         self.vocabulary, self.table, self.codec, self.column = vocabulary, table, codec, column
         self.kept = kept if kept is not None else pa.schema([])
         self.part_ids = part_ids
@@ -143,32 +160,16 @@ class ShardWriter:
 
     def write(self, ids: Sequence[NDArray[np.uint32]], nbytes: int, kept: pa.Table | None = None) -> None:
         """Add records: `ids` (n,) uint32 each, `nbytes` bytes of original data together, `kept` a row a record."""
-        flat = np.concatenate(ids) if ids else np.empty(0, np.uint32)
-        if flat.size and int(flat.max()) >= self.vocabulary.size:
-            raise InvalidConfig(f"an id is outside the vocabulary of {self.vocabulary.size}")
-        offsets = np.cumsum([0, *(len(i) for i in ids)]).astype(np.int32)
-        column = pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat.astype(np.int32)))
-        columns = [column, *((kept[name] for name in self.kept.names) if kept is not None else ())]
-        self._pending.append(pa.table(columns, schema=self._schema()))
-        self._pending_ids += len(flat)
+        table = ids_table(ids, kept, self.vocabulary, self.kept)
+        self._pending.append(table)
+        self._pending_ids += sum(map(len, ids))
         self._pending_bytes += nbytes
         if self._pending_ids >= self.part_ids:
             self._flush()
 
-    def _schema(self) -> pa.Schema:
-        return pa.schema([pa.field(IDS, pa.list_(pa.int32())), *self.kept])
-
     def _flush(self) -> None:
-        table = pa.concat_tables(self._pending)
         path = self._folder / part_name(len(self.parts))
-        try:
-            pq.write_table(table, path, compression="zstd", store_schema=True)
-            sha256, rows = _sha256(path), pq.read_metadata(path).num_rows
-        except (pa.ArrowException, OSError) as error:
-            raise OutputError(f"cannot write {path.name} of {self.path}: {error}") from error
-        if rows != table.num_rows:
-            raise OutputError(f"{path.name} of {self.path} reads back with other rows than were written")
-        self.parts.append(Part(path.name, rows, self._pending_ids, self._pending_bytes, sha256))
+        self.parts.append(write_part(path, pa.concat_tables(self._pending), self._pending_bytes))
         self._pending = []
         self._pending_ids = self._pending_bytes = 0
 
@@ -183,18 +184,15 @@ class ShardWriter:
 
     def _finish(self) -> None:
         if self._pending or not self.parts:
-            self._pending = self._pending or [self._schema().empty_table()]
+            self._pending = self._pending or [shards_schema(self.kept).empty_table()]
             self._flush()
-        self.manifest = Manifest(
-            vocabulary_size=self.vocabulary.size,
+        self.manifest = Manifest.of(
+            self.parts,
+            vocabulary=self.vocabulary,
             table=self.table,
             codec=self.codec,
             column=self.column,
-            kept=tuple(self.kept.names),
-            rows=sum(p.rows for p in self.parts),
-            ids=sum(p.ids for p in self.parts),
-            bytes=sum(p.bytes for p in self.parts),
-            parts=tuple(self.parts),
+            kept=self.kept,
         )
         try:
             (self._folder / "manifest.json").write_text(self.manifest.to_json(), encoding="utf-8")
@@ -277,6 +275,64 @@ class Shards:
         if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < self.vocabulary.size:
             raise FormatError(f"{path} holds an id outside the vocabulary of {self.vocabulary.size}")
         return table
+
+
+def check_free(path: Path, *, force: bool) -> None:
+    """Raise `OutputExists` if `path` is there, unless it is shards and `force` is set: nothing else is ever removed."""
+    replaceable = (path / "manifest.json").is_file()
+    if path.exists() and not (force and replaceable):
+        hint = "another --out, or --force to replace it" if replaceable else "another --out"
+        raise OutputExists(f"{path} exists already", hint=hint)
+
+
+def check_kept(kept: pa.Schema) -> None:
+    """Raise `InvalidConfig` unless the columns can stand beside the ids."""
+    if IDS in kept.names:
+        raise InvalidConfig(f"column {IDS!r} cannot be kept: it is the name of the ids", hint="rename it")
+    if len(set(kept.names)) < len(kept.names):
+        raise InvalidConfig("a column is kept twice")
+
+
+def shards_schema(kept: pa.Schema) -> pa.Schema:
+    """Return the names and types of a part's columns."""
+    return pa.schema([pa.field(IDS, pa.list_(pa.int32())), *kept])
+
+
+def ids_table(
+    ids: Sequence[NDArray[np.uint32]], kept: pa.Table | None, vocabulary: Vocabulary, schema: pa.Schema
+) -> pa.Table:
+    """Return rows of a part: `ids` (n,) uint32 each, and `kept`, of `schema`, with a row a record."""
+    flat = np.concatenate(ids) if ids else np.empty(0, np.uint32)
+    if flat.size and int(flat.max()) >= vocabulary.size:
+        raise InvalidConfig(f"an id is outside the vocabulary of {vocabulary.size}")
+    offsets = np.cumsum([0, *(len(i) for i in ids)]).astype(np.int32)
+    column = pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat.astype(np.int32)))
+    columns = [column, *((kept[name] for name in schema.names) if kept is not None else ())]
+    return pa.table(columns, schema=shards_schema(schema))
+
+
+def write_part(path: Path, table: pa.Table, nbytes: int) -> Part:
+    """Write a part of `nbytes` bytes of original data to disk and read it back. Raises `OutputError`."""
+    try:
+        buffer = pa.BufferOutputStream()
+        pq.write_table(table, buffer, compression="zstd", store_schema=True)
+        data = buffer.getvalue()
+        with path.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        sha256, rows = _sha256(path), pq.read_metadata(path).num_rows
+    except (pa.ArrowException, OSError) as error:
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
+        raise OutputError(f"cannot write {path.name} to {path.parent}: {reason}") from error
+    if sha256 != hashlib.sha256(data).hexdigest() or rows != table.num_rows:
+        raise OutputError(f"{path.name} in {path.parent} reads back other than it was written", hint="check the disk")
+    return Part(path.name, rows, len(_flat(table)), nbytes, sha256)
+
+
+def is_whole(path: Path, part: Part) -> bool:
+    """Return whether the file is there and is the part."""
+    return path.is_file() and _sha256(path) == part.sha256
 
 
 def record_ids(table: pa.Table) -> list[NDArray[np.uint32]]:

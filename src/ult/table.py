@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +22,8 @@ from ult.spelling import Spelling
 from ult.vocabulary import N_SPECIAL, Vocabulary
 
 _IDS = np.dtype(np.uint32)
-BATCH = 1024  # records encoded together
+BATCH = 1024  # records encoded together, at most
+BATCH_BYTES = 2**22  # a batch is closed once its records hold so many
 
 
 class Table:
@@ -77,15 +77,13 @@ class Table:
         A phrase enters only if at least `min_records` distinct records hold it. `fields` names the values of a wide
         numeric record and is kept with the secret. Raises `InvalidRecord`, `InvalidConfig` or `UnknownCodec`.
         """
-        if isinstance(min_records, bool) or not isinstance(min_records, int | np.integer) or min_records < 1:
-            raise InvalidConfig(f"min_records is {min_records!r}; expected an integer of at least 1")
+        counts = PatchCounts(min_records=min_records)
         _check_many(records)
         if isinstance(codec, str):
             if iter(records) is records and codec_class(codec).calibrates:
                 records = list(records)  # it is read twice
             codec = codec_class(codec).calibrated(records)
-        counts = PatchCounts(min_records=int(min_records))
-        for batch in batched(records, BATCH):
+        for batch in batched(records):
             counts.add(codec.encode_batch(batch))
         return cls.from_counts(counts, codec=codec, vocabulary=vocabulary, fields=fields)
 
@@ -242,6 +240,18 @@ class Table:
         except InvalidConfig as error:  # a phrase too long
             raise FormatError(f"{path} holds a damaged table: {error}") from None
 
+    def cleartext(self) -> bytes:
+        """Return the table's document, the secret itself: for another process of its owner, through a pipe.
+
+        Never for a disk: `save` encrypts.
+        """
+        return self._payload()
+
+    @classmethod
+    def from_cleartext(cls, payload: bytes) -> Table:
+        """Return the table that `cleartext` gave. Raises `FormatError` or `NewerFormat`."""
+        return cls(**document.read(payload, "a table in memory"))
+
     def _payload(self) -> bytes:
         return document.write(
             codec=self.codec,
@@ -261,10 +271,16 @@ class Table:
         raise TypeError("a table is a secret and is not pickled; use save and load")
 
 
-def batched(records: Iterable[Any], n: int) -> Iterator[list[Any]]:
-    """Give the records in lists of at most `n`."""
-    iterator = iter(records)
-    while batch := list(itertools.islice(iterator, n)):
+def batched(records: Iterable[Any]) -> Iterator[list[Any]]:
+    """Give the records in lists that are small enough to encode together, or of one."""
+    batch, size = [], 0
+    for record in records:
+        batch.append(record)
+        size += len(record) if isinstance(record, str) else getattr(record, "nbytes", 0)
+        if len(batch) == BATCH or size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
         yield batch
 
 

@@ -31,6 +31,9 @@ Inputs = Annotated[
 Column = Annotated[str | None, typer.Option("--column", "-c", help="The column (or array) that holds the records.")]
 Keep = Annotated[list[str] | None, typer.Option("--keep", "-k", help="A column that is no record, such as a label.")]
 Canonical = Annotated[bool, typer.Option(help="Rewrite SMILES in RDKit's canonical form first.")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", "-w", min=1, help="Processes, all cores by default; it changes no byte.")
+]
 Force = Annotated[bool, typer.Option(help="Replace what is there.")]
 
 
@@ -61,12 +64,14 @@ def fit(
     passphrase_file: PassphraseFile = None,
     recipient: Recipients = None,
     no_encryption: Annotated[bool, typer.Option("--no-encryption", help="Store the table in the clear.")] = False,
+    workers: Workers = None,
     force: Force = False,
 ) -> None:
     """Fit a table on records and store it, encrypted. The table is the secret: who has it reads your shards."""
-    from ult import keyfile
-    from ult.cli.show import Watched, count, note, say
+    from ult import keyfile, pieces
+    from ult.cli.show import Watched, count, note, say, watch
     from ult.codecs import codec_class
+    from ult.engine import Local
     from ult.table import Table
     from ult.vocabulary import N_SPECIAL, Vocabulary
 
@@ -75,9 +80,10 @@ def fit(
     vocabulary = Vocabulary(vocabulary_size)
     storage = new_key(passphrase_file, recipient, no_encryption)
     source = _open(inputs, kind.modality, column, keep, canonical)
-    records = Watched(source, "fitting")
-    made = kind.calibrated(records, **_options(option))
-    table = Table.fit(records, codec=made, vocabulary=vocabulary, min_records=min_records, fields=source.fields)
+    made = kind.calibrated(Watched(source, "calibrating"), **_options(option))
+    parts = watch(source.pieces(pieces.PIECE_BYTES), "fitting")
+    counts = pieces.count(parts, made, min_records=min_records, engine=Local(workers))
+    table = Table.from_counts(counts, codec=made, vocabulary=vocabulary, fields=source.fields)
     table.save(out, **storage, force=force)
     phrases = table.size - N_SPECIAL - made.alphabet
     say(f"{out}: {codec}, {table.size:,} ids ({count(phrases, 'phrase')}) from {count(table.records, 'record')}")
@@ -102,12 +108,24 @@ def encode(
     canonical: Canonical = False,
     passphrase_file: PassphraseFile = None,
     identity: Identities = None,
+    part_bytes: Annotated[int, typer.Option(min=1, help="A part is closed once its records hold so many bytes.")] = 2
+    ** 24,
+    workers: Workers = None,
     force: Force = False,
 ) -> None:
-    """Encode records to shards of ids, for whoever trains the model."""
+    """Encode records to shards of ids, for whoever trains the model.
+
+    If it is interrupted or killed, the same command goes on where it stood.
+    """
+    import pyarrow
+
+    from ult import __version__, pieces
     from ult.cli.show import count, note, say, size, watch
+    from ult.data.stamp import stamp
+    from ult.engine import Local
     from ult.errors import InvalidRecord
-    from ult.shards import ShardWriter
+    from ult.partial import Partial
+    from ult.shards import check_kept
 
     secret = load_table(table, passphrase_file, identity)
     source = _open(inputs, secret.codec.modality, column, keep, canonical)
@@ -116,20 +134,25 @@ def encode(
             f"the input has {len(source.fields)} value columns that are not the table's {len(secret.fields)}, in order",
             hint="encode the columns that the table was fitted on",
         )
-    writer = ShardWriter(
-        out,
-        vocabulary=secret.vocabulary,
-        table=secret.fingerprint,
-        codec=secret.codec.id,
-        column=source.column,
-        kept=source.kept_schema,
-        force=force,
-    )
-    with writer:
-        for batch in watch(source.batches(), "encoding"):
-            nbytes = sum(secret.codec.nbytes(record) for record in batch.records)
-            writer.write(secret.encode_batch(batch.records), nbytes, batch.kept)
-    done = writer.manifest
+    check_kept(source.kept_schema)
+    command = {
+        "table": secret.fingerprint,
+        "inputs": stamp(inputs),
+        "column": source.column,
+        "kept": [[field.name, str(field.type)] for field in source.kept_schema],
+        "canonical": canonical,
+        "part_bytes": part_bytes,
+        "versions": {"ult": __version__, "pyarrow": pyarrow.__version__},  # which decide the bytes of Parquet
+    }
+    with Partial(out, command, force=force) as partial:
+        if partial.parts:
+            note(f"going on: {count(len(partial.parts), 'part')} of {out} finished already")
+        if partial.lost:
+            note(f"{', '.join(partial.lost)} of {out} was deleted or altered since and is written again")
+        if not partial.published:
+            parts = watch(source.pieces(part_bytes), "encoding")
+            pieces.encode(parts, secret, partial, column=source.column, kept=source.kept_schema, engine=Local(workers))
+    done = partial.manifest
     rate = f"{done.ids / done.bytes:.4f} ids a byte" if done.bytes else "no bytes"
     say(f"{out}: {count(done.rows, 'record')}, {size(done.bytes)} of data, {done.ids:,} ids, {rate}")
     _report_invalid(source)
@@ -209,12 +232,13 @@ def _sink(out: Path, table: Table, column: str, kept: pa.Schema | None, force: b
 def _decoded(shards: Shards, table: Table) -> Iterator[Batch]:
     from ult.data import Batch
     from ult.shards import IDS, record_ids
-    from ult.table import BATCH
+    from ult.table import batched
 
     for part in shards.parts():
-        for start in range(0, part.num_rows, BATCH):
-            rows = part.slice(start, BATCH)
-            yield Batch(table.decode_batch(record_ids(rows)), rows.drop_columns([IDS]))
+        ids, kept, first = record_ids(part), part.drop_columns([IDS]), 0
+        for batch in batched(ids):
+            yield Batch(table.decode_batch(batch), kept.slice(first, len(batch)))
+            first += len(batch)
 
 
 def _open(inputs: list[str], modality: str, column: str | None, keep: list[str] | None, canonical: bool) -> Source:

@@ -27,6 +27,9 @@ SUFFIXES = {
 }
 
 
+PIECE_RECORDS = 2**18
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Some records, and the kept columns with a row a record."""
@@ -64,6 +67,20 @@ class Source:
                 batch = Batch(self._canonicaliser.rewrite(batch.records, first, self.invalid), batch.kept)
             first += len(batch.records)
             yield batch
+
+    def pieces(self, nbytes: int) -> Iterator[Batch]:
+        """Give the records in order, in pieces of at least `nbytes` but for the last, or of `PIECE_RECORDS`."""
+        pending: list[Batch] = []
+        size = n = 0
+        for batch in self.batches():
+            pending.append(batch)
+            size += sum(map(_size, batch.records))
+            n += len(batch.records)
+            if size >= nbytes or n >= PIECE_RECORDS:
+                yield _joined(pending)
+                pending, size, n = [], 0, 0
+        if pending:
+            yield _joined(pending)
 
     def __iter__(self) -> Iterator[Any]:
         for batch in self.batches():
@@ -178,12 +195,21 @@ def _bounded(records: Iterable[Any], kept: pa.Table) -> Iterator[Batch]:
     first, pending, size = 0, [], 0
     for one in records:
         pending.append(one)
-        size += len(one) if isinstance(one, str) else one.nbytes
+        size += _size(one)
         if size >= CHUNK_BYTES:
             yield Batch(pending, kept.slice(first, len(pending)))
             first, pending, size = first + len(pending), [], 0
     if pending:
         yield Batch(pending, kept.slice(first, len(pending)))
+
+
+def _size(one: Any) -> int:
+    return len(one) if isinstance(one, str) else int(one.nbytes)
+
+
+def _joined(batches: list[Batch]) -> Batch:
+    records = [record for batch in batches for record in batch.records]
+    return Batch(records, pa.concat_tables(batch.kept for batch in batches).combine_chunks())
 
 
 def _only_array(rows: ArrayRows, others: dict[str, pa.DataType]) -> str:
