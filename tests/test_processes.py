@@ -94,7 +94,6 @@ if os.environ["RANK"] == "{rank}":
     [
         (failing(0, "ult.train.pack"), "No space left on device"),
         (failing(1, "ult.train.IdTrainer.training_step"), "cannot write the training of"),
-        (failing(0, "ult.train.IdTrainer._save_checkpoint"), "cannot write the training of"),
     ],
 )
 def test_an_error_of_one_ends_both_and_is_said_once(tmp_path, code, said):

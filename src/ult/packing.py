@@ -89,7 +89,7 @@ def pack(
     except OSError as error:
         if isinstance(error, OutputError | FileNotFoundError):
             raise
-        raise OutputError(f"cannot write the packed ids: {error.strerror}") from error
+        raise OutputError(f"cannot pack the ids: {error.strerror}") from error
     return classes or []
 
 
