@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ult.codecs.dct import SCALE, SLOPE, UNIT, _flatten, _measure, _paint, bases_of, colour_of
+from ult.codecs.blocks import SCALE, SLOPE, UNIT
+from ult.codecs.dct import _flatten, _measure, _paint, bases_of, colour_of
 from ult.codecs.image import LEVEL, MAX_PATCH, MEAN, ZEROS, ImageDct
 from ult.errors import CorruptSymbols, InvalidConfig, InvalidRecord
 
@@ -81,9 +82,9 @@ def test_the_last_resort_is_its_own_encoding(quality, first, sides):
         tile[4:, 0] *= not first
         _flatten(codec._luma, codec._chroma, bases, first, tile)
         pixels = np.empty((*sides, 3), np.uint8)
-        _paint(tile, bases, codec._luma, codec._chroma, pixels)
+        _paint(tile[None], bases, codec._luma, codec._chroma, pixels)
         again, bases_again = tile.copy(), bases.copy()
-        _measure(pixels[:, :], codec._luma, codec._chroma, bases_again, first, again)
+        _measure(pixels, codec._luma, codec._chroma, bases_again, first, again[None])
         np.testing.assert_array_equal(again, tile)
         np.testing.assert_array_equal(bases_again, bases)
 
