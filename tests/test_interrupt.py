@@ -5,6 +5,7 @@ What `ult encode` has finished by then it keeps for the same command; `test_rest
 
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -91,6 +92,9 @@ def test_no_room(command: list[str], folder: Path) -> None:
     if "some.shards" in command:
         subprocess.run([*ULT, "encode", "long.txt", "-t", "t.ult", "-o", "some.shards"], cwd=folder, check=True)
     before = names(folder)
+    subprocess.run([*ULT, *command], cwd=folder, check=True)  # so that all is compiled: that is cached on disk too
+    made = folder / command[command.index("-o") + 1]
+    shutil.rmtree(made) if made.is_dir() else made.unlink()
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
