@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from strategies import TEXTS, texts
 from ult import segment
 from ult.codecs.base import Patches
-from ult.codecs.text import DIGITS, MAX_PATCH, TextBytes
+from ult.codecs.text import TextBytes
+from ult.codecs.words import DIGITS, MAX_PATCH
 from ult.counting import PatchCounts
 from ult.learning import learn_merges
 from ult.phrases import Counted, learn, merge
@@ -136,17 +137,19 @@ def test_applies_as_the_plain_twin(records, others, merges):
 def test_applies_as_the_plain_twin_beyond_its_memory():
     learned = [(0, 1), (41, 2), (3, 3), (43, 43), (5, 41)]
     every = [[p] for p in itertools.product(range(41), repeat=3)]
-    assert len(every) > segment.CACHED
-    segmenter = segmenter_of(learned, 41)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(segment, "CACHED", 1 << 15)
+        segmenter = segmenter_of(learned, 41)
+    assert len(every) > 1 << 16
     check_segments(every, learned, 41, segmenter)
     check_segments(every[:500], learned, 41, segmenter)
 
 
 def test_applies_to_a_patch_longer_than_what_memory_holds():
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(segment, "CACHED", 2)
+        patched.setattr(segment, "POOL", 32)
         segmenter = segmenter_of([(0, 0), (1, 1), (2, 0)], 1, max_patch=1000)
-    sizes = (1000, 1, 999, 1000, 3, 1000, 33, 1000, 33)  # 2 * 16 + 1000 symbols are remembered, 33 too many are not
+    sizes = (1000, 1, 999, 1000, 3, 1000, 33, 1000, 33)  # 32 + 1000 symbols are remembered at most
     check_segments([[(0,) * n] for n in sizes], [(0, 0), (1, 1), (2, 0)], 1, segmenter)
 
 
@@ -211,6 +214,17 @@ def test_cuts_as_the_plain_twin(text):
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 def test_cuts_hostile_text_as_the_plain_twin(text):
     check_cut(text)
+
+
+def test_cuts_every_short_text_as_the_plain_twin():
+    texts = ["".join(letters) for n in range(7) for letters in itertools.product("a1 \n.'\u00bf", repeat=n)]
+    patches = TextBytes().encode_batch(texts)
+    ends = iter(np.split(patches.ends, patches.records)[:-1])
+    start = 0
+    for text in texts:
+        found, data = next(ends), text.encode()
+        assert np.diff(found, prepend=start).tolist() == [len(patch.encode()) for patch in plain_cut(text)], text
+        start += len(data)
 
 
 def test_cuts_every_character_as_the_plain_twin():

@@ -36,3 +36,30 @@ def find_key(slots: NDArray[np.int32], keys: NDArray[np.uint64], key: np.uint64)
     while slots[at] != EMPTY and keys[slots[at]] != key:
         at = (at + np.uint64(1)) & mask
     return at
+
+
+@njit(cache=True)
+def load8(data: NDArray[np.uint8], at: np.uint64) -> np.uint64:
+    """Return the eight bytes from `at` on, the first lowest; LLVM makes one load of it where `at` is unsigned."""
+    word = np.uint64(data[at])
+    word |= np.uint64(data[at + np.uint64(1)]) << np.uint64(8)
+    word |= np.uint64(data[at + np.uint64(2)]) << np.uint64(16)
+    word |= np.uint64(data[at + np.uint64(3)]) << np.uint64(24)
+    word |= np.uint64(data[at + np.uint64(4)]) << np.uint64(32)
+    word |= np.uint64(data[at + np.uint64(5)]) << np.uint64(40)
+    word |= np.uint64(data[at + np.uint64(6)]) << np.uint64(48)
+    word |= np.uint64(data[at + np.uint64(7)]) << np.uint64(56)
+    return word
+
+
+@njit(cache=True)
+def store8(data: NDArray[np.uint8], at: np.uint64, word: np.uint64) -> None:
+    """Write the eight bytes that `load8` gives for `word` from `at` on; in one store, likewise."""
+    data[at] = np.uint8(word)
+    data[at + np.uint64(1)] = np.uint8(word >> np.uint64(8))
+    data[at + np.uint64(2)] = np.uint8(word >> np.uint64(16))
+    data[at + np.uint64(3)] = np.uint8(word >> np.uint64(24))
+    data[at + np.uint64(4)] = np.uint8(word >> np.uint64(32))
+    data[at + np.uint64(5)] = np.uint8(word >> np.uint64(40))
+    data[at + np.uint64(6)] = np.uint8(word >> np.uint64(48))
+    data[at + np.uint64(7)] = np.uint8(word >> np.uint64(56))

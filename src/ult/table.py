@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ult import document, keyfile
 from ult.codecs import codec_class
-from ult.codecs.base import Codec, Symbols, cut
+from ult.codecs.base import Codec, Ends, Symbols, cut
 from ult.counting import PatchCounts
 from ult.errors import CorruptSymbols, FormatError, InvalidConfig, InvalidRecord
 from ult.learning import learn_merges
@@ -22,6 +22,7 @@ from ult.spelling import Spelling
 from ult.vocabulary import N_SPECIAL, Vocabulary
 
 _IDS = np.dtype(np.uint32)
+_FIRST = np.uint32(N_SPECIAL)
 BATCH = 1024  # records encoded together, at most
 BATCH_BYTES = 2**22  # a batch is closed once its records hold so many
 
@@ -135,8 +136,8 @@ class Table:
 
     def spellings(self) -> list[Symbols]:
         """Return the symbols (n,) of each rank: the secret itself, for its owner and for scoring attacks."""
-        ranks = np.arange(len(self._ranks))
-        return cut(self._spelling.spell(ranks).astype(np.uint32), np.cumsum(self._spelling.lengths))
+        ranks, ends = np.arange(len(self._ranks), dtype=np.uint32), np.cumsum(self._spelling.lengths)
+        return cut(self._spelling.spell(ranks, int(ends[-1])).astype(np.uint32), ends)
 
     @cached_property
     def _segmenter(self) -> Segmenter:
@@ -144,32 +145,68 @@ class Table:
 
     def encode(self, record: Any) -> NDArray[np.uint32]:
         """Return the ids (n,) of a record; raise `InvalidRecord` if it is none for the codec."""
-        return self.encode_batch([record])[0]
+        return self._encode([record])[0]
 
     def encode_batch(self, records: Sequence[Any]) -> list[NDArray[np.uint32]]:
         """Return the ids (n,) of each record."""
+        return cut(*self.encode_ragged(records))
+
+    def encode_ragged(self, records: Sequence[Any]) -> tuple[NDArray[np.uint32], Ends]:
+        """Return the ids (n,) of all records, one after the other, and where each record ends in them (r,) int64.
+
+        As Arrow holds lists, and much faster than a list of arrays where records are short.
+        """
         _check_many(records)
-        if len(records) == 0:
-            return []
-        ids, ends = self._segmenter.ids(self.codec.encode_batch(records))
-        return cut(ids, ends)
+        many = [self._encode(records[first : first + BATCH]) for first in range(0, len(records), BATCH)]
+        if len(many) == 1:
+            return many[0]
+        bases = np.cumsum([0, *(len(ids) for ids, _ in many)])
+        ends = [ends + base for (_, ends), base in zip(many, bases, strict=False)]
+        return (
+            np.concatenate([np.empty(0, np.uint32), *(ids for ids, _ in many)]),
+            np.concatenate([np.empty(0, np.int64), *ends]),
+        )
+
+    def _encode(self, records: Sequence[Any]) -> tuple[NDArray[np.uint32], Ends]:
+        return self._segmenter.ids(self.codec.encode_batch(records))
 
     def decode(self, ids: Sequence[int] | NDArray[Any]) -> Any:
         """Return the record that `ids` spell; raise `CorruptSymbols` if they spell none."""
         ranks = self._check(_integers(ids))
-        self._bound(int(self._spelling.lengths[ranks].sum()))
-        return self.codec.decode(self._spelling.spell(ranks))
+        (size,) = self._ends(ranks, np.array([len(ranks)]))
+        return self.codec.decode(self._spelling.spell(ranks, int(size)))
 
     def decode_batch(self, many: Sequence[Sequence[int] | NDArray[Any]]) -> list[Any]:
         """Return the record of each sequence of ids."""
         if len(many) == 0:
             return []
         ours = all(isinstance(ids, np.ndarray) and ids.dtype == _IDS for ids in many)  # as `encode_batch` gives them
-        ranks = self._check(_integers(np.concatenate(many if ours else [_integers(ids) for ids in many])))
-        symbol_ends = np.append(0, np.cumsum(self._spelling.lengths[ranks]))
-        ends = symbol_ends[np.cumsum([len(ids) for ids in many])]
-        self._bound(int(np.diff(ends, prepend=0).max()))
-        return self.codec.decode_batch(self._spelling.spell(ranks), ends)
+        flat = np.concatenate(many if ours else [_integers(ids) for ids in many])
+        return self.decode_ragged(flat, np.cumsum(np.fromiter(map(len, many), np.int64, len(many))))
+
+    def decode_ragged(self, ids: Sequence[int] | NDArray[Any], ends: Ends) -> list[Any]:
+        """Return the records whose ids end at `ends` (r,) in `ids` (n,), as `encode_ragged` gives them."""
+        stops = np.asarray(ends, np.int64)
+        array = _integers(ids)
+        rising = stops.ndim == 1 and bool((np.diff(stops, prepend=0) >= 0).all())
+        if not rising or (int(stops[-1]) if len(stops) else 0) != len(array):
+            raise CorruptSymbols(f"ends do not rise to {len(array)}, the number of ids")
+        ranks, records, start = self._check(array), [], 0
+        for first in range(0, len(stops), BATCH):
+            batch = stops[first : first + BATCH]
+            run = ranks[start : batch[-1]]
+            symbol_ends = self._ends(run, batch - start)
+            records += self.codec.decode_batch(self._spelling.spell(run, int(symbol_ends[-1])), symbol_ends)
+            start = int(batch[-1])
+        return records
+
+    def _ends(self, ranks: NDArray[np.uint32], stops: Ends) -> Ends:
+        """Return where each record ends in the symbols; refuse one of too many before it is spelled."""
+        ends = self._spelling.ends(ranks, stops)
+        longest = int(np.diff(ends, prepend=0).max())
+        if longest > self.codec.max_symbols:
+            raise CorruptSymbols(f"ids spell {longest} symbols; {self.codec.id} has at most {self.codec.max_symbols}")
+        return ends
 
     def decode_prefix(self, ids: Sequence[int] | NDArray[Any]) -> tuple[Any, int]:
         """Return the record of the longest prefix of `ids` that spells one, and how many ids that is.
@@ -179,26 +216,27 @@ class Table:
         """
         array = _integers(ids)
         valid = (array >= N_SPECIAL) & (array < self.size)
-        ranks = array[: len(array) if valid.all() else int(valid.argmin())].astype(np.int64) - N_SPECIAL
+        ranks = self._check(array[: len(array) if valid.all() else int(valid.argmin())])
         ends = np.append(0, np.cumsum(self._spelling.lengths[ranks]))
         ranks = ranks[: int(np.searchsorted(ends, self.codec.max_symbols, side="right")) - 1]
-        symbols = self._spelling.spell(ranks)
+        symbols = self._spelling.spell(ranks, int(ends[len(ranks)]))
         used = np.flatnonzero(np.isin(ends[: len(ranks) + 1], self.codec.prefixes(symbols)))
         if not len(used):
             raise CorruptSymbols(f"no prefix of these {len(array)} ids spells a record of {self.codec.id}")
         last = int(used[-1])
         return self.codec.decode(symbols[: int(ends[last])]), last
 
-    def _check(self, ids: NDArray[Any]) -> NDArray[np.int64]:
+    def _check(self, ids: NDArray[Any]) -> NDArray[np.uint32]:
         """Return the ranks of `ids`."""
-        if ids.size and not N_SPECIAL <= int(ids.min()) <= int(ids.max()) < self.size:
+        if ids.dtype == _IDS:
+            ranks = ids - _FIRST  # an id below wraps around, and is as far outside
+            valid = not ranks.size or int(ranks.max()) < len(self._ranks)
+        else:
+            valid = not ids.size or N_SPECIAL <= int(ids.min()) <= int(ids.max()) < self.size
+            ranks = (ids - N_SPECIAL).astype(np.uint32) if valid else ids
+        if not valid:
             raise CorruptSymbols(f"an id is special or outside the table; expected {N_SPECIAL} to {self.size - 1}")
-        return ids.astype(np.int64) - N_SPECIAL
-
-    def _bound(self, length: int) -> None:
-        """Refuse what would spell too much, before it is spelled."""
-        if length > self.codec.max_symbols:
-            raise CorruptSymbols(f"ids spell {length} symbols; {self.codec.id} has at most {self.codec.max_symbols}")
+        return ranks
 
     # ---- at rest
 
