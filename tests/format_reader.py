@@ -16,6 +16,7 @@ from format_image import must
 
 LETTERS = """
     4E00-9FFF AC00-D7A3 3400-4DBF 20000-2A6DF 2A700-2B738 2B740-2B81D 2B820-2CEA1 2CEB0-2EBE0 30000-3134A
+    F0000-FFFFD 100000-10FFFD
 """.split()  # noqa: SIM905
 RANGES = [[int(end, 16) for end in letters.split("-")] for letters in LETTERS]
 SPECIAL = ["<pad>", "<bos>", "<eos>", "<unk>", *(f"<reserved_{i}>" for i in range(4, 32))]

@@ -120,7 +120,7 @@ def test_it_prints_ids_as_the_vocabulary_does(owned):
 
 
 def test_it_prints_every_id_and_reads_the_vocabulary(tmp_path):
-    vocabulary = Vocabulary(104_057)
+    vocabulary = Vocabulary(235_125)
     assert format_reader.printed(range(vocabulary.size)) == vocabulary.to_text(np.arange(vocabulary.size))
     vocabulary.save(tmp_path / "vocabulary.json")
     assert format_reader.read_vocabulary((tmp_path / "vocabulary.json").read_text()) == vocabulary.size

@@ -15,14 +15,15 @@ LARGE = Vocabulary(MAX_SIZE)
 LETTERS = LARGE.symbols()[N_SPECIAL:]
 
 
-def test_there_are_letters_for_64k_ids():
-    assert MAX_SIZE > 2**16
+def test_there_are_letters_for_128k_ids():
+    assert MAX_SIZE > 2**17
     assert len(LETTERS) == MAX_SIZE - N_SPECIAL == len(set(LETTERS))
     assert {len(letter) for letter in LETTERS} == {1}
 
 
 def test_no_letter_is_a_control_mark_space_or_right_to_left():
-    assert {unicodedata.category(letter) for letter in LETTERS} == {"Lo"}
+    assert {unicodedata.category(letter) for letter in LETTERS[:104_025]} == {"Lo"}
+    assert {unicodedata.category(letter) for letter in LETTERS[104_025:]} == {"Co"}  # private use
     assert {unicodedata.bidirectional(letter) for letter in LETTERS} == {"L"}
     assert not any(letter.isspace() for letter in LETTERS)
 

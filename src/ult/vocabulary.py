@@ -25,7 +25,8 @@ SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>", *(f"<reserved_{i}>" for i in rang
 
 # One letter an id. All of these are assigned since Unicode 14, category Lo, left to right, and unchanged by NFC
 # and NFKC, so that no editor, log or tokenizer alters them: CJK ideographs, Hangul syllables, then the
-# ideographs of CJK extensions A to G.
+# ideographs of CJK extensions A to G. All there are would not do for 128 k ids, so beyond 104,057 ids the letters
+# are the private ones of planes 15 and 16: as stable, but drawn as boxes.
 LETTERS = (
     (0x4E00, 0x9FFF),
     (0xAC00, 0xD7A3),
@@ -36,6 +37,8 @@ LETTERS = (
     (0x2B820, 0x2CEA1),
     (0x2CEB0, 0x2EBE0),
     (0x30000, 0x3134A),
+    (0xF0000, 0xFFFFD),
+    (0x100000, 0x10FFFD),
 )
 _CODES = np.concatenate([np.arange(low, high + 1, dtype=np.uint32) for low, high in LETTERS])
 MAX_SIZE = N_SPECIAL + len(_CODES)
