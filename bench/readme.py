@@ -1,22 +1,23 @@
-"""Write the README's table of figures from `results/*.json`; nothing in it is typed by hand."""
+"""Write the README's tables of figures from `results/*.json`; nothing in them is typed by hand."""
 
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from result import ROOT
 
 ROWS = ("text-ids", "exact", "image-quality", "series-quality", "molecule-ids", "demo")
 WHOLE = ("molecule-ids", "demo")  # rows shown with the figures that have no goal; the others show goals only
-BEGIN, END = "<!-- figures: written by bench/readme.py -->", "<!-- /figures -->"
+SPEEDS = ("text-speed", "bwt-speed", "image-speed", "series-speed", "train-speed", "startup")
+BEGIN, END = "<!-- {}: written by bench/readme.py -->", "<!-- /{} -->"
 
 
-def table() -> str:
-    """Return the Markdown table of all rows, in order."""
+def figures() -> list[str]:
+    """Return the Markdown table of what was measured of ours alone."""
     lines = ["| figure | of | value | goal | n | script |", "|---|---|---|---|---|---|"]
     for row in ROWS:
-        document = json.loads((ROOT / "results" / f"{row}.json").read_text(encoding="utf-8"))
-        script = document["command"].split()[1]
+        document = _result(row)
         for m in document["metrics"]:
             if not m["goal"] and row not in WHOLE:
                 continue
@@ -24,8 +25,45 @@ def table() -> str:
             value = f"{_value(m['value'], m['unit'])} {unit}".strip()
             if m.get("low") is not None:
                 value += f" ({_value(m['low'], m['unit'])} to {_value(m['high'], m['unit'])})"
-            lines.append(f"| {m['name']} | {m['system']} | {value} | {m['goal']} | {m['n']:,} | `{script}` |")
-    return "\n".join(lines)
+            lines.append(f"| {m['name']} | {m['system']} | {value} | {m['goal']} | {m['n']:,} | {_script(document)} |")
+    return lines
+
+
+def speeds() -> list[str]:
+    """Return the Markdown table of what was timed beside a peer."""
+    lines = ["| what | ours / peer | ours | peer | ratio | goal | n | script |", "|---|---|---|---|---|---|---|---|"]
+    for row in SPEEDS:
+        document = _result(row)
+        for m in document["metrics"]:
+            if "peer" not in m:
+                continue
+            ratio = f"{m['value']:.3g} x ({m['low']:.3g} to {m['high']:.3g}, {m['rounds']} rounds)"
+            ours, peer = (f"{m[side]:,.{1 if m[side] < 100 else 0}f}" for side in ("ours", "peer"))
+            lines.append(
+                f"| {m['name']} | {m['system']} | {ours} {m['speed']} | {peer} {m['speed']} | {ratio} | {m['goal']} "
+                f"| {m['n']:,} | {_script(document)} |"
+            )
+    return lines
+
+
+def growth() -> list[str]:
+    """Return the Markdown table of how time and memory grow, and the charts of it."""
+    document = _result("growth")
+    lines = ["| what | of | exponent | goal | sizes |", "|---|---|---|---|---|"]
+    for m in document["metrics"]:
+        if m["name"].endswith("exponent"):
+            lines.append(f"| {m['name']} | {m['system']} | {m['value']:.2f} | {m['goal']} | {m['n']} |")
+    charts = " ".join(f"![{row}](results/{row}.png)" for row in ("text-speed", "growth"))
+    return [*lines, "", charts]
+
+
+def _result(row: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((ROOT / "results" / f"{row}.json").read_text(encoding="utf-8"))
+    return document
+
+
+def _script(document: dict[str, Any]) -> str:
+    return next(f"`{word}`" for word in document["command"].split() if word.startswith("bench/"))
 
 
 def _value(value: float, unit: str) -> str:
@@ -35,10 +73,13 @@ def _value(value: float, unit: str) -> str:
 
 
 def written(text: str) -> str:
-    """Return the README `text` with its table made anew."""
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+    """Return the README `text` with its tables made anew."""
+    for name, table in (("speed", speeds), ("growth", growth), ("figures", figures)):
+        begin, end = BEGIN.format(name), END.format(name)
+        before, rest = text.split(begin)
+        after = rest.split(end)[1]
+        text = "\n".join([before + begin, *table(), end + after])
+    return text
 
 
 def main() -> None:

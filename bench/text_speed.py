@@ -89,11 +89,11 @@ def speeds(
             runs["tokenizers"] = lambda their_ids=their_ids: hugging.decode_batch(their_ids)
         seconds = turns(runs, rounds=ROUNDS)
         decode |= {f"{name}, {form}": times for name, times in seconds.items()}
-        for ours in ("ult", "ult, arrays"):
-            metrics.append(
-                compared(f"decode, {form}", seconds, ours, [name for name in runs if "ult" not in name], amount=size,
-                         unit="MB", n=len(records), goal="at least 5" if ours == "ult" else "")
-            )  # fmt: skip
+        peers_of = [name for name in runs if "ult" not in name]
+        metrics += [
+            compared(f"decode, {form}", seconds, ours, peers_of, amount=size, unit="MB", n=len(records), goal=goal)
+            for ours, goal in (("ult", "at least 5"), ("ult, arrays", ""))
+        ]
     for what, seconds in (("encode", encode), ("decode", decode)):
         ours = min((name for name in seconds if "ult" in name), key=lambda name: sum(seconds[name]))
         tiks = [name for name in seconds if "tiktoken" in name]

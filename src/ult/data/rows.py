@@ -20,17 +20,21 @@ CHUNK_BYTES = 2**24  # a chunk is closed once its records hold so many bytes
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Consecutive rows of one input; `first` is the number of the first, from 1, header lines not counted."""
+    """Consecutive rows of one input; `first` is the number of the first, from 1, header lines not counted.
+
+    Of lines it is counted from byte `start` of the input on.
+    """
 
     name: str
     first: int
     columns: Mapping[str, Column]
     length: int
     unit: str = "row"
+    start: int = 0
 
     def place(self, i: int) -> str:
         """Return where row `i` of this chunk stands, for an error."""
-        return f"{self.name}, {self.unit} {self.first + i}"
+        return f"{self.name}, {self.unit} {self.first + i + files.count_lines(self.name, self.start)}"
 
 
 class Rows(ABC):
@@ -39,10 +43,16 @@ class Rows(ABC):
     name: str  # of the input, for errors
     types: Mapping[str, pa.DataType]  # of the columns, in order
     column: str | None = None  # of the records, where the input leaves no choice
+    splits: bool = False  # whether `split` gives parts
+    nbytes: int = 0  # of a part, about
 
     @abstractmethod
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """Give the rows of `columns`, in order."""
+
+    def split(self, nbytes: int) -> Iterator[Rows]:
+        """Give parts of about `nbytes` each, in order, which any process can read by itself."""
+        raise NotImplementedError
 
     def kept_schema(self, keep: Sequence[str]) -> pa.Schema:
         """Return the types of the columns `keep`, which are there."""

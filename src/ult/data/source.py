@@ -37,6 +37,10 @@ class Batch:
     records: list[Any]
     kept: pa.Table
 
+    def read(self) -> Batch:
+        """Return the batch itself: it is read already."""
+        return self
+
 
 class Source:
     """Records that can be read again and again, a batch of bounded size at a time.
@@ -53,10 +57,11 @@ class Source:
         kept_schema: pa.Schema,
         fields: Sequence[str] = (),
         canonical: bool = False,
+        split: Callable[[int], Iterator[Unread]] | None = None,
     ) -> None:
         self.column, self.fields, self.kept_schema = column, tuple(fields), kept_schema
         self.invalid = Invalid()
-        self._read = read
+        self._read, self._split = read, split
         self._canonicaliser = Canonicaliser() if canonical else None
 
     def batches(self) -> Iterator[Batch]:
@@ -68,8 +73,14 @@ class Source:
             first += len(batch.records)
             yield batch
 
-    def pieces(self, nbytes: int) -> Iterator[Batch]:
-        """Give the records in order, in pieces of at least `nbytes` but for the last, or of `PIECE_RECORDS`."""
+    def pieces(self, nbytes: int) -> Iterator[Batch | Unread]:
+        """Give the records in order, in pieces of about `nbytes` or more, but for the last.
+
+        Where the input allows, whoever works on a piece reads it; a piece that is read here ends at `PIECE_RECORDS`.
+        """
+        if self._split and not self._canonicaliser:
+            yield from self._split(nbytes)
+            return
         pending: list[Batch] = []
         size = n = 0
         for batch in self.batches():
@@ -120,8 +131,10 @@ def open_source(
     for rows in opened[1:]:
         form.check_same(opened[0], rows)
     schema = _kept_schema(opened, keep)
+    apart = not form.whole and all(rows.splits for rows in opened) and modality != "image"
     return Source(
         lambda: (batch for rows in opened for batch in form.batches(rows, schema)),
+        split=(lambda nbytes: _unread(opened, form, schema, nbytes)) if apart else None,
         column=form.column,
         fields=form.fields,
         kept_schema=schema,
@@ -188,6 +201,34 @@ class _Form:
         if self.fields:
             return record.wide(chunk, self.fields)
         return record.records(chunk, self.modality, self.column)
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A piece that is still to be read: parts of inputs. It can be sent to another process."""
+
+    parts: tuple[Rows, ...]
+    form: _Form
+    schema: pa.Schema
+
+    def read(self) -> Batch:
+        """Return the records; raises as reading them from a `Source` does."""
+        batches = (batch for rows in self.parts for batch in self.form.batches(rows, self.schema))
+        return _joined([Batch([], self.schema.empty_table()), *batches])
+
+
+def _unread(opened: Sequence[Rows], form: _Form, schema: pa.Schema, nbytes: int) -> Iterator[Unread]:
+    pending: list[Rows] = []
+    size = 0
+    for rows in opened:
+        for part in rows.split(nbytes):
+            pending.append(part)
+            size += part.nbytes
+            if size >= nbytes:
+                yield Unread(tuple(pending), form, schema)
+                pending, size = [], 0
+    if pending:
+        yield Unread(tuple(pending), form, schema)
 
 
 def _bounded(records: Iterable[Any], kept: pa.Table) -> Iterator[Batch]:

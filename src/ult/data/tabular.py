@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import io
 import re
@@ -100,13 +101,28 @@ class ParquetRows(Rows):
         self.types = {field.name: field.type for field in schema}
         row_bytes = max(group.total_byte_size // max(group.num_rows, 1) for group in groups)
         self._rows = max(1, min(ROWS, CHUNK_BYTES // max(row_bytes, 1)))
+        self._groups = [(group.num_rows, group.total_byte_size) for group in groups]
+        self._first, self._last = 0, len(groups)  # groups
+        self.splits = max(size for _, size in self._groups) <= 4 * CHUNK_BYTES
+
+    def split(self, nbytes: int) -> Iterator[Rows]:
+        """Give parts of whole row groups."""
+        first = size = 0
+        for last, (_, more) in enumerate(self._groups, 1):
+            size += more
+            if size >= nbytes or last == len(self._groups):
+                part = copy.copy(self)
+                part._first, part._last, part.nbytes = first, last, size
+                yield part
+                first, size = last, 0
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """Give the values of `columns`; raise `SourceError` where the file is damaged."""
-        first = 1
+        first = 1 + sum(rows for rows, _ in self._groups[: self._first])
+        groups = range(self._first, self._last)
         try:
             with files.open_arrow(self.name) as opened, pq.ParquetFile(opened, **_STREAMED) as file:
-                for batch in file.iter_batches(self._rows, columns=list(columns)):
+                for batch in file.iter_batches(self._rows, row_groups=groups, columns=list(columns)):
                     table = pa.Table.from_batches([batch])
                     yield Chunk(self.name, first, dict(zip(table.column_names, table.columns, strict=True)), len(table))
                     first += len(table)

@@ -6,8 +6,11 @@ is no part of JSON and passed over; in a `.txt` it stays the first character of 
 
 from __future__ import annotations
 
+import copy
+import itertools
 import json
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -23,7 +26,27 @@ _PAIRS = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _JSON_TYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64(), type(None): pa.null()}
 
 
-class TxtRows(Rows):
+class LineRows(Rows):
+    """Lines of a file: all of them, or those from byte `start` to byte `stop`."""
+
+    splits = True
+    start, stop = 0, sys.maxsize
+
+    def split(self, nbytes: int) -> Iterator[Rows]:
+        """Give parts of at least `nbytes`, each of whole lines, but for the last."""
+        for start, stop in itertools.pairwise(_starts(self.name, nbytes)):
+            part = copy.copy(self)
+            part.start, part.stop, part.nbytes = start, stop, stop - start
+            yield part
+
+    def _lines(self) -> Iterator[tuple[int, list[str]]]:
+        return _lines(self.name, self.start, self.stop)
+
+    def _chunk(self, first: int, columns: Mapping[str, list[Any]], length: int) -> Chunk:
+        return Chunk(self.name, first, columns, length, "line", self.start)
+
+
+class TxtRows(LineRows):
     """A column of lines."""
 
     def __init__(self, name: str, column: str) -> None:
@@ -33,11 +56,11 @@ class TxtRows(Rows):
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """Give the lines; raise `SourceError` at one that is not UTF-8."""
-        for first, lines in _lines(self.name):
-            yield Chunk(self.name, first, {self.column: lines}, len(lines), "line")
+        for first, lines in self._lines():
+            yield self._chunk(first, {self.column: lines}, len(lines))
 
 
-class JsonlRows(Rows):
+class JsonlRows(LineRows):
     """The fields of a JSON object a line, or one column of bare strings. The first line says which fields there are."""
 
     def __init__(self, name: str, column: str) -> None:
@@ -52,10 +75,10 @@ class JsonlRows(Rows):
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """Give the fields `columns` of each line; raise `SourceError` or `MissingColumn` at a line without them."""
-        for first, lines in _lines(self.name):
+        for first, lines in self._lines():
             values = [self._value(line, first + i) for i, line in enumerate(lines)]
             found = {name: [self._field(v, name, first + i) for i, v in enumerate(values)] for name in columns}
-            yield Chunk(self.name, first, found, len(lines), "line")
+            yield self._chunk(first, found, len(lines))
 
     def kept_schema(self, keep: Sequence[str]) -> pa.Schema:
         """Read the whole file once for the types: a field may be null or an integer first, and a float later."""
@@ -81,22 +104,25 @@ class JsonlRows(Rows):
         raise SourceError(f"{place}: {name!r} is {other} here and {one} above; expected one type to keep")
 
     def _value(self, line: str, number: int) -> Any:
-        if number == 1:
+        if number == 1 and self.start == 0:
             line = line.removeprefix(BOM)
         try:
             return _DECODER.decode(line)
         except (ValueError, RecursionError):
-            raise SourceError(f"{self.name}, line {number} is not JSON") from None
+            raise SourceError(f"{self._place(number)} is not JSON") from None
 
     def _field(self, value: Any, name: str, number: int) -> Any:
         if self.bare and isinstance(value, str):
             return value
         if self.bare or not isinstance(value, dict):
             expected = "string" if self.bare else "object"
-            raise SourceError(f"{self.name}, line {number} is not a JSON {expected}, as the first line is")
+            raise SourceError(f"{self._place(number)} is not a JSON {expected}, as the first line is")
         if name not in value:
-            raise MissingColumn(f"{self.name}, line {number} has no field {name!r}; it has {listed(list(value))}")
+            raise MissingColumn(f"{self._place(number)} has no field {name!r}; it has {listed(list(value))}")
         return value[name]
+
+    def _place(self, number: int) -> str:
+        return self._chunk(number, {}, 0).place(0)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -116,20 +142,25 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _ESCAPER = json.JSONEncoder(allow_nan=False)
 
 
-def _lines(name: str, rows: int = ROWS) -> Iterator[tuple[int, list[str]]]:
-    """Give lists of lines without their ends, each with the number of its first line."""
-    first, lines, size = 1, [], 0
+def _lines(name: str, start: int = 0, stop: int = sys.maxsize, rows: int = ROWS) -> Iterator[tuple[int, list[str]]]:
+    """Give lists of lines without their ends, each with the number of its first line from byte `start` on."""
+    first, lines, size, at = 1, [], 0, start
     try:
         with files.open_file(name) as file:
+            file.seek(start)
             for line in file:
                 lines.append(line.removesuffix(b"\n").decode("utf-8"))
                 size += len(line)
+                at += len(line)
                 if len(lines) == rows or size >= CHUNK_BYTES:
                     yield first, lines
                     first, lines, size = first + len(lines), [], 0
+                if at >= stop:
+                    break
     except UnicodeDecodeError:
+        number = first + len(lines) + files.count_lines(name, start)
         raise SourceError(
-            f"{name}, line {first + len(lines)} is not UTF-8", hint=f"iconv -t utf-8 -f latin1 {name} > new.txt"
+            f"{name}, line {number} is not UTF-8", hint=f"iconv -t utf-8 -f latin1 {name} > new.txt"
         ) from None
     except SourceError:
         raise
@@ -137,6 +168,25 @@ def _lines(name: str, rows: int = ROWS) -> Iterator[tuple[int, list[str]]]:
         raise SourceError(f"{name} cannot be read: {error.strerror}") from error
     if lines:
         yield first, lines
+
+
+def _starts(name: str, nbytes: int) -> Iterator[int]:
+    """Give the byte where each part starts, at the start of a line, and then the size of the file."""
+    at, size = 0, files.size(name)
+    yield at
+    try:
+        with files.open_file(name) as file:
+            while at + nbytes < size:
+                file.seek(at + nbytes - 1)
+                file.readline()
+                at = file.tell()
+                if at < size:
+                    yield at
+    except SourceError:
+        raise
+    except OSError as error:
+        raise SourceError(f"{name} cannot be read: {error.strerror}") from error
+    yield size
 
 
 class TxtWriter:

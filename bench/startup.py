@@ -1,0 +1,41 @@
+"""How long `import ult` and `ult --help` take beside `python -c pass`: whole processes, in turns, wall time."""
+
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from result import metric, write
+
+ROUNDS = 25
+COMMANDS = {
+    "python -c pass": [sys.executable, "-c", "pass"],
+    "import ult": [sys.executable, "-c", "import ult"],
+    "ult --help": [str(Path(sys.executable).with_name("ult")), "--help"],
+}
+GOALS = {"import ult": "under 10", "ult --help": "under 20"}
+
+
+def main() -> None:
+    seconds: dict[str, list[float]] = {name: [] for name in COMMANDS}
+    for k in range(-1, ROUNDS):  # the first round warms up
+        for name, command in COMMANDS.items():
+            started = time.perf_counter()
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            if k >= 0:
+                seconds[name].append(time.perf_counter() - started)
+    bare = seconds["python -c pass"]
+    metrics = [
+        metric(name, "ult / python -c pass", statistics.median(ratios), n=ROUNDS, higher_is_better=False, unit="x",
+               goal=goal)
+        | {"low": min(ratios), "high": max(ratios), "rounds": ROUNDS, "ours": 1000 * statistics.median(seconds[name]),
+           "peer": 1000 * statistics.median(bare), "speed": "ms"}
+        for name, goal in GOALS.items()
+        for ratios in [[a / b for a, b in zip(seconds[name], bare, strict=True)]]
+    ]  # fmt: skip
+    write("startup", metrics, command="python bench/startup.py")
+
+
+if __name__ == "__main__":
+    main()
