@@ -86,7 +86,7 @@ def _encoder(cleartext: bytes, kept: pa.Schema, scratch: str) -> Callable[[int, 
         done, nbytes, first = [], 0, 0
         for records in batched(piece.records):
             rows = piece.kept.slice(first, len(records))
-            done.append(ids_table(table.encode_batch(records), rows, table.vocabulary, kept))
+            done.append(ids_table(*table.encode_ragged(records), rows, table.vocabulary, kept))
             nbytes += sum(map(table.codec.nbytes, records))
             first += len(records)
         return write_part(Path(scratch) / part_name(number), pa.concat_tables(done).combine_chunks(), nbytes)

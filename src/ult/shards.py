@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from ult.codecs.base import Ends, cut
 from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, OutputExists
 from ult.vocabulary import Vocabulary, check_format
 
@@ -160,9 +161,9 @@ class ShardWriter:
 
     def write(self, ids: Sequence[NDArray[np.uint32]], nbytes: int, kept: pa.Table | None = None) -> None:
         """Add records: `ids` (n,) uint32 each, `nbytes` bytes of original data together, `kept` a row a record."""
-        table = ids_table(ids, kept, self.vocabulary, self.kept)
-        self._pending.append(table)
-        self._pending_ids += sum(map(len, ids))
+        flat, ends = np.concatenate([np.empty(0, np.uint32), *ids]), np.cumsum([0, *map(len, ids)])[1:]
+        self._pending.append(ids_table(flat, ends, kept, self.vocabulary, self.kept))
+        self._pending_ids += len(flat)
         self._pending_bytes += nbytes
         if self._pending_ids >= self.part_ids:
             self._flush()
@@ -299,14 +300,13 @@ def shards_schema(kept: pa.Schema) -> pa.Schema:
 
 
 def ids_table(
-    ids: Sequence[NDArray[np.uint32]], kept: pa.Table | None, vocabulary: Vocabulary, schema: pa.Schema
+    ids: NDArray[np.uint32], ends: Ends, kept: pa.Table | None, vocabulary: Vocabulary, schema: pa.Schema
 ) -> pa.Table:
-    """Return rows of a part: `ids` (n,) uint32 each, and `kept`, of `schema`, with a row a record."""
-    flat = np.concatenate(ids) if ids else np.empty(0, np.uint32)
-    if flat.size and int(flat.max()) >= vocabulary.size:
+    """Return rows of a part: records, whose ids end at `ends` in `ids` (n,), and beside them `kept`, of `schema`."""
+    if ids.size and int(ids.max()) >= vocabulary.size:
         raise InvalidConfig(f"an id is outside the vocabulary of {vocabulary.size}")
-    offsets = np.cumsum([0, *(len(i) for i in ids)]).astype(np.int32)
-    column = pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat.astype(np.int32)))
+    offsets = np.append(0, ends).astype(np.int32)
+    column = pa.ListArray.from_arrays(pa.array(offsets), pa.array(ids.astype(np.int32)))
     columns = [column, *((kept[name] for name in schema.names) if kept is not None else ())]
     return pa.table(columns, schema=shards_schema(schema))
 
@@ -337,9 +337,13 @@ def is_whole(path: Path, part: Part) -> bool:
 
 def record_ids(table: pa.Table) -> list[NDArray[np.uint32]]:
     """Return the ids (n,) uint32 of each row of a part."""
-    flat = _flat(table).astype(np.uint32)
-    lengths = table[IDS].combine_chunks().value_lengths() if table.num_rows else pa.array([], pa.int32())
-    return np.split(flat, np.cumsum(lengths.to_numpy())[:-1]) if table.num_rows else []
+    return cut(*ragged_ids(table))
+
+
+def ragged_ids(table: pa.Table) -> tuple[NDArray[np.uint32], Ends]:
+    """Return the ids (n,) of a part, one row after the other, and where each row ends in them (r,) int64."""
+    lengths = [chunk.value_lengths().to_numpy() for chunk in table[IDS].chunks]
+    return _flat(table).astype(np.uint32), np.cumsum(np.concatenate([np.empty(0, np.int64), *lengths]), dtype=np.int64)
 
 
 def _flat(table: pa.Table) -> NDArray[np.int32]:

@@ -25,6 +25,7 @@ _IDS = np.dtype(np.uint32)
 _FIRST = np.uint32(N_SPECIAL)
 BATCH = 1024  # records encoded together, at most
 BATCH_BYTES = 2**22  # a batch is closed once its records hold so many
+BATCH_IDS = 2**20  # decoded together, at most, but for one record
 
 
 class Table:
@@ -186,19 +187,22 @@ class Table:
 
     def decode_ragged(self, ids: Sequence[int] | NDArray[Any], ends: Ends) -> list[Any]:
         """Return the records whose ids end at `ends` (r,) in `ids` (n,), as `encode_ragged` gives them."""
-        stops = np.asarray(ends, np.int64)
-        array = _integers(ids)
+        return [record for records in self.decode_ragged_batches(ids, ends) for record in records]
+
+    def decode_ragged_batches(self, ids: Sequence[int] | NDArray[Any], ends: Ends) -> Iterator[list[Any]]:
+        """Give what `decode_ragged` returns, in order, as many records at a time as fit in little memory."""
+        array, stops = _integers(ids), np.asarray(ends, np.int64)
         rising = stops.ndim == 1 and bool((np.diff(stops, prepend=0) >= 0).all())
         if not rising or (int(stops[-1]) if len(stops) else 0) != len(array):
             raise CorruptSymbols(f"ends do not rise to {len(array)}, the number of ids")
-        ranks, records, start = self._check(array), [], 0
-        for first in range(0, len(stops), BATCH):
-            batch = stops[first : first + BATCH]
-            run = ranks[start : batch[-1]]
-            symbol_ends = self._ends(run, batch - start)
-            records += self.codec.decode_batch(self._spelling.spell(run, int(symbol_ends[-1])), symbol_ends)
-            start = int(batch[-1])
-        return records
+        ranks, first, start = self._check(array), 0, 0
+        while first < len(stops):
+            fitting = int(np.searchsorted(stops, start + BATCH_IDS, side="right"))
+            last = min(first + BATCH, max(first + 1, fitting))
+            run, batch = ranks[start : stops[last - 1]], stops[first:last] - start
+            symbol_ends = self._ends(run, batch)
+            yield self.codec.decode_batch(self._spelling.spell(run, int(symbol_ends[-1])), symbol_ends)
+            first, start = last, int(stops[last - 1])
 
     def _ends(self, ranks: NDArray[np.uint32], stops: Ends) -> Ends:
         """Return where each record ends in the symbols; refuse one of too many before it is spelled."""

@@ -231,14 +231,13 @@ def _sink(out: Path, table: Table, column: str, kept: pa.Schema | None, force: b
 
 def _decoded(shards: Shards, table: Table) -> Iterator[Batch]:
     from ult.data import Batch
-    from ult.shards import IDS, record_ids
-    from ult.table import batched
+    from ult.shards import IDS, ragged_ids
 
     for part in shards.parts():
-        ids, kept, first = record_ids(part), part.drop_columns([IDS]), 0
-        for batch in batched(ids):
-            yield Batch(table.decode_batch(batch), kept.slice(first, len(batch)))
-            first += len(batch)
+        kept, first = part.drop_columns([IDS]), 0
+        for records in table.decode_ragged_batches(*ragged_ids(part)):
+            yield Batch(records, kept.slice(first, len(records)))
+            first += len(records)
 
 
 def _open(inputs: list[str], modality: str, column: str | None, keep: list[str] | None, canonical: bool) -> Source:

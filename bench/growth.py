@@ -1,0 +1,163 @@
+"""How time and memory of `ult fit`, `encode` and `decode` grow with the size of a text, and fitting with the entries.
+
+Whole commands are run and timed, one after the other. Memory is the most that all processes of a command had at once,
+looked up fifty times a second; a page that two of them share counts in each (RSS). Exponents are slopes of a straight
+line through the logarithms, over sizes of 10 MB and more: below, starting Python is most of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from corpus import write as write_corpus
+from result import metric, write
+
+from ult import Table, Vocabulary
+from ult.codecs import TextBytes
+from ult.counting import PatchCounts
+from ult.table import batched
+
+SIZES = (1, 10, 100, 1000)  # MB
+ENTRIES = tuple(1024 << k for k in range(8))
+WORKERS = (1, 2)
+EVERY = 0.02  # seconds
+TIME, MEMORY, FIT, ENCODE = "time", "peak memory", "time of learning", "time of encoding 10 MB"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", type=Path, required=True, help="a folder with .txt files to draw words from")
+    parser.add_argument("--megabytes", type=int, nargs="+", default=SIZES)
+    asked = parser.parse_args()
+    points = []
+    with tempfile.TemporaryDirectory() as folder:
+        for megabytes in asked.megabytes:
+            text = Path(folder) / "corpus.txt"
+            write_corpus(asked.data, text, megabytes * 10**6)
+            points += commands(text, megabytes)
+            if megabytes == 100:
+                points += entries(text)
+            text.unlink()
+    write("growth", [*points, *exponents(points), *flat(points)], command="python bench/growth.py --data DATA")
+
+
+def commands(text: Path, megabytes: int) -> list[dict[str, Any]]:
+    """Return time and peak memory of each verb on a text."""
+    folder = text.parent
+    table, shards, out = folder / "corpus.ult", folder / "shards", folder / "decoded.txt"
+    verbs = {
+        "fit": ["fit", str(text), "--out", str(table), "--no-encryption", "--force"],
+        "encode": ["encode", str(text), "--table", str(table), "--out", str(shards), "--force"],
+        "decode": ["decode", str(shards), "--table", str(table), "--out", str(out), "--force"],
+    }
+    found = []
+    for workers in WORKERS:
+        for verb, command in verbs.items():
+            some = ["--workers", str(workers)] if verb != "decode" else []
+            if not some and workers > 1:
+                continue
+            seconds, peak = watched([sys.executable, "-m", "ult", *command, *some])
+            system = f"ult {verb}" + (f", {workers} workers" if workers > 1 else "")
+            print(f"{system:<24} {megabytes:>5} MB {seconds:>8.1f} s {peak:>6.0f} MB", flush=True)
+            found += [point(TIME, system, megabytes, seconds, "s"), point(MEMORY, system, megabytes, peak, "MB")]
+    assert out.read_bytes() == text.read_bytes()
+    out.unlink()
+    return found
+
+
+def watched(command: list[str]) -> tuple[float, float]:
+    """Run a command; return its seconds, and the most memory that it and its processes had at once in MB."""
+    most, started = 0, time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            most = max(most, sum(resident(pid) for pid in family(process.pid)))
+            time.sleep(EVERY)
+    assert process.returncode == 0
+    return time.perf_counter() - started, most / 1e6
+
+
+def family(pid: int) -> list[int]:
+    """Return the numbers of a process, its children and theirs."""
+    try:
+        tasks = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    except OSError:
+        return [pid]
+    return [pid, *(one for text in tasks for child in text.split() for one in family(int(child)))]
+
+
+def resident(pid: int) -> int:
+    """Return the bytes of a process that are in memory, 0 if it has ended."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * 4096
+
+
+def entries(text: Path) -> list[dict[str, Any]]:
+    """Return the time of learning the phrases of one set of counts, and of encoding with them, for each vocabulary."""
+    lines = text.read_text(encoding="utf-8").split("\n")
+    codec = TextBytes()
+    counts = PatchCounts(min_records=5)
+    for batch in batched(lines):
+        counts.add(codec.encode_batch(batch))
+    some = lines[: len(lines) // 10]
+    found = []
+    for size in ENTRIES:
+        learned, encoded = [], []
+        for _ in range(3):
+            started = time.perf_counter()
+            table = Table.from_counts(counts, codec=codec, vocabulary=Vocabulary(size))
+            learned.append(time.perf_counter() - started)
+            started = time.perf_counter()
+            table.encode_ragged(some)
+            encoded.append(time.perf_counter() - started)
+        found += [
+            point(name, "text/bytes", size, statistics.median(seconds), "s", axis="entries")
+            for name, seconds in ((FIT, learned), (ENCODE, encoded))
+        ]
+        print(f"{size:>8,} entries: {table.size:,} used, {min(learned):.2f} s, {min(encoded):.2f} s", flush=True)
+    return found
+
+
+def point(name: str, system: str, x: int, value: float, unit: str, axis: str = "MB of text") -> dict[str, Any]:
+    """Return one point of a curve."""
+    goal = "under 1000" if (name, x) == (MEMORY, 1000) else ""
+    return metric(name, system, value, n=x, higher_is_better=False, unit=unit, goal=goal) | {"x": x, "axis": axis}
+
+
+def exponents(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the slope of the logarithms of each curve of time."""
+    found = []
+    for name, system in dict.fromkeys((p["name"], p["system"]) for p in points if p["name"] != MEMORY):
+        curve = [p for p in points if (p["name"], p["system"]) == (name, system) and p["x"] >= 10]
+        if len(curve) > 1:
+            slope, _ = np.polyfit(np.log([p["x"] for p in curve]), np.log([p["value"] for p in curve]), 1)
+            of = f"{system}, {curve[0]['x']:,} to {curve[-1]['x']:,} {curve[0]['axis']}"
+            found.append(
+                metric(f"{name}, exponent", of, float(slope), n=len(curve), higher_is_better=False, unit="",
+                       goal="at most 1.05")
+            )  # fmt: skip
+    return found
+
+
+def flat(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the peak memory on 1000 MB as a multiple of that on 100 MB."""
+    peaks = {(p["system"], p["x"]): p["value"] for p in points if p["name"] == MEMORY}
+    return [
+        metric("peak memory, 1000 MB / 100 MB", system, peak / peaks[system, 100], n=2, higher_is_better=False, unit="x",
+               goal="at most 1.10")
+        for (system, x), peak in peaks.items() if x == 1000 and (system, 100) in peaks
+    ]  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
