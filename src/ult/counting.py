@@ -83,7 +83,6 @@ class PatchCounts:
             weigh(patches.symbols, patches.ends, np.ones(len(patches.ends), np.int64), self._weights)
             return
         done = 0
-        longest = int(np.diff(patches.ends, prepend=0).max(initial=0))
         while True:
             done = count_patches(
                 patches.symbols,
@@ -96,6 +95,7 @@ class PatchCounts:
             )
             if done == len(patches.ends):
                 break
+            longest = int(np.diff(patches.ends, prepend=0).max())
             self._unique = roomier(self._unique, 1, longest, 1)
         self._bound()
 

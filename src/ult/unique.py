@@ -98,57 +98,37 @@ def fill_slots(slots: NDArray[np.int32], hashes: NDArray[np.uint64], n: int) -> 
         slots[at] = k
 
 
-@njit(cache=True)
-def _enter(unique: Unique, symbols: NDArray[Any], start: int, end: int, h: np.uint64) -> int:
-    """Return the number of the patch `symbols[start:end]`, whose hash is `h`; a new one has a count of 0."""
-    slots, hashes, pool, ends, size = unique.slots, unique.hashes, unique.pool, unique.ends, unique.size
-    mask = np.uint64(len(slots) - 1)
-    length = end - start
-    at = h & mask
-    while slots[at] != EMPTY:
-        k = slots[at]
-        if hashes[k] == h and ends[k + 1] - ends[k] == length:
-            same = True
-            for i in range(length):
-                if pool[ends[k] + i] != symbols[start + i]:
-                    same = False
-                    break
-            if same:
-                return int(k)
-        at = (at + np.uint64(1)) & mask
+@njit(cache=True, inline="always")
+def _enter(unique: Unique, at: np.uint64, symbols: NDArray[Any], start: int, end: int, h: np.uint64) -> int:
+    """Put a new patch into the empty slot `at`; return its number."""
+    size = unique.size
     k = size[0]
-    slots[at] = k
-    hashes[k] = h
-    for i in range(length):
-        pool[size[1] + i] = symbols[start + i]
+    unique.slots[at] = k
+    unique.hashes[k] = h
+    unique.pool[size[1] : size[1] + end - start] = symbols[start:end]
     size[0] += 1
-    size[1] += length
-    ends[k + 1] = size[1]
+    size[1] += end - start
+    unique.ends[k + 1] = size[1]
     unique.counts[k] = 0
     unique.holders.held[k] = 0
     unique.holders.last[k] = EMPTY
     return int(k)
 
 
-@njit(cache=True)
-def _hold(unique: Unique, k: int, record: np.uint64) -> None:
+@njit(cache=True, inline="always")
+def _hold(size: NDArray[np.int64], holders: Holders, k: int, one: np.uint64) -> None:
     """Add a holder to patch `k`, unless it is one already."""
-    holders, size = unique.holders, unique.size
-    node = holders.last[k]
+    held, last, record, link = holders
+    node = last[k]
     while node != EMPTY:
-        if holders.record[node] == record:
+        if record[node] == one:
             return
-        node = holders.link[node]
-    holders.record[size[2]] = record
-    holders.link[size[2]] = holders.last[k]
-    holders.last[k] = size[2]
-    holders.held[k] += 1
+        node = link[node]
+    record[size[2]] = one
+    link[size[2]] = last[k]
+    last[k] = size[2]
+    held[k] += 1
     size[2] += 1
-
-
-@njit(cache=True)
-def _passes(sieve: Sieve, h: np.uint64) -> bool:
-    return bool(sieve.least == 0 or _weight(sieve.weights, h) >= sieve.least)
 
 
 @njit(cache=True)
@@ -173,29 +153,47 @@ def count_patches(
 
     A record is known by the hash of its symbols; a patch keeps up to `limit` of those that hold it.
     """
-    size, counts, holders = unique.size, unique.counts, unique.holders
-    record = np.searchsorted(records, first, side="right")
-    record_hash = np.uint64(0)
+    size, slots, hashes, pool, pool_ends, counts, holders = unique
+    weights, least = sieve
+    mask = np.uint64(len(slots) - 1)
+    owner = np.searchsorted(records, first, side="right")
+    record = np.uint64(0)
     fresh = True
     for patch in range(first, len(ends)):
-        while patch >= records[record]:
-            record += 1
+        while patch >= records[owner]:
+            owner += 1
             fresh = True
         if fresh and limit > 1:
-            begin = 0 if record == 0 or records[record - 1] == 0 else ends[records[record - 1] - 1]
-            record_hash = hash_run(symbols, begin, ends[records[record] - 1])
+            begin = 0 if owner == 0 or records[owner - 1] == 0 else ends[records[owner - 1] - 1]
+            record = hash_run(symbols, begin, ends[records[owner] - 1])
             fresh = False
         start = 0 if patch == 0 else ends[patch - 1]
+        length = ends[patch] - start
         h = hash_run(symbols, start, ends[patch])
-        if not _passes(sieve, h):
+        if least > 0 and _weight(weights, h) < least:
             continue
-        roomy = 2 * (size[0] + 1) < len(unique.slots) and size[2] < len(holders.record)
-        if not roomy or size[1] + ends[patch] - start > len(unique.pool):
+        roomy = 2 * (size[0] + 1) < len(slots) and size[2] < len(holders.record)
+        if not roomy or size[1] + length > len(pool):
             return patch
-        k = _enter(unique, symbols, start, ends[patch], h)
-        counts[k] += 1
-        if limit > 1 and holders.held[k] < limit:
-            _hold(unique, k, record_hash)
+        at = h & mask
+        known = EMPTY
+        while slots[at] != EMPTY:
+            k = slots[at]
+            if hashes[k] == h and pool_ends[k + 1] - pool_ends[k] == length:
+                same = True
+                for i in range(length):
+                    if pool[pool_ends[k] + i] != symbols[start + i]:
+                        same = False
+                        break
+                if same:
+                    known = k
+                    break
+            at = (at + np.uint64(1)) & mask
+        if known == EMPTY:
+            known = _enter(unique, at, symbols, start, ends[patch], h)
+        counts[known] += 1
+        if limit > 1 and holders.held[known] < limit:
+            _hold(size, holders, known, record)
     return len(ends)
 
 
@@ -213,18 +211,36 @@ def merge_patches(
 
     Holders are sets of record hashes, kept up to `limit`: a set that is full needs no more, one that is not is whole.
     """
-    start = 0
+    size, slots, hashes, pool, pool_ends, counts, holders = unique
+    weights, least = sieve
+    mask = np.uint64(len(slots) - 1)
     for patch in range(len(ends)):
-        end = ends[patch]
-        h = hash_run(symbols, start, end)
-        if _passes(sieve, h):
-            k = _enter(unique, symbols, start, end, h)
-            unique.counts[k] += times[patch]
-            node = theirs.last[patch]
-            while node != EMPTY and unique.holders.held[k] < limit:
-                _hold(unique, k, theirs.record[node])
-                node = theirs.link[node]
-        start = end
+        start = 0 if patch == 0 else ends[patch - 1]
+        length = ends[patch] - start
+        h = hash_run(symbols, start, ends[patch])
+        if least > 0 and _weight(weights, h) < least:
+            continue
+        at = h & mask
+        known = EMPTY
+        while slots[at] != EMPTY:
+            k = slots[at]
+            if hashes[k] == h and pool_ends[k + 1] - pool_ends[k] == length:
+                same = True
+                for i in range(length):
+                    if pool[pool_ends[k] + i] != symbols[start + i]:
+                        same = False
+                        break
+                if same:
+                    known = k
+                    break
+            at = (at + np.uint64(1)) & mask
+        if known == EMPTY:
+            known = _enter(unique, at, symbols, start, ends[patch], h)
+        counts[known] += times[patch]
+        node = theirs.last[patch]
+        while node != EMPTY and holders.held[known] < limit:
+            _hold(size, holders, known, theirs.record[node])
+            node = theirs.link[node]
 
 
 @njit(cache=True)
