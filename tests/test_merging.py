@@ -97,7 +97,7 @@ def test_workers_and_pieces_change_no_table(tmp_path: Path):
     source = open_source([tmp_path / "x.txt"], modality="text")
     fitted = ult.Table.fit(many, vocabulary=VOCABULARY, min_records=3)
     for workers, nbytes in itertools.product((1, 2), (1, 10**9)):
-        counts = pieces.count(source.pieces(nbytes), CODEC, min_records=3, engine=Local(workers))
+        counts = pieces.count(partial(source.pieces, nbytes), CODEC, min_records=3, engine=Local(workers))
         table = ult.Table.from_counts(counts, codec=CODEC, vocabulary=VOCABULARY)
         assert table.fingerprint == fitted.fingerprint
 

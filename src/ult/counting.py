@@ -1,35 +1,51 @@
-"""How often each patch occurs, and how many distinct records hold it: all that fitting a table needs to know."""
+"""How often each patch occurs, and how many distinct records hold it: all that fitting a table needs to know.
+
+Counting is bounded, in symbols of distinct patches: memory, here and in `learning`, is in proportion to them. What has
+more than `capacity` is counted in two passes over the records. The first only weighs patches: it adds up, in a fixed
+number of buckets (a count-min sketch), how often the patches of each occur. The second counts those patches exactly
+that weigh at least `least`, the lowest weight for which they fit. A patch weighs no less than its count, so every patch
+that occurs at least `least` times is counted, and exactly; of rarer ones some are left out.
+
+All of this depends on the records alone: sums and a maximum have no order, so counts of parts add up to the same
+counts, whatever the parts and the order.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ult.codecs.base import Ends, Patches, Symbols
 from ult.errors import InvalidConfig
-from ult.hashing import EMPTY, hash_run
-from ult.merging import merge_patches
+from ult.unique import (
+    BUCKETS,
+    ROWS,
+    Holders,
+    Sieve,
+    count_patches,
+    least_that_fits,
+    merge_patches,
+    no_patches,
+    roomier,
+    weigh,
+)
 
-Scalar = TypeVar("Scalar", bound=np.generic)
-
-
-class Holders(NamedTuple):
-    """The distinct records that hold each patch: patch k has `held[k]`, in a list from `last[k]` on."""
-
-    held: NDArray[np.int32]
-    last: NDArray[np.int32]
-    record: NDArray[np.uint64]
-    link: NDArray[np.int32]
+CAPACITY = 2**22  # symbols: some 450,000 patches, which 250 MB of Python sources have
+_SLACK = 5 / 4  # a second pass holds so many times the capacity, to sieve rarely
+_NO_WEIGHTS: NDArray[np.int64] = np.zeros((ROWS, 1), np.int64)
 
 
 class Counted(NamedTuple):
     """What was counted, as arrays to hand to another `PatchCounts`: as secret as the records."""
 
     min_records: int
+    capacity: int
+    sieved: bool
+    least: int
     records: int
+    weights: NDArray[np.int64] | None
     symbols: Symbols
     ends: Ends
     counts: NDArray[np.int64]
@@ -39,29 +55,33 @@ class Counted(NamedTuple):
 class PatchCounts:
     """Counts of unique patches. What is added or merged in which order or batches changes no count.
 
-    `holders` are counted up to `min_records` only, and a record is known by a hash of its symbols, so the same record
-    given twice is one holder. Raises `InvalidConfig` for a `min_records` below 1.
+    Holders are counted up to `min_records` only, and a record is known by a hash of its symbols, so the same record
+    given twice is one holder. `capacity` bounds the symbols of distinct patches: once there are more, `overfull` is
+    set, and `again` returns empty counts for a second pass over all of the records. Every patch that occurs at least
+    `least` times is counted, exactly.
+
+    Raises `InvalidConfig` for a `min_records` or `capacity` below 1.
     """
 
-    def __init__(self, *, min_records: int = 1) -> None:
-        if isinstance(min_records, bool) or not isinstance(min_records, int | np.integer) or min_records < 1:
-            raise InvalidConfig(f"min_records is {min_records!r}; expected an integer of at least 1")
-        self.min_records = int(min_records)
+    def __init__(
+        self, *, min_records: int = 1, capacity: int = CAPACITY, sieve: NDArray[np.int64] | None = None
+    ) -> None:
+        for name, value in (("min_records", min_records), ("capacity", capacity)):
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+                raise InvalidConfig(f"{name} is {value!r}; expected an integer of at least 1")
+        self.min_records, self.capacity = int(min_records), int(capacity)
         self.records = 0
-        self._size: NDArray[np.int64] = np.zeros(3, np.int64)  # patches, pooled symbols, holder nodes
-        self._slots: NDArray[np.int32] = np.full(1 << 12, EMPTY, np.int32)
-        self._hashes: NDArray[np.uint64] = np.empty(1 << 11, np.uint64)
-        self._pool: NDArray[np.uint32] = np.empty(1 << 14, np.uint32)
-        self._pool_ends: NDArray[np.int64] = np.zeros((1 << 11) + 1, np.int64)
-        self._counts: NDArray[np.int64] = np.empty(1 << 11, np.int64)
-        self._held: NDArray[np.int32] = np.empty(1 << 11, np.int32)
-        self._last: NDArray[np.int32] = np.empty(1 << 11, np.int32)
-        self._nodes: NDArray[np.uint64] = np.empty(1 << 12, np.uint64)
-        self._links: NDArray[np.int32] = np.empty(1 << 12, np.int32)
+        self._least = self._sieved = 0  # the least weight, and for which one what is held was sieved
+        self._sieve = sieve
+        self._weights: NDArray[np.int64] | None = None  # instead of patches, once there are too many
+        self._unique = no_patches()
 
     def add(self, patches: Patches) -> None:
         """Count every patch of the records in `patches`."""
         self.records += len(patches.records)
+        if self._weights is not None:
+            weigh(patches.symbols, patches.ends, np.ones(len(patches.ends), np.int64), self._weights)
+            return
         done = 0
         while True:
             done = count_patches(
@@ -70,176 +90,107 @@ class PatchCounts:
                 patches.records,
                 done,
                 self.min_records,
-                self._size,
-                self._slots,
-                self._hashes,
-                self._pool,
-                self._pool_ends,
-                self._counts,
-                Holders(self._held, self._last, self._nodes, self._links),
+                self._filter(),
+                self._unique,
             )
             if done == len(patches.ends):
-                return
+                break
             longest = int(np.diff(patches.ends, prepend=0).max())
-            self._grow(longest)
-
-    def _grow(self, longest: int) -> None:
-        n = int(self._size[0])
-        if 2 * (n + 1) >= len(self._slots):
-            for name in ("_hashes", "_counts", "_held", "_last"):
-                setattr(self, name, _wider(getattr(self, name), 0))
-            self._pool_ends = _wider(self._pool_ends, 0)
-            self._slots = np.full(2 * len(self._slots), EMPTY, np.int32)
-            fill_slots(self._slots, self._hashes, n)
-        if self._size[1] + longest > len(self._pool):
-            self._pool = _wider(self._pool, longest)
-        if self._size[2] + 1 > len(self._nodes):
-            self._nodes, self._links = _wider(self._nodes, 0), _wider(self._links, 0)
+            self._unique = roomier(self._unique, 1, longest, 1)
+        self._bound()
 
     def merge(self, other: Counted) -> None:
         """Add what was counted elsewhere, as if all of its records had been added here.
 
-        Raises `InvalidConfig` unless it was counted for the same `min_records`.
+        Raises `InvalidConfig` unless it was counted for the same `min_records` and `capacity`, in the same pass.
         """
-        if other.min_records != self.min_records:
-            raise InvalidConfig(f"counts are for min_records {other.min_records}; expected {self.min_records}")
-        self._reserve(len(other.counts), len(other.symbols), len(other.holders.record))
-        merge_patches(
-            other.symbols,
-            other.ends,
-            other.counts,
-            other.holders.last,
-            other.holders.record,
-            other.holders.link,
-            self.min_records,
-            self._size,
-            self._slots,
-            self._hashes,
-            self._pool,
-            self._pool_ends,
-            self._counts,
-            self._held,
-            self._last,
-            self._nodes,
-            self._links,
-        )
+        for name in ("min_records", "capacity"):
+            if getattr(other, name) != getattr(self, name):
+                raise InvalidConfig(f"counts are for {name} {getattr(other, name)}; expected {getattr(self, name)}")
+        if other.sieved != (self._sieve is not None):
+            raise InvalidConfig("counts of a first pass and of a second one do not add up")
         self.records += other.records
+        self._least = max(self._least, other.least)
+        if self._weights is None and other.weights is not None:
+            self._overflow()
+        if self._weights is not None:
+            weigh(other.symbols, other.ends, other.counts, self._weights)
+            if other.weights is not None:
+                self._weights += other.weights
+            return
+        self._merge(other.symbols, other.ends, other.counts, other.holders)
+        self._bound()
 
-    def _reserve(self, patches: int, symbols: int, nodes: int) -> None:
-        """Make room for so many more."""
-        n = int(self._size[0])
-        while 2 * (n + patches + 1) >= len(self._slots):
-            for name in ("_hashes", "_counts", "_held", "_last"):
-                setattr(self, name, _wider(getattr(self, name), 0))
-            self._pool_ends = _wider(self._pool_ends, 0)
-            self._slots = np.full(2 * len(self._slots), EMPTY, np.int32)
-            fill_slots(self._slots, self._hashes, n)
-        if self._size[1] + symbols > len(self._pool):
-            self._pool = _wider(self._pool, symbols)
-        while self._size[2] + nodes > len(self._nodes):
-            self._nodes, self._links = _wider(self._nodes, 0), _wider(self._links, 0)
+    def _merge(self, symbols: Symbols, ends: Ends, counts: NDArray[np.int64], holders: Holders) -> None:
+        self._unique = roomier(self._unique, len(counts), len(symbols), len(holders.record))
+        merge_patches(symbols, ends, counts, holders, self.min_records, self._filter(), self._unique)
+
+    def _filter(self) -> Sieve:
+        return Sieve(_NO_WEIGHTS if self._sieve is None else self._sieve, self._least)
+
+    def _bound(self) -> None:
+        """Keep what is held within bounds: in a first pass weigh from now on, in a second one sieve."""
+        if self._sieve is None and self._unique.size[1] > self.capacity:
+            self._overflow()
+        elif self._unique.size[1] > _SLACK * self.capacity:
+            self._settle()
+
+    def _overflow(self) -> None:
+        self._weights = np.zeros((ROWS, BUCKETS), np.int64)
+        symbols, ends, counts, _ = self._arrays()
+        weigh(symbols, ends, counts, self._weights)
+        self._unique = no_patches()
+
+    def _settle(self) -> None:
+        """Leave out what the final sieve will not let pass, as far as can be told."""
+        if self._sieve is None:
+            return
+        self._least = max(self._least, least_that_fits(self._unique, self._sieve, self.capacity))
+        if self._least > self._sieved:
+            before = self._arrays()
+            self._unique = no_patches()
+            self._merge(*before)
+            self._sieved = self._least
+
+    @property
+    def overfull(self) -> bool:
+        """Whether the distinct patches have more symbols than `capacity`, so that they were weighed, not counted."""
+        return self._weights is not None
+
+    @property
+    def least(self) -> int:
+        """How often a patch must occur to be counted in any case; 0 if all are."""
+        self._settle()
+        return self._least
+
+    def again(self) -> Self:
+        """Return empty counts for a second pass over the same records, which counts the patches that weigh most."""
+        return type(self)(min_records=self.min_records, capacity=self.capacity, sieve=self._weights)
+
+    def settings(self) -> dict[str, Any]:
+        """Return the keyword arguments that make empty counts for the same pass: as secret as the records."""
+        return {"min_records": self.min_records, "capacity": self.capacity, "sieve": self._sieve}
 
     def counted(self) -> Counted:
         """Return what was counted, for `merge`."""
-        return Counted(self.min_records, self.records, *self.patches())
+        self._settle()
+        about = (self.min_records, self.capacity, self._sieve is not None, self._least, self.records, self._weights)
+        return Counted(*about, *self._arrays())
 
     def patches(self) -> tuple[Symbols, Ends, NDArray[np.int64], Holders]:
-        """Return the unique patches: their symbols, ends, counts and holders."""
-        n, symbols, nodes = (int(size) for size in self._size)
-        holders = Holders(self._held[:n], self._last[:n], self._nodes[:nodes], self._links[:nodes])
-        return self._pool[:symbols], self._pool_ends[1 : n + 1], self._counts[:n], holders
+        """Return the unique patches: their symbols, ends, counts and holders.
 
+        Raises `InvalidConfig` if they are `overfull`.
+        """
+        if self.overfull:
+            raise InvalidConfig(
+                f"the distinct patches have more than {self.capacity} symbols", hint="count again, as `again` says"
+            )
+        self._settle()
+        return self._arrays()
 
-def _wider(array: NDArray[Scalar], extra: int) -> NDArray[Scalar]:
-    out = np.empty(2 * len(array) + extra, array.dtype)
-    out[: len(array)] = array
-    return out
-
-
-@njit(cache=True)
-def count_patches(
-    symbols: NDArray[np.uint32],
-    ends: NDArray[np.int64],
-    records: NDArray[np.int64],
-    first: int,
-    limit: int,
-    state: NDArray[np.int64],
-    slots: NDArray[np.int32],
-    hashes: NDArray[np.uint64],
-    pool: NDArray[np.uint32],
-    pool_ends: NDArray[np.int64],
-    counts: NDArray[np.int64],
-    holders: Holders,
-) -> int:
-    """Count the patches from `first` on; return the first that found no room (the caller grows and calls again).
-
-    `state` is [patches, pooled symbols, holder nodes]. Patch k spells `pool[pool_ends[k]:pool_ends[k + 1]]`, occurs
-    `counts[k]` times; `holders` lists the distinct records (known by the hash of their symbols) that hold it, up to
-    `limit` of them.
-    """
-    mask = np.uint64(len(slots) - 1)
-    record = np.searchsorted(records, first, side="right")
-    record_hash = np.uint64(0)
-    fresh = True
-    for patch in range(first, len(ends)):
-        while patch >= records[record]:
-            record += 1
-            fresh = True
-        if fresh and limit > 1:
-            begin = 0 if record == 0 or records[record - 1] == 0 else ends[records[record - 1] - 1]
-            record_hash = hash_run(symbols, begin, ends[records[record] - 1])
-            fresh = False
-        start = 0 if patch == 0 else ends[patch - 1]
-        length = ends[patch] - start
-        roomy = 2 * (state[0] + 1) < len(slots) and state[0] + 1 < len(counts)
-        if not roomy or state[1] + length > len(pool) or state[2] + 1 > len(holders.record):
-            return patch
-        h = hash_run(symbols, start, ends[patch])
-        at = h & mask
-        known = EMPTY
-        while slots[at] != EMPTY:
-            k = slots[at]
-            if hashes[k] == h and pool_ends[k + 1] - pool_ends[k] == length:
-                same = True
-                for i in range(length):
-                    if pool[pool_ends[k] + i] != symbols[start + i]:
-                        same = False
-                        break
-                if same:
-                    known = k
-                    break
-            at = (at + np.uint64(1)) & mask
-        if known == EMPTY:
-            known = state[0]
-            state[0] += 1
-            slots[at] = known
-            hashes[known] = h
-            pool[state[1] : state[1] + length] = symbols[start : ends[patch]]
-            state[1] += length
-            pool_ends[known + 1] = state[1]
-            counts[known] = 0
-            holders.held[known] = 0
-            holders.last[known] = EMPTY
-        counts[known] += 1
-        if limit > 1 and holders.held[known] < limit:
-            node = holders.last[known]
-            while node != EMPTY and holders.record[node] != record_hash:
-                node = holders.link[node]
-            if node == EMPTY:
-                holders.record[state[2]] = record_hash
-                holders.link[state[2]] = holders.last[known]
-                holders.last[known] = state[2]
-                holders.held[known] += 1
-                state[2] += 1
-    return len(ends)
-
-
-@njit(cache=True)
-def fill_slots(slots: NDArray[np.int32], hashes: NDArray[np.uint64], n: int) -> None:
-    """Enter the first `n` patches into empty `slots`."""
-    mask = np.uint64(len(slots) - 1)
-    for k in range(n):
-        at = hashes[k] & mask
-        while slots[at] != EMPTY:
-            at = (at + np.uint64(1)) & mask
-        slots[at] = k
+    def _arrays(self) -> tuple[Symbols, Ends, NDArray[np.int64], Holders]:
+        n, symbols, nodes = (int(size) for size in self._unique.size)
+        held, last, record, link = self._unique.holders
+        holders = Holders(held[:n], last[:n], record[:nodes], link[:nodes])
+        return self._unique.pool[:symbols], self._unique.ends[1 : n + 1], self._unique.counts[:n], holders

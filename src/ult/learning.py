@@ -8,8 +8,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ult.counting import Holders
 from ult.hashing import EMPTY, find_key, pair_key
+from ult.unique import Holders
 
 _SHIFT = np.uint64(32)
 _LOW = np.uint64(0xFFFFFFFF)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ult.codecs import codec_class
-from ult.counting import Counted, PatchCounts
+from ult.counting import CAPACITY, Counted, PatchCounts
 from ult.errors import SourceError
 from ult.shards import Manifest, Part, ids_table, part_name, write_part
 from ult.table import Table, batched
@@ -27,21 +27,41 @@ if TYPE_CHECKING:
 PIECE_BYTES = 2**24  # of records; their ids, some 4 million of text, are a part
 
 
-def count(pieces: Iterable[Batch], codec: Codec[Any], *, min_records: int, engine: Engine) -> PatchCounts:
-    """Return the counts of all pieces, for `Table.from_counts`."""
-    total = PatchCounts(min_records=min_records)
+def count(
+    read: Callable[[], Iterable[Batch]],
+    codec: Codec[Any],
+    *,
+    min_records: int,
+    engine: Engine,
+    capacity: int = CAPACITY,
+) -> PatchCounts:
+    """Return the counts of all pieces, for `Table.from_counts`; they are read once more if they are `overfull`.
+
+    Raises `SourceError` if they are others then.
+    """
+    counts = _counted(read(), codec, PatchCounts(min_records=min_records, capacity=capacity), engine)
+    if not counts.overfull:
+        return counts
+    again = _counted(read(), codec, counts.again(), engine)
+    if again.records != counts.records:
+        raise SourceError("the input is not what it was when it was first read", hint="run it again")
+    return again
+
+
+def _counted(pieces: Iterable[Batch], codec: Codec[Any], total: PatchCounts, engine: Engine) -> PatchCounts:
+    """Add the counts of all pieces to `total`, which is empty, and return it."""
     tasks = ((number, (piece.records,)) for number, piece in enumerate(pieces))
-    with closing(engine.map(_counter, (codec.id, codec.config(), min_records), tasks)) as answers:
+    with closing(engine.map(_counter, (codec.id, codec.config(), total.settings()), tasks)) as answers:
         for _, counted in answers:
             total.merge(counted)
     return total
 
 
-def _counter(codec_id: str, config: dict[str, Any], min_records: int) -> Callable[[list[Any]], Counted]:
+def _counter(codec_id: str, config: dict[str, Any], settings: dict[str, Any]) -> Callable[[list[Any]], Counted]:
     codec = codec_class(codec_id)(**config)
 
     def work(records: list[Any]) -> Counted:
-        counts = PatchCounts(min_records=min_records)
+        counts = PatchCounts(**settings)
         for batch in batched(records):
             counts.add(codec.encode_batch(batch))
         return counts.counted()

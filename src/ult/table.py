@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ult import document, keyfile
 from ult.codecs import codec_class
 from ult.codecs.base import Codec, Ends, Symbols, cut
-from ult.counting import PatchCounts
+from ult.counting import CAPACITY, PatchCounts
 from ult.errors import CorruptSymbols, FormatError, InvalidConfig, InvalidRecord
 from ult.learning import learn_merges
 from ult.segment import Segmenter
@@ -73,13 +73,16 @@ class Table:
         vocabulary: Vocabulary,
         min_records: int = 1,
         fields: Sequence[str] = (),
+        capacity: int = CAPACITY,
     ) -> Table:
         """Return the table of a multiset of records; their order changes nothing.
 
         A phrase enters only if at least `min_records` distinct records hold it. `fields` names the values of a wide
-        numeric record and is kept with the secret. Raises `InvalidRecord`, `InvalidConfig` or `UnknownCodec`.
+        numeric record and is kept with the secret. If the distinct patches have more than `capacity` symbols, the
+        records are read twice, and the rarest patches are left out (see `ult.counting`); of an iterator that is an
+        error. Raises `InvalidRecord`, `InvalidConfig` or `UnknownCodec`.
         """
-        counts = PatchCounts(min_records=min_records)
+        counts = PatchCounts(min_records=min_records, capacity=capacity)
         _check_many(records)
         if isinstance(codec, str):
             if iter(records) is records and codec_class(codec).calibrates:
@@ -87,6 +90,15 @@ class Table:
             codec = codec_class(codec).calibrated(records)
         for batch in batched(records):
             counts.add(codec.encode_batch(batch))
+        if counts.overfull:
+            if iter(records) is records:
+                raise InvalidConfig(
+                    f"the distinct patches have more than {capacity} symbols, and the records can be read only once",
+                    hint="give them as a list, or a greater capacity",
+                )
+            counts = counts.again()
+            for batch in batched(records):
+                counts.add(codec.encode_batch(batch))
         return cls.from_counts(counts, codec=codec, vocabulary=vocabulary, fields=fields)
 
     @classmethod

@@ -81,8 +81,12 @@ def fit(
     storage = new_key(passphrase_file, recipient, no_encryption)
     source = _open(inputs, kind.modality, column, keep, canonical)
     made = kind.calibrated(Watched(source, "calibrating"), **_options(option))
-    parts = watch(source.pieces(pieces.PIECE_BYTES), "fitting")
-    counts = pieces.count(parts, made, min_records=min_records, engine=Local(workers))
+    counts = pieces.count(
+        lambda: watch(source.pieces(pieces.PIECE_BYTES), "fitting"),
+        made,
+        min_records=min_records,
+        engine=Local(workers),
+    )
     table = Table.from_counts(counts, codec=made, vocabulary=vocabulary, fields=source.fields)
     table.save(out, **storage, force=force)
     phrases = table.size - N_SPECIAL - made.alphabet
@@ -93,6 +97,8 @@ def fit(
         spare = count(vocabulary.size - table.size, "id")
         why = f"no further phrase is held by {min_records} records" if min_records > 1 else "there are no more phrases"
         note(f"{spare} of the vocabulary unused: {why} (--min-records {min_records})")
+    if counts.least:
+        note(f"there are too many distinct patches: some of those that occur under {counts.least:,} times are left out")
     if no_encryption:
         note(f"{out} is not encrypted: whoever reads it can read your shards")
 

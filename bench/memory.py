@@ -1,0 +1,110 @@
+"""Peak resident memory of `ult fit`, `encode` and `decode` against the size of a text, and the exponent of its growth.
+
+All processes of a command are added up, a few times a second; a page that two of them share counts in each (RSS), so
+with workers this is an upper bound.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from corpus import write as write_corpus
+from result import metric, write
+
+SIZES = (10, 100, 1000)  # MB
+WORKERS = (1, 2)
+EVERY = 0.02  # seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", type=Path, required=True, help="a folder with .txt files to draw words from")
+    parser.add_argument("--megabytes", type=int, nargs="+", default=SIZES)
+    asked = parser.parse_args()
+    metrics = []
+    with tempfile.TemporaryDirectory() as folder:
+        for megabytes in asked.megabytes:
+            text = Path(folder) / "corpus.txt"
+            write_corpus(asked.data, text, megabytes * 10**6)
+            for workers in WORKERS:
+                for verb, peak in peaks(text, workers):
+                    metrics.append(figure(verb, workers, megabytes, peak))
+            text.unlink()
+    metrics += [grown(metrics, verb, workers) for verb in ("fit", "encode", "decode") for workers in WORKERS]
+    write("memory", [m for m in metrics if m], command="python bench/memory.py --data DATA")
+
+
+def peaks(text: Path, workers: int) -> list[tuple[str, float]]:
+    """Return the peak of each verb in MB."""
+    folder = text.parent
+    table, shards, out = folder / "corpus.ult", folder / "shards", folder / "decoded.txt"
+    run = [sys.executable, "-m", "ult"]
+    some = ["--workers", str(workers)]
+    found = [
+        ("fit", peak([*run, "fit", str(text), "--out", str(table), "--no-encryption", "--force", *some])),
+        ("encode", peak([*run, "encode", str(text), "--table", str(table), "--out", str(shards), "--force", *some])),
+    ]
+    if workers == 1:
+        found.append(("decode", peak([*run, "decode", str(shards), "--table", str(table), "--out", str(out)])))
+        assert out.stat().st_size == text.stat().st_size
+        out.unlink()
+    return found
+
+
+def peak(command: list[str]) -> float:
+    """Run a command, and return the most memory that it and its processes had at once, in MB."""
+    most = 0
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            most = max(most, sum(resident(pid) for pid in family(process.pid)))
+            time.sleep(EVERY)
+    assert process.returncode == 0
+    return most / 1e6
+
+
+def family(pid: int) -> list[int]:
+    """Return the numbers of a process, its children and theirs."""
+    try:
+        tasks = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    except OSError:
+        return [pid]
+    return [pid, *(one for text in tasks for child in text.split() for one in family(int(child)))]
+
+
+def resident(pid: int) -> int:
+    """Return the bytes of a process that are in memory, 0 if it has ended."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * 4096
+
+
+def figure(verb: str, workers: int, megabytes: int, value: float) -> dict[str, Any]:
+    """Return a peak as a figure."""
+    goal = "under 1000" if megabytes == 1000 else ""
+    name = f"peak memory of {verb}, {workers} worker{'s' if workers > 1 else ''}"
+    return {
+        **metric(name, f"{megabytes} MB", value, n=megabytes * 10**6, higher_is_better=False, unit="MB", goal=goal),
+    }
+
+
+def grown(metrics: list[dict[str, Any]], verb: str, workers: int) -> dict[str, Any] | None:
+    """Return how many times the peak on the largest text is that on the one before."""
+    name = figure(verb, workers, 0, 0)["name"]
+    found = sorted((m["n"], m["value"]) for m in metrics if m["name"] == name)
+    if len(found) < 2:
+        return None
+    (n, before), (most, last) = found[-2:]
+    system = f"{most // 10**6} MB / {n // 10**6} MB"
+    return metric(name, system, last / before, n=most, higher_is_better=False, unit="x", goal="at most 1.10")
+
+
+if __name__ == "__main__":
+    main()
