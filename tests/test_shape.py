@@ -22,6 +22,7 @@ LAYERS = (  # imports go down or sideways, never up
     {"codecs", "engine", "hashing", "merging", "phrases"},
     {"counting", "document", "keyfile", "learning", "segment", "shards", "spelling", "vocabulary"},
     {
+        "cluster",
         "data",
         "evaluate",
         "generate",

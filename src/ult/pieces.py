@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from ult.codecs import codec_class
 from ult.counting import Counted, PatchCounts
-from ult.errors import SourceError
+from ult.errors import EngineError, SourceError
 from ult.shards import Manifest, Part, ids_table, part_name, write_part
 from ult.table import Table, batched
 
@@ -53,7 +53,7 @@ def encode(
     pieces: Iterable[Batch], table: Table, partial: Partial, *, column: str, kept: pa.Schema, engine: Engine
 ) -> None:
     """Write every piece that `partial` does not have yet as a part, and publish the shards."""
-    state = (table.cleartext(), kept, str(partial.scratch))
+    state = (table.cleartext(), kept, str(partial.scratch.absolute()))
     with closing(engine.map(_encoder, state, _missing(pieces, partial))) as answers:
         for number, part in answers:
             partial.commit(number, part)
@@ -80,6 +80,10 @@ def _missing(pieces: Iterable[Batch], partial: Partial) -> Iterator[tuple[int, t
 
 
 def _encoder(cleartext: bytes, kept: pa.Schema, scratch: str) -> Callable[[int, Batch], Part]:
+    if not Path(scratch).is_dir():
+        raise EngineError(
+            f"a node of the cluster does not see the folder {scratch}", hint="--out in a folder that all nodes share"
+        )
     table = Table.from_cleartext(cleartext)
 
     def work(number: int, piece: Batch) -> Part:

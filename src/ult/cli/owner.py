@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ult.cli.engine import Address, EngineName, Workers, choose
 from ult.cli.secret import Identities, PassphraseFile, Recipients, TableFile, load_table, new_key
 
 if TYPE_CHECKING:
@@ -31,9 +32,6 @@ Inputs = Annotated[
 Column = Annotated[str | None, typer.Option("--column", "-c", help="The column (or array) that holds the records.")]
 Keep = Annotated[list[str] | None, typer.Option("--keep", "-k", help="A column that is no record, such as a label.")]
 Canonical = Annotated[bool, typer.Option(help="Rewrite SMILES in RDKit's canonical form first.")]
-Workers = Annotated[
-    int | None, typer.Option("--workers", "-w", min=1, help="Processes, all cores by default; it changes no byte.")
-]
 Force = Annotated[bool, typer.Option(help="Replace what is there.")]
 
 
@@ -65,16 +63,18 @@ def fit(
     recipient: Recipients = None,
     no_encryption: Annotated[bool, typer.Option("--no-encryption", help="Store the table in the clear.")] = False,
     workers: Workers = None,
+    engine: EngineName = "local",
+    address: Address = None,
     force: Force = False,
 ) -> None:
     """Fit a table on records and store it, encrypted. The table is the secret: who has it reads your shards."""
     from ult import keyfile, pieces
     from ult.cli.show import Watched, count, note, say, watch
     from ult.codecs import codec_class
-    from ult.engine import Local
     from ult.table import Table
     from ult.vocabulary import N_SPECIAL, Vocabulary
 
+    chosen = choose(engine, address, workers)
     kind = codec_class(codec)
     keyfile.check_free(out, force=force)
     vocabulary = Vocabulary(vocabulary_size)
@@ -82,7 +82,7 @@ def fit(
     source = _open(inputs, kind.modality, column, keep, canonical)
     made = kind.calibrated(Watched(source, "calibrating"), **_options(option))
     parts = watch(source.pieces(pieces.PIECE_BYTES), "fitting")
-    counts = pieces.count(parts, made, min_records=min_records, engine=Local(workers))
+    counts = pieces.count(parts, made, min_records=min_records, engine=chosen)
     table = Table.from_counts(counts, codec=made, vocabulary=vocabulary, fields=source.fields)
     table.save(out, **storage, force=force)
     phrases = table.size - N_SPECIAL - made.alphabet
@@ -111,6 +111,8 @@ def encode(
     part_bytes: Annotated[int, typer.Option(min=1, help="A part is closed once its records hold so many bytes.")] = 2
     ** 24,
     workers: Workers = None,
+    engine: EngineName = "local",
+    address: Address = None,
     force: Force = False,
 ) -> None:
     """Encode records to shards of ids, for whoever trains the model.
@@ -122,11 +124,11 @@ def encode(
     from ult import __version__, pieces
     from ult.cli.show import count, note, say, size, watch
     from ult.data.stamp import stamp
-    from ult.engine import Local
     from ult.errors import InvalidRecord
     from ult.partial import Partial
     from ult.shards import check_kept
 
+    chosen = choose(engine, address, workers)
     secret = load_table(table, passphrase_file, identity)
     source = _open(inputs, secret.codec.modality, column, keep, canonical)
     if source.fields != secret.fields:
@@ -151,7 +153,7 @@ def encode(
             note(f"{', '.join(partial.lost)} of {out} was deleted or altered since and is written again")
         if not partial.published:
             parts = watch(source.pieces(part_bytes), "encoding")
-            pieces.encode(parts, secret, partial, column=source.column, kept=source.kept_schema, engine=Local(workers))
+            pieces.encode(parts, secret, partial, column=source.column, kept=source.kept_schema, engine=chosen)
     done = partial.manifest
     rate = f"{done.ids / done.bytes:.4f} ids a byte" if done.bytes else "no bytes"
     say(f"{out}: {count(done.rows, 'record')}, {size(done.bytes)} of data, {done.ids:,} ids, {rate}")
