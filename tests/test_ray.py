@@ -31,7 +31,12 @@ LINES = [f"record {i} with words {i % 97} and {i % 89}" for i in range(30_000)]
 CANARY = "a rare canary sentence"
 TOKEN = secrets.token_hex(32)
 NODE = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
-SPILL = {"object_spilling_threshold": 0.01, "min_spilling_size": 0}  # at 1 MB already
+SYSTEM = {
+    "object_spilling_threshold": 0.01,  # 1 MB
+    "min_spilling_size": 0,
+    "health_check_period_ms": 1000,  # a node is dead when it misses three
+    "health_check_failure_threshold": 3,
+}
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +55,7 @@ def cluster() -> Iterator[Any]:
         import ray
         from ray.cluster_utils import Cluster
 
-        head = {**NODE, "include_dashboard": False, "_system_config": SPILL}
+        head = {**NODE, "include_dashboard": False, "_system_config": SYSTEM}
         found = Cluster(initialize_head=True, head_node_args=head)
         ray.init(address=found.address, log_to_driver=False, logging_level="CRITICAL")
         yield found

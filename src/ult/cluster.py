@@ -215,6 +215,8 @@ def _connected(address: str | None, workers: int | None) -> Iterator[Any]:
         options |= {"num_cpus": cpus, "include_dashboard": False, "_temp_dir": folder}
     else:
         _check_there(address)
+    worker = ray._private.worker
+    printing, worker.print_to_stdstream = worker.print_to_stdstream, _ignore
     try:
         try:
             ray.init(address=address, **options)
@@ -223,6 +225,7 @@ def _connected(address: str | None, workers: int | None) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+        worker.print_to_stdstream = printing
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -236,6 +239,10 @@ def _set_environment(*, here: bool) -> None:
     if here and "RAY_AUTH_MODE" not in os.environ:
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def _ignore(*_: Any, **__: Any) -> None:
+    """Stand in for what prints the last logs of a node that dies on stdout, whatever `log_to_driver` says."""
 
 
 def _check_there(address: str) -> None:
