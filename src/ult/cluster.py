@@ -221,7 +221,8 @@ def _connected(address: str | None, workers: int | None) -> Iterator[Any]:
         try:
             ray.init(address=address, **options)
         except Exception as error:  # of a dozen types
-            raise _unreached(address, error) from None
+            ours = _unreached(address, error)
+            raise ours from None
         yield ray
     finally:
         ray.shutdown()
@@ -254,7 +255,8 @@ def _check_there(address: str) -> None:
         if address != "auto":
             socket.create_connection((host.strip("[]"), int(port)), timeout=_FIRST_WORD).close()
     except (OSError, ValueError, OverflowError) as error:
-        raise _unreached(address, error) from None
+        ours = _unreached(address, error)
+        raise ours from None
 
 
 def _unreached(address: str, error: Exception) -> EngineError:
