@@ -35,7 +35,7 @@ LAYERS = (  # imports go down or sideways, never up
         "table",
         "train",
     },
-    {"__init__", "audit", "demo"},
+    {"__init__", "audit", "cluster", "demo"},
     {"cli"},
     {"__main__"},
 )

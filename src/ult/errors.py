@@ -17,7 +17,7 @@
     │   └── WrongTable                   shards were encoded with another table
     ├── WrongVocabulary   ValueError     shards, runs and tables that do not share one vocabulary
     ├── TrainingError     RuntimeError   a run that cannot be trained, evaluated or continued
-    ├── EngineError       RuntimeError   a worker that was lost
+    ├── EngineError       RuntimeError   a worker that was lost, a cluster that is not there
     └── MissingExtra      ImportError    an optional package is not installed
 
 An error says what was met and what was expected; `hint` says what to type next. No error carries a record,
@@ -26,6 +26,9 @@ a phrase or a key.
 >>> str(InvalidConfig("vocabulary size is 10; expected at least 288", hint="--vocabulary-size 8192"))
 'vocabulary size is 10; expected at least 288 (hint: --vocabulary-size 8192)'
 """
+
+from functools import partial
+from typing import Any
 
 
 class UltError(Exception):
@@ -105,7 +108,7 @@ class TrainingError(UltError, RuntimeError):
 
 
 class EngineError(UltError, RuntimeError):
-    """A worker that was lost."""
+    """A worker that was lost, a cluster that is not there."""
 
 
 class MissingExtra(UltError, ImportError):
@@ -113,3 +116,7 @@ class MissingExtra(UltError, ImportError):
 
     def __init__(self, package: str, *, extra: str) -> None:
         super().__init__(f"{package} is not installed", hint=f'pip install "ult[{extra}]"')
+        self.package, self.extra = package, extra
+
+    def __reduce__(self) -> tuple[Any, ...]:  # from a worker; the default would call it with the message alone
+        return partial(MissingExtra, extra=self.extra), (self.package,)

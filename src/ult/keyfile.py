@@ -164,3 +164,21 @@ def read_identities(path: str | Path) -> list[str]:
     if not keys or not all(key.startswith("AGE-SECRET-KEY-1") for key in keys):
         raise WrongKey(f"{path} is not an identity file", hint="ult keygen -o KEY writes one")
     return keys
+
+
+def session_key() -> str:
+    """Return a new key for `seal` and `unseal`; it lives as long as the processes that have it."""
+    return str(pyrage.x25519.Identity.generate())
+
+
+def seal(data: bytes, key: str) -> bytes:
+    """Return `data` encrypted: for what passes through a program that may put it on a disk."""
+    return bytes(pyrage.encrypt(data, [_identity(key).to_public()]))
+
+
+def unseal(data: bytes, key: str) -> bytes:
+    """Return what was sealed. Raises `WrongKey`, also if it was altered."""
+    try:
+        return bytes(pyrage.decrypt(data, [_identity(key)]))
+    except pyrage.DecryptError:
+        raise WrongKey("what was sealed does not open: it was altered, or sealed with another key") from None

@@ -1,6 +1,6 @@
 """A source in pieces: counted to fit a table, or each encoded to one part; by whatever workers, the same bytes.
 
-Where a piece ends depends on the records and on `nbytes` alone.
+Where a piece ends depends on the input and on `nbytes` alone.
 """
 
 from __future__ import annotations
@@ -14,55 +14,62 @@ import pyarrow as pa
 
 from ult.codecs import codec_class
 from ult.counting import CAPACITY, Counted, PatchCounts
-from ult.errors import SourceError
+from ult.errors import EngineError, SourceError
 from ult.shards import Manifest, Part, ids_table, part_name, write_part
 from ult.table import Table, batched
 
 if TYPE_CHECKING:
     from ult.codecs.base import Codec
-    from ult.data import Batch
+    from ult.data import Batch, Unread
     from ult.engine import Engine
     from ult.partial import Partial
+
+    Piece = Batch | Unread
+    Advance = Callable[[int], None]  # told of records that are done
 
 PIECE_BYTES = 2**24  # of records; their ids, some 4 million of text, are a part
 
 
 def count(
-    read: Callable[[], Iterable[Batch]],
+    read: Callable[[], Iterable[Piece]],
     codec: Codec[Any],
     *,
     min_records: int,
     engine: Engine,
     capacity: int = CAPACITY,
+    advance: Advance = lambda _: None,
 ) -> PatchCounts:
     """Return the counts of all pieces, for `Table.from_counts`; they are read once more if they are `overfull`.
 
     Raises `SourceError` if they are others then.
     """
-    counts = _counted(read(), codec, PatchCounts(min_records=min_records, capacity=capacity), engine)
+    counts = _counted(read(), codec, PatchCounts(min_records=min_records, capacity=capacity), engine, advance)
     if not counts.overfull:
         return counts
-    again = _counted(read(), codec, counts.again(), engine)
+    again = _counted(read(), codec, counts.again(), engine, advance)
     if again.records != counts.records:
         raise SourceError("the input is not what it was when it was first read", hint="run it again")
     return again
 
 
-def _counted(pieces: Iterable[Batch], codec: Codec[Any], total: PatchCounts, engine: Engine) -> PatchCounts:
+def _counted(
+    pieces: Iterable[Piece], codec: Codec[Any], total: PatchCounts, engine: Engine, advance: Advance
+) -> PatchCounts:
     """Add the counts of all pieces to `total`, which is empty, and return it."""
-    tasks = ((number, (piece.records,)) for number, piece in enumerate(pieces))
+    tasks = ((number, (piece,)) for number, piece in enumerate(pieces))
     with closing(engine.map(_counter, (codec.id, codec.config(), total.settings()), tasks)) as answers:
         for _, counted in answers:
             total.merge(counted)
+            advance(counted.records)
     return total
 
 
-def _counter(codec_id: str, config: dict[str, Any], settings: dict[str, Any]) -> Callable[[list[Any]], Counted]:
+def _counter(codec_id: str, config: dict[str, Any], settings: dict[str, Any]) -> Callable[[Piece], Counted]:
     codec = codec_class(codec_id)(**config)
 
-    def work(records: list[Any]) -> Counted:
+    def work(piece: Piece) -> Counted:
         counts = PatchCounts(**settings)
-        for batch in batched(records):
+        for batch in batched(piece.read().records):
             counts.add(codec.encode_batch(batch))
         return counts.counted()
 
@@ -70,13 +77,21 @@ def _counter(codec_id: str, config: dict[str, Any], settings: dict[str, Any]) ->
 
 
 def encode(
-    pieces: Iterable[Batch], table: Table, partial: Partial, *, column: str, kept: pa.Schema, engine: Engine
+    pieces: Iterable[Piece],
+    table: Table,
+    partial: Partial,
+    *,
+    column: str,
+    kept: pa.Schema,
+    engine: Engine,
+    advance: Advance = lambda _: None,
 ) -> None:
     """Write every piece that `partial` does not have yet as a part, and publish the shards."""
-    state = (table.cleartext(), kept, str(partial.scratch))
+    state = (table.cleartext(), kept, str(partial.scratch.absolute()))
     with closing(engine.map(_encoder, state, _missing(pieces, partial))) as answers:
         for number, part in answers:
             partial.commit(number, part)
+            advance(part.rows)
     manifest = Manifest.of(
         [part for _, part in sorted(partial.parts.items())],
         vocabulary=table.vocabulary,
@@ -88,24 +103,29 @@ def encode(
     partial.publish(manifest)
 
 
-def _missing(pieces: Iterable[Batch], partial: Partial) -> Iterator[tuple[int, tuple[int, Batch]]]:
+def _missing(pieces: Iterable[Piece], partial: Partial) -> Iterator[tuple[int, tuple[int, Piece]]]:
     number = -1
     for number, piece in enumerate(pieces):
         if number not in partial.parts:
             yield number, (number, piece)
-        elif partial.parts[number].rows != len(piece.records):
+        elif piece.rows not in (None, partial.parts[number].rows):
             raise SourceError("the input is not what it was when the command first ran", hint="run it again")
     if extra := [n for n in partial.parts if n > number]:
         raise SourceError(f"the input ends before part {min(extra)}, which is written already", hint="run it again")
 
 
-def _encoder(cleartext: bytes, kept: pa.Schema, scratch: str) -> Callable[[int, Batch], Part]:
+def _encoder(cleartext: bytes, kept: pa.Schema, scratch: str) -> Callable[[int, Piece], Part]:
+    if not Path(scratch).is_dir():
+        raise EngineError(
+            f"a node of the cluster does not see the folder {scratch}", hint="--out in a folder that all nodes share"
+        )
     table = Table.from_cleartext(cleartext)
 
-    def work(number: int, piece: Batch) -> Part:
+    def work(number: int, piece: Piece) -> Part:
+        batch = piece.read()
         done, nbytes, first = [], 0, 0
-        for records in batched(piece.records):
-            rows = piece.kept.slice(first, len(records))
+        for records in batched(batch.records):
+            rows = batch.kept.slice(first, len(records))
             done.append(ids_table(*table.encode_ragged(records), rows, table.vocabulary, kept))
             nbytes += sum(map(table.codec.nbytes, records))
             first += len(records)

@@ -23,7 +23,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ult.codecs.base import Ends, cut
 from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, OutputExists
 from ult.vocabulary import Vocabulary, check_format
 
@@ -300,7 +299,7 @@ def shards_schema(kept: pa.Schema) -> pa.Schema:
 
 
 def ids_table(
-    ids: NDArray[np.uint32], ends: Ends, kept: pa.Table | None, vocabulary: Vocabulary, schema: pa.Schema
+    ids: NDArray[np.uint32], ends: NDArray[np.int64], kept: pa.Table | None, vocabulary: Vocabulary, schema: pa.Schema
 ) -> pa.Table:
     """Return rows of a part: records, whose ids end at `ends` in `ids` (n,), and beside them `kept`, of `schema`."""
     if ids.size and int(ids.max()) >= vocabulary.size:
@@ -337,10 +336,12 @@ def is_whole(path: Path, part: Part) -> bool:
 
 def record_ids(table: pa.Table) -> list[NDArray[np.uint32]]:
     """Return the ids (n,) uint32 of each row of a part."""
-    return cut(*ragged_ids(table))
+    ids, ends = ragged_ids(table)
+    stops = ends.tolist()
+    return [ids[start:stop] for start, stop in zip([0, *stops], stops, strict=False)]
 
 
-def ragged_ids(table: pa.Table) -> tuple[NDArray[np.uint32], Ends]:
+def ragged_ids(table: pa.Table) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     """Return the ids (n,) of a part, one row after the other, and where each row ends in them (r,) int64."""
     lengths = [chunk.value_lengths().to_numpy() for chunk in table[IDS].chunks]
     return _flat(table).astype(np.uint32), np.cumsum(np.concatenate([np.empty(0, np.int64), *lengths]), dtype=np.int64)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ult.cli.engine import Address, EngineName, Workers, choose
 from ult.cli.secret import Identities, PassphraseFile, Recipients, TableFile, load_table, new_key
 
 if TYPE_CHECKING:
@@ -31,9 +32,6 @@ Inputs = Annotated[
 Column = Annotated[str | None, typer.Option("--column", "-c", help="The column (or array) that holds the records.")]
 Keep = Annotated[list[str] | None, typer.Option("--keep", "-k", help="A column that is no record, such as a label.")]
 Canonical = Annotated[bool, typer.Option(help="Rewrite SMILES in RDKit's canonical form first.")]
-Workers = Annotated[
-    int | None, typer.Option("--workers", "-w", min=1, help="Processes, all cores by default; it changes no byte.")
-]
 Force = Annotated[bool, typer.Option(help="Replace what is there.")]
 
 
@@ -65,28 +63,28 @@ def fit(
     recipient: Recipients = None,
     no_encryption: Annotated[bool, typer.Option("--no-encryption", help="Store the table in the clear.")] = False,
     workers: Workers = None,
+    engine: EngineName = "local",
+    address: Address = None,
     force: Force = False,
 ) -> None:
     """Fit a table on records and store it, encrypted. The table is the secret: who has it reads your shards."""
     from ult import keyfile, pieces
-    from ult.cli.show import Watched, count, note, say, watch
+    from ult.cli.show import Watched, count, counting, note, say
     from ult.codecs import codec_class
-    from ult.engine import Local
     from ult.table import Table
     from ult.vocabulary import N_SPECIAL, Vocabulary
 
+    chosen = choose(engine, address, workers)
     kind = codec_class(codec)
     keyfile.check_free(out, force=force)
     vocabulary = Vocabulary(vocabulary_size)
     storage = new_key(passphrase_file, recipient, no_encryption)
     source = _open(inputs, kind.modality, column, keep, canonical)
     made = kind.calibrated(Watched(source, "calibrating"), **_options(option))
-    counts = pieces.count(
-        lambda: watch(source.pieces(pieces.PIECE_BYTES), "fitting"),
-        made,
-        min_records=min_records,
-        engine=Local(workers),
-    )
+    with counting("fitting") as advance:
+        counts = pieces.count(
+            lambda: source.pieces(pieces.PIECE_BYTES), made, min_records=min_records, engine=chosen, advance=advance
+        )
     table = Table.from_counts(counts, codec=made, vocabulary=vocabulary, fields=source.fields)
     table.save(out, **storage, force=force)
     phrases = table.size - N_SPECIAL - made.alphabet
@@ -114,9 +112,10 @@ def encode(
     canonical: Canonical = False,
     passphrase_file: PassphraseFile = None,
     identity: Identities = None,
-    part_bytes: Annotated[int, typer.Option(min=1, help="A part is closed once its records hold so many bytes.")] = 2
-    ** 24,
+    part_bytes: Annotated[int, typer.Option(min=1, help="A part is of about so many bytes of input.")] = 2**24,
     workers: Workers = None,
+    engine: EngineName = "local",
+    address: Address = None,
     force: Force = False,
 ) -> None:
     """Encode records to shards of ids, for whoever trains the model.
@@ -126,13 +125,13 @@ def encode(
     import pyarrow
 
     from ult import __version__, pieces
-    from ult.cli.show import count, note, say, size, watch
+    from ult.cli.show import count, counting, note, say, size
     from ult.data.stamp import stamp
-    from ult.engine import Local
     from ult.errors import InvalidRecord
     from ult.partial import Partial
     from ult.shards import check_kept
 
+    chosen = choose(engine, address, workers)
     secret = load_table(table, passphrase_file, identity)
     source = _open(inputs, secret.codec.modality, column, keep, canonical)
     if source.fields != secret.fields:
@@ -156,8 +155,9 @@ def encode(
         if partial.lost:
             note(f"{', '.join(partial.lost)} of {out} was deleted or altered since and is written again")
         if not partial.published:
-            parts = watch(source.pieces(part_bytes), "encoding")
-            pieces.encode(parts, secret, partial, column=source.column, kept=source.kept_schema, engine=Local(workers))
+            about = {"column": source.column, "kept": source.kept_schema, "engine": chosen}
+            with counting("encoding") as advance:
+                pieces.encode(source.pieces(part_bytes), secret, partial, **about, advance=advance)
     done = partial.manifest
     rate = f"{done.ids / done.bytes:.4f} ids a byte" if done.bytes else "no bytes"
     say(f"{out}: {count(done.rows, 'record')}, {size(done.bytes)} of data, {done.ids:,} ids, {rate}")

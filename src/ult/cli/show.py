@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -25,16 +26,23 @@ def note(text: str) -> None:
     err.print(f"note: {text}", markup=False, soft_wrap=True)
 
 
-def watch(batches: Iterable[Any], doing: str) -> Iterator[Any]:
-    """Give the batches on, counting their records on a terminal."""
+@contextmanager
+def counting(doing: str) -> Iterator[Callable[[int], None]]:
+    """Give what to tell how many more records are done; they are counted on a terminal."""
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
     columns = (doing, TextColumn("{task.completed:,.0f} records"), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task(doing, total=None)
+        yield lambda records: bar.advance(task, records)
+
+
+def watch(batches: Iterable[Any], doing: str) -> Iterator[Any]:
+    """Give the batches on, counting their records on a terminal."""
+    with counting(doing) as advance:
         for batch in batches:
             yield batch
-            bar.advance(task, len(batch.records))
+            advance(len(batch.records))
 
 
 class Watched:

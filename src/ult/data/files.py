@@ -25,6 +25,16 @@ _DRIVERS = {"s3": ("s3fs", "remote"), "gs": ("gcsfs", "gcs"), "hf": ("huggingfac
 # Seconds and tries. The first word of a server must come soon, so that one that is down is known; what is being read
 # already is worth a minute of trying again.
 _FIRST_WORD = 8
+_MARKS = (
+    "ETag",
+    "etag",
+    "md5Hash",
+    "crc32c",
+    "blob_id",
+    "generation",
+    "LastModified",
+    "mtime",
+)  # best first; s3, gs, hf
 _S3 = {"connect_timeout": 2, "read_timeout": 10, "retries": {"mode": "standard", "total_max_attempts": 2}}
 _S3_TRIES = 3
 _CREDENTIALS = {
@@ -143,14 +153,51 @@ def expand(name: str) -> list[str]:
     elif is_file(name):
         found = [name]
     else:
-        with _answers(name):
-            system, path = _system(name)
-            every = system.glob(path, detail=True).items()
-            seen = [one for one, info in every if info["type"] == "file" and not _hidden(one, path)]
-            found = sorted(f"{name.partition(':')[0]}://{one}" for one in seen)
+        found = sorted(_matches(name))
     if not found:
         raise MissingSource(f"{name} matches no file", hint="quoted, * stands for a part of a name and ** for folders")
     return found
+
+
+def states(name: str) -> dict[str, list[Any]]:
+    """Return what tells whether a file changed, by its name: of all that a glob matches or a folder holds, or of one.
+
+    Of a local file that is its size and time of change in ns; of another its size and the first of `_MARKS` that its
+    server gives. Raises `MissingSource` if nothing is there.
+    """
+    if not is_url(name):
+        roots = [Path(one) for one in expand(name)]
+        every = [path for root in roots for path in (_below(root) if root.is_dir() else [root])]
+        return {str(path): [path.stat().st_size, path.stat().st_mtime_ns] for path in every}
+    found = _info(name)
+    if found is None and glob.has_magic(name):
+        infos = _matches(name)
+    elif found is not None and found["type"] == "directory":
+        with _answers(name):
+            system, path = _system(name)
+            infos = system.find(path, detail=True)
+    else:
+        infos = {name: found} if found else {}
+    if not infos:
+        raise MissingSource(f"{name} is not there; expected a file", hint=where(name))
+    return {
+        one: [info["size"], next((str(info[mark]) for mark in _MARKS if info.get(mark)), "")]
+        for one, info in infos.items()
+    }
+
+
+def _below(folder: Path) -> list[Path]:
+    """Return all files in a folder and its sub-folders, hidden ones too."""
+    return [Path(parent) / name for parent, _, names in os.walk(folder) for name in names]
+
+
+def _matches(pattern: str) -> dict[str, dict[str, Any]]:
+    """Return the files on a server that a glob matches, hidden ones only where it spells that out, with their infos."""
+    with _answers(pattern):
+        system, path = _system(pattern)
+        every = system.glob(path, detail=True).items()
+        scheme = pattern.partition(":")[0]
+        return {f"{scheme}://{one}": info for one, info in every if info["type"] == "file" and not _hidden(one, path)}
 
 
 def _hidden(path: str, asked: str = "") -> bool:

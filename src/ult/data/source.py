@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -36,6 +36,11 @@ class Batch:
 
     records: list[Any]
     kept: pa.Table
+
+    @property
+    def rows(self) -> int:
+        """How many records there are."""
+        return len(self.records)
 
     def read(self) -> Batch:
         """Return the batch itself: it is read already."""
@@ -207,6 +212,7 @@ class _Form:
 class Unread:
     """A piece that is still to be read: parts of inputs. It can be sent to another process."""
 
+    rows: ClassVar[None] = None  # how many records there are, is not known yet
     parts: tuple[Rows, ...]
     form: _Form
     schema: pa.Schema
