@@ -22,7 +22,7 @@ import pytest
 import ult
 
 RECORDS = [f"record {i} with words {i % 97} and {i % 89}" for i in range(3000)]
-ENCODE = ["encode", "in.jsonl", "-t", "t.ult", "-o", "out", "--keep", "n", "--part-bytes", "1"]
+ENCODE = ["encode", "in.jsonl", "-t", "t.ult", "-o", "out", "--keep", "n", "--part-bytes", "60000"]
 PARTIAL = ".out.partial"
 SERVER = """
 import json, os, signal, sys
