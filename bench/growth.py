@@ -79,7 +79,7 @@ def commands(text: Path, megabytes: int) -> list[dict[str, Any]]:
 
 
 def watched(command: list[str]) -> tuple[float, float, float]:
-    """Run a command; return its seconds, the most memory that its processes had in MB, and the CPU seconds of the first."""
+    """Run a command; return its seconds, its peak of memory over all processes in MB, and CPU seconds of the first."""
     most, cpu, started = 0, 0.0, time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         while process.poll() is None:

@@ -1,4 +1,4 @@
-"""Write the table of `docs/scale.md`: what a terabyte of text takes, on paper, from what `results/growth.json` measured."""
+"""Write the table of `docs/scale.md`: what a terabyte of text takes, on paper, from `results/growth.json`."""
 
 from __future__ import annotations
 
