@@ -219,7 +219,8 @@ def _connected(address: str | None, workers: int | None) -> Iterator[Any]:
     else:
         _check_there(address)
     worker = ray._private.worker
-    printing, worker.print_to_stdstream = worker.print_to_stdstream, _ignore
+    printing = getattr(worker, "print_to_stdstream", _ignore)
+    worker.print_to_stdstream = _ignore
     try:
         try:
             ray.init(address=address, **options)

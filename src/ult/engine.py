@@ -1,9 +1,12 @@
 """Map a function over pieces: in this process, or in several of this machine; which one changes no answer.
 
+`cluster` has another engine, on the nodes of a Ray cluster.
+
 An engine's `map(prepare, state, pieces)` calls `prepare(*state)` once in every worker and what that returned with the
 arguments of each piece; it gives the number of a piece and its answer, as they come. A piece that is done twice, by a
-worker that was lost and by another, must give the same answer. `state`, answers and pieces pass through pipes between
-processes of one owner and never touch a disk: a secret among them is handed over as bytes, on purpose.
+worker that was lost and by another, must give the same answer. `state`, answers and pieces pass between processes of
+one owner, through pipes or sealed, and never touch a disk in the clear: a secret among them is handed over as bytes, on
+purpose.
 """
 
 from __future__ import annotations

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -129,6 +131,10 @@ def _encoder(cleartext: bytes, kept: pa.Schema, scratch: str) -> Callable[[int, 
             done.append(ids_table(*table.encode_ragged(records), rows, table.vocabulary, kept))
             nbytes += sum(map(table.codec.nbytes, records))
             first += len(records)
-        return write_part(Path(scratch) / part_name(number), pa.concat_tables(done).combine_chunks(), nbytes)
+        name = part_name(number)
+        own = Path(scratch) / f"{name}.{token_hex(4)}"  # a worker that was given up for lost may be at the same part
+        part = write_part(own, pa.concat_tables(done).combine_chunks(), nbytes)
+        own.replace(own.with_name(name))
+        return replace(part, name=name)
 
     return work

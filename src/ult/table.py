@@ -295,7 +295,7 @@ class Table:
             raise FormatError(f"{path} holds a damaged table: {error}") from None
 
     def cleartext(self) -> bytes:
-        """Return the table's document, the secret itself: for another process of its owner, through a pipe.
+        """Return the table's document, the secret itself: for another process of its owner, by an `Engine`.
 
         Never for a disk: `save` encrypts.
         """
