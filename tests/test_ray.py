@@ -175,8 +175,8 @@ def test_shards_are_those_of_local_when_a_node_dies(
 
 def fit(text: Path, engine: Any) -> bytes:
     codec = codec_class("text/bytes")()
-    parts = open_source([text], modality="text").pieces(8000)
-    counts = pieces.count(parts, codec, min_records=2, engine=engine)
+    source = open_source([text], modality="text")
+    counts = pieces.count(lambda: source.pieces(8000), codec, min_records=2, engine=engine)
     return ult.Table.from_counts(counts, codec=codec, vocabulary=ult.Vocabulary(400)).cleartext()
 
 

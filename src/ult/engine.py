@@ -112,11 +112,12 @@ def _serve(pipe: connection.Connection) -> None:
         os.environ.setdefault(name, "1")
     try:
         prepare, state = pipe.recv()
-        work = prepare(*state)
+        work = None
         while True:
             arguments = pipe.recv()
             answer = error = None
             try:
+                work = work or prepare(*state)
                 answer = work(*arguments)
             except Exception as met:
                 error = met
