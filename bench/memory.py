@@ -1,7 +1,7 @@
 """Peak resident memory of `ult fit`, `encode` and `decode` against the size of a text.
 
-Of a command that is one process, the kernel tells the peak. Of one with workers, what all its processes hold is added up
-fifty times a second; a page that several share counts once (PSS).
+Of a command that is one process, the kernel tells the peak. Of one with workers, what all its processes hold is added
+up fifty times a second; a page that several share counts once (PSS).
 """
 
 from __future__ import annotations
