@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import ult
 from ult import pieces
+from ult.cli import owner
 from ult.codecs.text import TextBytes
 from ult.counting import PatchCounts
 from ult.data import open_source
@@ -170,6 +171,19 @@ def test_an_input_that_changes_between_the_passes_is_refused(tmp_path):
 
     with pytest.raises(SourceError, match="not what it was"):
         pieces.count(read, CODEC, min_records=1, engine=Local(1), capacity=100)
+
+
+def test_fit_says_what_is_left_out(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "x.txt"
+    path.write_text("\n".join(zipf(200)), encoding="utf-8")
+    owner.fit([str(path)], tmp_path / "all.ult", no_encryption=True, workers=1)
+    assert "left out" not in capsys.readouterr().err
+    monkeypatch.setattr(pieces, "count", partial(pieces.count, capacity=300))
+    owner.fit([str(path)], tmp_path / "some.ult", no_encryption=True, workers=1)
+    least = bounded(zipf(200), 300, min_records=5).least
+    assert f"some of those that occur under {least} times are left out" in capsys.readouterr().err
+    table = ult.Table.fit(zipf(200), vocabulary=ult.Vocabulary(8192), min_records=5, capacity=300)
+    assert ult.Table.load(tmp_path / "some.ult").fingerprint == table.fingerprint
 
 
 def test_passes_and_capacities_do_not_mix():

@@ -19,7 +19,7 @@ SOURCE = Path(ult.__file__).parent
 ROOT = SOURCE.parent.parent
 LAYERS = (  # imports go down or sideways, never up
     {"errors"},
-    {"codecs", "engine", "hashing", "phrases", "unique"},
+    {"codecs", "engine", "hashing", "heap", "phrases", "unique"},
     {"counting", "document", "keyfile", "learning", "segment", "shards", "spelling", "vocabulary"},
     {
         "data",

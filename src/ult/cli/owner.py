@@ -10,6 +10,7 @@ import typer
 
 from ult.cli.engine import Address, EngineName, Workers, choose
 from ult.cli.secret import Identities, PassphraseFile, Recipients, TableFile, load_table, new_key
+from ult.heap import give_back
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,6 +69,7 @@ def fit(
     force: Force = False,
 ) -> None:
     """Fit a table on records and store it, encrypted. The table is the secret: who has it reads your shards."""
+    give_back()  # before Arrow is loaded
     from ult import keyfile, pieces
     from ult.cli.show import Watched, count, counting, note, say
     from ult.codecs import codec_class
@@ -122,6 +124,7 @@ def encode(
 
     If it is interrupted or killed, the same command goes on where it stood.
     """
+    give_back()  # before Arrow is loaded
     import pyarrow
 
     from ult import __version__, pieces
@@ -181,6 +184,7 @@ def decode(
     force: Force = False,
 ) -> None:
     """Decode shards back to records, with the table that encoded them."""
+    give_back()  # before Arrow is loaded
     from ult.cli.show import count, say, watch
     from ult.errors import WrongTable
     from ult.shards import Shards
