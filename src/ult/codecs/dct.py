@@ -21,13 +21,27 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ult.codecs.base import Ends
-from ult.codecs.blocks import UNIT, Levels, Plane, Whole, dequantise, forward, inverse, nearest, quantise
+from ult.codecs.blocks import (
+    UNIT,
+    WIDTH,
+    Levels,
+    Plane,
+    Samples,
+    Whole,
+    Work,
+    coefficients,
+    forward,
+    inverse,
+    inverse_rows,
+    nearest,
+    quantise,
+    workspace,
+)
+from ult.codecs.colour import Corners, Pixels, bases_of, colour_of, load, store
 
 PATIENCE = 16  # rounds before a tile that does not settle loses contrast; 99 % of the tiles of photographs settle in 2
-STRIP = 8  # tiles side by side that are worked on at once: longer loops, and still in the cache
 ROUNDS = 64  # an eighth a round: enough for the largest level to reach 0
 
-Pixels = NDArray[np.uint8]  # (h, w, channels)
 
 
 def grids(shape: tuple[int, ...], chroma_side: int) -> NDArray[np.int64]:
@@ -40,117 +54,207 @@ def grids(shape: tuple[int, ...], chroma_side: int) -> NDArray[np.int64]:
 @njit(cache=True)
 def analyse(image: Pixels, luma: Plane, chroma: Plane, grid: Ends, levels: Levels, bases: Ends) -> None:
     """Fill `levels` and `bases` (planes,) with the encoding of `image`; `grid` is from `grids`."""
-    start = 0
-    for at in range(0, image.shape[2], 3):  # alpha is a grey image of its own
-        part = slice(at, at + 3)
-        _analyse(image[:, :, part], luma, chroma, grid[part], levels[start:], bases[part])
-        for rows, columns in grid[part]:
-            start += rows * columns
+    if image.shape[2] == 4:  # alpha is a grey image of its own
+        colour, alpha = np.ascontiguousarray(image[:, :, :3]), np.ascontiguousarray(image[:, :, 3:])
+        start = np.sum(grid[:3, 0] * grid[:3, 1])
+        _analyse(colour, luma, chroma, grid[:3], levels, bases[:3])
+        _analyse(alpha, luma, chroma, grid[3:], levels[start:], bases[3:])
+    else:
+        _analyse(image, luma, chroma, grid, levels, bases)
 
 
 @njit(cache=True)
 def synthesise(levels: Levels, bases: Ends, luma: Plane, chroma: Plane, grid: Ends, image: Pixels) -> None:
     """Fill `image` with what `levels` and `bases` stand for."""
-    start = 0
-    for at in range(0, image.shape[2], 3):
-        part = slice(at, at + 3)
-        _synthesise(levels[start:], bases[part], luma, chroma, grid[part], image[:, :, part])
-        for rows, columns in grid[part]:
-            start += rows * columns
-
-
-@njit(cache=True)
-def bases_of(colour: Pixels) -> Ends:
-    """Return the bases (planes,), in 1/16 of a grey level, of a colour (channels,)."""
-    bases = np.empty(len(colour), np.int64)
-    for at in range(0, len(colour), 3):
-        part = colour[at : at + 3]
-        samples = np.empty((len(part), 1, 1))
-        _to_samples(part.copy().reshape(1, 1, -1), samples)
-        bases[at : at + 3] = samples[:, 0, 0].astype(np.int64)
-    return bases
-
-
-@njit(cache=True)
-def colour_of(bases: Ends) -> Pixels:
-    """Return the colour (channels,) nearest to the bases; the inverse of `bases_of`."""
-    colour = np.empty(len(bases), np.uint8)
-    for at in range(0, len(bases), 3):
-        part = bases[at : at + 3]
-        pixels = np.empty((1, 1, len(part)), np.uint8)
-        _to_pixels(part.astype(np.float64).reshape(-1, 1, 1), pixels)
-        colour[at : at + 3] = pixels[0, 0]
-    return colour
+    if image.shape[2] == 4:
+        colour, alpha = np.empty((*image.shape[:2], 3), np.uint8), np.empty((*image.shape[:2], 1), np.uint8)
+        start = np.sum(grid[:3, 0] * grid[:3, 1])
+        _synthesise(levels, bases[:3], luma, chroma, grid[:3], colour)
+        _synthesise(levels[start:], bases[3:], luma, chroma, grid[3:], alpha)
+        image[:, :, :3] = colour
+        image[:, :, 3:] = alpha
+    else:
+        _synthesise(levels, bases, luma, chroma, grid, image)
 
 
 @njit(cache=True)
 def _analyse(image: Pixels, luma: Plane, chroma: Plane, grid: Ends, levels: Levels, bases: Ends) -> None:
-    height, width, channels = image.shape
-    side = luma.side if channels == 1 else chroma.side
-    x, y = 0, 0
-    while y < height:
-        # The first tile is a strip of its own: the others need its bases.
-        along = min(width - x, STRIP * side if x + y else side)
-        pixels = image[y : y + side, x : x + along].copy()
-        places = _locate(y, x, -(-along // side), side, grid)
-        tiles = np.zeros((*places.shape, levels.shape[1]), np.int16)
-        _settle(pixels, luma, chroma, bases, x + y == 0, tiles)
-        for t, b in np.ndindex(places.shape):
-            if places[t, b] >= 0:
-                levels[places[t, b]] = tiles[t, b]
-        x += along
-        if x == width:
-            x, y = 0, y + side
+    side = luma.side if image.shape[2] == 1 else chroma.side
+    work = workspace()
+    decoded = np.empty((side, WIDTH, image.shape[2]), np.uint8)
+    for kind in range(5):
+        corners, height, width = _corners(image.shape, side, kind)
+        left = len(corners)
+        if kind > 0 and height == side and width == side:
+            left = 0
+            for at in range(0, len(corners), WIDTH // side):
+                strip = corners[at : at + WIDTH // side]
+                tiles = np.zeros((len(strip), _blocks(grid, side), levels.shape[1]), np.int16)
+                settled = _glance(image, strip, luma, chroma, bases, tiles, decoded, work)
+                _scatter(tiles, strip, side, grid, levels)
+                for t in range(len(strip)):
+                    corners[left] = strip[t]
+                    left += not settled[t]
+        for at in range(0, left, WIDTH // side):
+            strip = corners[at : min(at + WIDTH // side, left)]
+            tiles = np.zeros((len(strip), _blocks(grid, side), levels.shape[1]), np.int16)
+            _settle(image, strip, height, width, luma, chroma, bases, kind == 0, tiles, decoded, work)
+            _scatter(tiles, strip, side, grid, levels)
 
 
 @njit(cache=True)
 def _synthesise(levels: Levels, bases: Ends, luma: Plane, chroma: Plane, grid: Ends, image: Pixels) -> None:
-    height, width, channels = image.shape
-    side = luma.side if channels == 1 else chroma.side
-    for y in range(0, height, side):
-        for x in range(0, width, STRIP * side):
-            pixels = image[y : y + side, x : x + STRIP * side]
-            places = _locate(y, x, -(-pixels.shape[1] // side), side, grid)
-            tiles = np.zeros((*places.shape, levels.shape[1]), np.int16)
-            for t, b in np.ndindex(places.shape):
-                if places[t, b] >= 0:
-                    tiles[t, b] = levels[places[t, b]]
-            decoded = np.empty(pixels.shape, np.uint8)
-            _paint(tiles, bases, luma, chroma, decoded)
-            pixels[:] = decoded
+    side = luma.side if image.shape[2] == 1 else chroma.side
+    work = workspace()
+    for kind in range(5):
+        corners, height, width = _corners(image.shape, side, kind)
+        for at in range(0, len(corners), WIDTH // side):
+            strip = corners[at : at + WIDTH // side]
+            tiles = np.zeros((len(strip), _blocks(grid, side), levels.shape[1]), np.int16)
+            for t, b in np.ndindex(tiles.shape[:2]):
+                place = _place(strip[t], b, side, grid)
+                if place >= 0:
+                    tiles[t, b] = levels[place]
+            _paint(tiles, height, width, luma, chroma, bases, work)
+            store(work.samples, strip, height, width, image)
 
 
 @njit(cache=True)
-def _locate(y: int, x: int, tiles: int, side: int, grid: Ends) -> NDArray[np.int64]:
-    """Return the index in `levels` of each block (tiles, blocks) of a strip, -1 for luma blocks beyond the image."""
+def _corners(shape: tuple[int, int, int], side: int, kind: int) -> tuple[Corners, int, int]:
+    """Return the tiles of a kind, and their height and width; the first tile is a kind, for the others need its bases.
+
+    The others are whole (kind 1), at the right edge (2), at the lower edge (3), and in its corner (4).
+    """
+    height, width = shape[0], shape[1]
+    rows, columns = height // side, width // side
+    top, bottom, left, right = 0, rows, 0, columns
+    if kind == 0:
+        return np.zeros((1, 2), np.int64), min(side, height), min(side, width)
+    tall, wide = side, side
+    if kind > 2:
+        tall = height - rows * side
+        top, bottom = rows, rows + (tall > 0)
+    if kind % 2 == 0:
+        wide = width - columns * side
+        left, right = columns, columns + (wide > 0)
+    corners = np.empty(((bottom - top) * (right - left), 2), np.int64)
+    n = 0
+    for row in range(top, bottom):
+        for column in range(left, right):
+            corners[n, 0], corners[n, 1] = row * side, column * side
+            n += row + column > 0
+    return corners[:n], tall, wide
+
+
+@njit(cache=True)
+def _blocks(grid: Ends, side: int) -> int:
+    """Return the blocks of a tile: those of luma, then one a plane of chroma."""
+    return (side // 8) ** 2 + len(grid) - 1
+
+
+@njit(cache=True)
+def _place(corner: Ends, block: int, side: int, grid: Ends) -> int:
+    """Return the index in `levels` of a tile's block, -1 for luma blocks beyond the image."""
     across = side // 8
-    places = np.empty((tiles, across * across + len(grid) - 1), np.int64)
-    for t in range(tiles):
-        for b in range(across * across):
-            row, column = y // 8 + b // across, x // 8 + t * across + b % across
-            inside = row < grid[0, 0] and column < grid[0, 1]
-            places[t, b] = row * grid[0, 1] + column if inside else -1
-        start = grid[0, 0] * grid[0, 1]
-        for p in range(1, len(grid)):
-            places[t, across * across + p - 1] = start + y // side * grid[p, 1] + x // side + t
-            start += grid[p, 0] * grid[p, 1]
-    return places
+    if block < across * across:
+        row, column = corner[0] // 8 + block // across, corner[1] // 8 + block % across
+        return row * grid[0, 1] + column if row < grid[0, 0] and column < grid[0, 1] else -1
+    plane = block - across * across + 1
+    start = grid[0, 0] * grid[0, 1] + (plane - 1) * grid[1, 0] * grid[1, 1]
+    return start + corner[0] // side * grid[plane, 1] + corner[1] // side
 
 
 @njit(cache=True)
-def _settle(pixels: Pixels, luma: Plane, chroma: Plane, bases: Ends, first: bool, tiles: Levels) -> None:
-    """Fill `tiles` with levels that decode to near `pixels` and are the levels of what they decode to.
+def _scatter(tiles: Levels, corners: Corners, side: int, grid: Ends, levels: Levels) -> None:
+    for t, b in np.ndindex(tiles.shape[:2]):
+        place = _place(corners[t], b, side, grid)
+        if place >= 0:
+            levels[place] = tiles[t, b]
+
+
+@njit(cache=True)
+def _glance(
+    image: Pixels,
+    corners: Corners,
+    luma: Plane,
+    chroma: Plane,
+    bases: Ends,
+    tiles: Levels,
+    decoded: Pixels,
+    work: Work,
+) -> NDArray[np.bool_]:
+    """Fill `tiles` with the levels of whole tiles, and return which are surely the levels of what they decode to.
+
+    So it is if what rounding and clipping add to the decoded samples has, in each block, a norm within what
+    `quantise` allows.
+    """
+    side = len(decoded)
+    across = side // 8
+    room = np.empty(tiles.shape[:2])
+    load(image, corners, side, side, work.samples)
+    _measure(side, side, luma, chroma, bases, False, tiles, room, work)
+    _paint(tiles, side, side, luma, chroma, bases, work)
+    places = _side_by_side(len(corners), side)
+    store(work.samples, places, side, side, decoded)
+    load(decoded, places, side, side, work.again)
+    settled = np.ones(len(tiles), np.bool_)
+    for b in range(tiles.shape[1]):
+        p = max(0, b - across * across + 1)
+        y = 8 * (b // across) if p == 0 else 0
+        n = 8 if p == 0 else side
+        if p > 0 or b % across == 0:
+            _squares(work.samples[p, y : y + n], work.again[p, y : y + n], work.noise)
+        for t in range(len(tiles)):
+            at = t * side + (8 * (b % across) if p == 0 else 0)
+            noise = work.noise[at : at + n].sum()
+            settled[t] &= room[t, b] > 0 and noise < room[t, b] ** 2
+    return settled
+
+
+@njit(cache=True)
+def _squares(samples: Samples, again: Samples, noise: Samples) -> None:
+    """Fill `noise` with the sum of squared differences of every column."""
+    noise[:] = 0
+    for i in range(len(samples)):
+        for j in range(WIDTH):
+            difference = again[i, j] - samples[i, j]
+            noise[j] += difference * difference
+
+
+@njit(cache=True)
+def _side_by_side(tiles: int, side: int) -> Corners:
+    corners = np.zeros((tiles, 2), np.int64)
+    for t in range(tiles):
+        corners[t, 1] = t * side
+    return corners
+
+
+@njit(cache=True)
+def _settle(
+    image: Pixels,
+    corners: Corners,
+    height: int,
+    width: int,
+    luma: Plane,
+    chroma: Plane,
+    bases: Ends,
+    first: bool,
+    tiles: Levels,
+    decoded: Pixels,
+    work: Work,
+) -> None:
+    """Fill `tiles` with levels that decode to near their pixels and are the levels of what they decode to.
 
     A tile that has settled stays as it is while others of its strip do not.
     """
     before = bases.copy()
     again = np.zeros_like(tiles)  # blocks beyond the image stay 0
     moved = np.ones(len(tiles), np.bool_)
-    decoded = np.empty(pixels.shape, np.uint8)
-    _measure(pixels, luma, chroma, bases, first, again)
+    room = np.empty(tiles.shape[:2])
+    places = _side_by_side(len(tiles), width)
+    load(image, corners, height, width, work.samples)
     for attempt in range(ROUNDS):
-        if attempt:
-            _measure(decoded, luma, chroma, bases, first, again)
+        _measure(height, width, luma, chroma, bases, first, again, room, work)
         drift = attempt == 0
         for p in range(len(bases)):
             drift |= bases[p] != before[p]
@@ -163,7 +267,9 @@ def _settle(pixels: Pixels, luma: Plane, chroma: Plane, bases: Ends, first: bool
             for t in range(len(tiles)):
                 if moved[t]:
                     _soften(tiles[t])
-        _paint(tiles, bases, luma, chroma, decoded)
+        _paint(tiles, height, width, luma, chroma, bases, work)
+        store(work.samples, places, height, width, decoded)
+        load(decoded, places, height, width, work.samples)
     for t in range(len(tiles)):
         if moved[t]:
             _flatten(luma, chroma, bases, first, tiles[t])
@@ -196,7 +302,7 @@ def _flatten(luma: Plane, chroma: Plane, bases: Ends, first: bool, tile: Levels)
 
     A flat tile has no other frequency, flat grey is not clipped, and a mean's step is too wide for rounding to cross.
     """
-    brightness = np.int64(tile[0, 0]) * luma.steps[0] // luma.side
+    brightness = np.int64(tile[0, 0]) * int(luma.steps[0]) // luma.side
     tile[:] = 0
     bound = 32 * UNIT
     if first:
@@ -204,100 +310,81 @@ def _flatten(luma: Plane, chroma: Plane, bases: Ends, first: bool, tile: Levels)
         bases[1:] = 0
         return
     grey = min(max(bases[0] + brightness, -bound), bound)
-    tile[: len(tile) - len(bases) + 1, 0] = nearest((grey - bases[0]) * luma.side, luma.steps[0])
+    tile[: len(tile) - len(bases) + 1, 0] = nearest((grey - bases[0]) * luma.side, int(luma.steps[0]))
     for p in range(1, len(bases)):
-        tile[len(tile) - len(bases) + p, 0] = nearest(-bases[p] * chroma.side, chroma.steps[0])
+        tile[len(tile) - len(bases) + p, 0] = nearest(-bases[p] * chroma.side, int(chroma.steps[0]))
 
 
 @njit(cache=True)
-def _measure(pixels: Pixels, luma: Plane, chroma: Plane, bases: Ends, first: bool, tiles: Levels) -> None:
-    """Fill `tiles` (n, blocks, k * k) with the levels of a strip; set `bases` if it is the `first` tile."""
-    height, width, planes = pixels.shape
-    samples = np.empty((planes, height, width))
-    _to_samples(pixels, samples)
+def _measure(
+    height: int,
+    width: int,
+    luma: Plane,
+    chroma: Plane,
+    bases: Ends,
+    first: bool,
+    tiles: Levels,
+    room: Whole,
+    work: Work,
+) -> None:
+    """Fill `tiles` (n, blocks, k * k) and `room` (n, blocks) from `work.samples`; set `bases` if it is the `first`."""
+    planes = len(bases)
     if first:
-        bases[0] = nearest(int(samples[0, :8, :8].sum()), min(8, height) * min(8, width))
+        bases[0] = _mean(work.samples[0, : min(8, height), : min(8, width)])
         for p in range(1, planes):
-            bases[p] = nearest(int(samples[p].sum()), height * width)
+            bases[p] = _mean(work.samples[p, :height, :width])
         bases[:] = bases_of(colour_of(bases))
     side = luma.side if planes == 1 else chroma.side
     across = side // 8
-    for b in range(0, across * across, across):
-        y = 8 * (b // across)
-        if y < height:
-            blocks = forward(samples[0, y : y + 8], luma)
-            for i in range(len(blocks)):
-                quantise(blocks[i], luma, bases[0], tiles[i // across, b + i % across])
+    for b in range(across * across):
+        y, x = 8 * (b // across), 8 * (b % across)
+        if y < height and x < width:
+            if x == 0:
+                forward(work.samples[0, y : min(y + 8, height)], luma.forward[min(8, height - y)], work)
+            matrix = luma.forward[min(8, width - x)]
+            for t in range(len(tiles)):
+                coefficients(work.rows, t * width + x, matrix, work.block)
+                room[t, b] = quantise(work.block, luma, bases[0], tiles[t, b])
     for p in range(1, planes):
-        blocks = forward(samples[p], chroma)
-        for i in range(len(blocks)):
-            quantise(blocks[i], chroma, bases[p], tiles[i, across * across + p - 1])
+        b = across * across + p - 1
+        forward(work.samples[p, :height], chroma.forward[height], work)
+        for t in range(len(tiles)):
+            coefficients(work.rows, t * width, chroma.forward[width], work.block)
+            room[t, b] = quantise(work.block, chroma, bases[p], tiles[t, b])
     if first:
         tiles[0, 0, 0] = 0
         tiles[0, across * across :, 0] = 0
 
 
 @njit(cache=True)
-def _paint(tiles: Levels, bases: Ends, luma: Plane, chroma: Plane, pixels: Pixels) -> None:
-    """Fill `pixels`, a strip, with what the levels in `tiles` stand for."""
-    height, width, planes = pixels.shape
+def _mean(samples: Samples) -> int:
+    total = 0.0
+    for i in range(samples.shape[0]):
+        for j in range(samples.shape[1]):
+            total += samples[i, j]
+    return nearest(int(total), samples.size)
+
+
+@njit(cache=True)
+def _paint(tiles: Levels, height: int, width: int, luma: Plane, chroma: Plane, bases: Ends, work: Work) -> None:
+    """Fill `work.samples` with what the levels in `tiles` stand for."""
+    planes = len(bases)
     side = luma.side if planes == 1 else chroma.side
     across = side // 8
-    samples = np.empty((planes, height, width))
-    blocks = np.empty((-(-width // 8), 64))
-    for b in range(0, across * across, across):
-        y = 8 * (b // across)
-        if y < height:
-            for i in range(len(blocks)):
-                dequantise(tiles[i // across, b + i % across], bases[0], luma, blocks[i])
-            inverse(blocks, luma, samples[0, y : y + 8])
+    for y in range(0, height, 8):
+        work.rows[:] = 0
+        highest = 0
+        for b in range(y // 8 * across, y // 8 * across + -(-width // 8)):
+            x = 8 * (b % across)
+            for t in range(len(tiles)):
+                row = inverse_rows(tiles[t, b], bases[0], t * width + x, min(8, width - x), luma, work.rows)
+                highest = max(highest, row)
+        inverse(work.rows, highest, luma.inverse[min(8, height - y)], work.samples[0, y : min(y + 8, height)])
     for p in range(1, planes):
-        for i in range(len(tiles)):
-            dequantise(tiles[i, across * across + p - 1], bases[p], chroma, blocks[i])
-        inverse(blocks, chroma, samples[p])
-    _to_pixels(samples, pixels)
-
-
-@njit(cache=True)
-def _to_samples(pixels: Pixels, samples: Whole) -> None:
-    """Fill `samples` (planes, h, w) with Y, or Y Cb Cr, around 0; weights in 1/65536, exact in float32."""
-    height, width, planes = pixels.shape
-    unit, half, mid = np.float32(2**-12), np.float32(0.5), np.float32(128 * UNIT)
-    for i in range(height):
-        row = pixels[i].reshape(-1)
-        for j in range(width):
-            if planes == 1:
-                samples[0, i, j] = np.float32(row[j]) * np.float32(UNIT) - mid
-        y, cb, cr = samples[0, i], samples[planes // 2, i], samples[planes - 1, i]
-        for j in range(width if planes == 3 else 0):
-            r, g, b = np.float32(row[3 * j]), np.float32(row[3 * j + 1]), np.float32(row[3 * j + 2])
-            light = np.float32(19595) * r + np.float32(38470) * g + np.float32(7471) * b
-            blue = np.float32(-11058) * r - np.float32(21710) * g + np.float32(32768) * b
-            red = np.float32(32768) * r - np.float32(27439) * g - np.float32(5329) * b
-            y[j] = np.floor(light * unit + half) - mid
-            cb[j] = np.floor(blue * unit + half)
-            cr[j] = np.floor(red * unit + half)
-
-
-@njit(cache=True)
-def _to_pixels(samples: Whole, pixels: Pixels) -> None:
-    """Fill `pixels` with the inverse of `_to_samples`, rounded and clipped; weights in 1/16384."""
-    height, width, planes = pixels.shape
-    scale = 1 / (16384 * UNIT)
-    for i in range(height):
-        row = pixels[i].reshape(-1)
-        y, cb, cr = samples[0, i], samples[planes // 2, i], samples[planes - 1, i]
-        if planes == 1:
-            for j in range(width):
-                row[j] = _to_byte(y[j] / UNIT)
-        else:
-            for j in range(width):
-                light = y[j] * 16384
-                row[3 * j] = _to_byte((light + 22970 * cr[j]) * scale)
-                row[3 * j + 1] = _to_byte((light - 5638 * cb[j] - 11700 * cr[j]) * scale)
-                row[3 * j + 2] = _to_byte((light + 29032 * cb[j]) * scale)
-
-
-@njit(cache=True)
-def _to_byte(level: float) -> np.uint8:
-    return np.uint8(np.int32(min(max(level + 128.5, 0.0), 255.0)))
+        work.rows[:] = 0
+        highest = 0
+        for t in range(len(tiles)):
+            level = tiles[t, across * across + p - 1]
+            row = inverse_rows(level, bases[p], t * width, width, chroma, work.rows)
+            highest = max(highest, row)
+        inverse(work.rows, highest, chroma.inverse[height], work.samples[p, :height])

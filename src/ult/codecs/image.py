@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from ult.codecs.base import Codec, Ends, Patches, Symbols, check_option
 from ult.codecs.blocks import Levels, make_plane
-from ult.codecs.dct import analyse, bases_of, colour_of, grids, synthesise
+from ult.codecs.colour import bases_of, colour_of
+from ult.codecs.dct import analyse, grids, synthesise
 from ult.errors import CorruptSymbols, InvalidRecord
 
 MEAN = 256  # symbols below are bytes; from here differences of means
