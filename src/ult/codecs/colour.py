@@ -7,7 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ult.codecs.base import Ends
-from ult.codecs.blocks import UNIT, Samples
+from ult.codecs.blocks import UNIT, WIDTH, Samples
 
 Pixels = NDArray[np.uint8]  # (h, w, 1 or 3)
 Row = NDArray[np.uint8]  # (w * 1 or 3,)
@@ -82,19 +82,12 @@ def _adjacent(corners: Corners, start: int, width: int) -> int:
 @njit(cache=True)
 def _to_samples(row: Row, y: Samples, cb: Samples, cr: Samples) -> None:
     """Fill `y`, or all three, from as many pixels; weights in 1/65536, exact in float32."""
-    unit, half, mid = np.float32(2**-12), np.float32(0.5), np.float32(128 * UNIT)
     if len(row) == len(y):
         for j in range(len(y)):
-            y[j] = np.float32(row[j]) * np.float32(UNIT) - mid
+            y[j] = np.float32(row[j]) * np.float32(UNIT) - np.float32(128 * UNIT)
         return
     for j in range(len(y)):
-        r, g, b = np.float32(row[3 * j]), np.float32(row[3 * j + 1]), np.float32(row[3 * j + 2])
-        light = np.float32(19595) * r + np.float32(38470) * g + np.float32(7471) * b
-        blue = np.float32(-11058) * r - np.float32(21710) * g + np.float32(32768) * b
-        red = np.float32(32768) * r - np.float32(27439) * g - np.float32(5329) * b
-        y[j] = np.floor(light * unit + half) - mid
-        cb[j] = np.floor(blue * unit + half)
-        cr[j] = np.floor(red * unit + half)
+        y[j], cb[j], cr[j] = _colour(np.float32(row[3 * j]), np.float32(row[3 * j + 1]), np.float32(row[3 * j + 2]))
 
 
 @njit(cache=True)
@@ -110,6 +103,45 @@ def _to_pixels(y: Samples, cb: Samples, cr: Samples, row: Row) -> None:
         row[3 * j] = _to_byte((light + 22970 * red) * scale)
         row[3 * j + 1] = _to_byte((light - 5638 * blue - 11700 * red) * scale)
         row[3 * j + 2] = _to_byte((light + 29032 * blue) * scale)
+
+
+@njit(cache=True)
+def add_noise(samples: Samples, planes: int, noise: Samples) -> None:
+    """Add to `noise` (3 * WIDTH,) what a row of decoded samples and those of its pixels differ by, squared.
+
+    Both are flat, `samples` from the row on: constant distances let the compiler make vectors.
+    """
+    if planes == 1:
+        for j in range(WIDTH):
+            y = samples[j]
+            moved = _level(np.float64(y) / UNIT) * np.float32(UNIT) - np.float32(128 * UNIT) - y
+            noise[j] += moved * moved
+        return
+    scale = 1 / (16384 * UNIT)
+    for j in range(WIDTH):
+        y, cb, cr = samples[j], samples[j + 16 * WIDTH], samples[j + 32 * WIDTH]
+        light, blue, red = np.float64(y) * 16384, np.float64(cb), np.float64(cr)
+        r, g = _level((light + 22970 * red) * scale), _level((light - 5638 * blue - 11700 * red) * scale)
+        y2, cb2, cr2 = _colour(r, g, _level((light + 29032 * blue) * scale))
+        noise[j] += (y2 - y) * (y2 - y)
+        noise[j + WIDTH] += (cb2 - cb) * (cb2 - cb)
+        noise[j + 2 * WIDTH] += (cr2 - cr) * (cr2 - cr)
+
+
+@njit(cache=True)
+def _level(level: float) -> np.float32:
+    return np.float32(np.floor(min(max(level + 128.5, 0.0), 255.0)))
+
+
+@njit(cache=True)
+def _colour(r: np.float32, g: np.float32, b: np.float32) -> tuple[np.float32, np.float32, np.float32]:
+    """Return the samples of a pixel; weights in 1/65536, exact in float32."""
+    unit, half = np.float32(2**-12), np.float32(0.5)
+    light = np.float32(19595) * r + np.float32(38470) * g + np.float32(7471) * b
+    blue = np.float32(-11058) * r - np.float32(21710) * g + np.float32(32768) * b
+    red = np.float32(32768) * r - np.float32(27439) * g - np.float32(5329) * b
+    y = np.floor(light * unit + half) - np.float32(128 * UNIT)
+    return y, np.floor(blue * unit + half), np.floor(red * unit + half)
 
 
 @njit(cache=True)

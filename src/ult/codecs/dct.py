@@ -14,8 +14,6 @@ decodes and encodes each tile until its levels are their own encoding.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -29,15 +27,16 @@ from ult.codecs.blocks import (
     Samples,
     Whole,
     Work,
-    coefficients,
+    find,
     forward,
     inverse,
     inverse_rows,
     nearest,
     quantise,
+    turn,
     workspace,
 )
-from ult.codecs.colour import Corners, Pixels, bases_of, colour_of, load, store
+from ult.codecs.colour import Corners, Pixels, add_noise, bases_of, colour_of, load, store
 
 PATIENCE = 16  # rounds before a tile that does not settle loses contrast; 99 % of the tiles of photographs settle in 2
 ROUNDS = 64  # an eighth a round: enough for the largest level to reach 0
@@ -82,40 +81,33 @@ def _analyse(image: Pixels, luma: Plane, chroma: Plane, grid: Ends, levels: Leve
     side = luma.side if image.shape[2] == 1 else chroma.side
     work = workspace()
     decoded = np.empty((side, WIDTH, image.shape[2]), np.uint8)
+    tiles = np.zeros((WIDTH // side, (side // 8) ** 2 + len(grid) - 1, levels.shape[1]), np.int16)
+    room = np.empty(tiles.shape[:2])
     for kind in range(5):
         corners, height, width = _corners(image.shape, side, kind)
-        left = len(corners)
-        if kind > 0 and height == side and width == side:
-            left = 0
-            for at in range(0, len(corners), WIDTH // side):
-                strip = corners[at : at + WIDTH // side]
-                tiles = np.zeros((len(strip), _blocks(grid, side), levels.shape[1]), np.int16)
-                settled = _glance(image, strip, luma, chroma, bases, tiles, decoded, work)
-                _scatter(tiles, strip, side, grid, levels)
-                for t in range(len(strip)):
-                    corners[left] = strip[t]
-                    left += not settled[t]
-        for at in range(0, left, WIDTH // side):
-            strip = corners[at : min(at + WIDTH // side, left)]
-            tiles = np.zeros((len(strip), _blocks(grid, side), levels.shape[1]), np.int16)
-            _settle(image, strip, height, width, luma, chroma, bases, kind == 0, tiles, decoded, work)
-            _scatter(tiles, strip, side, grid, levels)
+        left = 0
+        for at in range(0, len(corners), len(tiles)):
+            strip = corners[at : at + len(tiles)]
+            n = len(strip)
+            load(image, strip, height, width, work.samples)
+            _measure(height, width, luma, chroma, bases, kind == 0, tiles[:n], room[:n], work)
+            _scatter(tiles[:n], strip, side, grid, levels)
+            whole = kind > 0 and height == side and width == side
+            left = _doubtful(strip, whole, luma, chroma, bases, tiles[:n], room[:n], work, corners, left)
+        _settle(corners[:left], height, width, luma, chroma, bases, kind == 0, grid, levels, tiles, room, decoded, work)
 
 
 @njit(cache=True)
 def _synthesise(levels: Levels, bases: Ends, luma: Plane, chroma: Plane, grid: Ends, image: Pixels) -> None:
     side = luma.side if image.shape[2] == 1 else chroma.side
     work = workspace()
+    tiles = np.zeros((WIDTH // side, (side // 8) ** 2 + len(grid) - 1, levels.shape[1]), np.int16)
     for kind in range(5):
         corners, height, width = _corners(image.shape, side, kind)
         for at in range(0, len(corners), WIDTH // side):
             strip = corners[at : at + WIDTH // side]
-            tiles = np.zeros((len(strip), _blocks(grid, side), levels.shape[1]), np.int16)
-            for t, b in np.ndindex(tiles.shape[:2]):
-                place = _place(strip[t], b, side, grid)
-                if place >= 0:
-                    tiles[t, b] = levels[place]
-            _paint(tiles, height, width, luma, chroma, bases, work)
+            _gather(levels, strip, side, grid, tiles)
+            _paint(tiles[: len(strip)], height, width, luma, chroma, bases, work)
             store(work.samples, strip, height, width, image)
 
 
@@ -147,12 +139,6 @@ def _corners(shape: tuple[int, int, int], side: int, kind: int) -> tuple[Corners
 
 
 @njit(cache=True)
-def _blocks(grid: Ends, side: int) -> int:
-    """Return the blocks of a tile: those of luma, then one a plane of chroma."""
-    return (side // 8) ** 2 + len(grid) - 1
-
-
-@njit(cache=True)
 def _place(corner: Ends, block: int, side: int, grid: Ends) -> int:
     """Return the index in `levels` of a tile's block, -1 for luma blocks beyond the image."""
     across = side // 8
@@ -166,59 +152,73 @@ def _place(corner: Ends, block: int, side: int, grid: Ends) -> int:
 
 @njit(cache=True)
 def _scatter(tiles: Levels, corners: Corners, side: int, grid: Ends, levels: Levels) -> None:
-    for t, b in np.ndindex(tiles.shape[:2]):
-        place = _place(corners[t], b, side, grid)
-        if place >= 0:
-            levels[place] = tiles[t, b]
+    for t in range(len(corners)):
+        for b in range(tiles.shape[1]):
+            place = _place(corners[t], b, side, grid)
+            if place >= 0:
+                _copy(tiles[t, b], levels[place])
 
 
 @njit(cache=True)
-def _glance(
-    image: Pixels,
-    corners: Corners,
+def _gather(levels: Levels, corners: Corners, side: int, grid: Ends, tiles: Levels) -> None:
+    """Fill `tiles` from `levels`; blocks beyond the image stay as they are, and nobody reads them."""
+    for t in range(len(corners)):
+        for b in range(tiles.shape[1]):
+            place = _place(corners[t], b, side, grid)
+            if place >= 0:
+                _copy(levels[place], tiles[t, b])
+
+
+@njit(cache=True)
+def _copy(source: Levels, target: Levels) -> bool:
+    """Write `source` over `target` and return whether that changed it."""
+    changed = 0
+    for i in range(len(source)):
+        changed |= source[i] ^ target[i]
+        target[i] = source[i]
+    return changed != 0
+
+
+@njit(cache=True)
+def _doubtful(
+    strip: Corners,
+    whole: bool,
     luma: Plane,
     chroma: Plane,
     bases: Ends,
     tiles: Levels,
-    decoded: Pixels,
+    room: Whole,
     work: Work,
-) -> NDArray[np.bool_]:
-    """Fill `tiles` with the levels of whole tiles, and return which are surely the levels of what they decode to.
+    corners: Corners,
+    left: int,
+) -> int:
+    """Append to `corners` the tiles of a strip that may not be the encoding of what they decode to; return how many.
 
-    So it is if what rounding and clipping add to the decoded samples has, in each block, a norm within what
-    `quantise` allows.
+    A whole tile surely is if what rounding and clipping add to the decoded samples has, in each block, a norm within
+    its `room`. Tiles from `left` on are overwritten.
     """
-    side = len(decoded)
-    across = side // 8
-    room = np.empty(tiles.shape[:2])
-    load(image, corners, side, side, work.samples)
-    _measure(side, side, luma, chroma, bases, False, tiles, room, work)
+    if not whole:
+        for t in range(len(strip)):
+            corners[left + t] = strip[t]
+        return left + len(strip)
+    across = chroma.side // 8 if len(bases) > 1 else 1
+    side = 8 * across
     _paint(tiles, side, side, luma, chroma, bases, work)
-    places = _side_by_side(len(corners), side)
-    store(work.samples, places, side, side, decoded)
-    load(decoded, places, side, side, work.again)
-    settled = np.ones(len(tiles), np.bool_)
-    for b in range(tiles.shape[1]):
-        p = max(0, b - across * across + 1)
-        y = 8 * (b // across) if p == 0 else 0
-        n = 8 if p == 0 else side
-        if p > 0 or b % across == 0:
-            _squares(work.samples[p, y : y + n], work.again[p, y : y + n], work.noise)
+    for y in range(0, side, 8):
+        work.noise[: WIDTH if y else len(work.noise)] = 0
+        for i in range(y, y + 8):
+            add_noise(work.samples.reshape(-1)[i * WIDTH :], len(bases), work.noise)
         for t in range(len(tiles)):
-            at = t * side + (8 * (b % across) if p == 0 else 0)
-            noise = work.noise[at : at + n].sum()
-            settled[t] &= room[t, b] > 0 and noise < room[t, b] ** 2
-    return settled
-
-
-@njit(cache=True)
-def _squares(samples: Samples, again: Samples, noise: Samples) -> None:
-    """Fill `noise` with the sum of squared differences of every column."""
-    noise[:] = 0
-    for i in range(len(samples)):
-        for j in range(WIDTH):
-            difference = again[i, j] - samples[i, j]
-            noise[j] += difference * difference
+            for c in range(across):
+                at = t * side + 8 * c
+                room[t, y // 8 * across + c] -= np.sqrt(work.noise[at : at + 8].sum())
+    for t in range(len(tiles)):
+        for p in range(1, len(bases)):
+            room[t, across * across + p - 1] -= np.sqrt(work.noise[p * WIDTH + t * side : p * WIDTH + (t + 1) * side].sum())
+        if room[t].min() <= 0:
+            corners[left] = strip[t]
+            left += 1
+    return left
 
 
 @njit(cache=True)
@@ -231,7 +231,6 @@ def _side_by_side(tiles: int, side: int) -> Corners:
 
 @njit(cache=True)
 def _settle(
-    image: Pixels,
     corners: Corners,
     height: int,
     width: int,
@@ -239,51 +238,48 @@ def _settle(
     chroma: Plane,
     bases: Ends,
     first: bool,
+    grid: Ends,
+    levels: Levels,
     tiles: Levels,
+    room: Whole,
     decoded: Pixels,
     work: Work,
 ) -> None:
-    """Fill `tiles` with levels that decode to near their pixels and are the levels of what they decode to.
-
-    A tile that has settled stays as it is while others of its strip do not.
-    """
+    """Decode and encode tiles until their `levels` are the levels of what they decode to; overwrite `corners`."""
+    side, left = len(decoded), len(corners)
+    again = np.zeros_like(tiles)
     before = bases.copy()
-    again = np.zeros_like(tiles)  # blocks beyond the image stay 0
-    moved = np.ones(len(tiles), np.bool_)
-    room = np.empty(tiles.shape[:2])
-    places = _side_by_side(len(tiles), width)
-    load(image, corners, height, width, work.samples)
-    for attempt in range(ROUNDS):
-        _measure(height, width, luma, chroma, bases, first, again, room, work)
-        drift = attempt == 0
-        for p in range(len(bases)):
-            drift |= bases[p] != before[p]
-            before[p] = bases[p]
-        for t in range(len(tiles)):
-            moved[t] = _move(again[t], tiles[t]) > 0 or drift
-        if not moved.any():
-            return
-        if attempt > PATIENCE:
-            for t in range(len(tiles)):
-                if moved[t]:
+    for attempt in range(1, ROUNDS + 1):
+        pending, left = left, 0
+        for at in range(0, pending, len(tiles)):
+            strip = corners[at : min(at + len(tiles), pending)]
+            n = len(strip)
+            _gather(levels, strip, side, grid, tiles)
+            if attempt == ROUNDS:
+                for t in range(n):
+                    _flatten(luma, chroma, bases, first, tiles[t])
+                _scatter(tiles, strip, side, grid, levels)
+                continue
+            if attempt > PATIENCE + 1:
+                for t in range(n):
                     _soften(tiles[t])
-        _paint(tiles, height, width, luma, chroma, bases, work)
-        store(work.samples, places, height, width, decoded)
-        load(decoded, places, height, width, work.samples)
-    for t in range(len(tiles)):
-        if moved[t]:
-            _flatten(luma, chroma, bases, first, tiles[t])
-
-
-@njit(cache=True)
-def _move(source: NDArray[Any], target: NDArray[Any]) -> int:
-    """Write `source` (n, m) over `target` and return how many values that changed."""
-    changed = 0
-    for i in range(source.shape[0]):
-        for j in range(source.shape[1]):
-            changed += source[i, j] != target[i, j]
-            target[i, j] = source[i, j]
-    return changed
+            _paint(tiles[:n], height, width, luma, chroma, bases, work)
+            places = _side_by_side(n, width)
+            store(work.samples, places, height, width, decoded)
+            load(decoded, places, height, width, work.samples)
+            _measure(height, width, luma, chroma, bases, first, again[:n], room, work)
+            for t in range(n):
+                moved = False
+                for b in range(tiles.shape[1]):
+                    moved |= _copy(again[t, b], tiles[t, b])
+                for p in range(len(bases)):
+                    moved |= bases[p] != before[p]
+                    before[p] = bases[p]
+                if moved or attempt > PATIENCE + 1:
+                    _scatter(tiles[t : t + 1], strip[t : t + 1], side, grid, levels)
+                if moved:
+                    corners[left] = strip[t]
+                    left += 1
 
 
 @njit(cache=True)
@@ -336,21 +332,25 @@ def _measure(
         bases[:] = bases_of(colour_of(bases))
     side = luma.side if planes == 1 else chroma.side
     across = side // 8
-    for b in range(across * across):
-        y, x = 8 * (b // across), 8 * (b % across)
-        if y < height and x < width:
-            if x == 0:
-                forward(work.samples[0, y : min(y + 8, height)], luma.forward[min(8, height - y)], work)
-            matrix = luma.forward[min(8, width - x)]
-            for t in range(len(tiles)):
-                coefficients(work.rows, t * width + x, matrix, work.block)
-                room[t, b] = quantise(work.block, luma, bases[0], tiles[t, b])
+    for y in range(0, height, 8):
+        n = min(8, height - y)
+        forward(work.samples[0, y : y + n], luma.forward[n], work)
+        turn(work.rows, y // 8, len(tiles), width, work.turned)
+    for x in range(0, width, 8):
+        n = min(8, width - x)
+        forward(work.turned[x : x + n], luma.forward[n], work)
+        find(work.rows, luma, work.found)
+        blocks = slice(x // 8, across * -(-height // 8), across)
+        quantise(work.rows, work.found, luma, bases[:1], tiles[:, blocks], room[:, blocks])
     for p in range(1, planes):
-        b = across * across + p - 1
+        group = (p - 1) % across
         forward(work.samples[p, :height], chroma.forward[height], work)
-        for t in range(len(tiles)):
-            coefficients(work.rows, t * width, chroma.forward[width], work.block)
-            room[t, b] = quantise(work.block, chroma, bases[p], tiles[t, b])
+        turn(work.rows, group, len(tiles), width, work.turned)
+        if across == 1 or group == 1:
+            forward(work.turned[:width], chroma.forward[width], work)
+            find(work.rows, chroma, work.found)
+            blocks = slice(across * across + p - group - 1, across * across + p)
+            quantise(work.rows, work.found, chroma, bases[p - group : p + 1], tiles[:, blocks], room[:, blocks])
     if first:
         tiles[0, 0, 0] = 0
         tiles[0, across * across :, 0] = 0
