@@ -340,8 +340,8 @@ def _measure(
         n = min(8, width - x)
         forward(work.turned[x : x + n], luma.forward[n], work)
         find(work.rows, luma, work.found)
-        blocks = slice(x // 8, across * -(-height // 8), across)
-        quantise(work.rows, work.found, luma, bases[:1], tiles[:, blocks], room[:, blocks])
+        blocks = (x // 8, across * -(-height // 8), across)
+        quantise(work.rows, work.found, luma, bases[:1], blocks, tiles, room)
     for p in range(1, planes):
         group = (p - 1) % across
         forward(work.samples[p, :height], chroma.forward[height], work)
@@ -349,8 +349,8 @@ def _measure(
         if across == 1 or group == 1:
             forward(work.turned[:width], chroma.forward[width], work)
             find(work.rows, chroma, work.found)
-            blocks = slice(across * across + p - group - 1, across * across + p)
-            quantise(work.rows, work.found, chroma, bases[p - group : p + 1], tiles[:, blocks], room[:, blocks])
+            blocks = (across * across + p - group - 1, across * across + p, 1)
+            quantise(work.rows, work.found, chroma, bases[p - group : p + 1], blocks, tiles, room)
     if first:
         tiles[0, 0, 0] = 0
         tiles[0, across * across :, 0] = 0
@@ -376,15 +376,10 @@ def _paint(tiles: Levels, height: int, width: int, luma: Plane, chroma: Plane, b
         highest = 0
         for b in range(y // 8 * across, y // 8 * across + -(-width // 8)):
             x = 8 * (b % across)
-            for t in range(len(tiles)):
-                row = inverse_rows(tiles[t, b], bases[0], t * width + x, min(8, width - x), luma, work.rows)
-                highest = max(highest, row)
+            row = inverse_rows(tiles, b, bases[0], x, width, min(8, width - x), luma, work.rows)
+            highest = max(highest, row)
         inverse(work.rows, highest, luma.inverse[min(8, height - y)], work.samples[0, y : min(y + 8, height)])
     for p in range(1, planes):
         work.rows[:] = 0
-        highest = 0
-        for t in range(len(tiles)):
-            level = tiles[t, across * across + p - 1]
-            row = inverse_rows(level, bases[p], t * width, width, chroma, work.rows)
-            highest = max(highest, row)
+        highest = inverse_rows(tiles, across * across + p - 1, bases[p], 0, width, width, chroma, work.rows)
         inverse(work.rows, highest, chroma.inverse[height], work.samples[p, :height])

@@ -21,7 +21,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ult.codecs.base import Codec, Ends, Patches, Symbols, check_option
-from ult.codecs.blocks import Levels, make_plane
+from ult.codecs.blocks import Levels, lowest, make_plane, nonzero
 from ult.codecs.colour import bases_of, colour_of
 from ult.codecs.dct import analyse, grids, synthesise
 from ult.errors import CorruptSymbols, InvalidRecord
@@ -240,18 +240,18 @@ def _write(header: Symbols, levels: Levels, colour: Image, grid: Ends) -> tuple[
 
 @njit(cache=True)
 def _write_block(levels: Levels, symbols: Symbols, at: int) -> int:
-    run = 0
-    for position in range(1, len(levels)):
-        value = int(levels[position])
-        if value == 0:
-            run += 1
-            continue
+    last = 0
+    bits = nonzero(levels)
+    while bits:
+        position = lowest(bits)
+        bits &= bits - np.uint64(1)
+        run, value = position - last - 1, int(levels[position])
+        last = position
         for _ in range(run // 16):
             symbols[at] = ZEROS
             at += 1
         # Levels are -4..-1, 1..4: places 0..3 and 5..8 of a signed value, the last four moved down by one.
         at = _write_signed(value, LEVEL + 8 * (run % 16) - (value > 0), FAR_LEVEL, symbols, at)
-        run = 0
     return at
 
 
