@@ -46,8 +46,8 @@ ROUNDS = 64  # an eighth a round: enough for the largest level to reach 0
 def grids(shape: tuple[int, ...], chroma_side: int) -> NDArray[np.int64]:
     """Return the rows and columns of blocks (planes, 2) of an image of (h, w, channels): Y, Cb, Cr and A as needed."""
     height, width, channels = shape
-    sides = np.array([8] if channels == 1 else [8, chroma_side, chroma_side, 8][:channels], np.int64)
-    return np.stack([-(-height // sides), -(-width // sides)], 1)
+    sides = [8] if channels == 1 else [8, chroma_side, chroma_side, 8][:channels]
+    return np.array([(-(-height // side), -(-width // side)) for side in sides], np.int64)
 
 
 @njit(cache=True)
