@@ -76,7 +76,7 @@ def make_plane(side: int, kept: int, step: float, *, flat: bool) -> Plane:
     forward, inverse = np.rint(forward / SCALE), np.rint(inverse / SCALE)
     twice = ((inverse[side] @ forward[side]) * SCALE**2)[:kept, :kept]
     drift = float(np.abs(np.kron(twice, twice) - np.eye(kept * kept)).max())
-    rank, least = np.repeat(rank, LANES), np.repeat(least, LANES)
+    rank, least = (np.tile(each.reshape(8, 1, 8), (1, LANES, 1)).ravel() for each in (rank, least))
     return Plane(side, _flat(forward), _flat(inverse), whole, order, rank, least, drift)
 
 
@@ -92,7 +92,7 @@ class Work(NamedTuple):
     even: Whole  # (8 * WIDTH,), sums of a block's rows and their mirror images
     odd: Whole  # differences
     rows: Whole  # (8 * WIDTH,), frequencies down the columns
-    turned: Whole  # (16, WIDTH), the same: column x of the tiles' blocks by frequency, block row or plane, and tile
+    turned: Whole  # (16, WIDTH), the same: column x of the tiles' blocks by tile, block row or plane, and frequency
     found: Bits  # (WIDTH,)
 
 
@@ -112,8 +112,8 @@ def workspace() -> Work:
 
 
 @njit(cache=True)
-def forward(samples: Samples, matrix: Whole, work: Work) -> None:
-    """Fill `work.rows` with the eight frequencies of every column of `samples` (n, WIDTH); `matrix` is forward[n].
+def forward(samples: Samples, matrix: Whole, width: int, work: Work) -> None:
+    """Fill `work.rows` with the eight frequencies of `width` columns of `samples` (n, WIDTH); `matrix` is forward[n].
 
     Rows and their mirror images weigh the same in even frequencies, and the opposite in odd ones.
     """
@@ -122,39 +122,39 @@ def forward(samples: Samples, matrix: Whole, work: Work) -> None:
     quarters = 1 if n <= 8 else 2
     even, odd = work.even, work.odd
     for k in range(4 * quarters):
-        row = even[k * WIDTH : (k + 1) * WIDTH]
-        difference = odd[k * WIDTH : (k + 1) * WIDTH]
+        at = slice(k * WIDTH, k * WIDTH + width)
+        row, difference = even[at], odd[at]
         if k >= half:
             row[:] = 0
             difference[:] = 0
         elif k == n - 1 - k:
-            row[:] = samples[k]
+            row[:] = samples[k, :width]
             difference[:] = 0
         else:
             _fold(samples[k], samples[n - 1 - k], row, difference)
     for quarter in range(quarters):
         start = 32 * quarter
-        _mix(matrix[start:], even[4 * quarter * WIDTH :], work.rows, quarter > 0)
-        _mix(matrix[start + 1 :], odd[4 * quarter * WIDTH :], work.rows[WIDTH:], quarter > 0)
+        _mix(matrix[start:], even[4 * quarter * WIDTH :], width, work.rows, quarter > 0)
+        _mix(matrix[start + 1 :], odd[4 * quarter * WIDTH :], width, work.rows[WIDTH:], quarter > 0)
 
 
 @njit(cache=True)
 def _fold(row: Samples, mirror: Samples, even: Whole, odd: Whole) -> None:
-    for j in range(WIDTH):
+    for j in range(len(even)):
         a, b = np.float64(row[j]), np.float64(mirror[j])
         even[j] = a + b
         odd[j] = a - b
 
 
 @njit(cache=True, fastmath={"contract"})
-def _mix(m: Whole, part: Whole, out: Whole, add: bool) -> None:
+def _mix(m: Whole, part: Whole, width: int, out: Whole, add: bool) -> None:
     """Give, or add, to every other row of `out` the sum of four rows of `part`."""
     a0, a1, a2, a3 = m[0], m[8], m[16], m[24]
     b0, b1, b2, b3 = m[2], m[10], m[18], m[26]
     c0, c1, c2, c3 = m[4], m[12], m[20], m[28]
     d0, d1, d2, d3 = m[6], m[14], m[22], m[30]
     keep = 1.0 if add else 0.0
-    for j in range(WIDTH):
+    for j in range(width):
         p, q, r, s = part[j], part[j + WIDTH], part[j + 2 * WIDTH], part[j + 3 * WIDTH]
         out[j] = keep * out[j] + (a0 * p + a1 * q + a2 * r + a3 * s)
         out[j + 2 * WIDTH] = keep * out[j + 2 * WIDTH] + (b0 * p + b1 * q + b2 * r + b3 * s)
@@ -163,28 +163,30 @@ def _mix(m: Whole, part: Whole, out: Whole, add: bool) -> None:
 
 
 @njit(cache=True)
-def turn(rows: Whole, group: int, tiles: int, width: int, turned: Whole) -> None:
-    """Turn `rows`, of tiles side by side, so that `forward` goes along them; blocks are in lanes group * 8 + tile."""
+def turn(rows: Whole, group: int, groups: int, tiles: int, width: int, turned: Whole) -> None:
+    """Turn `rows`, of tiles side by side, so that `forward` goes along them."""
     for u in range(8):
         for t in range(tiles):
-            start, lane = u * WIDTH + t * width, u * LANES + group * 8 + t
+            start, lane = u * WIDTH + t * width, 8 * (t * groups + group) + u
             for x in range(width):
                 turned[x, lane] = rows[start + x]
 
 
 @njit(cache=True)
-def find(rows: Whole, plane: Plane, found: Bits) -> None:
-    """Round `rows`, the coefficients of LANES blocks, and give each a bit for every level that may not be 0."""
+def find(rows: Whole, plane: Plane, width: int, found: Bits) -> None:
+    """Round `rows`, the coefficients of `width` / 8 blocks, and give each a bit for every level that may not be 0."""
     found[:] = 0
     for v in range(8):
         at = v * WIDTH
-        for j in range(WIDTH):
+        for j in range(width):
             value = np.floor(rows[at + j] * SCALE**2 + 0.5)
             rows[at + j] = value
             found[j] |= np.uint64(abs(value) >= plane.least[at + j]) << plane.rank[at + j]
-    for u in range(1, 8):
-        for lane in range(LANES):
-            found[lane] |= found[u * LANES + lane]
+    for lane in range(width // 8):
+        bits = found[8 * lane]
+        for u in range(1, 8):
+            bits |= found[8 * lane + u]
+        found[lane] = bits
 
 
 @njit(cache=True)
@@ -232,20 +234,20 @@ def inverse_rows(
 
 
 @njit(cache=True)
-def inverse(rows: Whole, highest: int, matrix: Whole, samples: Samples) -> None:
-    """Fill `samples` (n, WIDTH) with what the frequencies in `rows` stand for; those above `highest` are zero."""
+def inverse(rows: Whole, highest: int, matrix: Whole, width: int, samples: Samples) -> None:
+    """Fill `width` columns of `samples` (n, WIDTH) with what `rows` stand for, of which none above `highest` counts."""
     n, side = len(samples), len(matrix) // 8
     for k in range((n + 1) // 2):
         if highest < 4:
-            _few(matrix[k:], side, rows, samples[k], samples[n - 1 - k])
+            _few(matrix[k:], side, rows, samples[k, :width], samples[n - 1 - k, :width])
         else:
-            _all(matrix[k:], side, rows, samples[k], samples[n - 1 - k])
+            _all(matrix[k:], side, rows, samples[k, :width], samples[n - 1 - k, :width])
 
 
 @njit(cache=True, fastmath={"contract"})
 def _few(m: Whole, side: int, rows: Whole, row: Samples, mirror: Samples) -> None:
     a, b, c, d = m[0], m[side], m[2 * side], m[3 * side]
-    for j in range(WIDTH):
+    for j in range(len(row)):
         even = a * rows[j] + c * rows[j + 2 * WIDTH]
         odd = b * rows[j + WIDTH] + d * rows[j + 3 * WIDTH]
         row[j] = np.floor((even + odd) * SCALE**2 + 0.5)
@@ -256,7 +258,7 @@ def _few(m: Whole, side: int, rows: Whole, row: Samples, mirror: Samples) -> Non
 def _all(m: Whole, side: int, rows: Whole, row: Samples, mirror: Samples) -> None:
     a, b, c, d = m[0], m[side], m[2 * side], m[3 * side]
     e, f, g, h = m[4 * side], m[5 * side], m[6 * side], m[7 * side]
-    for j in range(WIDTH):
+    for j in range(len(row)):
         even = a * rows[j] + c * rows[j + 2 * WIDTH] + e * rows[j + 4 * WIDTH] + g * rows[j + 6 * WIDTH]
         odd = b * rows[j + WIDTH] + d * rows[j + 3 * WIDTH] + f * rows[j + 5 * WIDTH] + h * rows[j + 7 * WIDTH]
         row[j] = np.floor((even + odd) * SCALE**2 + 0.5)
@@ -265,7 +267,14 @@ def _all(m: Whole, side: int, rows: Whole, row: Samples, mirror: Samples) -> Non
 
 @njit(cache=True)
 def quantise(
-    rows: Whole, found: Bits, plane: Plane, bases: Ends, blocks: tuple[int, int, int], tiles: Levels, room: Whole
+    rows: Whole,
+    found: Bits,
+    plane: Plane,
+    bases: Ends,
+    blocks: tuple[int, int, int],
+    lanes: int,
+    tiles: Levels,
+    room: Whole,
 ) -> None:
     """Fill `blocks` (start, stop, step) of `tiles`, and of `room`, with the quantised coefficients of `find`.
 
@@ -281,10 +290,10 @@ def quantise(
     for group in range(-((start - stop) // across)):
         block, base = start + group * across, bases[min(group, len(bases) - 1)] * side
         for t in range(len(tiles)):
-            lane = group * 8 + t
+            lane = t * lanes + group
             levels = tiles[t, block]
             levels[:] = 0
-            mean = nearest(int(rows[lane]) - base, int(steps[0]))
+            mean = nearest(int(rows[8 * lane]) - base, int(steps[0]))
             levels[0] = mean
             total = abs(mean * steps[0] + base)
             margin = 14 * steps[min(1, len(levels) - 1)]  # in 1/32, to the nearest value that has another level
@@ -295,7 +304,7 @@ def quantise(
                 bits &= bits - np.uint64(1)
                 step = steps[position]
                 place = order[position]
-                value = rows[(place & 7) * WIDTH + (place >> 3) * LANES + lane]
+                value = rows[(place & 7) * WIDTH + 8 * lane + (place >> 3)]
                 size = abs(value)
                 run = min(position - last - 1, 10)
                 if 32 * size >= step * (18 + run):

@@ -42,7 +42,6 @@ PATIENCE = 16  # rounds before a tile that does not settle loses contrast; 99 % 
 ROUNDS = 64  # an eighth a round: enough for the largest level to reach 0
 
 
-
 def grids(shape: tuple[int, ...], chroma_side: int) -> NDArray[np.int64]:
     """Return the rows and columns of blocks (planes, 2) of an image of (h, w, channels): Y, Cb, Cr and A as needed."""
     height, width, channels = shape
@@ -214,7 +213,8 @@ def _doubtful(
                 room[t, y // 8 * across + c] -= np.sqrt(work.noise[at : at + 8].sum())
     for t in range(len(tiles)):
         for p in range(1, len(bases)):
-            room[t, across * across + p - 1] -= np.sqrt(work.noise[p * WIDTH + t * side : p * WIDTH + (t + 1) * side].sum())
+            at = p * WIDTH + t * side
+            room[t, across * across + p - 1] -= np.sqrt(work.noise[at : at + side].sum())
         if room[t].min() <= 0:
             corners[left] = strip[t]
             left += 1
@@ -332,28 +332,35 @@ def _measure(
         bases[:] = bases_of(colour_of(bases))
     side = luma.side if planes == 1 else chroma.side
     across = side // 8
+    columns = _columns(len(tiles), side)
     for y in range(0, height, 8):
         n = min(8, height - y)
-        forward(work.samples[0, y : y + n], luma.forward[n], work)
-        turn(work.rows, y // 8, len(tiles), width, work.turned)
+        forward(work.samples[0, y : y + n], luma.forward[n], columns, work)
+        turn(work.rows, y // 8, across, len(tiles), width, work.turned)
     for x in range(0, width, 8):
         n = min(8, width - x)
-        forward(work.turned[x : x + n], luma.forward[n], work)
-        find(work.rows, luma, work.found)
+        forward(work.turned[x : x + n], luma.forward[n], columns, work)
+        find(work.rows, luma, columns, work.found)
         blocks = (x // 8, across * -(-height // 8), across)
-        quantise(work.rows, work.found, luma, bases[:1], blocks, tiles, room)
+        quantise(work.rows, work.found, luma, bases[:1], blocks, across, tiles, room)
     for p in range(1, planes):
         group = (p - 1) % across
-        forward(work.samples[p, :height], chroma.forward[height], work)
-        turn(work.rows, group, len(tiles), width, work.turned)
+        forward(work.samples[p, :height], chroma.forward[height], columns, work)
+        turn(work.rows, group, across, len(tiles), width, work.turned)
         if across == 1 or group == 1:
-            forward(work.turned[:width], chroma.forward[width], work)
-            find(work.rows, chroma, work.found)
+            forward(work.turned[:width], chroma.forward[width], columns, work)
+            find(work.rows, chroma, columns, work.found)
             blocks = (across * across + p - group - 1, across * across + p, 1)
-            quantise(work.rows, work.found, chroma, bases[p - group : p + 1], blocks, tiles, room)
+            quantise(work.rows, work.found, chroma, bases[p - group : p + 1], blocks, across, tiles, room)
     if first:
         tiles[0, 0, 0] = 0
         tiles[0, across * across :, 0] = 0
+
+
+@njit(cache=True)
+def _columns(tiles: int, side: int) -> int:
+    """Return how many columns of WIDTH to work on: vectors of any machine go into them without rest."""
+    return min(-(-tiles * side // 32) * 32, WIDTH)
 
 
 @njit(cache=True)
@@ -371,6 +378,7 @@ def _paint(tiles: Levels, height: int, width: int, luma: Plane, chroma: Plane, b
     planes = len(bases)
     side = luma.side if planes == 1 else chroma.side
     across = side // 8
+    columns = _columns(len(tiles), side)
     for y in range(0, height, 8):
         work.rows[:] = 0
         highest = 0
@@ -378,8 +386,8 @@ def _paint(tiles: Levels, height: int, width: int, luma: Plane, chroma: Plane, b
             x = 8 * (b % across)
             row = inverse_rows(tiles, b, bases[0], x, width, min(8, width - x), luma, work.rows)
             highest = max(highest, row)
-        inverse(work.rows, highest, luma.inverse[min(8, height - y)], work.samples[0, y : min(y + 8, height)])
+        inverse(work.rows, highest, luma.inverse[min(8, height - y)], columns, work.samples[0, y : min(y + 8, height)])
     for p in range(1, planes):
         work.rows[:] = 0
         highest = inverse_rows(tiles, across * across + p - 1, bases[p], 0, width, width, chroma, work.rows)
-        inverse(work.rows, highest, chroma.inverse[height], work.samples[p, :height])
+        inverse(work.rows, highest, chroma.inverse[height], columns, work.samples[p, :height])
