@@ -201,7 +201,7 @@ def nonzero(levels: Levels) -> np.uint64:
 @njit(cache=True)
 def lowest(bits: np.uint64) -> int:
     """Return the place of the lowest bit of `bits`."""
-    return _LOWEST[((bits & (~bits + np.uint64(1))) * _DE_BRUIJN) >> np.uint64(58)]
+    return _LOWEST[((bits & (~bits + np.uint64(1))) * _DE_BRUIJN) >> np.uint64(58)]  # type: ignore[no-any-return]
 
 
 @njit(cache=True)

@@ -49,30 +49,31 @@ def grids(shape: tuple[int, ...], chroma_side: int) -> NDArray[np.int64]:
     return np.array([(-(-height // side), -(-width // side)) for side in sides], np.int64)
 
 
-@njit(cache=True)
 def analyse(image: Pixels, luma: Plane, chroma: Plane, grid: Ends, levels: Levels, bases: Ends) -> None:
     """Fill `levels` and `bases` (planes,) with the encoding of `image`; `grid` is from `grids`."""
-    if image.shape[2] == 4:  # alpha is a grey image of its own
-        colour, alpha = np.ascontiguousarray(image[:, :, :3]), np.ascontiguousarray(image[:, :, 3:])
-        start = np.sum(grid[:3, 0] * grid[:3, 1])
-        _analyse(colour, luma, chroma, grid[:3], levels, bases[:3])
-        _analyse(alpha, luma, chroma, grid[3:], levels[start:], bases[3:])
-    else:
-        _analyse(image, luma, chroma, grid, levels, bases)
+    for part, start in _parts(grid):
+        _analyse(_channels(image, part), luma, chroma, grid[part], levels[start:], bases[part])
 
 
-@njit(cache=True)
 def synthesise(levels: Levels, bases: Ends, luma: Plane, chroma: Plane, grid: Ends, image: Pixels) -> None:
     """Fill `image` with what `levels` and `bases` stand for."""
-    if image.shape[2] == 4:
-        colour, alpha = np.empty((*image.shape[:2], 3), np.uint8), np.empty((*image.shape[:2], 1), np.uint8)
-        start = np.sum(grid[:3, 0] * grid[:3, 1])
-        _synthesise(levels, bases[:3], luma, chroma, grid[:3], colour)
-        _synthesise(levels[start:], bases[3:], luma, chroma, grid[3:], alpha)
-        image[:, :, :3] = colour
-        image[:, :, 3:] = alpha
-    else:
-        _synthesise(levels, bases, luma, chroma, grid, image)
+    for part, start in _parts(grid):
+        pixels = _channels(image, part)
+        _synthesise(levels[start:], bases[part], luma, chroma, grid[part], pixels)
+        if len(grid) == 4:
+            image[:, :, part] = pixels
+
+
+def _parts(grid: Ends) -> list[tuple[slice, int]]:
+    """Return the planes that are encoded together, and where their blocks start: alpha is a grey image of its own."""
+    if len(grid) < 4:
+        return [(slice(0, 3), 0)]
+    return [(slice(0, 3), 0), (slice(3, 4), int(grid[:3].prod(1).sum()))]
+
+
+def _channels(image: Pixels, part: slice) -> Pixels:
+    """Return some channels of an image, a copy unless they are all."""
+    return image if image.shape[2] < 4 else np.ascontiguousarray(image[:, :, part])
 
 
 @njit(cache=True)
@@ -146,7 +147,7 @@ def _place(corner: Ends, block: int, side: int, grid: Ends) -> int:
         return row * grid[0, 1] + column if row < grid[0, 0] and column < grid[0, 1] else -1
     plane = block - across * across + 1
     start = grid[0, 0] * grid[0, 1] + (plane - 1) * grid[1, 0] * grid[1, 1]
-    return start + corner[0] // side * grid[plane, 1] + corner[1] // side
+    return start + corner[0] // side * grid[plane, 1] + corner[1] // side  # type: ignore[no-any-return]
 
 
 @njit(cache=True)
@@ -369,7 +370,7 @@ def _mean(samples: Samples) -> int:
     for i in range(samples.shape[0]):
         for j in range(samples.shape[1]):
             total += samples[i, j]
-    return nearest(int(total), samples.size)
+    return nearest(int(total), samples.size)  # type: ignore[no-any-return]
 
 
 @njit(cache=True)

@@ -22,7 +22,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ult.codecs.base import Codec, Ends, Patches, Symbols, check_option
-from ult.codecs.blocks import Levels, Plane, lowest, make_plane, nonzero
+from ult.codecs.blocks import Levels, lowest, make_plane, nonzero
 from ult.codecs.colour import bases_of, colour_of
 from ult.codecs.dct import analyse, grids, synthesise
 from ult.errors import CorruptSymbols, InvalidRecord
@@ -92,8 +92,10 @@ class ImageDct(Codec[Image]):
                 image = copy
             header = [*_number(0 if record.ndim == 2 else image.shape[2]), *_number(image.shape[0])]
             header += _number(image.shape[1])
-            many.append(_encode(image, self._luma, self._chroma, grid, levels[:n], np.array(header, np.uint32)))
-        return Patches.concatenate([Patches.one(symbols, ends) for symbols, ends in many])
+            bases = np.zeros(len(grid), np.int64)
+            analyse(image, self._luma, self._chroma, grid, levels[:n], bases)
+            many.append(Patches.one(*_write(np.array(header, np.uint32), levels[:n], colour_of(bases), grid)))
+        return Patches.concatenate(many)
 
     def decode(self, symbols: Symbols) -> Image:
         """Return the image; raise `CorruptSymbols` unless the symbols spell all its blocks and no more."""
@@ -222,16 +224,6 @@ def _expected(levels: Levels, block: int, columns: int, index: int) -> int:
     if index == 0:
         return 0
     return int(levels[block - 1, 0] if column else levels[block - columns, 0])
-
-
-@njit(cache=True)
-def _encode(
-    image: Image, luma: Plane, chroma: Plane, grid: Ends, levels: Levels, header: Symbols
-) -> tuple[Symbols, Ends]:
-    """Return the symbols of an image and the ends of its patches; overwrite `levels`."""
-    bases = np.zeros(len(grid), np.int64)
-    analyse(image, luma, chroma, grid, levels, bases)
-    return _write(header, levels, colour_of(bases), grid)
 
 
 @njit(cache=True)
