@@ -78,6 +78,7 @@ def _channels(image: Pixels, part: slice) -> Pixels:
 
 @njit(cache=True)
 def _analyse(image: Pixels, luma: Plane, chroma: Plane, grid: Ends, levels: Levels, bases: Ends) -> None:
+    """Encode tiles, then decode and encode them until their levels are the levels of what they decode to."""
     side = luma.side if image.shape[2] == 1 else chroma.side
     work = workspace()
     decoded = np.empty((side, WIDTH, image.shape[2]), np.uint8)
@@ -85,16 +86,38 @@ def _analyse(image: Pixels, luma: Plane, chroma: Plane, grid: Ends, levels: Leve
     room = np.empty(tiles.shape[:2])
     for kind in range(5):
         corners, height, width = _corners(image.shape, side, kind)
-        left = 0
-        for at in range(0, len(corners), len(tiles)):
-            strip = corners[at : at + len(tiles)]
-            n = len(strip)
-            load(image, strip, height, width, work.samples)
-            _measure(height, width, luma, chroma, bases, kind == 0, tiles[:n], room[:n], work)
-            _scatter(tiles[:n], strip, side, grid, levels)
-            whole = kind > 0 and height == side and width == side
-            left = _doubtful(strip, whole, luma, chroma, bases, tiles[:n], room[:n], work, corners, left)
-        _settle(corners[:left], height, width, luma, chroma, bases, kind == 0, grid, levels, tiles, room, decoded, work)
+        whole = kind > 0 and height == side and width == side
+        left, attempt = len(corners), 0
+        while left and attempt < ROUNDS:
+            before = bases.copy()
+            pending, left = left, 0
+            for at in range(0, pending, len(tiles)):
+                strip = corners[at : min(at + len(tiles), pending)]
+                n = len(strip)
+                if attempt == 0:
+                    load(image, strip, height, width, work.samples)
+                else:
+                    _gather(levels, strip, side, grid, tiles)
+                    _paint(tiles[:n], height, width, luma, chroma, bases, work)
+                    places = _side_by_side(n, width)
+                    store(work.samples, places, height, width, decoded)
+                    load(decoded, places, height, width, work.samples)
+                _measure(height, width, luma, chroma, bases, kind == 0, tiles[:n], room[:n], work)
+                moved = _scatter(tiles[:n], strip, side, grid, levels)
+                drift = attempt == 0 or np.any(bases != before)
+                if attempt == 0 and whole:
+                    _listen(luma, chroma, bases, tiles[:n], room[:n], work)
+                for t in range(n):
+                    if (moved[t] or drift) and not (attempt == 0 and whole and room[t].min() > 0):
+                        if attempt > PATIENCE:
+                            _soften(tiles[t])
+                        if attempt == ROUNDS - 1:
+                            _flatten(luma, chroma, bases, kind == 0, tiles[t])
+                        if attempt > PATIENCE:
+                            _scatter(tiles[t : t + 1], strip[t : t + 1], side, grid, levels)
+                        corners[left] = strip[t]
+                        left += 1
+            attempt += 1
 
 
 @njit(cache=True)
@@ -151,12 +174,15 @@ def _place(corner: Ends, block: int, side: int, grid: Ends) -> int:
 
 
 @njit(cache=True)
-def _scatter(tiles: Levels, corners: Corners, side: int, grid: Ends, levels: Levels) -> None:
-    for t in range(len(corners)):
+def _scatter(tiles: Levels, corners: Corners, side: int, grid: Ends, levels: Levels) -> NDArray[np.bool_]:
+    """Write `tiles` into `levels`, and return which of them that changed."""
+    changed = np.zeros(len(tiles), np.bool_)
+    for t in range(len(tiles)):
         for b in range(tiles.shape[1]):
             place = _place(corners[t], b, side, grid)
             if place >= 0:
-                _copy(tiles[t, b], levels[place])
+                changed[t] |= _copy(tiles[t, b], levels[place])
+    return changed
 
 
 @njit(cache=True)
@@ -180,27 +206,11 @@ def _copy(source: Levels, target: Levels) -> bool:
 
 
 @njit(cache=True)
-def _doubtful(
-    strip: Corners,
-    whole: bool,
-    luma: Plane,
-    chroma: Plane,
-    bases: Ends,
-    tiles: Levels,
-    room: Whole,
-    work: Work,
-    corners: Corners,
-    left: int,
-) -> int:
-    """Append to `corners` the tiles of a strip that may not be the encoding of what they decode to; return how many.
+def _listen(luma: Plane, chroma: Plane, bases: Ends, tiles: Levels, room: Whole, work: Work) -> None:
+    """Take from `room` the norm of what rounding and clipping add to the decoded samples of whole tiles.
 
-    A whole tile surely is if what rounding and clipping add to the decoded samples has, in each block, a norm within
-    its `room`. Tiles from `left` on are overwritten.
+    Where something is left in each block, the tile surely is the encoding of what it decodes to.
     """
-    if not whole:
-        for t in range(len(strip)):
-            corners[left + t] = strip[t]
-        return left + len(strip)
     across = chroma.side // 8 if len(bases) > 1 else 1
     side = 8 * across
     _paint(tiles, side, side, luma, chroma, bases, work)
@@ -216,10 +226,6 @@ def _doubtful(
         for p in range(1, len(bases)):
             at = p * WIDTH + t * side
             room[t, across * across + p - 1] -= np.sqrt(work.noise[at : at + side].sum())
-        if room[t].min() <= 0:
-            corners[left] = strip[t]
-            left += 1
-    return left
 
 
 @njit(cache=True)
@@ -228,59 +234,6 @@ def _side_by_side(tiles: int, side: int) -> Corners:
     for t in range(tiles):
         corners[t, 1] = t * side
     return corners
-
-
-@njit(cache=True)
-def _settle(
-    corners: Corners,
-    height: int,
-    width: int,
-    luma: Plane,
-    chroma: Plane,
-    bases: Ends,
-    first: bool,
-    grid: Ends,
-    levels: Levels,
-    tiles: Levels,
-    room: Whole,
-    decoded: Pixels,
-    work: Work,
-) -> None:
-    """Decode and encode tiles until their `levels` are the levels of what they decode to; overwrite `corners`."""
-    side, left = len(decoded), len(corners)
-    again = np.zeros_like(tiles)
-    before = bases.copy()
-    for attempt in range(1, ROUNDS + 1):
-        pending, left = left, 0
-        for at in range(0, pending, len(tiles)):
-            strip = corners[at : min(at + len(tiles), pending)]
-            n = len(strip)
-            _gather(levels, strip, side, grid, tiles)
-            if attempt == ROUNDS:
-                for t in range(n):
-                    _flatten(luma, chroma, bases, first, tiles[t])
-                _scatter(tiles, strip, side, grid, levels)
-                continue
-            if attempt > PATIENCE + 1:
-                for t in range(n):
-                    _soften(tiles[t])
-            _paint(tiles[:n], height, width, luma, chroma, bases, work)
-            places = _side_by_side(n, width)
-            store(work.samples, places, height, width, decoded)
-            load(decoded, places, height, width, work.samples)
-            _measure(height, width, luma, chroma, bases, first, again[:n], room, work)
-            for t in range(n):
-                moved = False
-                for b in range(tiles.shape[1]):
-                    moved |= _copy(again[t, b], tiles[t, b])
-                for p in range(len(bases)):
-                    moved |= bases[p] != before[p]
-                    before[p] = bases[p]
-                if moved or attempt > PATIENCE + 1:
-                    _scatter(tiles[t : t + 1], strip[t : t + 1], side, grid, levels)
-                if moved:
-                    corners[left] = strip[t]
-                    left += 1
 
 
 @njit(cache=True)
