@@ -9,7 +9,8 @@ as what is left, and so is their transform: nothing is padded. A tile is what sh
 colour or 8x8 of grey.
 
 Rounding and clipping to 0..255 move coefficients. So that encoding a decoded image changes nothing, `analyse`
-decodes and encodes each tile until its levels are their own encoding.
+decodes and encodes each tile until its levels are their own encoding, or surely are: what rounding and clipping add to
+the decoded samples has a norm, and no coefficient moves by more.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def _analyse(image: Pixels, luma: Plane, chroma: Plane, grid: Ends, levels: Leve
                 moved = _scatter(tiles[:n], strip, side, grid, levels)
                 drift = attempt == 0 or np.any(bases != before)
                 if attempt == 0 and whole:
-                    _listen(luma, chroma, bases, tiles[:n], room[:n], work)
+                    _take_noise(luma, chroma, bases, tiles[:n], room[:n], work)
                 for t in range(n):
                     if (moved[t] or drift) and not (attempt == 0 and whole and room[t].min() > 0):
                         if attempt > PATIENCE:
@@ -206,7 +207,7 @@ def _copy(source: Levels, target: Levels) -> bool:
 
 
 @njit(cache=True)
-def _listen(luma: Plane, chroma: Plane, bases: Ends, tiles: Levels, room: Whole, work: Work) -> None:
+def _take_noise(luma: Plane, chroma: Plane, bases: Ends, tiles: Levels, room: Whole, work: Work) -> None:
     """Take from `room` the norm of what rounding and clipping add to the decoded samples of whole tiles.
 
     Where something is left in each block, the tile surely is the encoding of what it decodes to.
