@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ult.codecs.blocks import SCALE, SLOPE, UNIT
-from ult.codecs.dct import _flatten, _measure, _paint, bases_of, colour_of
+from ult.codecs.blocks import SCALE, SLOPE, UNIT, workspace
+from ult.codecs.colour import bases_of, colour_of, load, store
+from ult.codecs.dct import _flatten, _measure, _paint
 from ult.codecs.image import LEVEL, MAX_PATCH, MEAN, ZEROS, ImageDct
 from ult.errors import CorruptSymbols, InvalidConfig, InvalidRecord
 
@@ -69,6 +70,16 @@ def test_projects_hostile_images(quality, coefficients):
         check_projection(codec, record)
 
 
+@pytest.mark.parametrize("quality", [1, 30, 50, 60, 65, 70, 80, 90])
+@pytest.mark.parametrize("channels", [(), (3,), (4,)])
+def test_tiles_that_are_looked_at_once_are_their_own_encoding(quality, channels):
+    rng = np.random.default_rng(quality)
+    for seed in range(6):
+        smooth = np.repeat(np.repeat(rng.normal(0, 9, (24, 24, *channels)), 8, 0), 8, 1)
+        record = np.clip(scene((192, 192, *channels), seed) * rng.uniform(0.3, 1) + smooth, 0, 255).astype(np.uint8)
+        check_projection(ImageDct(quality=quality, coefficients=[8, 8, 3][seed % 3]), record)
+
+
 @pytest.mark.parametrize("quality", [1, 13, 50, 80, 100])
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("sides", [(16, 16), (3, 16), (13, 1), (9, 7)])
@@ -82,9 +93,11 @@ def test_the_last_resort_is_its_own_encoding(quality, first, sides):
         tile[4:, 0] *= not first
         _flatten(codec._luma, codec._chroma, bases, first, tile)
         pixels = np.empty((*sides, 3), np.uint8)
-        _paint(tile[None], bases, codec._luma, codec._chroma, pixels)
-        again, bases_again = tile.copy(), bases.copy()
-        _measure(pixels, codec._luma, codec._chroma, bases_again, first, again[None])
+        again, bases_again, work, corner = tile.copy(), bases.copy(), workspace(), np.zeros((1, 2), np.int64)
+        _paint(tile[None], *sides, codec._luma, codec._chroma, bases, work)
+        store(work.samples, corner, *sides, pixels)
+        load(pixels, corner, *sides, work.samples)
+        _measure(*sides, codec._luma, codec._chroma, bases_again, first, again[None], np.empty((1, 6)), work)
         np.testing.assert_array_equal(again, tile)
         np.testing.assert_array_equal(bases_again, bases)
 

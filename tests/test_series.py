@@ -76,9 +76,21 @@ def test_bins_are_those_of_a_plain_search(bounds, record, levels):
     plain[np.isnan(record)] = levels
     np.testing.assert_array_equal(codec.encode(record).symbols, plain)
     wrong = np.full_like(codec._guesses, levels - 1)  # any guess is mended
-    found, finite = _nearest(record, codec._edges, codec._center, codec._gain, codec._shift, wrong)
-    assert finite
+    found = np.empty(len(record), np.uint32)
+    assert _nearest(record, codec._edges, codec._center, codec._gain, codec._shift, wrong, found)
     np.testing.assert_array_equal(found, plain)
+
+
+def test_batches_of_any_sizes_are_the_records_one_by_one():
+    rng = np.random.default_rng(0)
+    sizes = (0, 1, 40_000, 0, 20_000, 12_767, 1, 1, 70_000, 5)  # chunks are 32,768 values
+    dtypes = (np.float32, np.float64, np.int16, np.float16)
+    records = [rng.normal(0, 9, n).astype(dtypes[i % 4]) for i, n in enumerate(sizes)]
+    codec = SeriesMulaw(low=-20.0, high=20.0)
+    patches = codec.encode_batch(records)
+    np.testing.assert_array_equal(patches.symbols, np.concatenate([codec.encode(r).symbols for r in records]))
+    assert patches.ends[patches.records[-1] - 1] == sum(sizes)
+    assert len(codec.encode_batch([]).symbols) == 0
 
 
 def test_zero_and_the_ends_are_levels():

@@ -106,7 +106,12 @@ def _sort(keys: Ends) -> None:
     """Sort in place: by insertion up to 32 keys, where Numba's own sort takes three times as long."""
     if len(keys) > 32:
         keys.sort()
-        return
+    else:
+        _insert(keys)
+
+
+@njit(cache=True)
+def _insert(keys: Ends) -> None:
     for i in range(1, len(keys)):
         key, j = keys[i], i - 1
         while j >= 0 and keys[j] > key:
@@ -116,7 +121,32 @@ def _sort(keys: Ends) -> None:
 
 
 @njit(cache=True)
-def _sort_suffixes(patch: Codes, keys: Ends, ranks: Ends) -> None:
+def _spread(keys: Ends, spare: Ends, counts: Ends) -> None:
+    """Bring keys into the order of their leading bits, which leaves little to sort; `spare` is overwritten."""
+    low, high, shift = keys.min(), keys.max(), 0
+    while (high - low) >> shift >= len(counts):
+        shift += 1
+    counts[:] = 0
+    for key in keys:
+        counts[(key - low) >> shift] += 1
+    total = most = 0
+    for i in range(len(counts)):
+        most = max(most, counts[i])
+        total += counts[i]
+        counts[i] = total
+    if most > 64:  # one bucket is too large to sort by insertion
+        keys.sort()
+        return
+    for key in keys:
+        bucket = (key - low) >> shift
+        counts[bucket] -= 1
+        spare[counts[bucket]] = key
+    keys[:] = spare[: len(keys)]
+    _insert(keys)
+
+
+@njit(cache=True)
+def _sort_suffixes(patch: Codes, keys: Ends, ranks: Ends, counts: Ends) -> None:
     """Sort the suffixes of `patch`; the low 8 bits of `keys` become their starts, in order.
 
     The first key packs as many characters as fit 55 bits (7 of ASCII, at least 2). Suffixes that still tie are
@@ -130,7 +160,10 @@ def _sort_suffixes(patch: Codes, keys: Ends, ranks: Ends) -> None:
     for i in range(n - 1, -1, -1):
         packed = packed >> width | (patch[i] + 1) << width * (reach - 1)
         keys[i] = packed << 8 | i
-    _sort(keys)
+    if n > 32:
+        _spread(keys, ranks, counts)
+    else:
+        _insert(keys)
     while True:
         rank = 1
         for i in range(n):
@@ -179,13 +212,13 @@ def _transform(text: Codes, stops: Ends, patch_size: int, size: int) -> tuple[Sy
     ends = np.empty(len(text) // patch_size + len(stops), np.int64)
     symbols = np.empty(size + len(ends), np.uint32)
     records = np.empty(len(stops), np.int64)
-    keys, ranks = np.empty(patch_size, np.int64), np.empty(patch_size, np.int64)
+    keys, ranks, counts = np.empty(patch_size, np.int64), np.empty(patch_size, np.int64), np.empty(1024, np.int64)
     n = at = start = 0
     for record in range(len(stops)):
         while start < stops[record]:
             stop = min(start + patch_size, stops[record])
             order = keys[: stop - start]
-            _sort_suffixes(text[start:stop], order, ranks)
+            _sort_suffixes(text[start:stop], order, ranks, counts)
             run, count = text[stop - 1] + 1, 1  # the rotation that starts with the sentinel
             for key in order:
                 place = key & 0xFF

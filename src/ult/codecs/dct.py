@@ -9,175 +9,232 @@ as what is left, and so is their transform: nothing is padded. A tile is what sh
 colour or 8x8 of grey.
 
 Rounding and clipping to 0..255 move coefficients. So that encoding a decoded image changes nothing, `analyse`
-decodes and encodes each tile until its levels are their own encoding.
+decodes and encodes each tile until its levels are their own encoding, or surely are: what rounding and clipping add to
+the decoded samples has a norm, and no coefficient moves by more.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from ult.codecs.base import Ends
-from ult.codecs.blocks import UNIT, Levels, Plane, Whole, dequantise, forward, inverse, nearest, quantise
+from ult.codecs.blocks import (
+    UNIT,
+    WIDTH,
+    Levels,
+    Plane,
+    Samples,
+    Whole,
+    Work,
+    find,
+    forward,
+    inverse,
+    inverse_rows,
+    nearest,
+    quantise,
+    turn,
+    workspace,
+)
+from ult.codecs.colour import Corners, Pixels, add_noise, bases_of, colour_of, load, store
 
 PATIENCE = 16  # rounds before a tile that does not settle loses contrast; 99 % of the tiles of photographs settle in 2
-STRIP = 8  # tiles side by side that are worked on at once: longer loops, and still in the cache
 ROUNDS = 64  # an eighth a round: enough for the largest level to reach 0
-
-Pixels = NDArray[np.uint8]  # (h, w, channels)
 
 
 def grids(shape: tuple[int, ...], chroma_side: int) -> NDArray[np.int64]:
     """Return the rows and columns of blocks (planes, 2) of an image of (h, w, channels): Y, Cb, Cr and A as needed."""
     height, width, channels = shape
-    sides = np.array([8] if channels == 1 else [8, chroma_side, chroma_side, 8][:channels], np.int64)
-    return np.stack([-(-height // sides), -(-width // sides)], 1)
+    sides = [8] if channels == 1 else [8, chroma_side, chroma_side, 8][:channels]
+    return np.array([(-(-height // side), -(-width // side)) for side in sides], np.int64)
 
 
-@njit(cache=True)
 def analyse(image: Pixels, luma: Plane, chroma: Plane, grid: Ends, levels: Levels, bases: Ends) -> None:
     """Fill `levels` and `bases` (planes,) with the encoding of `image`; `grid` is from `grids`."""
-    start = 0
-    for at in range(0, image.shape[2], 3):  # alpha is a grey image of its own
-        part = slice(at, at + 3)
-        _analyse(image[:, :, part], luma, chroma, grid[part], levels[start:], bases[part])
-        for rows, columns in grid[part]:
-            start += rows * columns
+    for part, start in _parts(grid):
+        _analyse(_channels(image, part), luma, chroma, grid[part], levels[start:], bases[part])
 
 
-@njit(cache=True)
 def synthesise(levels: Levels, bases: Ends, luma: Plane, chroma: Plane, grid: Ends, image: Pixels) -> None:
     """Fill `image` with what `levels` and `bases` stand for."""
-    start = 0
-    for at in range(0, image.shape[2], 3):
-        part = slice(at, at + 3)
-        _synthesise(levels[start:], bases[part], luma, chroma, grid[part], image[:, :, part])
-        for rows, columns in grid[part]:
-            start += rows * columns
+    for part, start in _parts(grid):
+        pixels = _channels(image, part)
+        _synthesise(levels[start:], bases[part], luma, chroma, grid[part], pixels)
+        if len(grid) == 4:
+            image[:, :, part] = pixels
 
 
-@njit(cache=True)
-def bases_of(colour: Pixels) -> Ends:
-    """Return the bases (planes,), in 1/16 of a grey level, of a colour (channels,)."""
-    bases = np.empty(len(colour), np.int64)
-    for at in range(0, len(colour), 3):
-        part = colour[at : at + 3]
-        samples = np.empty((len(part), 1, 1))
-        _to_samples(part.copy().reshape(1, 1, -1), samples)
-        bases[at : at + 3] = samples[:, 0, 0].astype(np.int64)
-    return bases
+def _parts(grid: Ends) -> list[tuple[slice, int]]:
+    """Return the planes that are encoded together, and where their blocks start: alpha is a grey image of its own."""
+    if len(grid) < 4:
+        return [(slice(0, 3), 0)]
+    return [(slice(0, 3), 0), (slice(3, 4), int(grid[:3].prod(1).sum()))]
 
 
-@njit(cache=True)
-def colour_of(bases: Ends) -> Pixels:
-    """Return the colour (channels,) nearest to the bases; the inverse of `bases_of`."""
-    colour = np.empty(len(bases), np.uint8)
-    for at in range(0, len(bases), 3):
-        part = bases[at : at + 3]
-        pixels = np.empty((1, 1, len(part)), np.uint8)
-        _to_pixels(part.astype(np.float64).reshape(-1, 1, 1), pixels)
-        colour[at : at + 3] = pixels[0, 0]
-    return colour
+def _channels(image: Pixels, part: slice) -> Pixels:
+    """Return some channels of an image, a copy unless they are all."""
+    return image if image.shape[2] < 4 else np.ascontiguousarray(image[:, :, part])
 
 
 @njit(cache=True)
 def _analyse(image: Pixels, luma: Plane, chroma: Plane, grid: Ends, levels: Levels, bases: Ends) -> None:
-    height, width, channels = image.shape
-    side = luma.side if channels == 1 else chroma.side
-    x, y = 0, 0
-    while y < height:
-        # The first tile is a strip of its own: the others need its bases.
-        along = min(width - x, STRIP * side if x + y else side)
-        pixels = image[y : y + side, x : x + along].copy()
-        places = _locate(y, x, -(-along // side), side, grid)
-        tiles = np.zeros((*places.shape, levels.shape[1]), np.int16)
-        _settle(pixels, luma, chroma, bases, x + y == 0, tiles)
-        for t, b in np.ndindex(places.shape):
-            if places[t, b] >= 0:
-                levels[places[t, b]] = tiles[t, b]
-        x += along
-        if x == width:
-            x, y = 0, y + side
+    """Encode tiles, then decode and encode them until their levels are the levels of what they decode to."""
+    side = luma.side if image.shape[2] == 1 else chroma.side
+    work = workspace()
+    decoded = np.empty((side, WIDTH, image.shape[2]), np.uint8)
+    tiles = np.zeros((WIDTH // side, (side // 8) ** 2 + len(grid) - 1, levels.shape[1]), np.int16)
+    room = np.empty(tiles.shape[:2])
+    for kind in range(5):
+        corners, height, width = _corners(image.shape, side, kind)
+        whole = kind > 0 and height == side and width == side
+        left, attempt = len(corners), 0
+        while left and attempt < ROUNDS:
+            before = bases.copy()
+            pending, left = left, 0
+            for at in range(0, pending, len(tiles)):
+                strip = corners[at : min(at + len(tiles), pending)]
+                n = len(strip)
+                if attempt == 0:
+                    load(image, strip, height, width, work.samples)
+                else:
+                    _gather(levels, strip, side, grid, tiles)
+                    _paint(tiles[:n], height, width, luma, chroma, bases, work)
+                    places = _side_by_side(n, width)
+                    store(work.samples, places, height, width, decoded)
+                    load(decoded, places, height, width, work.samples)
+                _measure(height, width, luma, chroma, bases, kind == 0, tiles[:n], room[:n], work)
+                moved = _scatter(tiles[:n], strip, side, grid, levels)
+                drift = attempt == 0 or np.any(bases != before)
+                if attempt == 0 and whole:
+                    _take_noise(luma, chroma, bases, tiles[:n], room[:n], work)
+                for t in range(n):
+                    if (moved[t] or drift) and not (attempt == 0 and whole and room[t].min() > 0):
+                        if attempt > PATIENCE:
+                            _soften(tiles[t])
+                        if attempt == ROUNDS - 1:
+                            _flatten(luma, chroma, bases, kind == 0, tiles[t])
+                        if attempt > PATIENCE:
+                            _scatter(tiles[t : t + 1], strip[t : t + 1], side, grid, levels)
+                        corners[left] = strip[t]
+                        left += 1
+            attempt += 1
 
 
 @njit(cache=True)
 def _synthesise(levels: Levels, bases: Ends, luma: Plane, chroma: Plane, grid: Ends, image: Pixels) -> None:
-    height, width, channels = image.shape
-    side = luma.side if channels == 1 else chroma.side
-    for y in range(0, height, side):
-        for x in range(0, width, STRIP * side):
-            pixels = image[y : y + side, x : x + STRIP * side]
-            places = _locate(y, x, -(-pixels.shape[1] // side), side, grid)
-            tiles = np.zeros((*places.shape, levels.shape[1]), np.int16)
-            for t, b in np.ndindex(places.shape):
-                if places[t, b] >= 0:
-                    tiles[t, b] = levels[places[t, b]]
-            decoded = np.empty(pixels.shape, np.uint8)
-            _paint(tiles, bases, luma, chroma, decoded)
-            pixels[:] = decoded
+    side = luma.side if image.shape[2] == 1 else chroma.side
+    work = workspace()
+    tiles = np.zeros((WIDTH // side, (side // 8) ** 2 + len(grid) - 1, levels.shape[1]), np.int16)
+    for kind in range(5):
+        corners, height, width = _corners(image.shape, side, kind)
+        for at in range(0, len(corners), WIDTH // side):
+            strip = corners[at : at + WIDTH // side]
+            _gather(levels, strip, side, grid, tiles)
+            _paint(tiles[: len(strip)], height, width, luma, chroma, bases, work)
+            store(work.samples, strip, height, width, image)
 
 
 @njit(cache=True)
-def _locate(y: int, x: int, tiles: int, side: int, grid: Ends) -> NDArray[np.int64]:
-    """Return the index in `levels` of each block (tiles, blocks) of a strip, -1 for luma blocks beyond the image."""
-    across = side // 8
-    places = np.empty((tiles, across * across + len(grid) - 1), np.int64)
-    for t in range(tiles):
-        for b in range(across * across):
-            row, column = y // 8 + b // across, x // 8 + t * across + b % across
-            inside = row < grid[0, 0] and column < grid[0, 1]
-            places[t, b] = row * grid[0, 1] + column if inside else -1
-        start = grid[0, 0] * grid[0, 1]
-        for p in range(1, len(grid)):
-            places[t, across * across + p - 1] = start + y // side * grid[p, 1] + x // side + t
-            start += grid[p, 0] * grid[p, 1]
-    return places
+def _corners(shape: tuple[int, int, int], side: int, kind: int) -> tuple[Corners, int, int]:
+    """Return the tiles of a kind, and their height and width; the first tile is a kind, for the others need its bases.
 
-
-@njit(cache=True)
-def _settle(pixels: Pixels, luma: Plane, chroma: Plane, bases: Ends, first: bool, tiles: Levels) -> None:
-    """Fill `tiles` with levels that decode to near `pixels` and are the levels of what they decode to.
-
-    A tile that has settled stays as it is while others of its strip do not.
+    The others are whole (kind 1), at the right edge (2), at the lower edge (3), and in its corner (4).
     """
-    before = bases.copy()
-    again = np.zeros_like(tiles)  # blocks beyond the image stay 0
-    moved = np.ones(len(tiles), np.bool_)
-    decoded = np.empty(pixels.shape, np.uint8)
-    _measure(pixels, luma, chroma, bases, first, again)
-    for attempt in range(ROUNDS):
-        if attempt:
-            _measure(decoded, luma, chroma, bases, first, again)
-        drift = attempt == 0
-        for p in range(len(bases)):
-            drift |= bases[p] != before[p]
-            before[p] = bases[p]
-        for t in range(len(tiles)):
-            moved[t] = _move(again[t], tiles[t]) > 0 or drift
-        if not moved.any():
-            return
-        if attempt > PATIENCE:
-            for t in range(len(tiles)):
-                if moved[t]:
-                    _soften(tiles[t])
-        _paint(tiles, bases, luma, chroma, decoded)
-    for t in range(len(tiles)):
-        if moved[t]:
-            _flatten(luma, chroma, bases, first, tiles[t])
+    height, width = shape[0], shape[1]
+    rows, columns = height // side, width // side
+    top, bottom, left, right = 0, rows, 0, columns
+    if kind == 0:
+        return np.zeros((1, 2), np.int64), min(side, height), min(side, width)
+    tall, wide = side, side
+    if kind > 2:
+        tall = height - rows * side
+        top, bottom = rows, rows + (tall > 0)
+    if kind % 2 == 0:
+        wide = width - columns * side
+        left, right = columns, columns + (wide > 0)
+    corners = np.empty(((bottom - top) * (right - left), 2), np.int64)
+    n = 0
+    for row in range(top, bottom):
+        for column in range(left, right):
+            corners[n, 0], corners[n, 1] = row * side, column * side
+            n += row + column > 0
+    return corners[:n], tall, wide
 
 
 @njit(cache=True)
-def _move(source: NDArray[Any], target: NDArray[Any]) -> int:
-    """Write `source` (n, m) over `target` and return how many values that changed."""
-    changed = 0
-    for i in range(source.shape[0]):
-        for j in range(source.shape[1]):
-            changed += source[i, j] != target[i, j]
-            target[i, j] = source[i, j]
+def _place(corner: Ends, block: int, side: int, grid: Ends) -> int:
+    """Return the index in `levels` of a tile's block, -1 for luma blocks beyond the image."""
+    across = side // 8
+    if block < across * across:
+        row, column = corner[0] // 8 + block // across, corner[1] // 8 + block % across
+        return row * grid[0, 1] + column if row < grid[0, 0] and column < grid[0, 1] else -1
+    plane = block - across * across + 1
+    start = grid[0, 0] * grid[0, 1] + (plane - 1) * grid[1, 0] * grid[1, 1]
+    return start + corner[0] // side * grid[plane, 1] + corner[1] // side  # type: ignore[no-any-return]
+
+
+@njit(cache=True)
+def _scatter(tiles: Levels, corners: Corners, side: int, grid: Ends, levels: Levels) -> NDArray[np.bool_]:
+    """Write `tiles` into `levels`, and return which of them that changed."""
+    changed = np.zeros(len(tiles), np.bool_)
+    for t in range(len(tiles)):
+        for b in range(tiles.shape[1]):
+            place = _place(corners[t], b, side, grid)
+            if place >= 0:
+                changed[t] |= _copy(tiles[t, b], levels[place])
     return changed
+
+
+@njit(cache=True)
+def _gather(levels: Levels, corners: Corners, side: int, grid: Ends, tiles: Levels) -> None:
+    """Fill `tiles` from `levels`; blocks beyond the image stay as they are, and nobody reads them."""
+    for t in range(len(corners)):
+        for b in range(tiles.shape[1]):
+            place = _place(corners[t], b, side, grid)
+            if place >= 0:
+                _copy(levels[place], tiles[t, b])
+
+
+@njit(cache=True)
+def _copy(source: Levels, target: Levels) -> bool:
+    """Write `source` over `target` and return whether that changed it."""
+    changed = 0
+    for i in range(len(source)):
+        changed |= source[i] ^ target[i]
+        target[i] = source[i]
+    return changed != 0
+
+
+@njit(cache=True)
+def _take_noise(luma: Plane, chroma: Plane, bases: Ends, tiles: Levels, room: Whole, work: Work) -> None:
+    """Take from `room` the norm of what rounding and clipping add to the decoded samples of whole tiles.
+
+    Where something is left in each block, the tile surely is the encoding of what it decodes to.
+    """
+    across = chroma.side // 8 if len(bases) > 1 else 1
+    side = 8 * across
+    _paint(tiles, side, side, luma, chroma, bases, work)
+    for y in range(0, side, 8):
+        work.noise[: WIDTH if y else len(work.noise)] = 0
+        for i in range(y, y + 8):
+            add_noise(work.samples.reshape(-1)[i * WIDTH :], len(bases), work.noise)
+        for t in range(len(tiles)):
+            for c in range(across):
+                at = t * side + 8 * c
+                room[t, y // 8 * across + c] -= np.sqrt(work.noise[at : at + 8].sum())
+    for t in range(len(tiles)):
+        for p in range(1, len(bases)):
+            at = p * WIDTH + t * side
+            room[t, across * across + p - 1] -= np.sqrt(work.noise[at : at + side].sum())
+
+
+@njit(cache=True)
+def _side_by_side(tiles: int, side: int) -> Corners:
+    corners = np.zeros((tiles, 2), np.int64)
+    for t in range(tiles):
+        corners[t, 1] = t * side
+    return corners
 
 
 @njit(cache=True)
@@ -196,7 +253,7 @@ def _flatten(luma: Plane, chroma: Plane, bases: Ends, first: bool, tile: Levels)
 
     A flat tile has no other frequency, flat grey is not clipped, and a mean's step is too wide for rounding to cross.
     """
-    brightness = np.int64(tile[0, 0]) * luma.steps[0] // luma.side
+    brightness = np.int64(tile[0, 0]) * int(luma.steps[0]) // luma.side
     tile[:] = 0
     bound = 32 * UNIT
     if first:
@@ -204,100 +261,88 @@ def _flatten(luma: Plane, chroma: Plane, bases: Ends, first: bool, tile: Levels)
         bases[1:] = 0
         return
     grey = min(max(bases[0] + brightness, -bound), bound)
-    tile[: len(tile) - len(bases) + 1, 0] = nearest((grey - bases[0]) * luma.side, luma.steps[0])
+    tile[: len(tile) - len(bases) + 1, 0] = nearest((grey - bases[0]) * luma.side, int(luma.steps[0]))
     for p in range(1, len(bases)):
-        tile[len(tile) - len(bases) + p, 0] = nearest(-bases[p] * chroma.side, chroma.steps[0])
+        tile[len(tile) - len(bases) + p, 0] = nearest(-bases[p] * chroma.side, int(chroma.steps[0]))
 
 
 @njit(cache=True)
-def _measure(pixels: Pixels, luma: Plane, chroma: Plane, bases: Ends, first: bool, tiles: Levels) -> None:
-    """Fill `tiles` (n, blocks, k * k) with the levels of a strip; set `bases` if it is the `first` tile."""
-    height, width, planes = pixels.shape
-    samples = np.empty((planes, height, width))
-    _to_samples(pixels, samples)
+def _measure(
+    height: int,
+    width: int,
+    luma: Plane,
+    chroma: Plane,
+    bases: Ends,
+    first: bool,
+    tiles: Levels,
+    room: Whole,
+    work: Work,
+) -> None:
+    """Fill `tiles` (n, blocks, k * k) and `room` (n, blocks) from `work.samples`; set `bases` if it is the `first`."""
+    planes = len(bases)
     if first:
-        bases[0] = nearest(int(samples[0, :8, :8].sum()), min(8, height) * min(8, width))
+        bases[0] = _mean(work.samples[0, : min(8, height), : min(8, width)])
         for p in range(1, planes):
-            bases[p] = nearest(int(samples[p].sum()), height * width)
+            bases[p] = _mean(work.samples[p, :height, :width])
         bases[:] = bases_of(colour_of(bases))
     side = luma.side if planes == 1 else chroma.side
     across = side // 8
-    for b in range(0, across * across, across):
-        y = 8 * (b // across)
-        if y < height:
-            blocks = forward(samples[0, y : y + 8], luma)
-            for i in range(len(blocks)):
-                quantise(blocks[i], luma, bases[0], tiles[i // across, b + i % across])
+    columns = _columns(len(tiles), side)
+    for y in range(0, height, 8):
+        n = min(8, height - y)
+        forward(work.samples[0, y : y + n], luma.forward[n], columns, work)
+        turn(work.rows, y // 8, across, len(tiles), width, work.turned)
+    for x in range(0, width, 8):
+        n = min(8, width - x)
+        forward(work.turned[x : x + n], luma.forward[n], columns, work)
+        find(work.rows, luma, columns, work.found)
+        blocks = (x // 8, across * -(-height // 8), across)
+        quantise(work.rows, work.found, luma, bases[:1], blocks, across, tiles, room)
     for p in range(1, planes):
-        blocks = forward(samples[p], chroma)
-        for i in range(len(blocks)):
-            quantise(blocks[i], chroma, bases[p], tiles[i, across * across + p - 1])
+        group = (p - 1) % across
+        forward(work.samples[p, :height], chroma.forward[height], columns, work)
+        turn(work.rows, group, across, len(tiles), width, work.turned)
+        if across == 1 or group == 1:
+            forward(work.turned[:width], chroma.forward[width], columns, work)
+            find(work.rows, chroma, columns, work.found)
+            blocks = (across * across + p - group - 1, across * across + p, 1)
+            quantise(work.rows, work.found, chroma, bases[p - group : p + 1], blocks, across, tiles, room)
     if first:
         tiles[0, 0, 0] = 0
         tiles[0, across * across :, 0] = 0
 
 
 @njit(cache=True)
-def _paint(tiles: Levels, bases: Ends, luma: Plane, chroma: Plane, pixels: Pixels) -> None:
-    """Fill `pixels`, a strip, with what the levels in `tiles` stand for."""
-    height, width, planes = pixels.shape
+def _columns(tiles: int, side: int) -> int:
+    """Return how many columns of WIDTH to work on: vectors of any machine go into them without rest."""
+    return min(-(-tiles * side // 32) * 32, WIDTH)
+
+
+@njit(cache=True)
+def _mean(samples: Samples) -> int:
+    total = 0.0
+    for i in range(samples.shape[0]):
+        for j in range(samples.shape[1]):
+            total += samples[i, j]
+    return nearest(int(total), samples.size)  # type: ignore[no-any-return]
+
+
+@njit(cache=True)
+def _paint(tiles: Levels, height: int, width: int, luma: Plane, chroma: Plane, bases: Ends, work: Work) -> None:
+    """Fill `work.samples` with what the levels in `tiles` stand for."""
+    planes = len(bases)
     side = luma.side if planes == 1 else chroma.side
     across = side // 8
-    samples = np.empty((planes, height, width))
-    blocks = np.empty((-(-width // 8), 64))
-    for b in range(0, across * across, across):
-        y = 8 * (b // across)
-        if y < height:
-            for i in range(len(blocks)):
-                dequantise(tiles[i // across, b + i % across], bases[0], luma, blocks[i])
-            inverse(blocks, luma, samples[0, y : y + 8])
+    columns = _columns(len(tiles), side)
+    for y in range(0, height, 8):
+        work.rows[:] = 0
+        highest = 0
+        for b in range(y // 8 * across, y // 8 * across + -(-width // 8)):
+            x = 8 * (b % across)
+            row = inverse_rows(tiles, b, bases[0], x, width, min(8, width - x), luma, work.rows)
+            highest = max(highest, row)
+        inverse(work.rows, highest, luma.inverse[min(8, height - y)], columns, work.samples[0, y : min(y + 8, height)])
     for p in range(1, planes):
-        for i in range(len(tiles)):
-            dequantise(tiles[i, across * across + p - 1], bases[p], chroma, blocks[i])
-        inverse(blocks, chroma, samples[p])
-    _to_pixels(samples, pixels)
-
-
-@njit(cache=True)
-def _to_samples(pixels: Pixels, samples: Whole) -> None:
-    """Fill `samples` (planes, h, w) with Y, or Y Cb Cr, around 0; weights in 1/65536, exact in float32."""
-    height, width, planes = pixels.shape
-    unit, half, mid = np.float32(2**-12), np.float32(0.5), np.float32(128 * UNIT)
-    for i in range(height):
-        row = pixels[i].reshape(-1)
-        for j in range(width):
-            if planes == 1:
-                samples[0, i, j] = np.float32(row[j]) * np.float32(UNIT) - mid
-        y, cb, cr = samples[0, i], samples[planes // 2, i], samples[planes - 1, i]
-        for j in range(width if planes == 3 else 0):
-            r, g, b = np.float32(row[3 * j]), np.float32(row[3 * j + 1]), np.float32(row[3 * j + 2])
-            light = np.float32(19595) * r + np.float32(38470) * g + np.float32(7471) * b
-            blue = np.float32(-11058) * r - np.float32(21710) * g + np.float32(32768) * b
-            red = np.float32(32768) * r - np.float32(27439) * g - np.float32(5329) * b
-            y[j] = np.floor(light * unit + half) - mid
-            cb[j] = np.floor(blue * unit + half)
-            cr[j] = np.floor(red * unit + half)
-
-
-@njit(cache=True)
-def _to_pixels(samples: Whole, pixels: Pixels) -> None:
-    """Fill `pixels` with the inverse of `_to_samples`, rounded and clipped; weights in 1/16384."""
-    height, width, planes = pixels.shape
-    scale = 1 / (16384 * UNIT)
-    for i in range(height):
-        row = pixels[i].reshape(-1)
-        y, cb, cr = samples[0, i], samples[planes // 2, i], samples[planes - 1, i]
-        if planes == 1:
-            for j in range(width):
-                row[j] = _to_byte(y[j] / UNIT)
-        else:
-            for j in range(width):
-                light = y[j] * 16384
-                row[3 * j] = _to_byte((light + 22970 * cr[j]) * scale)
-                row[3 * j + 1] = _to_byte((light - 5638 * cb[j] - 11700 * cr[j]) * scale)
-                row[3 * j + 2] = _to_byte((light + 29032 * cb[j]) * scale)
-
-
-@njit(cache=True)
-def _to_byte(level: float) -> np.uint8:
-    return np.uint8(np.int32(min(max(level + 128.5, 0.0), 255.0)))
+        work.rows[:] = 0
+        highest = inverse_rows(tiles, across * across + p - 1, bases[p], 0, width, width, chroma, work.rows)
+        inverse(work.rows, highest, chroma.inverse[height], columns, work.samples[p, :height])

@@ -14,6 +14,7 @@ from -31 to 31 and levels from -3 to 3 are one symbol; the symbol beyond is foll
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,8 +22,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ult.codecs.base import Codec, Ends, Patches, Symbols, check_option
-from ult.codecs.blocks import Levels, make_plane
-from ult.codecs.dct import analyse, bases_of, colour_of, grids, synthesise
+from ult.codecs.blocks import Levels, lowest, make_plane, nonzero
+from ult.codecs.colour import bases_of, colour_of
+from ult.codecs.dct import analyse, grids, synthesise
 from ult.errors import CorruptSymbols, InvalidRecord
 
 MEAN = 256  # symbols below are bytes; from here differences of means
@@ -72,14 +74,28 @@ class ImageDct(Codec[Image]):
 
     def encode(self, record: Image) -> Patches:
         """Return the patches: runs of whole blocks; raise `InvalidRecord` for any other array."""
-        image = self._pixels(record)
-        grid = grids(image.shape, self._chroma.side)
-        levels = np.empty((int(grid.prod(1).sum()), self.coefficients**2), np.int16)
-        bases = np.zeros(len(grid), np.int64)
-        analyse(image, self._luma, self._chroma, grid, levels, bases)
-        header = [*_number(0 if record.ndim == 2 else image.shape[2]), *_number(image.shape[0])]
-        header += _number(image.shape[1])
-        return Patches.one(*_write(np.array(header, np.uint32), levels, colour_of(bases), grid))
+        return self.encode_batch([record])
+
+    def encode_batch(self, records: Sequence[Image]) -> Patches:
+        """Return the patches of many images, in memory that they share: touching fresh pages costs more than a copy."""
+        images = [self._pixels(record) for record in records]
+        all_grids = [grids(image.shape, self._chroma.side) for image in images]
+        blocks = [sum(rows * columns for rows, columns in grid.tolist()) for grid in all_grids]
+        levels = np.empty((max(blocks, default=0), self.coefficients**2), np.int16)
+        pixels = np.empty(max((image.size for image in images), default=0), np.uint8)
+        many = []
+        for record, image, grid, n in zip(records, images, all_grids, blocks, strict=True):
+            # Writable too: the compiled loops would be compiled once more for arrays that are not.
+            if not (image.flags.c_contiguous and image.flags.writeable):
+                copy = pixels[: image.size].reshape(image.shape)
+                np.copyto(copy, image)
+                image = copy
+            header = [*_number(0 if record.ndim == 2 else image.shape[2]), *_number(image.shape[0])]
+            header += _number(image.shape[1])
+            bases = np.zeros(len(grid), np.int64)
+            analyse(image, self._luma, self._chroma, grid, levels[:n], bases)
+            many.append(Patches.one(*_write(np.array(header, np.uint32), levels[:n], colour_of(bases), grid)))
+        return Patches.concatenate(many)
 
     def decode(self, symbols: Symbols) -> Image:
         """Return the image; raise `CorruptSymbols` unless the symbols spell all its blocks and no more."""
@@ -116,8 +132,7 @@ class ImageDct(Codec[Image]):
             raise InvalidRecord(f"image is {record.shape}; expected (h, w), (h, w, 3) or (h, w, 4), none 0")
         if record.size > self.max_length:
             raise InvalidRecord(f"image has {record.size} samples; expected at most {self.max_length}")
-        # Writable too: the compiled loops would be compiled once more for arrays that are not.
-        return np.require(record[:, :, None] if record.ndim == 2 else record, requirements=["C", "W"])
+        return record[:, :, None] if record.ndim == 2 else record
 
     def _read(self, symbols: Symbols) -> tuple[tuple[int, ...], Ends, Levels, Image, NDArray[np.bool_]]:
         """Return shape, grid, levels, base colour, and whether an image ends at each of `symbols`, the end included."""
@@ -129,7 +144,7 @@ class ImageDct(Codec[Image]):
                 f"header says {height} x {width} x {channels}; expected 1 to {self.max_length} samples"
             )
         grid = grids((height, width, max(channels, 1)), self._chroma.side)
-        blocks = int(grid.prod(1).sum())
+        blocks = sum(rows * columns for rows, columns in grid.tolist())
         if len(symbols) - at < blocks:  # before anything of that size is allocated
             raise CorruptSymbols(f"{len(symbols) - at} symbols after the header; expected at least {blocks}")
         levels = np.zeros((blocks, self.coefficients**2), np.int16)
@@ -239,18 +254,18 @@ def _write(header: Symbols, levels: Levels, colour: Image, grid: Ends) -> tuple[
 
 @njit(cache=True)
 def _write_block(levels: Levels, symbols: Symbols, at: int) -> int:
-    run = 0
-    for position in range(1, len(levels)):
-        value = int(levels[position])
-        if value == 0:
-            run += 1
-            continue
+    last = 0
+    bits = nonzero(levels)
+    while bits:
+        position = lowest(bits)
+        bits &= bits - np.uint64(1)
+        run, value = position - last - 1, int(levels[position])
+        last = position
         for _ in range(run // 16):
             symbols[at] = ZEROS
             at += 1
         # Levels are -4..-1, 1..4: places 0..3 and 5..8 of a signed value, the last four moved down by one.
         at = _write_signed(value, LEVEL + 8 * (run % 16) - (value > 0), FAR_LEVEL, symbols, at)
-        run = 0
     return at
 
 

@@ -26,6 +26,7 @@ from ult.errors import InvalidConfig, InvalidRecord
 Floats = NDArray[np.float64]
 _MAX = sys.float_info.max
 _EXACT_INT = 2**53  # every smaller integer is a float64
+_CHUNK = 2**15  # values that are float64 at once: they stay in the cache
 _HISTOGRAM_BITS = 20  # of a float64: sign, exponent and 8 bits of mantissa, so bins of 0.4 % and 8 MB of counts
 
 
@@ -77,11 +78,21 @@ class SeriesMulaw(Codec[NDArray[Any]]):
         return self.encode_batch([record])
 
     def encode_batch(self, records: Sequence[NDArray[Any]]) -> Patches:
-        """Return one symbol a value of many records, in one pass."""
-        many = [_floats(record, self.max_length) for record in records]
-        sizes = np.array([len(values) for values in many], np.int64)
-        symbols = self._quantise(np.concatenate(many)) if many else np.empty(0, np.uint32)
-        return Patches(symbols, *_cut(sizes, self.patch_size))
+        """Return one symbol a value of many records, converted a few at a time: fresh memory is what takes longest."""
+        for record in records:
+            _check_record(record, self.max_length)
+        stops = np.cumsum([0] + [len(record) for record in records], dtype=np.int64)
+        symbols = np.empty(stops[-1], np.uint32)
+        first = 0
+        values = np.empty(min(_CHUNK, stops[-1]))
+        while first < len(records):
+            last = max(first + 1, int(np.searchsorted(stops, stops[first] + _CHUNK, side="right")) - 1)
+            n = int(stops[last] - stops[first])
+            values = values if n <= len(values) else np.empty(n)
+            np.concatenate(records[first:last], out=values[:n])
+            self._quantise(values[:n], symbols[stops[first] : stops[last]])
+            first = last
+        return Patches(symbols, *_cut(np.diff(stops), self.patch_size))
 
     def decode(self, symbols: Symbols) -> Floats:
         """Return the level of each symbol, (n,) float64; raise `CorruptSymbols` beyond the alphabet or bounds."""
@@ -114,7 +125,9 @@ class SeriesMulaw(Codec[NDArray[Any]]):
     def error_bound(self, record: NDArray[Any]) -> Floats:
         """Return the most that each value can change: to the farther edge of its bin; inf if clipped, 0 for NaN."""
         values = _floats(record, self.max_length)
-        symbols = np.minimum(self._quantise(values), self.levels - 1)
+        symbols = np.empty(len(values), np.uint32)
+        self._quantise(values, symbols)
+        symbols = np.minimum(symbols, self.levels - 1)
         level = self._values[symbols]
         bins = np.clip(self._edges, self.low, self.high)
         bound: Floats = np.maximum(level - bins[symbols], bins[symbols + 1] - level)
@@ -151,12 +164,9 @@ class SeriesMulaw(Codec[NDArray[Any]]):
         chosen = {"low": max(_bin_start(first), float(least)), "high": min(_bin_start(last + 1), float(most))}
         return cls(**{**chosen, **options})
 
-    def _quantise(self, values: Floats) -> Symbols:
-        symbols: Symbols
-        symbols, finite = _nearest(values, self._edges, self._center, self._gain, self._shift, self._guesses)
-        if not finite:
+    def _quantise(self, values: Floats, symbols: Symbols) -> None:
+        if not _nearest(values, self._edges, self._center, self._gain, self._shift, self._guesses, symbols):
             raise InvalidRecord("record holds infinities; expected finite values or NaN")
-        return symbols
 
     def _guess(self) -> tuple[float, int, NDArray[np.uint32]]:
         """Return what gives `_nearest` its first guess: the leading bits of 1 + gain |x - c| index a table."""
@@ -174,6 +184,12 @@ class SeriesMulaw(Codec[NDArray[Any]]):
 
 def _floats(record: NDArray[Any], max_length: int) -> Floats:
     """Return `record` as float64; raise `InvalidRecord` unless that is exact."""
+    _check_record(record, max_length)
+    return np.ascontiguousarray(record, np.float64)
+
+
+def _check_record(record: NDArray[Any], max_length: int) -> None:
+    """Raise `InvalidRecord` unless `record` is a series that float64 holds exactly."""
     if not isinstance(record, np.ndarray):
         raise InvalidRecord(f"record is {type(record).__name__}; expected a NumPy array")
     if record.ndim != 1 or record.dtype.kind not in "fiu" or record.dtype.itemsize > 8:
@@ -182,7 +198,6 @@ def _floats(record: NDArray[Any], max_length: int) -> Floats:
         raise InvalidRecord(f"record has {len(record)} values; expected at most {max_length}")
     if record.dtype.kind in "iu" and len(record) and max(-int(record.min()), int(record.max())) > _EXACT_INT:
         raise InvalidRecord("record holds integers beyond 2**53; expected values that float64 holds exactly")
-    return np.ascontiguousarray(record, np.float64)
 
 
 def _levels(low: float, high: float, mu: float, levels: int) -> Floats:
@@ -234,14 +249,19 @@ def _bin_start(number: int) -> float:
 
 @njit(cache=True)
 def _nearest(
-    values: Floats, edges: Floats, center: float, gain: float, shift: int, guesses: NDArray[np.uint32]
-) -> tuple[Symbols, bool]:
-    """Return the bin of each value (the last for NaN), and whether there was no infinity.
+    values: Floats,
+    edges: Floats,
+    center: float,
+    gain: float,
+    shift: int,
+    guesses: NDArray[np.uint32],
+    symbols: Symbols,
+) -> bool:
+    """Fill `symbols` with the bin of each value (the last for NaN); return whether there was no infinity.
 
     The same as `np.searchsorted(edges[1:-1], values, side="right")`, from a guess that mostly is a bin too low at
     worst: 2.5 ns a value instead of 48. Unsigned indices save Numba a test for negative ones, and half of the time.
     """
-    symbols = np.empty(len(values), np.uint32)
     finite, one = True, np.uint64(1)
     base, top = 1023 << (52 - shift), guesses.shape[1] - 1
     for i in range(len(values)):
@@ -259,7 +279,7 @@ def _nearest(
                 finite = finite and x != x
                 k = np.uint64(len(edges) - 1)
         symbols[i] = k
-    return symbols, finite
+    return finite
 
 
 @njit(cache=True)

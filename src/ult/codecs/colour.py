@@ -1,0 +1,149 @@
+"""Pixels <-> samples: planes Y, or Y Cb Cr (full-range BT.601), in whole numbers of 1/16 of a grey level around 0."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ult.codecs.base import Ends
+from ult.codecs.blocks import UNIT, WIDTH, Samples
+
+Pixels = NDArray[np.uint8]  # (h, w, 1 or 3)
+Row = NDArray[np.uint8]  # (w * 1 or 3,)
+Corners = NDArray[np.int64]  # (n, 2), y and x of tiles
+
+
+@njit(cache=True)
+def bases_of(colour: Row) -> Ends:
+    """Return the bases (planes,), in 1/16 of a grey level, of a colour (channels,)."""
+    bases = np.empty(len(colour), np.int64)
+    for at in range(0, len(colour), 3):
+        part = colour[at : at + 3]
+        samples = np.empty((3, 1), np.float32)
+        _to_samples(part, samples[0], samples[1], samples[2])
+        bases[at : at + 3] = samples[: len(part), 0].astype(np.int64)
+    return bases
+
+
+@njit(cache=True)
+def colour_of(bases: Ends) -> Row:
+    """Return the colour (channels,) nearest to the bases; the inverse of `bases_of`."""
+    colour = np.empty(len(bases), np.uint8)
+    for at in range(0, len(bases), 3):
+        samples = np.zeros((3, 1), np.float32)
+        for p in range(min(3, len(bases) - at)):
+            samples[p, 0] = bases[at + p]
+        _to_pixels(samples[0], samples[1], samples[2], colour[at : at + 3])
+    return colour
+
+
+@njit(cache=True)
+def load(image: Pixels, corners: Corners, height: int, width: int, samples: Samples) -> None:
+    """Fill `samples` (3, 16, WIDTH) with tiles of an image, side by side."""
+    flat, channels = image.reshape(-1), image.shape[2]
+    t = 0
+    while t < len(corners):
+        count = _adjacent(corners, t, width)
+        n = count * width
+        for i in range(height):
+            at = ((corners[t, 0] + i) * image.shape[1] + corners[t, 1]) * channels
+            part = slice(t * width, t * width + n)
+            _to_samples(flat[at : at + n * channels], samples[0, i, part], samples[1, i, part], samples[2, i, part])
+        t += count
+
+
+@njit(cache=True)
+def store(samples: Samples, corners: Corners, height: int, width: int, image: Pixels) -> None:
+    """Fill tiles of an image with `samples`; the inverse of `load`, rounded and clipped."""
+    flat, channels = image.reshape(-1), image.shape[2]
+    t = 0
+    while t < len(corners):
+        count = _adjacent(corners, t, width)
+        n = count * width
+        for i in range(height):
+            at = ((corners[t, 0] + i) * image.shape[1] + corners[t, 1]) * channels
+            part = slice(t * width, t * width + n)
+            _to_pixels(samples[0, i, part], samples[1, i, part], samples[2, i, part], flat[at : at + n * channels])
+        t += count
+
+
+@njit(cache=True)
+def _adjacent(corners: Corners, start: int, width: int) -> int:
+    """Return how many tiles from `start` on lie side by side in the image."""
+    n = 1
+    while start + n < len(corners) and (
+        corners[start + n, 0] == corners[start, 0] and corners[start + n, 1] == corners[start, 1] + n * width
+    ):
+        n += 1
+    return n
+
+
+@njit(cache=True)
+def _to_samples(row: Row, y: Samples, cb: Samples, cr: Samples) -> None:
+    """Fill `y`, or all three, from as many pixels; weights in 1/65536, exact in float32."""
+    if len(row) == len(y):
+        for j in range(len(y)):
+            y[j] = np.float32(row[j]) * np.float32(UNIT) - np.float32(128 * UNIT)
+        return
+    for j in range(len(y)):
+        y[j], cb[j], cr[j] = _colour(np.float32(row[3 * j]), np.float32(row[3 * j + 1]), np.float32(row[3 * j + 2]))
+
+
+@njit(cache=True)
+def _to_pixels(y: Samples, cb: Samples, cr: Samples, row: Row) -> None:
+    """Fill a row with the inverse of `_to_samples`, rounded and clipped; weights in 1/16384, exact in float64."""
+    scale = 1 / (16384 * UNIT)
+    if len(row) == len(y):
+        for j in range(len(y)):
+            row[j] = _to_byte(np.float64(y[j]) / UNIT)
+        return
+    for j in range(len(y)):
+        light, blue, red = np.float64(y[j]) * 16384, np.float64(cb[j]), np.float64(cr[j])
+        row[3 * j] = _to_byte((light + 22970 * red) * scale)
+        row[3 * j + 1] = _to_byte((light - 5638 * blue - 11700 * red) * scale)
+        row[3 * j + 2] = _to_byte((light + 29032 * blue) * scale)
+
+
+@njit(cache=True)
+def add_noise(samples: Samples, planes: int, noise: Samples) -> None:
+    """Add to `noise` (3 * WIDTH,) what a row of decoded samples and those of its pixels differ by, squared.
+
+    Both are flat, `samples` from the row on: constant distances let the compiler make vectors.
+    """
+    if planes == 1:
+        for j in range(WIDTH):
+            y = samples[j]
+            moved = _level(np.float64(y) / UNIT) * np.float32(UNIT) - np.float32(128 * UNIT) - y
+            noise[j] += moved * moved
+        return
+    scale = 1 / (16384 * UNIT)
+    for j in range(WIDTH):
+        y, cb, cr = samples[j], samples[j + 16 * WIDTH], samples[j + 32 * WIDTH]
+        light, blue, red = np.float64(y) * 16384, np.float64(cb), np.float64(cr)
+        r, g = _level((light + 22970 * red) * scale), _level((light - 5638 * blue - 11700 * red) * scale)
+        y2, cb2, cr2 = _colour(r, g, _level((light + 29032 * blue) * scale))
+        noise[j] += (y2 - y) * (y2 - y)
+        noise[j + WIDTH] += (cb2 - cb) * (cb2 - cb)
+        noise[j + 2 * WIDTH] += (cr2 - cr) * (cr2 - cr)
+
+
+@njit(cache=True)
+def _level(level: float) -> np.float32:
+    return np.float32(np.floor(min(max(level + 128.5, 0.0), 255.0)))
+
+
+@njit(cache=True)
+def _colour(r: np.float32, g: np.float32, b: np.float32) -> tuple[np.float32, np.float32, np.float32]:
+    """Return the samples of a pixel; weights in 1/65536, exact in float32."""
+    unit, half = np.float32(2**-12), np.float32(0.5)
+    light = np.float32(19595) * r + np.float32(38470) * g + np.float32(7471) * b
+    blue = np.float32(-11058) * r - np.float32(21710) * g + np.float32(32768) * b
+    red = np.float32(32768) * r - np.float32(27439) * g - np.float32(5329) * b
+    y = np.floor(light * unit + half) - np.float32(128 * UNIT)
+    return y, np.floor(blue * unit + half), np.floor(red * unit + half)
+
+
+@njit(cache=True)
+def _to_byte(level: float) -> np.uint8:
+    return np.uint8(np.int32(min(max(level + 128.5, 0.0), 255.0)))
