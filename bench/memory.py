@@ -1,7 +1,7 @@
 """Peak resident memory of `ult fit`, `encode` and `decode` against the size of a text.
 
 Of a command that is one process, the kernel tells the peak. Of one with workers, what all its processes hold is added
-up fifty times a second; a page that several share counts once (PSS).
+up fifty times a second; the libraries that they share count once.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def peak(command: list[str]) -> float:
             break
         members = family(process.pid)
         several |= len(members) > 1
-        most = max(most, sum(map(resident, members)))
+        most = max(most, resident(members))
         time.sleep(EVERY)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0
@@ -84,13 +84,19 @@ def family(pid: int) -> list[int]:
     return [pid, *(one for text in tasks for child in text.split() for one in family(int(child)))]
 
 
-def resident(pid: int) -> int:
-    """Return the bytes of a process that are in memory, a page that processes share in parts; 0 if it has ended."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+def resident(pids: list[int]) -> int:
+    """Return the bytes in memory of some processes: what each has of its own, and once the files that they map."""
+    own, mapped = 0, 0
+    for pid in pids:
+        try:
+            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        except OSError:  # it has ended
+            continue
+        about = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
+        if "RssAnon" in about:
+            own += int(about["RssAnon"][0]) * 1024
+            mapped = max(mapped, int(about["RssFile"][0]) * 1024)
+    return own + mapped
 
 
 def figure(verb: str, workers: int, megabytes: int, value: float) -> dict[str, Any]:
