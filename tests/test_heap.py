@@ -1,5 +1,6 @@
 """Freed memory goes back to the system: a process does not stay as large as it has been."""
 
+import os
 import subprocess
 import sys
 
@@ -27,7 +28,8 @@ print(pa.default_memory_pool().backend_name, (resident() - before) // 2**20)
 
 def measured(how):
     command = [sys.executable, "-c", MEASURE, how]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("ARROW_", "MALLOC_"))}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=plain)
     backend, megabytes = done.stdout.split()
     return backend, int(megabytes)
 

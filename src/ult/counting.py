@@ -33,8 +33,9 @@ from ult.unique import (
 )
 
 CAPACITY = 2**22  # symbols: some 450,000 patches, which 250 MB of Python sources have
-_SLACK = 5 / 4  # a second pass holds so many times the capacity, to sieve rarely
-_NO_WEIGHTS: NDArray[np.int64] = np.zeros((ROWS, 1), np.int64)
+_SLACK = 17 / 16  # a second pass holds so many times the capacity, to sieve rarely
+_MOST = 2**32 - 1  # a sieve need not tell heavier patches apart: there are not so many
+_NO_SIEVE: NDArray[np.uint32] = np.zeros((ROWS, 1), np.uint32)
 
 
 class Counted(NamedTuple):
@@ -64,7 +65,7 @@ class PatchCounts:
     """
 
     def __init__(
-        self, *, min_records: int = 1, capacity: int = CAPACITY, sieve: NDArray[np.int64] | None = None
+        self, *, min_records: int = 1, capacity: int = CAPACITY, sieve: NDArray[np.uint32] | None = None
     ) -> None:
         for name, value in (("min_records", min_records), ("capacity", capacity)):
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
@@ -126,7 +127,7 @@ class PatchCounts:
         merge_patches(symbols, ends, counts, holders, self.min_records, self._filter(), self._unique)
 
     def _filter(self) -> Sieve:
-        return Sieve(_NO_WEIGHTS if self._sieve is None else self._sieve, self._least)
+        return Sieve(_NO_SIEVE if self._sieve is None else self._sieve, self._least)
 
     def _bound(self) -> None:
         """Keep what is held within bounds: in a first pass weigh from now on, in a second one sieve."""
@@ -165,7 +166,8 @@ class PatchCounts:
 
     def again(self) -> Self:
         """Return empty counts for a second pass over the same records, which counts the patches that weigh most."""
-        return type(self)(min_records=self.min_records, capacity=self.capacity, sieve=self._weights)
+        sieve = None if self._weights is None else np.minimum(self._weights, _MOST).astype(np.uint32)
+        return type(self)(min_records=self.min_records, capacity=self.capacity, sieve=sieve)
 
     def settings(self) -> dict[str, Any]:
         """Return the keyword arguments that make empty counts for the same pass: as secret as the records."""

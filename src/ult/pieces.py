@@ -48,10 +48,11 @@ def count(
     counts = _counted(read(), codec, PatchCounts(min_records=min_records, capacity=capacity), engine, advance)
     if not counts.overfull:
         return counts
-    again = _counted(read(), codec, counts.again(), engine, advance)
-    if again.records != counts.records:
+    records, counts = counts.records, counts.again()  # the weights of the first pass are no longer needed
+    counts = _counted(read(), codec, counts, engine, advance)
+    if counts.records != records:
         raise SourceError("the input is not what it was when it was first read", hint="run it again")
-    return again
+    return counts
 
 
 def _counted(

@@ -43,7 +43,7 @@ class Unique(NamedTuple):
 class Sieve(NamedTuple):
     """Lets a patch pass whose weight (a bound on its count from above) is at least `least`; 0 lets all pass."""
 
-    weights: NDArray[np.int64]
+    weights: NDArray[np.uint32]
     least: int
 
 
@@ -132,7 +132,7 @@ def _hold(size: NDArray[np.int64], holders: Holders, k: int, one: np.uint64) -> 
 
 
 @njit(cache=True)
-def _weight(weights: NDArray[np.int64], h: np.uint64) -> int:
+def _weight(weights: NDArray[np.uint32], h: np.uint64) -> int:
     lightest = weights[0, h & _MASK]
     for row in range(1, ROWS):
         lightest = min(lightest, weights[row, (h >> (_BUCKET_BITS * np.uint64(row))) & _MASK])
@@ -255,7 +255,7 @@ def weigh(symbols: NDArray[Any], ends: NDArray[np.int64], times: NDArray[np.int6
 
 
 @njit(cache=True)
-def least_that_fits(unique: Unique, weights: NDArray[np.int64], capacity: int) -> int:
+def least_that_fits(unique: Unique, weights: NDArray[np.uint32], capacity: int) -> int:
     """Return the lowest weight so that the patches of at least that weight have `capacity` symbols together."""
     n = unique.size[0]
     weight = np.empty(n, np.int64)
