@@ -12,14 +12,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from image_speed import seconds
-from result import data_folder, metric, write
+from result import data_folder, write
+from timing import compared, turns
 
 from ult.codecs.bwt import TextBwt
 
 SIZES = (8, 16, 32, 64, 128, 256)
-TURNS = 7
+ROUNDS = 7
 TWIN_CHARACTERS = {8: 40_000, 16: 40_000, 32: 20_000, 64: 8_000, 128: 2_500, 256: 1_000}
 QUOTED = {"encode": 0.3, "decode": 0.2}  # MB/s
 STOP = "\0"  # sorts before every character of the text
@@ -66,24 +65,19 @@ def measure(lines: list[str], size: int) -> list[dict[str, Any]]:
     ranks = {run: rank for rank, run in enumerate(table)}
     code = plain_encode(part, size, ranks)
     assert plain_decode(code, table) == part
-    ours, twins = sum(len(line.encode()) for line in lines) / 1e6, len(part.encode()) / 1e6
+    size_of = {"text/bwt": sum(len(line.encode()) for line in lines) / 1e6, "plain twin": len(part.encode()) / 1e6}
     metrics = []
     for what, we, they in (
         ("encode", lambda: codec.encode_batch(lines), lambda: plain_encode(part, size, ranks)),
         ("decode", lambda: codec.decode_batch(patches.symbols, ends), lambda: plain_decode(code, table)),
     ):
-        pairs = np.array([(ours / seconds(we), twins / seconds(they)) for _ in range(TURNS)])
-        ratios = pairs[:, 0] / pairs[:, 1]
-        low, high = np.percentile(ratios, (25, 75))
-        common: dict[str, Any] = {"n": len(lines), "higher_is_better": True}
-        name, speed = f"patch {size}", float(np.median(pairs[:, 0]))
-        goal = f"at least {50 * QUOTED[what]:g}: 50 x the reference's {QUOTED[what]} (quoted)"
-        metrics.append(metric(what, name, speed, unit="MB/s", goal=goal, **common))
-        metrics.append(metric(f"{what}, plain twin", name, float(np.median(pairs[:, 1])), unit="MB/s", **common))
-        metrics.append(metric(f"{what}, times the plain twin", name, float(np.median(ratios)), unit="x", **common))
-        metrics.append(
-            metric(f"{what}, spread of the ratio", name, high - low, unit="x", n=len(lines), higher_is_better=False)
-        )
+        found = turns({"text/bwt": we, "plain twin": they}, rounds=ROUNDS)
+        seconds = {name: [t / size_of[name] for t in times] for name, times in found.items()}  # a MB
+        seconds["reference, quoted"] = [1 / QUOTED[what]] * ROUNDS
+        metrics += [
+            compared(f"{what}, patch {size}", seconds, "text/bwt", [peer], amount=1, unit="MB", n=len(lines), goal=goal)
+            for peer, goal in (("reference, quoted", "at least 50"), ("plain twin", ""))
+        ]
     return metrics
 
 

@@ -1,13 +1,11 @@
 """Images a second of `image/dct` against Pillow's JPEG (libjpeg-turbo) at equal PSNR, whole batches, one thread.
 
-CIFAR-10's test images are 32x32; the photographs are resized to 256x256. Ours and Pillow take turns, and each ratio is
-the median of the turns' ratios, so that what else the machine does hits both.
+CIFAR-10's test images are 32x32; the photographs are resized to 256x256.
 """
 
 import io
 import os
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +13,7 @@ from image import PHOTO_QUALITY, cifar, psnr
 from numpy.typing import NDArray
 from PIL import Image
 from result import data_folder, metric, write
+from timing import compared, turns
 
 from ult.codecs.image import ImageDct
 
@@ -42,47 +41,32 @@ def mean_psnr(images: Sequence[Photo], decoded: Sequence[Photo]) -> float:
     return float(np.mean([psnr(np.square(a.astype(float) - b).mean()) for a, b in zip(images, decoded, strict=True)]))
 
 
-def seconds(work: Callable[[], Any]) -> float:
-    """Return the CPU seconds that `work` takes."""
-    start = time.process_time()
-    work()
-    return time.process_time() - start
-
-
-def turns(ours: Callable[[], Any], theirs: Callable[[], Any]) -> tuple[float, float]:
-    """Return our median seconds, and the median of theirs over ours."""
-    pairs = np.array([(seconds(ours), seconds(theirs)) for _ in range(TURNS)])
-    return float(np.median(pairs[:, 0])), float(np.median(pairs[:, 1] / pairs[:, 0]))
-
-
 def measure(name: str, images: Sequence[Photo], codec: ImageDct) -> list[dict[str, Any]]:
-    """Return images a second, and the ratio to Pillow's, of encoding and decoding."""
+    """Compare encoding and decoding at the quality of Pillow's that comes nearest to our PSNR."""
     patches = codec.encode_batch(images)
     ends = patches.ends[patches.records - 1]
     ours = mean_psnr(images, codec.decode_batch(patches.symbols, ends))
     quality = min(range(1, 96), key=lambda q: abs(mean_psnr(images, pixels(jpegs(images, q))) - ours))
     files = jpegs(images, quality)
+    about: dict[str, Any] = {"n": len(images), "higher_is_better": True, "unit": "dB"}
     metrics = [
-        metric("PSNR", f"{name}, quality {codec.quality}", ours, n=len(images), higher_is_better=True, unit="dB"),
-        metric(
-            "PSNR",
-            f"{name}, Pillow at {quality}",
-            mean_psnr(images, pixels(files)),
-            n=len(images),
-            higher_is_better=True,
-            unit="dB",
-        ),
+        metric("PSNR", f"{name}, image/dct at {codec.quality}", ours, **about),
+        metric("PSNR", f"{name}, Pillow at {quality}", mean_psnr(images, pixels(files)), **about),
     ]
-    for what, we, they in (
-        ("encode", lambda: codec.encode_batch(images), lambda: jpegs(images, quality)),
-        ("decode", lambda: codec.decode_batch(patches.symbols, ends), lambda: pixels(files)),
+    encode = {
+        "image/dct": lambda: codec.encode_batch(images),
+        "Pillow": lambda: jpegs(images, quality),
+        "Pillow, optimize": lambda: jpegs(images, quality, optimize=True),
+    }
+    decode = {"image/dct": lambda: codec.decode_batch(patches.symbols, ends), "Pillow": lambda: pixels(files)}
+    size: dict[str, Any] = {"amount": len(images), "unit": "images", "n": len(images)}
+    for what, runs, peer, goal in (
+        ("encode", encode, "Pillow", "at least 0.5"),
+        ("encode", encode, "Pillow, optimize", ""),
+        ("decode", decode, "Pillow", "at least 0.5"),
     ):
-        spent, ratio = turns(we, they)
-        common: dict[str, Any] = {"n": len(images), "higher_is_better": True}
-        metrics.append(metric(what, name, len(images) / spent, unit="images/s", **common))
-        metrics.append(metric(f"{what}, times Pillow", name, ratio, unit="x", goal="at least 0.5", **common))
-    _, ratio = turns(lambda: codec.encode_batch(images), lambda: jpegs(images, quality, optimize=True))
-    metrics.append(metric("encode, times Pillow, optimize=True", name, ratio, unit="x", **common))
+        seconds = turns(runs, rounds=TURNS)
+        metrics.append(compared(f"{what}, {name}", seconds, "image/dct", [peer], goal=goal, **size))
     return metrics
 
 

@@ -14,13 +14,13 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
 import torch
 import transformers
-from result import metric, write
+from result import write
+from timing import compared
 
 from ult.model import from_preset
 from ult.packing import Blocks, open_shards, pack
@@ -106,7 +106,9 @@ def main() -> None:
     parser.add_argument("--context", type=int, default=128)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    walls, times, speeds = [], [], []
+    seconds: dict[str, dict[str, list[float]]] = {
+        kind: {"ult train": [], "bare Trainer": []} for kind in ("wall", "CPU")
+    }
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
         shards = write_shards(here, 2 * given.steps * given.batch_size * given.context)
@@ -116,31 +118,25 @@ def main() -> None:
         blocks = [{"input_ids": tensor, "labels": tensor} for tensor in tensors]
         for pair in range(-1, given.pairs):  # the first is not counted
             out = here / f"{pair}"
-            turns = {"ours": lambda out=out: ours(shards, out, given), "bare": lambda: bare(blocks, here / "hf", given)}
-            done = {name: turns[name]() for name in (sorted(turns) if pair % 2 else sorted(turns, reverse=True))}
+            both = {
+                "ult train": lambda out=out: ours(shards, out, given),
+                "bare Trainer": lambda: bare(blocks, here / "hf", given),
+            }
+            done = {name: both[name]() for name in sorted(both, reverse=bool(pair % 2))}
             shutil.rmtree(here / "hf")
-            if pair >= 0:
-                walls.append(done["bare"].wall / done["ours"].wall)
-                times.append(done["bare"].cpu / done["ours"].cpu)
-                ids = (given.steps - 1) * given.batch_size * given.context
-                speeds.append([ids / done[name].wall for name in ("ours", "bare")])
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU, one thread"
-    system = f"{given.model}, {given.batch_size} x {given.context} ids, {given.steps} steps, {device}"
-    options = {"n": given.pairs, "higher_is_better": True}
+            for name in both if pair >= 0 else ():
+                seconds["wall"][name].append(done[name].wall)
+                seconds["CPU"][name].append(done[name].cpu)
+    cuda = torch.cuda.is_available()
+    device = torch.cuda.get_device_name() if cuda else "CPU, one thread"
+    about = f"{given.model}, {given.batch_size} x {given.context} ids, {given.steps} steps, {device}"
+    ids = (given.steps - 1) * given.batch_size * given.context
     metrics = [
-        metric("ids a second, ult train", system, median(s[0] for s in speeds), unit="ids/s", **options),
-        metric("ids a second, bare Trainer", system, median(s[1] for s in speeds), unit="ids/s", **options),
-    ]
-    for name, ratios in (("wall time", walls), ("CPU time", times)):
-        if name == "CPU time" and torch.cuda.is_available():
-            continue
-        goal = "at least 0.98" if name == "wall time" else ""
-        low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
-        metrics.append(metric(f"ids per {name}, ours / bare", system, middle, unit="x", goal=goal, **options))
-        metrics.append(metric(f"ids per {name}, ours / bare, quartile 1", system, low, unit="x", **options))
-        metrics.append(metric(f"ids per {name}, ours / bare, quartile 3", system, high, unit="x", **options))
-    row = "train-speed-gpu" if torch.cuda.is_available() else "train-speed"
-    write(row, metrics, command="python bench/train_speed.py")
+        compared(f"train, {kind} time: {about}", seconds[kind], "ult train", ["bare Trainer"], amount=ids, unit="ids",
+                 n=given.pairs, goal="at least 0.98" if kind == "wall" else "")
+        for kind in (("wall",) if cuda else ("wall", "CPU"))
+    ]  # fmt: skip
+    write("train-speed-gpu" if cuda else "train-speed", metrics, command="python bench/train_speed.py")
 
 
 if __name__ == "__main__":
