@@ -27,7 +27,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 import ult
 from ult.vocabulary import N_SPECIAL
 
-ROUNDS = 5
+ROUNDS = 3
 LINES = 100  # in a document
 # The cut of `text/bytes`, as a regular expression.
 _SYMBOLS = r"\x{80}-\x{BF}\x{2000}-\x{2BFF}\x{3000}-\x{303F}\x{1F000}-\x{1FFFF}"
