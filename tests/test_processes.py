@@ -70,10 +70,11 @@ def test_accelerate_launches_the_same_command_with_the_same_losses(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"a", "b", "one", "two"}
 
 
-def test_classifiers_agree_too(tmp_path):
+def test_classifiers_agree_too_whatever_parts_a_batch_is_taken_in(tmp_path):
     shards = two_classes(tmp_path / "x")
     train(shards, tmp_path / "one", task="classify", steps=12, batch_size=4, context=16, seed=3)
-    statuses, printed = two(["train", shards, "-o", tmp_path / "two", "--task", "classify", *OPTIONS])
+    command = ["train", shards, "-o", tmp_path / "two", "--task", "classify", "--accumulate", "2", *OPTIONS]
+    statuses, printed = two(command)
     assert statuses == [0, 0], printed
     check_same(tmp_path / "one", tmp_path / "two")
 
@@ -109,7 +110,7 @@ def test_an_error_of_one_ends_both_and_is_said_once(tmp_path, code, said):
 
 def test_batch_must_be_shared_equally():
     state = processes()
-    recipe = Recipe("lm", None, None, None, 10, 6, 16, None, None, 0)
+    recipe = Recipe("lm", None, None, None, 10, 6, 16, None, 0)
     assert _share(recipe, state) == 6
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(state), "num_processes", 4, raising=False)

@@ -63,7 +63,7 @@ def same(a, b):
 
 def recipe(**options):
     given = dict.fromkeys(("model", "from_run", "embeddings", "label"))
-    return Recipe(**{**given, "task": "lm", **QUICK, "learning_rate": 1e-3, "seed": 0, **options})
+    return Recipe(**{**given, "task": "lm", **QUICK, "seed": 0, **options})
 
 
 def test_stream_predicts_every_id_and_every_end_once(tmp_path):
@@ -296,6 +296,14 @@ def test_shards_that_cannot_be_trained_on(shards, run, tmp_path):
         {"batch_size": True},
         {"context": 3},
         {"learning_rate": 0.0},
+        {"schedule": "step"},
+        {"warmup": -0.1},
+        {"warmup": 1.5},
+        {"warmup": 11},
+        {"warmup": float("nan")},
+        {"accumulate": 0},
+        {"accumulate": 3},
+        {"precision": "half"},
         {"seed": -1},
         {"embeddings": "old"},
         {"embeddings": "keep"},

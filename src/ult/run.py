@@ -19,7 +19,34 @@ from ult.vocabulary import Vocabulary, check_format
 
 FORMAT = "ult-run/1"
 TASKS = ("lm", "classify")
+SHAPES = ("cosine", "linear", "constant")
+PRECISIONS = ("auto", "float32", "bfloat16")
 _FIELDS = {"task": str, "context": int, "classes": list, "shards": list}  # what later verbs rely on
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How the learning rate goes: up in equal steps to its peak, then down to zero or not."""
+
+    shape: str = "cosine"  # after the peak: "cosine" and "linear" end at zero, "constant" stays
+    learning_rate: float | None = None  # the peak; None suits the model's size
+    warmup: float | None = None  # steps up to the peak, or below 1 a share of all; None is a tenth, 100 steps at most
+
+    def __post_init__(self) -> None:
+        if self.shape not in SHAPES:
+            raise InvalidConfig(f"schedule is {self.shape!r}; expected one of {', '.join(SHAPES)}")
+        if self.learning_rate is not None and not 0 < self.learning_rate < 1:
+            raise InvalidConfig(f"learning_rate is {self.learning_rate!r}; expected between 0 and 1")
+
+    def warmup_steps(self, steps: int) -> int:
+        """Return the steps up to the peak of `steps` in all. Raises `InvalidConfig`."""
+        if self.warmup is None:
+            return min(100, steps // 10)
+        if not 0 <= self.warmup <= steps or (self.warmup >= 1 and self.warmup != int(self.warmup)):
+            raise InvalidConfig(
+                f"warmup is {self.warmup!r}; expected a share below 1, or from 1 to {steps} whole steps"
+            )
+        return int(self.warmup) if self.warmup >= 1 else round(self.warmup * steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +60,11 @@ class Recipe:
     steps: int  # optimizer steps
     batch_size: int  # blocks or records a step, over all processes
     context: int  # ids that the model sees at once
-    learning_rate: float | None  # the peak; warmed up, then a cosine to zero; None suits the model's size
     label: str | None  # the kept column to predict; None takes the only one
     seed: int
+    schedule: Schedule = Schedule()
+    accumulate: int = 1  # parts of a batch that a device takes one after another, for a single optimizer step
+    precision: str = "auto"  # of the arithmetic; weights are float32. "auto" is bfloat16 on GPUs that can
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
@@ -48,12 +77,13 @@ class Recipe:
             raise InvalidConfig("embeddings can be kept from an earlier run only", hint="--from RUN")
         if self.label is not None and self.task != "classify":
             raise InvalidConfig(f"label {self.label!r} was named for task {self.task!r}", hint="--task classify")
-        for name, low in (("steps", 1), ("batch_size", 1), ("context", 4), ("seed", 0)):
+        if self.precision not in PRECISIONS:
+            raise InvalidConfig(f"precision is {self.precision!r}; expected one of {', '.join(PRECISIONS)}")
+        for name, low in (("steps", 1), ("batch_size", 1), ("context", 4), ("seed", 0), ("accumulate", 1)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value < 2**31:
                 raise InvalidConfig(f"{name} is {value!r}; expected an integer of at least {low}")
-        if self.learning_rate is not None and not 0 < self.learning_rate < 1:
-            raise InvalidConfig(f"learning_rate is {self.learning_rate!r}; expected between 0 and 1")
+        self.schedule.warmup_steps(self.steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +155,10 @@ def working_folder(
     if out.exists() and not (force and (out / "metrics.json").is_file()):
         hint = "another --out, or --force to replace it" if (out / "metrics.json").is_file() else "another --out"
         raise OutputExists(f"{out} exists already", hint=hint)
-    asked = json.loads(json.dumps({"recipe": asdict(recipe), "shards": shards}))
+    options = asdict(recipe)
+    way = options.pop("schedule")
+    options |= {"schedule": way.pop("shape"), **way}  # by the names that users know
+    asked = json.loads(json.dumps({"recipe": options, "shards": shards}))
     if resume:
         _check_same(partial, asked, out)
     elif partial.exists() and not force:

@@ -15,7 +15,7 @@ from ult.model import build
 from ult.packing import IGNORED, Blocks, Labelled, Order, collate, label_name, open_shards, pack, summary
 from ult.processes import agreed, from_main, processes, together
 from ult.progress import Progress
-from ult.run import FORMAT, Recipe, finish, last_checkpoint, partial_folder, working_folder
+from ult.run import FORMAT, Recipe, Schedule, finish, last_checkpoint, partial_folder, working_folder
 from ult.vocabulary import Vocabulary
 
 try:
@@ -44,6 +44,10 @@ def train(
     batch_size: int = 16,
     context: int = 128,
     learning_rate: float | None = None,
+    schedule: str = "cosine",
+    warmup: float | None = None,
+    accumulate: int = 1,
+    precision: str = "auto",
     label: str | None = None,
     seed: int = 0,
     resume: bool = False,
@@ -53,9 +57,11 @@ def train(
 
     `model` is a preset ("tiny" if nothing is said), a folder or a Hub name; `from_run` goes on from an earlier run
     instead, whose embedding rows are drawn afresh ("fresh") or taken over ("keep"), see `ult.model.build`. The peak
-    `learning_rate` suits the model's size if nothing is said. The same call gives the same weights on a CPU. Several
-    processes share a step's `batch_size` blocks or records and see together what one alone would see.
-    Interrupted, it goes on where its last checkpoint was with `resume`.
+    `learning_rate` suits the model's size if nothing is said; `schedule`, `warmup` and `precision` are those of
+    `ult.run.Schedule` and `Recipe`. The same call gives the same weights on a CPU. Several processes share a step's
+    `batch_size` blocks or records and see together what one alone would see; each takes its share in `accumulate`
+    parts, which saves memory and changes nothing but rounding. Interrupted, it goes on where its last checkpoint was
+    with `resume`.
 
     Raises `InvalidConfig`, `MissingColumn`, `WrongVocabulary`, `OutputExists`, `OutputError` or `TrainingError`.
     """
@@ -72,10 +78,13 @@ def train(
                 steps=steps,
                 batch_size=batch_size,
                 context=context,
-                learning_rate=learning_rate,
                 label=label,
                 seed=seed,
+                schedule=Schedule(schedule, learning_rate, warmup),
+                accumulate=accumulate,
+                precision=precision,
             )
+            bfloat16 = _bfloat16(recipe, state)
             many = open_shards(shards)
             name = label_name(many, label) if task == "classify" else None
             share = _share(recipe, state)
@@ -91,7 +100,7 @@ def train(
             progress = Progress(data.ids * batch_size / len(data))
             trainer = IdTrainer(
                 model=built,
-                args=_arguments(recipe, built.num_parameters(), share, partial, state),
+                args=_arguments(recipe, built.num_parameters(), share, partial, state, bfloat16),
                 train_dataset=data,
                 data_collator=collate,
                 callbacks=[progress],
@@ -110,16 +119,28 @@ def train(
 
 
 def _share(recipe: Recipe, state: PartialState) -> int:
-    """Return the samples of a step that each device takes; raise `InvalidConfig` if they cannot be shared equally."""
+    """Return the samples that each device takes at once; raise `InvalidConfig` if they cannot be shared equally."""
     alone = state.num_processes == 1 and state.device.type == "cuda"  # one process then drives all GPUs there are
-    devices = torch.cuda.device_count() if alone else state.num_processes
-    share, left = divmod(recipe.batch_size, int(devices))
+    devices = int(torch.cuda.device_count() if alone else state.num_processes)
+    parts = devices * recipe.accumulate
+    share, left = divmod(recipe.batch_size, parts)
     if left:
+        accumulated = f" in {recipe.accumulate} parts each" if recipe.accumulate > 1 else ""
         raise InvalidConfig(
-            f"batch_size is {recipe.batch_size} on {devices} devices; expected a multiple of {devices}",
-            hint=f"--batch-size {(share + 1) * devices}",
+            f"batch_size is {recipe.batch_size} on {devices} devices{accumulated}; expected a multiple of {parts}",
+            hint=f"--batch-size {(share + 1) * parts}",
         )
     return share
+
+
+def _bfloat16(recipe: Recipe, state: PartialState) -> bool:
+    """Return whether to compute in bfloat16; raise `InvalidConfig` if it was asked for and the device cannot."""
+    kind = state.device.type
+    if recipe.precision == "auto":
+        return kind == "cuda" and bool(torch.cuda.is_bf16_supported())
+    if recipe.precision == "bfloat16" and kind != "cpu" and not (kind == "cuda" and torch.cuda.is_bf16_supported()):
+        raise InvalidConfig(f"this {kind} device does not compute in bfloat16", hint="--precision float32")
+    return recipe.precision == "bfloat16"
 
 
 def _open(folder: Path, recipe: Recipe, label: str | None, classes: list[Any]) -> Blocks | Labelled:
@@ -149,7 +170,11 @@ def _metrics(recipe: Recipe, trainer: IdTrainer, progress: Progress) -> dict[str
         "steps": recipe.steps,
         "batch_size": recipe.batch_size,
         "processes": trainer.args.world_size,
+        "accumulate": recipe.accumulate,
         "learning_rate": trainer.args.learning_rate,
+        "schedule": recipe.schedule.shape,
+        "warmup_steps": trainer.args.warmup_steps,
+        "precision": "bfloat16" if trainer.args.bf16 else "float32",
         "seed": recipe.seed,
         "parameters": trainer.model.num_parameters(),
         "label": data.label,
@@ -167,34 +192,45 @@ def _metrics(recipe: Recipe, trainer: IdTrainer, progress: Progress) -> dict[str
 class IdTrainer(Trainer):  # type: ignore[misc]
     """A `Trainer` for labels that need no shift: the mean cross-entropy over what a step predicts on all processes."""
 
-    def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> torch.Tensor:
-        """Return the loss in nats, so that its mean over the processes is the loss of the whole batch."""
-        labels = inputs["labels"]
+    loss_is_scaled_for_ga = True  # by the predictions of the whole step, whichever part of it they are in
+
+    def get_batch_samples(self, *args: Any) -> tuple[list[dict[str, torch.Tensor]], torch.Tensor]:
+        """Return the parts of a step, and how many predictions all of them hold, on all processes together."""
+        parts, _ = super().get_batch_samples(*args)
+        predictions = sum((part["labels"] != IGNORED).sum() for part in parts)
+        return parts, self.accelerator.reduce(predictions, "sum")
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], *_: Any, num_items_in_batch: torch.Tensor, **__: Any
+    ) -> torch.Tensor:
+        """Return a part's loss in nats: summed over the parts and averaged over the processes it is the step's."""
         logits = model(input_ids=inputs["input_ids"], use_cache=False).logits.float().flatten(0, -2)
-        if self.args.world_size == 1:
-            return torch.nn.functional.cross_entropy(logits, labels.flatten(), ignore_index=IGNORED)
-        total = torch.nn.functional.cross_entropy(logits, labels.flatten(), ignore_index=IGNORED, reduction="sum")
-        return total / self.accelerator.reduce((labels != IGNORED).sum().float(), "mean")
+        labels = inputs["labels"].flatten()
+        total = torch.nn.functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
+        return total * self.args.world_size / num_items_in_batch
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Order:
-        samples = self.args.max_steps * self.args.train_batch_size * self.args.world_size
+        samples = self.args.max_steps * self.get_total_train_batch_size(self.args)
         return Order(len(self.train_dataset), samples, self.args.seed)
 
 
-def _arguments(recipe: Recipe, parameters: int, share: int, partial: Path, state: PartialState) -> TrainingArguments:
+def _arguments(
+    recipe: Recipe, parameters: int, share: int, partial: Path, state: PartialState, bfloat16: bool
+) -> TrainingArguments:
     cuda = state.device.type == "cuda"
     return TrainingArguments(
         output_dir=str(partial),
         use_cpu=state.device.type == "cpu",
         max_steps=recipe.steps,
         per_device_train_batch_size=share,
-        learning_rate=recipe.learning_rate or (SMALL_RATE if parameters < SMALL else LARGE_RATE),
-        lr_scheduler_type="cosine",
-        warmup_steps=min(100, recipe.steps // 10),
+        gradient_accumulation_steps=recipe.accumulate,
+        learning_rate=recipe.schedule.learning_rate or (SMALL_RATE if parameters < SMALL else LARGE_RATE),
+        lr_scheduler_type={"constant": "constant_with_warmup"}.get(recipe.schedule.shape, recipe.schedule.shape),
+        warmup_steps=recipe.schedule.warmup_steps(recipe.steps),
         weight_decay=0.1,
         adam_beta2=0.95,
         seed=recipe.seed,
-        bf16=cuda and torch.cuda.is_bf16_supported(),
+        bf16=bfloat16,
         save_steps=min(500, max(1, recipe.steps // 10)),
         save_total_limit=1,  # the older one goes only after the newer is whole
         logging_steps=max(1, recipe.steps // 100),

@@ -35,8 +35,19 @@ def train(
     batch_size: Annotated[int, typer.Option(help="Blocks or records a step, over all processes together.")] = 16,
     context: Annotated[int, typer.Option(help="Ids that the model sees at once.")] = 128,
     learning_rate: Annotated[
-        float | None, typer.Option(help="The peak of a cosine schedule; by default 3e-3, from 20 M parameters on 5e-4.")
+        float | None, typer.Option(help="The schedule's peak; by default 3e-3, from 20 M parameters on 5e-4.")
     ] = None,
+    schedule: Annotated[str, typer.Option(help="After the peak: cosine or linear to zero, or constant.")] = "cosine",
+    warmup: Annotated[
+        float | None,
+        typer.Option(help="Steps up to the peak, below 1 a share of all; by default a tenth, 100 steps at most."),
+    ] = None,
+    accumulate: Annotated[
+        int, typer.Option(help="Parts in which a device takes its share of a batch: less memory, the same losses.")
+    ] = 1,
+    precision: Annotated[
+        str, typer.Option(help="auto (bfloat16 on GPUs that can), float32 or bfloat16; weights are float32.")
+    ] = "auto",
     seed: Annotated[int, typer.Option(help="The same seed gives the same weights on a CPU.")] = 0,
     resume: Annotated[bool, typer.Option(help="Go on with an interrupted training.")] = False,
     force: Force = False,
@@ -55,6 +66,10 @@ def train(
         batch_size=batch_size,
         context=context,
         learning_rate=learning_rate,
+        schedule=schedule,
+        warmup=warmup,
+        accumulate=accumulate,
+        precision=precision,
         label=label,
         seed=seed,
         resume=resume,
