@@ -34,6 +34,7 @@ LAYERS = (  # imports go down or sideways, never up
         "run",
         "table",
         "train",
+        "validation",
     },
     {"__init__", "audit", "cluster", "demo"},
     {"cli"},

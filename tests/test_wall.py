@@ -19,6 +19,7 @@ TRAINER = (
     "processes",
     "progress",
     "run",
+    "validation",
     "shards",
     "vocabulary",
     "errors",

@@ -82,6 +82,20 @@ def _bits(model: Model, many: Sequence[Shards], data: Blocks, batch_size: int) -
     }
 
 
+def cross_entropy(
+    model: Model, data: Blocks | Labelled, batch_size: int, *, part: int = 0, parts: int = 1
+) -> tuple[float, int]:
+    """Return the nats that all predictions cost together, and their number; or one of equal parts of the batches."""
+    nats, predictions = 0.0, 0
+    for _, logits, labels in _batches(model, data, batch_size, part, parts):
+        losses = torch.nn.functional.cross_entropy(
+            logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORED, reduction="none"
+        )
+        nats += float(losses.cpu().double().sum())
+        predictions += int((labels != IGNORED).sum())
+    return nats, predictions
+
+
 def _half_width(bits: NDArray[np.float64], counts: NDArray[np.int64]) -> float | None:
     """Return half the 95 % interval of sum(bits) / sum(counts) over records: the ratio estimator's standard error.
 
@@ -133,9 +147,9 @@ def wilson(share: float, n: int) -> list[float]:
 
 
 def _batches(
-    model: Model, data: Blocks | Labelled, batch_size: int
+    model: Model, data: Blocks | Labelled, batch_size: int, part: int = 0, parts: int = 1
 ) -> Iterator[tuple[range, torch.Tensor, torch.Tensor]]:
-    for start in range(0, len(data), batch_size):
+    for start in range(part * batch_size, len(data), parts * batch_size):
         numbers = range(start, min(start + batch_size, len(data)))
         batch = {name: tensor.to(model.device) for name, tensor in collate([data[k] for k in numbers]).items()}
         with torch.inference_mode():

@@ -60,8 +60,11 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         if "loss" in logs:
             self.bar.update(self.task, now=f"loss {logs['loss']:.3f}  {self.speed:,.0f} ids/s")
 
-    def done(self, out: Path, loss: list[list[float]]) -> None:
+    def done(self, out: Path, loss: list[list[float]], validation: dict[str, Any] | None) -> None:
         """Print the one line that stays."""
         first, last = loss[0][1], loss[-1][1]
         speed = f"{loss[-1][0] - self.first_step} steps in {self.seconds:.1f} s, {self.speed:,.0f} ids/s"
+        if validation:
+            step = validation["best_step"]
+            speed += f"; step {step} is kept: {dict(validation['bits'])[step]:.3f} bits a prediction on validation"
         self.bar.console.print(f"{out.name}: loss {first:.3f} -> {last:.3f}, {speed}", highlight=False, markup=False)

@@ -64,6 +64,8 @@ class Recipe:
     seed: int
     schedule: Schedule = Schedule()
     accumulate: int = 1  # parts of a batch that a device takes one after another, for a single optimizer step
+    evaluate_every: int | None = None  # steps from an evaluation on validation shards to the next; None is a tenth
+    patience: int | None = None  # evaluations in a row that find nothing better before it stops; None never stops
     precision: str = "auto"  # of the arithmetic; weights are float32. "auto" is bfloat16 on GPUs that can
 
     def __post_init__(self) -> None:
@@ -79,10 +81,14 @@ class Recipe:
             raise InvalidConfig(f"label {self.label!r} was named for task {self.task!r}", hint="--task classify")
         if self.precision not in PRECISIONS:
             raise InvalidConfig(f"precision is {self.precision!r}; expected one of {', '.join(PRECISIONS)}")
-        for name, low in (("steps", 1), ("batch_size", 1), ("context", 4), ("seed", 0), ("accumulate", 1)):
+        counts = {"steps": 1, "batch_size": 1, "context": 4, "seed": 0, "accumulate": 1}
+        optional = {name: 1 for name in ("evaluate_every", "patience") if getattr(self, name) is not None}
+        for name, low in (counts | optional).items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value < 2**31:
                 raise InvalidConfig(f"{name} is {value!r}; expected an integer of at least {low}")
+        if self.evaluate_every is not None and self.evaluate_every > self.steps:
+            raise InvalidConfig(f"evaluate_every is {self.evaluate_every}; expected at most the {self.steps} steps")
         self.schedule.warmup_steps(self.steps)
 
 
@@ -142,10 +148,11 @@ def partial_folder(out: Path) -> Path:
 
 @contextmanager
 def working_folder(
-    out: Path, recipe: Recipe, shards: list[dict[str, Any]], *, resume: bool, force: bool
+    out: Path, recipe: Recipe, data: dict[str, list[dict[str, Any]]], *, resume: bool, force: bool
 ) -> Iterator[Path]:
     """Give the folder to work in, new or (with `resume`) the one left behind by the very same command.
 
+    `data` are the summaries of its shards, by what they are for.
     After an error or an interrupt it stays only if it holds a checkpoint to resume from.
     Raises `OutputExists` if the run or an unfinished one is there, `TrainingError` if there is nothing to resume.
     """
@@ -158,7 +165,7 @@ def working_folder(
     options = asdict(recipe)
     way = options.pop("schedule")
     options |= {"schedule": way.pop("shape"), **way}  # by the names that users know
-    asked = json.loads(json.dumps({"recipe": options, "shards": shards}))
+    asked = json.loads(json.dumps({"recipe": options, "data": data}))
     if resume:
         _check_same(partial, asked, out)
     elif partial.exists() and not force:
@@ -189,13 +196,11 @@ def _create(partial: Path, asked: dict[str, Any], out: Path) -> None:
 def _check_same(partial: Path, asked: dict[str, Any], out: Path) -> None:
     try:
         before = json.loads((partial / "recipe.json").read_text(encoding="utf-8"))
-        changed = [name for name in asked["recipe"] if before["recipe"][name] != asked["recipe"][name]]
+        changed = [name for part in asked for name in asked[part] if before[part][name] != asked[part][name]]
     except FileNotFoundError as error:
         raise TrainingError(f"no unfinished training of {out} to resume", hint="leave out --resume") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"the unfinished training of {out} is damaged", hint="--force to start again") from error
-    if before["shards"] != asked["shards"]:
-        changed.append("shards")
     if changed:
         raise TrainingError(
             f"the unfinished training of {out} was started with other {', '.join(changed)}",

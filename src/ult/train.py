@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -11,16 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from ult.errors import InvalidConfig, MissingExtra, OutputError, TrainingError
+from ult.evaluate import cross_entropy
 from ult.model import build
 from ult.packing import IGNORED, Blocks, Labelled, Order, collate, label_name, open_shards, pack, summary
 from ult.processes import agreed, from_main, processes, together
 from ult.progress import Progress
 from ult.run import FORMAT, Recipe, Schedule, finish, last_checkpoint, partial_folder, working_folder
+from ult.validation import METRIC, Watch, best, curve, open_validation
 from ult.vocabulary import Vocabulary
 
 try:
     import torch
     from accelerate import PartialState
+    from accelerate.utils import gather_object
     from safetensors import SafetensorError
     from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 except ImportError as missing:
@@ -48,6 +52,9 @@ def train(
     warmup: float | None = None,
     accumulate: int = 1,
     precision: str = "auto",
+    validation: str | Path | Sequence[str | Path] | None = None,
+    evaluate_every: int | None = None,
+    patience: int | None = None,
     label: str | None = None,
     seed: int = 0,
     resume: bool = False,
@@ -60,10 +67,13 @@ def train(
     `learning_rate` suits the model's size if nothing is said; `schedule`, `warmup` and `precision` are those of
     `ult.run.Schedule` and `Recipe`. The same call gives the same weights on a CPU. Several processes share a step's
     `batch_size` blocks or records and see together what one alone would see; each takes its share in `accumulate`
-    parts, which saves memory and changes nothing but rounding. Interrupted, it goes on where its last checkpoint was
-    with `resume`.
+    parts, which saves memory and changes nothing but rounding. With `validation` shards, of a
+    table that it is trained on, it is evaluated `evaluate_every` steps (a tenth of all) and after the last; the run is
+    then the best of these, and training ends early after `patience` evaluations without a better one. Interrupted, it
+    goes on where its last checkpoint was with `resume`.
 
-    Raises `InvalidConfig`, `MissingColumn`, `WrongVocabulary`, `OutputExists`, `OutputError` or `TrainingError`.
+    Raises `InvalidConfig`, `MissingColumn`, `WrongVocabulary`, `WrongTable`, `OutputExists`, `OutputError` or
+    `TrainingError`.
     """
     out, partial = Path(out), partial_folder(Path(out))
     state, main = processes(), ExitStack()
@@ -83,15 +93,21 @@ def train(
                 schedule=Schedule(schedule, learning_rate, warmup),
                 accumulate=accumulate,
                 precision=precision,
+                evaluate_every=evaluate_every,
+                patience=patience,
             )
             bfloat16 = _bfloat16(recipe, state)
             many = open_shards(shards)
-            name = label_name(many, label) if task == "classify" else None
+            held = open_validation(validation, many, recipe)
+            name = label_name([*many, *held], label) if task == "classify" else None
+            summaries = {"shards": summary(many), "validation": summary(held)}
             share = _share(recipe, state)
             if state.is_main_process:
-                main.enter_context(working_folder(out, recipe, summary(many), resume=resume, force=force))
+                main.enter_context(working_folder(out, recipe, summaries, resume=resume, force=force))
                 main.callback(shutil.rmtree, partial / "packed", ignore_errors=True)
                 classes = pack(many, partial / "packed", label=name)
+                if held:
+                    pack(held, partial / "packed" / "held", label=name, classes=classes)
         classes = from_main(state, classes)
         with agreed(state):
             data = _open(partial / "packed", recipe, name, classes)
@@ -100,21 +116,23 @@ def train(
             progress = Progress(data.ids * batch_size / len(data))
             trainer = IdTrainer(
                 model=built,
-                args=_arguments(recipe, built.num_parameters(), share, partial, state, bfloat16),
+                args=_arguments(recipe, built.num_parameters(), share, partial, state, bfloat16, validated=bool(held)),
                 train_dataset=data,
+                eval_dataset=_open(partial / "packed" / "held", recipe, name, classes) if held else None,
                 data_collator=collate,
-                callbacks=[progress],
+                callbacks=[progress, *([Watch(partial, patience)] if held else [])],
             )
             trainer.remove_callback(PrinterCallback)
         checkpoint = from_main(state, last_checkpoint(partial) if state.is_main_process else None)
         with together(state):
             _fit(trainer, checkpoint, progress, out)
-        metrics = _metrics(recipe, trainer, progress) | {"embeddings": embeddings, "shards": summary(many)}
+        metrics = _metrics(recipe, trainer, progress) | {"embeddings": embeddings, "shards": summaries["shards"]}
+        metrics["validation"] = _validation(recipe, trainer) | {"shards": summaries["validation"]} if held else None
         with agreed(state):
             if state.is_main_process:
                 _write(built, many[0].vocabulary, metrics, partial)
                 finish(partial, out)
-                progress.done(out, metrics["loss"])
+                progress.done(out, metrics["loss"], metrics["validation"])
     return metrics
 
 
@@ -189,9 +207,20 @@ def _metrics(recipe: Recipe, trainer: IdTrainer, progress: Progress) -> dict[str
     }
 
 
+def _validation(recipe: Recipe, trainer: IdTrainer) -> dict[str, Any]:
+    bits = curve(trainer.state.log_history)
+    return {
+        "evaluate_every": trainer.args.eval_steps,
+        "patience": recipe.patience,
+        "bits": bits,
+        "best_step": bits[best(bits)][0],
+    }
+
+
 class IdTrainer(Trainer):  # type: ignore[misc]
     """A `Trainer` for labels that need no shift: the mean cross-entropy over what a step predicts on all processes."""
 
+    control: Any  # a transformers.TrainerControl
     loss_is_scaled_for_ga = True  # by the predictions of the whole step, whichever part of it they are in
 
     def get_batch_samples(self, *args: Any) -> tuple[list[dict[str, torch.Tensor]], torch.Tensor]:
@@ -209,15 +238,34 @@ class IdTrainer(Trainer):  # type: ignore[misc]
         total = torch.nn.functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
         return total * self.args.world_size / num_items_in_batch
 
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Return, and log, the bits that a prediction of the validation samples costs, over all processes together."""
+        self.model.eval()
+        part = {"part": self.args.process_index, "parts": self.args.world_size}
+        sums = [cross_entropy(self.model, self.eval_dataset, self.args.train_batch_size, **part)]
+        nats, predictions = map(sum, zip(*(gather_object(sums) if self.args.world_size > 1 else sums), strict=True))
+        metrics = {METRIC: nats / predictions / math.log(2)}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
     def _get_train_sampler(self, train_dataset: Any = None) -> Order:
         samples = self.args.max_steps * self.get_total_train_batch_size(self.args)
         return Order(len(self.train_dataset), samples, self.args.seed)
 
 
 def _arguments(
-    recipe: Recipe, parameters: int, share: int, partial: Path, state: PartialState, bfloat16: bool
+    recipe: Recipe, parameters: int, share: int, partial: Path, state: PartialState, bfloat16: bool, validated: bool
 ) -> TrainingArguments:
     cuda = state.device.type == "cuda"
+    every = recipe.evaluate_every or max(1, recipe.steps // 10)
+    keep_best = {  # a checkpoint at each evaluation, of which the best and the last stay
+        "eval_strategy": "steps",
+        "eval_steps": every,
+        "load_best_model_at_end": True,
+        "metric_for_best_model": METRIC,
+        "greater_is_better": False,
+    }
     return TrainingArguments(
         output_dir=str(partial),
         use_cpu=state.device.type == "cpu",
@@ -231,7 +279,7 @@ def _arguments(
         adam_beta2=0.95,
         seed=recipe.seed,
         bf16=bfloat16,
-        save_steps=min(500, max(1, recipe.steps // 10)),
+        save_steps=every if validated else min(500, max(1, recipe.steps // 10)),
         save_total_limit=1,  # the older one goes only after the newer is whole
         logging_steps=max(1, recipe.steps // 100),
         logging_nan_inf_filter=False,
@@ -241,6 +289,7 @@ def _arguments(
         remove_unused_columns=False,
         disable_tqdm=True,
         report_to="none",
+        **(keep_best if validated else {}),
     )
 
 
@@ -251,20 +300,24 @@ def _write(model: Any, vocabulary: Vocabulary, metrics: dict[str, Any], partial:
         model.save_pretrained(folder)
         vocabulary.tokenizer().save_pretrained(folder)
         vocabulary.save(folder / "vocabulary.json")
-        _draw_loss(metrics["loss"], folder / "loss.png")
+        _draw_loss(metrics, folder / "loss.png")
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
     except (OSError, SafetensorError) as error:
         raise OutputError(f"cannot write the run: {error}") from error
 
 
-def _draw_loss(loss: list[list[float]], path: Path) -> None:
+def _draw_loss(metrics: dict[str, Any], path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 3.5), dpi=150, layout="constrained")
     axes = figure.add_subplot()
-    axes.plot(*zip(*loss, strict=True), color="#3366aa", linewidth=1.6)
+    axes.plot(*zip(*metrics["loss"], strict=True), color="#3366aa", linewidth=1.6, label="training")
+    if metrics["validation"]:
+        held = [(step, bits * math.log(2)) for step, bits in metrics["validation"]["bits"]]
+        axes.plot(*zip(*held, strict=True), color="#cc6633", linewidth=1.6, marker=".", label="validation")
+        axes.legend(frameon=False)
     axes.set_xlabel("step")
-    axes.set_ylabel("training loss (nats)")
+    axes.set_ylabel("loss (nats)" if metrics["validation"] else "training loss (nats)")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#dddddd", linewidth=0.6)
     figure.savefig(path)

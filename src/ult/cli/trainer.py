@@ -48,6 +48,15 @@ def train(
     precision: Annotated[
         str, typer.Option(help="auto (bfloat16 on GPUs that can), float32 or bfloat16; weights are float32.")
     ] = "auto",
+    validation: Annotated[
+        list[Path] | None, typer.Option(help="Shards of the same table to evaluate on; the run is then the best.")
+    ] = None,
+    evaluate_every: Annotated[
+        int | None, typer.Option(help="With --validation: steps between evaluations; by default a tenth of all.")
+    ] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="With --validation: stop after as many evaluations without a better one.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same weights on a CPU.")] = 0,
     resume: Annotated[bool, typer.Option(help="Go on with an interrupted training.")] = False,
     force: Force = False,
@@ -70,6 +79,9 @@ def train(
         warmup=warmup,
         accumulate=accumulate,
         precision=precision,
+        validation=validation,
+        evaluate_every=evaluate_every,
+        patience=patience,
         label=label,
         seed=seed,
         resume=resume,
