@@ -31,6 +31,7 @@ LAYERS = (  # imports go down or sideways, never up
         "pieces",
         "processes",
         "progress",
+        "report",
         "run",
         "table",
         "train",

@@ -18,6 +18,7 @@ TRAINER = (
     "packing",
     "processes",
     "progress",
+    "report",
     "run",
     "validation",
     "shards",

@@ -17,6 +17,7 @@ from ult.model import build
 from ult.packing import IGNORED, Blocks, Labelled, Order, collate, label_name, open_shards, pack, summary
 from ult.processes import agreed, from_main, processes, together
 from ult.progress import Progress
+from ult.report import FOLDER, reporters
 from ult.run import FORMAT, Recipe, Schedule, finish, last_checkpoint, partial_folder, working_folder
 from ult.validation import METRIC, Watch, best, curve, open_validation
 from ult.vocabulary import Vocabulary
@@ -55,6 +56,7 @@ def train(
     validation: str | Path | Sequence[str | Path] | None = None,
     evaluate_every: int | None = None,
     patience: int | None = None,
+    report_to: str | None = None,
     label: str | None = None,
     seed: int = 0,
     resume: bool = False,
@@ -69,8 +71,8 @@ def train(
     `batch_size` blocks or records and see together what one alone would see; each takes its share in `accumulate`
     parts, which saves memory and changes nothing but rounding. With `validation` shards, of a
     table that it is trained on, it is evaluated `evaluate_every` steps (a tenth of all) and after the last; the run is
-    then the best of these, and training ends early after `patience` evaluations without a better one. Interrupted, it
-    goes on where its last checkpoint was with `resume`.
+    then the best of these, and training ends early after `patience` evaluations without a better one. `report_to`
+    "tensorboard" writes its curves. Interrupted, it goes on where its last checkpoint was with `resume`.
 
     Raises `InvalidConfig`, `MissingColumn`, `WrongVocabulary`, `WrongTable`, `OutputExists`, `OutputError` or
     `TrainingError`.
@@ -97,6 +99,7 @@ def train(
                 patience=patience,
             )
             bfloat16 = _bfloat16(recipe, state)
+            reports = reporters(report_to, partial)
             many = open_shards(shards)
             held = open_validation(validation, many, recipe)
             name = label_name([*many, *held], label) if task == "classify" else None
@@ -120,8 +123,10 @@ def train(
                 train_dataset=data,
                 eval_dataset=_open(partial / "packed" / "held", recipe, name, classes) if held else None,
                 data_collator=collate,
-                callbacks=[progress, *([Watch(partial, patience)] if held else [])],
+                callbacks=[progress, *([Watch(partial, patience)] if held else []), *reports],
             )
+            for report in reports:
+                main.callback(report.close)
             trainer.remove_callback(PrinterCallback)
         checkpoint = from_main(state, last_checkpoint(partial) if state.is_main_process else None)
         with together(state):
@@ -301,6 +306,8 @@ def _write(model: Any, vocabulary: Vocabulary, metrics: dict[str, Any], partial:
         vocabulary.tokenizer().save_pretrained(folder)
         vocabulary.save(folder / "vocabulary.json")
         _draw_loss(metrics, folder / "loss.png")
+        if (partial / FOLDER).is_dir():
+            shutil.copytree(partial / FOLDER, folder / FOLDER, dirs_exist_ok=True)
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
     except (OSError, SafetensorError) as error:
         raise OutputError(f"cannot write the run: {error}") from error

@@ -57,6 +57,9 @@ def train(
     patience: Annotated[
         int | None, typer.Option(help="With --validation: stop after as many evaluations without a better one.")
     ] = None,
+    report_to: Annotated[
+        str | None, typer.Option(help="tensorboard: write the curves, in the end to RUN/tensorboard.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same weights on a CPU.")] = 0,
     resume: Annotated[bool, typer.Option(help="Go on with an interrupted training.")] = False,
     force: Force = False,
@@ -82,6 +85,7 @@ def train(
         validation=validation,
         evaluate_every=evaluate_every,
         patience=patience,
+        report_to=report_to,
         label=label,
         seed=seed,
         resume=resume,
