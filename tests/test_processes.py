@@ -16,7 +16,8 @@ from ult.errors import InvalidConfig
 from ult.packing import Order
 from ult.processes import processes
 from ult.run import Recipe
-from ult.train import _share, train
+from ult.steps import share_of
+from ult.train import train
 
 OPTIONS = ["--steps", "12", "--batch-size", "4", "--context", "16", "--seed", "3"]
 RUN = "from ult.__main__ import main; main()"
@@ -111,12 +112,12 @@ def test_an_error_of_one_ends_both_and_is_said_once(tmp_path, code, said):
 def test_batch_must_be_shared_equally():
     state = processes()
     recipe = Recipe("lm", None, None, None, 10, 6, 16, None, 0)
-    assert _share(recipe, state) == 6
+    assert share_of(recipe, state) == 6
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(state), "num_processes", 4, raising=False)
         patch.setitem(state.__dict__, "num_processes", 4)
         with pytest.raises(InvalidConfig, match=r"batch_size is 6 on 4 devices.*--batch-size 8"):
-            _share(recipe, state)
+            share_of(recipe, state)
 
 
 def test_order_shows_everything_once_a_pass_and_depends_on_the_seed():

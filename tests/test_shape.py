@@ -33,6 +33,7 @@ LAYERS = (  # imports go down or sideways, never up
         "progress",
         "report",
         "run",
+        "steps",
         "table",
         "train",
         "validation",

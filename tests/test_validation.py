@@ -128,7 +128,7 @@ def test_classifiers_are_judged_by_the_bits_of_a_label(tmp_path):
 
 
 def test_bits_that_are_no_number_are_refused(shards, held, tmp_path, monkeypatch):
-    monkeypatch.setattr("ult.train.cross_entropy", lambda *_, **__: (float("nan"), 1))
+    monkeypatch.setattr("ult.steps.cross_entropy", lambda *_, **__: (float("nan"), 1))
     with pytest.raises(TrainingError, match=r"validation costs nan bits at step 4.*--learning-rate"):
         train(shards, tmp_path / "run", validation=held, evaluate_every=4, **OPTIONS)
     assert list(tmp_path.iterdir()) == []

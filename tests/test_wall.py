@@ -20,6 +20,7 @@ TRAINER = (
     "progress",
     "report",
     "run",
+    "steps",
     "validation",
     "shards",
     "vocabulary",

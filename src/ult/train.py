@@ -11,30 +11,23 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ult.errors import InvalidConfig, MissingExtra, OutputError, TrainingError
-from ult.evaluate import cross_entropy
+from ult.errors import MissingExtra, OutputError, TrainingError
 from ult.model import build
-from ult.packing import IGNORED, Blocks, Labelled, Order, collate, label_name, open_shards, pack, summary
+from ult.packing import Blocks, Labelled, collate, label_name, open_shards, pack, summary
 from ult.processes import agreed, from_main, processes, together
 from ult.progress import Progress
 from ult.report import FOLDER, reporters
 from ult.run import FORMAT, Recipe, Schedule, finish, last_checkpoint, partial_folder, working_folder
-from ult.validation import METRIC, Watch, best, curve, open_validation
+from ult.steps import IdTrainer, arguments, in_bfloat16, share_of
+from ult.validation import Watch, best, curve, open_validation
 from ult.vocabulary import Vocabulary
 
 try:
     import torch
-    from accelerate import PartialState
-    from accelerate.utils import gather_object
     from safetensors import SafetensorError
-    from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
+    from transformers import PrinterCallback, set_seed
 except ImportError as missing:
     raise MissingExtra("accelerate", extra="train") from missing
-
-# The tiny preset gains from a high rate, above all with a body that was trained before: 100 steps on medical
-# abstracts, vocabulary 2,048, one seed, bits per byte at 1e-3 and 3e-3: from scratch 2.83 and 2.79, after 400 steps
-# on wikitext-2 2.69 and 2.42. The rate of larger models has not been tuned.
-SMALL, SMALL_RATE, LARGE_RATE = 20_000_000, 3e-3, 5e-4  # parameters; peak rates below and above
 
 
 def train(
@@ -98,13 +91,13 @@ def train(
                 evaluate_every=evaluate_every,
                 patience=patience,
             )
-            bfloat16 = _bfloat16(recipe, state)
+            bfloat16 = in_bfloat16(recipe, state)
             reports = reporters(report_to, partial)
             many = open_shards(shards)
             held = open_validation(validation, many, recipe)
             name = label_name([*many, *held], label) if task == "classify" else None
             summaries = {"shards": summary(many), "validation": summary(held)}
-            share = _share(recipe, state)
+            share = share_of(recipe, state)
             if state.is_main_process:
                 main.enter_context(working_folder(out, recipe, summaries, resume=resume, force=force))
                 main.callback(shutil.rmtree, partial / "packed", ignore_errors=True)
@@ -119,7 +112,7 @@ def train(
             progress = Progress(data.ids * batch_size / len(data))
             trainer = IdTrainer(
                 model=built,
-                args=_arguments(recipe, built.num_parameters(), share, partial, state, bfloat16, validated=bool(held)),
+                args=arguments(recipe, built.num_parameters(), share, partial, state, bfloat16, validated=bool(held)),
                 train_dataset=data,
                 eval_dataset=_open(partial / "packed" / "held", recipe, name, classes) if held else None,
                 data_collator=collate,
@@ -139,31 +132,6 @@ def train(
                 finish(partial, out)
                 progress.done(out, metrics["loss"], metrics["validation"])
     return metrics
-
-
-def _share(recipe: Recipe, state: PartialState) -> int:
-    """Return the samples that each device takes at once; raise `InvalidConfig` if they cannot be shared equally."""
-    alone = state.num_processes == 1 and state.device.type == "cuda"  # one process then drives all GPUs there are
-    devices = int(torch.cuda.device_count() if alone else state.num_processes)
-    parts = devices * recipe.accumulate
-    share, left = divmod(recipe.batch_size, parts)
-    if left:
-        accumulated = f" in {recipe.accumulate} parts each" if recipe.accumulate > 1 else ""
-        raise InvalidConfig(
-            f"batch_size is {recipe.batch_size} on {devices} devices{accumulated}; expected a multiple of {parts}",
-            hint=f"--batch-size {(share + 1) * parts}",
-        )
-    return share
-
-
-def _bfloat16(recipe: Recipe, state: PartialState) -> bool:
-    """Return whether to compute in bfloat16; raise `InvalidConfig` if it was asked for and the device cannot."""
-    kind = state.device.type
-    if recipe.precision == "auto":
-        return kind == "cuda" and bool(torch.cuda.is_bf16_supported())
-    if recipe.precision == "bfloat16" and kind != "cpu" and not (kind == "cuda" and torch.cuda.is_bf16_supported()):
-        raise InvalidConfig(f"this {kind} device does not compute in bfloat16", hint="--precision float32")
-    return recipe.precision == "bfloat16"
 
 
 def _open(folder: Path, recipe: Recipe, label: str | None, classes: list[Any]) -> Blocks | Labelled:
@@ -220,82 +188,6 @@ def _validation(recipe: Recipe, trainer: IdTrainer) -> dict[str, Any]:
         "bits": bits,
         "best_step": bits[best(bits)][0],
     }
-
-
-class IdTrainer(Trainer):  # type: ignore[misc]
-    """A `Trainer` for labels that need no shift: the mean cross-entropy over what a step predicts on all processes."""
-
-    control: Any  # a transformers.TrainerControl
-    loss_is_scaled_for_ga = True  # by the predictions of the whole step, whichever part of it they are in
-
-    def get_batch_samples(self, *args: Any) -> tuple[list[dict[str, torch.Tensor]], torch.Tensor]:
-        """Return the parts of a step, and how many predictions all of them hold, on all processes together."""
-        parts, _ = super().get_batch_samples(*args)
-        predictions = sum((part["labels"] != IGNORED).sum() for part in parts)
-        return parts, self.accelerator.reduce(predictions, "sum")
-
-    def compute_loss(
-        self, model: Any, inputs: dict[str, Any], *_: Any, num_items_in_batch: torch.Tensor, **__: Any
-    ) -> torch.Tensor:
-        """Return a part's loss in nats: summed over the parts and averaged over the processes it is the step's."""
-        logits = model(input_ids=inputs["input_ids"], use_cache=False).logits.float().flatten(0, -2)
-        labels = inputs["labels"].flatten()
-        total = torch.nn.functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
-        return total * self.args.world_size / num_items_in_batch
-
-    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Return, and log, the bits that a prediction of the validation samples costs, over all processes together."""
-        self.model.eval()
-        part = {"part": self.args.process_index, "parts": self.args.world_size}
-        sums = [cross_entropy(self.model, self.eval_dataset, self.args.train_batch_size, **part)]
-        nats, predictions = map(sum, zip(*(gather_object(sums) if self.args.world_size > 1 else sums), strict=True))
-        metrics = {METRIC: nats / predictions / math.log(2)}
-        self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        return metrics
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> Order:
-        samples = self.args.max_steps * self.get_total_train_batch_size(self.args)
-        return Order(len(self.train_dataset), samples, self.args.seed)
-
-
-def _arguments(
-    recipe: Recipe, parameters: int, share: int, partial: Path, state: PartialState, bfloat16: bool, validated: bool
-) -> TrainingArguments:
-    cuda = state.device.type == "cuda"
-    every = recipe.evaluate_every or max(1, recipe.steps // 10)
-    keep_best = {  # a checkpoint at each evaluation, of which the best and the last stay
-        "eval_strategy": "steps",
-        "eval_steps": every,
-        "load_best_model_at_end": True,
-        "metric_for_best_model": METRIC,
-        "greater_is_better": False,
-    }
-    return TrainingArguments(
-        output_dir=str(partial),
-        use_cpu=state.device.type == "cpu",
-        max_steps=recipe.steps,
-        per_device_train_batch_size=share,
-        gradient_accumulation_steps=recipe.accumulate,
-        learning_rate=recipe.schedule.learning_rate or (SMALL_RATE if parameters < SMALL else LARGE_RATE),
-        lr_scheduler_type={"constant": "constant_with_warmup"}.get(recipe.schedule.shape, recipe.schedule.shape),
-        warmup_steps=recipe.schedule.warmup_steps(recipe.steps),
-        weight_decay=0.1,
-        adam_beta2=0.95,
-        seed=recipe.seed,
-        bf16=bfloat16,
-        save_steps=every if validated else min(500, max(1, recipe.steps // 10)),
-        save_total_limit=1,  # the older one goes only after the newer is whole
-        logging_steps=max(1, recipe.steps // 100),
-        logging_nan_inf_filter=False,
-        dataloader_pin_memory=cuda,
-        ddp_find_unused_parameters=False,
-        average_tokens_across_devices=False,  # `IdTrainer` does it, for labels that need no shift
-        remove_unused_columns=False,
-        disable_tqdm=True,
-        report_to="none",
-        **(keep_best if validated else {}),
-    )
 
 
 def _write(model: Any, vocabulary: Vocabulary, metrics: dict[str, Any], partial: Path) -> None:
