@@ -67,4 +67,6 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         if validation:
             step = validation["best_step"]
             speed += f"; step {step} is kept: {dict(validation['bits'])[step]:.3f} bits a prediction on validation"
-        self.bar.console.print(f"{out.name}: loss {first:.3f} -> {last:.3f}, {speed}", highlight=False, markup=False)
+        self.bar.console.print(
+            f"{out.name}: loss {first:.3f} -> {last:.3f}, {speed}", highlight=False, markup=False, soft_wrap=True
+        )
