@@ -97,7 +97,7 @@ def test_the_last_resort_is_its_own_encoding(quality, first, sides):
         _paint(tile[None], *sides, codec._luma, codec._chroma, bases, work)
         store(work.samples, corner, *sides, pixels)
         load(pixels, corner, *sides, work.samples)
-        _measure(*sides, codec._luma, codec._chroma, bases_again, first, again[None], np.empty((1, 6)), work)
+        _measure(*sides, codec._luma, codec._chroma, bases_again, first, again[None], np.empty((1, 6)), work, False)
         np.testing.assert_array_equal(again, tile)
         np.testing.assert_array_equal(bases_again, bases)
 

@@ -11,6 +11,7 @@ from ult.codecs.blocks import UNIT, WIDTH, Samples
 
 Pixels = NDArray[np.uint8]  # (h, w, 1 or 3)
 Row = NDArray[np.uint8]  # (w * 1 or 3,)
+BOUND = 2**14 - 1  # of samples in `_pixel`
 Corners = NDArray[np.int64]  # (n, 2), y and x of tiles
 
 
@@ -117,15 +118,35 @@ def add_noise(samples: Samples, planes: int, noise: Samples) -> None:
             moved = _level(np.float64(y) / UNIT) * np.float32(UNIT) - np.float32(128 * UNIT) - y
             noise[j] += moved * moved
         return
-    scale = 1 / (16384 * UNIT)
-    for j in range(WIDTH):
-        y, cb, cr = samples[j], samples[j + 16 * WIDTH], samples[j + 32 * WIDTH]
-        light, blue, red = np.float64(y) * 16384, np.float64(cb), np.float64(cr)
-        r, g = _level((light + 22970 * red) * scale), _level((light - 5638 * blue - 11700 * red) * scale)
-        y2, cb2, cr2 = _colour(r, g, _level((light + 29032 * blue) * scale))
+    for j in range(np.uint64(WIDTH)):
+        blue, red = j + np.uint64(16 * WIDTH), j + np.uint64(32 * WIDTH)
+        y, cb, cr = samples[j], samples[blue], samples[red]
+        y2, cb2, cr2 = _colour(*_pixel(_bounded(y), _bounded(cb), _bounded(cr)))
         noise[j] += (y2 - y) * (y2 - y)
-        noise[j + WIDTH] += (cb2 - cb) * (cb2 - cb)
-        noise[j + 2 * WIDTH] += (cr2 - cr) * (cr2 - cr)
+        noise[j + np.uint64(WIDTH)] += (cb2 - cb) * (cb2 - cb)
+        noise[j + np.uint64(2 * WIDTH)] += (cr2 - cr) * (cr2 - cr)
+
+
+@njit(cache=True)
+def _bounded(sample: np.float32) -> np.int32:
+    """Return a sample, or a bound that is too far from all pixels for any tile's room."""
+    return np.int32(min(max(sample, np.float32(-BOUND)), np.float32(BOUND)))
+
+
+@njit(cache=True)
+def _pixel(y: np.int32, cb: np.int32, cr: np.int32) -> tuple[np.float32, np.float32, np.float32]:
+    """Return the pixel of samples, within BOUND so that 32 bits hold the sums; many casts, as Numba widens products."""
+    light = np.int32(np.int32(y * np.int32(16384)) + np.int32(257 * 2**17))
+    red = np.int32(light + np.int32(cr * np.int32(22970)))
+    green = np.int32(np.int32(light - np.int32(cb * np.int32(5638))) - np.int32(cr * np.int32(11700)))
+    blue = np.int32(light + np.int32(cb * np.int32(29032)))
+    return _clipped(red), _clipped(green), _clipped(blue)
+
+
+@njit(cache=True)
+def _clipped(value: np.int32) -> np.float32:
+    level = np.int32(value >> np.int32(18))
+    return np.float32(min(max(level, np.int32(0)), np.int32(255)))
 
 
 @njit(cache=True)

@@ -28,16 +28,13 @@ from ult.codecs.blocks import (
     Samples,
     Whole,
     Work,
-    find,
-    forward,
     inverse,
     inverse_rows,
     nearest,
-    quantise,
-    turn,
     workspace,
 )
 from ult.codecs.colour import Corners, Pixels, add_noise, bases_of, colour_of, load, store
+from ult.codecs.forward import along, forward, mark, quantise
 
 PATIENCE = 16  # rounds before a tile that does not settle loses contrast; 99 % of the tiles of photographs settle in 2
 ROUNDS = 64  # an eighth a round: enough for the largest level to reach 0
@@ -103,11 +100,11 @@ def _analyse(image: Pixels, luma: Plane, chroma: Plane, grid: Ends, levels: Leve
                     places = _side_by_side(n, width)
                     store(work.samples, places, height, width, decoded)
                     load(decoded, places, height, width, work.samples)
-                _measure(height, width, luma, chroma, bases, kind == 0, tiles[:n], room[:n], work)
+                _measure(height, width, luma, chroma, bases, kind == 0, tiles[:n], room[:n], work, attempt == 0 and whole)
                 moved = _scatter(tiles[:n], strip, side, grid, levels)
                 drift = attempt == 0 or np.any(bases != before)
                 if attempt == 0 and whole:
-                    _take_noise(luma, chroma, bases, tiles[:n], room[:n], work)
+                    _take_noise(chroma.side, bases, room[:n], work)
                 for t in range(n):
                     if (moved[t] or drift) and not (attempt == 0 and whole and room[t].min() > 0):
                         if attempt > PATIENCE:
@@ -207,23 +204,22 @@ def _copy(source: Levels, target: Levels) -> bool:
 
 
 @njit(cache=True)
-def _take_noise(luma: Plane, chroma: Plane, bases: Ends, tiles: Levels, room: Whole, work: Work) -> None:
+def _take_noise(side: int, bases: Ends, room: Whole, work: Work) -> None:
     """Take from `room` the norm of what rounding and clipping add to the decoded samples of whole tiles.
 
     Where something is left in each block, the tile surely is the encoding of what it decodes to.
     """
-    across = chroma.side // 8 if len(bases) > 1 else 1
+    across = side // 8 if len(bases) > 1 else 1
     side = 8 * across
-    _paint(tiles, side, side, luma, chroma, bases, work)
     for y in range(0, side, 8):
         work.noise[: WIDTH if y else len(work.noise)] = 0
         for i in range(y, y + 8):
             add_noise(work.samples.reshape(-1)[i * WIDTH :], len(bases), work.noise)
-        for t in range(len(tiles)):
+        for t in range(len(room)):
             for c in range(across):
                 at = t * side + 8 * c
                 room[t, y // 8 * across + c] -= np.sqrt(work.noise[at : at + 8].sum())
-    for t in range(len(tiles)):
+    for t in range(len(room)):
         for p in range(1, len(bases)):
             at = p * WIDTH + t * side
             room[t, across * across + p - 1] -= np.sqrt(work.noise[at : at + side].sum())
@@ -277,8 +273,12 @@ def _measure(
     tiles: Levels,
     room: Whole,
     work: Work,
+    paint: bool,
 ) -> None:
-    """Fill `tiles` (n, blocks, k * k) and `room` (n, blocks) from `work.samples`; set `bases` if it is the `first`."""
+    """Fill `tiles` (n, blocks, k * k) and `room` (n, blocks) from `work.samples`; set `bases` if it is the `first`.
+
+    If `paint`, the samples become what the levels of the tiles, whole ones, stand for.
+    """
     planes = len(bases)
     if first:
         bases[0] = _mean(work.samples[0, : min(8, height), : min(8, width)])
@@ -288,25 +288,32 @@ def _measure(
     side = luma.side if planes == 1 else chroma.side
     across = side // 8
     columns = _columns(len(tiles), side)
+    blocks = -(-width // 8)
     for y in range(0, height, 8):
         n = min(8, height - y)
-        forward(work.samples[0, y : y + n], luma.forward[n], columns, work)
-        turn(work.rows, y // 8, across, len(tiles), width, work.turned)
-    for x in range(0, width, 8):
-        n = min(8, width - x)
-        forward(work.turned[x : x + n], luma.forward[n], columns, work)
-        find(work.rows, luma, columns, work.found)
-        blocks = (x // 8, across * -(-height // 8), across)
-        quantise(work.rows, work.found, luma, bases[:1], blocks, across, tiles, room)
+        samples = work.samples[0, y : y + n]
+        forward(samples, luma.quick[n], columns, work)
+        for x in range(blocks):
+            along(work, luma, min(8, width - 8 * x), (x, blocks * len(tiles), blocks), 8 * x, width)
+        mark(work.twice, luma.least, 8 * blocks * len(tiles), work.marks)
+        work.rows[:] = 0
+        highest = 0
+        for x in range(blocks):
+            places, block = (8 * x, width, min(8, width - 8 * x)), y // 8 * across + x
+            row = quantise(samples, places, luma, bases[0], block, (x, blocks), work, tiles, room, paint)
+            highest = max(highest, row)
+        if paint:
+            inverse(work.rows, highest, luma.inverse[8], columns, samples)
     for p in range(1, planes):
-        group = (p - 1) % across
-        forward(work.samples[p, :height], chroma.forward[height], columns, work)
-        turn(work.rows, group, across, len(tiles), width, work.turned)
-        if across == 1 or group == 1:
-            forward(work.turned[:width], chroma.forward[width], columns, work)
-            find(work.rows, chroma, columns, work.found)
-            blocks = (across * across + p - group - 1, across * across + p, 1)
-            quantise(work.rows, work.found, chroma, bases[p - group : p + 1], blocks, across, tiles, room)
+        samples = work.samples[p, :height]
+        forward(samples, chroma.quick[height], columns, work)
+        along(work, chroma, width, (0, len(tiles), 1), 0, width)
+        mark(work.twice, chroma.least, 8 * len(tiles), work.marks)
+        work.rows[:] = 0
+        places, block = (0, width, width), across * across + p - 1
+        highest = quantise(samples, places, chroma, bases[p], block, (0, 1), work, tiles, room, paint)
+        if paint:
+            inverse(work.rows, highest, chroma.inverse[chroma.side], columns, samples)
     if first:
         tiles[0, 0, 0] = 0
         tiles[0, across * across :, 0] = 0

@@ -22,9 +22,10 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ult.codecs.base import Codec, Ends, Patches, Symbols, check_option
-from ult.codecs.blocks import Levels, lowest, make_plane, nonzero
+from ult.codecs.blocks import Levels, make_plane, nonzero
 from ult.codecs.colour import bases_of, colour_of
 from ult.codecs.dct import analyse, grids, synthesise
+from ult.codecs.lanes import lowest
 from ult.errors import CorruptSymbols, InvalidRecord
 
 MEAN = 256  # symbols below are bytes; from here differences of means
@@ -257,7 +258,7 @@ def _write_block(levels: Levels, symbols: Symbols, at: int) -> int:
     last = 0
     bits = nonzero(levels)
     while bits:
-        position = lowest(bits)
+        position = int(lowest(bits))
         bits &= bits - np.uint64(1)
         run, value = position - last - 1, int(levels[position])
         last = position
