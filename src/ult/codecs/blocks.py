@@ -35,6 +35,7 @@ class Plane(NamedTuple):
     forward: Whole  # (side + 1, side * 8), of n samples to their frequencies
     inverse: Whole  # (side + 1, 8 * side)
     steps: Whole  # (k * k,), in zig-zag order
+    parts: Whole  # (k * k,), 1 / steps
     order: Bits  # (k * k,), zig-zag position -> place in a block of 8x8
     quick: Samples  # `forward` in float32, to coefficients in units
     doubt: float  # how far coefficients by `quick` are from exact ones at most
@@ -81,7 +82,7 @@ def make_plane(side: int, kept: int, step: float, *, flat: bool) -> Plane:
     drift = float(np.abs(np.kron(twice, twice) - np.eye(kept * kept)).max())
     least = np.tile(least.reshape(8, 1, 8), (1, WIDTH // 8, 1)).ravel().astype(np.float32)
     quick = _flat(forward * SCALE).astype(np.float32)
-    return Plane(side, _flat(forward), _flat(inverse), whole, order.astype(np.uint64), quick, doubt, least, spread, drift)
+    return Plane(side, _flat(forward), _flat(inverse), whole, 1 / whole, order.astype(np.uint64), quick, doubt, least, spread, drift)
 
 
 def _flat(matrices: Whole) -> Whole:
