@@ -20,7 +20,7 @@ SCALE = 2.0**-13  # transform matrices are in 1/8192
 LIMIT = 2**16  # no record's coefficient is beyond 16 * 255 * UNIT; hostile ones are clipped here
 SLOPE = 0.08  # how much coarser the step is per frequency, so that high ones cost less: 2 % fewer ids at equal PSNR
 DC_STEP = 0.7  # means of blocks are quantised finer than the rest: banding is what the eye sees first
-WIDTH = 128  # columns of a row of blocks
+WIDTH = 256  # columns of a row of blocks
 
 Levels = NDArray[np.int16]  # (blocks, k * k), zig-zag; the first of a block is relative to the base
 Samples = NDArray[np.float32]  # whole numbers below 2**24

@@ -11,7 +11,6 @@ from ult.codecs.blocks import UNIT, WIDTH, Samples
 
 Pixels = NDArray[np.uint8]  # (h, w, 1 or 3)
 Row = NDArray[np.uint8]  # (w * 1 or 3,)
-BOUND = 2**14 - 1  # of samples in `_pixel`
 Corners = NDArray[np.int64]  # (n, 2), y and x of tiles
 
 
@@ -107,35 +106,35 @@ def _to_pixels(y: Samples, cb: Samples, cr: Samples, row: Row) -> None:
 
 
 @njit(cache=True)
-def add_noise(samples: Samples, planes: int, noise: Samples) -> None:
-    """Add to `noise` (3 * WIDTH,) what a row of decoded samples and those of its pixels differ by, squared.
+def reload(samples: Samples, planes: int, width: int, noise: Samples) -> None:
+    """Make of a row of decoded samples those of its pixels; add to `noise` (3 * WIDTH,) the squared differences.
 
-    Both are flat, `samples` from the row on: constant distances let the compiler make vectors.
+    `samples` is flat, from the row on: constant distances let the compiler make vectors.
     """
     if planes == 1:
-        for j in range(WIDTH):
+        for j in range(width):
             y = samples[j]
-            moved = _level(np.float64(y) / UNIT) * np.float32(UNIT) - np.float32(128 * UNIT) - y
-            noise[j] += moved * moved
+            y2 = _level(np.float64(y) / UNIT) * np.float32(UNIT) - np.float32(128 * UNIT)
+            noise[j] += (y2 - y) * (y2 - y)
+            samples[j] = y2
         return
-    for j in range(np.uint64(WIDTH)):
+    for j in range(np.uint64(width)):
         blue, red = j + np.uint64(16 * WIDTH), j + np.uint64(32 * WIDTH)
         y, cb, cr = samples[j], samples[blue], samples[red]
-        y2, cb2, cr2 = _colour(*_pixel(_bounded(y), _bounded(cb), _bounded(cr)))
+        y2, cb2, cr2 = _colour(*_pixel(np.int32(y), np.int32(cb), np.int32(cr)))
         noise[j] += (y2 - y) * (y2 - y)
         noise[j + np.uint64(WIDTH)] += (cb2 - cb) * (cb2 - cb)
         noise[j + np.uint64(2 * WIDTH)] += (cr2 - cr) * (cr2 - cr)
-
-
-@njit(cache=True)
-def _bounded(sample: np.float32) -> np.int32:
-    """Return a sample, or a bound that is too far from all pixels for any tile's room."""
-    return np.int32(min(max(sample, np.float32(-BOUND)), np.float32(BOUND)))
+        samples[j], samples[blue], samples[red] = y2, cb2, cr2
 
 
 @njit(cache=True)
 def _pixel(y: np.int32, cb: np.int32, cr: np.int32) -> tuple[np.float32, np.float32, np.float32]:
-    """Return the pixel of samples, within BOUND so that 32 bits hold the sums; many casts, as Numba widens products."""
+    """Return the pixel of samples of an encoded image; many casts, as Numba widens products.
+
+    32 bits hold the sums: samples have a norm of 2**11 a pixel, levels less than twice that, so none of luma is beyond
+    2**15, of chroma beyond 1.5 * 2**15.
+    """
     light = np.int32(np.int32(y * np.int32(16384)) + np.int32(257 * 2**17))
     red = np.int32(light + np.int32(cr * np.int32(22970)))
     green = np.int32(np.int32(light - np.int32(cb * np.int32(5638))) - np.int32(cr * np.int32(11700)))

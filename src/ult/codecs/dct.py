@@ -33,7 +33,7 @@ from ult.codecs.blocks import (
     nearest,
     workspace,
 )
-from ult.codecs.colour import Corners, Pixels, add_noise, bases_of, colour_of, load, store
+from ult.codecs.colour import Corners, Pixels, bases_of, colour_of, load, reload, store
 from ult.codecs.forward import along, forward, mark, quantise
 
 PATIENCE = 16  # rounds before a tile that does not settle loses contrast; 99 % of the tiles of photographs settle in 2
@@ -85,7 +85,9 @@ def _analyse(image: Pixels, luma: Plane, chroma: Plane, grid: Ends, levels: Leve
     for kind in range(5):
         corners, height, width = _corners(image.shape, side, kind)
         whole = kind > 0 and height == side and width == side
-        left, attempt = len(corners), 0
+        if whole:
+            corners = _analyse_whole(image, luma, chroma, grid, levels, bases, corners, work, tiles, room)
+        left, attempt = len(corners), 2 if whole else 0
         while left and attempt < ROUNDS:
             before = bases.copy()
             pending, left = left, 0
@@ -100,13 +102,11 @@ def _analyse(image: Pixels, luma: Plane, chroma: Plane, grid: Ends, levels: Leve
                     places = _side_by_side(n, width)
                     store(work.samples, places, height, width, decoded)
                     load(decoded, places, height, width, work.samples)
-                _measure(height, width, luma, chroma, bases, kind == 0, tiles[:n], room[:n], work, attempt == 0 and whole)
+                _measure(height, width, luma, chroma, bases, kind == 0, tiles[:n], room[:n], work, False)
                 moved = _scatter(tiles[:n], strip, side, grid, levels)
                 drift = attempt == 0 or np.any(bases != before)
-                if attempt == 0 and whole:
-                    _take_noise(chroma.side, bases, room[:n], work)
                 for t in range(n):
-                    if (moved[t] or drift) and not (attempt == 0 and whole and room[t].min() > 0):
+                    if moved[t] or drift:
                         if attempt > PATIENCE:
                             _soften(tiles[t])
                         if attempt == ROUNDS - 1:
@@ -116,6 +116,56 @@ def _analyse(image: Pixels, luma: Plane, chroma: Plane, grid: Ends, levels: Leve
                         corners[left] = strip[t]
                         left += 1
             attempt += 1
+
+
+@njit(cache=True)
+def _analyse_whole(
+    image: Pixels,
+    luma: Plane,
+    chroma: Plane,
+    grid: Ends,
+    levels: Levels,
+    bases: Ends,
+    corners: Corners,
+    work: Work,
+    tiles: Levels,
+    room: Whole,
+) -> Corners:
+    """Do rounds 0 and 1 of whole tiles, the second where it is not clear that they settle; return which do not."""
+    side, planes, most = WIDTH // len(tiles), len(bases), len(tiles)
+    again, tiles_again, room_again = workspace(), np.empty_like(tiles), np.empty_like(room)
+    n = left = 0
+    for at in range(0, len(corners), most):
+        strip = corners[at : at + most]
+        count = len(strip)
+        load(image, strip, side, side, work.samples)
+        _measure(side, side, luma, chroma, bases, False, tiles[:count], room[:count], work, True)
+        _scatter(tiles[:count], strip, side, grid, levels)
+        _reload(side, planes, room[:count], work)
+        for t in range(count):
+            if room[t].min() <= 0:
+                _copy_samples(work.samples, t * side, planes, side, again.samples, n * side)
+                corners[left + n] = strip[t]
+                n += 1
+            last = t == count - 1 and at + most >= len(corners)
+            if n == most or (n and last):
+                rest = corners[left : left + n]
+                _measure(side, side, luma, chroma, bases, False, tiles_again[:n], room_again[:n], again, False)
+                moved = _scatter(tiles_again[:n], rest, side, grid, levels)
+                n = 0
+                for k in range(len(rest)):
+                    if moved[k]:
+                        corners[left] = rest[k]
+                        left += 1
+    return corners[:left]
+
+
+@njit(cache=True)
+def _copy_samples(source: Samples, start: int, planes: int, side: int, target: Samples, to: int) -> None:
+    for p in range(planes):
+        for i in range(side):
+            for j in range(side):
+                target[p, i, to + j] = source[p, i, start + j]
 
 
 @njit(cache=True)
@@ -204,25 +254,31 @@ def _copy(source: Levels, target: Levels) -> bool:
 
 
 @njit(cache=True)
-def _take_noise(side: int, bases: Ends, room: Whole, work: Work) -> None:
-    """Take from `room` the norm of what rounding and clipping add to the decoded samples of whole tiles.
+def _reload(side: int, planes: int, room: Whole, work: Work) -> None:
+    """Make of the decoded samples of whole tiles those of their pixels, and take the norm of what that adds from `room`.
 
     Where something is left in each block, the tile surely is the encoding of what it decodes to.
     """
-    across = side // 8 if len(bases) > 1 else 1
-    side = 8 * across
+    across = side // 8
+    columns = _columns(len(room), side)
     for y in range(0, side, 8):
         work.noise[: WIDTH if y else len(work.noise)] = 0
         for i in range(y, y + 8):
-            add_noise(work.samples.reshape(-1)[i * WIDTH :], len(bases), work.noise)
+            reload(work.samples.reshape(-1)[i * WIDTH :], planes, columns, work.noise)
         for t in range(len(room)):
             for c in range(across):
-                at = t * side + 8 * c
-                room[t, y // 8 * across + c] -= np.sqrt(work.noise[at : at + 8].sum())
+                room[t, y // 8 * across + c] -= _norm(work.noise, t * side + 8 * c, 8)
     for t in range(len(room)):
-        for p in range(1, len(bases)):
-            at = p * WIDTH + t * side
-            room[t, across * across + p - 1] -= np.sqrt(work.noise[at : at + side].sum())
+        for p in range(1, planes):
+            room[t, across * across + p - 1] -= _norm(work.noise, p * WIDTH + t * side, side)
+
+
+@njit(cache=True)
+def _norm(squares: Samples, start: int, n: int) -> float:
+    total = np.float32(0)
+    for i in range(start, start + n):
+        total += squares[i]
+    return np.sqrt(total)  # type: ignore[no-any-return]
 
 
 @njit(cache=True)

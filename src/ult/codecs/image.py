@@ -84,7 +84,7 @@ class ImageDct(Codec[Image]):
         blocks = [sum(rows * columns for rows, columns in grid.tolist()) for grid in all_grids]
         levels = np.empty((max(blocks, default=0), self.coefficients**2), np.int16)
         pixels = np.empty(max((image.size for image in images), default=0), np.uint8)
-        many = []
+        many, room = [], np.empty(0, np.uint32)
         for record, image, grid, n in zip(records, images, all_grids, blocks, strict=True):
             # Writable too: the compiled loops would be compiled once more for arrays that are not.
             if not (image.flags.c_contiguous and image.flags.writeable):
@@ -95,7 +95,9 @@ class ImageDct(Codec[Image]):
             header += _number(image.shape[1])
             bases = np.zeros(len(grid), np.int64)
             analyse(image, self._luma, self._chroma, grid, levels[:n], bases)
-            many.append(Patches.one(*_write(np.array(header, np.uint32), levels[:n], colour_of(bases), grid)))
+            most = len(header) + 8 * n + 3 * np.count_nonzero(levels[:n])
+            room = room if most <= len(room) else np.empty(most, np.uint32)
+            many.append(Patches.one(*_write(np.array(header, np.uint32), levels[:n], colour_of(bases), grid, room)))
         return Patches.concatenate(many)
 
     def decode(self, symbols: Symbols) -> Image:
@@ -228,9 +230,8 @@ def _expected(levels: Levels, block: int, columns: int, index: int) -> int:
 
 
 @njit(cache=True)
-def _write(header: Symbols, levels: Levels, colour: Image, grid: Ends) -> tuple[Symbols, Ends]:
-    """Return the symbols of an image and the ends of its patches."""
-    symbols = np.empty(len(header) + 8 * len(levels) + 3 * np.count_nonzero(levels), np.uint32)
+def _write(header: Symbols, levels: Levels, colour: Image, grid: Ends, symbols: Symbols) -> tuple[Symbols, Ends]:
+    """Return the symbols of an image and the ends of its patches; `symbols` is memory that suffices."""
     ends = np.empty(len(symbols) // (MAX_PATCH - MAX_BLOCK) + 1, np.int64)
     symbols[: len(header)] = header
     at, patches, start, block = len(header), 0, 0, 0
