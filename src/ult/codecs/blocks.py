@@ -76,13 +76,25 @@ def make_plane(side: int, kept: int, step: float, *, flat: bool) -> Plane:
     least[order[1:]] = whole[1:] * 18 / 32 - 0.6 - doubt
     spread = np.zeros((8, 256), np.uint64)
     for position in range(1, kept * kept):
-        row, column = divmod(int(order[position]), 8)
-        spread[column, np.arange(256) >> row & 1 == 1] |= np.uint64(1) << np.uint64(position)
+        place = int(order[position])
+        spread[place & 7, np.arange(256) >> (place >> 3) & 1 == 1] += np.uint64(2**position)
     twice = ((inverse[side] @ forward[side]) * SCALE**2)[:kept, :kept]
     drift = float(np.abs(np.kron(twice, twice) - np.eye(kept * kept)).max())
     least = np.tile(least.reshape(8, 1, 8), (1, WIDTH // 8, 1)).ravel().astype(np.float32)
     quick = _flat(forward * SCALE).astype(np.float32)
-    return Plane(side, _flat(forward), _flat(inverse), whole, 1 / whole, order.astype(np.uint64), quick, doubt, least, spread, drift)
+    return Plane(
+        side,
+        _flat(forward),
+        _flat(inverse),
+        whole,
+        1 / whole,
+        order.astype(np.uint64),
+        quick,
+        doubt,
+        least,
+        spread,
+        drift,
+    )
 
 
 def _flat(matrices: Whole) -> Whole:

@@ -35,6 +35,7 @@ from ult.codecs.blocks import (
 )
 from ult.codecs.colour import Corners, Pixels, bases_of, colour_of, load, reload, store
 from ult.codecs.forward import along, forward, mark, quantise
+from ult.codecs.tiles import corners_of, gather, scatter, side_by_side
 
 PATIENCE = 16  # rounds before a tile that does not settle loses contrast; 99 % of the tiles of photographs settle in 2
 ROUNDS = 64  # an eighth a round: enough for the largest level to reach 0
@@ -83,7 +84,7 @@ def _analyse(image: Pixels, luma: Plane, chroma: Plane, grid: Ends, levels: Leve
     tiles = np.zeros((WIDTH // side, (side // 8) ** 2 + len(grid) - 1, levels.shape[1]), np.int16)
     room = np.empty(tiles.shape[:2])
     for kind in range(5):
-        corners, height, width = _corners(image.shape, side, kind)
+        corners, height, width = corners_of(image.shape, side, kind)
         whole = kind > 0 and height == side and width == side
         if whole:
             corners = _analyse_whole(image, luma, chroma, grid, levels, bases, corners, work, tiles, room)
@@ -97,13 +98,13 @@ def _analyse(image: Pixels, luma: Plane, chroma: Plane, grid: Ends, levels: Leve
                 if attempt == 0:
                     load(image, strip, height, width, work.samples)
                 else:
-                    _gather(levels, strip, side, grid, tiles)
+                    gather(levels, strip, side, grid, tiles)
                     _paint(tiles[:n], height, width, luma, chroma, bases, work)
-                    places = _side_by_side(n, width)
+                    places = side_by_side(n, width)
                     store(work.samples, places, height, width, decoded)
                     load(decoded, places, height, width, work.samples)
                 _measure(height, width, luma, chroma, bases, kind == 0, tiles[:n], room[:n], work, False)
-                moved = _scatter(tiles[:n], strip, side, grid, levels)
+                moved = scatter(tiles[:n], strip, side, grid, levels)
                 drift = attempt == 0 or np.any(bases != before)
                 for t in range(n):
                     if moved[t] or drift:
@@ -112,7 +113,7 @@ def _analyse(image: Pixels, luma: Plane, chroma: Plane, grid: Ends, levels: Leve
                         if attempt == ROUNDS - 1:
                             _flatten(luma, chroma, bases, kind == 0, tiles[t])
                         if attempt > PATIENCE:
-                            _scatter(tiles[t : t + 1], strip[t : t + 1], side, grid, levels)
+                            scatter(tiles[t : t + 1], strip[t : t + 1], side, grid, levels)
                         corners[left] = strip[t]
                         left += 1
             attempt += 1
@@ -140,7 +141,7 @@ def _analyse_whole(
         count = len(strip)
         load(image, strip, side, side, work.samples)
         _measure(side, side, luma, chroma, bases, False, tiles[:count], room[:count], work, True)
-        _scatter(tiles[:count], strip, side, grid, levels)
+        scatter(tiles[:count], strip, side, grid, levels)
         _reload(side, planes, room[:count], work)
         for t in range(count):
             if room[t].min() <= 0:
@@ -151,7 +152,7 @@ def _analyse_whole(
             if n == most or (n and last):
                 rest = corners[left : left + n]
                 _measure(side, side, luma, chroma, bases, False, tiles_again[:n], room_again[:n], again, False)
-                moved = _scatter(tiles_again[:n], rest, side, grid, levels)
+                moved = scatter(tiles_again[:n], rest, side, grid, levels)
                 n = 0
                 for k in range(len(rest)):
                     if moved[k]:
@@ -174,88 +175,17 @@ def _synthesise(levels: Levels, bases: Ends, luma: Plane, chroma: Plane, grid: E
     work = workspace()
     tiles = np.zeros((WIDTH // side, (side // 8) ** 2 + len(grid) - 1, levels.shape[1]), np.int16)
     for kind in range(5):
-        corners, height, width = _corners(image.shape, side, kind)
+        corners, height, width = corners_of(image.shape, side, kind)
         for at in range(0, len(corners), WIDTH // side):
             strip = corners[at : at + WIDTH // side]
-            _gather(levels, strip, side, grid, tiles)
+            gather(levels, strip, side, grid, tiles)
             _paint(tiles[: len(strip)], height, width, luma, chroma, bases, work)
             store(work.samples, strip, height, width, image)
 
 
 @njit(cache=True)
-def _corners(shape: tuple[int, int, int], side: int, kind: int) -> tuple[Corners, int, int]:
-    """Return the tiles of a kind, and their height and width; the first tile is a kind, for the others need its bases.
-
-    The others are whole (kind 1), at the right edge (2), at the lower edge (3), and in its corner (4).
-    """
-    height, width = shape[0], shape[1]
-    rows, columns = height // side, width // side
-    top, bottom, left, right = 0, rows, 0, columns
-    if kind == 0:
-        return np.zeros((1, 2), np.int64), min(side, height), min(side, width)
-    tall, wide = side, side
-    if kind > 2:
-        tall = height - rows * side
-        top, bottom = rows, rows + (tall > 0)
-    if kind % 2 == 0:
-        wide = width - columns * side
-        left, right = columns, columns + (wide > 0)
-    corners = np.empty(((bottom - top) * (right - left), 2), np.int64)
-    n = 0
-    for row in range(top, bottom):
-        for column in range(left, right):
-            corners[n, 0], corners[n, 1] = row * side, column * side
-            n += row + column > 0
-    return corners[:n], tall, wide
-
-
-@njit(cache=True)
-def _place(corner: Ends, block: int, side: int, grid: Ends) -> int:
-    """Return the index in `levels` of a tile's block, -1 for luma blocks beyond the image."""
-    across = side // 8
-    if block < across * across:
-        row, column = corner[0] // 8 + block // across, corner[1] // 8 + block % across
-        return row * grid[0, 1] + column if row < grid[0, 0] and column < grid[0, 1] else -1
-    plane = block - across * across + 1
-    start = grid[0, 0] * grid[0, 1] + (plane - 1) * grid[1, 0] * grid[1, 1]
-    return start + corner[0] // side * grid[plane, 1] + corner[1] // side  # type: ignore[no-any-return]
-
-
-@njit(cache=True)
-def _scatter(tiles: Levels, corners: Corners, side: int, grid: Ends, levels: Levels) -> NDArray[np.bool_]:
-    """Write `tiles` into `levels`, and return which of them that changed."""
-    changed = np.zeros(len(tiles), np.bool_)
-    for t in range(len(tiles)):
-        for b in range(tiles.shape[1]):
-            place = _place(corners[t], b, side, grid)
-            if place >= 0:
-                changed[t] |= _copy(tiles[t, b], levels[place])
-    return changed
-
-
-@njit(cache=True)
-def _gather(levels: Levels, corners: Corners, side: int, grid: Ends, tiles: Levels) -> None:
-    """Fill `tiles` from `levels`; blocks beyond the image stay as they are, and nobody reads them."""
-    for t in range(len(corners)):
-        for b in range(tiles.shape[1]):
-            place = _place(corners[t], b, side, grid)
-            if place >= 0:
-                _copy(levels[place], tiles[t, b])
-
-
-@njit(cache=True)
-def _copy(source: Levels, target: Levels) -> bool:
-    """Write `source` over `target` and return whether that changed it."""
-    changed = 0
-    for i in range(len(source)):
-        changed |= source[i] ^ target[i]
-        target[i] = source[i]
-    return changed != 0
-
-
-@njit(cache=True)
 def _reload(side: int, planes: int, room: Whole, work: Work) -> None:
-    """Make of the decoded samples of whole tiles those of their pixels, and take the norm of what that adds from `room`.
+    """Make decoded samples of whole tiles those of their pixels, and take from `room` the norm of what that adds.
 
     Where something is left in each block, the tile surely is the encoding of what it decodes to.
     """
@@ -279,14 +209,6 @@ def _norm(squares: Samples, start: int, n: int) -> float:
     for i in range(start, start + n):
         total += squares[i]
     return np.sqrt(total)  # type: ignore[no-any-return]
-
-
-@njit(cache=True)
-def _side_by_side(tiles: int, side: int) -> Corners:
-    corners = np.zeros((tiles, 2), np.int64)
-    for t in range(tiles):
-        corners[t, 1] = t * side
-    return corners
 
 
 @njit(cache=True)
