@@ -35,6 +35,7 @@ from ult.codecs.blocks import (
 )
 from ult.codecs.colour import Corners, Pixels, bases_of, colour_of, load, reload, store
 from ult.codecs.forward import along, forward, mark, quantise
+from ult.codecs.lanes import move8
 from ult.codecs.tiles import corners_of, gather, scatter, side_by_side
 
 PATIENCE = 16  # rounds before a tile that does not settle loses contrast; 99 % of the tiles of photographs settle in 2
@@ -165,8 +166,8 @@ def _analyse_whole(
 def _copy_samples(source: Samples, start: int, planes: int, side: int, target: Samples, to: int) -> None:
     for p in range(planes):
         for i in range(side):
-            for j in range(side):
-                target[p, i, to + j] = source[p, i, start + j]
+            for j in range(0, side, 8):
+                move8(source[p, i], start + j, target[p, i], to + j)
 
 
 @njit(cache=True)
@@ -206,8 +207,10 @@ def _reload(side: int, planes: int, room: Whole, work: Work) -> None:
 @njit(cache=True)
 def _norm(squares: Samples, start: int, n: int) -> float:
     total = np.float32(0)
-    for i in range(start, start + n):
-        total += squares[i]
+    for i in range(start, start + n, 8):
+        a, b, c, d = squares[i], squares[i + 1], squares[i + 2], squares[i + 3]
+        e, f, g, h = squares[i + 4], squares[i + 5], squares[i + 6], squares[i + 7]
+        total += ((a + b) + (c + d)) + ((e + f) + (g + h))
     return np.sqrt(total)  # type: ignore[no-any-return]
 
 

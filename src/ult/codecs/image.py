@@ -259,15 +259,21 @@ def _write_block(levels: Levels, symbols: Symbols, at: int) -> int:
     last = 0
     bits = nonzero(levels)
     while bits:
-        position = int(lowest(bits))
+        position = np.int64(lowest(bits))
         bits &= bits - np.uint64(1)
-        run, value = position - last - 1, int(levels[position])
+        run, value = position - last - 1, int(levels[np.uint64(position)])
         last = position
-        for _ in range(run // 16):
-            symbols[at] = ZEROS
+        while run > 15:
+            symbols[np.uint64(at)] = ZEROS
+            run -= 16
             at += 1
         # Levels are -4..-1, 1..4: places 0..3 and 5..8 of a signed value, the last four moved down by one.
-        at = _write_signed(value, LEVEL + 8 * (run % 16) - (value > 0), FAR_LEVEL, symbols, at)
+        base = LEVEL + 8 * run - (value > 0)
+        if abs(value) < FAR_LEVEL:
+            symbols[np.uint64(at)] = base + value + FAR_LEVEL
+            at += 1
+        else:
+            at = _write_signed(value, base, FAR_LEVEL, symbols, at)
     return at
 
 

@@ -31,7 +31,7 @@ class _Emit:
 
     def load(self, place: Any) -> Any:
         """Return the eight numbers at `place`."""
-        return self.builder.load(self.eight(place), align=4)
+        return self.builder.load(self.eight(place), align=2)
 
     def spread(self, one: Any) -> Any:
         """Return a number eight times."""
@@ -86,6 +86,33 @@ def _add(n: int) -> Callable[..., None]:
 
 times8, times16 = _times(8), _times(16)
 add8, add16 = _add(8), _add(16)
+
+
+@intrinsic
+def replace8(_: Any, source: Any, at: Any, target: Any, to: Any) -> Any:
+    """Write source[at : at + 8] over target[to : to + 8], and return whether that changed it."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        emit = _Emit(context, builder, signature, args)
+        place = emit.place(2, args[3], 0)
+        new, old = emit.load(emit.place(0, args[1], 0)), emit.load(place)
+        builder.store(new, emit.eight(place), align=2)
+        bits = ir.IntType(LANES * context.get_value_type(source.dtype).width)
+        return builder.icmp_unsigned("!=", builder.bitcast(new, bits), builder.bitcast(old, bits))
+
+    return types.boolean(source, at, target, to), generate
+
+
+@intrinsic
+def move8(_: Any, source: Any, at: Any, target: Any, to: Any) -> Any:
+    """Write source[at : at + 8] over target[to : to + 8]."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        emit = _Emit(context, builder, signature, args)
+        builder.store(emit.load(emit.place(0, args[1], 0)), emit.eight(emit.place(2, args[3], 0)), align=4)
+        return context.get_dummy_value()
+
+    return types.void(source, at, target, to), generate
 
 
 @intrinsic

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ult.codecs.base import Ends
 from ult.codecs.blocks import Levels
 from ult.codecs.colour import Corners
+from ult.codecs.lanes import replace8
 
 
 @njit(cache=True)
@@ -84,8 +85,10 @@ def gather(levels: Levels, corners: Corners, side: int, grid: Ends, tiles: Level
 @njit(cache=True)
 def _copy(source: Levels, target: Levels) -> bool:
     """Write `source` over `target` and return whether that changed it."""
-    changed = 0
-    for i in range(len(source)):
-        changed |= source[i] ^ target[i]
+    n, changed = len(source), False
+    for i in range(0, n - 7, 8):
+        changed |= replace8(source, i, target, i)
+    for i in range(n // 8 * 8, n):
+        changed |= source[i] != target[i]
         target[i] = source[i]
-    return changed != 0
+    return changed
