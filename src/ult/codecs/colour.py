@@ -153,15 +153,14 @@ def _level(level: float) -> np.float32:
     return np.float32(np.floor(min(max(level + 128.5, 0.0), 255.0)))
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath={"contract"})
 def _colour(r: np.float32, g: np.float32, b: np.float32) -> tuple[np.float32, np.float32, np.float32]:
-    """Return the samples of a pixel; weights in 1/65536, exact in float32."""
-    unit, half = np.float32(2**-12), np.float32(0.5)
-    light = np.float32(19595) * r + np.float32(38470) * g + np.float32(7471) * b
-    blue = np.float32(-11058) * r - np.float32(21710) * g + np.float32(32768) * b
-    red = np.float32(32768) * r - np.float32(27439) * g - np.float32(5329) * b
-    y = np.floor(light * unit + half) - np.float32(128 * UNIT)
-    return y, np.floor(blue * unit + half), np.floor(red * unit + half)
+    """Return the samples of a pixel; weights in 1/65536, all sums exact in float32."""
+    half, middle = np.float32(0.5), np.float32(0.5 - 128 * UNIT)
+    y = np.float32(19595 / 4096) * r + np.float32(38470 / 4096) * g + np.float32(7471 / 4096) * b + middle
+    cb = np.float32(-11058 / 4096) * r - np.float32(21710 / 4096) * g + np.float32(8) * b + half
+    cr = np.float32(8) * r - np.float32(27439 / 4096) * g - np.float32(5329 / 4096) * b + half
+    return np.floor(y), np.floor(cb), np.floor(cr)
 
 
 @njit(cache=True)
