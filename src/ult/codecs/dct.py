@@ -49,10 +49,12 @@ def grids(shape: tuple[int, ...], chroma_side: int) -> NDArray[np.int64]:
     return np.array([(-(-height // side), -(-width // side)) for side in sides], np.int64)
 
 
-def analyse(image: Pixels, luma: Plane, chroma: Plane, grid: Ends, levels: Levels, bases: Ends) -> None:
+def analyse(
+    image: Pixels, luma: Plane, chroma: Plane, grid: Ends, levels: Levels, bases: Ends, work: tuple[Work, Work]
+) -> None:
     """Fill `levels` and `bases` (planes,) with the encoding of `image`; `grid` is from `grids`."""
     for part, start in _parts(grid):
-        _analyse(_channels(image, part), luma, chroma, grid[part], levels[start:], bases[part])
+        _analyse(_channels(image, part), luma, chroma, grid[part], levels[start:], bases[part], *work)
 
 
 def synthesise(levels: Levels, bases: Ends, luma: Plane, chroma: Plane, grid: Ends, image: Pixels) -> None:
@@ -77,10 +79,11 @@ def _channels(image: Pixels, part: slice) -> Pixels:
 
 
 @njit(cache=True)
-def _analyse(image: Pixels, luma: Plane, chroma: Plane, grid: Ends, levels: Levels, bases: Ends) -> None:
+def _analyse(
+    image: Pixels, luma: Plane, chroma: Plane, grid: Ends, levels: Levels, bases: Ends, work: Work, again: Work
+) -> None:
     """Encode tiles, then decode and encode them until their levels are the levels of what they decode to."""
     side = luma.side if image.shape[2] == 1 else chroma.side
-    work = workspace()
     decoded = np.empty((side, WIDTH, image.shape[2]), np.uint8)
     tiles = np.zeros((WIDTH // side, (side // 8) ** 2 + len(grid) - 1, levels.shape[1]), np.int16)
     room = np.empty(tiles.shape[:2])
@@ -88,7 +91,7 @@ def _analyse(image: Pixels, luma: Plane, chroma: Plane, grid: Ends, levels: Leve
         corners, height, width = corners_of(image.shape, side, kind)
         whole = kind > 0 and height == side and width == side
         if whole:
-            corners = _analyse_whole(image, luma, chroma, grid, levels, bases, corners, work, tiles, room)
+            corners = _analyse_whole(image, luma, chroma, grid, levels, bases, corners, work, again, tiles, room)
         left, attempt = len(corners), 2 if whole else 0
         while left and attempt < ROUNDS:
             before = bases.copy()
@@ -130,12 +133,13 @@ def _analyse_whole(
     bases: Ends,
     corners: Corners,
     work: Work,
+    again: Work,
     tiles: Levels,
     room: Whole,
 ) -> Corners:
     """Do rounds 0 and 1 of whole tiles, the second where it is not clear that they settle; return which do not."""
     side, planes, most = WIDTH // len(tiles), len(bases), len(tiles)
-    again, tiles_again, room_again = workspace(), np.empty_like(tiles), np.empty_like(room)
+    tiles_again, room_again = np.empty_like(tiles), np.empty_like(room)
     n = left = 0
     for at in range(0, len(corners), most):
         strip = corners[at : at + most]

@@ -12,9 +12,10 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ult.codecs.blocks import SCALE, WIDTH, Levels, Plane, Samples, Whole, Work, add_row
-from ult.codecs.lanes import lowest, times8, times16
+from ult.codecs.lanes import lowest, make_times
 
 _ONE, _THREE, _SEVEN, _WIDE = np.uint64(1), np.uint64(3), np.uint64(7), np.uint64(WIDTH)  # for indices never negative
+_times8, _times16 = make_times(8, WIDTH), make_times(16, WIDTH)
 
 
 @njit(cache=True)
@@ -139,14 +140,13 @@ def along(work: Work, plane: Plane, width: int, lanes: tuple[int, int, int], sta
     """
     matrix, once, twice = plane.quick[width], work.once, work.twice
     first, stop, step = lanes
-    for u in range(8):
-        at = u * WIDTH + start
-        for lane in range(first, stop, step):
-            if plane.side == 8:
-                times8(once, at, matrix, twice, u * WIDTH + 8 * lane)
-            else:
-                times16(once, at, matrix, twice, u * WIDTH + 8 * lane)
-            at += pitch
+    at = start
+    for lane in range(first, stop, step):
+        if plane.side == 8:
+            _times8(once, at, matrix, twice, 8 * lane)
+        else:
+            _times16(once, at, matrix, twice, 8 * lane)
+        at += pitch
 
 
 @njit(cache=True)

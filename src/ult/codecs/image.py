@@ -22,7 +22,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ult.codecs.base import Codec, Ends, Patches, Symbols, check_option
-from ult.codecs.blocks import Levels, make_plane, nonzero
+from ult.codecs.blocks import Levels, make_plane, nonzero, workspace
 from ult.codecs.colour import bases_of, colour_of
 from ult.codecs.dct import analyse, grids, synthesise
 from ult.codecs.lanes import lowest
@@ -84,7 +84,7 @@ class ImageDct(Codec[Image]):
         blocks = [sum(rows * columns for rows, columns in grid.tolist()) for grid in all_grids]
         levels = np.empty((max(blocks, default=0), self.coefficients**2), np.int16)
         pixels = np.empty(max((image.size for image in images), default=0), np.uint8)
-        many, room = [], np.empty(0, np.uint32)
+        many, room, work = [], np.empty(0, np.uint32), (workspace(), workspace())
         for record, image, grid, n in zip(records, images, all_grids, blocks, strict=True):
             # Writable too: the compiled loops would be compiled once more for arrays that are not.
             if not (image.flags.c_contiguous and image.flags.writeable):
@@ -94,7 +94,7 @@ class ImageDct(Codec[Image]):
             header = [*_number(0 if record.ndim == 2 else image.shape[2]), *_number(image.shape[0])]
             header += _number(image.shape[1])
             bases = np.zeros(len(grid), np.int64)
-            analyse(image, self._luma, self._chroma, grid, levels[:n], bases)
+            analyse(image, self._luma, self._chroma, grid, levels[:n], bases, work)
             most = len(header) + 8 * n + 3 * np.count_nonzero(levels[:n])
             room = room if most <= len(room) else np.empty(most, np.uint32)
             many.append(Patches.one(*_write(np.array(header, np.uint32), levels[:n], colour_of(bases), grid, room)))

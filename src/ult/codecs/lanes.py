@@ -45,19 +45,24 @@ class _Emit:
         return self.builder.fadd(total, product, flags=("contract",))
 
 
-def _times(n: int) -> Callable[..., None]:
-    """Return a function that sets out[to : to + 8] to the product of rows[at : at + n] and matrix[:n * 8], float32."""
+def make_times(n: int, pitch: int) -> Callable[..., None]:
+    """Return a function that sets out[to : to + 8] to the product of rows[at : at + n] and matrix[:n * 8], float32.
+
+    It does so for eight rows, of `rows` and of `out`, that lie `pitch` numbers apart: so the matrix is read but once.
+    """
 
     @intrinsic
     def times(_: Any, rows: Any, at: Any, matrix: Any, out: Any, to: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             emit = _Emit(context, builder, signature, args)
-            total = ir.Constant(ir.VectorType(ir.FloatType(), LANES), [0.0] * LANES)
+            totals = [ir.Constant(ir.VectorType(ir.FloatType(), LANES), [0.0] * LANES)] * 8
             for x in range(n):
-                many = emit.spread(builder.load(emit.place(0, args[1], x)))
                 row = emit.load(emit.place(2, ir.Constant(args[1].type, 0), LANES * x))
-                total = emit.add_product(total, many, row)
-            builder.store(total, emit.eight(emit.place(3, args[4], 0)), align=4)
+                for u in range(8):
+                    many = emit.spread(builder.load(emit.place(0, args[1], u * pitch + x)))
+                    totals[u] = emit.add_product(totals[u], many, row)
+            for u in range(8):
+                builder.store(totals[u], emit.eight(emit.place(3, args[4], u * pitch)), align=4)
             return context.get_dummy_value()
 
         return types.void(rows, at, matrix, out, to), generate
@@ -84,7 +89,6 @@ def _add(n: int) -> Callable[..., None]:
     return add  # type: ignore[no-any-return]
 
 
-times8, times16 = _times(8), _times(16)
 add8, add16 = _add(8), _add(16)
 
 
