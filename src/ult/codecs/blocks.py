@@ -1,8 +1,8 @@
-"""Samples <-> quantised levels of rows of blocks: the transform's matrices, in whole numbers.
+"""Quantised levels -> samples of rows of blocks, and the transform's matrices, in whole numbers.
 
-A row of blocks is transformed at once, down its columns; then each block along its rows. Inner loops run over many
-columns, or over the eight frequencies, at distances known to the compiler, which makes vectors of them. The order of
-sums is free, for all of them are exact.
+A row of blocks is transformed at once: each block along its rows, then all down their columns. Inner loops run over
+many columns, at distances known to the compiler, which makes vectors of them. The order of sums is free, for all of
+them are exact. The way forward is in `forward`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SCALE = 2.0**-13  # transform matrices are in 1/8192
 LIMIT = 2**16  # no record's coefficient is beyond 16 * 255 * UNIT; hostile ones are clipped here
 SLOPE = 0.08  # how much coarser the step is per frequency, so that high ones cost less: 2 % fewer ids at equal PSNR
 DC_STEP = 0.7  # means of blocks are quantised finer than the rest: banding is what the eye sees first
-WIDTH = 256  # columns of a row of blocks
+WIDTH = 256  # columns of a row of blocks: with half of them 256x256 takes 10 % longer
 
 Levels = NDArray[np.int16]  # (blocks, k * k), zig-zag; the first of a block is relative to the base
 Samples = NDArray[np.float32]  # whole numbers below 2**24

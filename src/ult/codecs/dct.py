@@ -1,7 +1,8 @@
 """Pixels <-> quantised levels of a block cosine transform, the same on every machine.
 
-Samples and coefficients are whole numbers of 1/16 of a grey level, transform matrices of 1/8192. They lie in float64
-and stay below 2**53, where sums and products are exact in any order.
+Samples and coefficients are whole numbers of 1/16 of a grey level, transform matrices of 1/8192. Decoding computes in
+float64 below 2**53, where sums and products are exact in any order; encoding in float32 with a bound on its error, and
+exactly where that leaves a doubt about a level.
 
 Luma and alpha are cut into 8x8 blocks. Chroma (full-range BT.601) is cut into 16x16 blocks of which the 8x8 lowest
 frequencies are kept: subsampling by two, done inside the transform. Blocks at the right and lower edge are as small

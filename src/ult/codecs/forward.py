@@ -205,8 +205,7 @@ def quantise(
     """Fill a `block` of `tiles`, and of `room`, with the quantised coefficients of every so many-th of `lanes`.
 
     `columns` are the first one's start in `samples`, the pitch and the width of the blocks. If `paint`, what whole
-    blocks stand for, along their rows, is added to
-    `work.rows`. Return the highest row.
+    blocks stand for, along their rows, is added to `work.rows`. Return the highest row of these.
 
     The levels are those of their own decoded samples if what rounding and clipping add to these has a Euclidean norm
     below `room`: no coefficient moves by more than that norm, the half of a unit by which each decoded sample is
