@@ -115,9 +115,9 @@ class Work(NamedTuple):
 
 
 @njit(cache=True)
-def workspace() -> Work:
-    """Return memory for a row of blocks."""
-    wide = 8 * WIDTH
+def workspace(encode: bool = True) -> Work:
+    """Return memory for a row of blocks; `samples` and `rows` alone are what decoding needs."""
+    wide = 8 * WIDTH if encode else 0
     return Work(
         np.zeros((3, 16, WIDTH), np.float32),
         np.zeros(3 * WIDTH, np.float32),
@@ -126,7 +126,7 @@ def workspace() -> Work:
         np.zeros(wide + 16, np.float32),
         np.zeros(wide, np.float32),
         np.zeros(WIDTH, np.uint8),
-        np.zeros(wide + 16),
+        np.zeros(8 * WIDTH + 16),
     )
 
 

@@ -178,7 +178,7 @@ def _copy_samples(source: Samples, start: int, planes: int, side: int, target: S
 @njit(cache=True)
 def _synthesise(levels: Levels, bases: Ends, luma: Plane, chroma: Plane, grid: Ends, image: Pixels) -> None:
     side = luma.side if image.shape[2] == 1 else chroma.side
-    work = workspace()
+    work = workspace(False)
     tiles = np.zeros((WIDTH // side, (side // 8) ** 2 + len(grid) - 1, levels.shape[1]), np.int16)
     for kind in range(5):
         corners, height, width = corners_of(image.shape, side, kind)
