@@ -53,7 +53,7 @@ def forward(samples: Samples, matrix: Samples, width: int, work: Work) -> None:
 
 @njit(cache=True, fastmath={"contract"})
 def _dot(m: Samples, k: int, a: np.float32, b: np.float32, c: np.float32, d: np.float32) -> np.float32:
-    return m[k] * a + m[k + 8] * b + m[k + 16] * c + m[k + 24] * d
+    return m[k] * a + m[k + 8] * b + m[k + 16] * c + m[k + 24] * d  # type: ignore[no-any-return]
 
 
 @njit(cache=True, fastmath={"contract"})

@@ -256,7 +256,7 @@ def _write(header: Symbols, levels: Levels, colour: Image, grid: Ends, symbols: 
 
 @njit(cache=True)
 def _write_block(levels: Levels, symbols: Symbols, at: int) -> int:
-    last = 0
+    last = np.int64(0)
     bits = nonzero(levels)
     while bits:
         position = np.int64(lowest(bits))
