@@ -80,6 +80,18 @@ def test_tiles_that_are_looked_at_once_are_their_own_encoding(quality, channels)
         check_projection(ImageDct(quality=quality, coefficients=[8, 8, 3][seed % 3]), record)
 
 
+@pytest.mark.parametrize("quality", [1, 50, 80, 100])
+@pytest.mark.parametrize("coefficients", [3, 8])
+def test_exact_second_tries_give_what_float32_was_sure_of(quality, coefficients):
+    codec, doubting = (ImageDct(quality=quality, coefficients=coefficients) for _ in range(2))
+    assert max(codec._luma.doubt, codec._chroma.doubt) < 0.06
+    for name in ("_luma", "_chroma"):
+        plane = getattr(codec, name)
+        setattr(doubting, name, plane._replace(doubt=0.49, least=plane.least - np.float32(0.5)))
+    for record in hostile_images():
+        np.testing.assert_array_equal(codec.encode(record).symbols, doubting.encode(record).symbols)
+
+
 @pytest.mark.parametrize("quality", [1, 13, 50, 80, 100])
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("sides", [(16, 16), (3, 16), (13, 1), (9, 7)])
@@ -97,7 +109,7 @@ def test_the_last_resort_is_its_own_encoding(quality, first, sides):
         _paint(tile[None], *sides, codec._luma, codec._chroma, bases, work)
         store(work.samples, corner, *sides, pixels)
         load(pixels, corner, *sides, work.samples)
-        _measure(*sides, codec._luma, codec._chroma, bases_again, first, again[None], np.empty((1, 6)), work)
+        _measure(*sides, codec._luma, codec._chroma, bases_again, first, again[None], np.empty((1, 6)), work, False)
         np.testing.assert_array_equal(again, tile)
         np.testing.assert_array_equal(bases_again, bases)
 

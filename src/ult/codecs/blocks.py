@@ -1,8 +1,8 @@
-"""Samples <-> quantised levels of rows of blocks: the transform's matrices, in whole numbers.
+"""Quantised levels -> samples of rows of blocks, and the transform's matrices, in whole numbers.
 
-A row of blocks is transformed at once, down its columns; then each block along its rows. Inner loops run over many
-columns, or over the eight frequencies, at distances known to the compiler, which makes vectors of them. The order of
-sums is free, for all of them are exact.
+A row of blocks is transformed at once: each block along its rows, then all down their columns. Inner loops run over
+many columns, at distances known to the compiler, which makes vectors of them. The order of sums is free, for all of
+them are exact. The way forward is in `forward`.
 """
 
 from __future__ import annotations
@@ -13,19 +13,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ult.codecs.base import Ends
+from ult.codecs.lanes import add8, add16, lowest
 
 UNIT = 16  # samples and coefficients are in 1/16 of a grey level
 SCALE = 2.0**-13  # transform matrices are in 1/8192
 LIMIT = 2**16  # no record's coefficient is beyond 16 * 255 * UNIT; hostile ones are clipped here
 SLOPE = 0.08  # how much coarser the step is per frequency, so that high ones cost less: 2 % fewer ids at equal PSNR
 DC_STEP = 0.7  # means of blocks are quantised finer than the rest: banding is what the eye sees first
-WIDTH = 128  # columns of a row of blocks
-LANES = WIDTH // 8  # blocks that are quantised at once
-_LOWEST = np.zeros(64, np.int64)  # the place of a number's only bit, by its product with _DE_BRUIJN
-_DE_BRUIJN = np.uint64(0x03F79D71B4CB0A89)
-for _bit in range(64):
-    _LOWEST[(int(_DE_BRUIJN) << _bit & 2**64 - 1) >> 58] = _bit
+WIDTH = 256  # columns of a row of blocks: with half of them 256x256 takes 10 % longer
 
 Levels = NDArray[np.int16]  # (blocks, k * k), zig-zag; the first of a block is relative to the base
 Samples = NDArray[np.float32]  # whole numbers below 2**24
@@ -40,9 +35,12 @@ class Plane(NamedTuple):
     forward: Whole  # (side + 1, side * 8), of n samples to their frequencies
     inverse: Whole  # (side + 1, 8 * side)
     steps: Whole  # (k * k,), in zig-zag order
-    order: Ends  # (k * k,), zig-zag position -> place in a block of 8x8
-    rank: Bits  # (8 * WIDTH,), zig-zag position of what `turned` coefficients lie there
-    least: Whole  # (8 * WIDTH,), the smallest of them that may not become 0; infinite where that is not asked
+    parts: Whole  # (k * k,), 1 / steps
+    order: Bits  # (k * k,), zig-zag position -> place in a block of 8x8
+    quick: Samples  # `forward` in float32, to coefficients in units
+    doubt: float  # how far coefficients by `quick` are from exact ones at most
+    least: Samples  # (8 * WIDTH,), the smallest coefficients that may not become 0; infinite where that is not asked
+    spread: Bits  # (8, 256), zig-zag positions of the bits u in the byte v of what `mark` gives
     drift: float  # how far a coefficient of a whole block is from that of its decoded samples, a unit of their sum
 
 
@@ -70,14 +68,33 @@ def make_plane(side: int, kept: int, step: float, *, flat: bool) -> Plane:
     order = np.lexsort((np.where(diagonal % 2, row, row.T).ravel(), diagonal.ravel()))
     whole = np.rint(steps).ravel()[order]
     order = order // kept * 8 + order % kept
-    rank, least = np.zeros(64, np.uint64), np.full(64, np.inf)
-    rank[order % 8 * 8 + order // 8] = np.arange(kept * kept)
-    least[order[1:] % 8 * 8 + order[1:] // 8] = whole[1:] * 18 / 32
     forward, inverse = np.rint(forward / SCALE), np.rint(inverse / SCALE)
+    # A sum of n products in float32 is off by n + 1 roundings of the sum of their sizes at most.
+    sums = np.abs(forward * SCALE).sum(1).max()
+    doubt = (side / 2 + 2 + side + 2) * 2.0**-24 * sums**2 * 128 * UNIT
+    least = np.full(64, np.inf)
+    least[order[1:]] = whole[1:] * 18 / 32 - 0.6 - doubt
+    spread = np.zeros((8, 256), np.uint64)
+    for position in range(1, kept * kept):
+        place = int(order[position])
+        spread[place & 7, np.arange(256) >> (place >> 3) & 1 == 1] += np.uint64(2**position)
     twice = ((inverse[side] @ forward[side]) * SCALE**2)[:kept, :kept]
     drift = float(np.abs(np.kron(twice, twice) - np.eye(kept * kept)).max())
-    rank, least = (np.tile(each.reshape(8, 1, 8), (1, LANES, 1)).ravel() for each in (rank, least))
-    return Plane(side, _flat(forward), _flat(inverse), whole, order, rank, least, drift)
+    least = np.tile(least.reshape(8, 1, 8), (1, WIDTH // 8, 1)).ravel().astype(np.float32)
+    quick = _flat(forward * SCALE).astype(np.float32)
+    return Plane(
+        side,
+        _flat(forward),
+        _flat(inverse),
+        whole,
+        1 / whole,
+        order.astype(np.uint64),
+        quick,
+        doubt,
+        least,
+        spread,
+        drift,
+    )
 
 
 def _flat(matrices: Whole) -> Whole:
@@ -89,104 +106,28 @@ class Work(NamedTuple):
 
     samples: Samples  # (3, 16, WIDTH)
     noise: Samples  # (3 * WIDTH,), squared differences of decoded pixels and their samples
-    even: Whole  # (8 * WIDTH,), sums of a block's rows and their mirror images
-    odd: Whole  # differences
-    rows: Whole  # (8 * WIDTH,), frequencies down the columns
-    turned: Whole  # (16, WIDTH), the same: column x of the tiles' blocks by tile, block row or plane, and frequency
-    found: Bits  # (WIDTH,)
+    even: Samples  # (8 * WIDTH,), sums of a block's rows and their mirror images
+    odd: Samples  # differences
+    once: Samples  # (8 * WIDTH + 16,), frequencies down the columns
+    twice: Samples  # (8 * WIDTH,), the blocks' coefficients side by side, 8x8 each
+    marks: NDArray[np.uint8]  # (WIDTH,), which of them may not become 0
+    rows: Whole  # (8 * WIDTH + 16,), frequencies down the columns, exact
 
 
 @njit(cache=True)
-def workspace() -> Work:
-    """Return memory for `forward`, `coefficients` and `inverse`."""
-    wide = 8 * WIDTH
+def workspace(encode: bool = True) -> Work:
+    """Return memory for a row of blocks; `samples` and `rows` alone are what decoding needs."""
+    wide = 8 * WIDTH if encode else 0
     return Work(
         np.zeros((3, 16, WIDTH), np.float32),
         np.zeros(3 * WIDTH, np.float32),
-        np.zeros(wide),
-        np.zeros(wide),
-        np.zeros(wide + 16),
-        np.zeros((16, WIDTH)),
-        np.zeros(WIDTH, np.uint64),
+        np.zeros(wide, np.float32),
+        np.zeros(wide, np.float32),
+        np.zeros(wide + 16, np.float32),
+        np.zeros(wide, np.float32),
+        np.zeros(WIDTH, np.uint8),
+        np.zeros(8 * WIDTH + 16),
     )
-
-
-@njit(cache=True)
-def forward(samples: Samples, matrix: Whole, width: int, work: Work) -> None:
-    """Fill `work.rows` with the eight frequencies of `width` columns of `samples` (n, WIDTH); `matrix` is forward[n].
-
-    Rows and their mirror images weigh the same in even frequencies, and the opposite in odd ones.
-    """
-    n = len(samples)
-    half = (n + 1) // 2
-    quarters = 1 if n <= 8 else 2
-    even, odd = work.even, work.odd
-    for k in range(4 * quarters):
-        at = slice(k * WIDTH, k * WIDTH + width)
-        row, difference = even[at], odd[at]
-        if k >= half:
-            row[:] = 0
-            difference[:] = 0
-        elif k == n - 1 - k:
-            row[:] = samples[k, :width]
-            difference[:] = 0
-        else:
-            _fold(samples[k], samples[n - 1 - k], row, difference)
-    for quarter in range(quarters):
-        start = 32 * quarter
-        _mix(matrix[start:], even[4 * quarter * WIDTH :], width, work.rows, quarter > 0)
-        _mix(matrix[start + 1 :], odd[4 * quarter * WIDTH :], width, work.rows[WIDTH:], quarter > 0)
-
-
-@njit(cache=True)
-def _fold(row: Samples, mirror: Samples, even: Whole, odd: Whole) -> None:
-    for j in range(len(even)):
-        a, b = np.float64(row[j]), np.float64(mirror[j])
-        even[j] = a + b
-        odd[j] = a - b
-
-
-@njit(cache=True, fastmath={"contract"})
-def _mix(m: Whole, part: Whole, width: int, out: Whole, add: bool) -> None:
-    """Give, or add, to every other row of `out` the sum of four rows of `part`."""
-    a0, a1, a2, a3 = m[0], m[8], m[16], m[24]
-    b0, b1, b2, b3 = m[2], m[10], m[18], m[26]
-    c0, c1, c2, c3 = m[4], m[12], m[20], m[28]
-    d0, d1, d2, d3 = m[6], m[14], m[22], m[30]
-    keep = 1.0 if add else 0.0
-    for j in range(width):
-        p, q, r, s = part[j], part[j + WIDTH], part[j + 2 * WIDTH], part[j + 3 * WIDTH]
-        out[j] = keep * out[j] + (a0 * p + a1 * q + a2 * r + a3 * s)
-        out[j + 2 * WIDTH] = keep * out[j + 2 * WIDTH] + (b0 * p + b1 * q + b2 * r + b3 * s)
-        out[j + 4 * WIDTH] = keep * out[j + 4 * WIDTH] + (c0 * p + c1 * q + c2 * r + c3 * s)
-        out[j + 6 * WIDTH] = keep * out[j + 6 * WIDTH] + (d0 * p + d1 * q + d2 * r + d3 * s)
-
-
-@njit(cache=True)
-def turn(rows: Whole, group: int, groups: int, tiles: int, width: int, turned: Whole) -> None:
-    """Turn `rows`, of tiles side by side, so that `forward` goes along them."""
-    for u in range(8):
-        for t in range(tiles):
-            start, lane = u * WIDTH + t * width, 8 * (t * groups + group) + u
-            for x in range(width):
-                turned[x, lane] = rows[start + x]
-
-
-@njit(cache=True)
-def find(rows: Whole, plane: Plane, width: int, found: Bits) -> None:
-    """Round `rows`, the coefficients of `width` / 8 blocks, and give each a bit for every level that may not be 0."""
-    found[:] = 0
-    for v in range(8):
-        at = v * WIDTH
-        for j in range(width):
-            value = np.floor(rows[at + j] * SCALE**2 + 0.5)
-            rows[at + j] = value
-            found[j] |= np.uint64(abs(value) >= plane.least[at + j]) << plane.rank[at + j]
-    for lane in range(width // 8):
-        bits = found[8 * lane]
-        for u in range(1, 8):
-            bits |= found[8 * lane + u]
-        found[lane] = bits
 
 
 @njit(cache=True)
@@ -199,12 +140,6 @@ def nonzero(levels: Levels) -> np.uint64:
 
 
 @njit(cache=True)
-def lowest(bits: np.uint64) -> int:
-    """Return the place of the lowest bit of `bits`."""
-    return _LOWEST[((bits & (~bits + np.uint64(1))) * _DE_BRUIJN) >> np.uint64(58)]  # type: ignore[no-any-return]
-
-
-@njit(cache=True)
 def inverse_rows(
     tiles: Levels, block: int, base: int, start: int, pitch: int, width: int, plane: Plane, rows: Whole
 ) -> int:
@@ -213,24 +148,30 @@ def inverse_rows(
     That of tile t begins at column start + t * pitch.
     """
     matrix, side, steps, order = plane.inverse[width], plane.side, plane.steps, plane.order
-    highest = 0
+    highest = np.uint64(0)
     for t in range(len(tiles)):
         levels = tiles[t, block]
-        at = start + t * pitch
+        at = np.uint64(start + t * pitch)
         value = min(max(levels[0] * steps[0] + base * side, -LIMIT), LIMIT)
-        for x in range(side):
-            rows[at + x] += value * matrix[x]
+        add_row(rows, at, matrix, np.uint64(0), value, side)
         bits = nonzero(levels)
         while bits:
             position = lowest(bits)
             bits &= bits - np.uint64(1)
             value = min(max(levels[position] * steps[position], -LIMIT), LIMIT)
-            place = order[position]
-            highest = max(highest, place >> 3)
-            row, column = (place >> 3) * WIDTH + at, (place & 7) * side
-            for x in range(side):
-                rows[row + x] += value * matrix[column + x]
-    return highest
+            row, column = order[position] >> np.uint64(3), order[position] & np.uint64(7)
+            highest = max(highest, row)
+            add_row(rows, row * np.uint64(WIDTH) + at, matrix, column * np.uint64(side), value, side)
+    return int(highest)
+
+
+@njit(cache=True)
+def add_row(rows: Whole, at: np.uint64, matrix: Whole, start: np.uint64, value: float, side: int) -> None:
+    """Add `value` times a row of a `matrix` to `rows`."""
+    if side == 8:
+        add8(rows, at, matrix, start, value)
+    else:
+        add16(rows, at, matrix, start, value)
 
 
 @njit(cache=True)
@@ -263,59 +204,6 @@ def _all(m: Whole, side: int, rows: Whole, row: Samples, mirror: Samples) -> Non
         odd = b * rows[j + WIDTH] + d * rows[j + 3 * WIDTH] + f * rows[j + 5 * WIDTH] + h * rows[j + 7 * WIDTH]
         row[j] = np.floor((even + odd) * SCALE**2 + 0.5)
         mirror[j] = np.floor((even - odd) * SCALE**2 + 0.5)
-
-
-@njit(cache=True)
-def quantise(
-    rows: Whole,
-    found: Bits,
-    plane: Plane,
-    bases: Ends,
-    blocks: tuple[int, int, int],
-    lanes: int,
-    tiles: Levels,
-    room: Whole,
-) -> None:
-    """Fill `blocks` (start, stop, step) of `tiles`, and of `room`, with the quantised coefficients of `find`.
-
-    The dead zone grows from 9/16 to 7/8 of a step with the zeros before, for a 1 after many zeros costs most:
-    2 % fewer ids at equal PSNR.
-
-    The levels are those of their own decoded samples if what rounding and clipping add to these has a Euclidean norm
-    below `room`: no coefficient moves by more than that norm, the half of a unit by which each decoded sample is
-    rounded, the rounding of coefficients, and the drift of the matrices.
-    """
-    side, steps, order = plane.side, plane.steps, plane.order
-    start, stop, across = blocks
-    for group in range(-((start - stop) // across)):
-        block, base = start + group * across, bases[min(group, len(bases) - 1)] * side
-        for t in range(len(tiles)):
-            lane = t * lanes + group
-            levels = tiles[t, block]
-            levels[:] = 0
-            mean = nearest(int(rows[8 * lane]) - base, int(steps[0]))
-            levels[0] = mean
-            total = abs(mean * steps[0] + base)
-            margin = 14 * steps[min(1, len(levels) - 1)]  # in 1/32, to the nearest value that has another level
-            last = 0
-            bits = found[lane]
-            while bits:
-                position = lowest(bits)
-                bits &= bits - np.uint64(1)
-                step = steps[position]
-                place = order[position]
-                value = rows[(place & 7) * WIDTH + 8 * lane + (place >> 3)]
-                size = abs(value)
-                run = min(position - last - 1, 10)
-                if 32 * size >= step * (18 + run):
-                    level = np.floor((16 * size + 7 * step) / (16 * step))
-                    levels[position] = np.int64(level if value > 0 else -level)
-                    total += level * step
-                    if level == 1:
-                        margin = min(margin, step * (14 - run))
-                    last = position
-            least = min(margin / 32, steps[0] / 2)
-            room[t, block] = (least - 2 - plane.drift * total) * 0.998 - side / 2
 
 
 @njit(cache=True)

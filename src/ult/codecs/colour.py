@@ -106,26 +106,46 @@ def _to_pixels(y: Samples, cb: Samples, cr: Samples, row: Row) -> None:
 
 
 @njit(cache=True)
-def add_noise(samples: Samples, planes: int, noise: Samples) -> None:
-    """Add to `noise` (3 * WIDTH,) what a row of decoded samples and those of its pixels differ by, squared.
+def reload(samples: Samples, planes: int, width: int, noise: Samples) -> None:
+    """Make of a row of decoded samples those of its pixels; add to `noise` (3 * WIDTH,) the squared differences.
 
-    Both are flat, `samples` from the row on: constant distances let the compiler make vectors.
+    `samples` is flat, from the row on: constant distances let the compiler make vectors.
     """
     if planes == 1:
-        for j in range(WIDTH):
+        for j in range(width):
             y = samples[j]
-            moved = _level(np.float64(y) / UNIT) * np.float32(UNIT) - np.float32(128 * UNIT) - y
-            noise[j] += moved * moved
+            y2 = _level(np.float64(y) / UNIT) * np.float32(UNIT) - np.float32(128 * UNIT)
+            noise[j] += (y2 - y) * (y2 - y)
+            samples[j] = y2
         return
-    scale = 1 / (16384 * UNIT)
-    for j in range(WIDTH):
-        y, cb, cr = samples[j], samples[j + 16 * WIDTH], samples[j + 32 * WIDTH]
-        light, blue, red = np.float64(y) * 16384, np.float64(cb), np.float64(cr)
-        r, g = _level((light + 22970 * red) * scale), _level((light - 5638 * blue - 11700 * red) * scale)
-        y2, cb2, cr2 = _colour(r, g, _level((light + 29032 * blue) * scale))
+    for j in range(np.uint64(width)):
+        blue, red = j + np.uint64(16 * WIDTH), j + np.uint64(32 * WIDTH)
+        y, cb, cr = samples[j], samples[blue], samples[red]
+        y2, cb2, cr2 = _colour(*_pixel(np.int32(y), np.int32(cb), np.int32(cr)))
         noise[j] += (y2 - y) * (y2 - y)
-        noise[j + WIDTH] += (cb2 - cb) * (cb2 - cb)
-        noise[j + 2 * WIDTH] += (cr2 - cr) * (cr2 - cr)
+        noise[j + np.uint64(WIDTH)] += (cb2 - cb) * (cb2 - cb)
+        noise[j + np.uint64(2 * WIDTH)] += (cr2 - cr) * (cr2 - cr)
+        samples[j], samples[blue], samples[red] = y2, cb2, cr2
+
+
+@njit(cache=True)
+def _pixel(y: np.int32, cb: np.int32, cr: np.int32) -> tuple[np.float32, np.float32, np.float32]:
+    """Return the pixel of samples of an encoded image; many casts, as Numba widens products.
+
+    32 bits hold the sums: samples have a norm of 2**11 a pixel, levels less than twice that, so none of luma is beyond
+    2**15, of chroma beyond 1.5 * 2**15.
+    """
+    light = np.int32(np.int32(y * np.int32(16384)) + np.int32(257 * 2**17))
+    red = np.int32(light + np.int32(cr * np.int32(22970)))
+    green = np.int32(np.int32(light - np.int32(cb * np.int32(5638))) - np.int32(cr * np.int32(11700)))
+    blue = np.int32(light + np.int32(cb * np.int32(29032)))
+    return _clipped(red), _clipped(green), _clipped(blue)
+
+
+@njit(cache=True)
+def _clipped(value: np.int32) -> np.float32:
+    level = np.int32(value >> np.int32(18))
+    return np.float32(min(max(level, np.int32(0)), np.int32(255)))
 
 
 @njit(cache=True)
@@ -133,15 +153,14 @@ def _level(level: float) -> np.float32:
     return np.float32(np.floor(min(max(level + 128.5, 0.0), 255.0)))
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath={"contract"})
 def _colour(r: np.float32, g: np.float32, b: np.float32) -> tuple[np.float32, np.float32, np.float32]:
-    """Return the samples of a pixel; weights in 1/65536, exact in float32."""
-    unit, half = np.float32(2**-12), np.float32(0.5)
-    light = np.float32(19595) * r + np.float32(38470) * g + np.float32(7471) * b
-    blue = np.float32(-11058) * r - np.float32(21710) * g + np.float32(32768) * b
-    red = np.float32(32768) * r - np.float32(27439) * g - np.float32(5329) * b
-    y = np.floor(light * unit + half) - np.float32(128 * UNIT)
-    return y, np.floor(blue * unit + half), np.floor(red * unit + half)
+    """Return the samples of a pixel; weights in 1/65536, all sums exact in float32."""
+    half, middle = np.float32(0.5), np.float32(0.5 - 128 * UNIT)
+    y = np.float32(19595 / 4096) * r + np.float32(38470 / 4096) * g + np.float32(7471 / 4096) * b + middle
+    cb = np.float32(-11058 / 4096) * r - np.float32(21710 / 4096) * g + np.float32(8) * b + half
+    cr = np.float32(8) * r - np.float32(27439 / 4096) * g - np.float32(5329 / 4096) * b + half
+    return np.floor(y), np.floor(cb), np.floor(cr)
 
 
 @njit(cache=True)

@@ -1,7 +1,8 @@
 """Pixels <-> quantised levels of a block cosine transform, the same on every machine.
 
-Samples and coefficients are whole numbers of 1/16 of a grey level, transform matrices of 1/8192. They lie in float64
-and stay below 2**53, where sums and products are exact in any order.
+Samples and coefficients are whole numbers of 1/16 of a grey level, transform matrices of 1/8192. Decoding computes in
+float64 below 2**53, where sums and products are exact in any order; encoding in float32 with a bound on its error, and
+exactly where that leaves a doubt about a level.
 
 Luma and alpha are cut into 8x8 blocks. Chroma (full-range BT.601) is cut into 16x16 blocks of which the 8x8 lowest
 frequencies are kept: subsampling by two, done inside the transform. Blocks at the right and lower edge are as small
@@ -28,16 +29,15 @@ from ult.codecs.blocks import (
     Samples,
     Whole,
     Work,
-    find,
-    forward,
     inverse,
     inverse_rows,
     nearest,
-    quantise,
-    turn,
     workspace,
 )
-from ult.codecs.colour import Corners, Pixels, add_noise, bases_of, colour_of, load, store
+from ult.codecs.colour import Corners, Pixels, bases_of, colour_of, load, reload, store
+from ult.codecs.forward import along, forward, mark, quantise
+from ult.codecs.lanes import move8
+from ult.codecs.tiles import corners_of, gather, scatter, side_by_side
 
 PATIENCE = 16  # rounds before a tile that does not settle loses contrast; 99 % of the tiles of photographs settle in 2
 ROUNDS = 64  # an eighth a round: enough for the largest level to reach 0
@@ -50,10 +50,12 @@ def grids(shape: tuple[int, ...], chroma_side: int) -> NDArray[np.int64]:
     return np.array([(-(-height // side), -(-width // side)) for side in sides], np.int64)
 
 
-def analyse(image: Pixels, luma: Plane, chroma: Plane, grid: Ends, levels: Levels, bases: Ends) -> None:
+def analyse(
+    image: Pixels, luma: Plane, chroma: Plane, grid: Ends, levels: Levels, bases: Ends, work: tuple[Work, Work]
+) -> None:
     """Fill `levels` and `bases` (planes,) with the encoding of `image`; `grid` is from `grids`."""
     for part, start in _parts(grid):
-        _analyse(_channels(image, part), luma, chroma, grid[part], levels[start:], bases[part])
+        _analyse(_channels(image, part), luma, chroma, grid[part], levels[start:], bases[part], *work)
 
 
 def synthesise(levels: Levels, bases: Ends, luma: Plane, chroma: Plane, grid: Ends, image: Pixels) -> None:
@@ -78,17 +80,20 @@ def _channels(image: Pixels, part: slice) -> Pixels:
 
 
 @njit(cache=True)
-def _analyse(image: Pixels, luma: Plane, chroma: Plane, grid: Ends, levels: Levels, bases: Ends) -> None:
+def _analyse(
+    image: Pixels, luma: Plane, chroma: Plane, grid: Ends, levels: Levels, bases: Ends, work: Work, again: Work
+) -> None:
     """Encode tiles, then decode and encode them until their levels are the levels of what they decode to."""
     side = luma.side if image.shape[2] == 1 else chroma.side
-    work = workspace()
     decoded = np.empty((side, WIDTH, image.shape[2]), np.uint8)
     tiles = np.zeros((WIDTH // side, (side // 8) ** 2 + len(grid) - 1, levels.shape[1]), np.int16)
     room = np.empty(tiles.shape[:2])
     for kind in range(5):
-        corners, height, width = _corners(image.shape, side, kind)
+        corners, height, width = corners_of(image.shape, side, kind)
         whole = kind > 0 and height == side and width == side
-        left, attempt = len(corners), 0
+        if whole:
+            corners = _analyse_whole(image, luma, chroma, grid, levels, bases, corners, work, again, tiles, room)
+        left, attempt = len(corners), 2 if whole else 0
         while left and attempt < ROUNDS:
             before = bases.copy()
             pending, left = left, 0
@@ -98,143 +103,120 @@ def _analyse(image: Pixels, luma: Plane, chroma: Plane, grid: Ends, levels: Leve
                 if attempt == 0:
                     load(image, strip, height, width, work.samples)
                 else:
-                    _gather(levels, strip, side, grid, tiles)
+                    gather(levels, strip, side, grid, tiles)
                     _paint(tiles[:n], height, width, luma, chroma, bases, work)
-                    places = _side_by_side(n, width)
+                    places = side_by_side(n, width)
                     store(work.samples, places, height, width, decoded)
                     load(decoded, places, height, width, work.samples)
-                _measure(height, width, luma, chroma, bases, kind == 0, tiles[:n], room[:n], work)
-                moved = _scatter(tiles[:n], strip, side, grid, levels)
+                _measure(height, width, luma, chroma, bases, kind == 0, tiles[:n], room[:n], work, False)
+                moved = scatter(tiles[:n], strip, side, grid, levels)
                 drift = attempt == 0 or np.any(bases != before)
-                if attempt == 0 and whole:
-                    _take_noise(luma, chroma, bases, tiles[:n], room[:n], work)
                 for t in range(n):
-                    if (moved[t] or drift) and not (attempt == 0 and whole and room[t].min() > 0):
+                    if moved[t] or drift:
                         if attempt > PATIENCE:
                             _soften(tiles[t])
                         if attempt == ROUNDS - 1:
                             _flatten(luma, chroma, bases, kind == 0, tiles[t])
                         if attempt > PATIENCE:
-                            _scatter(tiles[t : t + 1], strip[t : t + 1], side, grid, levels)
+                            scatter(tiles[t : t + 1], strip[t : t + 1], side, grid, levels)
                         corners[left] = strip[t]
                         left += 1
             attempt += 1
 
 
 @njit(cache=True)
+def _analyse_whole(
+    image: Pixels,
+    luma: Plane,
+    chroma: Plane,
+    grid: Ends,
+    levels: Levels,
+    bases: Ends,
+    corners: Corners,
+    work: Work,
+    again: Work,
+    tiles: Levels,
+    room: Whole,
+) -> Corners:
+    """Do rounds 0 and 1 of whole tiles, the second where it is not clear that they settle; return which do not."""
+    side, planes, most = WIDTH // len(tiles), len(bases), len(tiles)
+    tiles_again, room_again = np.empty_like(tiles), np.empty_like(room)
+    n = left = 0
+    for at in range(0, len(corners), most):
+        strip = corners[at : at + most]
+        count = len(strip)
+        load(image, strip, side, side, work.samples)
+        _measure(side, side, luma, chroma, bases, False, tiles[:count], room[:count], work, True)
+        scatter(tiles[:count], strip, side, grid, levels)
+        _reload(side, planes, room[:count], work)
+        for t in range(count):
+            if room[t].min() <= 0:
+                _copy_samples(work.samples, t * side, planes, side, again.samples, n * side)
+                corners[left + n] = strip[t]
+                n += 1
+            last = t == count - 1 and at + most >= len(corners)
+            if n == most or (n and last):
+                rest = corners[left : left + n]
+                _measure(side, side, luma, chroma, bases, False, tiles_again[:n], room_again[:n], again, False)
+                moved = scatter(tiles_again[:n], rest, side, grid, levels)
+                n = 0
+                for k in range(len(rest)):
+                    if moved[k]:
+                        corners[left] = rest[k]
+                        left += 1
+    return corners[:left]
+
+
+@njit(cache=True)
+def _copy_samples(source: Samples, start: int, planes: int, side: int, target: Samples, to: int) -> None:
+    for p in range(planes):
+        for i in range(side):
+            for j in range(0, side, 8):
+                move8(source[p, i], start + j, target[p, i], to + j)
+
+
+@njit(cache=True)
 def _synthesise(levels: Levels, bases: Ends, luma: Plane, chroma: Plane, grid: Ends, image: Pixels) -> None:
     side = luma.side if image.shape[2] == 1 else chroma.side
-    work = workspace()
+    work = workspace(False)
     tiles = np.zeros((WIDTH // side, (side // 8) ** 2 + len(grid) - 1, levels.shape[1]), np.int16)
     for kind in range(5):
-        corners, height, width = _corners(image.shape, side, kind)
+        corners, height, width = corners_of(image.shape, side, kind)
         for at in range(0, len(corners), WIDTH // side):
             strip = corners[at : at + WIDTH // side]
-            _gather(levels, strip, side, grid, tiles)
+            gather(levels, strip, side, grid, tiles)
             _paint(tiles[: len(strip)], height, width, luma, chroma, bases, work)
             store(work.samples, strip, height, width, image)
 
 
 @njit(cache=True)
-def _corners(shape: tuple[int, int, int], side: int, kind: int) -> tuple[Corners, int, int]:
-    """Return the tiles of a kind, and their height and width; the first tile is a kind, for the others need its bases.
-
-    The others are whole (kind 1), at the right edge (2), at the lower edge (3), and in its corner (4).
-    """
-    height, width = shape[0], shape[1]
-    rows, columns = height // side, width // side
-    top, bottom, left, right = 0, rows, 0, columns
-    if kind == 0:
-        return np.zeros((1, 2), np.int64), min(side, height), min(side, width)
-    tall, wide = side, side
-    if kind > 2:
-        tall = height - rows * side
-        top, bottom = rows, rows + (tall > 0)
-    if kind % 2 == 0:
-        wide = width - columns * side
-        left, right = columns, columns + (wide > 0)
-    corners = np.empty(((bottom - top) * (right - left), 2), np.int64)
-    n = 0
-    for row in range(top, bottom):
-        for column in range(left, right):
-            corners[n, 0], corners[n, 1] = row * side, column * side
-            n += row + column > 0
-    return corners[:n], tall, wide
-
-
-@njit(cache=True)
-def _place(corner: Ends, block: int, side: int, grid: Ends) -> int:
-    """Return the index in `levels` of a tile's block, -1 for luma blocks beyond the image."""
-    across = side // 8
-    if block < across * across:
-        row, column = corner[0] // 8 + block // across, corner[1] // 8 + block % across
-        return row * grid[0, 1] + column if row < grid[0, 0] and column < grid[0, 1] else -1
-    plane = block - across * across + 1
-    start = grid[0, 0] * grid[0, 1] + (plane - 1) * grid[1, 0] * grid[1, 1]
-    return start + corner[0] // side * grid[plane, 1] + corner[1] // side  # type: ignore[no-any-return]
-
-
-@njit(cache=True)
-def _scatter(tiles: Levels, corners: Corners, side: int, grid: Ends, levels: Levels) -> NDArray[np.bool_]:
-    """Write `tiles` into `levels`, and return which of them that changed."""
-    changed = np.zeros(len(tiles), np.bool_)
-    for t in range(len(tiles)):
-        for b in range(tiles.shape[1]):
-            place = _place(corners[t], b, side, grid)
-            if place >= 0:
-                changed[t] |= _copy(tiles[t, b], levels[place])
-    return changed
-
-
-@njit(cache=True)
-def _gather(levels: Levels, corners: Corners, side: int, grid: Ends, tiles: Levels) -> None:
-    """Fill `tiles` from `levels`; blocks beyond the image stay as they are, and nobody reads them."""
-    for t in range(len(corners)):
-        for b in range(tiles.shape[1]):
-            place = _place(corners[t], b, side, grid)
-            if place >= 0:
-                _copy(levels[place], tiles[t, b])
-
-
-@njit(cache=True)
-def _copy(source: Levels, target: Levels) -> bool:
-    """Write `source` over `target` and return whether that changed it."""
-    changed = 0
-    for i in range(len(source)):
-        changed |= source[i] ^ target[i]
-        target[i] = source[i]
-    return changed != 0
-
-
-@njit(cache=True)
-def _take_noise(luma: Plane, chroma: Plane, bases: Ends, tiles: Levels, room: Whole, work: Work) -> None:
-    """Take from `room` the norm of what rounding and clipping add to the decoded samples of whole tiles.
+def _reload(side: int, planes: int, room: Whole, work: Work) -> None:
+    """Make decoded samples of whole tiles those of their pixels, and take from `room` the norm of what that adds.
 
     Where something is left in each block, the tile surely is the encoding of what it decodes to.
     """
-    across = chroma.side // 8 if len(bases) > 1 else 1
-    side = 8 * across
-    _paint(tiles, side, side, luma, chroma, bases, work)
+    across = side // 8
+    columns = _columns(len(room), side)
     for y in range(0, side, 8):
         work.noise[: WIDTH if y else len(work.noise)] = 0
         for i in range(y, y + 8):
-            add_noise(work.samples.reshape(-1)[i * WIDTH :], len(bases), work.noise)
-        for t in range(len(tiles)):
+            reload(work.samples.reshape(-1)[i * WIDTH :], planes, columns, work.noise)
+        for t in range(len(room)):
             for c in range(across):
-                at = t * side + 8 * c
-                room[t, y // 8 * across + c] -= np.sqrt(work.noise[at : at + 8].sum())
-    for t in range(len(tiles)):
-        for p in range(1, len(bases)):
-            at = p * WIDTH + t * side
-            room[t, across * across + p - 1] -= np.sqrt(work.noise[at : at + side].sum())
+                room[t, y // 8 * across + c] -= _norm(work.noise, t * side + 8 * c, 8)
+    for t in range(len(room)):
+        for p in range(1, planes):
+            room[t, across * across + p - 1] -= _norm(work.noise, p * WIDTH + t * side, side)
 
 
 @njit(cache=True)
-def _side_by_side(tiles: int, side: int) -> Corners:
-    corners = np.zeros((tiles, 2), np.int64)
-    for t in range(tiles):
-        corners[t, 1] = t * side
-    return corners
+def _norm(squares: Samples, start: int, n: int) -> float:
+    total = np.float32(0)
+    for i in range(start, start + n, 8):
+        a, b, c, d = squares[i], squares[i + 1], squares[i + 2], squares[i + 3]
+        e, f, g, h = squares[i + 4], squares[i + 5], squares[i + 6], squares[i + 7]
+        total += ((a + b) + (c + d)) + ((e + f) + (g + h))
+    return np.sqrt(total)  # type: ignore[no-any-return]
 
 
 @njit(cache=True)
@@ -277,8 +259,12 @@ def _measure(
     tiles: Levels,
     room: Whole,
     work: Work,
+    paint: bool,
 ) -> None:
-    """Fill `tiles` (n, blocks, k * k) and `room` (n, blocks) from `work.samples`; set `bases` if it is the `first`."""
+    """Fill `tiles` (n, blocks, k * k) and `room` (n, blocks) from `work.samples`; set `bases` if it is the `first`.
+
+    If `paint`, the samples become what the levels of the tiles, whole ones, stand for.
+    """
     planes = len(bases)
     if first:
         bases[0] = _mean(work.samples[0, : min(8, height), : min(8, width)])
@@ -288,25 +274,32 @@ def _measure(
     side = luma.side if planes == 1 else chroma.side
     across = side // 8
     columns = _columns(len(tiles), side)
+    blocks = -(-width // 8)
     for y in range(0, height, 8):
         n = min(8, height - y)
-        forward(work.samples[0, y : y + n], luma.forward[n], columns, work)
-        turn(work.rows, y // 8, across, len(tiles), width, work.turned)
-    for x in range(0, width, 8):
-        n = min(8, width - x)
-        forward(work.turned[x : x + n], luma.forward[n], columns, work)
-        find(work.rows, luma, columns, work.found)
-        blocks = (x // 8, across * -(-height // 8), across)
-        quantise(work.rows, work.found, luma, bases[:1], blocks, across, tiles, room)
+        samples = work.samples[0, y : y + n]
+        forward(samples, luma.quick[n], columns, work)
+        for x in range(blocks):
+            along(work, luma, min(8, width - 8 * x), (x, blocks * len(tiles), blocks), 8 * x, width)
+        mark(work.twice, luma.least, 8 * blocks * len(tiles), work.marks)
+        work.rows[:] = 0
+        highest = 0
+        for x in range(blocks):
+            places, block = (8 * x, width, min(8, width - 8 * x)), y // 8 * across + x
+            row = quantise(samples, places, luma, bases[0], block, (x, blocks), work, tiles, room, paint)
+            highest = max(highest, row)
+        if paint:
+            inverse(work.rows, highest, luma.inverse[8], columns, samples)
     for p in range(1, planes):
-        group = (p - 1) % across
-        forward(work.samples[p, :height], chroma.forward[height], columns, work)
-        turn(work.rows, group, across, len(tiles), width, work.turned)
-        if across == 1 or group == 1:
-            forward(work.turned[:width], chroma.forward[width], columns, work)
-            find(work.rows, chroma, columns, work.found)
-            blocks = (across * across + p - group - 1, across * across + p, 1)
-            quantise(work.rows, work.found, chroma, bases[p - group : p + 1], blocks, across, tiles, room)
+        samples = work.samples[p, :height]
+        forward(samples, chroma.quick[height], columns, work)
+        along(work, chroma, width, (0, len(tiles), 1), 0, width)
+        mark(work.twice, chroma.least, 8 * len(tiles), work.marks)
+        work.rows[:] = 0
+        places, block = (0, width, width), across * across + p - 1
+        highest = quantise(samples, places, chroma, bases[p], block, (0, 1), work, tiles, room, paint)
+        if paint:
+            inverse(work.rows, highest, chroma.inverse[chroma.side], columns, samples)
     if first:
         tiles[0, 0, 0] = 0
         tiles[0, across * across :, 0] = 0

@@ -22,9 +22,10 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ult.codecs.base import Codec, Ends, Patches, Symbols, check_option
-from ult.codecs.blocks import Levels, lowest, make_plane, nonzero
+from ult.codecs.blocks import Levels, make_plane, nonzero, workspace
 from ult.codecs.colour import bases_of, colour_of
 from ult.codecs.dct import analyse, grids, synthesise
+from ult.codecs.lanes import lowest
 from ult.errors import CorruptSymbols, InvalidRecord
 
 MEAN = 256  # symbols below are bytes; from here differences of means
@@ -83,7 +84,7 @@ class ImageDct(Codec[Image]):
         blocks = [sum(rows * columns for rows, columns in grid.tolist()) for grid in all_grids]
         levels = np.empty((max(blocks, default=0), self.coefficients**2), np.int16)
         pixels = np.empty(max((image.size for image in images), default=0), np.uint8)
-        many = []
+        many, room, work = [], np.empty(0, np.uint32), (workspace(), workspace())
         for record, image, grid, n in zip(records, images, all_grids, blocks, strict=True):
             # Writable too: the compiled loops would be compiled once more for arrays that are not.
             if not (image.flags.c_contiguous and image.flags.writeable):
@@ -93,8 +94,10 @@ class ImageDct(Codec[Image]):
             header = [*_number(0 if record.ndim == 2 else image.shape[2]), *_number(image.shape[0])]
             header += _number(image.shape[1])
             bases = np.zeros(len(grid), np.int64)
-            analyse(image, self._luma, self._chroma, grid, levels[:n], bases)
-            many.append(Patches.one(*_write(np.array(header, np.uint32), levels[:n], colour_of(bases), grid)))
+            analyse(image, self._luma, self._chroma, grid, levels[:n], bases, work)
+            most = len(header) + 8 * n + 3 * np.count_nonzero(levels[:n])
+            room = room if most <= len(room) else np.empty(most, np.uint32)
+            many.append(Patches.one(*_write(np.array(header, np.uint32), levels[:n], colour_of(bases), grid, room)))
         return Patches.concatenate(many)
 
     def decode(self, symbols: Symbols) -> Image:
@@ -227,9 +230,8 @@ def _expected(levels: Levels, block: int, columns: int, index: int) -> int:
 
 
 @njit(cache=True)
-def _write(header: Symbols, levels: Levels, colour: Image, grid: Ends) -> tuple[Symbols, Ends]:
-    """Return the symbols of an image and the ends of its patches."""
-    symbols = np.empty(len(header) + 8 * len(levels) + 3 * np.count_nonzero(levels), np.uint32)
+def _write(header: Symbols, levels: Levels, colour: Image, grid: Ends, symbols: Symbols) -> tuple[Symbols, Ends]:
+    """Return the symbols of an image and the ends of its patches; `symbols` is memory that suffices."""
     ends = np.empty(len(symbols) // (MAX_PATCH - MAX_BLOCK) + 1, np.int64)
     symbols[: len(header)] = header
     at, patches, start, block = len(header), 0, 0, 0
@@ -254,18 +256,24 @@ def _write(header: Symbols, levels: Levels, colour: Image, grid: Ends) -> tuple[
 
 @njit(cache=True)
 def _write_block(levels: Levels, symbols: Symbols, at: int) -> int:
-    last = 0
+    last = np.int64(0)
     bits = nonzero(levels)
     while bits:
-        position = lowest(bits)
+        position = np.int64(lowest(bits))
         bits &= bits - np.uint64(1)
-        run, value = position - last - 1, int(levels[position])
+        run, value = position - last - 1, int(levels[np.uint64(position)])
         last = position
-        for _ in range(run // 16):
-            symbols[at] = ZEROS
+        while run > 15:
+            symbols[np.uint64(at)] = ZEROS
+            run -= 16
             at += 1
         # Levels are -4..-1, 1..4: places 0..3 and 5..8 of a signed value, the last four moved down by one.
-        at = _write_signed(value, LEVEL + 8 * (run % 16) - (value > 0), FAR_LEVEL, symbols, at)
+        base = LEVEL + 8 * run - (value > 0)
+        if abs(value) < FAR_LEVEL:
+            symbols[np.uint64(at)] = base + value + FAR_LEVEL
+            at += 1
+        else:
+            at = _write_signed(value, base, FAR_LEVEL, symbols, at)
     return at
 
 
