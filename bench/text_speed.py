@@ -69,7 +69,7 @@ def speeds(
         }
         if form == "one string":  # one word for tokenizers, which take it up in minutes
             del runs["tokenizers"]
-        seconds = turns(runs, rounds=ROUNDS)
+        seconds = turns(runs, rounds=ROUNDS, warm=False)  # `check` has warmed up
         for ours, peer in (("ult", "tokenizers"), ("ult, arrays", "tokenizers"), ("ult", "tiktoken")):
             if peer in runs:
                 metrics.append(
@@ -89,7 +89,7 @@ def speeds(
         if form != "one string":
             their_ids = [e.ids for e in hugging.encode_batch_fast(records)]
             runs["tokenizers"] = lambda their_ids=their_ids: hugging.decode_batch(their_ids)
-        seconds = turns(runs, rounds=ROUNDS)
+        seconds = turns(runs, rounds=ROUNDS, warm=False)  # `check` has warmed up
         decode |= {f"{name}, {form}": times for name, times in seconds.items()}
         peers_of = [name for name in runs if "ult" not in name]
         metrics += [
@@ -153,6 +153,7 @@ def fits(documents: list[str], entries: int) -> dict[str, Any]:
             "tokenizers": lambda: fitted(documents, entries),
         },
         rounds=3,
+        warm=False,
     )
     size = sum(len(document.encode()) for document in documents) / 1e6
     return compared(f"fit, {entries} entries", seconds, "ult", ["tokenizers"], amount=size, unit="MB",

@@ -13,10 +13,13 @@ from typing import Any
 from result import metric
 
 
-def turns(runs: Mapping[str, Callable[[], Any]], *, rounds: int) -> dict[str, list[float]]:
-    """Return the seconds of each run in `rounds` rounds, in which all take turns; the order alternates."""
+def turns(runs: Mapping[str, Callable[[], Any]], *, rounds: int, warm: bool = True) -> dict[str, list[float]]:
+    """Return the seconds of each run in `rounds` rounds, in which all take turns; the order alternates.
+
+    With `warm` one more round goes before, which does not count.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for k in range(-1, rounds):  # the first round warms up
+    for k in range(-1 if warm else 0, rounds):
         for name in sorted(runs, reverse=bool(k % 2)):
             started = time.process_time()
             runs[name]()
