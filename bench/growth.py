@@ -83,17 +83,22 @@ def commands(text: Path, megabytes: int) -> list[dict[str, Any]]:
 def watched(command: list[str]) -> tuple[float, float, float]:
     """Run a command; return its seconds, its peak of memory over all processes in MB, and CPU seconds of the first."""
     most, cpu, started = 0, 0.0, time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while True:
-        ended, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if ended:
-            break
-        most = max(most, sum(resident(pid) for pid in family(process.pid)))
-        cpu = max(cpu, spent(process.pid))
-        time.sleep(EVERY)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            most = max(most, highest(process.pid), sum(resident(pid) for pid in family(process.pid)))
+            cpu = max(cpu, spent(process.pid))
+            time.sleep(EVERY)
     assert process.returncode == 0
-    return time.perf_counter() - started, max(most, 1024 * usage.ru_maxrss) / 1e6, cpu
+    return time.perf_counter() - started, most / 1e6, cpu
+
+
+def highest(pid: int) -> int:
+    """Return the most bytes of a process that were ever in memory; not `ru_maxrss`, which counts us before the exec."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)
 
 
 def family(pid: int) -> list[int]:

@@ -9,7 +9,7 @@ from result import ROOT
 
 ROWS = ("text-ids", "exact", "image-quality", "series-quality", "molecule-ids", "demo")
 WHOLE = ("molecule-ids", "demo")  # rows shown with the figures that have no goal; the others show goals only
-SPEEDS = ("text-speed", "bwt-speed", "image-speed", "series-speed", "train-speed", "startup")
+SPEEDS = ("text-speed", "bwt-speed", "image-speed", "series-speed", "startup")
 BEGIN, END = "<!-- {}: written by bench/readme.py -->", "<!-- /{} -->"
 
 
