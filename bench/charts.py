@@ -1,7 +1,6 @@
 """Draw `results/*.json` of speed and growth as PNGs beside them."""
 
 import json
-from itertools import groupby
 from typing import Any
 
 import matplotlib as mpl
@@ -38,8 +37,9 @@ def speeds(row: str) -> None:
 def growth() -> None:
     """Draw time and peak memory of each verb against the size of the text, and the time of fitting against entries."""
     points = [m for m in _metrics("growth") if "x" in m]
-    kinds = [list(group) for _, group in groupby(points, key=lambda m: m["name"])]
-    figure, panels = plt.subplots(1, len(kinds), figsize=(4.2 * len(kinds), 3.4), layout="constrained")
+    names = dict.fromkeys(m["name"] for m in points)
+    kinds = [[m for m in points if m["name"] == name] for name in names]
+    figure, panels = plt.subplots(1, len(kinds), figsize=(3.6 * len(kinds), 3.2), layout="constrained")
     for axes, kind in zip(panels, kinds, strict=True):
         for system in dict.fromkeys(m["system"] for m in kind):
             line = sorted((m["x"], m["value"]) for m in kind if m["system"] == system)
