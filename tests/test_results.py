@@ -1,0 +1,123 @@
+"""The committed results of the rows: their schema, and that docs, README and scripts say the same."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "runs"))
+
+import interval  # noqa: E402
+import result  # noqa: E402
+
+COMMITTED = result.results()
+
+
+def figure(**changes):
+    found = {"value": 2.0, "low": 1.0, "high": 3.0, "interval": interval.T}
+    return result.metric("a", "ult", found, n=10, seeds=[0, 1], higher_is_better=True) | changes
+
+
+def document(*metrics, **changes):
+    whole = dict.fromkeys(("title", "asked", "setting", "command", "python", "device"), "x")
+    whole |= {"row": "text-lm", "notes": [], "chart": [], "date": "2026-11-21", "git": "0" * 12, "trainings": []}
+    whole |= {"versions": {}, "minutes": 1.5, "model": {"name": "tiny", "parameters": 1}, "metrics": list(metrics)}
+    return whole | changes
+
+
+def test_there_are_results():
+    assert COMMITTED
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda p: p.stem)
+def test_a_result_keeps_the_schema_and_has_its_script_and_its_chart(path):
+    found = result.load(path)
+    script = ROOT / found["command"]
+    assert path.stem.removesuffix("-cuda") == found["row"]
+    assert path.with_suffix(".png").exists()
+    assert script.stat().st_mode & 0o100
+    assert script.read_text(encoding="utf-8").splitlines()[1].startswith("# Cost: ")
+
+
+def test_every_script_is_a_row():
+    scripts = {path.stem for path in (ROOT / "runs").glob("*.sh")}
+    assert scripts <= set(result.ROWS)
+    assert scripts <= {path.stem.replace("_", "-") for path in (ROOT / "runs").glob("*.py")}
+
+
+def test_docs_and_readme_are_the_results():
+    done = subprocess.run([sys.executable, "runs/report.py", "--check"], cwd=ROOT, check=False)
+    assert done.returncode == 0, "run: python runs/report.py"
+
+
+def test_a_whole_result_is_accepted():
+    result.check(document(figure(), figure(system="raw"), figure(name="b", baseline="raw", goal="at least 0.98")))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        document(),
+        document(figure(value=float("nan"))),
+        document(figure(value=4.0)),
+        document(figure(low=None)),
+        document(figure(interval="by eye")),
+        document(figure(seeds=[])),
+        document(figure(n=11)),
+        document(figure(n=0)),
+        document(figure(n=True)),
+        document(figure(goal="good")),
+        document(figure(baseline="raw")),
+        document(figure(), figure()),
+        document(figure(extra=1)),
+        document(figure(), git="0" * 12 + "-dirty"),
+        document(figure(), row="other"),
+        document(figure(), model={}),
+        document(figure(), chart=["b"]),
+        [document(figure())],
+    ],
+)
+def test_a_wrong_result_is_refused(wrong):
+    with pytest.raises(ValueError, match=r".+"):
+        result.check(json.loads(json.dumps(wrong)))
+
+
+@pytest.mark.parametrize(
+    ("goal", "value", "low", "high", "said"),
+    [
+        ("at least 2", 2.0, 2.0, 3.0, "met"),
+        ("above 2", 2.0, 2.0, 2.0, "missed"),
+        ("at most 1.01", 1.0, 0.9, 1.1, "met, within doubt"),
+        ("at most 1.01", 1.2, 1.0, 1.4, "missed, within doubt"),
+        ("below 1", 2.0, None, None, "missed"),
+    ],
+)
+def test_verdicts(goal, value, low, high, said):
+    assert result.verdict({"goal": goal, "value": value, "low": low, "high": high}) == said
+
+
+def test_the_interval_over_seeds_is_students():
+    """The classic sample of Student's "The probable error of a mean" (1908): 10 differences in hours of sleep."""
+    hours = [1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4]
+    found = interval.over_seeds(hours)
+    assert found["value"] == pytest.approx(1.58)
+    assert [found["low"], found["high"]] == pytest.approx([0.700114, 2.459886], abs=1e-6)  # R: t.test(sleep)
+
+
+def test_intervals_over_records_and_over_both_hold_what_they_should():
+    """Of 200 samples of known mean, about 95 % of the intervals hold it; those over seeds and records no fewer."""
+    import numpy as np
+
+    rng, held = np.random.default_rng(0), np.zeros(2)
+    for k in range(200):
+        of_record = rng.normal(size=40)
+        scores = of_record + rng.normal(size=(5, 1)) + rng.normal(size=(5, 40))
+        found = interval.over_both(scores, seed=k)
+        held[0] += found["low"] <= 0 <= found["high"]
+        found = interval.over_records(lambda places, of_record=of_record: of_record[places].mean(), 40, seed=k)
+        held[1] += found["low"] <= 0 <= found["high"]
+    assert 0.82 <= held[0] / 200 <= 1.0
+    assert 0.88 <= held[1] / 200 <= 0.99
