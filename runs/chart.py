@@ -9,7 +9,7 @@ import matplotlib as mpl
 from result import GOAL
 
 mpl.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 OURS, OTHER, GRID = "#1f6feb", "#57606a", "#d8dee4"
 WIDTH, LINE = 6.0, 0.42  # inches; at 160 dots an inch the picture fills a phone's width
