@@ -42,8 +42,8 @@ def _panel(axes: Any, panel: list[dict[str, Any]]) -> None:
         if m["goal"]:
             axes.plot([float(GOAL.fullmatch(m["goal"])[2])] * 2, [y - 0.35, y + 0.35], color="black", linewidth=1.5)
     unit = f", {panel[0]['unit']}" if panel[0]["unit"] else ""
-    better = "higher" if panel[0]["higher_is_better"] else "lower"
-    axes.set_title(f"{panel[0]['name']}{unit} ({better} is better)", fontsize=11, loc="left")
+    arrow = "\u2191" if panel[0]["higher_is_better"] else "\u2193"
+    axes.set_title(f"{panel[0]['name']}{unit} {arrow}", fontsize=11, loc="left")
     axes.set_yticks(range(len(panel)), [m["system"] for m in panel], fontsize=11)
     axes.set_ylim(len(panel) - 0.5, -0.75)
     axes.margins(x=0.12)

@@ -28,7 +28,7 @@ class Values:
 
 
 def wikitext(session: Session, split: str) -> list[str]:
-    """Return the paragraphs and headings of wikitext-2: "train", "valid" or "test"; lines without a word are left out."""
+    """Return the lines of wikitext-2 that hold a word: paragraphs and headings of "train", "valid" or "test"."""
     if os.environ.get("ULT_ONLINE"):
         address = WIKITEXT.format("validation" if split == "valid" else split)
     else:

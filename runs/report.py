@@ -13,10 +13,10 @@ from result import ROOT, load, results, verdict
 BEGIN, END = "<!-- results: written by runs/report.py -->", "<!-- /results -->"
 HEAD = """# Results
 
-The papers' experiments, run again with a baseline on raw data beside each: the same model, optimizer steps and time. Written
-by `runs/report.py` from `results/*.json`; `make results DATA=...` measures them again. An interval is 95 %, of the kind named
-beside it: *t over seeds* says what training again would change, *over records* what other records would, *over both* both. A goal
-is *met* or *missed* by the value, *within doubt* where the interval reaches to the other side of it.
+The papers' experiments, run again with a baseline on raw data beside each: the same model, optimizer steps and time.
+Written by `runs/report.py` from `results/*.json`; `make results DATA=...` measures them again. An interval is 95 %, of
+the kind named beside it: *t over seeds* says what training again would change, *over records* what other records would,
+*over both* both. A goal is *met* or *missed* by the value, *within doubt* where the interval reaches to the other side.
 """
 
 
@@ -28,7 +28,7 @@ def docs() -> str:
 def _section(name: str, document: dict[str, Any]) -> list[str]:
     size, left = document["model"], {k: v for k, v in document["model"].items() if k not in ("name", "parameters")}
     model = ", ".join([f"{size['name']}, {size['parameters']:,} parameters", *(f"{k} {v}" for k, v in left.items())])
-    lines = [
+    return [
         f"## {document['title']}",
         "",
         document["asked"],
@@ -47,7 +47,6 @@ def _section(name: str, document: dict[str, Any]) -> list[str]:
         f"![{document['title']}](../results/{name}.png)",
         "",
     ]
-    return lines
 
 
 def _line(m: dict[str, Any]) -> str:
