@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ult.codecs.base import Codec
 from ult.shards import ShardWriter
 from ult.table import Table
 from ult.vocabulary import N_SPECIAL, Vocabulary
@@ -34,9 +35,9 @@ class Encoder(Protocol):
 class Ours:
     """A table of `ult`, fitted on the texts to train on."""
 
-    def __init__(self, train: Sequence[str], size: int, codec: str = "text/bytes") -> None:
+    def __init__(self, train: Sequence[str], size: int, codec: str | Codec[str] = "text/bytes") -> None:
         self.table = Table.fit(train, codec=codec, vocabulary=Vocabulary(size))
-        self.codec, self.size = codec, size
+        self.codec, self.size = self.table.codec.id, size
 
     def encode(self, texts: Sequence[str]) -> list[Ids]:
         """Return the ids of each text."""

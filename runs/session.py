@@ -35,6 +35,7 @@ class Session:
     data: Path
     quick: bool
     workers: int  # processes, of one thread each
+    model: str  # a preset or checkpoint that `ult train` takes
     began: float  # seconds since 1970: what is used from then on is what the result rests on
 
     @classmethod
@@ -47,10 +48,11 @@ class Session:
         )
         parser.add_argument("--quick", action="store_true", help="try everything at a size that shows nothing")
         parser.add_argument("--workers", type=int, default=2, help="processes to train in, of one thread each")
+        parser.add_argument("--model", default="tiny", help="a preset or checkpoint that ult train takes")
         asked = parser.parse_args()
         if not asked.data.is_dir():
             parser.error(f"{asked.data} is not a folder")
-        session = cls(row, asked.data.resolve(), asked.quick, asked.workers, time.time())
+        session = cls(row, asked.data.resolve(), asked.quick, asked.workers, asked.model, time.time())
         session.work.mkdir(parents=True, exist_ok=True)
         return session
 

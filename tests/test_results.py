@@ -12,6 +12,7 @@ sys.path.insert(0, str(ROOT / "runs"))
 
 import interval  # noqa: E402
 import result  # noqa: E402
+import score  # noqa: E402
 
 COMMITTED = result.results()
 
@@ -121,3 +122,54 @@ def test_intervals_over_records_and_over_both_hold_what_they_should():
         held[1] += found["low"] <= 0 <= found["high"]
     assert 0.82 <= held[0] / 200 <= 1.0
     assert 0.88 <= held[1] / 200 <= 0.99
+
+
+def test_scores_are_the_known_ones():
+    """Of papers and of Wikipedia's page on METEOR, whose three examples these are."""
+    true = "the cat sat on the mat"
+    same = score.scores([true], [true])
+    assert [same[name] for name in ("BLEU", "chrF", "ROUGE-L", "token F1")] == pytest.approx([100] * 4)
+    assert same["METEOR-like"] == pytest.approx(99.77, abs=0.005)
+    assert score.scores(["the cat was sat on the mat"], [true])["METEOR-like"] == pytest.approx(96.54, abs=0.005)
+    turned = score.scores(["on the mat sat the cat"], [true])
+    assert turned["METEOR-like"] == pytest.approx(50.0)
+    assert turned["ROUGE-L"] == pytest.approx(50.0)  # "on the mat", 3 of 6 words
+    assert turned["token F1"] == pytest.approx(100.0)
+
+
+def test_clipped_counts_stems_and_nothing():
+    # Papineni et al. (2002), example 2: 2 of 7 unigrams; sacrebleu then smooths 0 of 6, 5, 4 to 1/2, 1/4, 1/8.
+    clipped = score.scores(["the the the the the the the"], ["the cat is on the mat"])
+    assert clipped["BLEU"] == pytest.approx(100 * (2 / 7 / 12 / 20 / 32) ** 0.25)
+    assert clipped["ROUGE-L"] == pytest.approx(100 * 2 * 2 / (7 + 6))
+    stems = score.scores(["cats walking"], ["cat walked"])
+    assert stems["METEOR-like"] == pytest.approx(100 * (1 - 0.5 / 8))  # two matches in one chunk
+    assert stems["token F1"] == 0
+    nothing = score.scores([""], ["a word"])
+    assert set(nothing.values()) == {0.0}
+    assert [score.token_f1("", ""), score.token_f1("the", "word")] == [1.0, 0.0]
+
+
+def test_the_papers_pipeline_comes_back():
+    """Against its description: patches with a sentinel, run lengths; and what a model wrote is inverted."""
+    import paper
+
+    column = [ord(c) + 1 if c != "$" else 0 for c in "annb$aa"]
+    assert paper._inverse(column) == "banana"
+    assert paper._byte_letters()[ord(" ")] == "Ġ"
+    assert len(set(paper._byte_letters())) == 256
+
+
+def test_baselines_spell_their_texts(tmp_path):
+    import baselines
+    from ult.shards import Shards
+
+    texts = ["to be or not to be", "dém­od\n 東京", "", "it is to do"] * 4
+    for encoder in (baselines.Bytes(), baselines.BytePairs(texts, 320), baselines.Ours(texts, 512)):
+        ids = encoder.encode(texts)
+        assert [encoder.decode(one) for one in ids] == texts
+        path = baselines.write(tmp_path / encoder.codec.replace("/", "-"), encoder, texts, ["a", "b"] * 8)
+        shards = Shards(path)
+        assert [one.tolist() for one in shards.ids()] == [one.tolist() for one in ids]
+        assert shards.manifest.bytes == sum(len(text.encode()) for text in texts)
+        assert shards.manifest.table.startswith(b"raw".hex()) == encoder.codec.startswith("raw/")
