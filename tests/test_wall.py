@@ -14,6 +14,7 @@ TRAINER = (
     "model",
     "train",
     "evaluate",
+    "frozen",
     "generate",
     "packing",
     "processes",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ult.errors import MissingExtra, OutputError, TrainingError
+from ult.frozen import Frozen, check_frozen
 from ult.model import build
 from ult.packing import Blocks, Labelled, collate, label_name, open_shards, pack, summary
 from ult.processes import agreed, from_main, processes, together
@@ -38,6 +39,7 @@ def train(
     model: str | None = None,
     from_run: str | Path | None = None,
     embeddings: str | None = None,
+    freeze_body: int = 0,
     steps: int = 1000,
     batch_size: int = 16,
     context: int = 128,
@@ -58,7 +60,8 @@ def train(
     """Train on one or more shards folders, write the run folder `out`, and return what its `metrics.json` says.
 
     `model` is a preset ("tiny" if nothing is said), a folder or a Hub name; `from_run` goes on from an earlier run
-    instead, whose embedding rows are drawn afresh ("fresh") or taken over ("keep"), see `ult.model.build`. The peak
+    instead, whose embedding rows are drawn afresh ("fresh") or taken over ("keep"), see `ult.model.build`; the first
+    `freeze_body` steps then train the rows and the head alone. The peak
     `learning_rate` suits the model's size if nothing is said; `schedule`, `warmup` and `precision` are those of
     `ult.run.Schedule` and `Recipe`. The same call gives the same weights on a CPU. Several processes share a step's
     `batch_size` blocks or records and see together what one alone would see; each takes its share in `accumulate`
@@ -90,7 +93,9 @@ def train(
                 precision=precision,
                 evaluate_every=evaluate_every,
                 patience=patience,
+                freeze_body=freeze_body,
             )
+            check_frozen(recipe)
             bfloat16 = in_bfloat16(recipe, state)
             reports = reporters(report_to, partial)
             many = open_shards(shards)
@@ -116,7 +121,12 @@ def train(
                 train_dataset=data,
                 eval_dataset=_open(partial / "packed" / "held", recipe, name, classes) if held else None,
                 data_collator=collate,
-                callbacks=[progress, *([Watch(partial, patience)] if held else []), *reports],
+                callbacks=[
+                    progress,
+                    *([Frozen(built, freeze_body)] if freeze_body else []),
+                    *([Watch(partial, patience)] if held else []),
+                    *reports,
+                ],
             )
             for report in reports:
                 main.callback(report.close)
@@ -166,6 +176,7 @@ def _metrics(recipe: Recipe, trainer: IdTrainer, progress: Progress) -> dict[str
         "schedule": recipe.schedule.shape,
         "warmup_steps": trainer.args.warmup_steps,
         "precision": "bfloat16" if trainer.args.bf16 else "float32",
+        "freeze_body": recipe.freeze_body,
         "seed": recipe.seed,
         "parameters": trainer.model.num_parameters(),
         "label": data.label,
