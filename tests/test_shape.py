@@ -27,6 +27,7 @@ LAYERS = (  # imports go down or sideways, never up
         "evaluate",
         "frozen",
         "generate",
+        "lora",
         "model",
         "packing",
         "partial",

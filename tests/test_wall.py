@@ -16,6 +16,7 @@ TRAINER = (
     "evaluate",
     "frozen",
     "generate",
+    "lora",
     "packing",
     "processes",
     "progress",

@@ -15,12 +15,11 @@ except ImportError as missing:
 
 
 def check_frozen(recipe: Recipe) -> None:
-    """Raise `InvalidConfig` if the body to freeze was not trained, or no step would be left to train it."""
-    if not recipe.freeze_body:
-        return
-    if recipe.from_run is None and (recipe.model or "tiny") in PRESETS:
+    """Raise `InvalidConfig` if the body to keep as it is was never trained, or is to be kept for too long."""
+    if (recipe.freeze_body or recipe.lora) and recipe.from_run is None and (recipe.model or "tiny") in PRESETS:
+        name = "freeze_body" if recipe.freeze_body else "lora"
         raise InvalidConfig(
-            f"freeze_body is {recipe.freeze_body}, and the body is drawn at random", hint="--from RUN or --model FOLDER"
+            f"{name} keeps the body as it is, and it is drawn at random", hint="--from RUN or --model FOLDER"
         )
     if recipe.freeze_body > recipe.steps:
         raise InvalidConfig(f"freeze_body is {recipe.freeze_body}; expected at most the {recipe.steps} steps")

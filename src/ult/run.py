@@ -68,6 +68,7 @@ class Recipe:
     patience: int | None = None  # evaluations in a row that find nothing better before it stops; None never stops
     precision: str = "auto"  # of the arithmetic; weights are float32. "auto" is bfloat16 on GPUs that can
     freeze_body: int = 0  # steps, from the first, that train the embedding rows and the head alone
+    lora: int | None = None  # rank of the adapters that are trained instead of the body
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
@@ -83,7 +84,7 @@ class Recipe:
         if self.precision not in PRECISIONS:
             raise InvalidConfig(f"precision is {self.precision!r}; expected one of {', '.join(PRECISIONS)}")
         counts = {"steps": 1, "batch_size": 1, "context": 4, "seed": 0, "accumulate": 1, "freeze_body": 0}
-        optional = {name: 1 for name in ("evaluate_every", "patience") if getattr(self, name) is not None}
+        optional = {name: 1 for name in ("evaluate_every", "patience", "lora") if getattr(self, name) is not None}
         for name, low in (counts | optional).items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value < 2**31:
