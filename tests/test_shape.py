@@ -22,9 +22,12 @@ LAYERS = (  # imports go down or sideways, never up
     {"codecs", "engine", "hashing", "heap", "phrases", "unique"},
     {"counting", "document", "keyfile", "learning", "segment", "shards", "spelling", "vocabulary"},
     {
+        "align",
         "data",
         "evaluate",
+        "frozen",
         "generate",
+        "lora",
         "model",
         "packing",
         "partial",

@@ -67,6 +67,8 @@ class Recipe:
     evaluate_every: int | None = None  # steps from an evaluation on validation shards to the next; None is a tenth
     patience: int | None = None  # evaluations in a row that find nothing better before it stops; None never stops
     precision: str = "auto"  # of the arithmetic; weights are float32. "auto" is bfloat16 on GPUs that can
+    freeze_body: int = 0  # steps, from the first, that train the embedding rows and the head alone
+    lora: int | None = None  # rank of the adapters that are trained instead of the body
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
@@ -81,8 +83,8 @@ class Recipe:
             raise InvalidConfig(f"label {self.label!r} was named for task {self.task!r}", hint="--task classify")
         if self.precision not in PRECISIONS:
             raise InvalidConfig(f"precision is {self.precision!r}; expected one of {', '.join(PRECISIONS)}")
-        counts = {"steps": 1, "batch_size": 1, "context": 4, "seed": 0, "accumulate": 1}
-        optional = {name: 1 for name in ("evaluate_every", "patience") if getattr(self, name) is not None}
+        counts = {"steps": 1, "batch_size": 1, "context": 4, "seed": 0, "accumulate": 1, "freeze_body": 0}
+        optional = {name: 1 for name in ("evaluate_every", "patience", "lora") if getattr(self, name) is not None}
         for name, low in (counts | optional).items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value < 2**31:
@@ -141,6 +143,13 @@ class Run:
         return {shards["table"] for shards in self.metrics["shards"]}
 
 
+def check_free(out: Path, *, force: bool) -> None:
+    """Raise `OutputExists` if `out` is there, unless it is a run and `force` is set."""
+    if out.exists() and not (force and (out / "metrics.json").is_file()):
+        hint = "another --out, or --force to replace it" if (out / "metrics.json").is_file() else "another --out"
+        raise OutputExists(f"{out} exists already", hint=hint)
+
+
 def partial_folder(out: Path) -> Path:
     """Return the hidden folder in which the training of `out` works."""
     return out.parent / f".{out.name}.partial"
@@ -159,9 +168,7 @@ def working_folder(
     partial = partial_folder(out)
     if resume and force:
         raise InvalidConfig("resume and force were both given; expected one of them")
-    if out.exists() and not (force and (out / "metrics.json").is_file()):
-        hint = "another --out, or --force to replace it" if (out / "metrics.json").is_file() else "another --out"
-        raise OutputExists(f"{out} exists already", hint=hint)
+    check_free(out, force=force)
     options = asdict(recipe)
     way = options.pop("schedule")
     options |= {"schedule": way.pop("shape"), **way}  # by the names that users know

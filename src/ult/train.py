@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ult.errors import MissingExtra, OutputError, TrainingError
+from ult.frozen import Frozen, check_frozen
+from ult.lora import FOLDER as ADAPTER
+from ult.lora import Adapted
 from ult.model import build
 from ult.packing import Blocks, Labelled, collate, label_name, open_shards, pack, summary
 from ult.processes import agreed, from_main, processes, together
@@ -38,6 +41,8 @@ def train(
     model: str | None = None,
     from_run: str | Path | None = None,
     embeddings: str | None = None,
+    freeze_body: int = 0,
+    lora: int | None = None,
     steps: int = 1000,
     batch_size: int = 16,
     context: int = 128,
@@ -58,7 +63,9 @@ def train(
     """Train on one or more shards folders, write the run folder `out`, and return what its `metrics.json` says.
 
     `model` is a preset ("tiny" if nothing is said), a folder or a Hub name; `from_run` goes on from an earlier run
-    instead, whose embedding rows are drawn afresh ("fresh") or taken over ("keep"), see `ult.model.build`. The peak
+    instead, whose embedding rows are drawn afresh ("fresh") or taken over ("keep"), see `ult.model.build`; the first
+    `freeze_body` steps then train the rows and the head alone. With `lora`, a rank, adapters are trained in place of
+    the body, rows and head in full, and merged at the end. The peak
     `learning_rate` suits the model's size if nothing is said; `schedule`, `warmup` and `precision` are those of
     `ult.run.Schedule` and `Recipe`. The same call gives the same weights on a CPU. Several processes share a step's
     `batch_size` blocks or records and see together what one alone would see; each takes its share in `accumulate`
@@ -90,7 +97,10 @@ def train(
                 precision=precision,
                 evaluate_every=evaluate_every,
                 patience=patience,
+                freeze_body=freeze_body,
+                lora=lora,
             )
+            check_frozen(recipe)
             bfloat16 = in_bfloat16(recipe, state)
             reports = reporters(report_to, partial)
             many = open_shards(shards)
@@ -109,6 +119,7 @@ def train(
             data = _open(partial / "packed", recipe, name, classes)
             set_seed(seed)
             built, embeddings = build(recipe, many[0].vocabulary, {s.manifest.table for s in many}, classes)
+            adapted = Adapted(built, recipe, lora) if lora else None
             progress = Progress(data.ids * batch_size / len(data))
             trainer = IdTrainer(
                 model=built,
@@ -116,7 +127,12 @@ def train(
                 train_dataset=data,
                 eval_dataset=_open(partial / "packed" / "held", recipe, name, classes) if held else None,
                 data_collator=collate,
-                callbacks=[progress, *([Watch(partial, patience)] if held else []), *reports],
+                callbacks=[
+                    progress,
+                    *([Frozen(built, freeze_body)] if freeze_body else []),
+                    *([Watch(partial, patience)] if held else []),
+                    *reports,
+                ],
             )
             for report in reports:
                 main.callback(report.close)
@@ -124,6 +140,9 @@ def train(
         checkpoint = from_main(state, last_checkpoint(partial) if state.is_main_process else None)
         with together(state):
             _fit(trainer, checkpoint, progress, out)
+        with agreed(state):
+            if adapted:
+                adapted.merge(partial / "run" / ADAPTER if state.is_main_process else None)
         metrics = _metrics(recipe, trainer, progress) | {"embeddings": embeddings, "shards": summaries["shards"]}
         metrics["validation"] = _validation(recipe, trainer) | {"shards": summaries["validation"]} if held else None
         with agreed(state):
@@ -166,6 +185,8 @@ def _metrics(recipe: Recipe, trainer: IdTrainer, progress: Progress) -> dict[str
         "schedule": recipe.schedule.shape,
         "warmup_steps": trainer.args.warmup_steps,
         "precision": "bfloat16" if trainer.args.bf16 else "float32",
+        "freeze_body": recipe.freeze_body,
+        "lora": recipe.lora,
         "seed": recipe.seed,
         "parameters": trainer.model.num_parameters(),
         "label": data.label,

@@ -30,6 +30,13 @@ def train(
         str | None,
         typer.Option(help="With --from: keep or fresh; by default keep if the tables are the same, fresh otherwise."),
     ] = None,
+    freeze_body: Annotated[
+        int, typer.Option(help="Steps, from the first, that train the embedding rows and the head alone.")
+    ] = 0,
+    lora: Annotated[
+        int | None,
+        typer.Option(metavar="RANK", help="Train adapters of this rank, merged in the end, in place of the body."),
+    ] = None,
     label: Annotated[str | None, typer.Option(help="The kept column to classify by (default: the only one).")] = None,
     steps: Annotated[int, typer.Option(help="Optimizer steps.")] = 1000,
     batch_size: Annotated[int, typer.Option(help="Blocks or records a step, over all processes together.")] = 16,
@@ -74,6 +81,8 @@ def train(
         model=model,
         from_run=from_run,
         embeddings=embeddings,
+        freeze_body=freeze_body,
+        lora=lora,
         steps=steps,
         batch_size=batch_size,
         context=context,
