@@ -1,0 +1,236 @@
+"""Row `transfer`: what does a model trained on one owner's ids bring to another owner's, whose table is another?
+
+A model is trained on the source's ids, then on a share of the target's, from different starting weights. An owner has
+no more data than that share: its table is fitted on it too. Intervals are over seeds, which draw the source's training,
+the share and the target's training alike.
+"""
+
+from __future__ import annotations
+
+import shutil
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from corpus import cifar, labelled_texts, molecules, photo_tiles, reactions, wikitext
+from curves import draw_curves
+from interval import over_seeds
+from result import ROOT, metric
+from session import Session
+from training import bits, trained
+
+import ult
+from ult.shards import ShardWriter
+from ult.vocabulary import N_SPECIAL
+
+SIZE, CONTEXT, BATCH, MODEL = 1024, 128, 16, "tiny"
+SOURCE_STEPS, STEPS, RELEARNING, TEST_BYTES = 600, 100, 30, 150_000
+NO_TABLE = ("scratch", "matched", "ranks kept", "ranks permuted", "rows fresh", "rows re-learned")
+STARTS = {
+    "text": (*NO_TABLE, "rows aligned", "table shared"),
+    "images": (*NO_TABLE, "rows aligned", "table shared"),
+    "molecules": (*NO_TABLE, "rows aligned", "table shared"),
+    "text to reactions": NO_TABLE,
+}
+CODECS = {"text": "text/bytes", "images": "image/dct", "molecules": "molecule/smiles"}
+SHARES = {"text": (3, 10, 100), "images": (10, 100), "molecules": (10, 100), "text to reactions": (10, 100)}
+SEEDS = {"text": (0, 1, 2), "images": (0, 1), "molecules": (0, 1), "text to reactions": (0, 1)}
+WORDS = {
+    "text": "wikitext-2 to medical abstracts",
+    "images": "tiles of photographs to CIFAR-10",
+    "molecules": "SMILES of the HIV screen to USPTO reactions",
+    "text to reactions": "wikitext-2 to USPTO reactions",
+}
+SETTING = f"""\
+{"; ".join(f"{pair}: {words}" for pair, words in WORDS.items())}. Vocabulary {SIZE:,}; the source's table and the target's \
+own have nothing to do with one another. {{source}} steps on the source, then {{steps}} on 3, 10 or 100 % of the target's \
+training records (3 % for text alone), {BATCH} blocks of {CONTEXT} ids each; bits per byte on up to {{kilobytes}} kB of the \
+target's test records. `scratch`: random weights. `matched`: random weights with the mean and deviation of each of the \
+trained tensors. `ranks kept`: all weights taken over, so that equal ranks share a row. `ranks permuted`: the same, rows \
+in a random order. `rows fresh`: the body taken over, rows drawn anew. `rows re-learned`: the same, and for the first \
+{{relearning}} steps nothing but the rows learns. `rows aligned` (`ult align`, whoever holds both tables): each phrase \
+starts with the row of the same phrase, or the mean of its parts'. `table shared`: the target is encoded with the \
+source's table, and all weights are taken over."""
+
+
+def main() -> None:
+    """Train on all sources, then on the targets from every start."""
+    session = Session.begin("transfer")
+    pairs = list(STARTS)
+    seeds = {pair: session.sized(SEEDS[pair], (0, 1)) for pair in pairs}
+    shares = {pair: session.sized(SHARES[pair], (100,)) for pair in pairs}
+    session.each(encode_source, [(source,) for source in CODECS])
+    session.each(pretrain, sorted({(_source(pair), seed) for pair in pairs for seed in seeds[pair]}))
+    own = [(pair, share, seed, False) for pair in CODECS for share in shares[pair] for seed in seeds[pair]]
+    session.each(encode_target, own + [(*job[:3], True) for job in own])
+    jobs = [
+        (pair, share, start, seed)
+        for pair in pairs for share in shares[pair] for start in STARTS[pair] for seed in seeds[pair]
+    ]  # fmt: skip
+    found = dict(zip(jobs, session.each(fine_tune, jobs), strict=True))
+    metrics = []
+    for pair in pairs:
+        for share in shares[pair]:
+            common = {"seeds": seeds[pair], "n": found[pair, share, "scratch", 0]["rows"], "unit": "bits"}
+            values = {
+                start: np.array([found[pair, share, start, seed]["bits_per_byte"] for seed in seeds[pair]])
+                for start in STARTS[pair]
+            }
+            for start, value in values.items():
+                name = f"{pair}, {share} %: bits per byte"
+                metrics.append(
+                    metric(name, start, over_seeds(value.tolist()), higher_is_better=False, **common,
+                           baseline="" if start == "scratch" else "scratch")
+                )  # fmt: skip
+            for start in STARTS[pair][1:]:
+                gain = over_seeds((values["scratch"] - values[start]).tolist())
+                name = f"{pair}, {share} %: bits per byte gained over scratch"
+                metrics.append(metric(name, start, gain, higher_is_better=True, **common))
+    one = next(iter(found.values()))
+    session.write(
+        "Transfer through the common vocabulary",
+        metrics,
+        asked="What does a model trained on one owner's data bring to another's, whose table is another?",
+        setting=SETTING.format(
+            source=session.sized(SOURCE_STEPS, 20), steps=session.sized(STEPS, 10),
+            relearning=session.sized(RELEARNING, 3), kilobytes=session.sized(TEST_BYTES, 10_000) // 1000,
+        ),
+        notes=["Curves: transfer-curves.png."],
+        chart=[f"{pair}, {shares[pair][0]} %: bits per byte" for pair in pairs],
+        model={"name": MODEL, "parameters": one["parameters"], "context": CONTEXT, "batch": BATCH},
+    )  # fmt: skip
+    folder = session.work if session.quick else ROOT / "results"
+    draw_curves(metrics, {pair: shares[pair] for pair in pairs}, WORDS, folder / "transfer-curves.png")
+
+
+def _source(pair: str) -> str:
+    return "text" if pair == "text to reactions" else pair
+
+
+def _target(pair: str) -> str:
+    return "molecules" if pair == "text to reactions" else pair
+
+
+def source_records(session: Session, source: str) -> list[Any]:
+    """Return what the first owner trains on."""
+    found = {
+        "text": lambda: wikitext(session, "train"),
+        "images": lambda: photo_tiles(session),
+        "molecules": lambda: molecules(session)[0],
+    }[source]()
+    return found[: session.sized(None, 300)]
+
+
+def target_records(session: Session, pair: str, share: int, seed: int) -> tuple[list[Any], list[Any]]:
+    """Return the share of records that the second owner trains on, and what it tests on."""
+    target = _target(pair)
+    if target == "text":
+        train, test = (labelled_texts(session, "abstracts", split)[0] for split in ("train", "test"))
+    elif target == "images":
+        train, test = cifar(session, "train", 10_000), cifar(session, "test", 2000)
+    else:
+        train, test = reactions(session, "train")[:20_000], reactions(session, "test")
+    train, ends = train[: session.sized(None, 300)], np.cumsum([_nbytes(record) for record in test])
+    drawn = np.random.default_rng(seed).permutation(len(train))[: len(train) * share // 100]
+    return [train[k] for k in drawn], test[: int((ends <= session.sized(TEST_BYTES, 10_000)).sum())]
+
+
+@cache
+def table_of_source(session: Session, source: str) -> ult.Table:
+    """Return the first owner's table; fitted again where it is needed, for tables stay in memory."""
+    return _fitted(source_records(session, source), source)
+
+
+def encode_source(session: Session, source: str) -> Path:
+    """Write the first owner's shards."""
+    records = source_records(session, source)
+
+    def make(folder: Path) -> dict[str, Any]:
+        return _encode(table_of_source(session, source), folder, train=records)
+
+    return Path(session.once(f"source/{source}", {"n": len(records), "size": SIZE}, make)["folder"])
+
+
+def encode_target(session: Session, pair: str, share: int, seed: int, shared: bool) -> Path:
+    """Write the second owner's shards, with a table of its own or the first owner's."""
+    mine, test = target_records(session, pair, share, seed)
+
+    def make(folder: Path) -> dict[str, Any]:
+        table = table_of_source(session, _source(pair)) if shared else _fitted(mine, _target(pair))
+        return _encode(table, folder, train=mine, test=test)
+
+    name = f"{_target(pair)}-{share}-{seed}{'-shared' if shared else ''}"
+    return Path(session.once(f"target/{name}", {"n": len(mine), "test": len(test), "size": SIZE}, make)["folder"])
+
+
+def pretrain(session: Session, source: str, seed: int) -> dict[str, Any]:
+    """Train on the source."""
+    return trained(session, f"source-{source}-{seed}", encode_source(session, source) / "train", model=MODEL,
+                   steps=session.sized(SOURCE_STEPS, 20), batch_size=BATCH, context=CONTEXT, seed=seed)  # fmt: skip
+
+
+def fine_tune(session: Session, pair: str, share: int, start: str, seed: int) -> dict[str, Any]:
+    """Go on with the target from a start, and measure."""
+    folder = encode_target(session, pair, share, seed, start == "table shared")
+    name = f"{pair}-{share}-{start}-{seed}".replace(" ", "-")
+    options: dict[str, Any] = {"model": MODEL}
+    if start != "scratch":
+        before = starting(session, pair, share, start, seed)
+        options = {"start": before, "embeddings": "fresh" if start in ("rows fresh", "rows re-learned") else "keep"}
+        options |= {"freeze_body": session.sized(RELEARNING, 3)} if start == "rows re-learned" else {}
+    run = trained(session, name, folder / "train", steps=session.sized(STEPS, 10), batch_size=BATCH, context=CONTEXT,
+                  seed=seed, **options)  # fmt: skip
+    return bits(session, name, run, folder / "test") | run
+
+
+def starting(session: Session, pair: str, share: int, start: str, seed: int) -> Path:
+    """Return the run to go on from, with its weights changed as `start` says."""
+    before = pretrain(session, _source(pair), seed)
+    if start not in ("matched", "ranks permuted", "rows aligned"):
+        return Path(before["run"])
+
+    def make(folder: Path) -> dict[str, Any]:
+        if start == "rows aligned":
+            from ult.align import align
+
+            mine, _ = target_records(session, pair, share, seed)
+            return align(before["run"], table_of_source(session, pair), _fitted(mine, pair), folder / "run")
+        shutil.copytree(before["run"], folder / "run")
+        _change(folder / "run" / "model.safetensors", start, np.random.default_rng(seed))
+        return {}
+
+    name = f"{pair}-{share}-{start}-{seed}".replace(" ", "-")
+    return Path(session.once(f"starts/{name}", {"from": before["origin"]}, make)["folder"]) / "run"
+
+
+def _change(path: Path, start: str, rng: np.random.Generator) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    weights = load_file(path)
+    if start == "matched":
+        weights = {k: rng.normal(w.mean(), w.std(), w.shape).astype(w.dtype) for k, w in weights.items()}
+    else:
+        rows = weights["model.embed_tokens.weight"]
+        rows[N_SPECIAL:] = rows[N_SPECIAL + rng.permutation(len(rows) - N_SPECIAL)]
+    save_file(weights, path, metadata={"format": "pt"})
+
+
+def _fitted(records: list[Any], modality: str) -> ult.Table:
+    return ult.Table.fit(records, codec=CODECS[modality], vocabulary=ult.Vocabulary(SIZE))
+
+
+def _encode(table: ult.Table, folder: Path, **parts: list[Any]) -> dict[str, Any]:
+    for name, records in parts.items():
+        with ShardWriter(folder / name, vocabulary=table.vocabulary, table=table.fingerprint, codec=table.codec.id,
+                         column="record") as writer:  # fmt: skip
+            writer.write(table.encode_batch(records), sum(map(table.codec.nbytes, records)))
+    return {"used": table.size}
+
+
+def _nbytes(record: Any) -> int:
+    return len(record.encode()) if isinstance(record, str) else int(record.nbytes)
+
+
+if __name__ == "__main__":
+    main()
