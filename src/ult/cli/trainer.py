@@ -11,6 +11,7 @@ from ult.cli.owner import Force
 from ult.cli.secret import Identities, PassphraseFile, load_table
 
 if TYPE_CHECKING:
+    from ult.generate import Grammar
     from ult.table import Table
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as `ult train` wrote it.")]
@@ -171,6 +172,9 @@ def generate(
     ] = 1.0,
     seed: Annotated[int, typer.Option(help="The same seed draws the same records.")] = 0,
     batch_size: Annotated[int, typer.Option(help="Records at once.")] = 32,
+    grammar: Annotated[
+        bool, typer.Option(help="With --table: only ids that keep a record decodable; where the codec can tell.")
+    ] = True,
     passphrase_file: PassphraseFile = None,
     identity: Identities = None,
     force: Force = False,
@@ -200,6 +204,7 @@ def generate(
             repetition_penalty=repetition_penalty,
             seed=seed,
             batch_size=batch_size,
+            grammar=_grammar(secret) if secret is not None and grammar else None,
             advance=(pace := Pace(advance)),
         )
     if secret is None:
@@ -210,6 +215,18 @@ def generate(
 
         write_decoded(records, secret, out, column=_column(run), force=force)
     say(str(pace))
+
+
+def _grammar(table: Table) -> Grammar | None:
+    from ult.cli.show import note
+    from ult.errors import InvalidConfig
+    from ult.grammar import TableGrammar
+
+    try:
+        return TableGrammar(table)
+    except InvalidConfig as error:
+        note(error.what)
+        return None
 
 
 def _starts(run: Path, secret: Table | None, prompt: str | None, prompts: Path | None, first: int | None) -> list[Any]:

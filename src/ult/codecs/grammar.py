@@ -85,7 +85,7 @@ def _walk(follow: Follow, widths: NDArray[np.int64], state: int, symbols: Symbol
     """Return the state after `symbols`, REFUSED if there is none, and the sum of their widths."""
     width = 0
     for symbol in symbols:
-        state = np.int64(follow[state, symbol])
+        state = int(follow[state, symbol])
         if state < 0:
             break
         width += widths[symbol]
@@ -113,7 +113,7 @@ def _after(
 
 
 class Count(Grammar[int]):
-    """Any symbols, as many as `least_length` to `max_length`; the state is how many there were."""
+    """Any symbols, as many as `min_length` to `max_length`; the state is how many there were."""
 
     def __init__(self, min_length: int, max_length: int) -> None:
         self.min_length, self.max_length = min_length, max_length

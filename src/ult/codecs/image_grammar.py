@@ -105,12 +105,12 @@ def _walk(now: Row, means: Row, symbols: Row, limits: Limits) -> bool:
 @njit(cache=True)
 def _step(now: Row, means: Row, symbol: int, limits: Limits) -> bool:
     if now[READING] != NO:
-        return _digit(now, means, symbol, limits)
-    if symbol >= LEVEL:
-        return _level(now, symbol, limits)
-    if now[LEFT] == 0 or now[PENDING]:
-        return False
-    return _block(now, means, symbol, limits)
+        good = _digit(now, means, symbol, limits)
+    elif symbol >= LEVEL:
+        good = _level(now, symbol, limits)
+    else:
+        good = now[LEFT] > 0 and not now[PENDING] and _block(now, means, symbol, limits)
+    return bool(good)
 
 
 @njit(cache=True)
