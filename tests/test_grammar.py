@@ -24,7 +24,7 @@ codecs = pytest.mark.parametrize(("codec", "config"), CONFIGS)
 
 
 def walk(codec, grammar, rng, steps):
-    """Draw symbols that the grammar allows, often such as come close to an end; return them and the states between."""
+    """Draw symbols that the grammar allows, most often such that a record fits; return them and the states between."""
     singles, ends = np.arange(codec.alphabet, dtype=np.uint32), np.arange(1, codec.alphabet + 1)
     symbols, states = [], [grammar.start()]
     for _ in range(steps):
@@ -32,8 +32,8 @@ def walk(codec, grammar, rng, steps):
         allowed = np.flatnonzero(after != REFUSED)
         if not len(allowed):
             break
-        near = allowed[after[allowed] <= 40]  # of an image, a small one
-        chosen = int(rng.choice(near if len(near) and rng.random() < 0.95 else allowed))
+        fitting = allowed[after[allowed] < steps - len(symbols)]
+        chosen = int(rng.choice(fitting if len(fitting) and rng.random() < 0.98 else allowed))
         symbols.append(chosen)
         states.append(grammar.advance(states[-1], np.array([chosen], np.uint32)))
         assert grammar.least(states[-1]) == after[chosen]
