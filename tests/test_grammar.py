@@ -1,5 +1,7 @@
 """Grammars: what they let through is what decoders take, symbol for symbol."""
 
+from bisect import bisect_left
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +9,9 @@ from hypothesis import strategies as st
 
 from ult.codecs import CODECS
 from ult.codecs.grammar import REFUSED
+from ult.codecs.image import ImageDct
+from ult.codecs.image_grammar import FAR_MEAN, MEAN
+from ult.errors import CorruptSymbols
 
 CONFIGS = [
     ("text/bytes", {}),
@@ -104,6 +109,35 @@ def test_a_run_is_its_symbols_one_by_one(codec, config, seed, steps):
     found = grammar.after(states[cuts[0]], np.concatenate(runs).astype(np.uint32), np.cumsum([len(r) for r in runs]))
     once, to_the_end = grammar.least(states[cuts[1]]), grammar.least(states[-1])
     assert found[[0, 2, 3]].tolist() == [once, to_the_end, once]
+
+
+def number(value):
+    """Return the symbols of a number."""
+    return [value] if value < 128 else [value & 127 | 128, *number(value >> 7)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_means_of_blocks_are_bounded_where_the_decoder_bounds_them(seed):
+    codec, rng = ImageDct(), np.random.default_rng(seed)
+    grammar, blocks = codec.grammar(), 12
+    symbols = [0, 25, 20, 128]  # 4 rows of 3
+    for left in range(blocks - 2, -1, -1):
+        state = grammar.advance(grammar.start(), np.array(symbols, np.uint32))
+        far = int(rng.choice([MEAN, MEAN + 2 * FAR_MEAN]))
+
+        def refused(value, state=state, far=far):
+            run = np.array([far, *number(value)])
+            two = np.append(319, run)  # the first of them, another block, leaves nothing behind
+            found = grammar.after(state, two, np.array([1, len(two)]))[1]
+            assert (grammar.advance(state, run) is None) == (found == REFUSED)
+            return found == REFUSED
+
+        bound = bisect_left(range(2**17), True, key=refused)  # the first that is
+        allowed = [far, *number(int(rng.integers(bound)))] if bound else [288]
+        codec.decode(np.array([*symbols, *([far, *number(bound - 1)] if bound else allowed), *[288] * left]))
+        with pytest.raises(CorruptSymbols):
+            codec.decode(np.array([*symbols, far, *number(bound), *[288] * left]))
+        symbols += allowed
 
 
 @pytest.mark.parametrize("name", CODECS)

@@ -15,7 +15,7 @@ from ult.model import load_trained
 from ult.packing import open_shards
 from ult.run import Run
 from ult.shards import ShardWriter
-from ult.vocabulary import EOS, N_SPECIAL, PAD
+from ult.vocabulary import EOS, N_SPECIAL, PAD, UNK
 
 try:
     import torch
@@ -52,16 +52,18 @@ def generate(
     repetition_penalty: float = 1.0,
     seed: int = 0,
     batch_size: int = 32,
+    reserved: Sequence[int] = (),
     grammar: Grammar | None = None,
     advance: Callable[[int, int], None] = lambda records, ids: None,
 ) -> list[Ids]:
-    """Return `n` records for each prompt, in order, as ids (length,) uint32 that start with it, without special ids.
+    """Return `n` records for each prompt, in order, as ids (length,) uint32 that start with it, without `<eos>`.
 
     A record starts after `<eos>`, as in training, and ends before the next or after `max_new` ids; by default, and at
     most, the run's context is filled. Temperature 0 takes the likeliest id each time, and what it continues a prompt
     with depends on no other prompt. The same arguments give the same ids on one machine; another `batch_size` draws
     others. `top_k` keeps the k likeliest ids, `top_p` the likeliest of this total probability, `min_p` those of at
-    least this share of the likeliest one's. `advance` is told of the records and new ids of each batch, and of none
+    least this share of the likeliest one's. `reserved` are special ids from 4 on that prompts and records may hold,
+    such as labels that were trained as ids. `advance` is told of the records and new ids of each batch, and of none
     once the model is loaded. Raises `InvalidConfig`, `CorruptSymbols` or `TrainingError`.
     """
     opened = Run.open(run)
@@ -69,13 +71,15 @@ def generate(
         raise TrainingError(
             f"run {opened.path} was trained to classify; it cannot generate", hint="ult train --task lm"
         )
-    starts = [_prompt(ids, opened.vocabulary.size) for ids in prompts]
+    starts = [_prompt(ids, opened.vocabulary.size, reserved) for ids in prompts]
     for start in starts:
         _check_room(opened.context - 1 - len(start), max_new, len(start))
     _check(n=n >= 1, batch_size=batch_size >= 1, top_k=top_k is None or top_k >= 1)
     _check(temperature=temperature >= 0, repetition_penalty=repetition_penalty > 0)
     _check(top_p=top_p is None or 0 < top_p <= 1, min_p=min_p is None or 0 <= min_p <= 1)
+    _check(reserved=all(UNK < special < N_SPECIAL for special in reserved))
     options: dict[str, Any] = {"repetition_penalty": repetition_penalty, "do_sample": temperature > 0}
+    options["suppress_tokens"] = [special for special in range(N_SPECIAL) if special not in (EOS, *reserved)]
     if temperature > 0:  # of top_k, None would mean transformers' own default, 50
         options |= {"temperature": temperature, "top_k": top_k or 0, "top_p": top_p or 1.0, "min_p": min_p}
     model = load_trained(opened)
@@ -106,7 +110,6 @@ def _write(model: Any, prompts: NDArray[Any], room: int, grammar: Grammar | None
         input_ids=starts,
         attention_mask=torch.ones_like(starts),
         max_new_tokens=room,
-        suppress_tokens=[i for i in range(N_SPECIAL) if i != EOS],  # a record holds no special id
         logits_processor=LogitsProcessorList([_Mask(grammar, prompts, room)] if grammar else []),
         eos_token_id=EOS,
         pad_token_id=PAD,
@@ -188,15 +191,15 @@ def _check(**right: bool) -> None:
     if wrong:
         raise InvalidConfig(
             f"{', '.join(wrong)} out of range; expected n, batch_size, top_k from 1, top_p and min_p up to 1, a "
-            "temperature from 0, a repetition penalty above 0"
+            f"temperature from 0, a repetition penalty above 0, reserved ids from {UNK + 1} to {N_SPECIAL - 1}"
         )
 
 
-def _prompt(ids: ArrayLike, size: int) -> NDArray[np.int64]:
+def _prompt(ids: ArrayLike, size: int, reserved: Sequence[int]) -> NDArray[np.int64]:
     array = np.asarray(ids)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "ui"):
         raise CorruptSymbols(f"prompt ids are {array.dtype} {array.shape}; expected integers (n,)")
-    if array.size and not N_SPECIAL <= int(array.min()) <= int(array.max()) < size:
+    if not (((array >= N_SPECIAL) & (array < size)) | np.isin(array, list(reserved))).all():
         raise CorruptSymbols(f"a prompt id is outside {N_SPECIAL} to {size - 1}")
     return array.astype(np.int64)
 

@@ -85,7 +85,7 @@ def _after(now: Row, means: Row, symbols: Row, ends: Ends, limits: Limits) -> ND
     for run in range(len(ends)):
         if _walk(work, row, symbols[start : ends[run]], limits):
             found[run] = _least(work, limits)
-        if work[PLANE] != now[PLANE] or work[INDEX] != now[INDEX] or now[READING] == IN_MEAN:  # else none is altered
+        if work[PLANE] != now[PLANE] or work[INDEX] != now[INDEX]:  # else no mean that is read again is altered
             row[:] = means
         work[:] = now
         start = ends[run]
