@@ -25,6 +25,7 @@ LAYERS = (  # imports go down or sideways, never up
         "data",
         "evaluate",
         "generate",
+        "grammar",
         "model",
         "packing",
         "partial",

@@ -26,7 +26,7 @@ TRAINER = (
     "vocabulary",
     "errors",
 )
-SECRET = ("ult.table", "ult.keyfile", "ult.codecs", "ult.data", "ult.phrases", "pyrage")
+SECRET = ("ult.table", "ult.keyfile", "ult.codecs", "ult.data", "ult.grammar", "ult.phrases", "pyrage")
 
 
 def imports(path):

@@ -213,22 +213,17 @@ def write_decoded(many: Sequence[NDArray[np.uint32]], table: Table, out: Path, *
     """
     from ult.cli.show import count, note, say
     from ult.errors import CorruptSymbols
+    from ult.grammar import read_written
 
-    records, whole = [], 0
-    for ids in many:
-        try:
-            record, used = table.decode_prefix(ids)
-        except CorruptSymbols:
-            continue
-        records.append(record)
-        whole += used == len(ids)
-    if not records:
+    written = read_written(many, table)
+    if not written.records:
         raise CorruptSymbols(f"none of {len(many)} records of ids decodes, not even in part", hint="train longer")
     with _sink(out, table, column, None, force) as sink:
-        sink.write(records)
-    say(f"{out}: {count(len(records), 'record')}; {whole} of {len(many)} decode whole, {len(records) - whole} in part")
-    if len(records) < len(many):
-        note(f"{len(many) - len(records)} of {len(many)} do not decode and are left out")
+        sink.write(written.records)
+    records, whole = count(len(written.records), "record"), f"{written.whole} of {len(many)}"
+    say(f"{out}: {records}; {whole} decode as they are, {written.cut} are cut to a prefix")
+    if written.nothing:
+        note(f"{written.nothing} of {len(many)} do not decode and are left out")
 
 
 def _sink(out: Path, table: Table, column: str, kept: pa.Schema | None, force: bool) -> Sink:

@@ -21,6 +21,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ult.codecs.base import Codec, Ends, Patches, Symbols, check_option
+from ult.codecs.grammar import Count
 from ult.errors import InvalidConfig, InvalidRecord
 
 Floats = NDArray[np.float64]
@@ -118,6 +119,10 @@ class SeriesMulaw(Codec[NDArray[Any]]):
             "patch_size": self.patch_size,
             "max_length": self.max_length,
         }
+
+    def grammar(self, values: int = 0) -> Count:
+        """Return that of any symbols, or of so many."""
+        return Count(values, values or self.max_length)
 
     def clipped(self, record: NDArray[Any]) -> int:
         """Return how many values of `record` lie outside [low, high] and so come back as an end of it."""
