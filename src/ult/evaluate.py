@@ -153,4 +153,10 @@ def _batches(
         numbers = range(start, min(start + batch_size, len(data)))
         batch = {name: tensor.to(model.device) for name, tensor in collate([data[k] for k in numbers]).items()}
         with torch.inference_mode():
-            yield numbers, model(input_ids=batch["input_ids"], use_cache=False).logits.float(), batch["labels"]
+            yield numbers, predict(model, batch), batch["labels"]
+
+
+def predict(model: Model, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return the logits, in float32, of a batch as `ult.packing.collate` makes it."""
+    read = {name: tensor for name, tensor in batch.items() if name != "labels"}
+    return model(**read, use_cache=False).logits.float()  # type: ignore[no-any-return]

@@ -16,7 +16,13 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as
 def train(
     shards: Annotated[list[Path], typer.Argument(help="Shards folders of one vocabulary.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", help="The run folder to write.")],
-    task: Annotated[str, typer.Option(help="lm: predict the next id; classify: predict a kept label.")] = "lm",
+    task: Annotated[
+        str,
+        typer.Option(help="lm: predict the next id; classify: predict a kept label; seq2seq: write a target."),
+    ] = "lm",
+    targets: Annotated[
+        list[Path] | None, typer.Option(help="seq2seq: shards whose records go row by row with those of SHARDS.")
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -51,6 +57,9 @@ def train(
     validation: Annotated[
         list[Path] | None, typer.Option(help="Shards of the same table to evaluate on; the run is then the best.")
     ] = None,
+    validation_targets: Annotated[
+        list[Path] | None, typer.Option(help="seq2seq: shards whose records go with those of --validation.")
+    ] = None,
     evaluate_every: Annotated[
         int | None, typer.Option(help="With --validation: steps between evaluations; by default a tenth of all.")
     ] = None,
@@ -70,6 +79,7 @@ def train(
     run(
         shards,
         out,
+        targets=targets,
         task=task,
         model=model,
         from_run=from_run,
@@ -83,6 +93,7 @@ def train(
         accumulate=accumulate,
         precision=precision,
         validation=validation,
+        validation_targets=validation_targets,
         evaluate_every=evaluate_every,
         patience=patience,
         report_to=report_to,
