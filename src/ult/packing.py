@@ -107,6 +107,7 @@ class Blocks:
     label: ClassVar[None] = None
     classes: ClassVar[list[Any]] = []
     truncated: ClassVar[int] = 0
+    whole: ClassVar[bool] = True  # every id of the data is predicted
 
     @classmethod
     def open(cls, folder: Path, *, context: int) -> Blocks:

@@ -89,17 +89,16 @@ class Pairs:
         return int((longest > self.context).sum())
 
     @property
-    def truncated_targets(self) -> int:
-        """How many targets are longer than the context holds."""
-        return int((_lengths(self.target_ends) > self.context).sum())
+    def whole(self) -> bool:
+        """Whether every id of the targets is predicted."""
+        return bool((_lengths(self.target_ends) <= self.context).all())
 
     def __len__(self) -> int:
         return len(self.source_ends)
 
     def __getitem__(self, k: int) -> Item:
         source = read_source(self.source(k), self.context)
-        start = int(self.target_ends[k - 1]) if k else 0
-        window = self.targets[start : min(int(self.target_ends[k]), start + self.context) + 1].astype(np.int64)
+        window = np.concatenate([[EOS], self.target(k), [EOS]])[: self.context + 1].astype(np.int64)
         return {
             "input_ids": source,
             "attention_mask": np.ones(len(source), np.int64),
@@ -109,7 +108,7 @@ class Pairs:
 
     def records(self, k: int) -> NDArray[np.int64]:
         """Return the pair (n,) that each prediction of pair k belongs to: k."""
-        return np.full(len(self[k]["labels"]), k)
+        return np.full(min(len(self.target(k)) + 1, self.context), k)
 
     def source(self, k: int) -> NDArray[np.int32]:
         """Return the ids (n,) of source k, uncut."""

@@ -109,12 +109,16 @@ def evaluate(
     shards: Annotated[list[Path], typer.Argument(help="Shards folders of the run's vocabulary.", show_default=False)],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     batch_size: Annotated[int, typer.Option(help="Blocks or records at once.")] = 16,
+    targets: Annotated[
+        list[Path] | None, typer.Option(help="seq2seq: shards whose records go row by row with those of SHARDS.")
+    ] = None,
+    beams: Annotated[int, typer.Option(help="seq2seq: beginnings that the search for targets keeps.")] = 1,
 ) -> None:
-    """Say how well a run predicts shards: bits per byte of the original data, or accuracy."""
+    """Say how well a run predicts shards: bits per byte of the original data, accuracy, or exact matches."""
     from ult.cli.show import note, out
     from ult.evaluate import evaluate as measure
 
-    result = measure(run, shards, batch_size=batch_size)
+    result = measure(run, shards, targets=targets, beams=beams, batch_size=batch_size)
     if json:
         out.print_json(data=result)
         return
@@ -129,16 +133,19 @@ def _show(result: dict[str, Any]) -> None:
     def measured(name: str, digits: str) -> str:
         value, interval = result[name], result[f"{name}_interval"]
         if value is None:
-            return "unknown: the shards hold no original data"
+            return "unknown: the shards hold no original data, or targets are cut to the context"
         return f"{value:{digits}}" + (f"  (95 %: {interval[0]:{digits}} to {interval[1]:{digits}})" if interval else "")
 
-    if result["task"] == "lm":
+    if result["task"] in ("lm", "seq2seq"):
+        tops = [name for name in result if name.startswith("exact_match") and not name.endswith("_interval")]
         rows = [
+            *((name.replace("_", " "), measured(name, ".1%")) for name in tops),
             ("bits per byte", measured("bits_per_byte", ".4f")),
             ("bits per id", measured("bits_per_id", ".4f")),
             ("records", result["rows"]),
             ("ids predicted", result["predictions"]),
             ("bytes of data", result["bytes"]),
+            *([("truncated", result["truncated"])] if tops else []),
         ]
     else:
         rows = [
