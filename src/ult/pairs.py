@@ -38,7 +38,9 @@ def open_targets(
             raise InvalidConfig(f"shards of targets were named, but {why}", hint=f"leave out {option}")
         return []
     if paths is None:
-        raise InvalidConfig("task 'seq2seq' learns targets from sources; no targets were named", hint=f"{option} SHARDS")
+        raise InvalidConfig(
+            "task 'seq2seq' learns targets from sources; no targets were named", hint=f"{option} SHARDS"
+        )
     targets = open_shards(paths, sources[0].vocabulary)
     if len(targets) != len(sources):
         raise InvalidConfig(f"{len(targets)} shards of targets were named for {len(sources)} of sources", hint=option)

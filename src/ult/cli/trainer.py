@@ -1,4 +1,4 @@
-"""The trainer's verbs: train, evaluate, generate. Only `generate --table` needs the secret."""
+"""The trainer's verbs: train, evaluate, generate, translate. Only `generate --table` needs the secret."""
 
 from __future__ import annotations
 
@@ -199,6 +199,36 @@ def generate(
         from ult.cli.owner import write_decoded
 
         write_decoded(records, secret, out, column=_column(run), force=force)
+
+
+def translate(
+    run: RunFolder,
+    sources: Annotated[list[Path], typer.Argument(help="Shards folders of the run's vocabulary.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Shards; the owner of the targets' table decodes them.")],
+    beams: Annotated[
+        int, typer.Option(help="Beginnings that the search keeps; 1 takes the likeliest id each time.")
+    ] = 1,
+    best: Annotated[int, typer.Option(help="Targets to write for each source, the likeliest first.")] = 1,
+    max_new: Annotated[int | None, typer.Option(help="Ids to write at most; by default the run's context.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Sources at once.")] = 32,
+    force: Force = False,
+) -> None:
+    """Let a run of task seq2seq write the targets of sources."""
+    from ult.cli.show import note, say
+    from ult.packing import open_shards
+    from ult.run import Run
+    from ult.shards import check_free
+    from ult.translate import translate as write
+    from ult.translate import write_translated
+
+    check_free(out, force=force)
+    opened = Run.open(run)
+    many = [ids for shards in open_shards(sources, opened.vocabulary) for ids in shards.ids()]
+    written = write(run, many, beams=beams, best=best, max_new=max_new, batch_size=batch_size)
+    write_translated(run, written, out, force=force)
+    say(f"{out}: {len(many) * best} records of ids; the owner decodes them: ult decode {out} --prefix -t TABLE")
+    if cut := sum(len(ids) >= opened.context for ids in many):
+        note(f"{cut} of {len(many)} sources are longer than the run's context of {opened.context} and were cut")
 
 
 def _check_table(run: Path, fingerprint: str) -> None:
