@@ -196,4 +196,4 @@ def _batches(
 def predict(model: Model, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Return the logits, in float32, of a batch as `ult.packing.collate` makes it."""
     read = {name: tensor for name, tensor in batch.items() if name != "labels"}
-    return model(**read, use_cache=False).logits.float()  # type: ignore[no-any-return]
+    return model(**read, use_cache=False).logits.float()

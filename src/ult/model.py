@@ -170,7 +170,7 @@ def _load(kind: Any, path: str | Path, **options: Any) -> tuple[Model, set[str]]
         if not Path(path).is_dir():
             raise MissingSource(f"model {path} is no folder, and the Hub was not reached or lacks it") from error
         raise FormatError(
-            f"{path} holds no model that transformers can load",
+            f"{path} holds no model that transformers' {kind.__name__} can load",
             hint="it takes config.json and model.safetensors",
         ) from error
     return model, set(report["missing_keys"])
