@@ -115,6 +115,9 @@ def test_the_run_says_what_was_done(shards, tmp_path):
     (tmp_path / "run" / "metrics.json").write_text(json.dumps(metrics))
     with pytest.raises(FormatError, match="targets is missing"):
         Run.open(tmp_path / "run")
+    (tmp_path / "run" / "metrics.json").write_text(json.dumps({**metrics, "task": "dance"}))
+    with pytest.raises(FormatError, match="task is 'dance'"):
+        Run.open(tmp_path / "run")
 
 
 def test_the_parts_of_a_batch_add_up_to_it(shards, tmp_path):
@@ -172,6 +175,7 @@ def test_an_earlier_run_is_gone_on_from(shards, tmp_path):
     assert embeddings == "fresh"
     assert torch.equal(rows[:32], before["shared.weight"][:32])
     assert not (rows[32:] == before["shared.weight"][32:]).any()
+    assert rows[32:].std().item() == pytest.approx(128**-0.5, rel=0.05)
     train(shards[0], tmp_path / "lm", steps=1, batch_size=2, context=12)
     for asked, path in (("seq2seq", "lm"), ("lm", "a"), ("classify", "a")):
         with pytest.raises(InvalidConfig, match="expected one for"):

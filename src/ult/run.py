@@ -116,6 +116,8 @@ class Run:
         for name, kind in _FIELDS.items():
             if not isinstance(metrics.get(name), kind):
                 raise FormatError(f"{folder / 'metrics.json'}: {name} is missing or not a {kind.__name__}")
+        if metrics["task"] not in TASKS:
+            raise FormatError(f"{folder / 'metrics.json'}: task is {metrics['task']!r}; expected {', '.join(TASKS)}")
         if metrics["task"] == "seq2seq" and not isinstance(metrics.get("targets"), list):
             raise FormatError(f"{folder / 'metrics.json'}: targets is missing or not a list")
         named = [*metrics["shards"], *metrics.get("targets", [])]
