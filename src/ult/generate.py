@@ -69,7 +69,8 @@ def generate(
     opened = Run.open(run)
     if opened.task != "lm":
         raise TrainingError(
-            f"run {opened.path} was trained to classify; it cannot generate", hint="ult train --task lm"
+            f"run {opened.path} was trained for {opened.task}; it writes nothing by itself",
+            hint="ult translate" if opened.task == "seq2seq" else "ult train --task lm",
         )
     starts = [_prompt(ids, opened.vocabulary.size, reserved) for ids in prompts]
     for start in starts:

@@ -66,6 +66,7 @@ class Written:
     asked: int
     whole: int
     records: list[Any]  # `whole` and `cut` ones together, in order
+    rows: list[int]  # where each of `records` stood
 
     @property
     def cut(self) -> int:
@@ -80,12 +81,13 @@ class Written:
 
 def read_written(many: Sequence[NDArray[np.uint32]], table: Table) -> Written:
     """Decode what `generate` gave, each record or its longest prefix that decodes, and count."""
-    records, whole = [], 0
-    for ids in many:
+    records, rows, whole = [], [], 0
+    for row, ids in enumerate(many):
         try:
             record, used = table.decode_prefix(ids)
         except CorruptSymbols:
             continue
         records.append(record)
+        rows.append(row)
         whole += used == len(ids)
-    return Written(len(many), whole, records)
+    return Written(len(many), whole, records, rows)
