@@ -28,6 +28,7 @@ LAYERS = (  # imports go down or sideways, never up
         "frozen",
         "generate",
         "lora",
+        "mixture",
         "model",
         "packing",
         "partial",

@@ -17,6 +17,7 @@ TRAINER = (
     "frozen",
     "generate",
     "lora",
+    "mixture",
     "packing",
     "processes",
     "progress",

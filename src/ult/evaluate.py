@@ -48,31 +48,33 @@ def evaluate(
     }
     with tempfile.TemporaryDirectory(prefix="ult-") as folder:
         if opened.task == "lm":
-            pack(many, Path(folder))
+            pack(many, Path(folder), modality_token=opened.modality_token)
             return result | _bits(model, many, Blocks.open(Path(folder), context=opened.context), batch_size)
         label = label_name(many, opened.metrics["label"])
-        classes = pack(many, Path(folder), label=label, classes=opened.classes)
+        marked = opened.modality_token
+        classes = pack(many, Path(folder), label=label, classes=opened.classes, modality_token=marked)
         data = Labelled.open(Path(folder), context=opened.context, label=label, classes=classes)
         return result | {"label": label, "truncated": data.truncated} | _accuracies(model, data, batch_size, seed)
 
 
 def _bits(model: Model, many: Sequence[Shards], data: Blocks, batch_size: int) -> dict[str, Any]:
-    nats = np.zeros(len(data.ends))  # a record
+    counts = data.counts
+    nats = np.zeros(len(counts))  # a record
     for numbers, logits, labels in _batches(model, data, batch_size):
         losses = torch.nn.functional.cross_entropy(logits.mT, labels, ignore_index=IGNORED, reduction="none")
         counted = losses[labels != IGNORED].double().cpu().numpy()
         np.add.at(nats, np.concatenate([data.records(k) for k in numbers]), counted)
     total = float(nats.sum()) / math.log(2)
-    nbytes = sum(s.manifest.bytes for s in many)
-    per_id, half = total / data.ids, _half_width(nats / math.log(2), np.diff(data.ends, prepend=0))
-    scale = data.ids / nbytes if nbytes else None
+    predictions, nbytes = int(counts.sum()), sum(s.manifest.bytes for s in many)
+    per_id, half = total / predictions, _half_width(nats / math.log(2), counts)
+    scale = predictions / nbytes if nbytes else None
 
     def interval(factor: float | None) -> list[float] | None:
         return None if half is None or factor is None else [(per_id - half) * factor, (per_id + half) * factor]
 
     return {
         "rows": len(nats),
-        "predictions": data.ids,
+        "predictions": predictions,
         "bytes": nbytes,
         "bits": total,
         "bits_per_byte": total / nbytes if nbytes else None,

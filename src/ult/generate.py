@@ -31,13 +31,15 @@ def generate(
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
+    modality: str | None = None,
     seed: int = 0,
     batch_size: int = 32,
 ) -> list[NDArray[np.uint32]]:
     """Return `n` records as ids (length,) uint32, each starting with `prompt_ids`, without special ids.
 
     A record starts after `<eos>`, as in training, and ends before the next or after `max_new` ids; by default, and at
-    most, the run's context is filled. Temperature 0 takes the likeliest id each time. The same arguments give the
+    most, the run's context is filled. A run with modality tokens writes records of `modality`, by default of the only
+    one that it knows. Temperature 0 takes the likeliest id each time. The same arguments give the
     same ids on one machine; another `batch_size` draws others. Raises `InvalidConfig` or `TrainingError`.
     """
     opened = Run.open(run)
@@ -46,7 +48,8 @@ def generate(
             f"run {opened.path} was trained to classify; it cannot generate", hint="ult train --task lm"
         )
     prompt = _prompt([] if prompt_ids is None else prompt_ids, opened.vocabulary.size)
-    room = opened.context - 1 - len(prompt)
+    head = opened.head(modality)
+    room = opened.context - len(head) - len(prompt)
     max_new = room if max_new is None else max_new
     if not 1 <= max_new <= room:
         raise InvalidConfig(
@@ -56,7 +59,7 @@ def generate(
     _check(n=n >= 1, batch_size=batch_size >= 1, temperature=temperature >= 0)
     _check(top_k=top_k is None or top_k >= 1, top_p=top_p is None or 0 < top_p <= 1)
     model = load_trained(opened)
-    start = torch.from_numpy(np.concatenate([[EOS], prompt])).to(model.device)
+    start = torch.from_numpy(np.concatenate([head, prompt])).to(model.device)
     records: list[NDArray[np.uint32]] = []
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -75,7 +78,7 @@ def generate(
                 pad_token_id=PAD,
                 use_cache=True,
             )
-            records += [_record(row) for row in written[:, 1:].cpu().numpy()]
+            records += [_record(row) for row in written[:, len(head) :].cpu().numpy()]
     return records
 
 

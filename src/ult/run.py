@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, OutputExists, TrainingError
-from ult.vocabulary import Vocabulary, check_format
+from ult.vocabulary import EOS, Vocabulary, check_format, modality_id
 
 FORMAT = "ult-run/1"
 TASKS = ("lm", "classify")
@@ -69,6 +69,8 @@ class Recipe:
     precision: str = "auto"  # of the arithmetic; weights are float32. "auto" is bfloat16 on GPUs that can
     freeze_body: int = 0  # steps, from the first, that train the embedding rows and the head alone
     lora: int | None = None  # rank of the adapters that are trained instead of the body
+    mixture: tuple[float, ...] | None = None  # the weight of each shards folder; None is their sizes
+    modality_token: bool = False  # whether a special id before each record says its modality
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
@@ -91,6 +93,8 @@ class Recipe:
                 raise InvalidConfig(f"{name} is {value!r}; expected an integer of at least {low}")
         if self.evaluate_every is not None and self.evaluate_every > self.steps:
             raise InvalidConfig(f"evaluate_every is {self.evaluate_every}; expected at most the {self.steps} steps")
+        if self.mixture is not None and not all(isinstance(w, int | float) and 0 < w < 1e9 for w in self.mixture):
+            raise InvalidConfig(f"mixture is {self.mixture}; expected weights above 0")
         self.schedule.warmup_steps(self.steps)
 
 
@@ -136,6 +140,25 @@ class Run:
     def classes(self) -> list[Any]:
         """The labels that the run can tell apart, sorted; empty for "lm"."""
         return list(self.metrics["classes"])
+
+    @property
+    def modality_token(self) -> bool:
+        """Whether a special id before each record said its modality."""
+        return bool(self.metrics.get("modality_token"))
+
+    def head(self, modality: str | None = None) -> list[int]:
+        """Return the ids that stand before a record: `<eos>`, then that of its modality if the run has seen them.
+
+        None is the only modality of the run's shards. Raises `InvalidConfig` for one that they do not have.
+        """
+        if not self.modality_token:
+            return [EOS]
+        known = {shards["codec"].partition("/")[0] for shards in self.metrics["shards"]}
+        if modality is None and len(known) > 1:
+            raise InvalidConfig(f"{self.path} knows {', '.join(sorted(known))}; expected one of them", hint="--table T")
+        if modality is not None and modality not in known:
+            raise InvalidConfig(f"{self.path} was trained on {', '.join(sorted(known))}, not on {modality}")
+        return [EOS, modality_id(modality or min(known))]
 
     @property
     def tables(self) -> set[str]:

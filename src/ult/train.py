@@ -15,6 +15,8 @@ from ult.errors import MissingExtra, OutputError, TrainingError
 from ult.frozen import Frozen, check_frozen
 from ult.lora import FOLDER as ADAPTER
 from ult.lora import Adapted
+from ult.mixture import check_mixture
+from ult.mixture import mixture as mixed
 from ult.model import build
 from ult.packing import Blocks, Labelled, collate, label_name, open_shards, pack, summary
 from ult.processes import agreed, from_main, processes, together
@@ -43,6 +45,8 @@ def train(
     embeddings: str | None = None,
     freeze_body: int = 0,
     lora: int | None = None,
+    mixture: Sequence[float] | None = None,
+    modality_token: bool = False,
     steps: int = 1000,
     batch_size: int = 16,
     context: int = 128,
@@ -65,7 +69,8 @@ def train(
     `model` is a preset ("tiny" if nothing is said), a folder or a Hub name; `from_run` goes on from an earlier run
     instead, whose embedding rows are drawn afresh ("fresh") or taken over ("keep"), see `ult.model.build`; the first
     `freeze_body` steps then train the rows and the head alone. With `lora`, a rank, adapters are trained in place of
-    the body, rows and head in full, and merged at the end. The peak
+    the body, rows and head in full, and merged at the end. `mixture` weighs the shards folders against one another,
+    and `modality_token` says before each record which modality it is of. The peak
     `learning_rate` suits the model's size if nothing is said; `schedule`, `warmup` and `precision` are those of
     `ult.run.Schedule` and `Recipe`. The same call gives the same weights on a CPU. Several processes share a step's
     `batch_size` blocks or records and see together what one alone would see; each takes its share in `accumulate`
@@ -99,11 +104,14 @@ def train(
                 patience=patience,
                 freeze_body=freeze_body,
                 lora=lora,
+                mixture=None if mixture is None else tuple(mixture),
+                modality_token=modality_token,
             )
             check_frozen(recipe)
             bfloat16 = in_bfloat16(recipe, state)
             reports = reporters(report_to, partial)
             many = open_shards(shards)
+            check_mixture(recipe.mixture, many)
             held = open_validation(validation, many, recipe)
             name = label_name([*many, *held], label) if task == "classify" else None
             summaries = {"shards": summary(many), "validation": summary(held)}
@@ -111,9 +119,10 @@ def train(
             if state.is_main_process:
                 main.enter_context(working_folder(out, recipe, summaries, resume=resume, force=force))
                 main.callback(shutil.rmtree, partial / "packed", ignore_errors=True)
-                classes = pack(many, partial / "packed", label=name)
+                classes = pack(many, partial / "packed", label=name, modality_token=modality_token)
                 if held:
-                    pack(held, partial / "packed" / "held", label=name, classes=classes)
+                    held_in = partial / "packed" / "held"
+                    pack(held, held_in, label=name, classes=classes, modality_token=modality_token)
         classes = from_main(state, classes)
         with agreed(state):
             data = _open(partial / "packed", recipe, name, classes)
@@ -137,6 +146,8 @@ def train(
             for report in reports:
                 main.callback(report.close)
             trainer.remove_callback(PrinterCallback)
+            if recipe.mixture:
+                trainer.mixture = mixed(recipe.mixture, many, data)
         checkpoint = from_main(state, last_checkpoint(partial) if state.is_main_process else None)
         with together(state):
             _fit(trainer, checkpoint, progress, out)
@@ -187,6 +198,8 @@ def _metrics(recipe: Recipe, trainer: IdTrainer, progress: Progress) -> dict[str
         "precision": "bfloat16" if trainer.args.bf16 else "float32",
         "freeze_body": recipe.freeze_body,
         "lora": recipe.lora,
+        "mixture": recipe.mixture and list(recipe.mixture),
+        "modality_token": recipe.modality_token,
         "seed": recipe.seed,
         "parameters": trainer.model.num_parameters(),
         "label": data.label,

@@ -37,6 +37,13 @@ def train(
         int | None,
         typer.Option(metavar="RANK", help="Train adapters of this rank, merged in the end, in place of the body."),
     ] = None,
+    mixture: Annotated[
+        str | None,
+        typer.Option(metavar="WEIGHTS", help="Of the shards folders, as 3,1,1; by default their sizes."),
+    ] = None,
+    modality_token: Annotated[
+        bool, typer.Option("--modality-token", help="Say before each record which modality it is of.")
+    ] = False,
     label: Annotated[str | None, typer.Option(help="The kept column to classify by (default: the only one).")] = None,
     steps: Annotated[int, typer.Option(help="Optimizer steps.")] = 1000,
     batch_size: Annotated[int, typer.Option(help="Blocks or records a step, over all processes together.")] = 16,
@@ -83,6 +90,8 @@ def train(
         embeddings=embeddings,
         freeze_body=freeze_body,
         lora=lora,
+        mixture=_weights(mixture),
+        modality_token=modality_token,
         steps=steps,
         batch_size=batch_size,
         context=context,
@@ -100,6 +109,15 @@ def train(
         resume=resume,
         force=force,
     )
+
+
+def _weights(text: str | None) -> list[float] | None:
+    from ult.errors import InvalidConfig
+
+    try:
+        return None if text is None else [float(weight) for weight in text.split(",")]
+    except ValueError:
+        raise InvalidConfig(f"mixture is {text!r}; expected numbers with commas", hint="--mixture 3,1,1") from None
 
 
 def evaluate(
@@ -180,9 +198,9 @@ def generate(
     if secret is not None:
         _check_table(run, secret.fingerprint)
     ids = secret.encode(prompt) if secret is not None and prompt else None
-    records = write(
-        run, n=n, prompt_ids=ids, max_new=max_new, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
-    )
+    modality = secret.codec.modality if secret is not None else None
+    sampling: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+    records = write(run, n=n, prompt_ids=ids, max_new=max_new, modality=modality, **sampling)
     if secret is None:
         write_generated(run, records, out, force=force)
         say(f"{out}: {len(records)} records of ids; the owner decodes them: ult decode {out} --prefix -t TABLE")
