@@ -130,7 +130,7 @@ def marked(tmp_path_factory):
 def test_a_run_writes_the_modality_that_it_is_asked_for(marked):
     run, *_ = marked
     for modality, step in (("text", 1), ("image", -1)):
-        record = generate(run, n=1, prompt_ids=[45], temperature=0, modality=modality)[0].tolist()
+        record = generate(run, [[45]], temperature=0, modality=modality)[0].tolist()
         assert record == list(range(45, 45 + step * len(record), step))
         assert len(record) > 2
     assert max(map(len, generate(run, n=20, modality="text"))) <= 14
