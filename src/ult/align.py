@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Rows of a phrase that the old table lacks, made of its parts' rows, before any training. wikitext-2 to medical
-# abstracts, 2,048 ids, of which 994 are composed of 2.4 parts each, tiny preset, bits per byte on 100 abstracts, seed 0:
+# abstracts, 2,048 ids, of which 994 are composed of 2.4 parts each, tiny preset, bits per byte of 100 abstracts:
 # the mean 3.04, weights doubling towards the last part 3.07 or the first 3.11, the mean at the parts' norm 3.21 or the
 # table's 3.25, the last part alone 3.30, sum over root of their number 3.33, the first part alone 3.40, the sum 4.76.
 _COPIED = ("vocabulary.json", "tokenizer.json", "tokenizer_config.json", "loss.png")

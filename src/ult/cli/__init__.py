@@ -63,6 +63,7 @@ _add(align.align, OWNER)
 _add(trainer.train, TRAINER)
 _add(trainer.evaluate, TRAINER)
 _add(trainer.generate, TRAINER)
+_add(trainer.translate, TRAINER)
 _add(inspect.inspect, "Both")
 _add(demo.demo, "Both")
 
