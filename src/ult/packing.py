@@ -107,11 +107,12 @@ class Blocks:
     label: ClassVar[None] = None
     classes: ClassVar[list[Any]] = []
     truncated: ClassVar[int] = 0
+    whole: ClassVar[bool] = True  # every id of the data is predicted
 
     @classmethod
     def open(cls, folder: Path, *, context: int) -> Blocks:
         """Map what `pack` wrote."""
-        return cls(_mapped(folder / STREAM, np.int32), _mapped(folder / ENDS, np.int64), context)
+        return cls(*mapped_stream(folder), context)
 
     @property
     def ids(self) -> int:
@@ -124,6 +125,11 @@ class Blocks:
     def __getitem__(self, k: int) -> Item:
         window = self.stream[k * self.context : (k + 1) * self.context + 1].astype(np.int64)
         return {"input_ids": window[:-1], "labels": window[1:]}
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Return how many ids (rows,) of each record are predicted, its `<eos>` included."""
+        return np.diff(self.ends, prepend=0)
 
     def records(self, k: int) -> NDArray[np.int64]:
         """Return the record (n,) that each prediction of block k belongs to."""
@@ -145,8 +151,7 @@ class Labelled:
     @classmethod
     def open(cls, folder: Path, *, context: int, label: str, classes: list[Any]) -> Labelled:
         """Map what `pack` wrote of this label and these classes."""
-        stream, ends = _mapped(folder / STREAM, np.int32), _mapped(folder / ENDS, np.int64)
-        return cls(stream, ends, _mapped(folder / LABELS, np.int64), label, classes, context)
+        return cls(*mapped_stream(folder), _mapped(folder / LABELS, np.int64), label, classes, context)
 
     @property
     def ids(self) -> int:
@@ -197,7 +202,10 @@ class Order:
 
 
 def collate(items: Sequence[Item]) -> dict[str, torch.Tensor]:
-    """Stack items, padding on the right; causal models need no mask for that, as no id looks to its right."""
+    """Stack items, padding on the right; causal models need no mask for that, as no id looks to its right.
+
+    All but the labels is what the model reads.
+    """
     import torch
 
     def padded(name: str, value: int) -> torch.Tensor:
@@ -211,7 +219,8 @@ def collate(items: Sequence[Item]) -> dict[str, torch.Tensor]:
         labels = torch.from_numpy(np.array([item["labels"] for item in items], np.int64))
     else:
         labels = padded("labels", IGNORED)
-    return {"input_ids": padded("input_ids", PAD), "labels": labels}
+    # An attention mask, which only encoders have, is padded with zeros: `PAD` is 0.
+    return {name: padded(name, PAD) for name in items[0] if name != "labels"} | {"labels": labels}
 
 
 def label_name(many: Sequence[Shards], label: str | None) -> str:
@@ -249,6 +258,11 @@ def _renumber(found: NDArray[np.int64], seen: dict[Any, int], classes: list[Any]
     if unknown := int((new < 0).sum()):
         raise TrainingError(f"{unknown} of {len(new)} records have a {name!r} that the run was never shown")
     return new
+
+
+def mapped_stream(folder: Path) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Map the stream that `pack` wrote into `folder`, and the place in it of the `<eos>` after each record."""
+    return _mapped(folder / STREAM, np.int32), _mapped(folder / ENDS, np.int64)
 
 
 def _mapped(path: Path, kind: type[Any]) -> NDArray[Any]:

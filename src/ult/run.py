@@ -18,7 +18,7 @@ from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, O
 from ult.vocabulary import Vocabulary, check_format
 
 FORMAT = "ult-run/1"
-TASKS = ("lm", "classify")
+TASKS = ("lm", "classify", "seq2seq")
 SHAPES = ("cosine", "linear", "constant")
 PRECISIONS = ("auto", "float32", "bfloat16")
 _FIELDS = {"task": str, "context": int, "classes": list, "shards": list}  # what later verbs rely on
@@ -53,13 +53,13 @@ class Schedule:
 class Recipe:
     """What was asked of a training: with the shards, all that decides the weights."""
 
-    task: str  # "lm" predicts the next id, "classify" a kept label
+    task: str  # "lm" predicts the next id, "classify" a kept label, "seq2seq" a target from its source
     model: str | None  # a preset, a folder or a Hub name; None with `from_run`
     from_run: str | None  # an earlier run's folder
     embeddings: str | None  # "fresh" or "keep"; None lets the tables decide
     steps: int  # optimizer steps
     batch_size: int  # blocks or records a step, over all processes
-    context: int  # ids that the model sees at once
+    context: int  # ids that the model sees at once; of a source and of its target as many each
     label: str | None  # the kept column to predict; None takes the only one
     seed: int
     schedule: Schedule = Schedule()
@@ -116,13 +116,18 @@ class Run:
         for name, kind in _FIELDS.items():
             if not isinstance(metrics.get(name), kind):
                 raise FormatError(f"{folder / 'metrics.json'}: {name} is missing or not a {kind.__name__}")
-        if not all(isinstance(s, dict) and {"table", "codec", "column"} <= set(s) for s in metrics["shards"]):
+        if metrics["task"] not in TASKS:
+            raise FormatError(f"{folder / 'metrics.json'}: task is {metrics['task']!r}; expected {', '.join(TASKS)}")
+        if metrics["task"] == "seq2seq" and not isinstance(metrics.get("targets"), list):
+            raise FormatError(f"{folder / 'metrics.json'}: targets is missing or not a list")
+        named = [*metrics["shards"], *metrics.get("targets", [])]
+        if not all(isinstance(s, dict) and {"table", "codec", "column"} <= set(s) for s in named):
             raise FormatError(f"{folder / 'metrics.json'}: shards do not name table, codec and column")
         return cls(folder, metrics, Vocabulary.load(folder / "vocabulary.json"))
 
     @property
     def task(self) -> str:
-        """What the run was trained for: "lm" or "classify"."""
+        """What the run was trained for: one of `TASKS`."""
         return str(self.metrics["task"])
 
     @property
@@ -132,13 +137,13 @@ class Run:
 
     @property
     def classes(self) -> list[Any]:
-        """The labels that the run can tell apart, sorted; empty for "lm"."""
+        """The labels that the run can tell apart, sorted; empty but for "classify"."""
         return list(self.metrics["classes"])
 
     @property
     def tables(self) -> set[str]:
         """Fingerprints of the tables whose shards the run was trained on."""
-        return {shards["table"] for shards in self.metrics["shards"]}
+        return {shards["table"] for shards in [*self.metrics["shards"], *self.metrics.get("targets", [])]}
 
 
 def partial_folder(out: Path) -> Path:

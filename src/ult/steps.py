@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ult.errors import InvalidConfig, MissingExtra
-from ult.evaluate import cross_entropy
+from ult.evaluate import cross_entropy, predict
 from ult.packing import IGNORED, Order
 from ult.run import Recipe
 from ult.validation import METRIC
@@ -67,7 +67,7 @@ class IdTrainer(Trainer):  # type: ignore[misc]
         self, model: Any, inputs: dict[str, Any], *_: Any, num_items_in_batch: torch.Tensor, **__: Any
     ) -> torch.Tensor:
         """Return a part's loss in nats: summed over the parts and averaged over the processes it is the step's."""
-        logits = model(input_ids=inputs["input_ids"], use_cache=False).logits.float().flatten(0, -2)
+        logits = predict(model, inputs).flatten(0, -2)
         labels = inputs["labels"].flatten()
         total = torch.nn.functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
         return total * self.args.world_size / num_items_in_batch

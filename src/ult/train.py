@@ -14,12 +14,13 @@ from typing import Any
 from ult.errors import MissingExtra, OutputError, TrainingError
 from ult.model import build
 from ult.packing import Blocks, Labelled, collate, label_name, open_shards, pack, summary
+from ult.pairs import TARGETS, Pairs, open_targets
 from ult.processes import agreed, from_main, processes, together
 from ult.progress import Progress
 from ult.report import FOLDER, reporters
 from ult.run import FORMAT, Recipe, Schedule, finish, last_checkpoint, partial_folder, working_folder
 from ult.steps import IdTrainer, arguments, in_bfloat16, share_of
-from ult.validation import Watch, best, curve, open_validation
+from ult.validation import Watch, best, check_tables, curve, open_validation
 from ult.vocabulary import Vocabulary
 
 try:
@@ -34,6 +35,7 @@ def train(
     shards: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
+    targets: str | Path | Sequence[str | Path] | None = None,
     task: str = "lm",
     model: str | None = None,
     from_run: str | Path | None = None,
@@ -47,6 +49,7 @@ def train(
     accumulate: int = 1,
     precision: str = "auto",
     validation: str | Path | Sequence[str | Path] | None = None,
+    validation_targets: str | Path | Sequence[str | Path] | None = None,
     evaluate_every: int | None = None,
     patience: int | None = None,
     report_to: str | None = None,
@@ -56,6 +59,9 @@ def train(
     force: bool = False,
 ) -> dict[str, Any]:
     """Train on one or more shards folders, write the run folder `out`, and return what its `metrics.json` says.
+
+    For task "seq2seq" the shards are sources, and `targets` as many others whose rows go with theirs, as do
+    `validation_targets` with `validation`; the model is an encoder-decoder.
 
     `model` is a preset ("tiny" if nothing is said), a folder or a Hub name; `from_run` goes on from an earlier run
     instead, whose embedding rows are drawn afresh ("fresh") or taken over ("keep"), see `ult.model.build`. The peak
@@ -94,9 +100,13 @@ def train(
             bfloat16 = in_bfloat16(recipe, state)
             reports = reporters(report_to, partial)
             many = open_shards(shards)
+            goals = open_targets(targets, many, task=task)
             held = open_validation(validation, many, recipe)
+            held_goals = open_targets(validation_targets, held, task=task, option="--validation-targets")
+            check_tables(held_goals, goals)
             name = label_name([*many, *held], label) if task == "classify" else None
-            summaries = {"shards": summary(many), "validation": summary(held)}
+            summaries = {"shards": summary(many), "targets": summary(goals)}
+            summaries |= {"validation": summary(held), "validation_targets": summary(held_goals)}
             share = share_of(recipe, state)
             if state.is_main_process:
                 main.enter_context(working_folder(out, recipe, summaries, resume=resume, force=force))
@@ -104,11 +114,14 @@ def train(
                 classes = pack(many, partial / "packed", label=name)
                 if held:
                     pack(held, partial / "packed" / "held", label=name, classes=classes)
+                for part, folder in ((goals, partial / "packed"), (held_goals, partial / "packed" / "held")):
+                    if part:
+                        pack(part, folder / TARGETS)
         classes = from_main(state, classes)
         with agreed(state):
             data = _open(partial / "packed", recipe, name, classes)
             set_seed(seed)
-            built, embeddings = build(recipe, many[0].vocabulary, {s.manifest.table for s in many}, classes)
+            built, embeddings = build(recipe, many[0].vocabulary, {s.manifest.table for s in [*many, *goals]}, classes)
             progress = Progress(data.ids * batch_size / len(data))
             trainer = IdTrainer(
                 model=built,
@@ -124,7 +137,8 @@ def train(
         checkpoint = from_main(state, last_checkpoint(partial) if state.is_main_process else None)
         with together(state):
             _fit(trainer, checkpoint, progress, out)
-        metrics = _metrics(recipe, trainer, progress) | {"embeddings": embeddings, "shards": summaries["shards"]}
+        metrics = _metrics(recipe, trainer, progress) | {"embeddings": embeddings}
+        metrics |= {name: summaries[name] for name in ("shards", "targets")}
         metrics["validation"] = _validation(recipe, trainer) | {"shards": summaries["validation"]} if held else None
         with agreed(state):
             if state.is_main_process:
@@ -134,7 +148,9 @@ def train(
     return metrics
 
 
-def _open(folder: Path, recipe: Recipe, label: str | None, classes: list[Any]) -> Blocks | Labelled:
+def _open(folder: Path, recipe: Recipe, label: str | None, classes: list[Any]) -> Blocks | Labelled | Pairs:
+    if recipe.task == "seq2seq":
+        return Pairs.open(folder, context=recipe.context)
     if label is None:
         return Blocks.open(folder, context=recipe.context)
     return Labelled.open(folder, context=recipe.context, label=label, classes=classes)

@@ -62,6 +62,7 @@ _add(owner.decode, OWNER)
 _add(trainer.train, TRAINER)
 _add(trainer.evaluate, TRAINER)
 _add(trainer.generate, TRAINER)
+_add(trainer.translate, TRAINER)
 _add(inspect.inspect, "Both")
 _add(demo.demo, "Both")
 

@@ -25,17 +25,21 @@ from ult.codecs.base import Codec, Ends, Patches, Symbols, check_option
 from ult.codecs.blocks import Levels, make_plane, nonzero, workspace
 from ult.codecs.colour import bases_of, colour_of
 from ult.codecs.dct import analyse, grids, synthesise
+from ult.codecs.image_grammar import (
+    FAR_LEVEL,
+    FAR_MEAN,
+    LARGEST,
+    LEVEL,
+    MAX_PATCH,
+    MEAN,
+    ZEROS,
+    ImageGrammar,
+    Limits,
+)
 from ult.codecs.lanes import lowest
 from ult.errors import CorruptSymbols, InvalidRecord
 
-MEAN = 256  # symbols below are bytes; from here differences of means
-FAR_MEAN = 32
-LEVEL = MEAN + 2 * FAR_MEAN + 1  # from here (run, level): 8 * run + place of the level
-FAR_LEVEL = 4
-ZEROS = LEVEL + 16 * 2 * FAR_LEVEL  # sixteen zeros
-MAX_PATCH = 512  # symbols
 MAX_BLOCK = 196  # symbols: 4 of the mean, 3 for each of 63 levels, 3 of ZEROS at most
-LARGEST = 2**15 - 1
 
 Image = NDArray[np.uint8]  # (h, w), (h, w, 3) or (h, w, 4)
 
@@ -125,6 +129,10 @@ class ImageDct(Codec[Image]):
     def config(self) -> dict[str, Any]:
         """Return `quality`, `coefficients` and `max_length`."""
         return {"quality": self.quality, "coefficients": self.coefficients, "max_length": self.max_length}
+
+    def grammar(self, values: int = 0) -> ImageGrammar:
+        """Return that of a header, and the blocks that it asks for."""
+        return ImageGrammar(Limits(self.coefficients**2, self._chroma.side, self.max_length, self.max_symbols))
 
     def _pixels(self, record: Image) -> Image:
         """Return `record` as (h, w, channels)."""
