@@ -1,6 +1,6 @@
 """Tokens of raw data in the place of ids, so that the very same training and evaluation run on them.
 
-A baseline turns texts into ids and writes shards as `ult encode` does; the fingerprint of its table says "raw".
+A baseline turns records into ids and writes shards as `ult encode` does; the fingerprint of its table says "raw".
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -22,26 +22,30 @@ from ult.vocabulary import N_SPECIAL, Vocabulary
 Ids = NDArray[np.uint32]  # (n,), from N_SPECIAL on
 
 
-class Encoder(Protocol):
-    """What makes ids of texts."""
+class Sized(Protocol):
+    """What makes ids."""
 
     codec: str
     size: int  # of the vocabulary, special ids included
+
+
+class Encoder(Sized, Protocol):
+    """What makes ids of texts."""
 
     def encode(self, texts: Sequence[str]) -> list[Ids]:
         """Return the ids of each text."""
 
 
 class Ours:
-    """A table of `ult`, fitted on the texts to train on."""
+    """A table of `ult`, fitted on the records to train on."""
 
-    def __init__(self, train: Sequence[str], size: int, codec: str | Codec[str] = "text/bytes") -> None:
+    def __init__(self, train: Sequence[Any], size: int, codec: str | Codec[Any] = "text/bytes") -> None:
         self.table = Table.fit(train, codec=codec, vocabulary=Vocabulary(size))
         self.codec, self.size = self.table.codec.id, size
 
-    def encode(self, texts: Sequence[str]) -> list[Ids]:
-        """Return the ids of each text."""
-        return self.table.encode_batch(texts)
+    def encode(self, records: Sequence[Any]) -> list[Ids]:
+        """Return the ids of each record."""
+        return self.table.encode_batch(records)
 
     def decode(self, ids: Ids) -> str:
         """Return what a model wrote, as far as it spells a text."""
@@ -88,11 +92,25 @@ class BytePairs:
 
 def write(path: Path, encoder: Encoder, texts: Sequence[str], labels: Sequence[str] | None = None) -> Path:
     """Write the shards of texts, with their labels beside them; return their folder."""
+    nbytes = sum(len(text.encode()) for text in texts)
+    return write_ids(path, encoder.encode(texts), encoder, nbytes, labels)
+
+
+def write_ids(
+    path: Path,
+    ids: Sequence[Ids],
+    encoder: Sized,
+    nbytes: int,
+    labels: Sequence[str] | None = None,
+    *,
+    column: str = "text",
+) -> Path:
+    """Write the shards of what `encoder` made of records of `nbytes` in all, with their labels; return their folder."""
     table = encoder.table.fingerprint if isinstance(encoder, Ours) else fingerprint(encoder.codec)
     kept = None if labels is None else pa.table({"label": list(labels)})
-    with ShardWriter(path, vocabulary=Vocabulary(encoder.size), table=table, codec=encoder.codec, column="text",
+    with ShardWriter(path, vocabulary=Vocabulary(encoder.size), table=table, codec=encoder.codec, column=column,
                      kept=None if kept is None else kept.schema, force=True) as writer:  # fmt: skip
-        writer.write(encoder.encode(texts), sum(len(text.encode()) for text in texts), kept)
+        writer.write(ids, nbytes, kept)
     return path
 
 

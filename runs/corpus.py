@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from session import Session
 
 from ult.data import open_source
 
+PHOTOS = 234
+Image = NDArray[np.uint8]  # (h, w, 3)
 WIKITEXT = "hf:Salesforce/wikitext?name=wikitext-2-raw-v1&split={}"
 
 
@@ -72,18 +75,52 @@ def _numbers(table: pa.Table) -> NDArray[np.float64]:
     return np.stack(columns, axis=1).astype(float)
 
 
-def cifar(session: Session, split: str, most: int) -> list[NDArray[np.uint8]]:
+def cifar(session: Session, split: str, most: int) -> list[Image]:
     """Return the first images (32, 32, 3) of CIFAR-10; classes take turns in it."""
+    return labelled_cifar(session, split, most)[0]
+
+
+def labelled_cifar(session: Session, split: str, most: int) -> tuple[list[Image], list[str]]:
+    """Return the first images (32, 32, 3) of CIFAR-10, and the number of the class of each."""
     if os.environ.get("ULT_ONLINE"):
-        source = open_source([f"hf:uoft-cs/cifar10?split={split}"], modality="image", column="img")
+        source = open_source([f"hf:uoft-cs/cifar10?split={split}"], modality="image", column="img", keep=["label"])
     else:
-        source = open_source([session.data / "images" / f"cifar10_{split}.parquet"], modality="image", column="jpeg")
-    found: list[NDArray[np.uint8]] = []
+        path = session.data / "images" / f"cifar10_{split}.parquet"
+        source = open_source([path], modality="image", column="jpeg", keep=["label"])
+    found: list[Image] = []
+    labels: list[str] = []
     for batch in source.batches():
         found += batch.records
+        labels += map(str, batch.kept["label"].to_pylist())
         if len(found) >= most:
             break
-    return found[:most]
+    return found[:most], labels[:most]
+
+
+def tiles(session: Session, most: int) -> list[Image]:
+    """Return tiles (32, 32, 3) of photographs, half over one another, at scales of 32, 64 and 128 pixels a side."""
+    from PIL import Image as Pillow
+
+    if os.environ.get("ULT_ONLINE"):
+        source = open_source(["hf:yukimasano/pass?split=train"], modality="image")
+    else:
+        source = open_source([session.data / "images" / "photos"], modality="image")
+    found = []
+    for photo in itertools.islice(source, PHOTOS):
+        for shorter in (32, 64, 128):
+            scale = shorter / min(photo.shape[:2])
+            height, width = (max(shorter, round(side * scale)) for side in photo.shape[:2])
+            small = np.asarray(Pillow.fromarray(photo).convert("RGB").resize((width, height)))
+            starts = itertools.product(range(0, height - 31, 16), range(0, width - 31, 16))
+            found += [small[y : y + 32, x : x + 32].copy() for y, x in starts]
+    return [found[k] for k in np.random.default_rng(0).permutation(len(found))[:most]]
+
+
+def transformer(session: Session) -> NDArray[np.float64]:
+    """Return ETTh1 (hours, 7): what an electricity transformer carries, and last its oil's temperature."""
+    with (session.data / "series" / "ETTh1.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    return np.array([row[1:] for row in rows[1:]], float)
 
 
 def molecules(session: Session) -> tuple[list[str], list[str]]:
