@@ -130,18 +130,6 @@ def molecules(session: Session) -> tuple[list[str], list[str]]:
     return tuple([row["smiles"] for row in rows if row["split"] == split] for split in ("train", "test"))  # type: ignore[return-value]
 
 
-def photo_tiles(session: Session) -> list[NDArray[np.uint8]]:
-    """Return the photographs at half their size in tiles (32, 32, 3); what is left over at the edges is not used."""
-    found: list[NDArray[np.uint8]] = []
-    for batch in open_source([session.data / "images" / "photos"], modality="image").batches():
-        for photo in batch.records:
-            rows, columns = (size // 64 for size in photo.shape[:2])
-            halves = photo[: 64 * rows, : 64 * columns].reshape(32 * rows, 2, 32 * columns, 2, 3).mean((1, 3))
-            tiles = np.rint(halves).astype(np.uint8).reshape(rows, 32, columns, 32, 3).swapaxes(1, 2)
-            found += list(tiles.reshape(-1, 32, 32, 3))
-    return found
-
-
 def reactions(session: Session, split: str) -> list[str]:
     """Return the reactions of USPTO-MIT, reactants>reagents>products: "train", "valid" or "test"."""
     return (session.data / "molecules" / "uspto-mit" / f"{split}.txt").read_text(encoding="utf-8").splitlines()

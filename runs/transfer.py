@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from corpus import cifar, labelled_texts, molecules, photo_tiles, reactions, wikitext
+from corpus import cifar, labelled_texts, molecules, reactions, tiles, wikitext
 from curves import draw_curves
 from interval import over_seeds
 from result import ROOT, metric
@@ -43,15 +43,16 @@ WORDS = {
     "text to reactions": "wikitext-2 to USPTO reactions",
 }
 SETTING = f"""\
-{"; ".join(f"{pair}: {words}" for pair, words in WORDS.items())}. Vocabulary {SIZE:,}; the source's table and the target's \
-own have nothing to do with one another. {{source}} steps on the source, then {{steps}} on 3, 10 or 100 % of the target's \
-training records (3 % for text alone), {BATCH} blocks of {CONTEXT} ids each; bits per byte on up to {{kilobytes}} kB of the \
-target's test records. `scratch`: random weights. `matched`: random weights with the mean and deviation of each of the \
-trained tensors. `ranks kept`: all weights taken over, so that equal ranks share a row. `ranks permuted`: the same, rows \
-in a random order. `rows fresh`: the body taken over, rows drawn anew. `rows re-learned`: the same, and for the first \
-{{relearning}} steps nothing but the rows learns. `rows aligned` (`ult align`, whoever holds both tables): each phrase \
-starts with the row of the same phrase, or the mean of its parts'. `table shared`: the target is encoded with the \
-source's table, and all weights are taken over."""
+{"; ".join(f"{pair}: {words}" for pair, words in WORDS.items())}. Vocabulary {SIZE:,}; the source's table and \
+the target's own have nothing to do with one another. {{source}} steps on the source, then {{steps}} on 3, 10 or \
+100 % of the target's training records (3 % for text alone), {BATCH} blocks of {CONTEXT} ids each; bits per byte \
+on up to {{kilobytes}} kB of the target's test records. `scratch`: random weights. `matched`: random weights \
+with the mean and deviation of each of the trained tensors. `ranks kept`: all weights taken over, so that equal \
+ranks share a row. `ranks permuted`: the same, rows in a random order. `rows fresh`: the body taken over, rows \
+drawn anew. `rows re-learned`: the same, and for the first {{relearning}} steps nothing but the rows learns. \
+`rows aligned` (`ult align`, whoever holds both tables): each phrase starts with the row of the same phrase, or \
+the mean of its parts'. `table shared`: the target is encoded with the source's table, and all weights are taken \
+over."""
 
 
 def main() -> None:
@@ -116,7 +117,7 @@ def source_records(session: Session, source: str) -> list[Any]:
     """Return what the first owner trains on."""
     found = {
         "text": lambda: wikitext(session, "train"),
-        "images": lambda: photo_tiles(session),
+        "images": lambda: tiles(session, 20_000),
         "molecules": lambda: molecules(session)[0],
     }[source]()
     return found[: session.sized(None, 300)]
