@@ -13,7 +13,9 @@ from session import Session, digest
 SAID = ("parameters", "steps", "batch_size", "context", "seed", "learning_rate", "embeddings", "truncated", "device")
 
 
-def trained(session: Session, name: str, shards: Path, *, start: Path | None = None, **options: Any) -> dict[str, Any]:
+def trained(
+    session: Session, name: str, shards: Path | list[Path], *, start: Path | None = None, **options: Any
+) -> dict[str, Any]:
     """Return what there is to know of a training: `run`, its folder, `step_seconds`, and what its metrics say.
 
     `options` are those of `ult.train.train`; `start` is the run to go on from. Seconds are CPU time of this process,
@@ -30,7 +32,8 @@ def trained(session: Session, name: str, shards: Path, *, start: Path | None = N
         seconds = metrics["seconds"] if metrics["device"] == "cuda" else time.process_time() - cpu
         return {"step_seconds": seconds / metrics["steps"], **{key: metrics[key] for key in SAID}}
 
-    settings = {**options, "shards": digest(shards / "manifest.json"), "start": _origin(start)}
+    manifests = [folder / "manifest.json" for folder in ([shards] if isinstance(shards, Path) else shards)]
+    settings = {**options, "shards": digest(*manifests), "start": _origin(start)}
     found = session.once(f"runs/{name}", {k: str(v) if isinstance(v, Path) else v for k, v in settings.items()}, make)
     return found | {"run": str(Path(found["folder"]) / "run"), "origin": digest(Path(found["folder"]) / "done.json")}
 

@@ -1,0 +1,133 @@
+"""Row `unified`: does one model of all modalities predict each as well as a model of that one alone?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from corpus import cifar, genes, reactions, transformer, wikitext
+from interval import of_ratio, over_seeds
+from result import metric
+from session import Session
+from training import bits, trained
+
+import ult
+from ult.codecs.series import SeriesMulaw
+from ult.shards import ShardWriter
+
+SETS = ("text", "images", "molecules", "omics", "series")
+SIZE, CONTEXT, BATCH, MODEL, STEPS = 1024, 128, 8, "small", 100
+TEST_BYTES, HOURS = 60_000, 24
+TITLE = "One model, all modalities"
+ASKED = "Does one model of five modalities predict each of them as well as a model of that one alone?"
+SETTING = """\
+Five sets, each encoded with a table of its own, all of one vocabulary of {size:,}: wikitext-2 (`text/bytes`), \
+CIFAR-10 (`image/dct`), USPTO reactions (`molecule/smiles`), expression of 200 genes in tumours (`series/mulaw`, every fifth \
+tumour is tested) and days of the seven series of ETTh1 (`series/mulaw`, the last fifth of the days is tested). `ult, \
+unified` is one model trained on all five in equal parts (`--mixture 1,1,1,1,1 --modality-token`) for {all} steps, \
+`ult, alone` five models of {steps} steps on one set each: so every set is seen as often. {batch} blocks of {context} \
+ids a step. Bits per byte of the original data on up to {kilobytes} kB of records to test; the id that names the \
+modality is given to the model and not counted."""
+
+
+def main() -> None:
+    """Train one model on all, and one on each, and compare."""
+    session = Session.begin("unified")
+    seeds, steps = session.sized((0, 1, 2), (0, 1)), session.sized(STEPS, 3)
+    session.each(encode, [(name,) for name in SETS])
+    jobs = [(name, seed, steps) for seed in seeds for name in ("all", *SETS)]
+    found = dict(zip(jobs, session.each(train_one, jobs), strict=True))
+    metrics = []
+    for name in SETS:
+        alone = [found[name, seed, steps][name] for seed in seeds]
+        unified = [found["all", seed, steps][name] for seed in seeds]
+        of = {"n": alone[0]["rows"], "seeds": seeds, "higher_is_better": False}
+        values = {"ult, unified": unified, "ult, alone": alone}
+        per_byte = {system: [one["bits_per_byte"] for one in each] for system, each in values.items()}
+        metrics += [
+            metric(f"{name}: bits per byte", system, over_seeds(each), unit="bits", **of,
+                   baseline="ult, alone" if system == "ult, unified" else "")
+            for system, each in per_byte.items()
+        ]  # fmt: skip
+        ratio = of_ratio(per_byte["ult, unified"], per_byte["ult, alone"])
+        metrics.append(metric(f"{name}: bits per byte, ratio to alone", "ult, unified", ratio, unit="x", **of))
+    one = found["all", seeds[0], steps]["text"]
+    session.write(
+        TITLE,
+        metrics,
+        asked=ASKED,
+        setting=SETTING.format(size=SIZE, steps=steps, all=len(SETS) * steps, batch=BATCH, context=CONTEXT,
+                               kilobytes=session.sized(TEST_BYTES, 6000) // 1000),
+        chart=[f"{name}: bits per byte" for name in SETS],
+        model={"name": session.sized(MODEL, "tiny"), "parameters": one["parameters"],
+               "learning rate": one["learning_rate"]},
+    )  # fmt: skip
+
+
+def records(session: Session, name: str) -> tuple[list[Any], list[Any], Any]:
+    """Return what to train on, what to test on, and the codec."""
+    if name == "text":
+        train, test, codec = wikitext(session, "train"), wikitext(session, "test"), "text/bytes"
+    elif name == "images":
+        train, test, codec = cifar(session, "train", 10_000), cifar(session, "test", 2000), "image/dct"
+    elif name == "molecules":
+        train, test, codec = reactions(session, "train"), reactions(session, "test"), "molecule/smiles"
+    else:
+        train, test = tumours(session) if name == "omics" else days(session)
+        codec = SeriesMulaw.calibrated(train, patch_size=1)
+    train = train[: session.sized(None, 200)]
+    ends = np.cumsum([len(one.encode()) if isinstance(one, str) else one.nbytes for one in test])
+    return train, test[: max(2, int((ends <= session.sized(TEST_BYTES, 6000)).sum()))], codec
+
+
+def tumours(session: Session) -> tuple[list[Any], list[Any]]:
+    """Return the expression of 200 genes in float32, of colorectal and of breast tumours, scaled alike."""
+    found = []
+    for name in ("tcga_crc_cms", "tcga_brca_mrna"):
+        values = genes(session, name, 200).values
+        found += list(((values - values.mean()) / values.std()).astype(np.float32))
+    return [one for k, one in enumerate(found) if k % 5], found[::5]
+
+
+def days(session: Session) -> tuple[list[Any], list[Any]]:
+    """Return days of 24 hours of each of the seven series, scaled by what is trained on."""
+    hours = transformer(session)
+    hours = hours[: len(hours) // HOURS * HOURS]
+    cut = len(hours) // HOURS * 4 // 5 * HOURS
+    hours = ((hours - hours[:cut].mean(0)) / hours[:cut].std(0)).astype(np.float32)
+    many = [part.reshape(-1, HOURS, 7).swapaxes(1, 2).reshape(-1, HOURS) for part in (hours[:cut], hours[cut:])]
+    return list(many[0]), [many[1][k] for k in np.random.default_rng(0).permutation(len(many[1]))]
+
+
+def encode(session: Session, name: str) -> Path:
+    """Write the shards of a set."""
+
+    def make(folder: Path) -> dict[str, Any]:
+        train, test, codec = records(session, name)
+        table = ult.Table.fit(train, codec=codec, vocabulary=ult.Vocabulary(SIZE))
+        for part, many in (("train", train), ("test", test)):
+            with ShardWriter(folder / part, vocabulary=table.vocabulary, table=table.fingerprint,
+                             codec=table.codec.id, column="record") as writer:  # fmt: skip
+                writer.write(table.encode_batch(many), sum(map(table.codec.nbytes, many)))
+        return {}
+
+    settings = {"size": SIZE, "train": session.sized(None, 200), "test": session.sized(TEST_BYTES, 6000)}
+    return Path(session.once(f"shards/{name}", settings, make)["folder"])
+
+
+def train_one(session: Session, name: str, seed: int, steps: int) -> dict[str, dict[str, Any]]:
+    """Train on one set, or on all; return what each set that was trained on is predicted with."""
+    names = SETS if name == "all" else (name,)
+    folders = [encode(session, one) for one in names]
+    options: dict[str, Any] = {"mixture": (1.0,) * len(SETS), "modality_token": True} if name == "all" else {}
+    run = trained(session, f"{name}-{seed}", [folder / "train" for folder in folders], batch_size=BATCH, seed=seed,
+                  model=session.sized(MODEL, "tiny"), steps=steps * len(names), context=CONTEXT, **options)  # fmt: skip
+    return {
+        one: bits(session, f"{name}-{one}-{seed}", run, folder / "test") | run
+        for one, folder in zip(names, folders, strict=True)
+    }
+
+
+if __name__ == "__main__":
+    main()
