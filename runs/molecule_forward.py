@@ -22,7 +22,7 @@ from ult.shards import ShardWriter
 from ult.vocabulary import N_SPECIAL, Vocabulary
 
 SYSTEMS = ("ult", "raw")
-SIZE, BATCH, CONTEXT, MODEL = 1024, 32, {"ult": 128, "raw": 320}, "tiny"
+SIZE, BATCH, CONTEXT, MODEL = 4096, 32, {"ult": 96, "raw": 256}, "tiny"
 STEPS, REACTIONS, TESTED, BEAMS, TOPS = 800, 40_000, 200, 5, (1, 3, 5)
 ATOMS = re.compile(
     r"(\[[^\]]+]|Br?|Cl?|N|O|S|P|F|I|b|c|n|o|s|p|\(|\)|\.|=|#|-|\+|\\|\/|:|~|@|\?|>|\*|\$|\%[0-9]{2}|[0-9])"
