@@ -130,7 +130,7 @@ def workspace(encode: bool = True) -> Work:
     )
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def nonzero(levels: Levels) -> np.uint64:
     """Return a bit for each zig-zag position from 1 on that is not zero."""
     bits = np.uint64(0)
@@ -139,7 +139,7 @@ def nonzero(levels: Levels) -> np.uint64:
     return bits & ~np.uint64(1)
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def inverse_rows(
     tiles: Levels, block: int, base: int, start: int, pitch: int, width: int, plane: Plane, rows: Whole
 ) -> int:
@@ -165,7 +165,7 @@ def inverse_rows(
     return int(highest)
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def add_row(rows: Whole, at: np.uint64, matrix: Whole, start: np.uint64, value: float, side: int) -> None:
     """Add `value` times a row of a `matrix` to `rows`."""
     if side == 8:
@@ -174,7 +174,7 @@ def add_row(rows: Whole, at: np.uint64, matrix: Whole, start: np.uint64, value: 
         add16(rows, at, matrix, start, value)
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def inverse(rows: Whole, highest: int, matrix: Whole, width: int, samples: Samples) -> None:
     """Fill `width` columns of `samples` (n, WIDTH) with what `rows` stand for, of which none above `highest` counts."""
     n, side = len(samples), len(matrix) // 8
@@ -185,7 +185,7 @@ def inverse(rows: Whole, highest: int, matrix: Whole, width: int, samples: Sampl
             _all(matrix[k:], side, rows, samples[k, :width], samples[n - 1 - k, :width])
 
 
-@njit(cache=True, fastmath={"contract"})
+@njit(cache=True, _nrt=False, fastmath={"contract"})
 def _few(m: Whole, side: int, rows: Whole, row: Samples, mirror: Samples) -> None:
     a, b, c, d = m[0], m[side], m[2 * side], m[3 * side]
     for j in range(len(row)):
@@ -195,7 +195,7 @@ def _few(m: Whole, side: int, rows: Whole, row: Samples, mirror: Samples) -> Non
         mirror[j] = np.floor((even - odd) * SCALE**2 + 0.5)
 
 
-@njit(cache=True, fastmath={"contract"})
+@njit(cache=True, _nrt=False, fastmath={"contract"})
 def _all(m: Whole, side: int, rows: Whole, row: Samples, mirror: Samples) -> None:
     a, b, c, d = m[0], m[side], m[2 * side], m[3 * side]
     e, f, g, h = m[4 * side], m[5 * side], m[6 * side], m[7 * side]
@@ -206,7 +206,7 @@ def _all(m: Whole, side: int, rows: Whole, row: Samples, mirror: Samples) -> Non
         mirror[j] = np.floor((even - odd) * SCALE**2 + 0.5)
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def nearest(value: int, step: int) -> int:
     """Return the whole number nearest to `value / step`; halves go up."""
     return (2 * value + step) // (2 * step)

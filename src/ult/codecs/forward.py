@@ -18,7 +18,7 @@ _ONE, _THREE, _SEVEN, _WIDE = np.uint64(1), np.uint64(3), np.uint64(7), np.uint6
 _times8, _times16 = make_times(8, WIDTH), make_times(16, WIDTH)
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def forward(samples: Samples, matrix: Samples, width: int, work: Work) -> None:
     """Fill `work.once` with the eight frequencies of `width` columns of `samples` (n, WIDTH); `matrix` is quick[n].
 
@@ -41,7 +41,8 @@ def forward(samples: Samples, matrix: Samples, width: int, work: Work) -> None:
             row[:] = 0
             difference[:] = 0
         elif k == n - 1 - k:
-            row[:] = samples[k, :width]
+            for j in range(width):
+                row[j] = samples[k, j]
             difference[:] = 0
         else:
             _fold(samples[k], samples[n - 1 - k], row, difference)
@@ -51,12 +52,12 @@ def forward(samples: Samples, matrix: Samples, width: int, work: Work) -> None:
         _mix(matrix[start + 1 :], odd[4 * quarter * WIDTH :], width, work.once[WIDTH:], quarter > 0)
 
 
-@njit(cache=True, fastmath={"contract"})
+@njit(cache=True, _nrt=False, fastmath={"contract"})
 def _dot(m: Samples, k: int, a: np.float32, b: np.float32, c: np.float32, d: np.float32) -> np.float32:
     return m[k] * a + m[k + 8] * b + m[k + 16] * c + m[k + 24] * d  # type: ignore[no-any-return]
 
 
-@njit(cache=True, fastmath={"contract"})
+@njit(cache=True, _nrt=False, fastmath={"contract"})
 def _eight(s: Samples, m: Samples, width: int, out: Samples) -> None:
     """Do `forward` for eight rows at once: loops that do little take as long to start as to run."""
     for j in range(np.uint64(width)):
@@ -78,7 +79,7 @@ def _eight(s: Samples, m: Samples, width: int, out: Samples) -> None:
         out[j + np.uint64(7 * WIDTH)] = _dot(m, 7, o0, o1, o2, o3)
 
 
-@njit(cache=True, fastmath={"contract"})
+@njit(cache=True, _nrt=False, fastmath={"contract"})
 def _sixteen(s: Samples, m: Samples, width: int, out: Samples) -> None:
     """Do `forward` for sixteen rows at once."""
     for j in range(np.uint64(width)):
@@ -108,7 +109,7 @@ def _sixteen(s: Samples, m: Samples, width: int, out: Samples) -> None:
         out[j + np.uint64(7 * WIDTH)] = _dot(m, 7, o0, o1, o2, o3) + _dot(m, 39, o4, o5, o6, o7)
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _fold(row: Samples, mirror: Samples, even: Samples, odd: Samples) -> None:
     for j in range(len(even)):
         a, b = row[j], mirror[j]
@@ -116,7 +117,7 @@ def _fold(row: Samples, mirror: Samples, even: Samples, odd: Samples) -> None:
         odd[j] = a - b
 
 
-@njit(cache=True, fastmath={"contract"})
+@njit(cache=True, _nrt=False, fastmath={"contract"})
 def _mix(m: Samples, part: Samples, width: int, out: Samples, add: bool) -> None:
     """Give, or add, to every other row of `out` the sum of four rows of `part`."""
     a0, a1, a2, a3 = m[0], m[8], m[16], m[24]
@@ -132,7 +133,7 @@ def _mix(m: Samples, part: Samples, width: int, out: Samples, add: bool) -> None
         out[j + 6 * WIDTH] = keep * out[j + 6 * WIDTH] + (d0 * p + d1 * q + d2 * r + d3 * s)
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def along(work: Work, plane: Plane, width: int, lanes: tuple[int, int, int], start: int, pitch: int) -> None:
     """Fill blocks `lanes` (start, stop, step) of `work.twice` with frequencies along rows of `work.once`.
 
@@ -149,7 +150,7 @@ def along(work: Work, plane: Plane, width: int, lanes: tuple[int, int, int], sta
         at += pitch
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def mark(coefficients: Samples, least: Samples, width: int, marks: NDArray[np.uint8]) -> None:
     """Give each of `width` columns a bit for each row where the coefficient is not below `least`."""
     for j in range(width):
@@ -159,7 +160,7 @@ def mark(coefficients: Samples, least: Samples, width: int, marks: NDArray[np.ui
         marks[j] = bits
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _exact(samples: Samples, start: np.uint64, width: int, place: np.uint64, plane: Plane) -> float:
     """Return the coefficient at `place` of the block at column `start` of `samples` (n, WIDTH)."""
     down, along = plane.forward[len(samples)], plane.forward[width]
@@ -172,7 +173,7 @@ def _exact(samples: Samples, start: np.uint64, width: int, place: np.uint64, pla
     return np.floor(total * SCALE**2 + 0.5)  # type: ignore[no-any-return]
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _level(size: float, part: float) -> tuple[float, np.int64]:
     """Return the level of a coefficient's size, and after how many zeros it is not 0; `part` is 1 / step.
 
@@ -183,13 +184,13 @@ def _level(size: float, part: float) -> tuple[float, np.int64]:
     return np.floor((size + 0.03125) * part + 0.4375), (zeros if zeros < 10 else np.int64(64))
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _mean(value: float, part: float) -> float:
     """Return the whole number nearest to value / step, halves go up; `part` is 1 / step."""
     return np.floor((value + 0.25) * part + 0.5)  # type: ignore[no-any-return]
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def quantise(
     samples: Samples,
     columns: tuple[int, int, int],
