@@ -117,16 +117,16 @@ def analyse(
                 strip = corners[at : min(at + len(tiles), pending)]
                 n = len(strip)
                 if attempt == 0:
-                    load(image, strip, height, width, work.samples)
+                    load(image, strip, height, width, again.samples)
                 else:
                     gather(levels, strip, side, grid, tiles)
-                    _paint(tiles[:n], height, width, luma, chroma, bases, work)
+                    _paint(tiles[:n], height, width, luma, chroma, bases, again)
                     places = side_by_side(n, width)
-                    store(work.samples, places, height, width, decoded)
-                    load(decoded, places, height, width, work.samples)
+                    store(again.samples, places, height, width, decoded)
+                    load(decoded, places, height, width, again.samples)
                 if kind == 0:
-                    _rebase(height, width, bases, work)
-                _measure(height, width, luma, chroma, bases, tiles[:n], room[:n], work, False)
+                    _rebase(height, width, bases, again)
+                _measure(height, width, luma, chroma, bases, tiles[:n], room[:n], again)
                 if kind == 0:
                     tiles[0, 0, 0] = 0
                     tiles[0, len(tiles[0]) - len(bases) + 1 :, 0] = 0
@@ -172,7 +172,7 @@ def _analyse_whole(
         strip = corners[at : at + most]
         count = len(strip)
         load(image, strip, side, side, work.samples)
-        _measure(side, side, luma, chroma, bases, tiles[:count], room[:count], work, True)
+        _measure(side, side, luma, chroma, bases, tiles[:count], room[:count], work)
         scatter(tiles[:count], strip, side, grid, levels, moved)
         _reload(side, planes, room[:count], work)
         for t in range(count):
@@ -183,7 +183,7 @@ def _analyse_whole(
             last = t == count - 1 and at + most >= len(corners)
             if n == most or (n and last):
                 rest = corners[left : left + n]
-                _measure(side, side, luma, chroma, bases, tiles_again[:n], room_again[:n], again, False)
+                _measure(side, side, luma, chroma, bases, tiles_again[:n], room_again[:n], again)
                 scatter(tiles_again[:n], rest, side, grid, levels, moved)
                 n = 0
                 for k in range(len(rest)):
@@ -212,7 +212,7 @@ def _copy_samples(source: Samples, start: int, planes: int, side: int, target: S
 @njit(cache=True)
 def _synthesise(levels: Levels, bases: Ends, luma: Plane, chroma: Plane, grid: Ends, image: Pixels) -> None:
     side = luma.side if image.shape[2] == 1 else chroma.side
-    work = workspace(False)
+    work = workspace(False, False)
     tiles = np.zeros((WIDTH // side, (side // 8) ** 2 + len(grid) - 1, levels.shape[1]), np.int16)
     for kind in range(5):
         corners, height, width = corners_of(image.shape, side, kind)
@@ -230,11 +230,11 @@ def _reload(side: int, planes: int, room: Whole, work: Work) -> None:
     Where something is left in each block, the tile surely is the encoding of what it decodes to.
     """
     across = side // 8
-    columns = _columns(len(room), side)
+    columns, flat = _columns(len(room), side), work.samples.reshape(-1)
     for y in range(0, side, 8):
         work.noise[: WIDTH if y else len(work.noise)] = 0
         for i in range(y, y + 8):
-            reload(work.samples.reshape(-1)[i * WIDTH :], planes, columns, work.noise)
+            reload(flat[i * WIDTH :], planes, columns, work.noise)
         for t in range(len(room)):
             for c in range(across):
                 room[t, y // 8 * across + c] -= _norm(work.noise, t * side + 8 * c, 8)
@@ -301,44 +301,34 @@ def _measure(
     tiles: Levels,
     room: Whole,
     work: Work,
-    paint: bool,
 ) -> None:
     """Fill `tiles` (n, blocks, k * k) and `room` (n, blocks) from `work.samples`.
 
-    If `paint`, the samples become what the levels of the tiles, whole ones, stand for.
+    If `work.paints`, the samples become what the levels of the tiles, whole ones, stand for.
     """
     planes = len(bases)
-    side = luma.side if planes == 1 else chroma.side
-    across = side // 8
-    columns = _columns(len(tiles), side)
-    blocks = -(-width // 8)
-    for y in range(0, height, 8):
-        n = min(8, height - y)
-        samples = work.samples[0, y : y + n]
-        forward(samples, luma.quick[n], columns, work)
-        for x in range(blocks):
-            along(work, luma, min(8, width - 8 * x), (x, blocks * len(tiles), blocks), 8 * x, width)
-        mark(work.twice, luma.least, 8 * blocks * len(tiles), work.marks)
-        if paint:
-            work.rows[:] = 0
-        highest = 0
-        for x in range(blocks):
-            places, block = (8 * x, width, min(8, width - 8 * x)), y // 8 * across + x
-            row = quantise(samples, places, luma, bases[0], block, (x, blocks), work, tiles, room, paint)
-            highest = max(highest, row)
-        if paint:
-            inverse(work.rows, highest, luma.inverse[8], columns, samples)
-    for p in range(1, planes):
-        samples = work.samples[p, :height]
-        forward(samples, chroma.quick[height], columns, work)
-        along(work, chroma, width, (0, len(tiles), 1), 0, width)
-        mark(work.twice, chroma.least, 8 * len(tiles), work.marks)
-        if paint:
-            work.rows[:] = 0
-        places, block = (0, width, width), across * across + p - 1
-        highest = quantise(samples, places, chroma, bases[p], block, (0, 1), work, tiles, room, paint)
-        if paint:
-            inverse(work.rows, highest, chroma.inverse[chroma.side], columns, samples)
+    across = 1 if planes == 1 else chroma.side // 8
+    columns = _columns(len(tiles), 8 * across)
+    tiles[:] = 0
+    for p in range(planes):
+        plane = chroma if p else luma
+        side = plane.side
+        blocks = -(-width // side)
+        for y in range(0, height, side):
+            n = min(side, height - y)
+            samples = work.samples[p, y : y + n]
+            forward(samples, plane.quick[n], columns, work)
+            for x in range(blocks):
+                along(work, plane, min(side, width - side * x), (x, blocks * len(tiles), blocks), side * x, width)
+            mark(work.twice, plane.least, 8 * blocks * len(tiles), work.marks)
+            first = across * across + p - 1 if p else y // 8 * across
+            highest = np.int64(0)
+            for x in range(blocks):
+                places, lanes = (side * x, width, min(side, width - side * x)), (x, blocks)
+                row = quantise(samples, places, plane, bases[p], first + x, lanes, work, tiles, room)
+                highest = max(highest, row)
+            if work.paints:
+                inverse(work.rows, highest, plane.inverse[side], columns, samples)
 
 
 @njit(cache=True, _nrt=False)
@@ -364,14 +354,12 @@ def _paint(tiles: Levels, height: int, width: int, luma: Plane, chroma: Plane, b
     across = side // 8
     columns = _columns(len(tiles), side)
     for y in range(0, height, 8):
-        work.rows[:] = 0
-        highest = 0
+        highest = np.int64(0)
         for b in range(y // 8 * across, y // 8 * across + -(-width // 8)):
             x = 8 * (b % across)
             row = inverse_rows(tiles, b, bases[0], x, width, min(8, width - x), luma, work.rows)
             highest = max(highest, row)
         inverse(work.rows, highest, luma.inverse[min(8, height - y)], columns, work.samples[0, y : min(y + 8, height)])
     for p in range(1, planes):
-        work.rows[:] = 0
         highest = inverse_rows(tiles, across * across + p - 1, bases[p], 0, width, width, chroma, work.rows)
         inverse(work.rows, highest, chroma.inverse[height], columns, work.samples[p, :height])

@@ -15,6 +15,7 @@ from ult.codecs.blocks import SCALE, WIDTH, Levels, Plane, Samples, Whole, Work,
 from ult.codecs.lanes import lowest, make_times
 
 _ONE, _THREE, _SEVEN, _WIDE = np.uint64(1), np.uint64(3), np.uint64(7), np.uint64(WIDTH)  # for indices never negative
+_EIGHT, _SIXTEEN = np.uint64(8), np.uint64(16)
 _times8, _times16 = make_times(8, WIDTH), make_times(16, WIDTH)
 
 
@@ -53,8 +54,8 @@ def forward(samples: Samples, matrix: Samples, width: int, work: Work) -> None:
 
 
 @njit(cache=True, _nrt=False, fastmath={"contract"})
-def _dot(m: Samples, k: int, a: np.float32, b: np.float32, c: np.float32, d: np.float32) -> np.float32:
-    return m[k] * a + m[k + 8] * b + m[k + 16] * c + m[k + 24] * d  # type: ignore[no-any-return]
+def _dot(m: Samples, k: np.uint64, a: np.float32, b: np.float32, c: np.float32, d: np.float32) -> np.float32:
+    return m[k] * a + m[k + _EIGHT] * b + m[k + _SIXTEEN] * c + m[k + _EIGHT + _SIXTEEN] * d  # type: ignore[no-any-return]
 
 
 @njit(cache=True, _nrt=False, fastmath={"contract"})
@@ -69,14 +70,14 @@ def _eight(s: Samples, m: Samples, width: int, out: Samples) -> None:
         e2, o2 = a + b, a - b
         a, b = s[j + np.uint64(3 * WIDTH)], s[j + np.uint64(4 * WIDTH)]
         e3, o3 = a + b, a - b
-        out[j + np.uint64(0 * WIDTH)] = _dot(m, 0, e0, e1, e2, e3)
-        out[j + np.uint64(1 * WIDTH)] = _dot(m, 1, o0, o1, o2, o3)
-        out[j + np.uint64(2 * WIDTH)] = _dot(m, 2, e0, e1, e2, e3)
-        out[j + np.uint64(3 * WIDTH)] = _dot(m, 3, o0, o1, o2, o3)
-        out[j + np.uint64(4 * WIDTH)] = _dot(m, 4, e0, e1, e2, e3)
-        out[j + np.uint64(5 * WIDTH)] = _dot(m, 5, o0, o1, o2, o3)
-        out[j + np.uint64(6 * WIDTH)] = _dot(m, 6, e0, e1, e2, e3)
-        out[j + np.uint64(7 * WIDTH)] = _dot(m, 7, o0, o1, o2, o3)
+        out[j + np.uint64(0 * WIDTH)] = _dot(m, np.uint64(0), e0, e1, e2, e3)
+        out[j + np.uint64(1 * WIDTH)] = _dot(m, np.uint64(1), o0, o1, o2, o3)
+        out[j + np.uint64(2 * WIDTH)] = _dot(m, np.uint64(2), e0, e1, e2, e3)
+        out[j + np.uint64(3 * WIDTH)] = _dot(m, np.uint64(3), o0, o1, o2, o3)
+        out[j + np.uint64(4 * WIDTH)] = _dot(m, np.uint64(4), e0, e1, e2, e3)
+        out[j + np.uint64(5 * WIDTH)] = _dot(m, np.uint64(5), o0, o1, o2, o3)
+        out[j + np.uint64(6 * WIDTH)] = _dot(m, np.uint64(6), e0, e1, e2, e3)
+        out[j + np.uint64(7 * WIDTH)] = _dot(m, np.uint64(7), o0, o1, o2, o3)
 
 
 @njit(cache=True, _nrt=False, fastmath={"contract"})
@@ -99,14 +100,14 @@ def _sixteen(s: Samples, m: Samples, width: int, out: Samples) -> None:
         e6, o6 = a + b, a - b
         a, b = s[j + np.uint64(7 * WIDTH)], s[j + np.uint64(8 * WIDTH)]
         e7, o7 = a + b, a - b
-        out[j + np.uint64(0 * WIDTH)] = _dot(m, 0, e0, e1, e2, e3) + _dot(m, 32, e4, e5, e6, e7)
-        out[j + np.uint64(1 * WIDTH)] = _dot(m, 1, o0, o1, o2, o3) + _dot(m, 33, o4, o5, o6, o7)
-        out[j + np.uint64(2 * WIDTH)] = _dot(m, 2, e0, e1, e2, e3) + _dot(m, 34, e4, e5, e6, e7)
-        out[j + np.uint64(3 * WIDTH)] = _dot(m, 3, o0, o1, o2, o3) + _dot(m, 35, o4, o5, o6, o7)
-        out[j + np.uint64(4 * WIDTH)] = _dot(m, 4, e0, e1, e2, e3) + _dot(m, 36, e4, e5, e6, e7)
-        out[j + np.uint64(5 * WIDTH)] = _dot(m, 5, o0, o1, o2, o3) + _dot(m, 37, o4, o5, o6, o7)
-        out[j + np.uint64(6 * WIDTH)] = _dot(m, 6, e0, e1, e2, e3) + _dot(m, 38, e4, e5, e6, e7)
-        out[j + np.uint64(7 * WIDTH)] = _dot(m, 7, o0, o1, o2, o3) + _dot(m, 39, o4, o5, o6, o7)
+        out[j + np.uint64(0 * WIDTH)] = _dot(m, np.uint64(0), e0, e1, e2, e3) + _dot(m, np.uint64(32), e4, e5, e6, e7)
+        out[j + np.uint64(1 * WIDTH)] = _dot(m, np.uint64(1), o0, o1, o2, o3) + _dot(m, np.uint64(33), o4, o5, o6, o7)
+        out[j + np.uint64(2 * WIDTH)] = _dot(m, np.uint64(2), e0, e1, e2, e3) + _dot(m, np.uint64(34), e4, e5, e6, e7)
+        out[j + np.uint64(3 * WIDTH)] = _dot(m, np.uint64(3), o0, o1, o2, o3) + _dot(m, np.uint64(35), o4, o5, o6, o7)
+        out[j + np.uint64(4 * WIDTH)] = _dot(m, np.uint64(4), e0, e1, e2, e3) + _dot(m, np.uint64(36), e4, e5, e6, e7)
+        out[j + np.uint64(5 * WIDTH)] = _dot(m, np.uint64(5), o0, o1, o2, o3) + _dot(m, np.uint64(37), o4, o5, o6, o7)
+        out[j + np.uint64(6 * WIDTH)] = _dot(m, np.uint64(6), e0, e1, e2, e3) + _dot(m, np.uint64(38), e4, e5, e6, e7)
+        out[j + np.uint64(7 * WIDTH)] = _dot(m, np.uint64(7), o0, o1, o2, o3) + _dot(m, np.uint64(39), o4, o5, o6, o7)
 
 
 @njit(cache=True, _nrt=False)
@@ -201,12 +202,11 @@ def quantise(
     work: Work,
     tiles: Levels,
     room: Whole,
-    paint: bool,
 ) -> int:
     """Fill a `block` of `tiles`, and of `room`, with the quantised coefficients of every so many-th of `lanes`.
 
-    `columns` are the first one's start in `samples`, the pitch and the width of the blocks. If `paint`, what whole
-    blocks stand for, along their rows, is added to `work.rows`. Return the highest row of these.
+    `columns` are the first one's start in `samples`, the pitch and the width of the blocks. If `work.paints`, what
+    whole blocks stand for, along their rows, is added to `work.rows`. Return the highest row of these.
 
     The levels are those of their own decoded samples if what rounding and clipping add to these has a Euclidean norm
     below `room`: no coefficient moves by more than that norm, the half of a unit by which each decoded sample is
@@ -216,12 +216,12 @@ def quantise(
     doubt, spread = plane.doubt, plane.spread
     coefficients, marks, rows, matrix = work.twice, work.marks, work.rows, plane.inverse[side]
     start, pitch, width = columns
+    paints = work.paints
     lane, across = lanes
     base *= side
     highest = np.uint64(0)
     for t in range(len(tiles)):
         levels = tiles[t, block]
-        levels[:] = 0
         at = np.uint64(start + t * pitch)
         corner = np.uint64(8 * lane)
         value = np.float64(coefficients[corner]) + 0.5
@@ -232,7 +232,7 @@ def quantise(
         levels[0] = np.int16(mean)
         value = mean * steps[0] + base
         total = abs(value)
-        if paint:
+        if paints:
             add_row(rows, at, matrix, np.uint64(0), value, side)
         margin = 14 * steps[min(1, len(levels) - 1)]  # in 1/32, to the nearest value that has another level
         last = np.uint64(0)
@@ -262,7 +262,7 @@ def quantise(
             value = level * step
             total += abs(value)
             highest = max(highest, row)
-            if paint:
+            if paints:
                 add_row(rows, row * _WIDE + at, matrix, column * np.uint64(side), value, side)
         least = min(margin / 32, steps[0] / 2)
         room[t, block] = (least - 2 - plane.drift * total) * 0.998 - side / 2

@@ -200,12 +200,11 @@ def _write_number(value: int, symbols: Symbols, at: int) -> int:
 
 
 @njit(cache=True, _nrt=False)
-def _expected(levels: Levels, block: int, columns: int, index: int) -> int:
+def _expected(levels: Levels, block: int, columns: int, row: int, column: int) -> int:
     """Return the mean that the left and upper neighbours of a block let expect, in steps."""
-    row, column = index // columns, index % columns
     if row and column:
         return (int(levels[block - 1, 0]) + int(levels[block - columns, 0])) >> 1
-    if index == 0:
+    if row + column == 0:
         return 0
     return int(levels[block - 1, 0] if column else levels[block - columns, 0])
 
@@ -220,10 +219,10 @@ def _encode(addresses: NDArray[np.uintp], shapes: Ends, luma: Plane, chroma: Pla
         samples += height * width * channels
     # Images share the memory that they need in turn: touching fresh pages costs more than a copy.
     memory, masks = np.empty((blocks, len(luma.steps)), np.int16), np.empty(blocks, np.uint64)
-    work, again = workspace(), workspace()
+    work, again = workspace(True), workspace(False)
     symbols, ends = np.empty(samples // 8, np.uint32), np.empty(samples // MAX_PATCH // 8, np.int64)
     records = np.empty(len(shapes), np.int64)
-    at = patches = 0
+    at = patches = np.int64(0)  # constants would have what they are passed to compiled once more
     for i in range(len(shapes)):
         height, width, channels = shapes[i]
         image = carray(pointer(addresses[i]), (height, width, channels))
@@ -290,19 +289,20 @@ def _write(
         at = _write_number(number, symbols, at)
     for plane in range(len(grid)):
         columns = grid[plane, 1]
-        for index in range(grid[plane, 0] * columns):
-            begin = at
-            if index == 0:
-                symbols[at] = colour[plane]
-                at += 1
-            else:
-                difference = int(levels[block, 0]) - _expected(levels, block, columns, index)
-                at = _write_signed(difference, MEAN, FAR_MEAN, symbols, at)
-            at = _write_block(levels[block], masks[block], symbols, at)
-            if at - start > MAX_PATCH:
-                ends[patches] = start = begin
-                patches += 1
-            block += 1
+        for row in range(grid[plane, 0]):
+            for column in range(columns):
+                begin = at
+                if row + column == 0:
+                    symbols[at] = colour[plane]
+                    at += 1
+                else:
+                    difference = int(levels[block, 0]) - _expected(levels, block, columns, row, column)
+                    at = _write_signed(difference, MEAN, FAR_MEAN, symbols, at)
+                at = _write_block(levels[block], masks[block], symbols, at)
+                if at - start > MAX_PATCH:
+                    ends[patches] = start = begin
+                    patches += 1
+                block += 1
     ends[patches] = at
     return at, patches + 1
 
@@ -349,7 +349,7 @@ def _parse(symbols: Ends, at: int, grid: Ends, levels: Levels, colour: Image, go
                 if not MEAN <= symbol < LEVEL:
                     return
                 difference, at = _read_signed(symbols, at, symbol - MEAN, FAR_MEAN)
-                mean = _expected(levels, block, columns, index) + difference
+                mean = _expected(levels, block, columns, index // columns, index % columns) + difference
                 if at < 0 or abs(mean) > LARGEST:
                     return
                 levels[block, 0] = mean

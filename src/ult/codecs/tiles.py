@@ -51,13 +51,14 @@ def side_by_side(tiles: int, side: int) -> Corners:
 @njit(cache=True, _nrt=False)
 def _place(corner: Ends, block: int, side: int, grid: Ends) -> int:
     """Return the index in `levels` of a tile's block, -1 for luma blocks beyond the image."""
-    across = side // 8
-    if block < across * across:
-        row, column = corner[0] // 8 + block // across, corner[1] // 8 + block % across
+    # A side is 8 or 16: shifts, for divisions took a third of the time.
+    twice = side >> 4
+    if block < 1 << 2 * twice:
+        row, column = (corner[0] >> 3) + (block >> twice), (corner[1] >> 3) + (block & twice)
         return row * grid[0, 1] + column if row < grid[0, 0] and column < grid[0, 1] else -1
-    plane = block - across * across + 1
-    start = grid[0, 0] * grid[0, 1] + (plane - 1) * grid[1, 0] * grid[1, 1]
-    return start + corner[0] // side * grid[plane, 1] + corner[1] // side  # type: ignore[no-any-return]
+    plane = block - (1 << 2 * twice)  # after luma
+    start = grid[0, 0] * grid[0, 1] + plane * grid[1, 0] * grid[1, 1]
+    return start + (corner[0] >> 3 + twice) * grid[1, 1] + (corner[1] >> 3 + twice)  # type: ignore[no-any-return]
 
 
 @njit(cache=True, _nrt=False)
