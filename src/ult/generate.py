@@ -19,7 +19,7 @@ from ult.vocabulary import EOS, N_SPECIAL, PAD, UNK
 
 try:
     import torch
-    from transformers import LogitsProcessor, LogitsProcessorList
+    from transformers import LogitsProcessor, LogitsProcessorList, RepetitionPenaltyLogitsProcessor
 except ImportError as missing:
     raise MissingExtra("torch", extra="train") from missing
 
@@ -78,10 +78,12 @@ def generate(
     _check(temperature=temperature >= 0, repetition_penalty=repetition_penalty > 0)
     _check(top_p=top_p is None or 0 < top_p <= 1, min_p=min_p is None or 0 <= min_p <= 1)
     _check(reserved=all(UNK < special < N_SPECIAL for special in reserved))
-    options: dict[str, Any] = {"repetition_penalty": repetition_penalty, "do_sample": temperature > 0}
-    options["suppress_tokens"] = [special for special in range(N_SPECIAL) if special not in (EOS, *reserved)]
+    never = [special for special in range(N_SPECIAL) if special not in (EOS, *reserved)]
+    options: dict[str, Any] = {"suppress_tokens": never, "do_sample": temperature > 0}
     if temperature > 0:  # of top_k, None would mean transformers' own default, 50
         options |= {"temperature": temperature, "top_k": top_k or 0, "top_p": top_p or 1.0, "min_p": min_p}
+    # transformers' own option would count the <eos> that stands before a record, and let none end.
+    penalty = RepetitionPenaltyLogitsProcessor(float(repetition_penalty), prompt_ignore_length=1)
     model = load_trained(opened)
     advance(0, 0)
     records: list[Ids] = [np.empty(0, np.uint32)] * (n * len(starts))
@@ -90,7 +92,8 @@ def generate(
         for batch in _batches([len(start) for start in starts], n, batch_size):
             many = np.stack([starts[k // n] for k in batch])
             room = opened.context - 1 - many.shape[1] if max_new is None else max_new
-            for k, record in zip(batch, _write(model, many, room, grammar, options), strict=True):
+            processors = [penalty, _Mask(grammar, many, room)] if grammar else [penalty]
+            for k, record in zip(batch, _write(model, many, room, processors, options), strict=True):
                 records[k] = record
             advance(len(batch), sum(len(records[k]) for k in batch) - many.size)
     return records
@@ -103,14 +106,14 @@ def _batches(lengths: Sequence[int], n: int, batch_size: int) -> list[list[int]]
     return [group[at : at + batch_size] for group in groups for at in range(0, len(group), batch_size)]
 
 
-def _write(model: Any, prompts: NDArray[Any], room: int, grammar: Grammar | None, options: dict[str, Any]) -> list[Ids]:
+def _write(model: Any, prompts: NDArray[Any], room: int, processors: list[Any], options: dict[str, Any]) -> list[Ids]:
     """Return a record for each of `prompts` (b, n)."""
     starts = torch.from_numpy(np.pad(prompts, ((0, 0), (1, 0)), constant_values=EOS)).to(model.device)
     written = model.generate(
         input_ids=starts,
         attention_mask=torch.ones_like(starts),
         max_new_tokens=room,
-        logits_processor=LogitsProcessorList([_Mask(grammar, prompts, room)] if grammar else []),
+        logits_processor=LogitsProcessorList(processors),
         eos_token_id=EOS,
         pad_token_id=PAD,
         use_cache=True,
