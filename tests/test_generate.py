@@ -149,8 +149,16 @@ def test_labels_that_were_trained_as_ids_are_written(tmp_path):
 
 
 def test_a_penalty_keeps_ids_from_coming_again(untrained):
-    records = generate(untrained, n=20, max_new=7, repetition_penalty=1e6)
-    assert all(len(set(record.tolist())) == len(record) == 7 for record in records)
+    prompts = [[k] for k in range(32, 132)]
+    plain, records = (generate(untrained, prompts, temperature=0, repetition_penalty=p) for p in (1.0, 1e6))
+    assert all(len(set(record.tolist())) == len(record) for record in records)
+    assert any(len(set(record.tolist())) < len(record) for record in plain)
+
+
+def test_the_eos_before_a_record_counts_as_no_repetition(run):
+    """All records of `run` end; were their first `<eos>` counted, none of them could."""
+    records = generate(run, n=30, repetition_penalty=1e6)
+    assert np.mean([len(record) < 15 for record in records]) > 0.9
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from ult.vocabulary import EOS, N_SPECIAL, PAD, UNK
 
 try:
     import torch
-    from transformers import LogitsProcessor, LogitsProcessorList
+    from transformers import LogitsProcessor, LogitsProcessorList, RepetitionPenaltyLogitsProcessor
 except ImportError as missing:
     raise MissingExtra("torch", extra="train") from missing
 
@@ -82,10 +82,12 @@ def generate(
     _check(temperature=temperature >= 0, repetition_penalty=repetition_penalty > 0)
     _check(top_p=top_p is None or 0 < top_p <= 1, min_p=min_p is None or 0 <= min_p <= 1)
     _check(reserved=all(UNK < special < N_SPECIAL for special in reserved))
-    options: dict[str, Any] = {"repetition_penalty": repetition_penalty, "do_sample": temperature > 0}
-    options["suppress_tokens"] = [special for special in range(N_SPECIAL) if special not in (EOS, *reserved)]
+    never = [special for special in range(N_SPECIAL) if special not in (EOS, *reserved)]
+    options: dict[str, Any] = {"suppress_tokens": never, "do_sample": temperature > 0}
     if temperature > 0:  # of top_k, None would mean transformers' own default, 50
         options |= {"temperature": temperature, "top_k": top_k or 0, "top_p": top_p or 1.0, "min_p": min_p}
+    # transformers' own option would count the <eos> that stands before a record, and let none end.
+    penalty = RepetitionPenaltyLogitsProcessor(float(repetition_penalty), prompt_ignore_length=len(head))
     model = load_trained(opened)
     advance(0, 0)
     records: list[Ids] = [np.empty(0, np.uint32)] * (n * len(starts))
@@ -94,7 +96,9 @@ def generate(
         for batch in _batches([len(start) for start in starts], n, batch_size):
             many = np.stack([starts[k // n] for k in batch])
             room = opened.context - len(head) - many.shape[1] if max_new is None else max_new
-            for k, record in zip(batch, _write(model, head, many, room, grammar, options), strict=True):
+            processors = [penalty, _Mask(grammar, many, len(head), room)] if grammar else [penalty]
+            starting = np.hstack([np.tile(head, (len(many), 1)), many])
+            for k, record in zip(batch, _write(model, starting, len(head), room, processors, options), strict=True):
                 records[k] = record
             advance(len(batch), sum(len(records[k]) for k in batch) - many.size)
     return records
@@ -108,26 +112,21 @@ def _batches(lengths: Sequence[int], n: int, batch_size: int) -> list[list[int]]
 
 
 def _write(
-    model: Any,
-    head: NDArray[Any],
-    prompts: NDArray[Any],
-    room: int,
-    grammar: Grammar | None,
-    options: dict[str, Any],
+    model: Any, starts: NDArray[Any], head: int, room: int, processors: list[Any], options: dict[str, Any]
 ) -> list[Ids]:
-    """Return a record for each of `prompts` (b, n), with `head` (m,) before it."""
-    starts = torch.from_numpy(np.hstack([np.tile(head, (len(prompts), 1)), prompts])).to(model.device)
+    """Return a record for each of `starts` (b, n), whose first `head` ids are not of the record."""
+    given = torch.from_numpy(starts).to(model.device)
     written = model.generate(
-        input_ids=starts,
-        attention_mask=torch.ones_like(starts),
+        input_ids=given,
+        attention_mask=torch.ones_like(given),
         max_new_tokens=room,
-        logits_processor=LogitsProcessorList([_Mask(grammar, prompts, len(head), room)] if grammar else []),
+        logits_processor=LogitsProcessorList(processors),
         eos_token_id=EOS,
         pad_token_id=PAD,
         use_cache=True,
         **options,
     )
-    return [_record(row) for row in written[:, len(head) :].cpu().numpy()]
+    return [_record(row) for row in written[:, head:].cpu().numpy()]
 
 
 class _Mask(LogitsProcessor):  # type: ignore[misc]
