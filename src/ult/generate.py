@@ -15,7 +15,7 @@ from ult.model import load_trained
 from ult.packing import open_shards
 from ult.run import Run
 from ult.shards import ShardWriter
-from ult.vocabulary import EOS, N_SPECIAL, PAD, UNK
+from ult.vocabulary import EOS, FREE, N_SPECIAL, PAD
 
 try:
     import torch
@@ -63,7 +63,7 @@ def generate(
     most, the run's context is filled. Temperature 0 takes the likeliest id each time, and what it continues a prompt
     with depends on no other prompt. The same arguments give the same ids on one machine; another `batch_size` draws
     others. `top_k` keeps the k likeliest ids, `top_p` the likeliest of this total probability, `min_p` those of at
-    least this share of the likeliest one's. `reserved` are special ids from 4 on that prompts and records may hold,
+    least this share of the likeliest one's. `reserved` are special ids from 8 on that prompts and records may hold,
     such as labels that were trained as ids. A run with modality tokens writes records of `modality`, by default of the
     only one that it knows. `advance` is told of the records and new ids of each batch, and of none
     once the model is loaded. Raises `InvalidConfig`, `CorruptSymbols` or `TrainingError`.
@@ -81,7 +81,7 @@ def generate(
     _check(n=n >= 1, batch_size=batch_size >= 1, top_k=top_k is None or top_k >= 1)
     _check(temperature=temperature >= 0, repetition_penalty=repetition_penalty > 0)
     _check(top_p=top_p is None or 0 < top_p <= 1, min_p=min_p is None or 0 <= min_p <= 1)
-    _check(reserved=all(UNK < special < N_SPECIAL for special in reserved))
+    _check(reserved=all(FREE <= special < N_SPECIAL for special in reserved))
     never = [special for special in range(N_SPECIAL) if special not in (EOS, *reserved)]
     options: dict[str, Any] = {"suppress_tokens": never, "do_sample": temperature > 0}
     if temperature > 0:  # of top_k, None would mean transformers' own default, 50
@@ -201,7 +201,7 @@ def _check(**right: bool) -> None:
     if wrong:
         raise InvalidConfig(
             f"{', '.join(wrong)} out of range; expected n, batch_size, top_k from 1, top_p and min_p up to 1, a "
-            f"temperature from 0, a repetition penalty above 0, reserved ids from {UNK + 1} to {N_SPECIAL - 1}"
+            f"temperature from 0, a repetition penalty above 0, reserved ids from {FREE} to {N_SPECIAL - 1}"
         )
 
 
