@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from baselines import Bytes, BytePairs, Encoder, Ours, write
+from baselines import BytePairs, Bytes, Encoder, Ours, write
 from corpus import wikitext
 from interval import counted, of_ratio, over_seeds
 from paper import Paper
@@ -23,7 +23,6 @@ SYSTEMS = ("ult", "ult, text/bwt", "raw", "raw-bytes", "paper")
 SIZE, CONTEXT, BATCH = 2048, 256, 8
 STEPS, TEST_BYTES = 500, 300_000
 PROMPTS, WRITTEN, LEAST = 200, 100, 150  # continuations; characters to write, and least characters to go on from
-_MORE = {"higher_is_better": True}
 TITLE = "Text, decoder-only"
 ASKED = "Does a model learn text from ids as well as from raw tokens, and better than from the papers' pipeline?"
 SETTING = """\
@@ -58,9 +57,11 @@ def main() -> None:
             metrics.append(metric(f"{name}, ratio to {other}", "ult", ratio, unit="x", goal=goal, **common))
     metrics += written(session, seeds, equal)
     for system in SYSTEMS:
-        of = {"n": prepared[system]["bytes"], "higher_is_better": False}
-        metrics.append(metric("ids per byte", system, counted(prepared[system]["ids_per_byte"]), **of))
-        metrics.append(metric("steps in equal time", system, counted(fitting[system]), **of | _MORE))
+        of = {"n": prepared[system]["bytes"]}
+        metrics += [
+            metric("ids per byte", system, counted(prepared[system]["ids_per_byte"]), higher_is_better=False, **of),
+            metric("steps in equal time", system, counted(fitting[system]), higher_is_better=True, **of),
+        ]
     first = equal["ult"][0]
     session.write(
         TITLE,

@@ -162,6 +162,7 @@ def test_the_papers_pipeline_comes_back():
 
 def test_baselines_spell_their_texts(tmp_path):
     import baselines
+
     from ult.shards import Shards
 
     texts = ["to be or not to be", "dém­od\n 東京", "", "it is to do"] * 4
