@@ -29,12 +29,12 @@ SETTING = """\
 wikitext-2, paragraphs and headings; tables and tokenizers are fitted on the training text. `ult` is `text/bytes`, \
 `raw` byte-level BPE (Hugging Face tokenizers), both of 2,048 ids; `ult, text/bwt` has patches of 10 characters and \
 2,048 ids; `raw-bytes` 256; `paper` is the papers' pipeline: patches of 10 through Burrows-Wheeler and run lengths, \
-ranks as characters, cut again by SmolLM2's tokenizer, with rows for the tokens that occur. The same model, batch, ids \
-a step and learning rate for all. Equal steps: {steps} each. Equal time: as many steps as fit in the CPU time of \
-`ult`'s, by each system's own seconds a step, with a schedule of that length. Bits per byte on the first {kilobytes} kB \
-of the test text. Continuations: {prompts} paragraphs of the test text, cut at a word after {least} characters; the \
-model of equal steps goes on, the likeliest id each time, and {written} characters are compared. A prompt that leaves \
-no room to write loses its beginning."""
+ranks as characters, cut again by SmolLM2's tokenizer, with rows for the tokens that occur. The same model, batch, \
+ids a step and learning rate for all. Equal steps: {steps} each. Equal time: as many steps as fit in the CPU time of \
+`ult`'s, by each system's own seconds a step, with a schedule of that length. Bits per byte on the first {kilobytes} \
+kB of the test text. Continuations: {prompts} paragraphs of the test text, cut at a word after {least} characters; \
+the model of equal steps goes on, the likeliest id each time, and {written} characters are compared. A prompt that \
+leaves no room to write loses its beginning."""
 
 
 def main() -> None:
@@ -50,8 +50,7 @@ def main() -> None:
     for name, found in (("bits per byte, equal steps", equal), ("bits per byte, equal time", timed)):
         per_byte = {system: [one["bits_per_byte"] for one in found[system]] for system in SYSTEMS}
         common = {"n": found["ult"][0]["rows"], "seeds": seeds, "higher_is_better": False}
-        for system in SYSTEMS:
-            metrics.append(metric(name, system, over_seeds(per_byte[system]), unit="bits", **common))
+        metrics += [metric(name, s, over_seeds(per_byte[s]), unit="bits", **common) for s in SYSTEMS]
         for other, goal in (("raw", "at most 1.01"), ("paper", "at most 0.5" if found is timed else "")):
             ratio = of_ratio(per_byte["ult"], per_byte[other])
             metrics.append(metric(f"{name}, ratio to {other}", "ult", ratio, unit="x", goal=goal, **common))
@@ -162,7 +161,7 @@ def write_on(session: Session, system: str, k: int, run: dict[str, Any]) -> dict
 
 
 def prompts(test: list[str], n: int) -> list[tuple[str, str]]:
-    """Return beginnings of paragraphs, and the characters that follow; cut before a space, after whole patches of 10."""
+    """Return beginnings of paragraphs and the characters that follow; cut before a space, after patches of 10."""
     found = []
     for text in test:
         cuts = [k for k in range(LEAST, len(text) - WRITTEN, 10) if text[k] == " "]
@@ -183,8 +182,8 @@ def notes(prepared: dict[str, dict[str, Any]]) -> list[str]:
     return [
         f"The papers' pipeline uses {found['size']:,} ids of SmolLM2's 49,152; {found['unseen']} symbols of the test "
         "text were never seen in training and count as one symbol, whose original nobody has to predict.",
-        "The models see as many ids a step and a context of as many ids: where an id holds less text, a step teaches less "
-        "and a prompt is shorter. That is a part of what is compared.",
+        "The models see as many ids a step and a context of as many ids: where an id holds less text, a step teaches "
+        "less and a prompt is shorter. That is a part of what is compared.",
     ]
 
 
