@@ -50,7 +50,7 @@ def main() -> None:
     for name, found in (("bits per byte, equal steps", equal), ("bits per byte, equal time", timed)):
         per_byte = {system: [one["bits_per_byte"] for one in found[system]] for system in SYSTEMS}
         common = {"n": found["ult"][0]["rows"], "seeds": seeds, "higher_is_better": False}
-        metrics += [metric(name, s, over_seeds(per_byte[s]), unit="bits", **common) for s in SYSTEMS]
+        metrics += [metric(name, s, over_seeds(per_byte[s]), **common) for s in SYSTEMS]
         for other, goal in (("raw", "at most 1.01"), ("paper", "at most 0.5" if found is timed else "")):
             ratio = of_ratio(per_byte["ult"], per_byte[other])
             metrics.append(metric(f"{name}, ratio to {other}", "ult", ratio, unit="x", goal=goal, **common))
