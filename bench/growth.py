@@ -1,10 +1,10 @@
 """How time and memory of `ult fit`, `encode` and `decode` grow with the size of a text, and fitting with the entries.
 
 Whole commands are run and timed, one after the other. Memory is the most that all processes of a command had at once,
-looked up fifty times a second; a page that two of them share counts in each (RSS). Exponents are slopes of a straight
-line through the logarithms, over sizes of 10 MB and more: below, starting Python is most of it. One word in fifty of
-the text is new, so that 100 MB nearly fill the bounded counts (`ult.counting`): of a text with fewer new words the
-memory of `fit` starts lower and grows to the same.
+looked up twenty times a second; a page that some of them share counts once, its bytes divided among them (PSS).
+Exponents are slopes of a straight line through the logarithms, over sizes of 10 MB and more: below, starting Python
+is most of it. One word in fifty of the text is new, so that 100 MB nearly fill the bounded counts (`ult.counting`): of
+a text with fewer new words the memory of `fit` starts lower and grows to the same.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ult.table import batched
 SIZES = (1, 10, 100, 1000)  # MB
 ENTRIES = tuple(1024 << k for k in range(8))
 WORKERS = (1, 2)
-EVERY = 0.02  # seconds
+EVERY = 0.05  # seconds
 TIME, MEMORY, FIRST = "time", "peak memory", "CPU time of the first process"
 FIT, ENCODE = "time of learning", "time of encoding 10 MB"
 TICK = os.sysconf("SC_CLK_TCK")
@@ -111,12 +111,12 @@ def family(pid: int) -> list[int]:
 
 
 def resident(pid: int) -> int:
-    """Return the bytes of a process that are in memory, 0 if it has ended."""
+    """Return the bytes of a process that are in memory, shared pages by its share; 0 if it has ended."""
     try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
         return 0
-    return pages * 4096
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
 
 
 def spent(pid: int) -> float:

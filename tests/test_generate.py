@@ -4,8 +4,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from toy import OTHER, TABLE, counting, two_classes, write
-from ult.errors import CorruptSymbols, InvalidConfig, OutputExists, TrainingError
-from ult.generate import generate, write_generated
+from ult.errors import CorruptSymbols, InvalidConfig, OutputExists, TrainingError, WrongTable, WrongVocabulary
+from ult.generate import generate, read_prompts, write_generated
 from ult.shards import Shards
 from ult.train import train
 
@@ -26,7 +26,7 @@ def untrained(tmp_path_factory):
 
 
 def test_prompt_is_continued_as_learnt(run):
-    for record in generate(run, n=3, prompt_ids=[40, 41, 42], temperature=0):
+    for record in generate(run, n=3, prompts=[[40, 41, 42]], temperature=0):
         assert record.dtype == np.uint32
         assert len(record) > 3
         assert record.tolist() == list(range(40, 40 + len(record)))
@@ -65,26 +65,108 @@ def test_same_seed_same_ids_and_the_global_generator_untouched(run):
 
 
 def test_narrow_sampling_is_greedy(run):
-    greedy = generate(run, n=1, prompt_ids=[50], temperature=0)[0]
-    for options in ({"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-4}):
-        assert all(np.array_equal(r, greedy) for r in generate(run, n=3, prompt_ids=[50], **options))
+    greedy = generate(run, prompts=[[50]], temperature=0)[0]
+    for options in ({"top_k": 1}, {"top_p": 1e-6}, {"min_p": 1.0}, {"temperature": 1e-4}):
+        assert all(np.array_equal(r, greedy) for r in generate(run, n=3, prompts=[[50]], **options))
+
+
+def test_each_prompt_is_continued_whatever_stands_beside_it(untrained):
+    """Of an untrained model: it goes on and on, and each id rests on all before."""
+    prompts = [counting(1, seed=k, high=512)[0][: 1 + k % 5] for k in range(40)]
+    alone = [generate(untrained, [prompt], temperature=0)[0] for prompt in prompts]
+    assert len({record.tobytes() for record in alone}) == 40
+    for batch_size in (1, 7, 64):
+        together = generate(untrained, prompts, temperature=0, batch_size=batch_size)
+        assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
+    assert all(np.array_equal(record[: len(prompt)], prompt) for record, prompt in zip(alone, prompts, strict=True))
+
+
+def test_the_cache_of_keys_changes_no_id(untrained):
+    model = AutoModelForCausalLM.from_pretrained(untrained).eval()
+    ids = [2, 40, 300]
+    with torch.no_grad():
+        while len(ids) < 8:
+            logits = model(torch.tensor([ids])).logits[0, -1]
+            logits[[i for i in range(32) if i != 2]] = -torch.inf
+            ids.append(int(logits.argmax()))
+    assert generate(untrained, [ids[1:3]], temperature=0)[0].tolist() == ids[1:]
+
+
+def test_several_records_for_each_prompt_in_the_order_of_prompts(run):
+    told = []
+    records = generate(
+        run, [[50, 51], [40], [60, 61]], n=3, max_new=4, batch_size=2, advance=lambda *done: told.append(done)
+    )
+    assert [r[0] for r in records] == [50] * 3 + [40] * 3 + [60] * 3
+    assert len({record.tobytes() for record in records}) > 3
+    assert told[0] == (0, 0)
+    assert [sum(column) for column in zip(*told, strict=True)] == [9, sum(map(len, records)) - 15]
+    assert generate(run, []) == []
+
+
+def test_prompts_are_the_first_ids_of_records(run, tmp_path):
+    records = counting(12, seed=3)
+    shards = write(tmp_path / "x", records)
+    prompts = read_prompts(run, shards, first=4)
+    assert [p.tolist() for p in prompts] == [r[:4].tolist() for r in records]
+    continued = generate(run, prompts, temperature=0)
+    assert all(np.array_equal(c, np.arange(c[0], c[0] + len(c)) % 32 + 32) for c in continued)
+    for wrong, error in (({"table": OTHER}, WrongTable), ({"size": 80}, WrongVocabulary)):
+        with pytest.raises(error):
+            read_prompts(run, write(tmp_path / error.__name__, records, **wrong), first=4)
+    with pytest.raises(InvalidConfig, match="at least 1"):
+        read_prompts(run, shards, first=0)
 
 
 def test_length_is_bounded_by_what_the_model_has_seen(run):
     assert max(len(r) for r in generate(run, n=20, max_new=2)) == 2
-    assert max(len(r) for r in generate(run, n=3, prompt_ids=[32] * 14)) == 15
+    assert max(len(r) for r in generate(run, n=3, prompts=[[32] * 14])) == 15
     for prompt, most in (([], 16), ([32] * 14, 2), ([32] * 15, None), ([], 0)):
         with pytest.raises(InvalidConfig, match="leaves room for"):
-            generate(run, n=1, prompt_ids=prompt, max_new=most)
+            generate(run, prompts=[prompt], max_new=most)
 
 
 @pytest.mark.parametrize("prompt", [[2], [31], [64], [-1], [40.0], [[40]]])
 def test_prompts_that_no_encode_could_have_made(run, prompt):
     with pytest.raises(CorruptSymbols):
-        generate(run, n=1, prompt_ids=prompt)
+        generate(run, [prompt])
 
 
-@pytest.mark.parametrize("options", [{"n": 0}, {"batch_size": 0}, {"temperature": -1}, {"top_k": 0}, {"top_p": 0}])
+def test_labels_that_were_trained_as_ids_are_written(tmp_path):
+    """Records of high ids end in 5, of low ones in 4."""
+    records = [np.append(r, 4 + (r[0] >= 48)).astype(np.uint32) for r in counting(60, high=48) + counting(60, low=48)]
+    train(write(tmp_path / "x", records), tmp_path / "run", steps=60, batch_size=16, context=16, learning_rate=3e-3)
+    prompts = [[33, 34, 35], [50, 51, 52], [33, 34, 4]]
+    labels = generate(tmp_path / "run", prompts[:2], n=40, reserved=[4, 5])
+    for label, part in ((4, labels[:40]), (5, labels[40:])):
+        found = [int(record[-1]) for record in part if record[-1] < 32]
+        assert len(found) > 20
+        assert np.mean(np.array(found) == label) > 0.8
+    assert generate(tmp_path / "run", [prompts[2]], temperature=0, reserved=[4])[0].tolist() == prompts[2]
+    with pytest.raises(CorruptSymbols):
+        generate(tmp_path / "run", [prompts[2]])
+    assert min(r.min() for r in generate(tmp_path / "run", prompts[:1], n=40)) >= 32
+
+
+def test_a_penalty_keeps_ids_from_coming_again(untrained):
+    records = generate(untrained, n=20, max_new=7, repetition_penalty=1e6)
+    assert all(len(set(record.tolist())) == len(record) == 7 for record in records)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"n": 0},
+        {"batch_size": 0},
+        {"temperature": -1},
+        {"top_k": 0},
+        {"top_p": 0},
+        {"min_p": 1.5},
+        {"repetition_penalty": 0},
+        {"reserved": [2]},
+        {"reserved": [32]},
+    ],
+)
 def test_options_out_of_range(run, options):
     with pytest.raises(InvalidConfig):
         generate(run, **{"n": 1, **options})

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from toy import OTHER, counting, two_classes, write
+from toy import OTHER, counting, reversals, two_classes, write
 from ult.errors import InvalidConfig
 from ult.packing import Order
 from ult.processes import processes
@@ -78,6 +78,17 @@ def test_classifiers_agree_too_whatever_parts_a_batch_is_taken_in(tmp_path):
     statuses, printed = two(command)
     assert statuses == [0, 0], printed
     check_same(tmp_path / "one", tmp_path / "two")
+
+
+def test_pairs_too(tmp_path):
+    sources, targets = reversals(tmp_path, 40)
+    whole = train(sources, tmp_path / "one", targets=targets, task="seq2seq", steps=6, batch_size=4, context=8)
+    command = ["train", sources, "--targets", targets, "-o", tmp_path / "two", "--task", "seq2seq", "--steps", "6"]
+    statuses, printed = two([*command, "--batch-size", "4", "--context", "8", "--accumulate", "2"])
+    assert statuses == [0, 0], printed
+    metrics = json.loads((tmp_path / "two" / "metrics.json").read_text())
+    assert (metrics["processes"], metrics["targets"]) == (2, whole["targets"])
+    np.testing.assert_allclose(metrics["loss"], whole["loss"], rtol=1e-5)
 
 
 def failing(rank, where):

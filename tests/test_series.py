@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ult.codecs.series import SeriesMulaw, _nearest
+from ult.codecs.series import SeriesMulaw
 from ult.errors import CorruptSymbols, InvalidConfig, InvalidRecord
 
 MAX, TINY = sys.float_info.max, 5e-324
@@ -68,17 +68,36 @@ def test_projects_hostile_ranges(low, high):
 
 
 @settings(deadline=None)  # the first example compiles
-@given(RANGES, SERIES, st.integers(3, 300))
-def test_bins_are_those_of_a_plain_search(bounds, record, levels):
-    codec = SeriesMulaw(low=bounds[0], high=bounds[1], levels=levels)
-    record = np.concatenate([record, codec._edges[1:-1], codec.decode(np.arange(levels))])
-    plain = np.searchsorted(codec._edges[1:-1], record, side="right")
-    plain[np.isnan(record)] = levels
+@given(RANGES, SERIES, st.integers(3, 300), st.sampled_from([1e-3, 1.0, 255.0, 1e6]))
+def test_bins_are_those_of_a_plain_search(bounds, record, levels, mu):
+    check_bins(SeriesMulaw(low=bounds[0], high=bounds[1], levels=levels, mu=mu), record)
+
+
+@pytest.mark.parametrize("levels", [3, 255, 256, 257, 4096, 65535, 65536])
+@pytest.mark.parametrize("mu", [1e-3, 255.0, 1e6])
+@pytest.mark.parametrize(("low", "high"), [(0.0, 17.3), (-3.1, 4.2), (-1e-9, 18.0), (7.0, 9.0), (-MAX, MAX)])
+def test_one_comparison_finds_the_bin(low, high, mu, levels):
+    codec = SeriesMulaw(low=low, high=high, levels=levels, mu=mu)
+    assert len(codec._below)
+    check_bins(codec, np.random.default_rng(0).uniform(low / 4, high / 4, 10_000) * 3.9)
+
+
+@pytest.mark.parametrize(("low", "high"), [(2.0, 2.0), (2.0, 2 + 1e-14)])
+def test_edges_too_close_for_cells_are_searched(low, high):
+    codec = SeriesMulaw(low=low, high=high)
+    assert not len(codec._below)
+    check_bins(codec, np.array([low, high, np.nan, 0.0, -MAX, MAX]))
+    with pytest.raises(InvalidRecord, match="infinities"):
+        codec.encode(np.array([np.inf]))
+
+
+def check_bins(codec, record):
+    edges = codec._edges[1:-1]
+    near = [edges, np.nextafter(edges, -MAX), np.nextafter(edges, MAX), [np.nan, MAX, -MAX, TINY, -TINY, 0.0, -0.0]]
+    record = np.concatenate([record[~np.isinf(record)], *near, codec.decode(np.arange(codec.levels))])
+    plain = np.searchsorted(edges, record, side="right")
+    plain[np.isnan(record)] = codec.levels
     np.testing.assert_array_equal(codec.encode(record).symbols, plain)
-    wrong = np.full_like(codec._guesses, levels - 1)  # any guess is mended
-    found = np.empty(len(record), np.uint32)
-    assert _nearest(record, codec._edges, codec._center, codec._gain, codec._shift, wrong, found)
-    np.testing.assert_array_equal(found, plain)
 
 
 def test_batches_of_any_sizes_are_the_records_one_by_one():

@@ -14,19 +14,25 @@ TRAINER = (
     "model",
     "train",
     "evaluate",
+    "frozen",
     "generate",
+    "lora",
+    "mixture",
     "packing",
+    "pairs",
     "processes",
     "progress",
     "report",
     "run",
+    "seq2seq",
     "steps",
+    "translate",
     "validation",
     "shards",
     "vocabulary",
     "errors",
 )
-SECRET = ("ult.table", "ult.keyfile", "ult.codecs", "ult.data", "ult.phrases", "pyrage")
+SECRET = ("ult.table", "ult.keyfile", "ult.codecs", "ult.data", "ult.grammar", "ult.phrases", "pyrage")
 
 
 def imports(path):

@@ -40,6 +40,14 @@ def two_classes(path, rows=64, **options):
     return write(path, records, kept={"label": ["low", "high"] * (rows // 2)}, **options)
 
 
+def reversals(folder, rows, *, seed=0, high=64):
+    """Write sources of up to 5 ids and, under another table, their ids in reverse; return the paths of both."""
+    rng = np.random.default_rng(seed)
+    records = [rng.integers(32, high, rng.integers(1, 6)).astype(np.uint32) for _ in range(rows)]
+    backwards = [record[::-1] for record in records]
+    return write(Path(folder) / "sources", records), write(Path(folder) / "targets", backwards, table=OTHER)
+
+
 def blocks(folder, paths, *, context):
     """Pack shards into a folder and open them as blocks."""
     pack(open_shards(paths), folder)

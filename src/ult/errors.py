@@ -27,7 +27,13 @@ a phrase or a key.
 'vocabulary size is 10; expected at least 288 (hint: --vocabulary-size 8192)'
 """
 
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 
@@ -73,6 +79,17 @@ class MissingColumn(SourceError, KeyError):
 
 class OutputError(UltError, OSError):
     """Output that cannot be written."""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn any failure to write into an `OutputError` that names `path`."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {os.strerror(error.errno) if error.errno else error}") from error
 
 
 class OutputExists(OutputError, FileExistsError):

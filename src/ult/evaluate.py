@@ -1,4 +1,4 @@
-"""How well a run predicts: bits per byte of the original data, or accuracy, each with a 95 % interval."""
+"""How well a run predicts: bits per byte of the original data, accuracy, exact matches, each with a 95 % interval."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.errors import MissingExtra
+from ult.errors import InvalidConfig, MissingExtra
 from ult.model import Model, load_trained
 from ult.packing import IGNORED, Blocks, Labelled, collate, label_name, open_shards, pack, summary
+from ult.pairs import TARGETS, Pairs, open_targets, read_source
 from ult.run import Run
 from ult.shards import Shards
+from ult.translate import check_beams, search
 
 try:
     import torch
@@ -24,66 +26,102 @@ except ImportError as missing:
 
 Z = 1.959964  # the normal deviate of a two-sided 95 % interval
 RESAMPLES = 2000
+TOPS = (1, 3, 5, 10)  # of so many hypotheses it is told whether one is exact, as far as there are beams
 
 
 def evaluate(
-    run: str | Path, shards: str | Path | Sequence[str | Path], *, batch_size: int = 16, seed: int = 0
+    run: str | Path,
+    shards: str | Path | Sequence[str | Path],
+    *,
+    targets: str | Path | Sequence[str | Path] | None = None,
+    beams: int = 1,
+    batch_size: int = 16,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Return what a run achieves on shards, as JSON values.
 
     "lm": every id of every record and each record's `<eos>` is predicted once, from at most `context` ids before it;
     `bits_per_byte` is the sum over the bytes of the original data (null if the manifest counts none), lower is
-    better. "classify": `accuracy` and `balanced_accuracy`, higher is better. `table_seen` says whether the run was
+    better. "classify": `accuracy` and `balanced_accuracy`, higher is better. "seq2seq": the bits of `targets`, given
+    the shards' sources (null a byte if one is cut to the context), and `exact_match`, the share of sources whose
+    likeliest target found by a search with so many `beams` has the very ids, `exact_match_top_3` and so on that of
+    those with one among the first 3. `table_seen` says whether the run was
     trained on shards of these tables. Raises `WrongVocabulary`, `MissingColumn` or `TrainingError`.
     """
     opened = Run.open(run)
     many = open_shards(shards, opened.vocabulary)
+    goals = open_targets(targets, many, task=opened.task)
+    check_beams(beams, 1, batch_size)
+    if beams > 1 and not goals:
+        raise InvalidConfig(f"{beams} beams were asked for; a run for {opened.task} searches nothing")
     model = load_trained(opened)
     result = {
         "run": opened.path.name,
         "task": opened.task,
         "shards": summary(many),
-        "table_seen": {s.manifest.table for s in many} <= opened.tables,
+        "table_seen": {s.manifest.table for s in [*many, *goals]} <= opened.tables,
         "context": opened.context,
     }
     with tempfile.TemporaryDirectory(prefix="ult-") as folder:
         if opened.task == "lm":
-            pack(many, Path(folder))
+            pack(many, Path(folder), modality_token=opened.modality_token)
             return result | _bits(model, many, Blocks.open(Path(folder), context=opened.context), batch_size)
+        if goals:
+            pack(many, Path(folder))
+            pack(goals, Path(folder) / TARGETS)
+            pairs = Pairs.open(Path(folder), context=opened.context)
+            result |= {"targets": summary(goals), "truncated": pairs.truncated}
+            return result | _bits(model, goals, pairs, batch_size) | _matches(model, pairs, beams, batch_size)
         label = label_name(many, opened.metrics["label"])
-        classes = pack(many, Path(folder), label=label, classes=opened.classes)
+        marked = opened.modality_token
+        classes = pack(many, Path(folder), label=label, classes=opened.classes, modality_token=marked)
         data = Labelled.open(Path(folder), context=opened.context, label=label, classes=classes)
         return result | {"label": label, "truncated": data.truncated} | _accuracies(model, data, batch_size, seed)
 
 
-def _bits(model: Model, many: Sequence[Shards], data: Blocks, batch_size: int) -> dict[str, Any]:
-    nats = np.zeros(len(data.ends))  # a record
+def _bits(model: Model, many: Sequence[Shards], data: Blocks | Pairs, batch_size: int) -> dict[str, Any]:
+    counts = data.counts
+    nats = np.zeros(len(counts))  # a record
     for numbers, logits, labels in _batches(model, data, batch_size):
         losses = torch.nn.functional.cross_entropy(logits.mT, labels, ignore_index=IGNORED, reduction="none")
         counted = losses[labels != IGNORED].double().cpu().numpy()
         np.add.at(nats, np.concatenate([data.records(k) for k in numbers]), counted)
     total = float(nats.sum()) / math.log(2)
-    nbytes = sum(s.manifest.bytes for s in many)
-    per_id, half = total / data.ids, _half_width(nats / math.log(2), np.diff(data.ends, prepend=0))
-    scale = data.ids / nbytes if nbytes else None
+    predictions, nbytes = int(counts.sum()), sum(s.manifest.bytes for s in many)
+    per_id, half = total / predictions, _half_width(nats / math.log(2), counts)
+    scale = predictions / nbytes if nbytes and data.whole else None
 
     def interval(factor: float | None) -> list[float] | None:
         return None if half is None or factor is None else [(per_id - half) * factor, (per_id + half) * factor]
 
     return {
         "rows": len(nats),
-        "predictions": data.ids,
+        "predictions": predictions,
         "bytes": nbytes,
         "bits": total,
-        "bits_per_byte": total / nbytes if nbytes else None,
+        "bits_per_byte": None if scale is None else per_id * scale,
         "bits_per_byte_interval": interval(scale),
         "bits_per_id": per_id,
         "bits_per_id_interval": interval(1.0),
     }
 
 
+def _matches(model: Model, data: Pairs, beams: int, batch_size: int) -> dict[str, Any]:
+    sources = (read_source(data.source(k), data.context) for k in range(len(data)))
+    found = search(model, sources, beams=beams, best=beams, max_new=data.context, batch_size=batch_size)
+    ranks = np.full(len(data), beams)  # of the exact hypothesis
+    for k, hypotheses in enumerate(found):
+        exact = [rank for rank, ids in enumerate(hypotheses) if np.array_equal(ids, data.target(k))]
+        ranks[k] = min([beams, *exact])
+    result: dict[str, Any] = {"beams": beams}
+    for top in (top for top in TOPS if top <= beams):
+        name, share = "exact_match" + (f"_top_{top}" if top > 1 else ""), float((ranks < top).mean())
+        result |= {name: share, f"{name}_interval": wilson(share, len(ranks))}
+    return result
+
+
 def cross_entropy(
-    model: Model, data: Blocks | Labelled, batch_size: int, *, part: int = 0, parts: int = 1
+    model: Model, data: Blocks | Labelled | Pairs, batch_size: int, *, part: int = 0, parts: int = 1
 ) -> tuple[float, int]:
     """Return the nats that all predictions cost together, and their number; or one of equal parts of the batches."""
     nats, predictions = 0.0, 0
@@ -147,10 +185,16 @@ def wilson(share: float, n: int) -> list[float]:
 
 
 def _batches(
-    model: Model, data: Blocks | Labelled, batch_size: int, part: int = 0, parts: int = 1
+    model: Model, data: Blocks | Labelled | Pairs, batch_size: int, part: int = 0, parts: int = 1
 ) -> Iterator[tuple[range, torch.Tensor, torch.Tensor]]:
     for start in range(part * batch_size, len(data), parts * batch_size):
         numbers = range(start, min(start + batch_size, len(data)))
         batch = {name: tensor.to(model.device) for name, tensor in collate([data[k] for k in numbers]).items()}
         with torch.inference_mode():
-            yield numbers, model(input_ids=batch["input_ids"], use_cache=False).logits.float(), batch["labels"]
+            yield numbers, predict(model, batch), batch["labels"]
+
+
+def predict(model: Model, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return the logits, in float32, of a batch as `ult.packing.collate` makes it."""
+    read = {name: tensor for name, tensor in batch.items() if name != "labels"}
+    return model(**read, use_cache=False).logits.float()

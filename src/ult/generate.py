@@ -2,81 +2,172 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ult.errors import CorruptSymbols, InvalidConfig, MissingExtra, TrainingError
+from ult.errors import CorruptSymbols, InvalidConfig, MissingExtra, TrainingError, WrongTable
 from ult.model import load_trained
+from ult.packing import open_shards
 from ult.run import Run
 from ult.shards import ShardWriter
-from ult.vocabulary import EOS, N_SPECIAL, PAD
+from ult.vocabulary import EOS, N_SPECIAL, PAD, UNK
 
 try:
     import torch
+    from transformers import LogitsProcessor, LogitsProcessorList
 except ImportError as missing:
     raise MissingExtra("torch", extra="train") from missing
 
-_NEVER = [i for i in range(N_SPECIAL) if i != EOS]  # a record holds no special id
+Ids = NDArray[np.uint32]
+
+
+class Grammar(Protocol):
+    """What an owner lends while a run writes: which ids keep a record one that its table decodes."""
+
+    def start(self, ids: NDArray[Any]) -> Any:
+        """Return the state after a prompt (n,); raise `CorruptSymbols` if no record starts so."""
+
+    def allowed(self, state: Any, room: int) -> NDArray[np.bool_]:
+        """Return which ids (vocabulary,) may come next with room for so many; `<eos>` where a record may end."""
+
+    def advance(self, state: Any, written: int) -> Any:
+        """Return the state after an allowed id; states are never altered."""
 
 
 def generate(
     run: str | Path,
+    prompts: Sequence[ArrayLike] = ((),),
     *,
-    n: int,
-    prompt_ids: ArrayLike | None = None,
+    n: int = 1,
     max_new: int | None = None,
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
+    min_p: float | None = None,
+    repetition_penalty: float = 1.0,
+    modality: str | None = None,
     seed: int = 0,
     batch_size: int = 32,
-) -> list[NDArray[np.uint32]]:
-    """Return `n` records as ids (length,) uint32, each starting with `prompt_ids`, without special ids.
+    reserved: Sequence[int] = (),
+    grammar: Grammar | None = None,
+    advance: Callable[[int, int], None] = lambda records, ids: None,
+) -> list[Ids]:
+    """Return `n` records for each prompt, in order, as ids (length,) uint32 that start with it, without `<eos>`.
 
     A record starts after `<eos>`, as in training, and ends before the next or after `max_new` ids; by default, and at
-    most, the run's context is filled. Temperature 0 takes the likeliest id each time. The same arguments give the
-    same ids on one machine; another `batch_size` draws others. Raises `InvalidConfig` or `TrainingError`.
+    most, the run's context is filled. Temperature 0 takes the likeliest id each time, and what it continues a prompt
+    with depends on no other prompt. The same arguments give the same ids on one machine; another `batch_size` draws
+    others. `top_k` keeps the k likeliest ids, `top_p` the likeliest of this total probability, `min_p` those of at
+    least this share of the likeliest one's. `reserved` are special ids from 4 on that prompts and records may hold,
+    such as labels that were trained as ids. A run with modality tokens writes records of `modality`, by default of the
+    only one that it knows. `advance` is told of the records and new ids of each batch, and of none
+    once the model is loaded. Raises `InvalidConfig`, `CorruptSymbols` or `TrainingError`.
     """
     opened = Run.open(run)
     if opened.task != "lm":
         raise TrainingError(
-            f"run {opened.path} was trained to classify; it cannot generate", hint="ult train --task lm"
+            f"run {opened.path} was trained for {opened.task}; it writes nothing by itself",
+            hint="ult translate" if opened.task == "seq2seq" else "ult train --task lm",
         )
-    prompt = _prompt([] if prompt_ids is None else prompt_ids, opened.vocabulary.size)
-    room = opened.context - 1 - len(prompt)
-    max_new = room if max_new is None else max_new
-    if not 1 <= max_new <= room:
-        raise InvalidConfig(
-            f"{max_new} ids to write after a prompt of {len(prompt)}; the run's context leaves room for {max(room, 0)}",
-            hint="fewer ids, or a run trained with a longer --context",
-        )
-    _check(n=n >= 1, batch_size=batch_size >= 1, temperature=temperature >= 0)
-    _check(top_k=top_k is None or top_k >= 1, top_p=top_p is None or 0 < top_p <= 1)
+    starts = [_prompt(ids, opened.vocabulary.size, reserved) for ids in prompts]
+    head = np.array(opened.head(modality), np.int64)
+    for start in starts:
+        _check_room(opened.context - len(head) - len(start), max_new, len(start))
+    _check(n=n >= 1, batch_size=batch_size >= 1, top_k=top_k is None or top_k >= 1)
+    _check(temperature=temperature >= 0, repetition_penalty=repetition_penalty > 0)
+    _check(top_p=top_p is None or 0 < top_p <= 1, min_p=min_p is None or 0 <= min_p <= 1)
+    _check(reserved=all(UNK < special < N_SPECIAL for special in reserved))
+    options: dict[str, Any] = {"repetition_penalty": repetition_penalty, "do_sample": temperature > 0}
+    options["suppress_tokens"] = [special for special in range(N_SPECIAL) if special not in (EOS, *reserved)]
+    if temperature > 0:  # of top_k, None would mean transformers' own default, 50
+        options |= {"temperature": temperature, "top_k": top_k or 0, "top_p": top_p or 1.0, "min_p": min_p}
     model = load_trained(opened)
-    start = torch.from_numpy(np.concatenate([[EOS], prompt])).to(model.device)
-    records: list[NDArray[np.uint32]] = []
+    advance(0, 0)
+    records: list[Ids] = [np.empty(0, np.uint32)] * (n * len(starts))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        while len(records) < n:
-            batch = start.expand(min(batch_size, n - len(records)), -1)
-            written = model.generate(
-                input_ids=batch,
-                attention_mask=torch.ones_like(batch),
-                max_new_tokens=max_new,
-                do_sample=temperature > 0,
-                temperature=temperature or None,
-                top_k=top_k or 0,  # None would mean transformers' own default, 50
-                top_p=1.0 if top_p is None else top_p,
-                suppress_tokens=_NEVER,
-                eos_token_id=EOS,
-                pad_token_id=PAD,
-                use_cache=True,
-            )
-            records += [_record(row) for row in written[:, 1:].cpu().numpy()]
+        for batch in _batches([len(start) for start in starts], n, batch_size):
+            many = np.stack([starts[k // n] for k in batch])
+            room = opened.context - len(head) - many.shape[1] if max_new is None else max_new
+            for k, record in zip(batch, _write(model, head, many, room, grammar, options), strict=True):
+                records[k] = record
+            advance(len(batch), sum(len(records[k]) for k in batch) - many.size)
     return records
+
+
+def _batches(lengths: Sequence[int], n: int, batch_size: int) -> list[list[int]]:
+    """Return the numbers of the records to write together: of prompts of one length, so that nothing is padded."""
+    order = sorted(range(n * len(lengths)), key=lambda k: lengths[k // n])
+    groups = [list(group) for _, group in itertools.groupby(order, key=lambda k: lengths[k // n])]
+    return [group[at : at + batch_size] for group in groups for at in range(0, len(group), batch_size)]
+
+
+def _write(
+    model: Any,
+    head: NDArray[Any],
+    prompts: NDArray[Any],
+    room: int,
+    grammar: Grammar | None,
+    options: dict[str, Any],
+) -> list[Ids]:
+    """Return a record for each of `prompts` (b, n), with `head` (m,) before it."""
+    starts = torch.from_numpy(np.hstack([np.tile(head, (len(prompts), 1)), prompts])).to(model.device)
+    written = model.generate(
+        input_ids=starts,
+        attention_mask=torch.ones_like(starts),
+        max_new_tokens=room,
+        logits_processor=LogitsProcessorList([_Mask(grammar, prompts, len(head), room)] if grammar else []),
+        eos_token_id=EOS,
+        pad_token_id=PAD,
+        use_cache=True,
+        **options,
+    )
+    return [_record(row) for row in written[:, len(head) :].cpu().numpy()]
+
+
+class _Mask(LogitsProcessor):  # type: ignore[misc]
+    """Makes the scores of ids that the grammar does not allow -inf, before any are chosen or left out."""
+
+    def __init__(self, grammar: Grammar, prompts: NDArray[Any], head: int, room: int) -> None:
+        self.grammar, self.room, self.start = grammar, room, head + prompts.shape[1]
+        self.states = [grammar.start(prompt) for prompt in prompts]
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Return the scores (b, vocabulary) of what follows `input_ids` (b, n)."""
+        length = input_ids.shape[1]
+        last = input_ids[:, -1].tolist() if length > self.start else []
+        for row, written in enumerate(last):  # a record that has ended is in no state, and nobody reads its scores
+            ended = written == EOS or self.states[row] is None
+            self.states[row] = None if ended else self.grammar.advance(self.states[row], written)
+        room = self.start + self.room - length
+        allowed = np.ones(scores.shape, np.bool_)
+        for row, state in enumerate(self.states):
+            if state is not None:
+                allowed[row] = self.grammar.allowed(state, room)
+        return scores.masked_fill(~torch.from_numpy(allowed).to(scores.device), -torch.inf)
+
+
+def read_prompts(run: str | Path, shards: str | Path, *, first: int) -> list[Ids]:
+    """Return the first ids of each record of shards of a run's table, for `generate`; all of a record that has fewer.
+
+    Raises `InvalidConfig`, `WrongVocabulary`, or `WrongTable` for shards whose ids mean something else to the run.
+    """
+    if first < 1:
+        raise InvalidConfig(f"the first {first} ids of each record were asked for; expected at least 1")
+    opened = Run.open(run)
+    (found,) = open_shards([shards], opened.vocabulary)
+    if found.manifest.table not in opened.tables:
+        raise WrongTable(
+            f"{found.path} was encoded with table {found.manifest.table}; the run was trained on "
+            f"{', '.join(sorted(opened.tables))}",
+            hint="shards of the run's own table",
+        )
+    return [ids[:first] for ids in found.ids()]
 
 
 def write_generated(
@@ -97,17 +188,29 @@ def write_generated(
         writer.write(records, nbytes=0)
 
 
+def _check_room(room: int, max_new: int | None, prompt: int) -> None:
+    asked = room if max_new is None else max_new
+    if not 1 <= asked <= room:
+        raise InvalidConfig(
+            f"{asked} ids to write after a prompt of {prompt}; the run's context leaves room for {max(room, 0)}",
+            hint="fewer ids, or a run trained with a longer --context",
+        )
+
+
 def _check(**right: bool) -> None:
     wrong = [name for name, is_right in right.items() if not is_right]
     if wrong:
-        raise InvalidConfig(f"{', '.join(wrong)} out of range; expected n, batch_size, top_k from 1, top_p from 0 to 1")
+        raise InvalidConfig(
+            f"{', '.join(wrong)} out of range; expected n, batch_size, top_k from 1, top_p and min_p up to 1, a "
+            f"temperature from 0, a repetition penalty above 0, reserved ids from {UNK + 1} to {N_SPECIAL - 1}"
+        )
 
 
-def _prompt(ids: ArrayLike, size: int) -> NDArray[np.int64]:
+def _prompt(ids: ArrayLike, size: int, reserved: Sequence[int]) -> NDArray[np.int64]:
     array = np.asarray(ids)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "ui"):
         raise CorruptSymbols(f"prompt ids are {array.dtype} {array.shape}; expected integers (n,)")
-    if array.size and not N_SPECIAL <= int(array.min()) <= int(array.max()) < size:
+    if not (((array >= N_SPECIAL) & (array < size)) | np.isin(array, list(reserved))).all():
         raise CorruptSymbols(f"a prompt id is outside {N_SPECIAL} to {size - 1}")
     return array.astype(np.int64)
 

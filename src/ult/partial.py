@@ -18,17 +18,17 @@ import json
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from ult.errors import FormatError, MissingSource, OutputError, OutputExists
+from ult.errors import FormatError, MissingSource, OutputExists, writing
 from ult.shards import Manifest, Part, Shards, check_free, is_whole, part_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    pass
 
 FORMAT = "ult-progress/1"
 _JOURNAL = "progress.jsonl"
@@ -57,11 +57,11 @@ class Partial:
     def __enter__(self) -> Self:
         if not self.folder.exists():
             check_free(self.path, force=self.force)
-        with self._errors():
+        with writing(self.path):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self.folder, os.O_RDONLY)
         try:
-            with self._errors():
+            with writing(self.path):
                 self._take()
         except BaseException:
             os.close(self._lock)
@@ -162,14 +162,14 @@ class Partial:
 
     def commit(self, number: int, part: Part) -> None:
         """Take over a part that was written to `scratch`, and record it."""
-        with self._errors():
+        with writing(self.path):
             (self.scratch / part.name).rename(self._shards / part.name)
             _append(self._journal, {"number": number, **asdict(part)})
         self.parts[number] = part
 
     def publish(self, manifest: Manifest) -> None:
         """Write the manifest and rename the folder to its place; what was there is removed once the new one stands."""
-        with self._errors():
+        with writing(self.path):
             with (self._shards / "manifest.json").open("w", encoding="utf-8") as file:
                 file.write(manifest.to_json())
                 file.flush()
@@ -186,7 +186,7 @@ class Partial:
                 raise
             _sync(self.path.parent)
         self.manifest, self.published = manifest, True
-        with self._errors():
+        with writing(self.path):
             self._discard()
 
     def _discard(self, *, keep_folder: bool = False) -> None:
@@ -218,16 +218,6 @@ class Partial:
         _remove(self.scratch)
         n = len(self.parts)
         error.add_note(f"{n} finished part{'s'[: n != 1]} stay in {self.folder}; the same command goes on from there")
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OutputError:
-            raise
-        except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else error
-            raise OutputError(f"cannot write {self.path}: {reason}") from error
 
 
 def _append(file: IO[bytes], *documents: dict[str, Any]) -> None:

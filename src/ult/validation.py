@@ -29,14 +29,20 @@ def open_validation(
             if getattr(recipe, name) is not None:
                 raise InvalidConfig(f"{name} was given without shards to evaluate on", hint="--validation SHARDS")
         return []
-    many, tables = open_shards(paths, training[0].vocabulary), {s.manifest.table for s in training}
+    many = open_shards(paths, training[0].vocabulary)
+    check_tables(many, training)
+    return many
+
+
+def check_tables(many: Sequence[Shards], training: Sequence[Shards]) -> None:
+    """Raise `WrongTable` unless all of `many` were encoded with tables that `training` was."""
+    tables = {s.manifest.table for s in training}
     for shards in many:
         if shards.manifest.table not in tables:
             raise WrongTable(
                 f"{shards.path} was encoded with table {shards.manifest.table}; expected {', '.join(sorted(tables))}",
                 hint="validation shards encoded with a table of the shards to train on",
             )
-    return many
 
 
 def curve(history: Sequence[dict[str, Any]]) -> list[list[float]]:

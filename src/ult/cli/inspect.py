@@ -101,6 +101,7 @@ def _run(path: Path, plot: Path | None) -> None:
     from ult.run import Run
 
     metrics = Run.open(path).metrics
+    shards = {name: metrics[name] for name in ("shards", "targets") if metrics.get(name)}
     facts(
         [
             ("run", str(path)),
@@ -109,9 +110,9 @@ def _run(path: Path, plot: Path | None) -> None:
             ("parameters", metrics["parameters"]),
             ("trained", f"{metrics['steps']:,} steps of {metrics['batch_size']} x {metrics['context']} ids"),
             ("speed", f"{metrics['ids_per_second']:,.0f} ids a second on {metrics['device']}"),
-            (
-                "shards",
-                "; ".join(f"{s['codec']}, table {s['table']}, {s['rows']:,} records" for s in metrics["shards"]),
+            *(
+                (name, "; ".join(f"{s['codec']}, table {s['table']}, {s['rows']:,} records" for s in many))
+                for name, many in shards.items()
             ),
         ]
     )

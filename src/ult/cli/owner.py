@@ -112,6 +112,12 @@ def encode(
         list[str] | None, typer.Option("--keep", "-k", help="A column that goes along, in the clear; repeatable.")
     ] = None,
     canonical: Canonical = False,
+    side: Annotated[
+        str | None,
+        typer.Option(
+            help="Of reactions, left (reactants>reagents>) or right (products): sources and targets of a model."
+        ),
+    ] = None,
     passphrase_file: PassphraseFile = None,
     identity: Identities = None,
     part_bytes: Annotated[int, typer.Option(min=1, help="A part is of about so many bytes of input.")] = 2**24,
@@ -136,7 +142,7 @@ def encode(
 
     chosen = choose(engine, address, workers)
     secret = load_table(table, passphrase_file, identity)
-    source = _open(inputs, secret.codec.modality, column, keep, canonical)
+    source = _open(inputs, secret.codec.modality, column, keep, canonical, side)
     if source.fields != secret.fields:
         raise InvalidRecord(
             f"the input has {len(source.fields)} value columns that are not the table's {len(secret.fields)}, in order",
@@ -149,6 +155,7 @@ def encode(
         "column": source.column,
         "kept": [[field.name, str(field.type)] for field in source.kept_schema],
         "canonical": canonical,
+        "side": side,
         "part_bytes": part_bytes,
         "versions": {"ult": __version__, "pyarrow": pyarrow.__version__},  # which decide the bytes of Parquet
     }
@@ -187,7 +194,7 @@ def decode(
     give_back()  # before Arrow is loaded
     from ult.cli.show import count, say, watch
     from ult.errors import WrongTable
-    from ult.shards import Shards
+    from ult.shards import IDS, Shards
 
     opened = Shards(shards)
     secret = load_table(table, passphrase_file, identity)
@@ -198,7 +205,8 @@ def decode(
             hint="--table with the table that `ult encode` used",
         )
     if prefix:
-        write_decoded(list(opened.ids()), secret, out, column=manifest.column, force=force)
+        kept = opened.table().drop_columns([IDS]) if manifest.kept else None
+        write_decoded(list(opened.ids()), secret, out, column=manifest.column, kept=kept, force=force)
         return
     with _sink(out, secret, manifest.column, opened.kept_schema(), force) as sink:
         for batch in watch(_decoded(opened, secret), "decoding"):
@@ -206,29 +214,32 @@ def decode(
     say(f"{out}: {count(manifest.rows, 'record')}")
 
 
-def write_decoded(many: Sequence[NDArray[np.uint32]], table: Table, out: Path, *, column: str, force: bool) -> None:
+def write_decoded(
+    many: Sequence[NDArray[np.uint32]],
+    table: Table,
+    out: Path,
+    *,
+    column: str,
+    kept: pa.Table | None = None,
+    force: bool,
+) -> None:
     """Write what a model wrote: of each record the longest prefix that decodes; say how many do so whole or not at all.
 
-    Raises `CorruptSymbols` if none decodes.
+    `kept` has a row for each. Raises `CorruptSymbols` if none decodes.
     """
     from ult.cli.show import count, note, say
     from ult.errors import CorruptSymbols
+    from ult.grammar import read_written
 
-    records, whole = [], 0
-    for ids in many:
-        try:
-            record, used = table.decode_prefix(ids)
-        except CorruptSymbols:
-            continue
-        records.append(record)
-        whole += used == len(ids)
-    if not records:
+    written = read_written(many, table)
+    if not written.records:
         raise CorruptSymbols(f"none of {len(many)} records of ids decodes, not even in part", hint="train longer")
-    with _sink(out, table, column, None, force) as sink:
-        sink.write(records)
-    say(f"{out}: {count(len(records), 'record')}; {whole} of {len(many)} decode whole, {len(records) - whole} in part")
-    if len(records) < len(many):
-        note(f"{len(many) - len(records)} of {len(many)} do not decode and are left out")
+    with _sink(out, table, column, None if kept is None else kept.schema, force) as sink:
+        sink.write(written.records, None if kept is None else kept.take(written.rows))
+    records, whole = count(len(written.records), "record"), f"{written.whole} of {len(many)}"
+    say(f"{out}: {records}; {whole} decode as they are, {written.cut} are cut to a prefix")
+    if written.nothing:
+        note(f"{written.nothing} of {len(many)} do not decode and are left out")
 
 
 def _sink(out: Path, table: Table, column: str, kept: pa.Schema | None, force: bool) -> Sink:
@@ -250,10 +261,17 @@ def _decoded(shards: Shards, table: Table) -> Iterator[Batch]:
             first += len(records)
 
 
-def _open(inputs: list[str], modality: str, column: str | None, keep: list[str] | None, canonical: bool) -> Source:
+def _open(
+    inputs: list[str],
+    modality: str,
+    column: str | None,
+    keep: list[str] | None,
+    canonical: bool,
+    side: str | None = None,
+) -> Source:
     from ult.data import open_source
 
-    return open_source(inputs, modality=modality, column=column, keep=keep or (), canonical=canonical)
+    return open_source(inputs, modality=modality, column=column, keep=keep or (), canonical=canonical, side=side)
 
 
 def _options(pairs: list[str] | None) -> dict[str, Any]:

@@ -1,14 +1,18 @@
-"""The trainer's verbs: train, evaluate, generate. Only `generate --table` needs the secret."""
+"""The trainer's verbs: train, evaluate, generate, translate. Only `generate --table` needs the secret."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ult.cli.owner import Force
 from ult.cli.secret import Identities, PassphraseFile, load_table
+
+if TYPE_CHECKING:
+    from ult.generate import Grammar
+    from ult.table import Table
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as `ult train` wrote it.")]
 
@@ -16,7 +20,13 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as
 def train(
     shards: Annotated[list[Path], typer.Argument(help="Shards folders of one vocabulary.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", help="The run folder to write.")],
-    task: Annotated[str, typer.Option(help="lm: predict the next id; classify: predict a kept label.")] = "lm",
+    task: Annotated[
+        str,
+        typer.Option(help="lm: predict the next id; classify: predict a kept label; seq2seq: write a target."),
+    ] = "lm",
+    targets: Annotated[
+        list[Path] | None, typer.Option(help="seq2seq: shards whose records go row by row with those of SHARDS.")
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -30,6 +40,20 @@ def train(
         str | None,
         typer.Option(help="With --from: keep or fresh; by default keep if the tables are the same, fresh otherwise."),
     ] = None,
+    freeze_body: Annotated[
+        int, typer.Option(help="Steps, from the first, that train the embedding rows and the head alone.")
+    ] = 0,
+    lora: Annotated[
+        int | None,
+        typer.Option(metavar="RANK", help="Train adapters of this rank, merged in the end, in place of the body."),
+    ] = None,
+    mixture: Annotated[
+        str | None,
+        typer.Option(metavar="WEIGHTS", help="Of the shards folders, as 3,1,1; by default their sizes."),
+    ] = None,
+    modality_token: Annotated[
+        bool, typer.Option("--modality-token", help="Say before each record which modality it is of.")
+    ] = False,
     label: Annotated[str | None, typer.Option(help="The kept column to classify by (default: the only one).")] = None,
     steps: Annotated[int, typer.Option(help="Optimizer steps.")] = 1000,
     batch_size: Annotated[int, typer.Option(help="Blocks or records a step, over all processes together.")] = 16,
@@ -51,6 +75,9 @@ def train(
     validation: Annotated[
         list[Path] | None, typer.Option(help="Shards of the same table to evaluate on; the run is then the best.")
     ] = None,
+    validation_targets: Annotated[
+        list[Path] | None, typer.Option(help="seq2seq: shards whose records go with those of --validation.")
+    ] = None,
     evaluate_every: Annotated[
         int | None, typer.Option(help="With --validation: steps between evaluations; by default a tenth of all.")
     ] = None,
@@ -70,10 +97,15 @@ def train(
     run(
         shards,
         out,
+        targets=targets,
         task=task,
         model=model,
         from_run=from_run,
         embeddings=embeddings,
+        freeze_body=freeze_body,
+        lora=lora,
+        mixture=_weights(mixture),
+        modality_token=modality_token,
         steps=steps,
         batch_size=batch_size,
         context=context,
@@ -83,6 +115,7 @@ def train(
         accumulate=accumulate,
         precision=precision,
         validation=validation,
+        validation_targets=validation_targets,
         evaluate_every=evaluate_every,
         patience=patience,
         report_to=report_to,
@@ -93,17 +126,30 @@ def train(
     )
 
 
+def _weights(text: str | None) -> list[float] | None:
+    from ult.errors import InvalidConfig
+
+    try:
+        return None if text is None else [float(weight) for weight in text.split(",")]
+    except ValueError:
+        raise InvalidConfig(f"mixture is {text!r}; expected numbers with commas", hint="--mixture 3,1,1") from None
+
+
 def evaluate(
     run: RunFolder,
     shards: Annotated[list[Path], typer.Argument(help="Shards folders of the run's vocabulary.", show_default=False)],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     batch_size: Annotated[int, typer.Option(help="Blocks or records at once.")] = 16,
+    targets: Annotated[
+        list[Path] | None, typer.Option(help="seq2seq: shards whose records go row by row with those of SHARDS.")
+    ] = None,
+    beams: Annotated[int, typer.Option(help="seq2seq: beginnings that the search for targets keeps.")] = 1,
 ) -> None:
-    """Say how well a run predicts shards: bits per byte of the original data, or accuracy."""
+    """Say how well a run predicts shards: bits per byte of the original data, accuracy, or exact matches."""
     from ult.cli.show import note, out
     from ult.evaluate import evaluate as measure
 
-    result = measure(run, shards, batch_size=batch_size)
+    result = measure(run, shards, targets=targets, beams=beams, batch_size=batch_size)
     if json:
         out.print_json(data=result)
         return
@@ -118,16 +164,19 @@ def _show(result: dict[str, Any]) -> None:
     def measured(name: str, digits: str) -> str:
         value, interval = result[name], result[f"{name}_interval"]
         if value is None:
-            return "unknown: the shards hold no original data"
+            return "unknown: the shards hold no original data, or targets are cut to the context"
         return f"{value:{digits}}" + (f"  (95 %: {interval[0]:{digits}} to {interval[1]:{digits}})" if interval else "")
 
-    if result["task"] == "lm":
+    if result["task"] in ("lm", "seq2seq"):
+        tops = [name for name in result if name.startswith("exact_match") and not name.endswith("_interval")]
         rows = [
+            *((name.replace("_", " "), measured(name, ".1%")) for name in tops),
             ("bits per byte", measured("bits_per_byte", ".4f")),
             ("bits per id", measured("bits_per_id", ".4f")),
             ("records", result["rows"]),
             ("ids predicted", result["predictions"]),
             ("bytes of data", result["bytes"]),
+            *([("truncated", result["truncated"])] if tops else []),
         ]
     else:
         rows = [
@@ -143,37 +192,67 @@ def _show(result: dict[str, Any]) -> None:
 def generate(
     run: RunFolder,
     out: Annotated[Path, typer.Option("--out", "-o", help="Shards; with --table, any output of `ult decode`.")],
-    n: Annotated[int, typer.Option("-n", help="How many records.")] = 1,
+    n: Annotated[int, typer.Option("-n", help="How many records, or how many for each prompt.")] = 1,
     table: Annotated[
         Path | None, typer.Option("--table", "-t", help="The owner's table: decode what is written.")
     ] = None,
     prompt: Annotated[str | None, typer.Option(help="Text that every record starts with; needs --table.")] = None,
-    max_new: Annotated[int | None, typer.Option(help="Ids to write at most; by default the run's context.")] = None,
+    prompts: Annotated[
+        Path | None, typer.Option(help="Shards of the run's table: go on where the first ids of each record end.")
+    ] = None,
+    prefix_ids: Annotated[
+        int | None, typer.Option(help="With --prompts: how many first ids; by default half the run's context.")
+    ] = None,
+    max_new: Annotated[
+        int | None, typer.Option(help="Ids to write at most; by default as many as the run's context holds.")
+    ] = None,
     temperature: Annotated[float, typer.Option(help="0 takes the likeliest id each time.")] = 1.0,
     top_k: Annotated[int | None, typer.Option(help="Draw from the k likeliest ids.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Draw from the likeliest ids of this total probability.")] = None,
+    min_p: Annotated[
+        float | None, typer.Option(help="Draw from ids of at least this share of the likeliest one's probability.")
+    ] = None,
+    repetition_penalty: Annotated[
+        float, typer.Option(help="Above 1: make ids that the record holds already less likely.")
+    ] = 1.0,
     seed: Annotated[int, typer.Option(help="The same seed draws the same records.")] = 0,
+    batch_size: Annotated[int, typer.Option(help="Records at once.")] = 32,
+    grammar: Annotated[
+        bool, typer.Option(help="With --table: only ids that keep a record decodable; where the codec can tell.")
+    ] = True,
     passphrase_file: PassphraseFile = None,
     identity: Identities = None,
     force: Force = False,
 ) -> None:
     """Let a run write records: as shards of ids, or with the owner's table as data."""
-    from ult.cli.show import say
-    from ult.errors import InvalidConfig, OutputExists
+    from ult.cli.show import Pace, counting, say
+    from ult.errors import OutputExists
     from ult.generate import generate as write
     from ult.generate import write_generated
 
     if out.exists() and not force:
         raise OutputExists(f"{out} exists already", hint="another --out, or --force to replace it")
-    if prompt is not None and table is None:
-        raise InvalidConfig("a prompt is encoded with the owner's table", hint="--table T.ult")
     secret = load_table(table, passphrase_file, identity) if table else None
     if secret is not None:
         _check_table(run, secret.fingerprint)
-    ids = secret.encode(prompt) if secret is not None and prompt else None
-    records = write(
-        run, n=n, prompt_ids=ids, max_new=max_new, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
-    )
+    starts = _starts(run, secret, prompt, prompts, prefix_ids)
+    with counting("generating") as advance:
+        records = write(
+            run,
+            starts,
+            n=n,
+            max_new=max_new,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            min_p=min_p,
+            repetition_penalty=repetition_penalty,
+            seed=seed,
+            batch_size=batch_size,
+            modality=None if secret is None else secret.codec.modality,
+            grammar=_grammar(secret) if secret is not None and grammar else None,
+            advance=(pace := Pace(advance)),
+        )
     if secret is None:
         write_generated(run, records, out, force=force)
         say(f"{out}: {len(records)} records of ids; the owner decodes them: ult decode {out} --prefix -t TABLE")
@@ -181,6 +260,66 @@ def generate(
         from ult.cli.owner import write_decoded
 
         write_decoded(records, secret, out, column=_column(run), force=force)
+    say(str(pace))
+
+
+def _grammar(table: Table) -> Grammar | None:
+    from ult.cli.show import note
+    from ult.errors import InvalidConfig
+    from ult.grammar import TableGrammar
+
+    try:
+        return TableGrammar(table)
+    except InvalidConfig as error:
+        note(error.what)
+        return None
+
+
+def _starts(run: Path, secret: Table | None, prompt: str | None, prompts: Path | None, first: int | None) -> list[Any]:
+    """Return what `generate` goes on from: a text, the first ids of records, or a new record."""
+    from ult.errors import InvalidConfig
+    from ult.generate import read_prompts
+    from ult.run import Run
+
+    if prompt is not None and prompts is not None:
+        raise InvalidConfig("a prompt and shards of prompts were both given; expected one of them")
+    if prompts is not None:
+        return read_prompts(run, prompts, first=max(1, Run.open(run).context // 2) if first is None else first)
+    if first is not None:
+        raise InvalidConfig("prefix_ids was given without shards of prompts", hint="--prompts SHARDS")
+    if prompt is not None and secret is None:
+        raise InvalidConfig("a prompt is encoded with the owner's table", hint="--table T.ult")
+    return [secret.encode(prompt)] if secret is not None and prompt is not None else [()]
+
+
+def translate(
+    run: RunFolder,
+    sources: Annotated[list[Path], typer.Argument(help="Shards folders of the run's vocabulary.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Shards; the owner of the targets' table decodes them.")],
+    beams: Annotated[
+        int, typer.Option(help="Beginnings that the search keeps; 1 takes the likeliest id each time.")
+    ] = 1,
+    best: Annotated[int, typer.Option(help="Targets to write for each source, the likeliest first.")] = 1,
+    max_new: Annotated[int | None, typer.Option(help="Ids to write at most; by default the run's context.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Sources at once.")] = 32,
+    force: Force = False,
+) -> None:
+    """Let a run of task seq2seq write the targets of sources."""
+    from ult.cli.show import note, say
+    from ult.packing import open_shards
+    from ult.run import Run
+    from ult.shards import check_free
+    from ult.translate import translate as write
+    from ult.translate import write_translated
+
+    check_free(out, force=force)
+    opened = Run.open(run)
+    many = [ids for shards in open_shards(sources, opened.vocabulary) for ids in shards.ids()]
+    written = write(run, many, beams=beams, best=best, max_new=max_new, batch_size=batch_size)
+    write_translated(run, written, out, force=force)
+    say(f"{out}: {len(many) * best} records of ids; the owner decodes them: ult decode {out} --prefix -t TABLE")
+    if cut := sum(len(ids) >= opened.context for ids in many):
+        note(f"{cut} of {len(many)} sources are longer than the run's context of {opened.context} and were cut")
 
 
 def _check_table(run: Path, fingerprint: str) -> None:

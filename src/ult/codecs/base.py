@@ -5,12 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ult.errors import CorruptSymbols, InvalidConfig
+
+if TYPE_CHECKING:
+    from ult.codecs.grammar import Grammar
 
 T = TypeVar("T")
 # (n,) uint32, every value < codec.alphabet; inside batches narrower where the alphabet allows.
@@ -93,6 +96,13 @@ class Codec(ABC, Generic[T]):
     def decode_batch(self, symbols: Symbols, ends: Ends) -> list[T]:
         """Return the records whose symbols end at `ends` in `symbols`."""
         return [self.decode(part) for part in cut(symbols, ends)]
+
+    def grammar(self, values: int = 0) -> Grammar[Any] | None:
+        """Return which symbols may follow which, as `decode` takes them; None if only whole records can tell.
+
+        `values` is how many values a record has, if all have as many.
+        """
+        return None
 
     @classmethod
     def calibrated(cls, records: Iterable[T], **options: Any) -> Self:

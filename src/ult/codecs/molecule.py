@@ -14,14 +14,16 @@ A patch is a molecule with the `.` or `>` that follow it, or `MAX_PATCH` symbols
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from ult.codecs.base import Codec, Ends, Patches, Symbols, check_option
+from ult.codecs.grammar import REFUSED, Automaton, Follow, utf8_follow
 from ult.codecs.text import TextBytes, from_utf8, utf8
 from ult.errors import CorruptSymbols
 
@@ -107,6 +109,51 @@ class MoleculeSmiles(Codec[str]):
     def config(self) -> dict[str, Any]:
         """Return `max_length`."""
         return {"max_length": self.max_length}
+
+    def grammar(self, values: int = 0) -> Automaton:
+        """Return that of the units that an encoder cuts."""
+        return Automaton(*_follow(), _WIDTH, self.max_length)
+
+
+class _Before(NamedTuple):
+    """All that decides which symbols may follow."""
+
+    utf8: int  # a state of `utf8_follow`
+    inside: bool  # brackets
+    byte: int = 0  # the last symbol, if some byte would make a longer unit of it; else 0
+    byte_inside: bool = False  # where that symbol stood
+    ring: bool = False  # whether % and a digit 1-9 came last, so that one more digit is a ring
+
+
+@functools.cache
+def _follow() -> tuple[Follow, NDArray[np.bool_]]:
+    """Return the automaton of units cut as `_unit` does, and which of its states end a record."""
+    utf8, _ = utf8_follow()
+    states = {_Before(0, False): 0}
+    rows: list[list[int]] = []
+    while len(rows) < len(states):
+        before = list(states)[len(rows)]
+        after = [_after(before, symbol, utf8) for symbol in range(MoleculeSmiles.alphabet)]
+        rows.append([REFUSED if one is None else states.setdefault(one, len(states)) for one in after])
+    return np.array(rows, np.int16), np.array([state.utf8 == 0 for state in states])
+
+
+def _after(before: _Before, symbol: int, utf8: Follow) -> _Before | None:
+    """Return what stands before the symbol after `symbol`; None if an encoder would not cut it there."""
+    data = _SPELLING[symbol, : _WIDTH[symbol]]
+    longer = data[0] < 128 and _PAIRS[int(before.byte_inside), before.byte, data[0]] != 0
+    if longer or (before.ring and ZERO <= data[0] < ZERO + 10) or _unit(data, 0, len(data), before.inside) != symbol:
+        return None
+    state = before.utf8
+    for byte in data:
+        state = utf8[state, byte] if state >= 0 else state
+    if state < 0:
+        return None
+    inside = _next_state(before.inside, symbol)
+    percent = before.byte == PERCENT and not before.byte_inside
+    ring = percent and ZERO < symbol < ZERO + 10
+    starts = symbol < 128 and (_PAIRS[int(before.inside), symbol].any() or (symbol == PERCENT and not before.inside))
+    return _Before(int(state), bool(inside), *((symbol, before.inside) if starts else (0, False)), ring=ring)
 
 
 @njit(cache=True)

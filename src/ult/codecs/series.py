@@ -21,12 +21,14 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ult.codecs.base import Codec, Ends, Patches, Symbols, check_option
+from ult.codecs.grammar import Count
 from ult.errors import InvalidConfig, InvalidRecord
 
 Floats = NDArray[np.float64]
 _MAX = sys.float_info.max
 _EXACT_INT = 2**53  # every smaller integer is a float64
 _CHUNK = 2**15  # values that are float64 at once: they stay in the cache
+_BLOCK = 2**12  # values whose cells are known at once
 _HISTOGRAM_BITS = 20  # of a float64: sign, exponent and 8 bits of mantissa, so bins of 0.4 % and 8 MB of counts
 
 
@@ -71,7 +73,8 @@ class SeriesMulaw(Codec[NDArray[Any]]):
         self._values: Floats = np.append(_levels(self.low, self.high, self.mu, levels), np.nan)
         self._edges = _edges(self._values[:-1])
         self._center = min(max(self.low, 0.0), self.high)
-        self._gain, self._shift, self._guesses = self._guess()
+        self._above = np.append(self._edges[1:], np.inf)
+        self._gain, self._shift, self._below = self._search()
 
     def encode(self, record: NDArray[Any]) -> Patches:
         """Return one symbol a value; raise `InvalidRecord` unless `record` is 1-D, real, and without infinities."""
@@ -116,6 +119,10 @@ class SeriesMulaw(Codec[NDArray[Any]]):
             "patch_size": self.patch_size,
             "max_length": self.max_length,
         }
+
+    def grammar(self, values: int = 0) -> Count:
+        """Return that of any symbols, or of so many."""
+        return Count(values, values or self.max_length)
 
     def clipped(self, record: NDArray[Any]) -> int:
         """Return how many values of `record` lie outside [low, high] and so come back as an end of it."""
@@ -165,21 +172,37 @@ class SeriesMulaw(Codec[NDArray[Any]]):
         return cls(**{**chosen, **options})
 
     def _quantise(self, values: Floats, symbols: Symbols) -> None:
-        if not _nearest(values, self._edges, self._center, self._gain, self._shift, self._guesses, symbols):
+        """Fill `symbols` with the bin of each value, the last for NaN; raise `InvalidRecord` if one is infinite."""
+        if len(self._below):
+            finite = _nearest(values, self._above, self._center, self._gain, self._shift, self._below, symbols)
+        else:
+            finite = not np.isinf(values).any()
+            symbols[:] = np.searchsorted(self._edges[1:-1], values, side="right")
+            symbols[np.isnan(values)] = self.levels
+        if not finite:
             raise InvalidRecord("record holds infinities; expected finite values or NaN")
 
-    def _guess(self) -> tuple[float, int, NDArray[np.uint32]]:
-        """Return what gives `_nearest` its first guess: the leading bits of 1 + gain |x - c| index a table."""
+    def _search(self) -> tuple[float, int, NDArray[np.uint32]]:
+        """Return what tells `_nearest` the bin of a value but for one: gain, shift and the bins below each cell.
+
+        The leading bits of 1 + gain |x - c| say which cell x lies in, on its side of c. They rise with |x - c| whatever
+        is rounded, so with one edge in a cell at most, a single comparison finds the bin. There are no cells if edges
+        lie too close for that.
+        """
         scale = max(self._center - self.low, self.high - self._center) or 1.0
         slope = max(self.mu, 255.0)  # a smaller one would leave too few leading bits apart
         gain = min(slope / scale, _MAX)
-        shift = 53 - self.levels.bit_length()
-        octaves = math.ceil(math.log2(1 + slope)) + 1
-        cells = np.arange((octaves << (52 - shift)) + 1, dtype=np.int64) + (1023 << (52 - shift))
-        with np.errstate(over="ignore"):
-            offset = ((cells << shift).view(np.float64) - 1) / gain
-            least = np.stack([self._center + offset[:-1], self._center - offset[1:]])  # value of each cell
-        return gain, shift, np.searchsorted(self._edges[1:-1], least, side="right").astype(np.uint32)
+        edges = self._edges[1:-1]
+        left = edges < self._center
+        for bits in range(self.levels.bit_length() - 1, self.levels.bit_length() + 3):
+            top = (math.ceil(math.log2(1 + slope)) + 1) << bits
+            cells = _cells(edges, self._center, gain, 52 - bits, top)
+            if len(np.unique(cells)) == len(cells):
+                counts = np.bincount(cells, minlength=2 * (top + 1))
+                right = left.sum() + np.cumsum(counts[: top + 1]) - counts[: top + 1]
+                below = np.concatenate([right, left.sum() - np.cumsum(counts[top + 1 :]), [self.levels]])
+                return gain, 52 - bits, below.astype(np.uint32)
+        return gain, 52, np.empty(0, np.uint32)
 
 
 def _floats(record: NDArray[Any], max_length: int) -> Floats:
@@ -250,36 +273,48 @@ def _bin_start(number: int) -> float:
 @njit(cache=True)
 def _nearest(
     values: Floats,
-    edges: Floats,
+    above: Floats,
     center: float,
     gain: float,
     shift: int,
-    guesses: NDArray[np.uint32],
+    below: NDArray[np.uint32],
     symbols: Symbols,
 ) -> bool:
     """Fill `symbols` with the bin of each value (the last for NaN); return whether there was no infinity.
 
-    The same as `np.searchsorted(edges[1:-1], values, side="right")`, from a guess that mostly is a bin too low at
-    worst: 2.5 ns a value instead of 48. Unsigned indices save Numba a test for negative ones, and half of the time.
+    `above` is the edge above each bin. The same as `np.searchsorted(above[:-2], values, side="right")` in 0.8 ns a
+    value instead of 48. The first of the two loops becomes vectors; unsigned indices save Numba a test for negative
+    ones in the second.
     """
-    finite, one = True, np.uint64(1)
-    base, top = 1023 << (52 - shift), guesses.shape[1] - 1
+    finite, top = True, (len(below) - 1) // 2 - 1
+    cells = np.empty(min(len(values), _BLOCK), np.int32)
+    for start in range(0, len(values), _BLOCK):
+        block, out = values[start : start + _BLOCK], symbols[start : start + _BLOCK]
+        finite &= _fill_cells(block, center, gain, shift, top, cells)
+        for i in range(len(block)):
+            k = below[np.uint64(cells[i])]
+            out[i] = k + np.uint32(block[i] >= above[np.uint64(k)])
+    return finite
+
+
+@njit(cache=True)
+def _fill_cells(values: Floats, center: float, gain: float, shift: int, top: int, cells: NDArray[np.int32]) -> bool:
+    """Fill `cells` from the right of the center outwards, then from its left; the last is for NaN."""
+    finite, base = True, 1023 << (52 - shift)
     for i in range(len(values)):
         x = values[i]
-        cell = (np.float64(1.0 + gain * abs(x - center)).view(np.int64) >> shift) - base
-        k = np.uint64(guesses[np.uint64(x < center), np.uint64(min(max(cell, 0), top))])
-        k += np.uint64(x >= edges[k + one])
-        if not (edges[k] <= x < edges[k + one]):
-            if np.isfinite(x):
-                while x >= edges[k + one]:
-                    k += one
-                while x < edges[k]:
-                    k -= one
-            else:
-                finite = finite and x != x
-                k = np.uint64(len(edges) - 1)
-        symbols[i] = k
+        far = abs(x - center)
+        finite &= abs(x) != np.inf
+        cell = min(int(np.float64(1.0 + gain * far).view(np.int64) >> shift) - base, top)
+        cell += top + 1 if x < center else 0
+        cells[i] = cell if x == x else 2 * (top + 1)
     return finite
+
+
+def _cells(values: Floats, center: float, gain: float, shift: int, top: int) -> NDArray[np.int32]:
+    cells = np.empty(len(values), np.int32)
+    _fill_cells(values, center, gain, shift, top, cells)
+    return cells
 
 
 @njit(cache=True)

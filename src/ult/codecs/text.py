@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult.codecs.base import Codec, Ends, Patches, Symbols, check_option
+from ult.codecs.grammar import Automaton, utf8_follow
 from ult.codecs.words import MAX_PATCH, cut_words
 from ult.errors import CorruptSymbols, InvalidRecord
 
@@ -81,6 +82,10 @@ class TextBytes(Codec[str]):
     def config(self) -> dict[str, Any]:
         """Return `max_length`."""
         return {"max_length": self.max_length}
+
+    def grammar(self, values: int = 0) -> Automaton:
+        """Return that of UTF-8."""
+        return Automaton(*utf8_follow(), np.ones(256, np.int64), self.max_length)
 
     def _bytes(self, symbols: Symbols) -> NDArray[np.uint8]:
         if (

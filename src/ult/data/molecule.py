@@ -1,13 +1,31 @@
-"""Canonical SMILES through RDKit; a SMILES that RDKit cannot read is counted, and given on as it came."""
+"""Canonical SMILES through RDKit; a SMILES that RDKit cannot read is counted, and given on as it came.
+
+Also one side of a reaction: "left" is `reactants>reagents>`, with both arrows, and "right" the products. Together they
+are the reaction, cut where a patch of `molecule/smiles` ends: a table fitted on reactions encodes both the same way.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ult.errors import MissingExtra
+from ult.data.rows import Chunk
+from ult.errors import MissingExtra, SourceError
 
+SIDES = ("left", "right")
 _SHOWN = 5
+
+
+def sides(reactions: Iterator[str], side: str, chunk: Chunk) -> Iterator[str]:
+    """Give that side of the reactions of a chunk; raise `SourceError`, naming the row, at what is no reaction."""
+    for i, reaction in enumerate(reactions):
+        if (arrows := reaction.count(">")) != 2:
+            raise SourceError(
+                f"{chunk.place(i)} holds {arrows} of '>'; expected 2, as in reactants>reagents>products",
+                hint="leave out --side to encode whole records",
+            )
+        cut = reaction.rindex(">") + 1
+        yield reaction[:cut] if side == "left" else reaction[cut:]
 
 
 @dataclass(slots=True)

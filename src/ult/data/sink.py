@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -21,7 +21,7 @@ from ult.data.image import LABELS, FolderWriter, to_png
 from ult.data.rows import listed
 from ult.data.tabular import CsvWriter, ParquetWriter
 from ult.data.text import JsonlWriter, TxtWriter, encoded
-from ult.errors import InvalidConfig, OutputError, OutputExists
+from ult.errors import InvalidConfig, OutputError, OutputExists, writing
 
 FOLDER = "a folder"
 SUFFIXES = {
@@ -60,7 +60,7 @@ class Sink:
 
     def __enter__(self) -> Self:
         try:
-            with self._errors():
+            with writing(self.path):
                 self._make_parents()
                 self._writer = self._open()
         except BaseException:
@@ -73,7 +73,7 @@ class Sink:
         rows = self.kept_schema.empty_table() if kept is None else kept.select(self.kept_schema.names)
         if self.kept_schema.names and len(rows) != len(records):
             raise OutputError(f"{len(records)} records came with {len(rows)} rows of kept columns; expected as many")
-        with self._errors():
+        with writing(self.path):
             self._writer.write(self._values(records), rows)
 
     def __exit__(
@@ -81,7 +81,7 @@ class Sink:
     ) -> None:
         try:
             if kind is None:
-                with self._errors():
+                with writing(self.path):
                     self._writer.close(whole=True)
                     self._publish()
             else:
@@ -89,17 +89,6 @@ class Sink:
                     self._writer.close(whole=False)
         finally:
             self._clean()
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OutputError:
-            raise
-        except OSError as error:
-            raise OutputError(
-                f"cannot write {self.path}: {os.strerror(error.errno) if error.errno else error}"
-            ) from error
 
     def _make_parents(self) -> None:
         missing = [parent for parent in (self.path.parent, *self.path.parent.parents) if not parent.exists()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 from ult.data import files, hub, image, record, sample
 from ult.data.array import ArrayRows
 from ult.data.image import FolderRows
-from ult.data.molecule import Canonicaliser, Invalid
+from ult.data.molecule import SIDES, Canonicaliser, Invalid, sides
 from ult.data.rows import CHUNK_BYTES, Chunk, Rows, listed
 from ult.data.tabular import CsvRows, ParquetRows
 from ult.data.text import JsonlRows, TxtRows
@@ -110,6 +110,7 @@ def open_source(
     column: str | None = None,
     keep: Sequence[str] = (),
     canonical: bool = False,
+    side: str | None = None,
 ) -> Source:
     """Return the records of `inputs`, all of one kind and with the same columns.
 
@@ -118,7 +119,8 @@ def open_source(
     table of numbers (every column not kept is a value of the row's record), or, named by `column`, one column of
     numbers (a record a file). A file's name may be a glob, and the address of an object: `s3://`, `gs://`, `hf://`.
     All of them come from `hf:org/name` and `sample:topics`, `sample:digits` too. `column`
-    may be left out where one alone fits. `canonical` rewrites SMILES through RDKit.
+    may be left out where one alone fits. `canonical` rewrites SMILES through RDKit; `side` takes the "left" or "right"
+    one of reaction SMILES (`ult.data.molecule`).
 
     Raises `MissingSource`, `MissingColumn` or `SourceError`.
     """
@@ -126,13 +128,15 @@ def open_source(
         raise InvalidConfig(f"modality is {modality!r}; expected {listed(list(SUFFIXES))}")
     if canonical and modality != "molecule":
         raise InvalidConfig(f"canonical is for molecules; the codec reads {modality} records")
+    if side is not None and (modality != "molecule" or side not in SIDES):
+        raise InvalidConfig(f"side is {side!r} of {modality} records; expected {listed(SIDES)} of molecule records")
     keep = tuple(dict.fromkeys(keep))
     opened = _open(inputs, modality)
     for rows in opened:
         rows.check_columns([*keep, *([column] if column is not None else [])])
     if column in keep:
         raise SourceError(f"column {column!r} holds the records; expected other columns to keep")
-    form = _Form.of(opened[0], modality, column, keep)
+    form = replace(_Form.of(opened[0], modality, column, keep), side=side)
     for rows in opened[1:]:
         form.check_same(opened[0], rows)
     schema = _kept_schema(opened, keep)
@@ -149,12 +153,13 @@ def open_source(
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """How rows become records: a value of `column` each, the values of `fields`, or (whole) all rows one record."""
+    """How rows become records: a value of `column`, or a `side` of it, the values of `fields`, or (whole) all rows."""
 
     modality: str
     column: str
     fields: tuple[str, ...] = ()
     whole: bool = False
+    side: str | None = None
 
     @classmethod
     def of(cls, rows: Rows, modality: str, column: str | None, keep: Sequence[str]) -> _Form:
@@ -205,7 +210,8 @@ class _Form:
     def _records(self, chunk: Chunk) -> Iterator[Any]:
         if self.fields:
             return record.wide(chunk, self.fields)
-        return record.records(chunk, self.modality, self.column)
+        found = record.records(chunk, self.modality, self.column)
+        return found if self.side is None else sides(found, self.side, chunk)
 
 
 @dataclass(frozen=True, slots=True)
