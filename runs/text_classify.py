@@ -86,10 +86,10 @@ def classify(session: Session, of: str, system: str, seed: int) -> dict[str, Any
     public = wikitext(session, "train")[: session.sized(None, 300)]
     own = system in ("ult", "ult, scratch", "raw, scratch")
     code = _encoder(family, parts["train"][0] if own else public)
-    folders = {split: _shards(session, f"{of}-{split}-{family}-{own}-{seed}", code, *parts[split]) for split in parts}
+    name = f"{of}-{system.replace(', ', '-').replace(' ', '-')}-{seed}"
+    folders = {split: _shards(session, f"{name}-{split}", code, *parts[split]) for split in parts}
     start = None if rest == "scratch" else Path(pretrain(session, family)["run"])
     model = session.model if start is None else None
-    name = f"{of}-{system.replace(', ', '-').replace(' ', '-')}-{seed}"
     sizes = {"steps": session.sized(STEPS, 10), "batch_size": BATCH, "context": CONTEXT, "seed": seed}
     rows = None if start is None else "fresh" if own else "keep"
     run = trained(session, name, folders["train"], start=start, model=model, task="classify", embeddings=rows, **sizes)
