@@ -12,7 +12,7 @@ INSTALL = $(PYTHON) -m venv .venv && \
 		--compile-bytecode --python $(BIN)/python -c constraints.txt -e ".[$(1)]" \
 	|| $(BIN)/pip install -q -c constraints.txt -e ".[$(1)]")
 
-.PHONY: demo test check bench vectors figures weights stale clean
+.PHONY: demo test check bench results vectors figures weights stale clean
 
 demo: .venv/.demo
 	$(BIN)/ult demo --force
@@ -45,6 +45,10 @@ bench: .venv/.bench  ## Time ours beside peers, one thread each; half an hour, a
 	$(BIN)/python bench/charts.py
 	$(BIN)/python bench/scale.py
 	$(BIN)/python bench/readme.py
+
+results: .venv/.dev  ## Run every row of results, one after another; a row that was broken off goes on where it stood.
+	for row in runs/*.sh; do PYTHON=$(BIN)/python DATA=$(DATA) sh $$row || exit 1; done
+	$(BIN)/python runs/report.py
 
 vectors: .venv/.dev  ## Add test vectors that are not there yet; existing ones are never rewritten.
 	$(BIN)/python tests/vectors/make.py

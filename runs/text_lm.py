@@ -1,0 +1,195 @@
+"""Row `text-lm`: does a decoder-only model learn text from ids as well as from raw tokens?
+
+`ULT_ONLINE=1` reads hf:Salesforce/wikitext instead of the data folder. On a GPU the same script runs unchanged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from baselines import BytePairs, Bytes, Encoder, Ours, write
+from corpus import wikitext
+from interval import counted, of_ratio, over_seeds
+from paper import Paper
+from result import metric
+from score import scores
+from session import Session
+from training import bits, trained
+
+SYSTEMS = ("ult", "ult, text/bwt", "raw", "raw-bytes", "paper")
+SIZE, CONTEXT, BATCH = 2048, 256, 8
+STEPS, TEST_BYTES = 500, 300_000
+PROMPTS, WRITTEN, LEAST = 200, 100, 150  # continuations; characters to write, and least characters to go on from
+TITLE = "Text, decoder-only"
+ASKED = "Does a model learn text from ids as well as from raw tokens, and better than from the papers' pipeline?"
+SETTING = """\
+wikitext-2, paragraphs and headings; tables and tokenizers are fitted on the training text. `ult` is `text/bytes`, \
+`raw` byte-level BPE (Hugging Face tokenizers), both of 2,048 ids; `ult, text/bwt` has patches of 10 characters and \
+2,048 ids; `raw-bytes` 256; `paper` is the papers' pipeline: patches of 10 through Burrows-Wheeler and run lengths, \
+ranks as characters, cut again by SmolLM2's tokenizer, with rows for the tokens that occur. The same model, batch, \
+ids a step and learning rate for all. Equal steps: {steps} each. Equal time: as many steps as fit in the CPU time of \
+`ult`'s, by each system's own seconds a step, with a schedule of that length. Bits per byte on the first {kilobytes} \
+kB of the test text. Continuations: {prompts} paragraphs of the test text, cut at a word after {least} characters; \
+the model of equal steps goes on, the likeliest id each time, and {written} characters are compared. A prompt that \
+leaves no room to write loses its beginning."""
+
+
+def main() -> None:
+    """Train, evaluate, let them write, and compare."""
+    session = Session.begin("text-lm")
+    seeds, steps = session.sized((0, 1, 2), (0, 1)), session.sized(STEPS, 20)
+    prepared = dict(zip(SYSTEMS, session.each(prepare, [(system,) for system in SYSTEMS]), strict=True))
+    equal = _trained(session, seeds, dict.fromkeys(SYSTEMS, steps))
+    seconds = {system: np.mean([one["step_seconds"] for one in equal[system]]) for system in SYSTEMS}
+    fitting = {system: max(1, round(steps * seconds["ult"] / seconds[system])) for system in SYSTEMS}
+    timed = _trained(session, seeds, fitting)
+    metrics = []
+    for name, found in (("bits per byte, equal steps", equal), ("bits per byte, equal time", timed)):
+        per_byte = {system: [one["bits_per_byte"] for one in found[system]] for system in SYSTEMS}
+        common = {"n": found["ult"][0]["rows"], "seeds": seeds, "higher_is_better": False}
+        metrics += [metric(name, s, over_seeds(per_byte[s]), **common) for s in SYSTEMS]
+        for other, goal in (("raw", "at most 1.01"), ("paper", "at most 0.5" if found is timed else "")):
+            ratio = of_ratio(per_byte["ult"], per_byte[other])
+            metrics.append(metric(f"{name}, ratio to {other}", "ult", ratio, unit="x", goal=goal, **common))
+    metrics += written(session, seeds, equal)
+    for system in SYSTEMS:
+        of = {"n": prepared[system]["bytes"]}
+        metrics += [
+            metric("ids per byte", system, counted(prepared[system]["ids_per_byte"]), higher_is_better=False, **of),
+            metric("steps in equal time", system, counted(fitting[system]), higher_is_better=True, **of),
+        ]
+    first = equal["ult"][0]
+    session.write(
+        TITLE,
+        metrics,
+        asked=ASKED,
+        setting=SETTING.format(steps=steps, kilobytes=session.sized(TEST_BYTES, 20_000) // 1000, written=WRITTEN,
+                               prompts=session.sized(PROMPTS, 8), least=LEAST),
+        notes=notes(prepared),
+        chart=["bits per byte, equal steps", "bits per byte, equal time", "BLEU", "chrF"],
+        model={"name": session.model, "parameters": first["parameters"], "context": CONTEXT, "batch": BATCH,
+               "learning rate": first["learning_rate"]},
+    )  # fmt: skip
+
+
+def prepare(session: Session, system: str) -> dict[str, Any]:
+    """Write the shards of a system; return where, and how many ids they take."""
+    train, test = texts(session)
+
+    def make(folder: Path) -> dict[str, Any]:
+        code = encoder(system, train)
+        write(folder / "train", code, train)
+        unseen = getattr(code, "unseen", 0)
+        write(folder / "test", code, test)
+        nbytes = sum(len(text.encode()) for text in test)
+        ids = sum(map(len, code.encode(test)))
+        return {"bytes": nbytes, "ids_per_byte": ids / nbytes, "size": code.size,
+                "unseen": getattr(code, "unseen", 0) - unseen, "symbols": getattr(code, "symbols", 0)}  # fmt: skip
+
+    held = hashlib.sha256("\n".join([*train, "", *test]).encode()).hexdigest()[:16]
+    return session.once(f"shards/{_plain(system)}", {"texts": held, "size": SIZE}, make)
+
+
+def texts(session: Session) -> tuple[list[str], list[str]]:
+    """Return what to train and what to test on."""
+    train, test = wikitext(session, "train"), wikitext(session, "test")
+    ends = np.cumsum([len(text.encode()) for text in test])
+    return train[: session.sized(None, 300)], test[: int((ends <= session.sized(TEST_BYTES, 20_000)).sum())]
+
+
+def encoder(system: str, train: list[str]) -> Encoder:
+    """Return what makes a system's ids, fitted on `train`."""
+    if system == "ult, text/bwt":
+        from ult.codecs.bwt import TextBwt
+
+        return Ours(train, SIZE, TextBwt(patch_size=10))
+    if system == "paper":
+        return Paper(train)
+    return {"ult": Ours, "raw": BytePairs}[system](train, SIZE) if system != "raw-bytes" else Bytes()
+
+
+def train_one(session: Session, system: str, seed: int, steps: int) -> dict[str, Any]:
+    """Train a system and measure it on the test text."""
+    shards = Path(prepare(session, system)["folder"])
+    name = f"{_plain(system)}-{steps}-{seed}"
+    sizes = {"steps": steps, "batch_size": BATCH, "context": CONTEXT, "seed": seed}
+    run = trained(session, name, shards / "train", model=session.model, **sizes)
+    return bits(session, name, run, shards / "test") | run
+
+
+def _trained(session: Session, seeds: tuple[int, ...], steps: dict[str, int]) -> dict[str, list[dict[str, Any]]]:
+    jobs = [(system, seed, steps[system]) for seed in seeds for system in SYSTEMS]
+    found = session.each(train_one, jobs)
+    return {s: [one for (system, *_), one in zip(jobs, found, strict=True) if system == s] for s in SYSTEMS}
+
+
+def written(session: Session, seeds: tuple[int, ...], runs: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Return the text metrics of what each system's models write."""
+    jobs = [(system, k, runs[system][k]) for system in SYSTEMS for k in range(len(seeds))]
+    each = session.each(write_on, jobs)
+    metrics, values = [], {job[:2]: found for job, found in zip(jobs, each, strict=True)}
+    names, n = list(each[0]["scores"]), each[0]["n"]
+    common = {"n": n, "n_asked": session.sized(PROMPTS, 8), "seeds": seeds, "higher_is_better": True}
+    for name in names:
+        of = {s: [values[s, k]["scores"][name] for k in range(len(seeds))] for s in SYSTEMS}
+        metrics += [metric(name, system, over_seeds(of[system]), **common) for system in SYSTEMS]
+        if min(*of["ult"], *of["paper"]) > 0:
+            ratio = of_ratio(of["ult"], of["paper"])
+            metrics.append(metric(f"{name}, ratio to paper", "ult", ratio, unit="x", goal="at least 1.16", **common))
+    return metrics
+
+
+def write_on(session: Session, system: str, k: int, run: dict[str, Any]) -> dict[str, Any]:
+    """Let a model go on with the prompts, and score what it wrote."""
+    from ult.generate import generate
+
+    train, test = texts(session)
+    starts = prompts(test, session.sized(PROMPTS, 8))
+
+    def make(_: Path) -> dict[str, Any]:
+        code = encoder(system, train)
+        most = min(CONTEXT // 2, round(1.5 * WRITTEN * prepare(session, system)["ids_per_byte"]))
+        given = [fitting(code, start, CONTEXT - 1 - most) for start, _ in starts]
+        ids = generate(run["run"], [code.encode([text])[0] for text in given], max_new=most, temperature=0.0)
+        texts = [code.decode(one)[len(text) :][:WRITTEN] for one, text in zip(ids, given, strict=True)]
+        return {"scores": scores(texts, [right for _, right in starts]), "n": len(starts), "texts": texts}
+
+    return session.once(f"written/{_plain(system)}-{k}", {"run": run["origin"], "prompts": len(starts), "v": 1}, make)
+
+
+def prompts(test: list[str], n: int) -> list[tuple[str, str]]:
+    """Return beginnings of paragraphs and the characters that follow; cut before a space, after patches of 10."""
+    found = []
+    for text in test:
+        cuts = [k for k in range(LEAST, len(text) - WRITTEN, 10) if text[k] == " "]
+        if cuts:
+            found.append((text[: cuts[0]], text[cuts[0] : cuts[0] + WRITTEN]))
+    return found[:n]
+
+
+def fitting(code: Encoder, text: str, room: int) -> str:
+    """Return as much of the end of `text` as takes at most `room` ids, cut after whole patches of 10 characters."""
+    starts = range(0, len(text), 10)
+    return next(text[k:] for k in starts if len(code.encode([text[k:]])[0]) <= room)
+
+
+def notes(prepared: dict[str, dict[str, Any]]) -> list[str]:
+    """Return what else was found."""
+    found = prepared["paper"]
+    return [
+        f"The papers' pipeline uses {found['size']:,} ids of SmolLM2's 49,152; {found['unseen']} symbols of the test "
+        "text were never seen in training and count as one symbol, whose original nobody has to predict.",
+        "The models see as many ids a step and a context of as many ids: where an id holds less text, a step teaches "
+        "less and a prompt is shorter. That is a part of what is compared.",
+    ]
+
+
+def _plain(system: str) -> str:
+    return system.replace(", ", "-").replace("/", "-")
+
+
+if __name__ == "__main__":
+    main()

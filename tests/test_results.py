@@ -1,0 +1,211 @@
+"""The committed results of the rows: their schema, and that docs, README and scripts say the same."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "runs"))
+
+import interval  # noqa: E402
+import result  # noqa: E402
+import score  # noqa: E402
+
+COMMITTED = result.results()
+
+
+def figure(**changes):
+    found = {"value": 2.0, "low": 1.0, "high": 3.0, "interval": interval.T}
+    return result.metric("a", "ult", found, n=10, seeds=[0, 1], higher_is_better=True) | changes
+
+
+def document(*metrics, **changes):
+    whole = dict.fromkeys(("title", "asked", "setting", "command", "python", "device"), "x")
+    whole |= {"row": "text-lm", "notes": [], "chart": [], "date": "2026-11-21", "git": "0" * 12, "trainings": []}
+    whole |= {"versions": {}, "minutes": 1.5, "model": {"name": "tiny", "parameters": 1}, "metrics": list(metrics)}
+    return whole | changes
+
+
+def test_there_are_results():
+    assert COMMITTED
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda p: p.stem)
+def test_a_result_keeps_the_schema_and_has_its_script_and_its_chart(path):
+    found = result.load(path)
+    script = ROOT / found["command"]
+    assert path.stem.removesuffix("-cuda") == found["row"]
+    assert path.with_suffix(".png").exists()
+    assert script.stat().st_mode & 0o100
+    assert script.read_text(encoding="utf-8").splitlines()[1].startswith("# Cost: ")
+
+
+def test_every_script_is_a_row():
+    scripts = {path.stem for path in (ROOT / "runs").glob("*.sh")}
+    assert scripts <= set(result.ROWS)
+    assert scripts <= {path.stem.replace("_", "-") for path in (ROOT / "runs").glob("*.py")}
+
+
+def test_docs_and_readme_are_the_results():
+    done = subprocess.run([sys.executable, "runs/report.py", "--check"], cwd=ROOT, check=False)
+    assert done.returncode == 0, "run: python runs/report.py"
+
+
+def test_a_whole_result_is_accepted():
+    result.check(document(figure(), figure(system="raw"), figure(name="b", baseline="raw", goal="at least 0.98")))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        document(),
+        document(figure(value=float("nan"))),
+        document(figure(value=4.0)),
+        document(figure(low=None)),
+        document(figure(interval="by eye")),
+        document(figure(seeds=[])),
+        document(figure(n=11)),
+        document(figure(n=0)),
+        document(figure(n=True)),
+        document(figure(goal="good")),
+        document(figure(baseline="raw")),
+        document(figure(), figure()),
+        document(figure(extra=1)),
+        document(figure(), git="0" * 12 + "-dirty"),
+        document(figure(), row="other"),
+        document(figure(), model={}),
+        document(figure(), chart=["b"]),
+        [document(figure())],
+    ],
+)
+def test_a_wrong_result_is_refused(wrong):
+    with pytest.raises(ValueError, match=r".+"):
+        result.check(json.loads(json.dumps(wrong)))
+
+
+@pytest.mark.parametrize(
+    ("goal", "value", "low", "high", "said"),
+    [
+        ("at least 2", 2.0, 2.0, 3.0, "met"),
+        ("above 2", 2.0, 2.0, 2.0, "missed"),
+        ("at most 1.01", 1.0, 0.9, 1.1, "met, within doubt"),
+        ("at most 1.01", 1.2, 1.0, 1.4, "missed, within doubt"),
+        ("below 1", 2.0, None, None, "missed"),
+    ],
+)
+def test_verdicts(goal, value, low, high, said):
+    assert result.verdict({"goal": goal, "value": value, "low": low, "high": high}) == said
+
+
+def test_the_interval_over_seeds_is_students():
+    """The classic sample of Student's "The probable error of a mean" (1908): 10 differences in hours of sleep."""
+    hours = [1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4]
+    found = interval.over_seeds(hours)
+    assert found["value"] == pytest.approx(1.58)
+    assert [found["low"], found["high"]] == pytest.approx([0.700114, 2.459886], abs=1e-6)  # R: t.test(sleep)
+
+
+def test_intervals_over_records_and_over_both_hold_what_they_should():
+    """Of 200 samples of known mean, about 95 % of the intervals hold it; those over seeds and records no fewer."""
+    import numpy as np
+
+    rng, held = np.random.default_rng(0), np.zeros(2)
+    for k in range(200):
+        of_record = rng.normal(size=40)
+        scores = of_record + rng.normal(size=(5, 1)) + rng.normal(size=(5, 40))
+        found = interval.over_both(scores, seed=k)
+        held[0] += found["low"] <= 0 <= found["high"]
+        found = interval.over_records(lambda places, of_record=of_record: of_record[places].mean(), 40, seed=k)
+        held[1] += found["low"] <= 0 <= found["high"]
+    assert 0.82 <= held[0] / 200 <= 1.0
+    assert 0.88 <= held[1] / 200 <= 0.99
+
+
+def test_the_balanced_interval_is_of_the_mean_recall():
+    import numpy as np
+
+    labels = np.array(["a"] * 90 + ["b"] * 10)
+    hits = np.stack([(labels == "a"), np.ones(100, bool)]).astype(float)
+    found = interval.over_both(hits, labels)
+    assert found["value"] == pytest.approx(0.75)
+    assert [found["low"], found["high"]] == pytest.approx([0.5, 1.0])  # seeds differ, records of a class do not
+    assert interval.over_both(hits[:1], labels)["interval"] == interval.RECORDS
+
+
+def test_scores_are_the_known_ones():
+    """Of papers and of Wikipedia's page on METEOR, whose three examples these are."""
+    true = "the cat sat on the mat"
+    same = score.scores([true], [true])
+    assert [same[name] for name in ("BLEU", "chrF", "ROUGE-L", "token F1")] == pytest.approx([100] * 4)
+    assert same["METEOR-like"] == pytest.approx(99.77, abs=0.005)
+    assert score.scores(["the cat was sat on the mat"], [true])["METEOR-like"] == pytest.approx(96.54, abs=0.005)
+    turned = score.scores(["on the mat sat the cat"], [true])
+    assert turned["METEOR-like"] == pytest.approx(50.0)
+    assert turned["ROUGE-L"] == pytest.approx(50.0)  # "on the mat", 3 of 6 words
+    assert turned["token F1"] == pytest.approx(100.0)
+
+
+def test_clipped_counts_stems_and_nothing():
+    # Papineni et al. (2002), example 2: 2 of 7 unigrams; sacrebleu then smooths 0 of 6, 5, 4 to 1/2, 1/4, 1/8.
+    clipped = score.scores(["the the the the the the the"], ["the cat is on the mat"])
+    assert clipped["BLEU"] == pytest.approx(100 * (2 / 7 / 12 / 20 / 32) ** 0.25)
+    assert clipped["ROUGE-L"] == pytest.approx(100 * 2 * 2 / (7 + 6))
+    stems = score.scores(["cats walking"], ["cat walked"])
+    assert stems["METEOR-like"] == pytest.approx(100 * (1 - 0.5 / 8))  # two matches in one chunk
+    assert stems["token F1"] == 0
+    nothing = score.scores([""], ["a word"])
+    assert set(nothing.values()) == {0.0}
+    assert [score.token_f1("", ""), score.token_f1("the", "word")] == [1.0, 0.0]
+
+
+def test_the_papers_pipeline_comes_back():
+    """Against its description: patches with a sentinel, run lengths; and what a model wrote is inverted."""
+    import paper
+
+    column = [ord(c) + 1 if c != "$" else 0 for c in "annb$aa"]
+    assert paper._inverse(column) == "banana"
+    assert paper._byte_letters()[ord(" ")] == "Ġ"
+    assert len(set(paper._byte_letters())) == 256
+
+
+def test_baselines_spell_their_texts(tmp_path):
+    import baselines
+
+    from ult.shards import Shards
+
+    texts = ["to be or not to be", "dém­od\n 東京", "", "it is to do"] * 4
+    for encoder in (baselines.Bytes(), baselines.BytePairs(texts, 320), baselines.Ours(texts, 512)):
+        ids = encoder.encode(texts)
+        assert [encoder.decode(one) for one in ids] == texts
+        path = baselines.write(tmp_path / encoder.codec.replace("/", "-"), encoder, texts, ["a", "b"] * 8)
+        shards = Shards(path)
+        assert [one.tolist() for one in shards.ids()] == [one.tolist() for one in ids]
+        assert shards.manifest.bytes == sum(len(text.encode()) for text in texts)
+        assert shards.manifest.table.startswith(b"raw".hex()) == encoder.codec.startswith("raw/")
+
+
+def test_omics_looks_at_training_folds_alone():
+    import corpus
+    import numpy as np
+    import omics
+    from sklearn.metrics import f1_score
+
+    rng = np.random.default_rng(0)
+    labels = np.array(["a", "b", "c"] * 10)
+    values = rng.normal(size=(30, 40)) + (labels == "a")[:, None] * np.arange(40) / 8
+    train, test = np.arange(20), np.arange(20, 30)
+    found = omics.scaled(corpus.Values(values, labels, labels == ""), train, test, 5)
+    values[test] = rng.normal(100, 50, (10, 40))
+    changed = omics.scaled(corpus.Values(values, labels, labels == ""), train, test, 5)
+    np.testing.assert_array_equal(found[0], changed[0])
+    assert found[2].shape == (10, 5)
+    np.testing.assert_allclose([found[0].mean(0), found[0].std(0)], [[0] * 5, [1] * 5], atol=1e-12)
+
+    laid = omics.own_ranges(np.array([[-9.0, 0.0, 9.0]]))
+    assert laid.tolist() == [[0, omics.LEVELS + (omics.LEVELS - 1) / 2, 3 * omics.LEVELS - 1]]
+
+    said, right = rng.integers(0, 4, 50), rng.integers(0, 4, 50)
+    assert omics._macro(said, right, 4) == pytest.approx(f1_score(right, said, average="macro"))
