@@ -133,24 +133,32 @@ def test_prompts_that_no_encode_could_have_made(run, prompt):
 
 
 def test_labels_that_were_trained_as_ids_are_written(tmp_path):
-    """Records of high ids end in 5, of low ones in 4."""
-    records = [np.append(r, 4 + (r[0] >= 48)).astype(np.uint32) for r in counting(60, high=48) + counting(60, low=48)]
+    """Records of high ids end in 9, of low ones in 8."""
+    records = [np.append(r, 8 + (r[0] >= 48)).astype(np.uint32) for r in counting(60, high=48) + counting(60, low=48)]
     train(write(tmp_path / "x", records), tmp_path / "run", steps=60, batch_size=16, context=16, learning_rate=3e-3)
-    prompts = [[33, 34, 35], [50, 51, 52], [33, 34, 4]]
-    labels = generate(tmp_path / "run", prompts[:2], n=40, reserved=[4, 5])
-    for label, part in ((4, labels[:40]), (5, labels[40:])):
+    prompts = [[33, 34, 35], [50, 51, 52], [33, 34, 8]]
+    labels = generate(tmp_path / "run", prompts[:2], n=40, reserved=[8, 9])
+    for label, part in ((8, labels[:40]), (9, labels[40:])):
         found = [int(record[-1]) for record in part if record[-1] < 32]
         assert len(found) > 20
         assert np.mean(np.array(found) == label) > 0.8
-    assert generate(tmp_path / "run", [prompts[2]], temperature=0, reserved=[4])[0].tolist() == prompts[2]
+    assert generate(tmp_path / "run", [prompts[2]], temperature=0, reserved=[8])[0].tolist() == prompts[2]
     with pytest.raises(CorruptSymbols):
         generate(tmp_path / "run", [prompts[2]])
     assert min(r.min() for r in generate(tmp_path / "run", prompts[:1], n=40)) >= 32
 
 
 def test_a_penalty_keeps_ids_from_coming_again(untrained):
-    records = generate(untrained, n=20, max_new=7, repetition_penalty=1e6)
-    assert all(len(set(record.tolist())) == len(record) == 7 for record in records)
+    prompts = [[k] for k in range(32, 132)]
+    plain, records = (generate(untrained, prompts, temperature=0, repetition_penalty=p) for p in (1.0, 1e6))
+    assert all(len(set(record.tolist())) == len(record) for record in records)
+    assert any(len(set(record.tolist())) < len(record) for record in plain)
+
+
+def test_the_eos_before_a_record_counts_as_no_repetition(run):
+    """All records of `run` end; were their first `<eos>` counted, none of them could."""
+    records = generate(run, n=30, repetition_penalty=1e6)
+    assert np.mean([len(record) < 15 for record in records]) > 0.9
 
 
 @pytest.mark.parametrize(
@@ -164,6 +172,7 @@ def test_a_penalty_keeps_ids_from_coming_again(untrained):
         {"min_p": 1.5},
         {"repetition_penalty": 0},
         {"reserved": [2]},
+        {"reserved": [7]},
         {"reserved": [32]},
     ],
 )

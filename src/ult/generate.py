@@ -15,11 +15,11 @@ from ult.model import load_trained
 from ult.packing import open_shards
 from ult.run import Run
 from ult.shards import ShardWriter
-from ult.vocabulary import EOS, N_SPECIAL, PAD, UNK
+from ult.vocabulary import EOS, FREE, N_SPECIAL, PAD
 
 try:
     import torch
-    from transformers import LogitsProcessor, LogitsProcessorList
+    from transformers import LogitsProcessor, LogitsProcessorList, RepetitionPenaltyLogitsProcessor
 except ImportError as missing:
     raise MissingExtra("torch", extra="train") from missing
 
@@ -63,7 +63,7 @@ def generate(
     most, the run's context is filled. Temperature 0 takes the likeliest id each time, and what it continues a prompt
     with depends on no other prompt. The same arguments give the same ids on one machine; another `batch_size` draws
     others. `top_k` keeps the k likeliest ids, `top_p` the likeliest of this total probability, `min_p` those of at
-    least this share of the likeliest one's. `reserved` are special ids from 4 on that prompts and records may hold,
+    least this share of the likeliest one's. `reserved` are special ids from 8 on that prompts and records may hold,
     such as labels that were trained as ids. A run with modality tokens writes records of `modality`, by default of the
     only one that it knows. `advance` is told of the records and new ids of each batch, and of none
     once the model is loaded. Raises `InvalidConfig`, `CorruptSymbols` or `TrainingError`.
@@ -81,11 +81,13 @@ def generate(
     _check(n=n >= 1, batch_size=batch_size >= 1, top_k=top_k is None or top_k >= 1)
     _check(temperature=temperature >= 0, repetition_penalty=repetition_penalty > 0)
     _check(top_p=top_p is None or 0 < top_p <= 1, min_p=min_p is None or 0 <= min_p <= 1)
-    _check(reserved=all(UNK < special < N_SPECIAL for special in reserved))
-    options: dict[str, Any] = {"repetition_penalty": repetition_penalty, "do_sample": temperature > 0}
-    options["suppress_tokens"] = [special for special in range(N_SPECIAL) if special not in (EOS, *reserved)]
+    _check(reserved=all(FREE <= special < N_SPECIAL for special in reserved))
+    never = [special for special in range(N_SPECIAL) if special not in (EOS, *reserved)]
+    options: dict[str, Any] = {"suppress_tokens": never, "do_sample": temperature > 0}
     if temperature > 0:  # of top_k, None would mean transformers' own default, 50
         options |= {"temperature": temperature, "top_k": top_k or 0, "top_p": top_p or 1.0, "min_p": min_p}
+    # transformers' own option would count the <eos> that stands before a record, and let none end.
+    penalty = RepetitionPenaltyLogitsProcessor(float(repetition_penalty), prompt_ignore_length=len(head))
     model = load_trained(opened)
     advance(0, 0)
     records: list[Ids] = [np.empty(0, np.uint32)] * (n * len(starts))
@@ -94,7 +96,9 @@ def generate(
         for batch in _batches([len(start) for start in starts], n, batch_size):
             many = np.stack([starts[k // n] for k in batch])
             room = opened.context - len(head) - many.shape[1] if max_new is None else max_new
-            for k, record in zip(batch, _write(model, head, many, room, grammar, options), strict=True):
+            processors = [penalty, _Mask(grammar, many, len(head), room)] if grammar else [penalty]
+            starting = np.hstack([np.tile(head, (len(many), 1)), many])
+            for k, record in zip(batch, _write(model, starting, len(head), room, processors, options), strict=True):
                 records[k] = record
             advance(len(batch), sum(len(records[k]) for k in batch) - many.size)
     return records
@@ -108,26 +112,21 @@ def _batches(lengths: Sequence[int], n: int, batch_size: int) -> list[list[int]]
 
 
 def _write(
-    model: Any,
-    head: NDArray[Any],
-    prompts: NDArray[Any],
-    room: int,
-    grammar: Grammar | None,
-    options: dict[str, Any],
+    model: Any, starts: NDArray[Any], head: int, room: int, processors: list[Any], options: dict[str, Any]
 ) -> list[Ids]:
-    """Return a record for each of `prompts` (b, n), with `head` (m,) before it."""
-    starts = torch.from_numpy(np.hstack([np.tile(head, (len(prompts), 1)), prompts])).to(model.device)
+    """Return a record for each of `starts` (b, n), whose first `head` ids are not of the record."""
+    given = torch.from_numpy(starts).to(model.device)
     written = model.generate(
-        input_ids=starts,
-        attention_mask=torch.ones_like(starts),
+        input_ids=given,
+        attention_mask=torch.ones_like(given),
         max_new_tokens=room,
-        logits_processor=LogitsProcessorList([_Mask(grammar, prompts, len(head), room)] if grammar else []),
+        logits_processor=LogitsProcessorList(processors),
         eos_token_id=EOS,
         pad_token_id=PAD,
         use_cache=True,
         **options,
     )
-    return [_record(row) for row in written[:, len(head) :].cpu().numpy()]
+    return [_record(row) for row in written[:, head:].cpu().numpy()]
 
 
 class _Mask(LogitsProcessor):  # type: ignore[misc]
@@ -202,7 +201,7 @@ def _check(**right: bool) -> None:
     if wrong:
         raise InvalidConfig(
             f"{', '.join(wrong)} out of range; expected n, batch_size, top_k from 1, top_p and min_p up to 1, a "
-            f"temperature from 0, a repetition penalty above 0, reserved ids from {UNK + 1} to {N_SPECIAL - 1}"
+            f"temperature from 0, a repetition penalty above 0, reserved ids from {FREE} to {N_SPECIAL - 1}"
         )
 
 

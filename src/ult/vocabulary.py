@@ -22,6 +22,7 @@ FORMAT = "ult-vocabulary/1"
 PAD, BOS, EOS, UNK = range(4)
 N_SPECIAL = 32
 MODALITIES = {"text": 4, "image": 5, "series": 6, "molecule": 7}  # ids that may say it before a record
+FREE = 8  # special ids from here on mean what an experiment makes of them: labels that are trained as ids
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>", *(f"<reserved_{i}>" for i in range(4, N_SPECIAL)))
 
 # One letter an id. All of these are assigned since Unicode 14, category Lo, left to right, and unchanged by NFC

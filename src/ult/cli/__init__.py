@@ -14,7 +14,7 @@ from typing import Any
 import click
 import typer
 
-from ult.cli import align, demo, inspect, owner, trainer
+from ult.cli import align, demo, inspect, owner, train, trainer
 from ult.errors import MissingSource, OutputError, UltError
 
 app = typer.Typer(
@@ -60,7 +60,7 @@ _add(owner.fit, OWNER)
 _add(owner.encode, OWNER)
 _add(owner.decode, OWNER)
 _add(align.align, OWNER)
-_add(trainer.train, TRAINER)
+_add(train.train, TRAINER)
 _add(trainer.evaluate, TRAINER)
 _add(trainer.generate, TRAINER)
 _add(trainer.translate, TRAINER)
