@@ -119,7 +119,7 @@ def seasonal_naive(known: Windows, windows: Windows) -> Floats:
 
 
 def ridge(known: Windows, windows: Windows) -> Floats:
-    """Return quantiles (9, n, HORIZON) of a linear forecast from all of a scaled context, with the errors on `known`."""
+    """Return quantiles (9, n, HORIZON) of a linear forecast from all of a scaled context, errors as on `known`."""
     from sklearn.linear_model import Ridge
 
     (off, size), (to, by) = scales("window", known, known), scales("window", known, windows)
@@ -139,7 +139,8 @@ def scored(quantiles: Floats, known: Windows, windows: Windows) -> dict[str, Flo
     usual = [_usual(known.values[known.variable == v]) for v in variables]
     sizes = [np.abs(windows.future[of == v]).mean() for v in variables]
     error = windows.future - quantiles
-    loss = 2 * np.maximum(QUANTILES[:, None, None] * error, (QUANTILES[:, None, None] - 1) * error).mean((0, 2))
+    taus = QUANTILES[:, None, None]
+    loss = 2 * np.maximum(taus * error, (taus - 1) * error).mean((0, 2))
     each = {"MASE": np.abs(error[4]).mean(1) / np.array(usual)[of], "quantile loss": loss / np.array(sizes)[of]}
     return {
         name: np.array([s[windows.origin == o].mean() for o in np.unique(windows.origin)]) for name, s in each.items()

@@ -12,8 +12,20 @@ from typing import Any
 import numpy as np
 from baselines import write_ids
 from corpus import heartbeats, transformer
-from forecast import CONTEXT, HORIZON, QUANTILES, Bins, Floats, MuLaw, Numbers, Windows, ridge, scales, scored
-from forecast import seasonal_naive
+from forecast import (
+    CONTEXT,
+    HORIZON,
+    QUANTILES,
+    Bins,
+    Floats,
+    MuLaw,
+    Numbers,
+    Windows,
+    ridge,
+    scales,
+    scored,
+    seasonal_naive,
+)
 from interval import over_both, over_records
 from numpy.typing import NDArray
 from result import metric
@@ -27,15 +39,16 @@ TRAIN, TEST = (0, 8640), (11520, 14400)  # hours: 12 months to train on, and 4 t
 TITLE, LINEAR = "Series", "logistic regression"
 ASKED = "Do models of ids tell heartbeats apart, and foretell series, as well as models of evenly spaced levels?"
 SETTING = """\
-`ult` is `series/mulaw` with 256 levels, calibrated on what is trained on, a value an id; `raw` the same model on 256 \
-evenly spaced levels over the same 99.9 % of the values. Heartbeats: ECG5000's 400 to train and 100 to test on, of 140 \
-values each, which the archive has scaled; {beat_steps} steps of {batch}; logistic regression on the values. Forecasts: ETTh1, all \
-seven variables one at a time by one model; windows of 12 months to train on, {origins} origins of months 17 to 20, 144 \
-hours apart; 24 hours ahead of the 168 before; {samples} samples a forecast, of which the quantiles are taken; {steps} steps of {batch} windows. \
-Scaling is the owner's: what is taken off and divided by is never in the ids. `ult` and `raw` scale each window by mean and deviation of its \
-168 hours, `ult, a scale a variable` by those of the variable in training, `raw, mean scale` by the mean size of \
-the 168 hours (as Chronos does). Seasonal naive repeats the day before, ridge is linear in the scaled 168 hours; \
-both have the quantiles of their errors in training. Intervals of forecasts are over origins, each the mean of seven variables."""
+`ult` is `series/mulaw` with 256 levels, calibrated on what is trained on, a value an id; `raw` the same model on \
+256 evenly spaced levels over the same 99.9 % of the values. Heartbeats: ECG5000's 400 to train and 100 to test on, \
+of 140 values each, which the archive has scaled; {beat_steps} steps of {batch}; logistic regression on the values. \
+Forecasts: ETTh1, all seven variables one at a time by one model; windows of 12 months to train on, {origins} \
+origins of months 17 to 20, 144 hours apart; 24 hours ahead of the 168 before; {samples} samples a forecast, of \
+which the quantiles are taken; {steps} steps of {batch} windows. Scaling is the owner's: what is taken off and \
+divided by is never in the ids. `ult` and `raw` scale each window by mean and deviation of its 168 hours, `ult, a \
+scale a variable` by those of the variable in training, `raw, mean scale` by the mean size of the 168 hours (as \
+Chronos does). Seasonal naive repeats the day before, ridge is linear in the scaled 168 hours; both have the \
+quantiles of their errors in training. Intervals of forecasts are over origins, each the mean of seven variables."""
 
 
 def main() -> None:
