@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ult.codecs.series import SeriesMulaw
 from ult.vocabulary import N_SPECIAL
 
-CONTEXT, HORIZON, DAY = 168, 24, 24  # hours
+CONTEXT, HORIZON, DAY = 96, 24, 24  # hours
 LEVELS = 256
 QUANTILES = np.arange(1, 10) / 10
 Floats = NDArray[np.float64]
