@@ -29,13 +29,13 @@ PLACES, LEVELS, DECODED = "ids that differ, place by place", "Euclid on symbols"
 SMILES = re.compile(r"\[[^\]]+\]|Br|Cl|%\d\d|.")  # the papers' atom-wise tokens (Schwaller 2018), shortened
 DRAWN = [f"{name}: {COUNTS}" for name in ("wikitext-2", "cifar-10", "molecules")]
 SETTING = """\
-Pearson's correlation over all pairs of up to {n} records that the tables were not fitted on (the omic sets, which are \
-small, are fitted and compared whole); the bootstrap is over records, and a record is never paired with itself. \
+Pearson's correlation over all pairs of up to {n} records that the tables were not fitted on (the omic sets, which \
+are small, are fitted and compared whole); the bootstrap is over records, and a record is never paired with itself. \
 Distances of records: Euclid for gene expression (log2, 200 genes), heartbeats and pixels, cosine of counts of four \
-letters for text, 1 - Tanimoto of Morgan fingerprints (radius 2, 2,048 bits) for molecules. Vocabulary 2,048; a value of \
-a series is an id of its own. `raw` is the same distance on byte-level BPE tokens, 256 evenly spaced bins, pixel bytes \
-and atom-wise SMILES tokens. `paper` scales each gene, clips it at one deviation and compands it to 256 levels: our \
-reading of the published table, in which 30 % of the values are clipped."""
+letters for text, 1 - Tanimoto of Morgan fingerprints (radius 2, 2,048 bits) for molecules. Vocabulary 2,048; a value \
+of a series is an id of its own. `raw` is the same distance on byte-level BPE tokens, 256 evenly spaced bins, pixel \
+bytes and atom-wise SMILES tokens. `paper` scales each gene, clips it at one deviation and compands it to 256 levels: \
+our reading of the published table, in which 30 % of the values are clipped."""
 NOTES = [
     "What the owner decodes keeps the distances almost exactly. What a trainer gets keeps them as far as tokens of raw "
     "data do, for text and series. Image ids keep none, and molecule ids less than atom-wise tokens: a phrase of many "

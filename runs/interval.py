@@ -48,22 +48,32 @@ def over_records(statistic: Callable[[NDArray[np.int64]], float], n: int, *, see
     return {"value": float(statistic(np.arange(n))), "low": float(low), "high": float(high), "interval": RECORDS}
 
 
-def over_both(scores: Floats, *, seed: int = 0) -> dict[str, Any]:
+def over_both(scores: Floats, classes: NDArray[Any] | None = None, *, seed: int = 0) -> dict[str, Any]:
     """Return the mean of `scores` (seeds, records), and its interval over seeds and records drawn anew at once.
 
-    The pigeonhole bootstrap of Owen (2007), somewhat wide by design: seeds and records are drawn independently. A
-    score may be a difference between two systems, and the interval is then a paired one.
+    With `classes` (records,) it is the mean of the classes' means: of hits, the balanced accuracy. A score may be a
+    difference between two systems, and the interval is then a paired one. The pigeonhole bootstrap of Owen (2007),
+    somewhat wide by design: seeds and records are drawn independently. A single seed is not drawn.
     """
     rng, (seeds, records) = np.random.default_rng(seed), scores.shape
-    if seeds == 1:
-        return over_records(lambda places: scores[0, places].mean(), records, seed=seed)
-    means = []
-    for _ in range(RESAMPLES):
-        of_seed = np.bincount(rng.integers(0, seeds, seeds), minlength=seeds)
-        of_record = np.bincount(rng.integers(0, records, records), minlength=records)
-        means.append(of_seed @ scores @ of_record / (seeds * records))
+    of = np.zeros(records) if classes is None else classes
+    member = (np.unique(of)[:, None] == of).astype(float)  # (classes, records)
+
+    def mean(of_seed: NDArray[np.int64], of_record: NDArray[np.int64]) -> float:
+        drawn = member @ of_record
+        sums = member @ (of_record * (of_seed @ scores)) / of_seed.sum()
+        return float((sums[drawn > 0] / drawn[drawn > 0]).mean())
+
+    means = [
+        mean(
+            np.bincount(rng.integers(0, seeds, seeds), minlength=seeds),
+            np.bincount(rng.integers(0, records, records), minlength=records),
+        )
+        for _ in range(RESAMPLES)
+    ]
     low, high = np.quantile(means, [0.025, 0.975])
-    return {"value": float(scores.mean()), "low": float(low), "high": float(high), "interval": BOTH}
+    value = mean(np.ones(seeds, int), np.ones(records, int))
+    return {"value": value, "low": float(low), "high": float(high), "interval": BOTH if seeds > 1 else RECORDS}
 
 
 def counted(value: float) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from baselines import Bytes, BytePairs, Encoder, Ours, write
+from baselines import BytePairs, Bytes, Encoder, Ours, write
 from corpus import wikitext
 from interval import counted, of_ratio, over_seeds
 from paper import Paper
@@ -23,19 +23,18 @@ SYSTEMS = ("ult", "ult, text/bwt", "raw", "raw-bytes", "paper")
 SIZE, CONTEXT, BATCH = 2048, 256, 8
 STEPS, TEST_BYTES = 500, 300_000
 PROMPTS, WRITTEN, LEAST = 200, 100, 150  # continuations; characters to write, and least characters to go on from
-_MORE = {"higher_is_better": True}
 TITLE = "Text, decoder-only"
 ASKED = "Does a model learn text from ids as well as from raw tokens, and better than from the papers' pipeline?"
 SETTING = """\
 wikitext-2, paragraphs and headings; tables and tokenizers are fitted on the training text. `ult` is `text/bytes`, \
 `raw` byte-level BPE (Hugging Face tokenizers), both of 2,048 ids; `ult, text/bwt` has patches of 10 characters and \
 2,048 ids; `raw-bytes` 256; `paper` is the papers' pipeline: patches of 10 through Burrows-Wheeler and run lengths, \
-ranks as characters, cut again by SmolLM2's tokenizer, with rows for the tokens that occur. The same model, batch, ids \
-a step and learning rate for all. Equal steps: {steps} each. Equal time: as many steps as fit in the CPU time of \
-`ult`'s, by each system's own seconds a step, with a schedule of that length. Bits per byte on the first {kilobytes} kB \
-of the test text. Continuations: {prompts} paragraphs of the test text, cut at a word after {least} characters; the \
-model of equal steps goes on, the likeliest id each time, and {written} characters are compared. A prompt that leaves \
-no room to write loses its beginning."""
+ranks as characters, cut again by SmolLM2's tokenizer, with rows for the tokens that occur. The same model, batch, \
+ids a step and learning rate for all. Equal steps: {steps} each. Equal time: as many steps as fit in the CPU time of \
+`ult`'s, by each system's own seconds a step, with a schedule of that length. Bits per byte on the first {kilobytes} \
+kB of the test text. Continuations: {prompts} paragraphs of the test text, cut at a word after {least} characters; \
+the model of equal steps goes on, the likeliest id each time, and {written} characters are compared. A prompt that \
+leaves no room to write loses its beginning."""
 
 
 def main() -> None:
@@ -51,16 +50,17 @@ def main() -> None:
     for name, found in (("bits per byte, equal steps", equal), ("bits per byte, equal time", timed)):
         per_byte = {system: [one["bits_per_byte"] for one in found[system]] for system in SYSTEMS}
         common = {"n": found["ult"][0]["rows"], "seeds": seeds, "higher_is_better": False}
-        for system in SYSTEMS:
-            metrics.append(metric(name, system, over_seeds(per_byte[system]), unit="bits", **common))
+        metrics += [metric(name, s, over_seeds(per_byte[s]), **common) for s in SYSTEMS]
         for other, goal in (("raw", "at most 1.01"), ("paper", "at most 0.5" if found is timed else "")):
             ratio = of_ratio(per_byte["ult"], per_byte[other])
             metrics.append(metric(f"{name}, ratio to {other}", "ult", ratio, unit="x", goal=goal, **common))
     metrics += written(session, seeds, equal)
     for system in SYSTEMS:
-        of = {"n": prepared[system]["bytes"], "higher_is_better": False}
-        metrics.append(metric("ids per byte", system, counted(prepared[system]["ids_per_byte"]), **of))
-        metrics.append(metric("steps in equal time", system, counted(fitting[system]), **of | _MORE))
+        of = {"n": prepared[system]["bytes"]}
+        metrics += [
+            metric("ids per byte", system, counted(prepared[system]["ids_per_byte"]), higher_is_better=False, **of),
+            metric("steps in equal time", system, counted(fitting[system]), higher_is_better=True, **of),
+        ]
     first = equal["ult"][0]
     session.write(
         TITLE,
@@ -161,7 +161,7 @@ def write_on(session: Session, system: str, k: int, run: dict[str, Any]) -> dict
 
 
 def prompts(test: list[str], n: int) -> list[tuple[str, str]]:
-    """Return beginnings of paragraphs, and the characters that follow; cut before a space, after whole patches of 10."""
+    """Return beginnings of paragraphs and the characters that follow; cut before a space, after patches of 10."""
     found = []
     for text in test:
         cuts = [k for k in range(LEAST, len(text) - WRITTEN, 10) if text[k] == " "]
@@ -182,8 +182,8 @@ def notes(prepared: dict[str, dict[str, Any]]) -> list[str]:
     return [
         f"The papers' pipeline uses {found['size']:,} ids of SmolLM2's 49,152; {found['unseen']} symbols of the test "
         "text were never seen in training and count as one symbol, whose original nobody has to predict.",
-        "The models see as many ids a step and a context of as many ids: where an id holds less text, a step teaches less "
-        "and a prompt is shorter. That is a part of what is compared.",
+        "The models see as many ids a step and a context of as many ids: where an id holds less text, a step teaches "
+        "less and a prompt is shorter. That is a part of what is compared.",
     ]
 
 

@@ -20,6 +20,7 @@ def trained(session: Session, name: str, shards: Path, *, start: Path | None = N
     or of the clock where a GPU does the work; they count setting up too, and are spread over the steps.
     """
     import torch
+
     from ult.train import train
 
     torch.set_num_threads(1)
@@ -48,6 +49,7 @@ def bits(session: Session, name: str, run: dict[str, Any], shards: Path) -> dict
 def predictions(session: Session, name: str, run: dict[str, Any], shards: Path) -> NDArray[np.float64]:
     """Return the logits (records, classes) of a classifier, classes sorted by name."""
     import torch
+
     from ult.model import load_trained
     from ult.packing import Labelled, collate, open_shards, pack
     from ult.run import Run

@@ -124,6 +124,17 @@ def test_intervals_over_records_and_over_both_hold_what_they_should():
     assert 0.88 <= held[1] / 200 <= 0.99
 
 
+def test_the_balanced_interval_is_of_the_mean_recall():
+    import numpy as np
+
+    labels = np.array(["a"] * 90 + ["b"] * 10)
+    hits = np.stack([(labels == "a"), np.ones(100, bool)]).astype(float)
+    found = interval.over_both(hits, labels)
+    assert found["value"] == pytest.approx(0.75)
+    assert [found["low"], found["high"]] == pytest.approx([0.5, 1.0])  # seeds differ, records of a class do not
+    assert interval.over_both(hits[:1], labels)["interval"] == interval.RECORDS
+
+
 def test_scores_are_the_known_ones():
     """Of papers and of Wikipedia's page on METEOR, whose three examples these are."""
     true = "the cat sat on the mat"
@@ -162,6 +173,7 @@ def test_the_papers_pipeline_comes_back():
 
 def test_baselines_spell_their_texts(tmp_path):
     import baselines
+
     from ult.shards import Shards
 
     texts = ["to be or not to be", "dém­od\n 東京", "", "it is to do"] * 4
@@ -173,3 +185,27 @@ def test_baselines_spell_their_texts(tmp_path):
         assert [one.tolist() for one in shards.ids()] == [one.tolist() for one in ids]
         assert shards.manifest.bytes == sum(len(text.encode()) for text in texts)
         assert shards.manifest.table.startswith(b"raw".hex()) == encoder.codec.startswith("raw/")
+
+
+def test_omics_looks_at_training_folds_alone():
+    import corpus
+    import numpy as np
+    import omics
+    from sklearn.metrics import f1_score
+
+    rng = np.random.default_rng(0)
+    labels = np.array(["a", "b", "c"] * 10)
+    values = rng.normal(size=(30, 40)) + (labels == "a")[:, None] * np.arange(40) / 8
+    train, test = np.arange(20), np.arange(20, 30)
+    found = omics.scaled(corpus.Values(values, labels, labels == ""), train, test, 5)
+    values[test] = rng.normal(100, 50, (10, 40))
+    changed = omics.scaled(corpus.Values(values, labels, labels == ""), train, test, 5)
+    np.testing.assert_array_equal(found[0], changed[0])
+    assert found[2].shape == (10, 5)
+    np.testing.assert_allclose([found[0].mean(0), found[0].std(0)], [[0] * 5, [1] * 5], atol=1e-12)
+
+    laid = omics.own_ranges(np.array([[-9.0, 0.0, 9.0]]))
+    assert laid.tolist() == [[0, omics.LEVELS + (omics.LEVELS - 1) / 2, 3 * omics.LEVELS - 1]]
+
+    said, right = rng.integers(0, 4, 50), rng.integers(0, 4, 50)
+    assert omics._macro(said, right, 4) == pytest.approx(f1_score(right, said, average="macro"))

@@ -64,7 +64,7 @@ def evaluate(
     }
     with tempfile.TemporaryDirectory(prefix="ult-") as folder:
         if opened.task == "lm":
-            pack(many, Path(folder))
+            pack(many, Path(folder), modality_token=opened.modality_token)
             return result | _bits(model, many, Blocks.open(Path(folder), context=opened.context), batch_size)
         if goals:
             pack(many, Path(folder))
@@ -73,7 +73,8 @@ def evaluate(
             result |= {"targets": summary(goals), "truncated": pairs.truncated}
             return result | _bits(model, goals, pairs, batch_size) | _matches(model, pairs, beams, batch_size)
         label = label_name(many, opened.metrics["label"])
-        classes = pack(many, Path(folder), label=label, classes=opened.classes)
+        marked = opened.modality_token
+        classes = pack(many, Path(folder), label=label, classes=opened.classes, modality_token=marked)
         data = Labelled.open(Path(folder), context=opened.context, label=label, classes=classes)
         return result | {"label": label, "truncated": data.truncated} | _accuracies(model, data, batch_size, seed)
 

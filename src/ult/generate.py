@@ -50,6 +50,7 @@ def generate(
     top_p: float | None = None,
     min_p: float | None = None,
     repetition_penalty: float = 1.0,
+    modality: str | None = None,
     seed: int = 0,
     batch_size: int = 32,
     reserved: Sequence[int] = (),
@@ -63,7 +64,8 @@ def generate(
     with depends on no other prompt. The same arguments give the same ids on one machine; another `batch_size` draws
     others. `top_k` keeps the k likeliest ids, `top_p` the likeliest of this total probability, `min_p` those of at
     least this share of the likeliest one's. `reserved` are special ids from 4 on that prompts and records may hold,
-    such as labels that were trained as ids. `advance` is told of the records and new ids of each batch, and of none
+    such as labels that were trained as ids. A run with modality tokens writes records of `modality`, by default of the
+    only one that it knows. `advance` is told of the records and new ids of each batch, and of none
     once the model is loaded. Raises `InvalidConfig`, `CorruptSymbols` or `TrainingError`.
     """
     opened = Run.open(run)
@@ -73,8 +75,9 @@ def generate(
             hint="ult translate" if opened.task == "seq2seq" else "ult train --task lm",
         )
     starts = [_prompt(ids, opened.vocabulary.size, reserved) for ids in prompts]
+    head = np.array(opened.head(modality), np.int64)
     for start in starts:
-        _check_room(opened.context - 1 - len(start), max_new, len(start))
+        _check_room(opened.context - len(head) - len(start), max_new, len(start))
     _check(n=n >= 1, batch_size=batch_size >= 1, top_k=top_k is None or top_k >= 1)
     _check(temperature=temperature >= 0, repetition_penalty=repetition_penalty > 0)
     _check(top_p=top_p is None or 0 < top_p <= 1, min_p=min_p is None or 0 <= min_p <= 1)
@@ -90,8 +93,8 @@ def generate(
         torch.manual_seed(seed)
         for batch in _batches([len(start) for start in starts], n, batch_size):
             many = np.stack([starts[k // n] for k in batch])
-            room = opened.context - 1 - many.shape[1] if max_new is None else max_new
-            for k, record in zip(batch, _write(model, many, room, grammar, options), strict=True):
+            room = opened.context - len(head) - many.shape[1] if max_new is None else max_new
+            for k, record in zip(batch, _write(model, head, many, room, grammar, options), strict=True):
                 records[k] = record
             advance(len(batch), sum(len(records[k]) for k in batch) - many.size)
     return records
@@ -104,27 +107,34 @@ def _batches(lengths: Sequence[int], n: int, batch_size: int) -> list[list[int]]
     return [group[at : at + batch_size] for group in groups for at in range(0, len(group), batch_size)]
 
 
-def _write(model: Any, prompts: NDArray[Any], room: int, grammar: Grammar | None, options: dict[str, Any]) -> list[Ids]:
-    """Return a record for each of `prompts` (b, n)."""
-    starts = torch.from_numpy(np.pad(prompts, ((0, 0), (1, 0)), constant_values=EOS)).to(model.device)
+def _write(
+    model: Any,
+    head: NDArray[Any],
+    prompts: NDArray[Any],
+    room: int,
+    grammar: Grammar | None,
+    options: dict[str, Any],
+) -> list[Ids]:
+    """Return a record for each of `prompts` (b, n), with `head` (m,) before it."""
+    starts = torch.from_numpy(np.hstack([np.tile(head, (len(prompts), 1)), prompts])).to(model.device)
     written = model.generate(
         input_ids=starts,
         attention_mask=torch.ones_like(starts),
         max_new_tokens=room,
-        logits_processor=LogitsProcessorList([_Mask(grammar, prompts, room)] if grammar else []),
+        logits_processor=LogitsProcessorList([_Mask(grammar, prompts, len(head), room)] if grammar else []),
         eos_token_id=EOS,
         pad_token_id=PAD,
         use_cache=True,
         **options,
     )
-    return [_record(row) for row in written[:, 1:].cpu().numpy()]
+    return [_record(row) for row in written[:, len(head) :].cpu().numpy()]
 
 
 class _Mask(LogitsProcessor):  # type: ignore[misc]
     """Makes the scores of ids that the grammar does not allow -inf, before any are chosen or left out."""
 
-    def __init__(self, grammar: Grammar, prompts: NDArray[Any], room: int) -> None:
-        self.grammar, self.room, self.start = grammar, room, 1 + prompts.shape[1]
+    def __init__(self, grammar: Grammar, prompts: NDArray[Any], head: int, room: int) -> None:
+        self.grammar, self.room, self.start = grammar, room, head + prompts.shape[1]
         self.states = [grammar.start(prompt) for prompt in prompts]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,8 @@
 """Shards as a model reads them: one stream of ids cut into blocks, or one labelled record a row.
 
 Nothing is dropped and nothing counted twice: the stream is `<eos> r1 <eos> r2 <eos> ...`, and every id after the first
-is predicted exactly once, each record's `<eos>` included. Shards are verified and decoded once, a part at a time, into
+is predicted exactly once, each record's `<eos>` included. If asked for, a special id that names its modality stands
+before each record; it is given, and never predicted. Shards are verified and decoded once, a part at a time, into
 files that are memory-mapped from then on, by every process: memory does not grow with the data.
 """
 
@@ -18,13 +19,14 @@ from numpy.typing import NDArray
 
 from ult.errors import InvalidConfig, MissingColumn, OutputError, TrainingError, WrongVocabulary
 from ult.shards import IDS, Shards
-from ult.vocabulary import EOS, PAD, Vocabulary
+from ult.vocabulary import EOS, MODALITIES, PAD, Vocabulary, modality_id
 
 if TYPE_CHECKING:
     import torch
 
 STREAM, ENDS, LABELS = "stream.int32", "ends.int64", "labels.int64"  # flat files, no header, this machine's byte order
 CHUNK = 1 << 16  # samples of an order, or lengths of records, that are in memory at once
+_GIVEN = list(MODALITIES.values())  # special ids, so in no record, that nobody predicts
 IGNORED = -100  # a label that counts in no loss; torch.nn.functional.cross_entropy's own default
 Item = dict[str, NDArray[np.int64]]
 
@@ -57,7 +59,12 @@ def summary(many: Sequence[Shards]) -> list[dict[str, Any]]:
 
 
 def pack(
-    many: Sequence[Shards], folder: Path, *, label: str | None = None, classes: list[Any] | None = None
+    many: Sequence[Shards],
+    folder: Path,
+    *,
+    label: str | None = None,
+    classes: list[Any] | None = None,
+    modality_token: bool = False,
 ) -> list[Any]:
     """Write the stream of all records into `folder`, and with `label` the number of each one's class.
 
@@ -66,17 +73,21 @@ def pack(
     """
     seen: dict[Any, int] = {}
     numbers = []
+    heads = [[modality_id(shards.manifest.codec)] if modality_token else [] for shards in many]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / STREAM).open("wb") as stream, (folder / ENDS).open("wb") as ends:
             stream.write(np.array([EOS], np.int32).data)
             last = 0
-            for table in (table for shards in many for table in shards.parts()):
-                places = np.cumsum(_lengths(table) + 1)
-                ids = np.full(table.num_rows + len(flat := _flat(table)), EOS, np.int32)
+            for table, head in ((table, heads[i]) for i, shards in enumerate(many) for table in shards.parts()):
+                lengths = _lengths(table) + 1 + len(head)
+                places = np.cumsum(lengths)
+                ids = np.full(int(lengths.sum()), EOS, np.int32)
                 is_id = np.ones(len(ids), bool)
                 is_id[places - 1] = False
-                ids[is_id] = flat
+                for k, token in enumerate(head):
+                    ids[places - lengths + k], is_id[places - lengths + k] = token, False
+                ids[is_id] = _flat(table)
                 stream.write(ids.data)
                 ends.write((last + places).data)
                 last += len(ids)
@@ -116,7 +127,7 @@ class Blocks:
 
     @property
     def ids(self) -> int:
-        """How many ids a pass reads and predicts: those of every record and an `<eos>` each."""
+        """How many ids a pass reads: those of every record, its modality if it stands there, and an `<eos>` each."""
         return len(self.stream) - 1
 
     def __len__(self) -> int:
@@ -124,17 +135,22 @@ class Blocks:
 
     def __getitem__(self, k: int) -> Item:
         window = self.stream[k * self.context : (k + 1) * self.context + 1].astype(np.int64)
-        return {"input_ids": window[:-1], "labels": window[1:]}
+        return {"input_ids": window[:-1], "labels": np.where(np.isin(window[1:], _GIVEN), IGNORED, window[1:])}
 
     @property
     def counts(self) -> NDArray[np.int64]:
-        """Return how many ids (rows,) of each record are predicted, its `<eos>` included."""
-        return np.diff(self.ends, prepend=0)
+        """How many ids (rows,) of each record are predicted, its `<eos>` included."""
+        given = int(self.stream[1]) in _GIVEN  # of all records the modality, or of none
+        return np.asarray(np.diff(self.ends, prepend=0) - given)
+
+    def sample_of(self, row: int) -> int:
+        """Return the first block whose first prediction is of record `row` or a later one."""
+        return -(-int(self.ends[row - 1]) // self.context) if row else 0
 
     def records(self, k: int) -> NDArray[np.int64]:
         """Return the record (n,) that each prediction of block k belongs to."""
         places = np.arange(k * self.context, min((k + 1) * self.context, self.ids))
-        return np.searchsorted(self.ends, places, side="right")
+        return np.asarray(np.searchsorted(self.ends, places[self[k]["labels"] != IGNORED], side="right"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +186,10 @@ class Labelled:
 
     def __len__(self) -> int:
         return len(self.ends)
+
+    def sample_of(self, row: int) -> int:
+        """Return the sample that record `row` is."""
+        return row
 
     def __getitem__(self, k: int) -> Item:
         start, end = int(self.ends[k - 1]) if k else 0, int(self.ends[k])

@@ -108,6 +108,10 @@ class Pairs:
             "labels": window[1:],
         }
 
+    def sample_of(self, row: int) -> int:
+        """Return the sample that pair `row` is."""
+        return row
+
     def records(self, k: int) -> NDArray[np.int64]:
         """Return the pair (n,) that each prediction of pair k belongs to: k."""
         return np.full(min(len(self.target(k)) + 1, self.context), k)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, OutputExists, TrainingError
-from ult.vocabulary import Vocabulary, check_format
+from ult.vocabulary import EOS, Vocabulary, check_format, modality_id
 
 FORMAT = "ult-run/1"
 TASKS = ("lm", "classify", "seq2seq")
@@ -67,6 +67,10 @@ class Recipe:
     evaluate_every: int | None = None  # steps from an evaluation on validation shards to the next; None is a tenth
     patience: int | None = None  # evaluations in a row that find nothing better before it stops; None never stops
     precision: str = "auto"  # of the arithmetic; weights are float32. "auto" is bfloat16 on GPUs that can
+    freeze_body: int = 0  # steps, from the first, that train the embedding rows and the head alone
+    lora: int | None = None  # rank of the adapters that are trained instead of the body
+    mixture: tuple[float, ...] | None = None  # the weight of each shards folder; None is their sizes
+    modality_token: bool = False  # whether a special id before each record says its modality
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
@@ -81,14 +85,18 @@ class Recipe:
             raise InvalidConfig(f"label {self.label!r} was named for task {self.task!r}", hint="--task classify")
         if self.precision not in PRECISIONS:
             raise InvalidConfig(f"precision is {self.precision!r}; expected one of {', '.join(PRECISIONS)}")
-        counts = {"steps": 1, "batch_size": 1, "context": 4, "seed": 0, "accumulate": 1}
-        optional = {name: 1 for name in ("evaluate_every", "patience") if getattr(self, name) is not None}
+        counts = {"steps": 1, "batch_size": 1, "context": 4, "seed": 0, "accumulate": 1, "freeze_body": 0}
+        optional = {name: 1 for name in ("evaluate_every", "patience", "lora") if getattr(self, name) is not None}
         for name, low in (counts | optional).items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value < 2**31:
                 raise InvalidConfig(f"{name} is {value!r}; expected an integer of at least {low}")
         if self.evaluate_every is not None and self.evaluate_every > self.steps:
             raise InvalidConfig(f"evaluate_every is {self.evaluate_every}; expected at most the {self.steps} steps")
+        if self.mixture is not None and not all(isinstance(w, int | float) and 0 < w < 1e9 for w in self.mixture):
+            raise InvalidConfig(f"mixture is {self.mixture}; expected weights above 0")
+        if self.modality_token and self.task == "seq2seq":
+            raise InvalidConfig("modality tokens stand before records of one stream; task 'seq2seq' has two")
         self.schedule.warmup_steps(self.steps)
 
 
@@ -141,9 +149,35 @@ class Run:
         return list(self.metrics["classes"])
 
     @property
+    def modality_token(self) -> bool:
+        """Whether a special id before each record said its modality."""
+        return bool(self.metrics.get("modality_token"))
+
+    def head(self, modality: str | None = None) -> list[int]:
+        """Return the ids that stand before a record: `<eos>`, then that of its modality if the run has seen them.
+
+        None is the only modality of the run's shards. Raises `InvalidConfig` for one that they do not have.
+        """
+        if not self.modality_token:
+            return [EOS]
+        known = {shards["codec"].partition("/")[0] for shards in self.metrics["shards"]}
+        if modality is None and len(known) > 1:
+            raise InvalidConfig(f"{self.path} knows {', '.join(sorted(known))}; expected one of them", hint="--table T")
+        if modality is not None and modality not in known:
+            raise InvalidConfig(f"{self.path} was trained on {', '.join(sorted(known))}, not on {modality}")
+        return [EOS, modality_id(modality or min(known))]
+
+    @property
     def tables(self) -> set[str]:
         """Fingerprints of the tables whose shards the run was trained on."""
         return {shards["table"] for shards in [*self.metrics["shards"], *self.metrics.get("targets", [])]}
+
+
+def check_free(out: Path, *, force: bool) -> None:
+    """Raise `OutputExists` if `out` is there, unless it is a run and `force` is set."""
+    if out.exists() and not (force and (out / "metrics.json").is_file()):
+        hint = "another --out, or --force to replace it" if (out / "metrics.json").is_file() else "another --out"
+        raise OutputExists(f"{out} exists already", hint=hint)
 
 
 def partial_folder(out: Path) -> Path:
@@ -164,9 +198,7 @@ def working_folder(
     partial = partial_folder(out)
     if resume and force:
         raise InvalidConfig("resume and force were both given; expected one of them")
-    if out.exists() and not (force and (out / "metrics.json").is_file()):
-        hint = "another --out, or --force to replace it" if (out / "metrics.json").is_file() else "another --out"
-        raise OutputExists(f"{out} exists already", hint=hint)
+    check_free(out, force=force)
     options = asdict(recipe)
     way = options.pop("schedule")
     options |= {"schedule": way.pop("shape"), **way}  # by the names that users know

@@ -8,6 +8,7 @@ from typing import Any
 
 from ult.errors import InvalidConfig, MissingExtra
 from ult.evaluate import cross_entropy, predict
+from ult.mixture import MixedOrder, Mixture
 from ult.packing import IGNORED, Order
 from ult.run import Recipe
 from ult.validation import METRIC
@@ -55,6 +56,7 @@ class IdTrainer(Trainer):  # type: ignore[misc]
     """A `Trainer` for labels that need no shift: the mean cross-entropy over what a step predicts on all processes."""
 
     control: Any  # a transformers.TrainerControl
+    mixture: Mixture | None = None  # of the training samples; None is a plain pass after pass
     loss_is_scaled_for_ga = True  # by the predictions of the whole step, whichever part of it they are in
 
     def get_batch_samples(self, *args: Any) -> tuple[list[dict[str, torch.Tensor]], torch.Tensor]:
@@ -83,8 +85,10 @@ class IdTrainer(Trainer):  # type: ignore[misc]
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Order:
+    def _get_train_sampler(self, train_dataset: Any = None) -> Order | MixedOrder:
         samples = self.args.max_steps * self.get_total_train_batch_size(self.args)
+        if self.mixture is not None:
+            return self.mixture.order(samples, self.args.seed)
         return Order(len(self.train_dataset), samples, self.args.seed)
 
 

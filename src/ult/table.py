@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ult import document, keyfile
 from ult.codecs import codec_class
-from ult.codecs.base import Codec, Ends, Symbols, cut
+from ult.codecs.base import Codec, Ends, Patches, Symbols, cut
 from ult.counting import CAPACITY, PatchCounts
 from ult.errors import CorruptSymbols, FormatError, InvalidConfig, InvalidRecord
 from ult.learning import learn_merges
@@ -151,6 +151,14 @@ class Table:
         """Return the symbols (n,) of each rank: the secret itself, for its owner and for scoring attacks."""
         ranks, ends = np.arange(len(self._ranks), dtype=np.uint32), np.cumsum(self._spelling.lengths)
         return cut(self._spelling.spell(ranks, int(ends[-1])).astype(np.uint32), ends)
+
+    def encode_phrases(self, phrases: Sequence[Symbols]) -> list[NDArray[np.uint32]]:
+        """Return the ids (n,) that write each of `phrases`, symbols (n,) of one patch, by itself."""
+        if not phrases:
+            return []
+        ends = np.cumsum([len(symbols) for symbols in phrases])
+        symbols = np.concatenate(phrases).astype(np.uint32)
+        return cut(*self._segmenter.ids(Patches(symbols, ends, np.arange(1, len(phrases) + 1))))
 
     @cached_property
     def _segmenter(self) -> Segmenter:

@@ -12,6 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from ult.errors import MissingExtra, OutputError, TrainingError
+from ult.frozen import Frozen, check_frozen
+from ult.lora import FOLDER as ADAPTER
+from ult.lora import Adapted
+from ult.mixture import check_mixture
+from ult.mixture import mixture as mixed
 from ult.model import build
 from ult.packing import Blocks, Labelled, collate, label_name, open_shards, pack, summary
 from ult.pairs import TARGETS, Pairs, open_targets
@@ -40,6 +45,10 @@ def train(
     model: str | None = None,
     from_run: str | Path | None = None,
     embeddings: str | None = None,
+    freeze_body: int = 0,
+    lora: int | None = None,
+    mixture: Sequence[float] | None = None,
+    modality_token: bool = False,
     steps: int = 1000,
     batch_size: int = 16,
     context: int = 128,
@@ -64,7 +73,10 @@ def train(
     `validation_targets` with `validation`; the model is an encoder-decoder.
 
     `model` is a preset ("tiny" if nothing is said), a folder or a Hub name; `from_run` goes on from an earlier run
-    instead, whose embedding rows are drawn afresh ("fresh") or taken over ("keep"), see `ult.model.build`. The peak
+    instead, whose embedding rows are drawn afresh ("fresh") or taken over ("keep"), see `ult.model.build`; the first
+    `freeze_body` steps then train the rows and the head alone. With `lora`, a rank, adapters are trained in place of
+    the body, rows and head in full, and merged at the end. `mixture` weighs the shards folders against one another,
+    and `modality_token` says before each record which modality it is of. The peak
     `learning_rate` suits the model's size if nothing is said; `schedule`, `warmup` and `precision` are those of
     `ult.run.Schedule` and `Recipe`. The same call gives the same weights on a CPU. Several processes share a step's
     `batch_size` blocks or records and see together what one alone would see; each takes its share in `accumulate`
@@ -96,11 +108,17 @@ def train(
                 precision=precision,
                 evaluate_every=evaluate_every,
                 patience=patience,
+                freeze_body=freeze_body,
+                lora=lora,
+                mixture=None if mixture is None else tuple(mixture),
+                modality_token=modality_token,
             )
+            check_frozen(recipe)
             bfloat16 = in_bfloat16(recipe, state)
             reports = reporters(report_to, partial)
             many = open_shards(shards)
             goals = open_targets(targets, many, task=task)
+            check_mixture(recipe.mixture, many)
             held = open_validation(validation, many, recipe)
             held_goals = open_targets(validation_targets, held, task=task, option="--validation-targets")
             check_tables(held_goals, goals)
@@ -111,9 +129,10 @@ def train(
             if state.is_main_process:
                 main.enter_context(working_folder(out, recipe, summaries, resume=resume, force=force))
                 main.callback(shutil.rmtree, partial / "packed", ignore_errors=True)
-                classes = pack(many, partial / "packed", label=name)
+                classes = pack(many, partial / "packed", label=name, modality_token=modality_token)
                 if held:
-                    pack(held, partial / "packed" / "held", label=name, classes=classes)
+                    held_in = partial / "packed" / "held"
+                    pack(held, held_in, label=name, classes=classes, modality_token=modality_token)
                 for part, folder in ((goals, partial / "packed"), (held_goals, partial / "packed" / "held")):
                     if part:
                         pack(part, folder / TARGETS)
@@ -122,6 +141,7 @@ def train(
             data = _open(partial / "packed", recipe, name, classes)
             set_seed(seed)
             built, embeddings = build(recipe, many[0].vocabulary, {s.manifest.table for s in [*many, *goals]}, classes)
+            adapted = Adapted(built, recipe, lora) if lora else None
             progress = Progress(data.ids * batch_size / len(data))
             trainer = IdTrainer(
                 model=built,
@@ -129,14 +149,24 @@ def train(
                 train_dataset=data,
                 eval_dataset=_open(partial / "packed" / "held", recipe, name, classes) if held else None,
                 data_collator=collate,
-                callbacks=[progress, *([Watch(partial, patience)] if held else []), *reports],
+                callbacks=[
+                    progress,
+                    *([Frozen(built, freeze_body)] if freeze_body else []),
+                    *([Watch(partial, patience)] if held else []),
+                    *reports,
+                ],
             )
             for report in reports:
                 main.callback(report.close)
             trainer.remove_callback(PrinterCallback)
+            if recipe.mixture:
+                trainer.mixture = mixed(recipe.mixture, many, data)
         checkpoint = from_main(state, last_checkpoint(partial) if state.is_main_process else None)
         with together(state):
             _fit(trainer, checkpoint, progress, out)
+        with agreed(state):
+            if adapted:
+                adapted.merge(partial / "run" / ADAPTER if state.is_main_process else None)
         metrics = _metrics(recipe, trainer, progress) | {"embeddings": embeddings}
         metrics |= {name: summaries[name] for name in ("shards", "targets")}
         metrics["validation"] = _validation(recipe, trainer) | {"shards": summaries["validation"]} if held else None
@@ -182,6 +212,10 @@ def _metrics(recipe: Recipe, trainer: IdTrainer, progress: Progress) -> dict[str
         "schedule": recipe.schedule.shape,
         "warmup_steps": trainer.args.warmup_steps,
         "precision": "bfloat16" if trainer.args.bf16 else "float32",
+        "freeze_body": recipe.freeze_body,
+        "lora": recipe.lora,
+        "mixture": recipe.mixture and list(recipe.mixture),
+        "modality_token": recipe.modality_token,
         "seed": recipe.seed,
         "parameters": trainer.model.num_parameters(),
         "label": data.label,

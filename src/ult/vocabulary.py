@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FORMAT = "ult-vocabulary/1"
 PAD, BOS, EOS, UNK = range(4)
 N_SPECIAL = 32
+MODALITIES = {"text": 4, "image": 5, "series": 6, "molecule": 7}  # ids that may say it before a record
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>", *(f"<reserved_{i}>" for i in range(4, N_SPECIAL)))
 
 # One letter an id. All of these are assigned since Unicode 14, category Lo, left to right, and unchanged by NFC
@@ -173,6 +174,18 @@ class Vocabulary:
             return cls(document["size"])
         except InvalidConfig as error:
             raise FormatError(f"{path}: {error.what}") from error
+
+
+def modality_id(codec: str) -> int:
+    """Return the special id that names the modality of a codec, which is how its name begins.
+
+    >>> modality_id("image/dct")
+    5
+    """
+    name = codec.partition("/")[0]
+    if name not in MODALITIES:
+        raise InvalidConfig(f"codec {codec!r} is of no modality that has a token; expected {', '.join(MODALITIES)}")
+    return MODALITIES[name]
 
 
 def check_format(document: object, expected: str, path: object) -> None:

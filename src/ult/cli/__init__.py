@@ -14,7 +14,7 @@ from typing import Any
 import click
 import typer
 
-from ult.cli import demo, inspect, owner, trainer
+from ult.cli import align, demo, inspect, owner, trainer
 from ult.errors import MissingSource, OutputError, UltError
 
 app = typer.Typer(
@@ -59,6 +59,7 @@ _add(owner.keygen, OWNER)
 _add(owner.fit, OWNER)
 _add(owner.encode, OWNER)
 _add(owner.decode, OWNER)
+_add(align.align, OWNER)
 _add(trainer.train, TRAINER)
 _add(trainer.evaluate, TRAINER)
 _add(trainer.generate, TRAINER)

@@ -40,6 +40,20 @@ def train(
         str | None,
         typer.Option(help="With --from: keep or fresh; by default keep if the tables are the same, fresh otherwise."),
     ] = None,
+    freeze_body: Annotated[
+        int, typer.Option(help="Steps, from the first, that train the embedding rows and the head alone.")
+    ] = 0,
+    lora: Annotated[
+        int | None,
+        typer.Option(metavar="RANK", help="Train adapters of this rank, merged in the end, in place of the body."),
+    ] = None,
+    mixture: Annotated[
+        str | None,
+        typer.Option(metavar="WEIGHTS", help="Of the shards folders, as 3,1,1; by default their sizes."),
+    ] = None,
+    modality_token: Annotated[
+        bool, typer.Option("--modality-token", help="Say before each record which modality it is of.")
+    ] = False,
     label: Annotated[str | None, typer.Option(help="The kept column to classify by (default: the only one).")] = None,
     steps: Annotated[int, typer.Option(help="Optimizer steps.")] = 1000,
     batch_size: Annotated[int, typer.Option(help="Blocks or records a step, over all processes together.")] = 16,
@@ -88,6 +102,10 @@ def train(
         model=model,
         from_run=from_run,
         embeddings=embeddings,
+        freeze_body=freeze_body,
+        lora=lora,
+        mixture=_weights(mixture),
+        modality_token=modality_token,
         steps=steps,
         batch_size=batch_size,
         context=context,
@@ -106,6 +124,15 @@ def train(
         resume=resume,
         force=force,
     )
+
+
+def _weights(text: str | None) -> list[float] | None:
+    from ult.errors import InvalidConfig
+
+    try:
+        return None if text is None else [float(weight) for weight in text.split(",")]
+    except ValueError:
+        raise InvalidConfig(f"mixture is {text!r}; expected numbers with commas", hint="--mixture 3,1,1") from None
 
 
 def evaluate(
@@ -222,6 +249,7 @@ def generate(
             repetition_penalty=repetition_penalty,
             seed=seed,
             batch_size=batch_size,
+            modality=None if secret is None else secret.codec.modality,
             grammar=_grammar(secret) if secret is not None and grammar else None,
             advance=(pace := Pace(advance)),
         )

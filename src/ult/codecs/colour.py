@@ -38,7 +38,7 @@ def colour_of(bases: Ends) -> Row:
     return colour
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def load(image: Pixels, corners: Corners, height: int, width: int, samples: Samples) -> None:
     """Fill `samples` (3, 16, WIDTH) with tiles of an image, side by side."""
     flat, channels = image.reshape(-1), image.shape[2]
@@ -53,7 +53,7 @@ def load(image: Pixels, corners: Corners, height: int, width: int, samples: Samp
         t += count
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def store(samples: Samples, corners: Corners, height: int, width: int, image: Pixels) -> None:
     """Fill tiles of an image with `samples`; the inverse of `load`, rounded and clipped."""
     flat, channels = image.reshape(-1), image.shape[2]
@@ -68,7 +68,7 @@ def store(samples: Samples, corners: Corners, height: int, width: int, image: Pi
         t += count
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _adjacent(corners: Corners, start: int, width: int) -> int:
     """Return how many tiles from `start` on lie side by side in the image."""
     n = 1
@@ -79,7 +79,7 @@ def _adjacent(corners: Corners, start: int, width: int) -> int:
     return n
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _to_samples(row: Row, y: Samples, cb: Samples, cr: Samples) -> None:
     """Fill `y`, or all three, from as many pixels; weights in 1/65536, exact in float32."""
     if len(row) == len(y):
@@ -90,7 +90,7 @@ def _to_samples(row: Row, y: Samples, cb: Samples, cr: Samples) -> None:
         y[j], cb[j], cr[j] = _colour(np.float32(row[3 * j]), np.float32(row[3 * j + 1]), np.float32(row[3 * j + 2]))
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _to_pixels(y: Samples, cb: Samples, cr: Samples, row: Row) -> None:
     """Fill a row with the inverse of `_to_samples`, rounded and clipped; weights in 1/16384, exact in float64."""
     scale = 1 / (16384 * UNIT)
@@ -105,7 +105,7 @@ def _to_pixels(y: Samples, cb: Samples, cr: Samples, row: Row) -> None:
         row[3 * j + 2] = _to_byte((light + 29032 * blue) * scale)
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def reload(samples: Samples, planes: int, width: int, noise: Samples) -> None:
     """Make of a row of decoded samples those of its pixels; add to `noise` (3 * WIDTH,) the squared differences.
 
@@ -128,7 +128,7 @@ def reload(samples: Samples, planes: int, width: int, noise: Samples) -> None:
         samples[j], samples[blue], samples[red] = y2, cb2, cr2
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _pixel(y: np.int32, cb: np.int32, cr: np.int32) -> tuple[np.float32, np.float32, np.float32]:
     """Return the pixel of samples of an encoded image; many casts, as Numba widens products.
 
@@ -142,18 +142,18 @@ def _pixel(y: np.int32, cb: np.int32, cr: np.int32) -> tuple[np.float32, np.floa
     return _clipped(red), _clipped(green), _clipped(blue)
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _clipped(value: np.int32) -> np.float32:
     level = np.int32(value >> np.int32(18))
     return np.float32(min(max(level, np.int32(0)), np.int32(255)))
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _level(level: float) -> np.float32:
     return np.float32(np.floor(min(max(level + 128.5, 0.0), 255.0)))
 
 
-@njit(cache=True, fastmath={"contract"})
+@njit(cache=True, _nrt=False, fastmath={"contract"})
 def _colour(r: np.float32, g: np.float32, b: np.float32) -> tuple[np.float32, np.float32, np.float32]:
     """Return the samples of a pixel; weights in 1/65536, all sums exact in float32."""
     half, middle = np.float32(0.5), np.float32(0.5 - 128 * UNIT)
@@ -163,6 +163,6 @@ def _colour(r: np.float32, g: np.float32, b: np.float32) -> tuple[np.float32, np
     return np.floor(y), np.floor(cb), np.floor(cr)
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _to_byte(level: float) -> np.uint8:
     return np.uint8(np.int32(min(max(level + 128.5, 0.0), 255.0)))

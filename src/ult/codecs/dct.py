@@ -43,19 +43,14 @@ PATIENCE = 16  # rounds before a tile that does not settle loses contrast; 99 % 
 ROUNDS = 64  # an eighth a round: enough for the largest level to reach 0
 
 
-def grids(shape: tuple[int, ...], chroma_side: int) -> NDArray[np.int64]:
-    """Return the rows and columns of blocks (planes, 2) of an image of (h, w, channels): Y, Cb, Cr and A as needed."""
-    height, width, channels = shape
-    sides = [8] if channels == 1 else [8, chroma_side, chroma_side, 8][:channels]
-    return np.array([(-(-height // side), -(-width // side)) for side in sides], np.int64)
-
-
-def analyse(
-    image: Pixels, luma: Plane, chroma: Plane, grid: Ends, levels: Levels, bases: Ends, work: tuple[Work, Work]
-) -> None:
-    """Fill `levels` and `bases` (planes,) with the encoding of `image`; `grid` is from `grids`."""
-    for part, start in _parts(grid):
-        _analyse(_channels(image, part), luma, chroma, grid[part], levels[start:], bases[part], *work)
+@njit(cache=True)
+def grids(height: int, width: int, channels: int, chroma_side: int) -> NDArray[np.int64]:
+    """Return the rows and columns of blocks (planes, 2) of an image: Y, Cb, Cr and A as needed."""
+    grid = np.empty((channels, 2), np.int64)
+    for plane in range(channels):
+        side = chroma_side if plane in (1, 2) else 8
+        grid[plane, 0], grid[plane, 1] = -(-height // side), -(-width // side)
+    return grid
 
 
 def synthesise(levels: Levels, bases: Ends, luma: Plane, chroma: Plane, grid: Ends, image: Pixels) -> None:
@@ -80,20 +75,41 @@ def _channels(image: Pixels, part: slice) -> Pixels:
 
 
 @njit(cache=True)
-def _analyse(
+def analyse(
     image: Pixels, luma: Plane, chroma: Plane, grid: Ends, levels: Levels, bases: Ends, work: Work, again: Work
 ) -> None:
-    """Encode tiles, then decode and encode them until their levels are the levels of what they decode to."""
+    """Fill `levels` and `bases` (planes,) with the encoding of `image` of at most 3 channels; `grid` is of `grids`.
+
+    Encode tiles, then decode and encode them until their levels are the levels of what they decode to.
+    """
     side = luma.side if image.shape[2] == 1 else chroma.side
     decoded = np.empty((side, WIDTH, image.shape[2]), np.uint8)
     tiles = np.zeros((WIDTH // side, (side // 8) ** 2 + len(grid) - 1, levels.shape[1]), np.int16)
-    room = np.empty(tiles.shape[:2])
+    tiles_again = np.zeros_like(tiles)
+    room, room_again = np.empty(tiles.shape[:2]), np.empty(tiles.shape[:2])
+    moved = np.empty(len(tiles), np.bool_)
     for kind in range(5):
         corners, height, width = corners_of(image.shape, side, kind)
         whole = kind > 0 and height == side and width == side
+        left, attempt = len(corners), 0
         if whole:
-            corners = _analyse_whole(image, luma, chroma, grid, levels, bases, corners, work, again, tiles, room)
-        left, attempt = len(corners), 2 if whole else 0
+            left = _analyse_whole(
+                image,
+                luma,
+                chroma,
+                grid,
+                levels,
+                bases,
+                corners,
+                work,
+                again,
+                tiles,
+                tiles_again,
+                room,
+                room_again,
+                moved,
+            )
+            attempt = 2
         while left and attempt < ROUNDS:
             before = bases.copy()
             pending, left = left, 0
@@ -101,15 +117,20 @@ def _analyse(
                 strip = corners[at : min(at + len(tiles), pending)]
                 n = len(strip)
                 if attempt == 0:
-                    load(image, strip, height, width, work.samples)
+                    load(image, strip, height, width, again.samples)
                 else:
                     gather(levels, strip, side, grid, tiles)
-                    _paint(tiles[:n], height, width, luma, chroma, bases, work)
+                    _paint(tiles[:n], height, width, luma, chroma, bases, again)
                     places = side_by_side(n, width)
-                    store(work.samples, places, height, width, decoded)
-                    load(decoded, places, height, width, work.samples)
-                _measure(height, width, luma, chroma, bases, kind == 0, tiles[:n], room[:n], work, False)
-                moved = scatter(tiles[:n], strip, side, grid, levels)
+                    store(again.samples, places, height, width, decoded)
+                    load(decoded, places, height, width, again.samples)
+                if kind == 0:
+                    _rebase(height, width, bases, again)
+                _measure(height, width, luma, chroma, bases, tiles[:n], room[:n], again)
+                if kind == 0:
+                    tiles[0, 0, 0] = 0
+                    tiles[0, len(tiles[0]) - len(bases) + 1 :, 0] = 0
+                scatter(tiles[:n], strip, side, grid, levels, moved)
                 drift = attempt == 0 or np.any(bases != before)
                 for t in range(n):
                     if moved[t] or drift:
@@ -118,13 +139,13 @@ def _analyse(
                         if attempt == ROUNDS - 1:
                             _flatten(luma, chroma, bases, kind == 0, tiles[t])
                         if attempt > PATIENCE:
-                            scatter(tiles[t : t + 1], strip[t : t + 1], side, grid, levels)
+                            scatter(tiles[t : t + 1], strip[t : t + 1], side, grid, levels, moved[t:])
                         corners[left] = strip[t]
                         left += 1
             attempt += 1
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _analyse_whole(
     image: Pixels,
     luma: Plane,
@@ -136,38 +157,51 @@ def _analyse_whole(
     work: Work,
     again: Work,
     tiles: Levels,
+    tiles_again: Levels,
     room: Whole,
-) -> Corners:
-    """Do rounds 0 and 1 of whole tiles, the second where it is not clear that they settle; return which do not."""
+    room_again: Whole,
+    moved: NDArray[np.bool_],
+) -> int:
+    """Do rounds 0 and 1 of whole tiles, the second where it is not clear that they settle.
+
+    Return how many do not, and move these to the front of `corners`.
+    """
     side, planes, most = WIDTH // len(tiles), len(bases), len(tiles)
-    tiles_again, room_again = np.empty_like(tiles), np.empty_like(room)
     n = left = 0
     for at in range(0, len(corners), most):
         strip = corners[at : at + most]
         count = len(strip)
         load(image, strip, side, side, work.samples)
-        _measure(side, side, luma, chroma, bases, False, tiles[:count], room[:count], work, True)
-        scatter(tiles[:count], strip, side, grid, levels)
+        _measure(side, side, luma, chroma, bases, tiles[:count], room[:count], work)
+        scatter(tiles[:count], strip, side, grid, levels, moved)
         _reload(side, planes, room[:count], work)
         for t in range(count):
-            if room[t].min() <= 0:
+            if not _settled(room[t]):
                 _copy_samples(work.samples, t * side, planes, side, again.samples, n * side)
-                corners[left + n] = strip[t]
+                corners[left + n, 0], corners[left + n, 1] = strip[t, 0], strip[t, 1]
                 n += 1
             last = t == count - 1 and at + most >= len(corners)
             if n == most or (n and last):
                 rest = corners[left : left + n]
-                _measure(side, side, luma, chroma, bases, False, tiles_again[:n], room_again[:n], again, False)
-                moved = scatter(tiles_again[:n], rest, side, grid, levels)
+                _measure(side, side, luma, chroma, bases, tiles_again[:n], room_again[:n], again)
+                scatter(tiles_again[:n], rest, side, grid, levels, moved)
                 n = 0
                 for k in range(len(rest)):
                     if moved[k]:
-                        corners[left] = rest[k]
+                        corners[left, 0], corners[left, 1] = rest[k, 0], rest[k, 1]
                         left += 1
-    return corners[:left]
+    return left
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
+def _settled(room: Whole) -> bool:
+    settled = True
+    for b in range(len(room)):
+        settled &= room[b] > 0
+    return settled
+
+
+@njit(cache=True, _nrt=False)
 def _copy_samples(source: Samples, start: int, planes: int, side: int, target: Samples, to: int) -> None:
     for p in range(planes):
         for i in range(side):
@@ -178,7 +212,7 @@ def _copy_samples(source: Samples, start: int, planes: int, side: int, target: S
 @njit(cache=True)
 def _synthesise(levels: Levels, bases: Ends, luma: Plane, chroma: Plane, grid: Ends, image: Pixels) -> None:
     side = luma.side if image.shape[2] == 1 else chroma.side
-    work = workspace(False)
+    work = workspace(False, False)
     tiles = np.zeros((WIDTH // side, (side // 8) ** 2 + len(grid) - 1, levels.shape[1]), np.int16)
     for kind in range(5):
         corners, height, width = corners_of(image.shape, side, kind)
@@ -189,18 +223,18 @@ def _synthesise(levels: Levels, bases: Ends, luma: Plane, chroma: Plane, grid: E
             store(work.samples, strip, height, width, image)
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _reload(side: int, planes: int, room: Whole, work: Work) -> None:
     """Make decoded samples of whole tiles those of their pixels, and take from `room` the norm of what that adds.
 
     Where something is left in each block, the tile surely is the encoding of what it decodes to.
     """
     across = side // 8
-    columns = _columns(len(room), side)
+    columns, flat = _columns(len(room), side), work.samples.reshape(-1)
     for y in range(0, side, 8):
         work.noise[: WIDTH if y else len(work.noise)] = 0
         for i in range(y, y + 8):
-            reload(work.samples.reshape(-1)[i * WIDTH :], planes, columns, work.noise)
+            reload(flat[i * WIDTH :], planes, columns, work.noise)
         for t in range(len(room)):
             for c in range(across):
                 room[t, y // 8 * across + c] -= _norm(work.noise, t * side + 8 * c, 8)
@@ -209,7 +243,7 @@ def _reload(side: int, planes: int, room: Whole, work: Work) -> None:
             room[t, across * across + p - 1] -= _norm(work.noise, p * WIDTH + t * side, side)
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _norm(squares: Samples, start: int, n: int) -> float:
     total = np.float32(0)
     for i in range(start, start + n, 8):
@@ -219,7 +253,7 @@ def _norm(squares: Samples, start: int, n: int) -> float:
     return np.sqrt(total)  # type: ignore[no-any-return]
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _soften(tile: Levels) -> None:
     """Take an eighth of the contrast, at least one step, from every frequency of a tile."""
     for b in range(len(tile)):
@@ -229,7 +263,7 @@ def _soften(tile: Levels) -> None:
             tile[b, position] = size if tile[b, position] > 0 else -size
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _flatten(luma: Plane, chroma: Plane, bases: Ends, first: bool, tile: Levels) -> None:
     """Leave `tile` one grey level, within 32 of mid grey: its own encoding for certain.
 
@@ -249,69 +283,61 @@ def _flatten(luma: Plane, chroma: Plane, bases: Ends, first: bool, tile: Levels)
 
 
 @njit(cache=True)
+def _rebase(height: int, width: int, bases: Ends, work: Work) -> None:
+    """Set `bases` to the colour nearest to the means of the first tile in `work.samples`."""
+    bases[0] = _mean(work.samples[0, : min(8, height), : min(8, width)])
+    for p in range(1, len(bases)):
+        bases[p] = _mean(work.samples[p, :height, :width])
+    bases[:] = bases_of(colour_of(bases))
+
+
+@njit(cache=True, _nrt=False)
 def _measure(
     height: int,
     width: int,
     luma: Plane,
     chroma: Plane,
     bases: Ends,
-    first: bool,
     tiles: Levels,
     room: Whole,
     work: Work,
-    paint: bool,
 ) -> None:
-    """Fill `tiles` (n, blocks, k * k) and `room` (n, blocks) from `work.samples`; set `bases` if it is the `first`.
+    """Fill `tiles` (n, blocks, k * k) and `room` (n, blocks) from `work.samples`.
 
-    If `paint`, the samples become what the levels of the tiles, whole ones, stand for.
+    If `work.paints`, the samples become what the levels of the tiles, whole ones, stand for.
     """
     planes = len(bases)
-    if first:
-        bases[0] = _mean(work.samples[0, : min(8, height), : min(8, width)])
-        for p in range(1, planes):
-            bases[p] = _mean(work.samples[p, :height, :width])
-        bases[:] = bases_of(colour_of(bases))
-    side = luma.side if planes == 1 else chroma.side
-    across = side // 8
-    columns = _columns(len(tiles), side)
-    blocks = -(-width // 8)
-    for y in range(0, height, 8):
-        n = min(8, height - y)
-        samples = work.samples[0, y : y + n]
-        forward(samples, luma.quick[n], columns, work)
-        for x in range(blocks):
-            along(work, luma, min(8, width - 8 * x), (x, blocks * len(tiles), blocks), 8 * x, width)
-        mark(work.twice, luma.least, 8 * blocks * len(tiles), work.marks)
-        work.rows[:] = 0
-        highest = 0
-        for x in range(blocks):
-            places, block = (8 * x, width, min(8, width - 8 * x)), y // 8 * across + x
-            row = quantise(samples, places, luma, bases[0], block, (x, blocks), work, tiles, room, paint)
-            highest = max(highest, row)
-        if paint:
-            inverse(work.rows, highest, luma.inverse[8], columns, samples)
-    for p in range(1, planes):
-        samples = work.samples[p, :height]
-        forward(samples, chroma.quick[height], columns, work)
-        along(work, chroma, width, (0, len(tiles), 1), 0, width)
-        mark(work.twice, chroma.least, 8 * len(tiles), work.marks)
-        work.rows[:] = 0
-        places, block = (0, width, width), across * across + p - 1
-        highest = quantise(samples, places, chroma, bases[p], block, (0, 1), work, tiles, room, paint)
-        if paint:
-            inverse(work.rows, highest, chroma.inverse[chroma.side], columns, samples)
-    if first:
-        tiles[0, 0, 0] = 0
-        tiles[0, across * across :, 0] = 0
+    across = 1 if planes == 1 else chroma.side // 8
+    columns = _columns(len(tiles), 8 * across)
+    tiles[:] = 0
+    for p in range(planes):
+        plane = chroma if p else luma
+        side = plane.side
+        blocks = -(-width // side)
+        for y in range(0, height, side):
+            n = min(side, height - y)
+            samples = work.samples[p, y : y + n]
+            forward(samples, plane.quick[n], columns, work)
+            for x in range(blocks):
+                along(work, plane, min(side, width - side * x), (x, blocks * len(tiles), blocks), side * x, width)
+            mark(work.twice, plane.least, 8 * blocks * len(tiles), work.marks)
+            first = across * across + p - 1 if p else y // 8 * across
+            highest = np.int64(0)
+            for x in range(blocks):
+                places, lanes = (side * x, width, min(side, width - side * x)), (x, blocks)
+                row = quantise(samples, places, plane, bases[p], first + x, lanes, work, tiles, room)
+                highest = max(highest, row)
+            if work.paints:
+                inverse(work.rows, highest, plane.inverse[side], columns, samples)
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _columns(tiles: int, side: int) -> int:
     """Return how many columns of WIDTH to work on: vectors of any machine go into them without rest."""
     return min(-(-tiles * side // 32) * 32, WIDTH)
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _mean(samples: Samples) -> int:
     total = 0.0
     for i in range(samples.shape[0]):
@@ -320,7 +346,7 @@ def _mean(samples: Samples) -> int:
     return nearest(int(total), samples.size)  # type: ignore[no-any-return]
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _paint(tiles: Levels, height: int, width: int, luma: Plane, chroma: Plane, bases: Ends, work: Work) -> None:
     """Fill `work.samples` with what the levels in `tiles` stand for."""
     planes = len(bases)
@@ -328,14 +354,12 @@ def _paint(tiles: Levels, height: int, width: int, luma: Plane, chroma: Plane, b
     across = side // 8
     columns = _columns(len(tiles), side)
     for y in range(0, height, 8):
-        work.rows[:] = 0
-        highest = 0
+        highest = np.int64(0)
         for b in range(y // 8 * across, y // 8 * across + -(-width // 8)):
             x = 8 * (b % across)
             row = inverse_rows(tiles, b, bases[0], x, width, min(8, width - x), luma, work.rows)
             highest = max(highest, row)
         inverse(work.rows, highest, luma.inverse[min(8, height - y)], columns, work.samples[0, y : min(y + 8, height)])
     for p in range(1, planes):
-        work.rows[:] = 0
         highest = inverse_rows(tiles, across * across + p - 1, bases[p], 0, width, width, chroma, work.rows)
         inverse(work.rows, highest, chroma.inverse[height], columns, work.samples[p, :height])

@@ -15,10 +15,11 @@ from ult.codecs.blocks import SCALE, WIDTH, Levels, Plane, Samples, Whole, Work,
 from ult.codecs.lanes import lowest, make_times
 
 _ONE, _THREE, _SEVEN, _WIDE = np.uint64(1), np.uint64(3), np.uint64(7), np.uint64(WIDTH)  # for indices never negative
+_EIGHT, _SIXTEEN = np.uint64(8), np.uint64(16)
 _times8, _times16 = make_times(8, WIDTH), make_times(16, WIDTH)
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def forward(samples: Samples, matrix: Samples, width: int, work: Work) -> None:
     """Fill `work.once` with the eight frequencies of `width` columns of `samples` (n, WIDTH); `matrix` is quick[n].
 
@@ -41,7 +42,8 @@ def forward(samples: Samples, matrix: Samples, width: int, work: Work) -> None:
             row[:] = 0
             difference[:] = 0
         elif k == n - 1 - k:
-            row[:] = samples[k, :width]
+            for j in range(width):
+                row[j] = samples[k, j]
             difference[:] = 0
         else:
             _fold(samples[k], samples[n - 1 - k], row, difference)
@@ -51,12 +53,12 @@ def forward(samples: Samples, matrix: Samples, width: int, work: Work) -> None:
         _mix(matrix[start + 1 :], odd[4 * quarter * WIDTH :], width, work.once[WIDTH:], quarter > 0)
 
 
-@njit(cache=True, fastmath={"contract"})
-def _dot(m: Samples, k: int, a: np.float32, b: np.float32, c: np.float32, d: np.float32) -> np.float32:
-    return m[k] * a + m[k + 8] * b + m[k + 16] * c + m[k + 24] * d  # type: ignore[no-any-return]
+@njit(cache=True, _nrt=False, fastmath={"contract"})
+def _dot(m: Samples, k: np.uint64, a: np.float32, b: np.float32, c: np.float32, d: np.float32) -> np.float32:
+    return m[k] * a + m[k + _EIGHT] * b + m[k + _SIXTEEN] * c + m[k + _EIGHT + _SIXTEEN] * d  # type: ignore[no-any-return]
 
 
-@njit(cache=True, fastmath={"contract"})
+@njit(cache=True, _nrt=False, fastmath={"contract"})
 def _eight(s: Samples, m: Samples, width: int, out: Samples) -> None:
     """Do `forward` for eight rows at once: loops that do little take as long to start as to run."""
     for j in range(np.uint64(width)):
@@ -68,17 +70,17 @@ def _eight(s: Samples, m: Samples, width: int, out: Samples) -> None:
         e2, o2 = a + b, a - b
         a, b = s[j + np.uint64(3 * WIDTH)], s[j + np.uint64(4 * WIDTH)]
         e3, o3 = a + b, a - b
-        out[j + np.uint64(0 * WIDTH)] = _dot(m, 0, e0, e1, e2, e3)
-        out[j + np.uint64(1 * WIDTH)] = _dot(m, 1, o0, o1, o2, o3)
-        out[j + np.uint64(2 * WIDTH)] = _dot(m, 2, e0, e1, e2, e3)
-        out[j + np.uint64(3 * WIDTH)] = _dot(m, 3, o0, o1, o2, o3)
-        out[j + np.uint64(4 * WIDTH)] = _dot(m, 4, e0, e1, e2, e3)
-        out[j + np.uint64(5 * WIDTH)] = _dot(m, 5, o0, o1, o2, o3)
-        out[j + np.uint64(6 * WIDTH)] = _dot(m, 6, e0, e1, e2, e3)
-        out[j + np.uint64(7 * WIDTH)] = _dot(m, 7, o0, o1, o2, o3)
+        out[j + np.uint64(0 * WIDTH)] = _dot(m, np.uint64(0), e0, e1, e2, e3)
+        out[j + np.uint64(1 * WIDTH)] = _dot(m, np.uint64(1), o0, o1, o2, o3)
+        out[j + np.uint64(2 * WIDTH)] = _dot(m, np.uint64(2), e0, e1, e2, e3)
+        out[j + np.uint64(3 * WIDTH)] = _dot(m, np.uint64(3), o0, o1, o2, o3)
+        out[j + np.uint64(4 * WIDTH)] = _dot(m, np.uint64(4), e0, e1, e2, e3)
+        out[j + np.uint64(5 * WIDTH)] = _dot(m, np.uint64(5), o0, o1, o2, o3)
+        out[j + np.uint64(6 * WIDTH)] = _dot(m, np.uint64(6), e0, e1, e2, e3)
+        out[j + np.uint64(7 * WIDTH)] = _dot(m, np.uint64(7), o0, o1, o2, o3)
 
 
-@njit(cache=True, fastmath={"contract"})
+@njit(cache=True, _nrt=False, fastmath={"contract"})
 def _sixteen(s: Samples, m: Samples, width: int, out: Samples) -> None:
     """Do `forward` for sixteen rows at once."""
     for j in range(np.uint64(width)):
@@ -98,17 +100,17 @@ def _sixteen(s: Samples, m: Samples, width: int, out: Samples) -> None:
         e6, o6 = a + b, a - b
         a, b = s[j + np.uint64(7 * WIDTH)], s[j + np.uint64(8 * WIDTH)]
         e7, o7 = a + b, a - b
-        out[j + np.uint64(0 * WIDTH)] = _dot(m, 0, e0, e1, e2, e3) + _dot(m, 32, e4, e5, e6, e7)
-        out[j + np.uint64(1 * WIDTH)] = _dot(m, 1, o0, o1, o2, o3) + _dot(m, 33, o4, o5, o6, o7)
-        out[j + np.uint64(2 * WIDTH)] = _dot(m, 2, e0, e1, e2, e3) + _dot(m, 34, e4, e5, e6, e7)
-        out[j + np.uint64(3 * WIDTH)] = _dot(m, 3, o0, o1, o2, o3) + _dot(m, 35, o4, o5, o6, o7)
-        out[j + np.uint64(4 * WIDTH)] = _dot(m, 4, e0, e1, e2, e3) + _dot(m, 36, e4, e5, e6, e7)
-        out[j + np.uint64(5 * WIDTH)] = _dot(m, 5, o0, o1, o2, o3) + _dot(m, 37, o4, o5, o6, o7)
-        out[j + np.uint64(6 * WIDTH)] = _dot(m, 6, e0, e1, e2, e3) + _dot(m, 38, e4, e5, e6, e7)
-        out[j + np.uint64(7 * WIDTH)] = _dot(m, 7, o0, o1, o2, o3) + _dot(m, 39, o4, o5, o6, o7)
+        out[j + np.uint64(0 * WIDTH)] = _dot(m, np.uint64(0), e0, e1, e2, e3) + _dot(m, np.uint64(32), e4, e5, e6, e7)
+        out[j + np.uint64(1 * WIDTH)] = _dot(m, np.uint64(1), o0, o1, o2, o3) + _dot(m, np.uint64(33), o4, o5, o6, o7)
+        out[j + np.uint64(2 * WIDTH)] = _dot(m, np.uint64(2), e0, e1, e2, e3) + _dot(m, np.uint64(34), e4, e5, e6, e7)
+        out[j + np.uint64(3 * WIDTH)] = _dot(m, np.uint64(3), o0, o1, o2, o3) + _dot(m, np.uint64(35), o4, o5, o6, o7)
+        out[j + np.uint64(4 * WIDTH)] = _dot(m, np.uint64(4), e0, e1, e2, e3) + _dot(m, np.uint64(36), e4, e5, e6, e7)
+        out[j + np.uint64(5 * WIDTH)] = _dot(m, np.uint64(5), o0, o1, o2, o3) + _dot(m, np.uint64(37), o4, o5, o6, o7)
+        out[j + np.uint64(6 * WIDTH)] = _dot(m, np.uint64(6), e0, e1, e2, e3) + _dot(m, np.uint64(38), e4, e5, e6, e7)
+        out[j + np.uint64(7 * WIDTH)] = _dot(m, np.uint64(7), o0, o1, o2, o3) + _dot(m, np.uint64(39), o4, o5, o6, o7)
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _fold(row: Samples, mirror: Samples, even: Samples, odd: Samples) -> None:
     for j in range(len(even)):
         a, b = row[j], mirror[j]
@@ -116,7 +118,7 @@ def _fold(row: Samples, mirror: Samples, even: Samples, odd: Samples) -> None:
         odd[j] = a - b
 
 
-@njit(cache=True, fastmath={"contract"})
+@njit(cache=True, _nrt=False, fastmath={"contract"})
 def _mix(m: Samples, part: Samples, width: int, out: Samples, add: bool) -> None:
     """Give, or add, to every other row of `out` the sum of four rows of `part`."""
     a0, a1, a2, a3 = m[0], m[8], m[16], m[24]
@@ -132,7 +134,7 @@ def _mix(m: Samples, part: Samples, width: int, out: Samples, add: bool) -> None
         out[j + 6 * WIDTH] = keep * out[j + 6 * WIDTH] + (d0 * p + d1 * q + d2 * r + d3 * s)
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def along(work: Work, plane: Plane, width: int, lanes: tuple[int, int, int], start: int, pitch: int) -> None:
     """Fill blocks `lanes` (start, stop, step) of `work.twice` with frequencies along rows of `work.once`.
 
@@ -149,7 +151,7 @@ def along(work: Work, plane: Plane, width: int, lanes: tuple[int, int, int], sta
         at += pitch
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def mark(coefficients: Samples, least: Samples, width: int, marks: NDArray[np.uint8]) -> None:
     """Give each of `width` columns a bit for each row where the coefficient is not below `least`."""
     for j in range(width):
@@ -159,7 +161,7 @@ def mark(coefficients: Samples, least: Samples, width: int, marks: NDArray[np.ui
         marks[j] = bits
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _exact(samples: Samples, start: np.uint64, width: int, place: np.uint64, plane: Plane) -> float:
     """Return the coefficient at `place` of the block at column `start` of `samples` (n, WIDTH)."""
     down, along = plane.forward[len(samples)], plane.forward[width]
@@ -172,7 +174,7 @@ def _exact(samples: Samples, start: np.uint64, width: int, place: np.uint64, pla
     return np.floor(total * SCALE**2 + 0.5)  # type: ignore[no-any-return]
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _level(size: float, part: float) -> tuple[float, np.int64]:
     """Return the level of a coefficient's size, and after how many zeros it is not 0; `part` is 1 / step.
 
@@ -183,13 +185,13 @@ def _level(size: float, part: float) -> tuple[float, np.int64]:
     return np.floor((size + 0.03125) * part + 0.4375), (zeros if zeros < 10 else np.int64(64))
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _mean(value: float, part: float) -> float:
     """Return the whole number nearest to value / step, halves go up; `part` is 1 / step."""
     return np.floor((value + 0.25) * part + 0.5)  # type: ignore[no-any-return]
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def quantise(
     samples: Samples,
     columns: tuple[int, int, int],
@@ -200,12 +202,11 @@ def quantise(
     work: Work,
     tiles: Levels,
     room: Whole,
-    paint: bool,
 ) -> int:
     """Fill a `block` of `tiles`, and of `room`, with the quantised coefficients of every so many-th of `lanes`.
 
-    `columns` are the first one's start in `samples`, the pitch and the width of the blocks. If `paint`, what whole
-    blocks stand for, along their rows, is added to `work.rows`. Return the highest row of these.
+    `columns` are the first one's start in `samples`, the pitch and the width of the blocks. If `work.paints`, what
+    whole blocks stand for, along their rows, is added to `work.rows`. Return the highest row of these.
 
     The levels are those of their own decoded samples if what rounding and clipping add to these has a Euclidean norm
     below `room`: no coefficient moves by more than that norm, the half of a unit by which each decoded sample is
@@ -215,12 +216,12 @@ def quantise(
     doubt, spread = plane.doubt, plane.spread
     coefficients, marks, rows, matrix = work.twice, work.marks, work.rows, plane.inverse[side]
     start, pitch, width = columns
+    paints = work.paints
     lane, across = lanes
     base *= side
     highest = np.uint64(0)
     for t in range(len(tiles)):
         levels = tiles[t, block]
-        levels[:] = 0
         at = np.uint64(start + t * pitch)
         corner = np.uint64(8 * lane)
         value = np.float64(coefficients[corner]) + 0.5
@@ -231,7 +232,7 @@ def quantise(
         levels[0] = np.int16(mean)
         value = mean * steps[0] + base
         total = abs(value)
-        if paint:
+        if paints:
             add_row(rows, at, matrix, np.uint64(0), value, side)
         margin = 14 * steps[min(1, len(levels) - 1)]  # in 1/32, to the nearest value that has another level
         last = np.uint64(0)
@@ -261,7 +262,7 @@ def quantise(
             value = level * step
             total += abs(value)
             highest = max(highest, row)
-            if paint:
+            if paints:
                 add_row(rows, row * _WIDE + at, matrix, column * np.uint64(side), value, side)
         least = min(margin / 32, steps[0] / 2)
         room[t, block] = (least - 2 - plane.drift * total) * 0.998 - side / 2

@@ -18,11 +18,11 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from numba import njit
+from numba import carray, njit
 from numpy.typing import NDArray
 
 from ult.codecs.base import Codec, Ends, Patches, Symbols, check_option
-from ult.codecs.blocks import Levels, make_plane, nonzero, workspace
+from ult.codecs.blocks import Bits, Levels, Plane, make_plane, nonzero, workspace
 from ult.codecs.colour import bases_of, colour_of
 from ult.codecs.dct import analyse, grids, synthesise
 from ult.codecs.image_grammar import (
@@ -36,7 +36,7 @@ from ult.codecs.image_grammar import (
     ImageGrammar,
     Limits,
 )
-from ult.codecs.lanes import lowest
+from ult.codecs.lanes import lowest, ones, pointer
 from ult.errors import CorruptSymbols, InvalidRecord
 
 MAX_BLOCK = 196  # symbols: 4 of the mean, 3 for each of 63 levels, 3 of ZEROS at most
@@ -82,27 +82,12 @@ class ImageDct(Codec[Image]):
         return self.encode_batch([record])
 
     def encode_batch(self, records: Sequence[Image]) -> Patches:
-        """Return the patches of many images, in memory that they share: touching fresh pages costs more than a copy."""
-        images = [self._pixels(record) for record in records]
-        all_grids = [grids(image.shape, self._chroma.side) for image in images]
-        blocks = [sum(rows * columns for rows, columns in grid.tolist()) for grid in all_grids]
-        levels = np.empty((max(blocks, default=0), self.coefficients**2), np.int16)
-        pixels = np.empty(max((image.size for image in images), default=0), np.uint8)
-        many, room, work = [], np.empty(0, np.uint32), (workspace(), workspace())
-        for record, image, grid, n in zip(records, images, all_grids, blocks, strict=True):
-            # Writable too: the compiled loops would be compiled once more for arrays that are not.
-            if not (image.flags.c_contiguous and image.flags.writeable):
-                copy = pixels[: image.size].reshape(image.shape)
-                np.copyto(copy, image)
-                image = copy
-            header = [*_number(0 if record.ndim == 2 else image.shape[2]), *_number(image.shape[0])]
-            header += _number(image.shape[1])
-            bases = np.zeros(len(grid), np.int64)
-            analyse(image, self._luma, self._chroma, grid, levels[:n], bases, work)
-            most = len(header) + 8 * n + 3 * np.count_nonzero(levels[:n])
-            room = room if most <= len(room) else np.empty(most, np.uint32)
-            many.append(Patches.one(*_write(np.array(header, np.uint32), levels[:n], colour_of(bases), grid, room)))
-        return Patches.concatenate(many)
+        """Return the patches of many images, by one call: taking its arguments apart costs as much as 16x16 pixels."""
+        images = [np.ascontiguousarray(self._pixels(record)) for record in records]
+        shapes = np.array([image.shape for image in images], np.int64).reshape(-1, 3)
+        # Addresses, as the compiled loops would be compiled once more for arrays that are read-only.
+        addresses = np.array([image.ctypes.data for image in images], np.uintp)
+        return Patches(*_encode(addresses, shapes, self._luma, self._chroma))
 
     def decode(self, symbols: Symbols) -> Image:
         """Return the image; raise `CorruptSymbols` unless the symbols spell all its blocks and no more."""
@@ -154,7 +139,7 @@ class ImageDct(Codec[Image]):
             raise CorruptSymbols(
                 f"header says {height} x {width} x {channels}; expected 1 to {self.max_length} samples"
             )
-        grid = grids((height, width, max(channels, 1)), self._chroma.side)
+        grid = grids(height, width, max(channels, 1), self._chroma.side)
         blocks = sum(rows * columns for rows, columns in grid.tolist())
         if len(symbols) - at < blocks:  # before anything of that size is allocated
             raise CorruptSymbols(f"{len(symbols) - at} symbols after the header; expected at least {blocks}")
@@ -163,14 +148,6 @@ class ImageDct(Codec[Image]):
         good = np.zeros(len(symbols) + 1, np.bool_)
         _parse(symbols.astype(np.int64), at, grid, levels, colour, good)
         return (height, width, channels), grid, levels, colour, good
-
-
-def _number(value: int) -> list[int]:
-    digits = []
-    while value > 127:
-        digits.append(value & 127 | 128)
-        value >>= 7
-    return [*digits, value]
 
 
 def _header(symbols: Symbols) -> tuple[list[int], int]:
@@ -185,7 +162,7 @@ def _header(symbols: Symbols) -> tuple[list[int], int]:
     return numbers, at
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _read_number(symbols: Ends, at: int) -> tuple[int, int]:
     """Return the number at `at` and where it ends, -1 if there is none of at most 5 symbols."""
     value = 0
@@ -199,7 +176,7 @@ def _read_number(symbols: Ends, at: int) -> tuple[int, int]:
     return 0, -1
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _read_signed(symbols: Ends, at: int, place: int, far: int) -> tuple[int, int]:
     """Return the value at `place` of -far..far and where it ends; the number at `at` belongs to it if it is far."""
     value = place - far
@@ -209,63 +186,139 @@ def _read_signed(symbols: Ends, at: int, place: int, far: int) -> tuple[int, int
     return (value + rest if value > 0 else value - rest), at
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _write_signed(value: int, base: int, far: int, symbols: Symbols, at: int) -> int:
     """Write a value as a symbol from `base`, and a number if it is far; return where it ends."""
     near: int = min(max(value, -far), far)
     symbols[at] = base + near + far
     at += 1
     if abs(near) == far:
-        rest = abs(value - near)
-        while rest > 127:
-            symbols[at] = rest & 127 | 128
-            rest >>= 7
-            at += 1
-        symbols[at] = rest
-        at += 1
+        at = _write_number(abs(value - near), symbols, at)
     return at
 
 
-@njit(cache=True)
-def _expected(levels: Levels, block: int, columns: int, index: int) -> int:
+@njit(cache=True, _nrt=False)
+def _write_number(value: int, symbols: Symbols, at: int) -> int:
+    while value > 127:
+        symbols[at] = value & 127 | 128
+        value >>= 7
+        at += 1
+    symbols[at] = value
+    return at + 1
+
+
+@njit(cache=True, _nrt=False)
+def _expected(levels: Levels, block: int, columns: int, row: int, column: int) -> int:
     """Return the mean that the left and upper neighbours of a block let expect, in steps."""
-    row, column = index // columns, index % columns
     if row and column:
         return (int(levels[block - 1, 0]) + int(levels[block - columns, 0])) >> 1
-    if index == 0:
+    if row + column == 0:
         return 0
     return int(levels[block - 1, 0] if column else levels[block - columns, 0])
 
 
 @njit(cache=True)
-def _write(header: Symbols, levels: Levels, colour: Image, grid: Ends, symbols: Symbols) -> tuple[Symbols, Ends]:
-    """Return the symbols of an image and the ends of its patches; `symbols` is memory that suffices."""
-    ends = np.empty(len(symbols) // (MAX_PATCH - MAX_BLOCK) + 1, np.int64)
-    symbols[: len(header)] = header
-    at, patches, start, block = len(header), 0, 0, 0
-    for plane in range(len(grid)):
-        columns = grid[plane, 1]
-        for index in range(grid[plane, 0] * columns):
-            begin = at
-            if index == 0:
-                symbols[at] = colour[plane]
-                at += 1
-            else:
-                difference = int(levels[block, 0]) - _expected(levels, block, columns, index)
-                at = _write_signed(difference, MEAN, FAR_MEAN, symbols, at)
-            at = _write_block(levels[block], symbols, at)
-            if at - start > MAX_PATCH:
-                ends[patches] = start = begin
-                patches += 1
-            block += 1
-    ends[patches] = at
-    return symbols[:at].copy(), ends[: patches + 1].copy()
+def _encode(addresses: NDArray[np.uintp], shapes: Ends, luma: Plane, chroma: Plane) -> tuple[Symbols, Ends, Ends]:
+    """Return symbols, ends of patches and ends of records of the contiguous images (h, w, c) at `addresses`."""
+    blocks = samples = np.int64(0)
+    for i in range(len(shapes)):
+        height, width, channels = shapes[i]
+        blocks = max(blocks, _blocks(grids(height, width, channels, chroma.side)))
+        samples += height * width * channels
+    # Images share the memory that they need in turn: touching fresh pages costs more than a copy.
+    memory, masks = np.empty((blocks, len(luma.steps)), np.int16), np.empty(blocks, np.uint64)
+    work, again = workspace(True), workspace(False)
+    symbols, ends = np.empty(samples // 8, np.uint32), np.empty(samples // MAX_PATCH // 8, np.int64)
+    records = np.empty(len(shapes), np.int64)
+    at = patches = np.int64(0)  # constants would have what they are passed to compiled once more
+    for i in range(len(shapes)):
+        height, width, channels = shapes[i]
+        image = carray(pointer(addresses[i]), (height, width, channels))
+        grid = grids(height, width, channels, chroma.side)
+        levels = memory[: _blocks(grid)]
+        bases = np.zeros(channels, np.int64)
+        # Alpha is a grey image of its own.
+        for first in range(0, channels, 3):
+            planes = slice(first, min(first + 3, channels))
+            part = image if channels < 4 else np.ascontiguousarray(image[:, :, planes])
+            start = _blocks(grid[:first])
+            analyse(part, luma, chroma, grid[planes], levels[start:], bases[planes], work, again)
+        most = 15 + 8 * len(levels) + 3 * _mask(levels, masks)
+        symbols = _grown(symbols, at, at + most)
+        ends = _grown(ends, patches, patches + most // (MAX_PATCH - MAX_BLOCK) + 1)
+        at, patches = _write(shapes[i], levels, masks, colour_of(bases), grid, symbols, at, ends, patches)
+        records[i] = patches
+    return symbols[:at], ends[:patches], records
 
 
 @njit(cache=True)
-def _write_block(levels: Levels, symbols: Symbols, at: int) -> int:
+def _blocks(grid: Ends) -> int:
+    total = 0
+    for plane in range(len(grid)):
+        total += grid[plane, 0] * grid[plane, 1]
+    return total
+
+
+@njit(cache=True)
+def _grown(array: Any, used: int, size: int) -> Any:
+    """Return `array`, or what is `used` of it in memory of at least `size`."""
+    if size <= len(array):
+        return array
+    larger = np.empty(max(size, 2 * len(array)), array.dtype)
+    larger[:used] = array[:used]
+    return larger
+
+
+@njit(cache=True, _nrt=False)
+def _mask(levels: Levels, masks: Bits) -> int:
+    """Fill `masks` with `nonzero` of each block; return how many levels that are."""
+    total = np.uint64(0)
+    for block in range(len(levels)):
+        masks[block] = nonzero(levels[block])
+        total += ones(masks[block])
+    return int(total)
+
+
+@njit(cache=True, _nrt=False)
+def _write(
+    shape: Ends,
+    levels: Levels,
+    masks: Bits,
+    colour: Image,
+    grid: Ends,
+    symbols: Symbols,
+    at: int,
+    ends: Ends,
+    patches: int,
+) -> tuple[int, int]:
+    """Write the symbols of an image from `at` on, and the ends of its patches; return where these end."""
+    start, block = at, 0
+    for number in (shape[2] if shape[2] > 1 else 0, shape[0], shape[1]):
+        at = _write_number(number, symbols, at)
+    for plane in range(len(grid)):
+        columns = grid[plane, 1]
+        for row in range(grid[plane, 0]):
+            for column in range(columns):
+                begin = at
+                if row + column == 0:
+                    symbols[at] = colour[plane]
+                    at += 1
+                else:
+                    difference = int(levels[block, 0]) - _expected(levels, block, columns, row, column)
+                    at = _write_signed(difference, MEAN, FAR_MEAN, symbols, at)
+                at = _write_block(levels[block], masks[block], symbols, at)
+                if at - start > MAX_PATCH:
+                    ends[patches] = start = begin
+                    patches += 1
+                block += 1
+    ends[patches] = at
+    return at, patches + 1
+
+
+@njit(cache=True, _nrt=False)
+def _write_block(levels: Levels, bits: np.uint64, symbols: Symbols, at: int) -> int:
+    """Write the levels that `bits` say are not zero; return where they end."""
     last = np.int64(0)
-    bits = nonzero(levels)
     while bits:
         position = np.int64(lowest(bits))
         bits &= bits - np.uint64(1)
@@ -285,7 +338,7 @@ def _write_block(levels: Levels, symbols: Symbols, at: int) -> int:
     return at
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _parse(symbols: Ends, at: int, grid: Ends, levels: Levels, colour: Image, good: NDArray[np.bool_]) -> None:
     """Fill `levels`, `colour`, and `good` where an image ends; stop at the first symbol that cannot follow."""
     block = 0
@@ -304,7 +357,7 @@ def _parse(symbols: Ends, at: int, grid: Ends, levels: Levels, colour: Image, go
                 if not MEAN <= symbol < LEVEL:
                     return
                 difference, at = _read_signed(symbols, at, symbol - MEAN, FAR_MEAN)
-                mean = _expected(levels, block, columns, index) + difference
+                mean = _expected(levels, block, columns, index // columns, index % columns) + difference
                 if at < 0 or abs(mean) > LARGEST:
                     return
                 levels[block, 0] = mean
@@ -314,7 +367,7 @@ def _parse(symbols: Ends, at: int, grid: Ends, levels: Levels, colour: Image, go
             block += 1
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _parse_block(symbols: Ends, at: int, levels: Levels, good: NDArray[np.bool_], last: bool) -> int:
     """Fill `levels` from 1 on and return where the block ends, -1 if it breaks off; mark ends of the `last` block."""
     position = 1

@@ -120,10 +120,30 @@ def move8(_: Any, source: Any, at: Any, target: Any, to: Any) -> Any:
 
 
 @intrinsic
+def pointer(_: Any, address: Any) -> Any:
+    """Return `address`, of bytes, as `numba.carray` takes it."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(types.uint8)(types.uintp), generate
+
+
+@intrinsic
 def lowest(_: Any, bits: Any) -> Any:
     """Return the place of the lowest bit of `bits`, uint64."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.uint64(types.uint64), generate
+
+
+@intrinsic
+def ones(_: Any, bits: Any) -> Any:
+    """Return how many bits of `bits`, uint64, are 1."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ctpop(args[0])
 
     return types.uint64(types.uint64), generate

@@ -1,0 +1,134 @@
+"""Row `text-classify`: are ids as good as raw tokens to tell texts apart, and does pre-training on other text help?"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from baselines import BytePairs, Encoder, Ours, write
+from corpus import labelled_texts, wikitext
+from interval import over_both
+from numpy.typing import NDArray
+from result import metric
+from session import Session
+from training import predictions, trained
+
+SETS = ("abstracts", "sections")
+SYSTEMS = ("ult", "ult, public table", "ult, scratch", "raw", "raw, scratch")
+PAIRS = (("ult", "ult, scratch"), ("ult, public table", "ult, scratch"), ("raw", "raw, scratch"), ("ult", "raw"),
+         ("ult, scratch", "raw, scratch"))  # fmt: skip
+SIZE, CONTEXT, BATCH, LEAST = 2048, 256, 16, 100  # a class of fewer records is left out
+PRETRAINING, STEPS = 500, 250
+ASKED = (
+    "Are ids as good as raw tokens to tell medical texts apart, and does training on wikitext-2 before help, though "
+    "the owner of the medical text has a table of its own?"
+)
+SETTING = """\
+Medical abstracts (5 diseases) and sections of abstracts (those headings that {least} training texts have); the rest \
+of the sections is left out. `ult` starts from a run on wikitext-2 with embedding rows drawn afresh, for the medical \
+text has a table of its own; `ult, public table` encodes it with wikitext-2's table and keeps the rows; `raw` does \
+the same with a byte-level BPE of wikitext-2; `scratch` starts from random weights, with a table or BPE of the \
+medical text. All have 2,048 ids, {pretraining} steps of pre-training (one seed), {steps} of training on the labels. \
+Texts are cut at {context} ids. Accuracy on the test texts; seeds and texts are drawn anew together for the interval."""
+
+
+def main() -> None:
+    """Pre-train, fine-tune, and compare."""
+    session = Session.begin("text-classify")
+    seeds = session.sized((0, 1, 2), (0, 1))
+    session.each(pretrain, [("ult",), ("raw",)])
+    jobs = [(of, system, seed) for seed in seeds for of in SETS for system in SYSTEMS]
+    hits = dict(zip(jobs, session.each(classify, jobs), strict=True))
+    metrics, truncated = [], {}
+    for of in SETS:
+        asked = len(labelled_texts(session, f"{of}", "test")[0])
+        right = {s: np.array([hits[of, s, seed]["hits"] for seed in seeds], float) for s in SYSTEMS}
+        common = {"n": right["ult"].shape[1], "n_asked": session.sized(asked, right["ult"].shape[1]), "seeds": seeds,
+                  "higher_is_better": True}  # fmt: skip
+        found = {s: over_both(right[s]) for s in SYSTEMS}
+        for s in SYSTEMS:
+            goal = f"at least {found['raw']['low']:.4f}" if s == "ult" else ""
+            metrics.append(metric(f"{of}: accuracy", s, found[s], baseline="raw" if goal else "", goal=goal, **common))
+        for a, b in PAIRS:
+            goal = "above 0" if (a, b) == PAIRS[0] else ""
+            gain = over_both(right[a] - right[b])
+            metrics.append(metric(f"{of}: accuracy, less that of {b}", a, gain, baseline=b, goal=goal, **common))
+        truncated[of] = hits[of, "ult", seeds[0]]["truncated"]
+    sample = hits[SETS[0], "ult", seeds[0]]
+    session.write(
+        "Text classification",
+        metrics,
+        asked=ASKED,
+        setting=SETTING.format(least=LEAST, pretraining=session.sized(PRETRAINING, 10), context=CONTEXT,
+                               steps=session.sized(STEPS, 10)),
+        notes=[f"Of the training texts, {truncated['abstracts']} abstracts and {truncated['sections']} sections are "
+               "longer than the context, and cut.", _majority(session)],
+        chart=[f"{of}: accuracy" for of in SETS],
+        model={"name": session.model, "parameters": sample["parameters"], "context": CONTEXT, "batch": BATCH},
+    )  # fmt: skip
+
+
+def pretrain(session: Session, system: str) -> dict[str, Any]:
+    """Train on wikitext-2 under its own table or tokenizer."""
+    texts = wikitext(session, "train")[: session.sized(None, 300)]
+    shards = _shards(session, f"wikitext-{system}", _encoder(system, texts), texts)
+    sizes = {"steps": session.sized(PRETRAINING, 10), "batch_size": BATCH // 2, "context": CONTEXT, "seed": 0}
+    return trained(session, f"wikitext-{system}", shards, model=session.model, **sizes)
+
+
+def classify(session: Session, of: str, system: str, seed: int) -> dict[str, Any]:
+    """Train a classifier; return which test texts it gets right, and what else there is to say."""
+    parts = {split: known(session, of, split) for split in ("train", "test")}
+    family, _, rest = system.partition(", ")
+    public = wikitext(session, "train")[: session.sized(None, 300)]
+    own = system in ("ult", "ult, scratch", "raw, scratch")
+    code = _encoder(family, parts["train"][0] if own else public)
+    name = f"{of}-{system.replace(', ', '-').replace(' ', '-')}-{seed}"
+    folders = {split: _shards(session, f"{name}-{split}", code, *parts[split]) for split in parts}
+    start = None if rest == "scratch" else Path(pretrain(session, family)["run"])
+    model = session.model if start is None else None
+    sizes = {"steps": session.sized(STEPS, 10), "batch_size": BATCH, "context": CONTEXT, "seed": seed}
+    rows = None if start is None else "fresh" if own else "keep"
+    run = trained(session, name, folders["train"], start=start, model=model, task="classify", embeddings=rows, **sizes)
+    logits = predictions(session, name, run, folders["test"])
+    classes = np.array(sorted(set(parts["train"][1])))
+    hits: NDArray[np.bool_] = classes[logits.argmax(1)] == np.array(parts["test"][1])
+    return {"hits": hits.tolist(), "truncated": run["truncated"], "parameters": run["parameters"]}
+
+
+def known(session: Session, of: str, split: str) -> tuple[list[str], list[str]]:
+    """Return the texts of the classes that are common enough, and their labels."""
+    texts, labels = labelled_texts(session, of, split)
+    counts = Counter(labelled_texts(session, of, "train")[1])
+    pairs = [(text, label) for text, label in zip(texts, labels, strict=True) if counts[label] >= LEAST]
+    pairs = pairs[: session.sized(None, 120)]
+    return [text for text, _ in pairs], [label for _, label in pairs]
+
+
+def _encoder(family: str, texts: list[str]) -> Encoder:
+    return Ours(texts, SIZE) if family == "ult" else BytePairs(texts, SIZE)
+
+
+def _shards(session: Session, name: str, code: Encoder, texts: list[str], labels: list[str] | None = None) -> Path:
+    held = hashlib.sha256(repr((texts, labels)).encode()).hexdigest()[:16]
+
+    def make(folder: Path) -> dict[str, Any]:
+        write(folder / "shards", code, texts, labels)
+        return {}
+
+    return Path(session.once(f"shards/{name}", {"texts": held, "size": SIZE}, make)["folder"]) / "shards"
+
+
+def _majority(session: Session) -> str:
+    shares = []
+    for of in SETS:
+        counts = Counter(known(session, of, "test")[1])
+        shares.append(f"{max(counts.values()) / counts.total():.3f} of {len(counts)} classes ({of})")
+    return f"Always naming the largest class is right for {' and '.join(shares)}."
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""More records of a class than there are: mixtures of two of it, made by the owner before a table is fitted.
+
+For few series with labels, as of patients. A mixture is as private as the records that it is made of, and it must be
+made of training records alone: one that shares a parent with a test record gives the test away.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ult.errors import InvalidConfig, InvalidRecord
+
+Floats = NDArray[np.float64]
+
+
+def mixtures(
+    values: ArrayLike, labels: ArrayLike, *, each: int, alpha: float = 1.0, seed: int = 0
+) -> tuple[Floats, NDArray[np.generic]]:
+    """Return `each` new records for every class, (classes * each, m) float64, and their labels.
+
+    One is `b + t (a - b)` of two records a, b of the class, drawn with replacement, and t from Beta(alpha,
+    alpha): mixup (Zhang et al., 2018) within a class, which leaves labels whole. All classes come out equally large.
+    NaN in either stays NaN. Raises `InvalidRecord` unless `values` is (n, m) and `labels` (n,), `InvalidConfig`
+    for counts out of range.
+
+    >>> mixed, labels = mixtures([[0.0, 1.0], [1.0, 1.0], [5.0, 5.0]], ["a", "a", "b"], each=2)
+    >>> labels.tolist(), mixed[2:].tolist(), bool((mixed[:2, 0] <= 1).all())
+    (['a', 'a', 'b', 'b'], [[5.0, 5.0], [5.0, 5.0]], True)
+    """
+    records, classes = np.asarray(values, np.float64), np.asarray(labels)
+    if records.ndim != 2 or classes.shape != records.shape[:1]:
+        raise InvalidRecord(f"records are {records.shape} with labels {classes.shape}; expected (n, m) and (n,)")
+    if each < 1 or not 0 < alpha < np.inf or not len(records):
+        raise InvalidConfig(f"{each} of each class of {len(records)} records, alpha {alpha!r}; expected at least one")
+    rng, found = np.random.default_rng(seed), np.unique(classes)
+    many = []
+    for name in found:
+        members = records[classes == name]
+        first, second = members[rng.integers(0, len(members), (2, each))]
+        share = rng.beta(alpha, alpha, (each, 1))
+        many.append(second + share * (first - second))
+    return np.concatenate(many), np.repeat(found, each)

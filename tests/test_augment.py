@@ -1,0 +1,46 @@
+"""Mixtures: between their parents, of their class alone, the same for the same seed."""
+
+import numpy as np
+import pytest
+
+from ult.data.augment import mixtures
+from ult.errors import InvalidConfig, InvalidRecord
+
+VALUES = np.array([[0.0, 10.0], [1.0, 20.0], [100.0, 0.0], [101.0, 5.0], [102.0, 2.0]])
+LABELS = np.array(["a", "a", "b", "b", "b"])
+
+
+def test_mixtures_lie_between_two_records_of_their_class():
+    mixed, labels = mixtures(VALUES, LABELS, each=200)
+    assert labels.tolist() == ["a"] * 200 + ["b"] * 200
+    assert mixed.shape == (400, 2)
+    np.testing.assert_allclose(mixed[:200, 1], 10 + 10 * mixed[:200, 0])  # on the line from one to the other
+    assert mixed[200:, 0].min() >= 100 - 1e-9
+    assert mixed[200:, 0].max() <= 102 + 1e-9
+
+
+def test_shares_are_beta():
+    """Of two records 0 and 1: half are a record with itself; of the others the share has Beta's deviation."""
+    mixed, _ = mixtures([[0.0], [1.0]], [0, 0], each=20_000, alpha=2.0)
+    inside = mixed[(mixed > 0) & (mixed < 1)]
+    assert len(inside) / 20_000 == pytest.approx(0.5, abs=0.02)
+    assert inside.std() == pytest.approx(np.sqrt(1 / 20), abs=0.005)  # 1 / (4 (2 alpha + 1))
+
+
+def test_the_seed_decides_and_nan_stays():
+    one, two = mixtures(VALUES, LABELS, each=5, seed=3)[0], mixtures(VALUES, LABELS, each=5, seed=3)[0]
+    np.testing.assert_array_equal(one, two)
+    assert (one != mixtures(VALUES, LABELS, each=5, seed=4)[0]).any()
+    assert np.isnan(mixtures([[np.nan, 1.0]], ["a"], each=1)[0]).tolist() == [[True, False]]
+
+
+def test_what_is_no_table_of_records_is_refused():
+    with pytest.raises(InvalidRecord, match=r"\(2,\) with labels"):
+        mixtures([1.0, 2.0], ["a", "b"], each=1)
+    with pytest.raises(InvalidRecord):
+        mixtures(VALUES, LABELS[:2], each=1)
+    for wrong in ({"each": 0}, {"each": 1, "alpha": 0.0}):
+        with pytest.raises(InvalidConfig):
+            mixtures(VALUES, LABELS, **wrong)
+    with pytest.raises(InvalidConfig):
+        mixtures(np.empty((0, 2)), [], each=1)
