@@ -1,0 +1,201 @@
+"""Row `series`: do models of ids tell heartbeats apart, and foretell a transformer's load and temperature?
+
+On a GPU the same script runs unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from baselines import write_ids
+from corpus import heartbeats, transformer
+from forecast import (
+    CONTEXT,
+    HORIZON,
+    QUANTILES,
+    Bins,
+    Floats,
+    MuLaw,
+    Numbers,
+    Windows,
+    ridge,
+    scales,
+    scored,
+    seasonal_naive,
+)
+from interval import over_both, over_records
+from numpy.typing import NDArray
+from result import metric
+from session import Session
+from training import predictions, trained
+
+BEATS, BEAT_STEPS = ("ult", "raw"), 200
+SYSTEMS = {"ult": "window", "ult, a scale a variable": "variable", "raw": "window", "raw, mean scale": "mean"}
+STEPS, BATCH, SAMPLES = 150, 16, 20
+TRAIN, TEST = (0, 8640), (11520, 14400)  # hours: 12 months to train on, and 4 to test on after 4 that are not used
+TITLE, LINEAR = "Series", "logistic regression"
+ASKED = "Do models of ids tell heartbeats apart, and foretell series, as well as models of evenly spaced levels?"
+SETTING = """\
+`ult` is `series/mulaw` with 256 levels, calibrated on what is trained on, a value an id; `raw` the same model on \
+256 evenly spaced levels over the same 99.9 % of the values. Heartbeats: ECG5000's 400 to train and 100 to test on, \
+of 140 values each, which the archive has scaled; {beat_steps} steps of {batch}; logistic regression on the values. \
+Forecasts: ETTh1, all seven variables one at a time by one model; windows of 12 months to train on, {origins} \
+origins of months 17 to 20, 144 hours apart; 24 hours ahead of the 96 before; {samples} samples a forecast, of which \
+the quantiles are taken; {steps} steps of {batch} windows. Scaling is the owner's: what is taken off and divided by \
+is never in the ids. `ult` and `raw` scale each window by mean and deviation of its 96 hours, `ult, a scale a \
+variable` by those of the variable in training, `raw, mean scale` by the mean size of the 96 hours (as Chronos \
+does). Seasonal naive repeats the day before, ridge is linear in the scaled 96 hours; both have the quantiles of \
+their errors in training. Intervals of forecasts are over origins, each the mean of seven variables."""
+
+
+def main() -> None:
+    """Classify and forecast."""
+    session = Session.begin("series")
+    seeds = session.sized((0, 1, 2), (0, 1))
+    beats, size = classified(session, seeds)
+    metrics = beats + foretold(session, seeds)
+    session.write(
+        TITLE,
+        metrics,
+        asked=ASKED,
+        setting=SETTING.format(beat_steps=session.sized(BEAT_STEPS, 3), batch=BATCH, samples=session.sized(SAMPLES, 3),
+                               steps=session.sized(STEPS, 3), origins=len(np.unique(windows(session)[1].origin))),
+        chart=["ECG5000: accuracy", "ECG5000: macro F1", "ETTh1: MASE", "ETTh1: quantile loss"],
+        model={"name": session.model, "parameters": size},
+    )  # fmt: skip
+
+
+def classified(session: Session, seeds: Sequence[int]) -> tuple[list[dict[str, Any]], int]:
+    """Return how well heartbeats are told apart, and how many parameters that takes."""
+    data = heartbeats(session)
+    truth, known = data.labels[data.test], data.labels[~data.test]
+    jobs = [(system, seed) for seed in seeds for system in BEATS]
+    runs = session.each(tell, jobs)
+    told = {
+        s: [np.array(run["told"]) for (system, _), run in zip(jobs, runs, strict=True) if system == s] for s in BEATS
+    }
+    told[LINEAR] = [np.array(linear(session)["told"])] * len(seeds)
+    most = max(set(known), key=list(known).count)
+    told["the commonest class"] = [np.full(len(truth), most)] * len(seeds)
+    common = {"n": len(truth), "seeds": seeds, "higher_is_better": True}
+    right = {system: np.array([one == truth for one in guesses], float) for system, guesses in told.items()}
+    metrics = [metric("ECG5000: accuracy", system, over_both(hits), **common) for system, hits in right.items()]
+    for system, hits in right.items():
+        metrics.append(metric("ECG5000: balanced accuracy", system, over_both(hits, truth), **common))
+    for system, guesses in told.items():
+        found = over_records(lambda k, g=guesses: float(np.mean([macro_f1(truth[k], one[k]) for one in g])), len(truth))
+        metrics.append(metric("ECG5000: macro F1", system, found, **common))
+    for other in ("raw", LINEAR):
+        more = over_both(right["ult"] - right[other])
+        metrics.append(metric(f"ECG5000: accuracy, above {other}", "ult", more, baseline=other, **common))
+    return metrics, runs[0]["parameters"]
+
+
+def tell(session: Session, system: str, seed: int) -> dict[str, Any]:
+    """Train a classifier of heartbeats, and return the class that it tells for each of those to test."""
+    data = heartbeats(session)
+
+    def make(folder: Path) -> dict[str, Any]:
+        code = _code(system, data.values[~data.test])
+        for part, chosen in (("train", ~data.test), ("test", data.test)):
+            ids = code.encode(data.values[chosen])
+            write_ids(
+                folder / part, ids, code, data.values[chosen].nbytes, data.labels[chosen].tolist(), column="series"
+            )
+        return {}
+
+    shards = Path(session.once(f"shards/beats-{system}-{seed}", {"rows": len(data.values)}, make)["folder"])
+    run = trained(session, f"beats-{system}-{seed}", shards / "train", task="classify", model=session.model, seed=seed,
+                  steps=session.sized(BEAT_STEPS, 3), batch_size=BATCH, context=data.values.shape[1] + 2)  # fmt: skip
+    logits = predictions(session, f"beats-{system}-{seed}", run, shards / "test")
+    return run | {"told": np.array(sorted(set(data.labels[~data.test])))[logits.argmax(1)].tolist()}
+
+
+def linear(session: Session) -> dict[str, Any]:
+    """Return what logistic regression on the values tells of the heartbeats to test."""
+    from sklearn.linear_model import LogisticRegression
+
+    data = heartbeats(session)
+
+    def make(_: Path) -> dict[str, Any]:
+        model = LogisticRegression(C=0.1, max_iter=1000).fit(data.values[~data.test], data.labels[~data.test])
+        return {"told": model.predict(data.values[data.test]).tolist()}
+
+    return session.once("linear", {"rows": len(data.values)}, make)
+
+
+def macro_f1(truth: NDArray[Any], told: NDArray[Any]) -> float:
+    """Return the mean F1 of the classes that occur."""
+    each = [2 * np.sum((truth == c) & (told == c)) / (np.sum(truth == c) + np.sum(told == c)) for c in np.unique(truth)]
+    return float(np.mean(each))
+
+
+def windows(session: Session) -> tuple[Windows, Windows]:
+    """Return the windows of ETTh1 to train and to test on."""
+    series = transformer(session)
+    known = Windows.cut(series, TRAIN[0] + CONTEXT, TRAIN[1], session.sized(12, 240))
+    return known, Windows.cut(series, *TEST, session.sized(144, 1440))
+
+
+def foretold(session: Session, seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """Return how good forecasts are."""
+    known, asked = windows(session)
+    jobs = [(system, seed) for seed in seeds for system in SYSTEMS]
+    each = session.each(foretell, jobs)
+    runs = {
+        s: [np.array(one["quantiles"]) for (system, _), one in zip(jobs, each, strict=True) if system == s]
+        for s in SYSTEMS
+    }
+    methods: dict[str, Callable[[Windows, Windows], Floats]] = {"seasonal naive": seasonal_naive, "ridge": ridge}
+    runs |= {name: [method(known, asked)] * len(seeds) for name, method in methods.items()}
+    scores = {system: [scored(quantiles, known, asked) for quantiles in found] for system, found in runs.items()}
+    common = {"n": len(np.unique(asked.origin)), "seeds": seeds, "higher_is_better": False}
+    metrics = []
+    for name in ("MASE", "quantile loss"):
+        of = {system: np.stack([one[name] for one in found]) for system, found in scores.items()}
+        metrics += [metric(f"ETTh1: {name}", system, over_both(values), **common) for system, values in of.items()]
+        for other in ("raw", *methods):
+            less = over_both(of["ult"] - of[other])
+            metrics.append(metric(f"ETTh1: {name}, less {other}'s", "ult", less, baseline=other, **common))
+    return metrics
+
+
+def foretell(session: Session, system: str, seed: int) -> dict[str, Any]:
+    """Train a model of windows, let it go on from those to test, and return quantiles (9, n, HORIZON) of that."""
+    from ult.generate import generate
+
+    known, asked = windows(session)
+    (off, size), (to, by) = (scales(SYSTEMS[system], known, some) for some in (known, asked))
+    scaled, given = (known.values - off) / size, (asked.context - to) / by
+    code, n = _code(system, scaled), session.sized(SAMPLES, 3)
+    name = f"{system.replace(', ', '-').replace(' ', '-')}-{seed}"
+
+    def make_shards(folder: Path) -> dict[str, Any]:
+        write_ids(folder / "train", code.encode(scaled), code, known.values.nbytes, column="series")
+        return {}
+
+    shards = session.once(
+        f"shards/{name}", {"rows": len(scaled), "scale": SYSTEMS[system], "context": CONTEXT}, make_shards
+    )
+    run = trained(session, name, Path(shards["folder"]) / "train", model=session.model, seed=seed,
+                  steps=session.sized(STEPS, 3), batch_size=BATCH, context=CONTEXT + HORIZON + 1)  # fmt: skip
+
+    def make(_: Path) -> dict[str, Any]:
+        many = generate(run["run"], code.encode(given), n=n, max_new=HORIZON, seed=seed, batch_size=128,
+                        grammar=Numbers(code.values))  # fmt: skip
+        samples = code.values[np.stack(many)[:, CONTEXT:]].reshape(-1, n, HORIZON)
+        return {"quantiles": (to + by * np.quantile(samples, QUANTILES, axis=1)).tolist()}
+
+    settings = {"run": run["origin"], "n": n, "windows": len(given)}
+    return session.once(f"forecasts/{name}", settings, make)
+
+
+def _code(system: str, train: Floats) -> Bins | MuLaw:
+    return MuLaw(train) if system.startswith("ult") else Bins(train)
+
+
+if __name__ == "__main__":
+    main()
