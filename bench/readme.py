@@ -1,14 +1,15 @@
-"""Write the README's tables of figures from `results/*.json`; nothing in them is typed by hand."""
+"""Write `docs/speed.md`, and the README's tables, from `results/*.json`; nothing in them is typed by hand."""
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from result import ROOT
 
-ROWS = ("text-ids", "exact", "image-quality", "series-quality", "molecule-ids", "demo")
-WHOLE = ("molecule-ids", "demo")  # rows shown with the figures that have no goal; the others show goals only
+ROWS = ("text-ids", "exact", "image-quality", "series-quality", "demo")
+WHOLE = ("demo",)  # rows shown with the figures that have no goal; the others show goals only
 SPEEDS = ("text-speed", "bwt-speed", "image-speed", "series-speed", "startup")
 BEGIN, END = "<!-- {}: written by bench/readme.py -->", "<!-- /{} -->"
 
@@ -29,33 +30,107 @@ def figures() -> list[str]:
     return lines
 
 
+def timed() -> list[dict[str, Any]]:
+    """Return what was timed beside a peer and has a goal, each with the script that did it."""
+    documents = [_result(row) for row in SPEEDS]
+    return [
+        m | {"script": _script(document)}
+        for document in documents
+        for m in document["metrics"]
+        if "peer" in m and m["goal"]
+    ]
+
+
+def summary() -> list[str]:
+    """Return the README's table of speed: of each verb beside its peer the worst case and the best."""
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for m in timed():
+        verb = m["name"].partition(":")[0].partition(",")[0]
+        groups.setdefault((m["script"], verb, m["goal"], _peer(m)), []).append(m)
+    lines = [
+        "| what | beside | ratio: worst case, best | goal | cases that meet it | script |",
+        "|---|---|---|---|---|---|",
+    ]
+    for (script, verb, goal, peer), many in groups.items():
+        ends = _range([m["value"] for m in many], many[0]["higher_is_better"], "x")
+        ours = many[0]["system"].partition(",")[0].partition(" / ")[0]
+        lines.append(f"| {_words(ours, verb)} | {peer} | {ends} | {goal} | {_met(many)} | {script} |")
+    return lines
+
+
+def _words(ours: str, verb: str) -> str:
+    return verb if verb.startswith(ours) or verb.endswith(ours) else f"{ours}: {verb}"
+
+
+def _peer(m: dict[str, Any]) -> str:
+    return str(m["system"].rpartition(" / ")[2].partition(",")[0])
+
+
+def _range(values: Sequence[float], higher_is_better: bool, unit: str) -> str:
+    worst, best = sorted(values, reverse=not higher_is_better)[:: max(1, len(values) - 1)][:2] if len(values) > 1 else (
+        values[0], values[0])  # fmt: skip
+    return f"{worst:.3g} {unit}".strip() if worst == best else f"{worst:.3g}, {best:.3g} {unit}".strip()
+
+
+def _met(many: Sequence[dict[str, Any]]) -> str:
+    met = sum(_meets(m["value"], m["goal"]) for m in many)
+    return f"{met} of {len(many)}"
+
+
+def _meets(value: float, goal: str) -> bool:
+    words, number = goal.rsplit(" ", 1)
+    return value >= float(number) if words == "at least" else value <= float(number)
+
+
 def speeds() -> list[str]:
     """Return the Markdown table of what was timed beside a peer, where there is a goal; the PNGs show all."""
     lines = ["| what | ours / peer | ours | peer | ratio | goal | n | script |", "|---|---|---|---|---|---|---|---|"]
-    for row in SPEEDS:
-        document = _result(row)
-        for m in document["metrics"]:
-            if "peer" not in m or not m["goal"]:
-                continue
-            ratio = f"{m['value']:.3g} x ({m['low']:.3g} to {m['high']:.3g}, {m['rounds']} rounds)"
-            ours, peer = (f"{m[side]:,.{1 if m[side] < 100 else 0}f}" for side in ("ours", "peer"))
-            lines.append(
-                f"| {m['name']} | {m['system']} | {ours} {m['speed']} | {peer} {m['speed']} | {ratio} | {m['goal']} "
-                f"| {m['n']:,} | {_script(document)} |"
-            )
+    for m in timed():
+        ratio = f"{m['value']:.3g} x ({m['low']:.3g} to {m['high']:.3g}, {m['rounds']} rounds)"
+        ours, peer = (f"{m[side]:,.{1 if m[side] < 100 else 0}f}" for side in ("ours", "peer"))
+        lines.append(
+            f"| {m['name']} | {m['system']} | {ours} {m['speed']} | {peer} {m['speed']} | {ratio} | {m['goal']} "
+            f"| {m['n']:,} | {m['script']} |"
+        )
     return lines
 
 
 def growth() -> list[str]:
-    """Return the Markdown table of how time and memory grow, and the charts of it."""
-    metrics = _result("growth")["metrics"]
+    """Return the README's table of growth: the worst command of each kind; and the charts."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for m in _result("growth")["metrics"]:
+        if m["goal"]:
+            groups.setdefault((m["name"], m["goal"]), []).append(m)
+    lines = ["| what | worst, best | of | goal | cases that meet it | script |", "|---|---|---|---|---|---|"]
+    for (name, goal), many in groups.items():
+        of = ", ".join(dict.fromkeys(_of(m).removeprefix("ult ") for m in many))
+        ends = _range([m["value"] for m in many], False, many[0]["unit"])
+        lines.append(f"| {name} | {ends} | {of} | {goal} | {_met(many)} | `bench/growth.py` |")
+    return [*lines, "", *(f"![{row}](results/{row}.png)" for row in ("growth", "text-speed"))]
+
+
+def grown() -> list[str]:
+    """Return the Markdown table of how time and memory grow."""
     lines = ["| what | of | value | goal | script |", "|---|---|---|---|---|"]
-    lines += [
+    return lines + [
         f"| {m['name']} | {_of(m)} | {m['value']:.3g} {m['unit']} | {m['goal']} | `bench/growth.py` |"
-        for m in metrics
+        for m in _result("growth")["metrics"]
         if m["goal"]
     ]
-    return [*lines, "", *(f"![{row}](results/{row}.png)" for row in ("growth", "text-speed"))]
+
+
+PAGE = """# Speed and growth
+
+Every case that has a goal, as `make bench` measured it; written by `bench/readme.py` from `results/*.json`, where those
+without a goal stand too. Beside peers: one process and one thread each, in turns; a ratio is the median of the rounds,
+with their range.
+"""
+
+
+def page() -> str:
+    """Return `docs/speed.md`."""
+    charts = [f"![{row}](../results/{row}.png)" for row in (*SPEEDS, "growth")]
+    return "\n".join([PAGE, *speeds(), "", "## Growth", "", *grown(), "", *charts, ""])
 
 
 def _of(m: dict[str, Any]) -> str:
@@ -79,7 +154,7 @@ def _value(value: float, unit: str) -> str:
 
 def written(text: str) -> str:
     """Return the README `text` with its tables made anew."""
-    for name, table in (("speed", speeds), ("growth", growth), ("figures", figures)):
+    for name, table in (("speed", summary), ("growth", growth), ("figures", figures)):
         begin, end = BEGIN.format(name), END.format(name)
         before, rest = text.split(begin)
         after = rest.split(end)[1]
@@ -88,11 +163,12 @@ def written(text: str) -> str:
 
 
 def main() -> None:
-    path: Path = ROOT / "README.md"
-    text = path.read_text(encoding="utf-8")
+    readme, speed = ROOT / "README.md", ROOT / "docs" / "speed.md"
+    text = readme.read_text(encoding="utf-8")
     if "--check" in sys.argv:
-        sys.exit(written(text) != text)
-    path.write_text(written(text), encoding="utf-8")
+        sys.exit(written(text) != text or speed.read_text(encoding="utf-8") != page())
+    readme.write_text(written(text), encoding="utf-8")
+    speed.write_text(page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

