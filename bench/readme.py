@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from result import ROOT
@@ -67,9 +66,12 @@ def _peer(m: dict[str, Any]) -> str:
 
 
 def _range(values: Sequence[float], higher_is_better: bool, unit: str) -> str:
-    worst, best = sorted(values, reverse=not higher_is_better)[:: max(1, len(values) - 1)][:2] if len(values) > 1 else (
-        values[0], values[0])  # fmt: skip
-    return f"{worst:.3g} {unit}".strip() if worst == best else f"{worst:.3g}, {best:.3g} {unit}".strip()
+    worst, *_, best = sorted([*values, values[-1]], reverse=not higher_is_better)
+    return f"{_short(worst)} {unit}".strip() if worst == best else f"{_short(worst)}, {_short(best)} {unit}".strip()
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _met(many: Sequence[dict[str, Any]]) -> str:
@@ -103,7 +105,7 @@ def growth() -> list[str]:
             groups.setdefault((m["name"], m["goal"]), []).append(m)
     lines = ["| what | worst, best | of | goal | cases that meet it | script |", "|---|---|---|---|---|---|"]
     for (name, goal), many in groups.items():
-        of = ", ".join(dict.fromkeys(_of(m).removeprefix("ult ") for m in many))
+        of = "; ".join(dict.fromkeys(m["system"].partition(",")[0] for m in many))
         ends = _range([m["value"] for m in many], False, many[0]["unit"])
         lines.append(f"| {name} | {ends} | {of} | {goal} | {_met(many)} | `bench/growth.py` |")
     return [*lines, "", *(f"![{row}](results/{row}.png)" for row in ("growth", "text-speed"))]

@@ -24,7 +24,8 @@ ASKED = "Does one model of five modalities predict each of them as well as a mod
 SETTING = """\
 Five sets, each encoded with a table of its own, all of one vocabulary of {size:,}: wikitext-2 (`text/bytes`), \
 CIFAR-10 (`image/dct`), USPTO reactions (`molecule/smiles`), expression of 200 genes in tumours (`series/mulaw`, \
-every fifth tumour is tested) and days of the seven series of ETTh1 (`series/mulaw`, the last fifth of the days is tested). `ult, \
+every fifth tumour is tested) and days of the seven series of ETTh1 (`series/mulaw`, the last fifth of the days is \
+tested). `ult, \
 unified` is one model trained on all five in equal parts (`--mixture 1,1,1,1,1 --modality-token`) for {all} steps, \
 `ult, alone` five models of {steps} steps on one set each: so every set is seen as often. {batch} blocks of {context} \
 ids a step. Bits per byte of the original data on up to {kilobytes} kB of records to test; the id that names the \
