@@ -32,7 +32,7 @@ from result import metric
 from session import Session
 from training import predictions, trained
 
-BEATS, BEAT_STEPS = ("ult", "raw"), 200
+BEATS, BEAT_STEPS, BEAT_RATE = ("ult", "raw"), 120, 1e-3
 SYSTEMS = {"ult": "window", "ult, a scale a variable": "variable", "raw": "window", "raw, mean scale": "mean"}
 STEPS, BATCH, SAMPLES = 150, 16, 20
 TRAIN, TEST = (0, 8640), (11520, 14400)  # hours: 12 months to train on, and 4 to test on after 4 that are not used
@@ -109,7 +109,8 @@ def tell(session: Session, system: str, seed: int) -> dict[str, Any]:
 
     shards = Path(session.once(f"shards/beats-{system}-{seed}", {"rows": len(data.values)}, make)["folder"])
     run = trained(session, f"beats-{system}-{seed}", shards / "train", task="classify", model=session.model, seed=seed,
-                  steps=session.sized(BEAT_STEPS, 3), batch_size=BATCH, context=data.values.shape[1] + 2)  # fmt: skip
+                  steps=session.sized(BEAT_STEPS, 3), batch_size=BATCH, learning_rate=BEAT_RATE,
+                  context=data.values.shape[1] + 2)  # fmt: skip
     logits = predictions(session, f"beats-{system}-{seed}", run, shards / "test")
     return run | {"told": np.array(sorted(set(data.labels[~data.test])))[logits.argmax(1)].tolist()}
 
