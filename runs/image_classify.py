@@ -118,7 +118,7 @@ def reference(session: Session) -> dict[str, Any]:
             told |= {f"quality{name}": quality(some, least), f"psnr{name}": truth}
         return told
 
-    return session.once("reference", {"train": len(train), "test": len(test)}, make)
+    return session.once("reference", {"train": len(train), "test": len(test), "chosen on": CHOSEN_ON}, make)
 
 
 def quality(images: Sequence[Image], least: float) -> int:

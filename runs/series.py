@@ -15,6 +15,7 @@ from corpus import heartbeats, transformer
 from forecast import (
     CONTEXT,
     HORIZON,
+    LEVELS,
     QUANTILES,
     Bins,
     Floats,
@@ -32,23 +33,23 @@ from result import metric
 from session import Session
 from training import predictions, trained
 
-BEATS, BEAT_STEPS = ("ult", "raw"), 200
+BEATS, BEAT_STEPS, BEAT_RATE = ("ult", "raw"), 120, 1e-3
 SYSTEMS = {"ult": "window", "ult, a scale a variable": "variable", "raw": "window", "raw, mean scale": "mean"}
-STEPS, BATCH, SAMPLES = 150, 16, 20
+STEPS, BATCH, SAMPLES = 250, 16, 20
 TRAIN, TEST = (0, 8640), (11520, 14400)  # hours: 12 months to train on, and 4 to test on after 4 that are not used
 TITLE, LINEAR = "Series", "logistic regression"
 ASKED = "Do models of ids tell heartbeats apart, and foretell series, as well as models of evenly spaced levels?"
 SETTING = """\
-`ult` is `series/mulaw` with 256 levels, calibrated on what is trained on, a value an id; `raw` the same model on \
-256 evenly spaced levels over the same 99.9 % of the values. Heartbeats: ECG5000's 400 to train and 100 to test on, \
-of 140 values each, which the archive has scaled; {beat_steps} steps of {batch}; logistic regression on the values. \
-Forecasts: ETTh1, all seven variables one at a time by one model; windows of 12 months to train on, {origins} \
-origins of months 17 to 20, 144 hours apart; 24 hours ahead of the 96 before; {samples} samples a forecast, of which \
-the quantiles are taken; {steps} steps of {batch} windows. Scaling is the owner's: what is taken off and divided by \
-is never in the ids. `ult` and `raw` scale each window by mean and deviation of its 96 hours, `ult, a scale a \
-variable` by those of the variable in training, `raw, mean scale` by the mean size of the 96 hours (as Chronos \
-does). Seasonal naive repeats the day before, ridge is linear in the scaled 96 hours; both have the quantiles of \
-their errors in training. Intervals of forecasts are over origins, each the mean of seven variables."""
+`ult` is `series/mulaw` with {levels} levels, calibrated on what is trained on, a value an id; `raw` the same model \
+on as many evenly spaced levels over the same 99.9 % of the values. Heartbeats: ECG5000's 400 to train and 100 to \
+test on, of 140 values each, which the archive has scaled; {beat_steps} steps of {batch}; logistic regression on the \
+values. Forecasts: ETTh1, all seven variables one at a time by one model; windows of 12 months to train on, \
+{origins} origins of months 17 to 20, 144 hours apart; 24 hours ahead of the 96 before; {samples} samples a \
+forecast, of which the quantiles are taken; {steps} steps of {batch} windows. Scaling is the owner's: what is taken \
+off and divided by is never in the ids. `ult` and `raw` scale each window by mean and deviation of its 96 hours, \
+`ult, a scale a variable` by those of the variable in training, `raw, mean scale` by the mean size of the 96 hours \
+(as Chronos does). Seasonal naive repeats the day before, ridge is linear in the scaled 96 hours; both have the \
+quantiles of their errors in training. Intervals of forecasts are over origins, each the mean of seven variables."""
 
 
 def main() -> None:
@@ -61,7 +62,8 @@ def main() -> None:
         TITLE,
         metrics,
         asked=ASKED,
-        setting=SETTING.format(beat_steps=session.sized(BEAT_STEPS, 3), batch=BATCH, samples=session.sized(SAMPLES, 3),
+        setting=SETTING.format(levels=LEVELS, batch=BATCH, samples=session.sized(SAMPLES, 3),
+                               beat_steps=session.sized(BEAT_STEPS, 3),
                                steps=session.sized(STEPS, 3), origins=len(np.unique(windows(session)[1].origin))),
         chart=["ECG5000: accuracy", "ECG5000: macro F1", "ETTh1: MASE", "ETTh1: quantile loss"],
         model={"name": session.model, "parameters": size},
@@ -107,9 +109,12 @@ def tell(session: Session, system: str, seed: int) -> dict[str, Any]:
             )
         return {}
 
-    shards = Path(session.once(f"shards/beats-{system}-{seed}", {"rows": len(data.values)}, make)["folder"])
+    shards = Path(
+        session.once(f"shards/beats-{system}-{seed}", {"rows": len(data.values), "levels": LEVELS}, make)["folder"]
+    )
     run = trained(session, f"beats-{system}-{seed}", shards / "train", task="classify", model=session.model, seed=seed,
-                  steps=session.sized(BEAT_STEPS, 3), batch_size=BATCH, context=data.values.shape[1] + 2)  # fmt: skip
+                  steps=session.sized(BEAT_STEPS, 3), batch_size=BATCH, learning_rate=BEAT_RATE,
+                  context=data.values.shape[1] + 2)  # fmt: skip
     logits = predictions(session, f"beats-{system}-{seed}", run, shards / "test")
     return run | {"told": np.array(sorted(set(data.labels[~data.test])))[logits.argmax(1)].tolist()}
 
@@ -178,7 +183,9 @@ def foretell(session: Session, system: str, seed: int) -> dict[str, Any]:
         return {}
 
     shards = session.once(
-        f"shards/{name}", {"rows": len(scaled), "scale": SYSTEMS[system], "context": CONTEXT}, make_shards
+        f"shards/{name}",
+        {"rows": len(scaled), "scale": SYSTEMS[system], "context": CONTEXT, "levels": LEVELS},
+        make_shards,
     )
     run = trained(session, name, Path(shards["folder"]) / "train", model=session.model, seed=seed,
                   steps=session.sized(STEPS, 3), batch_size=BATCH, context=CONTEXT + HORIZON + 1)  # fmt: skip

@@ -52,11 +52,11 @@ def test_an_id_is_a_value(kind):
     assert ids.shape == (5, 40)
     assert N_SPECIAL <= ids.min() <= ids.max() < code.size == len(code.values)
     inside = np.abs(train[:5]) < 2
-    assert np.abs(code.values[ids] - train[:5])[inside].max() < 0.06
+    assert np.abs(code.values[ids] - train[:5])[inside].max() < 0.2
     allowed = forecast.Numbers(code.values).allowed(0, 3)
     assert allowed[ids].all()
     assert not allowed[EOS]
-    assert allowed.sum() == 256
+    assert allowed.sum() == forecast.LEVELS
 
 
 def test_forecasts_of_what_repeats_or_goes_on_straight():
