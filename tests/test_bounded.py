@@ -17,6 +17,7 @@ from ult.counting import PatchCounts
 from ult.data import open_source
 from ult.engine import Local
 from ult.errors import InvalidConfig, SourceError
+from ult.unique import Sieve, leave_out
 
 CODEC = TextBytes()
 VOCABULARY = ult.Vocabulary(400)
@@ -196,3 +197,18 @@ def test_passes_and_capacities_do_not_mix():
         first.merge(PatchCounts(capacity=60).counted())
     with pytest.raises(InvalidConfig, match="capacity is 0"):
         PatchCounts(capacity=0)
+
+
+@pytest.mark.parametrize("least", [2, 5, 20, 1000])
+def test_leaving_out_is_never_having_counted(least):
+    """In place, and what is left can be added to as ever."""
+    many = zipf(1000)
+    sieve = add_all(PatchCounts(min_records=4, capacity=2000), many).again().settings()["sieve"]
+    counts, fresh = (PatchCounts(min_records=4, sieve=sieve) for _ in range(2))
+    fresh._least = least
+    add_all(counts, many)
+    assert plain(counts) != plain(add_all(fresh, many))
+    leave_out(counts._unique, Sieve(sieve, least))
+    counts._least = counts._sieved = least
+    assert plain(counts) == plain(fresh)
+    assert plain(add_all(counts, many[:300])) == plain(add_all(fresh, many[:300]))

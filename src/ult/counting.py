@@ -26,6 +26,7 @@ from ult.unique import (
     Sieve,
     count_patches,
     least_that_fits,
+    leave_out,
     merge_patches,
     no_patches,
     roomier,
@@ -148,9 +149,7 @@ class PatchCounts:
             return
         self._least = max(self._least, least_that_fits(self._unique, self._sieve, self.capacity))
         if self._least > self._sieved:
-            before = self._arrays()
-            self._unique = no_patches()
-            self._merge(*before)
+            leave_out(self._unique, self._filter())
             self._sieved = self._least
 
     @property

@@ -244,6 +244,41 @@ def merge_patches(
 
 
 @njit(cache=True)
+def leave_out(unique: Unique, sieve: Sieve) -> None:
+    """Leave out, in place, the patches that the sieve does not let pass; the others keep their order."""
+    size, slots, hashes, pool, ends, counts, holders = unique
+    held, last, record, link = holders
+    place = np.full(size[2], EMPTY, np.int32)  # where each holder's node moves; a link leads to an earlier one
+    n = start = pooled = nodes = 0
+    for k in range(size[0]):
+        end, stays = ends[k + 1], _weight(sieve.weights, hashes[k]) >= sieve.least
+        node = last[k]
+        while stays and node != EMPTY:
+            place[node] = 0
+            node = link[node]
+        if stays:
+            for i in range(start, end):
+                pool[pooled + i - start] = pool[i]
+            pooled += end - start
+            hashes[n], counts[n], held[n], last[n] = hashes[k], counts[k], held[k], last[k]
+            n += 1
+            ends[n] = pooled
+        start = end
+    for node in range(size[2]):
+        if place[node] != EMPTY:
+            place[node] = nodes
+            record[nodes] = record[node]
+            link[nodes] = EMPTY if link[node] == EMPTY else place[link[node]]
+            nodes += 1
+    for k in range(n):
+        if last[k] != EMPTY:
+            last[k] = place[last[k]]
+    size[0], size[1], size[2] = n, pooled, nodes
+    slots[:] = EMPTY
+    fill_slots(slots, hashes, n)
+
+
+@njit(cache=True)
 def weigh(symbols: NDArray[Any], ends: NDArray[np.int64], times: NDArray[np.int64], weights: NDArray[np.int64]) -> None:
     """Add patches, `times` each, to their buckets of `weights` (ROWS, BUCKETS)."""
     start = 0
