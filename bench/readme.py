@@ -9,7 +9,7 @@ from result import ROOT
 
 ROWS = ("text-ids", "exact", "image-quality", "series-quality", "demo")
 WHOLE = ("demo",)  # rows shown with the figures that have no goal; the others show goals only
-SPEEDS = ("text-speed", "bwt-speed", "image-speed", "series-speed", "startup")
+SPEEDS = ("text-speed", "bwt-speed", "image-speed", "series-speed", "train-speed", "startup")
 BEGIN, END = "<!-- {}: written by bench/readme.py -->", "<!-- /{} -->"
 
 
