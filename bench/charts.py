@@ -7,6 +7,7 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from readme import SPEEDS
 from result import ROOT
 
@@ -39,13 +40,21 @@ def growth() -> None:
     points = [m for m in _metrics("growth") if "x" in m]
     names = dict.fromkeys(m["name"] for m in points)
     kinds = [[m for m in points if m["name"] == name] for name in names]
-    figure, panels = plt.subplots(1, len(kinds), figsize=(3.6 * len(kinds), 3.2), layout="constrained")
-    for axes, kind in zip(panels, kinds, strict=True):
+    figure, panels = plt.subplots(-(-len(kinds) // 2), 2, figsize=(9, 9), layout="constrained")
+    for axes in panels.flat[len(kinds) :]:
+        axes.remove()
+    for axes, kind in zip(panels.flat, kinds, strict=False):
         for system in dict.fromkeys(m["system"] for m in kind):
             line = sorted((m["x"], m["value"]) for m in kind if m["system"] == system)
             axes.plot(*zip(*line, strict=True), marker="o", label=system)
         axes.set_xscale("log")
         axes.set_yscale("log")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
+            axis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_locator(LogLocator())
+        axes.grid(color="#e5e7eb", linewidth=0.6)
         axes.set_title(kind[0]["name"], fontsize=10)
         axes.set_xlabel(kind[0]["axis"])
         axes.set_ylabel(kind[0]["unit"])
