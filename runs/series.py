@@ -35,8 +35,8 @@ from training import predictions, trained
 
 BEATS, BEAT_STEPS, BEAT_RATE = ("ult", "raw"), 120, 1e-3
 SYSTEMS = {"ult": "window", "ult, a scale a variable": "variable", "raw": "window", "raw, mean scale": "mean"}
-STEPS, BATCH, SAMPLES = 250, 16, 20
-TRAIN, TEST = (0, 8640), (11520, 14400)  # hours: 12 months to train on, and 4 to test on after 4 that are not used
+STEPS, CHECKED, BATCH, SAMPLES = 400, 50, 16, 20
+TRAIN, HELD, TEST = (0, 8640), (8640, 11520), (11520, 14400)  # hours: 12 months, 4 to choose weights on, 4 to test on
 TITLE, LINEAR = "Series", "logistic regression"
 ASKED = "Do models of ids tell heartbeats apart, and foretell series, as well as models of evenly spaced levels?"
 SETTING = """\
@@ -45,7 +45,8 @@ on as many evenly spaced levels over the same 99.9 % of the values. Heartbeats: 
 test on, of 140 values each, which the archive has scaled; {beat_steps} steps of {batch}; logistic regression on the \
 values. Forecasts: ETTh1, all seven variables one at a time by one model; windows of 12 months to train on, \
 {origins} origins of months 17 to 20, 144 hours apart; 24 hours ahead of the 96 before; {samples} samples a \
-forecast, of which the quantiles are taken; {steps} steps of {batch} windows. Scaling is the owner's: what is taken \
+forecast, of which the quantiles are taken; {steps} steps of {batch} windows, the weights being those of every \
+{checked} that predict months 13 to 16 best (`--validation`). Scaling is the owner's: what is taken \
 off and divided by is never in the ids. `ult` and `raw` scale each window by mean and deviation of its 96 hours, \
 `ult, a scale a variable` by those of the variable in training, `raw, mean scale` by the mean size of the 96 hours \
 (as Chronos does). Seasonal naive repeats the day before, ridge is linear in the scaled 96 hours; both have the \
@@ -64,7 +65,8 @@ def main() -> None:
         asked=ASKED,
         setting=SETTING.format(levels=LEVELS, batch=BATCH, samples=session.sized(SAMPLES, 3),
                                beat_steps=session.sized(BEAT_STEPS, 3),
-                               steps=session.sized(STEPS, 3), origins=len(np.unique(windows(session)[1].origin))),
+                               steps=session.sized(STEPS, 3), checked=session.sized(CHECKED, 2),
+                               origins=len(np.unique(windows(session)[2].origin))),
         chart=["ECG5000: accuracy", "ECG5000: macro F1", "ETTh1: MASE", "ETTh1: quantile loss"],
         model={"name": session.model, "parameters": size},
     )  # fmt: skip
@@ -138,16 +140,17 @@ def macro_f1(truth: NDArray[Any], told: NDArray[Any]) -> float:
     return float(np.mean(each))
 
 
-def windows(session: Session) -> tuple[Windows, Windows]:
-    """Return the windows of ETTh1 to train and to test on."""
+def windows(session: Session) -> tuple[Windows, Windows, Windows]:
+    """Return the windows of ETTh1 to train, to choose weights and to test on."""
     series = transformer(session)
     known = Windows.cut(series, TRAIN[0] + CONTEXT, TRAIN[1], session.sized(12, 240))
-    return known, Windows.cut(series, *TEST, session.sized(144, 1440))
+    held = Windows.cut(series, *HELD, session.sized(144, 1440))
+    return known, held, Windows.cut(series, *TEST, session.sized(144, 1440))
 
 
 def foretold(session: Session, seeds: Sequence[int]) -> list[dict[str, Any]]:
     """Return how good forecasts are."""
-    known, asked = windows(session)
+    known, _, asked = windows(session)
     jobs = [(system, seed) for seed in seeds for system in SYSTEMS]
     each = session.each(foretell, jobs)
     runs = {
@@ -172,23 +175,26 @@ def foretell(session: Session, system: str, seed: int) -> dict[str, Any]:
     """Train a model of windows, let it go on from those to test, and return quantiles (9, n, HORIZON) of that."""
     from ult.generate import generate
 
-    known, asked = windows(session)
-    (off, size), (to, by) = (scales(SYSTEMS[system], known, some) for some in (known, asked))
-    scaled, given = (known.values - off) / size, (asked.context - to) / by
+    known, held, asked = windows(session)
+    (off, size), (beside, across), (to, by) = (scales(SYSTEMS[system], known, one) for one in (known, held, asked))
+    scaled, checked, given = (known.values - off) / size, (held.values - beside) / across, (asked.context - to) / by
     code, n = _code(system, scaled), session.sized(SAMPLES, 3)
     name = f"{system.replace(', ', '-').replace(' ', '-')}-{seed}"
 
     def make_shards(folder: Path) -> dict[str, Any]:
-        write_ids(folder / "train", code.encode(scaled), code, known.values.nbytes, column="series")
+        for part, values in (("train", scaled), ("held", checked)):
+            write_ids(folder / part, code.encode(values), code, values.nbytes, column="series")
         return {}
 
     shards = session.once(
         f"shards/{name}",
-        {"rows": len(scaled), "scale": SYSTEMS[system], "context": CONTEXT, "levels": LEVELS},
+        {"rows": len(scaled), "held": len(checked), "scale": SYSTEMS[system], "context": CONTEXT, "levels": LEVELS},
         make_shards,
     )
-    run = trained(session, name, Path(shards["folder"]) / "train", model=session.model, seed=seed,
-                  steps=session.sized(STEPS, 3), batch_size=BATCH, context=CONTEXT + HORIZON + 1)  # fmt: skip
+    folder = Path(shards["folder"])
+    run = trained(session, name, folder / "train", model=session.model, seed=seed, steps=session.sized(STEPS, 3),
+                  batch_size=BATCH, context=CONTEXT + HORIZON + 1, validation=folder / "held",
+                  evaluate_every=session.sized(CHECKED, 2))  # fmt: skip
 
     def make(_: Path) -> dict[str, Any]:
         many = generate(run["run"], code.encode(given), n=n, max_new=HORIZON, seed=seed, batch_size=128,
