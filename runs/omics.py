@@ -23,7 +23,7 @@ import ult
 from ult.codecs.series import SeriesMulaw
 from ult.data.augment import mixtures
 from ult.shards import ShardWriter
-from ult.vocabulary import N_SPECIAL, Vocabulary
+from ult.vocabulary import FREE, N_SPECIAL, Vocabulary
 
 Floats = NDArray[np.float64]
 SETS = {"tcga_crc_cms": "CMS1-4", "tcga_brca_mrna": "Basal, Her2, LumA"}
@@ -33,7 +33,7 @@ SYSTEMS = (*MODELS, BASE, f"{BASE}, augmented", ALL)
 GENES, LEVELS, FOLDS, REPEATS, REACH = 100, 8, 5, 3, 2.5  # deviations from the mean to the first and the last level
 STEPS, BATCH, MIXED = 60, 16, 200  # mixtures of each class
 SIZE = N_SPECIAL + GENES * LEVELS + 1  # ids: those of all levels, and of a value that is missing
-LABEL, FIRST_CLASS = 4, 5  # special ids: <LABEL>, <C0>, <C1>, ...
+LABEL, FIRST_CLASS = FREE, FREE + 1  # special ids: <LABEL>, <C0>, <C1>, ...
 ASKED = "Do encoded expression profiles tell tumour subtypes apart as well as logistic regression does?"
 SETTING = """\
 The {genes} genes with the highest F statistic in the training folds, each scaled to mean 0 and deviation 1 there; a \
