@@ -87,7 +87,7 @@ def test_labelled_records_are_cut_and_counted(tmp_path):
 
 def test_loss_falls_on_a_pattern_and_the_run_says_what_was_done(run):
     metrics = json.loads((run / "metrics.json").read_text())
-    assert metrics["loss"][0][1] == pytest.approx(np.log(SIZE), rel=0.05)
+    assert np.log(SIZE) < metrics["loss"][0][1] < np.log(SIZE) + 0.6  # nothing is known, and not too much believed
     assert metrics["loss"][-1][1] < 1.6
     assert metrics["loss"][-1][0] == metrics["steps"] == 80
     assert metrics["shards"] == [
