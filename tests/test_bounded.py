@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ult
-from ult import pieces
+from ult import counting, pieces
 from ult.cli import owner
 from ult.codecs.text import TextBytes
 from ult.counting import PatchCounts
@@ -212,3 +212,13 @@ def test_leaving_out_is_never_having_counted(least):
     counts._least = counts._sieved = least
     assert plain(counts) == plain(fresh)
     assert plain(add_all(counts, many[:300])) == plain(add_all(fresh, many[:300]))
+
+
+def test_a_grade_never_falls_and_never_promises_too_much():
+    weights = np.unique(np.concatenate([np.arange(5000), 2 ** np.arange(54) - 1, 2 ** np.arange(54)]))
+    grades = counting._grade(weights).astype(int)
+    assert (np.diff(grades) >= 0).all()
+    assert (grades[0], grades[-1]) == (0, 212)
+    for weight, grade in zip(weights.tolist(), grades.tolist(), strict=True):
+        assert counting._occurrences(grade) <= max(weight, 1)
+        assert counting._occurrences(grade + 1) > weight

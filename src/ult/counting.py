@@ -2,9 +2,10 @@
 
 Counting is bounded, in symbols of distinct patches: memory, here and in `learning`, is in proportion to them. What has
 more than `capacity` is counted in two passes over the records. The first only weighs patches: it adds up, in a fixed
-number of buckets (a count-min sketch), how often the patches of each occur. The second counts those patches exactly
-that weigh at least `least`, the lowest weight for which they fit. A patch weighs no less than its count, so every patch
-that occurs at least `least` times is counted, and exactly; of rarer ones some are left out.
+number of buckets (a count-min sketch), how often the patches of each occur; of these weights a byte each goes on, for
+the sieve of the second (`_grade`). That counts those patches exactly whose grade is at least the lowest one for which
+they fit. A patch weighs no less than its count, so every patch that occurs at least `least` times is counted, and
+exactly; of rarer ones some are left out.
 
 All of this depends on the records alone: sums and a maximum have no order, so counts of parts add up to the same
 counts, whatever the parts and the order.
@@ -35,8 +36,8 @@ from ult.unique import (
 
 CAPACITY = 2**22  # symbols: some 450,000 patches, which 250 MB of Python sources have
 _SLACK = 17 / 16  # a second pass holds so many times the capacity, to sieve rarely
-_MOST = 2**32 - 1  # a sieve need not tell heavier patches apart: there are not so many
-_NO_SIEVE: NDArray[np.uint32] = np.zeros((ROWS, 1), np.uint32)
+_NO_SIEVE: NDArray[np.uint8] = np.zeros((ROWS, 1), np.uint8)
+_GRADE_BITS = np.int64(50)  # of a float64, that its grade leaves out
 
 
 class Counted(NamedTuple):
@@ -66,14 +67,14 @@ class PatchCounts:
     """
 
     def __init__(
-        self, *, min_records: int = 1, capacity: int = CAPACITY, sieve: NDArray[np.uint32] | None = None
+        self, *, min_records: int = 1, capacity: int = CAPACITY, sieve: NDArray[np.uint8] | None = None
     ) -> None:
         for name, value in (("min_records", min_records), ("capacity", capacity)):
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
                 raise InvalidConfig(f"{name} is {value!r}; expected an integer of at least 1")
         self.min_records, self.capacity = int(min_records), int(capacity)
         self.records = 0
-        self._least = self._sieved = 0  # the least weight, and for which one what is held was sieved
+        self._least = self._sieved = 0  # the least grade, and for which one what is held was sieved
         self._sieve = sieve
         self._weights: NDArray[np.int64] | None = None  # instead of patches, once there are too many
         self._unique = no_patches()
@@ -161,11 +162,11 @@ class PatchCounts:
     def least(self) -> int:
         """How often a patch must occur to be counted in any case; 0 if all are."""
         self._settle()
-        return self._least
+        return _occurrences(self._least)
 
     def again(self) -> Self:
         """Return empty counts for a second pass over the same records, which counts the patches that weigh most."""
-        sieve = None if self._weights is None else np.minimum(self._weights, _MOST).astype(np.uint32)
+        sieve = None if self._weights is None else _grade(self._weights)
         return type(self)(min_records=self.min_records, capacity=self.capacity, sieve=sieve)
 
     def settings(self) -> dict[str, Any]:
@@ -195,3 +196,15 @@ class PatchCounts:
         held, last, record, link = self._unique.holders
         holders = Holders(held[:n], last[:n], record[:nodes], link[:nodes])
         return self._unique.pool[:symbols], self._unique.ends[1 : n + 1], self._unique.counts[:n], holders
+
+
+def _grade(weights: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Return a grade for each weight that never falls as it rises: four to a doubling, the top bits of a float64."""
+    bits = np.maximum(weights, 1).astype(np.float64).view(np.int64) >> _GRADE_BITS
+    return (bits - (1023 << 2)).astype(np.uint8)
+
+
+def _occurrences(grade: int) -> int:
+    """Return the lowest count of this grade or a higher one; 0 of grade 0, which all have."""
+    lowest = np.array([(grade + (1023 << 2)) << 50]).view(np.float64)[0]
+    return int(np.ceil(lowest)) if grade else 0

@@ -41,9 +41,9 @@ class Unique(NamedTuple):
 
 
 class Sieve(NamedTuple):
-    """Lets a patch pass whose weight (a bound on its count from above) is at least `least`; 0 lets all pass."""
+    """Lets a patch pass whose grade (of a bound on its count from above) is at least `least`; 0 lets all pass."""
 
-    weights: NDArray[np.uint32]
+    grades: NDArray[np.uint8]  # (ROWS, BUCKETS)
     least: int
 
 
@@ -132,11 +132,11 @@ def _hold(size: NDArray[np.int64], holders: Holders, k: int, one: np.uint64) -> 
 
 
 @njit(cache=True)
-def _weight(weights: NDArray[np.uint32], h: np.uint64) -> int:
-    lightest = weights[0, h & _MASK]
+def _grade(grades: NDArray[np.uint8], h: np.uint64) -> int:
+    lowest = grades[0, h & _MASK]
     for row in range(1, ROWS):
-        lightest = min(lightest, weights[row, (h >> (_BUCKET_BITS * np.uint64(row))) & _MASK])
-    return int(lightest)
+        lowest = min(lowest, grades[row, (h >> (_BUCKET_BITS * np.uint64(row))) & _MASK])
+    return int(lowest)
 
 
 @njit(cache=True)
@@ -154,7 +154,7 @@ def count_patches(
     A record is known by the hash of its symbols; a patch keeps up to `limit` of those that hold it.
     """
     size, slots, hashes, pool, pool_ends, counts, holders = unique
-    weights, least = sieve
+    grades, least = sieve
     mask = np.uint64(len(slots) - 1)
     owner = np.searchsorted(records, first, side="right")
     record = np.uint64(0)
@@ -170,7 +170,7 @@ def count_patches(
         start = 0 if patch == 0 else ends[patch - 1]
         length = ends[patch] - start
         h = hash_run(symbols, start, ends[patch])
-        if least > 0 and _weight(weights, h) < least:
+        if least > 0 and _grade(grades, h) < least:
             continue
         roomy = 2 * (size[0] + 1) < len(slots) and size[2] < len(holders.record)
         if not roomy or size[1] + length > len(pool):
@@ -212,13 +212,13 @@ def merge_patches(
     Holders are sets of record hashes, kept up to `limit`: a set that is full needs no more, one that is not is whole.
     """
     size, slots, hashes, pool, pool_ends, counts, holders = unique
-    weights, least = sieve
+    grades, least = sieve
     mask = np.uint64(len(slots) - 1)
     for patch in range(len(ends)):
         start = 0 if patch == 0 else ends[patch - 1]
         length = ends[patch] - start
         h = hash_run(symbols, start, ends[patch])
-        if least > 0 and _weight(weights, h) < least:
+        if least > 0 and _grade(grades, h) < least:
             continue
         at = h & mask
         known = EMPTY
@@ -251,7 +251,7 @@ def leave_out(unique: Unique, sieve: Sieve) -> None:
     place = np.full(size[2], EMPTY, np.int32)  # where each holder's node moves; a link leads to an earlier one
     n = start = pooled = nodes = 0
     for k in range(size[0]):
-        end, stays = ends[k + 1], _weight(sieve.weights, hashes[k]) >= sieve.least
+        end, stays = ends[k + 1], _grade(sieve.grades, hashes[k]) >= sieve.least
         node = last[k]
         while stays and node != EMPTY:
             place[node] = 0
@@ -290,17 +290,17 @@ def weigh(symbols: NDArray[Any], ends: NDArray[np.int64], times: NDArray[np.int6
 
 
 @njit(cache=True)
-def least_that_fits(unique: Unique, weights: NDArray[np.uint32], capacity: int) -> int:
-    """Return the lowest weight so that the patches of at least that weight have `capacity` symbols together."""
+def least_that_fits(unique: Unique, grades: NDArray[np.uint8], capacity: int) -> int:
+    """Return the lowest grade so that the patches of at least that grade have `capacity` symbols together at most."""
     n = unique.size[0]
-    weight = np.empty(n, np.int64)
+    grade = np.empty(n, np.int64)
     for k in range(n):
-        weight[k] = _weight(weights, unique.hashes[k])
-    order = np.argsort(weight)
+        grade[k] = _grade(grades, unique.hashes[k])
+    order = np.argsort(grade)
     total = 0
     for i in range(n - 1, -1, -1):
         k = order[i]
         total += unique.ends[k + 1] - unique.ends[k]
         if total > capacity:
-            return int(weight[k]) + 1
+            return int(grade[k]) + 1
     return 0
