@@ -44,7 +44,7 @@ def untrained(folder, codec, *, fields=(), context=64):
 
 
 @pytest.mark.parametrize(
-    ("codec", "at_most"), [("text/bytes", 0.1), ("molecule/smiles", 0.1), ("series/mulaw", 1.0), ("image/dct", 0.1)]
+    ("codec", "at_most"), [("text/bytes", 0.4), ("molecule/smiles", 0.4), ("series/mulaw", 1.0), ("image/dct", 0.1)]
 )
 def test_all_decode_with_the_grammar_and_fewer_without(codec, at_most, tmp_path):
     table, run = untrained(tmp_path, codec)
