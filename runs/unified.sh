@@ -1,3 +1,3 @@
 #!/bin/sh
-# Cost: MINUTES minutes on two CPU cores; model small (11 M parameters) on five sets at once and on each alone, 3 seeds.
+# Cost: about 17 minutes (estimated) on two CPU cores; model small (11 M parameters) on five sets at once and on each alone, 3 seeds.
 cd "$(dirname "$0")/.." && exec "${PYTHON:-.venv/bin/python}" runs/unified.py --data "${DATA:-../shared/data}" "$@"
