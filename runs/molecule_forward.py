@@ -170,7 +170,7 @@ def train_one(session: Session, system: str, seed: int, steps: int) -> dict[str,
         held = [shards / "test" / side for side in ("sources", "targets")]
         per_byte = evaluate(run["run"], held[0], targets=held[1], batch_size=50)["bits_per_byte"]
         decode = coder(session, system)[1]
-        many = translate(run["run"], list(Shards.open(held[0]).ids()), beams=BEAMS, best=BEAMS, batch_size=50)
+        many = translate(run["run"], list(Shards(held[0]).ids()), beams=BEAMS, best=BEAMS, batch_size=50)
         written = [[canonical(_decoded(decode, ids)) for ids in hypotheses] for hypotheses in many]
         right = [canonical(product) for _, product in sides(session)["test"]]
         exact = {f"top-{k} exact": [product in some[:k] for some, product in zip(written, right, strict=True)]
