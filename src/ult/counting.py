@@ -121,12 +121,11 @@ class PatchCounts:
             if other.weights is not None:
                 self._weights += other.weights
             return
-        self._merge(other.symbols, other.ends, other.counts, other.holders)
+        self._unique = roomier(self._unique, len(other.counts), len(other.symbols), len(other.holders.record))
+        merge_patches(
+            other.symbols, other.ends, other.counts, other.holders, self.min_records, self._filter(), self._unique
+        )
         self._bound()
-
-    def _merge(self, symbols: Symbols, ends: Ends, counts: NDArray[np.int64], holders: Holders) -> None:
-        self._unique = roomier(self._unique, len(counts), len(symbols), len(holders.record))
-        merge_patches(symbols, ends, counts, holders, self.min_records, self._filter(), self._unique)
 
     def _filter(self) -> Sieve:
         return Sieve(_NO_SIEVE if self._sieve is None else self._sieve, self._least)

@@ -74,7 +74,7 @@ def generate(
             f"run {opened.path} was trained for {opened.task}; it writes nothing by itself",
             hint="ult translate" if opened.task == "seq2seq" else "ult train --task lm",
         )
-    starts = [_prompt(ids, opened.vocabulary.size, reserved) for ids in prompts]
+    starts = [given_ids(ids, opened.vocabulary.size, "prompt", reserved) for ids in prompts]
     head = np.array(opened.head(modality), np.int64)
     for start in starts:
         _check_room(opened.context - len(head) - len(start), max_new, len(start))
@@ -126,7 +126,7 @@ def _write(
         use_cache=True,
         **options,
     )
-    return [_record(row) for row in written[:, head:].cpu().numpy()]
+    return [record_of(row) for row in written[:, head:].cpu().numpy()]
 
 
 class _Mask(LogitsProcessor):  # type: ignore[misc]
@@ -205,15 +205,17 @@ def _check(**right: bool) -> None:
         )
 
 
-def _prompt(ids: ArrayLike, size: int, reserved: Sequence[int]) -> NDArray[np.int64]:
+def given_ids(ids: ArrayLike, size: int, what: str, reserved: Sequence[int] = ()) -> NDArray[np.int64]:
+    """Return ids (n,) that a caller gave as a `what`. Raises `CorruptSymbols` if a record cannot hold them."""
     array = np.asarray(ids)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "ui"):
-        raise CorruptSymbols(f"prompt ids are {array.dtype} {array.shape}; expected integers (n,)")
+        raise CorruptSymbols(f"{what} ids are {array.dtype} {array.shape}; expected integers (n,)")
     if not (((array >= N_SPECIAL) & (array < size)) | np.isin(array, list(reserved))).all():
-        raise CorruptSymbols(f"a prompt id is outside {N_SPECIAL} to {size - 1}")
+        raise CorruptSymbols(f"a {what} id is outside {N_SPECIAL} to {size - 1}")
     return array.astype(np.int64)
 
 
-def _record(row: NDArray[np.int64]) -> NDArray[np.uint32]:
-    ends = np.flatnonzero(row == EOS)
+def record_of(row: NDArray[np.int64]) -> Ids:
+    """Return the ids of what a model wrote up to its `<eos>`, after which there is padding."""
+    ends = np.flatnonzero((row == EOS) | (row == PAD))
     return row[: ends[0] if len(ends) else len(row)].astype(np.uint32)

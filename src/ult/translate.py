@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from ult.errors import CorruptSymbols, InvalidConfig, MissingExtra, TrainingError
+from ult.errors import InvalidConfig, MissingExtra, TrainingError
+from ult.generate import given_ids, record_of
 from ult.model import Model, load_trained
 from ult.packing import collate
 from ult.pairs import read_source
@@ -54,7 +55,7 @@ def translate(
     if not 1 <= max_new <= opened.context:
         raise InvalidConfig(f"{max_new} ids to write; expected 1 to {opened.context}, the run's context")
     check_beams(beams, best, batch_size)
-    many = [_source(ids, opened.vocabulary.size, opened.context) for ids in sources]
+    many = [read_source(given_ids(ids, opened.vocabulary.size, "source"), opened.context) for ids in sources]
     model = load_trained(opened)
     return list(search(model, many, beams=beams, best=best, max_new=max_new, batch_size=batch_size))
 
@@ -104,7 +105,7 @@ def _search(
         )
         rows = written[:, 1:].cpu().numpy()
         for place, k in enumerate(numbers):
-            found[k] = [_record(row) for row in rows[place * best : (place + 1) * best]]
+            found[k] = [record_of(row) for row in rows[place * best : (place + 1) * best]]
     return found
 
 
@@ -130,21 +131,7 @@ def write_translated(
         writer.write([ids for found in hypotheses for ids in found], nbytes=0, kept=kept)
 
 
-def _source(ids: ArrayLike, size: int, context: int) -> NDArray[np.int64]:
-    array = np.asarray(ids)
-    if array.ndim != 1 or (array.size and array.dtype.kind not in "ui"):
-        raise CorruptSymbols(f"source ids are {array.dtype} {array.shape}; expected integers (n,)")
-    if array.size and not N_SPECIAL <= int(array.min()) <= int(array.max()) < size:
-        raise CorruptSymbols(f"a source id is outside {N_SPECIAL} to {size - 1}")
-    return read_source(array, context)
-
-
 def _batch(sources: Sequence[NDArray[np.int64]], device: torch.device) -> dict[str, torch.Tensor]:
     items = [{"input_ids": ids, "attention_mask": np.ones_like(ids), "labels": np.array(0)} for ids in sources]
     batch = collate(items)
     return {name: batch[name].to(device) for name in ("input_ids", "attention_mask")}
-
-
-def _record(row: NDArray[np.int64]) -> NDArray[np.uint32]:
-    ends = np.flatnonzero((row == EOS) | (row == PAD))
-    return row[: ends[0] if len(ends) else len(row)].astype(np.uint32)
