@@ -5,10 +5,9 @@ import json
 import pytest
 import torch
 import transformers
-from safetensors.torch import load_file
 
 from test_train import interrupt_at
-from toy import OTHER, counting, write
+from toy import OTHER, counting, weights, write
 from ult.align import align, sources
 from ult.errors import InvalidConfig, MissingSource, OutputExists, WrongTable, WrongVocabulary
 from ult.run import Run
@@ -42,10 +41,6 @@ def run(tables, tmp_path_factory):
     folder = tmp_path_factory.mktemp("align")
     train(encoded(folder / "shards", tables[0], OLD), folder / "run", **QUICK)
     return folder / "run"
-
-
-def weights(run):
-    return load_file(run / "model.safetensors")
 
 
 def test_every_id_is_made_of_what_the_old_table_says_the_same_with(tables):

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from test_processes import two
 from test_train import interrupt_at
-from toy import OTHER, counting, two_classes, write
+from toy import OTHER, counting, two_classes, weights, write
 from ult.errors import InvalidConfig, MissingExtra
 from ult.evaluate import evaluate
 from ult.model import load_checkpoint, load_trained
@@ -31,10 +31,6 @@ def base(tmp_path_factory):
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
     return write(tmp_path_factory.mktemp("shards") / "b", counting(40, seed=1), table=OTHER)
-
-
-def weights(run):
-    return load_file(run / "model.safetensors")
 
 
 def logits(model):

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from safetensors.torch import load_file
 
-from toy import OTHER, SIZE, TABLE, counting, reversals, write
+from toy import OTHER, SIZE, TABLE, counting, reversals, same, weights, write
 from ult.errors import FormatError, InvalidConfig, OutputExists, TrainingError, WrongTable, WrongVocabulary
 from ult.evaluate import predict
 from ult.model import build
@@ -54,14 +53,6 @@ def pairs(folder, sources, targets, *, context):
     pack(many, folder)
     pack(open_targets(targets, many, task="seq2seq"), folder / TARGETS)
     return Pairs.open(folder, context=context)
-
-
-def weights(run):
-    return load_file(run / "model.safetensors")
-
-
-def same(a, b):
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def recipe(**options):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
-from toy import OTHER, SIZE, TABLE, blocks, counting, labelled, two_classes, write
+from toy import OTHER, SIZE, TABLE, blocks, counting, labelled, same, two_classes, weights, write
 from ult.errors import (
     FormatError,
     InvalidConfig,
@@ -51,14 +51,6 @@ def gpt2(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hub") / "gpt2"
     transformers.GPT2LMHeadModel(config).save_pretrained(folder)
     return folder
-
-
-def weights(run):
-    return load_file(run / "model.safetensors")
-
-
-def same(a, b):
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def recipe(**options):

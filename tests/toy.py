@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import torch
+from safetensors.torch import load_file
 
 from ult.packing import Blocks, Labelled, open_shards, pack
 from ult.shards import ShardWriter
@@ -58,3 +59,13 @@ def labelled(folder, paths, *, context, label="label"):
     """Pack shards into a folder and open them as labelled records."""
     classes = pack(open_shards(paths), folder, label=label)
     return Labelled.open(folder, context=context, label=label, classes=classes)
+
+
+def weights(run):
+    """The tensors of a run."""
+    return load_file(run / "model.safetensors")
+
+
+def same(a, b):
+    """Whether two sets of tensors by name are the very same."""
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
