@@ -100,7 +100,10 @@ def train(
     context: Annotated[int, typer.Option(rich_help_panel=LEARNS, help="Ids that the model sees at once.")] = 128,
     learning_rate: Annotated[
         float | None,
-        typer.Option(rich_help_panel=STEPS, help="The schedule's peak; by default 3e-3, from 20 M parameters on 5e-4."),
+        typer.Option(
+            rich_help_panel=STEPS,
+            help="The schedule's peak; by default 3e-3, 1e-3 for seq2seq, from 20 M parameters on 5e-4.",
+        ),
     ] = None,
     schedule: Annotated[
         str, typer.Option(rich_help_panel=STEPS, help="After the peak: cosine or linear to zero, or constant.")
