@@ -8,7 +8,8 @@ from safetensors.torch import load_file
 from toy import counting, two_classes, write
 from ult.errors import InvalidConfig, TrainingError
 from ult.progress import Progress
-from ult.run import Schedule
+from ult.run import Recipe, Schedule
+from ult.steps import peak
 from ult.train import train
 
 QUICK = {"steps": 10, "batch_size": 4, "context": 16}
@@ -31,6 +32,21 @@ def rates(monkeypatch, *args, **options):
         patch.setattr(Progress, "on_log", record)
         metrics = train(*args, **options)
     return metrics, np.array([rate for rate in seen if rate is not None]) / metrics["learning_rate"]
+
+
+@pytest.mark.parametrize(
+    ("task", "parameters", "asked", "expected"),
+    [
+        ("lm", 400_000, None, 3e-3),
+        ("classify", 11_000_000, None, 1e-3),
+        ("seq2seq", 400_000, None, 1e-3),
+        ("seq2seq", 135_000_000, None, 5e-4),
+        ("seq2seq", 400_000, 2e-3, 2e-3),
+    ],
+)
+def test_the_peak_suits_task_and_size_unless_it_is_named(task, parameters, asked, expected):
+    recipe = Recipe(task, "tiny", None, None, 10, 4, 16, None, 0, Schedule(learning_rate=asked))
+    assert peak(recipe, parameters) == expected
 
 
 @pytest.mark.parametrize(

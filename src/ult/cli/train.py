@@ -102,7 +102,7 @@ def train(
         float | None,
         typer.Option(
             rich_help_panel=STEPS,
-            help="The schedule's peak; by default 3e-3, 1e-3 for seq2seq, from 20 M parameters on 5e-4.",
+            help="The schedule's peak; by default 3e-3, for seq2seq and from 5 M parameters 1e-3, from 20 M 5e-4.",
         ),
     ] = None,
     schedule: Annotated[
