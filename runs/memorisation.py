@@ -28,7 +28,7 @@ PROTECTIONS: dict[str, dict[str, Any]] = {
     "dedupe --near 0.8": {},
     "--goldfish 3": {"goldfish": 3},
     "--goldfish 4": {"goldfish": 4},
-    "--stop-memorised 0.2": {"stop_memorised": 0.2},
+    "--stop-memorised 0.1": {"stop_memorised": 0.1},
     "--restrain-ngrams 0.3": {"restrain_ngrams": 0.3},
     "--restrain-ngrams 0.5": {"restrain_ngrams": 0.5},
 }
@@ -66,7 +66,7 @@ def main() -> None:
             metric("n-gram score of the planted", how, over_seeds(score), n=n, **of, **beside),
             metric("bits per byte", how, over_seeds(per_byte[0]), n=rows, unit="bits", **of, **beside),
         ]
-        if how != "plain":
+        if how != "plain" and all(run["share"] for run in plain):
             ratio = over_seeds([mine / run["share"] for mine, run in zip(share, plain, strict=True)])
             most = "" if how.startswith("dedupe") else f"at most {MOST[how]}"
             metrics += [
@@ -74,7 +74,7 @@ def main() -> None:
                 metric("bits per byte, ratio to plain", how, of_ratio(*per_byte), n=rows, unit="x",
                        goal=most and "at most 1.01", **of),
             ]  # fmt: skip
-    stops = [found["--stop-memorised 0.2", seed]["stopped_at"] for seed in seeds]
+    stops = [found["--stop-memorised 0.1", seed]["stopped_at"] for seed in seeds]
     first = found["plain", seeds[0]]
     session.write(
         "Records that are repeated",
@@ -83,7 +83,7 @@ def main() -> None:
         setting=SETTING.format(before=_sized(session, BEFORE, 20), steps=_steps(session), batch=BATCH, context=CONTEXT,
                                letters=LETTERS, once=_sized(session, ONCE, 40), planted=_sized(session, PLANTED, 5),
                                repeats=REPEATS, size=SIZE, tested=first["rows"], unique=first["unique"]),
-        notes=[f"`--stop-memorised 0.2` ended at step {', '.join(map(str, stops))} of {_steps(session)}."],
+        notes=[f"`--stop-memorised 0.1` ended at step {', '.join(map(str, stops))} of {_steps(session)}."],
         chart=["extracted, share of the planted", "bits per byte"],
         model={"name": MODEL, "parameters": first["parameters"], "context": CONTEXT, "batch": BATCH},
     )  # fmt: skip
