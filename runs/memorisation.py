@@ -51,7 +51,7 @@ def main() -> None:
     session = Session.begin("memorisation")
     seeds = session.sized(SEEDS, (0, 1))
     pretrained(session)
-    jobs = [(how, seed) for how in PROTECTIONS for seed in seeds]
+    jobs = [(how, seed) for seed in seeds for how in PROTECTIONS]
     found = dict(zip(jobs, session.each(protected, jobs), strict=True))
     metrics = []
     for how in PROTECTIONS:

@@ -38,7 +38,7 @@ def main() -> None:
     """Train with every protection, and compare with none."""
     session = Session.begin("protection")
     seeds = session.sized(SEEDS, (0, 1))
-    jobs = [(how, seed) for how in SYSTEMS for seed in seeds]
+    jobs = [(how, seed) for seed in seeds for how in SYSTEMS]
     found = dict(zip(jobs, session.each(protected, jobs), strict=True))
     metrics, plain = [], [found["plain", seed]["bits_per_byte"] for seed in seeds]
     for how in SYSTEMS:
