@@ -52,7 +52,8 @@ def penalty(log: torch.Tensor, base: torch.Tensor, counted: torch.Tensor, margin
 
     An n-gram's confidence is the geometric mean of its ids' probabilities; what it has beyond the base's and the margin
     is summed, averaged over n in `SIZES`, and weighs 2 / margin: the cross-entropy pushes an id's log probability with
-    a force of 1, the penalty with more than 2, so that an n-gram above the margin comes down whatever it is rewarded.
+    a force of 1, the penalty, inside a passage whose n-grams are all above the margin, with more than 2. So a passage
+    comes down however often it is rewarded, while an n-gram that is likely by itself may stay.
     """
     total = log.new_zeros(())
     for size in (size for size in SIZES if size <= log.shape[1]):

@@ -98,7 +98,7 @@ def train(
         typer.Option(
             metavar="MARGIN",
             rich_help_panel=LEARNS,
-            help="lm, with --from: let no n-gram become likelier than the earlier run has it by more than this.",
+            help="lm, with --from: let no n-gram become likelier than RUN has it by more than this, such as 0.3.",
         ),
     ] = None,
     steps: Annotated[int, typer.Option(rich_help_panel=STEPS, help="Optimizer steps.")] = 1000,
