@@ -129,7 +129,7 @@ def attack(session: Session, name: str, seed: int) -> dict[str, Any]:
         held, public = (
             code.encode(texts(session, split), 0) for code, split in ((owner, "train"), (adversary, "public"))
         )
-        first = int(np.searchsorted(np.cumsum(held.lengths), _units(session))) + 1
+        first = min(int(np.searchsorted(np.cumsum(held.lengths), _units(session))) + 1, len(held.lengths))
         target, reference = Coded.of(held.records(first)), Coded.of(public.records())
         truth = held.said[: len(target.kinds)]
         ranks = {phrase: k for k, phrase in enumerate(owner.spelled)}
