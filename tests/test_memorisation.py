@@ -72,6 +72,25 @@ def test_the_share_is_of_the_second_halves(shards, tmp_path):
     assert model.training
 
 
+def test_what_follows_the_end_of_a_record_does_not_count(tmp_path):
+    rng = np.random.default_rng(0)
+    records = [rng.integers(32, 64, n).astype(np.uint32) for n in (17, 29, 19, 3)]
+    data = blocks(tmp_path / "packed", [write(tmp_path / "shards", records)], context=24)
+    model, _ = build(Recipe("lm", "tiny", None, None, 1, 1, 24, None, 0), Vocabulary(64), set(), [])
+    watch = Memorisation(model, data, 0.2, 1)
+    # Blocks start at <eos>, so suffixes at 12, 36 and 60 of <eos> 17 <eos> 29 <eos> 19 ..: 6, 12 and 8 ids of a record.
+    assert [len(true) for true in watch.compared] == [6, 12, 8]
+
+    def parrot(given, **_):
+        written = torch.full((len(given), 12), 40)
+        for row, true in zip(written, watch.compared, strict=True):
+            row[: len(true)] = torch.from_numpy(true)
+        return torch.cat([given, written], 1)
+
+    model.generate = parrot
+    assert watch.share() == 1.0
+
+
 def test_what_it_says_of_the_end():
     history = [{"step": 1, "loss": 3.0}, {"step": 2, "memorised": 0.1}, {"step": 4, "memorised": 0.3}]
     assert curve(history) == [[2, 0.1], [4, 0.3]]

@@ -209,3 +209,33 @@ def test_omics_looks_at_training_folds_alone():
 
     said, right = rng.integers(0, 4, 50), rng.integers(0, 4, 50)
     assert omics._macro(said, right, 4) == pytest.approx(f1_score(right, said, average="macro"))
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"homophones": 700}, {"dropout": 0.3}, {"variants": 3}, {"homophones": 700, "dropout": 0.5}]
+)
+def test_keyed_codes_spell_their_texts(options):
+    import codes
+    import numpy as np
+
+    import ult
+
+    texts = [f"to be or not to be {k} that is the question" for k in range(40)]
+    table = ult.Table.fit(texts, vocabulary=ult.Vocabulary(320))
+    code = codes.Keyed(codes.Scheme(**options), table, texts, key=5)
+    held = code.encode(texts, 0)
+    said = np.split((held.said + 32).astype(np.uint32), np.cumsum(held.lengths)[:-1])
+    assert table.decode_batch(said) == texts
+    assert sum(map(len, held.records())) == len(held.ids) == held.lengths.sum()
+    plain = sum(map(len, table.encode_batch(texts)))
+    assert (len(held.ids) > plain) == ("dropout" in options)
+    record = np.repeat(np.arange(len(texts)), held.lengths)
+    meant = {}
+    for variant, id_, said in zip(held.variant[record], held.ids, held.said, strict=True):
+        assert meant.setdefault((variant, id_), said) == said  # whoever has the key reads it
+    most = np.bincount(held.ids).max() / len(held.ids)
+    assert (most < np.bincount(held.said).max() / len(held.ids)) == bool(
+        options.get("homophones", 0) or "variants" in options
+    )
+    assert (held.choice > 0) == ("homophones" in options)
+    assert max(held.ids) < code.size <= max(options.get("homophones", 0), table.size)

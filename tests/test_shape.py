@@ -57,6 +57,7 @@ LAYERS = (  # imports go down or sideways, never up
         "progress",
         "release",
         "report",
+        "restraint",
         "run",
         "seq2seq",
         "steps",

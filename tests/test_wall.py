@@ -32,6 +32,7 @@ TRAINER = (
     "processes",
     "progress",
     "report",
+    "restraint",
     "run",
     "seq2seq",
     "steps",

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ult.errors import MissingExtra
 from ult.model import Model
-from ult.ngrams import memorised
+from ult.ngrams import SIZES, memorised
 from ult.packing import Blocks
-from ult.vocabulary import PAD
+from ult.vocabulary import EOS, PAD
 
 try:
     import torch
@@ -24,7 +25,9 @@ except ImportError as missing:
     raise MissingExtra("transformers", extra="train") from missing
 
 METRIC = "memorised"  # in the trainer's log
-PASSAGES = 64  # blocks, evenly over the data: the first half of each is given, the other compared
+# Blocks, evenly over the data: the first half of each is given, the other compared up to the end of its record. With
+# what lies beyond, which nothing tells, a model that recited 23 of 40 records had a share of 0.2 alone.
+PASSAGES = 64
 
 
 class Memorisation(TrainerCallback):  # type: ignore[misc]
@@ -36,6 +39,7 @@ class Memorisation(TrainerCallback):  # type: ignore[misc]
         passages = np.stack([data[int(k)]["input_ids"] for k in places])
         half = passages.shape[1] // 2
         self.prefixes, self.suffixes = passages[:, :half], passages[:, half:]
+        self.compared = [_within(suffix) for suffix in self.suffixes]
         self.model, self.most, self.every = model, most, every
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -65,7 +69,14 @@ class Memorisation(TrainerCallback):  # type: ignore[misc]
         finally:
             self.model.train(training)
         rows = written[:, given.shape[1] :].cpu().numpy()
-        return float(np.mean([memorised(row, true) for row, true in zip(rows, self.suffixes, strict=True)]))
+        pairs = [(row[: len(true)], true) for row, true in zip(rows, self.compared, strict=True)]
+        return float(np.mean([memorised(*pair) for pair in pairs if len(pair[1]) >= min(SIZES)] or [0.0]))
+
+
+def _within(suffix: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the ids of a suffix up to the end of its record: which record comes next, nothing tells."""
+    ends = np.flatnonzero(suffix == EOS)
+    return suffix[: ends[0]] if len(ends) else suffix
 
 
 def curve(history: Sequence[dict[str, Any]]) -> list[list[float]]:

@@ -102,6 +102,7 @@ class Recipe:
     privacy: Privacy | None = None  # None trains as usual
     goldfish: int | None = None  # one in so many ids is left out of the loss
     stop_memorised: float | None = None  # the share of n-grams written again above which the training ends
+    restrain_ngrams: float | None = None  # by how much an n-gram may become likelier than the earlier run has it
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
@@ -139,9 +140,19 @@ class Recipe:
                 f"stop_memorised is {self.stop_memorised!r}; expected from 0 to below 1, for task 'lm' and without an "
                 "epsilon"
             )
+        if self.restrain_ngrams is not None:
+            self._check_restrained(self.restrain_ngrams)
         if self.privacy is not None and self.mixture is not None:
             raise InvalidConfig("mixture and epsilon were both given; privacy samples all records alike")
         self.schedule.warmup_steps(self.steps)
+
+    def _check_restrained(self, margin: float) -> None:
+        if not 0 < margin < 1 or self.task != "lm" or self.privacy is not None:
+            raise InvalidConfig(
+                f"restrain_ngrams is {margin!r}; expected between 0 and 1, for task 'lm' and without an epsilon"
+            )
+        if self.from_run is None:
+            raise InvalidConfig("restrain_ngrams compares with an earlier run, and none was named", hint="--from RUN")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from ult.errors import InvalidConfig, MissingExtra
 from ult.evaluate import cross_entropy, predict
 from ult.mixture import MixedOrder, Mixture
 from ult.packing import IGNORED, Order
+from ult.restraint import Restraint
 from ult.run import Recipe
 from ult.validation import METRIC
 
@@ -70,6 +71,7 @@ class IdTrainer(Trainer):  # type: ignore[misc]
 
     control: Any  # a transformers.TrainerControl
     mixture: Mixture | None = None  # of the training samples; None is a plain pass after pass
+    restraint: Restraint | None = None  # what is added to the loss
     loss_is_scaled_for_ga = True  # by the predictions of the whole step, whichever part of it they are in
 
     def get_batch_samples(self, *args: Any) -> tuple[list[dict[str, torch.Tensor]], torch.Tensor]:
@@ -82,9 +84,10 @@ class IdTrainer(Trainer):  # type: ignore[misc]
         self, model: Any, inputs: dict[str, Any], *_: Any, num_items_in_batch: torch.Tensor, **__: Any
     ) -> torch.Tensor:
         """Return a part's loss in nats: summed over the parts and averaged over the processes it is the step's."""
-        logits = predict(model, inputs).flatten(0, -2)
-        labels = inputs["labels"].flatten()
-        total = torch.nn.functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
+        logits, labels = predict(model, inputs), inputs["labels"].flatten()
+        total = torch.nn.functional.cross_entropy(logits.flatten(0, -2), labels, ignore_index=IGNORED, reduction="sum")
+        if self.restraint is not None:
+            total = total + self.restraint(inputs, logits)
         return total * self.args.world_size / num_items_in_batch
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:

@@ -25,6 +25,7 @@ from ult.pairs import TARGETS, Pairs, open_targets
 from ult.processes import agreed, from_main, processes, together
 from ult.progress import Progress
 from ult.report import FOLDER, reporters
+from ult.restraint import Restraint
 from ult.run import FORMAT, Privacy, Recipe, Schedule, finish, last_checkpoint, partial_folder, working_folder
 from ult.steps import IdTrainer, arguments, in_bfloat16, share_of
 from ult.validation import Watch, best, check_tables, curve, open_validation
@@ -63,6 +64,7 @@ def train(
     secure_random: bool = True,
     goldfish: int | None = None,
     stop_memorised: float | None = None,
+    restrain_ngrams: float | None = None,
     steps: int = 1000,
     batch_size: int = 16,
     context: int = 128,
@@ -101,7 +103,8 @@ def train(
     With `epsilon`, each record of the shards (for "seq2seq", each pair) has differential privacy, see
     `ult.privacy.training` and `ult.run.Privacy`; `batch_size` is then the expected number of records of a step.
     With `goldfish`, one in so many ids is left out of the loss, see `ult.goldfish`; with `stop_memorised`, training
-    ends once it writes more than that share of its data's n-grams again, see `ult.memorisation`.
+    ends once it writes more than that share of its data's n-grams again, see `ult.memorisation`; with
+    `restrain_ngrams`, none of them may become likelier than `from_run` has it by more than that, see `ult.restraint`.
 
     Raises `InvalidConfig`, `MissingColumn`, `WrongVocabulary`, `WrongTable`, `OutputExists`, `OutputError` or
     `TrainingError`.
@@ -133,6 +136,7 @@ def train(
                 privacy=Privacy.asked(epsilon, delta=delta, clip=clip, secure_random=secure_random),
                 goldfish=goldfish,
                 stop_memorised=stop_memorised,
+                restrain_ngrams=restrain_ngrams,
             )
             check_frozen(recipe)
             bfloat16 = in_bfloat16(recipe, state)
@@ -163,6 +167,7 @@ def train(
             data = _open(partial / "packed", recipe, name, classes)
             set_seed(seed)
             built, embeddings = build(recipe, many[0].vocabulary, {s.manifest.table for s in [*many, *goals]}, classes)
+            restraint = Restraint.of(built, embeddings, restrain_ngrams) if restrain_ngrams else None
             adapted = Adapted(built, recipe, lora) if lora else None
             progress = Progress(data.ids * batch_size / len(data))
             frozen = Frozen(built, freeze_body) if freeze_body else None
@@ -183,6 +188,7 @@ def train(
             for report in reports:
                 main.callback(report.close)
             trainer.remove_callback(PrinterCallback)
+            trainer.restraint = restraint
             if recipe.mixture and not isinstance(data, Windows):  # a recipe has not both
                 trainer.mixture = mixed(recipe.mixture, many, data)
         checkpoint = from_main(state, last_checkpoint(partial) if state.is_main_process else None)
@@ -275,6 +281,7 @@ def _metrics(
         "memorisation": None
         if recipe.stop_memorised is None
         else told(trainer.state.log_history, recipe.stop_memorised),
+        "restrain_ngrams": recipe.restrain_ngrams,
         "seed": recipe.seed,
         "parameters": trainer.model.num_parameters(),
         "label": data.label,

@@ -81,7 +81,10 @@ def fit(
     address: Address = None,
     force: Force = False,
 ) -> None:
-    """Fit a table on records and store it, encrypted. The table is the secret: who has it reads your shards."""
+    """Fit a table on records and store it, encrypted. The table is the secret: who has it reads your shards.
+
+    Canaries follow from the table, so they are not in its fit: `ult encode --canaries` plants them.
+    """
     give_back()  # before Arrow is loaded
     from ult import keyfile, pieces
     from ult.cli.show import Watched, count, counting, note, say

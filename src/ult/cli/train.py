@@ -93,6 +93,14 @@ def train(
             help="lm: end once the model writes more than this share of its data's n-grams again, such as 0.2.",
         ),
     ] = None,
+    restrain_ngrams: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MARGIN",
+            rich_help_panel=LEARNS,
+            help="lm, with --from: let no n-gram become likelier than RUN has it by more than this, such as 0.3.",
+        ),
+    ] = None,
     steps: Annotated[int, typer.Option(rich_help_panel=STEPS, help="Optimizer steps.")] = 1000,
     batch_size: Annotated[
         int, typer.Option(rich_help_panel=STEPS, help="Blocks or records a step, over all processes together.")
@@ -201,6 +209,7 @@ def train(
         secure_random=secure_random,
         goldfish=goldfish,
         stop_memorised=stop_memorised,
+        restrain_ngrams=restrain_ngrams,
         steps=steps,
         batch_size=batch_size,
         context=context,
