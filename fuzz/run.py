@@ -1,0 +1,145 @@
+"""Mutate inputs of a parser, and say how it met them: `python fuzz/run.py --target manifest --inputs 100000 --seed 0`.
+
+Input k of a target and a seed is always the same one. Each target runs in a process of its own, so that one that dies
+is a finding too; the others go on. What is new goes to `fuzz/corpus/TARGET`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import mmap
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+CORPUS = HERE / "corpus"
+HANG = 30  # seconds of processor time after which a process is ended
+DISK = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+
+
+def fuzz(name: str, inputs: int, seed: int, *, first: int = 0, at: Any = None, keep: Path | None = None) -> dict[str, Any]:
+    """Read inputs `first` to `inputs` of a target; return how many were accepted, and the findings, one of each kind.
+
+    `at` is told the number of each before it is read; a new finding's input goes to `keep`.
+    """
+    from targets import TARGETS
+    from watch import watch
+
+    target, accepted, findings = TARGETS[name], 0, {}
+    with tempfile.TemporaryDirectory(dir=DISK) as folder:
+        seeds, read = target.make(Path(folder))
+        for k in range(first, inputs):
+            data = draw(name, seeds, seed, k)
+            if at is not None:
+                at[:8] = k.to_bytes(8, "little")
+                signal.setitimer(signal.ITIMER_PROF, HANG)
+            whole, fault = watch(read, data)
+            accepted += whole
+            kind = fault if " at " in fault else fault and fault[-3:]
+            if fault and kind not in findings:
+                findings[kind] = {"input": k, "fault": fault}
+                if keep is not None:
+                    keep.mkdir(parents=True, exist_ok=True)
+                    (keep / hashlib.sha256(data).hexdigest()[:12]).write_bytes(data)
+        if at is not None:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+    return {"target": name, "accepted": accepted, "findings": list(findings.values())}
+
+
+def draw(name: str, seeds: list[bytes], seed: int, k: int) -> bytes:
+    """Return input `k`."""
+    from targets import TARGETS
+
+    rng = random.Random(f"{seed} {name} {k}")  # noqa: S311
+    return TARGETS[name].mutate(rng.choice(seeds), rng)
+
+
+def apart(name: str, inputs: int, seed: int, *, keep: bool) -> dict[str, Any]:
+    """Fuzz in a process of its own, again from behind the input that ended it."""
+    started, first, accepted, findings, cpu = time.perf_counter(), 0, 0, [], os.times()
+    at = mmap.mmap(-1, 8)
+    while first < inputs:
+        out, into = os.pipe()
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                os.close(out)
+                from watch import limit
+
+                sys.setrecursionlimit(1000)
+                prepare()
+                limit()
+                found = fuzz(name, inputs, seed, first=first, at=at, keep=CORPUS / name if keep else None)
+                os.write(into, json.dumps(found).encode())
+                status = 0
+            except BaseException:
+                traceback.print_exc(file=sys.stdout)  # of the fuzzer itself
+                sys.stdout.flush()
+            finally:
+                os._exit(status)
+        os.close(into)
+        with os.fdopen(out, "rb") as pipe:
+            said = pipe.read()
+        _, status = os.waitpid(child, 0)
+        if said:
+            found = json.loads(said)
+            accepted, findings, first = accepted + found["accepted"], findings + found["findings"], inputs
+        else:
+            k = int.from_bytes(at[:8], "little")
+            if os.WIFEXITED(status):
+                raise SystemExit(f"{name}, input {k}: the fuzzer failed")
+            findings.append({"input": k, "fault": f"the process ended, status {status}"})
+            first = k + 1
+    now = os.times()
+    used = now.children_user + now.children_system - cpu.children_user - cpu.children_system
+    return {
+        "target": name, "inputs": inputs, "accepted": accepted, "seconds": round(time.perf_counter() - started, 1),
+        "cpu_seconds": round(used, 1), "findings": findings,
+    }  # fmt: skip
+
+
+def prepare() -> None:
+    """Keep to one thread and away from the network, and let nothing but findings be said."""
+    import warnings
+
+    os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    warnings.simplefilter("ignore")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # where libtiff says what it thinks of an image
+
+
+def main() -> int:
+    """Run the targets that were asked for; the exit status is 1 if there was a finding."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--target", action="append", help="repeatable; all of them by default")
+    parser.add_argument("--inputs", type=int, help="of each target; by default what targets.py says")
+    parser.add_argument("--share", type=float, default=1.0, help="of what targets.py says")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", action="store_true", help="put the inputs of findings into fuzz/corpus")
+    parser.add_argument("--json", type=Path, help="append a line a target")
+    asked = parser.parse_args()
+    from targets import TARGETS
+
+    found = 0
+    for name in asked.target or TARGETS:
+        inputs = asked.inputs or max(1, int(TARGETS[name].inputs * asked.share))
+        told = {"seed": asked.seed, **apart(name, inputs, asked.seed, keep=asked.keep)}
+        found += len(told["findings"])
+        print(json.dumps(told), flush=True)
+        if asked.json:
+            with asked.json.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(told) + "\n")
+    return int(found > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
