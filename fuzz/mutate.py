@@ -9,13 +9,13 @@ from typing import Any
 NUMBERS = (
     "0", "-1", "1", "2", "31", "32", "33", "255", "256", "4096", "65535", "65537", "235125", "235126",
     "2147483647", "2147483648", "4294967296", "9007199254740992", "9223372036854775807", "9223372036854775808",
-    "18446744073709551616", "-9223372036854775809", "1e5", "1.0", "-0.0", "1e-320", "1e308", "1e999", "NaN",
+    "18446744073709551616", "-9223372036854775809", "1e5", "1000000", "268435456", "1.0", "-0.0", "1e-320", "1e308", "1e999", "NaN",
     "-Infinity", "1" + "0" * 400, "1" + "0" * 5000,
 )  # fmt: skip
 STRINGS = (
     '""', '"a"', '"ult-table/1"', '"ult-table/9"', '"ult-run/2"', '"ult-shards/1"', '"text/bytes"', '"image/dct"',
     '"../../etc/passwd"', '"/dev/zero"', '"part-00000.parquet"', '"\\u0000"', '"\\ud800"', '"\\udc00\\ud800"',
-    '"<script>"', '"{{ 1 }}"', '"%s"', '"\\n"', '"' + "a" * 5000 + '"', '"float32"', '"F64"',
+    '"<script>"', '"{{ 1 }}"', '"%s"', '"[/b]"', '"[link=x]"', '"\\u001b[2J"', '"evil/kernel"', '"gpt2"', '"t5"', '"\\n"', '"' + "a" * 5000 + '"', '"float32"', '"F64"',
 )  # fmt: skip
 OTHERS = ("null", "true", "false", "[]", "{}", "[[]]", "[null]", '{"a":1}', "[1,2]", '[["a"]]', "", "#", "{", '"')
 DEPTHS = (2, 50, 300, 600, 900, 950, 980, 1000, 3000, 100_000)
@@ -42,8 +42,9 @@ def dumps(value: Any) -> str:
     if isinstance(value, Pairs):
         return "{" + ",".join(f"{dumps(key)}:{dumps(one)}" for key, one in value) + "}"
     if isinstance(value, list):
-        return "[" + ",".join(map(dumps, value)) + "]"
-    return json.dumps(value)
+        whole = all(type(one) is int for one in value)  # as ranks and counts mostly are
+        return "[" + ",".join(map(str if whole else dumps, value)) + "]"
+    return str(value) if type(value) is int else json.dumps(value)
 
 
 def strange(rng: random.Random) -> Raw:

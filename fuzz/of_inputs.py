@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from of_shards import parquet
-from reading import Made, file
+from reading import Made, either, file
 
 
 def records(name: str, modality: str, **options: Any) -> Callable[[Path], None]:
@@ -21,23 +21,6 @@ def records(name: str, modality: str, **options: Any) -> Callable[[Path], None]:
     def read(path: Path) -> None:
         for batch in open_source([path], modality=modality, **options).batches():
             len(batch.records)
-
-    return read
-
-
-def either(*reads: Callable[[Path], object]) -> Callable[[Path], None]:
-    """Return what reads a file in several ways, one after the other; it is refused if none of them takes it."""
-    from ult.errors import SourceError, UltError
-
-    def read(path: Path) -> None:
-        refused = 0
-        for one in reads:
-            try:
-                one(path)
-            except UltError:
-                refused += 1
-        if refused == len(reads):
-            raise SourceError("no way of reading takes it")
 
     return read
 

@@ -6,14 +6,12 @@ import io
 import json
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from of_shards import TABLE, shards_folder
-from reading import Made, file
-
-from ult.errors import UltError
+from reading import Made, either, file
 
 SUMMARY = {"name": "x", "table": TABLE, "codec": "text/bytes", "column": "text", "rows": 12, "ids": 66, "bytes": 200}
 
@@ -134,12 +132,12 @@ def audit(folder: Path) -> Made:
     held["table"] = Table.fit(["a"], vocabulary=Vocabulary(300))
     found = audits(folder)
 
-    def read(path: Path) -> None:
-        for kind in found:
-            with suppress(UltError):
-                assemble(**held, **{f"{kind}_audit": path})
+    reads = [partial(_given, lambda **audit: assemble(**held, **audit), f"{kind}_audit") for kind in found]
+    return [json.dumps(one).encode() for one in found.values()], file(folder, "audit.json", either(*reads))
 
-    return [json.dumps(one).encode() for one in found.values()], file(folder, "audit.json", read)
+
+def _given(read: Callable[..., object], name: str, path: Path) -> object:
+    return read(**{name: path})
 
 
 def page(folder: Path) -> Made:
@@ -150,12 +148,9 @@ def page(folder: Path) -> Made:
     held = {"shards": [shards_folder(folder)], "run": run_folder(folder)}
     found = audits(folder)
 
-    def read(path: Path) -> None:
-        for kind in ("code", "model"):
-            with suppress(UltError):
-                render(assemble(**held, **{f"{kind}_audit": path}))
-
-    return [json.dumps(found[kind]).encode() for kind in ("code", "model")], file(folder, "audit.json", read)
+    kinds = ("code", "model")
+    reads = [partial(_given, lambda **audit: render(assemble(**held, **audit)), f"{kind}_audit") for kind in kinds]
+    return [json.dumps(found[kind]).encode() for kind in kinds], file(folder, "audit.json", either(*reads))
 
 
 def release(folder: Path) -> Made:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from ult.errors import SourceError, UltError
+
 Read = Callable[[bytes], object]
 Made = tuple[list[bytes], Read]
 
@@ -18,3 +20,18 @@ def file(folder: Path, name: str, read: Callable[[Path], object]) -> Read:
         return read(path)
 
     return wrapped
+
+
+def either(*reads: Callable[[Path], object]) -> Callable[[Path], None]:
+    """Return what reads a file in several ways, one after the other; it is refused if none of them takes it."""
+    def read(path: Path) -> None:
+        refused = 0
+        for one in reads:
+            try:
+                one(path)
+            except UltError:
+                refused += 1
+        if refused == len(reads):
+            raise SourceError("no way of reading takes it")
+
+    return read

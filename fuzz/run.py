@@ -1,7 +1,7 @@
 """Mutate inputs of a parser, and say how it met them: `python fuzz/run.py --target manifest --inputs 100000 --seed 0`.
 
 Input k of a target and a seed is always the same one. Each target runs in a process of its own, so that one that dies
-is a finding too; the others go on. What is new goes to `fuzz/corpus/TARGET`.
+is a finding too, and the rest goes on. The input of each new kind of finding is put into `fuzz/corpus/TARGET`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 HERE = Path(__file__).resolve().parent
 CORPUS = HERE / "corpus"
@@ -26,33 +27,41 @@ HANG = 30  # seconds of processor time after which a process is ended
 DISK = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 
 
-def fuzz(name: str, inputs: int, seed: int, *, first: int = 0, at: Any = None, keep: Path | None = None) -> dict[str, Any]:
-    """Read inputs `first` to `inputs` of a target; return how many were accepted, and the findings, one of each kind.
+def fuzz(
+    name: str, inputs: int, seed: int, *, first: int = 0, at: Any = None, say: Callable[[dict[str, Any]], None]
+) -> int:
+    """Read inputs `first` to `inputs` of a target; `say` each new kind of finding, and return how many were accepted.
 
-    `at` is told the number of each before it is read; a new finding's input goes to `keep`.
+    `at` is told the number of each input before it is read, and how many were accepted before.
     """
     from targets import TARGETS
     from watch import watch
 
-    target, accepted, findings = TARGETS[name], 0, {}
+    target, accepted, kinds = TARGETS[name], 0, set()
     with tempfile.TemporaryDirectory(dir=DISK) as folder:
         seeds, read = target.make(Path(folder))
         for k in range(first, inputs):
             data = draw(name, seeds, seed, k)
             if at is not None:
-                at[:8] = k.to_bytes(8, "little")
+                at[:16] = k.to_bytes(8, "little") + accepted.to_bytes(8, "little")
                 signal.setitimer(signal.ITIMER_PROF, HANG)
             whole, fault = watch(read, data)
             accepted += whole
-            kind = fault if " at " in fault else fault and fault[-3:]
-            if fault and kind not in findings:
-                findings[kind] = {"input": k, "fault": fault}
-                if keep is not None:
-                    keep.mkdir(parents=True, exist_ok=True)
-                    (keep / hashlib.sha256(data).hexdigest()[:12]).write_bytes(data)
+            kind = fault if " at " in fault else fault[-3:]
+            if fault and kind not in kinds:
+                kinds.add(kind)
+                say({"input": k, "fault": fault, "sha256": _keep(name, data)})
         if at is not None:
             signal.setitimer(signal.ITIMER_PROF, 0)
-    return {"target": name, "accepted": accepted, "findings": list(findings.values())}
+    return accepted
+
+
+def _keep(name: str, data: bytes) -> str:
+    """Write the input of a finding into the corpus; return its name there."""
+    digest = hashlib.sha256(data).hexdigest()[:16]
+    (CORPUS / name).mkdir(parents=True, exist_ok=True)
+    (CORPUS / name / digest).write_bytes(data)
+    return digest
 
 
 def draw(name: str, seeds: list[bytes], seed: int, k: int) -> bytes:
@@ -63,49 +72,48 @@ def draw(name: str, seeds: list[bytes], seed: int, k: int) -> bytes:
     return TARGETS[name].mutate(rng.choice(seeds), rng)
 
 
-def apart(name: str, inputs: int, seed: int, *, keep: bool) -> dict[str, Any]:
+def apart(name: str, inputs: int, seed: int) -> dict[str, Any]:
     """Fuzz in a process of its own, again from behind the input that ended it."""
-    started, first, accepted, findings, cpu = time.perf_counter(), 0, 0, [], os.times()
-    at = mmap.mmap(-1, 8)
+    started, before, first, accepted, findings = time.perf_counter(), os.times(), 0, 0, []
+    at = mmap.mmap(-1, 16)
     while first < inputs:
         out, into = os.pipe()
         child = os.fork()
         if not child:
-            status = 1
-            try:
-                os.close(out)
-                from watch import limit
-
-                sys.setrecursionlimit(1000)
-                prepare()
-                limit()
-                found = fuzz(name, inputs, seed, first=first, at=at, keep=CORPUS / name if keep else None)
-                os.write(into, json.dumps(found).encode())
-                status = 0
-            except BaseException:
-                traceback.print_exc(file=sys.stdout)  # of the fuzzer itself
-                sys.stdout.flush()
-            finally:
-                os._exit(status)
+            _child(name, inputs, seed, first, at, into)
         os.close(into)
         with os.fdopen(out, "rb") as pipe:
-            said = pipe.read()
+            findings += [json.loads(line) for line in pipe]
         _, status = os.waitpid(child, 0)
-        if said:
-            found = json.loads(said)
-            accepted, findings, first = accepted + found["accepted"], findings + found["findings"], inputs
-        else:
-            k = int.from_bytes(at[:8], "little")
-            if os.WIFEXITED(status):
-                raise SystemExit(f"{name}, input {k}: the fuzzer failed")
-            findings.append({"input": k, "fault": f"the process ended, status {status}"})
-            first = k + 1
+        k, accepted = int.from_bytes(at[:8], "little"), accepted + int.from_bytes(at[8:], "little")
+        if status and os.WIFEXITED(status):
+            raise SystemExit(f"{name}, input {k}: the fuzzer failed")
+        if status:
+            findings.append({"input": k, "fault": f"the process ended, {signal.Signals(status & 127).name}"})
+        first = k + 1
     now = os.times()
-    used = now.children_user + now.children_system - cpu.children_user - cpu.children_system
+    used = now.children_user + now.children_system - before.children_user - before.children_system
     return {
         "target": name, "inputs": inputs, "accepted": accepted, "seconds": round(time.perf_counter() - started, 1),
         "cpu_seconds": round(used, 1), "findings": findings,
     }  # fmt: skip
+
+
+def _child(name: str, inputs: int, seed: int, first: int, at: Any, into: int) -> NoReturn:
+    from watch import limit
+
+    status = 1
+    try:
+        prepare()
+        limit()
+        accepted = fuzz(name, inputs, seed, first=first, at=at, say=lambda f: os.write(into, json.dumps(f).encode() + b"\n"))
+        at[8:16] = accepted.to_bytes(8, "little")
+        status = 0
+    except BaseException:  # noqa: BLE001 - of the fuzzer itself
+        traceback.print_exc(file=sys.stdout)
+        sys.stdout.flush()
+    finally:
+        os._exit(status)
 
 
 def prepare() -> None:
@@ -124,7 +132,6 @@ def main() -> int:
     parser.add_argument("--inputs", type=int, help="of each target; by default what targets.py says")
     parser.add_argument("--share", type=float, default=1.0, help="of what targets.py says")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--keep", action="store_true", help="put the inputs of findings into fuzz/corpus")
     parser.add_argument("--json", type=Path, help="append a line a target")
     asked = parser.parse_args()
     from targets import TARGETS
@@ -132,7 +139,7 @@ def main() -> int:
     found = 0
     for name in asked.target or TARGETS:
         inputs = asked.inputs or max(1, int(TARGETS[name].inputs * asked.share))
-        told = {"seed": asked.seed, **apart(name, inputs, asked.seed, keep=asked.keep)}
+        told = {"seed": asked.seed, **apart(name, inputs, asked.seed)}
         found += len(told["findings"])
         print(json.dumps(told), flush=True)
         if asked.json:

@@ -280,7 +280,8 @@ class Shards:
             raise FormatError(f"{path} is damaged: its SHA-256 is not the manifest's", hint="encode again")
         try:
             table = pq.read_table(path, partitioning=None)
-        except (pa.ArrowException, OSError) as error:
+            table.validate(full=True)  # or text that is no UTF-8 would be found by whoever looks at it
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last of names of columns
             raise FormatError(f"{path} is not a Parquet file") from error
         if table.column_names != [IDS, *self.manifest.kept]:
             raise FormatError(f"{path} has columns {table.column_names}; expected {[IDS, *self.manifest.kept]}")
