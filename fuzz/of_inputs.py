@@ -26,21 +26,35 @@ def records(name: str, modality: str, **options: Any) -> Callable[[Path], None]:
 
 
 def txt(folder: Path) -> Made:
-    seeds = ["one\ntwo\r\nthree".encode(), "naïve\n\n日本\n".encode(), b"\xef\xbb\xbfa\nb\n"]
+    seeds = [b"one\ntwo\r\nthree", "naïve\n\n日本\n".encode(), b"\xef\xbb\xbfa\nb\n"]
     return seeds, file(folder, "x.txt", either(records("x", "text"), records("x", "molecule", side="left")))
 
 
 def jsonl(folder: Path) -> Made:
-    rows: list[Any] = [{"text": "one", "n": 1, "f": 0.5, "b": True, "z": None}, {"text": "two", "n": 2.5, "f": 1, "b": False, "z": "a"}]
-    seeds = ["\n".join(map(json.dumps, rows * k)).encode() for k in (1, 3)] + [b'"one"\n"two"\n', b"\xef\xbb\xbf" + b'"one"']
+    rows: list[Any] = [
+        {"text": "one", "n": 1, "f": 0.5, "b": True, "z": None},
+        {"text": "two", "n": 2.5, "f": 1, "b": False, "z": "a"},
+    ]
+    seeds = ["\n".join(map(json.dumps, rows * k)).encode() for k in (1, 3)] + [
+        b'"one"\n"two"\n',
+        b"\xef\xbb\xbf" + b'"one"',
+    ]
     seeds.append(json.dumps(rows[0]).encode())
     return seeds, file(folder, "x.jsonl", records("x", "text", column="text", keep=["n", "z"]))
 
 
 def csv(folder: Path) -> Made:
-    seeds = [b"label,text\na,one\nb,two\n", b'label,text\r\na,"one, ""two""\nthree"\r\nb,\r\n', b"\xef\xbb\xbf" + b"text\none\n"]
+    seeds = [
+        b"label,text\na,one\nb,two\n",
+        b'label,text\r\na,"one, ""two""\nthree"\r\nb,\r\n',
+        b"\xef\xbb\xbf" + b"text\none\n",
+    ]
     seeds += [b"g1,g2,label\n1,2.5,a\n-1e3,,b\n", b"value\n1\n2\nnan\n", b"\xef\xbb\xbf", b"label,text\n"]
-    reads = [records("x", "text", column="text"), records("x", "series", keep=["label"]), records("x", "series", column="value")]
+    reads = [
+        records("x", "text", column="text"),
+        records("x", "series", keep=["label"]),
+        records("x", "series", column="value"),
+    ]
     return seeds, file(folder, "x.csv", either(*reads))
 
 
@@ -69,7 +83,10 @@ def npy(folder: Path) -> Made:
 def npz(folder: Path) -> Made:
     ragged = {"series": np.arange(9.0), "series_ends": np.array([2, 2, 9]), "label": np.array(["a", "b", "c"])}
     seeds = [_npz(ragged), _npz(ragged, zipfile.ZIP_DEFLATED), _npz({"image": _ARRAYS[1], "label": np.array([3])})]
-    seeds += [_npz({"series": _ARRAYS[0]}, zipfile.ZIP_LZMA), _npz({"series": _ARRAYS[3], "n": np.arange(3)}, zipfile.ZIP_BZIP2)]
+    seeds += [
+        _npz({"series": _ARRAYS[0]}, zipfile.ZIP_LZMA),
+        _npz({"series": _ARRAYS[3], "n": np.arange(3)}, zipfile.ZIP_BZIP2),
+    ]
     reads = [records("x", "series"), records("x", "series", keep=["label"]), records("x", "image")]
     return seeds, file(folder, "x.npz", either(*reads))
 

@@ -115,7 +115,6 @@ def audits(folder: Path) -> dict[str, Any]:
     """Return an audit of each kind, of shards, a run and a table that are in `folder`."""
     sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
     from evidence import code, model, rates
-
     from ult.run import Run
 
     weights = Run.open(folder / "run").digest()

@@ -60,7 +60,9 @@ def part(folder: Path) -> Made:
     others = [
         whole.rename_columns(["input_ids", "n", "label"]),
         whole.select([1, 2, 0]),
-        pa.table({**dict(zip(whole.column_names, whole.columns, strict=True)), "input_ids": pa.array(range(len(whole)))}),
+        pa.table(
+            {**dict(zip(whole.column_names, whole.columns, strict=True)), "input_ids": pa.array(range(len(whole)))}
+        ),
         *(whole.set_column(0, "input_ids", column) for column in _strange_ids(len(whole))),
     ]
     seeds = [(path / first["name"]).read_bytes()] * 4 + [parquet(one) for one in others]

@@ -11,6 +11,7 @@ from reading import Made, file
 
 TEXTS = ["to be or not to be", "that is the question", "naïve café", "to be is to do", ""] * 3
 
+
 def tables() -> list[Any]:
     """Return small tables of every codec."""
     from ult import Table, Vocabulary
@@ -25,9 +26,7 @@ def tables() -> list[Any]:
 
     small = SeriesMulaw(low=-1.0, high=1.0, levels=9, patch_size=4)
     records = {"text/bytes": TEXTS, "text/bwt": TEXTS, "image/dct": images, "molecule/smiles": smiles, small: series}
-    return [
-        (Table.fit(many * 3, codec=codec, vocabulary=Vocabulary(600)), many) for codec, many in records.items()
-    ]
+    return [(Table.fit(many * 3, codec=codec, vocabulary=Vocabulary(600)), many) for codec, many in records.items()]
 
 
 def use(table: Any) -> None:
@@ -77,7 +76,7 @@ def identity(folder: Path) -> Made:
 
 def ids(folder: Path) -> Made:
     """Ids to decode: what a model wrote, as 16-bit integers behind the number of the table."""
-    fitted = [one for one in tables()]
+    fitted = tables()
     seeds = []
     for number, (made, records) in enumerate(fitted):
         many = [made.encode(record).astype("<u2").tobytes() for record in records[:5]]

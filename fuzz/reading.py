@@ -24,6 +24,7 @@ def file(folder: Path, name: str, read: Callable[[Path], object]) -> Read:
 
 def either(*reads: Callable[[Path], object]) -> Callable[[Path], None]:
     """Return what reads a file in several ways, one after the other; it is refused if none of them takes it."""
+
     def read(path: Path) -> None:
         refused = 0
         for one in reads:

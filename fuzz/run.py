@@ -68,7 +68,7 @@ def draw(name: str, seeds: list[bytes], seed: int, k: int) -> bytes:
     """Return input `k`."""
     from targets import TARGETS
 
-    rng = random.Random(f"{seed} {name} {k}")  # noqa: S311
+    rng = random.Random(f"{seed} {name} {k}")
     return TARGETS[name].mutate(rng.choice(seeds), rng)
 
 
@@ -106,10 +106,12 @@ def _child(name: str, inputs: int, seed: int, first: int, at: Any, into: int) ->
     try:
         prepare()
         limit()
-        accepted = fuzz(name, inputs, seed, first=first, at=at, say=lambda f: os.write(into, json.dumps(f).encode() + b"\n"))
+        accepted = fuzz(
+            name, inputs, seed, first=first, at=at, say=lambda f: os.write(into, json.dumps(f).encode() + b"\n")
+        )
         at[8:16] = accepted.to_bytes(8, "little")
         status = 0
-    except BaseException:  # noqa: BLE001 - of the fuzzer itself
+    except BaseException:
         traceback.print_exc(file=sys.stdout)
         sys.stdout.flush()
     finally:
@@ -132,12 +134,16 @@ def main() -> int:
     parser.add_argument("--inputs", type=int, help="of each target; by default what targets.py says")
     parser.add_argument("--share", type=float, default=1.0, help="of what targets.py says")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, help="append a line a target")
+    parser.add_argument("--json", type=Path, help="append a line a target, and pass over those that have one")
     asked = parser.parse_args()
     from targets import TARGETS
 
     found = 0
+    done = asked.json.read_text(encoding="utf-8") if asked.json and asked.json.exists() else ""
+    names = {json.loads(line)["target"] for line in done.splitlines()}
     for name in asked.target or TARGETS:
+        if name in names:
+            continue
         inputs = asked.inputs or max(1, int(TARGETS[name].inputs * asked.share))
         told = {"seed": asked.seed, **apart(name, inputs, asked.seed)}
         found += len(told["findings"])

@@ -30,7 +30,7 @@ def watch(read: Callable[[bytes], object], data: bytes) -> tuple[bool, str]:
         accepted = True
     except UltError:
         pass
-    except BaseException as error:  # noqa: BLE001 - a panic of Rust is no Exception
+    except BaseException as error:
         fault = f"{type(error).__name__} at {place(error)}"
     if not fault and (spent := time.process_time() - start) > SECONDS:
         fault = f"{spent:.1f} s"

@@ -20,8 +20,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK, BILL = ROOT / "hashes.txt", ROOT / "sbom.cdx.json"
-UV = [sys.executable, "-m", "uv", "pip", "compile", "-q", "--no-deps", "--generate-hashes", "--no-header", "--no-annotate",
-      "--no-emit-index-url"]  # fmt: skip
+_QUIETLY = ["-q", "--no-deps", "--no-header", "--no-annotate", "--no-emit-index-url"]
+UV = [sys.executable, "-m", "uv", "pip", "compile", "--generate-hashes", *_QUIETLY]
 
 
 def pins() -> dict[str, str]:

@@ -1,7 +1,7 @@
 """No secret is where it does not belong: every file that any verb writes, anywhere, and all that it says, is searched.
 
-What is looked for, in many encodings: a phrase of the table, the passphrase, the secret key. Where a verb's very purpose
-is to write one, the file stands in `ALLOWED`.
+What is looked for, in many encodings: a phrase of the table, the passphrase, the secret key. Where a verb's very
+purpose is to write one, the file stands in `ALLOWED`.
 """
 
 import base64
@@ -20,36 +20,71 @@ PHRASE, PASSPHRASE = "Quittengelée", "viermal-ein-Möbiusband"
 OWNER = ["--identity", "key"]
 FIT = ["--min-records", "1", "--vocabulary-size", "400", "--workers", "1"]
 SMALL = ["--steps", "2", "--context", "16", "--batch-size", "2"]
+SAMPLE = ["--canaries", "2", "--alternatives", "8", "--prefix-ids", "2", "--suffix-ids", "2", "--samples", "1"]
+TEXT, TABLE = ["-c", "text"], ["-t", "t.ult", *OWNER]
 COMMANDS = [
     ["keygen", "-o", "key"],
-    ["dedupe", "notes.csv", "-c", "text", "-k", "label", "-o", "distinct.csv"],
-    ["fit", "distinct.csv", "-c", "text", "-k", "label", "-o", "t.ult", "-r", "{recipient}", *FIT],
-    ["fit", "distinct.csv", "-c", "text", "-k", "label", "-o", "b.ult", "--passphrase-file", "phrase", *FIT],
-    ["encode", "distinct.csv", "-c", "text", "-k", "label", "-t", "t.ult", "-o", "s.shards", *OWNER],
-    ["encode", "distinct.csv", "-c", "text", "-t", "t.ult", "-o", "c.shards", "--canaries", "2", "--repeats", "2", *OWNER],
-    ["encode", "others.csv", "-c", "text", "-t", "t.ult", "-o", "others.shards", *OWNER],
-    ["encode", "distinct.csv", "-c", "text", "-t", "b.ult", "-o", "b.shards", "--passphrase-file", "phrase"],
-    ["decode", "s.shards", "-t", "t.ult", "-o", "back.csv", *OWNER],
+    ["dedupe", "notes.csv", *TEXT, "-k", "label", "-o", "distinct.csv"],
+    ["fit", "distinct.csv", *TEXT, "-k", "label", "-o", "t.ult", "-r", "{recipient}", *FIT],
+    ["fit", "distinct.csv", *TEXT, "-k", "label", "-o", "b.ult", "--passphrase-file", "phrase", *FIT],
+    ["encode", "distinct.csv", *TEXT, "-k", "label", *TABLE, "-o", "s.shards"],
+    ["encode", "distinct.csv", *TEXT, *TABLE, "-o", "c.shards", "--canaries", "2", "--repeats", "2"],
+    ["encode", "others.csv", *TEXT, *TABLE, "-o", "others.shards"],
+    ["encode", "distinct.csv", *TEXT, "-t", "b.ult", "-o", "b.shards", "--passphrase-file", "phrase"],
+    ["decode", "s.shards", *TABLE, "-o", "back.csv"],
     ["train", "s.shards", "-o", "run", *SMALL, "--report-to", "tensorboard"],
     ["train", "s.shards", "--targets", "b.shards", "--task", "seq2seq", "-o", "pairs", *SMALL],
     ["evaluate", "run", "s.shards"],
     ["generate", "run", "-n", "1", "-o", "g.shards", "--max-new", "4"],
-    ["generate", "run", "-n", "1", "-t", "t.ult", "-o", "w.txt", "--max-new", "4", "--prompt", PHRASE, *OWNER],
+    ["generate", "run", "-n", "1", *TABLE, "-o", "w.txt", "--max-new", "4", "--prompt", PHRASE],
     ["translate", "pairs", "s.shards", "-o", "out.shards", "--max-new", "3"],
-    ["align", "run", "-t", "t.ult", "--to", "b.ult", "-o", "aligned", "--to-passphrase-file", "phrase", *OWNER],
-    ["audit", "code", "s.shards", "--reference", "others.csv", "-c", "text", "-t", "t.ult", "--json", "code.json", *OWNER],
-    ["audit", "model", "run", "--members", "s.shards", "--others", "others.shards", "-t", "t.ult", "--canaries", "2",
-     "--alternatives", "8", "--prefix-ids", "2", "--suffix-ids", "2", "--samples", "1", "--json", "model.json", *OWNER],
-    ["audit", "table", "t.ult", "--members", "distinct.csv", "--others", "others.csv", "-c", "text", "--json", "table.json",
-     *OWNER],
-    ["audit", "release", "--run", "run", "--shards", "s.shards", "--code-audit", "code.json", "--model-audit", "model.json",
-     "-o", "audit"],
-    ["release", "run", "-o", "body", "--private-embeddings", "--rows", "rows.age", "-r", "{recipient}", "--accept-risk", "x"],
-    ["attach", "body", "-o", "whole", "--rows", "rows.age", *OWNER],
+    ["align", "run", *TABLE, "--to", "b.ult", "-o", "aligned", "--to-passphrase-file", "phrase"],
+    ["audit", "code", "s.shards", "--reference", "others.csv", *TEXT, *TABLE, "--json", "code.json"],
+    [
+        "audit",
+        "model",
+        "run",
+        "--members",
+        "s.shards",
+        "--others",
+        "others.shards",
+        *TABLE,
+        *SAMPLE,
+        "--json",
+        "m.json",
+    ],
+    [
+        "audit",
+        "table",
+        "t.ult",
+        "--members",
+        "distinct.csv",
+        "--others",
+        "others.csv",
+        *TEXT,
+        *OWNER,
+        "--json",
+        "t.json",
+    ],
+    ["audit", "release", "--run", "run", "--shards", "s.shards", "--code-audit", "code.json", "-o", "audit"],
+    [
+        "release",
+        "run",
+        "-o",
+        "body",
+        "--private-embeddings",
+        "--rows",
+        "rows",
+        "-r",
+        "{recipient}",
+        "--accept-risk",
+        "x",
+    ],
+    ["attach", "body", "-o", "whole", "--rows", "rows", *OWNER],
     *(["inspect", path, *OWNER] for path in ("t.ult", "s.shards", "run")),
     ["rekey", "t.ult", "--new-passphrase-file", "phrase", *OWNER],
     ["shred", "b.ult", "--yes"],
-]  # fmt: skip
+]
 FAILING = [
     ["fit", "broken.jsonl", "-o", "no.ult", "-r", "{recipient}"],
     ["fit", "ragged.csv", "-o", "no.ult", "-r", "{recipient}"],
@@ -64,7 +99,8 @@ ELSEWHERE = {"demo": "test_demo.py, by the same means"}
 TEXTS = [f"{PHRASE} gives {n} jars of {PHRASE}" for n in range(8)]
 INPUTS = {
     "notes.csv": "label,text\n" + "".join(f"{'ab'[n % 2]},{text}\n" for n, text in enumerate(TEXTS * 2)),
-    "others.csv": "text\n" + "".join(f"a {word} by the river at noon\n" for word in ("boat", "mill", "road", "kite") * 2),
+    "others.csv": "text\n"
+    + "".join(f"a {word} by the river at noon\n" for word in ("boat", "mill", "road", "kite") * 2),
     "broken.jsonl": json.dumps({"text": TEXTS[0]}, ensure_ascii=False) + '\n{"text": "' + PHRASE + '"\n',
     "ragged.csv": f"label,text\na,{PHRASE},{PHRASE}\n",
     "phrase": PASSPHRASE + "\n",
@@ -82,8 +118,19 @@ ALLOWED = {
 def forms(text):
     """The bytes of a text in every form that a careless program might write it in."""
     data = text.encode()
-    plain = [data, text.encode("latin-1"), *(text.encode(f"utf-{kind}") for kind in ("16-le", "16-be", "32-le", "32-be"))]
-    as_text = [data.hex(), data.hex().upper(), json.dumps(text)[1:-1], repr(data)[2:-1], data.hex(" "), ascii(text)[1:-1]]
+    plain = [
+        data,
+        text.encode("latin-1"),
+        *(text.encode(f"utf-{kind}") for kind in ("16-le", "16-be", "32-le", "32-be")),
+    ]
+    as_text = [
+        data.hex(),
+        data.hex().upper(),
+        json.dumps(text)[1:-1],
+        repr(data)[2:-1],
+        data.hex(" "),
+        ascii(text)[1:-1],
+    ]
     as_text += [separator.join(map(str, data)) for separator in (",", ", ", " ", "\n")]
     wide = [b"".join(byte.to_bytes(size, "little") for byte in data) for size in (2, 4, 8)]
     # At each of three offsets, without the characters that what stands before and behind has a share in.
@@ -100,7 +147,10 @@ def ran(tmp_path_factory):
     for name, text in INPUTS.items():
         (root / "work" / name).write_text(text, encoding="utf-8")
     asked = {
-        "needles": {"phrase": [one.hex() for one in forms(PHRASE)], "passphrase": [one.hex() for one in forms(PASSPHRASE)]},
+        "needles": {
+            "phrase": [one.hex() for one in forms(PHRASE)],
+            "passphrase": [one.hex() for one in forms(PASSPHRASE)],
+        },
         "commands": COMMANDS + FAILING,
         "allowed": ALLOWED,
     }

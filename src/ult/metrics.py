@@ -75,7 +75,9 @@ def read_metrics(path: Path) -> dict[str, Any]:
     try:
         metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise MissingSource(f"{path.parent} is not a run: it has no {path.name}", hint="ult train writes one") from error
+        raise MissingSource(
+            f"{path.parent} is not a run: it has no {path.name}", hint="ult train writes one"
+        ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"{path} is not JSON") from error
     check_format(metrics, FORMAT, path)

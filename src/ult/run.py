@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, OutputExists, TrainingError
-from ult.metrics import FORMAT, TASKS, read_metrics
+from ult.errors import FormatError, InvalidConfig, OutputError, OutputExists, TrainingError
+from ult.metrics import TASKS, read_metrics
 from ult.vocabulary import EOS, Vocabulary, modality_id
 
 SHAPES = ("cosine", "linear", "constant")

@@ -26,7 +26,7 @@ COLOURS = ("#2f7ed8", "#d1792c", "#3f9a5a", "#a04fb3", "#b3372f", "#777777", "#1
 
 @understanding()
 def render(audit: dict[str, Any]) -> str:
-    """Return the page of what `ult.audit.candidate.assemble` gave. Raises `FormatError` where its audits say too little."""
+    """Return the page of what `ult.audit.candidate.assemble` gave. Raises `FormatError`."""
     environment = Environment(
         loader=PackageLoader("ult.audit", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,

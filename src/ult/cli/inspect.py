@@ -113,7 +113,9 @@ def _run(path: Path, plot: Path | None) -> None:
     from ult.run import Run
 
     run = Run.open(path)
-    told: dict[str, Any] = dict.fromkeys(("model", "from_run", "embeddings", "parameters", "steps", "loss")) | run.metrics
+    told: dict[str, Any] = (
+        dict.fromkeys(("model", "from_run", "embeddings", "parameters", "steps", "loss")) | run.metrics
+    )
     facts(
         [
             ("run", str(path)),

@@ -79,7 +79,7 @@ class Watched:
 
 
 def facts(rows: Iterable[tuple[str, object]]) -> None:
-    """Print names and values in two columns; a value may come from a stranger's file, so it is neither markup nor codes."""
+    """Print names and values in two columns; what a stranger's file says is neither markup nor codes."""
     grid = Grid.grid(padding=(0, 2))
     for name, value in rows:
         text = _CODES.sub("\N{REPLACEMENT CHARACTER}", value) if isinstance(value, str) else f"{value:,}"
