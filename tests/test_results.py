@@ -188,11 +188,10 @@ def test_baselines_spell_their_texts(tmp_path):
 
 
 def test_omics_looks_at_training_folds_alone():
+    import corpus
     import numpy as np
     import omics
     from sklearn.metrics import f1_score
-
-    import corpus
 
     rng = np.random.default_rng(0)
     labels = np.array(["a", "b", "c"] * 10)
