@@ -20,7 +20,7 @@ PHRASE, PASSPHRASE = "Quittengelée", "viermal-ein-Möbiusband"
 OWNER = ["--identity", "key"]
 FIT = ["--min-records", "1", "--vocabulary-size", "400", "--workers", "1"]
 SMALL = ["--steps", "2", "--context", "16", "--batch-size", "2"]
-SAMPLE = ["--canaries", "2", "--alternatives", "8", "--prefix-ids", "2", "--suffix-ids", "2", "--samples", "1"]
+SAMPLE = ["--canaries", "2", "--alternatives", "12", "--prefix-ids", "2", "--suffix-ids", "2", "--samples", "1"]
 TEXT, TABLE = ["-c", "text"], ["-t", "t.ult", *OWNER]
 COMMANDS = [
     ["keygen", "-o", "key"],
@@ -92,7 +92,7 @@ FAILING = [
     ["decode", "s.shards", "-t", "t.ult", "-o", "no.txt", "--passphrase-file", "other"],
     ["decode", "s.shards", "-t", "notes.csv", "-o", "no.txt"],
     ["decode", "g.shards", "-t", "plain.ult", "-o", "no.txt"],
-    ["generate", "run", "-t", "t.ult", "-o", "no.txt", "--prompt", PHRASE * 9, "--passphrase-file", "phrase"],
+    ["generate", "run", "-t", "t.ult", "-o", "no.txt", "--prompt", PHRASE * 40, "--passphrase-file", "phrase"],
     ["!crash", "encode", "distinct.csv", "-c", "text", "-t", "t.ult", "-o", "no.shards", "--passphrase-file", "phrase"],
 ]
 ELSEWHERE = {"demo": "test_demo.py, by the same means"}
