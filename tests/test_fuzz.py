@@ -43,7 +43,9 @@ def test_inputs_are_read_or_refused(name, tmp_path):
 
 
 def test_faults_are_seen():
-    assert watch(lambda data: 1 // len(data), b"") == (False, "ZeroDivisionError at test_fuzz.py:45")
+    accepted, fault = watch(lambda data: 1 // len(data), b"")
+    assert not accepted
+    assert fault.startswith("ZeroDivisionError at test_fuzz.py:")
     assert watch(lambda _: bytearray(b"x" * (MEMORY + 2**28)), b"")[1].endswith("MiB")
 
 
