@@ -39,6 +39,18 @@ def all_of(path: Path) -> None:
     opened.kept_schema()
 
 
+def journal(folder: Path) -> Made:
+    """What a killed `ult encode` goes on from."""
+    from ult.partial import FORMAT, Partial
+
+    told = json.loads((shards_folder(folder) / "manifest.json").read_bytes())
+    partial = Partial(folder / "y.shards", {"table": TABLE})
+    partial.folder.mkdir()
+    lines = [{"format": FORMAT, "table": TABLE}, *({"number": k, **one} for k, one in enumerate(told["parts"]))]
+    seeds = ["".join(json.dumps(line) + "\n" for line in lines).encode()]
+    return seeds, file(partial.folder, "progress.jsonl", lambda _: partial._read())
+
+
 def manifest(folder: Path) -> Made:
     path = shards_folder(folder)
     text = json.loads((path / "manifest.json").read_bytes())

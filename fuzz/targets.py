@@ -30,6 +30,7 @@ TARGETS = {
     "identity": Target(of_tables.identity, mutate_bytes, 100_000),
     "ids": Target(of_tables.ids, mutate_bytes, 150_000),
     "manifest": Target(of_shards.manifest, mutate_json, 120_000),
+    "journal": Target(of_shards.journal, mutate_jsonl, 50_000),
     "part": Target(of_shards.part, mutate_tail, 20_000),
     "vocabulary": Target(of_runs.vocabulary, mutate_json, 200_000),
     "metrics": Target(of_runs.metrics, mutate_json, 40_000),

@@ -26,9 +26,13 @@ ROOM = 2**26  # weights that a model may have beyond one a byte of its files: ro
 
 
 def check_checkpoint(kind: Any, path: Path) -> None:
-    """Raise `FormatError` if a folder's config asks for code, for another folder, or for more than its weights hold."""
+    """Raise `FormatError` if a folder asks for code, for other files, or for a model of more than its weights."""
     if (path / "adapter_config.json").exists():
         raise FormatError(f"{path} holds adapters to another model; expected the weights of one", hint="merge them")
+    for index in path.glob("*.index.json"):
+        named = {str(name) for name in _read(index)["weight_map"].values()}
+        if not all(re.fullmatch(r"[\w.-]+\.safetensors", name) for name in named):
+            raise FormatError(f"{index} names other files than safetensors beside it")
     for key, value in _options(_read(path / "config.json")):
         if key.endswith("implementation") and not re.fullmatch(r"[a-z0-9_]+", str(value)):
             raise FormatError(f"{path} asks for {key} {str(value)[:80]!r}, which transformers does not have itself")

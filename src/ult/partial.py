@@ -110,9 +110,10 @@ class Partial:
                 document = json.loads(line)
                 number = document.pop("number")
                 part = Part.read(document, journal)
-            except (ValueError, KeyError, AttributeError, RecursionError):  # damaged from here on
+                ours = part.name == part_name(number)
+            except (ValueError, KeyError, AttributeError, TypeError, RecursionError):  # damaged from here on
                 break
-            if part.name == part_name(number):
+            if ours:
                 recorded[number] = part
         return recorded
 

@@ -278,7 +278,7 @@ def _check_same(partial: Path, asked: dict[str, Any], out: Path) -> None:
         changed = [name for part in asked for name in asked[part] if before[part][name] != asked[part][name]]
     except FileNotFoundError as error:
         raise TrainingError(f"no unfinished training of {out} to resume", hint="leave out --resume") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise TrainingError(f"the unfinished training of {out} is damaged", hint="--force to start again") from error
     if changed:
         raise TrainingError(
