@@ -8,10 +8,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "fuzz"))
 
-from of_runs import run_folder  # noqa: E402
-from ult.errors import FormatError  # noqa: E402
-from ult.model import load_trained  # noqa: E402
-from ult.run import Run  # noqa: E402
+from of_runs import run_folder
+
+from ult.errors import FormatError
+from ult.model import load_trained
+from ult.run import Run
 
 
 @pytest.fixture
