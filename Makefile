@@ -65,7 +65,6 @@ lock: .venv/.dev  ## Write the hashes of what constraints.txt pins, and the bill
 	$(BIN)/python runs/supply.py
 
 audit: .venv/.dev  ## Ask an advisory service about every pinned version, where one can be reached.
-	$(BIN)/pip install -q pip-audit || true
 	$(BIN)/python runs/supply.py --audit
 
 fuzz: .venv/.dev  ## A million mutated inputs for the parsers: a quarter of an hour.
