@@ -12,7 +12,7 @@ import report  # noqa: E402
 import run  # noqa: E402
 from mutate import dumps, loads, mutate_json  # noqa: E402
 from targets import TARGETS  # noqa: E402
-from watch import MEMORY, watch  # noqa: E402
+from watch import MEMORY, SECONDS, watch  # noqa: E402
 
 CORPUS = sorted(path for path in run.CORPUS.rglob("*") if path.is_file())
 SLOW = {"config": 15, "generation": 5, "weights": 15, "page": 2}  # inputs here; of the others 250
@@ -42,11 +42,15 @@ def test_inputs_are_read_or_refused(name, tmp_path):
         assert " at " not in fault, f"python fuzz/run.py --target {name} --inputs {k + 1}: {fault}"
 
 
-def test_faults_are_seen():
+def test_faults_are_seen(monkeypatch):
     accepted, fault = watch(lambda data: 1 // len(data), b"")
     assert not accepted
     assert fault.startswith("ZeroDivisionError at test_fuzz.py:")
-    assert watch(lambda _: bytearray(b"x" * (MEMORY + 2**28)), b"")[1].endswith("MiB")
+    peaks, times = iter([0, 2 * MEMORY, 0, 0]), iter([0.0, 0.0, 0.0, 2 * SECONDS])
+    monkeypatch.setattr("watch.peak", lambda: next(peaks))
+    monkeypatch.setattr("time.process_time", lambda: next(times))
+    assert watch(len, b"") == (True, "1024 MiB")
+    assert watch(len, b"") == (True, "4.0 s")
 
 
 def test_mutations_are_of_a_seed_and_differ():
