@@ -297,9 +297,9 @@ class Shards:
             raise FormatError(f"{path} has columns {schema.names}; expected {names}")
         if not pa.types.is_list(kind := schema.types[0]) or kind.value_type != pa.int32():
             raise FormatError(f"{path} has columns of other types: {IDS} is {kind}; expected list<int32>")
-        ids = sum(told.row_group(k).column(0).num_values for k in range(told.num_row_groups))  # an empty list counts 1
-        if told.num_rows != part.rows or not part.ids <= ids <= part.ids + part.rows:
-            raise FormatError(f"{path} holds {told.num_rows} rows, {ids} ids; the manifest says otherwise")
+        # How many ids there are stands in the columns' metadata, but pyarrow 26 aborts the process at some that are damaged.
+        if told.num_rows != part.rows:
+            raise FormatError(f"{path} holds {told.num_rows} rows; the manifest says otherwise")
 
 
 def check_free(path: Path, *, force: bool) -> None:
