@@ -297,7 +297,7 @@ class Shards:
             raise FormatError(f"{path} has columns {schema.names}; expected {names}")
         if not pa.types.is_list(kind := schema.types[0]) or kind.value_type != pa.int32():
             raise FormatError(f"{path} has columns of other types: {IDS} is {kind}; expected list<int32>")
-        # How many ids there are stands in the columns' metadata, but pyarrow 26 aborts the process at some that are damaged.
+        # How many ids there are, the columns' metadata tell, but pyarrow 26 aborts the process at damaged ones.
         if told.num_rows != part.rows:
             raise FormatError(f"{path} holds {told.num_rows} rows; the manifest says otherwise")
 
