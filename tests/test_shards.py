@@ -150,7 +150,8 @@ def test_an_error_inside_leaves_what_was_there(tmp_path, error, force):
 
 
 @pytest.mark.parametrize(
-    "function", ["pyarrow.parquet.write_table", "pathlib.Path.write_text", "pathlib.Path.rename", "ult.shards._sha256"]
+    "function",
+    ["pyarrow.parquet.write_table", "pathlib.Path.write_text", "pathlib.Path.rename", "ult.shards.sha256_of"],
 )
 @pytest.mark.parametrize("fails", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
 @pytest.mark.parametrize("force", [False, True])

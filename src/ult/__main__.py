@@ -2,12 +2,14 @@
 
 import os
 import sys
+from contextlib import suppress
 
 
 def main() -> None:
     """Run the command line."""
     from ult.cli import app, report
 
+    _leave_no_core()
     try:
         status = app(standalone_mode=False)
     except BaseException as error:
@@ -18,6 +20,14 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 141
     sys.exit(status or 0)
+
+
+def _leave_no_core() -> None:
+    """Keep the memory of this process, and of those that it starts, off the disk if one of them dies."""
+    with suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ def evaluate(
             pairs = Pairs.open(Path(folder), context=opened.context)
             result |= {"targets": summary(goals), "truncated": pairs.truncated}
             return result | _bits(model, goals, pairs, batch_size) | _matches(model, pairs, beams, batch_size)
-        label = label_name(many, opened.metrics["label"])
+        label = label_name(many, opened.metrics.get("label"))
         marked = opened.modality_token
         classes = pack(many, Path(folder), label=label, classes=opened.classes, modality_token=marked)
         data = Labelled.open(Path(folder), context=opened.context, label=label, classes=classes)

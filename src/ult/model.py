@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ult.errors import FormatError, InvalidConfig, MissingExtra, MissingSource, WrongVocabulary
+from ult.checkpoint import check_checkpoint
+from ult.errors import FormatError, InvalidConfig, MissingExtra, MissingSource, UltError, WrongVocabulary
 from ult.run import Recipe, Run
 from ult.seq2seq import ENCODER_DECODERS, encoder_decoder, own_settings
 from ult.vocabulary import BOS, EOS, N_SPECIAL, PAD, Vocabulary
@@ -21,7 +22,6 @@ from ult.vocabulary import BOS, EOS, N_SPECIAL, PAD, Vocabulary
 try:
     import torch
     import transformers
-    from safetensors import SafetensorError
 except ImportError as missing:
     raise MissingExtra("transformers", extra="train") from missing
 
@@ -217,10 +217,14 @@ def load_trained(run: Run) -> Model:
 
 def _load(kind: Any, path: str | Path, **options: Any) -> tuple[Model, set[str]]:
     try:
+        if Path(path).is_dir() and "gguf_file" not in options:
+            check_checkpoint(kind, Path(path))
         model, report = kind.from_pretrained(
             str(path), dtype=torch.float32, trust_remote_code=False, output_loading_info=True, **options
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (UltError, MemoryError):
+        raise
+    except Exception as error:  # what stands in a stranger's config.json makes transformers raise nearly anything
         if not Path(path).is_dir():
             raise MissingSource(f"model {path} is no folder, and the Hub was not reached or lacks it") from error
         raise FormatError(

@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from ult.errors import FormatError, MissingSource, OutputExists, writing
-from ult.shards import Manifest, Part, Shards, check_free, is_whole, part_name
+from ult.shards import Manifest, Part, Shards, check_free, part_name, sha256_of
 
 FORMAT = "ult-progress/1"
 _JOURNAL = "progress.jsonl"
@@ -110,9 +110,10 @@ class Partial:
                 document = json.loads(line)
                 number = document.pop("number")
                 part = Part.read(document, journal)
-            except (ValueError, KeyError, AttributeError, RecursionError):  # damaged from here on
+                ours = part.name == part_name(number)
+            except (ValueError, KeyError, AttributeError, TypeError, RecursionError):  # damaged from here on
                 break
-            if part.name == part_name(number):
+            if ours:
                 recorded[number] = part
         return recorded
 
@@ -141,7 +142,8 @@ class Partial:
     def _keep(self, recorded: dict[int, Part]) -> None:
         """Keep the recorded parts that are whole, begin a journal of them, and remove everything else."""
         for number, part in recorded.items():
-            if is_whole(self._shards / part.name, part):
+            path = self._shards / part.name
+            if path.is_file() and sha256_of(path) == part.sha256:
                 self.parts[number] = part
             else:
                 self.lost.append(part.name)

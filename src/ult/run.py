@@ -15,15 +15,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, OutputExists, TrainingError
-from ult.vocabulary import EOS, Vocabulary, check_format, modality_id
+from ult.errors import FormatError, InvalidConfig, OutputError, OutputExists, TrainingError
+from ult.metrics import TASKS, read_metrics
+from ult.vocabulary import EOS, Vocabulary, modality_id
 
-FORMAT = "ult-run/1"
-TASKS = ("lm", "classify", "seq2seq")
 SHAPES = ("cosine", "linear", "constant")
 WITHHELD = "withheld"  # what a run says of its embeddings if its rows stayed with the owner
 PRECISIONS = ("auto", "float32", "bfloat16")
-_FIELDS = {"task": str, "context": int, "classes": list, "shards": list}  # what later verbs rely on
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,25 +165,7 @@ class Run:
     def open(cls, path: str | Path) -> Run:
         """Read a run folder but for its weights. Raises `MissingSource`, `FormatError` or `NewerFormat`."""
         folder = Path(path)
-        try:
-            metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise MissingSource(
-                f"{folder} is not a run: it has no metrics.json", hint="ult train writes one"
-            ) from error
-        except (OSError, ValueError, RecursionError) as error:
-            raise FormatError(f"{folder / 'metrics.json'} is not JSON") from error
-        check_format(metrics, FORMAT, folder / "metrics.json")
-        for name, kind in _FIELDS.items():
-            if not isinstance(metrics.get(name), kind):
-                raise FormatError(f"{folder / 'metrics.json'}: {name} is missing or not a {kind.__name__}")
-        if metrics["task"] not in TASKS:
-            raise FormatError(f"{folder / 'metrics.json'}: task is {metrics['task']!r}; expected {', '.join(TASKS)}")
-        if metrics["task"] == "seq2seq" and not isinstance(metrics.get("targets"), list):
-            raise FormatError(f"{folder / 'metrics.json'}: targets is missing or not a list")
-        named = [*metrics["shards"], *metrics.get("targets", [])]
-        if not all(isinstance(s, dict) and {"table", "codec", "column"} <= set(s) for s in named):
-            raise FormatError(f"{folder / 'metrics.json'}: shards do not name table, codec and column")
+        metrics = read_metrics(folder / "metrics.json")
         return cls(folder, metrics, Vocabulary.load(folder / "vocabulary.json"))
 
     @property
@@ -309,7 +289,7 @@ def _check_same(partial: Path, asked: dict[str, Any], out: Path) -> None:
         changed = [name for part in asked for name in asked[part] if before[part][name] != asked[part][name]]
     except FileNotFoundError as error:
         raise TrainingError(f"no unfinished training of {out} to resume", hint="leave out --resume") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise TrainingError(f"the unfinished training of {out} is damaged", hint="--force to start again") from error
     if changed:
         raise TrainingError(

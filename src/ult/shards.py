@@ -106,8 +106,7 @@ class Manifest:
         except (ValueError, RecursionError) as error:
             raise FormatError(f"{path} is not JSON") from error
         private = isinstance(document, dict) and document.get("format") == PRIVATE
-        if not private:
-            check_format(document, FORMAT, path)
+        check_format(document, PRIVATE if private else FORMAT, path)
         document.pop("format")
         privacy = Guarantee.read(document.pop("privacy", None), path) if private else None
         _check_fields(document, cls, path)
@@ -276,23 +275,31 @@ class Shards:
         path = self.path / part.name
         if not path.is_file():
             raise FormatError(f"{path} is missing, though the manifest lists it", hint="encode again")
-        if _sha256(path) != part.sha256:
+        if sha256_of(path) != part.sha256:
             raise FormatError(f"{path} is damaged: its SHA-256 is not the manifest's", hint="encode again")
         try:
+            self._check_told(pq.read_metadata(path), part, path)
             table = pq.read_table(path, partitioning=None)
-        except (pa.ArrowException, OSError) as error:
+            table.validate(full=True)  # or text that is no UTF-8 would be found by whoever looks at it
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last of names of columns
             raise FormatError(f"{path} is not a Parquet file") from error
-        if table.column_names != [IDS, *self.manifest.kept]:
-            raise FormatError(f"{path} has columns {table.column_names}; expected {[IDS, *self.manifest.kept]}")
-        kind = table.schema.field(IDS).type
-        if not pa.types.is_list(kind) or kind.value_type != pa.int32():
-            raise FormatError(f"{path} has columns of other types: {IDS} is {kind}; expected list<int32>")
         ids = _flat(table)
         if ids.dtype != np.int32 or table[IDS].null_count or (table.num_rows, len(ids)) != (part.rows, part.ids):
             raise FormatError(f"{path} holds {table.num_rows} rows, {len(ids)} ids; the manifest says otherwise")
         if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < self.vocabulary.size:
             raise FormatError(f"{path} holds an id outside the vocabulary of {self.vocabulary.size}")
         return table
+
+    def _check_told(self, told: pq.FileMetaData, part: Part, path: Path) -> None:
+        """Raise `FormatError` unless a part says of itself what the manifest does; before anything is unpacked."""
+        schema, names = told.schema.to_arrow_schema(), [IDS, *self.manifest.kept]
+        if schema.names != names:
+            raise FormatError(f"{path} has columns {schema.names}; expected {names}")
+        if not pa.types.is_list(kind := schema.types[0]) or kind.value_type != pa.int32():
+            raise FormatError(f"{path} has columns of other types: {IDS} is {kind}; expected list<int32>")
+        # How many ids there are, the columns' metadata tell, but pyarrow 26 aborts the process at damaged ones.
+        if told.num_rows != part.rows:
+            raise FormatError(f"{path} holds {told.num_rows} rows; the manifest says otherwise")
 
 
 def check_free(path: Path, *, force: bool) -> None:
@@ -338,18 +345,13 @@ def write_part(path: Path, table: pa.Table, nbytes: int) -> Part:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        sha256, rows = _sha256(path), pq.read_metadata(path).num_rows
+        sha256, rows = sha256_of(path), pq.read_metadata(path).num_rows
     except (pa.ArrowException, OSError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
         raise OutputError(f"cannot write {path.name} to {path.parent}: {reason}") from error
     if sha256 != hashlib.sha256(data).hexdigest() or rows != table.num_rows:
         raise OutputError(f"{path.name} in {path.parent} reads back other than it was written", hint="check the disk")
     return Part(path.name, rows, len(_flat(table)), nbytes, sha256)
-
-
-def is_whole(path: Path, part: Part) -> bool:
-    """Return whether the file is there and is the part."""
-    return path.is_file() and _sha256(path) == part.sha256
 
 
 def record_ids(table: pa.Table) -> list[NDArray[np.uint32]]:
@@ -366,8 +368,8 @@ def ragged_ids(table: pa.Table) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
 
 
 def _flat(table: pa.Table) -> NDArray[np.int32]:
-    chunks = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in table[IDS].chunks]
-    return np.concatenate(chunks) if chunks else np.empty(0, np.int32)
+    chunks = (chunk.flatten().to_numpy(zero_copy_only=False) for chunk in table[IDS].chunks)
+    return np.concatenate([np.empty(0, np.int32), *chunks])
 
 
 def part_name(number: int) -> str:
@@ -375,7 +377,8 @@ def part_name(number: int) -> str:
     return f"part-{number:05d}.parquet"
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -383,8 +386,7 @@ def _sha256(path: Path) -> str:
 def _check_fields(document: object, cls: type[Any], path: object) -> None:
     kinds = {name: field.type for name, field in cls.__dataclass_fields__.items() if name != "privacy"}
     if not isinstance(document, dict) or set(document) != set(kinds):
-        found = sorted(document) if isinstance(document, dict) else type(document).__name__
-        raise FormatError(f"{path}: {cls.__name__.lower()} has {found}; expected {sorted(kinds)}")
+        raise FormatError(f"{path}: {cls.__name__.lower()} has other fields; expected {sorted(kinds)}")
     for name, kind in kinds.items():
         value = document[name]
         if kind == "int":

@@ -17,6 +17,7 @@ from ult.goldfish import Goldfish
 from ult.lora import FOLDER as ADAPTER
 from ult.lora import Adapted
 from ult.memorisation import Memorisation, told
+from ult.metrics import FORMAT
 from ult.mixture import check_mixture
 from ult.mixture import mixture as mixed
 from ult.model import build
@@ -26,7 +27,7 @@ from ult.processes import agreed, from_main, processes, together
 from ult.progress import Progress
 from ult.report import FOLDER, reporters
 from ult.restraint import Restraint
-from ult.run import FORMAT, Privacy, Recipe, Schedule, finish, last_checkpoint, partial_folder, working_folder
+from ult.run import Privacy, Recipe, Schedule, finish, last_checkpoint, partial_folder, working_folder
 from ult.steps import IdTrainer, arguments, in_bfloat16, share_of
 from ult.validation import Watch, best, check_tables, curve, open_validation
 from ult.vocabulary import Vocabulary

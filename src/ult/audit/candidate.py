@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -12,7 +13,7 @@ from typing import Any
 
 from ult.audit import verdict as rules
 from ult.audit.verdict import LEVELS
-from ult.errors import FormatError, InvalidConfig, MissingSource, RiskRefused
+from ult.errors import FormatError, InvalidConfig, MissingSource, RiskRefused, UltError
 from ult.run import Run
 from ult.shards import Shards
 from ult.table import Table
@@ -44,15 +45,16 @@ def assemble(
     opened = [Shards(path) for path in shards]
     model = None if run is None else Run.open(run)
     audits = {"code": _read(code_audit), "model": _read(model_audit), "table": _read(table_audit)}
-    _check_same(audits, opened, model, table)
     findings: list[rules.Finding] = []
-    if opened:
-        findings += rules.judge_code(audits["code"])
-    if model is not None:
-        body = private_embeddings or model.withheld
-        findings += rules.judge_body() if body else rules.judge_model(audits["model"], _epsilon(model))
-    if table is not None:
-        findings += rules.judge_table(audits["table"], table.privacy.epsilon if table.privacy else None)
+    with understanding():
+        _check_same(audits, opened, model, table)
+        if opened:
+            findings += rules.judge_code(audits["code"])
+        if model is not None:
+            body = private_embeddings or model.withheld
+            findings += rules.judge_body() if body else rules.judge_model(audits["model"], _epsilon(model))
+        if table is not None:
+            findings += rules.judge_table(audits["table"], table.privacy.epsilon if table.privacy else None)
     return {
         "format": FORMAT,
         "date": datetime.now(UTC).date().isoformat(),
@@ -65,6 +67,17 @@ def assemble(
         "audits": audits,
         "versions": {"ult": version("ult")},
     }
+
+
+@contextmanager
+def understanding() -> Iterator[None]:
+    """Turn whatever fails because an audit does not say what it should into a `FormatError`."""
+    try:
+        yield
+    except (UltError, MemoryError):
+        raise
+    except Exception as error:  # of a field that is missing, of another type or out of all bounds, wherever it is used
+        raise FormatError("an audit does not say what audits of ours say", hint="write it again: ult audit") from error
 
 
 def allowed(
@@ -88,10 +101,12 @@ def allowed(
         raise InvalidConfig(f"{audit} is the audit of another release than that of {run}", hint="ult audit release")
     if found.get("verdict") not in LEVELS:
         raise FormatError(f"{audit} has no verdict of ours", hint="ult audit release")
-    if found["verdict"] == "red" and accepted is None:
-        reds = [one["found"] for one in found["findings"] if one["level"] == "red"]
-        raise RiskRefused(f"the audit of {run} is red: {'; '.join(reds)}", hint='--accept-risk "why", or change it')
-    return {"verdict": found["verdict"], "date": found["date"], "accepted_risk": accepted}
+    with understanding():
+        if found["verdict"] == "red" and accepted is None:
+            reds = "; ".join(one["found"] for one in found["findings"] if one["level"] == "red")
+            raise RiskRefused(f"the audit of {run} is red: {reds}", hint='--accept-risk "why", or change it')
+        date = datetime.fromisoformat(found["date"]).date().isoformat()
+    return {"verdict": found["verdict"], "date": date, "accepted_risk": accepted}
 
 
 def holdings(
@@ -120,7 +135,7 @@ def guarantees(shards: Sequence[Shards], run: Run | None, table: Table | None) -
     found = []
     if run is not None and (told := run.metrics.get("privacy")):
         noise = "" if told.get("secure_random") else ", if nobody knows the seed of its noise"
-        start = f"; records of {run.metrics['from_run']}, which it started from, are not covered"
+        start = f"; records of {run.metrics.get('from_run')}, which it started from, are not covered"
         found.append(
             f"training: ({told['epsilon']:.3g}, {told['delta']:.2g})-differential privacy{noise}"
             + (start if run.metrics.get("from_run") else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ult.audit.candidate import understanding
 from ult.audit.verdict import LEVELS
 from ult.errors import MissingExtra
 
@@ -23,8 +24,9 @@ SAYS = {
 COLOURS = ("#2f7ed8", "#d1792c", "#3f9a5a", "#a04fb3", "#b3372f", "#777777", "#1f9e9e", "#b08a1e")
 
 
+@understanding()
 def render(audit: dict[str, Any]) -> str:
-    """Return the page of what `ult.audit.candidate.assemble` gave."""
+    """Return the page of what `ult.audit.candidate.assemble` gave. Raises `FormatError`."""
     environment = Environment(
         loader=PackageLoader("ult.audit", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,

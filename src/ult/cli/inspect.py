@@ -113,34 +113,37 @@ def _run(path: Path, plot: Path | None) -> None:
     from ult.run import Run
 
     run = Run.open(path)
-    metrics = run.metrics
-    shards = {name: metrics[name] for name in ("shards", "targets") if metrics.get(name)}
+    told: dict[str, Any] = (
+        dict.fromkeys(("model", "from_run", "embeddings", "parameters", "steps", "loss")) | run.metrics
+    )
     facts(
         [
             ("run", str(path)),
-            ("task", metrics["task"] + (f" ({len(metrics['classes'])} classes)" if metrics["classes"] else "")),
-            ("model", metrics["model"] or f"from {metrics['from_run']}"),
-            *([("embedding rows", metrics["embeddings"])] if metrics["from_run"] or run.withheld else []),
-            ("parameters", metrics["parameters"]),
-            ("trained", f"{metrics['steps']:,} steps of {metrics['batch_size']} x {metrics['context']} ids"),
-            *_guaranteed(metrics),
-            *(
-                (name, "; ".join(f"{s['codec']}, table {s['table']}, {s['rows']:,} records" for s in many))
-                for name, many in shards.items()
-            ),
+            ("task", run.task + (f" ({len(run.classes)} classes)" if run.classes else "")),
+            ("model", told["model"] or f"from {told['from_run']}"),
+            *([("embedding rows", told["embeddings"] or "unknown")] if told["from_run"] or run.withheld else []),
+            ("parameters", told["parameters"] or "unknown"),
+            ("trained", f"{told['steps'] or 0:,} steps of {told.get('batch_size')} x {run.context} ids"),
+            *_guaranteed(told),
+            *((name, "; ".join(map(_summary, told[name]))) for name in ("shards", "targets") if told.get(name)),
         ]
     )
-    if metrics["loss"]:
-        steps, losses = np.array(metrics["loss"]).T
+    if told["loss"]:
+        steps, losses = np.array(told["loss"]).T
         _draw(losses, f"training loss in nats, step {int(steps[0])} to {int(steps[-1])}", plot, log_x=False)
 
 
-def _guaranteed(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+def _summary(shards: dict[str, Any]) -> str:
+    return f"{shards['codec']}, table {shards['table']}, {shards.get('rows', 0):,} records"
+
+
+def _guaranteed(told: dict[str, Any]) -> list[tuple[str, str]]:
     """Return a line of the run's promise to its records; without one, of its speed, which tells of their length."""
-    privacy = metrics.get("privacy")
+    privacy = told.get("privacy")
     if privacy is None:
-        return [("speed", f"{metrics['ids_per_second']:,.0f} ids a second on {metrics['device']}")]
-    secure = "" if privacy["secure_random"] else "; NOT from a secure source of noise"
+        speed = told.get("ids_per_second")
+        return [("speed", f"{speed:,.0f} ids a second on {told.get('device')}")] if speed is not None else []
+    secure = "" if privacy.get("secure_random") else "; NOT from a secure source of noise"
     return [("privacy", f"epsilon {privacy['epsilon']:.3g}, delta {privacy['delta']:.2g} for each record{secure}")]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -9,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table as Grid
+from rich.text import Text
 
 if TYPE_CHECKING:
     from ult.data import Source
+
+_CODES = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # that a terminal would act on, or not show
 
 err = Console(stderr=True, highlight=False)
 out = Console(highlight=False, soft_wrap=True)
@@ -75,10 +79,11 @@ class Watched:
 
 
 def facts(rows: Iterable[tuple[str, object]]) -> None:
-    """Print names and values in two columns."""
+    """Print names and values in two columns; what a stranger's file says is neither markup nor codes."""
     grid = Grid.grid(padding=(0, 2))
     for name, value in rows:
-        grid.add_row(f"[dim]{name}[/dim]", value if isinstance(value, str) else f"{value:,}")
+        text = _CODES.sub("\N{REPLACEMENT CHARACTER}", value) if isinstance(value, str) else f"{value:,}"
+        grid.add_row(f"[dim]{name}[/dim]", Text(text))
     out.print(grid)
 
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from ult.data import files
 from ult.data.rows import CHUNK_BYTES, ROWS, Chunk, Rows, existing
-from ult.errors import OutputError, SourceError
+from ult.errors import OutputError, SourceError, UltError
 
 ENDS = "_ends"
 IMAGE = pa.large_binary()  # the type that stands for a column of image arrays
@@ -77,9 +77,9 @@ class ArrayRows(Rows):
         """Turn what NumPy and zipfile say of a damaged file into a `SourceError`."""
         try:
             yield
-        except (zipfile.BadZipFile, ValueError, EOFError, OSError, RuntimeError, SyntaxError, MemoryError) as error:
-            if isinstance(error, SourceError):
-                raise
+        except UltError:
+            raise
+        except Exception as error:  # of NumPy, its parsers of headers, zipfile and three decompressors
             kind = ".npz" if self._zip else ".npy"
             raise SourceError(f"{self.name} is not a {kind} file of plain arrays, or it is cut short") from error
 

@@ -113,6 +113,7 @@ def kept(chunk: Chunk, schema: pa.Schema) -> pa.Table:
                 arrays.append(values.cast(field.type))
             else:
                 arrays.append(pa.array(values, field.type))
+            arrays[-1].validate(full=True)  # Parquet may hold as text what is no UTF-8
         except (pa.ArrowException, UnicodeError, OverflowError):
             place = f"{chunk.name}, {chunk.unit} {chunk.first} to {chunk.first + chunk.length - 1}"
             raise SourceError(

@@ -28,7 +28,9 @@ class CsvRows(Rows):
     def __init__(self, name: str) -> None:
         self.name = existing(name)
         read = self._read()
-        _, header = next(read)
+        _, header = next(read, (0, []))
+        if not header:
+            raise SourceError(f"{name} has no header; expected the names of the columns")
         if len(set(header)) != len(header):
             raise SourceError(f"{name} names a column twice in its header: {listed(header)}")
         self.types = {name: pa.string() for name in header}
@@ -92,7 +94,7 @@ class ParquetRows(Rows):
                 groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
         except SourceError:
             raise
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last of names of columns
             raise SourceError(f"{name} is not a Parquet file, or it is cut short") from error
         if not rows:
             raise SourceError(f"{name} has no rows; expected records")
