@@ -14,7 +14,7 @@ from ult.audit.matching import assign
 from ult.audit.position import log_distance
 
 # 1.1 M characters of WikiText under text/bwt, by medical abstracts: 97.3 % (before 96.8), by docstrings and topics of
-# Python 95.8 (95.3), by its topics alone 93.2 (92.7), by other WikiText 99.8 (99.9).
+# Python 95.8 (95.3), by its topics alone 93.0 (92.7), by other WikiText 99.8 (99.9).
 ROUNDS = 2
 NAMED = 64  # the commonest kinds of the reference, told apart in pairs; the others are one
 PLACES = ((-1, 1), (1, 2), (-2, -1))  # of the two, from the kind
