@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.audit.evidence import Coded, Guess
+from ult.audit.evidence import BEFORE, Coded, Guess
 from ult.audit.score import check_codecs, phrases, score
 from ult.errors import InvalidConfig, WrongTable
 from ult.model import load_trained
@@ -21,7 +21,6 @@ from ult.table import Table
 from ult.vocabulary import N_SPECIAL
 
 NAME = "embedding rows"
-KNOWS = "the run that it started from, and that run's table"
 BLOCK = 4096  # rows that are compared with all others at once
 
 
@@ -47,7 +46,7 @@ def attack_rows(target: Coded, *, run: str | Path, start: str | Path, known: Tab
     guess = by_rows(ours[target.ids], theirs[N_SPECIAL : known.size])
     named = [spelled[rank] for rank in guess.tolist()]
     found = score(named, target=target, truth=truth, commonest=spelled[0], nameable=set(spelled))
-    return {"name": NAME, "knows": KNOWS, **asdict(found)}
+    return {"name": NAME, "knows": BEFORE, **asdict(found)}
 
 
 def input_rows(run: Run) -> NDArray[np.float32]:
