@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import itertools
 import os
+import sysconfig
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,6 +51,24 @@ def labelled_texts(session: Session, name: str, split: str) -> tuple[list[str], 
     with (session.data / "text" / "medical" / f"{name}_{split}.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     return [row["text"] for row in rows], [row["label"] for row in rows]
+
+
+def python_help() -> list[str]:
+    """Return paragraphs of Python's help, each once: its topics, and what the standard library says of itself."""
+    found = dict.fromkeys(open_source(["sample:topics"], modality="text", column="text"))
+    library = Path(sysconfig.get_paths()["stdlib"])
+    for path in sorted(library.rglob("*.py")):
+        if {"site-packages", "dist-packages", "test", "tests"} & set(path.relative_to(library).parts):
+            continue
+        try:
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+        except (SyntaxError, ValueError):  # of another version, on purpose
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                paragraphs = (ast.get_docstring(node) or "").split("\n\n")
+                found |= dict.fromkeys(" ".join(p.split()) for p in paragraphs if len(p) > 60 and ">>>" not in p)
+    return list(found)
 
 
 def genes(session: Session, name: str, most: int) -> Values:

@@ -33,7 +33,7 @@ class Paper:
 
     def __init__(self, train: Sequence[str]) -> None:
         self._codec = TextBwt(patch_size=PATCH)
-        runs, _ = self._runs(train)
+        runs, _ = runs_of(self._codec, train)
         found, counts = np.unique(runs, return_counts=True)
         order = np.argsort(-counts, kind="stable")
         self._symbols = found  # sorted
@@ -62,25 +62,8 @@ class Paper:
         column = np.repeat(runs & (2**21 - 1), runs >> 21).tolist()
         return "".join(_inverse(column[k : k + PATCH + 1]) for k in range(0, len(column), PATCH + 1))
 
-    def _runs(self, texts: Sequence[str]) -> tuple[Runs, NDArray[np.int64]]:
-        """Return the runs of all texts, and where each text ends in them."""
-        patches = self._codec.encode_batch(texts)
-        symbols = np.append(patches.symbols.astype(np.int64), [0] * 3)
-        lead = (symbols[:-3] <= SENTINEL) & ((symbols[:-3] == SENTINEL) | (symbols[:-3] & 0xC0 != 0x80))
-        at = np.flatnonzero(lead)
-        before = np.where(at > 0, symbols[at - 1], 0)
-        length = np.where(before > SENTINEL, before - 255, 1)
-        first = symbols[at]
-        width = 1 + (first >= 0xC0).astype(int) + (first >= 0xE0) + (first >= 0xF0)
-        code = np.where(width == 1, first, first & (0x7F >> width))
-        for k in (1, 2, 3):
-            code = np.where((width > k) & (first != SENTINEL), code << 6 | symbols[at + k] & 0x3F, code)
-        code = np.where(first == SENTINEL, 0, code + 1)
-        ends = np.append(0, patches.ends)[patches.records]
-        return length << 21 | code, np.searchsorted(at, ends)
-
     def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
-        runs, ends = self._runs(texts)
+        runs, ends = runs_of(self._codec, texts)
         place = np.minimum(np.searchsorted(self._symbols, runs), len(self._symbols) - 1)
         known = self._symbols[place] == runs
         self.unseen, self.symbols = self.unseen + int((~known).sum()), self.symbols + len(runs)
@@ -99,6 +82,24 @@ class Paper:
 
     def _spelled(self, token: int) -> list[int]:
         return [self._tokenizer.convert_tokens_to_ids(c) for c in self._tokenizer.convert_ids_to_tokens(token)]
+
+
+def runs_of(codec: TextBwt, texts: Sequence[str]) -> tuple[Runs, NDArray[np.int64]]:
+    """Return the runs of all texts, and where each text ends in them."""
+    patches = codec.encode_batch(texts)
+    symbols = np.append(patches.symbols.astype(np.int64), [0] * 3)
+    lead = (symbols[:-3] <= SENTINEL) & ((symbols[:-3] == SENTINEL) | (symbols[:-3] & 0xC0 != 0x80))
+    at = np.flatnonzero(lead)
+    before = np.where(at > 0, symbols[at - 1], 0)
+    length = np.where(before > SENTINEL, before - 255, 1)
+    first = symbols[at]
+    width = 1 + (first >= 0xC0).astype(int) + (first >= 0xE0) + (first >= 0xF0)
+    code = np.where(width == 1, first, first & (0x7F >> width))
+    for k in (1, 2, 3):
+        code = np.where((width > k) & (first != SENTINEL), code << 6 | symbols[at + k] & 0x3F, code)
+    code = np.where(first == SENTINEL, 0, code + 1)
+    ends = np.append(0, patches.ends)[patches.records]
+    return length << 21 | code, np.searchsorted(at, ends)
 
 
 def tokenizer() -> Any:

@@ -1,6 +1,6 @@
-"""Write `docs/results.md` and the README's short table from `results/<row>.json`; nothing in them is typed by hand.
+"""Write `docs/results.md` and the tables of the README and of `docs/threats.md` from `results/<row>.json`.
 
-`--check` writes nothing and fails if either is not what the results say.
+Nothing in them is typed by hand. `--check` writes nothing and fails if one is not what the results say.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 from result import ROOT, load, results, verdict
 
 BEGIN, END = "<!-- results: written by runs/report.py -->", "<!-- /results -->"
+READ, BLIND = ": ids read", "blind guess"
 HEAD = """# Results
 
 The papers' experiments, run again with a baseline on raw data beside each: the same model, optimizer steps and time.
@@ -78,14 +79,43 @@ def readme(text: str) -> str:
     return "\n".join([before + BEGIN, *short(), END + rest.split(END)[1]])
 
 
+def best_attacks() -> list[str]:
+    """Return the table of `docs/threats.md`: of each code and size the attack that reads most."""
+    lines = ["| code, what is held | the best attack | ids read (95 %) | blind guess |", "|---|---|---|---|"]
+    for path in results():
+        told = [m for m in load(path)["metrics"] if path.stem == "attacks" and m["name"].endswith(READ)]
+        for name in dict.fromkeys(m["name"] for m in told):
+            here = {m["system"]: m for m in told if m["name"] == name}
+            blind = here.pop(BLIND)
+            best = max(here.values(), key=lambda m: m["value"])
+            ends = "" if best["low"] is None else f" ({max(0, best['low']):.1%} to {min(1, best['high']):.1%})"
+            lines.append(
+                f"| {name.removesuffix(READ)} | {best['system']} | {best['value']:.1%}{ends} | {blind['value']:.1%} |"
+            )
+    return lines if len(lines) > 2 else []
+
+
+def threats(text: str) -> str:
+    """Return the page `text` with its table of attacks made anew, if there are results of them."""
+    before, rest = text.split(BEGIN)
+    within, after = rest.split(END)
+    return before + BEGIN + ("\n".join(["", *found, ""]) if (found := best_attacks()) else within) + END + after
+
+
 def main() -> None:
-    """Write both files, or check them."""
-    place, page = ROOT / "README.md", ROOT / "docs" / "results.md"
-    text = place.read_text(encoding="utf-8")
-    if "--check" in sys.argv:
-        sys.exit(readme(text) != text or not page.exists() or page.read_text(encoding="utf-8") != docs())
-    place.write_text(readme(text), encoding="utf-8")
-    page.write_text(docs(), encoding="utf-8")
+    """Write all files, or check them."""
+    pages = {
+        ROOT / "README.md": readme,
+        ROOT / "docs" / "threats.md": threats,
+        ROOT / "docs" / "results.md": lambda _: docs(),
+    }
+    wrong = False
+    for place, made in pages.items():
+        text = place.read_text(encoding="utf-8")
+        wrong |= made(text) != text
+        if "--check" not in sys.argv:
+            place.write_text(made(text), encoding="utf-8")
+    sys.exit(wrong and "--check" in sys.argv)
 
 
 if __name__ == "__main__":

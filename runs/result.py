@@ -17,7 +17,7 @@ from interval import COUNTED, KINDS
 ROOT = Path(__file__).resolve().parent.parent
 ROWS = (
     "text-lm", "text-classify", "image-classify", "molecule-forward", "omics", "series", "transfer", "unified",
-    "distance", "release", "memorisation", "protection", "frontier",
+    "distance", "release", "attacks", "memorisation", "protection", "frontier",
 )  # fmt: skip
 PACKAGES = ("ult", "numpy", "scikit-learn", "scipy", "tokenizers", "torch", "transformers")
 _NUMBER, _OPTIONAL = int | float, int | float | None

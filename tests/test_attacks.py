@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 from ult.audit.adversary import Adversary
-from ult.audit.code import ATTACKS, SIZES, attack, first, sizes
+from ult.audit.code import ATTACKS, SIZES, attack, first, guesses, sizes
 from ult.audit.context import by_context
 from ult.audit.evidence import Coded
+from ult.audit.homophones import spread
 from ult.audit.matching import align_graphs, assign, neighbours
 from ult.audit.plaintext import by_plaintext
 from ult.audit.position import PLACES, places
+from ult.audit.trigrams import by_trigrams
 from ult.codecs.bwt import TextBwt
 from ult.data import open_source
 from ult.table import Table
@@ -66,6 +68,28 @@ def test_permuted_phrases_are_read(topics):
     right = ids[named] == hidden.ids
     assert hidden.counts[right].sum() / len(hidden.kinds) > 0.75
     assert right.mean() < 1
+
+
+def test_homophones_are_read(letters):
+    """Each letter is written by many ids, all about as common."""
+    _, target, adversary = letters
+    hidden, meant = spread(target, 400, np.random.default_rng(1))
+    assert hidden.counts.max() < target.counts.max() / 5
+    true = target.ids[meant]
+    found = dict(guesses(hidden, adversary.reference, values=False))
+    share = {name: hidden.counts[adversary.reference.ids[guess] == true].sum() for name, guess in found.items()}
+    assert share["homophones"] > 0.6 * len(hidden.kinds)
+    assert max(n for name, n in share.items() if name != "homophones") < 0.5 * share["homophones"]
+
+
+def test_trigrams_mend_what_co_occurrence_took_for_another(letters):
+    _, target, adversary = letters
+    guess = by_context(target, adversary.reference)
+    common = target.order[:20]
+    wrong = guess.copy()
+    wrong[common[4:8]] = guess[common[[5, 4, 7, 6]]]
+    mended = by_trigrams(target, adversary.reference, wrong)
+    assert (mended[common] == guess[common]).mean() > 0.9
 
 
 def test_ids_without_structure_are_not_read(letters):
@@ -149,7 +173,7 @@ def test_all_attacks_are_scored_at_every_size(topics):
     truth = Table.fit(topics[0], codec=codec, vocabulary=Vocabulary(N_SPECIAL + codec.alphabet))
     adversary = Adversary.fitted(truth, topics[1][:100])
     found = list(attack(truth.encode_batch(topics[0][:20]), adversary=adversary, truth=truth, told=adversary))
-    names = [*ATTACKS, "co-occurrence, phrases known"]
+    names = [*ATTACKS, "trigrams", "co-occurrence, phrases known"]
     assert [one["name"] for one in found][: 2 * len(names)] == names * 2
     assert [one["name"] for one in found][2 * len(names) :] == [f"known plaintext, {n} records" for n in (1, 10)]
     assert {"units", "occurrences", "types", "patches", "blind"} < set(found[0])

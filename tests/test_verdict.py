@@ -11,6 +11,7 @@ import pytest
 from evidence import canaries, code, extraction, model, rates
 from toy import TABLE, counting, write
 from ult.audit.candidate import allowed, assemble
+from ult.audit.evidence import BEFORE
 from ult.audit.page import render
 from ult.audit.verdict import judge_code, judge_model, judge_table, verdict
 from ult.errors import FormatError, InvalidConfig, MissingSource, RiskRefused
@@ -108,6 +109,19 @@ def test_a_candidate_says_what_the_receiver_holds(run, tmp_path):
     assert "with its embedding rows" in audit["holds"][1]["says"]
     assert audit["guarantees"] == []
     assert json.loads(json.dumps(audit)) == audit
+
+
+def test_a_run_whose_ids_can_be_read_is_red(run, tmp_path):
+    found = code(0.1, table=TABLE)
+    rows = found["attacks"][0] | {"name": "embedding rows", "knows": BEFORE, "occurrences": 0.9}
+    read = saved(tmp_path / "code.json", found | {"attacks": [*found["attacks"], rows]})
+    audit = assemble(run=run, code_audit=read, model_audit=clean(run, tmp_path))
+    assert audit["verdict"] == "red"
+    first = audit["findings"][0]
+    assert (first["subject"], first["level"]) == ("model", "red")
+    assert "(embedding rows, 1,000 ids) reads 90.0%" in first["found"]
+    with pytest.raises(InvalidConfig, match="will hold none"):
+        assemble(run=run, private_embeddings=True, code_audit=read)
 
 
 def test_a_body_alone_is_amber_and_an_audit_of_the_whole_does_not_change_that(run, tmp_path):

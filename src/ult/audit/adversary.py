@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from ult.audit.evidence import Coded, Guess
-from ult.audit.score import Recovered, phrases, score
-from ult.errors import InvalidConfig
+from ult.audit.rebuilt import MODALITIES, Rebuilder
+from ult.audit.score import Recovered, check_codecs, phrases, score
 from ult.table import Table
 
 
@@ -18,6 +19,7 @@ class Adversary:
         self.known = known
         self.reference = Coded.of(known.encode_batch(records))
         self.spelled = phrases(known)
+        self.rebuilder = Rebuilder(known.codec, records) if known.codec.modality in MODALITIES else None
 
     @classmethod
     def fitted(cls, like: Table, records: Sequence[Any]) -> Adversary:
@@ -41,13 +43,13 @@ class Adversary:
         """How often each phrase occurs in the adversary's records."""
         return {self.spelled[k]: n for k, n in zip(self.known_ranks, self.reference.counts.tolist(), strict=True)}
 
+    def recovered(self, guesses: Sequence[bytes | None], target: Coded, truth: Table) -> dict[str, Any]:
+        """Return the fields of `score`, and of images and series how like the true ones they are rebuilt."""
+        found = asdict(self.score(guesses, target, truth))
+        return found | (self.rebuilder.psnr(guesses, target, truth) if self.rebuilder else {})
+
     def score(self, guesses: Sequence[bytes | None], target: Coded, truth: Table) -> Recovered:
         """Score phrases guessed for the kinds of `target`. Raises `InvalidConfig` if the codecs differ."""
-        ours, theirs = self.known.codec, truth.codec
-        if (ours.id, ours.config()) != (theirs.id, theirs.config()):
-            raise InvalidConfig(
-                f"the tables are of codecs {ours.id} {ours.config()} and {theirs.id} {theirs.config()}; "
-                "expected the same"
-            )
+        check_codecs(self.known, truth)
         commonest = self.spelled[self.known_ranks[self.reference.order[0]]]
         return score(guesses, target=target, truth=truth, commonest=commonest, nameable=set(self.spelled))

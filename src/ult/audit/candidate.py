@@ -45,13 +45,15 @@ def assemble(
     opened = [Shards(path) for path in shards]
     model = None if run is None else Run.open(run)
     audits = {"code": _read(code_audit), "model": _read(model_audit), "table": _read(table_audit)}
+    body = model is not None and (private_embeddings or model.withheld)
     findings: list[rules.Finding] = []
     with understanding():
-        _check_same(audits, opened, model, table)
+        _check_same(audits, opened, model, table, body)
         if opened:
             findings += rules.judge_code(audits["code"])
+        elif audits["code"] is not None:
+            findings += rules.judge_code(audits["code"], "model")
         if model is not None:
-            body = private_embeddings or model.withheld
             findings += rules.judge_body() if body else rules.judge_model(audits["model"], _epsilon(model))
         if table is not None:
             findings += rules.judge_table(audits["table"], table.privacy.epsilon if table.privacy else None)
@@ -172,15 +174,16 @@ def _read(path: str | Path | None) -> dict[str, Any] | None:
 
 
 def _check_same(
-    audits: dict[str, dict[str, Any] | None], shards: Sequence[Shards], run: Run | None, table: Table | None
+    audits: dict[str, dict[str, Any] | None], shards: Sequence[Shards], run: Run | None, table: Table | None, body: bool
 ) -> None:
-    """Raise `InvalidConfig` if an audit is of something that is not released."""
-    for name, held in (("code", bool(shards)), ("model", run is not None), ("table", table is not None)):
+    """Raise `InvalidConfig` if an audit is of something that is not released; a body alone writes no ids."""
+    tables = {one.manifest.table for one in shards} | (set() if run is None or body else run.tables)
+    for name, held in (("code", bool(tables)), ("model", run is not None), ("table", table is not None)):
         if audits[name] is not None and not held:
             raise InvalidConfig(f"an audit of {name} was given, and the receiver will hold none", hint="leave it out")
     told = audits["code"]
-    if told is not None and told.get("table") not in {one.manifest.table for one in shards}:
-        raise InvalidConfig("the audit of the code is of shards of another table", hint="ult audit code")
+    if told is not None and told.get("table") not in tables:
+        raise InvalidConfig("the audit of the code is of another table", hint="ult audit code")
     told = audits["model"]
     if told is not None and run is not None and told.get("weights") != run.digest():
         raise InvalidConfig(f"the audit of the model is of other weights than {run.path}'s", hint="ult audit model")

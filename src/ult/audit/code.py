@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,11 @@ from ult.audit.context import by_context
 from ult.audit.evidence import PUBLIC, Coded, Guess
 from ult.audit.frequency import by_frequency
 from ult.audit.graph import by_graph
+from ult.audit.homophones import by_homophones
+from ult.audit.order import by_order
 from ult.audit.plaintext import by_plaintext
 from ult.audit.position import by_position
+from ult.audit.trigrams import by_trigrams
 from ult.table import Table
 
 ATTACKS: dict[str, Callable[[Coded, Coded], Guess]] = {
@@ -24,35 +26,52 @@ ATTACKS: dict[str, Callable[[Coded, Coded], Guess]] = {
     "bigram graph": by_graph,
     "co-occurrence": by_context,
 }
+HOMOPHONES = 2  # times as many kinds as the adversary knows, from which on several are taken to mean the same
 SIZES = (1_000, 10_000, 125_000, 1_000_000)  # units: ids
 KNOWN_RECORDS = (1, 10, 100)
 PHRASES = "public data, and the owner's phrases"  # what the second attacker knows besides the ids
 
 
 def attack(
-    records: Sequence[NDArray[np.uint32]], *, adversary: Adversary, truth: Table, told: Adversary | None = None
+    records: Sequence[NDArray[np.uint32]],
+    *,
+    adversary: Adversary,
+    truth: Table,
+    told: Adversary | None = None,
+    plaintext: bool = True,
 ) -> Iterator[dict[str, Any]]:
     """Give what each attack recovers of `records`, ids (n,) each, at each size: its name, what it `knows`
-    besides the ids, and `Recovered`'s fields.
+    besides the ids, `Recovered`'s fields and, of images and series, `psnr` and `psnr_blind`.
 
-    `truth`, the table that encoded, serves the scores, and lets the attack by known plaintext know records. `told` is
+    `truth`, the table that encoded, serves the scores, and lets the attack by known `plaintext` know records. `told` is
     an adversary that knows the owner's phrases, and not which id is which: it is named so, and shows what is lost for
     want of them.
     """
     for units in sizes(sum(map(len, records))):
         held = first(records, units)
         target = Coded.of(held)
-        for name, match in ATTACKS.items():
-            found = adversary.score(adversary.named(match(target, adversary.reference)), target, truth)
-            yield {"name": name, "knows": PUBLIC, **asdict(found)}
+        for name, guess in guesses(target, adversary.reference, values=adversary.rebuilder is not None):
+            yield {"name": name, "knows": PUBLIC, **adversary.recovered(adversary.named(guess), target, truth)}
         if told is not None:
-            found = told.score(told.named(by_context(target, told.reference)), target, truth)
-            yield {"name": "co-occurrence, phrases known", "knows": PHRASES, **asdict(found)}
-    for n in (n for n in KNOWN_RECORDS if n < len(held)):
+            named = told.named(by_context(target, told.reference))
+            yield {"name": "co-occurrence, phrases known", "knows": PHRASES, **told.recovered(named, target, truth)}
+    for n in (n for n in KNOWN_RECORDS if plaintext and n < len(held)):
         known = truth.codec.encode_batch(truth.decode_batch(held[:n]))
-        found = adversary.score(by_plaintext(target, known, adversary.own), target, truth)
+        found = adversary.recovered(by_plaintext(target, known, adversary.own), target, truth)
         knows = f"{n} of the {len(held)} records"
-        yield {"name": f"known plaintext, {n} records", "knows": knows, **asdict(found)}
+        yield {"name": f"known plaintext, {n} records", "knows": knows, **found}
+
+
+def guesses(target: Coded, reference: Coded, *, values: bool) -> Iterator[tuple[str, Guess]]:
+    """Give what each attack by public data makes of the target, its name first; `values` are images or series."""
+    for name, match in ATTACKS.items():
+        guess = match(target, reference)
+        yield name, guess
+    yield "trigrams", by_trigrams(target, reference, guess)  # of what the last, co-occurrence, found
+    if values:
+        yield "order", by_order(target, reference)
+    if len(target.ids) >= HOMOPHONES * len(reference.ids):
+        yield "homophones", by_homophones(target, reference)
 
 
 def sizes(total: int) -> list[int]:

@@ -75,9 +75,7 @@ class _Side:
         bins[anchors + 1] = 0
         counts = beside[rows + 1]
         named = counts[:, np.append(0, anchors + 1)].toarray()
-        profile = np.hstack([named, counts @ bins])
-        roots: NDArray[np.float32] = np.sqrt(profile / np.maximum(profile.sum(1, keepdims=True), 1e-9))
-        return roots
+        return roots(np.hstack([named, counts @ bins]))
 
 
 def _reach(anchors: int, full: int) -> int:
@@ -100,3 +98,22 @@ def _match(sides: tuple[_Side, _Side], known: Guess, as_known: Guess, rows: int,
     guess = np.full(len(target.order), -1)
     guess[some] = np.where(found >= 0, others[found], -1)
     return guess
+
+
+def named_alike(target: Coded, reference: Coded, guess: Guess) -> NDArray[np.float32]:
+    """Return how like the neighbours of each kind, named as `guess` has it, are to those of each of the reference.
+
+    The mean over all distances of the similarity of square roots of shares, (k of target, k of reference), 0 to 1.
+    """
+    similarity = np.zeros((len(target.ids), len(reference.ids)), np.float32)
+    name = np.zeros((len(guess) + 1, len(reference.ids) + 1), np.float32)
+    name[np.arange(len(guess) + 1), np.append(0, guess + 1)] = 1
+    for ours, theirs in zip(*(neighbours(coded, range(1, REACH + 1)) for coded in (target, reference)), strict=True):
+        similarity += roots(ours[1:] @ name) @ roots(theirs[1:].toarray()).T / (2 * REACH)
+    return similarity
+
+
+def roots(counts: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the square roots of each row's shares."""
+    found: NDArray[np.float32] = np.sqrt(counts / np.maximum(counts.sum(1, keepdims=True), 1e-9)).astype(np.float32)
+    return found

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ult.errors import InvalidConfig
 
 PUBLIC = "public data"  # what an attacker knows who has nothing of the owner's but what is released
+BEFORE = "the run that it started from, and that run's table"  # public where that run is
 Guess = NDArray[np.int64]  # (kinds of the target,): the kind of the reference that each is taken for, or -1
 
 

@@ -1,6 +1,7 @@
 """Positions: ids that stand as often near the start or the end of a record are taken for the same.
 
-For codes of patches of fixed size, where the place in a patch tells much, records start as patches do.
+For codes of patches of fixed size, where the place in a patch tells much, records start as patches do. Where all
+records are as long, as those of wide tables are, each place counts: a gene's values are its own.
 """
 
 from __future__ import annotations
@@ -12,22 +13,25 @@ from ult.audit.evidence import Coded, Guess
 from ult.audit.matching import assign
 
 PLACES = 12  # from each end of a record; the rest is one place more
+LONGEST = 1024  # ids of records that are all as long, if each place shall count
 FREQUENCY = 0.1  # weight of squared differences of log shares, beside a similarity of at most 1
 
 
 def by_position(target: Coded, reference: Coded) -> Guess:
     """Match histograms of places in the record, and counts, by linear assignment."""
-    similarity = np.sqrt(places(target)) @ np.sqrt(places(reference)).T
+    lengths = {int(n) for coded in (target, reference) for n in coded.ends - coded.starts}
+    near = max(lengths) if len(lengths) == 1 and max(lengths) <= LONGEST else PLACES
+    similarity = np.sqrt(places(target, near)) @ np.sqrt(places(reference, near)).T
     return assign(similarity - FREQUENCY * log_distance(target, reference))
 
 
-def places(coded: Coded) -> NDArray[np.float64]:
-    """Return the share of each kind's occurrences at each place, (k, 2 * PLACES + 1), rows of sum 1."""
+def places(coded: Coded, near: int = PLACES) -> NDArray[np.float64]:
+    """Return the share of each kind's occurrences at each place, (k, 2 * near + 1), rows of sum 1."""
     lengths = coded.ends - coded.starts
     place = np.arange(len(coded.kinds)) - np.repeat(coded.starts, lengths)
     to_end = np.repeat(lengths, lengths) - 1 - place
-    column = np.where(place < PLACES, place, np.where(to_end < PLACES, PLACES + 1 + to_end, PLACES))
-    width = 2 * PLACES + 1
+    column = np.where(place < near, place, np.where(to_end < near, near + 1 + to_end, near))
+    width = 2 * near + 1
     table = np.bincount(coded.kinds * width + column, minlength=len(coded.ids) * width).reshape(-1, width)
     shares: NDArray[np.float64] = table / table.sum(1, keepdims=True)
     return shares

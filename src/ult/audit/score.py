@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ult.audit.evidence import Coded
-from ult.errors import CorruptSymbols
+from ult.codecs.base import cut
+from ult.errors import CorruptSymbols, InvalidConfig
 from ult.table import Table
 from ult.vocabulary import N_SPECIAL
 
@@ -44,17 +46,26 @@ def score(
     right = np.array([guess == phrase for guess, phrase in zip(guesses, secret, strict=True)])
     counts, total = target.counts, len(target.kinds)
     patch = patch_numbers(target, truth)
-    whole = np.ones(int(patch[-1]) + 1, bool)
-    whole[patch[~right[target.kinds]]] = False
+    whole = np.ones(int(patch.max()) + 1, bool)
+    whole[patch[~right[target.kinds] & (patch >= 0)]] = False
     return Recovered(
         units=total,
         kinds=len(target.ids),
         occurrences=float(counts[right].sum() / total),
         types=float(right.mean()),
-        patches=float(whole.mean()),
+        patches=float(whole.mean()) if len(whole) else 0.0,
         blind=float(counts[[phrase == commonest for phrase in secret]].sum() / total),
         ceiling=float(counts[[phrase in nameable for phrase in secret]].sum() / total),
     )
+
+
+def check_codecs(known: Table, truth: Table) -> None:
+    """Raise `InvalidConfig` unless phrases of both tables mean the same."""
+    if (known.codec.id, known.codec.config()) != (truth.codec.id, truth.codec.config()):
+        raise InvalidConfig(
+            f"the tables are of codecs {known.codec.id} {known.codec.config()} and {truth.codec.id} "
+            f"{truth.codec.config()}; expected the same"
+        )
 
 
 def phrases(table: Table) -> list[bytes]:
@@ -71,9 +82,29 @@ def true_phrases(target: Coded, truth: Table) -> list[bytes]:
 
 
 def patch_numbers(target: Coded, truth: Table) -> NDArray[np.int64]:
-    """Return the number of the patch that each occurrence stands in, (n,) never falling from 0."""
-    ids = target.ids[target.kinds]
-    patches = truth.codec.encode_batch(truth.decode_ragged(ids.astype(np.uint32), target.ends))
-    ends = np.cumsum(truth.lengths[ids - N_SPECIAL])  # in symbols; a phrase never crosses the end of a patch
-    numbers: NDArray[np.int64] = np.searchsorted(patches.ends, ends, side="left")
+    """Return the number of the patch that each occurrence stands in, (n,) rising from 0.
+
+    It is -1 behind what decodes of a record that a model wrote.
+    """
+    ids = target.ids[target.kinds].astype(np.uint32)
+    sizes = target.ends - target.starts
+    try:
+        records = truth.decode_ragged(ids, target.ends)
+        used = sizes
+    except CorruptSymbols:
+        pairs = [_prefix(one, truth) for one in cut(ids, target.ends)]
+        records, used = [record for record, n in pairs if n], np.array([n for _, n in pairs])
+    numbers = np.full(len(ids), -1)
+    decoded = np.arange(len(ids)) - np.repeat(target.starts, sizes) < np.repeat(used, sizes)
+    patches = truth.codec.encode_batch(records)
+    ends = np.cumsum(truth.lengths[ids[decoded] - N_SPECIAL])  # in symbols; a phrase never crosses the end of a patch
+    numbers[decoded] = np.searchsorted(patches.ends, ends, side="left")
     return numbers
+
+
+def _prefix(ids: NDArray[np.uint32], truth: Table) -> tuple[Any, int]:
+    """Return the record of the longest prefix that spells one, and how many ids that is, or 0."""
+    try:
+        return truth.decode_prefix(ids)
+    except CorruptSymbols:
+        return None, 0

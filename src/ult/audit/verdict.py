@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ult.audit.evidence import PUBLIC
+from ult.audit.evidence import BEFORE, PUBLIC
 
 LEVELS = ("green", "amber", "red")
 RECOVERED = (0.05, 0.20)  # of id occurrences, beyond the blind guess: amber above the first, red above the second
@@ -35,20 +35,20 @@ def verdict(findings: Sequence[Finding]) -> str:
     return max((finding.level for finding in findings), key=LEVELS.index, default="amber")
 
 
-def judge_code(audit: dict[str, Any] | None) -> list[Finding]:
-    """Judge shards that the receiver holds, by what `ult audit code` wrote."""
+def judge_code(audit: dict[str, Any] | None, subject: str = "shards") -> list[Finding]:
+    """Judge shards, or the ids that a model writes, by what `ult audit code` wrote."""
     line = f"amber above {RECOVERED[0]:.0%} of ids beyond the blind guess, red above {RECOVERED[1]:.0%}"
     if audit is None or not audit.get("attacks"):
         return [_unmeasured("shards", "attacks on the code", "ult audit code SHARDS --reference PUBLIC -t TABLE", line)]
-    tried = [attack for attack in audit["attacks"] if attack["knows"] == PUBLIC]
+    tried = [attack for attack in audit["attacks"] if attack["knows"] in (PUBLIC, BEFORE)]
     best = max(tried, key=lambda attack: float(attack["occurrences"]) - float(attack["blind"]))
     beyond = best["occurrences"] - best["blind"]
     found = (
         f"the best attack by public data ({best['name']}, {best['units']:,} ids) reads {best['occurrences']:.1%} of "
         f"ids and {best['patches']:.1%} of whole patches; a blind guess {best['blind']:.1%}"
     )
-    change = "treat the shards as the records themselves: give them to nobody who may not read the records"
-    return [_graded("shards", beyond, RECOVERED, found, line, change)]
+    change = f"treat the {subject} as the records themselves: give them to nobody who may not read the records"
+    return [_graded(subject, beyond, RECOVERED, found, line, change)]
 
 
 def judge_model(audit: dict[str, Any] | None, guarantee: float | None = None) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""`ult audit`: attacks on what the owner is about to give away; the adversary's side, scored by the owner's table."""
+"""`ult audit code`: attacks on the code of shards or of a run, as an adversary; scored by the owner's table."""
 
 from __future__ import annotations
 
@@ -13,52 +13,91 @@ from ult.cli.secret import Identities, PassphraseFile, load_table
 from ult.errors import InvalidConfig, WrongTable
 
 if TYPE_CHECKING:
-    from ult.shards import Shards
     from ult.table import Table
 
 
 def code(
-    shards: Annotated[Path, typer.Argument(help="A shards folder.", show_default=False)],
-    reference: Annotated[
-        list[str], typer.Option(help="Public records of the same kind, in any form that `ult fit` reads; repeatable.")
-    ],
     out: Annotated[Path, typer.Option("--json", help="The file to write.")],
+    shards: Annotated[
+        Path | None, typer.Argument(help="A shards folder; without one, what --run writes.", show_default=False)
+    ] = None,
+    reference: Annotated[
+        list[str] | None,
+        typer.Option(help="Public records of the same kind, in any form that `ult fit` reads; repeatable."),
+    ] = None,
+    run: Annotated[Path | None, typer.Option(help="A run on the table, held by an adversary.")] = None,
+    samples: Annotated[int, typer.Option(min=1, help="With --run and no shards: records to let it write.")] = 1000,
+    seed: Annotated[int, typer.Option(help="The same seed draws the same records.")] = 0,
+    start: Annotated[
+        Path | None, typer.Option("--from", help="The run that --run was aligned or trained on from: match their rows.")
+    ] = None,
+    start_table: Annotated[
+        Path | None, typer.Option("--from-table", help="The table of --from, known to the adversary.")
+    ] = None,
     table: Annotated[
-        Path | None, typer.Option("--table", "-t", help="The table of the shards, to score by; no attack reads it.")
+        Path | None, typer.Option("--table", "-t", help="The table of the ids, to score by; no attack reads it.")
     ] = None,
     column: Column = None,
     passphrase_file: PassphraseFile = None,
     identity: Identities = None,
     force: Force = False,
 ) -> None:
-    """Attack the code of shards, as whoever holds them and public data would; score it by the table."""
+    """Attack a code, as whoever holds shards or a model and public data would; score it by the table."""
     from ult.cli.show import note, say
-    from ult.shards import Shards
 
+    if (start is None) != (start_table is None) or (start is not None and run is None):
+        raise InvalidConfig(
+            "rows are matched of two runs, with the table of the first", hint="--run, --from, --from-table"
+        )
+    if not reference and start is None:
+        raise InvalidConfig("the adversary knows nothing; expected public records", hint="--reference PUBLIC")
     check_free(out, force=force)
-    opened = Shards(shards)
     truth = load_table(table, passphrase_file, identity) if table is not None else None
-    if truth is not None and truth.fingerprint != opened.manifest.table:
+    ids, made = _held(shards, run, samples, seed, truth)
+    if truth is not None and truth.fingerprint != made["table"]:
         raise WrongTable(
-            f"{shards} was encoded with table {opened.manifest.table}; {table} is {truth.fingerprint}",
+            f"{shards or run} was encoded with table {made['table']}; {table} is {truth.fingerprint}",
             hint="--table with the table that `ult encode` used",
         )
-    public = _public(reference, opened.manifest.codec, column)
+    public = _public(reference, made["codec"], column) if reference else []
+    attacks = [] if truth is None or not public else _attacked(ids, public, truth, plaintext=shards is not None)
+    if truth is not None and run is not None and start is not None and start_table is not None:
+        attacks.append(_matched(ids, run, start, load_table(start_table, passphrase_file, identity), truth))
+    units = sum(map(len, ids))
     found: dict[str, Any] = {
         "format": "ult-audit-code/1",
-        "codec": opened.manifest.codec,
-        "table": opened.manifest.table,
-        "units": opened.manifest.ids,
+        "codec": made["codec"],
+        "table": made["table"],
+        "units": units,
+        "samples": None if shards is not None else len(ids),
         "reference_records": len(public),
         "scored": truth is not None,
-        "attacks": [] if truth is None else _attacked(opened, public, truth),
+        "attacks": attacks,
     }
     write_json(out, found)
     if truth is None:
-        say(f"{out}: {opened.manifest.ids:,} ids, {len(public):,} public records; no attack is scored")
+        say(f"{out}: {units:,} ids, {len(public):,} public records; no attack is scored")
         note("what an attack recovers only the owner can know: --table with the table that `ult encode` used")
     else:
-        say(f"{out}: {len(found['attacks'])} attacks on {opened.manifest.ids:,} ids")
+        say(f"{out}: {len(attacks)} attacks on {units:,} ids")
+
+
+def _held(
+    shards: Path | None, run: Path | None, samples: int, seed: int, truth: Table | None
+) -> tuple[list[Any], dict[str, Any]]:
+    """Return the ids of shards, or those that a run writes, and the codec and table that they are of."""
+    if shards is not None:
+        from ult.shards import Shards
+
+        opened = Shards(shards)
+        return list(opened.ids()), {"codec": opened.manifest.codec, "table": opened.manifest.table}
+    if run is None:
+        raise InvalidConfig("there are no ids to attack; expected shards, or a run to write some", hint="--run RUN")
+    from ult.audit.drawn import draw
+    from ult.cli.show import counting
+
+    with counting("generating") as advance:
+        return draw(run, samples=samples, truth=truth, seed=seed, advance=lambda records, _: advance(records))
 
 
 def _public(reference: list[str], codec: str, column: str | None) -> list[Any]:
@@ -71,18 +110,29 @@ def _public(reference: list[str], codec: str, column: str | None) -> list[Any]:
     return records
 
 
-def _attacked(shards: Shards, public: list[Any], truth: Table) -> list[dict[str, Any]]:
-    """Run all attacks, each said as it ends."""
+def _attacked(ids: list[Any], public: list[Any], truth: Table, *, plaintext: bool) -> list[dict[str, Any]]:
+    """Run all attacks by public records, each said as it ends."""
     from ult.audit.adversary import Adversary
     from ult.audit.code import attack
+
+    adversary, told = Adversary.fitted(truth, public), Adversary(truth, public)
+    return [_said(one) for one in attack(ids, adversary=adversary, truth=truth, told=told, plaintext=plaintext)]
+
+
+def _matched(ids: list[Any], run: Path, start: Path, known: Table, truth: Table) -> dict[str, Any]:
+    """Run the attack by embedding rows."""
+    from ult.audit.evidence import Coded
+    from ult.audit.rows import attack_rows
+
+    return _said(attack_rows(Coded.of(ids), run=run, start=start, known=known, truth=truth))
+
+
+def _said(one: dict[str, Any]) -> dict[str, Any]:
     from ult.cli.show import say
 
-    found = []
-    adversary, told = Adversary.fitted(truth, public), Adversary(truth, public)
-    for one in attack(list(shards.ids()), adversary=adversary, truth=truth, told=told):
-        found.append(one)
-        say(
-            f"{one['name']}, {one['units']:,} ids: {one['occurrences']:.1%} read, {one['types']:.1%} of the "
-            f"{one['kinds']:,} different ones, {one['patches']:.1%} of whole patches; blind {one['blind']:.1%}"
-        )
-    return found
+    rebuilt = f"; rebuilt at {one['psnr']:.1f} dB, blind {one['psnr_blind']:.1f} dB" if "psnr" in one else ""
+    say(
+        f"{one['name']}, {one['units']:,} ids: {one['occurrences']:.1%} read, {one['types']:.1%} of the "
+        f"{one['kinds']:,} different ones, {one['patches']:.1%} of whole patches; blind {one['blind']:.1%}{rebuilt}"
+    )
+    return one
