@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import sys
@@ -47,7 +48,6 @@ def metrics_document(**changes: Any) -> dict[str, Any]:
 def metrics(folder: Path) -> Made:
     from ult.audit.candidate import guarantees, holdings
     from ult.cli.inspect import _run
-    from ult.cli.show import out
     from ult.run import Run
 
     path = run_folder(folder)
@@ -60,7 +60,6 @@ def metrics(folder: Path) -> Made:
         metrics_document(privacy=promise, loss=[], ids_per_second=None, from_run="first", embeddings="keep"),
         metrics_document(shards=several, embeddings="withheld"),
     ]
-    out.file = io.StringIO()
 
     def read(_: Path) -> None:
         run = Run.open(path)
@@ -68,9 +67,8 @@ def metrics(folder: Path) -> Made:
         holdings([], run, None, False)
         guarantees([], run, None)
         run.head("text")
-        if out.file.tell() > 2**20:  # rich takes a while, so not of all
-            out.file.truncate(0)
-        _run(path, None)
+        with contextlib.redirect_stdout(io.StringIO()):
+            _run(path, None)
 
     return [json.dumps(one).encode() for one in seeds], file(path, "metrics.json", read)
 

@@ -3,6 +3,7 @@
 What `ult encode` has finished by then it keeps for the same command; `test_restart.py` kills it.
 """
 
+import os
 import re
 import resource
 import shutil
@@ -48,7 +49,7 @@ def test_ctrl_c(verb: str, folder: Path) -> None:
     if verb == "encode":
         _wait(lambda: (folder / ".new.shards.partial/shards/part-00002.parquet").exists(), process)
     else:
-        time.sleep(1.0)
+        _wait(lambda: _works(process), process)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     # A shell says 130 of either. Python ends by the signal itself if that came while an import ran `exec`.
@@ -68,6 +69,15 @@ def test_ctrl_c(verb: str, folder: Path) -> None:
 def heeds_interrupts() -> None:
     """Undo what a shell does to commands in the background, from which the tests may have been started."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _works(process: subprocess.Popen[str]) -> bool:
+    """Return whether `ult fit` has started processes that read for it; where the system does not tell, after a second."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    if os.cpu_count() == 1 or not children.exists():
+        time.sleep(1.0)
+        return True
+    return bool(children.read_text(encoding="ascii"))
 
 
 def _wait(ready: Callable[[], bool], process: subprocess.Popen[str]) -> None:

@@ -11,6 +11,7 @@ import ult
 
 SOURCE = Path(ult.__file__).parent
 TRAINER = (
+    "checkpoint",
     "model",
     "train",
     "evaluate",
@@ -18,6 +19,7 @@ TRAINER = (
     "generate",
     "goldfish",
     "memorisation",
+    "metrics",
     "guarantee",
     "lora",
     "mixture",

@@ -84,7 +84,8 @@ def read_metrics(path: Path) -> dict[str, Any]:
     needed = {**_NEEDED, **({"targets": _OTHERS["targets"]} if metrics.get("task") == "seq2seq" else {})}
     for name, check in {**_OTHERS, **needed}.items():
         if name in metrics and not check(metrics[name]):
-            raise FormatError(f"{path}: {name} is not what a run says of it", hint="docs/format.md")
+            said = repr(metrics[name])[:80]
+            raise FormatError(f"{path}: {name} is {said}, which no run says", hint="docs/format.md")
         if name in needed and name not in metrics:
             raise FormatError(f"{path}: {name} is missing")
     return metrics
