@@ -50,6 +50,7 @@ def test_ctrl_c(verb: str, folder: Path) -> None:
         _wait(lambda: (folder / ".new.shards.partial/shards/part-00002.parquet").exists(), process)
     else:
         _wait(lambda: _works(process), process)
+        time.sleep(1.0)  # or Python complains for those that it is about to start
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     # A shell says 130 of either. Python ends by the signal itself if that came while an import ran `exec`.
@@ -72,12 +73,9 @@ def heeds_interrupts() -> None:
 
 
 def _works(process: subprocess.Popen[str]) -> bool:
-    """Return whether `ult fit` has started processes that read for it; where the system does not tell, after a second."""
+    """Return whether `ult fit` has begun to share its work out; True where the system does not tell."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    if os.cpu_count() == 1 or not children.exists():
-        time.sleep(1.0)
-        return True
-    return bool(children.read_text(encoding="ascii"))
+    return os.cpu_count() == 1 or not children.exists() or bool(children.read_text(encoding="ascii"))
 
 
 def _wait(ready: Callable[[], bool], process: subprocess.Popen[str]) -> None:
