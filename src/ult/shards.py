@@ -297,8 +297,7 @@ class Shards:
             raise FormatError(f"{path} has columns {schema.names}; expected {names}")
         if not pa.types.is_list(kind := schema.types[0]) or kind.value_type != pa.int32():
             raise FormatError(f"{path} has columns of other types: {IDS} is {kind}; expected list<int32>")
-        # Exact counts come after: of ids only metadata tell at which, if they are damaged, pyarrow 26 aborts.
-        if told.num_rows > part.rows + PART_IDS:
+        if told.num_rows > part.rows + PART_IDS:  # ids only columns' metadata tell: damaged, they make pyarrow 26 abort
             raise FormatError(f"{path} holds {told.num_rows} rows; the manifest says otherwise")
 
 
