@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ult.derived import check_free, deriving, save
-from ult.errors import InvalidConfig, MissingExtra, WrongTable, WrongVocabulary
+from ult.errors import InvalidConfig, MissingExtra, WrongVocabulary
 from ult.model import load_trained, rows_of
 from ult.run import Run
 from ult.table import Table
@@ -73,11 +73,7 @@ def sources(old: Table, new: Table) -> list[NDArray[np.int64]]:
 
 
 def _check(run: Run, old: Table, new: Table) -> None:
-    if run.tables != {old.fingerprint}:
-        raise WrongTable(
-            f"{run.path} was trained on shards of table {', '.join(sorted(run.tables))}; {old.fingerprint} was given",
-            hint="--table with the one table that `ult encode` used for its shards",
-        )
+    run.check_only_table(old.fingerprint, hint="--table with the one table that `ult encode` used for its shards")
     if new.vocabulary != run.vocabulary:
         raise WrongVocabulary(
             f"{run.path} has a vocabulary of {run.vocabulary.size}; the table to align to has {new.vocabulary.size}",

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ult.errors import CorruptSymbols, InvalidConfig, MissingExtra, TrainingError, WrongTable
+from ult.errors import CorruptSymbols, InvalidConfig, MissingExtra, TrainingError
 from ult.model import load_trained
 from ult.packing import open_shards
 from ult.run import Run
@@ -160,12 +160,7 @@ def read_prompts(run: str | Path, shards: str | Path, *, first: int) -> list[Ids
         raise InvalidConfig(f"the first {first} ids of each record were asked for; expected at least 1")
     opened = Run.open(run)
     (found,) = open_shards([shards], opened.vocabulary)
-    if found.manifest.table not in opened.tables:
-        raise WrongTable(
-            f"{found.path} was encoded with table {found.manifest.table}; the run was trained on "
-            f"{', '.join(sorted(opened.tables))}",
-            hint="shards of the run's own table",
-        )
+    opened.check_shards(found)
     return [ids[:first] for ids in found.ids()]
 
 

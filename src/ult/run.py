@@ -13,11 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ult.errors import FormatError, InvalidConfig, OutputError, OutputExists, TrainingError
+from ult.errors import FormatError, InvalidConfig, OutputError, OutputExists, TrainingError, WrongTable
 from ult.metrics import TASKS, read_metrics
 from ult.vocabulary import EOS, Vocabulary, modality_id
+
+if TYPE_CHECKING:
+    from ult.shards import Shards
 
 SHAPES = ("cosine", "linear", "constant")
 WITHHELD = "withheld"  # what a run says of its embeddings if its rows stayed with the owner
@@ -224,6 +227,23 @@ class Run:
     def tables(self) -> set[str]:
         """Fingerprints of the tables whose shards the run was trained on."""
         return {shards["table"] for shards in [*self.metrics["shards"], *self.metrics.get("targets", [])]}
+
+    def check_shards(self, shards: Shards) -> None:
+        """Raise `WrongTable` unless the shards are of a table that the run was trained on."""
+        if shards.manifest.table not in self.tables:
+            raise WrongTable(
+                f"{shards.path} was encoded with table {shards.manifest.table}; the run was trained on "
+                f"{', '.join(sorted(self.tables))}",
+                hint="shards of the run's own table",
+            )
+
+    def check_only_table(self, fingerprint: str, *, hint: str) -> None:
+        """Raise `WrongTable` unless this is the table of all shards that the run was trained on."""
+        if self.tables != {fingerprint}:
+            raise WrongTable(
+                f"{self.path} was trained on shards of table {', '.join(sorted(self.tables))}; {fingerprint} was given",
+                hint=hint,
+            )
 
 
 def check_free(out: Path, *, force: bool) -> None:

@@ -68,12 +68,7 @@ def open_audited(run: str | Path, *many: str | Path | Sequence[str | Path]) -> t
         raise TrainingError(f"run {opened.path} was trained for {opened.task}; the audit reads runs for lm")
     groups = [open_shards(paths, opened.vocabulary) for paths in many]
     for shards in (shards for group in groups for shards in group):
-        if shards.manifest.table not in opened.tables:
-            raise WrongTable(
-                f"{shards.path} was encoded with table {shards.manifest.table}; the run was trained on "
-                f"{', '.join(sorted(opened.tables))}",
-                hint="shards of the run's own table",
-            )
+        opened.check_shards(shards)
     return opened, groups
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ult.audit.evidence import BEFORE, Coded, Guess
 from ult.audit.score import check_codecs, phrases, score
-from ult.errors import InvalidConfig, WrongTable
+from ult.errors import InvalidConfig
 from ult.model import load_trained
 from ult.run import Run
 from ult.table import Table
@@ -31,12 +31,7 @@ def attack_rows(target: Coded, *, run: str | Path, start: str | Path, known: Tab
     """
     check_codecs(known, truth)
     before, after = Run.open(start), Run.open(run)
-    if before.tables != {known.fingerprint}:
-        raise WrongTable(
-            f"{before.path} was trained on shards of table {', '.join(sorted(before.tables))}; "
-            f"{known.fingerprint} was given",
-            hint="--from-table with the one table of its shards",
-        )
+    before.check_only_table(known.fingerprint, hint="--from-table with the one table of its shards")
     theirs, ours = (input_rows(one) for one in (before, after))
     if theirs.shape[1] != ours.shape[1] or int(target.ids.max()) >= len(ours):
         raise InvalidConfig(
