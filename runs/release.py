@@ -1,276 +1,166 @@
 """Row `release`: does a body without its rows betray the records that it was trained on, and what is it worth?
 
-An owner trains on medical abstracts with planted canaries. Receivers hold the body and public text of the same field,
-draw rows for a table of their own and learn these alone, or everything, or graft the rows of a model that they trained
-themselves. Then the owner's canaries, its members and their continuations are looked for.
+Owners train on medical abstracts with planted canaries, and give the body away. Receivers hold it and public text of
+the same field, and try to read what was the owner's (`receivers.py`).
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from corpus import labelled_texts
-from interval import over_both, over_seeds
+from interval import Floats, over_both, over_seeds
+from receivers import (
+    ALTERNATIVES,
+    CANARIES,
+    DECOYS,
+    LETTERS,
+    NOTHING,
+    OWNED,
+    RECEIVERS,
+    RECITED,
+    REPEATS,
+    TIMES,
+    VOCABULARY,
+    Size,
+    look_at_owner,
+    own,
+    owner_shards,
+    public_run,
+    public_shards,
+    receive,
+    shards,
+    sizes,
+)
 from result import metric
-from session import Session, digest
-from training import bits, trained
+from session import Session
 
-import ult
-from ult.canaries import canary, secret_digits
-from ult.shards import ShardWriter
+from ult.audit.exposure import chance_interval
 
-SIZE, CONTEXT, BATCH = 1024, 128, 16
-CANARIES, REPEATS, ALTERNATIVES = 8, 100, 1000
-OWNED, MEMBERS = 1150, 300  # abstracts that the owner trains on, and how many of them are looked for
-SIZES = {
-    "tiny": {"seeds": (0, 1, 2), "owner": 800, "receiver": 400},
-    "small": {"seeds": (0,), "owner": 500, "receiver": 200},
-}
-VOLUMES = (1, 10, 100)  # per cent of the owner's bytes
-HOW = ("rows alone", "everything", "grafted")
-BODY_FREE = ("scratch",)  # the same training without the body
+KEPT = 0.5  # of what the whole run would gain, so much should a body alone
 TITLE = "Release of a body alone"
 ASKED = (
     "Does a model without its embedding rows betray what it was trained on to a receiver who learns rows for a table "
     "of its own, and is it still worth having?"
 )
 SETTING = """\
-The owner trains on {owned:,} medical abstracts and {canaries} canaries (8 random digits each, {repeats} times), \
-vocabulary {size:,}, with a table of its own; `ult release --private-embeddings` takes its rows out. Receivers have \
-public sections of other medical abstracts, 1, 10 and 100 % of the owner's bytes (at most 94 %, all there are), and a \
-table of their own. `rows alone`: the body stays as it is. `everything`: all weights are trained. `grafted`: the rows \
-start as those of a model that the receiver trained from scratch on its text, which fit its table and not the body. \
-`scratch`: no body. Exposure is the mean over canaries, of at most {most:.2f} bits among {alternatives:,} \
-alternatives; chance is 1.44. Membership is the area under the curve of mean loss, {members} of the owner's abstracts \
-against {others} others of the same source. Extraction: 50 ids after 50, greedy. Bits per byte are of sections that no \
-receiver has."""
+An owner trains on {owned:,} medical abstracts, {canaries} canaries (8 random digits each, {repeats} times) and the \
+beginnings of {recited} other abstracts ({times} times), vocabulary {size:,}, with a table of its own; `ult release \
+--private-embeddings` takes its rows out. *Public start*: the owner went on from a run on wikitext-2 that everybody \
+has, its rows aligned to the owner's table. Receivers have public sections of other medical abstracts, so many per \
+cent of the owner's bytes (100 % is all there are, at least 86 %), and a table of their own. `rows alone`: fresh rows \
+are learned, the body stays as it is. `everything`: all weights are trained. `grafted rows`: the rows start as those \
+of a model that the receiver trained from scratch on its text. `decoys`: among its text are {decoys} records of the \
+canaries' very form, with other digits. `public rows`: the body is given the rows that the public run has, under its \
+public table, as they are or *learned* on. `{nothing}` is a model of the receiver's own, and never saw a thing. Mean \
+exposure is over canaries, of at most {most:.2f} bits among {alternatives:,} alternatives; its goal is the upper end \
+of where chance puts such a mean (97.5 %). Membership is the area under the curve of mean loss, {members} of the \
+owner's abstracts against {others} others of the same source; *beside its own model*: of the loss less that under a \
+model of the same table that never saw them. Recited: of the abstracts that stand there many times, the share whose \
+50 ids after 50 come out greedily, exact; n-grams: the share of their 4- to 6-grams. Bits per byte are of sections \
+that no receiver has. Gain kept: what the body takes off a scratch model's bits per byte, of what the whole run does, \
+its rows aligned to the receiver's table."""
 
 
 def main() -> None:
     """Train owners and receivers, and look for what was the owner's."""
     session = Session.begin("release")
-    sizes = session.sized(SIZES, {"tiny": {"seeds": (0, 1), "owner": 20, "receiver": 6}})
-    volumes = session.sized(VOLUMES, (10,))
-    owners = [(model, seed) for model, of in sizes.items() for seed in of["seeds"]]
+    of = sizes(session)
+    write_shards(session)
+    runs = [(model, seed) for model, size in of.items() for seed in size.seeds]
+    session.each(public_run, [run for run in runs if "public" in of[run[0]].owners])
+    owners = [(*run, began) for run in runs for began in of[run[0]].owners]
     session.each(own, owners)
-    public = [(model, seed, volume) for model, seed in owners for volume in volumes]
-    session.each(scratch, public)
-    jobs = [(*one, how) for one in public for how in (*HOW, *BODY_FREE)]
-    found = dict(zip(jobs, session.each(receive, jobs), strict=True))
     held = dict(zip(owners, session.each(look_at_owner, owners), strict=True))
+    found: dict[Any, dict[str, Any]] = {}
+    for which in ({NOTHING}, set(RECEIVERS) - {NOTHING}):  # the first are what others are compared with
+        jobs = [(model, seed, volume, how) for model, seed in runs for volume in of[model].volumes
+                for how in tried(of[model], volume) if how in which]  # fmt: skip
+        found |= zip(jobs, session.each(receive, jobs), strict=True)
     metrics = []
-    for model, of in sizes.items():
-        seeds = of["seeds"]
-        metrics += told(model, "owner, with its rows", "", [held[model, seed] for seed in seeds], seeds)
-        for volume in volumes:
-            for how in (*HOW, *BODY_FREE):
-                runs = [found[model, seed, volume, how] for seed in seeds]
-                metrics += told(model, how, f", {volume} %", runs, seeds)
+    for model, size in of.items():
+        for began in size.owners:
+            looked = [held[model, seed, began] for seed in size.seeds]
+            metrics += betrayed(model, f"owner, {began} start", "", looked, size.seeds)
+        for volume in size.volumes:
+            for how in tried(size, volume):
+                looked = [found[model, seed, volume, how] for seed in size.seeds]
+                if "exposures" in looked[0]:
+                    metrics += betrayed(model, how, f", {volume} %", looked, size.seeds)
+            metrics += worth(model, volume, size, found)
     one = held[owners[0]]
     session.write(
         TITLE,
         metrics,
         asked=ASKED,
         setting=SETTING.format(owned=session.sized(OWNED, 60), canaries=CANARIES, repeats=session.sized(REPEATS, 5),
-                               size=SIZE, most=one["most"], alternatives=session.sized(ALTERNATIVES, 50),
+                               recited=session.sized(RECITED, 4), times=TIMES, size=VOCABULARY, decoys=DECOYS,
+                               nothing=NOTHING, most=one["most"], alternatives=session.sized(ALTERNATIVES, 50),
                                members=one["members"], others=one["others"]),
-        notes=[],
-        chart=[f"{model}: {what}" for model in sizes
-               for what in ("mean exposure", *(f"{w}, {volumes[-1]} %" for w in ("mean exposure", "bits per byte")))],
-        model={"name": ", ".join(sizes), "parameters": one["parameters"], "context": CONTEXT, "batch": BATCH},
+        notes=[f"{name}: {size.owner} steps of {size.batch} blocks for an owner, {size.receiver} for a receiver."
+               for name, size in of.items()] + [f"Texts of {LETTERS} characters are what is asked for."],
+        chart=[name for model, size in of.items() for name in (
+            f"{model}: mean exposure, {max(size.volumes)} %", f"{model}: bits per byte, {max(size.volumes)} %")],
+        model={"name": ", ".join(of),
+               "parameters": max(held[owner]["parameters"] for owner in owners)},
     )  # fmt: skip
 
 
-def told(model: str, how: str, volume: str, runs: Sequence[dict[str, Any]], seeds: Sequence[int]) -> list[Any]:
-    """Return the metrics of a kind of receiver, or of the owner."""
-    of = {"seeds": seeds}
-    inner = np.array([run["exposures"] for run in runs])
-    chance = {"value": runs[0]["chance"], "low": None, "high": None, "interval": "none: counted"}
+def write_shards(session: Session) -> None:
+    """Write all shards, which trainings in several processes then find."""
+    public_shards(session)
+    for size in sizes(session).values():
+        for seed in size.seeds:
+            owner_shards(session, seed)
+            for volume in size.volumes:
+                for how in tried(size, volume):
+                    for split in ("train", "test"):
+                        shards(session, RECEIVERS[how], volume, seed, split)
+
+
+def tried(size: Size, volume: int) -> list[str]:
+    """Return the kinds of receivers that there are with a volume of text."""
+    most = volume == max(size.volumes)
+    return [how for how, kind in RECEIVERS.items() if kind.body in ("", *size.owners) and (most or not kind.full)]
+
+
+def betrayed(model: str, how: str, volume: str, runs: Sequence[dict[str, Any]], seeds: Sequence[int]) -> list[Any]:
+    """Return the metrics of what a kind of receiver, or an owner, reads of the owner's records."""
+    of: dict[str, Any] = {"seeds": seeds, "higher_is_better": False}
+    inner: Floats = np.array([run["exposures"] for run in runs])
+    goal = f"at most {chance_interval(inner.size)[1]:.4g}" if volume else ""
+    members, passages = runs[0]["members"], runs[0]["passages"]
     metrics = [
-        metric(f"{model}: mean exposure{volume}", how, over_both(inner), n=inner.shape[1], unit="bits",
-               higher_is_better=False, baseline="chance", **of),
-        metric(f"{model}: membership, AUC{volume}", how, over_seeds([run["auc"] for run in runs]),
-               n=runs[0]["members"], higher_is_better=False, **of),
-        metric(f"{model}: extracted, share{volume}", how, over_seeds([run["extracted"] for run in runs]),
-               n=runs[0]["passages"], higher_is_better=False, **of),
-    ]  # fmt: skip
-    if volume:
-        values = [run["bits_per_byte"] for run in runs]
-        metrics.append(metric(f"{model}: bits per byte{volume}", how, over_seeds(values), n=runs[0]["rows"],
-                              unit="bits", higher_is_better=False, baseline="scratch", **of))  # fmt: skip
-    else:
-        metrics.append(metric(f"{model}: mean exposure", "chance", chance, n=CANARIES, unit="bits",
-                              higher_is_better=False))  # fmt: skip
+        metric(f"{model}: mean exposure{volume}", how, over_both(inner), n=inner.shape[1], unit="bits", goal=goal, **of)
+    ]
+    for name, key, n in (("membership, AUC", "auc", members),
+                         ("membership beside its own model, AUC", "auc_beside", members),
+                         ("recited, share", "extracted", passages),
+                         ("recited, n-grams", "ngrams", passages)):  # fmt: skip
+        if key in runs[0]:
+            metrics.append(metric(f"{model}: {name}{volume}", how, over_seeds([run[key] for run in runs]), n=n, **of))
     return metrics
 
 
-# ---- who has what
-
-
-def abstracts(session: Session, split: str) -> list[str]:
-    """Return the owner's kind of records."""
-    return labelled_texts(session, "abstracts", split)[0]
-
-
-@cache
-def owner_table(session: Session) -> ult.Table:
-    """Return the owner's table; fitted again where it is needed, for tables stay in memory."""
-    return _fitted(abstracts(session, "train")[: session.sized(OWNED, 60)])
-
-
-def public_text(session: Session, volume: int, seed: int) -> list[str]:
-    """Return a receiver's own text: sections of other abstracts, a share of the owner's bytes."""
-    texts, _ = labelled_texts(session, "sections", "train")
-    drawn = [texts[k] for k in np.random.default_rng(seed).permutation(len(texts))]
-    owned = sum(len(text.encode()) for text in abstracts(session, "train")[: session.sized(OWNED, 60)])
-    ends = np.cumsum([len(text.encode()) for text in drawn])
-    return drawn[: max(20, int((ends <= owned * volume / 100).sum()))]
-
-
-@cache
-def receiver_table(session: Session, volume: int, seed: int) -> ult.Table:
-    """Return a receiver's table."""
-    return _fitted(public_text(session, volume, seed))
-
-
-def own(session: Session, model: str, seed: int) -> dict[str, Any]:
-    """Train the owner's model, canaries and all, and take its rows out."""
-    table = owner_table(session)
-    texts = abstracts(session, "train")[: session.sized(OWNED, 60)]
-    planted = [canary(name, d) for name, d in enumerate(secret_digits(table, CANARIES))] * session.sized(REPEATS, 5)
-
-    def encode(folder: Path) -> dict[str, Any]:
-        every = [*texts, *planted]
-        return _encode(table, folder / "train", [every[k] for k in np.random.default_rng(seed).permutation(len(every))])
-
-    shards = Path(session.once(f"owner/{seed}", {"n": len(texts), "repeats": len(planted)}, encode)["folder"]) / "train"
-    run = trained(session, f"owner-{model}-{seed}", shards, model=model, steps=_steps(session, model, "owner"),
-                  batch_size=BATCH, context=CONTEXT, seed=seed)  # fmt: skip
-
-    def release(folder: Path) -> dict[str, Any]:
-        from ult.release import withhold
-
-        return withhold(run["run"], folder / "run", folder / "rows.age", encrypt=False)
-
-    return run | {"body": session.once(f"body/{model}-{seed}", {"from": run["origin"]}, release)["folder"] + "/run"}
-
-
-def scratch(session: Session, model: str, seed: int, volume: int) -> dict[str, Any]:
-    """Train a receiver's model on its own text, without the body."""
-    return _train(session, model, seed, volume, "scratch", None, {"model": model})
-
-
-def receive(session: Session, model: str, seed: int, volume: int, how: str) -> dict[str, Any]:
-    """Train a receiver's model in some way, and look for the owner's records in it."""
-    if how == "scratch":
-        run = scratch(session, model, seed, volume)
-    else:
-        body = Path(own(session, model, seed)["body"])
-        steps = _steps(session, model, "receiver")
-        start = grafted(session, model, seed, volume) if how == "grafted" else body
-        options = {"embeddings": "keep" if how == "grafted" else "fresh"}
-        run = _train(
-            session, model, seed, volume, how, start, options | ({"freeze_body": steps} if how == "rows alone" else {})
-        )
-    table = receiver_table(session, volume, seed)
-    test = _encoded(session, f"public-test-{volume}-{seed}", table, labelled_texts(session, "sections", "test")[0])
-    name = f"{model}-{seed}-{volume}-{how.replace(' ', '-')}"
-    return look(session, name, run, table) | {"bits_per_byte": bits(session, name, run, test)["bits_per_byte"]}
-
-
-def grafted(session: Session, model: str, seed: int, volume: int) -> Path:
-    """Return the owner's body with the rows of the receiver's own model."""
-    body, mine = own(session, model, seed)["body"], scratch(session, model, seed, volume)
-
-    def make(folder: Path) -> dict[str, Any]:
-        from safetensors.numpy import load_file, save_file
-
-        shutil.copytree(mine["run"], folder / "run")
-        kept = load_file(Path(body) / "model.safetensors")
-        rows = {k: w for k, w in load_file(folder / "run" / "model.safetensors").items() if k not in kept}
-        save_file(kept | rows, folder / "run" / "model.safetensors", metadata={"format": "pt"})
-        return {}
-
-    settings = {"body": digest(Path(body) / "model.safetensors"), "rows": mine["origin"]}
-    return Path(session.once(f"grafted/{model}-{seed}-{volume}", settings, make)["folder"]) / "run"
-
-
-def look_at_owner(session: Session, model: str, seed: int) -> dict[str, Any]:
-    """Look for the owner's records in the owner's own model, with its rows and its table."""
-    return look(session, f"owner-{model}-{seed}", own(session, model, seed), owner_table(session))
-
-
-# ---- looking
-
-
-def look(session: Session, name: str, run: dict[str, Any], table: ult.Table) -> dict[str, Any]:
-    """Return how far a run that reads `table`'s ids betrays the owner's canaries and records."""
-    n, most = session.sized(MEMBERS, 20), session.sized(ALTERNATIVES, 50)
-
-    def make(_: Path) -> dict[str, Any]:
-        from ult.audit.bounds import auc
-        from ult.audit.exposure import rate
-        from ult.audit.extraction import extract, passages
-        from ult.audit.membership import predict_ids
-        from ult.model import load_trained
-        from ult.run import Run
-
-        opened = Run.open(run["run"])
-        model = load_trained(opened)
-        rng, losses = np.random.default_rng(0), []
-        for name, digits in enumerate(secret_digits(owner_table(session), CANARIES)):
-            others = rng.choice(10**8, most, replace=False)
-            texts = [canary(name, int(d)) for d in (digits, *others[others != digits])]
-            losses.append(-predict_ids(opened, table.encode_batch(texts), model=model, batch_size=64).totals)
-        shown = rate(np.array(losses))
-        members = table.encode_batch(abstracts(session, "train")[:n])
-        strangers = table.encode_batch(abstracts(session, "test")[:n])
-        scores = [predict_ids(opened, ids, model=model, batch_size=16).averages for ids in (members, strangers)]
-        asked = passages(members, prefix=50, suffix=50)
-        return {"exposures": shown["interpolated"], "chance": shown["chance_mean"], "most": shown["most"],
-                "auc": auc(*scores), "members": len(members), "others": len(strangers),
-                "extracted": extract(run["run"], asked)["share"], "passages": len(asked)}  # fmt: skip
-
-    settings = {"run": run["origin"], "members": n, "alternatives": most, "table": table.fingerprint}
-    return session.once(f"looked/{name}", settings, make) | {"parameters": run["parameters"], "rows": n}
-
-
-def _train(
-    session: Session, model: str, seed: int, volume: int, how: str, start: Path | None, options: dict[str, Any]
-) -> dict[str, Any]:
-    texts = public_text(session, volume, seed)
-    shards = _encoded(session, f"public-{volume}-{seed}", receiver_table(session, volume, seed), texts)
-    return trained(session, f"{model}-{seed}-{volume}-{how.replace(' ', '-')}", shards, start=start,
-                   steps=_steps(session, model, "receiver"), batch_size=BATCH, context=CONTEXT, seed=seed,
-                   **options)  # fmt: skip
-
-
-def _steps(session: Session, model: str, who: str) -> int:
-    return int(SIZES[model][who]) if not session.quick else {"owner": 20, "receiver": 6}[who]
-
-
-def _encoded(session: Session, name: str, table: ult.Table, texts: Sequence[str]) -> Path:
-    def make(folder: Path) -> dict[str, Any]:
-        return _encode(table, folder / "shards", texts)
-
-    settings = {"table": table.fingerprint, "n": len(texts)}
-    return Path(session.once(f"shards/{name}", settings, make)["folder"]) / "shards"
-
-
-def _fitted(texts: Sequence[str]) -> ult.Table:
-    return ult.Table.fit(texts, vocabulary=ult.Vocabulary(SIZE))
-
-
-def _encode(table: ult.Table, folder: Path, texts: Sequence[str]) -> dict[str, Any]:
-    with ShardWriter(folder, vocabulary=table.vocabulary, table=table.fingerprint, codec=table.codec.id,
-                     column="text") as writer:  # fmt: skip
-        writer.write(table.encode_batch(list(texts)), sum(len(text.encode()) for text in texts))
-    return {}
+def worth(model: str, volume: int, size: Size, found: dict[Any, dict[str, Any]]) -> list[Any]:
+    """Return the metrics of what a body is worth to each kind of receiver."""
+    values = {
+        how: np.array([found[model, seed, volume, how]["bits_per_byte"] for seed in size.seeds])
+        for how in tried(size, volume)
+    }
+    of: dict[str, Any] = {"seeds": size.seeds, "n": found[model, size.seeds[0], volume, NOTHING]["rows"]}
+    metrics = [
+        metric(f"{model}: bits per byte, {volume} %", how, over_seeds(list(each)), unit="bits", higher_is_better=False,
+               baseline="" if how == NOTHING else NOTHING, **of)
+        for how, each in values.items()
+    ]  # fmt: skip
+    whole = values[NOTHING] - values["whole run, aligned"]
+    for how in ("rows alone", "everything"):
+        kept = (values[NOTHING] - values[how]) / whole
+        metrics.append(metric(f"{model}: gain kept, {volume} %", how, over_seeds(list(kept)), higher_is_better=True,
+                              unit="x", goal=f"at least {KEPT}", **of))  # fmt: skip
+    return metrics
 
 
 if __name__ == "__main__":
