@@ -9,9 +9,9 @@ import sys
 from typing import Any
 
 from result import ROOT, load, results, verdict
+from tables import TABLES
 
 BEGIN, END = "<!-- results: written by runs/report.py -->", "<!-- /results -->"
-READ, BLIND = ": ids read", "blind guess"
 HEAD = """# Results
 
 The papers' experiments, run again with a baseline on raw data beside each: the same model, optimizer steps and time.
@@ -79,27 +79,15 @@ def readme(text: str) -> str:
     return "\n".join([before + BEGIN, *short(), END + rest.split(END)[1]])
 
 
-def best_attacks() -> list[str]:
-    """Return the table of `docs/threats.md`: of each code and size the attack that reads most."""
-    lines = ["| code, what is held | the best attack | ids read (95 %) | blind guess |", "|---|---|---|---|"]
-    for path in results():
-        told = [m for m in load(path)["metrics"] if path.stem == "attacks" and m["name"].endswith(READ)]
-        for name in dict.fromkeys(m["name"] for m in told):
-            here = {m["system"]: m for m in told if m["name"] == name}
-            blind = here.pop(BLIND)
-            best = max(here.values(), key=lambda m: m["value"])
-            ends = "" if best["low"] is None else f" ({max(0, best['low']):.1%} to {min(1, best['high']):.1%})"
-            lines.append(
-                f"| {name.removesuffix(READ)} | {best['system']} | {best['value']:.1%}{ends} | {blind['value']:.1%} |"
-            )
-    return lines if len(lines) > 2 else []
-
-
 def threats(text: str) -> str:
-    """Return the page `text` with its table of attacks made anew, if there are results of them."""
-    before, rest = text.split(BEGIN)
-    within, after = rest.split(END)
-    return before + BEGIN + ("\n".join(["", *found, ""]) if (found := best_attacks()) else within) + END + after
+    """Return the page `text` with its tables made anew, those of rows that have a result."""
+    for path in results():
+        if path.stem in TABLES:
+            begin, end = f"<!-- {path.stem}: written by runs/report.py -->", f"<!-- /{path.stem} -->"
+            before, rest = text.split(begin)
+            made = "\n".join(["", *TABLES[path.stem](load(path)["metrics"]), ""])
+            text = before + begin + made + end + rest.split(end)[1]
+    return text
 
 
 def main() -> None:
