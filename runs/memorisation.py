@@ -28,6 +28,7 @@ PROTECTIONS: dict[str, dict[str, Any]] = {
     "dedupe --near 0.8": {},
     "--goldfish 3": {"goldfish": 3},
     "--goldfish 4": {"goldfish": 4},
+    "--stop-memorised 0.1": {"stop_memorised": 0.1},
     "--stop-memorised 0.2": {"stop_memorised": 0.2},
     "--restrain-ngrams 0.3": {"restrain_ngrams": 0.3},
     "--restrain-ngrams 0.5": {"restrain_ngrams": 0.5},
@@ -74,7 +75,7 @@ def main() -> None:
                 metric("bits per byte, ratio to plain", how, of_ratio(*per_byte), n=rows, unit="x",
                        goal=most and "at most 1.01", **of),
             ]  # fmt: skip
-    stops = [found["--stop-memorised 0.2", seed]["stopped_at"] for seed in seeds]
+    stops = {how: [found[how, seed]["stopped_at"] for seed in seeds] for how in PROTECTIONS if "stop" in how}
     first = found["plain", seeds[0]]
     session.write(
         "Records that are repeated",
@@ -83,7 +84,8 @@ def main() -> None:
         setting=SETTING.format(before=_sized(session, BEFORE, 20), steps=_steps(session), batch=BATCH, context=CONTEXT,
                                letters=LETTERS, once=_sized(session, ONCE, 40), planted=_sized(session, PLANTED, 5),
                                repeats=REPEATS, size=SIZE, tested=first["rows"], unique=first["unique"]),
-        notes=[f"`--stop-memorised 0.2` ended at step {', '.join(map(str, stops))} of {_steps(session)}."],
+        notes=[f"`{how}` ended at step {', '.join(str(at or _steps(session)) for at in each)} of {_steps(session)}."
+               for how, each in stops.items()],
         chart=["extracted, share of the planted", "bits per byte"],
         model={"name": MODEL, "parameters": first["parameters"], "context": CONTEXT, "batch": BATCH},
     )  # fmt: skip
