@@ -13,6 +13,9 @@ INSTALL = $(PYTHON) -m venv .venv && \
 		--compile-bytecode --python $(BIN)/python -c hashes.txt -e ".[$(1)]" \
 	|| $(BIN)/pip install -q -c constraints.txt -e ".[$(1)]")
 
+LEAKS := $(patsubst %,runs/%.sh,attacks memorisation protection frontier release)
+ROWS = for row in $(1); do PYTHON=$(BIN)/python DATA=$(DATA) sh $$row || exit 1; done && $(BIN)/python runs/report.py
+
 .PHONY: demo test check bench results study vectors figures weights lock audit fuzz stale clean
 
 demo: .venv/.demo
@@ -47,13 +50,11 @@ bench: .venv/.bench  ## Time ours beside peers, one thread each; half an hour, a
 	$(BIN)/python bench/scale.py
 	$(BIN)/python bench/readme.py
 
-results: .venv/.dev  ## Run every row of results, one after another; a row that was broken off goes on where it stood.
-	for row in $(filter-out runs/release.sh,$(wildcard runs/*.sh)); do PYTHON=$(BIN)/python DATA=$(DATA) sh $$row || exit 1; done
-	$(BIN)/python runs/report.py
+results: .venv/.dev  ## Run the rows of the papers' experiments, one after another: under three hours on two cores, resumed if broken off.
+	$(call ROWS,$(filter-out $(LEAKS),$(wildcard runs/*.sh)))
 
-study: .venv/.dev  ## What a body without its rows betrays, and what it is worth: hours, resumed like the rows.
-	PYTHON=$(BIN)/python DATA=$(DATA) sh runs/release.sh
-	$(BIN)/python runs/report.py
+study: .venv/.dev  ## Run the rows on what leaks and what protects: an hour and a half on two cores, resumed like the others.
+	$(call ROWS,$(LEAKS))
 
 vectors: .venv/.dev  ## Add test vectors that are not there yet; existing ones are never rewritten.
 	$(BIN)/python tests/vectors/make.py
