@@ -211,15 +211,14 @@ def encoded(session: Session, name: str, seed: int) -> dict[str, Any]:
 def _draw(metrics: list[dict[str, Any]], path: Path) -> None:
     from chart import GRID, OURS, plt
 
-    figure, axes = plt.subplots(figsize=(6, 5), layout="constrained")
+    figure, axes = plt.subplots(figsize=(6, 5.6), layout="constrained")
     value = {(m["name"], m["system"]): m["value"] for m in metrics}
-    for name in SCHEMES:
+    for name, marker in zip(SCHEMES, "osD^v<>", strict=True):
         cost = value.get(("bits per byte, ratio to a permutation", name), 1.0)
         read = value["recovered above a blind guess, best attack", name]
-        axes.plot(cost, read, "o", color=OURS, markersize=8)
-        axes.annotate(name, (cost, read), (6, 5), textcoords="offset points", fontsize=10)
-    axes.fill_between([0.99, 1.05], 0, 0.05, color="#2da44e", alpha=0.3, linewidth=0)
-    axes.annotate("what was asked for", (1.05, 0.05), (4, 2), textcoords="offset points", fontsize=10, color="#1a7f37")
+        axes.plot(cost, read, marker, color=OURS, markersize=8, label=name)
+    axes.fill_between([0.99, 1.05], 0, 0.05, color="#2da44e", alpha=0.3, linewidth=0, label="what was asked for")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=10)
     axes.set(xlabel="bits per byte, ratio to a permutation \u2193", ylabel="recovered above a blind guess \u2193")
     axes.set_ylim(0, 1)
     axes.margins(x=0.25)

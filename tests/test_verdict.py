@@ -130,6 +130,18 @@ def test_a_body_alone_is_amber_and_an_audit_of_the_whole_does_not_change_that(ru
     assert "without its embedding rows" in audit["holds"][0]["says"]
 
 
+def test_a_body_that_went_on_from_another_run_is_red(run, tmp_path):
+    """Whoever has that run's rows reads the body with them (`runs/release.sh`)."""
+    train(run.parent / "shards", tmp_path / "further", from_run=run, steps=2, batch_size=2, context=16)
+    audit = assemble(run=tmp_path / "further", private_embeddings=True)
+    assert audit["verdict"] == "red"
+    assert f"those of {run.name}" in audit["findings"][0]["found"]
+    metrics = json.loads((run / "metrics.json").read_text())
+    shutil.copytree(run, tmp_path / "hub")
+    (tmp_path / "hub" / "metrics.json").write_text(json.dumps({**metrics, "model": "SmolLM2-135M"}))
+    assert assemble(run=tmp_path / "hub", private_embeddings=True)["verdict"] == "red"
+
+
 def test_audits_of_something_else_are_refused(run, tmp_path):
     shards = run.parent / "shards"
     with pytest.raises(InvalidConfig, match="other weights"):

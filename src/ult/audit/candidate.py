@@ -54,7 +54,8 @@ def assemble(
         elif audits["code"] is not None:
             findings += rules.judge_code(audits["code"], "model")
         if model is not None:
-            findings += rules.judge_body() if body else rules.judge_model(audits["model"], _epsilon(model))
+            judged = rules.judge_body(_began(model)) if body else rules.judge_model(audits["model"], _epsilon(model))
+            findings += judged
         if table is not None:
             findings += rules.judge_table(audits["table"], table.privacy.epsilon if table.privacy else None)
     return {
@@ -151,6 +152,15 @@ def guarantees(shards: Sequence[Shards], run: Run | None, table: Table | None) -
             "counts, which is none for records encoded with it"
         )
     return found
+
+
+def _began(run: Run) -> str | None:
+    """Return the run or checkpoint that a run's weights come from; None if they were random."""
+    from ult.model import PRESETS
+    from ult.seq2seq import ENCODER_DECODERS
+
+    model = run.metrics.get("model")
+    return run.metrics.get("from_run") or (None if model in {*PRESETS, *ENCODER_DECODERS} else model)
 
 
 def _epsilon(run: Run) -> float | None:

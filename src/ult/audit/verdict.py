@@ -82,12 +82,24 @@ def judge_table(audit: dict[str, Any] | None, guarantee: float | None = None) ->
     return findings + _broken("table", audit, guarantee)
 
 
-def judge_body() -> list[Finding]:
-    """Judge a run whose embedding rows stay with the owner: nothing here attacks a body alone yet."""
+def judge_body(began: str | None = None) -> list[Finding]:
+    """Judge a run whose embedding rows stay with the owner; `began` is the run that its training went on from.
+
+    No attack here is run on the body itself: what the study of such bodies found (`runs/release.sh`) is what is said.
+    """
+    line = "amber if its training began at random weights, red if it went on from another run"
+    if began is not None:
+        found = (
+            f"the rows that say what ids mean are not there, but the body fits those of {began}, from which it went "
+            "on: whoever has these reads with them what it remembers"
+        )
+        change = f"train the body from random weights; if nobody else has {began}, --accept-risk says so"
+        return [Finding("model", "red", found, line, change)]
     found = (
-        "the rows that say what ids mean are not there; what the other weights remember was not measured for this run"
+        "the rows that say what ids mean are not there, and in the study of such bodies no receiver found canaries by "
+        "more than chance; what this very body remembers was not measured"
     )
-    return [Finding("model", "amber", found, "green needs a measurement of this very body", "see docs/threats.md")]
+    return [Finding("model", "amber", found, line, "see docs/threats.md")]
 
 
 def _membership(subject: str, audit: dict[str, Any], line: str, change: str) -> Finding:
