@@ -60,7 +60,7 @@ owner's abstracts against {others} others of the same source; *beside its own mo
 model of the same table that never saw them. Recited: of the abstracts that stand there many times, the share whose \
 50 ids after 50 come out greedily, exact; n-grams: the share of their 4- to 6-grams. Bits per byte are of sections \
 that no receiver has. Gain kept: what the body takes off a scratch model's bits per byte, of what the whole run does, \
-its rows aligned to the receiver's table."""
+its rows aligned to the receiver's table; where that itself takes nothing off, with any seed, there is none to keep."""
 
 
 def main() -> None:
@@ -156,7 +156,9 @@ def worth(model: str, volume: int, size: Size, found: dict[Any, dict[str, Any]])
         for how, each in values.items()
     ]  # fmt: skip
     whole = values[NOTHING] - values["whole run, aligned"]
-    for how in ("rows alone", "everything"):
+    if (whole <= 0).any():  # there is no gain to keep
+        return metrics
+    for how in (how for how in ("rows alone", "everything", "grafted rows, everything") if how in values):
         kept = (values[NOTHING] - values[how]) / whole
         metrics.append(metric(f"{model}: gain kept, {volume} %", how, over_seeds(list(kept)), higher_is_better=True,
                               unit="x", goal=f"at least {KEPT}", **of))  # fmt: skip

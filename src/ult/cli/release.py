@@ -48,7 +48,7 @@ def release(
         told = withhold(run, out, rows, audited=audited, force=force, **key)
         say(f"{out}: a body of {count(told['body'], 'weight')}, no rows")
         say(f"{rows}: rows of {count(told['rows'], 'weight')}, {'NOT encrypted' if no_encryption else 'encrypted'}")
-        note("what a body alone tells of the records has not been bounded: docs/threats.md says what is known")
+        note("this is no guarantee: docs/threats.md says what receivers of such bodies read, and where it stops")
     if accept_risk is not None:
         note(f"{out} says that it was released at your risk, and why")
 
