@@ -96,8 +96,8 @@ def judge_body(began: str | None = None) -> list[Finding]:
         change = f"train the body from random weights; if nobody else has {began}, --accept-risk says so"
         return [Finding("model", "red", found, line, change)]
     found = (
-        "the rows that say what ids mean are not there, and in the study of such bodies no receiver found canaries by "
-        "more than chance; what this very body remembers was not measured"
+        "the rows that say what ids mean are not there, and in the study of such bodies receivers read nothing of the "
+        "records, and of canaries little beyond chance; what this very body remembers was not measured"
     )
     return [Finding("model", "amber", found, line, "see docs/threats.md")]
 
