@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from baselines import BytePairs, write_ids
 from corpus import cifar, genes, reactions, transformer, wikitext
+from image_classify import Pixels
 from interval import of_ratio, over_seeds
+from molecule_forward import ATOMS
 from result import metric
 from session import Session
 from training import bits, trained
@@ -15,9 +18,11 @@ from training import bits, trained
 import ult
 from ult.codecs.series import SeriesMulaw
 from ult.shards import ShardWriter
+from ult.vocabulary import N_SPECIAL
 
 SETS = ("text", "images", "molecules", "omics", "series")
 SIZE, CONTEXT, BATCH, MODEL, STEPS = 1024, 128, 8, "small", 100
+LEVELS, PIXELS = 256, 2000  # bins of a raw value; images whose raw pixels are written, more than are read
 TEST_BYTES, HOURS = 60_000, 24
 TITLE = "One model, all modalities"
 ASKED = "Does one model of five modalities predict each of them as well as a model of that one alone?"
@@ -27,8 +32,10 @@ CIFAR-10 (`image/dct`), USPTO reactions (`molecule/smiles`), expression of 200 g
 every fifth tumour is tested) and days of the seven series of ETTh1 (`series/mulaw`, the last fifth of the days is \
 tested). `ult, \
 unified` is one model trained on all five in equal parts (`--mixture 1,1,1,1,1 --modality-token`) for {all} steps, \
-`ult, alone` five models of {steps} steps on one set each: so every set is seen as often. {batch} blocks of {context} \
-ids a step. Bits per byte of the original data on up to {kilobytes} kB of records to test; the id that names the \
+`ult, alone` five models of {steps} steps on one set each: so every set is seen as often. `raw` is `alone` on raw \
+data: byte-level BPE of 1,024, bytes of pixels, atom-wise tokens, and values in {levels} even bins; the same model, \
+steps and ids a step, so the same time. {batch} blocks of {context} ids a step. Bits per byte \
+of the original data on up to {kilobytes} kB of records to test; the id that names the \
 modality is given to the model and not counted."""
 
 
@@ -36,30 +43,34 @@ def main() -> None:
     """Train one model on all, and one on each, and compare."""
     session = Session.begin("unified")
     seeds, steps = session.sized((0, 1, 2), (0, 1)), session.sized(STEPS, 3)
-    session.each(encode, [(name,) for name in SETS])
-    jobs = [(name, seed, steps) for seed in seeds for name in ("all", *SETS)]
+    session.each(encode, [(name, raw) for name in SETS for raw in (False, True)])
+    jobs = [(name, seed, steps) for seed in seeds for name in ("all", *SETS, *(f"raw-{name}" for name in SETS))]
     found = dict(zip(jobs, session.each(train_one, jobs), strict=True))
     metrics = []
     for name in SETS:
         alone = [found[name, seed, steps][name] for seed in seeds]
         unified = [found["all", seed, steps][name] for seed in seeds]
         of = {"n": alone[0]["rows"], "seeds": seeds, "higher_is_better": False}
-        values = {"ult, unified": unified, "ult, alone": alone}
+        raw = [found[f"raw-{name}", seed, steps][name] for seed in seeds]
+        values = {"ult, unified": unified, "ult, alone": alone, "raw": raw}
         per_byte = {system: [one["bits_per_byte"] for one in each] for system, each in values.items()}
         metrics += [
             metric(f"{name}: bits per byte", system, over_seeds(each), unit="bits", **of,
-                   baseline="ult, alone" if system == "ult, unified" else "")
+                   baseline={"ult, unified": "ult, alone", "ult, alone": "raw"}.get(system, ""))
             for system, each in per_byte.items()
         ]  # fmt: skip
         ratio = of_ratio(per_byte["ult, unified"], per_byte["ult, alone"])
         metrics.append(metric(f"{name}: bits per byte, ratio to alone", "ult, unified", ratio, unit="x", **of))
+        for system in ("ult, unified", "ult, alone"):
+            ratio = of_ratio(per_byte[system], per_byte["raw"])
+            metrics.append(metric(f"{name}: bits per byte, ratio to raw", system, ratio, unit="x", **of))
     one = found["all", seeds[0], steps]["text"]
     session.write(
         TITLE,
         metrics,
         asked=ASKED,
         setting=SETTING.format(size=SIZE, steps=steps, all=len(SETS) * steps, batch=BATCH, context=CONTEXT,
-                               kilobytes=session.sized(TEST_BYTES, 6000) // 1000),
+                               levels=LEVELS, kilobytes=session.sized(TEST_BYTES, 6000) // 1000),
         chart=[f"{name}: bits per byte" for name in SETS],
         model={"name": session.sized(MODEL, "tiny"), "parameters": one["parameters"],
                "learning rate": one["learning_rate"]},
@@ -101,11 +112,17 @@ def days(session: Session) -> tuple[list[Any], list[Any]]:
     return list(many[0]), [many[1][k] for k in np.random.default_rng(0).permutation(len(many[1]))]
 
 
-def encode(session: Session, name: str) -> Path:
-    """Write the shards of a set."""
+def encode(session: Session, name: str, raw: bool = False) -> Path:
+    """Write the shards of a set, encoded or as raw tokens."""
 
     def make(folder: Path) -> dict[str, Any]:
         train, test, codec = records(session, name)
+        if raw:
+            code = _raw(name, train)
+            for part, many in (("train", train[:PIXELS] if name == "images" else train), ("test", test)):
+                nbytes = sum(len(one.encode()) if isinstance(one, str) else one.nbytes for one in many)
+                write_ids(folder / part, code.encode(many), code, nbytes, column="record")
+            return {}
         table = ult.Table.fit(train, codec=codec, vocabulary=ult.Vocabulary(SIZE))
         for part, many in (("train", train), ("test", test)):
             with ShardWriter(folder / part, vocabulary=table.vocabulary, table=table.fingerprint,
@@ -114,13 +131,49 @@ def encode(session: Session, name: str) -> Path:
         return {}
 
     settings = {"size": SIZE, "train": session.sized(None, 200), "test": session.sized(TEST_BYTES, 6000)}
-    return Path(session.once(f"shards/{name}", settings, make)["folder"])
+    return Path(session.once(f"shards/{'raw-' if raw else ''}{name}", settings, make)["folder"])
+
+
+class Atoms:
+    """The papers' atom-wise tokens; one that is not in the training text counts as the first."""
+
+    codec = "raw/atoms"
+
+    def __init__(self, train: list[str]) -> None:
+        tokens = sorted({token for text in train for token in ATOMS.findall(text)})
+        self._number = {token: N_SPECIAL + k for k, token in enumerate(tokens[: SIZE - N_SPECIAL])}
+
+    def encode(self, texts: list[str]) -> list[Any]:
+        """Return the tokens of each text."""
+        return [np.array([self._number.get(t, N_SPECIAL) for t in ATOMS.findall(text)], np.uint32) for text in texts]
+
+
+class Bins:
+    """Values in even bins between the least and the greatest of the training records."""
+
+    codec = "raw/bins"
+
+    def __init__(self, train: list[Any]) -> None:
+        self._low, self._high = min(one.min() for one in train), max(one.max() for one in train)
+
+    def encode(self, many: list[Any]) -> list[Any]:
+        """Return the bin of each value."""
+        scaled = [(one - self._low) / (self._high - self._low) * (LEVELS - 1) for one in many]
+        return [np.rint(np.clip(one, 0, LEVELS - 1)).astype(np.uint32) + N_SPECIAL for one in scaled]
+
+
+def _raw(name: str, train: list[Any]) -> Any:
+    """Return what makes raw tokens of a set's records; all have rows for `SIZE` ids, so that models are of one size."""
+    kinds: dict[str, Any] = {"images": lambda _: Pixels(), "molecules": Atoms, "omics": Bins, "series": Bins}
+    code = BytePairs(train, SIZE) if name == "text" else kinds[name](train)
+    code.size = SIZE
+    return code
 
 
 def train_one(session: Session, name: str, seed: int, steps: int) -> dict[str, dict[str, Any]]:
     """Train on one set, or on all; return what each set that was trained on is predicted with."""
-    names = SETS if name == "all" else (name,)
-    folders = [encode(session, one) for one in names]
+    raw, names = name.startswith("raw-"), SETS if name == "all" else (name.removeprefix("raw-"),)
+    folders = [encode(session, one, raw) for one in names]
     options: dict[str, Any] = {"mixture": (1.0,) * len(SETS), "modality_token": True} if name == "all" else {}
     run = trained(session, f"{name}-{seed}", [folder / "train" for folder in folders], batch_size=BATCH, seed=seed,
                   model=session.sized(MODEL, "tiny"), steps=steps * len(names), context=CONTEXT, **options)  # fmt: skip
