@@ -78,7 +78,8 @@ def test_a_batch_in_parts_gives_the_same_losses(tmp_path, task):
     whole = train(data, tmp_path / "whole", **options)
     parts = train(data, tmp_path / "parts", **options, accumulate=4)
     assert (whole["accumulate"], parts["accumulate"], parts["batch_size"]) == (1, 4, 8)
-    np.testing.assert_allclose(parts["loss"], whole["loss"], rtol=1e-5)
+    # A loss of 0.001 is the difference of logits of about 10, which float32 rounds to 1e-6.
+    np.testing.assert_allclose(parts["loss"], whole["loss"], rtol=1e-5, atol=1e-6)
     a, b = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
     assert max((a[name] - b[name]).abs().max() for name in a) < 1e-4
 
