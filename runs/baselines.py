@@ -6,6 +6,8 @@ A baseline turns records into ids and writes shards as `ult encode` does; the fi
 from __future__ import annotations
 
 import hashlib
+import re
+import string
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +22,10 @@ from ult.table import Table
 from ult.vocabulary import N_SPECIAL, Vocabulary
 
 Ids = NDArray[np.uint32]  # (n,), from N_SPECIAL on
+ATOMS = re.compile(
+    r"(\[[^\]]+]|Br?|Cl?|N|O|S|P|F|I|b|c|n|o|s|p|\(|\)|\.|=|#|-|\+|\\|\/|:|~|@|\?|>|\*|\$|\%[0-9]{2}|[0-9])"
+)  # the tokens of Schwaller et al., "Found in Translation" (2018)
+LEVELS = 256  # bins of a value
 
 
 class Sized(Protocol):
@@ -88,6 +94,60 @@ class BytePairs:
         known = ids[(ids >= N_SPECIAL) & (ids < N_SPECIAL + self._tokenizer.get_vocab_size())]
         text: str = self._tokenizer.decode((known - N_SPECIAL).tolist())
         return text
+
+
+class Pixels:
+    """Bytes of pixels, row by row."""
+
+    codec, size = "raw/pixels", N_SPECIAL + 256
+
+    def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Ids]:
+        """Return the ids of each image."""
+        return [image.ravel().astype(np.uint32) + N_SPECIAL for image in images]
+
+
+class Atoms:
+    """Atom-wise tokens of SMILES; one that the training text has not is spelled, a character at a time."""
+
+    codec = "raw/atoms"
+
+    def __init__(self, train: Sequence[str], size: int) -> None:
+        tokens = {token for text in train for token in ATOMS.findall(text)}
+        known = dict.fromkeys([*string.printable, *sorted(tokens)])
+        if N_SPECIAL + len(known) > size:
+            raise ValueError(f"{len(known)} tokens do not fit in {size - N_SPECIAL} ids: take a greater vocabulary")
+        self._number, self.size = {token: N_SPECIAL + k for k, token in enumerate(known)}, size
+
+    def encode(self, texts: Sequence[str]) -> list[Ids]:
+        """Return the ids of each text."""
+        split = [[part for part in ATOMS.split(text) if part] for text in texts]
+        return [np.array([self._number[s] for t in parts for s in self._spelled(t)], np.uint32) for parts in split]
+
+    def _spelled(self, token: str) -> Sequence[str]:
+        return (token,) if token in self._number else token
+
+
+class Bins:
+    """Values in even bins between the least and the greatest of the training records."""
+
+    codec, size = "raw/bins", N_SPECIAL + LEVELS
+
+    def __init__(self, train: Sequence[NDArray[np.floating]]) -> None:
+        self._low, self._high = min(one.min() for one in train), max(one.max() for one in train)
+
+    def encode(self, records: Sequence[NDArray[np.floating]]) -> list[Ids]:
+        """Return the bin of each value."""
+        scaled = [(one - self._low) / (self._high - self._low) * (LEVELS - 1) for one in records]
+        return [np.rint(np.clip(one, 0, LEVELS - 1)).astype(np.uint32) + N_SPECIAL for one in scaled]
+
+
+def raw_tokens(modality: str, train: Sequence[Any], size: int) -> Any:
+    """Return what makes raw tokens of a modality; all take `size` ids, so that models are of one size."""
+    if modality in ("text", "molecules"):
+        return (BytePairs if modality == "text" else Atoms)(train, size)
+    made: Pixels | Bins = Pixels() if modality == "images" else Bins(train)
+    made.size = size
+    return made
 
 
 def write(path: Path, encoder: Encoder, texts: Sequence[str], labels: Sequence[str] | None = None) -> Path:

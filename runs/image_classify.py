@@ -12,17 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from baselines import Ours, write_ids
+from baselines import Ours, Pixels, write_ids
 from corpus import Image, labelled_cifar, tiles
 from interval import counted, over_both
-from numpy.typing import NDArray
 from paper_image import PaperImages, psnr
 from result import ROOT, metric
 from session import Session
 from training import predictions, trained
 
 from ult.codecs.image import ImageDct
-from ult.vocabulary import N_SPECIAL
 
 SYSTEMS = ("ult", "ult, pre-trained", "raw", "paper")
 SIZE = 1024
@@ -47,16 +45,6 @@ model of {photos:,} tiles of 234 photographs for {pretraining:.0f} more seconds,
 owner's, fitted on CIFAR-10, so that rows are kept; one such model, fine-tuned with each seed. `paper` and `raw` are \
 slow to run and are tested on fewer images. Accuracy above another's is paired, on the images that both were asked. \
 `logistic regression` on pixels has all 20,000 images, and is no sequence model."""
-
-
-class Pixels:
-    """Bytes of pixels, row by row."""
-
-    codec, size = "raw/pixels", N_SPECIAL + 256
-
-    def encode(self, images: Sequence[Image]) -> list[NDArray[np.uint32]]:
-        """Return the ids of each image."""
-        return [image.ravel().astype(np.uint32) + N_SPECIAL for image in images]
 
 
 def main() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from baselines import fingerprint
+from baselines import ATOMS, fingerprint
 from corpus import reactions
 from interval import counted, of_ratio, over_both, over_seeds
 from numpy.typing import NDArray
@@ -25,9 +24,6 @@ SYSTEMS = ("ult", "raw")
 SIZE, BATCH, CONTEXT, MODEL = 512, 32, {"ult": 192, "raw": 256}, "tiny"
 STEPS, REACTIONS, TESTED, BEAMS, TOPS = 3000, 40_000, 300, 5, (1, 3, 5)
 SHARE, PACE = 0.98, (10, 60)  # of raw's top-1 that ids should reach; steps to tell how long one takes
-ATOMS = re.compile(
-    r"(\[[^\]]+]|Br?|Cl?|N|O|S|P|F|I|b|c|n|o|s|p|\(|\)|\.|=|#|-|\+|\\|\/|:|~|@|\?|>|\*|\$|\%[0-9]{2}|[0-9])"
-)  # the tokens of Schwaller et al., "Found in Translation" (2018)
 TITLE = "Molecules, encoder-decoder"
 ASKED = "Does an encoder-decoder predict the product of a reaction as well from ids as from atom-wise tokens?"
 SETTING = """\

@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from baselines import BytePairs, write_ids
+from baselines import LEVELS, raw_tokens, write_ids
 from corpus import cifar, genes, reactions, transformer, wikitext
-from image_classify import Pixels
 from interval import of_ratio, over_seeds
-from molecule_forward import ATOMS
 from result import metric
 from session import Session
 from training import bits, trained
@@ -18,11 +16,10 @@ from training import bits, trained
 import ult
 from ult.codecs.series import SeriesMulaw
 from ult.shards import ShardWriter
-from ult.vocabulary import N_SPECIAL
 
 SETS = ("text", "images", "molecules", "omics", "series")
 SIZE, CONTEXT, BATCH, MODEL, STEPS = 1024, 128, 8, "small", 100
-LEVELS, PIXELS = 256, 2000  # bins of a raw value; images whose raw pixels are written, more than are read
+PIXELS = 2000  # images whose raw pixels are written, more than are read
 TEST_BYTES, HOURS = 60_000, 24
 TITLE = "One model, all modalities"
 ASKED = "Does one model of five modalities predict each of them as well as a model of that one alone?"
@@ -118,7 +115,7 @@ def encode(session: Session, name: str, raw: bool = False) -> Path:
     def make(folder: Path) -> dict[str, Any]:
         train, test, codec = records(session, name)
         if raw:
-            code = _raw(name, train)
+            code = raw_tokens(name, train, SIZE)
             for part, many in (("train", train[:PIXELS] if name == "images" else train), ("test", test)):
                 nbytes = sum(len(one.encode()) if isinstance(one, str) else one.nbytes for one in many)
                 write_ids(folder / part, code.encode(many), code, nbytes, column="record")
@@ -132,42 +129,6 @@ def encode(session: Session, name: str, raw: bool = False) -> Path:
 
     settings = {"size": SIZE, "train": session.sized(None, 200), "test": session.sized(TEST_BYTES, 6000)}
     return Path(session.once(f"shards/{'raw-' if raw else ''}{name}", settings, make)["folder"])
-
-
-class Atoms:
-    """The papers' atom-wise tokens; one that is not in the training text counts as the first."""
-
-    codec = "raw/atoms"
-
-    def __init__(self, train: list[str]) -> None:
-        tokens = sorted({token for text in train for token in ATOMS.findall(text)})
-        self._number = {token: N_SPECIAL + k for k, token in enumerate(tokens[: SIZE - N_SPECIAL])}
-
-    def encode(self, texts: list[str]) -> list[Any]:
-        """Return the tokens of each text."""
-        return [np.array([self._number.get(t, N_SPECIAL) for t in ATOMS.findall(text)], np.uint32) for text in texts]
-
-
-class Bins:
-    """Values in even bins between the least and the greatest of the training records."""
-
-    codec = "raw/bins"
-
-    def __init__(self, train: list[Any]) -> None:
-        self._low, self._high = min(one.min() for one in train), max(one.max() for one in train)
-
-    def encode(self, many: list[Any]) -> list[Any]:
-        """Return the bin of each value."""
-        scaled = [(one - self._low) / (self._high - self._low) * (LEVELS - 1) for one in many]
-        return [np.rint(np.clip(one, 0, LEVELS - 1)).astype(np.uint32) + N_SPECIAL for one in scaled]
-
-
-def _raw(name: str, train: list[Any]) -> Any:
-    """Return what makes raw tokens of a set's records; all have rows for `SIZE` ids, so that models are of one size."""
-    kinds: dict[str, Any] = {"images": lambda _: Pixels(), "molecules": Atoms, "omics": Bins, "series": Bins}
-    code = BytePairs(train, SIZE) if name == "text" else kinds[name](train)
-    code.size = SIZE
-    return code
 
 
 def train_one(session: Session, name: str, seed: int, steps: int) -> dict[str, dict[str, Any]]:

@@ -187,6 +187,29 @@ def test_baselines_spell_their_texts(tmp_path):
         assert shards.manifest.table.startswith(b"raw".hex()) == encoder.codec.startswith("raw/")
 
 
+def test_raw_tokens_of_every_modality_fit_one_vocabulary():
+    """Atoms spell what training had not; values fall in even bins, and beyond the ends in the last."""
+    import baselines
+    import numpy as np
+
+    from ult.vocabulary import N_SPECIAL
+
+    atoms = baselines.raw_tokens("molecules", ["C[NH+]Br", "CCl"], 512)
+    spelt = {number: token for token, number in atoms._number.items()}
+    for text, pieces in {"CBr.[NH+]": 4, "[Na+]>>Cl": 8, "x y": 3}.items():
+        (ids,) = atoms.encode([text])
+        assert ("".join(map(spelt.get, ids)), len(ids)) == (text, pieces)
+    with pytest.raises(ValueError, match="greater vocabulary"):
+        baselines.raw_tokens("molecules", ["C"], 64)
+    bins = baselines.raw_tokens("omics", [np.array([-1.0, 0.0]), np.array([1.0])], 1024)
+    (ids,) = bins.encode([np.array([-1, 0.001, 1, 7.0])])
+    assert (ids - N_SPECIAL).tolist() == [0, 128, 255, 255]
+    image = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    assert (baselines.raw_tokens("images", [image], 1024).encode([image])[0] - N_SPECIAL).tolist() == list(range(12))
+    trained = {"text": ["a b"], "images": [image], "series": [np.ones(2), np.zeros(2)]}
+    assert [baselines.raw_tokens(name, train, 1024).size for name, train in trained.items()] == [1024] * 3
+
+
 def test_omics_looks_at_training_folds_alone():
     import corpus
     import numpy as np
