@@ -11,22 +11,33 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-COLOURS = ("#57606a", "#a371f7", "#d4a72c", "#bf8700", "#1f6feb", "#0a3069", "#1a7f37", "#cf222e")
+COLOURS = ("#57606a", "#a371f7", "#d4a72c", "#bf8700", "#1f6feb", "#0a3069", "#1a7f37", "#cf222e")  # starts from ids
+RAW = {"raw, scratch": "#57606a", "raw": "#cf222e"}  # dashed
 
 
 def draw_curves(
-    metrics: Sequence[dict[str, Any]], shares: dict[str, Sequence[int]], words: dict[str, str], path: Path
+    metrics: Sequence[dict[str, Any]],
+    shares: dict[str, Sequence[int]],
+    words: dict[str, str],
+    path: Path,
+    *,
+    lossy: Sequence[str] = (),
 ) -> None:
-    """Write a PNG with a panel for each pair of source and target."""
+    """Write a PNG with a panel for each pair of source and target, without raw where ids are `lossy` and it is not."""
     figure, axes = plt.subplots(len(shares), 1, figsize=(6.0, 3.6 * len(shares)), layout="constrained", squeeze=False)
-    systems = list(dict.fromkeys(m["system"] for m in metrics))
+    systems = [name for name in dict.fromkeys(m["system"] for m in metrics) if name not in RAW]
+    colours = dict(zip(systems, COLOURS, strict=True)) | RAW
     for place, (pair, of) in zip(axes[:, 0], shares.items(), strict=True):
-        for system, colour in zip(systems, COLOURS, strict=True):
+        for system, colour in colours.items():
+            if system in RAW and pair in lossy:
+                continue
             points = [(x, m) for x in of for m in metrics
                       if (m["name"], m["system"]) == (f"{pair}, {x} %: bits per byte", system)]  # fmt: skip
             if points:
                 x, y = [x for x, _ in points], [m["value"] for _, m in points]
-                place.plot(x, y, "o-", color=colour, linewidth=1.6, markersize=4, label=system)
+                place.plot(
+                    x, y, "o--" if system in RAW else "o-", color=colour, linewidth=1.6, markersize=4, label=system
+                )
         place.set_xscale("log")
         place.set_xticks(list(of), [f"{x} %" for x in of])
         place.minorticks_off()

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from baselines import raw_tokens, write_ids
 from corpus import cifar, labelled_texts, molecules, reactions, tiles, wikitext
 from curves import draw_curves
-from interval import over_seeds
+from interval import of_ratio, over_seeds
 from result import ROOT, metric
 from session import Session
 from training import bits, trained
@@ -26,12 +27,16 @@ from ult.vocabulary import N_SPECIAL
 
 SIZE, CONTEXT, BATCH, MODEL = 1024, 128, 16, "tiny"
 SOURCE_STEPS, STEPS, RELEARNING, TEST_BYTES = 600, 100, 30, 150_000
+IMAGES = 2000  # whose raw pixels are written, more than are read
+LOSSY = ("images",)  # whose ids do not hold all that raw tokens hold
+RAW = ("raw, scratch", "raw")
+BESIDE_RAW = ("rows fresh", "rows aligned", "table shared")
 NO_TABLE = ("scratch", "matched", "ranks kept", "ranks permuted", "rows fresh", "rows re-learned")
 STARTS = {
-    "text": (*NO_TABLE, "rows aligned", "table shared"),
-    "images": (*NO_TABLE, "rows aligned", "table shared"),
-    "molecules": (*NO_TABLE, "rows aligned", "table shared"),
-    "text to reactions": NO_TABLE,
+    "text": (*NO_TABLE, "rows aligned", "table shared", *RAW),
+    "images": (*NO_TABLE, "rows aligned", "table shared", *RAW),
+    "molecules": (*NO_TABLE, "rows aligned", "table shared", *RAW),
+    "text to reactions": (*NO_TABLE, *RAW),
 }
 CODECS = {"text": "text/bytes", "images": "image/dct", "molecules": "molecule/smiles"}
 SHARES = {"text": (3, 10, 100), "images": (10, 100), "molecules": (10, 100), "text to reactions": (10, 100)}
@@ -52,7 +57,10 @@ ranks share a row. `ranks permuted`: the same, rows in a random order. `rows fre
 drawn anew. `rows re-learned`: the same, and for the first {{relearning}} steps nothing but the rows learns. \
 `rows aligned` (`ult align`, whoever holds both tables): each phrase starts with the row of the same phrase, or \
 the mean of its parts'. `table shared`: the target is encoded with the source's table, and all weights are taken \
-over."""
+over. `raw` is what all this stands in for: the source's raw data, then the target's, in the source's tokens \
+(byte-level BPE of 1,024, bytes of pixels, atom-wise tokens), all weights taken over; `raw, scratch` random weights \
+and tokens of the target's share. The same model, steps and ids a step, so the same time. `image/dct` loses what \
+pixels keep, so bits of images do not compare the two; each one's ratio to its own scratch does."""
 
 
 def main() -> None:
@@ -62,9 +70,15 @@ def main() -> None:
     seeds = {pair: session.sized(SEEDS[pair], (0, 1)) for pair in pairs}
     shares = {pair: session.sized(SHARES[pair], (100,)) for pair in pairs}
     session.each(encode_source, [(source,) for source in CODECS])
-    session.each(pretrain, sorted({(_source(pair), seed) for pair in pairs for seed in seeds[pair]}))
-    own = [(pair, share, seed, False) for pair in CODECS for share in shares[pair] for seed in seeds[pair]]
-    session.each(encode_target, own + [(*job[:3], True) for job in own])
+    session.each(encode_source, [(source, True) for source in CODECS])
+    sources = sorted({(_source(pair), seed) for pair in pairs for seed in seeds[pair]})
+    session.each(pretrain, [(*one, raw) for raw in (False, True) for one in sources])
+    own = [(pair, share, seed) for pair in CODECS for share in shares[pair] for seed in seeds[pair]]
+    cross = [
+        (pair, share, seed) for pair in pairs if pair not in CODECS for share in shares[pair] for seed in seeds[pair]
+    ]
+    session.each(encode_target, [(*job, start) for start in ("scratch", "table shared", *RAW) for job in own])
+    session.each(encode_target, [(*job, "raw") for job in cross])
     jobs = [
         (pair, share, start, seed)
         for pair in pairs for share in shares[pair] for start in STARTS[pair] for seed in seeds[pair]
@@ -75,19 +89,20 @@ def main() -> None:
         for share in shares[pair]:
             common = {"seeds": seeds[pair], "n": found[pair, share, "scratch", 0]["rows"], "unit": "bits"}
             values = {
-                start: np.array([found[pair, share, start, seed]["bits_per_byte"] for seed in seeds[pair]])
+                start: [found[pair, share, start, seed]["bits_per_byte"] for seed in seeds[pair]]
                 for start in STARTS[pair]
             }
             for start, value in values.items():
                 name = f"{pair}, {share} %: bits per byte"
-                metrics.append(
-                    metric(name, start, over_seeds(value.tolist()), higher_is_better=False, **common,
-                           baseline="" if start == "scratch" else "scratch")
-                )  # fmt: skip
-            for start in STARTS[pair][1:]:
-                gain = over_seeds((values["scratch"] - values[start]).tolist())
-                name = f"{pair}, {share} %: bits per byte gained over scratch"
-                metrics.append(metric(name, start, gain, higher_is_better=True, **common))
+                metrics.append(metric(name, start, over_seeds(value), higher_is_better=False, **common))
+            beside = [(start, _base(start)) for start in STARTS[pair] if start != _base(start)]
+            if pair not in LOSSY:
+                beside += [(start, "raw") for start in BESIDE_RAW if start in values]
+            for start, base in beside:
+                name = f"{pair}, {share} %: bits per byte, ratio to {'raw' if base == 'raw' else 'scratch'}"
+                ratio = of_ratio(values[start], values[base])
+                of = common | {"unit": "x", "higher_is_better": False, "baseline": base}
+                metrics.append(metric(name, start, ratio, **of))
     one = next(iter(found.values()))
     session.write(
         "Transfer through the common vocabulary",
@@ -98,11 +113,12 @@ def main() -> None:
             relearning=session.sized(RELEARNING, 3), kilobytes=session.sized(TEST_BYTES, 10_000) // 1000,
         ),
         notes=["Curves: transfer-curves.png."],
-        chart=[f"{pair}, {shares[pair][0]} %: bits per byte" for pair in pairs],
+        chart=[f"{pair}, {shares[pair][0]} %: bits per byte, ratio to scratch" for pair in pairs],
         model={"name": MODEL, "parameters": one["parameters"], "context": CONTEXT, "batch": BATCH},
     )  # fmt: skip
     folder = session.work if session.quick else ROOT / "results"
-    draw_curves(metrics, {pair: shares[pair] for pair in pairs}, WORDS, folder / "transfer-curves.png")
+    draw_curves(metrics, {pair: shares[pair] for pair in pairs}, WORDS, folder / "transfer-curves.png",
+                lossy=LOSSY)  # fmt: skip
 
 
 def _source(pair: str) -> str:
@@ -111,6 +127,10 @@ def _source(pair: str) -> str:
 
 def _target(pair: str) -> str:
     return "molecules" if pair == "text to reactions" else pair
+
+
+def _base(start: str) -> str:
+    return "raw, scratch" if start in RAW else "scratch"
 
 
 def source_records(session: Session, source: str) -> list[Any]:
@@ -143,40 +163,51 @@ def table_of_source(session: Session, source: str) -> ult.Table:
     return _fitted(source_records(session, source), source)
 
 
-def encode_source(session: Session, source: str) -> Path:
-    """Write the first owner's shards."""
+def encode_source(session: Session, source: str, raw: bool = False) -> Path:
+    """Write the first owner's shards, of ids or of raw tokens."""
     records = source_records(session, source)
 
     def make(folder: Path) -> dict[str, Any]:
+        if raw:
+            return _write_raw(raw_tokens(source, records, SIZE), folder, train=records)
         return _encode(table_of_source(session, source), folder, train=records)
 
-    return Path(session.once(f"source/{source}", {"n": len(records), "size": SIZE}, make)["folder"])
+    name = f"source/{'raw-' if raw else ''}{source}"
+    return Path(session.once(name, {"n": len(records), "size": SIZE}, make)["folder"])
 
 
-def encode_target(session: Session, pair: str, share: int, seed: int, shared: bool) -> Path:
-    """Write the second owner's shards, with a table of its own or the first owner's."""
+def encode_target(session: Session, pair: str, share: int, seed: int, start: str) -> Path:
+    """Write the second owner's shards as `start` has them: its own ids, the first owner's, or raw tokens of either."""
     mine, test = target_records(session, pair, share, seed)
 
     def make(folder: Path) -> dict[str, Any]:
-        table = table_of_source(session, _source(pair)) if shared else _fitted(mine, _target(pair))
+        if start == "raw":
+            records = source_records(session, _source(pair))
+            return _write_raw(raw_tokens(_source(pair), records, SIZE), folder, train=mine, test=test)
+        if start == "raw, scratch":
+            return _write_raw(raw_tokens(_target(pair), mine, SIZE), folder, train=mine, test=test)
+        table = table_of_source(session, _source(pair)) if start == "table shared" else _fitted(mine, _target(pair))
         return _encode(table, folder, train=mine, test=test)
 
-    name = f"{_target(pair)}-{share}-{seed}{'-shared' if shared else ''}"
-    return Path(session.once(f"target/{name}", {"n": len(mine), "test": len(test), "size": SIZE}, make)["folder"])
+    kind = start if start in ("table shared", *RAW) else "own"
+    name = f"{pair if kind == 'raw' else _target(pair)}-{share}-{seed}-{kind}".replace(",", "").replace(" ", "-")
+    settings = {"n": len(mine), "test": len(test), "size": SIZE}
+    return Path(session.once(f"target/{name}", settings, make)["folder"])
 
 
-def pretrain(session: Session, source: str, seed: int) -> dict[str, Any]:
+def pretrain(session: Session, source: str, seed: int, raw: bool = False) -> dict[str, Any]:
     """Train on the source."""
-    return trained(session, f"source-{source}-{seed}", encode_source(session, source) / "train", model=MODEL,
-                   steps=session.sized(SOURCE_STEPS, 20), batch_size=BATCH, context=CONTEXT, seed=seed)  # fmt: skip
+    name, shards = f"source-{'raw-' if raw else ''}{source}-{seed}", encode_source(session, source, raw) / "train"
+    return trained(session, name, shards, model=MODEL, steps=session.sized(SOURCE_STEPS, 20), batch_size=BATCH,
+                   context=CONTEXT, seed=seed)  # fmt: skip
 
 
 def fine_tune(session: Session, pair: str, share: int, start: str, seed: int) -> dict[str, Any]:
     """Go on with the target from a start, and measure."""
-    folder = encode_target(session, pair, share, seed, start == "table shared")
-    name = f"{pair}-{share}-{start}-{seed}".replace(" ", "-")
+    folder = encode_target(session, pair, share, seed, start)
+    name = f"{pair}-{share}-{start}-{seed}".replace(",", "").replace(" ", "-")
     options: dict[str, Any] = {"model": MODEL}
-    if start != "scratch":
+    if start != _base(start):
         before = starting(session, pair, share, start, seed)
         options = {"start": before, "embeddings": "fresh" if start in ("rows fresh", "rows re-learned") else "keep"}
         options |= {"freeze_body": session.sized(RELEARNING, 3)} if start == "rows re-learned" else {}
@@ -187,7 +218,7 @@ def fine_tune(session: Session, pair: str, share: int, start: str, seed: int) ->
 
 def starting(session: Session, pair: str, share: int, start: str, seed: int) -> Path:
     """Return the run to go on from, with its weights changed as `start` says."""
-    before = pretrain(session, _source(pair), seed)
+    before = pretrain(session, _source(pair), seed, start == "raw")
     if start not in ("matched", "ranks permuted", "rows aligned"):
         return Path(before["run"])
 
@@ -227,6 +258,13 @@ def _encode(table: ult.Table, folder: Path, **parts: list[Any]) -> dict[str, Any
                          column="record") as writer:  # fmt: skip
             writer.write(table.encode_batch(records), sum(map(table.codec.nbytes, records)))
     return {"used": table.size}
+
+
+def _write_raw(code: Any, folder: Path, **parts: list[Any]) -> dict[str, Any]:
+    for name, records in parts.items():
+        kept = records[:IMAGES] if code.codec == "raw/pixels" else records
+        write_ids(folder / name, code.encode(kept), code, sum(map(_nbytes, kept)), column="record")
+    return {}
 
 
 def _nbytes(record: Any) -> int:
