@@ -31,7 +31,8 @@ MODELS = ("ult", "ult, augmented", "ult, label as a token", "ult, shared levels"
 BASE, ALL = "logistic regression", "logistic regression, all genes"
 SYSTEMS = (*MODELS, BASE, f"{BASE}, augmented", ALL)
 GENES, LEVELS, FOLDS, REPEATS, REACH = 100, 8, 5, 3, 2.5  # deviations from the mean to the first and the last level
-STEPS, BATCH, MIXED = 60, 16, 200  # mixtures of each class
+BATCH, STEPS, MIXED_STEPS = 16, 60, 240  # more steps without mixtures learn the few tumours by heart
+MIXED, JITTER = 1000, 1.0  # mixtures of each class, and deviations of the noise on them
 SIZE = N_SPECIAL + GENES * LEVELS + 1  # ids: those of all levels, and of a value that is missing
 LABEL, FIRST_CLASS = FREE, FREE + 1  # special ids: <LABEL>, <C0>, <C1>, ...
 ASKED = "Do encoded expression profiles tell tumour subtypes apart as well as logistic regression does?"
@@ -39,13 +40,13 @@ SETTING = """\
 The {genes} genes with the highest F statistic in the training folds, each scaled to mean 0 and deviation 1 there; a \
 gene is an id, of {levels} levels of its own: the owner lays the genes' ranges one after the other and encodes with \
 `series/mulaw`, almost without companding (`ult`), or each value falls into one of {levels} bins of its gene (`raw`). \
-`shared levels` gives all genes the same {levels} mu-law levels (with mixtures), so that only its place says which \
-gene it is. {folds}-fold stratified cross-validation, {repeats} times, every tumour predicted once a repetition; \
-repetitions and tumours are drawn anew together for the interval. The model has a class head, or, as in the papers, \
-learns to write `<LABEL> <C0>` after the profile (`label as a token`, with mixtures). `augmented` adds {mixed} \
-mixtures of each class, made of training folds alone (`ult.data.augment`). {steps} steps of {batch}. Logistic \
-regression sees the same scaled values, unrounded; with `all genes` all that the file has. Tumours without a subtype \
-(29 of 92 colon tumours) are left out."""
+`shared levels` gives all genes the same {levels} mu-law levels, so that only its place says which gene it is. \
+{folds}-fold stratified cross-validation, {repeats} times, every tumour predicted once a repetition; repetitions and \
+tumours are drawn anew together for the interval. The model has a class head, or, as in the papers, learns to write \
+`<LABEL> <C0>` after the profile (`label as a token`, with mixtures). `augmented` adds {mixed:,} mixtures of each \
+class, made of training folds alone, with normal noise of {jitter:g} deviation on every value (`ult.data.augment`). \
+{steps} steps of {batch}, with mixtures {mixed_steps}. Logistic regression sees the same scaled values, \
+unrounded; with `all genes` all that the file has. Tumours without a subtype (29 of 92 colon tumours) are left out."""
 
 
 def main() -> None:
@@ -71,11 +72,12 @@ def main() -> None:
         metrics,
         asked=ASKED,
         setting=SETTING.format(genes=GENES, levels=LEVELS, folds=FOLDS, repeats=len(repeats), mixed=MIXED,
-                               steps=session.sized(STEPS, 5), batch=BATCH),
+                               jitter=JITTER, steps=session.sized(STEPS, 5), mixed_steps=session.sized(MIXED_STEPS, 8),
+                               batch=BATCH),
         notes=[
-            "The models' settings (levels, mixtures, steps) were tried on a part of the breast tumours alone. The F "
-            "statistic, and how many genes, were chosen after logistic regression on both sets was seen to lose much "
-            "with the genes of highest variance.",
+            "The models' settings (levels, mixtures, noise, steps) were tried on a part of the breast tumours alone. "
+            "The F statistic, and how many genes, were chosen after logistic regression on both sets was seen to lose "
+            "much with the genes of highest variance.",
         ],
         chart=[f"{of}: {name}" for of in SETS for name in ("balanced accuracy", "macro F1")],
         model={"name": session.model, "parameters": first["parameters"], "context": GENES + 4, "batch": BATCH},
@@ -90,8 +92,8 @@ def fold_of(session: Session, of: str, system: str, repeat: int, fold: int) -> d
     splits = StratifiedKFold(FOLDS, shuffle=True, random_state=repeat).split(data.values, data.labels)
     train, test = list(splits)[fold]
     values, labels, held = scaled(data, train, test, data.values.shape[1] if system == ALL else GENES)
-    if "augmented" in system or "levels" in system or "token" in system:
-        more, names = mixtures(values, labels, each=session.sized(MIXED, 10), seed=repeat)
+    if _mixes(system):
+        more, names = mixtures(values, labels, each=session.sized(MIXED, 10), jitter=JITTER, seed=repeat)
         values, labels = np.concatenate([values, more]), np.concatenate([labels, names])
     if system.startswith("logistic"):
         from sklearn.linear_model import LogisticRegression
@@ -101,6 +103,10 @@ def fold_of(session: Session, of: str, system: str, repeat: int, fold: int) -> d
     answer = _transformer(session, f"{of}-{system.replace(', ', '-').replace(' ', '-')}-{repeat}-{fold}", system,
                           values, labels, held, data.labels[test], seed=repeat)  # fmt: skip
     return answer | {"test": test.tolist()}
+
+
+def _mixes(system: str) -> bool:
+    return "augmented" in system or "token" in system
 
 
 def scaled(
@@ -130,7 +136,8 @@ def _transformer(
 ) -> dict[str, Any]:
     train, test, table = _ids(system, values, held)
     classes = np.unique(labels)
-    sizes = {"steps": session.sized(STEPS, 5), "batch_size": BATCH, "context": GENES + 4, "seed": seed}
+    steps = session.sized(MIXED_STEPS, 8) if _mixes(system) else session.sized(STEPS, 5)
+    sizes = {"steps": steps, "batch_size": BATCH, "context": GENES + 4, "seed": seed}
     folders = [session.work / "shards" / name / part for part in ("train", "test")]
     if "token" not in system:
         for folder, ids, column in zip(folders, (train, test), (labels, answers), strict=True):

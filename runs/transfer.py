@@ -25,7 +25,7 @@ import ult
 from ult.shards import ShardWriter
 from ult.vocabulary import N_SPECIAL
 
-SIZE, CONTEXT, BATCH, MODEL = 1024, 128, 16, "tiny"
+SIZE, CONTEXT, BATCH, MODEL = 1024, 128, 8, "tiny"
 SOURCE_STEPS, STEPS, RELEARNING, TEST_BYTES = 600, 100, 30, 150_000
 IMAGES = 2000  # whose raw pixels are written, more than are read
 LOSSY = ("images",)  # whose ids do not hold all that raw tokens hold
@@ -40,7 +40,7 @@ STARTS = {
 }
 CODECS = {"text": "text/bytes", "images": "image/dct", "molecules": "molecule/smiles"}
 SHARES = {"text": (3, 10, 100), "images": (10, 100), "molecules": (10, 100), "text to reactions": (10, 100)}
-SEEDS = {"text": (0, 1, 2), "images": (0, 1), "molecules": (0, 1), "text to reactions": (0, 1)}
+SEEDS = (0, 1, 2)
 WORDS = {
     "text": "wikitext-2 to medical abstracts",
     "images": "tiles of photographs to CIFAR-10",
@@ -67,30 +67,26 @@ def main() -> None:
     """Train on all sources, then on the targets from every start."""
     session = Session.begin("transfer")
     pairs = list(STARTS)
-    seeds = {pair: session.sized(SEEDS[pair], (0, 1)) for pair in pairs}
+    seeds = session.sized(SEEDS, (0, 1))
     shares = {pair: session.sized(SHARES[pair], (100,)) for pair in pairs}
     session.each(encode_source, [(source,) for source in CODECS])
     session.each(encode_source, [(source, True) for source in CODECS])
-    sources = sorted({(_source(pair), seed) for pair in pairs for seed in seeds[pair]})
-    session.each(pretrain, [(*one, raw) for raw in (False, True) for one in sources])
-    own = [(pair, share, seed) for pair in CODECS for share in shares[pair] for seed in seeds[pair]]
-    cross = [
-        (pair, share, seed) for pair in pairs if pair not in CODECS for share in shares[pair] for seed in seeds[pair]
-    ]
+    session.each(pretrain, [(source, seed, raw) for source in CODECS for seed in seeds for raw in (False, True)])
+    own = [(pair, share, seed) for pair in CODECS for share in shares[pair] for seed in seeds]
+    cross = [(pair, share, seed) for pair in pairs if pair not in CODECS for share in shares[pair] for seed in seeds]
     session.each(encode_target, [(*job, start) for start in ("scratch", "table shared", *RAW) for job in own])
     session.each(encode_target, [(*job, "raw") for job in cross])
     jobs = [
         (pair, share, start, seed)
-        for pair in pairs for share in shares[pair] for start in STARTS[pair] for seed in seeds[pair]
+        for pair in pairs for share in shares[pair] for start in STARTS[pair] for seed in seeds
     ]  # fmt: skip
     found = dict(zip(jobs, session.each(fine_tune, jobs), strict=True))
     metrics = []
     for pair in pairs:
         for share in shares[pair]:
-            common = {"seeds": seeds[pair], "n": found[pair, share, "scratch", 0]["rows"], "unit": "bits"}
+            common = {"seeds": seeds, "n": found[pair, share, "scratch", 0]["rows"], "unit": "bits"}
             values = {
-                start: [found[pair, share, start, seed]["bits_per_byte"] for seed in seeds[pair]]
-                for start in STARTS[pair]
+                start: [found[pair, share, start, seed]["bits_per_byte"] for seed in seeds] for start in STARTS[pair]
             }
             for start, value in values.items():
                 name = f"{pair}, {share} %: bits per byte"
@@ -205,7 +201,8 @@ def pretrain(session: Session, source: str, seed: int, raw: bool = False) -> dic
 def fine_tune(session: Session, pair: str, share: int, start: str, seed: int) -> dict[str, Any]:
     """Go on with the target from a start, and measure."""
     folder = encode_target(session, pair, share, seed, start)
-    name = f"{pair}-{share}-{start}-{seed}".replace(",", "").replace(" ", "-")
+    name = f"{pair if start != _base(start) else _target(pair)}-{share}-{start}-{seed}"
+    name = name.replace(",", "").replace(" ", "-")
     options: dict[str, Any] = {"model": MODEL}
     if start != _base(start):
         before = starting(session, pair, share, start, seed)

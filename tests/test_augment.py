@@ -34,12 +34,23 @@ def test_the_seed_decides_and_nan_stays():
     assert np.isnan(mixtures([[np.nan, 1.0]], ["a"], each=1)[0]).tolist() == [[True, False]]
 
 
+def test_jitter_is_noise_of_its_columns_deviation():
+    values = np.array([[0.0, 5.0, np.nan], [4.0, 5.0, 2.0], [8.0, 5.0, 6.0]])
+    still = mixtures(values, [0, 0, 0], each=20_000, seed=1)[0]
+    moved = mixtures(values, [0, 0, 0], each=20_000, jitter=0.5, seed=1)[0] - still
+    assert moved[:, 0].std() == pytest.approx(0.5 * values[:, 0].std(), rel=0.03)
+    assert moved[:, 0].mean() == pytest.approx(0, abs=0.05)
+    assert not moved[:, 1].any()  # a column that never varies stays
+    assert (np.isnan(moved[:, 2]) == np.isnan(still[:, 2])).all()
+    assert np.nanstd(moved[:, 2]) == pytest.approx(0.5 * 2.0, rel=0.03)
+
+
 def test_what_is_no_table_of_records_is_refused():
     with pytest.raises(InvalidRecord, match=r"\(2,\) with labels"):
         mixtures([1.0, 2.0], ["a", "b"], each=1)
     with pytest.raises(InvalidRecord):
         mixtures(VALUES, LABELS[:2], each=1)
-    for wrong in ({"each": 0}, {"each": 1, "alpha": 0.0}):
+    for wrong in ({"each": 0}, {"each": 1, "alpha": 0.0}, {"each": 1, "jitter": -1.0}, {"each": 1, "jitter": np.nan}):
         with pytest.raises(InvalidConfig):
             mixtures(VALUES, LABELS, **wrong)
     with pytest.raises(InvalidConfig):
