@@ -140,6 +140,11 @@ class Bins:
         scaled = [(one - self._low) / (self._high - self._low) * (LEVELS - 1) for one in records]
         return [np.rint(np.clip(one, 0, LEVELS - 1)).astype(np.uint32) + N_SPECIAL for one in scaled]
 
+    def decode(self, ids: Ids) -> NDArray[np.float64]:
+        """Return the middle of each bin."""
+        middle: NDArray[np.float64] = (ids - N_SPECIAL) / (LEVELS - 1) * (self._high - self._low) + self._low
+        return middle
+
 
 def raw_tokens(modality: str, train: Sequence[Any], size: int) -> Any:
     """Return what makes raw tokens of a modality; all take `size` ids, so that models are of one size."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from baselines import LEVELS, raw_tokens, write_ids
 from corpus import cifar, genes, reactions, transformer, wikitext
-from interval import of_ratio, over_seeds
+from interval import counted, of_ratio, over_seeds
 from result import metric
 from session import Session
 from training import bits, trained
@@ -18,6 +20,7 @@ from ult.codecs.series import SeriesMulaw
 from ult.shards import ShardWriter
 
 SETS = ("text", "images", "molecules", "omics", "series")
+LOSSY = {"images": ("ult, alone",), "omics": ("ult, alone", "raw"), "series": ("ult, alone", "raw")}
 SIZE, CONTEXT, BATCH, MODEL, STEPS = 1024, 128, 8, "small", 100
 PIXELS = 2000  # images whose raw pixels are written, more than are read
 TEST_BYTES, HOURS = 60_000, 24
@@ -33,7 +36,9 @@ unified` is one model trained on all five in equal parts (`--mixture 1,1,1,1,1 -
 data: byte-level BPE of 1,024, bytes of pixels, atom-wise tokens, and values in {levels} even bins; the same model, \
 steps and ids a step, so the same time. {batch} blocks of {context} ids a step. Bits per byte \
 of the original data on up to {kilobytes} kB of records to test; the id that names the \
-modality is given to the model and not counted."""
+modality is given to the model and not counted. Ids that lose something have less to be predicted: of images those of \
+`ult` alone do, so that pixels are no measure for them; of omics and series those of both, `raw` the more. \
+Signal-to-noise says how much: the test records' energy over that of the error."""
 
 
 def main() -> None:
@@ -58,7 +63,13 @@ def main() -> None:
         ]  # fmt: skip
         ratio = of_ratio(per_byte["ult, unified"], per_byte["ult, alone"])
         metrics.append(metric(f"{name}: bits per byte, ratio to alone", "ult, unified", ratio, unit="x", **of))
-        for system in ("ult, unified", "ult, alone"):
+        for system in LOSSY.get(name, ()):
+            decibels = session.once(
+                f"loss/{name}", {"of": session.sized(TEST_BYTES, 6000)}, partial(loss, session, name)
+            )
+            metrics.append(metric(f"{name}: signal-to-noise", system, counted(decibels[system]), unit="dB",
+                                  **of | {"seeds": [], "higher_is_better": True}))  # fmt: skip
+        for system in ("ult, unified", "ult, alone") if name != "images" else ():
             ratio = of_ratio(per_byte[system], per_byte["raw"])
             metrics.append(metric(f"{name}: bits per byte, ratio to raw", system, ratio, unit="x", **of))
     one = found["all", seeds[0], steps]["text"]
@@ -68,7 +79,7 @@ def main() -> None:
         asked=ASKED,
         setting=SETTING.format(size=SIZE, steps=steps, all=len(SETS) * steps, batch=BATCH, context=CONTEXT,
                                levels=LEVELS, kilobytes=session.sized(TEST_BYTES, 6000) // 1000),
-        chart=[f"{name}: bits per byte" for name in SETS],
+        chart=[f"{n}: bits per byte" + (", ratio to alone" if n == "images" else "") for n in SETS],
         model={"name": session.sized(MODEL, "tiny"), "parameters": one["parameters"],
                "learning rate": one["learning_rate"]},
     )  # fmt: skip
@@ -129,6 +140,23 @@ def encode(session: Session, name: str, raw: bool = False) -> Path:
 
     settings = {"size": SIZE, "train": session.sized(None, 200), "test": session.sized(TEST_BYTES, 6000)}
     return Path(session.once(f"shards/{'raw-' if raw else ''}{name}", settings, make)["folder"])
+
+
+def loss(session: Session, name: str, _: Path) -> dict[str, float]:
+    """Return the signal-to-noise ratio in dB of what comes back of the test records, from ids and from raw tokens."""
+    train, test, codec = records(session, name)
+    table = ult.Table.fit(train[:1], codec=codec, vocabulary=ult.Vocabulary(SIZE))
+    back = {"ult, alone": [table.codec.decode(table.codec.encode(one).symbols) for one in test]}
+    if name != "images":
+        bins = raw_tokens(name, train, SIZE)
+        back["raw"] = [bins.decode(ids) for ids in bins.encode(test)]
+    return {system: _decibels(test, restored) for system, restored in back.items()}
+
+
+def _decibels(records: list[Any], restored: list[Any]) -> float:
+    energy = sum(float((one.astype(float) ** 2).sum()) for one in records)
+    error = sum(float(((a.astype(float) - b) ** 2).sum()) for a, b in zip(records, restored, strict=True))
+    return 10 * math.log10(energy / error)
 
 
 def train_one(session: Session, name: str, seed: int, steps: int) -> dict[str, dict[str, Any]]:
