@@ -36,9 +36,9 @@ unified` is one model trained on all five in equal parts (`--mixture 1,1,1,1,1 -
 data: byte-level BPE of 1,024, bytes of pixels, atom-wise tokens, and values in {levels} even bins; the same model, \
 steps and ids a step, so the same time. {batch} blocks of {context} ids a step. Bits per byte \
 of the original data on up to {kilobytes} kB of records to test; the id that names the \
-modality is given to the model and not counted. Ids that lose something have less to be predicted: of images those of \
-`ult` alone do, so that pixels are no measure for them; of omics and series those of both, `raw` the more. \
-Signal-to-noise says how much: the test records' energy over that of the error."""
+modality is given to the model and not counted. Ids that lose something leave less to predict: those of images, which \
+pixels are no measure for, and those of omics and series, as bins do. Signal-to-noise says how much: the test records' \
+energy over that of the error."""
 
 
 def main() -> None:
@@ -79,6 +79,10 @@ def main() -> None:
         asked=ASKED,
         setting=SETTING.format(size=SIZE, steps=steps, all=len(SETS) * steps, batch=BATCH, context=CONTEXT,
                                levels=LEVELS, kilobytes=session.sized(TEST_BYTES, 6000) // 1000),
+        notes=[
+            "Mu-law puts as many levels where many values are, so that levels are about as likely as one another: finer "
+            "there, and more bits, than even bins. Its ends are clipped by 0.1 %; bins reach from end to end.",
+        ],
         chart=[f"{n}: bits per byte" + (", ratio to alone" if n == "images" else "") for n in SETS],
         model={"name": session.sized(MODEL, "tiny"), "parameters": one["parameters"],
                "learning rate": one["learning_rate"]},
