@@ -80,8 +80,8 @@ def main() -> None:
         setting=SETTING.format(size=SIZE, steps=steps, all=len(SETS) * steps, batch=BATCH, context=CONTEXT,
                                levels=LEVELS, kilobytes=session.sized(TEST_BYTES, 6000) // 1000),
         notes=[
-            "Mu-law's levels lie close about zero, which takes bits where an even bin is one level; its range leaves out "
-            "0.1 % of the values, that of the bins none.",
+            "Mu-law's levels lie close about zero, which takes bits where an even bin is one level; its range leaves "
+            "out 0.1 % of the values, that of the bins none.",
         ],
         chart=[f"{n}: bits per byte" + (", ratio to alone" if n == "images" else "") for n in SETS],
         model={"name": session.sized(MODEL, "tiny"), "parameters": one["parameters"],
