@@ -21,7 +21,7 @@ from ult.shards import ShardWriter
 
 SETS = ("text", "images", "molecules", "omics", "series")
 LOSSY = {"images": ("ult, alone",), "omics": ("ult, alone", "raw"), "series": ("ult, alone", "raw")}
-SIZE, CONTEXT, BATCH, MODEL, STEPS = 1024, 128, 8, "small", 100
+SIZE, CONTEXT, BATCH, MODEL, STEPS = 1024, 128, 8, "small", 64
 PIXELS = 2000  # images whose raw pixels are written, more than are read
 TEST_BYTES, HOURS = 60_000, 24
 TITLE = "One model, all modalities"
