@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from ult.guarantee import Guarantee
 
+NOTHING = "no id occurred: there is nothing to draw"
+
 
 def inspect(
     path: Annotated[Path, typer.Argument(help="A table, a shards folder or a run.", show_default=False)],
@@ -63,6 +65,9 @@ def _table(path: Path, passphrase_file: Path | None, identities: Sequence[Path] 
             ("symbols per id", f"{float((lengths * counts).sum() / max(1, counts.sum())):.3f} (where it was fitted)"),
         ]
     )
+    if not len(used):  # as when no patch passed the threshold of --epsilon
+        say(NOTHING)
+        return
     _draw(np.log10(used), "occurrences of each id, by rank (log, log)", plot)
     say(f"half of all occurrences: the first {int(np.searchsorted(used.cumsum(), used.sum() / 2)) + 1:,} ranks")
 
@@ -78,7 +83,7 @@ def _promised(privacy: Guarantee | None) -> list[tuple[str, str]]:
 def _shards(path: Path, plot: Path | None) -> None:
     import numpy as np
 
-    from ult.cli.show import facts, size
+    from ult.cli.show import facts, say, size
     from ult.shards import Shards
 
     shards = Shards(path)
@@ -102,8 +107,10 @@ def _shards(path: Path, plot: Path | None) -> None:
             *_promised(manifest.privacy),
         ]
     )
-    if counts.any():
-        _draw(np.log10(np.sort(counts[counts > 0])[::-1]), "occurrences of each id, by rank (log, log)", plot)
+    if not counts.any():
+        say(NOTHING)
+        return
+    _draw(np.log10(np.sort(counts[counts > 0])[::-1]), "occurrences of each id, by rank (log, log)", plot)
 
 
 def _run(path: Path, plot: Path | None) -> None:
