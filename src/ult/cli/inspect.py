@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from ult.guarantee import Guarantee
 
-NOTHING = "no id occurred: there is nothing to draw"
-
 
 def inspect(
     path: Annotated[Path, typer.Argument(help="A table, a shards folder or a run.", show_default=False)],
@@ -65,11 +63,9 @@ def _table(path: Path, passphrase_file: Path | None, identities: Sequence[Path] 
             ("symbols per id", f"{float((lengths * counts).sum() / max(1, counts.sum())):.3f} (where it was fitted)"),
         ]
     )
-    if not len(used):  # as when no patch passed the threshold of --epsilon
-        say(NOTHING)
-        return
-    _draw(np.log10(used), "occurrences of each id, by rank (log, log)", plot)
-    say(f"half of all occurrences: the first {int(np.searchsorted(used.cumsum(), used.sum() / 2)) + 1:,} ranks")
+    _draw_ranks(used, plot)
+    if len(used):
+        say(f"half of all occurrences: the first {int(np.searchsorted(used.cumsum(), used.sum() / 2)) + 1:,} ranks")
 
 
 def _promised(privacy: Guarantee | None) -> list[tuple[str, str]]:
@@ -83,7 +79,7 @@ def _promised(privacy: Guarantee | None) -> list[tuple[str, str]]:
 def _shards(path: Path, plot: Path | None) -> None:
     import numpy as np
 
-    from ult.cli.show import facts, say, size
+    from ult.cli.show import facts, size
     from ult.shards import Shards
 
     shards = Shards(path)
@@ -107,10 +103,7 @@ def _shards(path: Path, plot: Path | None) -> None:
             *_promised(manifest.privacy),
         ]
     )
-    if not counts.any():
-        say(NOTHING)
-        return
-    _draw(np.log10(np.sort(counts[counts > 0])[::-1]), "occurrences of each id, by rank (log, log)", plot)
+    _draw_ranks(np.sort(counts[counts > 0])[::-1], plot)
 
 
 def _run(path: Path, plot: Path | None) -> None:
@@ -152,6 +145,18 @@ def _guaranteed(told: dict[str, Any]) -> list[tuple[str, str]]:
         return [("speed", f"{speed:,.0f} ids a second on {told.get('device')}")] if speed is not None else []
     secure = "" if privacy.get("secure_random") else "; NOT from a secure source of noise"
     return [("privacy", f"epsilon {privacy['epsilon']:.3g}, delta {privacy['delta']:.2g} for each record{secure}")]
+
+
+def _draw_ranks(used: NDArray, plot: Path | None) -> None:  # type: ignore[type-arg]
+    """Draw how often each id occurred, the first rank first, or say that none did, as with a small --epsilon."""
+    import numpy as np
+
+    from ult.cli.show import say
+
+    if len(used):
+        _draw(np.log10(used), "occurrences of each id, by rank (log, log)", plot)
+    else:
+        say("no id occurred: there is nothing to draw")
 
 
 def _draw(values: NDArray, title: str, plot: Path | None, *, log_x: bool = True) -> None:  # type: ignore[type-arg]

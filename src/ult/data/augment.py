@@ -46,14 +46,6 @@ def mixtures(
         many.append(second + share * (first - second))
     mixed = np.concatenate(many)
     if jitter:
-        mixed += jitter * _deviations(records) * rng.standard_normal(mixed.shape)
+        deviations = np.ma.masked_where(np.isnan(records), records).std(axis=0).filled(0.0)
+        mixed += jitter * deviations * rng.standard_normal(mixed.shape)
     return mixed, np.repeat(found, each)
-
-
-def _deviations(records: Floats) -> Floats:
-    """Return the deviation of each column, (m,), of what is not NaN; 0 for a column of nothing else."""
-    known = ~np.isnan(records)
-    count = np.maximum(known.sum(0), 1)
-    mean = np.where(known, records, 0).sum(0) / count
-    found: Floats = np.sqrt((np.where(known, records - mean, 0) ** 2).sum(0) / count)
-    return found
