@@ -25,7 +25,7 @@ Ids = NDArray[np.uint32]  # (n,), from N_SPECIAL on
 ATOMS = re.compile(
     r"(\[[^\]]+]|Br?|Cl?|N|O|S|P|F|I|b|c|n|o|s|p|\(|\)|\.|=|#|-|\+|\\|\/|:|~|@|\?|>|\*|\$|\%[0-9]{2}|[0-9])"
 )  # the tokens of Schwaller et al., "Found in Translation" (2018)
-LEVELS = 256  # bins of a value
+LEVELS, IMAGES = 256, 2000  # bins of a value; images of which `write_parts` writes the pixels
 
 
 class Sized(Protocol):
@@ -99,7 +99,10 @@ class BytePairs:
 class Pixels:
     """Bytes of pixels, row by row."""
 
-    codec, size = "raw/pixels", N_SPECIAL + 256
+    codec = "raw/pixels"
+
+    def __init__(self, size: int = N_SPECIAL + 256) -> None:
+        self.size = size
 
     def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Ids]:
         """Return the ids of each image."""
@@ -130,10 +133,11 @@ class Atoms:
 class Bins:
     """Values in even bins between the least and the greatest of the training records."""
 
-    codec, size = "raw/bins", N_SPECIAL + LEVELS
+    codec = "raw/bins"
 
-    def __init__(self, train: Sequence[NDArray[np.floating]]) -> None:
+    def __init__(self, train: Sequence[NDArray[np.floating]], size: int) -> None:
         self._low, self._high = min(one.min() for one in train), max(one.max() for one in train)
+        self.size = size
 
     def encode(self, records: Sequence[NDArray[np.floating]]) -> list[Ids]:
         """Return the bin of each value."""
@@ -148,34 +152,43 @@ class Bins:
 
 def raw_tokens(modality: str, train: Sequence[Any], size: int) -> Any:
     """Return what makes raw tokens of a modality; all take `size` ids, so that models are of one size."""
-    if modality in ("text", "molecules"):
-        return (BytePairs if modality == "text" else Atoms)(train, size)
-    made: Pixels | Bins = Pixels() if modality == "images" else Bins(train)
-    made.size = size
-    return made
+    if modality == "images":
+        return Pixels(size)
+    return {"text": BytePairs, "molecules": Atoms}.get(modality, Bins)(train, size)
+
+
+def nbytes(record: Any) -> int:
+    """Return the bytes of a text in UTF-8, or of an array."""
+    return len(record.encode()) if isinstance(record, str) else int(record.nbytes)
+
+
+def write_parts(folder: Path, encoder: Any, **parts: Sequence[Any]) -> None:
+    """Write the shards of each of `parts` into a folder of its name; of raw pixels no more images than are read."""
+    for name, records in parts.items():
+        kept = records[:IMAGES] if isinstance(encoder, Pixels) else records
+        write_ids(folder / name, encoder.encode(kept), encoder, sum(map(nbytes, kept)), column="record")
 
 
 def write(path: Path, encoder: Encoder, texts: Sequence[str], labels: Sequence[str] | None = None) -> Path:
     """Write the shards of texts, with their labels beside them; return their folder."""
-    nbytes = sum(len(text.encode()) for text in texts)
-    return write_ids(path, encoder.encode(texts), encoder, nbytes, labels)
+    return write_ids(path, encoder.encode(texts), encoder, sum(map(nbytes, texts)), labels)
 
 
 def write_ids(
     path: Path,
     ids: Sequence[Ids],
     encoder: Sized,
-    nbytes: int,
+    size: int,
     labels: Sequence[str] | None = None,
     *,
     column: str = "text",
 ) -> Path:
-    """Write the shards of what `encoder` made of records of `nbytes` in all, with their labels; return their folder."""
+    """Write the shards of what `encoder` made of records of `size` bytes, with their labels; return their folder."""
     table = encoder.table.fingerprint if isinstance(encoder, Ours) else fingerprint(encoder.codec)
     kept = None if labels is None else pa.table({"label": list(labels)})
     with ShardWriter(path, vocabulary=Vocabulary(encoder.size), table=table, codec=encoder.codec, column=column,
                      kept=None if kept is None else kept.schema, force=True) as writer:  # fmt: skip
-        writer.write(ids, nbytes, kept)
+        writer.write(ids, size, kept)
     return path
 
 

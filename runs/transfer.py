@@ -13,23 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from baselines import raw_tokens, write_ids
+from baselines import Ours, nbytes, raw_tokens, write_parts
 from corpus import cifar, labelled_texts, molecules, reactions, tiles, wikitext
-from curves import draw_curves
+from curves import RAW, draw_curves
 from interval import of_ratio, over_seeds
 from result import ROOT, metric
 from session import Session
 from training import bits, trained
 
-import ult
-from ult.shards import ShardWriter
 from ult.vocabulary import N_SPECIAL
 
 SIZE, CONTEXT, BATCH, MODEL = 1024, 128, 8, "tiny"
 SOURCE_STEPS, STEPS, RELEARNING, TEST_BYTES = 600, 100, 30, 150_000
-IMAGES = 2000  # whose raw pixels are written, more than are read
 LOSSY = ("images",)  # whose ids do not hold all that raw tokens hold
-RAW = ("raw, scratch", "raw")
 BESIDE_RAW = ("rows fresh", "rows aligned", "table shared")
 NO_TABLE = ("scratch", "matched", "ranks kept", "ranks permuted", "rows fresh", "rows re-learned")
 STARTS = {
@@ -69,24 +65,26 @@ def main() -> None:
     pairs = list(STARTS)
     seeds = session.sized(SEEDS, (0, 1))
     shares = {pair: session.sized(SHARES[pair], (100,)) for pair in pairs}
-    session.each(encode_source, [(source,) for source in CODECS])
-    session.each(encode_source, [(source, True) for source in CODECS])
+    session.each(encode_source, [(source, raw) for raw in (False, True) for source in CODECS])
     session.each(pretrain, [(source, seed, raw) for source in CODECS for seed in seeds for raw in (False, True)])
-    own = [(pair, share, seed) for pair in CODECS for share in shares[pair] for seed in seeds]
-    cross = [(pair, share, seed) for pair in pairs if pair not in CODECS for share in shares[pair] for seed in seeds]
-    session.each(encode_target, [(*job, start) for start in ("scratch", "table shared", *RAW) for job in own])
-    session.each(encode_target, [(*job, "raw") for job in cross])
-    jobs = [
-        (pair, share, start, seed)
+    encoded = [
+        (pair, share, seed, start) for start in ("scratch", "table shared", *RAW)
+        for pair in (pairs if start == "raw" else CODECS) for share in shares[pair] for seed in seeds
+    ]  # fmt: skip
+    session.each(encode_target, encoded)
+    asked = [
+        (_run_of(pair, start), share, start, seed)
         for pair in pairs for share in shares[pair] for start in STARTS[pair] for seed in seeds
     ]  # fmt: skip
+    jobs = list(dict.fromkeys(asked))
     found = dict(zip(jobs, session.each(fine_tune, jobs), strict=True))
     metrics = []
     for pair in pairs:
         for share in shares[pair]:
-            common = {"seeds": seeds, "n": found[pair, share, "scratch", 0]["rows"], "unit": "bits"}
+            common = {"seeds": seeds, "n": found[_target(pair), share, "scratch", 0]["rows"], "unit": "bits"}
             values = {
-                start: [found[pair, share, start, seed]["bits_per_byte"] for seed in seeds] for start in STARTS[pair]
+                start: [found[_run_of(pair, start), share, start, seed]["bits_per_byte"] for seed in seeds]
+                for start in STARTS[pair]
             }
             for start, value in values.items():
                 name = f"{pair}, {share} %: bits per byte"
@@ -129,6 +127,15 @@ def _base(start: str) -> str:
     return "raw, scratch" if start in RAW else "scratch"
 
 
+def _run_of(pair: str, start: str) -> str:
+    """Return the pair that a run is of: one from nothing knows no source."""
+    return _target(pair) if start == _base(start) else pair
+
+
+def _named(*words: object) -> str:
+    return "-".join(map(str, words)).replace(",", "").replace(" ", "-")
+
+
 def source_records(session: Session, source: str) -> list[Any]:
     """Return what the first owner trains on."""
     found = {
@@ -148,15 +155,15 @@ def target_records(session: Session, pair: str, share: int, seed: int) -> tuple[
         train, test = cifar(session, "train", 10_000), cifar(session, "test", 2000)
     else:
         train, test = reactions(session, "train")[:20_000], reactions(session, "test")
-    train, ends = train[: session.sized(None, 300)], np.cumsum([_nbytes(record) for record in test])
+    train, ends = train[: session.sized(None, 300)], np.cumsum([nbytes(record) for record in test])
     drawn = np.random.default_rng(seed).permutation(len(train))[: len(train) * share // 100]
     return [train[k] for k in drawn], test[: int((ends <= session.sized(TEST_BYTES, 10_000)).sum())]
 
 
 @cache
-def table_of_source(session: Session, source: str) -> ult.Table:
-    """Return the first owner's table; fitted again where it is needed, for tables stay in memory."""
-    return _fitted(source_records(session, source), source)
+def code_of_source(session: Session, source: str, raw: bool = False) -> Any:
+    """Return the first owner's table, or raw tokens; made again where they are needed, for tables stay in memory."""
+    return _fitted(source_records(session, source), source, raw)
 
 
 def encode_source(session: Session, source: str, raw: bool = False) -> Path:
@@ -164,9 +171,8 @@ def encode_source(session: Session, source: str, raw: bool = False) -> Path:
     records = source_records(session, source)
 
     def make(folder: Path) -> dict[str, Any]:
-        if raw:
-            return _write_raw(raw_tokens(source, records, SIZE), folder, train=records)
-        return _encode(table_of_source(session, source), folder, train=records)
+        write_parts(folder, code_of_source(session, source, raw), train=records)
+        return {}
 
     name = f"source/{'raw-' if raw else ''}{source}"
     return Path(session.once(name, {"n": len(records), "size": SIZE}, make)["folder"])
@@ -177,16 +183,15 @@ def encode_target(session: Session, pair: str, share: int, seed: int, start: str
     mine, test = target_records(session, pair, share, seed)
 
     def make(folder: Path) -> dict[str, Any]:
-        if start == "raw":
-            records = source_records(session, _source(pair))
-            return _write_raw(raw_tokens(_source(pair), records, SIZE), folder, train=mine, test=test)
-        if start == "raw, scratch":
-            return _write_raw(raw_tokens(_target(pair), mine, SIZE), folder, train=mine, test=test)
-        table = table_of_source(session, _source(pair)) if start == "table shared" else _fitted(mine, _target(pair))
-        return _encode(table, folder, train=mine, test=test)
+        if start in ("table shared", "raw"):
+            code = code_of_source(session, _source(pair), start == "raw")
+        else:
+            code = _fitted(mine, _target(pair), start in RAW)
+        write_parts(folder, code, train=mine, test=test)
+        return {}
 
     kind = start if start in ("table shared", *RAW) else "own"
-    name = f"{pair if kind == 'raw' else _target(pair)}-{share}-{seed}-{kind}".replace(",", "").replace(" ", "-")
+    name = _named(pair if kind == "raw" else _target(pair), share, seed, kind)
     settings = {"n": len(mine), "test": len(test), "size": SIZE}
     return Path(session.once(f"target/{name}", settings, make)["folder"])
 
@@ -201,8 +206,7 @@ def pretrain(session: Session, source: str, seed: int, raw: bool = False) -> dic
 def fine_tune(session: Session, pair: str, share: int, start: str, seed: int) -> dict[str, Any]:
     """Go on with the target from a start, and measure."""
     folder = encode_target(session, pair, share, seed, start)
-    name = f"{pair if start != _base(start) else _target(pair)}-{share}-{start}-{seed}"
-    name = name.replace(",", "").replace(" ", "-")
+    name = _named(pair, share, start, seed)
     options: dict[str, Any] = {"model": MODEL}
     if start != _base(start):
         before = starting(session, pair, share, start, seed)
@@ -224,13 +228,14 @@ def starting(session: Session, pair: str, share: int, start: str, seed: int) -> 
             from ult.align import align
 
             mine, _ = target_records(session, pair, share, seed)
-            return align(before["run"], table_of_source(session, pair), _fitted(mine, pair), folder / "run")
+            tables = code_of_source(session, pair).table, _fitted(mine, pair).table
+            return align(before["run"], *tables, folder / "run")
         shutil.copytree(before["run"], folder / "run")
         _change(folder / "run" / "model.safetensors", start, np.random.default_rng(seed))
         return {}
 
-    name = f"{pair}-{share}-{start}-{seed}".replace(" ", "-")
-    return Path(session.once(f"starts/{name}", {"from": before["origin"]}, make)["folder"]) / "run"
+    name = f"starts/{_named(pair, share, start, seed)}"
+    return Path(session.once(name, {"from": before["origin"]}, make)["folder"]) / "run"
 
 
 def _change(path: Path, start: str, rng: np.random.Generator) -> None:
@@ -245,27 +250,8 @@ def _change(path: Path, start: str, rng: np.random.Generator) -> None:
     save_file(weights, path, metadata={"format": "pt"})
 
 
-def _fitted(records: list[Any], modality: str) -> ult.Table:
-    return ult.Table.fit(records, codec=CODECS[modality], vocabulary=ult.Vocabulary(SIZE))
-
-
-def _encode(table: ult.Table, folder: Path, **parts: list[Any]) -> dict[str, Any]:
-    for name, records in parts.items():
-        with ShardWriter(folder / name, vocabulary=table.vocabulary, table=table.fingerprint, codec=table.codec.id,
-                         column="record") as writer:  # fmt: skip
-            writer.write(table.encode_batch(records), sum(map(table.codec.nbytes, records)))
-    return {"used": table.size}
-
-
-def _write_raw(code: Any, folder: Path, **parts: list[Any]) -> dict[str, Any]:
-    for name, records in parts.items():
-        kept = records[:IMAGES] if code.codec == "raw/pixels" else records
-        write_ids(folder / name, code.encode(kept), code, sum(map(_nbytes, kept)), column="record")
-    return {}
-
-
-def _nbytes(record: Any) -> int:
-    return len(record.encode()) if isinstance(record, str) else int(record.nbytes)
+def _fitted(records: list[Any], modality: str, raw: bool = False) -> Any:
+    return raw_tokens(modality, records, SIZE) if raw else Ours(records, SIZE, CODECS[modality])
 
 
 if __name__ == "__main__":

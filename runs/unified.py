@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from baselines import LEVELS, raw_tokens, write_ids
+from baselines import LEVELS, Ours, nbytes, raw_tokens, write_parts
 from corpus import cifar, genes, reactions, transformer, wikitext
 from interval import counted, of_ratio, over_seeds
 from result import metric
 from session import Session
 from training import bits, trained
 
-import ult
+from ult.codecs import codec_class
 from ult.codecs.series import SeriesMulaw
-from ult.shards import ShardWriter
 
 SETS = ("text", "images", "molecules", "omics", "series")
-LOSSY = {"images": ("ult, alone",), "omics": ("ult, alone", "raw"), "series": ("ult, alone", "raw")}
+LOSSY = ("images", "omics", "series")
 SIZE, CONTEXT, BATCH, MODEL, STEPS = 1024, 128, 8, "small", 64
-PIXELS = 2000  # images whose raw pixels are written, more than are read
 TEST_BYTES, HOURS = 60_000, 24
 TITLE = "One model, all modalities"
 ASKED = "Does one model of five modalities predict each of them as well as a model of that one alone?"
@@ -48,6 +45,7 @@ def main() -> None:
     session.each(encode, [(name, raw) for name in SETS for raw in (False, True)])
     jobs = [(name, seed, steps) for seed in seeds for name in ("all", *SETS, *(f"raw-{name}" for name in SETS))]
     found = dict(zip(jobs, session.each(train_one, jobs), strict=True))
+    decibels = dict(zip(LOSSY, session.each(loss, [(name,) for name in LOSSY]), strict=True))
     metrics = []
     for name in SETS:
         alone = [found[name, seed, steps][name] for seed in seeds]
@@ -63,12 +61,9 @@ def main() -> None:
         ]  # fmt: skip
         ratio = of_ratio(per_byte["ult, unified"], per_byte["ult, alone"])
         metrics.append(metric(f"{name}: bits per byte, ratio to alone", "ult, unified", ratio, unit="x", **of))
-        for system in LOSSY.get(name, ()):
-            decibels = session.once(
-                f"loss/{name}", {"of": session.sized(TEST_BYTES, 6000)}, partial(loss, session, name)
-            )
-            metrics.append(metric(f"{name}: signal-to-noise", system, counted(decibels[system]), unit="dB",
-                                  **of | {"seeds": [], "higher_is_better": True}))  # fmt: skip
+        for system, value in decibels.get(name, {}).items():
+            metrics.append(metric(f"{name}: signal-to-noise", system, counted(value), unit="dB", n=of["n"],
+                                  higher_is_better=True))  # fmt: skip
         for system in ("ult, unified", "ult, alone") if name != "images" else ():
             ratio = of_ratio(per_byte[system], per_byte["raw"])
             metrics.append(metric(f"{name}: bits per byte, ratio to raw", system, ratio, unit="x", **of))
@@ -101,7 +96,7 @@ def records(session: Session, name: str) -> tuple[list[Any], list[Any], Any]:
         train, test = tumours(session) if name == "omics" else days(session)
         codec = SeriesMulaw.calibrated(train, patch_size=1)
     train = train[: session.sized(None, 200)]
-    ends = np.cumsum([len(one.encode()) if isinstance(one, str) else one.nbytes for one in test])
+    ends = np.cumsum([nbytes(one) for one in test])
     return train, test[: max(2, int((ends <= session.sized(TEST_BYTES, 6000)).sum()))], codec
 
 
@@ -129,32 +124,28 @@ def encode(session: Session, name: str, raw: bool = False) -> Path:
 
     def make(folder: Path) -> dict[str, Any]:
         train, test, codec = records(session, name)
-        if raw:
-            code = raw_tokens(name, train, SIZE)
-            for part, many in (("train", train[:PIXELS] if name == "images" else train), ("test", test)):
-                nbytes = sum(len(one.encode()) if isinstance(one, str) else one.nbytes for one in many)
-                write_ids(folder / part, code.encode(many), code, nbytes, column="record")
-            return {}
-        table = ult.Table.fit(train, codec=codec, vocabulary=ult.Vocabulary(SIZE))
-        for part, many in (("train", train), ("test", test)):
-            with ShardWriter(folder / part, vocabulary=table.vocabulary, table=table.fingerprint,
-                             codec=table.codec.id, column="record") as writer:  # fmt: skip
-                writer.write(table.encode_batch(many), sum(map(table.codec.nbytes, many)))
+        code = raw_tokens(name, train, SIZE) if raw else Ours(train, SIZE, codec)
+        write_parts(folder, code, train=train, test=test)
         return {}
 
     settings = {"size": SIZE, "train": session.sized(None, 200), "test": session.sized(TEST_BYTES, 6000)}
     return Path(session.once(f"shards/{'raw-' if raw else ''}{name}", settings, make)["folder"])
 
 
-def loss(session: Session, name: str, _: Path) -> dict[str, float]:
+def loss(session: Session, name: str) -> dict[str, float]:
     """Return the signal-to-noise ratio in dB of what comes back of the test records, from ids and from raw tokens."""
-    train, test, codec = records(session, name)
-    table = ult.Table.fit(train[:1], codec=codec, vocabulary=ult.Vocabulary(SIZE))
-    back = {"ult, alone": [table.codec.decode(table.codec.encode(one).symbols) for one in test]}
-    if name != "images":
-        bins = raw_tokens(name, train, SIZE)
-        back["raw"] = [bins.decode(ids) for ids in bins.encode(test)]
-    return {system: _decibels(test, restored) for system, restored in back.items()}
+
+    def make(_: Path) -> dict[str, Any]:
+        train, test, chosen = records(session, name)
+        codec = codec_class(chosen)() if isinstance(chosen, str) else chosen
+        back = {"ult, alone": [codec.decode(codec.encode(one).symbols) for one in test]}
+        if name != "images":  # whose pixels lose nothing
+            bins = raw_tokens(name, train, SIZE)
+            back["raw"] = [bins.decode(ids) for ids in bins.encode(test)]
+        return {"decibels": {system: _decibels(test, restored) for system, restored in back.items()}}
+
+    found: dict[str, float] = session.once(f"loss/{name}", {"of": session.sized(TEST_BYTES, 6000)}, make)["decibels"]
+    return found
 
 
 def _decibels(records: list[Any], restored: list[Any]) -> float:
