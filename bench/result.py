@@ -8,12 +8,13 @@ import platform
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from ult.distribution import versions
+
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("ult", "numpy", "numba", "pyarrow", "pillow", "tokenizers", "scikit-learn", "rdkit")
+PACKAGES = ("numpy", "numba", "pyarrow", "pillow", "tokenizers", "scikit-learn", "rdkit")
 
 
 def metric(
@@ -39,7 +40,7 @@ def write(row: str, metrics: Sequence[dict[str, Any]], *, command: str, seeds: S
         "date": datetime.now(UTC).date().isoformat(),
         "git": _git(),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": versions(*PACKAGES),
         "seeds": list(seeds),
         "metrics": list(metrics),
     }

@@ -6,13 +6,14 @@ import json
 import platform
 import sys
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from ult.distribution import versions
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULT, PAGE = ROOT / "results" / "fuzz.json", ROOT / "docs" / "fuzz.md"
-PACKAGES = ("ult", "numpy", "pillow", "pyarrow", "pyrage", "safetensors", "torch", "transformers")
+PACKAGES = ("numpy", "pillow", "pyarrow", "pyrage", "safetensors", "torch", "transformers")
 HEAD = """# Fuzzing
 
 Written by `fuzz/report.py`; `make fuzz` runs it. A finding is anything but success or one of our errors, more than 2
@@ -29,7 +30,7 @@ def document(lines: list[str], git: str) -> dict[str, Any]:
         "date": datetime.now(UTC).date().isoformat(),
         "git": git,
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": versions(*PACKAGES),
         "inputs": sum(one["inputs"] for one in targets),
         "findings": sum(len(one["findings"]) for one in targets),
         "targets": targets,

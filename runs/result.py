@@ -8,18 +8,19 @@ import platform
 import re
 import subprocess
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from interval import COUNTED, KINDS
+
+from ult import distribution
 
 ROOT = Path(__file__).resolve().parent.parent
 ROWS = (
     "text-lm", "text-classify", "image-classify", "molecule-forward", "omics", "series", "transfer", "unified",
     "distance", "release", "attacks", "memorisation", "protection", "frontier",
 )  # fmt: skip
-PACKAGES = ("ult", "numpy", "scikit-learn", "scipy", "tokenizers", "torch", "transformers")
+PACKAGES = ("numpy", "scikit-learn", "scipy", "tokenizers", "torch", "transformers")
 _NUMBER, _OPTIONAL = int | float, int | float | None
 _DOCUMENT: dict[str, Any] = {
     "row": str,
@@ -146,7 +147,7 @@ def results() -> list[Path]:
 
 def versions() -> dict[str, str]:
     """Return the versions of what decides a result."""
-    return {name: version(name) for name in PACKAGES} | {"python": platform.python_version()}
+    return distribution.versions(*PACKAGES) | {"python": platform.python_version()}
 
 
 def git() -> str:

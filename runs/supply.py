@@ -18,6 +18,8 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
+from ult.distribution import NAME, __version__
+
 ROOT = Path(__file__).resolve().parent.parent
 LOCK, BILL = ROOT / "hashes.txt", ROOT / "sbom.cdx.json"
 _QUIETLY = ["-q", "--no-deps", "--no-header", "--no-annotate", "--no-emit-index-url"]
@@ -47,14 +49,13 @@ def bill() -> dict[str, Any]:
     """Return the bill of materials, in the form CycloneDX 1.6, of the pinned packages that are installed."""
     components = [one for name, version in sorted(pins().items()) if (one := _component(name, version))]
     pinned = (ROOT / "constraints.txt").read_bytes()
-    ours = distribution("ult").version
     return {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
         "serialNumber": f"urn:uuid:{uuid.UUID(bytes=hashlib.sha256(pinned).digest()[:16], version=4)}",
         "version": 1,
         "metadata": {
-            "component": {"type": "library", "bom-ref": "ult", "name": "ult", "version": ours},
+            "component": {"type": "library", "bom-ref": NAME, "name": NAME, "version": __version__},
             "properties": [{"name": "ult:hashes", "value": "hashes.txt, of every file of each version"}],
         },
         "components": components,

@@ -23,6 +23,7 @@ from ult.__main__ import main
 from ult.cluster import Ray
 from ult.codecs import codec_class
 from ult.data import open_source
+from ult.distribution import install
 from ult.engine import Local
 from ult.errors import EngineError, InvalidRecord, MissingExtra, WrongKey
 from ult.partial import Partial
@@ -385,4 +386,4 @@ def test_refusals(
 def test_without_ray(text: Path, tmp_path: Path) -> None:
     (tmp_path / "ray.py").write_text("raise ImportError\n")
     done = run(tmp_path, "fit", str(text), "-o", "t.ult", "--no-encryption", "--engine", "ray")
-    assert (done.returncode, done.stderr) == (1, 'error: ray is not installed\nhint: pip install "ult[ray]"\n')
+    assert (done.returncode, done.stderr) == (1, f"error: ray is not installed\nhint: {install('ray')}\n")

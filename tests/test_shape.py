@@ -18,7 +18,7 @@ from ult.codecs.base import Codec
 SOURCE = Path(ult.__file__).parent
 ROOT = SOURCE.parent.parent
 LAYERS = (  # imports go down or sideways, never up
-    {"errors"},
+    {"distribution", "errors"},
     {"codecs", "engine", "hashing", "heap", "phrases", "unique"},
     {
         "counting",

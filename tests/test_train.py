@@ -331,7 +331,7 @@ def test_checkpoints_that_cannot_be_used(shards, gpt2, tmp_path, monkeypatch):
     with pytest.raises(MissingSource, match="Hub was not reached"):
         train(shards, tmp_path / "run", model="nobody/nothing", **QUICK)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtra, match=r"ult\[weights\]"):
+    with pytest.raises(MissingExtra, match=r"\[weights\]"):
         build(recipe(model=WEIGHTS), Vocabulary(SIZE), {TABLE}, [])
 
 

@@ -10,6 +10,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ult.distribution import __version__ as __version__
+
 if TYPE_CHECKING:
     from ult import errors
     from ult.codecs import CODECS
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from ult.table import Table
     from ult.vocabulary import Vocabulary
 
-__version__ = "0.1.0"
 __all__ = ["CODECS", "Codec", "Patches", "ShardWriter", "Shards", "Table", "Vocabulary", "errors"]
 
 _HOME = {

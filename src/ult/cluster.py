@@ -26,7 +26,8 @@ from multiprocessing.reduction import ForkingPickler  # what the pipe of a local
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ult import __version__, keyfile
+from ult import keyfile
+from ult.distribution import NAME, __version__
 from ult.engine import Piece, Work
 from ult.errors import EngineError, MissingExtra
 
@@ -129,7 +130,7 @@ class _Job:
             except self.ray.exceptions.RayTaskError as met:  # not of the work, whose errors are answers
                 raise EngineError(
                     f"a node of the Ray cluster cannot run ult: {type(met.cause).__name__}",
-                    hint=f'the same Python and pip install "ult=={__version__}" on every node',
+                    hint=f"on every node the same Python and {NAME} {__version__}",
                 ) from None
             except self.ray.exceptions.RayError as met:
                 self.again(task, type(met).__name__)

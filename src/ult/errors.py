@@ -37,6 +37,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ult.distribution import install
+
 
 class UltError(Exception):
     """What was met and what was expected, with a `hint` on what to type next."""
@@ -137,7 +139,7 @@ class MissingExtra(UltError, ImportError):
     """An optional package is not installed."""
 
     def __init__(self, package: str, *, extra: str) -> None:
-        super().__init__(f"{package} is not installed", hint=f'pip install "ult[{extra}]"')
+        super().__init__(f"{package} is not installed", hint=install(extra))
         self.package, self.extra = package, extra
 
     def __reduce__(self) -> tuple[Any, ...]:  # from a worker; the default would call it with the message alone

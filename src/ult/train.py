@@ -7,10 +7,10 @@ import math
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ult.distribution import versions
 from ult.errors import InvalidConfig, MissingExtra, OutputError, TrainingError
 from ult.frozen import Frozen, check_frozen
 from ult.goldfish import Goldfish
@@ -293,7 +293,7 @@ def _metrics(
         "seconds": progress.seconds,
         "ids_per_second": progress.speed,
         "device": str(trainer.args.device.type),
-        "versions": {name: version(name) for name in ("ult", "torch", "transformers", "numpy")},
+        "versions": versions("torch", "transformers", "numpy"),
     }
 
 

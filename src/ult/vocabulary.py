@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ult.distribution import upgrade
 from ult.errors import CorruptSymbols, FormatError, InvalidConfig, MissingExtra, MissingSource, NewerFormat
 
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ def check_format(document: object, expected: str, path: object) -> None:
     if isinstance(found, str) and found.startswith(name + "/") and found[len(name) + 1 :].isascii():
         number = found[len(name) + 1 :]
         if number.isdigit() and len(number) < 9 and int(number) > int(version):
-            raise NewerFormat(f"{path} is {found}; this version reads {expected}", hint="pip install --upgrade ult")
+            raise NewerFormat(f"{path} is {found}; this version reads {expected}", hint=upgrade())
     raise FormatError(f"{path} is not {expected}")
 
 

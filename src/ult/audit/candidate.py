@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from ult.audit import verdict as rules
 from ult.audit.verdict import LEVELS
+from ult.distribution import versions
 from ult.errors import FormatError, InvalidConfig, MissingSource, RiskRefused, UltError
 from ult.run import Run
 from ult.shards import Shards
@@ -68,7 +68,7 @@ def assemble(
         "weights": None if model is None else model.digest(),
         "private_embeddings": private_embeddings,
         "audits": audits,
-        "versions": {"ult": version("ult")},
+        "versions": versions(),
     }
 
 

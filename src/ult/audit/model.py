@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from ult.audit.ethicist import ethicist
 from ult.audit.exposure import ALTERNATIVES, exposure
 from ult.audit.extraction import PREFIX, SAMPLES, SUFFIX, extract, passages
 from ult.audit.membership import modality_of, open_audited, scores
+from ult.distribution import versions
 from ult.packing import summary
 from ult.run import Run
 from ult.shards import Shards
@@ -75,7 +75,7 @@ def audit_model(
         "canaries": found,
         "notes": notes,
         "seed": seed,
-        "versions": {name: version(name) for name in ("ult", "torch", "transformers", "scipy", "numpy")},
+        "versions": versions("torch", "transformers", "scipy", "numpy"),
     }
     return result, curves
 

@@ -6,17 +6,17 @@ import json
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from ult.demo.session import Step
 from ult.demo.steps import Scale
+from ult.distribution import versions
 from ult.figure import INK, plain_axes, svg
 
 REPORT = "report.html"
 FIGURES = "demo.json"
-PACKAGES = ("ult", "torch", "transformers", "numpy", "numba", "pyarrow", "pyrage", "scikit-learn")
+PACKAGES = ("torch", "transformers", "numpy", "numba", "pyarrow", "pyrage", "scikit-learn")
 NEXT = """\
 ult keygen -o me.key                      # your key; prints your public key, age1...
 ult fit notes.jsonl -o notes.ult -r age1...
@@ -31,7 +31,7 @@ def summary(figures: dict[str, Any], steps: Sequence[Step], scale: Scale, seed: 
     """Return `figures` with what they rest on: versions, seed, scale, seconds, and the files of each party."""
     return {
         "format": "ult-demo/1",
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "versions": {"python": platform.python_version(), **versions(*PACKAGES)},
         "seed": seed,
         "scale": asdict(scale),
         "seconds": seconds,

