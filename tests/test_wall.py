@@ -43,6 +43,7 @@ TRAINER = (
     "windows",
     "shards",
     "vocabulary",
+    "distribution",
     "errors",
 )
 SECRET = (
