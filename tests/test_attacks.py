@@ -45,7 +45,7 @@ def test_planted_code_is_read_the_better_the_more_an_attack_uses(letters):
     assert found["bigram graph"].occurrences > 0.95
     assert found["co-occurrence"].occurrences > 0.97
     assert found["co-occurrence"].patches > 0.75
-    assert all(one.blind < 0.2 and one.ceiling == 1 for one in found.values())
+    assert all(one.blind < 0.2 and one.ceiling > 0.999 for one in found.values())
 
 
 def test_a_secret_permutation_changes_nothing(letters):

@@ -6,6 +6,7 @@ import pytest
 from ult.audit.adversary import Adversary
 from ult.audit.evidence import Coded
 from ult.audit.frequency import by_frequency
+from ult.audit.interval import over_records
 from ult.audit.score import phrases, score
 from ult.codecs.bwt import TextBwt
 from ult.errors import CorruptSymbols, InvalidConfig
@@ -58,7 +59,7 @@ def test_frequency_ranks_of_a_known_case():
     assert found.occurrences == pytest.approx(2 / 11)
     assert found.types == pytest.approx(1 / 4)
     assert found.blind == pytest.approx(3 / 11)  # "b" for everything
-    assert found.ceiling == 1  # a table holds every byte
+    assert found.ceiling == pytest.approx(10 / 11)  # its table holds every byte, its records hold no d
     assert found.patches == 0
 
 
@@ -89,3 +90,43 @@ def test_no_ids_and_foreign_ids_are_refused():
     for wrong in (0, truth.size):
         with pytest.raises(CorruptSymbols):
             ranks_matched([np.array([wrong], np.uint32)], truth, Adversary(truth, ["abc"]))
+
+
+def test_few_records_prove_little_and_one_proves_nothing():
+    none = np.array([False])
+    for n, most in ((1, 1.0), (20, 0.1684), (1000, 0.0037)):  # Clopper and Pearson of 0 in n
+        records = Coded(np.zeros(5 * n, np.int64), np.arange(5, 5 * n + 1, 5), np.arange(1))
+        assert over_records(none, records) == [0.0, pytest.approx(most, abs=1e-4)]
+        assert over_records(~none, records) == [pytest.approx(1 - most, abs=1e-4), 1.0]
+
+
+@pytest.mark.parametrize("mean", [0.02, 0.4, 0.9])
+def test_the_interval_over_records_holds_the_share_that_records_are_drawn_from(mean):
+    """Records of uneven length, some read well and some not: of 150 draws about 95 % hold it, so do few records."""
+    rng, held = np.random.default_rng(0), {5: 0, 60: 0}
+    for n in held:
+        for _ in range(150):
+            lengths = rng.integers(0, 60, n) + 1
+            right = [rng.random(size) < p for size, p in zip(lengths, rng.beta(8 * mean, 8 - 8 * mean, n), strict=True)]
+            drawn = Coded(np.concatenate(right).astype(np.int64), np.cumsum(lengths), np.arange(2))
+            low, high = over_records(np.array([False, True]), drawn)
+            held[n] += low <= mean <= high
+    assert min(held.values()) >= 0.88 * 150
+
+
+def test_records_of_equal_ids_are_no_more_evidence_than_one_id_each():
+    whole = np.repeat([1] * 12 + [0] * 8, 50)  # 20 records of 50 ids, each read wholly or not
+    drawn = Coded(whole, np.arange(50, 1001, 50), np.arange(2))
+    low, high = over_records(np.array([False, True]), drawn)
+    assert low < 0.37
+    assert high > 0.80
+    mixed = Coded(np.tile([1] * 3 + [0] * 2, 200), np.arange(50, 1001, 50), np.arange(2))
+    low, high = over_records(np.array([False, True]), mixed)
+    assert high - low > 0.3  # they do not scatter: 20 records still
+
+
+def test_the_ceiling_of_a_tiny_reference_is_what_it_holds():
+    truth = table("abcabcabc")
+    found = ranks_matched(truth.encode_batch(["abcabcabc"]), truth, Adversary.fitted(truth, ["bb"]))
+    assert found.ceiling == pytest.approx(3 / 9)
+    assert found.occurrences <= found.ceiling

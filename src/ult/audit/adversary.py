@@ -52,4 +52,4 @@ class Adversary:
         """Score phrases guessed for the kinds of `target`. Raises `InvalidConfig` if the codecs differ."""
         check_codecs(self.known, truth)
         commonest = self.spelled[self.known_ranks[self.reference.order[0]]]
-        return score(guesses, target=target, truth=truth, commonest=commonest, nameable=set(self.spelled))
+        return score(guesses, target=target, truth=truth, commonest=commonest, nameable=set(self.own))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ult.audit.adversary import Adversary
 from ult.audit.context import by_context
-from ult.audit.evidence import PUBLIC, Coded, Guess
+from ult.audit.evidence import BEFORE, PUBLIC, Coded, Guess
 from ult.audit.frequency import by_frequency
 from ult.audit.graph import by_graph
 from ult.audit.homophones import by_homophones
@@ -58,8 +58,15 @@ def attack(
     for n in (n for n in KNOWN_RECORDS if plaintext and n < len(held)):
         known = truth.codec.encode_batch(truth.decode_batch(held[:n]))
         found = adversary.recovered(by_plaintext(target, known, adversary.own), target, truth)
+        found["ceiling"] = float(target.counts[np.unique(target.kinds[: target.ends[n - 1]])].sum() / found["units"])
         knows = f"{n} of the {len(held)} records"
         yield {"name": f"known plaintext, {n} records", "knows": knows, **found}
+
+
+def best(attacks: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the attack that reads most beyond a blind guess, of those that anybody can do, or None without any."""
+    anybody = [one for one in attacks if one["knows"] in (PUBLIC, BEFORE)]
+    return max(anybody, key=lambda one: float(one["occurrences"]) - float(one["blind"]), default=None)
 
 
 def guesses(target: Coded, reference: Coded, *, values: bool) -> Iterator[tuple[str, Guess]]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult.audit.evidence import Coded
+from ult.audit.interval import over_records
 from ult.codecs.base import cut
 from ult.errors import CorruptSymbols, InvalidConfig
 from ult.table import Table
@@ -23,15 +24,18 @@ class Recovered:
     `units` occurrences of `kinds` different ids were attacked. `occurrences`, `types` and `patches` are the shares of
     id occurrences, of different ids and of whole patches whose phrases were all guessed exactly. `blind` is the share
     of occurrences that one guess for all, the adversary's commonest phrase, gets right; `ceiling` that whose phrase
-    the adversary could name at all.
+    the adversary could name at all: what reading everything with this reference could have shown. Intervals are of
+    `over_records`.
     """
 
     units: int
     kinds: int
     occurrences: float
+    occurrences_interval: list[float]
     types: float
     patches: float
     blind: float
+    blind_interval: list[float]
     ceiling: float
 
 
@@ -44,6 +48,7 @@ def score(
     """
     secret = true_phrases(target, truth)
     right = np.array([guess == phrase for guess, phrase in zip(guesses, secret, strict=True)])
+    blind = np.array([phrase == commonest for phrase in secret])
     counts, total = target.counts, len(target.kinds)
     patch = patch_numbers(target, truth)
     whole = np.ones(int(patch.max()) + 1, bool)
@@ -52,9 +57,11 @@ def score(
         units=total,
         kinds=len(target.ids),
         occurrences=float(counts[right].sum() / total),
+        occurrences_interval=over_records(right, target),
         types=float(right.mean()),
         patches=float(whole.mean()) if len(whole) else 0.0,
-        blind=float(counts[[phrase == commonest for phrase in secret]].sum() / total),
+        blind=float(counts[blind].sum() / total),
+        blind_interval=over_records(blind, target),
         ceiling=float(counts[[phrase in nameable for phrase in secret]].sum() / total),
     )
 

@@ -43,6 +43,7 @@ def code(
     force: Force = False,
 ) -> None:
     """Attack a code, as whoever holds shards or a model and public data would; score it by the table."""
+    from ult.audit.code import best
     from ult.cli.show import note, say
 
     if (start is None) != (start_table is None) or (start is not None and run is None):
@@ -73,13 +74,25 @@ def code(
         "reference_records": len(public),
         "scored": truth is not None,
         "attacks": attacks,
+        "best": best(attacks),
     }
     write_json(out, found)
     if truth is None:
         say(f"{out}: {units:,} ids, {len(public):,} public records; no attack is scored")
         note("what an attack recovers only the owner can know: --table with the table that `ult encode` used")
     else:
-        say(f"{out}: {len(attacks)} attacks on {units:,} ids")
+        say(f"{out}: {len(attacks)} attacks on {units:,} ids{_told(found['best'])}")
+
+
+def _told(top: dict[str, Any] | None) -> str:
+    """Return what the best attack by public data read."""
+    if top is None:
+        return ""
+    low, high = top["occurrences_interval"]
+    return (
+        f"; the best by public data, {top['name']} of {top['units']:,} ids, reads {top['occurrences']:.1%} "
+        f"({low:.1%} to {high:.1%}) of at most {top['ceiling']:.1%}; blind {top['blind']:.1%}"
+    )
 
 
 def _held(
