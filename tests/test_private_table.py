@@ -101,6 +101,25 @@ def test_released_are_the_counts_above_the_threshold_whatever_the_order():
         release(counts, kept)
 
 
+class Drawn:
+    """Noise that is told in advance, in the order in which patches were met."""
+
+    def __init__(self, *noise):
+        self.noise = noise
+
+    def standard_normal(self, size):
+        assert size == (len(self.noise),)
+        return np.array(self.noise)
+
+
+def test_the_threshold_is_for_the_count_before_it_is_rounded():
+    """Each of these is 3 once rounded; the threshold lies between them."""
+    counts = PatchCounts()
+    counts.add(patches("x y z"))
+    symbols, _, times, _ = release(counts, Guarantee(1.0, 1e-3, 4, 1.0, 2.6), draw=Drawn(1.55, 1.61, 2.4))
+    assert (bytes(symbols.tolist()), times.tolist()) == (b" y z", [3, 3])
+
+
 def test_table_holds_what_many_records_hold_and_counts_with_noise():
     records = [*RECORDS, "a secret that is said but once"]
     table = Table.fit(records, vocabulary=V, epsilon=2.0, patches_per_record=4)
@@ -108,7 +127,7 @@ def test_table_holds_what_many_records_hold_and_counts_with_noise():
     assert set(WORDS) <= written
     assert not any("sec" in phrase for phrase in written)
     assert table.decode(table.encode(records[-1])) == records[-1]
-    assert table.counts[table.counts > 0].min() > table.privacy.threshold
+    assert table.counts[table.counts > 0].min() >= round(table.privacy.threshold)
     assert table.records == 2001
     assert (table.privacy.epsilon, table.privacy.patches) == (2.0, 4)
     again = Table.fit(records, vocabulary=V, epsilon=2.0, patches_per_record=4)

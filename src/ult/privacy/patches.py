@@ -2,9 +2,10 @@
 
 Each record counts in at most so many of its distinct patches, drawn at random, once in each: a record more or less
 changes a vector of counts by 1 in at most so many places. Gaussian noise is added to every count that is not zero, and
-a patch is released only if what comes out is above a threshold that patches of a single record hardly ever pass (the
-union of sets of arXiv:2002.09745 with equal weights, whose sums are counts). Phrases, ranks and the counts that a table
-stores are computed from what is released and from nothing else. The alphabet is public, so its symbols are always in.
+a patch is released only if what comes out, before it is rounded, is above a threshold that patches of a single record
+hardly ever pass (the union of sets of arXiv:2002.09745 with equal weights, whose sums are counts). Phrases, ranks and
+the counts that a table stores are computed from what is released and from nothing else. The alphabet is public, so its
+symbols are always in; so is the number of records, which a table tells: neighbours differ in what one record says.
 """
 
 from __future__ import annotations
@@ -76,7 +77,9 @@ def release(
 ) -> tuple[Symbols, Ends, NDArray[np.int64], Holders]:
     """Return what may be known of `counts`, as `PatchCounts.patches` does: noisy counts, and nobody's holders.
 
-    The records of `counts` were `bounded`. Raises `InvalidConfig` if there were too many patches to count.
+    The records of `counts` were `bounded`. The threshold is for counts with all of their noise: rounded first, those of
+    up to half a count less would pass. What is stored is rounded, so no bit below 1 tells of the sum. Raises
+    `InvalidConfig` if there were too many patches to count.
     """
     if counts.overfull:
         raise InvalidConfig(
@@ -85,11 +88,11 @@ def release(
         )
     symbols, ends, times, _ = counts.patches()
     draw = Secure().at(NOISE, 0) if draw is None else draw
-    noisy = np.rint(times + kept.noise * draw.standard_normal((len(times),)))
+    noisy = times + kept.noise * draw.standard_normal((len(times),))
     order = _canonical(symbols, ends, np.flatnonzero(noisy > kept.threshold))
     none = np.full(len(order), EMPTY, np.int32)
     holders = Holders(np.zeros(len(order), np.int32), none, np.empty(0, np.uint64), np.empty(0, np.int32))
-    return *_chosen(symbols, ends, order), noisy[order].astype(np.int64), holders
+    return *_chosen(symbols, ends, order), np.rint(noisy[order]).astype(np.int64), holders
 
 
 def bounded(patches: Patches, most: int, *, draw: Draw | None = None) -> Patches:
