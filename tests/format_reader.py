@@ -115,11 +115,38 @@ def fit(records, *, size, min_records):
 # ---- shards
 
 
+def check_told(manifest):
+    """Refuse a manifest that says more or less than its format, or what cannot be."""
+    told = {"canaries", "coin", "public_table"}
+    needed = {"ult-shards/1": set(), "ult-shards/2": {"privacy"}, "ult-shards/3": {"privacy"} | told}
+    must(manifest["format"] in needed, "no shards")
+    must((told | {"privacy"}) & set(manifest) == needed[manifest["format"]], "other fields")
+    if manifest["format"] != "ult-shards/3":
+        return
+    canaries, coin, public = (manifest[name] for name in ("canaries", "coin", "public_table"))
+    must(type(public) is bool and (canaries or coin or public), "nothing that an older format could not say")
+    planted = 0
+    if canaries is not None:
+        must(set(canaries) == {"count", "repeats"}, "no canaries")
+        must(all(type(n) is int and 0 < n < 2**53 for n in canaries.values()), "no canaries")
+        planted = canaries["count"] * canaries["repeats"]
+    must(planted <= manifest["rows"], "more canaries than records")
+    if coin is not None:
+        must(set(coin) == {"split", "side", "records"}, "no coin")
+        must(len(coin["split"]) == 32 and not set(coin["split"]) - set("0123456789abcdef"), "no coin")
+        must(coin["side"] in ("members", "nonmembers") and type(coin["records"]) is int, "no coin")
+        must(coin["records"] >= manifest["rows"] - planted, "a coin of fewer records")
+
+
+def shards_digest(manifest):
+    """Return the SHA-256 of the manifest, keys sorted, one space an indent, ended by a newline: their identity."""
+    return hashlib.sha256((json.dumps(manifest, sort_keys=True, indent=1) + "\n").encode()).hexdigest()
+
+
 def read_shards(folder):
     """Return the manifest, and the ids of each record."""
     manifest = json.loads((folder / "manifest.json").read_text())
-    private = {"ult-shards/1": False, "ult-shards/2": True}.get(manifest["format"])
-    must(private is ("privacy" in manifest), "no shards")
+    check_told(manifest)
     records = []
     for number, part in enumerate(manifest["parts"]):
         must(part["name"] == f"part-{number:05d}.parquet", "a part of another name")

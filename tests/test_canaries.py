@@ -1,6 +1,8 @@
 """Canaries: planted where the table says, found again by it alone, and exposed by a run that memorised them."""
 
 import math
+import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -8,11 +10,14 @@ import pytest
 from scipy import stats
 
 from toy import write
+from ult.__main__ import main
 from ult.audit.exposure import chance_interval, exposure, rate
 from ult.canaries import SPACE, Planted, canary, plant, secret_digits
 from ult.data import Batch
 from ult.errors import InvalidConfig, WrongTable
+from ult.manifest import Canaries
 from ult.run import Run
+from ult.shards import Shards
 from ult.table import Table
 from ult.train import train
 from ult.vocabulary import Vocabulary
@@ -54,6 +59,19 @@ def test_canaries_are_spread_over_all_pieces_but_the_last(table):
         assert [t for t in batch.records if t not in texts] == TEXTS[:30]
     again = [piece.read() for piece in plant(pieces, table, 4, 25)]
     assert [b.records for b in again] == [first.records, second.records, last.records]
+
+
+def test_encode_records_what_it_planted(table, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table.save("t.ult", encrypt=False)
+    Path("x.txt").write_text("\n".join(TEXTS) + "\n")
+    for options, told in (([], None), (["--canaries", "2", "--repeats", "3"], Canaries(2, 3))):
+        monkeypatch.setattr(
+            sys, "argv", ["ult", *["encode", "x.txt", "-t", "t.ult", "-o", "x.shards", "--force"], *options]
+        )
+        with pytest.raises(SystemExit, match="0"):
+            main()
+        assert Shards("x.shards").manifest.canaries == told
 
 
 def test_a_planted_record_has_the_kept_values_of_its_neighbour(table):

@@ -13,10 +13,11 @@ from ult.counting import PatchCounts
 from ult.engine import Local
 from ult.errors import FormatError, InvalidConfig
 from ult.guarantee import Guarantee
+from ult.manifest import Manifest
 from ult.pieces import count
 from ult.privacy.accountant import spent
 from ult.privacy.patches import bounded, promise, release
-from ult.shards import Manifest, Shards, ShardWriter
+from ult.shards import Shards, ShardWriter
 from ult.table import Table
 from ult.vocabulary import Vocabulary
 

@@ -27,6 +27,7 @@ LAYERS = (  # imports go down or sideways, never up
         "keyfile",
         "keylife",
         "learning",
+        "manifest",
         "segment",
         "shards",
         "spelling",

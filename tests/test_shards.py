@@ -1,6 +1,7 @@
 """Ids on disk: what is written is read, verified; the folder appears whole or not at all."""
 
 import errno
+import hashlib
 import json
 import tempfile
 from pathlib import Path
@@ -12,8 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import format_reader
 from ult import Shards, ShardWriter, Vocabulary
 from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, OutputExists
+from ult.manifest import Canaries, Coin
+from ult.packing import summary
 
 VOCABULARY = Vocabulary(100)
 TABLE = "0123456789abcdef" * 2
@@ -94,6 +98,46 @@ def test_the_manifest_says_what_a_trainer_needs(tmp_path):
     }
     assert set(part) == {"name", "rows", "ids", "bytes", "sha256"}
     assert sorted(p.name for p in (tmp_path / "x.shards").iterdir()) == ["manifest.json", "part-00000.parquet"]
+
+
+TOLD = [
+    {"canaries": Canaries(1, 2)},
+    {"coin": Coin("0f" * 16, "nonmembers", 5)},
+    {"public_table": True},
+    {"canaries": Canaries(3, 1), "coin": Coin("0f" * 16, "members", 0), "public_table": True},
+]
+
+
+@pytest.mark.parametrize("told", TOLD)
+def test_canaries_coins_and_public_tables_are_told_in_a_format_of_their_own(tmp_path, told):
+    write(tmp_path / "x.shards", **told)
+    manifest = Shards(tmp_path / "x.shards").manifest
+    assert {name: getattr(manifest, name) for name in told} == told
+    document = json.loads((tmp_path / "x.shards" / "manifest.json").read_text())
+    assert document["format"] == "ult-shards/3"
+    assert {"privacy", "canaries", "coin", "public_table"} < set(document)
+    assert format_reader.read_shards(tmp_path / "x.shards")[0] == document
+    (entry,) = summary([Shards(tmp_path / "x.shards")])
+    assert entry["digest"] == manifest.digest == format_reader.shards_digest(document)
+    assert {name for name in ("canaries", "coin", "public_table") if name in entry} == set(told)
+
+
+def test_the_digest_is_of_what_shards_hold_and_of_nothing_else(tmp_path):
+    digests = [Shards(write(tmp_path / name, **told)).manifest.digest for name, told in zip("abcd", TOLD, strict=True)]
+    plain = Shards(write(tmp_path / "e")).manifest
+    other = Shards(write(tmp_path / "f", [RECORDS[0], RECORDS[1], RECORDS[2] + 1])).manifest  # as many rows and ids
+    assert len({*digests, plain.digest, other.digest}) == 6
+    assert Shards(write(tmp_path / "renamed")).manifest.digest == plain.digest
+    text = (tmp_path / "e" / "manifest.json").read_text()
+    assert hashlib.sha256(text.encode()).hexdigest() == plain.digest
+    (tmp_path / "e" / "manifest.json").write_text(json.dumps(json.loads(text), indent=7))
+    assert Shards(tmp_path / "e").manifest.digest == plain.digest
+
+
+def test_what_is_told_and_cannot_be_is_refused_when_it_is_written(tmp_path):
+    with pytest.raises(FormatError, match="canaries are 4 of its 3 records"):
+        write(tmp_path / "x.shards", canaries=Canaries(2, 2))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("records", [[], [np.empty(0, np.uint32)] * 3])

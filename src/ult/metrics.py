@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ult.errors import FormatError, MissingSource
+from ult.manifest import SIDES
 from ult.vocabulary import check_format
 
 FORMAT = "ult-run/1"
@@ -50,7 +52,24 @@ def _point(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(_number, value))
 
 
-_SUMMARY = _having({"table": _text, "codec": _text, "column": _text}, {"rows": _count})
+def _hex(digits: int) -> Check:
+    return lambda value: _text(value) and re.fullmatch(rf"[0-9a-f]{{{digits}}}", value) is not None
+
+
+_COIN = _having({"split": _hex(32), "side": SIDES.__contains__, "records": _count}, {})
+_PROMISE = _having({"epsilon": _number, "delta": _number}, {})
+_SUMMARY = _having(
+    {"table": _text, "codec": _text, "column": _text},
+    {
+        "name": _text,
+        "rows": _count,
+        "digest": _hex(64),  # older runs have none
+        "privacy": _or_null(_PROMISE),
+        "canaries": _or_null(_having({"count": _count, "repeats": _count}, {})),
+        "coin": _or_null(_COIN),
+        "public_table": lambda value: isinstance(value, bool),
+    },
+)
 _PRIVACY = _having({"epsilon": _number, "delta": _number}, {"secure_random": lambda value: isinstance(value, bool)})
 _NEEDED: dict[str, Check] = {  # what later verbs rely on
     "task": TASKS.__contains__,

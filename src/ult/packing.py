@@ -9,7 +9,7 @@ files that are memory-mapped from then on, by every process: memory does not gro
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,7 +18,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ult.errors import InvalidConfig, MissingColumn, OutputError, TrainingError, WrongVocabulary
-from ult.shards import IDS, Shards
+from ult.manifest import IDS, Manifest
+from ult.shards import Shards
 from ult.vocabulary import EOS, MODALITIES, PAD, Vocabulary, modality_id
 
 if TYPE_CHECKING:
@@ -54,8 +55,14 @@ def open_shards(paths: str | Path | Sequence[str | Path], vocabulary: Vocabulary
 
 def summary(many: Sequence[Shards]) -> list[dict[str, Any]]:
     """Return, as JSON values, what a result says about the shards it rests on."""
-    keys = ("table", "codec", "column", "rows", "ids", "bytes")
-    return [{"name": s.path.name, **{key: getattr(s.manifest, key) for key in keys}} for s in many]
+    return [{"name": s.path.name, **_summary(s.manifest)} for s in many]
+
+
+def _summary(manifest: Manifest) -> dict[str, Any]:
+    said = asdict(manifest)
+    optional = ("privacy", "canaries", "coin", "public_table")
+    always = {name: said[name] for name in ("table", "codec", "column", "rows", "ids", "bytes")}
+    return {**always, "digest": manifest.digest, **{name: said[name] for name in optional if said[name]}}
 
 
 def pack(

@@ -25,7 +25,8 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from ult.errors import FormatError, MissingSource, OutputExists, writing
-from ult.shards import Manifest, Part, Shards, check_free, part_name, sha256_of
+from ult.manifest import Manifest, Part, part_name
+from ult.shards import Shards, check_free, sha256_of
 
 FORMAT = "ult-progress/1"
 _JOURNAL = "progress.jsonl"

@@ -17,8 +17,9 @@ import pyarrow as pa
 from ult.codecs import codec_class
 from ult.counting import CAPACITY, Counted, PatchCounts
 from ult.errors import EngineError, SourceError
+from ult.manifest import Canaries, Coin, Manifest, Part, part_name
 from ult.privacy.patches import ROOM, bounded
-from ult.shards import Manifest, Part, ids_table, part_name, write_part
+from ult.shards import ids_table, write_part
 from ult.table import Table, batched
 
 if TYPE_CHECKING:
@@ -100,6 +101,9 @@ def encode(
     column: str,
     kept: pa.Schema,
     engine: Engine,
+    canaries: Canaries | None = None,
+    coin: Coin | None = None,
+    public_table: bool = False,
     advance: Advance = lambda _: None,
 ) -> None:
     """Write every piece that `partial` does not have yet as a part, and publish the shards."""
@@ -116,6 +120,9 @@ def encode(
         column=column,
         kept=kept,
         privacy=table.privacy,
+        canaries=canaries,
+        coin=coin,
+        public_table=public_table,
     )
     partial.publish(manifest)
 

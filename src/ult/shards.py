@@ -7,13 +7,10 @@ it, read back, and renamed at the end.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,117 +21,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, OutputExists
-from ult.guarantee import Guarantee
-from ult.vocabulary import Vocabulary, check_format
+from ult.manifest import IDS, Canaries, Coin, Manifest, Part, part_name
+from ult.vocabulary import Vocabulary
 
-FORMAT = "ult-shards/1"
-PRIVATE = "ult-shards/2"  # of a table with a guarantee
-IDS = "input_ids"  # the column of ids, list<int32>: the name and type that Hugging Face trainers read
 PART_IDS = 4_000_000  # a part is closed once it holds so many ids: 16 MB in memory
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One Parquet file: its rows, ids, bytes of the original data, and the SHA-256 of the file."""
-
-    name: str
-    rows: int
-    ids: int
-    bytes: int
-    sha256: str
-
-    @classmethod
-    def read(cls, document: object, path: object) -> Part:
-        """Return a part of its JSON object; raise `FormatError` naming `path`."""
-        _check_fields(document, cls, path)
-        return cls(**document)  # type: ignore[arg-type]
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """What `manifest.json` says. `column` names the records' column, `kept` the columns that travel in the clear."""
-
-    vocabulary_size: int
-    table: str
-    codec: str
-    column: str
-    kept: tuple[str, ...]
-    rows: int
-    ids: int
-    bytes: int
-    parts: tuple[Part, ...]
-    privacy: Guarantee | None = None  # what the table promised to the records that it was fitted on
-
-    @classmethod
-    def of(
-        cls,
-        parts: Sequence[Part],
-        *,
-        vocabulary: Vocabulary,
-        table: str,
-        codec: str,
-        column: str,
-        kept: pa.Schema,
-        privacy: Guarantee | None = None,
-    ) -> Manifest:
-        """Return the manifest of `parts`, in order."""
-        return cls(
-            vocabulary_size=vocabulary.size,
-            table=table,
-            codec=codec,
-            column=column,
-            kept=tuple(kept.names),
-            rows=sum(part.rows for part in parts),
-            ids=sum(part.ids for part in parts),
-            bytes=sum(part.bytes for part in parts),
-            parts=tuple(parts),
-            privacy=privacy,
-        )
-
-    def to_json(self) -> str:
-        """Return the document, keys sorted."""
-        document = {"format": PRIVATE if self.privacy else FORMAT, **asdict(self)}
-        if self.privacy is None:
-            del document["privacy"]
-        return json.dumps(document, sort_keys=True, indent=1) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str, path: object) -> Manifest:
-        """Read what `to_json` wrote; raise `FormatError` or `NewerFormat` naming `path`."""
-        try:
-            document = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise FormatError(f"{path} is not JSON") from error
-        private = isinstance(document, dict) and document.get("format") == PRIVATE
-        check_format(document, PRIVATE if private else FORMAT, path)
-        document.pop("format")
-        privacy = Guarantee.read(document.pop("privacy", None), path) if private else None
-        _check_fields(document, cls, path)
-        parts = tuple(Part.read(part, path) for part in document.pop("parts"))
-        manifest = cls(**{**document, "kept": tuple(document["kept"])}, parts=parts, privacy=privacy)
-        manifest._check(path)
-        return manifest
-
-    def _check(self, path: object) -> None:
-        for total in ("rows", "ids", "bytes"):
-            found = sum(getattr(part, total) for part in self.parts)
-            if found != getattr(self, total):
-                raise FormatError(f"{path}: {total} is {getattr(self, total)}, but its parts add up to {found}")
-        for number, part in enumerate(self.parts):
-            if part.name != part_name(number):
-                raise FormatError(f"{path}: part {number} is called {part.name!r}; expected {part_name(number)}")
-            if not re.fullmatch(r"[0-9a-f]{64}", part.sha256):
-                raise FormatError(f"{path}: sha256 of {part.name} is not 64 hexadecimal digits")
-        if not self.parts:
-            raise FormatError(f"{path}: it lists no parts; expected at least one, empty or not")
-        if len({IDS, *self.kept}) <= len(self.kept):
-            raise FormatError(f"{path}: kept names a column twice")
-        if not re.fullmatch(r"[0-9a-f]{32}", self.table):
-            raise FormatError(f"{path}: table is not a fingerprint of 32 hexadecimal digits")
-        try:
-            Vocabulary(self.vocabulary_size)
-        except InvalidConfig as error:
-            raise FormatError(f"{path}: {error.what}") from error
 
 
 class ShardWriter:
@@ -152,6 +42,9 @@ class ShardWriter:
         codec: str,
         column: str,
         kept: pa.Schema | None = None,
+        canaries: Canaries | None = None,
+        coin: Coin | None = None,
+        public_table: bool = False,
         part_ids: int = PART_IDS,
         force: bool = False,
     ) -> None:
@@ -161,6 +54,7 @@ class ShardWriter:
             check_kept(kept)
         self.vocabulary, self.table, self.codec, self.column = vocabulary, table, codec, column
         self.kept = kept if kept is not None else pa.schema([])
+        self._told: dict[str, Any] = {"canaries": canaries, "coin": coin, "public_table": public_table}
         self.part_ids = part_ids
         self.parts: list[Part] = []
         self.manifest: Manifest  # once the `with` block is left
@@ -210,6 +104,7 @@ class ShardWriter:
             codec=self.codec,
             column=self.column,
             kept=self.kept,
+            **self._told,
         )
         try:
             (self._folder / "manifest.json").write_text(self.manifest.to_json(), encoding="utf-8")
@@ -371,29 +266,7 @@ def _flat(table: pa.Table) -> NDArray[np.int32]:
     return np.concatenate([np.empty(0, np.int32), *chunks])
 
 
-def part_name(number: int) -> str:
-    """Return the file name of part `number`."""
-    return f"part-{number:05d}.parquet"
-
-
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _check_fields(document: object, cls: type[Any], path: object) -> None:
-    kinds = {name: field.type for name, field in cls.__dataclass_fields__.items() if name != "privacy"}
-    if not isinstance(document, dict) or set(document) != set(kinds):
-        found = sorted(document)[:20] if isinstance(document, dict) else type(document).__name__
-        raise FormatError(f"{path}: {cls.__name__.lower()} has {found}; expected {sorted(kinds)}")
-    for name, kind in kinds.items():
-        value = document[name]
-        if kind == "int":
-            right = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-        elif kind == "str":
-            right = isinstance(value, str)
-        else:
-            right = isinstance(value, list) and (name == "parts" or all(isinstance(v, str) for v in value))
-        if not right:
-            raise FormatError(f"{path}: {name} is not a valid {cls.__name__.lower()} field")

@@ -251,6 +251,7 @@ def manifests(folder: Path) -> Iterator[Scenario]:
         "part-order": (lambda d: d["parts"].reverse(), "part 0 is called 'part-00001.parquet'"),
         "part-elsewhere": (part("name", "../x"), "part 0 is called '../x'"),
         "part-absolute": (part("name", "/etc/passwd"), "part 0 is called '/etc/passwd'"),
+        **told_changes(),
         "sha256-short": (part("sha256", "00"), "sha256 of part-00000.parquet is not 64"),
         "sha256-wrong": (part("sha256", "0" * 64), "its SHA-256 is not the manifest's"),
     }
@@ -258,6 +259,30 @@ def manifests(folder: Path) -> Iterator[Scenario]:
         all_files = {"manifest.json": changed(change).encode(), **files}
         encoded = {file: b64(data) for file, data in all_files.items()}
         yield reject(f"manifest-{name}", "FormatError", message, files=encoded)
+
+
+def told_changes() -> dict[str, tuple[Change, str]]:
+    """Return what is wrong in manifests that tell of canaries, a coin or a public table, by name."""
+    canaries = {"count": 1, "repeats": 2}
+    coin = {"split": "0f" * 16, "side": "members", "records": 4}
+
+    def told(**changes: Any) -> Change:
+        whole = {"privacy": None, "canaries": canaries, "coin": coin, "public_table": True}
+        return lambda document: document.update({"format": "ult-shards/3", **whole, **changes})
+
+    return {
+        "told-in-older-format": (lambda d: d.update(canaries=canaries), "manifest has"),
+        "told-lacks-field": (lambda d: [told()(d), d.pop("coin")], "manifest has"),
+        "told-nothing": (told(canaries=None, coin=None, public_table=False), "no more than ult-shards/1"),
+        "canaries-none-planted": (told(canaries={"count": 0, "repeats": 2}), "canaries are 0 times 2"),
+        "canaries-more-than-records": (told(canaries={"count": 2, "repeats": 2}), "canaries are 4 of its 2 records"),
+        "canaries-true": (told(canaries={"count": True, "repeats": 1}), "count is not a valid canaries field"),
+        "canaries-number": (told(canaries=5), "canaries is not a valid manifest field"),
+        "coin-side": (told(coin={**coin, "side": "both"}), "side of coin is 'both'"),
+        "coin-split": (told(coin={**coin, "split": "x"}), "split of coin is not 32"),
+        "coin-few": (told(canaries=None, coin={**coin, "records": 1}), "fewer than are here"),
+        "public-table-one": (told(public_table=1), "public_table is not a valid manifest field"),
+    }
 
 
 def parts(folder: Path) -> Iterator[Scenario]:

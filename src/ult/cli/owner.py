@@ -176,6 +176,7 @@ def encode(
     from ult.cli.show import count, counting, note, say, size
     from ult.data.stamp import stamp
     from ult.errors import InvalidRecord
+    from ult.manifest import Canaries
     from ult.partial import Partial
     from ult.shards import check_kept
 
@@ -209,7 +210,8 @@ def encode(
             with counting("encoding") as advance:
                 whole = source.pieces(part_bytes)
                 planted = plant(lambda: source.pieces(part_bytes), secret, canaries, repeats) if canaries else whole
-                pieces.encode(planted, secret, partial, **about, advance=advance)
+                told = Canaries(canaries, repeats) if canaries else None
+                pieces.encode(planted, secret, partial, **about, canaries=told, advance=advance)
     done = partial.manifest
     rate = f"{done.ids / done.bytes:.4f} ids a byte" if done.bytes else "no bytes"
     say(f"{out}: {count(done.rows, 'record')}, {size(done.bytes)} of data, {done.ids:,} ids, {rate}")
@@ -238,7 +240,8 @@ def decode(
     give_back()  # before Arrow is loaded
     from ult.cli.show import count, say, watch
     from ult.errors import WrongTable
-    from ult.shards import IDS, Shards
+    from ult.manifest import IDS
+    from ult.shards import Shards
 
     opened = Shards(shards)
     secret = load_table(table, passphrase_file, identity)
@@ -296,7 +299,8 @@ def _sink(out: Path, table: Table, column: str, kept: pa.Schema | None, force: b
 
 def _decoded(shards: Shards, table: Table) -> Iterator[Batch]:
     from ult.data import Batch
-    from ult.shards import IDS, ragged_ids
+    from ult.manifest import IDS
+    from ult.shards import ragged_ids
 
     for part in shards.parts():
         kept, first = part.drop_columns([IDS]), 0
