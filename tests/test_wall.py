@@ -22,6 +22,7 @@ TRAINER = (
     "metrics",
     "guarantee",
     "lora",
+    "manifest",
     "mixture",
     "ngrams",
     "packing",
