@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -33,3 +34,68 @@ class Guarantee:
             if type(value) is not kind or not 0 < value < 2**53:
                 raise FormatError(f"{path}: {name} of privacy is no {kind.__name__} above 0")
         return cls(**document)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a run promises of any one record, with all that was made of the records on one account.
+
+    Without `of_records` the promise is of the weights given the ids alone: the ids themselves, and with them the
+    weights, then depend on every record of a table that promises nothing.
+    """
+
+    epsilon: float
+    delta: float
+    of_records: bool
+    parts: tuple[tuple[str, float, float], ...]  # what was spent on it: by whom, epsilon, delta
+    conditions: tuple[str, ...]  # what must hold besides
+
+    def __str__(self) -> str:
+        spent = f"({self.epsilon:.3g}, {self.delta:.2g})-differential privacy"
+        if self.of_records:
+            sums = " + ".join(f"{name} ({epsilon:.3g}, {delta:.2g})" for name, epsilon, delta in self.parts)
+            said = f"{spent} for each record" + (f", on one account: {sums}" if len(self.parts) > 1 else "")
+        else:
+            said = f"{spent} of the weights given the ids; not of the records, because the table is not private"
+        return "; ".join((said, *self.conditions))
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {
+            "epsilon": self.epsilon,
+            "delta": self.delta,
+            "of": "records" if self.of_records else "weights given the ids",
+            "parts": [{"of": name, "epsilon": epsilon, "delta": delta} for name, epsilon, delta in self.parts],
+            "conditions": list(self.conditions),
+            "says": str(self),
+        }
+
+
+def composed(metrics: Mapping[str, Any]) -> Account | None:
+    """Return what a run whose `metrics.json` this is promises of a record; None if its training promised nothing.
+
+    Epsilons and deltas of the training and of each private table add up, as if every record were in the fit of each:
+    who knows which were can promise no less. Tables of public records cost nothing. A table that is neither private nor
+    declared public takes the promise back to the weights given the ids: its phrases, ranks and so the ids of all
+    records change with any one of them.
+    """
+    told = metrics.get("privacy")
+    if not told:
+        return None
+    lots = [*metrics["shards"], *metrics.get("targets", [])]
+    tables = {lot["table"]: lot["privacy"] for lot in lots if lot.get("privacy")}
+    of_records = all(lot.get("privacy") or lot.get("public_table") is True for lot in lots)
+    parts = [("training", float(told["epsilon"]), float(told["delta"]))]
+    if of_records:
+        parts += [(f"table {name[:8]}", float(one["epsilon"]), float(one["delta"])) for name, one in tables.items()]
+    epsilon, delta = (sum(part[k] for part in parts) for k in (1, 2))
+    return Account(epsilon, delta, of_records, tuple(parts), tuple(_conditions(metrics, told)))
+
+
+def _conditions(metrics: Mapping[str, Any], told: Mapping[str, Any]) -> Iterator[str]:
+    if not told.get("secure_random"):
+        yield "if nobody knows the seed of its noise"
+    if began := metrics.get("from_run"):
+        yield f"records that {began}, which it started from, was trained on are not covered"
+    if metrics.get("validation"):
+        yield "records of its validation shards, which chose the weights, are not covered"
