@@ -88,7 +88,7 @@ def composed(metrics: Mapping[str, Any]) -> Account | None:
     parts = [("training", float(told["epsilon"]), float(told["delta"]))]
     if of_records:
         parts += [(f"table {name[:8]}", float(one["epsilon"]), float(one["delta"])) for name, one in tables.items()]
-    epsilon, delta = (sum(part[k] for part in parts) for k in (1, 2))
+    epsilon, delta = sum(epsilon for _, epsilon, _ in parts), sum(delta for *_, delta in parts)
     return Account(epsilon, delta, of_records, tuple(parts), tuple(_conditions(metrics, told)))
 
 
