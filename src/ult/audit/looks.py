@@ -1,0 +1,197 @@
+"""What a column of values in the clear looks like, by simple rules: names, numbers, mail, dates, addresses, free text.
+
+Two things are looked at: the words of its header, in a dozen languages, and the form of its values. Some words say it
+by themselves ("surname"); others ("id", "name", "date") say it only of many values that few records share, and leave
+doubt else. The rules know no person and no register: they miss what is called "x7" and looks like nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+KINDS = {
+    "name": "names of people",
+    "number": "numbers that stand for a person (a record, account, telephone or insurance number)",
+    "mail": "mail or network addresses",
+    "birth": "dates of birth or death",
+    "date": "dates",
+    "address": "street addresses",
+    "place": "places",
+    "text": "free text",
+}
+DIRECT = {"name", "number", "mail", "birth", "address"}  # that point at one person
+SEEN = 0.2  # of the values, from which on their form counts
+TELLING = 0.01  # likewise of forms that nothing else has: mail, telephone, insurance and account numbers
+WORDS = 6  # on average, from which on values are free text
+SIGNS = 40  # likewise of scripts without spaces
+
+_UNSPACED = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")  # scripts without spaces
+_SURE = {  # words of a header that need no values beside them
+    "name": "surname lastname firstname forename givenname familyname middlename fullname maidenname patientname "
+    "patientenname ptname patname personname nachname vorname familienname geburtsname prenom nomdefamille apellido "
+    "apellidos primerapellido cognome achternaam voornaam sobrenome nazwisko imie etternavn fornavn efternavn "
+    "efternamn fornamn sukunimi etunimi prijmeni jmeno vezeteknev keresztnev soyad soyadı фамилия имя "
+    "отчество фио прізвище όνομα επώνυμο 姓名 氏名 名前 患者名 성명 이름 الاسم שם नाम ชื่อ",
+    "number": "mrn ssn nhsnumber nhsno npi iban phone telephone telephonenumber cellphone fax telefon telefono "
+    "telefone handynummer mobilenumber mobilephone passport passportnumber drivinglicence driverslicense insuranceid "
+    "insurancenumber policynumber accountnumber accountno kontonummer patientid patientnumber patientno "
+    "patientnr patientennummer patientenid subjectid personid participantid medicalrecord medicalrecordnumber "
+    "hospitalnumber chartnumber fallnummer versichertennummer versicherungsnummer sozialversicherungsnummer "
+    "krankenkassennummer numerosecu nirpp codicefiscale curp cpf bsn pesel personnummer fodselsnummer aadhaar "
+    "ipaddress licenseplate kennzeichen taxid steuernummer hadmid телефон снилс 病历号 身份证 电话 電話 手机 전화 هاتف "
+    "טלפון",
+    "mail": "mail email emailaddress courriel correo posta emailadresse почта 邮箱 電子メール メール 이메일",
+    "birth": "dob dateofbirth birthdate birthday birthdt geburtsdatum geburtstag datenaissance datedenaissance "
+    "naissance fechanacimiento fechadenacimiento nacimiento datadinascita nascita datanascimento "
+    "geboortedatum fodselsdato fodelsedatum dataurodzenia dateofdeath deathdate dod sterbedatum 生日 出生日期 生年月日 "
+    "생년월일 датарождения تاريخالميلاد",
+    "address": "address streetaddress homeaddress street streetname adresse anschrift strasse straße hausnummer "
+    "direccion domicilio indirizzo endereco adres latitude longitude geolocation gps адрес 住所 地址 주소 عنوان "
+    "כתובת",
+}
+_MAYBE = {  # words that a header may use of something else; the first kind that one is of counts
+    "birth": "birth born death died",
+    "date": "date dates datum fecha dato dag day time timestamp datetime admitted discharged visited дата 日期 日付 "
+    "날짜 تاريخ",
+    "place": "zip zipcode postcode postalcode postal plz city town village county district region ort wohnort ville "
+    "ciudad citta miasto lat lon lng город 城市 邮编 郵便番号 도시",
+    "name": "name names nom nombre naam navn namn nome isim initials doctor physician nurse arzt clinician",
+    "number": "id ids nr no num number nummer numero key identifier identifiant code case record encounter visit "
+    "admission accession barcode uuid guid account konto mobile tel serial subject person participant proband "
+    "pseudonym medical insurance номер 番号 编号 번호",
+}
+_ALONE = "patient patients paciente paziente patienten пациент 患者 病人 환자"  # numbers if they are the whole header
+_OF_THINGS = (  # beside which "name", "id", "code" speak of no person
+    "class gene file drug product study column field category label event test lab unit device protein species brand "
+    "medication dataset task model variable type group diagnosis icd "
+    "status control count age sex kind year month score result value rate"
+)
+_GIVEN = (  # first names that are hardly words of anything else
+    "maria anna john james michael robert david william thomas sarah emma peter paul laura julia sofia sophie "
+    "marie jean pierre jacques claire camille hans klaus wolfgang jurgen jürgen stefan andreas martin sabine "
+    "ursula monika petra giovanni giuseppe francesca luca carlos jose josé juan luis miguel carmen ana pedro "
+    "joao joão paulo elena ivan olga natalia dmitri sergei mohammed muhammad ahmed fatima ali omar yusuf aisha "
+    "wei ming hiroshi yuki kenji sakura raj priya amit anita jennifer jessica elizabeth mary patricia linda "
+    "susan karen nancy lisa margaret sandra ashley kimberly emily donna michelle daniel matthew anthony steven "
+    "andrew joshua kevin brian george edward ronald timothy jason jeffrey ryan jacob gary nicholas eric "
+    "jonathan stephen larry alice oliver olivia amelia noah liam charlotte lukas felix leon mia lena jan piotr "
+    "krzysztof katarzyna agnieszka lars sven ingrid erik astrid anders"
+)
+_DATES = (
+    r"^\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([T ].*)?$|^\d{1,2}[-/. ]\d{1,2}[-/. ]\d{2,4}$"
+    r"|^(\d{1,2}[ .-]*\p{L}{3,9}|\p{L}{3,9} \d{1,2})[., -]*\d{2,4}$"
+    r"|^(19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$|^\d{4}年\d{1,2}月\d{1,2}日$"
+)
+_TELEPHONE = (
+    r"^\+\d[\d ()/-]{6,18}\d$|^\(\d{2,5}\)[ /-]?\d[\d /-]{4,12}\d$|^0\d{1,4}[ /-]\d[\d ]{4,12}\d$"
+    r"|^\d{3}[ -]\d{3}[ -]\d{4}$"
+)
+_FORMS: dict[str, tuple[str, str]] = {  # RE2; the first that a value has is what it looks like
+    "mail": ("mail", r"^\S+@[^\s@]+\.[^\s@]+$|^https?://|^\d{1,3}(\.\d{1,3}){3}$"),
+    "date": ("date", _DATES),
+    "register": ("number", r"^\d{3}-\d{2}-\d{4}$|^[A-Z]{2}\d{2}[ ]?([A-Z0-9]{4}[ ]?){2,7}[A-Z0-9]{0,4}$"),
+    "telephone": ("number", _TELEPHONE),
+    "street": (
+        "address",
+        r"(?i)\b\d{1,5}\s+(\p{L}[\p{L}.'-]*\s+){1,4}(street|st|road|rd|avenue|ave|lane|ln|drive|blvd|boulevard|court)\b"
+        r"|\p{L}(straße|strasse|str\.|gasse|weg|platz|allee)\s*\d|^\d{0,4},?\s?(rue|avenue|boulevard|calle|via|rua)\s\p{L}",
+    ),
+    "titled": (
+        "name",
+        r"(?i)^(mr|mrs|ms|dr|herr|frau|prof|mme|sr|sra|sig)\.?\s\p{L}|^(\S+ ){0,2}("
+        + _GIVEN.replace(" ", "|")
+        + r")([ ,.]|$)(\S+ ?){0,3}$|^\p{L}+, ?("
+        + _GIVEN.replace(" ", "|")
+        + r")\b",
+    ),
+    "code": ("number", r"^\p{L}{0,8}[-_ :#/.]?\d[\d/-]{3,}\d\p{L}{0,2}$|^[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}"),
+    "capitals": ("name", r"^\p{Lu}[\p{L}'’-]+,?( \p{Lu}[\p{L}'’.-]*){1,3}$"),
+}
+FORMS = {form: kind for form, (kind, _) in _FORMS.items()}
+TELLING_FORMS = {"mail", "register"}
+SURE_FORMS = {"mail", "register", "telephone", "street", "titled"}  # things have the others too
+
+
+@cache
+def header(name: str) -> tuple[str, bool]:
+    """Return the kind that a header says, or "", and whether it is sure.
+
+    >>> header("patientSurname"), header("visit_date"), header("gene_name"), header("Geburtsdatum")
+    (('name', True), ('date', False), ('', False), ('birth', True))
+    """
+    spaced = re.sub(r"(?<=[a-z\d])(?=[A-Z])", " ", unicodedata.normalize("NFKC", name))
+    words = re.findall(r"[^\W_]+", _plain(spaced))
+    runs = {"".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, min(i + 4, len(words)) + 1)}
+    whole = "".join(words)
+    if whole in map(_plain, _ALONE.split()):
+        return "number", True
+    for kind, known in _SURE.items():
+        if any(word in runs or (_compound(word) and word in whole) for word in map(_plain, known.split())):
+            return kind, True
+    if set(_OF_THINGS.split()) & set(words):
+        return "", False
+    for kind, known in _MAYBE.items():
+        if any(word in words or (_UNSPACED.search(word) and word in whole) for word in map(_plain, known.split())):
+            return kind, False
+    return "", False
+
+
+def forms(values: pa.StringArray) -> dict[str, NDArray[Any]]:
+    """Return for each form of `FORMS` which of the values (n,) have it, bool; each value has one at most."""
+    left = pc.invert(pc.match_substring_regex(values, r"^-?\d+[.,]\d+$")).to_numpy(zero_copy_only=False)
+    found = {}
+    for form, (_, pattern) in _FORMS.items():
+        matched = pc.match_substring_regex(values, pattern).to_numpy(zero_copy_only=False) & left
+        found[form], left = matched, left & ~matched
+    return found
+
+
+def wordy(values: pa.StringArray) -> NDArray[Any]:
+    """Return which of the values (n,) read as free text, bool: of several words, or long in a script without spaces."""
+    words = pc.greater_equal(pc.count_substring_regex(values, r"\S+"), WORDS)
+    signs = pc.greater_equal(pc.count_substring_regex(values, r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]"), SIGNS)
+    found: NDArray[Any] = pc.or_(words, signs).to_numpy(zero_copy_only=False)
+    return found
+
+
+def masked(values: Iterable[str]) -> tuple[str, ...]:
+    """Return values as one may show them: of each word the first letter, of numbers and of other scripts nothing.
+
+    >>> masked(["Maria Schmidt", "MRN-0012345", "1957-03-02", "山田太郎", "F"])
+    ('M███ S███', 'M███-███', '███-███-███', '███', '███')
+    """
+    return tuple(_masked(value) for value in values)
+
+
+def _masked(value: str) -> str:
+    words = re.findall(r"[^\W\d_]+|[\d_]+|\s+|[^\w\s]", value[:400])
+    shown = "".join(_veiled(word) for word in words[:12])
+    return shown + ("…" if len(words) > 12 or len(value) > 400 else "")
+
+
+def _veiled(word: str) -> str:
+    if word.isspace():
+        return " "
+    if not re.match(r"\w", word):
+        return word if word.isascii() else "█"
+    cased = word[0].lower() != word[0].upper()
+    return word[0] + "███" if cased and len(word) > 1 else "███"
+
+
+def _plain(text: str) -> str:
+    """Return text in small letters without accents; other scripts as they are."""
+    apart = unicodedata.normalize("NFKD", text.casefold())
+    return unicodedata.normalize("NFKC", "".join(sign for sign in apart if not unicodedata.combining(sign)))
+
+
+def _compound(word: str) -> bool:
+    """Whether a word may be looked for inside another, as in German; short ones are found by chance."""
+    return len(word) >= 7 or bool(_UNSPACED.search(word))
