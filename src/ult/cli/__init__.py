@@ -28,6 +28,7 @@ from ult.cli import (
     train,
     trainer,
 )
+from ult.cli.once import Once
 from ult.errors import MissingSource, OutputError, UltError
 
 app = typer.Typer(
@@ -57,7 +58,7 @@ def _add(verb: Callable[..., None], panel: str, to: typer.Typer = app) -> None:
         except KeyboardInterrupt as error:  # typer would exit without a word
             raise SystemExit(report(error)) from None
 
-    to.command(rich_help_panel=panel)(run)
+    to.command(cls=Once, rich_help_panel=panel)(run)
 
 
 def _check_local(options: dict[str, Any]) -> None:

@@ -87,6 +87,7 @@ def fit(
     """
     give_back()  # before Arrow is loaded
     from ult import keyfile, pieces
+    from ult.cli.option import codec_options
     from ult.cli.show import Watched, count, counting, note, say
     from ult.codecs import codec_class
     from ult.privacy.patches import check_asked, promise, without_records
@@ -102,7 +103,7 @@ def fit(
     vocabulary = Vocabulary(vocabulary_size)
     storage = new_key(passphrase_file, recipient, no_encryption)
     source = _open(inputs, kind.modality, column, keep, canonical)
-    options = _options(option)
+    options = codec_options(option, kind, calibrate=most is None)
     if most is None:
         made = kind.calibrated(Watched(source, "calibrating"), **options)
     else:
@@ -320,24 +321,6 @@ def _open(
     from ult.data import open_source
 
     return open_source(inputs, modality=modality, column=column, keep=keep or (), canonical=canonical, side=side)
-
-
-def _options(pairs: list[str] | None) -> dict[str, Any]:
-    """Return the codec's options of `name=value` pairs, the values as JSON."""
-    import json
-
-    from ult.errors import InvalidConfig
-
-    options = {}
-    for pair in pairs or ():
-        name, _, value = pair.partition("=")
-        try:
-            options[name] = json.loads(value)
-        except ValueError:
-            raise InvalidConfig(
-                f"option {pair!r} is not name=value with a number", hint="--option quality=60"
-            ) from None
-    return options
 
 
 def _report_invalid(source: Source) -> None:
