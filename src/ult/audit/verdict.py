@@ -28,6 +28,8 @@ class Finding:
     found: str
     line: str
     change: str = ""
+    topic: str = ""  # what was looked at, for the page's first sentences: one of `ult.audit.plain.TOPICS`
+    measured: bool = True
 
 
 def verdict(findings: Sequence[Finding]) -> str:
@@ -39,7 +41,8 @@ def judge_code(audit: dict[str, Any] | None, subject: str = "shards") -> list[Fi
     """Judge shards, or the ids that a model writes, by what `ult audit code` wrote."""
     line = f"amber above {RECOVERED[0]:.0%} of ids beyond the blind guess, red above {RECOVERED[1]:.0%}"
     if audit is None or not audit.get("attacks"):
-        return [_unmeasured("shards", "attacks on the code", "ult audit code SHARDS --reference PUBLIC -t TABLE", line)]
+        how = "ult audit code SHARDS --reference PUBLIC -t TABLE"
+        return [_unmeasured("shards", "attacks on the code", how, line, "code")]
     tried = [attack for attack in audit["attacks"] if attack["knows"] in (PUBLIC, BEFORE)]
     best = max(tried, key=lambda attack: float(attack["occurrences"]) - float(attack["blind"]))
     beyond = best["occurrences"] - best["blind"]
@@ -48,7 +51,7 @@ def judge_code(audit: dict[str, Any] | None, subject: str = "shards") -> list[Fi
         f"ids and {best['patches']:.1%} of whole patches; a blind guess {best['blind']:.1%}"
     )
     change = f"treat the {subject} as the records themselves: give them to nobody who may not read the records"
-    return [_graded(subject, beyond, RECOVERED, found, line, change)]
+    return [_graded(subject, beyond, RECOVERED, found, line, change, "code")]
 
 
 def judge_model(audit: dict[str, Any] | None, guarantee: float | None = None) -> list[Finding]:
@@ -59,7 +62,7 @@ def judge_model(audit: dict[str, Any] | None, guarantee: float | None = None) ->
     line = f"amber if at least {FOUND[0]:.0%} of members are found at 1 % false, red if at least {FOUND[1]:.0%}"
     if audit is None:
         how = "ult audit model RUN --members SHARDS --others SHARDS -t TABLE"
-        return [_unmeasured("model", "membership, extraction and exposure", how, line)]
+        return [_unmeasured("model", "membership, extraction and exposure", how, line, "membership")]
     findings = [_membership("model", audit, line, "train with --epsilon, or for fewer steps on deduplicated records")]
     findings += _extraction(audit["extraction"]) + _exposure(audit["canaries"])
     return findings + _broken("model", audit, guarantee)
@@ -73,11 +76,11 @@ def judge_table(audit: dict[str, Any] | None, guarantee: float | None = None) ->
         "carry no guarantee" if guarantee is None else f"have epsilon {guarantee:g}"
     )
     line = f"red without a guarantee, green with one of epsilon {SMALL:g} or less"
-    findings = [_finding("table", level, said, line, "keep the table, or fit it with --epsilon")]
+    findings = [_finding("table", level, said, line, "keep the table, or fit it with --epsilon", "table")]
     line = f"amber if at least {FOUND[0]:.0%} of members are found at 1 % false, red if at least {FOUND[1]:.0%}"
     if audit is None:
         how = "ult audit table TABLE --members FILE --others FILE"
-        return [*findings, _unmeasured("table", "membership by its phrases", how, line)]
+        return [*findings, _unmeasured("table", "membership by its phrases", how, line, "membership")]
     findings.append(_membership("table", audit, line, "fit with a higher --min-records, or with --epsilon"))
     return findings + _broken("table", audit, guarantee)
 
@@ -94,12 +97,12 @@ def judge_body(began: str | None = None) -> list[Finding]:
             "on: whoever has these reads with them what it remembers"
         )
         change = f"train the body from random weights; if nobody else has {began}, --accept-risk says so"
-        return [Finding("model", "red", found, line, change)]
+        return [Finding("model", "red", found, line, change, "body")]
     found = (
         "the rows that say what ids mean are not there, and in the study of such bodies receivers read nothing of the "
         "records, and of canaries little beyond chance; what this very body remembers was not measured"
     )
-    return [Finding("model", "amber", found, line, "see docs/threats.md")]
+    return [Finding("model", "amber", found, line, "see docs/threats.md", "body", measured=False)]
 
 
 def _membership(subject: str, audit: dict[str, Any], line: str, change: str) -> Finding:
@@ -112,13 +115,14 @@ def _membership(subject: str, audit: dict[str, Any], line: str, change: str) -> 
         f"membership: {best['tpr']:.1%} of members ({low:.1%} to {high:.1%}) are told from others, of whom "
         f"{best['fpr']:.0%} are taken for members ({name}, the best of {len(rates)} attacks)"
     )
-    return _graded(subject, low, FOUND, found, line, change)
+    return _graded(subject, low, FOUND, found, line, change, "membership")
 
 
 def _extraction(audit: dict[str, Any] | None) -> list[Finding]:
     line = "red if members are completed exactly more often than others, by intervals that do not meet; amber if at all"
     if not audit or "members" not in audit:
-        return [_unmeasured("model", "extraction", "ult audit model with records of 100 ids and more", line)]
+        how = "ult audit model with records of 100 ids and more"
+        return [_unmeasured("model", "extraction", how, line, "extraction")]
     ways = [way for way in ("greedy", "sampled") if audit["members"].get(way)]
     best = max(ways, key=lambda way: int(audit["members"][way]["exact"]))
     mine, theirs = audit["members"][best], audit.get("others", {}).get(best)
@@ -130,21 +134,22 @@ def _extraction(audit: dict[str, Any] | None) -> list[Finding]:
         + (f", in {theirs['exact']:,} of {theirs['passages']:,} others" if theirs else "")
         + f" ({best})"
     )
-    return [_finding("model", level, found, line, "ult dedupe the records, train with --goldfish or --epsilon")]
+    change = "ult dedupe the records, train with --goldfish or --epsilon"
+    return [_finding("model", level, found, line, change, "extraction")]
 
 
 def _exposure(audit: dict[str, Any] | None) -> list[Finding]:
     line = f"amber if chance alone does so in under {UNLIKELY[0]:.0%} of cases, red under {UNLIKELY[1]:.1%}"
     if not audit:
         how = "ult encode --canaries, then ult audit model -t TABLE --canaries"
-        return [_unmeasured("model", "exposure of canaries", how, line)]
+        return [_unmeasured("model", "exposure of canaries", how, line, "canaries")]
     p, (low, high) = float(audit["p_value"]), audit["chance_interval"]
     level = "red" if p < UNLIKELY[1] else "amber" if p < UNLIKELY[0] else "green"
     found = (
         f"canaries: mean exposure {audit['interpolated_mean']:.2f} of at most {audit['most']:.2f} bits among "
         f"{audit['alternatives']:,} alternatives; chance {low:.2f} to {high:.2f}"
     )
-    return [_finding("model", level, found, line, "train with --epsilon, or for fewer steps")]
+    return [_finding("model", level, found, line, "train with --epsilon, or for fewer steps", "canaries")]
 
 
 def _broken(subject: str, audit: dict[str, Any], guarantee: float | None) -> list[Finding]:
@@ -153,17 +158,19 @@ def _broken(subject: str, audit: dict[str, Any], guarantee: float | None) -> lis
         return []
     found = f"the attacks prove an epsilon of at least {proven:.2f}, and {guarantee:g} was promised"
     line = "red: with 95 % confidence the guarantee does not hold"
-    return [Finding(subject, "red", found, line, "do not release; report it as a bug")]
+    return [Finding(subject, "red", found, line, "do not release; report it as a bug", "promise")]
 
 
-def _graded(subject: str, value: float, lines: tuple[float, float], found: str, line: str, change: str) -> Finding:
+def _graded(
+    subject: str, value: float, lines: tuple[float, float], found: str, line: str, change: str, topic: str
+) -> Finding:
     level = LEVELS[sum(value > limit for limit in lines)]
-    return _finding(subject, level, found, line, change)
+    return _finding(subject, level, found, line, change, topic)
 
 
-def _finding(subject: str, level: str, found: str, line: str, change: str) -> Finding:
-    return Finding(subject, level, found, line, "" if level == "green" else change)
+def _finding(subject: str, level: str, found: str, line: str, change: str, topic: str) -> Finding:
+    return Finding(subject, level, found, line, "" if level == "green" else change, topic)
 
 
-def _unmeasured(subject: str, what: str, how: str, line: str) -> Finding:
-    return Finding(subject, "amber", f"{what}: not measured", line, how)
+def _unmeasured(subject: str, what: str, how: str, line: str, topic: str) -> Finding:
+    return Finding(subject, "amber", f"{what}: not measured", line, how, topic, measured=False)
