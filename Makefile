@@ -16,7 +16,7 @@ INSTALL = $(PYTHON) -m venv .venv && \
 LEAKS := $(patsubst %,runs/%.sh,attacks memorisation protection frontier release)
 ROWS = for row in $(1); do PYTHON=$(BIN)/python DATA=$(DATA) sh $$row || exit 1; done && $(BIN)/python runs/report.py
 
-.PHONY: demo test check bench results study vectors figures weights lock audit fuzz stale clean
+.PHONY: demo test check bench results study vectors figures weights lock audit fuzz clean
 
 demo: .venv/.demo
 	$(BIN)/ult demo --force
@@ -82,9 +82,6 @@ fuzz: .venv/.dev  ## A million mutated inputs for the parsers: a quarter of an h
 .venv/.bench: .venv/.dev
 	$(call INSTALL,dev$(COMMA)bench)
 	touch $@
-
-stale:  ## Throw compiled kernels away.
-	find src -name '*.nb[ic]' -delete
 
 clean:
 	rm -rf .venv demo build dist src/*.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

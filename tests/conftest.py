@@ -6,24 +6,8 @@
 import os
 import shutil
 import tempfile
-from pathlib import Path
 
 from hypothesis import HealthCheck, settings
-
-SOURCE = Path(__file__).parent.parent / "src" / "ult"
-
-
-def drop_stale_kernels() -> None:
-    """Throw compiled kernels away if one is older than a source: Numba looks at a kernel's own file, not at callees."""
-    kernels = [path for path in SOURCE.rglob("*.py") if "@njit" in path.read_text(encoding="utf-8")]
-    newest = max(path.stat().st_mtime for path in kernels)
-    compiled = list(SOURCE.rglob("*.nbc"))
-    if compiled and min(path.stat().st_mtime for path in compiled) < newest:
-        for path in SOURCE.rglob("*.nb[ic]"):
-            path.unlink()
-
-
-drop_stale_kernels()
 
 pytest_plugins = ["bucket", "leak"]
 

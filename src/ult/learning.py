@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ult.hashing import EMPTY, find_key, pair_key
+from ult.kernel import njit
 from ult.unique import Holders
 
 _SHIFT = np.uint64(32)

@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ult.codecs.base import Patches, Symbols
 from ult.hashing import EMPTY, find_key, hash_run, load8, pair_key
+from ult.kernel import njit
 
 NO_MERGE = 2**31 - 1
 CACHED = 1 << 18  # patches remembered; beyond that the memory starts afresh

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ult.codecs.base import Ends, Symbols
 from ult.errors import InvalidConfig
 from ult.hashing import store8
+from ult.kernel import njit
 
 _EIGHT = np.uint64(8)
 _ROW = 16  # symbols

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ult.hashing import EMPTY, hash_run
+from ult.kernel import njit
 
 ROWS = 3  # of weights; a patch weighs what the lightest of its buckets does
 BUCKETS = 1 << 20  # of a row, which goes by 20 bits of the hash of its own

@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ult.audit.evidence import Coded
 from ult.codecs.base import Patches
+from ult.kernel import njit
 
 LONGEST = 24  # symbols of a phrase that can be found
 LONGEST_RECORD = 4096  # ids; longer ones are passed over, as the work grows faster than their length

@@ -13,10 +13,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ult.codecs.lanes import add8, add16, lowest
+from ult.kernel import njit
 
 UNIT = 16  # samples and coefficients are in 1/16 of a grey level
 SCALE = 2.0**-13  # transform matrices are in 1/8192

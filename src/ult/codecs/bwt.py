@@ -18,12 +18,12 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ult.codecs.base import Codec, Ends, Patches, Symbols, check_option
 from ult.codecs.text import utf8
 from ult.errors import CorruptSymbols
+from ult.kernel import njit
 
 SENTINEL = 256
 MAX_PATCH_SIZE = 256  # characters; a place in a patch fits 8 bits

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ult.codecs.base import Ends
 from ult.codecs.blocks import UNIT, WIDTH, Samples
+from ult.kernel import njit
 
 Pixels = NDArray[np.uint8]  # (h, w, 1 or 3)
 Row = NDArray[np.uint8]  # (w * 1 or 3,)

@@ -17,7 +17,6 @@ the decoded samples has a norm, and no coefficient moves by more.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ult.codecs.base import Ends
@@ -38,6 +37,7 @@ from ult.codecs.colour import Corners, Pixels, bases_of, colour_of, load, reload
 from ult.codecs.forward import along, forward, mark, quantise
 from ult.codecs.lanes import move8
 from ult.codecs.tiles import corners_of, gather, scatter, side_by_side
+from ult.kernel import njit
 
 PATIENCE = 16  # rounds before a tile that does not settle loses contrast; 99 % of the tiles of photographs settle in 2
 ROUNDS = 64  # an eighth a round: enough for the largest level to reach 0

@@ -8,11 +8,11 @@ computed again, in whole numbers. What comes out is exact, whatever the order of
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ult.codecs.blocks import SCALE, WIDTH, Levels, Plane, Samples, Whole, Work, add_row
 from ult.codecs.lanes import lowest, make_times
+from ult.kernel import njit
 
 _ONE, _THREE, _SEVEN, _WIDE = np.uint64(1), np.uint64(3), np.uint64(7), np.uint64(WIDTH)  # for indices never negative
 _EIGHT, _SIXTEEN = np.uint64(8), np.uint64(16)

@@ -10,10 +10,10 @@ from abc import ABC, abstractmethod
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ult.codecs.base import Ends, Symbols
+from ult.kernel import njit
 
 S = TypeVar("S")
 REFUSED = -1

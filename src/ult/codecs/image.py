@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from numba import carray, njit
+from numba import carray
 from numpy.typing import NDArray
 
 from ult.codecs.base import Codec, Ends, Patches, Symbols, check_option
@@ -38,6 +38,7 @@ from ult.codecs.image_grammar import (
 )
 from ult.codecs.lanes import lowest, ones, pointer
 from ult.errors import CorruptSymbols, InvalidRecord
+from ult.kernel import njit
 
 MAX_BLOCK = 196  # symbols: 4 of the mean, 3 for each of 63 levels, 3 of ZEROS at most
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ult.codecs.base import Ends, Symbols
 from ult.codecs.grammar import REFUSED, Grammar
+from ult.kernel import njit
 
 MEAN = 256  # symbols below are bytes; from here differences of means
 FAR_MEAN = 32

@@ -17,12 +17,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ult.codecs.base import Codec, Ends, Patches, Symbols, check_option
 from ult.codecs.grammar import Count
 from ult.errors import InvalidConfig, InvalidRecord
+from ult.kernel import njit
 
 Floats = NDArray[np.float64]
 _MAX = sys.float_info.max

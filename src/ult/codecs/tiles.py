@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ult.codecs.base import Ends
 from ult.codecs.blocks import Levels
 from ult.codecs.colour import Corners
 from ult.codecs.lanes import replace8
+from ult.kernel import njit
 
 
 @njit(cache=True)

@@ -17,10 +17,10 @@ at half the cost, and calls `_patch_end` where a patch is too long for it.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ult.codecs.base import Ends
+from ult.kernel import njit
 
 MAX_PATCH = 64  # bytes
 DIGITS = 4

@@ -15,7 +15,6 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ult.codecs.base import Codec, Ends, Patches, Symbols, check_option
@@ -23,6 +22,7 @@ from ult.counting import CAPACITY, PatchCounts
 from ult.errors import InvalidConfig
 from ult.guarantee import Guarantee
 from ult.hashing import EMPTY, hash_run
+from ult.kernel import njit
 from ult.privacy import accountant
 from ult.privacy.randomness import NOISE, SAMPLE, Draw, Secure
 from ult.unique import Holders
