@@ -34,6 +34,7 @@ LAYERS = (  # imports go down or sideways, never up
         "vocabulary",
     },
     {
+        "ahead",
         "align",
         "canaries",
         "checkpoint",
@@ -63,6 +64,7 @@ LAYERS = (  # imports go down or sideways, never up
         "restraint",
         "run",
         "seq2seq",
+        "settings",
         "steps",
         "table",
         "train",

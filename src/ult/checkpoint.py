@@ -33,7 +33,11 @@ def check_checkpoint(kind: Any, path: Path) -> None:
         named = {str(name) for name in _read(index)["weight_map"].values()}
         if not all(re.fullmatch(r"[\w.-]+\.safetensors", name) for name in named):
             raise FormatError(f"{index} names other files than safetensors beside it")
-    for key, value in _options(_read(path / "config.json")):
+    document = _read(path / "config.json")
+    for other in ("transformers_weights", "quantization_config"):
+        if isinstance(document, dict) and document.get(other) is not None:
+            raise FormatError(f"{path} asks for {other}; expected model.safetensors as it is")
+    for key, value in _options(document):
         if key.endswith("implementation") and not re.fullmatch(r"[a-z0-9_]+", str(value)):
             raise FormatError(f"{path} asks for {key} {str(value)[:80]!r}, which transformers does not have itself")
         most = LABELS if key == "num_labels" else LAYERS if re.search("layers?$|depths?$", key) else None

@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ult.ahead import looks_ahead
 from ult.errors import InvalidConfig, MissingExtra
 from ult.model import Model, load_trained
 from ult.packing import IGNORED, Blocks, Labelled, collate, label_name, open_shards, pack, summary
 from ult.pairs import TARGETS, Pairs, open_targets, read_source
 from ult.run import Run
+from ult.settings import check_finite
 from ult.shards import Shards
 from ult.translate import check_beams, search
 from ult.windows import Windows
@@ -79,6 +82,7 @@ def evaluate(
         marked = opened.modality_token
         classes = pack(many, Path(folder), label=label, classes=opened.classes, modality_token=marked)
         data = Labelled.open(Path(folder), context=opened.context, label=label, classes=classes)
+        data = replace(data, masked=looks_ahead(model))
         return result | {"label": label, "truncated": data.truncated} | _accuracies(model, data, batch_size, seed)
 
 
@@ -86,7 +90,8 @@ def _bits(model: Model, many: Sequence[Shards], data: Blocks | Windows | Pairs, 
     counts = data.counts
     nats = np.zeros(len(counts))  # a record
     for numbers, logits, labels in _batches(model, data, batch_size):
-        losses = torch.nn.functional.cross_entropy(logits.mT, labels, ignore_index=IGNORED, reduction="none")
+        predicted = check_finite(logits)
+        losses = torch.nn.functional.cross_entropy(predicted.mT, labels, ignore_index=IGNORED, reduction="none")
         counted = losses[labels != IGNORED].double().cpu().numpy()
         np.add.at(nats, np.concatenate([data.records(k) for k in numbers]), counted)
     total = float(nats.sum()) / math.log(2)
@@ -150,7 +155,8 @@ def _half_width(bits: NDArray[np.float64], counts: NDArray[np.int64]) -> float |
 
 
 def _accuracies(model: Model, data: Labelled, batch_size: int, seed: int) -> dict[str, Any]:
-    predicted = np.concatenate([logits.argmax(-1).cpu().numpy() for _, logits, _ in _batches(model, data, batch_size)])
+    every = (check_finite(logits) for _, logits, _ in _batches(model, data, batch_size))
+    predicted = np.concatenate([logits.argmax(-1).cpu().numpy() for logits in every])
     right = predicted == data.labels
     classes = len(data.classes)
     counts = np.stack([np.bincount(data.labels[right == hit], minlength=classes) for hit in (False, True)])

@@ -14,12 +14,13 @@ from ult.errors import CorruptSymbols, InvalidConfig, MissingExtra, TrainingErro
 from ult.model import load_trained
 from ult.packing import open_shards
 from ult.run import Run
+from ult.settings import write
 from ult.shards import ShardWriter
 from ult.vocabulary import EOS, FREE, N_SPECIAL, PAD
 
 try:
     import torch
-    from transformers import LogitsProcessor, LogitsProcessorList, RepetitionPenaltyLogitsProcessor
+    from transformers import LogitsProcessor, RepetitionPenaltyLogitsProcessor
 except ImportError as missing:
     raise MissingExtra("torch", extra="train") from missing
 
@@ -116,16 +117,8 @@ def _write(
 ) -> list[Ids]:
     """Return a record for each of `starts` (b, n), whose first `head` ids are not of the record."""
     given = torch.from_numpy(starts).to(model.device)
-    written = model.generate(
-        input_ids=given,
-        attention_mask=torch.ones_like(given),
-        max_new_tokens=room,
-        logits_processor=LogitsProcessorList(processors),
-        eos_token_id=EOS,
-        pad_token_id=PAD,
-        use_cache=True,
-        **options,
-    )
+    asked = {"input_ids": given, "attention_mask": torch.ones_like(given)}
+    written = write(model, asked, processors=processors, max_new_tokens=room, **options)
     return [record_of(row) for row in written[:, head:].cpu().numpy()]
 
 

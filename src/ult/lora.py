@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ult.errors import MissingExtra, OutputError
+from ult.errors import InvalidConfig, MissingExtra, OutputError
 from ult.model import Model
 from ult.run import Recipe
 
@@ -26,7 +26,10 @@ class Adapted:
     """A model whose linear layers, but for the head, have adapters of one rank; its other weights are its own."""
 
     def __init__(self, model: Model, recipe: Recipe, rank: int) -> None:
-        """Put adapters into `model`, scaled by alpha / rank = 2, and let these, rows and head alone be trained."""
+        """Put adapters into `model`, scaled by alpha / rank = 2, and let these, rows and head alone be trained.
+
+        Raises `InvalidConfig` for a model that peft has no adapters for.
+        """
         try:
             from peft import LoraConfig, LoraModel
         except ImportError as missing:
@@ -42,7 +45,13 @@ class Adapted:
             base_model_name_or_path=self.base,
         )
         body = {id(weight) for weight in model.base_model.parameters()} - {id(model.get_input_embeddings().weight)}
-        self.tuner = LoraModel(model, self.config, _NAME)
+        try:
+            self.tuner = LoraModel(model, self.config, _NAME)
+        except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+            said = " ".join(str(error).split())[:200]
+            raise InvalidConfig(
+                f"peft has no adapters for this {model.config.model_type} model: {said}", hint="leave out --lora"
+            ) from error
         for weight in model.parameters():
             weight.requires_grad |= id(weight) not in body
 

@@ -16,11 +16,12 @@ from ult.errors import MissingExtra
 from ult.model import Model
 from ult.ngrams import SIZES, memorised
 from ult.packing import Blocks
-from ult.vocabulary import EOS, PAD
+from ult.settings import write
+from ult.vocabulary import EOS
 
 try:
     import torch
-    from transformers import GenerationConfig, TrainerCallback
+    from transformers import TrainerCallback
 except ImportError as missing:
     raise MissingExtra("transformers", extra="train") from missing
 
@@ -61,11 +62,9 @@ class Memorisation(TrainerCallback):  # type: ignore[misc]
         self.model.eval()
         try:
             given = torch.from_numpy(self.prefixes).to(self.model.device)
-            config = GenerationConfig(
-                max_new_tokens=self.suffixes.shape[1], do_sample=False, use_cache=True, pad_token_id=PAD
-            )
+            asked = {"input_ids": given, "attention_mask": torch.ones_like(given)}
             with torch.inference_mode():
-                written = self.model.generate(given, attention_mask=torch.ones_like(given), generation_config=config)
+                written = write(self.model, asked, max_new_tokens=self.suffixes.shape[1], do_sample=False)
         finally:
             self.model.train(training)
         rows = written[:, given.shape[1] :].cpu().numpy()

@@ -13,10 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from ult.ahead import check_causal
 from ult.checkpoint import check_checkpoint
 from ult.errors import FormatError, InvalidConfig, MissingExtra, MissingSource, UltError, WrongVocabulary
 from ult.run import Recipe, Run
 from ult.seq2seq import ENCODER_DECODERS, encoder_decoder, own_settings
+from ult.settings import settings
 from ult.vocabulary import BOS, EOS, N_SPECIAL, PAD, Vocabulary
 
 try:
@@ -166,7 +168,7 @@ def load_checkpoint(path: str | Path, task: str = "lm", *, rows: bool = True, **
     """Return the model of a checkpoint, in float32: for "seq2seq" an encoder-decoder, else a causal language model.
 
     Its head may be new, its body may not, its embedding rows only if `rows` is False.
-    Raises `FormatError` if there is none, or none in safetensors.
+    Raises `FormatError` if there is none, or none in safetensors, or for "lm" one that looks ahead.
     """
     kind = transformers.AutoModelForSeq2SeqLM if task == "seq2seq" else transformers.AutoModelForCausalLM
     model, missing = _load(kind, path, **(options or {"use_safetensors": True}))
@@ -174,6 +176,8 @@ def load_checkpoint(path: str | Path, task: str = "lm", *, rows: bool = True, **
     lacking = missing if rows else missing - row_names(model)
     if any(name.startswith(bodies) for name in lacking):
         raise FormatError(f"{path} lacks {len(missing)} weights of its model")
+    if task == "lm":
+        check_causal(model, path)
     return model
 
 
@@ -200,7 +204,7 @@ def row_names(model: Model) -> set[str]:
 def load_trained(run: Run) -> Model:
     """Return a run's model, ready to evaluate, on the device that accelerate finds.
 
-    Raises `FormatError`, or `InvalidConfig` if its rows stayed with the owner.
+    Raises `FormatError`, also for a run for "lm" that looks ahead; `InvalidConfig` if its rows stayed with the owner.
     """
     from accelerate import PartialState
 
@@ -212,6 +216,8 @@ def load_trained(run: Run) -> Model:
     model, missing = _load(_KINDS[run.task], run.path, use_safetensors=True, local_files_only=True)
     if missing or model.config.vocab_size != run.vocabulary.size:
         raise FormatError(f"the checkpoint in {run.path} is not the one that was trained")
+    if run.task == "lm":
+        check_causal(model, run.path)
     return model.to(PartialState().device).eval()
 
 
@@ -220,7 +226,12 @@ def _load(kind: Any, path: str | Path, **options: Any) -> tuple[Model, set[str]]
         if Path(path).is_dir() and "gguf_file" not in options:
             check_checkpoint(kind, Path(path))
         model, report = kind.from_pretrained(
-            str(path), dtype=torch.float32, trust_remote_code=False, output_loading_info=True, **options
+            str(path),
+            dtype=torch.float32,
+            trust_remote_code=False,
+            output_loading_info=True,
+            generation_config=settings(),  # so that none of the checkpoint's own is even read
+            **options,
         )
     except (UltError, MemoryError):
         raise
@@ -231,11 +242,23 @@ def _load(kind: Any, path: str | Path, **options: Any) -> tuple[Model, set[str]]
             f"{path} holds no model that transformers' {kind.__name__} can load",
             hint="it takes config.json and model.safetensors",
         ) from error
+    _check_finite(model, path)
+    model.config.return_dict, model.config.output_hidden_states = True, False
     return model, set(report["missing_keys"])
 
 
+def _check_finite(model: Model, path: str | Path) -> None:
+    wrong = [name for name, weight in model.named_parameters() if not bool(torch.isfinite(weight).all())]
+    if wrong:
+        raise FormatError(
+            f"{path}: {len(wrong)} of its weights' tensors hold values that are infinite or no number, {wrong[0]} for "
+            "one; nothing that it predicts means anything",
+            hint="train again, with a lower --learning-rate",
+        )
+
+
 def with_classes(model: Model, classes: list[Any]) -> Model:
-    """Return a sequence classifier with the body of `model` and a fresh head."""
+    """Return a sequence classifier with the body of `model` and a fresh head, which may have a layer of its own."""
     config = model.config
     config.num_labels = len(classes)
     config.id2label = {i: str(label) for i, label in enumerate(classes)}
@@ -244,7 +267,12 @@ def with_classes(model: Model, classes: list[Any]) -> Model:
         classifier = transformers.AutoModelForSequenceClassification.from_config(config)
     except ValueError as error:
         raise InvalidConfig(f"{config.model_type} models cannot classify sequences", hint="another --model") from error
-    classifier.base_model.load_state_dict(model.base_model.state_dict())
+    lacking = classifier.base_model.load_state_dict(model.base_model.state_dict(), strict=False)
+    if lacking.unexpected_keys or not all("pooler" in name for name in lacking.missing_keys):
+        raise InvalidConfig(
+            f"{config.model_type} models classify with another body than that of {type(model).__name__}",
+            hint="another --model",
+        )
     return classifier
 
 

@@ -175,6 +175,7 @@ class Labelled:
     label: str
     classes: list[Any]
     context: int
+    masked: bool = False  # whether it is said which ids of a batch are padding, as models that look ahead need it
 
     @classmethod
     def open(cls, folder: Path, *, context: int, label: str, classes: list[Any]) -> Labelled:
@@ -207,7 +208,8 @@ class Labelled:
         start, end = int(self.ends[k - 1]) if k else 0, int(self.ends[k])
         ids = self.stream[start : min(end, start + self.context - 1) + 1].astype(np.int64)
         ids[-1] = EOS
-        return {"input_ids": ids, "labels": self.labels[k]}
+        mask = {"attention_mask": np.ones_like(ids)} if self.masked else {}
+        return {"input_ids": ids, **mask, "labels": self.labels[k]}
 
 
 @dataclass(frozen=True, slots=True)

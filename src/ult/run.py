@@ -177,12 +177,25 @@ class Run:
         return str(self.metrics["task"])
 
     def digest(self) -> str:
-        """Return the SHA-256 of the weights, by which an audit says what it looked at. Raises `FormatError`."""
+        """Return the SHA-256 of all that decides what the run predicts, by which an audit says what it looked at.
+
+        That is the weights, `config.json`, the vocabulary, and what `metrics.json` says of how records are read; not
+        `generation_config.json`, which is never asked. Raises `FormatError`.
+        """
+        names = ("task", "context", "classes", "label", "modality_token")
+        read = {name: self.metrics.get(name) for name in names} | {"alone": self.alone}
         try:
-            with (self.path / "model.safetensors").open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise FormatError(f"{self.path} has no model.safetensors that can be read") from error
+            config = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
+            weights = {}
+            for path in sorted(self.path.glob("*.safetensors")):
+                with path.open("rb") as file:
+                    weights[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+        except (OSError, ValueError, RecursionError) as error:
+            raise FormatError(f"{self.path} has no config.json or weights that can be read") from error
+        if "model.safetensors" not in weights:
+            raise FormatError(f"{self.path} has no model.safetensors")
+        what = {"weights": weights, "config": config, "vocabulary": self.vocabulary.size, "read": read}
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
     @property
     def withheld(self) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ult.errors import MissingExtra
-from ult.vocabulary import BOS, EOS, PAD, Vocabulary
+from ult.settings import settings
+from ult.vocabulary import EOS, PAD, Vocabulary
 
 try:
     import torch
@@ -48,6 +49,4 @@ def encoder_decoder(name: str, vocabulary: Vocabulary) -> Any:
 def own_settings(model: Any) -> None:
     """Let a target start at `<eos>`, and forget all that a checkpoint says of how to generate."""
     model.config.decoder_start_token_id = EOS
-    model.generation_config = transformers.GenerationConfig(
-        pad_token_id=PAD, bos_token_id=BOS, eos_token_id=EOS, decoder_start_token_id=EOS
-    )
+    model.generation_config = settings(decoder_start_token_id=EOS)

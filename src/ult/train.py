@@ -7,9 +7,11 @@ import math
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ult.ahead import looks_ahead
 from ult.distribution import versions
 from ult.errors import InvalidConfig, MissingExtra, OutputError, TrainingError
 from ult.frozen import Frozen, check_frozen
@@ -165,9 +167,10 @@ def train(
                         pack(part, folder / TARGETS)
         classes = from_main(state, classes)
         with agreed(state):
-            data = _open(partial / "packed", recipe, name, classes)
             set_seed(seed)
             built, embeddings = build(recipe, many[0].vocabulary, {s.manifest.table for s in [*many, *goals]}, classes)
+            masked = task == "classify" and looks_ahead(built)
+            data = _open(partial / "packed", recipe, name, classes, masked=masked)
             restraint = Restraint.of(built, embeddings, restrain_ngrams) if restrain_ngrams else None
             adapted = Adapted(built, recipe, lora) if lora else None
             progress = Progress(data.ids * batch_size / len(data))
@@ -176,7 +179,7 @@ def train(
                 model=built,
                 args=arguments(recipe, built.num_parameters(), share, partial, state, bfloat16, validated=bool(held)),
                 train_dataset=Goldfish(data, goldfish) if goldfish and isinstance(data, Blocks) else data,
-                eval_dataset=_open(partial / "packed" / "held", recipe, name, classes) if held else None,
+                eval_dataset=_open(partial / "packed" / "held", recipe, name, classes, masked=masked) if held else None,
                 data_collator=collate,
                 callbacks=[
                     progress,
@@ -236,14 +239,16 @@ def _carrier(plan: Plan | None, frozen: Frozen | None) -> Callable[..., IdTraine
     return private_trainer(plan, frozen)
 
 
-def _open(folder: Path, recipe: Recipe, label: str | None, classes: list[Any]) -> Blocks | Windows | Labelled | Pairs:
+def _open(
+    folder: Path, recipe: Recipe, label: str | None, classes: list[Any], *, masked: bool
+) -> Blocks | Windows | Labelled | Pairs:
     if recipe.task == "seq2seq":
         return Pairs.open(folder, context=recipe.context)
     if label is None and recipe.privacy is not None:
         return Windows.open(folder, context=recipe.context)
     if label is None:
         return Blocks.open(folder, context=recipe.context)
-    return Labelled.open(folder, context=recipe.context, label=label, classes=classes)
+    return replace(Labelled.open(folder, context=recipe.context, label=label, classes=classes), masked=masked)
 
 
 def _fit(trainer: IdTrainer, checkpoint: Path | None, progress: Progress, out: Path) -> None:

@@ -15,8 +15,9 @@ from ult.model import Model, load_trained
 from ult.packing import collate
 from ult.pairs import read_source
 from ult.run import Run
+from ult.settings import write
 from ult.shards import ShardWriter
-from ult.vocabulary import EOS, N_SPECIAL, PAD
+from ult.vocabulary import EOS, N_SPECIAL
 
 try:
     import torch
@@ -88,9 +89,9 @@ def _search(
     order = np.argsort([-len(source) for source in sources], kind="stable")
     for start in range(0, len(order), batch_size):
         numbers = order[start : start + batch_size].tolist()
-        # All that says what is written stands here: a stranger's checkpoint may have brought settings of its own.
-        written = model.generate(
-            **_batch([sources[k] for k in numbers], model.device),
+        written = write(
+            model,
+            _batch([sources[k] for k in numbers], model.device),
             num_beams=beams,
             num_return_sequences=best,
             do_sample=False,
@@ -99,9 +100,6 @@ def _search(
             early_stopping=False,  # and the search ends once no beginning can become a better one
             suppress_tokens=_NEVER,
             decoder_start_token_id=EOS,
-            eos_token_id=EOS,
-            pad_token_id=PAD,
-            use_cache=True,
         )
         rows = written[:, 1:].cpu().numpy()
         for place, k in enumerate(numbers):

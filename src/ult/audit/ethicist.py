@@ -18,7 +18,8 @@ from ult.audit.extraction import Ids, Passage, told
 from ult.errors import InvalidConfig, MissingExtra
 from ult.model import Model, load_trained
 from ult.run import Run
-from ult.vocabulary import EOS, N_SPECIAL, PAD
+from ult.settings import write
+from ult.vocabulary import N_SPECIAL
 
 try:
     import torch
@@ -113,9 +114,10 @@ def _answer(
     """Return the likeliest of the suffixes drawn, and the logarithm of its share among all different ones."""
     start = _whole(head, passage.prefix, passage.suffix[:0])
     embedded = _embedded(model, soft, torch.from_numpy(start)[None].to(soft.device))
-    drawn = model.generate(
-        inputs_embeds=embedded,
-        attention_mask=torch.ones(embedded.shape[:2], dtype=torch.long, device=soft.device),
+    mask = torch.ones(embedded.shape[:2], dtype=torch.long, device=soft.device)
+    drawn = write(
+        model,
+        {"inputs_embeds": embedded, "attention_mask": mask},
         max_new_tokens=len(passage.suffix),
         do_sample=True,
         temperature=TEMPERATURE,
@@ -123,8 +125,6 @@ def _answer(
         top_k=0,
         num_return_sequences=samples,
         suppress_tokens=list(range(N_SPECIAL)),  # the suffix is known to go on
-        eos_token_id=EOS,
-        pad_token_id=PAD,
     )
     different = np.unique(drawn.cpu().numpy(), axis=0).astype(np.uint32)
     wholes = np.stack([_whole(head, passage.prefix, suffix) for suffix in different])

@@ -20,6 +20,7 @@ from ult.evaluate import predict
 from ult.model import Model, load_trained
 from ult.packing import IGNORED, Item, collate, open_shards
 from ult.run import Run
+from ult.settings import check_finite
 from ult.shards import Shards
 from ult.table import Table
 from ult.vocabulary import EOS
@@ -121,7 +122,7 @@ def _windows(ids: NDArray[np.uint32], head: NDArray[np.int64], context: int) -> 
 def _predicted(model: Model, windows: Sequence[Item]) -> tuple[Floats, Floats, Floats]:
     batch = {name: tensor.to(model.device) for name, tensor in collate(windows).items()}
     with torch.inference_mode():
-        logs = predict(model, batch).log_softmax(-1)[batch["labels"] != IGNORED]  # (n, vocabulary)
+        logs = check_finite(predict(model, batch)).log_softmax(-1)[batch["labels"] != IGNORED]  # (n, vocabulary)
         labels = batch["labels"][batch["labels"] != IGNORED]
         weights = logs.exp()
         mean = (weights * logs).sum(-1)

@@ -108,7 +108,9 @@ def _held(
         raise InvalidConfig("there are no ids to attack; expected shards, or a run to write some", hint="--run RUN")
     from ult.audit.drawn import draw
     from ult.cli.show import counting
+    from ult.cli.trainer import note_ignored
 
+    note_ignored(run)
     with counting("generating") as advance:
         return draw(run, samples=samples, truth=truth, seed=seed, advance=lambda records, _: advance(records))
 

@@ -32,12 +32,22 @@ def evaluate(
     from ult.evaluate import evaluate as measure
 
     result = measure(run, shards, targets=targets, beams=beams, batch_size=batch_size)
+    note_ignored(run)
     if json:
         out.print_json(data=result)
         return
     _show(result)
     if not result["table_seen"]:
         note("the run was trained on another table than these shards': its embedding rows do not fit them")
+
+
+def note_ignored(run: Path) -> None:
+    """Say which settings of how to write the run's folder brought, that were not used."""
+    from ult.cli.show import note
+    from ult.settings import ignored
+
+    for line in ignored(run):
+        note(line)
 
 
 def _show(result: dict[str, Any]) -> None:
@@ -135,6 +145,7 @@ def generate(
             grammar=_grammar(secret) if secret is not None and grammar else None,
             advance=(pace := Pace(advance)),
         )
+    note_ignored(run)
     if secret is None:
         write_generated(run, records, out, force=force)
         say(f"{out}: {len(records)} records of ids; the owner decodes them: ult decode {out} --prefix -t TABLE")
@@ -199,6 +210,7 @@ def translate(
     many = [ids for shards in open_shards(sources, opened.vocabulary) for ids in shards.ids()]
     written = write(run, many, beams=beams, best=best, max_new=max_new, batch_size=batch_size)
     write_translated(run, written, out, force=force)
+    note_ignored(run)
     say(f"{out}: {len(many) * best} records of ids; the owner decodes them: ult decode {out} --prefix -t TABLE")
     if cut := sum(len(ids) >= opened.context for ids in many):
         note(f"{cut} of {len(many)} sources are longer than the run's context of {opened.context} and were cut")
