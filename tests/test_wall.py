@@ -11,6 +11,7 @@ import ult
 
 SOURCE = Path(ult.__file__).parent
 TRAINER = (
+    "ahead",
     "checkpoint",
     "model",
     "train",
@@ -38,6 +39,7 @@ TRAINER = (
     "restraint",
     "run",
     "seq2seq",
+    "settings",
     "steps",
     "translate",
     "validation",
