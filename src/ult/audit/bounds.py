@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ult.audit.onerun import proofs
 from ult.errors import InvalidConfig, MissingExtra
 
 try:
@@ -36,7 +37,7 @@ def summarize(members: ArrayLike, others: ArrayLike, *, delta: float = DELTA) ->
         "auc_interval": auc_interval(area, len(inside), len(outside)),
         "tpr": [tpr_at(inside, outside, fpr) for fpr in FPRS],
         "delta": delta,
-        "epsilon_at_least": epsilon_one_run(inside, outside, delta=delta),
+        **proofs(inside, outside, delta=delta, miss=MISS),
         "epsilon_at_least_if_independent": epsilon_independent(inside, outside, delta=delta),
     }
 
@@ -102,7 +103,9 @@ def tpr_at(members: Scores, others: Scores, fpr: float) -> dict[str, Any]:
 
 
 def epsilon_one_run(members: Scores, others: Scores, *, delta: float = DELTA, miss: float = MISS) -> float:
-    """Return a lower bound on epsilon that one training run proves (Steinke, Nasr and Jagielski 2023, theorem 5.2).
+    """Return what the highest scores prove of epsilon in one run (Steinke, Nasr and Jagielski 2023, theorem 5.2).
+
+    `ult.audit.onerun` proves more, of both ends, and is what an audit says.
 
     Guess "member" of the records that score highest, 1, 2, 4, .. of all, and share `miss` among these tries. It needs
     that a fair coin decided of each record alone whether it is a member, and nothing about how scores depend on each
