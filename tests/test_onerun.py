@@ -9,7 +9,7 @@ from scipy import special, stats
 
 from test_bounds import gaussian_epsilon as gaussian_by_bisection
 from test_bounds import quantiles, responses
-from ult.audit.bounds import MISS, summarize
+from ult.audit.bounds import MISS, promised_delta, summarize
 from ult.audit.onerun import epsilon_at_least, gaussian_epsilon, proofs, refutes, shift_at_least, tries
 from ult.audit.onerun import epsilon_curve as curve_of
 from ult.audit.proven import proven
@@ -140,3 +140,8 @@ def test_bounds_are_kept_for_the_delta_of_any_promise():
     older = {"delta": 1e-5, "epsilon_at_least": 2.0}
     assert (proven(older, 1e-6), proven(older, 1e-4)) == (2.0, 0.0)  # 2 at 1e-5 proves nothing of 1e-4
     assert math.isfinite(found["epsilon_at_least_if_gaussian"])
+
+
+def test_the_delta_of_a_promise_is_that_of_its_bounds():
+    assert promised_delta({"epsilon": 2.0, "delta": 3e-4}) == 3e-4
+    assert promised_delta(None) == 1e-5

@@ -7,6 +7,7 @@ none knows whether members and others differ in anything but membership, which i
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,11 @@ DELTA = 1e-5
 Scores = NDArray[np.float64]
 
 
-def summarize(members: ArrayLike, others: ArrayLike, *, delta: float = DELTA) -> dict[str, Any]:
-    """Return, as JSON values, what the scores of members (m,) and of others (n,) tell. Raises `InvalidConfig`."""
+def summarize(members: ArrayLike, others: ArrayLike, *, delta: float = DELTA, attacks: int = 1) -> dict[str, Any]:
+    """Return, as JSON values, what the scores of members (m,) and of others (n,) tell. Raises `InvalidConfig`.
+
+    So many `attacks` share the probability that a bound on epsilon from one run is wrong: the greatest of them holds.
+    """
     inside, outside = _scores(members, "members"), _scores(others, "others")
     area = auc(inside, outside)
     return {
@@ -37,9 +41,14 @@ def summarize(members: ArrayLike, others: ArrayLike, *, delta: float = DELTA) ->
         "auc_interval": auc_interval(area, len(inside), len(outside)),
         "tpr": [tpr_at(inside, outside, fpr) for fpr in FPRS],
         "delta": delta,
-        **proofs(inside, outside, delta=delta, miss=MISS),
+        **proofs(inside, outside, delta=delta, miss=MISS / attacks),
         "epsilon_at_least_if_independent": epsilon_independent(inside, outside, delta=delta),
     }
+
+
+def promised_delta(promise: Mapping[str, Any] | None) -> float:
+    """Return the delta to bound epsilon at: that of what was promised, so that they can be compared, else `DELTA`."""
+    return float(promise["delta"]) if promise else DELTA
 
 
 def clopper_pearson(k: int, n: int, miss: float = MISS) -> list[float]:

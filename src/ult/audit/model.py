@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ult.audit.bounds import DELTA, Scores, summarize
+from ult.audit.bounds import Scores, promised_delta, summarize
 from ult.audit.ethicist import ethicist
 from ult.audit.exposure import ALTERNATIVES, exposure
 from ult.audit.extraction import PREFIX, SAMPLES, SUFFIX, extract, passages
@@ -35,7 +35,7 @@ def audit_model(
     suffix: int = SUFFIX,
     samples: int = SAMPLES,
     soft_prompt: int = 0,
-    delta: float = DELTA,
+    delta: float | None = None,
     seed: int = 0,
     batch_size: int = 16,
     advance: Callable[[int], None] = lambda records: None,
@@ -45,9 +45,11 @@ def audit_model(
     Members are records that it was trained on, others such that it was not, drawn as the members were: what else
     differs between them would be taken for leaks. A `soft_prompt` of so many vectors is tuned on every other member's
     passage, and asks for the rest (`ult.audit.ethicist`). With the owner's `table` zlib's score is told too, and the
-    exposure of `canaries` that `ult encode` planted. What cannot be done is in `notes`. Raises as what it calls.
+    exposure of `canaries` that `ult encode` planted. `delta` is that of the bounds on epsilon: unless said, that of the
+    run's own promise, else 1e-5. What cannot be done is in `notes`. Raises as what it calls.
     """
     opened, (inside, outside) = open_audited(run, members, others)
+    delta = promised_delta(opened.metrics.get("privacy")) if delta is None else delta
     other = None if reference_run is None else open_audited(reference_run, members, others)[0]
     curves = scores(opened, inside, outside, table=table, reference_run=other, batch_size=batch_size, advance=advance)
     asked = {
@@ -70,7 +72,7 @@ def audit_model(
         "reference_run": other and other.path.name,
         "members": summary(inside),
         "others": summary(outside),
-        "membership": {name: summarize(*pair, delta=delta) for name, pair in curves.items()},
+        "membership": {name: summarize(*pair, delta=delta, attacks=len(curves)) for name, pair in curves.items()},
         "extraction": extracted,
         "canaries": found,
         "notes": notes,

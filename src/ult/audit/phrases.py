@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.audit.bounds import DELTA, Scores, summarize
+from ult.audit.bounds import Scores, promised_delta, summarize
 from ult.errors import InvalidConfig
 from ult.table import Table
 from ult.vocabulary import N_SPECIAL
@@ -20,13 +20,16 @@ RARE = 0.1  # the share of a table's phrases that count as rare: those of the lo
 
 
 def audit_table(
-    table: Table, members: Sequence[Any], others: Sequence[Any], *, delta: float = DELTA
+    table: Table, members: Sequence[Any], others: Sequence[Any], *, delta: float | None = None
 ) -> tuple[dict[str, Any], dict[str, tuple[Scores, Scores]]]:
     """Return, as JSON values, what a table betrays of records that it was fitted on, and the scores.
 
+    `delta` is that of the bounds on epsilon: unless said, that of the table's own promise, else 1e-5.
     Raises `InvalidConfig` if there are too few records, `InvalidRecord` if the codec reads none of their kind.
     """
     scores = phrase_scores(table)
+    if delta is None:
+        delta = promised_delta(table.privacy.document() if table.privacy else None)
     curves = {
         name: (score(table.encode_batch(members)), score(table.encode_batch(others))) for name, score in scores.items()
     }
@@ -36,7 +39,7 @@ def audit_table(
         "records": table.records,
         "min_records": table.min_records,
         "phrases": table.size - N_SPECIAL - table.codec.alphabet,
-        "membership": {name: summarize(*pair, delta=delta) for name, pair in curves.items()},
+        "membership": {name: summarize(*pair, delta=delta, attacks=len(curves)) for name, pair in curves.items()},
     }
     return found, curves
 

@@ -13,7 +13,10 @@ from ult.cli.trainer import RunFolder
 
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write all figures there.")]
 PngFile = Annotated[Path | None, typer.Option("--png", help="Draw the attacks' curves there, on logarithmic axes.")]
-Delta = Annotated[float, typer.Option(help="The delta of the lower bounds on epsilon.")]
+Delta = Annotated[
+    float | None,
+    typer.Option(help="The delta of the lower bounds on epsilon; by default that of the promise, 1e-5 without one."),
+]
 
 
 def model(
@@ -37,7 +40,7 @@ def model(
             min=0, help="Extraction: vectors to tune on half of the members and ask for the rest with; 0: none."
         ),
     ] = 0,
-    delta: Delta = 1e-5,
+    delta: Delta = None,
     seed: Annotated[int, typer.Option(help="The same seed draws the same alternatives and samples.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Records at once.")] = 16,
     json: JsonFile = None,
@@ -84,7 +87,7 @@ def table(
     members: Annotated[list[str], typer.Option(help="Files of records that it was fitted on; repeatable.")],
     others: Annotated[list[str], typer.Option(help="Files of records of the same kind that it was not; repeatable.")],
     column: Column = None,
-    delta: Delta = 1e-5,
+    delta: Delta = None,
     json: JsonFile = None,
     png: PngFile = None,
     passphrase_file: PassphraseFile = None,
