@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ult.data import open_sink, open_source, sink, text
+from ult.data import open_sink, open_source, text
 from ult.data.image import _file_name
 from ult.errors import OutputError, OutputExists
 
@@ -108,7 +108,7 @@ def test_disk_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text.TxtWriter, "write", full)
     with pytest.raises(OutputError, match=r"cannot write .*a\.txt: No space left on device"):
         write(tmp_path / "a.txt", "text", ["a"])
-    monkeypatch.setattr(sink, "_sync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OutputError, match="No space left on device"):
         write(tmp_path / "a.csv", "text", ["a"])
     assert list(tmp_path.iterdir()) == []

@@ -19,6 +19,7 @@ SOURCE = Path(ult.__file__).parent
 ROOT = SOURCE.parent.parent
 LAYERS = (  # imports go down or sideways, never up
     {"distribution", "errors"},
+    {"atomic", "disk", "regular"},
     {"codecs", "engine", "hashing", "heap", "kernel", "phrases", "unique"},
     {
         "counting",

@@ -12,6 +12,9 @@ import ult
 SOURCE = Path(ult.__file__).parent
 TRAINER = (
     "ahead",
+    "atomic",
+    "disk",
+    "regular",
     "checkpoint",
     "model",
     "train",

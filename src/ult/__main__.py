@@ -1,4 +1,7 @@
-"""`python -m ult` and the `ult` command: one-line errors on stderr, exit status 1; 2 for a command that is not one."""
+"""`python -m ult` and the `ult` command: one-line errors on stderr, exit status 1.
+
+2 for a command that is not one, 128 and its number for a signal that ended it.
+"""
 
 import os
 import sys
@@ -8,8 +11,10 @@ from contextlib import suppress
 def main() -> None:
     """Run the command line."""
     from ult.cli import app, report
+    from ult.cli.signals import heed
 
     _leave_no_core()
+    heed()
     try:
         status = app(standalone_mode=False)
     except BaseException as error:

@@ -15,9 +15,11 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -222,9 +224,12 @@ def _connected(address: str | None, workers: int | None) -> Iterator[Any]:
     worker = ray._private.worker
     printing = getattr(worker, "print_to_stdstream", _ignore)
     worker.print_to_stdstream = _ignore
+    ending = signal.getsignal(signal.SIGTERM)
     try:
         try:
             ray.init(address=address, **options)
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, ending)  # Ray's would exit 1 without a word
         except Exception as error:  # of a dozen types
             ours = _unreached(address, error)
             raise ours from None

@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from multiprocessing import connection, get_context
 from typing import Any, Protocol
@@ -23,6 +24,8 @@ from ult.errors import EngineError
 Work = Callable[..., Any]
 Piece = tuple[int, tuple[Any, ...]]  # its number, and the arguments of the work
 _LOST = "a worker process ended before its work; perhaps there was no memory left"
+_ENDING = {signal.SIGTERM, signal.SIGHUP}
+_GRACE = 0.2  # seconds
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -97,8 +100,9 @@ def _start() -> tuple[Any, connection.Connection]:
     context = get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs,), daemon=True)
-    # Ctrl-C reaches all processes of a terminal; the worker's part of it is that the pipe closes.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    # Ctrl-C reaches all processes of a terminal; the worker's part of it is that the pipe closes. The others may end it
+    # once it has begun, and Python must not complain before.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *_ENDING})
     try:
         process.start()
     finally:
@@ -108,6 +112,7 @@ def _start() -> tuple[Any, connection.Connection]:
 
 
 def _serve(pipe: connection.Connection) -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     for name in _ONE_THREAD:  # of each of as many processes as there are cores
         os.environ.setdefault(name, "1")
     try:
@@ -130,7 +135,12 @@ def _send(pipe: connection.Connection, message: Any) -> None:
     try:
         pipe.send(message)
     except OSError:
-        raise EngineError(_LOST, hint="--workers 1") from None
+        raise _lost() from None
+
+
+def _lost() -> EngineError:
+    time.sleep(_GRACE)  # what ended the worker may have been sent to all, and is then to end this process too
+    return EngineError(_LOST, hint="--workers 1")
 
 
 def _collect(busy: dict[connection.Connection, int], idle: list[connection.Connection]) -> Iterator[tuple[int, Any]]:
@@ -140,7 +150,7 @@ def _collect(busy: dict[connection.Connection, int], idle: list[connection.Conne
         try:
             answer, error = pipe.recv()
         except (EOFError, OSError):
-            raise EngineError(_LOST, hint="--workers 1") from None
+            raise _lost() from None
         if error is not None:
             raise error
         idle.append(pipe)

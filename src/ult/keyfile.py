@@ -6,14 +6,14 @@ An age file is opened by a passphrase or by X25519 identities; `age --decrypt` o
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyrage
 
-from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, OutputExists, UltError, WrongKey
+from ult import atomic, regular
+from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, OutputExists, WrongKey, writing
 
 MAX_BYTES = 256 * 2**20  # a larger file is no table of ours
 MAX_WORK = 22  # scrypt's log2 N: 4 GiB and some 20 s; pyrage has no limit of its own that is as low
@@ -51,43 +51,45 @@ def _recipient(text: str) -> pyrage.x25519.Recipient:
 def write(path: str | Path, data: bytes, *, force: bool = False, check: Callable[[Path], None] | None = None) -> None:
     """Write a secret file, mode 0600, whole or not at all; raise `OutputExists` if it is there, unless `force`.
 
-    `check` is called with the new file before it takes its place; what it raises leaves all as it was.
+    A link is followed, so that the file behind it is the one that is replaced. `check` is called with the new file
+    before it takes its place; what it raises leaves all as it was.
     """
-    path = Path(path)
+    path = real(path)
     check_free(path, force=force)
-    try:
-        number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise OutputError(f"cannot write beside {path}: {error.strerror}") from None
-    try:
-        with os.fdopen(number, "wb") as file:
-            os.fchmod(number, 0o600)  # whatever the umask
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+    with atomic.Claim(path) as claim:
+        check_free(path, force=force)
+        new = claim.folder / "new"
+        put(new, data, path)
         if check is not None:
-            check(Path(name))
-        if force:
-            Path(name).replace(path)
-        else:
-            os.link(name, path)  # unlike a rename, never replaces
-    except UltError:
-        raise
-    except FileExistsError:
-        raise OutputExists(f"{path} exists already", hint="another --out, or --force to replace it") from None
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}") from None
-    finally:
-        Path(name).unlink(missing_ok=True)
+            check(new)
+        claim.publish(new, private=True, exclusive=not force)
+
+
+def real(path: str | Path) -> Path:
+    """Return the file behind a link, for that is what is to be replaced."""
+    path = Path(path)
+    try:
+        return path.resolve() if path.is_symlink() else path
+    except (OSError, RuntimeError):  # a link to itself
+        raise OutputError(f"{path} is a link that leads nowhere") from None
+
+
+def put(path: Path, data: bytes, about: Path) -> None:
+    """Write a new file of mode 0600 that is not at its place yet; `about` is what an error names."""
+    with writing(about), os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(data)
 
 
 def check_free(path: str | Path, *, force: bool = False) -> None:
     """Raise `OutputExists` if `path` is there and `force` is not set, `OutputError` if its folder is not."""
     path = Path(path)
+    atomic.recover(path)
     if path.is_dir():
         raise OutputError(f"{path} is a folder; expected a file name")
-    if path.exists() and not force:
+    if os.path.lexists(path) and not force:
         raise OutputExists(f"{path} exists already", hint="another --out, or --force to replace it")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path} is a {regular.kind(path)}; expected a file to replace")
     if not path.parent.is_dir():
         raise OutputError(f"{path.parent} is not a folder", hint=f"mkdir -p {path.parent}")
 
@@ -141,11 +143,13 @@ def _check_work(data: bytes, path: str | Path) -> None:
 
 def read_raw(path: str | Path) -> bytes:
     """Return the file as it is stored."""
-    path = Path(path)
+    atomic.recover(path)
+    return _read(path, pipe=False)
+
+
+def _read(path: str | Path, *, pipe: bool) -> bytes:
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise FormatError(f"{path} has {path.stat().st_size} bytes; a table has at most {MAX_BYTES}")
-        return path.read_bytes()
+        return regular.read(path, MAX_BYTES, pipe=pipe)
     except FileNotFoundError:
         raise MissingSource(f"{path} is not there; expected a table", hint="ult fit writes one") from None
     except OSError as error:
@@ -168,8 +172,11 @@ def keygen() -> tuple[str, str]:
 
 
 def read_identities(path: str | Path) -> list[str]:
-    """Return the secret keys of an identity file. Raises `MissingSource` or `WrongKey`."""
-    text = read_raw(path).decode("ascii", "replace")
+    """Return the secret keys of an identity file, which may come through a pipe.
+
+    Raises `MissingSource`, `FormatError` or `WrongKey`.
+    """
+    text = _read(path, pipe=True).decode("utf-8-sig", "replace")
     keys = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
     if not keys or not all(key.startswith("AGE-SECRET-KEY-1") for key in keys):
         raise WrongKey(f"{path} is not an identity file", hint="ult keygen -o KEY writes one")

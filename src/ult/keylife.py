@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
-from ult import keyfile
-from ult.errors import InvalidConfig, OutputError, WrongKey, writing
+from ult import atomic, keyfile
+from ult.disk import overwrite, sync
+from ult.errors import InvalidConfig, OutputError, OutputExists, WrongKey, writing
+
+_PLAIN = (b'"format":"ult-table/', b'"ult-rows/')  # what a table and rows hold that are not encrypted
 
 
 def rekey(
@@ -28,12 +32,21 @@ def rekey(
     the same. The old key goes on opening every copy of the old file. Raises `WrongKey` if either key does not open,
     `MissingSource`, `FormatError` or `OutputError`.
     """
-    path = Path(path)
+    path = keyfile.real(path)
+    before = keyfile.read_raw(path)
     payload = keyfile.read(path, passphrase=passphrase, identities=identities)
 
     def check(fresh: Path) -> None:
         if keyfile.read(fresh, passphrase=new_passphrase, identities=new_identities) != payload:
             raise OutputError(f"what was written for {path} does not hold what it should; the old file is as it was")
+        if keyfile.read_raw(path) != before:
+            raise OutputError(f"{path} was changed meanwhile by another command and is left alone", hint="run it again")
+        if (names := path.stat().st_nlink) > 1:
+            raise OutputError(
+                f"{path} has {names} names (hard links), and the others would go on opening with the old key; it is as "
+                "it was",
+                hint=f"find . -samefile {path} names them; remove the others",
+            )
 
     data = encrypt(payload)
     if not data.startswith(keyfile.AGE):
@@ -49,18 +62,55 @@ def rekey(
 def shred(path: str | Path) -> str:
     """Overwrite a secret file and leave a tombstone in its place; return the SHA-256 of what was there.
 
-    A file system that copies on write, a solid-state disk, a backup or another copy may hold the old bytes still.
+    What a killed command left hidden beside it is overwritten too, and a link is followed. The tombstone is the first
+    that is written over the file, so a shred that was killed is finished by another, and a full disk hinders none. A
+    file system that copies on write, a solid-state disk, a backup or another copy may hold the old bytes still.
     Raises `MissingSource`, `InvalidConfig` if it is no secret file of ours, or `OutputError`.
     """
-    path = Path(path)
+    path = keyfile.real(path)
     data = keyfile.read_raw(path)
-    if data.startswith(keyfile.TOMBSTONE) or not data.startswith((keyfile.AGE, b'{"')):
-        raise InvalidConfig(f"{path} is no table and no age file; nothing was done")
-    digest = hashlib.sha256(data).hexdigest()
-    stone = {"shredded": datetime.now(UTC).isoformat(timespec="seconds"), "sha256": digest}
-    with writing(path), path.open("r+b") as file:
-        file.write(os.urandom(len(data)))
-        file.flush()
-        os.fsync(file.fileno())
-    keyfile.write(path, keyfile.TOMBSTONE + json.dumps(stone).encode()[1:] + b"\n", force=True)
-    return digest
+    stone = _begun(data)
+    if stone and stone == data:
+        raise InvalidConfig(f"{path} was shredded already; nothing was done")
+    if not (stone or data.startswith(keyfile.AGE) or any(sign in data for sign in _PLAIN)):
+        raise InvalidConfig(f"{path} is no table, no rows and no age file; nothing was done")
+    if not stone:
+        told = {"shredded": datetime.now(UTC).isoformat(timespec="seconds"), "sha256": sha256(data).hexdigest()}
+        stone = keyfile.TOMBSTONE + json.dumps(told).encode()[1:] + b"\n"
+    with ExitStack() as held:
+        claim = _claimed(path, held)
+        with writing(path):
+            overwrite(path, stone)
+            if claim is not None and path.stat().st_nlink == 1:
+                with suppress(OSError):  # a full disk
+                    _replace(claim, stone)
+                    return str(json.loads(stone)["sha256"])
+            os.truncate(path, len(stone))
+            sync(path)
+    return str(json.loads(stone)["sha256"])
+
+
+def _begun(data: bytes) -> bytes:
+    """Return the tombstone that a file begins with, nothing if there is none."""
+    line, end, _ = data.partition(b"\n")
+    try:
+        return line + end if data.startswith(keyfile.TOMBSTONE) and end and "sha256" in json.loads(line) else b""
+    except (ValueError, RecursionError):
+        return b""
+
+
+def _claimed(path: Path, held: ExitStack) -> atomic.Claim | None:
+    """Return the hidden folder of a file, what lay in it overwritten; None on a disk that has no room for one."""
+    try:
+        return held.enter_context(atomic.Claim(path, wipe=True))
+    except OutputExists:
+        raise
+    except OutputError:
+        return None
+
+
+def _replace(claim: atomic.Claim, stone: bytes) -> None:
+    """Give the tombstone blocks of its own, so that no name leads to those of the secret."""
+    new = claim.folder / "new"
+    keyfile.put(new, stone, claim.out)
+    claim.publish(new, private=True)

@@ -6,6 +6,7 @@ import errno
 import functools
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,7 @@ from ult.cli import (
     keylife,
     owner,
     release,
+    signals,
     train,
     trainer,
 )
@@ -116,6 +118,8 @@ def report(error: BaseException) -> int:
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
     notes = "".join(f"\nhint: {note}" for note in getattr(error, "__notes__", ()))
+    if isinstance(error, signals.Terminated) and error.number != signal.SIGINT:
+        return _line(f"ended by {signal.Signals(error.number).name}" + notes, 128 + error.number)
     if isinstance(error, KeyboardInterrupt | click.exceptions.Abort):
         return _line("interrupted" + notes, 130)
     if isinstance(error, click.UsageError):

@@ -8,6 +8,7 @@ all under the column's name, and under that name with "_ends" where each series 
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import tempfile
 import zipfile
@@ -207,7 +208,8 @@ class NpzWriter:
         with self._values:
             if whole:
                 self._values.seek(0)
-                with zipfile.ZipFile(self.path, "x") as archive:
+                private = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)  # until it has its name
+                with os.fdopen(private, "w+b") as file, zipfile.ZipFile(file, "w") as archive:
                     self._write(archive)
 
     def _write(self, archive: zipfile.ZipFile) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.types as pat
 
+from ult import atomic, regular
 from ult.data import files, record
 from ult.data.array import ENDS, NpzWriter
 from ult.data.image import LABELS, FolderWriter, to_png
@@ -45,7 +45,8 @@ class Writer(Protocol):
 class Sink:
     """Writes records to `path`; leave the `with` block without an error and it appears, whole.
 
-    Until then everything is under a hidden name beside it, which an error or an interrupt removes.
+    Until then everything is in the hidden folder of `ult.atomic` beside it, which nobody else may enter and which an
+    error, an interrupt or, after a kill, the next command that writes there removes.
     """
 
     def __init__(
@@ -54,17 +55,19 @@ class Sink:
         self.path, self.modality, self.column, self.fields = path, modality, column, tuple(fields)
         self.kept_schema, self.force = kept_schema, force
         self._suffix = path.suffix.lower() or FOLDER
-        self._hidden = path.parent / f".{path.name}.{secrets.token_hex(8)}"
-        self._made: list[Path] = []  # parents that were not there
+        self._claim = atomic.Claim(path)
+        self._hidden = self._claim.folder / "new"
         self._count = 0
 
     def __enter__(self) -> Self:
+        self._claim.__enter__()
         try:
             with writing(self.path):
-                self._make_parents()
                 self._writer = self._open()
+                if self._hidden.exists():  # an archive is written at the end
+                    self._hidden.chmod(0o700 if self._hidden.is_dir() else 0o600)  # until it has its name
         except BaseException:
-            self._clean()
+            self._claim.__exit__(*sys.exc_info())
             raise
         return self
 
@@ -83,18 +86,15 @@ class Sink:
             if kind is None:
                 with writing(self.path):
                     self._writer.close(whole=True)
-                    self._publish()
+                check_free(self.path, force=self.force)
+                self._claim.publish(self._hidden)
             else:
                 with suppress(Exception):  # the error that led here says more
                     self._writer.close(whole=False)
-        finally:
-            self._clean()
-
-    def _make_parents(self) -> None:
-        missing = [parent for parent in (self.path.parent, *self.path.parent.parents) if not parent.exists()]
-        for parent in reversed(missing):
-            parent.mkdir()
-            self._made.insert(0, parent)
+        except BaseException:
+            self._claim.__exit__(*sys.exc_info())
+            raise
+        self._claim.__exit__(kind, error, trace)
 
     def _open(self) -> Writer:
         """Return the writer of the format."""
@@ -150,35 +150,6 @@ class Sink:
         values = np.concatenate([np.empty(0), *records])
         return pa.table([pa.array(values)], names=[self.column])
 
-    def _publish(self) -> None:
-        """Give the hidden file or folder its name, once it is on the disk."""
-        if self._hidden.is_dir():
-            os.sync()  # a thousand images at once take 0.1 s, one by one 4 s
-        _sync(self._hidden)
-        check_free(self.path, force=self.force)
-        old = self.path.parent / f"{self._hidden.name}.old"
-        replaced = self.path.is_dir()
-        if replaced:
-            self.path.rename(old)
-        try:
-            self._hidden.replace(self.path)
-        except BaseException:
-            if replaced:
-                old.rename(self.path)
-            raise
-        _sync(self.path.parent)
-        self._made = []
-        if replaced:
-            shutil.rmtree(old)
-
-    def _clean(self) -> None:
-        if self._hidden.is_dir():
-            shutil.rmtree(self._hidden, ignore_errors=True)
-        self._hidden.unlink(missing_ok=True)
-        for parent in self._made:
-            with suppress(OSError):
-                parent.rmdir()
-
 
 def open_sink(
     path: str | Path,
@@ -210,10 +181,13 @@ def open_sink(
 
 def check_free(path: Path, *, force: bool) -> None:
     """Raise `OutputExists` if `path` is there, unless `force` allows to replace it."""
+    atomic.recover(path)
     if not os.path.lexists(path):
         return
     if not force:
         raise OutputExists(f"{path} exists already", hint="another --out, or --force to replace it")
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OutputExists(f"{path} is a {regular.kind(path)}; expected a file to replace", hint="another --out")
     if path.is_dir() and path.suffix:
         raise OutputExists(f"{path} is a folder; expected a file to replace", hint="another --out")
     others = (file for file in path.rglob("*") if not file.is_dir() and file.suffix != ".png" and file.name != LABELS)
@@ -235,12 +209,3 @@ def _check_kept(schema: pa.Schema, suffix: str, modality: str, columns: Sequence
         plain = record.is_text(field.type) or record.is_number(field.type) or pat.is_boolean(field.type)
         if not plain and not (suffix == ".jsonl" and pat.is_null(field.type)):
             raise OutputError(f"{suffix} cannot hold {field.name!r}, which is {field.type}", hint=".parquet")
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file, or the list of files in a folder, is on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
