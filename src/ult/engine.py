@@ -135,12 +135,12 @@ def _send(pipe: connection.Connection, message: Any) -> None:
     try:
         pipe.send(message)
     except OSError:
-        raise _lost() from None
+        _await_end()
+        raise EngineError(_LOST, hint="--workers 1") from None
 
 
-def _lost() -> EngineError:
-    time.sleep(_GRACE)  # what ended the worker may have been sent to all, and is then to end this process too
-    return EngineError(_LOST, hint="--workers 1")
+def _await_end() -> None:
+    time.sleep(_GRACE)  # the signal that ended a worker may have been sent to all, and is then to end this process
 
 
 def _collect(busy: dict[connection.Connection, int], idle: list[connection.Connection]) -> Iterator[tuple[int, Any]]:
@@ -150,7 +150,8 @@ def _collect(busy: dict[connection.Connection, int], idle: list[connection.Conne
         try:
             answer, error = pipe.recv()
         except (EOFError, OSError):
-            raise _lost() from None
+            _await_end()
+            raise EngineError(_LOST, hint="--workers 1") from None
         if error is not None:
             raise error
         idle.append(pipe)
