@@ -1,5 +1,6 @@
 """Columns in the clear: what they look like, and how many records they single out. All people here are made up."""
 
+import hashlib
 import json
 from collections import Counter
 from dataclasses import asdict
@@ -61,6 +62,7 @@ def test_names_numbers_and_dates_of_birth_are_red(tmp_path):
     [
         ("x7", ["maria@clinic.example", *["none"] * 60], "mail"),
         ("x7", ["123-45-6789", *["none"] * 60], "number"),
+        ("x7", ["DE89 3704 0044 0532 0130 00", "GB29NWBK60161331926819"] * 30, "number"),
         ("x7", [f"+49 151 {n:07}" for n in range(5)] * 20, "number"),
         ("x7", [f"MRN-{n:07}" for n in range(40)] * 5, "number"),
         ("x7", [f"{n} Elm Street" for n in range(1, 9)] * 20, "address"),
@@ -77,6 +79,7 @@ def test_names_numbers_and_dates_of_birth_are_red(tmp_path):
         ("Telefonnummer", ["A", "B", "C"] * 30, "number"),
         ("dateOfBirth", ["A", "B", "C"] * 30, "birth"),
         ("home address", ["A", "B", "C"] * 30, "address"),
+        ("x7", [hashlib.sha256(bytes([n])).hexdigest() for n in range(30)] * 10, "number"),
         ("pubmed_id", [24359102 + n for n in range(60)] * 5, "number"),
     ],
 )
@@ -101,6 +104,7 @@ def test_what_names_a_person_is_red_however_often_it_occurs(tmp_path, name, valu
         ("zip", ["10115", "10117"] * 30, "amber"),
         ("note", ["no acute findings in either of the lungs"] * 30, "amber"),
         ("id", [1, 2, 3] * 30, "amber"),
+        ("x7", [20_000 + n for n in range(30)] * 40, "amber"),
         ("rare", ["a"] * 50 + ["b"] * 4, "amber"),
     ],
 )

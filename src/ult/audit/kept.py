@@ -88,7 +88,7 @@ def _together(shards: Shards, found: Sequence[KeptColumn]) -> list[KeptColumn]:
     names, rest = shards.manifest.kept, tuple(one.columns[0] for one in found if one.level != "red")
     if len(names) < 2:
         return []
-    asked = {names: f"all {len(names)} columns together"}
+    asked = {names: "both columns together" if len(names) == 2 else f"all {len(names)} columns together"}
     if 2 <= len(rest) < len(names):
         asked[rest] = f"the {len(rest)} columns that are not red alone, together"
     pairs = list(combinations(rest, 2)) if 3 <= len(rest) <= PAIRED else []
@@ -240,6 +240,8 @@ class _Seen:
                 return "date", said, "amber"
             if scattered and kind not in ("date", "place"):
                 return looks.FORMS[form], said, "red"
+            if form == "code" and not kind and self.groups.distinct > MANY:
+                return "number", said, "amber"
         if shares.get("words", 0) >= looks.SEEN:
             return "text", f"the length of {shares['words']:.0%} of its values", "amber"
         if kind in ("name", "number") and self.groups.distinct > 2:

@@ -97,7 +97,8 @@ _TELEPHONE = (
 _FORMS: dict[str, tuple[str, str]] = {  # RE2; the first that a value has is what it looks like
     "mail": ("mail", r"^\S+@[^\s@]+\.[^\s@]+$|^https?://|^\d{1,3}(\.\d{1,3}){3}$"),
     "date": ("date", _DATES),
-    "register": ("number", r"^\d{3}-\d{2}-\d{4}$|^[A-Z]{2}\d{2}[ ]?([A-Z0-9]{4}[ ]?){2,7}[A-Z0-9]{0,4}$"),
+    "register": ("number", r"^\d{3}-\d{2}-\d{4}$"),
+    "account": ("number", r"^[A-Z]{2}\d{2} ?([A-Z0-9]{4} ?){3,7}[A-Z0-9]{0,4}$"),
     "telephone": ("number", _TELEPHONE),
     "street": (
         "address",
@@ -112,12 +113,15 @@ _FORMS: dict[str, tuple[str, str]] = {  # RE2; the first that a value has is wha
         + _GIVEN.replace(" ", "|")
         + r")\b",
     ),
-    "code": ("number", r"^\p{L}{0,8}[-_ :#/.]?\d[\d/-]{3,}\d\p{L}{0,2}$|^[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}"),
+    "code": (
+        "number",
+        r"^\p{L}{0,8}[-_ :#/.]?\d[\d/-]{3,}\d\p{L}{0,2}$|^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}|^[0-9a-fA-F]{16,}$",
+    ),
     "capitals": ("name", r"^\p{Lu}[\p{L}'’-]+,?( \p{Lu}[\p{L}'’.-]*){1,3}$"),
 }
 FORMS = {form: kind for form, (kind, _) in _FORMS.items()}
 TELLING_FORMS = {"mail", "register"}
-SURE_FORMS = {"mail", "register", "telephone", "street", "titled"}  # things have the others too
+SURE_FORMS = {"mail", "register", "account", "telephone", "street", "titled"}  # things have the others too
 
 
 @cache
