@@ -285,7 +285,8 @@ def look(
         from ult.audit.bounds import auc
         from ult.audit.exposure import rate
         from ult.audit.extraction import extract, passages
-        from ult.audit.membership import predict_ids, reference
+        from ult.audit.membership import reference
+        from ult.audit.predicted import predict_ids
         from ult.model import load_trained
         from ult.run import Run
 
@@ -303,7 +304,8 @@ def look(
         if beside is not None:
             other = Run.open(beside["run"])
             theirs = [predict_ids(other, ids) for ids in many]
-            areas["auc_beside"] = auc(*(reference(*pair) for pair in zip(found, theirs, strict=True)))
+            pairs = zip(found, theirs, strict=True)
+            areas["auc_beside"] = auc(*(reference(mine.averages, other.averages) for mine, other in pairs))
         asked = passages(code.encode_batch(recited(session)))
         told = extract(run["run"], asked)
         return {"exposures": shown["interpolated"], "chance": shown["chance_mean"], "most": shown["most"],

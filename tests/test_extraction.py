@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from toy import counting
-from ult.audit.ethicist import ethicist, smoothed
+from ult.audit.ethicist import ethicist, smoothed, surest
 from ult.audit.extraction import extract, passages, recall
 from ult.audit.model import audit_model
 from ult.errors import InvalidConfig
@@ -95,13 +95,28 @@ def test_no_room_for_a_prompt(audited, asked):
         ethicist(audited / "leak", [], asked)
 
 
-def test_the_whole_audit_puts_others_beside_members(audited):
+def test_the_whole_audit_puts_nonmembers_beside_members(audited):
     options = {"prefix": 4, "suffix": 6, "samples": 0, "soft_prompt": 2}
-    found, curves = audit_model(audited / "leak", audited / "members", audited / "others", **options)
+    found, curves = audit_model(audited / "leak", audited / "leak.shards", audited / "others", **options)
     told = found["extraction"]
-    assert told["members"]["greedy"]["exact"] > told["others"]["greedy"]["exact"] == 0
+    assert told["members"]["greedy"]["exact"] > told["nonmembers"]["greedy"]["exact"] == 0
     assert told["members"]["tuned"]["passages"] == told["members"]["tuned"]["known"] == 8
-    assert told["others"]["tuned"]["exact"] == 0
+    assert told["nonmembers"]["tuned"]["exact"] == 0
     assert told["members"]["sampled"] is None
+    assert told["members"]["greedy"]["smallest_detectable"] == pytest.approx(1 - 0.05 ** (1 / 16))
     assert found["membership"].keys() == curves.keys() == {"loss", "min-k", "min-k++"}
-    assert (found["canaries"], found["notes"]) == (None, [])
+    assert all(
+        one["smallest_detectable"] == pytest.approx(1 - 0.05 ** (1 / 16)) for one in found["membership"].values()
+    )
+    assert found["canaries"] is None
+    assert (found["bound"], found["coin"]) == (True, False)
+    assert found["subject"]["members"] == [Shards(audited / "leak.shards").manifest.digest]
+
+
+def test_an_answer_counts_as_often_as_it_was_drawn():
+    """The second answer is the likelier one by itself, and was drawn once in ten."""
+    times, nats = np.array([9, 1]), np.array([2.0, 1.5])
+    best, surety = surest(times, nats)
+    shares = times * np.exp(-nats)
+    assert best == 0
+    assert surety == pytest.approx(np.log(shares[0] / shares.sum()))

@@ -8,46 +8,40 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from leak import random_records
-from toy import OTHER, two_classes, write
+from toy import write
 from ult.audit.bounds import summarize
-from ult.audit.membership import (
-    Predicted,
-    loss,
-    min_k,
-    min_k_plus,
-    open_audited,
-    predict_ids,
-    reference,
-    rmia,
-    scores,
-    zlib_ratio,
-)
-from ult.errors import InvalidConfig, TrainingError, WrongTable, WrongVocabulary
+from ult.audit.membership import loss, min_k, min_k_plus, reference, rmia, scores, zlib_ratio
+from ult.audit.predicted import Predicted, predict_ids
+from ult.audit.references import read_references
+from ult.audit.sides import read_sides
+from ult.errors import InvalidConfig, WrongTable
 from ult.run import Run
 from ult.table import Table
 from ult.train import train
 from ult.vocabulary import Vocabulary
 
 
-def scored(audited, run, **options):
-    opened, (members, others) = open_audited(audited / run, audited / "members", audited / "others")
-    return scores(opened, members, others, **options)
+@pytest.fixture(scope="module")
+def sides(audited):
+    return read_sides(Run.open(audited / "leak"), audited / "leak.shards", audited / "others")
 
 
-def test_a_planted_leak_is_found(audited):
-    found = scored(audited, "leak", reference_run=Run.open(audited / "clean"))
+def test_a_planted_leak_is_found(audited, sides):
+    beside = read_references([Run.open(audited / "clean")], sides, batch_size=16, advance=print)
+    found, how = scores(Run.open(audited / "leak"), sides, references=beside)
     told = {name: summarize(*pair) for name, pair in found.items()}
     assert set(told) == {"loss", "min-k", "min-k++", "reference", "rmia"}
     assert all(one["auc_interval"][0] > 0.5 for one in told.values())
+    assert how["rmia"] == {"a": 1 / 3, "a_from": how["rmia"]["a_from"], "references": 1}
     for name in ("loss", "reference", "rmia"):
         assert told[name]["auc"] > 0.9
         assert told[name]["tpr"][1]["interval"][0] > 0.3
         assert told[name]["epsilon_at_least"] > 0.5
 
 
-def test_records_never_seen_score_as_any_other(audited):
-    for members, others in scored(audited, "clean").values():
-        told = summarize(members, others)
+def test_records_never_seen_score_as_any_other(audited, sides):
+    for members, nonmembers in scores(Run.open(audited / "clean"), sides)[0].values():
+        told = summarize(members, nonmembers)
         assert told["auc_interval"][0] < 0.5 < told["auc_interval"][1]
         assert told["epsilon_at_least"] == 0
 
@@ -86,31 +80,28 @@ def test_scores_by_hand():
     data = [b"abc", b"a" * 999]
     assert zlib_ratio(of, data) == pytest.approx(loss(of) / [len(zlib.compress(one)) for one in data])
     even = Predicted(np.log([0.25] * 6), of.mean, of.deviation, of.ends)
-    assert reference(of, even) == pytest.approx([0, np.log(2)])
-    assert np.exp(rmia(of, even, 0.0)) == pytest.approx([0.25 / 0.625, 0.5 / 0.625])
-    assert rmia(of, even, 1.0) == pytest.approx(reference(of, even))
+    both = (of.averages, even.averages)
+    assert reference(*both) == pytest.approx([0, np.log(2)])
+    assert np.exp(rmia(*both, 0.0)) == pytest.approx([0.25 / 0.625, 0.5 / 0.625])
+    assert rmia(*both, 1.0) == pytest.approx(reference(*both))
 
 
 def test_zlib_reads_what_the_table_decodes(tmp_path):
     texts = [f"{word} {word} number {k}" for k in range(20) for word in ("apple", "plum")]
     table = Table.fit(texts, vocabulary=Vocabulary(320))
-    shards = write(tmp_path / "x", table.encode_batch(texts), size=320, table=table.fingerprint)
-    train(shards, tmp_path / "run", steps=2, batch_size=2, context=16)
-    opened, (members, others) = open_audited(tmp_path / "run", shards, shards)
-    found = scores(opened, members, others, table=table)
-    expected = found["loss"][0] / [len(zlib.compress(text.encode())) for text in texts]
+    half = [
+        write(tmp_path / str(k), table.encode_batch(texts[k::2]), size=320, table=table.fingerprint) for k in (0, 1)
+    ]
+    train(half[0], tmp_path / "run", steps=2, batch_size=2, context=16)
+    run = Run.open(tmp_path / "run")
+    sides = read_sides(run, half[0], half[1])
+    found, _ = scores(run, sides, table=table)
+    expected = found["loss"][0] / [len(zlib.compress(text.encode())) for text in texts[::2]]
     assert found["zlib"][0] == pytest.approx(expected)
     with pytest.raises(WrongTable):
-        scores(opened, members, others, table=Table.fit(texts[1:], vocabulary=Vocabulary(320)))
+        scores(run, sides, table=Table.fit(texts[1:], vocabulary=Vocabulary(320)))
 
 
-def test_what_cannot_be_audited(audited, tmp_path):
-    records = random_records(4, 0)
-    for wrong, error in (({"table": OTHER}, WrongTable), ({"size": 80}, WrongVocabulary)):
-        with pytest.raises(error):
-            open_audited(audited / "leak", write(tmp_path / error.__name__, records, **wrong))
-    train(two_classes(tmp_path / "y"), tmp_path / "classes", task="classify", steps=1, batch_size=2, context=8)
-    with pytest.raises(TrainingError, match="classify"):
-        open_audited(tmp_path / "classes")
+def test_nothing_to_predict(audited):
     with pytest.raises(InvalidConfig, match="no records"):
         predict_ids(Run.open(audited / "leak"), [])

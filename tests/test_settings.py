@@ -15,7 +15,7 @@ from toy import counting, labelled, reversals, two_classes, write
 from ult.ahead import looks_ahead
 from ult.audit.ethicist import ethicist
 from ult.audit.extraction import extract, passages
-from ult.audit.membership import predict_ids
+from ult.audit.predicted import predict_ids
 from ult.errors import FormatError, InvalidConfig, TrainingError
 from ult.evaluate import evaluate, predict
 from ult.generate import generate

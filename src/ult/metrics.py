@@ -86,6 +86,7 @@ _OTHERS: dict[str, Check] = {
     "loss": _many(_point),
     "modality_token": lambda value: isinstance(value, bool),
     "privacy": _or_null(_PRIVACY),
+    "trained_before": _or_null(_many(_hex(64))),
 }
 
 

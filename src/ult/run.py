@@ -241,6 +241,13 @@ class Run:
         """Fingerprints of the tables whose shards the run was trained on."""
         return {shards["table"] for shards in [*self.metrics["shards"], *self.metrics.get("targets", [])]}
 
+    @property
+    def trained_on(self) -> list[str] | None:
+        """The digests of all shards that the run, and those before it, were trained on; None if not all are known."""
+        own = [lot.get("digest") for lot in [*self.metrics["shards"], *self.metrics.get("targets", [])]]
+        before = self.metrics.get("trained_before", None if self.metrics.get("from_run") else [])
+        return None if before is None or not all(own) else sorted({*own, *before})
+
     def check_shards(self, shards: Shards) -> None:
         """Raise `WrongTable` unless the shards are of a table that the run was trained on."""
         if shards.manifest.table not in self.tables:

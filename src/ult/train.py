@@ -29,7 +29,7 @@ from ult.processes import agreed, from_main, processes, together
 from ult.progress import Progress
 from ult.report import FOLDER, reporters
 from ult.restraint import Restraint
-from ult.run import Privacy, Recipe, Schedule, finish, last_checkpoint, partial_folder, working_folder
+from ult.run import Privacy, Recipe, Run, Schedule, finish, last_checkpoint, partial_folder, working_folder
 from ult.steps import IdTrainer, arguments, in_bfloat16, share_of
 from ult.validation import Watch, best, check_tables, curve, open_validation
 from ult.vocabulary import Vocabulary
@@ -270,6 +270,7 @@ def _metrics(
         "context": recipe.context,
         "model": None if recipe.from_run else Path(recipe.model or "tiny").name,
         "from_run": recipe.from_run and Path(recipe.from_run).name,
+        "trained_before": [] if recipe.from_run is None else Run.open(recipe.from_run).trained_on,
         "steps": recipe.steps,
         "batch_size": recipe.batch_size,
         "processes": trainer.args.world_size,

@@ -7,7 +7,7 @@ of an answer as it stands out among the other answers to the same question, howe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,10 @@ from ult.run import Run
 from ult.settings import write
 from ult.vocabulary import N_SPECIAL
 
+try:
+    from scipy import special
+except ImportError as missing:
+    raise MissingExtra("scipy", extra="audit") from missing
 try:
     import torch
 except ImportError as missing:
@@ -42,6 +46,7 @@ def ethicist(
     modality: str | None = None,
     seed: int = 0,
     batch_size: int = 16,
+    advance: Callable[[int], None] = lambda records: None,
 ) -> dict[str, Any]:
     """Return, as JSON values, how many of `asked` a run recites after a `prompt` of so many vectors, tuned on `known`.
 
@@ -61,8 +66,11 @@ def ethicist(
     model = load_trained(opened).requires_grad_(False)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        soft, curve = _tuned(model, head, known, prompt, steps, batch_size)
-        found = [_answer(model, soft, head, passage, samples, batch_size) for passage in asked]
+        soft, curve = _tuned(model, head, known, prompt, steps, batch_size, advance)
+        found = []
+        for passage in asked:
+            found.append(_answer(model, soft, head, passage, samples, batch_size))
+            advance(1)
     answers, surety = zip(*found, strict=True)
     about = {"prompt": prompt, "known": len(known), "samples": samples, "loss": [curve[0], curve[-1]]}
     return {**about, **told(asked, answers, np.array(surety))}
@@ -75,7 +83,13 @@ def smoothed(losses: torch.Tensor) -> torch.Tensor:
 
 
 def _tuned(
-    model: Model, head: NDArray[np.int64], known: Sequence[Passage], prompt: int, steps: int, batch_size: int
+    model: Model,
+    head: NDArray[np.int64],
+    known: Sequence[Passage],
+    prompt: int,
+    steps: int,
+    batch_size: int,
+    advance: Callable[[int], None],
 ) -> tuple[torch.Tensor, list[float]]:
     """Return the vectors (prompt, width), and the loss at each step."""
     rows = model.get_input_embeddings().weight
@@ -90,6 +104,7 @@ def _tuned(
         loss.backward()
         optimizer.step()
         curve.append(float(loss.detach()))
+        advance(len(chosen))
     return soft.detach(), curve
 
 
@@ -111,7 +126,7 @@ def _embedded(model: Model, soft: torch.Tensor, ids: torch.Tensor) -> torch.Tens
 def _answer(
     model: Model, soft: torch.Tensor, head: NDArray[np.int64], passage: Passage, samples: int, batch_size: int
 ) -> tuple[Ids, float]:
-    """Return the likeliest of the suffixes drawn, and the logarithm of its share among all different ones."""
+    """Return the suffix that stands out among those drawn, and the logarithm of its share among them."""
     start = _whole(head, passage.prefix, passage.suffix[:0])
     embedded = _embedded(model, soft, torch.from_numpy(start)[None].to(soft.device))
     mask = torch.ones(embedded.shape[:2], dtype=torch.long, device=soft.device)
@@ -126,11 +141,20 @@ def _answer(
         num_return_sequences=samples,
         suppress_tokens=list(range(N_SPECIAL)),  # the suffix is known to go on
     )
-    different = np.unique(drawn.cpu().numpy(), axis=0).astype(np.uint32)
+    different, times = np.unique(drawn.cpu().numpy(), axis=0, return_counts=True)
     wholes = np.stack([_whole(head, passage.prefix, suffix) for suffix in different])
     with torch.inference_mode():
         parts = [wholes[k : k + batch_size] for k in range(0, len(wholes), batch_size)]
         nats = torch.cat([_losses(model, soft, part, len(passage.suffix)).sum(1) for part in parts])
-        shares = (-nats.double()).log_softmax(0).cpu().numpy()
+    best, surety = surest(times, nats.double().cpu().numpy())
+    return different[best].astype(np.uint32), surety
+
+
+def surest(times: NDArray[np.int64], nats: NDArray[np.float64]) -> tuple[int, float]:
+    """Return which of different answers an attacker gives, and the logarithm of its share among all that were drawn.
+
+    Each answer's probability counts as often as it was drawn: `times` (answers,), what it costs is in `nats`.
+    """
+    shares = special.log_softmax(np.log(times) - nats)
     best = int(shares.argmax())
-    return different[best], float(shares[best])
+    return best, float(shares[best])

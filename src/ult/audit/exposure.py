@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ult.audit.membership import predict_ids
+from ult.audit.predicted import predict_ids
 from ult.canaries import SPACE, canary, secret_digits
 from ult.errors import InvalidConfig, MissingExtra, WrongTable
 from ult.model import load_trained

@@ -6,20 +6,23 @@ What it writes of records that it never saw is the measure beside it: some conti
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.audit.bounds import clopper_pearson
-from ult.audit.membership import predict_ids
+from ult.audit.bounds import MISS, clopper_pearson
+from ult.audit.predicted import predict_ids, predict_records
+from ult.audit.record import Record
 from ult.errors import InvalidConfig
 from ult.generate import generate
 from ult.model import load_trained
 from ult.ngrams import memorised
+from ult.pairs import read_source
 from ult.run import Run
+from ult.translate import search
 
 PREFIX = SUFFIX = 50  # ids, as the extraction benchmark of Carlini et al. gives and asks for
 ERRORS = 100  # wrong answers that an attacker puts up with, surest first
@@ -78,6 +81,32 @@ def extract(
     return {"samples": samples, **told(asked, answers, sums[best])}
 
 
+def complete(
+    run: Run,
+    records: Sequence[Record],
+    *,
+    batch_size: int = 32,
+    advance: Callable[[int], None] = lambda records: None,
+) -> dict[str, Any] | None:
+    """Return, as JSON values, of how many sources a run for "seq2seq" writes the very target; None if none has room.
+
+    It takes the likeliest id each time. A target that is longer than the context cannot be written whole.
+    """
+    short = [record for record in records if record.target is not None and 0 < len(record.target) < run.context]
+    if not short:
+        return None
+    model, answers = load_trained(run), []
+    for first in range(0, len(short), batch_size):
+        batch = [read_source(record.ids, run.context) for record in short[first : first + batch_size]]
+        found = search(model, batch, beams=1, best=1, max_new=run.context, batch_size=batch_size)
+        answers += [hypotheses[0] for hypotheses in found]
+        advance(len(batch))
+    said = [replace(record, target=answer) for record, answer in zip(short, answers, strict=True)]
+    surety = predict_records(run, said, batch_size=batch_size, model=model).totals
+    asked = [Passage(record.ids, record.target) for record in short if record.target is not None]
+    return {"samples": 0, **told(asked, answers, surety)}
+
+
 def told(asked: Sequence[Passage], answers: Sequence[Ids], surety: NDArray[np.float64]) -> dict[str, Any]:
     """Return, as JSON values, how right the answers (passages,) are, of which an attacker is so sure."""
     right = np.array([np.array_equal(a, passage.suffix) for a, passage in zip(answers, asked, strict=True)])
@@ -87,10 +116,20 @@ def told(asked: Sequence[Passage], answers: Sequence[Ids], surety: NDArray[np.fl
         "exact": int(right.sum()),
         "share": float(right.mean()),
         "share_interval": clopper_pearson(int(right.sum()), len(right)),
+        "smallest_detectable": smallest(len(right)),
         "errors": ERRORS,
         "recall": recall(right, surety),
         "ngrams": float(np.mean(scores)),
     }
+
+
+def smallest(n: int) -> float:
+    """Return the least share of which `n` records would have shown anything, in 19 of 20 cases.
+
+    >>> round(smallest(20), 3)
+    0.139
+    """
+    return float(1 - MISS ** (1 / n))
 
 
 def recall(right: NDArray[np.bool_], surety: NDArray[np.float64], errors: int = ERRORS) -> float:

@@ -3,33 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ult.audit.bounds import Scores, promised_delta, summarize
+from ult.audit.blind import blind
+from ult.audit.bounds import MISS, Scores, promised_delta, summarize
 from ult.audit.ethicist import ethicist
 from ult.audit.exposure import ALTERNATIVES, exposure
-from ult.audit.extraction import PREFIX, SAMPLES, SUFFIX, extract, passages
-from ult.audit.membership import modality_of, open_audited, scores
+from ult.audit.extraction import PREFIX, SAMPLES, SUFFIX, complete, extract, passages, smallest
+from ult.audit.membership import scores
+from ult.audit.onerun import proofs
+from ult.audit.record import Record
+from ult.audit.references import read_references
+from ult.audit.sides import Paths, Sides, read_sides
+from ult.audit.trained import planted
 from ult.distribution import versions
+from ult.errors import InvalidConfig
 from ult.packing import summary
 from ult.run import Run
-from ult.shards import Shards
+from ult.settings import ignored
 from ult.table import Table
 
-FORMAT = "ult-audit-model/1"
-Paths = str | Path | Sequence[str | Path]
-Curves = dict[str, tuple[Scores, Scores]]  # by attack the scores of members (m,) and of others (n,)
+FORMAT = "ult-audit-model/2"
+Curves = dict[str, tuple[Scores, Scores]]  # by attack the scores of members (m,) and of nonmembers (n,)
+_NOTHING_PROVEN: dict[str, Any] = {
+    "epsilon_at_least": 0.0,
+    "epsilon_at_least_if_gaussian": 0.0,
+    "epsilon_at_least_by_delta": [],
+    "guesses": [],
+}
+Tell = Callable[[str, int], None]  # of what is being done, and of how many more records it is done
 
 
 def audit_model(
     run: str | Path,
     members: Paths,
-    others: Paths,
+    nonmembers: Paths,
     *,
-    reference_run: str | Path | None = None,
+    targets: Paths | None = None,
+    nonmember_targets: Paths | None = None,
+    reference_runs: Sequence[str | Path] = (),
     table: Table | None = None,
-    canaries: int = 0,
+    canaries: int | None = None,
     alternatives: int = ALTERNATIVES,
     prefix: int = PREFIX,
     suffix: int = SUFFIX,
@@ -38,54 +54,110 @@ def audit_model(
     delta: float | None = None,
     seed: int = 0,
     batch_size: int = 16,
-    advance: Callable[[int], None] = lambda records: None,
+    tell: Tell = lambda stage, records: None,
 ) -> tuple[dict[str, Any], Curves]:
     """Return what a run betrays, as JSON values, and the scores that its curves are drawn of.
 
-    Members are records that it was trained on, others such that it was not, drawn as the members were: what else
-    differs between them would be taken for leaks. A `soft_prompt` of so many vectors is tuned on every other member's
-    passage, and asks for the rest (`ult.audit.ethicist`). With the owner's `table` zlib's score is told too, and the
-    exposure of `canaries` that `ult encode` planted. `delta` is that of the bounds on epsilon: unless said, that of the
-    run's own promise, else 1e-5. What cannot be done is in `notes`. Raises as what it calls.
+    Members are records that it was trained on, nonmembers such that it was not, drawn as the members were: what else
+    differs between them would be taken for leaks, which is why `blind` says whether they differ without the run. Of a
+    run for "seq2seq" both have `targets`, of one for "classify" they keep its label. A `soft_prompt` of so many vectors
+    is tuned on every other member's passage, and asks for the rest (`ult.audit.ethicist`). With the owner's `table`
+    zlib's score is told too, and the exposure of `canaries` that `ult encode` planted, all of them unless said.
+    `delta` is that of the bounds on epsilon: unless said, that of the run's own promise, else 1e-5. `tell` is told
+    what is done and of how many more records. What cannot be done is in `notes`. Raises as what it calls.
     """
-    opened, (inside, outside) = open_audited(run, members, others)
+    opened = Run.open(run)
+    tell("reading", 0)
+    both = {"targets": targets, "nonmember_targets": nonmember_targets}
+    sides = read_sides(opened, members, nonmembers, **both, table=table, canaries=canaries or 0)
+    tell("blind", 0)
+    without = blind(sides.members, sides.nonmembers, seed=seed)
+    options: dict[str, Any] = {"batch_size": batch_size}
+    references = read_references(
+        [Run.open(one) for one in reference_runs], sides, **options, advance=partial(tell, "reference runs")
+    )
+    curves, attacks = scores(
+        opened, sides, table=table, references=references, **options, advance=partial(tell, "membership")
+    )
+    asked: dict[str, Any] = {"prefix": prefix, "suffix": suffix, "samples": samples, "soft_prompt": soft_prompt}
+    extracted, notes = _extraction(opened, sides, **asked, **options, seed=seed, tell=tell)
+    rated: dict[str, Any] = {"alternatives": alternatives, "seed": seed, **options, "tell": tell}
     delta = promised_delta(opened.metrics.get("privacy")) if delta is None else delta
-    other = None if reference_run is None else open_audited(reference_run, members, others)[0]
-    curves = scores(opened, inside, outside, table=table, reference_run=other, batch_size=batch_size, advance=advance)
-    asked = {
-        "prefix": prefix,
-        "suffix": suffix,
-        "samples": samples,
-        "soft_prompt": soft_prompt,
-        "seed": seed,
-        "batch_size": batch_size,
-    }
-    extracted, notes = _extraction(opened, inside, outside, **asked, advance=advance)
-    found = None
-    if table is not None and canaries:
-        options: dict[str, Any] = {"alternatives": alternatives, "seed": seed, "batch_size": batch_size}
-        found = exposure(opened, table, canaries, **options, advance=advance)
     result = {
         "format": FORMAT,
+        "task": opened.task,
         "run": opened.path.name,
-        "weights": opened.digest(),
-        "reference_run": other and other.path.name,
-        "members": summary(inside),
-        "others": summary(outside),
-        "membership": {name: summarize(*pair, delta=delta, attacks=len(curves)) for name, pair in curves.items()},
+        "subject": {
+            "run": opened.digest(),
+            "members": [one.manifest.digest for one in sides.shards[0]],
+            "nonmembers": [one.manifest.digest for one in sides.shards[1]],
+            "table": None if table is None else table.fingerprint,
+        },
+        "bound": sides.bound,
+        "coin": sides.coin,
+        "reference_runs": [Path(one).name for one in reference_runs],
+        "members": summary(sides.shards[0]),
+        "nonmembers": summary(sides.shards[1]),
+        "records": sides.facts,
+        "blind": without,
+        "membership": {
+            name: {**_membership(sides, pair, delta, len(curves)), **attacks.get(name, {})}
+            for name, pair in curves.items()
+        },
         "extraction": extracted,
-        "canaries": found,
-        "notes": notes,
+        "canaries": _canaries(opened, sides, table, canaries, **rated),
+        "notes": [*sides.notes, *_of_shift(without), *notes, *ignored(opened.path)],
         "seed": seed,
         "versions": versions("torch", "transformers", "scipy", "numpy"),
     }
     return result, curves
 
 
+def _membership(sides: Sides, pair: tuple[Scores, Scores], delta: float, attacks: int) -> dict[str, Any]:
+    """Return what scores tell; a bound on epsilon is of records that stand there once, of others it is of them all."""
+    told = summarize(*pair, delta=delta, attacks=attacks)
+    told["nonmembers"] = told.pop("others", len(pair[1]))
+    single = [values[copies == 1] for values, copies in zip(pair, sides.copies, strict=True)]
+    if any(len(one) < len(values) for one, values in zip(single, pair, strict=True)):
+        if min(map(len, single)) < 2:
+            return {**told, **_NOTHING_PROVEN, "smallest_detectable": smallest(len(pair[0]))}
+        told |= proofs(*single, delta=delta, miss=MISS / attacks)
+    return {**told, "smallest_detectable": smallest(len(pair[0]))}
+
+
+def _of_shift(without: dict[str, Any]) -> list[str]:
+    if not without["shift"]:
+        return []
+    return [
+        f"members and nonmembers are told apart without the run (AUC {without['auc']:.3f}): what is found is no "
+        "measure of membership; draw them by coin, ult encode --coin-split"
+    ]
+
+
+def _canaries(
+    run: Run, sides: Sides, table: Table | None, asked: int | None, *, tell: Tell, **options: Any
+) -> dict[str, Any] | None:
+    """Return the exposure of canaries that are known to be planted, so many as asked for.
+
+    Raises `InvalidConfig` if fewer are.
+    """
+    told = 0 if table is None else planted(run, table.fingerprint)
+    known = max(told, sides.found)
+    if asked and asked > known:
+        raise InvalidConfig(
+            f"the exposure of {asked} canaries was asked for; {known} of them are known to be planted in what "
+            f"{run.path} was trained on",
+            hint=f"--canaries {known}" if known else "ult encode --canaries, and train again",
+        )
+    count = known if asked is None else asked
+    if table is None or not count or run.task != "lm":
+        return None
+    return {"planted": known, **exposure(run, table, count, advance=partial(tell, "canaries"), **options)}
+
+
 def _extraction(
     run: Run,
-    members: Sequence[Shards],
-    others: Sequence[Shards],
+    sides: Sides,
     *,
     prefix: int,
     suffix: int,
@@ -93,32 +165,49 @@ def _extraction(
     soft_prompt: int,
     seed: int,
     batch_size: int,
-    advance: Callable[[int], None],
+    tell: Tell,
 ) -> tuple[dict[str, Any] | None, list[str]]:
-    """Return what was extracted of members and, beside it, of others; or nothing, and why."""
-    modality = modality_of([*members, *others])
-    room = run.context - len(run.head(modality))
+    """Return what was extracted of members and, beside it, of nonmembers; or nothing, and why."""
+    groups = {"members": sides.recited, "nonmembers": sides.nonmembers}
+    if run.task == "classify":
+        return None, ["no extraction: a run for classify writes no records"]
+    if run.task == "seq2seq":
+        return _targets(run, groups, batch_size=batch_size, tell=tell)
+    room = run.context - len(run.head(sides.modality))
     if room < prefix + suffix:
         return None, [f"no extraction: the run's context has room for {room} ids, {prefix} + {suffix} were asked for"]
-    groups = {"members": members, "others": others}
     asked = {
-        name: passages((ids for shards in many for ids in shards.ids()), prefix=prefix, suffix=suffix)
-        for name, many in groups.items()
+        name: passages((record.ids for record in many), prefix=prefix, suffix=suffix) for name, many in groups.items()
     }
     missing = [f"no extraction from {name}: no record has {prefix} + {suffix} ids" for name in asked if not asked[name]]
-    options: dict[str, Any] = {"modality": modality, "seed": seed, "batch_size": batch_size}
-    options["advance"] = lambda records, ids: advance(records)
+    options: dict[str, Any] = {"modality": sides.modality, "seed": seed, "batch_size": batch_size}
+
+    def watched(way: str) -> Callable[[int, int], None]:
+        return lambda records, ids: tell(f"extraction, {way}", records)
+
     found: dict[str, dict[str, Any]] = {
         name: {
-            "greedy": extract(run.path, given, **options),
-            "sampled": extract(run.path, given, samples=samples, **options) if samples else None,
+            "greedy": extract(run.path, given, **options, advance=watched("greedy")),
+            "sampled": extract(run.path, given, samples=samples, **options, advance=watched("sampled"))
+            if samples
+            else None,
         }
         for name, given in asked.items()
         if given
     }
-    if soft_prompt:
-        tuning: dict[str, Any] = {"prompt": soft_prompt, "modality": modality, "seed": seed, "batch_size": batch_size}
-        known, rest = asked["members"][::2], {"members": asked["members"][1::2], "others": asked["others"]}
-        for name in found:
+    if soft_prompt and "members" in found:
+        known, rest = asked["members"][::2], {"members": asked["members"][1::2], "nonmembers": asked["nonmembers"]}
+        for name in (name for name in found if known and rest[name]):
+            tuning = {"prompt": soft_prompt, **options, "advance": partial(tell, "extraction, tuned")}
             found[name]["tuned"] = ethicist(run.path, known, rest[name], **tuning)
     return {"prefix": prefix, "suffix": suffix, **found} if found else None, missing
+
+
+def _targets(
+    run: Run, groups: dict[str, list[Record]], *, batch_size: int, tell: Tell
+) -> tuple[dict[str, Any] | None, list[str]]:
+    advance = partial(tell, "targets")
+    many = {name: complete(run, given, batch_size=batch_size, advance=advance) for name, given in groups.items()}
+    found = {name: {"greedy": told} for name, told in many.items() if told is not None}
+    missing = [f"no target of {name} is written: none is shorter than the context" for name in many if not many[name]]
+    return ({"prefix": run.context, "suffix": run.context, "targets": True, **found} if found else None), missing

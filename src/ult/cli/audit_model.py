@@ -22,15 +22,28 @@ Delta = Annotated[
 def model(
     run: RunFolder,
     members: Annotated[list[Path], typer.Option(help="Shards that the run was trained on; repeatable.")],
-    others: Annotated[list[Path], typer.Option(help="Shards of the same kind that it never saw; repeatable.")],
+    nonmembers: Annotated[
+        list[Path] | None, typer.Option(help="Shards of the same kind that it never saw; repeatable.")
+    ] = None,
+    others: Annotated[list[Path] | None, typer.Option(hidden=True)] = None,
+    targets: Annotated[
+        list[Path] | None, typer.Option(help="seq2seq: shards of the members' targets; repeatable.")
+    ] = None,
+    nonmember_targets: Annotated[
+        list[Path] | None, typer.Option(help="seq2seq: shards of the nonmembers' targets; repeatable.")
+    ] = None,
     reference_run: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="A run on the same table that saw no member: two more attacks.")
+        list[Path] | None,
+        typer.Option(metavar="RUN", help="A run on the same table that saw no member: two more attacks; repeatable."),
     ] = None,
     table: Annotated[
         Path | None, typer.Option("--table", "-t", help="The owner's table: one more attack, and canaries.")
     ] = None,
-    canaries: Annotated[int, typer.Option(min=0, help="With --table: how many `ult encode` planted.")] = 0,
-    alternatives: Annotated[int, typer.Option(help="With --canaries: others to rank each among.")] = 1000,
+    canaries: Annotated[
+        int | None,
+        typer.Option(min=0, help="With --table: how many of those that `ult encode` planted; all by default."),
+    ] = None,
+    alternatives: Annotated[int, typer.Option(help="Of canaries: others to rank each among.")] = 1000,
     prefix_ids: Annotated[int, typer.Option(help="Extraction: ids of a record that are given.")] = 50,
     suffix_ids: Annotated[int, typer.Option(help="Extraction: ids that the run must write.")] = 50,
     samples: Annotated[int, typer.Option(min=0, help="Extraction: continuations to draw; 0 is greedy alone.")] = 10,
@@ -51,19 +64,25 @@ def model(
 ) -> None:
     """Say what a run betrays of records: membership, extraction, and exposure of planted canaries."""
     from ult.audit.model import audit_model
-    from ult.cli.show import counting, facts, note
+    from ult.cli.show import facts, note
+    from ult.cli.stages import stages
     from ult.errors import InvalidConfig
 
+    unseen = [*(nonmembers or []), *(others or [])]
+    if not unseen:
+        raise InvalidConfig("there is nothing to compare the members with", hint="--nonmembers SHARDS")
     if canaries and table is None:
         raise InvalidConfig("canaries follow from the owner's table; none was given", hint="--table T.ult")
     check_free(json, png, force=force)
     secret = load_table(table, passphrase_file, identity) if table else None
-    with counting("auditing") as advance:
+    with stages("auditing") as tell:
         result, curves = audit_model(
             run,
             members,
-            others,
-            reference_run=reference_run,
+            unseen,
+            targets=targets,
+            nonmember_targets=nonmember_targets,
+            reference_runs=reference_run or [],
             table=secret,
             canaries=canaries,
             alternatives=alternatives,
@@ -74,9 +93,9 @@ def model(
             delta=delta,
             seed=seed,
             batch_size=batch_size,
-            advance=advance,
+            tell=tell,
         )
-    facts([*_membership(result), *_extraction(result["extraction"]), *_canaries(result["canaries"])])
+    facts([*_sides(result), *_membership(result), *_extraction(result["extraction"]), *_canaries(result["canaries"])])
     _write(result, curves, json, png)
     for line in result["notes"]:
         note(line)
@@ -108,6 +127,18 @@ def table(
     _write(result, curves, json, png)
 
 
+def _sides(result: dict[str, Any]) -> list[tuple[str, str]]:
+    told, without = result["records"], result["blind"]
+    low, high = without["auc_interval"]
+    return [
+        (
+            "records compared",
+            f"{told['members']['compared']:,} members, {told['nonmembers']['compared']:,} nonmembers; without the run "
+            f"AUC {without['auc']:.3f}  (95 %: {low:.3f} to {high:.3f})",
+        )
+    ]
+
+
 def _membership(result: dict[str, Any]) -> list[tuple[str, str]]:
     rows = []
     for name, found in result["membership"].items():
@@ -122,11 +153,11 @@ def _membership(result: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _rate(one: dict[str, Any]) -> str:
     doubt = f"95 %: up to {one['others_above_interval'][1]:.1%}"
-    return f"{one['tpr']:.1%} of members at {one['fpr']:.1%} of others ({doubt})"
+    return f"{one['tpr']:.1%} of members at {one['fpr']:.1%} of nonmembers ({doubt})"
 
 
 def _extraction(found: dict[str, Any] | None) -> list[tuple[str, str]]:
-    ways = [(whose, way) for whose in ("members", "others") for way in ("greedy", "sampled", "tuned") if found]
+    ways = [(whose, way) for whose in ("members", "nonmembers") for way in ("greedy", "sampled", "tuned") if found]
     given = [(w, way, found[w][way]) for w, way in ways if found and found.get(w, {}).get(way)]
     return [
         (
