@@ -45,8 +45,9 @@ class Table:
         if data.startswith(b"age-encryption.org/v1\n"):
             data = pyrage.decrypt(data, [pyrage.x25519.Identity.from_str(identity)])
         document = json.loads(data)
-        private = {"ult-table/1": False, "ult-table/3": True}.get(document["format"])
-        must(private is ("privacy" in document), "no table")
+        more = {"ult-table/1": set(), "ult-table/3": {"privacy"}, "ult-table/4": {"public"}}.get(document["format"])
+        must(more == {"privacy", "public"} & set(document), "no table")
+        must(document.get("public", True) is True, "public, and not true")
         canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         must(canonical.encode() == data, "not canonical")
         self.fingerprint = hashlib.sha256(b"ult-table/1 fingerprint\n" + data).hexdigest()[:32]

@@ -197,3 +197,20 @@ def test_pieces_are_bounded_by_their_workers():
 def test_options_that_make_no_promise(options, text):
     with pytest.raises(InvalidConfig, match=text):
         Table.fit(RECORDS, vocabulary=V, **options)
+
+
+def test_public_records_are_declared_and_shards_say_so(tmp_path):
+    table = Table.fit(RECORDS, vocabulary=V, public=True)
+    assert json.loads(table.cleartext())["format"] == "ult-table/4"
+    loaded = Table.from_cleartext(table.cleartext())
+    assert (loaded.public, loaded.privacy, loaded.fingerprint) == (True, None, table.fingerprint)
+    assert format_reader.Table(table.cleartext()).fingerprint == table.fingerprint
+    plain = Table.fit(RECORDS, vocabulary=V)
+    assert (plain.public, plain.fingerprint != table.fingerprint) == (False, True)
+    with pytest.raises(InvalidConfig, match="need no promise"):
+        Table.fit(RECORDS, vocabulary=V, public=True, epsilon=1.0)
+    document = json.loads(table.cleartext())
+    for change in ({"public": False}, {"public": 1}, {"format": "ult-table/1"}, {"format": "ult-table/3"}):
+        payload = json.dumps(document | change, sort_keys=True, separators=(",", ":")).encode()
+        with pytest.raises(FormatError):
+            Table.from_cleartext(payload)

@@ -18,9 +18,10 @@ from ult.errors import InvalidConfig
 from ult.table import Table
 
 if TYPE_CHECKING:
+    from ult.coin import Half
     from ult.data import Unread
 
-    Piece = Batch | Unread
+    Piece = Batch | Unread | Half
 
 DIGITS = 8
 SPACE = 10**DIGITS  # how many canaries there could be of each name
@@ -88,6 +89,11 @@ class Planted:
         order = np.insert(np.arange(rows), before, np.arange(rows, rows + len(before)))
         records = [*batch.records, *(text for _, text in self.plants)]
         kept = batch.kept
+        if kept.num_columns and not rows:
+            raise InvalidConfig(
+                "a canary has the kept values of the record beside it, and no record of a piece is on this side",
+                hint="a greater --part-bytes",
+            )
         if kept.num_columns:
             beside = np.concatenate([np.arange(rows), np.minimum(before, rows - 1)])
             kept = kept.take(beside[order])

@@ -17,7 +17,9 @@ from ult.vocabulary import N_SPECIAL, Vocabulary, check_format
 
 FORMAT = "ult-table/1"
 PRIVATE = "ult-table/3"  # of a table with a guarantee; 2 was never written, and a vector calls it newer
+PUBLIC = "ult-table/4"  # of one that its owner declared to be fitted on public records alone
 _NONE = object()  # no document, as against null, which is one
+_MORE = {FORMAT: set(), PRIVATE: {"privacy"}, PUBLIC: {"public"}}  # fields, by format
 _FIELDS = {"codec", "counts", "fields", "format", "merges", "min_records", "ranks", "records", "vocabulary_size"}
 
 
@@ -32,13 +34,14 @@ def write(
     min_records: int,
     fields: Sequence[str],
     privacy: Guarantee | None = None,
+    public: bool = False,
 ) -> bytes:
     """Return the document of a table's parts: keys sorted, no white space, ASCII."""
     document = {
         "codec": {"config": codec.config(), "id": codec.id},
         "counts": counts.tolist(),
         "fields": list(fields),
-        "format": FORMAT if privacy is None else PRIVATE,
+        "format": PUBLIC if public else FORMAT if privacy is None else PRIVATE,
         "merges": merges.tolist(),
         "min_records": min_records,
         "ranks": ranks.tolist(),
@@ -47,6 +50,8 @@ def write(
     }
     if privacy is not None:
         document["privacy"] = privacy.document()
+    if public:
+        document["public"] = True
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode("ascii")
 
 
@@ -55,7 +60,7 @@ def read(payload: bytes, path: object) -> dict[str, Any]:
     document = _json(payload)  # whose own error holds the payload, so it must not be the context of ours
     if document is _NONE:
         raise FormatError(f"{path} does not hold a table")
-    if not (isinstance(document, dict) and document.get("format") == PRIVATE):
+    if not (isinstance(document, dict) and document.get("format") in (PRIVATE, PUBLIC)):
         check_format(document, FORMAT, path)
     try:
         parts = _parts(document, path)
@@ -78,8 +83,7 @@ def _json(payload: bytes) -> Any:
 
 
 def _parts(document: dict[str, Any], path: object) -> dict[str, Any]:
-    private = document["format"] == PRIVATE
-    if set(document) != _FIELDS | ({"privacy"} if private else set()):
+    if set(document) != _FIELDS | _MORE[document["format"]]:
         raise _Bad(f"it has fields {sorted(document)}")
     codec = document["codec"]
     if not isinstance(codec, dict) or set(codec) != {"config", "id"} or not isinstance(codec["config"], dict):
@@ -109,6 +113,8 @@ def _parts(document: dict[str, Any], path: object) -> dict[str, Any]:
         value = document[name]
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 2**53:
             raise _Bad(f"{name} is not a positive integer")
+    if document.get("public", True) is not True:
+        raise _Bad("public is not true")
     fields = document["fields"]
     if not isinstance(fields, list) or not all(isinstance(name, str) for name in fields):
         raise _Bad("fields are not a list of names")
@@ -121,7 +127,8 @@ def _parts(document: dict[str, Any], path: object) -> dict[str, Any]:
         "records": document["records"],
         "min_records": document["min_records"],
         "fields": fields,
-        "privacy": Guarantee.read(document["privacy"], path) if private else None,
+        "privacy": Guarantee.read(document["privacy"], path) if "privacy" in document else None,
+        "public": document.get("public", False),
     }
 
 

@@ -19,17 +19,18 @@ from ult.counting import CAPACITY, Counted, PatchCounts
 from ult.errors import EngineError, SourceError
 from ult.manifest import Canaries, Coin, Manifest, Part, part_name
 from ult.privacy.patches import ROOM, bounded
-from ult.shards import ids_table, write_part
+from ult.shards import ids_table, shards_schema, write_part
 from ult.table import Table, batched
 
 if TYPE_CHECKING:
     from ult.canaries import Planted
     from ult.codecs.base import Codec
+    from ult.coin import Half
     from ult.data import Batch, Unread
     from ult.engine import Engine
     from ult.partial import Partial
 
-    Piece = Batch | Unread | Planted
+    Piece = Batch | Unread | Planted | Half
     Advance = Callable[[int], None]  # told of records that are done
 
 PIECE_BYTES = 2**24  # of records; their ids, some 4 million of text, are a part
@@ -102,16 +103,40 @@ def encode(
     kept: pa.Schema,
     engine: Engine,
     canaries: Canaries | None = None,
-    coin: Coin | None = None,
-    public_table: bool = False,
     advance: Advance = lambda _: None,
 ) -> None:
     """Write every piece that `partial` does not have yet as a part, and publish the shards."""
+    write_parts(pieces, table, partial, kept=kept, engine=engine, advance=advance)
+    publish(table, partial, column=column, kept=kept, canaries=canaries)
+
+
+def write_parts(
+    pieces: Iterable[Piece],
+    table: Table,
+    partial: Partial,
+    *,
+    kept: pa.Schema,
+    engine: Engine,
+    advance: Advance = lambda _: None,
+) -> None:
+    """Write every piece that `partial` does not have yet as a part."""
     state = (table.cleartext(), kept, str(partial.scratch.absolute()))
     with closing(engine.map(_encoder, state, _missing(pieces, partial))) as answers:
         for number, part in answers:
             partial.commit(number, part)
             advance(part.rows)
+
+
+def publish(
+    table: Table,
+    partial: Partial,
+    *,
+    column: str,
+    kept: pa.Schema,
+    canaries: Canaries | None = None,
+    coin: Coin | None = None,
+) -> None:
+    """Make the parts appear, with what the manifest says of them and of the table."""
     manifest = Manifest.of(
         [part for _, part in sorted(partial.parts.items())],
         vocabulary=table.vocabulary,
@@ -122,7 +147,7 @@ def encode(
         privacy=table.privacy,
         canaries=canaries,
         coin=coin,
-        public_table=public_table,
+        public_table=table.public,
     )
     partial.publish(manifest)
 
@@ -155,7 +180,7 @@ def _encoder(cleartext: bytes, kept: pa.Schema, scratch: str) -> Callable[[int, 
             first += len(records)
         name = part_name(number)
         own = Path(scratch) / f"{name}.{token_hex(4)}"  # a worker that was given up for lost may be at the same part
-        part = write_part(own, pa.concat_tables(done).combine_chunks(), nbytes)
+        part = write_part(own, pa.concat_tables(done or [shards_schema(kept).empty_table()]).combine_chunks(), nbytes)
         own.replace(own.with_name(name))
         return replace(part, name=name)
 

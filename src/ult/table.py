@@ -53,6 +53,7 @@ class Table:
         min_records: int,
         fields: Sequence[str] = (),
         privacy: Guarantee | None = None,
+        public: bool = False,
     ) -> None:
         """Make a table of its parts; use `fit` or `load`.
 
@@ -63,6 +64,7 @@ class Table:
         self.codec, self.vocabulary = codec, vocabulary
         self.records, self.min_records, self.fields = records, min_records, tuple(fields)
         self.privacy = privacy  # what each record was promised; None is nothing
+        self.public = public  # whether its owner declared that all records it was fitted on are public
         self._merges, self._ranks, self._counts = merges, ranks, counts
         self._ids = np.empty(len(ranks), np.uint32)  # of each unit
         self._ids[ranks] = np.arange(N_SPECIAL, N_SPECIAL + len(ranks), dtype=np.uint32)
@@ -81,6 +83,7 @@ class Table:
         epsilon: float | None = None,
         delta: float | None = None,
         patches_per_record: int | None = None,
+        public: bool = False,
     ) -> Table:
         """Return the table of a multiset of records; their order changes nothing.
 
@@ -88,9 +91,10 @@ class Table:
         numeric record and is kept with the secret. If the distinct patches have more than `capacity` symbols, the
         records are read twice, and the rarest patches are left out (see `ult.counting`); of an iterator that is an
         error. With `epsilon` each record has differential privacy, and each fit draws anew: see
-        `ult.privacy.patches`. Raises `InvalidRecord`, `InvalidConfig` or `UnknownCodec`.
+        `ult.privacy.patches`. `public` declares that everyone may read these records.
+        Raises `InvalidRecord`, `InvalidConfig` or `UnknownCodec`.
         """
-        most = check_asked(epsilon, delta, patches_per_record, min_records)
+        most = check_asked(epsilon, delta, patches_per_record, min_records, public=public)
         counts = PatchCounts(min_records=min_records, capacity=capacity if most is None else max(capacity, ROOM))
         _check_many(records)
         if isinstance(codec, str) and most is not None:
@@ -114,7 +118,8 @@ class Table:
             counts = counts.again()
             for batch in batched(records):
                 counts.add(codec.encode_batch(batch))
-        return cls.from_counts(counts, codec=codec, vocabulary=vocabulary, fields=fields, privacy=privacy)
+        about: dict[str, Any] = {"codec": codec, "vocabulary": vocabulary, "fields": fields}
+        return cls.from_counts(counts, **about, privacy=privacy, public=public)
 
     @classmethod
     def from_counts(
@@ -125,6 +130,7 @@ class Table:
         vocabulary: Vocabulary,
         fields: Sequence[str] = (),
         privacy: Guarantee | None = None,
+        public: bool = False,
     ) -> Table:
         """Return the table of counted patches: learn merges until the vocabulary is full, rank units by use.
 
@@ -153,6 +159,7 @@ class Table:
             min_records=counts.min_records,
             fields=fields,
             privacy=privacy,
+            public=public,
         )
 
     # ---- records <-> ids
@@ -350,6 +357,7 @@ class Table:
             min_records=self.min_records,
             fields=self.fields,
             privacy=self.privacy,
+            public=self.public,
         )
 
     def __repr__(self) -> str:

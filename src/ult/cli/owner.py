@@ -72,6 +72,12 @@ def fit(
     patches_per_record: Annotated[
         int | None, typer.Option(help="With --epsilon: distinct patches that a record counts in; by default 64.")
     ] = None,
+    public: Annotated[
+        bool,
+        typer.Option(
+            "--public", help="Declare that everyone may read these records: a table of them costs no privacy."
+        ),
+    ] = False,
     canonical: Canonical = False,
     passphrase_file: PassphraseFile = None,
     recipient: Recipients = None,
@@ -94,7 +100,7 @@ def fit(
     from ult.table import Table
     from ult.vocabulary import N_SPECIAL, Vocabulary
 
-    most = check_asked(epsilon, delta, patches_per_record, min_records)
+    most = check_asked(epsilon, delta, patches_per_record, min_records, public=public)
     if min_records is None:
         min_records = 5 if most is None else 1
     chosen = choose(engine, address, workers)
@@ -118,15 +124,16 @@ def fit(
             advance=advance,
         )
     privacy = promise(epsilon, delta, patches=most, records=counts.records) if epsilon and most else None
-    table = Table.from_counts(counts, codec=made, vocabulary=vocabulary, fields=source.fields, privacy=privacy)
+    of: dict[str, Any] = {"fields": source.fields, "privacy": privacy, "public": public}
+    table = Table.from_counts(counts, codec=made, vocabulary=vocabulary, **of)
     table.save(out, **storage, force=force)
     phrases = table.size - N_SPECIAL - made.alphabet
     say(f"{out}: {codec}, {table.size:,} ids ({count(phrases, 'phrase')}) from {count(table.records, 'record')}")
     if privacy:
         about = f"noise {privacy.noise:.3g}, threshold {privacy.threshold:.4g} records"
         say(f"{out}: epsilon {privacy.epsilon:g} at delta {privacy.delta:.2g} for each record; {about}")
-    _report_invalid(source)
-    _report_clipped(made, source)
+    report_invalid(source)
+    report_clipped(made, source)
     if table.size < vocabulary.size:
         spare = count(vocabulary.size - table.size, "id")
         why = f"no further phrase is held by {min_records} records" if min_records > 1 else "there are no more phrases"
@@ -157,6 +164,13 @@ def encode(
         int, typer.Option(min=0, help="Plant so many texts of random digits that `ult audit model` looks for.")
     ] = 0,
     repeats: Annotated[int, typer.Option(min=1, help="With --canaries: how often each occurs.")] = 10,
+    coin_split: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="NONMEMBERS",
+            help="For `ult audit model`: a fair coin decides of each record whether it is in OUT, to train on, or here",
+        ),
+    ] = None,
     passphrase_file: PassphraseFile = None,
     identity: Identities = None,
     part_bytes: Annotated[int, typer.Option(min=1, help="A part is of about so many bytes of input.")] = 2**24,
@@ -174,6 +188,7 @@ def encode(
 
     from ult import __version__, pieces
     from ult.canaries import plant
+    from ult.cli.halves import encode_halves
     from ult.cli.show import count, counting, note, say, size
     from ult.data.stamp import stamp
     from ult.errors import InvalidRecord
@@ -201,6 +216,10 @@ def encode(
         "part_bytes": part_bytes,
         "versions": {"ult": __version__, "pyarrow": pyarrow.__version__},  # which decide the bytes of Parquet
     }
+    if coin_split is not None:
+        planted_too = Canaries(canaries, repeats) if canaries else None
+        encode_halves(source, secret, (out, coin_split), command, engine=chosen, canaries=planted_too, force=force)
+        return
     with Partial(out, command, force=force) as partial:
         if partial.parts:
             note(f"going on: {count(len(partial.parts), 'part')} of {out} finished already")
@@ -216,8 +235,8 @@ def encode(
     done = partial.manifest
     rate = f"{done.ids / done.bytes:.4f} ids a byte" if done.bytes else "no bytes"
     say(f"{out}: {count(done.rows, 'record')}, {size(done.bytes)} of data, {done.ids:,} ids, {rate}")
-    _report_invalid(source)
-    _report_clipped(secret.codec, source)
+    report_invalid(source)
+    report_clipped(secret.codec, source)
     if canaries:
         note(f"{canaries} canaries planted, each {repeats} times: ult audit model RUN --canaries {canaries} -t {table}")
     if done.kept:
@@ -323,14 +342,15 @@ def _open(
     return open_source(inputs, modality=modality, column=column, keep=keep or (), canonical=canonical, side=side)
 
 
-def _report_invalid(source: Source) -> None:
+def report_invalid(source: Source) -> None:
+    """Say how many records could not be made canonical."""
     from ult.cli.show import note
 
     if source.invalid:
         note(f"{source.invalid} and were encoded as they are")
 
 
-def _report_clipped(codec: Codec[Any], source: Source) -> None:
+def report_clipped(codec: Codec[Any], source: Source) -> None:
     """Say how many values fell outside the range of a codec that has one."""
     from ult.cli.show import note
     from ult.codecs.series import SeriesMulaw

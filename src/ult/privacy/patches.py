@@ -31,13 +31,17 @@ PATCHES = 64  # distinct ones that a record counts in, unless said; see docs/log
 ROOM = 16 * CAPACITY  # symbols of distinct patches: a second pass, which `ult.counting` has, would draw others
 
 
-def check_asked(epsilon: float | None, delta: float | None, patches: int | None, min_records: int | None) -> int | None:
+def check_asked(
+    epsilon: float | None, delta: float | None, patches: int | None, min_records: int | None, *, public: bool = False
+) -> int | None:
     """Return in how many patches a record may count; None without an epsilon. Raises `InvalidConfig`."""
     if epsilon is None:
         for name, given in (("delta", delta), ("patches_per_record", patches)):
             if given is not None:
                 raise InvalidConfig(f"{name} was given without an epsilon", hint="--epsilon 8")
         return None
+    if public:
+        raise InvalidConfig("public and an epsilon were both given; public records need no promise")
     if (min_records or 1) > 1:
         raise InvalidConfig(
             f"min_records is {min_records}, which counts holders without noise; expected 1 with an epsilon",
