@@ -28,7 +28,6 @@ def encode_halves(
     force: bool,
 ) -> None:
     """Write both folders and say what is in them. Raises as `ult.halves.encode_halves`."""
-    from ult.cli.owner import report_clipped, report_invalid
     from ult.halves import encode_halves as write
 
     with counting("encoding") as advance:
@@ -48,8 +47,6 @@ def encode_halves(
     for path, done in zip(paths, written, strict=True):
         said = f"{count(done.rows, 'record')}, {size(done.bytes)} of data, {done.ids:,} ids"
         say(f"{path}: {said}" + (f", {done.ids / done.bytes:.4f} ids a byte" if done.bytes else ""))
-    report_invalid(source)
-    report_clipped(table.codec, source)
     members, nonmembers = paths
     note(
         f"a coin, tossed after the table was fitted, decided of each record alone: train on {members}, then "

@@ -132,8 +132,8 @@ def fit(
     if privacy:
         about = f"noise {privacy.noise:.3g}, threshold {privacy.threshold:.4g} records"
         say(f"{out}: epsilon {privacy.epsilon:g} at delta {privacy.delta:.2g} for each record; {about}")
-    report_invalid(source)
-    report_clipped(made, source)
+    _report_invalid(source)
+    _report_clipped(made, source)
     if table.size < vocabulary.size:
         spare = count(vocabulary.size - table.size, "id")
         why = f"no further phrase is held by {min_records} records" if min_records > 1 else "there are no more phrases"
@@ -219,6 +219,8 @@ def encode(
     if coin_split is not None:
         planted_too = Canaries(canaries, repeats) if canaries else None
         encode_halves(source, secret, (out, coin_split), command, engine=chosen, canaries=planted_too, force=force)
+        _report_invalid(source)
+        _report_clipped(secret.codec, source)
         return
     with Partial(out, command, force=force) as partial:
         if partial.parts:
@@ -235,8 +237,8 @@ def encode(
     done = partial.manifest
     rate = f"{done.ids / done.bytes:.4f} ids a byte" if done.bytes else "no bytes"
     say(f"{out}: {count(done.rows, 'record')}, {size(done.bytes)} of data, {done.ids:,} ids, {rate}")
-    report_invalid(source)
-    report_clipped(secret.codec, source)
+    _report_invalid(source)
+    _report_clipped(secret.codec, source)
     if canaries:
         note(f"{canaries} canaries planted, each {repeats} times: ult audit model RUN --canaries {canaries} -t {table}")
     if done.kept:
@@ -342,15 +344,14 @@ def _open(
     return open_source(inputs, modality=modality, column=column, keep=keep or (), canonical=canonical, side=side)
 
 
-def report_invalid(source: Source) -> None:
-    """Say how many records could not be made canonical."""
+def _report_invalid(source: Source) -> None:
     from ult.cli.show import note
 
     if source.invalid:
         note(f"{source.invalid} and were encoded as they are")
 
 
-def report_clipped(codec: Codec[Any], source: Source) -> None:
+def _report_clipped(codec: Codec[Any], source: Source) -> None:
     """Say how many values fell outside the range of a codec that has one."""
     from ult.cli.show import note
     from ult.codecs.series import SeriesMulaw
