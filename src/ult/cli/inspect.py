@@ -100,6 +100,7 @@ def _shards(path: Path, plot: Path | None) -> None:
             ("original data", size(manifest.bytes)),
             ("ids per byte", f"{manifest.ids / manifest.bytes:.4f}" if manifest.bytes else "unknown"),
             ("in the clear", ", ".join(manifest.kept) or "nothing"),
+            ("digest", manifest.digest),
             *_promised(manifest.privacy),
         ]
     )
@@ -124,6 +125,7 @@ def _run(path: Path, plot: Path | None) -> None:
             *([("embedding rows", told["embeddings"] or "unknown")] if told["from_run"] or run.withheld else []),
             ("parameters", told["parameters"] or "unknown"),
             ("trained", f"{told['steps'] or 0:,} steps of {told.get('batch_size')} x {run.context} ids"),
+            *([("digest", run.digest())] if (run.path / "model.safetensors").is_file() else []),
             *_guaranteed(told),
             *((name, "; ".join(map(_summary, told[name]))) for name in ("shards", "targets") if told.get(name)),
         ]
