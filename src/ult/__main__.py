@@ -3,27 +3,30 @@
 2 for a command that is not one, 128 and its number for a signal that ended it.
 """
 
-import os
 import sys
 from contextlib import suppress
 
 
 def main() -> None:
     """Run the command line."""
+    from ult import streams
+
+    streams.open_all()
     from ult.cli import app, report
     from ult.cli.signals import heed
 
     _leave_no_core()
     heed()
     try:
-        status = app(standalone_mode=False)
-    except BaseException as error:
-        status = report(error)
-    try:
+        try:
+            status = app(standalone_mode=False)
+        except BaseException as error:
+            status = report(error)
         sys.stdout.flush()
-    except BrokenPipeError:  # `ult inspect ... | head`: nobody reads on
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 141
+    except BrokenPipeError:
+        status = streams.LOST
+    if status == streams.LOST:
+        streams.lead_nowhere()
     sys.exit(status or 0)
 
 

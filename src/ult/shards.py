@@ -173,8 +173,10 @@ class Shards:
         if sha256_of(path) != part.sha256:
             raise FormatError(f"{path} is damaged: its SHA-256 is not the manifest's", hint="encode again")
         try:
-            self._check_told(pq.read_metadata(path), part, path)
-            table = pq.read_table(path, partitioning=None)
+            with _opened(path) as file:
+                self._check_told(pq.read_metadata(file), part, path)
+            with _opened(path) as file:
+                table = pq.read_table(file, partitioning=None)
             table.validate(full=True)  # or text that is no UTF-8 would be found by whoever looks at it
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last of names of columns
             raise FormatError(f"{path} is not a Parquet file") from error
@@ -229,6 +231,11 @@ def ids_table(
     return pa.table(columns, schema=shards_schema(schema))
 
 
+def _opened(path: Path) -> pa.NativeFile:
+    """Return the file open for Arrow, which by itself would take any name for UTF-8."""
+    return pa.OSFile(os.fsencode(path))
+
+
 def write_part(path: Path, table: pa.Table, nbytes: int) -> Part:
     """Write a part of `nbytes` bytes of original data to disk and read it back. Raises `OutputError`."""
     try:
@@ -239,7 +246,9 @@ def write_part(path: Path, table: pa.Table, nbytes: int) -> Part:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        sha256, rows = sha256_of(path), pq.read_metadata(path).num_rows
+        sha256 = sha256_of(path)
+        with _opened(path) as back:
+            rows = pq.read_metadata(back).num_rows
     except (pa.ArrowException, OSError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
         raise OutputError(f"cannot write {path.name} to {path.parent}: {reason}") from error

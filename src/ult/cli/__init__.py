@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import functools
 import os
 import re
@@ -12,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import click
 import typer
 
+from ult import streams
 from ult.cli import (
     align,
     audit_code,
@@ -26,12 +25,16 @@ from ult.cli import (
     keylife,
     owner,
     release,
+    show,
     signals,
     train,
     trainer,
 )
 from ult.cli.once import Once
-from ult.errors import MissingSource, OutputError, UltError
+from ult.errors import InvalidConfig, MissingSource, OutputError, UltError
+
+_USAGE: Any = typer.BadParameter.__mro__[1]
+_CLICK: Any = typer.BadParameter.__mro__[2]  # of click, which some versions of typer bring and some contain
 
 app = typer.Typer(
     name="ult",
@@ -56,6 +59,7 @@ def _add(verb: Callable[..., None], panel: str, to: typer.Typer = app) -> None:
     def run(*args: Any, **options: Any) -> None:
         try:
             _check_local(options)
+            _check_names(verb.__name__, options)
             verb(*args, **options)
         except KeyboardInterrupt as error:  # typer would exit without a word
             raise SystemExit(report(error)) from None
@@ -74,6 +78,18 @@ def _check_local(options: dict[str, Any]) -> None:
                         f"{what}; tables, shards and records are written to a local folder", hint="copy them from there"
                     )
                 raise MissingSource(f"{what}; expected a path of this machine", hint="copy it here")
+
+
+def _check_names(verb: str, options: dict[str, Any]) -> None:
+    """Refuse the path of a model that is no UTF-8: what reads and writes weights takes no other, and says so late."""
+    models = {"run", "model", "from_run", "body", "start"} | (
+        {"out"} if verb in ("train", "align", "attach") else set()
+    )
+    for name in models & options.keys():
+        if options[name] is not None and re.search("[\ud800-\udfff]", str(Path(options[name]).absolute())):
+            raise InvalidConfig(
+                f"the path {options[name]} is not UTF-8, and models can be read and written under no other", hint="mv"
+            )
 
 
 OWNER = "The owner's side: these read or write the table, or the records"
@@ -113,29 +129,38 @@ def version(show: bool = typer.Option(False, "--version", help="Print the versio
 
 def report(error: BaseException) -> int:
     """Print an error as one line on stderr and return the exit status; what we did not foresee is raised again."""
+    if isinstance(error, BrokenPipeError):
+        return streams.LOST
     if isinstance(error, SystemExit):
-        return error.code if isinstance(error.code, int) else 1
-    if isinstance(error, click.exceptions.Exit):
+        if isinstance(error.__context__, BrokenPipeError):  # of which typer and rich make an exit with 1
+            return streams.LOST
+        return error.code if isinstance(error.code, int) else error.code is not None
+    if isinstance(error, typer.Exit):
         return error.exit_code
     notes = "".join(f"\nhint: {note}" for note in getattr(error, "__notes__", ()))
     if isinstance(error, signals.Terminated) and error.number != signal.SIGINT:
         return _line(f"ended by {signal.Signals(error.number).name}" + notes, 128 + error.number)
-    if isinstance(error, KeyboardInterrupt | click.exceptions.Abort):
+    if isinstance(error, KeyboardInterrupt | typer.Abort):
         return _line("interrupted" + notes, 130)
-    if isinstance(error, click.UsageError):
-        error.show()
-        return error.exit_code
-    if isinstance(error, click.ClickException):
-        return _line(error.format_message(), error.exit_code)
+    if isinstance(error, _CLICK):
+        return _usage(error)
     if isinstance(error, UltError):
         return _line(error.what + (f"\nhint: {error.hint}" if error.hint else "") + notes, 1)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO):
-        return _line(f"{os.strerror(error.errno)}: {error.filename or 'while writing'}", 1)
+    if isinstance(error, OSError) and error.errno:
+        return _line(f"{error.strerror or os.strerror(error.errno)}: {error.filename or 'while writing'}", 1)
     if isinstance(error, MemoryError):
         return _line("no memory left", 1)
     raise error
 
 
+def _usage(error: Any) -> int:
+    """Say what is wrong with the command itself."""
+    if not isinstance(error, _USAGE):
+        return _line(error.format_message(), error.exit_code)
+    error.show()
+    return int(error.exit_code)
+
+
 def _line(text: str, status: int) -> int:
-    print(f"error: {text}", file=sys.stderr)
+    print(f"error: {show.plain(text)}", file=sys.stderr)
     return status

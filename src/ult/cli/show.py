@@ -16,19 +16,29 @@ if TYPE_CHECKING:
     from ult.data import Source
 
 _CODES = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # that a terminal would act on, or not show
+_IN_LINES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 err = Console(stderr=True, highlight=False)
 out = Console(highlight=False, soft_wrap=True)
 
 
+def plain(text: str) -> str:
+    r"""Return lines of text without what a terminal would act on, names of files and columns being a stranger's word.
+
+    >>> plain("a\x1b[2Jb")
+    'a\\x1b[2Jb'
+    """
+    return _IN_LINES.sub(lambda code: ascii(code[0])[1:-1], text)
+
+
 def say(text: str) -> None:
     """Print a line of what was done."""
-    out.print(text, markup=False)
+    out.print(plain(text), markup=False)
 
 
 def note(text: str) -> None:
     """Print what the user should know, on stderr."""
-    err.print(f"note: {text}", markup=False, soft_wrap=True)
+    err.print(f"note: {plain(text)}", markup=False, soft_wrap=True)
 
 
 @contextmanager

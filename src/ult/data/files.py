@@ -67,7 +67,7 @@ def open_file(name: str) -> IO[bytes]:
 
 def open_arrow(name: str) -> pa.NativeFile:
     """Return a file open for reading as Arrow has them."""
-    return pa.PythonFile(open_file(name), "r") if is_url(name) else pa.OSFile(name)
+    return pa.PythonFile(open_file(name), "r") if is_url(name) else pa.OSFile(os.fsencode(name))
 
 
 def read_bytes(name: str) -> bytes:

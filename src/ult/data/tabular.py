@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import csv
 import io
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -170,7 +171,8 @@ class ParquetWriter:
     """Writes row groups of about `CHUNK_BYTES`."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+        self._file = pa.OSFile(os.fsencode(path), "wb")  # or Arrow would take any name for UTF-8
+        self._writer = pq.ParquetWriter(self._file, schema, compression="zstd")
         self._schema = schema
         self._pending: list[pa.Table] = []
         self._pending_bytes = 0
@@ -192,3 +194,4 @@ class ParquetWriter:
         if whole:
             self._flush()
         self._writer.close()
+        self._file.close()
