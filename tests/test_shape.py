@@ -18,7 +18,7 @@ from ult.codecs.base import Codec
 SOURCE = Path(ult.__file__).parent
 ROOT = SOURCE.parent.parent
 LAYERS = (  # imports go down or sideways, never up
-    {"distribution", "errors", "streams"},
+    {"distribution", "errors", "pulse", "streams"},
     {"atomic", "disk", "regular"},
     {"codecs", "engine", "hashing", "heap", "kernel", "phrases", "unique"},
     {

@@ -1,4 +1,4 @@
-"""One bar on a terminal while a model trains, one line at the end; nothing else is printed."""
+"""One bar on a terminal while a model trains, elsewhere a line now and then; one line at the end."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from ult.errors import MissingExtra, TrainingError
+from ult.pulse import pause
 
 try:
     from transformers import TrainerCallback
@@ -34,6 +35,7 @@ class Progress(TrainerCallback):  # type: ignore[misc]
             TextColumn("{task.fields[now]}"),
             TimeRemainingColumn(),
         )
+        self._next, self._said = pause(0.0), ""  # seconds until a line, where there is no bar
         self.bar = Bar(*columns, console=console, transient=True, disable=not console.is_terminal)
         self.task = self.bar.add_task("training", total=None, now="")
 
@@ -43,6 +45,7 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         self._started = time.perf_counter()
         if not state.is_world_process_zero:
             self.bar.stop()
+            self._next = math.inf
         self.bar.update(self.task, total=state.max_steps, completed=state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -50,6 +53,9 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         self.seconds = time.perf_counter() - self._started
         self.speed = (state.global_step - self.first_step) * self.ids / self.seconds
         self.bar.update(self.task, completed=state.global_step)
+        if self.bar.disable and self.seconds > self._next:
+            self._next = self.seconds + pause(self.seconds)
+            self._print(f"step {state.global_step:,} of {state.max_steps:,}{self._said}, {self.seconds:,.0f} s")
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
         """Show the loss; raise `TrainingError` if it is not finite."""
@@ -59,6 +65,7 @@ class Progress(TrainerCallback):  # type: ignore[misc]
             )
         if "loss" in logs:
             self.bar.update(self.task, now=f"loss {logs['loss']:.3f}  {self.speed:,.0f} ids/s")
+            self._said = f", loss {logs['loss']:.3f}, {self.speed:,.0f} ids/s"
 
     def done(self, out: Path, loss: list[list[float]], validation: dict[str, Any] | None) -> None:
         """Print the one line that stays."""
@@ -67,6 +74,7 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         if validation:
             step = validation["best_step"]
             speed += f"; step {step} is kept: {dict(validation['bits'])[step]:.3f} bits a prediction on validation"
-        self.bar.console.print(
-            f"{out.name}: loss {first:.3f} -> {last:.3f}, {speed}", highlight=False, markup=False, soft_wrap=True
-        )
+        self._print(f"{out.name}: loss {first:.3f} -> {last:.3f}, {speed}")
+
+    def _print(self, text: str) -> None:
+        self.bar.console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -1,7 +1,8 @@
-"""What the commands print: results on stdout, progress on stderr and only where somebody watches."""
+"""What the commands print: results on stdout, progress on stderr."""
 
 from __future__ import annotations
 
+import functools
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
+
+from ult.pulse import Pulse
 
 if TYPE_CHECKING:
     from ult.data import Source
@@ -42,14 +45,37 @@ def note(text: str) -> None:
 
 
 @contextmanager
-def counting(doing: str) -> Iterator[Callable[[int], None]]:
-    """Give what to tell how many more records are done; they are counted on a terminal."""
+def counting(doing: str, of: str = "records") -> Iterator[Callable[[int], None]]:
+    """Give what to tell how many more are done: counted on a terminal, elsewhere in a line now and then."""
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
-    columns = (doing, TextColumn("{task.completed:,.0f} records"), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
-        task = bar.add_task(doing, total=None)
-        yield lambda records: bar.advance(task, records)
+    counted = _Count(of)
+    if not err.is_terminal:
+        with Pulse(_breathe, lambda: ": ".join([doing, *counted.said])):
+            yield counted
+        return
+    columns = (doing, TextColumn("{task.fields[count]}"), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True) as bar:
+        counted.shown = functools.partial(bar.update, bar.add_task(doing, total=None, count=""))
+        yield counted
+
+
+class _Count:
+    """Counts what is done, and says so as soon as there is any."""
+
+    def __init__(self, of: str) -> None:
+        self.of, self.done, self.said = of, 0, list[str]()
+        self.shown: Callable[..., None] | None = None
+
+    def __call__(self, more: int) -> None:
+        self.done += more
+        self.said = [f"{self.done:,} {self.of}"]
+        if self.shown:
+            self.shown(count=self.said[0])
+
+
+def _breathe(text: str) -> None:
+    err.print(plain(text), markup=False, soft_wrap=True)
 
 
 def watch(batches: Iterable[Any], doing: str) -> Iterator[Any]:
