@@ -33,6 +33,19 @@ TOPICS = {
         "read a large part of the other records as soon as a few are known",
         "read some of the other records as soon as a few are known",
     ),
+    "rank": Topic(
+        "how much attacks read that also use what the numbers of ids say",
+        "read a large part of the records without the secret table",
+        "read some of the records without the secret table",
+    ),
+    "rows": Topic(
+        "how much the model's rows say beside those of the model that it came from",
+        "read a large part of the records by the model that this one came from",
+        "read some of the records by the model that this one came from",
+    ),
+    "reference": Topic("what an attacker with nearer public data could read", "", ""),
+    "shift": Topic("whether the records compared differ in themselves", "", ""),
+    "binding": Topic("whether the audit is of the very data that it should be of", "", ""),
     "kept": Topic(
         "what the columns in the clear say about people",
         "recognise people by columns that were left in the clear",

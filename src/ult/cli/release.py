@@ -36,7 +36,7 @@ def release(
         raise InvalidConfig(
             "the rows of a body go to a secret file, and only those", hint="--private-embeddings --rows ROWS.age"
         )
-    from ult.audit.candidate import allowed
+    from ult.audit.permit import allowed
     from ult.cli.show import count, note, say
     from ult.release import publish, withhold
 
