@@ -22,7 +22,12 @@ REFERENCE = (
 )
 HOW = "ult audit code SHARDS --reference PUBLIC -t TABLE"
 _TOPICS = {PUBLIC: "code", BEFORE: "rows"}  # of `ult.audit.plain`
-_BY = {"code": "by public data", "rank": "by public data and the id's value", "rows": "by the run that it started from", "plaintext": "by known records"}  # fmt: skip
+_BY = {
+    "code": "by public data",
+    "rank": "by public data and the id's value",
+    "rows": "by the run that it started from",
+    "plaintext": "by known records",
+}
 _KNOWN = re.compile(r"([\d,]+) of the ([\d,]+) records")
 _MOST_KNOWN = 0.1  # of all records: an attacker who knows more of them knows what is to be hidden
 
@@ -38,7 +43,11 @@ def judge_code(audit: dict[str, Any] | None, subject: str = "shards", *, nbytes:
     try:
         return _judged(audit, subject, nbytes)
     except Missing as lacking:
-        return [unmeasured(subject, "code", f"attacks on the code: not measured, the audit has no {lacking.args[0]}", HOW, LINE)]
+        return [
+            unmeasured(
+                subject, "code", f"attacks on the code: not measured, the audit has no {lacking.args[0]}", HOW, LINE
+            )
+        ]
 
 
 def _judged(audit: dict[str, Any], subject: str, nbytes: int | None) -> list[Finding]:
@@ -80,8 +89,8 @@ def _attack(one: dict[str, Any], kind: str, subject: str) -> Finding:
     level = "red" if value > READ[1] else "amber" if ends[1] > READ[0] else "green"
     of = f" of at most {ceiling:.1%} that it could name" if one["knows"] == PUBLIC else ""
     found = (
-        f"{_BY[kind]}: the best attack ({one['name']}, {ids:,} ids) reads {read:.1%} of ids ({low:.1%} to {high:.1%}){of}, "
-        f"and {share(one, 'patches'):.1%} of whole patches; a blind guess {blind:.1%}"
+        f"{_BY[kind]}: the best attack ({one['name']}, {ids:,} ids) reads {read:.1%} of ids ({low:.1%} to {high:.1%})"
+        f"{of}, and {share(one, 'patches'):.1%} of whole patches; a blind guess {blind:.1%}"
     )
     change = f"treat the {subject} as the records themselves: give them to nobody who may not read the records"
     change = change * (level != "green")

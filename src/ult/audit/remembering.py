@@ -71,7 +71,7 @@ def judge_members(subject: str, audit: dict[str, Any], change: str, how: str) ->
     return _measured(subject, "membership", judged, how, MEMBERS)
 
 
-def measured(subject: str, what: str, judged: Callable[[], Iterator[Finding]], how: str, line: str) -> list[Finding]:
+def _measured(subject: str, topic: str, judged: Callable[[], Iterator[Finding]], how: str, line: str) -> list[Finding]:
     """Return the findings, or that the audit lacks a figure that they need."""
     try:
         return list(judged())

@@ -17,6 +17,8 @@ from ult.audit.kept import LINE as KEPT
 from ult.audit.reading import LINE as READ_LINE
 from ult.audit.reading import judge_code
 from ult.audit.remembering import (
+    CANARIES,
+    EXACT,
     MEMBERS,
     TRAINED,
     Promised,
@@ -120,7 +122,10 @@ def judge_table(audit: dict[str, Any] | None, promised: Guarantee | None = None)
     change = "" if small else "keep the table, or fit it with --epsilon"
     findings = [Finding("table", level, said, line, change, "table")]
     if audit is None:
-        return [*findings, unmeasured("table", "membership", "membership by its phrases: not measured", _TABLE, MEMBERS)]
+        return [
+            *findings,
+            unmeasured("table", "membership", "membership by its phrases: not measured", _TABLE, MEMBERS),
+        ]
     findings += judge_members("table", audit, "fit with a higher --min-records, or with --epsilon", _TABLE)
     return findings + _sides(audit) + judge_promise("table", audit, promised)
 
