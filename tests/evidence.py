@@ -1,60 +1,134 @@
-"""What audits write, made by hand, for the tests of the verdict."""
+"""What audits write, made by hand, for the tests of the verdict: figures that agree with each other."""
+
+from scipy import stats
+
+from ult.audit.bounds import auc_interval, clopper_pearson
+
+RUN, SHARDS, OTHERS, TABLE = "aa" * 32, "bb" * 32, "cc" * 32, "ab" * 16
+PUBLIC = ("frequency ranks", "positions", "bigram graph", "co-occurrence")
 
 
-def code(best=0.5, blind=0.08, table="ab" * 16):
+def attack(name, found, *, units, blind=0.08, ceiling=0.8, knows="public data", width=0.01):
+    ends = [max(0.0, found - width), min(1.0, found + width)]
+    return {
+        "name": name, "knows": knows, "units": units, "kinds": 500, "occurrences": found, "occurrences_interval": ends,
+        "types": found / 2, "patches": found / 3, "blind": blind, "blind_interval": [blind, blind], "ceiling": ceiling,
+    }  # fmt: skip
+
+
+def code(best=0.08, *, blind=0.08, table=TABLE, shards=SHARDS, run=None, known=0.08, records=600, **changes):
+    """An audit of shards of 10,000 ids, of which the best attack by public data reads so many."""
     attacks = [
-        {
-            "name": name,
-            "knows": "public data",
-            "units": units,
-            "occurrences": found,
-            "types": found / 2,
-            "patches": found / 3,
-            "blind": blind,
-        }
-        for name, found in (("frequency ranks", blind), ("co-occurrence", best))
+        attack(name, best if name == "co-occurrence" else min(best, blind), units=units, blind=blind)
+        for name in PUBLIC
         for units in (1_000, 10_000)
     ]
-    known = {"name": "known plaintext, 9 records", "knows": "9 of the 10 records", "units": 10_000, "occurrences": 1.0,
-             "types": 1.0, "patches": 1.0, "blind": blind}  # fmt: skip
-    attacks.append(known)  # on which no verdict rests
-    return {"codec": "text/bytes", "table": table, "attacks": attacks}
-
-
-def rates(found, low, high, *, epsilon=0.0, auc=0.5):
+    told = f"10 of the {records} records"
+    attacks.append(attack("known plaintext, 10 records", known, units=10_000, blind=blind, knows=told, ceiling=0.3))
+    most = f"{records - 1} of the {records} records"  # on which no verdict rests
+    attacks.append(attack("known plaintext, 99 records", 1.0, units=10_000, blind=blind, knows=most, ceiling=1.0))
     return {
-        "auc": auc,
-        "auc_interval": [auc - 0.05, auc + 0.05],
-        "tpr": [
-            {"fpr": 0.001, "tpr": found / 5, "interval": [low / 5, high / 5]},
-            {"fpr": 0.01, "tpr": found, "interval": [low, high]},
-        ],
-        "epsilon_at_least": epsilon,
-        "delta": 1e-5,
+        "format": "ult-audit-code/2",
+        "subject": {"shards": shards, "run": run, "table": table},
+        "codec": "text/bytes",
+        "units": 10_000,
+        "records": records,
+        "reference": {"digest": "dd" * 32, "records": 5_000, "bytes": 500_000},
+        "scored": True,
+        "attacks": attacks,
+        **changes,
     }
 
 
-def extraction(members, others, n=200):
-    def one(exact):
-        return {"exact": exact, "passages": n, "share_interval": [max(0, exact - 3) / n, (exact + 3) / n]}
+def rates(hits=5, *, members=500, nonmembers=500, auc=0.5, epsilon=0.0, delta=1e-5):
+    """What the scores of one attack tell: so many members are found where 1 % of nonmembers are taken for some."""
 
+    def rate(fpr, hits):
+        return {"fpr": fpr, "tpr": hits / members, "interval": clopper_pearson(hits, members)}
+
+    return {
+        "members": members,
+        "nonmembers": nonmembers,
+        "auc": auc,
+        "auc_interval": auc_interval(auc, members, nonmembers),
+        "tpr": [rate(0.001, hits // 5), rate(0.01, hits)],
+        "epsilon_at_least": epsilon,
+        "delta": delta,
+    }
+
+
+def extraction(members=0, nonmembers=0, n=200, *, ngrams=(0.1, 0.1), way="greedy"):
+    def one(exact, overlap):
+        interval = clopper_pearson(exact, n)
+        return {"exact": exact, "passages": n, "share": exact / n, "share_interval": interval, "ngrams": overlap}
+
+    none = {"greedy": one(0, 0.1)}
     return {
         "prefix": 50,
         "suffix": 50,
-        "members": {"greedy": one(members), "sampled": None},
-        "others": {"greedy": one(others), "sampled": None},
+        "members": {**none, way: one(members, ngrams[0]), "sampled": None},
+        "nonmembers": {**none, way: one(nonmembers, ngrams[1]), "sampled": None},
     }
 
 
-def canaries(p, mean=1.4):
-    return {"p_value": p, "interpolated_mean": mean, "most": 9.97, "alternatives": 1000, "chance_interval": [0.8, 2.3]}
+def canaries(bits=1.4427, n=20):
+    """The exposures of so many canaries, all of them so many bits."""
+    return {
+        "interpolated": [bits] * n, "interpolated_mean": bits, "most": 9.97, "alternatives": 1000,
+        "p_value": float(stats.gamma.sf(bits * n * 0.6931471805599453, n)), "chance_interval": [0.9, 2.1],
+    }  # fmt: skip
 
 
-def model(weights="", **changes):
-    clean = {
-        "weights": weights,
-        "membership": {"loss": rates(0.01, 0.004, 0.02), "zlib": rates(0.012, 0.005, 0.025)},
-        "extraction": extraction(0, 0),
-        "canaries": canaries(0.4),
+def blind(auc=0.5, n=500):
+    return {"auc": auc, "auc_interval": auc_interval(auc, n, n)}
+
+
+def model(run=RUN, *, members=(SHARDS,), nonmembers=(OTHERS,), table=TABLE, **changes):
+    """An audit of a run in which nothing is found."""
+    lots = [{"table": table, "codec": "text/bytes", "column": "text", "rows": 500}]
+    return {
+        "format": "ult-audit-model/2",
+        "subject": {"run": run, "members": list(members), "nonmembers": list(nonmembers), "table": table},
+        "members": lots,
+        "nonmembers": lots,
+        "membership": {"loss": rates(5), "zlib": rates(6)},
+        "blind": blind(),
+        "extraction": extraction(),
+        "canaries": canaries(),
+        **changes,
     }
-    return {**clean, **changes}
+
+
+def table_audit(table=TABLE, *, shown=True, **changes):
+    """An audit of a table in which nothing is found."""
+    return {
+        "format": "ult-audit-table/2",
+        "subject": {"table": table, "members": "ee" * 32, "nonmembers": "ff" * 32},
+        "shown": {"members": shown, "nonmembers": shown, "taken_out": 0, "why": ""},
+        "membership": {"compression": rates(5), "counts": rates(6)},
+        **changes,
+    }
+
+
+def shards_part(digest=SHARDS, *, table=TABLE, columns=(), nbytes=50_000):
+    return {
+        "name": "a.shards", "digest": digest, "table": table, "codec": "text/bytes", "column": "text",
+        "kept": [one["title"] for one in columns], "rows": 600, "ids": 10_000, "bytes": nbytes, "privacy": None,
+        "canaries": None, "coin": None, "public_table": False, "columns": list(columns),
+    }  # fmt: skip
+
+
+def run_part(digest=RUN, *, trained=(SHARDS,), planted=20, table=TABLE, **metrics):
+    lot = {"table": table, "codec": "text/bytes", "column": "text", "rows": 500}
+    told = {"canaries": {"count": planted, "repeats": 10}} if planted else {}
+    lots = [{**lot, **({"digest": one} if one else {}), **told} for one in trained]
+    return {"name": "run", "digest": digest, "metrics": {"parameters": 1000, "shards": lots, "targets": [], **metrics}}
+
+
+def candidate(*, shards=None, run=None, table=None, body=False):
+    """The facts of what a receiver will hold, as `ult.audit.facts` gives them."""
+    return {"shards": list(shards or ()), "run": run, "body": body, "table": table}
+
+
+def audits(code=None, model=None, table=None):
+    return {"code": code, "model": model, "table": table}

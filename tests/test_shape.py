@@ -254,6 +254,7 @@ def test_only_our_errors_are_raised():
         ("data.array", "EOFError"),
         ("data.text", "ValueError"),
         ("cli.signals", "Terminated"),
+        *((f"audit.{name}", "Missing") for name in ("binding", "figures", "remembering")),
     }
     for name, tree in TREES.items():
         for node in ast.walk(tree):

@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import re
 import shutil
 
 import numpy as np
@@ -83,6 +84,8 @@ def test_loss_falls_on_a_pattern_and_the_run_says_what_was_done(run):
     assert np.log(SIZE) < metrics["loss"][0][1] < np.log(SIZE) + 2.5
     assert metrics["loss"][-1][1] < 1.6
     assert metrics["loss"][-1][0] == metrics["steps"] == 80
+    assert re.fullmatch("[0-9a-f]{64}", metrics["shards"][0].pop("digest"))
+    assert (metrics["initial_weights"], len(metrics["initial_digest"])) == ("random", 64)
     assert metrics["shards"] == [
         {"name": "a", "table": TABLE, "codec": "text/bytes", "column": "text", "rows": 80, "ids": 452, "bytes": 1356}
     ]

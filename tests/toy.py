@@ -23,12 +23,12 @@ def counting(rows, *, seed=0, low=32, high=64):
     return [((s + np.arange(n)) % (high - low) + low).astype(np.uint32) for s, n in zip(starts, lengths, strict=True)]
 
 
-def write(path, records, *, size=SIZE, table=TABLE, kept=None, nbytes=None):
-    """Write a shards folder; `kept` maps column names to lists."""
+def write(path, records, *, size=SIZE, table=TABLE, kept=None, nbytes=None, **told):
+    """Write a shards folder; `kept` maps column names to lists, `told` is what else the manifest says."""
     columns = pa.table(kept) if kept else None
     schema = columns.schema if kept else None
     with ShardWriter(
-        path, vocabulary=Vocabulary(size), table=table, codec="text/bytes", column="text", kept=schema
+        path, vocabulary=Vocabulary(size), table=table, codec="text/bytes", column="text", kept=schema, **told
     ) as writer:
         writer.write(records, 3 * sum(map(len, records)) if nbytes is None else nbytes, columns)
     return Path(path)

@@ -83,6 +83,8 @@ _OTHERS: dict[str, Check] = {
     **dict.fromkeys(("steps", "batch_size", "parameters"), _count),
     "ids_per_second": _or_null(_number),
     "device": _text,
+    "initial_weights": ("random", "loaded").__contains__,
+    "initial_digest": _hex(64),
     "loss": _many(_point),
     "modality_token": lambda value: isinstance(value, bool),
     "privacy": _or_null(_PRIVACY),

@@ -7,6 +7,7 @@ and warnings of Hugging Face, which speak of what is done here on purpose.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.util
 import io
 from collections.abc import Callable
@@ -162,6 +163,24 @@ def _resized(model: Model, vocabulary: Vocabulary) -> Model:
     model.resize_token_embeddings(vocabulary.size, mean_resizing=False)
     draw_rows(model)
     return model
+
+
+def initial_weights(recipe: Recipe) -> str:
+    """Return "random" if a training begins at weights that `build` draws, "loaded" if it reads those of others.
+
+    By what is built, not by what it is called: a folder may have a preset's name.
+    """
+    drawn = recipe.from_run is None and (recipe.model or "tiny") in _presets(recipe.task)
+    return "random" if drawn else "loaded"
+
+
+def weights_digest(model: Model) -> str:
+    """Return the SHA-256 of all weights by their names, in hexadecimal digits."""
+    whole = hashlib.sha256()
+    for name, weight in sorted(model.state_dict().items()):
+        whole.update(f"{name} {tuple(weight.shape)}\n".encode())
+        whole.update(weight.detach().float().cpu().contiguous().numpy().tobytes())
+    return whole.hexdigest()
 
 
 def load_checkpoint(path: str | Path, task: str = "lm", *, rows: bool = True, **options: Any) -> Model:

@@ -22,7 +22,7 @@ from ult.memorisation import Memorisation, told
 from ult.metrics import FORMAT
 from ult.mixture import check_mixture
 from ult.mixture import mixture as mixed
-from ult.model import build
+from ult.model import build, initial_weights, weights_digest
 from ult.packing import Blocks, Labelled, collate, label_name, open_shards, pack, summary
 from ult.pairs import TARGETS, Pairs, open_targets
 from ult.processes import agreed, from_main, processes, together
@@ -171,6 +171,7 @@ def train(
             built, embeddings = build(recipe, many[0].vocabulary, {s.manifest.table for s in [*many, *goals]}, classes)
             masked = task == "classify" and looks_ahead(built)
             data = _open(partial / "packed", recipe, name, classes, masked=masked)
+            began = {"initial_weights": initial_weights(recipe), "initial_digest": weights_digest(built)}
             restraint = Restraint.of(built, embeddings, restrain_ngrams) if restrain_ngrams else None
             adapted = Adapted(built, recipe, lora) if lora else None
             progress = Progress(data.ids * batch_size / len(data))
@@ -201,7 +202,7 @@ def train(
         with agreed(state):
             if adapted:
                 adapted.merge(partial / "run" / ADAPTER if state.is_main_process else None)
-        metrics = _metrics(recipe, trainer, progress, data) | {"embeddings": embeddings}
+        metrics = _metrics(recipe, trainer, progress, data) | {"embeddings": embeddings, **began}
         metrics |= {name: summaries[name] for name in ("shards", "targets")}
         metrics["validation"] = _validation(recipe, trainer) | {"shards": summaries["validation"]} if held else None
         losses = metrics["loss"]

@@ -15,7 +15,7 @@ from ult.table import Table
 Facts = dict[str, Any]
 _OF_RUN = (
     "task", "parameters", "model", "initial_weights", "from_run", "embeddings", "aligned", "privacy", "shards",
-    "targets", "validation",
+    "targets", "trained_before", "validation",
 )  # fmt: skip
 
 
@@ -50,8 +50,12 @@ def tables_of(run: Facts) -> set[str]:
 
 
 def trained_on(run: Facts) -> set[str]:
-    """Return the digests of the shards that a run says it was trained on; older and private runs say none."""
-    return {lot["digest"] for lot in _lots(run) if lot.get("digest")}
+    """Return the digests of the shards that a run, and those it went on from, say they were trained on.
+
+    Older and private runs say none.
+    """
+    before = run["metrics"].get("trained_before") or []
+    return {lot["digest"] for lot in _lots(run) if lot.get("digest")} | set(before)
 
 
 def planted_in(run: Facts) -> int:

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult.audit.bounds import Scores, promised_delta, summarize
+from ult.audit.fitted import sides
+from ult.audit.subject import records_digest
 from ult.errors import InvalidConfig
 from ult.table import Table
 from ult.vocabulary import N_SPECIAL
@@ -25,17 +27,24 @@ def audit_table(
     """Return, as JSON values, what a table betrays of records that it was fitted on, and the scores.
 
     `delta` is that of the bounds on epsilon: unless said, that of the table's own promise, else 1e-5.
-    Raises `InvalidConfig` if there are too few records, `InvalidRecord` if the codec reads none of their kind.
+    Nonmembers that were in the fit are taken out. Raises `InvalidConfig` if there are too few records, or the two were
+    swapped, `InvalidRecord` if the codec reads none of their kind.
     """
     scores = phrase_scores(table)
     if delta is None:
         delta = promised_delta(table.privacy.document() if table.privacy else None)
-    curves = {
-        name: (score(table.encode_batch(members)), score(table.encode_batch(others))) for name, score in scores.items()
-    }
+    inside, outside = table.encode_batch(members), table.encode_batch(others)
+    shown, left = sides(table, inside, outside)
+    outside = [outside[k] for k in left]
+    curves = {name: (score(inside), score(outside)) for name, score in scores.items()}
     found = {
-        "format": "ult-audit-table/1",
-        "table": table.fingerprint,
+        "format": "ult-audit-table/2",
+        "subject": {
+            "table": table.fingerprint,
+            "members": records_digest(members),
+            "nonmembers": records_digest(others),
+        },
+        "shown": shown,
         "records": table.records,
         "min_records": table.min_records,
         "phrases": table.size - N_SPECIAL - table.codec.alphabet,

@@ -24,6 +24,7 @@ from ult.audit.finding import (
     unmeasured,
     worst,
 )  # fmt: skip
+from ult.audit.proven import proven
 
 MEMBERS = (
     f"red if, by the lower end of the interval, more than {FOUND[1]:.0%} of members are found where {FALSE:.0%} of "
@@ -201,7 +202,10 @@ def _exact(found: dict[str, Any]) -> tuple[tuple[int, int, float], tuple[float, 
 
 
 def judge_canaries(audit: dict[str, Any], planted: int, how: str) -> list[Finding]:
-    """Judge the exposure of canaries, of which the shards that a run was trained on say that `planted` are there."""
+    """Judge the exposure of canaries, of which the shards that a run was trained on say that `planted` are there.
+
+    An audit with the table finds them by their ids, too, where shards are older than that.
+    """
 
     def judged() -> Iterator[Finding]:
         told = part(audit, "canaries")
@@ -220,9 +224,10 @@ def judge_canaries(audit: dict[str, Any], planted: int, how: str) -> list[Findin
             f"{count(told, 'alternatives'):,} alternatives; chance {low:.2f} to {high:.2f}; {n:,} can show nothing "
             f"below {least:.1f} bits"
         )
-        enough = planted >= n and least <= BITS
-        if planted < n:
-            found += f"; but the shards that the run was trained on say that {planted:,} were planted"
+        known = max(planted, count(told, "planted") if "planted" in told else 0)
+        enough = known >= n and least <= BITS
+        if known < n:
+            found += f"; but the shards that the run was trained on say that {known:,} were planted"
         if level == "green" and not enough:
             level = "amber"
         change = TRAINED if enough or level == "red" else how
@@ -241,16 +246,13 @@ def judge_promise(subject: str, audit: dict[str, Any], promised: Promised | None
     """Return a red finding if an attack proves a greater epsilon than was promised, at a delta no smaller."""
     if promised is None:
         return []
-    proven = [
-        number(one, "epsilon_at_least", 0)
-        for one in (audit.get("membership") or {}).values()
-        if number(one, "delta", 0, 1) >= promised.delta * (1 - 1e-9)
-    ]
     line = f"red if attacks prove more than the promise at a delta of at least {promised.delta:.2g}"
-    if not proven:
+    attacks = (audit.get("membership") or {}).values()
+    if not any(number(one, "delta", 0, 1) >= promised.delta * (1 - 1e-9) for one in attacks):
         how = f"audit with --delta {promised.delta:.2g}"
         return [unmeasured(subject, "promise", "promise: no attack was measured at its delta", how, line)]
-    if max(proven) <= promised.epsilon:
+    most = max(proven(one, promised.delta * (1 - 1e-9)) for one in attacks)
+    if most <= promised.epsilon:
         return []
-    found = f"the attacks prove an epsilon of at least {max(proven):.2f}, and {promised.epsilon:g} was promised"
-    return [Finding(subject, "red", found, line, "do not release; report it as a bug", "promise", value=max(proven))]
+    found = f"the attacks prove an epsilon of at least {most:.2f}, and {promised.epsilon:g} was promised"
+    return [Finding(subject, "red", found, line, "do not release; report it as a bug", "promise", value=most)]

@@ -20,14 +20,6 @@ def of_code(table: str, shards: Sequence[Shards], run: Run | None) -> dict[str, 
     return {"shards": digests, "run": None if run is None else run.digest(), "table": table}
 
 
-def of_model(run: Run, members: Sequence[Shards], nonmembers: Sequence[Shards]) -> dict[str, Any]:
-    """Return what an audit of a run is of; its table is that of the members."""
-    table = members[0].manifest.table
-    groups = {"members": members, "nonmembers": nonmembers}
-    digests = {name: [one.manifest.digest for one in many] for name, many in groups.items()}
-    return {"run": run.digest(), **digests, "table": table}
-
-
 def records_digest(records: Iterable[Any]) -> str:
     """Return the SHA-256, in hexadecimal digits, of records in their order: texts or arrays.
 

@@ -32,7 +32,7 @@ from ult.errors import FormatError
 from ult.guarantee import Guarantee, composed
 
 __all__ = ["LEVELS", "judge", "judge_body", "judge_code", "judge_kept", "judge_model", "judge_table", "verdict"]
-_MODEL = "ult audit model RUN --members SHARDS --nonmembers SHARDS -t TABLE --canaries N"
+_MODEL = "ult audit model RUN --members SHARDS --nonmembers SHARDS -t TABLE"
 _TABLE = "ult audit table TABLE --members FILE --nonmembers FILE"
 _AT_RANDOM = "amber if its training began at random weights, red if it began from others"
 
@@ -56,7 +56,7 @@ def _shards(parts: Facts, audit: dict[str, Any] | None) -> list[Finding]:
     if held:
         findings += judge_code(audit if of_shards else None, nbytes=sum(one["bytes"] for one in held))
         findings += bound_shards(parts, audit)
-    if audit is not None and not of_shards:
+    if audit is not None and not (held and of_shards):
         findings += judge_code(audit, "model")
     for one in held:
         findings += judge_kept(one)
@@ -69,7 +69,8 @@ def _run(parts: Facts, audits: Audits) -> list[Finding]:
         return []
     if parts["body"]:
         return judge_body(run["metrics"])
-    findings = judge_model(audits["model"], composed(run["metrics"]), planted=planted_in(run))
+    asked: Facts = {"planted": planted_in(run), "task": run["metrics"].get("task", "lm")}
+    findings = judge_model(audits["model"], composed(run["metrics"]), **asked)
     if audits["model"] is not None:
         findings += bound_members(run, audits["model"])
     rows = [one for one in (audits["code"] or {}).get("attacks", []) if one.get("knows") == BEFORE]
@@ -92,23 +93,26 @@ def _table(parts: Facts, audit: dict[str, Any] | None) -> list[Finding]:
     return findings
 
 
-def judge_model(audit: dict[str, Any] | None, promised: Promised | None = None, *, planted: int = 0) -> list[Finding]:
+def judge_model(audit: dict[str, Any] | None, promised: Promised | None = None, *, planted: int = 0, task: str = "lm") -> list[Finding]:
     """Judge a run that the receiver holds with its rows, by what `ult audit model` wrote.
 
-    `promised` is what its training promises each record, `planted` how many canaries its shards say are in them.
+    `promised` is what its training promises each record, `planted` how many canaries its shards say are in them. Only
+    runs for "lm" tell how surely they know a canary, and a run for "classify" writes nothing at all.
     """
+    writes = {"lm": ("extraction", "canaries"), "seq2seq": ("extraction",)}.get(task, ())
     if audit is None:
+        missing = {"membership": MEMBERS, "extraction": EXACT, "canaries": CANARIES}
         return [
-            unmeasured("model", topic, f"{topic}: not measured", _MODEL, line)
-            for topic, line in (("membership", MEMBERS), ("extraction", EXACT), ("canaries", CANARIES))
+            unmeasured("model", topic, f"{topic}: not measured", _MODEL, missing[topic])
+            for topic in ("membership", *writes)
         ]
-    return [
-        *judge_members("model", audit, TRAINED, _MODEL),
-        *judge_blind("model", audit, _MODEL),
-        *judge_extraction(audit, _MODEL),
-        *judge_canaries(audit, planted, "ult encode --canaries, then ult audit model -t TABLE --canaries"),
-        *judge_promise("model", audit, promised),
-    ]
+    findings = judge_members("model", audit, TRAINED, _MODEL) + judge_blind("model", audit, _MODEL)
+    if "extraction" in writes:
+        findings += judge_extraction(audit, _MODEL)
+    if "canaries" in writes:
+        how = "ult encode --canaries, train on that, then ult audit model -t TABLE"
+        findings += judge_canaries(audit, planted, how)
+    return findings + judge_promise("model", audit, promised)
 
 
 def judge_table(audit: dict[str, Any] | None, promised: Guarantee | None = None) -> list[Finding]:

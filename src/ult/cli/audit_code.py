@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 def code(
     out: Annotated[Path, typer.Option("--json", help="The file to write.")],
     shards: Annotated[
-        Path | None, typer.Argument(help="A shards folder; without one, what --run writes.", show_default=False)
+        list[Path] | None,
+        typer.Argument(
+            help="Shards folders of one table, attacked together; without any, what --run writes.", show_default=False
+        ),
     ] = None,
     reference: Annotated[
         list[str] | None,
@@ -44,7 +47,10 @@ def code(
 ) -> None:
     """Attack a code, as whoever holds shards or a model and public data would; score it by the table."""
     from ult.audit.code import best
+    from ult.audit.subject import of_code, of_reference
     from ult.cli.show import note, say
+    from ult.codecs import codec_class
+    from ult.run import Run
 
     if (start is None) != (start_table is None) or (start is not None and run is None):
         raise InvalidConfig(
@@ -57,21 +63,22 @@ def code(
     ids, made = _held(shards, run, samples, seed, truth)
     if truth is not None and truth.fingerprint != made["table"]:
         raise WrongTable(
-            f"{shards or run} was encoded with table {made['table']}; {table} is {truth.fingerprint}",
+            f"{_named(shards) or run} was encoded with table {made['table']}; {table} is {truth.fingerprint}",
             hint="--table with the table that `ult encode` used",
         )
     public = _public(reference, made["codec"], column) if reference else []
-    attacks = [] if truth is None or not public else _attacked(ids, public, truth, plaintext=shards is not None)
+    attacks = [] if truth is None or not public else _attacked(ids, public, truth, plaintext=bool(shards))
     if truth is not None and run is not None and start is not None and start_table is not None:
         attacks.append(_matched(ids, run, start, load_table(start_table, passphrase_file, identity), truth))
     units = sum(map(len, ids))
     found: dict[str, Any] = {
-        "format": "ult-audit-code/1",
+        "format": "ult-audit-code/2",
+        "subject": of_code(made["table"], made["shards"], None if run is None else Run.open(run)),
         "codec": made["codec"],
-        "table": made["table"],
+        "records": len(ids),
         "units": units,
-        "samples": None if shards is not None else len(ids),
-        "reference_records": len(public),
+        "samples": None if shards else len(ids),
+        "reference": of_reference(public, codec_class(made["codec"])()) if public else None,
         "scored": truth is not None,
         "attacks": attacks,
         "best": best(attacks),
@@ -96,14 +103,22 @@ def _told(top: dict[str, Any] | None) -> str:
 
 
 def _held(
-    shards: Path | None, run: Path | None, samples: int, seed: int, truth: Table | None
+    shards: list[Path] | None, run: Path | None, samples: int, seed: int, truth: Table | None
 ) -> tuple[list[Any], dict[str, Any]]:
-    """Return the ids of shards, or those that a run writes, and the codec and table that they are of."""
-    if shards is not None:
+    """Return the ids of shards, or those that a run writes, and the codec, table and shards that they are of."""
+    if shards:
         from ult.shards import Shards
 
-        opened = Shards(shards)
-        return list(opened.ids()), {"codec": opened.manifest.codec, "table": opened.manifest.table}
+        opened = [Shards(path) for path in shards]
+        told = opened[0].manifest
+        for one in opened:
+            if one.manifest.table != told.table:
+                raise WrongTable(
+                    f"{one.path} was encoded with table {one.manifest.table}; {opened[0].path} with {told.table}",
+                    hint="an audit for each table",
+                )
+        ids = [ids for one in opened for ids in one.ids()]
+        return ids, {"codec": told.codec, "table": told.table, "shards": opened}
     if run is None:
         raise InvalidConfig("there are no ids to attack; expected shards, or a run to write some", hint="--run RUN")
     from ult.audit.drawn import draw
@@ -112,7 +127,12 @@ def _held(
 
     note_ignored(run)
     with counting("generating") as advance:
-        return draw(run, samples=samples, truth=truth, seed=seed, advance=lambda records, _: advance(records))
+        ids, made = draw(run, samples=samples, truth=truth, seed=seed, advance=lambda records, _: advance(records))
+        return ids, {**made, "shards": []}
+
+
+def _named(shards: list[Path] | None) -> str:
+    return ", ".join(map(str, shards or ()))
 
 
 def _public(reference: list[str], codec: str, column: str | None) -> list[Any]:

@@ -104,7 +104,10 @@ def model(
 def table(
     table: Annotated[Path, typer.Argument(metavar="TABLE", help="A table, as `ult fit` wrote it.")],
     members: Annotated[list[str], typer.Option(help="Files of records that it was fitted on; repeatable.")],
-    others: Annotated[list[str], typer.Option(help="Files of records of the same kind that it was not; repeatable.")],
+    nonmembers: Annotated[
+        list[str] | None, typer.Option(help="Files of records of the same kind that it was not; repeatable.")
+    ] = None,
+    others: Annotated[list[str] | None, typer.Option(hidden=True, help="The same, by its older name.")] = None,
     column: Column = None,
     delta: Delta = None,
     json: JsonFile = None,
@@ -115,16 +118,31 @@ def table(
 ) -> None:
     """Say what a table betrays to whoever holds it of the records that it was fitted on: membership by its phrases."""
     from ult.audit.phrases import audit_table
-    from ult.cli.show import facts
+    from ult.cli.show import facts, note
     from ult.data import open_source
 
     check_free(json, png, force=force)
     secret = load_table(table, passphrase_file, identity)
     modality = secret.codec.modality
-    groups = [list(open_source(files, modality=modality, column=column)) for files in (members, others)]
+    groups = [
+        list(open_source(files, modality=modality, column=column))
+        for files in (members, _nonmembers(nonmembers, others))
+    ]
     result, curves = audit_table(secret, *groups, delta=delta)
     facts(_membership(result))
     _write(result, curves, json, png)
+    if why := result["shown"]["why"]:
+        note(f"nothing shows that members were in the fit, and nonmembers not: {why}")
+    if taken := result["shown"]["taken_out"]:
+        note(f"{taken} nonmembers are in the fit and were taken out")
+
+
+def _nonmembers(given: list[Any] | None, older: list[Any] | None) -> list[Any]:
+    from ult.errors import InvalidConfig
+
+    if not (given or older):
+        raise InvalidConfig("there is nothing to compare members with", hint="--nonmembers with what was not used")
+    return [*(given or ()), *(older or ())]
 
 
 def _sides(result: dict[str, Any]) -> list[tuple[str, str]]:
