@@ -93,7 +93,9 @@ def _table(parts: Facts, audit: dict[str, Any] | None) -> list[Finding]:
     return findings
 
 
-def judge_model(audit: dict[str, Any] | None, promised: Promised | None = None, *, planted: int = 0, task: str = "lm") -> list[Finding]:
+def judge_model(
+    audit: dict[str, Any] | None, promised: Promised | None = None, *, planted: int = 0, task: str = "lm"
+) -> list[Finding]:
     """Judge a run that the receiver holds with its rows, by what `ult audit model` wrote.
 
     `promised` is what its training promises each record, `planted` how many canaries its shards say are in them. Only
