@@ -46,13 +46,23 @@ def write(
     return written
 
 
-def check_finite(logits: torch.Tensor) -> torch.Tensor:
-    """Return the logits (.., ids); raise `TrainingError` if no probabilities can be made of them."""
-    if not bool(torch.isfinite(logits.logsumexp(-1)).all()):
+def normalizer(logits: torch.Tensor) -> torch.Tensor:
+    """Return the logarithm of the sum (..) that makes probabilities of logits (.., ids).
+
+    Raises `TrainingError` if there are none.
+    """
+    total = logits.logsumexp(-1)
+    if not bool(torch.isfinite(total).all()):
         raise TrainingError(
             "the model predicts no numbers: its logits are infinite or not a number",
             hint="train again, with a lower --learning-rate",
         )
+    return total
+
+
+def check_finite(logits: torch.Tensor) -> torch.Tensor:
+    """Return the logits (.., ids); raise `TrainingError` if no probabilities can be made of them."""
+    normalizer(logits)
     return logits
 
 

@@ -27,6 +27,7 @@ from ult.translate import search
 PREFIX = SUFFIX = 50  # ids, as the extraction benchmark of Carlini et al. gives and asks for
 ERRORS = 100  # wrong answers that an attacker puts up with, surest first
 SAMPLES = 10
+TOGETHER = 8  # times as many records are written at once as are read: of each but one id at a time is predicted
 Ids = NDArray[np.uint32]
 
 
@@ -67,15 +68,16 @@ def extract(
     if not asked:
         raise InvalidConfig("no record is long enough to extract from", hint="fewer --prefix or --suffix ids")
     length = len(asked[0].suffix)
-    options: dict[str, Any] = {"max_new": length, "modality": modality, "batch_size": batch_size, "advance": advance}
+    together = TOGETHER * batch_size
+    options: dict[str, Any] = {"max_new": length, "modality": modality, "batch_size": together, "advance": advance}
     prefixes = [passage.prefix for passage in asked]
     drawn = {"n": samples, "top_k": 40, "seed": seed} if samples else {"temperature": 0.0}
     written = generate(opened.path, prefixes, **drawn, **options)
     many = max(1, samples)
     model = load_trained(opened)
-    surety = predict_ids(opened, written, modality=modality, batch_size=batch_size, model=model)
-    starts = np.repeat([len(prefix) for prefix in prefixes], many)
-    sums = np.array([log[at : at + length].sum() for log, at in zip(surety.each(surety.log), starts, strict=True)])
+    about: dict[str, Any] = {"modality": modality, "batch_size": batch_size, "model": model, "moments": False}
+    surety = predict_ids(opened, written, given=len(prefixes[0]), **about, advance=lambda records: advance(0, 0))
+    sums = np.array([log[:length].sum() for log in surety.each(surety.log)])
     best = sums.reshape(-1, many).argmax(1) + many * np.arange(len(asked))
     answers = [written[k][len(prefix) :] for k, prefix in zip(best, prefixes, strict=True)]
     return {"samples": samples, **told(asked, answers, sums[best])}

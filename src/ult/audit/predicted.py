@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from ult.model import Model, load_trained
 from ult.packing import IGNORED, Item, collate
 from ult.pairs import read_source
 from ult.run import Run
-from ult.settings import check_finite
+from ult.settings import normalizer
 from ult.vocabulary import EOS
 
 try:
@@ -39,8 +40,8 @@ class Predicted:
     """
 
     log: Floats  # (n,) the logarithm of the probability of the id that stands there
-    mean: Floats  # (n,) what that logarithm would be on average if the run chose the id
-    deviation: Floats  # (n,) and how much it would vary
+    mean: Floats  # (n,) what that logarithm would be on average if the run chose the id; NaN if nobody asked
+    deviation: Floats  # (n,) and how much it would vary; likewise
     ends: NDArray[np.int64]  # (records,)
 
     def each(self, values: Floats) -> list[Floats]:
@@ -65,11 +66,17 @@ def predict_ids(
     modality: str | None = None,
     batch_size: int = 16,
     model: Model | None = None,
+    moments: bool = True,
+    given: int = 0,
     advance: Callable[[int], None] = lambda records: None,
 ) -> Predicted:
-    """Return what a run for "lm", whose `model` may be loaded already, predicts of records of ids (n,)."""
-    many = (Record(ids) for ids in records)
-    return predict_records(run, many, modality=modality, batch_size=batch_size, model=model, advance=advance)
+    """Return what a run for "lm", whose `model` may be loaded already, predicts of records of ids (n,).
+
+    Without `moments` the mean and the deviation, which take most of the time, are not asked; the first `given` ids of
+    each record are read and not predicted.
+    """
+    options: dict[str, Any] = {"modality": modality, "batch_size": batch_size, "model": model, "moments": moments}
+    return predict_records(run, (Record(ids) for ids in records), **options, given=given, advance=advance)
 
 
 def predict_records(
@@ -79,18 +86,20 @@ def predict_records(
     modality: str | None = None,
     batch_size: int = 16,
     model: Model | None = None,
+    moments: bool = True,
+    given: int = 0,
     advance: Callable[[int], None] = lambda records: None,
 ) -> Predicted:
-    """Return what a run of any task predicts of records. Raises `InvalidConfig` if there are none."""
+    """Return what a run of any task predicts of records, as `predict_ids`. Raises `InvalidConfig` if there are none."""
     model = model or load_trained(run)
-    items = _items(run, model, modality)
+    items = _items(run, model, modality, given)
     found: list[tuple[Floats, Floats, Floats]] = []
     lengths = []
     for batch in _batched(records, batch_size):
         each = [items(record) for record in batch]
         windows = [window for many in each for window in many]
         firsts = range(0, len(windows), batch_size)
-        found += [_predicted(model, windows[first : first + batch_size]) for first in firsts]
+        found += [_predicted(model, windows[first : first + batch_size], moments=moments) for first in firsts]
         lengths += [sum(int((window["labels"] != IGNORED).sum()) for window in many) for many in each]
         advance(len(batch))
     if not lengths:
@@ -110,7 +119,7 @@ def _batched(records: Iterable[Record], size: int) -> Iterator[list[Record]]:
         yield pending
 
 
-def _items(run: Run, model: Model, modality: str | None) -> Callable[[Record], list[Item]]:
+def _items(run: Run, model: Model, modality: str | None, given: int) -> Callable[[Record], list[Item]]:
     """Return what makes of a record that which the run is shown, as in its training."""
     if run.task == "seq2seq":
         return lambda record: [_pair(record, run.context)]
@@ -118,13 +127,14 @@ def _items(run: Run, model: Model, modality: str | None) -> Callable[[Record], l
     if run.task == "classify":
         masked = looks_ahead(model)
         return lambda record: [_labelled(record, head, run.context, masked=masked)]
-    return lambda record: _windows(record.ids, head, run.context)
+    return lambda record: _windows(record.ids, head, run.context, given)
 
 
-def _windows(ids: NDArray[np.uint32], head: NDArray[np.int64], context: int) -> list[Item]:
+def _windows(ids: NDArray[np.uint32], head: NDArray[np.int64], context: int, given: int) -> list[Item]:
     """Return a record in windows of at most `context` ids, each of which and the record's end is predicted once."""
     stream = np.concatenate([head, ids.astype(np.int64), [EOS]])
-    labels = np.append(np.full(len(head) - 1, IGNORED), stream[len(head) :])
+    before = len(head) - 1 + given
+    labels = np.append(np.full(before, IGNORED), stream[1 + before :])
     return [
         {"input_ids": stream[:-1][k : k + context], "labels": labels[k : k + context]}
         for k in range(0, len(labels), context)
@@ -152,15 +162,18 @@ def _pair(record: Record, context: int) -> Item:
     }
 
 
-def _predicted(model: Model, windows: Sequence[Item]) -> tuple[Floats, Floats, Floats]:
+def _predicted(model: Model, windows: Sequence[Item], *, moments: bool) -> tuple[Floats, Floats, Floats]:
     batch = {name: tensor.to(model.device) for name, tensor in collate(windows).items()}
     with torch.inference_mode():
         counted = batch["labels"] != IGNORED
-        logs = check_finite(predict(model, batch)[counted]).log_softmax(-1)  # (n, vocabulary) or (records, classes)
-        labels = batch["labels"][counted]
-        weights = logs.exp()
-        mean = (weights * logs.clamp(min=-1e4)).sum(-1)  # an id that cannot come is -inf
-        deviation = ((weights * (logs.clamp(min=-1e4) - mean[:, None]) ** 2).sum(-1)).sqrt()
-        taken = logs.gather(1, labels[:, None])[:, 0]
+        logits = predict(model, batch)[counted]  # (n, vocabulary) or (records, classes)
+        total = normalizer(logits)
+        taken = logits.gather(1, batch["labels"][counted][:, None])[:, 0] - total
+        mean = deviation = torch.full_like(taken, torch.nan)
+        if moments:
+            logs = (logits - total[:, None]).clamp_(min=-1e4)  # an id that cannot come is -inf
+            weights = logs.exp()
+            mean = (weights * logs).sum(-1)
+            deviation = (weights * (logs - mean[:, None]).square_()).sum(-1).sqrt()
     log, means, deviations = (column.double().cpu().numpy() for column in (taken, mean, deviation))
     return log, means, deviations
