@@ -137,6 +137,16 @@ def _looked(finding: dict[str, Any]) -> str:
     return topic.looked if topic else f"this: {finding['found'].removesuffix(': not measured')}"
 
 
+def title(finding: dict[str, Any]) -> str:
+    """Return what a finding is about, as a heading: "Shards: how much of ..".
+
+    >>> title({"topic": "extraction", "found": "..", "subject": "model"})
+    'Whether the model recites records'
+    """
+    looked = _looked(finding) if finding["topic"] in TOPICS else finding["topic"]
+    return looked[:1].upper() + looked[1:]
+
+
 def _list(phrases: Iterable[str]) -> str:
     """Return phrases, each once, as people list them.
 
