@@ -20,6 +20,7 @@ from ult.shards import Shards
 from ult.table import Table
 
 FORMAT = "ult-audit/2"
+LONGEST = 300  # characters of who gives, who receives and why
 
 
 def assemble(
@@ -31,12 +32,15 @@ def assemble(
     code_audit: str | Path | None = None,
     model_audit: str | Path | None = None,
     table_audit: str | Path | None = None,
+    giver: str | None = None,
+    receiver: str | None = None,
+    purpose: str | None = None,
 ) -> dict[str, Any]:
     """Return the audit of what a receiver will hold: `shards`, a `run`, or its body alone, and a `table`.
 
     The `*_audit` are the JSON files that `ult audit code`, `model` and `table` wrote of them; what is not audited is
-    said to be unmeasured. Raises `InvalidConfig` if nothing is released or an audit is of something else,
-    `MissingSource` or `FormatError`.
+    said to be unmeasured. Who gives, who receives and for what `purpose` is noted, if it is said. Raises
+    `InvalidConfig` if nothing is released or an audit is of something else, `MissingSource` or `FormatError`.
     """
     if not shards and run is None and table is None:
         raise InvalidConfig(
@@ -55,6 +59,7 @@ def assemble(
         "format": FORMAT,
         "date": datetime.now(UTC).date().isoformat(),
         **judged(parts, audits),
+        "parties": _parties(giver=giver, receiver=receiver, purpose=purpose),
         "parts": parts,
         "weights": None if parts["run"] is None else parts["run"]["digest"],
         "private_embeddings": private_embeddings,
@@ -79,6 +84,14 @@ def judged(parts: Facts, audits: Audits) -> dict[str, Any]:
             "guarantees": guarantees(parts),
         }
     raise AssertionError  # never: whatever is not understood is an error
+
+
+def _parties(**told: str | None) -> dict[str, str | None]:
+    """Return who gives, who receives and for what, or nothing of what was not said. Raises `InvalidConfig`."""
+    for name, text in told.items():
+        if text is not None and (len(text) > LONGEST or not text.strip() or not text.isprintable()):
+            raise InvalidConfig(f"--{name} is no line of text of at most {LONGEST} characters", hint=f'--{name} "..."')
+    return told
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 
 from ult.figure import INK, plain_axes, svg
 
-COLOURS = ("#3a7bd5", "#8a5cd6", "#128f9b", "#c2489a", "#94694a", "#72808f", "#5560bd", "#2d9fd8")  # 3:1 on both papers
+COLOURS = ("#3a7bd5", "#8a5cd6", "#128f9b", "#c2489a", "#94694a", "#72808f", "#6672d8", "#2288c2")  # 3:1 on both papers
 SIGNS = {"o": "●", "s": "■", "^": "▲", "D": "◆"}  # matplotlib's, and as a letter of the page's legend
 LEAST = 1e-4  # of members, where the logarithmic axis ends
 
@@ -31,14 +31,14 @@ class Mark:
 
 
 def marks(names: Iterable[str]) -> dict[str, Mark]:
-    """Return a mark for each attack, none twice for the first 32.
+    """Return a mark for each attack, neighbours with other signs, none twice among the first 32.
 
     >>> [mark.letter for mark in marks(map(str, range(10))).values()]
-    ['●', '●', '●', '●', '●', '●', '●', '●', '■', '■']
+    ['●', '■', '▲', '◆', '●', '■', '▲', '◆', '■', '▲']
     """
     signs, each = list(SIGNS), list(dict.fromkeys(names))
     return {
-        name: Mark(name, COLOURS[place % len(COLOURS)], signs[place // len(COLOURS) % len(signs)])
+        name: Mark(name, COLOURS[place % len(COLOURS)], signs[(place + place // len(COLOURS)) % len(signs)])
         for place, name in enumerate(each)
     }
 
@@ -92,6 +92,6 @@ def _drawn(
     below = [max(v - end, 0.0) for v, end in zip(value, low, strict=True)]
     above = [max(end - v, 0.0) for v, end in zip(value, high, strict=True)]
     axes.errorbar(
-        at, value, yerr=[below, above], fmt=mark.sign + line, markersize=4, color=mark.colour, capsize=2.5, linewidth=1.6,
-        elinewidth=1.0,
+        at, value, yerr=[below, above], fmt=mark.sign + line, color=mark.colour, markersize=4, capsize=2.5,
+        linewidth=1.6, elinewidth=1.0,
     )  # fmt: skip

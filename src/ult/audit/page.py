@@ -6,7 +6,7 @@ full. Nothing is computed here that a rule has not graded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ult.audit import looks
@@ -29,6 +29,7 @@ SO = {
     "amber": "Read the findings before anything leaves: something was not measured, or lies between the lines.",
     "red": "Do not give this away as it is.",
 }
+NAMED = 6  # columns in the clear that a finding names; the table below it has all
 WORDS = {"told": "green", "amber": "amber", "red": "red"}  # levels of columns in the clear
 
 
@@ -47,7 +48,8 @@ def render(audit: Mapping[str, Any], pairs: Mapping[str, Any] | None = None) -> 
     names = list(dict.fromkeys(one["name"] for one in found))
     marked = charts.marks([*names, *membership])
     page: str = environment.get_template(PAGE).render(
-        **{**audit, "findings": _findings(audit), "kept": _kept(audit.get("kept") or [])},
+        **{**audit, "findings": _findings(audit), "holds": _holds(audit)},
+        kept=_kept(audit["parts"]["shards"]),
         owner=pairs is not None,
         pairs=pairs,
         so=SO[audit["verdict"]],
@@ -66,9 +68,43 @@ def render(audit: Mapping[str, Any], pairs: Mapping[str, Any] | None = None) -> 
 
 
 def _findings(audit: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the findings, the worst first, unmeasured ones last within a level."""
-    order = sorted(audit["findings"], key=lambda one: (-LEVELS.index(one["level"]), not one["measured"]))
+    """Return the findings, the worst first, unmeasured ones last within a level; those on columns are one."""
+    columns = [one for one in audit["findings"] if one["topic"] == "kept"]
+    others = [one for one in audit["findings"] if one["topic"] != "kept"]
+    order = sorted(
+        [*_columns(columns, audit), *others], key=lambda one: (-LEVELS.index(one["level"]), not one["measured"])
+    )
     return [{**one, "title": title(one)} for one in order]
+
+
+def _columns(findings: Sequence[Mapping[str, Any]], audit: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return one finding for all on columns in the clear, which the table below it tells apart."""
+    if not findings:
+        return []
+    worst = max(findings, key=lambda one: LEVELS.index(one["level"]))
+    flagged = [
+        one["title"]
+        for level in ("red", "amber")
+        for shards in audit["parts"]["shards"]
+        for one in shards["columns"]
+        if one["level"] == level
+    ]
+    named = "; ".join(flagged[:NAMED]) + (f"; and {len(flagged) - NAMED} more" if len(flagged) > NAMED else "")
+    found = f"of {len(findings)} columns and combinations of them, {len(flagged) or 'none'} raise" + (
+        f" a flag: {named}; the table below has the figures" if flagged else "s a flag"
+    )
+    return [{**worst, "found": found}]
+
+
+def _holds(audit: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what the receiver will hold, with the digest that tells it from all else, in the order of `holds`."""
+    parts, run, table = audit["parts"], audit["parts"]["run"], audit["parts"]["table"]
+    digests = {
+        "shards": iter([one["digest"] for one in parts["shards"]]),
+        "model": iter([run["digest"]] if run else []),
+        "table": iter([table["fingerprint"]] if table else []),
+    }
+    return [{**one, "digest": next(digests[one["what"]], "")} for one in audit["holds"]]
 
 
 def _kept(kept: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -6,9 +6,11 @@ graded it. A topic that is not listed is said in the finding's own words.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from ult.audit.remembering import SWAPPED
 
 HOLDS = {"shards": "the encoded records", "model": "the model", "body": "the model's body", "table": "the secret table"}
 
@@ -20,6 +22,8 @@ class Topic:
     looked: str
     red: str
     amber: str
+    green: str = ""
+    condition: bool = False  # it says how far other findings hold, and is told where they do not
 
 
 TOPICS = {
@@ -43,9 +47,11 @@ TOPICS = {
         "read a large part of the records by the model that this one came from",
         "read some of the records by the model that this one came from",
     ),
-    "reference": Topic("what an attacker with nearer public data could read", "", ""),
-    "shift": Topic("whether the records compared differ in themselves", "", ""),
-    "binding": Topic("whether the audit is of the very data that it should be of", "", ""),
+    "reference": Topic("what an attacker with more public data, or nearer, could read", "", "", condition=True),
+    "shift": Topic(
+        "whether a record was used, for members and nonmembers differ in themselves", "", "", condition=True
+    ),
+    "binding": Topic("whether the audits are of the very files that are given away", "", "", condition=True),
     "kept": Topic(
         "what the columns in the clear say about people",
         "recognise people by columns that were left in the clear",
@@ -70,6 +76,7 @@ TOPICS = {
         "what the table promises of the records that it was fitted on",
         "read every record that the table encoded, for the table is the key",
         "read every record that the table encoded, for the table is the key",
+        "read every record that the table encoded, for the table is the key",
     ),
     "body": Topic(
         "what the model's body remembers without its rows",
@@ -84,7 +91,7 @@ TOPICS = {
 }
 
 
-def sentences(audit: dict[str, Any]) -> tuple[str, str, str]:
+def sentences(audit: Mapping[str, Any]) -> tuple[str, str, str]:
     """Return what a receiver can do, what was measured, and what was not, a sentence or two each.
 
     >>> audit = {"holds": [{"what": "shards"}], "findings": [
@@ -93,51 +100,69 @@ def sentences(audit: dict[str, Any]) -> tuple[str, str, str]:
     >>> print(*sentences(audit), sep="\\n")
     Whoever gets the encoded records can read a large part of the records without the secret table.
     We measured how much of the encoded records attacks read without the secret table.
-    We did not measure how much whoever knows a few records reads of the others; nobody may take that for good news.
+    We did not measure how much whoever knows a few records reads of the others. Nobody may take that for good news.
     """
-    findings: list[dict[str, Any]] = audit["findings"]
+    findings: Sequence[Mapping[str, Any]] = audit["findings"]
     return _can(audit, findings), _measured(findings), _unmeasured(findings)
 
 
-def _can(audit: dict[str, Any], findings: Sequence[dict[str, Any]]) -> str:
+def _can(audit: Mapping[str, Any], findings: Sequence[Mapping[str, Any]]) -> str:
     gets = f"Whoever gets {_list(HOLDS.get(one['what'], one['what']) for one in audit['holds'])}"
-    found = [one for one in findings if one["measured"] and one["level"] in ("red", "amber")]
-    surely = _list(_does(one) for one in found if one["level"] == "red")
-    partly = _list(_does(one) for one in found if one["level"] == "amber")
-    if surely and partly:
-        return f"{gets} can {surely}; and to a lesser degree, {partly}."
-    if surely or partly:
-        return f"{gets} can {surely or partly}."
-    measured = any(one["measured"] for one in findings)
-    return f"{gets} can do nothing that crosses our lines, as far as we measured." if measured else (
-        f"{gets} can do what we do not know: nothing was measured."
-    )  # fmt: skip
+    told = [one for one in findings if one["measured"] and SWAPPED not in one["found"]]
+    surely, partly, anyway = (
+        _list(_does(one) for one in told if one["level"] == level) for level in ("red", "amber", "green")
+    )
+    can = "; to a lesser degree, ".join(part for part in (_list([surely, anyway]), partly) if part)
+    if can:
+        return f"{gets} can {can}."
+    if len(told) < len(findings):
+        return f"{gets} may do what we do not know: not all was measured, and what was crosses no line."
+    return f"{gets} can do nothing that crosses a line, as far as we measured."
 
 
-def _measured(findings: Sequence[dict[str, Any]]) -> str:
-    looked = _list(_looked(one) for one in findings if one["measured"])
-    return f"We measured {looked}." if looked else "We measured nothing."
+def _measured(findings: Sequence[Mapping[str, Any]]) -> str:
+    looked = _list(_looked(one) for one in findings if one["measured"] and not _condition(one))
+    wrong = any(SWAPPED in one["found"] for one in findings)
+    said = f"We measured {looked}." if looked else "We measured nothing."
+    return f"{said} One audit looks wrong: {SWAPPED}." if wrong else said
 
 
-def _unmeasured(findings: Sequence[dict[str, Any]]) -> str:
-    missing = _list(_looked(one) for one in findings if not one["measured"])
-    if missing:
-        return f"We did not measure {missing}; nobody may take that for good news."
+def _unmeasured(findings: Sequence[Mapping[str, Any]]) -> str:
+    known = {one["topic"] for one in findings if one["measured"] and not _condition(one)}
+    missing = [one for one in findings if not one["measured"]]
+    never = _list(_looked(one) for one in missing if one["topic"] not in known)
+    partly = _list(_looked(one) for one in missing if one["topic"] in known)
+    said = "; ".join(
+        part for part in (never and f"We did not measure {never}", partly and _fully(never, partly)) if part
+    )
+    if said:
+        return f"{said}. Nobody may take that for good news."
     return "We did not measure what attacks could do that we did not run, and others may be stronger."
 
 
-def _does(finding: dict[str, Any]) -> str:
+def _fully(never: str, partly: str) -> str:
+    return f"and not in full {partly}" if never else f"We did not measure in full {partly}"
+
+
+def _does(finding: Mapping[str, Any]) -> str:
     topic = TOPICS.get(finding["topic"])
+    if topic and (topic.condition or finding["level"] == "green"):
+        return topic.green
     said = topic and (topic.red if finding["level"] == "red" else topic.amber)
-    return said or f"do this: {finding['found']}"
+    return said or ("" if finding["level"] == "green" else f"do this: {finding['found']}")
 
 
-def _looked(finding: dict[str, Any]) -> str:
+def _condition(finding: Mapping[str, Any]) -> bool:
+    topic = TOPICS.get(finding["topic"])
+    return topic is not None and topic.condition
+
+
+def _looked(finding: Mapping[str, Any]) -> str:
     topic = TOPICS.get(finding["topic"])
     return topic.looked if topic else f"this: {finding['found'].removesuffix(': not measured')}"
 
 
-def title(finding: dict[str, Any]) -> str:
+def title(finding: Mapping[str, Any]) -> str:
     """Return what a finding is about, as a heading: "Shards: how much of ..".
 
     >>> title({"topic": "extraction", "found": "..", "subject": "model"})
@@ -153,5 +178,5 @@ def _list(phrases: Iterable[str]) -> str:
     >>> _list(["a", "b", "a", "c"])
     'a, b and c'
     """
-    each = list(dict.fromkeys(phrases))
+    each = [phrase for phrase in dict.fromkeys(phrases) if phrase]
     return " and ".join(part for part in (", ".join(each[:-1]), *each[-1:]) if part)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ult.cli.owner import Force
 from ult.cli.secret import Identities, PassphraseFile, load_table
 
+NEXT = {
+    "red": "do what stands under each red finding, and audit again",
+    "amber": "measure what was not, by the commands above, and decide on the rest with whoever answers for the records",
+    "green": "show the page to whoever answers for the records; it says what was not looked at",
+}
 JsonFile = typer.Option(help="What the audit of that wrote.")
 
 
@@ -26,11 +32,17 @@ def release(
     code_audit: Annotated[Path | None, JsonFile] = None,
     model_audit: Annotated[Path | None, JsonFile] = None,
     table_audit: Annotated[Path | None, JsonFile] = None,
+    giver: Annotated[str | None, typer.Option(metavar="WHO", help="Who gives, for the page.")] = None,
+    receiver: Annotated[str | None, typer.Option(metavar="WHO", help="Who receives, for the page.")] = None,
+    purpose: Annotated[str | None, typer.Option(metavar="WHAT", help="What for, for the page.")] = None,
     passphrase_file: PassphraseFile = None,
     identity: Identities = None,
     force: Force = False,
 ) -> None:
-    """Say what a receiver could learn from what it will hold, by what the audits found: a page and a verdict."""
+    """Say what a receiver could learn from what it will hold, by what the audits found: a page and a verdict.
+
+    The exit status is 0 whatever the verdict: audit.json has it, and `ult release` goes by it.
+    """
     import json
 
     from ult.audit.candidate import assemble
@@ -48,11 +60,30 @@ def release(
         code_audit=code_audit,
         model_audit=model_audit,
         table_audit=table_audit,
+        giver=giver,
+        receiver=receiver,
+        purpose=purpose,
     )
     page = render(audit)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         (out / "audit.html").write_text(page, encoding="utf-8")
         (out / "audit.json").write_text(json.dumps(audit, indent=1) + "\n", encoding="utf-8")
-    facts([("verdict", audit["verdict"]), *((one["level"], one["found"]) for one in audit["findings"])])
+    facts(_told(audit))
     say(f"{out / 'audit.html'}: open it in a browser; {out / 'audit.json'} has every figure")
+    say(f"next: {NEXT[audit['verdict']]}")
+
+
+def _told(audit: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Give what the terminal shows: the verdict, the three sentences, then the findings, the worst first."""
+    from ult.audit.page import SO
+    from ult.audit.plain import sentences
+    from ult.audit.verdict import LEVELS
+
+    yield audit["verdict"].upper(), SO[audit["verdict"]]
+    yield from (("", sentence) for sentence in sentences(audit))
+    for level in reversed(LEVELS):
+        for one in (one for one in audit["findings"] if one["level"] == level):
+            yield level, one["found"]
+            if one["change"]:
+                yield "", f"to do: {one['change']}"
