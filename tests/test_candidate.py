@@ -1,11 +1,7 @@
-"""A release candidate: bound to what it is of, judged anew before it leaves; and its page."""
+"""A release candidate: bound to what it is of, judged anew before it leaves."""
 
 import hashlib
-import html
 import json
-import re
-import shutil
-import subprocess
 
 import pytest
 
@@ -18,7 +14,6 @@ from evidence import (
 from toy import counting, write
 from ult.audit.candidate import assemble
 from ult.audit.evidence import BEFORE
-from ult.audit.page import render
 from ult.audit.permit import allowed
 from ult.errors import FormatError, InvalidConfig, MissingSource, RiskRefused
 from ult.manifest import Canaries
@@ -207,56 +202,3 @@ def test_an_audit_that_was_changed_is_refused(run, tmp_path, edit):
     assert json.dumps(audit) != before
     with pytest.raises((FormatError, InvalidConfig)):
         allowed(saved(tmp_path / "edited.json", audit), run, private_embeddings=False, accepted="why not")
-
-
-# ---- the page
-
-
-@pytest.fixture(scope="module")
-def page(run, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("page")
-    told = assemble(
-        shards=[run.parent / "shards"], run=run, code_audit=read(run, folder, 0.5), model_audit=clean(run, folder)
-    )
-    return render(told)
-
-
-def test_the_page_needs_nothing_else_and_says_every_finding(page):
-    assert not re.search(r"(?:src|href|url)\s*[=(]\s*[\"']?(?:https?:)?//", page)
-    assert "<script" not in page
-    assert page.count("<svg") == 2
-    assert "reads 50.0%" in page
-    assert "None. Nothing here bounds" in page
-    assert {"Findings", "What the receiver will hold", "Which guarantees hold"} <= set(
-        re.findall("<h2>(.*?)</h2>", page)
-    )
-
-
-def test_a_name_of_the_users_is_no_markup(run):
-    told = assemble(run=run)
-    told["holds"][0]["name"] = "<script>alert(1)</script>"
-    assert "<script>" not in render(told)
-
-
-@pytest.mark.parametrize("width", [390, 1200])
-def test_the_page_fits_a_phone_and_a_screen(page, width, tmp_path):
-    frame = (
-        f'<iframe style="width:{width}px;height:900px;border:0" srcdoc="{html.escape(page)}" onload="measure(this)">'
-    )
-    measure = """function measure(frame) {
-      const seen = frame.contentDocument.documentElement;
-      document.body.dataset.seen = seen.scrollWidth + " of " + seen.clientWidth;
-    }"""
-    framed = f"<body><script>{measure}</script>{frame}</iframe></body>"
-    (tmp_path / "page.html").write_text(framed, encoding="utf-8")
-    assert shutil.which("chromium"), "the browser is missing: apt-get install chromium"
-    done = subprocess.run(
-        ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1300,1000", "--dump-dom",
-         (tmp_path / "page.html").as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
-    wide, room = map(int, re.search(r'data-seen="(\d+) of (\d+)"', done.stdout).groups())
-    assert width - 20 <= room <= width
-    assert wide <= room
