@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from ult.atomic import whole
 from ult.cli.owner import Force
 from ult.cli.secret import Identities, PassphraseFile, load_table
+from ult.errors import OutputExists, writing
 
+FILES = ("audit.html", "audit.json")
 NEXT = {
     "red": "do what stands under each red finding, and audit again",
     "amber": "measure what was not, by the commands above, and decide on the rest with whoever answers for the records",
@@ -43,15 +48,11 @@ def release(
 
     The exit status is 0 whatever the verdict: audit.json has it, and `ult release` goes by it.
     """
-    import json
-
     from ult.audit.candidate import assemble
     from ult.audit.page import render
     from ult.cli.show import facts, say
-    from ult.errors import OutputExists, writing
 
-    if out.exists() and not (force and (out / "audit.json").is_file()):
-        raise OutputExists(f"{out} exists already", hint="another --out, or --force to replace an audit")
+    _check_free(out, force=force)
     audit = assemble(
         shards=shards or (),
         run=run,
@@ -64,14 +65,29 @@ def release(
         receiver=receiver,
         purpose=purpose,
     )
-    page = render(audit)
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "audit.html").write_text(page, encoding="utf-8")
-        (out / "audit.json").write_text(json.dumps(audit, indent=1) + "\n", encoding="utf-8")
+    _write(out, {"audit.html": render(audit), "audit.json": json.dumps(audit, indent=1) + "\n"})
     facts(_told(audit))
     say(f"{out / 'audit.html'}: open it in a browser; {out / 'audit.json'} has every figure")
     say(f"next: {NEXT[audit['verdict']]}")
+
+
+def _check_free(out: Path, *, force: bool) -> None:
+    """Raise `OutputExists` if `out` is there, unless it is an audit and nothing else, and `force` is set."""
+    if not os.path.lexists(out):
+        return
+    if not (out / "audit.json").is_file():
+        raise OutputExists(f"{out} exists already", hint="another --out")
+    if others := sorted({path.name for path in out.iterdir()} - set(FILES)):
+        raise OutputExists(f"{out} holds {others[0]!r}, which is no part of an audit", hint="another --out")
+    if not force:
+        raise OutputExists(f"{out} exists already", hint="another --out, or --force to replace an audit")
+
+
+def _write(out: Path, texts: dict[str, str]) -> None:
+    with whole(out) as folder, writing(out):
+        folder.mkdir()
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8", errors="replace")  # names of files may be no text
 
 
 def _told(audit: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -80,7 +96,7 @@ def _told(audit: dict[str, Any]) -> Iterator[tuple[str, str]]:
     from ult.audit.plain import sentences
     from ult.audit.verdict import LEVELS
 
-    yield audit["verdict"].upper(), SO[audit["verdict"]]
+    yield "verdict", f"{audit['verdict']}: {SO[audit['verdict']]}"
     yield from (("", sentence) for sentence in sentences(audit))
     for level in reversed(LEVELS):
         for one in (one for one in audit["findings"] if one["level"] == level):
