@@ -24,9 +24,9 @@ from corpus import write as write_corpus
 from result import metric, write
 
 from ult import Table, Vocabulary
+from ult.batches import batched
 from ult.codecs import TextBytes
 from ult.counting import PatchCounts
-from ult.table import batched
 
 SIZES = (1, 10, 100, 1000)  # MB
 ENTRIES = tuple(1024 << k for k in range(8))

@@ -45,14 +45,17 @@ class Table:
         if data.startswith(b"age-encryption.org/v1\n"):
             data = pyrage.decrypt(data, [pyrage.x25519.Identity.from_str(identity)])
         document = json.loads(data)
-        more = {"ult-table/1": set(), "ult-table/3": {"privacy"}, "ult-table/4": {"public"}}.get(document["format"])
-        must(more == {"privacy", "public"} & set(document), "no table")
+        may = {"ult-table/1": [set()], "ult-table/3": [{"privacy"}], "ult-table/4": [{"public"}]}
+        may["ult-table/5"] = [set(), {"privacy"}, {"public"}]
+        must({"privacy", "public"} & set(document) in may.get(document["format"], []), "no table")
         must(document.get("public", True) is True, "public, and not true")
         canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         must(canonical.encode() == data, "not canonical")
         self.fingerprint = hashlib.sha256(b"ult-table/1 fingerprint\n" + data).hexdigest()[:32]
         self.merges = [tuple(pair) for pair in document["merges"]]
         self.ranks, self.counts = document["ranks"], document["counts"]
+        falls = self.counts == sorted(self.counts, reverse=True)
+        must(falls or document["format"] == "ult-table/5", "counts do not fall")
         self.codec, self.config = document["codec"]["id"], document["codec"]["config"]
         self.alphabet = CODECS[self.codec][0](self.config)
         self.spelling = [[symbol] for symbol in range(self.alphabet)]

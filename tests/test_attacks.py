@@ -7,6 +7,7 @@ from ult.audit.adversary import Adversary
 from ult.audit.code import ATTACKS, SIZES, attack, first, guesses, sizes
 from ult.audit.context import by_context
 from ult.audit.evidence import Coded
+from ult.audit.frequency import by_rank
 from ult.audit.homophones import spread
 from ult.audit.matching import align_graphs, assign, neighbours
 from ult.audit.plaintext import by_plaintext
@@ -55,6 +56,48 @@ def test_a_secret_permutation_changes_nothing(letters):
     plain, found = by_context(target, adversary.reference), by_context(hidden, adversary.reference)
     counts = target.counts
     assert counts[found[secret] == plain].sum() / counts.sum() > 0.97  # rare kinds of equal counts may change places
+
+
+def test_ids_that_are_ranks_are_read_much_better(topics):
+    """Few ids of many phrases: their counts tell little, their ranks much, and a secret permutation takes that away."""
+    truth = Table.fit(topics[0], vocabulary=Vocabulary(700), min_records=5)
+    adversary = Adversary.fitted(truth, topics[1])
+    target = Coded.of(first(truth.encode_batch(topics[0]), 2000))
+    assert target.tells_ranks
+    hidden, places = target.hidden(np.random.default_rng(1))
+    assert not Coded.of([hidden.kinds]).tells_ranks
+
+    def read(guess):
+        return adversary.score(adversary.named(guess), target, truth)
+
+    plain = read(by_context(hidden, adversary.reference)[places])
+    ranked = read(by_context(target.ranked(adversary.reference), adversary.reference))
+    alone = read(by_rank(target, adversary.reference))
+    assert ranked.occurrences > plain.occurrences + 0.05
+    assert ranked.occurrences_interval[0] > plain.occurrences_interval[1]
+    assert plain.blind < alone.occurrences < ranked.occurrences
+
+
+def test_attacks_read_ranks_off_the_ids_alone(topics):
+    """The audit tries ranks where ids tell them; with secret ids neither says anything of ranks."""
+    tables = [Table.fit(topics[0], vocabulary=Vocabulary(330), secret_ids=secret) for secret in (False, True)]
+    for table, tried in zip(tables, (True, False), strict=True):
+        ids = table.encode_batch(topics[0][:8])
+        found = list(attack(ids, adversary=Adversary.fitted(table, topics[1]), truth=table, plaintext=False))
+        assert ("rank alone" in [one["name"] for one in found]) == tried
+
+
+def test_a_rank_is_taken_for_the_phrase_of_that_rank():
+    reference = Coded.of([np.array([50, 50, 50, 40, 40, 70])])
+    target = Coded.of([np.array([N_SPECIAL + 1, N_SPECIAL, N_SPECIAL + 9])])
+    assert by_rank(target, reference).tolist() == [1, 0, -1]  # 50 is the commonest, then 40; there is no tenth
+    ranked = target.ranked(reference)
+    assert np.exp(ranked.expected).tolist() == pytest.approx([3 / 6, 2 / 6, 1 / 12])
+    assert ranked.order.tolist() == [0, 1, 2]
+    often = Coded.of([np.repeat(target.ids, [1, 5000, 5000])]).ranked(reference)
+    assert np.exp(often.shares[1:]) == pytest.approx(
+        [1 / 2, 1 / 2], abs=0.08
+    )  # what is seen outweighs what is expected
 
 
 def test_permuted_phrases_are_read(topics):
@@ -173,7 +216,7 @@ def test_all_attacks_are_scored_at_every_size(topics):
     truth = Table.fit(topics[0], codec=codec, vocabulary=Vocabulary(N_SPECIAL + codec.alphabet))
     adversary = Adversary.fitted(truth, topics[1][:100])
     found = list(attack(truth.encode_batch(topics[0][:20]), adversary=adversary, truth=truth, told=adversary))
-    names = [*ATTACKS, "trigrams", "co-occurrence, phrases known"]
+    names = ["rank alone", "co-occurrence without ranks", *ATTACKS, "trigrams", "co-occurrence, phrases known"]
     assert [one["name"] for one in found][: 2 * len(names)] == names * 2
     assert [one["name"] for one in found][2 * len(names) :] == [f"known plaintext, {n} records" for n in (1, 10)]
     assert {"units", "occurrences", "types", "patches", "blind"} < set(found[0])

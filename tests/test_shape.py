@@ -20,7 +20,7 @@ ROOT = SOURCE.parent.parent
 LAYERS = (  # imports go down or sideways, never up
     {"distribution", "errors", "pulse", "streams"},
     {"atomic", "disk", "regular"},
-    {"codecs", "engine", "hashing", "heap", "kernel", "phrases", "unique"},
+    {"batches", "codecs", "engine", "hashing", "heap", "kernel", "phrases", "unique"},
     {
         "counting",
         "document",

@@ -60,8 +60,9 @@ def align(run: str | Path, old: Table, new: Table, out: str | Path, *, force: bo
 def sources(old: Table, new: Table) -> list[NDArray[np.int64]]:
     """Return, for each id of the vocabulary, the ids (n,) of `old` whose rows make its own under `new`."""
     spelled: dict[bytes, int] = {}
-    for rank, symbols in enumerate(old.spellings()):
-        spelled.setdefault(symbols.tobytes(), N_SPECIAL + rank)  # of two phrases that say the same the more frequent
+    spellings = old.spellings()
+    for k in np.argsort(-old.counts, kind="stable").tolist():  # of two phrases that say the same the more frequent
+        spelled.setdefault(spellings[k].tobytes(), N_SPECIAL + k)
     wanted = new.spellings()
     missing = [symbols for symbols in wanted if symbols.tobytes() not in spelled]
     composed = iter(old.encode_phrases(missing))

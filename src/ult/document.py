@@ -18,8 +18,14 @@ from ult.vocabulary import N_SPECIAL, Vocabulary, check_format
 FORMAT = "ult-table/1"
 PRIVATE = "ult-table/3"  # of a table with a guarantee; 2 was never written, and a vector calls it newer
 PUBLIC = "ult-table/4"  # of one that its owner declared to be fitted on public records alone
+DRAWN = "ult-table/5"  # of one whose ids are in a secret order, with privacy, or public, or neither
 _NONE = object()  # no document, as against null, which is one
-_MORE = {FORMAT: set(), PRIVATE: {"privacy"}, PUBLIC: {"public"}}  # fields, by format
+_MORE: dict[str, tuple[set[str], ...]] = {  # fields that each format may have besides
+    FORMAT: (set(),),
+    PRIVATE: ({"privacy"},),
+    PUBLIC: ({"public"},),
+    DRAWN: (set(), {"privacy"}, {"public"}),
+}
 _FIELDS = {"codec", "counts", "fields", "format", "merges", "min_records", "ranks", "records", "vocabulary_size"}
 
 
@@ -35,13 +41,14 @@ def write(
     fields: Sequence[str],
     privacy: Guarantee | None = None,
     public: bool = False,
+    secret_ids: bool = False,
 ) -> bytes:
     """Return the document of a table's parts: keys sorted, no white space, ASCII."""
     document = {
         "codec": {"config": codec.config(), "id": codec.id},
         "counts": counts.tolist(),
         "fields": list(fields),
-        "format": PUBLIC if public else FORMAT if privacy is None else PRIVATE,
+        "format": DRAWN if secret_ids else PUBLIC if public else FORMAT if privacy is None else PRIVATE,
         "merges": merges.tolist(),
         "min_records": min_records,
         "ranks": ranks.tolist(),
@@ -60,7 +67,7 @@ def read(payload: bytes, path: object) -> dict[str, Any]:
     document = _json(payload)  # whose own error holds the payload, so it must not be the context of ours
     if document is _NONE:
         raise FormatError(f"{path} does not hold a table")
-    if not (isinstance(document, dict) and document.get("format") in (PRIVATE, PUBLIC)):
+    if not (isinstance(document, dict) and document.get("format") in (PRIVATE, PUBLIC, DRAWN)):
         check_format(document, FORMAT, path)
     try:
         parts = _parts(document, path)
@@ -83,7 +90,8 @@ def _json(payload: bytes) -> Any:
 
 
 def _parts(document: dict[str, Any], path: object) -> dict[str, Any]:
-    if set(document) != _FIELDS | _MORE[document["format"]]:
+    secret_ids = document["format"] == DRAWN
+    if set(document) not in [_FIELDS | more for more in _MORE[document["format"]]]:
         raise _Bad(f"it has fields {sorted(document)}")
     codec = document["codec"]
     if not isinstance(codec, dict) or set(codec) != {"config", "id"} or not isinstance(codec["config"], dict):
@@ -107,7 +115,7 @@ def _parts(document: dict[str, Any], path: object) -> dict[str, Any]:
         raise _Bad("two merges are the same")
     if not np.array_equal(np.sort(ranks), np.arange(units)):
         raise _Bad("ranks are not a permutation of the units")
-    if len(counts) != units or (np.diff(counts) > 0).any():
+    if len(counts) != units or (not secret_ids and (np.diff(counts) > 0).any()):
         raise _Bad("counts do not fall with the rank")
     for name in ("records", "min_records"):
         value = document[name]
@@ -129,6 +137,7 @@ def _parts(document: dict[str, Any], path: object) -> dict[str, Any]:
         "fields": fields,
         "privacy": Guarantee.read(document["privacy"], path) if "privacy" in document else None,
         "public": document.get("public", False),
+        "secret_ids": secret_ids,
     }
 
 

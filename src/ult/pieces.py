@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from ult.batches import batched
 from ult.codecs import codec_class
 from ult.counting import CAPACITY, Counted, PatchCounts
 from ult.errors import EngineError, SourceError
 from ult.manifest import Canaries, Coin, Manifest, Part, part_name
 from ult.privacy.patches import ROOM, bounded
 from ult.shards import ids_table, shards_schema, write_part
-from ult.table import Table, batched
+from ult.table import Table
 
 if TYPE_CHECKING:
     from ult.canaries import Planted

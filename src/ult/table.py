@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Never
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult import document, keyfile
+from ult.batches import BATCH, batched
 from ult.codecs import codec_class
 from ult.codecs.base import Codec, Ends, Patches, Symbols, cut
 from ult.counting import CAPACITY, PatchCounts
@@ -25,8 +27,7 @@ from ult.vocabulary import N_SPECIAL, Vocabulary
 
 _IDS = np.dtype(np.uint32)
 _FIRST = np.uint32(N_SPECIAL)
-BATCH = 1024  # records encoded together, at most
-BATCH_BYTES = 2**22  # a batch is closed once its records hold so many
+_SYSTEM = secrets.SystemRandom()  # no seed, and nothing that was drawn tells what will be
 BATCH_IDS = 2**20  # decoded together, at most, but for one record
 
 
@@ -54,17 +55,19 @@ class Table:
         fields: Sequence[str] = (),
         privacy: Guarantee | None = None,
         public: bool = False,
+        secret_ids: bool = False,
     ) -> None:
         """Make a table of its parts; use `fit` or `load`.
 
         Units are symbols, `range(codec.alphabet)`, then `codec.alphabet + k` for `merges[k]` (m, 2), a pair of
-        earlier units. `ranks` (units,) lists them by rank, and `counts` (units,) says how often each occurred when
-        the table was fitted, falling. Id `N_SPECIAL + r` is the unit `ranks[r]`.
+        earlier units. `ranks` (units,) lists them by id, and `counts` (units,) says how often each occurred when
+        the table was fitted: falling, or, with `secret_ids`, in any order. Id `N_SPECIAL + r` is the unit `ranks[r]`.
         """
         self.codec, self.vocabulary = codec, vocabulary
         self.records, self.min_records, self.fields = records, min_records, tuple(fields)
         self.privacy = privacy  # what each record was promised; None is nothing
         self.public = public  # whether its owner declared that all records it was fitted on are public
+        self.secret_ids = secret_ids  # whether ids were drawn, and do not tell which phrase is how common
         self._merges, self._ranks, self._counts = merges, ranks, counts
         self._ids = np.empty(len(ranks), np.uint32)  # of each unit
         self._ids[ranks] = np.arange(N_SPECIAL, N_SPECIAL + len(ranks), dtype=np.uint32)
@@ -84,6 +87,7 @@ class Table:
         delta: float | None = None,
         patches_per_record: int | None = None,
         public: bool = False,
+        secret_ids: bool = False,
     ) -> Table:
         """Return the table of a multiset of records; their order changes nothing.
 
@@ -91,8 +95,8 @@ class Table:
         numeric record and is kept with the secret. If the distinct patches have more than `capacity` symbols, the
         records are read twice, and the rarest patches are left out (see `ult.counting`); of an iterator that is an
         error. With `epsilon` each record has differential privacy, and each fit draws anew: see
-        `ult.privacy.patches`. `public` declares that everyone may read these records.
-        Raises `InvalidRecord`, `InvalidConfig` or `UnknownCodec`.
+        `ult.privacy.patches`; with `secret_ids` it draws which phrase has which id. `public` declares that everyone may
+        read these records. Raises `InvalidRecord`, `InvalidConfig` or `UnknownCodec`.
         """
         most = check_asked(epsilon, delta, patches_per_record, min_records, public=public)
         counts = PatchCounts(min_records=min_records, capacity=capacity if most is None else max(capacity, ROOM))
@@ -119,7 +123,7 @@ class Table:
             for batch in batched(records):
                 counts.add(codec.encode_batch(batch))
         about: dict[str, Any] = {"codec": codec, "vocabulary": vocabulary, "fields": fields}
-        return cls.from_counts(counts, **about, privacy=privacy, public=public)
+        return cls.from_counts(counts, **about, privacy=privacy, public=public, secret_ids=secret_ids)
 
     @classmethod
     def from_counts(
@@ -131,10 +135,13 @@ class Table:
         fields: Sequence[str] = (),
         privacy: Guarantee | None = None,
         public: bool = False,
+        secret_ids: bool = False,
+        draw: Callable[[list[int]], None] = _SYSTEM.shuffle,
     ) -> Table:
         """Return the table of counted patches: learn merges until the vocabulary is full, rank units by use.
 
-        With `privacy`, what `ult.privacy.patches.promise` gave, from noisy counts of records that were `bounded`.
+        With `secret_ids`, `draw` puts the ids in a secret order: the operating system's, but in a test. With
+        `privacy`, what `ult.privacy.patches.promise` gave, from noisy counts of records that were `bounded`.
         """
         least = N_SPECIAL + codec.alphabet
         if vocabulary.size < least:
@@ -149,6 +156,10 @@ class Table:
         room = vocabulary.size - least if counts.min_records <= counts.records else 0
         merges, uses = learn_merges(symbols, ends, weight, holders, codec.alphabet, room, counts.min_records)
         ranks = np.lexsort((np.arange(len(uses)), -uses)).astype(np.int32)
+        if secret_ids:
+            order = list(range(len(ranks)))
+            draw(order)
+            ranks = ranks[order]
         return cls(
             codec=codec,
             vocabulary=vocabulary,
@@ -160,6 +171,7 @@ class Table:
             fields=fields,
             privacy=privacy,
             public=public,
+            secret_ids=secret_ids,
         )
 
     # ---- records <-> ids
@@ -171,16 +183,16 @@ class Table:
 
     @property
     def counts(self) -> NDArray[np.int64]:
-        """How often each rank occurred in the data that the table was fitted on, falling; (ranks,) int64."""
+        """How often each id from `N_SPECIAL` on occurred in fitting, (ids,) int64: falling, but with `secret_ids`."""
         return self._counts.copy()
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """How many symbols each rank spells; (ranks,) int64."""
+        """How many symbols each id from `N_SPECIAL` on spells; (ids,) int64."""
         return self._spelling.lengths.copy()
 
     def spellings(self) -> list[Symbols]:
-        """Return the symbols (n,) of each rank: the secret itself, for its owner and for scoring attacks."""
+        """Return the symbols (n,) of each id from `N_SPECIAL` on: the secret itself, for its owner and scores."""
         ranks, ends = np.arange(len(self._ranks), dtype=np.uint32), np.cumsum(self._spelling.lengths)
         return cut(self._spelling.spell(ranks, int(ends[-1])).astype(np.uint32), ends)
 
@@ -358,6 +370,7 @@ class Table:
             fields=self.fields,
             privacy=self.privacy,
             public=self.public,
+            secret_ids=self.secret_ids,
         )
 
     def __repr__(self) -> str:
@@ -365,19 +378,6 @@ class Table:
 
     def __reduce__(self) -> Never:
         raise TypeError("a table is a secret and is not pickled; use save and load")
-
-
-def batched(records: Iterable[Any]) -> Iterator[list[Any]]:
-    """Give the records in lists that are small enough to encode together, or of one."""
-    batch, size = [], 0
-    for record in records:
-        batch.append(record)
-        size += len(record) if isinstance(record, str) else getattr(record, "nbytes", 0)
-        if len(batch) == BATCH or size >= BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def _check_many(records: object) -> None:

@@ -14,8 +14,9 @@ from __future__ import annotations
 import base64
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ import rejects
 
 from ult import Table, Vocabulary
 from ult.codecs import CODECS
+from ult.counting import PatchCounts
 
 HERE = Path(__file__).parent
 Scenario = tuple[str, dict[str, Any]]
@@ -94,26 +96,37 @@ def codec_vectors() -> Iterator[Scenario]:
 
 
 def table_vectors() -> Iterator[Scenario]:
-    """A small table of each codec, and the ids that it gives."""
+    """A small table of each codec, and the ids that it gives; and one whose ids are in a secret order."""
     for name, cases in RECORDS.items():
         options, records = cases[0]
         codec = CODECS[name](**options)
-        table = Table.fit(records.values(), codec=codec, vocabulary=Vocabulary(32 + codec.alphabet + 20))
-        yield (
-            f"table/{slug(name)}",
-            {
-                "payload": table._payload().decode("ascii"),
-                "fingerprint": table.fingerprint,
-                "pairs": [
-                    {
-                        "record": to_json(r),
-                        "ids": (ids := table.encode(r)).tolist(),
-                        "decoded": to_json(table.decode(ids)),
-                    }
-                    for r in records.values()
-                ],
-            },
-        )
+        vocabulary = Vocabulary(32 + codec.alphabet + 20)
+        table = Table.fit(records.values(), codec=codec, vocabulary=vocabulary)
+        yield f"table/{slug(name)}", _table_vector(table, records.values())
+    records = RECORDS["text/bytes"][0][1]
+    counts = PatchCounts()
+    counts.add(CODECS["text/bytes"]().encode_batch(list(records.values())))
+    drawn = Table.from_counts(
+        counts,
+        codec=CODECS["text/bytes"](),
+        vocabulary=Vocabulary(308),
+        secret_ids=True,
+        draw=Random(0).shuffle,  # noqa: S311
+    )
+    yield "table/text-bytes-secret-ids", _table_vector(drawn, records.values())
+
+
+def _table_vector(table: Table, records: Iterable[Any]) -> dict[str, Any]:
+    """Return a table's payload and fingerprint, and records with their ids."""
+    pairs = [(record, table.encode(record)) for record in records]
+    return {
+        "payload": table.cleartext().decode("ascii"),
+        "fingerprint": table.fingerprint,
+        "pairs": [
+            {"record": to_json(record), "ids": ids.tolist(), "decoded": to_json(table.decode(ids))}
+            for record, ids in pairs
+        ],
+    }
 
 
 def slug(name: str) -> str:

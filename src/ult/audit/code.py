@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ult.audit.adversary import Adversary
 from ult.audit.context import by_context
 from ult.audit.evidence import BEFORE, PUBLIC, Coded, Guess
-from ult.audit.frequency import by_frequency
+from ult.audit.frequency import by_frequency, by_rank
 from ult.audit.graph import by_graph
 from ult.audit.homophones import by_homophones
 from ult.audit.order import by_order
@@ -49,11 +49,13 @@ def attack(
     """
     for units in sizes(sum(map(len, records))):
         held = first(records, units)
-        target = Coded.of(held)
+        plain = Coded.of(held)
+        target = plain.ranked(adversary.reference) if plain.tells_ranks else plain
         for name, guess in guesses(target, adversary.reference, values=adversary.rebuilder is not None):
             yield {"name": name, "knows": PUBLIC, **adversary.recovered(adversary.named(guess), target, truth)}
         if told is not None:
-            named = told.named(by_context(target, told.reference))
+            hidden = plain.ranked(told.reference) if plain.tells_ranks else plain
+            named = told.named(by_context(hidden, told.reference))
             yield {"name": "co-occurrence, phrases known", "knows": PHRASES, **told.recovered(named, target, truth)}
     for n in (n for n in KNOWN_RECORDS if plaintext and n < len(held)):
         known = truth.codec.encode_batch(truth.decode_batch(held[:n]))
@@ -70,7 +72,14 @@ def best(attacks: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def guesses(target: Coded, reference: Coded, *, values: bool) -> Iterator[tuple[str, Guess]]:
-    """Give what each attack by public data makes of the target, its name first; `values` are images or series."""
+    """Give what each attack by public data makes of the target, its name first; `values` are images or series.
+
+    Where the target is `ranked`, all use what ranks tell, and two say what is read by the rank alone and without any.
+    """
+    if target.expected is not None:
+        yield "rank alone", by_rank(target, reference)
+        hidden, places = target.hidden(np.random.default_rng(0))
+        yield "co-occurrence without ranks", by_context(hidden, reference)[places]
     for name, match in ATTACKS.items():
         guess = match(target, reference)
         yield name, guess

@@ -1,8 +1,9 @@
 """Seeded co-occurrence matching: ids that stand beside the same are the same, and those found help to find others.
 
 A kind's neighbours, at distances up to `REACH` before and behind it, are first told apart by how common they are
-alone, which no permutation hides. The commonest kinds, once matched by that, are *anchors*: neighbours that are told
-apart by name. They are matched anew with ever more anchors, until all are.
+alone: by their counts, which no permutation hides, and where ids are ranks by these, which tell it of few occurrences
+too. The commonest kinds, once matched by that, are *anchors*: neighbours that are told apart by name. They are matched
+anew with ever more anchors, until all are.
 
 This reads byte-pair codes of thousands of entries, and small codes better than positions or bigram graphs do.
 Related: Ravi and Knight, "Deciphering foreign language", ACL 2011; Artetxe et al., ACL 2018 (anchors that grow).
@@ -26,6 +27,10 @@ ANCHORS, GROWTH = 32, 1.25
 # Weights of squared differences of log shares, beside a similarity of at most 1. With text of another field 0.003 reads
 # 2 to 3 points more than 0.01.
 ALONE, BESIDE = 0.02, 0.003  # before there are anchors, and with them
+# Where ids are ranks, shares are known better. With 2,048 ids, of WikiText by other WikiText 0.02 and 0.003 read 24 and
+# 53 % of 1,390 and 10,282 ids, 0.1 and 0.05 31 and 66 %, 0.2 and 0.1 30 and 67 %; of medical abstracts by sections of
+# others 25 and 42, 31 and 48, 31 and 46 %. A `DOUBT` of 0.003, 0.01, 0.1 reads 29, 26, 27 and 72, 70, 57 % of WikiText.
+RANKED = 0.1, 0.05
 BINS = 24  # of log shares
 FINAL = 2  # rounds with all anchors
 
@@ -39,14 +44,15 @@ def by_context(target: Coded, reference: Coded) -> Guess:
         side.bin(low, high)
     n = min(len(target.ids), len(reference.ids))
     none, full = np.empty(0, np.int64), len(target.ids)
-    guess = _match(sides, none, none, _reach(ANCHORS, full), ALONE)
+    alone, beside = (ALONE, BESIDE) if target.expected is None else RANKED
+    guess = _match(sides, none, none, _reach(ANCHORS, full), alone)
     anchors, final = ANCHORS, FINAL
     while True:
         wanted = min(anchors, n)
         final -= wanted == n
         known = target.order[:wanted]
         known = known[guess[known] >= 0]
-        guess = _match(sides, known, guess[known], full if wanted == n else _reach(wanted, full), BESIDE)
+        guess = _match(sides, known, guess[known], full if wanted == n else _reach(wanted, full), beside)
         if final == 0:
             return guess
         anchors = int(anchors * GROWTH) + 1
@@ -57,7 +63,7 @@ class _Side:
 
     def __init__(self, coded: Coded) -> None:
         self.order = coded.order
-        self.shares = np.log(coded.counts / len(coded.kinds))
+        self.shares = coded.shares
         self.neighbours = neighbours(coded, range(1, REACH + 1))
 
     def bin(self, low: float, high: float) -> None:

@@ -11,9 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult.errors import InvalidConfig
+from ult.vocabulary import N_SPECIAL
 
 PUBLIC = "public data"  # what an attacker knows who has nothing of the owner's but what is released
 BEFORE = "the run that it started from, and that run's table"  # public where that run is
+DOUBT = 0.003  # variance of the logarithm of a share that a rank lets expect; measured in context.py
+UNLIKELY = -2.5  # deviations at which counts fall as ids rise; to try ranks in vain costs little
 Guess = NDArray[np.int64]  # (kinds of the target,): the kind of the reference that each is taken for, or -1
 
 
@@ -21,12 +24,14 @@ Guess = NDArray[np.int64]  # (kinds of the target,): the kind of the reference t
 class Coded:
     """Records as kinds: `kinds` (n,) int64 are the distinct ids in the order of their values, numbered from 0.
 
-    `ends` (r,) says where each record ends in them, `ids` (k,) which id each kind is.
+    `ends` (r,) says where each record ends in them, `ids` (k,) which id each kind is. `expected` (k,) is the logarithm
+    of the share of occurrences that is expected of each kind, for its rank, or None.
     """
 
     kinds: NDArray[np.int64]
     ends: NDArray[np.int64]
     ids: NDArray[np.int64]
+    expected: NDArray[np.float64] | None = None
 
     @classmethod
     def of(cls, records: Sequence[NDArray[Any]]) -> Coded:
@@ -44,8 +49,41 @@ class Coded:
 
     @cached_property
     def order(self) -> NDArray[np.int64]:
-        """The kinds by falling count, equal ones by their id."""
-        return np.argsort(-self.counts, kind="stable")
+        """The kinds by falling share, equal ones by their id."""
+        return np.argsort(-(self.counts if self.expected is None else self.shares), kind="stable")
+
+    @cached_property
+    def shares(self) -> NDArray[np.float64]:
+        """The logarithm of each kind's share of occurrences, (k,): what is seen, and what its rank lets expect.
+
+        Counts scatter as Poisson's do, so what is seen weighs in proportion to the count.
+        """
+        seen = np.log(self.counts / len(self.kinds))
+        if self.expected is None:
+            return seen
+        return (self.counts * DOUBT * seen + self.expected) / (self.counts * DOUBT + 1)
+
+    def ranked(self, reference: Coded) -> Coded:
+        """Return the same, knowing that ids are ranks: of each what the `reference` says of phrases of that rank."""
+        curve = np.log(np.sort(reference.counts)[::-1] / len(reference.kinds))
+        beyond = curve[-1] - np.log(2)  # as rare as what the reference does not hold
+        ranks = self.ids - N_SPECIAL
+        expected = np.where(ranks < len(curve), curve[np.minimum(ranks, len(curve) - 1)], beyond)
+        return Coded(self.kinds, self.ends, self.ids, expected)
+
+    def hidden(self, rng: np.random.Generator) -> tuple[Coded, NDArray[np.int64]]:
+        """Return the same as after a secret permutation of ids: kinds (k,) numbered in any order; and which each is."""
+        order = rng.permutation(len(self.ids))
+        places = np.argsort(order)
+        return Coded(places[self.kinds], self.ends, self.ids[order]), places
+
+    @cached_property
+    def tells_ranks(self) -> bool:
+        """Whether ids look like ranks: common ones are low, more so than in 99 of 100 permutations."""
+        if len(self.ids) < 3 or len(set(self.counts.tolist())) < 2:
+            return False
+        together = float(np.corrcoef(_middles(self.counts), np.arange(len(self.ids)))[0, 1])  # Spearman's
+        return together * float(np.sqrt(len(self.ids) - 1)) < UNLIKELY
 
     @cached_property
     def starts(self) -> NDArray[np.int64]:
@@ -59,3 +97,11 @@ class Coded:
         framed = np.zeros(len(self.kinds) + gap * (len(lengths) + 1), np.int64)
         framed[np.arange(len(self.kinds)) + gap * (record + 1)] = self.kinds + 1
         return framed
+
+
+def _middles(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the place of each count among all, equal ones in the middle of theirs."""
+    _, inverse, many = np.unique(counts, return_inverse=True, return_counts=True)
+    ends = np.cumsum(many)
+    middles: NDArray[np.float64] = (ends - many / 2)[inverse]
+    return middles

@@ -39,5 +39,4 @@ def places(coded: Coded, near: int = PLACES) -> NDArray[np.float64]:
 
 def log_distance(target: Coded, reference: Coded) -> NDArray[np.float64]:
     """Return the squared difference of the logarithms of the shares of kinds, (k of target, k of reference)."""
-    first, second = (np.log(coded.counts / len(coded.kinds)) for coded in (target, reference))
-    return (first[:, None] - second[None, :]) ** 2
+    return (target.shares[:, None] - reference.shares[None, :]) ** 2

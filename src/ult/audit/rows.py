@@ -40,7 +40,8 @@ def attack_rows(target: Coded, *, run: str | Path, start: str | Path, known: Tab
     spelled = phrases(known)
     guess = by_rows(ours[target.ids], theirs[N_SPECIAL : known.size])
     named = [spelled[rank] for rank in guess.tolist()]
-    found = score(named, target=target, truth=truth, commonest=spelled[0], nameable=set(spelled))
+    commonest = spelled[int(known.counts.argmax())]
+    found = score(named, target=target, truth=truth, commonest=commonest, nameable=set(spelled))
     return {"name": NAME, "knows": BEFORE, **asdict(found)}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.audit.context import BESIDE, named_alike, roots
+from ult.audit.context import BESIDE, RANKED, named_alike, roots
 from ult.audit.evidence import Coded, Guess
 from ult.audit.matching import assign
 from ult.audit.position import log_distance
@@ -22,13 +22,14 @@ PLACES = ((-1, 1), (1, 2), (-2, -1))  # of the two, from the kind
 
 def by_trigrams(target: Coded, reference: Coded, guess: Guess) -> Guess:
     """Match kinds by single neighbours and pairs of them, named as `guess`, from another attack, has it."""
+    weight = BESIDE if target.expected is None else RANKED[1]
     themselves = np.arange(len(reference.ids))
     known = _pairs(reference, themselves, reference.order[:NAMED])
     for _ in range(ROUNDS):
         alike = named_alike(target, reference, guess)
         for ours, theirs in zip(_pairs(target, guess, reference.order[:NAMED]), known, strict=True):
             alike += ours @ theirs.T / len(PLACES)
-        guess = assign(alike / 2 - BESIDE * log_distance(target, reference))
+        guess = assign(alike / 2 - weight * log_distance(target, reference))
     return guess
 
 

@@ -45,7 +45,7 @@ def _table(path: Path, passphrase_file: Path | None, identities: Sequence[Path] 
 
     table = load_table(path, passphrase_file, identities)
     counts = table.counts
-    used = counts[counts > 0]
+    used = np.sort(counts[counts > 0])[::-1]  # by rank, whatever their ids are
     lengths = table.lengths
     facts(
         [
@@ -57,6 +57,7 @@ def _table(path: Path, passphrase_file: Path | None, identities: Sequence[Path] 
             ("fitted on", f"{table.records:,} records"),
             ("phrases held by", f"at least {table.min_records:,} records each"),
             *_promised(table.privacy),
+            ("order of ids", "secret" if table.secret_ids else "the ranks of their phrases"),
             ("value columns", len(table.fields)),
             ("ids that occurred", len(used)),
             ("longest phrase", f"{int(lengths.max())} symbols"),

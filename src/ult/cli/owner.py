@@ -78,6 +78,12 @@ def fit(
             "--public", help="Declare that everyone may read these records: a table of them costs no privacy."
         ),
     ] = False,
+    secret_ids: Annotated[
+        bool,
+        typer.Option(
+            "--secret-ids", help="Draw which phrase has which id, so that an id does not tell how common its phrase is."
+        ),
+    ] = False,
     canonical: Canonical = False,
     passphrase_file: PassphraseFile = None,
     recipient: Recipients = None,
@@ -124,7 +130,7 @@ def fit(
             advance=advance,
         )
     privacy = promise(epsilon, delta, patches=most, records=counts.records) if epsilon and most else None
-    of: dict[str, Any] = {"fields": source.fields, "privacy": privacy, "public": public}
+    of: dict[str, Any] = {"fields": source.fields, "privacy": privacy, "public": public, "secret_ids": secret_ids}
     table = Table.from_counts(counts, codec=made, vocabulary=vocabulary, **of)
     table.save(out, **storage, force=force)
     phrases = table.size - N_SPECIAL - made.alphabet
