@@ -62,6 +62,7 @@ LAYERS = (  # imports go down or sideways, never up
         "privacy",
         "processes",
         "progress",
+        "published",
         "release",
         "report",
         "restraint",

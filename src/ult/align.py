@@ -14,6 +14,7 @@ import numpy as np
 from ult.derived import check_free, deriving, save
 from ult.errors import InvalidConfig, MissingExtra, WrongVocabulary
 from ult.model import load_trained, rows_of
+from ult.published import parted
 from ult.run import Run
 from ult.table import Table
 from ult.vocabulary import N_SPECIAL, UNK
@@ -89,9 +90,18 @@ def _check(run: Run, old: Table, new: Table) -> None:
 
 
 def _metrics(run: Run, old: Table, new: Table, counts: dict[str, int]) -> dict[str, Any]:
-    shards = [{**shards, "table": new.fingerprint} for shards in run.metrics["shards"]]
+    """Return what the aligned run says; its rows depend on both tables, so only a public one leaves promises be."""
+    shards = [
+        {
+            **lot,
+            "table": new.fingerprint,
+            "privacy": lot.get("privacy") if new.public else None,
+            "public_table": lot.get("public_table", False) and new.public,
+        }
+        for lot in run.metrics["shards"]
+    ]
     aligned = {"from": old.fingerprint, **counts}
-    return {
+    metrics = {
         **run.metrics,
         "model": None,
         "from_run": run.path.name,
@@ -99,3 +109,4 @@ def _metrics(run: Run, old: Table, new: Table, counts: dict[str, int]) -> dict[s
         "shards": shards,
         "aligned": aligned,
     }
+    return parted(metrics)[0] if run.alone else metrics

@@ -50,8 +50,8 @@ def evaluate(
     better. "classify": `accuracy` and `balanced_accuracy`, higher is better. "seq2seq": the bits of `targets`, given
     the shards' sources (null a byte if one is cut to the context), and `exact_match`, the share of sources whose
     likeliest target found by a search with so many `beams` has the very ids, `exact_match_top_3` and so on that of
-    those with one among the first 3. `table_seen` says whether the run was
-    trained on shards of these tables. Raises `WrongVocabulary`, `MissingColumn` or `TrainingError`.
+    those with one among the first 3. `table_seen` says whether the run was trained on shards of these tables; None if
+    it does not name its own. Raises `WrongVocabulary`, `MissingColumn` or `TrainingError`.
     """
     opened = Run.open(run)
     many = open_shards(shards, opened.vocabulary)
@@ -64,7 +64,7 @@ def evaluate(
         "run": opened.path.name,
         "task": opened.task,
         "shards": summary(many),
-        "table_seen": {s.manifest.table for s in [*many, *goals]} <= opened.tables,
+        "table_seen": {s.manifest.table for s in [*many, *goals]} <= opened.tables if opened.names_tables else None,
         "context": opened.context,
     }
     with tempfile.TemporaryDirectory(prefix="ult-") as folder:

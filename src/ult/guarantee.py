@@ -51,13 +51,23 @@ class Account:
     conditions: tuple[str, ...]  # what must hold besides
 
     def __str__(self) -> str:
-        spent = f"({self.epsilon:.3g}, {self.delta:.2g})-differential privacy"
+        spent = f"({self.epsilon:.3g}, {self.delta:.2g})-differential privacy {self.covers('each record')}"
+        return "; ".join((spent, *([self.sums] if self.sums else []), *self.conditions))
+
+    def covers(self, records: str) -> str:
+        """Return for what the promise is; `records` says of whom, as "each record"."""
         if self.of_records:
-            sums = " + ".join(f"{name} ({epsilon:.3g}, {delta:.2g})" for name, epsilon, delta in self.parts)
-            said = f"{spent} for each record" + (f", on one account: {sums}" if len(self.parts) > 1 else "")
-        else:
-            said = f"{spent} of the weights given the ids; not of the records, because the table is not private"
-        return "; ".join((said, *self.conditions))
+            return f"for {records}"
+        return "of the weights given the ids; not of the records, because the table is not private"
+
+    @property
+    def sums(self) -> str:
+        """What was spent on what, if on several."""
+        if len(self.parts) < 2:
+            return ""
+        return "on one account: " + " + ".join(
+            f"{name} ({epsilon:.3g}, {delta:.2g})" for name, epsilon, delta in self.parts
+        )
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON values."""

@@ -23,6 +23,7 @@ PRIVATE = "ult-shards/2"  # of a table with a guarantee
 TOLD = "ult-shards/3"  # with canaries, a coin or a public table
 IDS = "input_ids"  # the column of ids, list<int32>: the name and type that Hugging Face trainers read
 SIDES = ("members", "nonmembers")  # of a coin: those to train on, those to compare with
+UNTOLD = "0" * 32  # in place of the fingerprint of a table that a released run does not name
 _MOST = 2**53  # whole numbers up to here are the same in every reader of JSON
 
 
@@ -216,6 +217,11 @@ def _unsaid(said: str | None) -> tuple[str, ...]:
     """Return the fields of a manifest that a format does not have."""
     told = ("canaries", "coin", "public_table")
     return () if said == TOLD else told if said == PRIVATE else ("privacy", *told)
+
+
+def may_be_same(table: str, other: str) -> bool:
+    """Return whether two fingerprints are the same, or one of them is not told, so that nobody can say."""
+    return table == other or UNTOLD in (table, other)
 
 
 def part_name(number: int) -> str:

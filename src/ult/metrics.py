@@ -103,6 +103,12 @@ def read_metrics(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"{path} is not JSON") from error
     check_format(metrics, FORMAT, path)
+    check_metrics(metrics, path)
+    return metrics
+
+
+def check_metrics(metrics: Mapping[str, Any], path: Path) -> None:
+    """Raise `FormatError`, naming `path`, unless a run can say this."""
     needed = {**_NEEDED, **({"targets": _OTHERS["targets"]} if metrics.get("task") == "seq2seq" else {})}
     for name, check in {**_OTHERS, **needed}.items():
         if name in metrics and not check(metrics[name]):
@@ -110,4 +116,3 @@ def read_metrics(path: Path) -> dict[str, Any]:
             raise FormatError(f"{path}: {name} is {said}, which no run says", hint="docs/format.md")
         if name in needed and name not in metrics:
             raise FormatError(f"{path}: {name} is missing")
-    return metrics

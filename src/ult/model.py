@@ -96,6 +96,11 @@ def build(recipe: Recipe, vocabulary: Vocabulary, tables: set[str], classes: lis
             raise InvalidConfig(f"run {run.path} was trained for {run.task}; expected one for {wanted}")
         if run.withheld and recipe.embeddings == "keep":
             raise InvalidConfig(f"{run.path} has no rows to keep: they stayed with its owner", hint="ult attach")
+        if not run.names_tables and not run.withheld and recipe.embeddings is None:
+            raise InvalidConfig(
+                f"{run.path} does not say which table its shards were of, so nobody can tell whether its rows fit",
+                hint="--embeddings keep if the table is the same, else --embeddings fresh",
+            )
         embeddings = recipe.embeddings or ("keep" if run.tables == tables and not run.withheld else "fresh")
         model = load_checkpoint(run.path, recipe.task, rows=not run.withheld)
         if embeddings == "fresh":

@@ -25,7 +25,7 @@ class Progress(TrainerCallback):  # type: ignore[misc]
 
     def __init__(self, ids: float) -> None:
         self.ids = ids  # that a step reads, on average
-        self.first_step = 0
+        self.first_step = self.last_step = 0
         self.seconds = self.speed = 0.0
         console = Console(stderr=True)
         columns = (
@@ -41,7 +41,7 @@ class Progress(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Start the clock, at the step of the checkpoint if there is one."""
-        self.first_step = state.global_step
+        self.first_step = self.last_step = state.global_step
         self._started = time.perf_counter()
         if not state.is_world_process_zero:
             self.bar.stop()
@@ -50,7 +50,7 @@ class Progress(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Advance the bar."""
-        self.seconds = time.perf_counter() - self._started
+        self.seconds, self.last_step = time.perf_counter() - self._started, state.global_step
         self.speed = (state.global_step - self.first_step) * self.ids / self.seconds
         self.bar.update(self.task, completed=state.global_step)
         if self.bar.disable and self.seconds > self._next:
@@ -68,13 +68,13 @@ class Progress(TrainerCallback):  # type: ignore[misc]
             self._said = f", loss {logs['loss']:.3f}, {self.speed:,.0f} ids/s"
 
     def done(self, out: Path, loss: list[list[float]], validation: dict[str, Any] | None) -> None:
-        """Print the one line that stays."""
-        first, last = loss[0][1], loss[-1][1]
-        speed = f"{loss[-1][0] - self.first_step} steps in {self.seconds:.1f} s, {self.speed:,.0f} ids/s"
+        """Print the one line that stays; of a private training there is no loss, for it has no noise."""
+        gained = f"loss {loss[0][1]:.3f} -> {loss[-1][1]:.3f}, " if loss else ""
+        speed = f"{self.last_step - self.first_step} steps in {self.seconds:.1f} s, {self.speed:,.0f} ids/s"
         if validation:
             step = validation["best_step"]
             speed += f"; step {step} is kept: {dict(validation['bits'])[step]:.3f} bits a prediction on validation"
-        self._print(f"{out.name}: loss {first:.3f} -> {last:.3f}, {speed}")
+        self._print(f"{out.name}: {gained}{speed}")
 
     def _print(self, text: str) -> None:
         self.bar.console.print(text, highlight=False, markup=False, soft_wrap=True)

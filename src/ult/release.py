@@ -15,6 +15,7 @@ from ult import keyfile
 from ult.derived import check_free, deriving, save
 from ult.errors import FormatError, InvalidConfig, MissingExtra, WrongTable
 from ult.model import load_trained, load_withheld, rows_of
+from ult.published import released
 from ult.run import WITHHELD, Run
 
 try:
@@ -53,7 +54,7 @@ def withhold(
     held = dict(zip(_ROWS, rows_of(model), strict=False))
     places = {weight.data_ptr() for weight in held.values()}
     body = {name: weight for name, weight in model.state_dict().items() if weight.data_ptr() not in places}
-    with deriving(opened, out, {**opened.metrics, "embeddings": WITHHELD, "release": audited}) as folder:
+    with deriving(opened, out, {**released(opened.metrics), "embeddings": WITHHELD, "release": audited}) as folder:
         save(model, folder, out, body)
         tensors = {name: weight.detach().cpu().contiguous() for name, weight in held.items()}
         keyfile.write(rows, encryptor(dump(tensors | {_FORMAT: _digest(Run.open(folder))})), force=force)
@@ -69,7 +70,7 @@ def publish(run: str | Path, out: str | Path, *, audited: dict[str, Any] | None 
     opened, out = Run.open(run), Path(out)
     check_free(out, force=force)
     model = load_trained(opened)
-    with deriving(opened, out, {**opened.metrics, "release": audited}) as folder:
+    with deriving(opened, out, {**released(opened.metrics), "release": audited}) as folder:
         save(model, folder, out)
     return int(model.num_parameters())
 

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ult.errors import FormatError, InvalidConfig, OutputError, OutputExists, TrainingError, WrongTable
-from ult.metrics import TASKS, read_metrics
+from ult.manifest import UNTOLD, may_be_same
+from ult.metrics import TASKS, check_metrics, read_metrics
+from ult.published import OWNER, rejoined
 from ult.vocabulary import EOS, Vocabulary, modality_id
 
 if TYPE_CHECKING:
@@ -168,7 +170,8 @@ class Run:
     def open(cls, path: str | Path) -> Run:
         """Read a run folder but for its weights. Raises `MissingSource`, `FormatError` or `NewerFormat`."""
         folder = Path(path)
-        metrics = read_metrics(folder / "metrics.json")
+        metrics = rejoined(read_metrics(folder / "metrics.json"), folder)
+        check_metrics(metrics, folder / OWNER)
         return cls(folder, metrics, Vocabulary.load(folder / "vocabulary.json"))
 
     @property
@@ -238,8 +241,13 @@ class Run:
 
     @property
     def tables(self) -> set[str]:
-        """Fingerprints of the tables whose shards the run was trained on."""
+        """Fingerprints of the tables whose shards the run was trained on; `UNTOLD` for one that it does not name."""
         return {shards["table"] for shards in [*self.metrics["shards"], *self.metrics.get("targets", [])]}
+
+    @property
+    def names_tables(self) -> bool:
+        """Whether the run says which tables its shards were of; a released one may not, to keep its promise."""
+        return UNTOLD not in self.tables
 
     @property
     def trained_on(self) -> list[str] | None:
@@ -249,8 +257,8 @@ class Run:
         return None if before is None or not all(own) else sorted({*own, *before})
 
     def check_shards(self, shards: Shards) -> None:
-        """Raise `WrongTable` unless the shards are of a table that the run was trained on."""
-        if shards.manifest.table not in self.tables:
+        """Raise `WrongTable` unless the shards are, or may be, of a table that the run was trained on."""
+        if not any(may_be_same(shards.manifest.table, table) for table in self.tables):
             raise WrongTable(
                 f"{shards.path} was encoded with table {shards.manifest.table}; the run was trained on "
                 f"{', '.join(sorted(self.tables))}",
@@ -258,8 +266,8 @@ class Run:
             )
 
     def check_only_table(self, fingerprint: str, *, hint: str) -> None:
-        """Raise `WrongTable` unless this is the table of all shards that the run was trained on."""
-        if self.tables != {fingerprint}:
+        """Raise `WrongTable` unless this is, or may be, the table of all shards that the run was trained on."""
+        if not all(may_be_same(fingerprint, table) for table in self.tables):
             raise WrongTable(
                 f"{self.path} was trained on shards of table {', '.join(sorted(self.tables))}; {fingerprint} was given",
                 hint=hint,

@@ -27,6 +27,7 @@ from ult.packing import Blocks, Labelled, collate, label_name, open_shards, pack
 from ult.pairs import TARGETS, Pairs, open_targets
 from ult.processes import agreed, from_main, processes, together
 from ult.progress import Progress
+from ult.published import OWNER, parted
 from ult.report import FOLDER, reporters
 from ult.restraint import Restraint
 from ult.run import Privacy, Recipe, Run, Schedule, finish, last_checkpoint, partial_folder, working_folder
@@ -154,7 +155,7 @@ def train(
             summaries = {"shards": summary(many), "targets": summary(goals)}
             summaries |= {"validation": summary(held), "validation_targets": summary(held_goals)}
             share = share_of(recipe, state)
-            plan = _plan(recipe, many, state, report_to)
+            plan = _plan(recipe, many, held, state, report_to)
             if state.is_main_process:
                 main.enter_context(working_folder(out, recipe, summaries, resume=resume, force=force))
                 main.callback(shutil.rmtree, partial / "packed", ignore_errors=True)
@@ -205,12 +206,12 @@ def train(
         metrics = _metrics(recipe, trainer, progress, data) | {"embeddings": embeddings, **began}
         metrics |= {name: summaries[name] for name in ("shards", "targets")}
         metrics["validation"] = _validation(recipe, trainer) | {"shards": summaries["validation"]} if held else None
-        losses = metrics["loss"]
+        losses, own = metrics["loss"], None
         if plan is not None:
-            metrics = plan.published(metrics)
+            metrics, own = parted(plan.told(metrics))
         with agreed(state):
             if state.is_main_process:
-                _write(built, many[0].vocabulary, metrics, partial)
+                _write(built, many[0].vocabulary, metrics, own, partial)
                 finish(partial, out)
                 progress.done(out, losses, metrics["validation"])
     return metrics
@@ -222,13 +223,18 @@ def _memorisation(model: Any, data: Any, recipe: Recipe) -> list[Memorisation]:
     return [Memorisation(model, data, recipe.stop_memorised, recipe.evaluate_every or max(1, recipe.steps // 20))]
 
 
-def _plan(recipe: Recipe, many: Sequence[Shards], state: PartialState, report_to: str | None) -> Plan | None:
+def _plan(
+    recipe: Recipe, many: Sequence[Shards], held: Sequence[Shards], state: PartialState, report_to: str | None
+) -> Plan | None:
     if recipe.privacy is None:
         return None
     if report_to is not None:
         raise InvalidConfig(f"report_to {report_to!r} would publish losses of records, which epsilon does not cover")
     from ult.privacy.training import Plan
 
+    if seen := {one.manifest.digest for one in held} & {one.manifest.digest for one in many}:
+        twice = next(one.path for one in held if one.manifest.digest in seen)
+        raise InvalidConfig(f"{twice} is trained on and validated on: its losses would be told, which epsilon covers")
     return Plan.of(recipe, recipe.privacy, sum(shards.manifest.rows for shards in many), state)
 
 
@@ -314,7 +320,9 @@ def _validation(recipe: Recipe, trainer: IdTrainer) -> dict[str, Any]:
     }
 
 
-def _write(model: Any, vocabulary: Vocabulary, metrics: dict[str, Any], partial: Path) -> None:
+def _write(
+    model: Any, vocabulary: Vocabulary, metrics: dict[str, Any], own: dict[str, Any] | None, partial: Path
+) -> None:
     folder = partial / "run"
     try:
         model.config.use_cache = True  # the trainer turned it off
@@ -326,6 +334,9 @@ def _write(model: Any, vocabulary: Vocabulary, metrics: dict[str, Any], partial:
         if (partial / FOLDER).is_dir():
             shutil.copytree(partial / FOLDER, folder / FOLDER, dirs_exist_ok=True)
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+        if own is not None:
+            (folder / OWNER).touch(mode=0o600)
+            (folder / OWNER).write_text(json.dumps(own, indent=1) + "\n", encoding="utf-8")
     except (OSError, SafetensorError) as error:
         raise OutputError(f"cannot write the run: {error}") from error
 

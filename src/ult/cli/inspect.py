@@ -56,7 +56,7 @@ def _table(path: Path, passphrase_file: Path | None, identities: Sequence[Path] 
             ("ids", f"{table.size:,} of a vocabulary of {table.vocabulary.size:,}"),
             ("fitted on", f"{table.records:,} records"),
             ("phrases held by", f"at least {table.min_records:,} records each"),
-            *_promised(table.privacy),
+            *_promised(table.privacy, table.public),
             ("order of ids", "secret" if table.secret_ids else "the ranks of their phrases"),
             ("value columns", len(table.fields)),
             ("ids that occurred", len(used)),
@@ -69,8 +69,10 @@ def _table(path: Path, passphrase_file: Path | None, identities: Sequence[Path] 
         say(f"half of all occurrences: the first {int(np.searchsorted(used.cumsum(), used.sum() / 2)) + 1:,} ranks")
 
 
-def _promised(privacy: Guarantee | None) -> list[tuple[str, str]]:
+def _promised(privacy: Guarantee | None, public: bool) -> list[tuple[str, str]]:
     """Return a line of what the table promised to the records that it was fitted on."""
+    if public:
+        return [("privacy of the table", "none is needed: its owner declared that it is of public records")]
     if privacy is None:
         return []
     what = f"epsilon {privacy.epsilon:g}, delta {privacy.delta:.2g}; at most {privacy.patches} patches of a record"
@@ -102,7 +104,7 @@ def _shards(path: Path, plot: Path | None) -> None:
             ("ids per byte", f"{manifest.ids / manifest.bytes:.4f}" if manifest.bytes else "unknown"),
             ("in the clear", ", ".join(manifest.kept) or "nothing"),
             ("digest", manifest.digest),
-            *_promised(manifest.privacy),
+            *_promised(manifest.privacy, manifest.public_table),
         ]
     )
     _draw_ranks(np.sort(counts[counts > 0])[::-1], plot)
@@ -146,8 +148,16 @@ def _guaranteed(told: dict[str, Any]) -> list[tuple[str, str]]:
     if privacy is None:
         speed = told.get("ids_per_second")
         return [("speed", f"{speed:,.0f} ids a second on {told.get('device')}")] if speed is not None else []
-    secure = "" if privacy.get("secure_random") else "; NOT from a secure source of noise"
-    return [("privacy", f"epsilon {privacy['epsilon']:.3g}, delta {privacy['delta']:.2g} for each record{secure}")]
+    from ult.guarantee import composed
+
+    account = composed(told)
+    if account is None:
+        return []
+    covers = account.covers("each record") + (
+        "" if privacy.get("secure_random") else "; NOT from a secure source of noise"
+    )
+    rows = [("privacy", f"epsilon {account.epsilon:.3g}, delta {account.delta:.2g} {covers}")]
+    return rows + ([("privacy, summed", account.sums)] if account.sums else [])
 
 
 def _draw_ranks(used: NDArray, plot: Path | None) -> None:  # type: ignore[type-arg]

@@ -60,7 +60,7 @@ def fit(
     keep: Keep = None,
     min_records: Annotated[
         int | None,
-        typer.Option(help="A phrase enters only if so many distinct records hold it; by default 5, with --epsilon 1."),
+        typer.Option(help="A phrase enters only if so many distinct records (lines of a .txt) hold it; by default 5."),
     ] = None,
     epsilon: Annotated[
         float | None,
@@ -101,6 +101,7 @@ def fit(
     from ult import keyfile, pieces
     from ult.cli.option import codec_options
     from ult.cli.show import Watched, count, counting, note, say
+    from ult.cli.unit import tell_unit
     from ult.codecs import codec_class
     from ult.privacy.patches import check_asked, promise, without_records
     from ult.table import Table
@@ -138,6 +139,7 @@ def fit(
     if privacy:
         about = f"noise {privacy.noise:.3g}, threshold {privacy.threshold:.4g} records"
         say(f"{out}: epsilon {privacy.epsilon:g} at delta {privacy.delta:.2g} for each record; {about}")
+        tell_unit(out, inputs, source, kind.modality)
     _report_invalid(source)
     _report_clipped(made, source)
     if table.size < vocabulary.size:
@@ -266,15 +268,17 @@ def decode(
 ) -> None:
     """Decode shards back to records, with the table that encoded them."""
     give_back()  # before Arrow is loaded
-    from ult.cli.show import count, say, watch
+    from ult.cli.show import count, note, say, watch
     from ult.errors import WrongTable
-    from ult.manifest import IDS
+    from ult.manifest import IDS, UNTOLD, may_be_same
     from ult.shards import Shards
 
     opened = Shards(shards)
     secret = load_table(table, passphrase_file, identity)
     manifest = opened.manifest
-    if manifest.table != secret.fingerprint:
+    if manifest.table == UNTOLD:
+        note(f"{shards} does not name its table: nothing shows whether {table} is the one")
+    if not may_be_same(manifest.table, secret.fingerprint):
         raise WrongTable(
             f"{shards} was encoded with table {manifest.table}; {table} is {secret.fingerprint}",
             hint="--table with the table that `ult encode` used",

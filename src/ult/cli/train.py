@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -229,21 +230,31 @@ def train(
         force=force,
     )
     if metrics["privacy"]:
-        _tell(out, metrics)
+        _tell(out, metrics, shards)
 
 
-def _tell(out: Path, metrics: dict[str, Any]) -> None:
+def _tell(out: Path, metrics: dict[str, Any], shards: Sequence[Path]) -> None:
     from ult.cli.show import note, say
+    from ult.cli.unit import tell_records
+    from ult.guarantee import composed
+    from ult.packing import open_shards
+    from ult.published import OWNER
 
-    told = metrics["privacy"]
-    epsilon, delta, noise = told["epsilon"], told["delta"], told["noise_multiplier"]
-    say(f"{out}: epsilon {epsilon:.3g} at delta {delta:.2g} for each of {told['records']:,} records, noise {noise:.3g}")
+    told, account = metrics["privacy"], composed(metrics)
+    if account is None:
+        return
+    covers, noise = account.covers(f"each of {told['records']:,} records"), told["noise_multiplier"]
+    say(f"{out}: epsilon {account.epsilon:.3g} at delta {account.delta:.2g} {covers}, noise {noise:.3g}")
+    if account.sums:
+        say(f"{out}: {account.sums}")
+    tell_records(out, open_shards(list(shards)))
+    if not account.of_records:
+        note("fit the table with --epsilon, or on public records (--public), and the promise is for the records too")
     if not told["secure_random"]:
         note("the noise was drawn from --seed, which metrics.json tells: whoever reads it can take the noise away")
-    if metrics["validation"]:
-        note("records of --validation, which chose the weights, have no such guarantee")
-    if metrics["from_run"]:
-        note("the guarantee is of this training alone, not of what the earlier run was trained on")
+    for condition in account.conditions[0 if told["secure_random"] else 1 :]:
+        note(condition)
+    note(f"{out / OWNER} and the checkpoints' folder are yours alone: give the run away with ult release")
 
 
 def _weights(text: str | None) -> list[float] | None:

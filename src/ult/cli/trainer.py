@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ult.generate import Grammar
     from ult.table import Table
 
+UNCHECKED = "the run does not name its table, to keep its promise: nothing shows whether that was"
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as `ult train` wrote it.")]
 
 
@@ -37,7 +38,9 @@ def evaluate(
         out.print_json(data=result)
         return
     _show(result)
-    if not result["table_seen"]:
+    if result["table_seen"] is None:
+        note(f"{UNCHECKED} these shards'")
+    elif not result["table_seen"]:
         note("the run was trained on another table than these shards': its embedding rows do not fit them")
 
 
@@ -217,11 +220,15 @@ def translate(
 
 
 def _check_table(run: Path, fingerprint: str) -> None:
+    from ult.cli.show import note
     from ult.errors import WrongTable
     from ult.run import Run
 
-    tables = Run.open(run).tables
-    if fingerprint not in tables:
+    opened = Run.open(run)
+    tables = opened.tables
+    if not opened.names_tables:
+        note(f"{UNCHECKED} {fingerprint}")
+    elif fingerprint not in tables:
         raise WrongTable(
             f"{run} was trained on shards of table {', '.join(sorted(tables))}; this one is {fingerprint}",
             hint="--table with the table that `ult encode` used",

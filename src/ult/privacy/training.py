@@ -7,14 +7,16 @@ only reads what has noise already. The accounts need no state but the number of 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
 from typing import Any
 
-from ult.errors import InvalidConfig, MissingExtra
+from ult.errors import InvalidConfig, MissingExtra, TrainingError
 from ult.frozen import Frozen
+from ult.guarantee import composed
 from ult.packing import Item, Labelled
 from ult.pairs import Pairs
 from ult.privacy import accountant
@@ -37,7 +39,7 @@ _OF_RECORDS: dict[str, Any] = {
     "seconds": None,
     "ids_per_second": None,
 }  # what else `metrics.json` says of them
-_PUBLIC = ("name", "table", "codec", "column", "rows")  # of shards; not the ids and bytes of all their records
+_LOSSES = ("loss", "train_loss", "grad_norm")  # of a log; exact functions of records, though nothing clipped them
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +92,11 @@ class Plan:
             "secure_random": self.asked.secure_random,
         }
 
-    def published(self, metrics: dict[str, Any]) -> dict[str, Any]:
-        """Return what `metrics.json` may say: the guarantee, and nothing that was computed of records without noise."""
-        lots = {name: [{key: s[key] for key in _PUBLIC} for s in metrics[name]] for name in ("shards", "targets")}
-        return metrics | _OF_RECORDS | lots | {"privacy": self.facts()}
+    def told(self, metrics: dict[str, Any]) -> dict[str, Any]:
+        """Return what there is to say of a run: what was promised, and nothing computed of records without noise."""
+        found = metrics | _OF_RECORDS | {"privacy": self.facts()}
+        account = composed(found)
+        return found | {"privacy": found["privacy"] | {"account": account and account.document()}}
 
 
 class PrivateTrainer(IdTrainer):
@@ -142,6 +145,17 @@ class PrivateTrainer(IdTrainer):
             noisy = sums[name].double() + plan.noise * plan.asked.clip * noise
             weight.grad = (noisy / plan.batch_size).to(weight.dtype)
         return losses.detach() / max(1, len(inputs))
+
+    def log(self, logs: dict[str, float], *more: Any, **options: Any) -> None:
+        """Log all but losses, which have no noise: every checkpoint holds the log, and what is shown is kept by many.
+
+        Raises `TrainingError` if one is not finite.
+        """
+        if not all(math.isfinite(logs.get(name, 0.0)) for name in _LOSSES):
+            raise TrainingError(
+                f"the loss is not finite at step {self.state.global_step}", hint="a lower --learning-rate"
+            )
+        super().log({name: value for name, value in logs.items() if name not in _LOSSES}, *more, **options)
 
     def floating_point_ops(self, inputs: Any) -> int:
         """Return 0: nobody asks."""

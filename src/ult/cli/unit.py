@@ -1,0 +1,53 @@
+"""What one record is, said in a line wherever something is promised to each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ult.cli.show import count, note, say
+
+if TYPE_CHECKING:
+    from ult.data import Source
+    from ult.shards import Shards
+
+_PIECES = {".txt": "line", ".jsonl": "line", ".csv": "row", ".parquet": "row", ".npy": "row", ".npz": "row"}
+_OF = {"image": "image", "series": "series", "text": "row", "molecule": "row"}
+
+
+def unit(inputs: Sequence[str], modality: str) -> str:
+    """Return what a record of these inputs is.
+
+    >>> unit(["data/notes.txt"], "text")
+    'each line of notes.txt is one record'
+    >>> unit(["a.csv", "b.csv"], "text"), unit(["scans"], "image")
+    ('each row of a.csv and 1 more is one record', 'each image of scans is one record')
+    """
+    first, more = inputs[0], len(inputs) - 1
+    piece = _PIECES.get(Path(first).suffix.lower(), _OF[modality]) if modality != "image" else "image"
+    name = Path(first).name or first
+    return f"each {piece} of {name}{f' and {more} more' if more else ''} is one record"
+
+
+def tell_unit(out: Path, inputs: Sequence[str], source: Source, modality: str) -> None:
+    """Say what a table's promise is for, and how many records say nothing."""
+    say(f"{out}: the promise is for one record: {unit(inputs, modality)}, whoever it is of")
+    if modality in ("text", "molecule"):
+        _tell_empty(sum(not record for record in source))
+
+
+def tell_records(out: Path, many: Sequence[Shards]) -> None:
+    """Say what a training's promise is for, and how many records have no id."""
+    from ult.manifest import IDS
+
+    names = ", ".join(shards.path.name for shards in many)
+    say(f"{out}: the promise is for one record of {names}, as it was encoded: a line of a .txt, a row of a table")
+    parts = (part[IDS].combine_chunks() for shards in many for part in shards.parts())
+    _tell_empty(sum(int((ids.value_lengths().to_numpy() == 0).sum()) for ids in parts))
+
+
+def _tell_empty(empty: int) -> None:
+    if empty:
+        verb = "is" if empty == 1 else "are"
+        note(f"{count(empty, 'record')} {verb} empty; each counts as a record all the same, so drop what is none")
