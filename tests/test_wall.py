@@ -38,6 +38,7 @@ TRAINER = (
     "privacy.training",
     "processes",
     "progress",
+    "published",
     "pulse",
     "report",
     "restraint",
