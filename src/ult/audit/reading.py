@@ -8,7 +8,7 @@ from typing import Any
 
 from ult.audit.code import ATTACKS, PHRASES
 from ult.audit.evidence import BEFORE, PUBLIC
-from ult.audit.figures import Missing, count, field, interval, part, share
+from ult.audit.figures import Missing, agree, count, field, interval, part, share
 from ult.audit.finding import CEILING, PUBLIC_BYTES, READ, Finding, unmeasured, worst
 from ult.errors import FormatError
 
@@ -57,6 +57,7 @@ def _judged(audit: dict[str, Any], subject: str, nbytes: int | None) -> list[Fin
         if kind := _kind(one):
             kinds.setdefault(kind, []).append(_attack(one, kind, subject))
     findings = [worst(many) for many in kinds.values()]
+    _check_blind(public)
     if BEFORE not in [field(one, "knows") for one in audit["attacks"]] or public:
         if lacking := set(ATTACKS) - {one["name"] for one in public if count(one, "units") == units}:
             tried = f"not tried on all {units:,} ids: {', '.join(sorted(lacking))}"
@@ -65,6 +66,13 @@ def _judged(audit: dict[str, Any], subject: str, nbytes: int | None) -> list[Fin
     if subject == "shards" and "plaintext" not in kinds and count(audit, "records") > 1:
         findings.append(unmeasured(subject, "plaintext", "known plaintext: not measured", HOW, LINE))
     return findings
+
+
+def _check_blind(public: list[dict[str, Any]]) -> None:
+    """Raise `FormatError` unless the blind guess, which no attack changes, is the same beside all of one size."""
+    known: dict[int, float] = {}
+    for one in (one for one in public if one.get("name") in ATTACKS):
+        agree(share(one, "blind"), known.setdefault(count(one, "units"), share(one, "blind")), "the blind guess")
 
 
 def _kind(one: dict[str, Any]) -> str:

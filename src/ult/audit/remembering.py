@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ from ult.audit.finding import (
     BITS,
     FALSE,
     FOUND,
+    MISS,
     READ,
     RECITED,
     UNLIKELY,
@@ -28,12 +30,12 @@ from ult.audit.proven import proven
 
 MEMBERS = (
     f"red if, by the lower end of the interval, more than {FOUND[1]:.0%} of members are found where {FALSE:.0%} of "
-    f"nonmembers are taken for some; amber if more than {FOUND[0]:.0%}, or by the upper end more than {FOUND[1]:.0%}, "
-    f"or of fewer than {1 / FALSE:.0f} nonmembers"
+    f"nonmembers are taken for some, and more than those by the upper end of theirs; amber if above {FOUND[0]:.0%}, "
+    f"or by the upper end more than {FOUND[1]:.0%}, or of fewer than {1 / FALSE:.0f} nonmembers"
 )
 CURVE = (
-    f"red if the whole interval is above {AREA[0]:.2f} and it is above {AREA[1]:.2f}, or if it is below 0.50; amber if "
-    f"its upper end is above {AREA[0]:.2f}"
+    f"red if it is above {AREA[1]:.2f} and its whole interval above {AREA[0]:.2f}, or the interval is below 0.50, of "
+    f"which all attacks share the chance; amber if its upper end is above {AREA[0]:.2f}"
 )
 SHIFT = "amber if members and nonmembers are told apart without the model, by an interval above 0.50"
 EXACT = (
@@ -67,7 +69,8 @@ def judge_members(subject: str, audit: dict[str, Any], change: str, how: str) ->
             raise Missing("membership")
         of = f"the best of {len(attacks)} attacks"
         yield worst([_rate(subject, f"{name}, {of}", one, change) for name, one in attacks.items()])
-        yield worst([_area(subject, f"{name}, {of}", one, change) for name, one in attacks.items()])
+        each = MISS / len(attacks)
+        yield worst([_area(subject, f"{name}, {of}", one, change, each) for name, one in attacks.items()])
 
     return _measured(subject, "membership", judged, how, MEMBERS)
 
@@ -90,7 +93,9 @@ def _rate(subject: str, name: str, one: dict[str, Any], change: str) -> Finding:
     for told, computed in zip((low, high), clopper_pearson(round(value * members), members), strict=True):
         agree(told, computed, "the interval of members found")
     few = others < 1 / FALSE
-    level = "red" if low > FOUND[1] else "amber" if low > FOUND[0] or high > FOUND[1] or few else "green"
+    mistaken = clopper_pearson(math.floor(FALSE * others + 1e-9), others)[1]  # so many that it may be, of few
+    amber = low > FOUND[0] or high > FOUND[1] or few
+    level = "red" if low > max(FOUND[1], mistaken) else "amber" if amber else "green"
     found = (
         f"membership: {value:.1%} of members ({low:.1%} to {high:.1%}) are found where {FALSE:.0%} of nonmembers are "
         f"taken for members ({name}); {told_power(members, 'members')}"
@@ -104,7 +109,7 @@ def _rate(subject: str, name: str, one: dict[str, Any], change: str) -> Finding:
     )  # fmt: skip
 
 
-def _area(subject: str, name: str, one: dict[str, Any], change: str) -> Finding:
+def _area(subject: str, name: str, one: dict[str, Any], change: str, miss: float) -> Finding:
     members, others = _groups(one)
     value = share(one, "auc")
     low, high = interval(one, "auc_interval", value)
@@ -112,7 +117,8 @@ def _area(subject: str, name: str, one: dict[str, Any], change: str) -> Finding:
         agree(told, computed, "the interval of the area under the curve")
     found = f"membership: the area under the curve is {value:.3f} ({low:.3f} to {high:.3f}); 0.500 is chance ({name})"
     level = "red" if low > AREA[0] and value > AREA[1] else "amber" if high > AREA[0] else "green"
-    if high < 0.5:
+    if (furthest := auc_interval(value, members, others, miss)[1]) < 0.5:
+        high = furthest
         level, found, change = "red", f"{found}: {SWAPPED}", "audit with the records that it was trained on as members"
     return Finding(
         subject, level, found, CURVE, change * (level != "green"), "membership", value=value, interval=(low, high),
