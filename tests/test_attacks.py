@@ -216,7 +216,8 @@ def test_all_attacks_are_scored_at_every_size(topics):
     truth = Table.fit(topics[0], codec=codec, vocabulary=Vocabulary(N_SPECIAL + codec.alphabet))
     adversary = Adversary.fitted(truth, topics[1][:100])
     found = list(attack(truth.encode_batch(topics[0][:20]), adversary=adversary, truth=truth, told=adversary))
-    names = ["rank alone", "co-occurrence without ranks", *ATTACKS, "trigrams", "co-occurrence, phrases known"]
+    names = ["rank alone", "co-occurrence without ranks", *ATTACKS, "trigrams", "bigram likelihood"]
+    names.append("co-occurrence, phrases known")
     assert [one["name"] for one in found][: 2 * len(names)] == names * 2
     assert [one["name"] for one in found][2 * len(names) :] == [f"known plaintext, {n} records" for n in (1, 10)]
     assert {"units", "occurrences", "types", "patches", "blind"} < set(found[0])

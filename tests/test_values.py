@@ -51,8 +51,8 @@ def test_order_reads_series_whatever_their_ids(series):
 def test_order_is_tried_on_values_alone(series):
     truth, adversary, ids = series
     found = list(attack(ids, adversary=adversary, truth=truth, plaintext=False))
-    assert [one["name"] for one in found[:8]] == [
-        "rank alone", "co-occurrence without ranks", *ATTACKS, "trigrams", "order",
+    assert [one["name"] for one in found[:9]] == [
+        "rank alone", "co-occurrence without ranks", *ATTACKS, "trigrams", "bigram likelihood", "order",
     ]  # fmt: skip
     assert not [one for one in found if one["name"].startswith("known")]
 

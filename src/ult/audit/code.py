@@ -14,6 +14,7 @@ from ult.audit.evidence import BEFORE, PUBLIC, Coded, Guess
 from ult.audit.frequency import by_frequency, by_rank
 from ult.audit.graph import by_graph
 from ult.audit.homophones import by_homophones
+from ult.audit.likelihood import LARGEST, by_likelihood
 from ult.audit.order import by_order
 from ult.audit.plaintext import by_plaintext
 from ult.audit.position import by_position
@@ -39,20 +40,26 @@ def attack(
     truth: Table,
     told: Adversary | None = None,
     plaintext: bool = True,
+    keep: Callable[[dict[str, Any], list[bytes | None], Coded], None] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Give what each attack recovers of `records`, ids (n,) each, at each size: its name, what it `knows`
     besides the ids, `Recovered`'s fields and, of images and series, `psnr` and `psnr_blind`.
 
     `truth`, the table that encoded, serves the scores, and lets the attack by known `plaintext` know records. `told` is
     an adversary that knows the owner's phrases, and not which id is which: it is named so, and shows what is lost for
-    want of them.
+    want of them. `keep` is called with what each attack by public data found, the phrase guessed of each kind, and the
+    kinds.
     """
     for units in sizes(sum(map(len, records))):
         held = first(records, units)
         plain = Coded.of(held)
         target = plain.ranked(adversary.reference) if plain.tells_ranks else plain
         for name, guess in guesses(target, adversary.reference, values=adversary.rebuilder is not None):
-            yield {"name": name, "knows": PUBLIC, **adversary.recovered(adversary.named(guess), target, truth)}
+            named = adversary.named(guess)
+            found = {"name": name, "knows": PUBLIC, **adversary.recovered(named, target, truth)}
+            if keep is not None:
+                keep(found, named, target)
+            yield found
         if told is not None:
             hidden = plain.ranked(told.reference) if plain.tells_ranks else plain
             named = told.named(by_context(hidden, told.reference))
@@ -84,6 +91,8 @@ def guesses(target: Coded, reference: Coded, *, values: bool) -> Iterator[tuple[
         guess = match(target, reference)
         yield name, guess
     yield "trigrams", by_trigrams(target, reference, guess)  # of what the last, co-occurrence, found
+    if len(target.kinds) <= LARGEST:
+        yield "bigram likelihood", by_likelihood(target, reference, guess)
     if values:
         yield "order", by_order(target, reference)
     if len(target.ids) >= HOMOPHONES * len(reference.ids):

@@ -13,6 +13,7 @@ from ult.cli.secret import Identities, PassphraseFile, load_table
 from ult.errors import InvalidConfig, WrongTable
 
 if TYPE_CHECKING:
+    from ult.audit.evidence import Coded
     from ult.table import Table
 
 
@@ -40,6 +41,10 @@ def code(
     table: Annotated[
         Path | None, typer.Option("--table", "-t", help="The table of the ids, to score by; no attack reads it.")
     ] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(help="A file, mode 0600, for passages that the best attack read, beside the truth: yours alone."),
+    ] = None,
     column: Column = None,
     passphrase_file: PassphraseFile = None,
     identity: Identities = None,
@@ -48,6 +53,7 @@ def code(
     """Attack a code, as whoever holds shards or a model and public data would; score it by the table."""
     from ult.audit.code import best
     from ult.audit.subject import of_code, of_reference
+    from ult.audit.telling import MODALITIES
     from ult.cli.show import note, say
     from ult.codecs import codec_class
     from ult.run import Run
@@ -58,7 +64,13 @@ def code(
         )
     if not reference and start is None:
         raise InvalidConfig("the adversary knows nothing; expected public records", hint="--reference PUBLIC")
-    check_free(out, force=force)
+    if pairs is not None and (table is None or not reference):
+        raise InvalidConfig(
+            "passages are read by public records, and shown by the table", hint="--reference, --table, or no --pairs"
+        )
+    for path in (out, pairs):
+        if path is not None:
+            check_free(path, force=force)
     truth = load_table(table, passphrase_file, identity) if table is not None else None
     ids, made = _held(shards, run, samples, seed, truth)
     if truth is not None and truth.fingerprint != made["table"]:
@@ -66,8 +78,11 @@ def code(
             f"{_named(shards) or run} was encoded with table {made['table']}; {table} is {truth.fingerprint}",
             hint="--table with the table that `ult encode` used",
         )
+    if pairs is not None and truth is not None and truth.codec.modality not in MODALITIES:
+        raise InvalidConfig(f"{truth.codec.id} has no passages to read; expected text or molecules", hint="no --pairs")
     public = _public(reference, made["codec"], column) if reference else []
-    attacks = [] if truth is None or not public else _attacked(ids, public, truth, plaintext=bool(shards))
+    top = _Top()
+    attacks = [] if truth is None or not public else _attacked(ids, public, truth, top, plaintext=bool(shards))
     if truth is not None and run is not None and start is not None and start_table is not None:
         attacks.append(_matched(ids, run, start, load_table(start_table, passphrase_file, identity), truth))
     units = sum(map(len, ids))
@@ -84,6 +99,8 @@ def code(
         "best": best(attacks),
     }
     write_json(out, found)
+    if pairs is not None and truth is not None:
+        _write_pairs(pairs, top, truth, found["subject"], force=force)
     if truth is None:
         say(f"{out}: {units:,} ids, {len(public):,} public records; no attack is scored")
         note("what an attack recovers only the owner can know: --table with the table that `ult encode` used")
@@ -145,13 +162,42 @@ def _public(reference: list[str], codec: str, column: str | None) -> list[Any]:
     return records
 
 
-def _attacked(ids: list[Any], public: list[Any], truth: Table, *, plaintext: bool) -> list[dict[str, Any]]:
-    """Run all attacks by public records, each said as it ends."""
+class _Top:
+    """Remembers what the attack guessed that reads most of all, at whatever size."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, Any] | None = None
+        self.named: list[bytes | None] = []
+        self.target: Coded | None = None
+
+    def keep(self, found: dict[str, Any], named: list[bytes | None], target: Coded) -> None:
+        if self.found is None or found["occurrences"] >= self.found["occurrences"]:
+            self.found, self.named, self.target = found, named, target
+
+
+def _write_pairs(path: Path, top: _Top, truth: Table, subject: dict[str, Any], *, force: bool) -> None:
+    """Write what the best attack read beside the truth, for the owner alone."""
+    from json import dumps
+
+    from ult import keyfile
+    from ult.audit.telling import most_telling
+    from ult.cli.show import count, note
+
+    if top.found is None or top.target is None:
+        raise InvalidConfig("no attack by public records was tried", hint="--reference with public data")
+    told = most_telling(top.named, top.target, truth, subject=subject, attack=top.found["name"])
+    keyfile.write(path, (dumps(told, indent=1) + "\n").encode("ascii"), force=force)
+    note(f"{path}: {count(len(told['pairs']), 'passage')} of the records themselves, in the clear; give it to nobody")
+
+
+def _attacked(ids: list[Any], public: list[Any], truth: Table, top: _Top, *, plaintext: bool) -> list[dict[str, Any]]:
+    """Run all attacks by public records, each said as it ends; `top` keeps what the best guessed."""
     from ult.audit.adversary import Adversary
     from ult.audit.code import attack
 
     adversary, told = Adversary.fitted(truth, public), Adversary(truth, public)
-    return [_said(one) for one in attack(ids, adversary=adversary, truth=truth, told=told, plaintext=plaintext)]
+    tried = attack(ids, adversary=adversary, truth=truth, told=told, plaintext=plaintext, keep=top.keep)
+    return [_said(one) for one in tried]
 
 
 def _matched(ids: list[Any], run: Path, start: Path, known: Table, truth: Table) -> dict[str, Any]:
