@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import click
 import typer
 
 from ult.cli.owner import Force
 
 
 def demo(
+    context: typer.Context,
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")] = Path("demo"),
     seed: Annotated[int, typer.Option(help="Of every training and drawing.")] = 0,
     force: Force = False,
@@ -20,7 +20,7 @@ def demo(
     """Show the whole path, offline, in two minutes: two owners, a trainer, an adversary, and a report with pictures."""
     from ult.demo import demo as show
 
-    root = click.get_current_context().find_root().command
+    root: Any = context.find_root().command
 
     def command(args: Sequence[str]) -> object:
         return root.main(args=list(args), prog_name="ult", standalone_mode=False)
