@@ -67,7 +67,7 @@ def code(rng, leak, least):
 
     shares = {kind: rng.uniform(0.25, 1) if leak == kind else blind for kind in ("code", "plaintext", "rank")}
     attacks = [one(name, shares["code"]) for name in PUBLIC]
-    attacks.append(one("co-occurrence and rank", shares["rank"]))
+    attacks.append(one("rank alone", shares["rank"]))
     attacks.append(one("known plaintext, 1 records", shares["plaintext"], f"1 of the {n} records", 1.0))
     reference = {"digest": "dd" * 32, "records": 9, "bytes": int(10 ** rng.uniform(2 if leak else 5, 7))}
     return {**evidence.code(records=n), "units": 10 * n, "attacks": attacks, "reference": reference}
@@ -76,7 +76,7 @@ def code(rng, leak, least):
 def leaking(rng, leak, least=2):
     """The facts and audits of a candidate that leaks in one way, or in none, of at least so many records."""
     if leak == "table":
-        table = {"fingerprint": TABLE, "records": 500, "privacy": None}
+        table = {"fingerprint": TABLE, "records": 500, "privacy": None, "public": False}
         return candidate(table=table), audits(table=evidence.table_audit())
     membership = {"loss": scores(rng, leak, least), "zlib": scores(rng, leak, least)}
     share, overlap = (rng.uniform(0.15, 1), 0.5) if leak == "exact" else (0.0, 0.9 if leak == "nearly" else 0.1)

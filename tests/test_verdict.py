@@ -48,7 +48,7 @@ def test_known_plaintext_is_a_finding_of_its_own(known, level):
 def test_attackers_who_use_the_ids_value_or_rows_are_findings_of_their_own():
     found = code()
     found["attacks"] += [
-        attack("co-occurrence and rank", 0.5, units=10_000),
+        attack("rank alone", 0.5, units=10_000),
         attack("embedding rows", 0.13, units=10_000, knows=BEFORE, ceiling=0.2),
     ]
     findings = judge_code(found)
@@ -166,8 +166,20 @@ def test_a_table_that_is_given_away_is_red_unless_it_promises():
     assert verdict(judge_table(table_audit(shown=None), promise(8.0))) == "amber"
 
 
+def test_a_table_of_public_records_has_nothing_to_tell_of_them():
+    assert levels(judge_table(None, public=True)) == ["amber"]
+    assert all(finding.measured for finding in judge_table(None, public=True))
+    assert levels(judge_table(table_audit(shown=None), public=True)) == ["amber", "green", "green"]
+
+
+def test_a_bound_is_a_proof_where_a_coin_chose_the_members():
+    audit = model(membership={"loss": rates(5, epsilon=3.0)})
+    for coin, words in ((True, "prove an epsilon"), (False, "give, as an estimate, an epsilon")):
+        assert words in judge_model({**audit, "coin": coin}, promise(2.0), planted=20)[-1].found
+
+
 def test_whoever_holds_a_table_and_shards_of_it_holds_the_records():
-    told = {"fingerprint": TABLE, "records": 500, "privacy": promise(1.0).document()}
+    told = {"fingerprint": TABLE, "records": 500, "privacy": promise(1.0).document(), "public": False}
     parts = candidate(shards=[shards_part()], table=told)
     assert verdict(judge(parts, audits(code=code(), table=table_audit()))) == "red"
     assert verdict(judge(candidate(table=told), audits(table=table_audit()))) == "green"

@@ -41,7 +41,7 @@ def run_facts(run: Run) -> Facts:
 def table_facts(table: Table) -> Facts:
     """Return what there is to say of a table."""
     privacy = asdict(table.privacy) if table.privacy else None
-    return {"fingerprint": table.fingerprint, "records": table.records, "privacy": privacy}
+    return {"fingerprint": table.fingerprint, "records": table.records, "privacy": privacy, "public": table.public}
 
 
 def tables_of(run: Facts) -> set[str]:

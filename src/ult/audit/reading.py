@@ -21,10 +21,11 @@ REFERENCE = (
     f"{PUBLIC_BYTES:,}: an attacker may have nearer ones, and more"
 )
 HOW = "ult audit code SHARDS --reference PUBLIC -t TABLE"
+RANK = "rank alone"  # what an id's value says by itself: `ult.audit.code.guesses`
 _TOPICS = {PUBLIC: "code", BEFORE: "rows"}  # of `ult.audit.plain`
 _BY = {
     "code": "by public data",
-    "rank": "by public data and the id's value",
+    "rank": "by the id's value alone",
     "rows": "by the run that it started from",
     "plaintext": "by known records",
 }
@@ -83,7 +84,7 @@ def _kind(one: dict[str, Any]) -> str:
     if known := _KNOWN.fullmatch(knows):
         told, all_ = (int(digits.replace(",", "")) for digits in known.groups())
         return "plaintext" if told <= max(1, _MOST_KNOWN * all_) else ""
-    if knows == PUBLIC and "rank" in name and name not in ATTACKS:
+    if knows == PUBLIC and name == RANK:
         return "rank"
     return "" if knows == PHRASES else _TOPICS.get(knows, "code")
 

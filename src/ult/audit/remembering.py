@@ -249,10 +249,16 @@ _NATS = 0.6931471805599453  # in a bit
 
 
 def judge_promise(subject: str, audit: dict[str, Any], promised: Promised | None) -> list[Finding]:
-    """Return a red finding if an attack proves a greater epsilon than was promised, at a delta no smaller."""
+    """Return a red finding if an attack shows a greater epsilon than was promised, at a delta no smaller.
+
+    It is a proof where a coin decided who is a member, else an estimate: then something else may set members apart.
+    """
     if promised is None:
         return []
-    line = f"red if attacks prove more than the promise at a delta of at least {promised.delta:.2g}"
+    line = (
+        f"red if attacks show more than the promise at a delta of at least {promised.delta:.2g}: by a proof where a "
+        "coin decided who is a member, else by an estimate"
+    )
     attacks = (audit.get("membership") or {}).values()
     if not any(number(one, "delta", 0, 1) >= promised.delta * (1 - 1e-9) for one in attacks):
         how = f"audit with --delta {promised.delta:.2g}"
@@ -260,5 +266,6 @@ def judge_promise(subject: str, audit: dict[str, Any], promised: Promised | None
     most = max(proven(one, promised.delta * (1 - 1e-9)) for one in attacks)
     if most <= promised.epsilon:
         return []
-    found = f"the attacks prove an epsilon of at least {most:.2f}, and {promised.epsilon:g} was promised"
+    shown = "prove" if audit.get("coin") is True else "give, as an estimate,"
+    found = f"the attacks {shown} an epsilon of at least {most:.2f}, and {promised.epsilon:g} was promised"
     return [Finding(subject, "red", found, line, "do not release; report it as a bug", "promise", value=most)]

@@ -84,7 +84,8 @@ def _table(parts: Facts, audit: dict[str, Any] | None) -> list[Finding]:
     table = parts["table"]
     if table is None:
         return []
-    findings = judge_table(audit, Guarantee.read(table["privacy"], "the audit") if table["privacy"] else None)
+    promised = Guarantee.read(table["privacy"], "the audit") if table["privacy"] else None
+    findings = judge_table(audit, promised, public=table["public"] is True)
     read = [one["name"] for one in parts["shards"] if one["table"] == table["fingerprint"]]
     if read:
         found = f"the receiver decodes {', '.join(read)} with the table: it holds the records themselves"
@@ -117,23 +118,28 @@ def judge_model(
     return findings + judge_promise("model", audit, promised)
 
 
-def judge_table(audit: dict[str, Any] | None, promised: Guarantee | None = None) -> list[Finding]:
-    """Judge a table that the receiver holds, by what `ult audit table` wrote and what its fit promised."""
+def judge_table(
+    audit: dict[str, Any] | None, promised: Guarantee | None = None, *, public: bool = False
+) -> list[Finding]:
+    """Judge a table that the receiver holds, by what `ult audit table` wrote and what its fit promised.
+
+    Of a table of `public` records there is nothing to tell; that it opens its shards remains. Where the promise alone
+    is a reason for green, nobody need show who was in the fit, which a private table keeps to itself.
+    """
     small = promised is not None and promised.epsilon <= SMALL
-    level = "green" if small else "amber" if promised is not None else "red"
-    said = "whoever has the table reads every shard that it encoded; its phrases and counts " + (
-        "carry no guarantee" if promised is None else f"have epsilon {promised.epsilon:g}"
-    )
-    line = f"red without a guarantee, green with one of epsilon {SMALL:g} or less"
+    level = "green" if small else "amber" if promised is not None or public else "red"
+    carry = "carry no guarantee" if promised is None else f"have epsilon {promised.epsilon:g}"
+    carry = "are of public records, its owner says" if public else carry
+    said = f"whoever has the table reads every shard that it encoded; its phrases and counts {carry}"
+    line = f"red without a guarantee, amber of public records, green with an epsilon of {SMALL:g} or less"
     change = "" if small else "keep the table, or fit it with --epsilon"
     findings = [Finding("table", level, said, line, change, "table")]
     if audit is None:
-        return [
-            *findings,
-            unmeasured("table", "membership", "membership by its phrases: not measured", _TABLE, MEMBERS),
-        ]
+        missing = "membership by its phrases: not measured"
+        return findings + ([] if public else [unmeasured("table", "membership", missing, _TABLE, MEMBERS)])
     findings += judge_members("table", audit, "fit with a higher --min-records, or with --epsilon", _TABLE)
-    return findings + _sides(audit) + judge_promise("table", audit, promised)
+    findings += [] if small or public else _sides(audit)
+    return findings + judge_promise("table", audit, promised)
 
 
 def _sides(audit: dict[str, Any]) -> list[Finding]:
@@ -143,7 +149,9 @@ def _sides(audit: dict[str, Any]) -> list[Finding]:
     if isinstance(shown, dict) and shown.get("members") is True and shown.get("nonmembers") is True:
         return []
     found = "nothing shows that members were in the table's fit, and nonmembers not"
-    return [unmeasured("table", "binding", found, "fit the table again, then audit it", line)]
+    return [
+        unmeasured("table", "binding", found, "ult audit table TABLE --members with all that it was fitted on", line)
+    ]
 
 
 def judge_body(metrics: dict[str, Any]) -> list[Finding]:
