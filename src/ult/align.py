@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ult.derived import check_free, deriving, save
+from ult.derived import deriving, save
 from ult.errors import InvalidConfig, MissingExtra, WrongVocabulary
 from ult.model import load_trained, rows_of
 from ult.published import parted
-from ult.run import Run
+from ult.run import Run, check_free
 from ult.table import Table
 from ult.vocabulary import N_SPECIAL, UNK
 
@@ -53,7 +53,7 @@ def align(run: str | Path, old: Table, new: Table, out: str | Path, *, force: bo
     unused = new.vocabulary.size - new.size
     several = sum(len(part) > 1 for part in parts)
     counts = {"special": N_SPECIAL, "copied": new.size - N_SPECIAL - several, "composed": several, "unused": unused}
-    with deriving(opened, out, _metrics(opened, old, new, counts)) as folder:
+    with deriving(opened, out, _metrics(opened, old, new, counts), force=force) as folder:
         save(model, folder, out)
     return counts
 

@@ -77,7 +77,7 @@ class Claim:
             except BaseException:
                 with suppress(OSError):
                     if _is_ours(self.folder) and not self._journals():
-                        self._remove_folder()
+                        self.discard()
                 os.close(self._lock)
                 self._unmake()
                 raise
@@ -95,6 +95,8 @@ class Claim:
         if not (self.folder / OWNER).exists():
             mark = {"format": FORMAT, "output": self.out.name, "pid": os.getpid()}
             (self.folder / OWNER).write_text(json.dumps(mark) + "\n", encoding="utf-8")
+        for gone in self.folder.glob(f"{_GONE}*"):
+            self._remove(gone)
         if not self._journals():
             self.clear()
 
@@ -103,7 +105,7 @@ class Claim:
 
     def clear(self, *keep: str) -> None:
         """Remove what lies in the folder but for its owner's mark and `keep`; never what belongs in the place."""
-        for path in sorted(self.folder.iterdir()):
+        for path in sorted(self.folder.iterdir(), key=lambda path: (path.name in JOURNALS, path.name)):
             if path.name == _OLD and os.path.lexists(self.out):
                 path = _set_gone(self.folder)
             if path.name not in (OWNER, _OLD, *keep):
@@ -163,15 +165,15 @@ class Claim:
                 return
             if error is None:
                 with writing(self.out):
-                    self._remove_folder()
+                    self.discard()
             else:
                 with suppress(OSError):  # the error that led here says more
-                    self._remove_folder()
+                    self.discard()
         finally:
             os.close(self._lock)
             self._unmake()
 
-    def _remove_folder(self) -> None:
+    def discard(self) -> None:
         """Remove the folder, its owner's mark last, so that at every moment it can be told what the rest is."""
         if not self.folder.exists():
             return

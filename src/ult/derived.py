@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ult.errors import MissingExtra, OutputError, OutputExists, writing
-from ult.run import Run, finish, partial_folder
-from ult.run import check_free as check_run
+from ult import atomic
+from ult.errors import MissingExtra, OutputError, writing
+from ult.run import Run, check_free
 
 try:
     from safetensors import SafetensorError
@@ -22,33 +22,33 @@ except ImportError as missing:
 _COPIED = ("vocabulary.json", "tokenizer.json", "tokenizer_config.json", "loss.png")
 
 
-def check_free(out: Path, *, force: bool) -> None:
-    """Raise `OutputExists` if `out` is there, unless it is a run and `force` is set, or is being trained."""
-    check_run(out, force=force)
-    if partial_folder(out).exists():
-        raise OutputExists(f"an unfinished training of {out} is there", hint="another --out")
-
-
 @contextmanager
-def deriving(run: Run, out: Path, metrics: dict[str, Any]) -> Iterator[Path]:
+def deriving(run: Run, out: Path, metrics: dict[str, Any], *, force: bool) -> Iterator[Path]:
     """Give the folder for the weights of `out`, which has the other files of `run` and these metrics.
 
-    When the block ends it takes its place; after an error nothing is left. Raises `OutputError`.
+    When the block ends it takes its place; after an error nothing is left. Raises `OutputExists` if `out` is there and
+    is no run that `force` lets be replaced, or if it is being trained, and `OutputError`.
     """
-    partial = partial_folder(out)
-    folder = partial / "run"
-    try:
-        with writing(out):
-            folder.mkdir(parents=True)
-            for name in _COPIED:
-                if (run.path / name).is_file():
-                    shutil.copyfile(run.path / name, folder / name)
-            (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+    with atomic.Claim(out) as claim:
+        folder = begin(run, claim, metrics)
         yield folder
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    finish(partial, out)
+        check_free(out, force=force)
+        claim.publish(folder)
+
+
+def begin(run: Run, claim: atomic.Claim, metrics: dict[str, Any]) -> Path:
+    """Return a folder in the hidden one of `claim` that has the files of `run` but for its weights, and these metrics.
+
+    Raises `OutputError`.
+    """
+    folder = claim.folder / "run"
+    with writing(claim.out):
+        folder.mkdir()
+        for name in _COPIED:
+            if (run.path / name).is_file():
+                shutil.copyfile(run.path / name, folder / name)
+        (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+    return folder
 
 
 def save(model: Any, folder: Path, out: Path, weights: dict[str, Any] | None = None) -> None:

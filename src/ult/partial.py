@@ -5,7 +5,7 @@ Beside `OUT` lies the hidden folder `.OUT.partial`:
     progress.jsonl   the command on the first line, then a line a finished part, appended and synced
     shards/          the finished parts; at the end also the manifest, and the folder is renamed to OUT
     tmp.*/           what is being written; a run removes those of runs before it
-    old/             what `--force` replaces, while the new folder is put in its place
+    owner.json, old  as `ult.atomic` has them
 
 A part is written to `tmp.*`, synced, read back and renamed; then it is recorded. What is not recorded, or is no longer
 what was recorded, is written again. One process at a time holds the folder, by a lock that ends with it.
@@ -13,10 +13,9 @@ what was recorded, is written again. One process at a time holds the folder, by 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import shutil
+import sys
 import tempfile
 from contextlib import suppress
 from dataclasses import asdict
@@ -24,6 +23,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from ult import atomic
+from ult.disk import remove
 from ult.errors import FormatError, MissingSource, OutputExists, writing
 from ult.manifest import Manifest, Part, part_name
 from ult.shards import Shards, check_free, sha256_of
@@ -45,7 +46,8 @@ class Partial:
 
     def __init__(self, path: str | Path, command: dict[str, Any], *, force: bool = False) -> None:
         self.path, self.force = Path(path), force
-        self.folder = self.path.parent / f".{self.path.name}.partial"
+        self._claim = atomic.Claim(self.path, journal=_JOURNAL)
+        self.folder = self._claim.folder
         self.command: dict[str, Any] = json.loads(json.dumps({"format": FORMAT, **command}))
         self.parts: dict[int, Part] = {}
         self.lost: list[str] = []
@@ -53,34 +55,28 @@ class Partial:
         self.manifest: Manifest  # once published
 
     def __enter__(self) -> Self:
+        atomic.recover(self.path)
         if not self.folder.exists():
             check_free(self.path, force=self.force)
-        with writing(self.path):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self.folder, os.O_RDONLY)
+        self._claim.__enter__()
+        self._claim.keep = True  # what is there says below what becomes of it
         try:
             with writing(self.path):
                 self._take()
         except BaseException:
-            os.close(self._lock)
+            self._claim.__exit__(*sys.exc_info())
             raise
         return self
 
     def _take(self) -> None:
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OutputExists(f"{self.path} is being written by another process", hint="wait for it") from None
         recorded = self._read()
-        if (self.folder / "old").exists() and not self.path.exists():
-            (self.folder / "old").rename(self.path)  # killed while it was replaced
         if recorded and not self._shards.exists() and self._is_published(recorded):
             return
         try:
             check_free(self.path, force=self.force)
         except OutputExists:
             if not recorded:
-                self._discard()
+                self._claim.discard()
             raise
         self._keep(recorded)
 
@@ -89,11 +85,9 @@ class Partial:
         return self.folder / "shards"
 
     def _read(self) -> dict[int, Part]:
-        """Return what the journal records, nothing if there is none. Raises `OutputExists` if it is not ours."""
+        """Return what the journal records, nothing if there is none. Raises `OutputExists` if it is another's."""
         journal = self.folder / _JOURNAL
         if not journal.is_file():
-            if {path.name for path in self.folder.iterdir()} - {_JOURNAL + ".tmp"}:
-                raise OutputExists(f"{self.folder} is in the way and is no unfinished shards", hint="another --out")
             return {}
         lines = journal.read_bytes().split(b"\n")[:-1]  # what was cut short by a kill or a full disk has no end
         other = self._other(lines[0] if lines else b"")
@@ -103,7 +97,7 @@ class Partial:
                 hint="that command goes on, or --force to start anew",
             )
         if other:
-            self._discard(keep_folder=True)
+            self._claim.clear()
             return {}
         recorded = {}
         for line in lines[1:]:
@@ -137,7 +131,7 @@ class Partial:
         if manifest.parts != tuple(part for _, part in sorted(recorded.items())):
             return False
         self.parts, self.manifest, self.published = recorded, manifest, True
-        self._discard()
+        self._claim.discard()
         return True
 
     def _keep(self, recorded: dict[int, Part]) -> None:
@@ -157,7 +151,7 @@ class Partial:
         kept = {part.name for part in self.parts.values()}
         for path in (*self._shards.iterdir(), *self.folder.glob("tmp.*")):
             if path.name not in kept:
-                _remove(path)
+                remove(path)
         self.scratch = Path(tempfile.mkdtemp(prefix="tmp.", dir=self.folder))
 
     def commit(self, number: int, part: Part) -> None:
@@ -168,35 +162,14 @@ class Partial:
         self.parts[number] = part
 
     def publish(self, manifest: Manifest) -> None:
-        """Write the manifest and rename the folder to its place; what was there is removed once the new one stands."""
+        """Write the manifest and give the folder its name; what was there is removed once the new one stands."""
         with writing(self.path):
-            with (self._shards / "manifest.json").open("w", encoding="utf-8") as file:
-                file.write(manifest.to_json())
-                file.flush()
-                os.fsync(file.fileno())
-            _sync(self._shards)
+            (self._shards / "manifest.json").write_text(manifest.to_json(), encoding="utf-8")
             check_free(self.path, force=self.force)
-            if self.path.exists():
-                self.path.rename(self.folder / "old")
-            try:
-                self._shards.rename(self.path)
-            except BaseException:
-                if (self.folder / "old").exists():
-                    (self.folder / "old").rename(self.path)
-                raise
-            _sync(self.path.parent)
+            self._claim.publish(self._shards)
         self.manifest, self.published = manifest, True
         with writing(self.path):
-            self._discard()
-
-    def _discard(self, *, keep_folder: bool = False) -> None:
-        """Remove the hidden folder, the journal last, so that at every moment it can be told what the rest is."""
-        for path in self.folder.iterdir():
-            if path.name != _JOURNAL:
-                _remove(path)
-        (self.folder / _JOURNAL).unlink(missing_ok=True)
-        if not keep_folder:
-            self.folder.rmdir()
+            self._claim.discard()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -208,14 +181,14 @@ class Partial:
                 if error is not None and self.folder.exists():
                     self._leave(error)
         finally:
-            os.close(self._lock)
+            self._claim.__exit__(kind, error, trace)
 
     def _leave(self, error: BaseException) -> None:
         """Leave the finished parts for the same command, unless it must fail again, for its input is wrong."""
         if not self.parts or isinstance(error, ValueError):
-            self._discard()
+            self._claim.discard()
             return
-        _remove(self.scratch)
+        remove(self.scratch)
         n = len(self.parts)
         error.add_note(f"{n} finished part{'s'[: n != 1]} stay in {self.folder}; the same command goes on from there")
 
@@ -224,18 +197,3 @@ def _append(file: IO[bytes], *documents: dict[str, Any]) -> None:
     file.write(b"".join(json.dumps(document).encode() + b"\n" for document in documents))
     file.flush()
     os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ult import keyfile
-from ult.derived import check_free, deriving, save
+from ult import atomic, keyfile
+from ult.derived import begin, deriving, save
 from ult.errors import FormatError, InvalidConfig, MissingExtra, WrongTable
 from ult.model import load_trained, load_withheld, rows_of
 from ult.published import released
-from ult.run import WITHHELD, Run
+from ult.run import WITHHELD, Run, check_free
 
 try:
     import torch
@@ -43,10 +43,13 @@ def withhold(
 ) -> dict[str, int]:
     """Write `out`, the run without its input and output rows, and `rows`, the age file that holds them.
 
-    `audited` goes into its `metrics.json`, see `publish`. Returns how many weights went where, as "body" and "rows".
+    Both appear or neither. `audited` goes into its `metrics.json`, see `publish`. Returns how many weights went where,
+    as "body" and "rows".
     Raises `InvalidConfig`, `OutputExists` or `OutputError`.
     """
-    opened, out, rows = Run.open(run), Path(out), Path(rows)
+    opened, out, rows = Run.open(run), Path(out), keyfile.real(rows)
+    if out.resolve() in (rows.resolve(), *rows.resolve().parents):
+        raise InvalidConfig(f"{rows} would lie in {out}, which is given away", hint="--rows elsewhere")
     encryptor = keyfile.encryptor(passphrase=passphrase, recipients=recipients, encrypt=encrypt)
     keyfile.check_free(rows, force=force)
     check_free(out, force=force)
@@ -54,10 +57,15 @@ def withhold(
     held = dict(zip(_ROWS, rows_of(model), strict=False))
     places = {weight.data_ptr() for weight in held.values()}
     body = {name: weight for name, weight in model.state_dict().items() if weight.data_ptr() not in places}
-    with deriving(opened, out, {**released(opened.metrics), "embeddings": WITHHELD, "release": audited}) as folder:
+    with atomic.Claim(out) as given, atomic.Claim(rows) as kept:
+        folder = begin(opened, given, {**released(opened.metrics), "embeddings": WITHHELD, "release": audited})
         save(model, folder, out, body)
         tensors = {name: weight.detach().cpu().contiguous() for name, weight in held.items()}
-        keyfile.write(rows, encryptor(dump(tensors | {_FORMAT: _digest(Run.open(folder))})), force=force)
+        secret = kept.folder / "new"
+        keyfile.put(secret, encryptor(dump(tensors | {_FORMAT: _digest(Run.open(folder))})), rows)
+        keyfile.check_free(rows, force=force)
+        check_free(out, force=force)
+        atomic.publish_together((given, folder, False), (kept, secret, True))
     of_rows = sum(weight.numel() for weight in held.values())
     return {"body": model.num_parameters() - of_rows, "rows": of_rows}
 
@@ -70,7 +78,7 @@ def publish(run: str | Path, out: str | Path, *, audited: dict[str, Any] | None 
     opened, out = Run.open(run), Path(out)
     check_free(out, force=force)
     model = load_trained(opened)
-    with deriving(opened, out, {**released(opened.metrics), "release": audited}) as folder:
+    with deriving(opened, out, {**released(opened.metrics), "release": audited}, force=force) as folder:
         save(model, folder, out)
     return int(model.num_parameters())
 
@@ -103,7 +111,7 @@ def attach(
     with torch.no_grad():
         for row, kept in zip(mine, theirs, strict=True):
             row.copy_(kept)
-    with deriving(opened, out, {**opened.metrics, "embeddings": "keep"}) as folder:
+    with deriving(opened, out, {**opened.metrics, "embeddings": "keep"}, force=force) as folder:
         save(model, folder, out)
 
 

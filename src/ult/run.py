@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ult.errors import FormatError, InvalidConfig, OutputError, OutputExists, TrainingError, WrongTable
+from ult import atomic
+from ult.errors import FormatError, InvalidConfig, OutputExists, TrainingError, WrongTable, writing
 from ult.manifest import UNTOLD, may_be_same
 from ult.metrics import TASKS, check_metrics, read_metrics
 from ult.published import OWNER, rejoined
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 SHAPES = ("cosine", "linear", "constant")
 WITHHELD = "withheld"  # what a run says of its embeddings if its rows stayed with the owner
+_JOURNAL = "recipe.json"  # of an unfinished training
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
@@ -170,6 +173,7 @@ class Run:
     def open(cls, path: str | Path) -> Run:
         """Read a run folder but for its weights. Raises `MissingSource`, `FormatError` or `NewerFormat`."""
         folder = Path(path)
+        atomic.recover(folder)
         metrics = rejoined(read_metrics(folder / "metrics.json"), folder)
         check_metrics(metrics, folder / OWNER)
         return cls(folder, metrics, Vocabulary.load(folder / "vocabulary.json"))
@@ -276,14 +280,15 @@ class Run:
 
 def check_free(out: Path, *, force: bool) -> None:
     """Raise `OutputExists` if `out` is there, unless it is a run and `force` is set."""
-    if out.exists() and not (force and (out / "metrics.json").is_file()):
+    atomic.recover(out)
+    if os.path.lexists(out) and not (force and (out / "metrics.json").is_file()):
         hint = "another --out, or --force to replace it" if (out / "metrics.json").is_file() else "another --out"
         raise OutputExists(f"{out} exists already", hint=hint)
 
 
 def partial_folder(out: Path) -> Path:
     """Return the hidden folder in which the training of `out` works."""
-    return out.parent / f".{out.name}.partial"
+    return atomic.hidden(out)
 
 
 @contextmanager
@@ -294,7 +299,8 @@ def working_folder(
 
     `data` are the summaries of its shards, by what they are for.
     After an error or an interrupt it stays only if it holds a checkpoint to resume from.
-    Raises `OutputExists` if the run or an unfinished one is there, `TrainingError` if there is nothing to resume.
+    Raises `OutputExists` if the run or an unfinished one is there or another process works on it, `TrainingError` if
+    there is nothing to resume.
     """
     partial = partial_folder(out)
     if resume and force:
@@ -304,36 +310,32 @@ def working_folder(
     way = options.pop("schedule")
     options |= {"schedule": way.pop("shape"), **way}  # by the names that users know
     asked = json.loads(json.dumps({"recipe": options, "data": data}))
-    if resume:
-        _check_same(partial, asked, out)
-    elif partial.exists() and not force:
-        raise OutputExists(
-            f"an unfinished training of {out} is there", hint="--resume to go on, --force to start again"
-        )
-    else:
-        _create(partial, asked, out)
-    try:
-        yield partial
-    except BaseException as error:
-        if last_checkpoint(partial) is None:
-            shutil.rmtree(partial, ignore_errors=True)
+    with atomic.Claim(out, journal=_JOURNAL) as claim:
+        there = claim.keep = (partial / _JOURNAL).exists()
+        check_free(out, force=force)
+        if resume:
+            _check_same(partial, asked, out)
+        elif there and not force:
+            raise OutputExists(
+                f"an unfinished training of {out} is there", hint="--resume to go on, --force to start again"
+            )
         else:
-            error.add_note("the last checkpoint is kept: the same command with --resume goes on from it")
-        raise
-
-
-def _create(partial: Path, asked: dict[str, Any], out: Path) -> None:
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        (partial / "recipe.json").write_text(json.dumps(asked, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write beside {out}: {error.strerror}") from error
+            with writing(out):
+                claim.clear()
+                (partial / _JOURNAL).write_text(json.dumps(asked, indent=1) + "\n", encoding="utf-8")
+        claim.keep = False
+        try:
+            yield partial
+        except BaseException as error:
+            if last_checkpoint(partial) is not None:
+                claim.keep = True
+                error.add_note("the last checkpoint is kept: the same command with --resume goes on from it")
+            raise
 
 
 def _check_same(partial: Path, asked: dict[str, Any], out: Path) -> None:
     try:
-        before = json.loads((partial / "recipe.json").read_text(encoding="utf-8"))
+        before = json.loads((partial / _JOURNAL).read_text(encoding="utf-8"))
         changed = [name for part in asked for name in asked[part] if before[part][name] != asked[part][name]]
     except FileNotFoundError as error:
         raise TrainingError(f"no unfinished training of {out} to resume", hint="leave out --resume") from error
@@ -360,12 +362,7 @@ def last_checkpoint(partial: Path) -> Path | None:
     return None
 
 
-def finish(partial: Path, out: Path) -> None:
-    """Turn `partial / "run"` into `out` and remove the checkpoints, their optimizer state included."""
-    try:
-        if out.exists():
-            out.rename(partial / "replaced")
-        (partial / "run").rename(out)
-        shutil.rmtree(partial)
-    except OSError as error:
-        raise OutputError(f"cannot write {out}: {error.strerror}") from error
+def finish(partial: Path, out: Path, *, force: bool) -> None:
+    """Turn `partial / "run"` into `out`, for whoever holds `partial`."""
+    check_free(out, force=force)
+    atomic.Claim(out).publish(partial / "run")

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import tempfile
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, OutputExists
+from ult import atomic
+from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, OutputExists, writing
 from ult.manifest import IDS, Canaries, Coin, Manifest, Part, part_name
 from ult.vocabulary import Vocabulary
 
@@ -50,6 +50,9 @@ class ShardWriter:
     ) -> None:
         self.path = Path(path)
         check_free(self.path, force=force)
+        self._force = force
+        self._claim = atomic.Claim(self.path)
+        self._folder = self._claim.folder / "shards"
         if kept is not None:
             check_kept(kept)
         self.vocabulary, self.table, self.codec, self.column = vocabulary, table, codec, column
@@ -62,11 +65,13 @@ class ShardWriter:
         self._pending_ids = self._pending_bytes = 0
 
     def __enter__(self) -> Self:
+        self._claim.__enter__()
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._folder = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.path.parent))
-        except OSError as error:
-            raise OutputError(f"cannot write beside {self.path}: {error.strerror}") from error
+            with writing(self.path):
+                self._folder.mkdir()
+        except BaseException:
+            self._claim.__exit__(*sys.exc_info())
+            raise
         return self
 
     def write(self, ids: Sequence[NDArray[np.uint32]], nbytes: int, kept: pa.Table | None = None) -> None:
@@ -90,8 +95,10 @@ class ShardWriter:
         try:
             if kind is None:
                 self._finish()
-        finally:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        except BaseException:
+            self._claim.__exit__(*sys.exc_info())
+            raise
+        self._claim.__exit__(kind, error, trace)
 
     def _finish(self) -> None:
         if self._pending or not self.parts:
@@ -106,25 +113,10 @@ class ShardWriter:
             kept=self.kept,
             **self._told,
         )
-        try:
+        with writing(self.path):
             (self._folder / "manifest.json").write_text(self.manifest.to_json(), encoding="utf-8")
-            self._folder.chmod(0o755)
-            self._replace()
-        except OSError as error:
-            raise OutputError(f"cannot write {self.path}: {error.strerror}") from error
-
-    def _replace(self) -> None:
-        """Rename the folder to its place; what was there is removed only once the new one stands."""
-        if not self.path.exists():
-            self._folder.rename(self.path)
-            return
-        with tempfile.TemporaryDirectory(prefix=f".{self.path.name}.", dir=self.path.parent) as aside:
-            old = self.path.rename(Path(aside) / "old")
-            try:
-                self._folder.rename(self.path)
-            except BaseException:
-                old.rename(self.path)
-                raise
+        check_free(self.path, force=self._force)
+        self._claim.publish(self._folder)
 
 
 class Shards:
@@ -136,6 +128,7 @@ class Shards:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        atomic.recover(self.path)
         manifest = self.path / "manifest.json"
         try:
             text = manifest.read_text(encoding="utf-8")
@@ -200,6 +193,7 @@ class Shards:
 
 def check_free(path: Path, *, force: bool) -> None:
     """Raise `OutputExists` if `path` is there, unless it is shards and `force` is set: nothing else is ever removed."""
+    atomic.recover(path)
     replaceable = (path / "manifest.json").is_file()
     if path.exists() and not (force and replaceable):
         hint = "another --out, or --force to replace it" if replaceable else "another --out"

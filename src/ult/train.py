@@ -212,7 +212,7 @@ def train(
         with agreed(state):
             if state.is_main_process:
                 _write(built, many[0].vocabulary, metrics, own, partial)
-                finish(partial, out)
+                finish(partial, out, force=force)
                 progress.done(out, losses, metrics["validation"])
     return metrics
 

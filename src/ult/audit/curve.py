@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ult.atomic import whole
 from ult.audit.bounds import FPRS, Scores, auc, roc
 from ult.errors import MissingExtra, writing
 
@@ -30,5 +31,5 @@ def draw(curves: dict[str, tuple[Scores, Scores]], path: Path) -> None:
     axes.set(xlabel="share of others taken for members", ylabel="share of members found")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower right")
-    with writing(path):
-        figure.savefig(path, format="png")
+    with whole(path) as new, writing(path):
+        figure.savefig(new, format="png")

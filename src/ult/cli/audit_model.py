@@ -198,22 +198,22 @@ def _canaries(found: dict[str, Any] | None) -> list[tuple[str, str]]:
 
 
 def check_free(*paths: Path | None, force: bool) -> None:
-    """Raise `OutputExists` if one of the files is there, unless `force`."""
+    """Raise `OutputExists` if one of the files is there, unless `force`, and whatever is there that is no file."""
     from ult.errors import OutputExists
 
-    for path in paths:
-        if path is not None and path.exists() and not force:
-            raise OutputExists(f"{path} exists already", hint="another name, or --force to replace it")
+    for path in filter(None, paths):
+        if path.exists() and not (force and path.is_file()):
+            hint = "another name, or --force to replace it" if path.is_file() else "another name"
+            raise OutputExists(f"{path} exists already", hint=hint)
 
 
 def write_json(path: Path, result: dict[str, Any]) -> None:
     """Write what an audit found. Raises `OutputError`."""
     from json import dumps
 
-    from ult.errors import writing
+    from ult.atomic import write_text
 
-    with writing(path):
-        path.write_text(dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_text(path, dumps(result, indent=1) + "\n")
 
 
 def _write(result: dict[str, Any], curves: dict[str, Any], json: Path | None, png: Path | None) -> None:

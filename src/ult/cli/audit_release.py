@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ult.atomic import whole
+from ult.atomic import recover, whole
 from ult.cli.owner import Force
 from ult.cli.secret import Identities, PassphraseFile, load_table
 from ult.errors import OutputExists, writing
@@ -73,6 +73,7 @@ def release(
 
 def _check_free(out: Path, *, force: bool) -> None:
     """Raise `OutputExists` if `out` is there, unless it is an audit and nothing else, and `force` is set."""
+    recover(out)
     if not os.path.lexists(out):
         return
     if not (out / "audit.json").is_file():

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ult.errors import MissingExtra, OutputError, OutputExists
+from ult import atomic
+from ult.errors import MissingExtra, OutputExists, writing
 
 if TYPE_CHECKING:
     from ult.demo.session import Command
@@ -46,7 +45,7 @@ def demo(
     scale = scale or steps.Scale()
     session = Session(command)
     started = time.perf_counter()
-    with _folder(out), _one_thread():
+    with _folder(out, force=force), _one_thread():
         session.say(f"[bold]ult demo[/]: everything below happens in {out.name}/, offline.")
         figures = _merged(
             steps.documents_of_a(session, scale),
@@ -67,6 +66,7 @@ def _check_free(out: Path, *, force: bool) -> None:
     """Raise `OutputExists` if `out` is there, unless it is a demo of ours and may be replaced."""
     from ult.demo.report import FIGURES
 
+    atomic.recover(out)
     if out.exists() and not (force and (out / FIGURES).is_file()):
         ours = (out / FIGURES).is_file()
         raise OutputExists(
@@ -76,24 +76,16 @@ def _check_free(out: Path, *, force: bool) -> None:
 
 
 @contextlib.contextmanager
-def _folder(out: Path) -> Iterator[None]:
+def _folder(out: Path, *, force: bool) -> Iterator[None]:
     """Work in a new folder that becomes `out` if all goes well, and vanishes otherwise."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    except OSError as error:
-        raise OutputError(f"cannot write beside {out}: {error.strerror}") from error
-    try:
-        for party in ("owner-a", "owner-b", "trainer"):
-            (folder / party).mkdir()
+    with atomic.whole(out) as folder:
+        with writing(out):
+            folder.mkdir()
+            for party in ("owner-a", "owner-b", "trainer"):
+                (folder / party).mkdir()
         with contextlib.chdir(folder):
             yield
-        folder.chmod(0o755)
-        if out.exists():
-            shutil.rmtree(out)
-        folder.rename(out)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _check_free(out, force=force)
 
 
 @contextlib.contextmanager
