@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ult import atomic
+from ult.atomic import Claim, hidden, recover
 from ult.errors import FormatError, InvalidConfig, OutputExists, TrainingError, WrongTable, writing
 from ult.manifest import UNTOLD, may_be_same
 from ult.metrics import TASKS, check_metrics, read_metrics
@@ -173,7 +173,7 @@ class Run:
     def open(cls, path: str | Path) -> Run:
         """Read a run folder but for its weights. Raises `MissingSource`, `FormatError` or `NewerFormat`."""
         folder = Path(path)
-        atomic.recover(folder)
+        recover(folder)
         metrics = rejoined(read_metrics(folder / "metrics.json"), folder)
         check_metrics(metrics, folder / OWNER)
         return cls(folder, metrics, Vocabulary.load(folder / "vocabulary.json"))
@@ -280,7 +280,7 @@ class Run:
 
 def check_free(out: Path, *, force: bool) -> None:
     """Raise `OutputExists` if `out` is there, unless it is a run and `force` is set."""
-    atomic.recover(out)
+    recover(out)
     if os.path.lexists(out) and not (force and (out / "metrics.json").is_file()):
         hint = "another --out, or --force to replace it" if (out / "metrics.json").is_file() else "another --out"
         raise OutputExists(f"{out} exists already", hint=hint)
@@ -288,7 +288,7 @@ def check_free(out: Path, *, force: bool) -> None:
 
 def partial_folder(out: Path) -> Path:
     """Return the hidden folder in which the training of `out` works."""
-    return atomic.hidden(out)
+    return hidden(out)
 
 
 @contextmanager
@@ -310,7 +310,7 @@ def working_folder(
     way = options.pop("schedule")
     options |= {"schedule": way.pop("shape"), **way}  # by the names that users know
     asked = json.loads(json.dumps({"recipe": options, "data": data}))
-    with atomic.Claim(out, journal=_JOURNAL) as claim:
+    with Claim(out, journal=_JOURNAL) as claim:
         there = claim.keep = (partial / _JOURNAL).exists()
         check_free(out, force=force)
         if resume:
@@ -365,4 +365,4 @@ def last_checkpoint(partial: Path) -> Path | None:
 def finish(partial: Path, out: Path, *, force: bool) -> None:
     """Turn `partial / "run"` into `out`, for whoever holds `partial`."""
     check_free(out, force=force)
-    atomic.Claim(out).publish(partial / "run")
+    Claim(out).publish(partial / "run")

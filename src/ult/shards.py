@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ult import atomic
+from ult.atomic import Claim, recover
 from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, OutputExists, writing
 from ult.manifest import IDS, Canaries, Coin, Manifest, Part, part_name
 from ult.vocabulary import Vocabulary
@@ -51,7 +51,7 @@ class ShardWriter:
         self.path = Path(path)
         check_free(self.path, force=force)
         self._force = force
-        self._claim = atomic.Claim(self.path)
+        self._claim = Claim(self.path)
         self._folder = self._claim.folder / "shards"
         if kept is not None:
             check_kept(kept)
@@ -128,7 +128,7 @@ class Shards:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        atomic.recover(self.path)
+        recover(self.path)
         manifest = self.path / "manifest.json"
         try:
             text = manifest.read_text(encoding="utf-8")
@@ -193,7 +193,7 @@ class Shards:
 
 def check_free(path: Path, *, force: bool) -> None:
     """Raise `OutputExists` if `path` is there, unless it is shards and `force` is set: nothing else is ever removed."""
-    atomic.recover(path)
+    recover(path)
     replaceable = (path / "manifest.json").is_file()
     if path.exists() and not (force and replaceable):
         hint = "another --out, or --force to replace it" if replaceable else "another --out"
