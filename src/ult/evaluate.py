@@ -203,7 +203,7 @@ def _batches(
             yield numbers, predict(model, batch), batch["labels"]
 
 
-def predict(model: Model, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+def predict(model: Model, batch: dict[str, Any]) -> torch.Tensor:
     """Return the logits, in float32, of a batch as `ult.packing.collate` makes it."""
     read = {name: tensor for name, tensor in batch.items() if name != "labels"}
     return model(**read, use_cache=False).logits.float()

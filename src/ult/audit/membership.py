@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ult.audit.predicted import Floats, Predicted, predict_records
-from ult.audit.references import Reference, average_outside, tuned
+from ult.audit.references import Reference, average_outside, lira, tuned
 from ult.audit.sides import Sides
 from ult.errors import WrongTable
 from ult.run import Run
@@ -69,12 +69,14 @@ def scores(
     *,
     table: Table | None = None,
     references: Sequence[Reference] = (),
+    shadows: Sequence[Reference] = (),
     batch_size: int = 16,
     advance: Callable[[int], None] = lambda records: None,
 ) -> tuple[dict[str, tuple[Floats, Floats]], dict[str, Any]]:
     """Return by attack the scores of the members and of the nonmembers, and what else is to be told of the attacks.
 
-    zlib's needs the owner's table, those by reference runs that were trained without the members. Raises `WrongTable`
+    zlib's needs the owner's table, those by reference runs that were trained without the members, or by `shadows` of
+    each of which it is known what it saw. Raises `WrongTable`
     if the table is not that of all records.
     """
     many = [*sides.members, *sides.nonmembers]
@@ -86,11 +88,14 @@ def scores(
         check_table(table, sides)
         found["zlib"] = zlib_ratio(of, [plain_bytes(one) for one in table.decode_batch([one.ids for one in many])])
     told: dict[str, Any] = {}
-    if references:
-        outside, (a, how) = average_outside(references), tuned(references, rmia)
+    if shadows:
+        found["lira"] = lira(of.averages, shadows)
+        told["lira"] = {"shadows": len(shadows)}
+    if beside := [*references, *shadows]:
+        outside, (a, how) = average_outside(beside), tuned(beside, rmia)
         found["reference"] = reference(of.averages, outside)
         found["rmia"] = rmia(of.averages, outside, a)
-        told["rmia"] = {"a": a, "a_from": how, "references": len(references)}
+        told["rmia"] = {"a": a, "a_from": how, "references": len(beside)}
     rows = len(sides.members)
     return {name: (values[:rows], values[rows:]) for name, values in found.items()}, told
 

@@ -16,6 +16,7 @@ from ult.audit.membership import scores
 from ult.audit.onerun import proofs
 from ult.audit.record import Record
 from ult.audit.references import read_references
+from ult.audit.shadows import read_shadows
 from ult.audit.sides import Paths, Sides, read_sides
 from ult.audit.trained import planted
 from ult.distribution import versions
@@ -44,6 +45,7 @@ def audit_model(
     targets: Paths | None = None,
     nonmember_targets: Paths | None = None,
     reference_runs: Sequence[str | Path] = (),
+    shadows: int = 0,
     table: Table | None = None,
     canaries: int | None = None,
     alternatives: int = ALTERNATIVES,
@@ -59,7 +61,8 @@ def audit_model(
     """Return what a run betrays, as JSON values, and the scores that its curves are drawn of.
 
     Members are records that it was trained on, nonmembers such that it was not, drawn as the members were: what else
-    differs between them would be taken for leaks, which is why `blind` says whether they differ without the run. Of a
+    differs between them would be taken for leaks, which is why `blind` says whether they differ without the run. So
+    many `shadows`, runs by the same recipe on halves of both sides, add an attack that knows more. Of a
     run for "seq2seq" both have `targets`, of one for "classify" they keep its label. A `soft_prompt` of so many vectors
     is tuned on every other member's passage, and asks for the rest (`ult.audit.ethicist`). With the owner's `table`
     zlib's score is told too, and the exposure of `canaries` that `ult encode` planted, all of them unless said.
@@ -77,7 +80,15 @@ def audit_model(
         [Run.open(one) for one in reference_runs], sides, **options, advance=partial(tell, "reference runs")
     )
     curves, attacks = scores(
-        opened, sides, table=table, references=references, **options, advance=partial(tell, "membership")
+        opened,
+        sides,
+        table=table,
+        references=references,
+        shadows=read_shadows(opened, sides, shadows, **options, seed=seed, advance=partial(tell, "shadow runs"))
+        if shadows
+        else (),
+        **options,
+        advance=partial(tell, "membership"),
     )
     asked: dict[str, Any] = {"prefix": prefix, "suffix": suffix, "samples": samples, "soft_prompt": soft_prompt}
     extracted, notes = _extraction(opened, sides, **asked, **options, seed=seed, tell=tell)
@@ -96,6 +107,7 @@ def audit_model(
         "bound": sides.bound,
         "coin": sides.coin,
         "reference_runs": [Path(one).name for one in reference_runs],
+        "shadows": shadows,
         "members": summary(sides.shards[0]),
         "nonmembers": summary(sides.shards[1]),
         "records": sides.facts,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -165,10 +166,9 @@ def _pair(record: Record, context: int) -> Item:
 def _predicted(model: Model, windows: Sequence[Item], *, moments: bool) -> tuple[Floats, Floats, Floats]:
     batch = {name: tensor.to(model.device) for name, tensor in collate(windows).items()}
     with torch.inference_mode():
-        counted = batch["labels"] != IGNORED
-        logits = predict(model, batch)[counted]  # (n, vocabulary) or (records, classes)
+        logits, labels = _counted(model, batch)
         total = normalizer(logits)
-        taken = logits.gather(1, batch["labels"][counted][:, None])[:, 0] - total
+        taken = logits.gather(1, labels[:, None])[:, 0] - total
         mean = deviation = torch.full_like(taken, torch.nan)
         if moments:
             logs = (logits - total[:, None]).clamp_(min=-1e4)  # an id that cannot come is -inf
@@ -177,3 +177,17 @@ def _predicted(model: Model, windows: Sequence[Item], *, moments: bool) -> tuple
             deviation = (weights * (logs - mean[:, None]).square_()).sum(-1).sqrt()
     log, means, deviations = (column.double().cpu().numpy() for column in (taken, mean, deviation))
     return log, means, deviations
+
+
+def _counted(model: Model, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the logits (n, vocabulary), or (records, classes), of what is predicted, and what it truly is (n,).
+
+    Of places before which nothing is predicted no logits are made, where a model can be told so.
+    """
+    counted = batch["labels"] != IGNORED
+    first = int(counted.any(0).int().argmax()) if counted.ndim == 2 else 0
+    labels = batch["labels"][counted]
+    if first and "logits_to_keep" in signature(model.forward).parameters:
+        kept = {**batch, "logits_to_keep": counted.shape[1] - first}
+        return predict(model, kept)[counted[:, first:]], labels
+    return predict(model, batch)[counted], labels

@@ -18,6 +18,7 @@ from ult.run import Run
 Floats = NDArray[np.float64]
 OFFLINE = 1 / 3  # RMIA's a where nothing tells a better one; its authors' own choice for texts
 GRID = np.linspace(0.0, 1.0, 11)
+FEW = 64  # shadow runs, under which all records share their variances, as LiRA's authors have it
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +90,23 @@ def tuned(references: Sequence[Reference], score: Callable[[Floats, Floats, floa
     if not areas:
         return OFFLINE, "the authors' choice: of no two references it is known what they saw"
     return float(GRID[int(np.mean(areas, axis=0).argmax())]), f"attacks of {len(areas)} references by the others"
+
+
+def lira(of: Floats, shadows: Sequence[Reference]) -> Floats:
+    """Score by how much likelier a record's log-probability is of runs that saw it than of such that did not.
+
+    `of` (records,) is the run's. LiRA, Carlini et al. 2022, the online attack: both are taken for normal, and under
+    `FEW` shadow runs all records share their variances.
+    """
+    logs = np.stack([one.averages for one in shadows])
+    seen = np.stack([one.seen for one in shadows if one.seen is not None])
+    total = np.zeros(len(of))
+    for sign, which in ((1.0, seen), (-1.0, ~seen)):
+        n = which.sum(0)
+        mean = (logs * which).sum(0) / n
+        variance = (((logs - mean) ** 2) * which).sum(0) / np.maximum(n - 1, 1)
+        if len(shadows) < FEW:
+            variance = np.full(len(of), variance[n > 1].mean())
+        variance = np.maximum(variance, 1e-12)
+        total += sign * (-np.log(variance) / 2 - (of - mean) ** 2 / (2 * variance))
+    return total

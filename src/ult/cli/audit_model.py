@@ -36,6 +36,10 @@ def model(
         list[Path] | None,
         typer.Option(metavar="RUN", help="A run on the same table that saw no member: two more attacks; repeatable."),
     ] = None,
+    shadows: Annotated[
+        int,
+        typer.Option(min=0, help="Runs to train by the same recipe on halves of both sides: one more attack, LiRA."),
+    ] = 0,
     table: Annotated[
         Path | None, typer.Option("--table", "-t", help="The owner's table: one more attack, and canaries.")
     ] = None,
@@ -75,6 +79,11 @@ def model(
         raise InvalidConfig("canaries follow from the owner's table; none was given", hint="--table T.ult")
     check_free(json, png, force=force)
     secret = load_table(table, passphrase_file, identity) if table else None
+    if shadows:
+        from ult.audit.shadows import cost
+        from ult.run import Run
+
+        note(cost(Run.open(run), shadows))
     with stages("auditing") as tell:
         result, curves = audit_model(
             run,
@@ -83,6 +92,7 @@ def model(
             targets=targets,
             nonmember_targets=nonmember_targets,
             reference_runs=reference_run or [],
+            shadows=shadows,
             table=secret,
             canaries=canaries,
             alternatives=alternatives,
