@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ult.audit.kept import describe_kept
+from ult.audit.kept import describe_kept, shown
 from ult.guarantee import Guarantee, composed
 from ult.run import Run
 from ult.shards import Shards
@@ -71,7 +71,7 @@ def holdings(parts: Facts) -> list[dict[str, str]]:
     """Return what the receiver will hold, and what each tells without any attack."""
     found = []
     for one in parts["shards"]:
-        clear = f"the columns {', '.join(one['kept'])} in the clear" if one["kept"] else "no column in the clear"
+        clear = f"{_columns(one['kept'])} in the clear"
         says = f"{one['rows']:,} records as {one['ids']:,} ids, so the length of each; {clear}; the table's fingerprint"
         found.append({"what": "shards", "name": one["name"], "says": says})
     if run := parts["run"]:
@@ -82,6 +82,12 @@ def holdings(parts: Facts) -> list[dict[str, str]]:
         says = "every phrase and count, and so all that shards of it say"
         found.append({"what": "table", "name": table["fingerprint"], "says": says})
     return found
+
+
+def _columns(kept: Sequence[str]) -> str:
+    """Return columns in words, which a page can show."""
+    named = ", ".join(map(shown, kept))
+    return "no column" if not kept else f"the column {named}" if len(kept) == 1 else f"the columns {named}"
 
 
 def guarantees(parts: Facts) -> list[str]:

@@ -37,7 +37,7 @@ WORDS = {"told": "green", "amber": "amber", "red": "red"}  # levels of columns i
 def render(audit: Mapping[str, Any], pairs: Mapping[str, Any] | None = None) -> str:
     """Return the page of what `ult.audit.candidate.assemble` gave; with `pairs`, the owner's copy, which shows records.
 
-    `pairs` is what `ult.audit.telling.most_telling` gave. Raises `FormatError`.
+    `pairs` is what `ult.audit.beside.beside` gave. Raises `FormatError`.
     """
     environment = Environment(
         loader=PackageLoader("ult.audit", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
@@ -46,9 +46,12 @@ def render(audit: Mapping[str, Any], pairs: Mapping[str, Any] | None = None) -> 
     code, model = audit["audits"]["code"] or {}, audit["audits"]["model"] or {}
     found, membership = code.get("attacks") or [], model.get("membership") or {}
     names = list(dict.fromkeys(one["name"] for one in found))
+    findings = _findings(audit)
     marked = charts.marks([*names, *membership])
     page: str = environment.get_template(PAGE).render(
-        **{**audit, "findings": _findings(audit), "holds": _holds(audit)},
+        **{**audit, "findings": findings, "holds": _holds(audit)},
+        flagged=[one for one in findings if one["level"] != "green"],
+        greens=[one for one in findings if one["level"] == "green"],
         kept=_kept(audit["parts"]["shards"]),
         owner=pairs is not None,
         pairs=pairs,
@@ -90,9 +93,8 @@ def _columns(findings: Sequence[Mapping[str, Any]], audit: Mapping[str, Any]) ->
         if one["level"] == level
     ]
     named = "; ".join(flagged[:NAMED]) + (f"; and {len(flagged) - NAMED} more" if len(flagged) > NAMED else "")
-    found = f"of {len(findings)} columns and combinations of them, {len(flagged) or 'none'} raise" + (
-        f" a flag: {named}; the table below has the figures" if flagged else "s a flag"
-    )
+    found = f"columns in the clear, and combinations of them: {len(findings)}, of which {len(flagged)} raise a flag"
+    found += f": {named}; the table below has the figures" if flagged else ""
     return [{**worst, "found": found}]
 
 

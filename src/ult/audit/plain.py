@@ -23,6 +23,7 @@ class Topic:
     red: str
     amber: str
     green: str = ""
+    heading: str = ""  # of the finding, if `looked` is none
     condition: bool = False  # it says how far other findings hold, and is told where they do not
 
 
@@ -47,9 +48,19 @@ TOPICS = {
         "read a large part of the records by the model that this one came from",
         "read some of the records by the model that this one came from",
     ),
-    "reference": Topic("what an attacker with more public data, or nearer, could read", "", "", condition=True),
+    "reference": Topic(
+        "what an attacker with more public data, or nearer, could read",
+        "",
+        "",
+        condition=True,
+        heading="whether the public records are many enough, and near enough",
+    ),
     "shift": Topic(
-        "whether a record was used, for members and nonmembers differ in themselves", "", "", condition=True
+        "whose record was used, between groups that are known to be alike",
+        "",
+        "",
+        condition=True,
+        heading="whether members and nonmembers are alike but for the training",
     ),
     "binding": Topic("whether the audits are of the very files that are given away", "", "", condition=True),
     "kept": Topic(
@@ -107,7 +118,8 @@ def sentences(audit: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def _can(audit: Mapping[str, Any], findings: Sequence[Mapping[str, Any]]) -> str:
-    gets = f"Whoever gets {_list(HOLDS.get(one['what'], one['what']) for one in audit['holds'])}"
+    names = {**HOLDS, "model": HOLDS["body"]} if audit.get("parts", {}).get("body") else HOLDS
+    gets = f"Whoever gets {_list(names.get(one['what'], one['what']) for one in audit['holds'])}"
     told = [one for one in findings if one["measured"] and SWAPPED not in one["found"]]
     surely, partly, anyway = (
         _list(_does(one) for one in told if one["level"] == level) for level in ("red", "amber", "green")
@@ -168,7 +180,8 @@ def title(finding: Mapping[str, Any]) -> str:
     >>> title({"topic": "extraction", "found": "..", "subject": "model"})
     'Whether the model recites records'
     """
-    looked = _looked(finding) if finding["topic"] in TOPICS else finding["topic"]
+    topic = TOPICS.get(finding["topic"])
+    looked = (topic.heading or topic.looked) if topic else finding["topic"]
     return looked[:1].upper() + looked[1:]
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ult.atomic import recover, whole
+from ult.atomic import Claim, publish_together, recover
 from ult.cli.owner import Force
 from ult.cli.secret import Identities, PassphraseFile, load_table
 from ult.errors import OutputExists, writing
@@ -37,6 +38,9 @@ def release(
     code_audit: Annotated[Path | None, JsonFile] = None,
     model_audit: Annotated[Path | None, JsonFile] = None,
     table_audit: Annotated[Path | None, JsonFile] = None,
+    pairs: Annotated[
+        Path | None, typer.Option(help="What `ult audit code --pairs` wrote: adds OUT-owner.html, which holds records.")
+    ] = None,
     giver: Annotated[str | None, typer.Option(metavar="WHO", help="Who gives, for the page.")] = None,
     receiver: Annotated[str | None, typer.Option(metavar="WHO", help="Who receives, for the page.")] = None,
     purpose: Annotated[str | None, typer.Option(metavar="WHAT", help="What for, for the page.")] = None,
@@ -48,11 +52,15 @@ def release(
 
     The exit status is 0 whatever the verdict: audit.json has it, and `ult release` goes by it.
     """
+    from ult.audit.beside import beside
     from ult.audit.candidate import assemble
     from ult.audit.page import render
-    from ult.cli.show import facts, say
+    from ult.cli.show import facts, note, say
 
+    owner = out.absolute().with_name(f"{out.absolute().name}-owner.html")
     _check_free(out, force=force)
+    if pairs is not None and os.path.lexists(owner) and not force:
+        raise OutputExists(f"{owner} exists already", hint="another --out, or --force to replace it")
     audit = assemble(
         shards=shards or (),
         run=run,
@@ -65,9 +73,14 @@ def release(
         receiver=receiver,
         purpose=purpose,
     )
-    _write(out, {"audit.html": render(audit), "audit.json": json.dumps(audit, indent=1) + "\n"})
+    private = None if pairs is None else render(audit, beside(pairs, audit))
+    _write(out, {"audit.html": render(audit), "audit.json": json.dumps(audit, indent=1) + "\n"}, owner, private)
     facts(_told(audit))
     say(f"{out / 'audit.html'}: open it in a browser; {out / 'audit.json'} has every figure")
+    if private is not None:
+        note(f"{owner.name}, beside {out}, contains records: it is for you alone, never give it away")
+    elif os.path.lexists(owner):
+        note(f"{owner.name} is of an earlier audit, and contains records")
     say(f"next: {NEXT[audit['verdict']]}")
 
 
@@ -84,11 +97,20 @@ def _check_free(out: Path, *, force: bool) -> None:
         raise OutputExists(f"{out} exists already", hint="another --out, or --force to replace an audit")
 
 
-def _write(out: Path, texts: dict[str, str]) -> None:
-    with whole(out) as folder, writing(out):
-        folder.mkdir()
+def _write(out: Path, texts: dict[str, str], owner: Path, private: str | None) -> None:
+    """Write the folder and, with what it says, the owner's copy, of mode 0600 and not in the folder: all or none."""
+    with ExitStack() as claims, writing(out):
+        folder = claims.enter_context(Claim(out))
+        new = folder.folder / "new"
+        new.mkdir()
         for name, text in texts.items():
-            (folder / name).write_text(text, encoding="utf-8", errors="replace")  # names of files may be no text
+            (new / name).write_text(text, encoding="utf-8", errors="replace")  # names of files may be no text
+        outputs = [(folder, new, False)]
+        if private is not None:
+            copy = claims.enter_context(Claim(owner))
+            (copy.folder / "new").write_text(private, encoding="utf-8", errors="replace")
+            outputs.insert(0, (copy, copy.folder / "new", True))
+        publish_together(*outputs)
 
 
 def _told(audit: dict[str, Any]) -> Iterator[tuple[str, str]]:
