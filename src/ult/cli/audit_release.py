@@ -59,6 +59,7 @@ def release(
 
     owner = out.absolute().with_name(f"{out.absolute().name}-owner.html")
     _check_free(out, force=force)
+    recover(owner)
     if pairs is not None and os.path.lexists(owner) and not force:
         raise OutputExists(f"{owner} exists already", hint="another --out, or --force to replace it")
     audit = assemble(
