@@ -240,3 +240,26 @@ def test_other_weights_than_those_that_are_bound(audited, tmp_path, asked):
     run = other(audited / "leak", tmp_path / "run", "config.json", **{asked: "other.safetensors"})
     with pytest.raises(FormatError, match=f"asks for {asked}"):
         load_trained(Run.open(run))
+
+
+def test_a_decoder_that_sees_what_it_writes_is_refused(tmp_path):
+    torch.manual_seed(0)
+    pair = transformers.EncoderDecoderConfig.from_encoder_decoder_configs(
+        *(transformers.BertConfig(**BERT) for _ in range(2))
+    )
+    transformers.EncoderDecoderModel(pair).save_pretrained(tmp_path / "pair")
+    sources, targets = reversals(tmp_path, 12)
+    options = {"targets": targets, "task": "seq2seq", "model": str(tmp_path / "pair"), **STEP}
+    written = json.loads((tmp_path / "pair" / "config.json").read_text(encoding="utf-8"))
+    assert written["decoder"]["is_decoder"]
+    assert not looks_ahead(transformers.EncoderDecoderModel.from_pretrained(tmp_path / "pair"))
+    written["decoder"]["is_decoder"] = False
+    (tmp_path / "pair" / "config.json").write_text(json.dumps(written), encoding="utf-8")
+    with pytest.raises(FormatError, match=r"pair (is a decoder that is none|holds no model)"):
+        train(sources, tmp_path / "run", **options)
+    t5 = transformers.T5Config(vocab_size=64, d_model=32, d_ff=64, d_kv=8, num_heads=4, num_layers=2)
+    bart = transformers.BartConfig(vocab_size=64, d_model=32, encoder_layers=1, decoder_layers=1,
+                                   encoder_ffn_dim=64, decoder_ffn_dim=64, encoder_attention_heads=4,
+                                   decoder_attention_heads=4, max_position_embeddings=16)  # fmt: skip
+    for config in (t5, bart):
+        assert not looks_ahead(transformers.AutoModelForSeq2SeqLM.from_config(config))

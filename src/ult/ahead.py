@@ -1,7 +1,7 @@
 """Whether a model looks ahead: whether what it says of an id rests on ids that stand after it.
 
-A model that predicts the next id may not: its losses would know the answers. Whether one does is no matter of its
-name, so it is asked.
+A model that predicts the next id may not: its losses would know the answers. Of an encoder and a decoder that is the
+decoder's matter. Whether a model does is not said by its name, so it is asked.
 """
 
 from __future__ import annotations
@@ -38,8 +38,12 @@ def looks_ahead(model: Model) -> bool:
         other = ids.clone()
         other[-1] = (other[-1] + 3) % rows
         body.eval()
+        both = torch.stack([ids, other])
+        asked = {"input_ids": torch.stack([ids, ids]), "decoder_input_ids": both}
+        if not model.config.is_encoder_decoder:
+            asked = {"input_ids": both}
         with torch.inference_mode():
-            once, again = body(input_ids=torch.stack([ids, other]), use_cache=False)[0].float()
+            once, again = body(**asked, use_cache=False)[0].float()
         change = (once - again)[:-1].abs().max()
     except Exception as error:  # a stranger's config lets a model fail in nearly any way
         said = " ".join(str(error).split())[:200]
@@ -50,10 +54,11 @@ def looks_ahead(model: Model) -> bool:
 
 
 def check_causal(model: Model, name: object) -> None:
-    """Raise `FormatError` if a model that is to predict the next id looks ahead."""
+    """Raise `FormatError` if a model that is to predict the next id, of a record or of a target, looks ahead."""
     if looks_ahead(model):
+        what = "a decoder that is none" if model.config.is_encoder_decoder else "an encoder"
         raise FormatError(
-            f"{name} is an encoder ({model.config.model_type}): what it says of an id rests on the ids after it, so "
-            "it would know the ids that it is to predict",
+            f"{name} is {what} ({model.config.model_type}): what it says of an id rests on the ids after it, so it "
+            "would know the ids that it is to predict",
             hint="a causal model, or --task classify",
         )

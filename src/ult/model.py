@@ -192,7 +192,7 @@ def load_checkpoint(path: str | Path, task: str = "lm", *, rows: bool = True, **
     """Return the model of a checkpoint, in float32: for "seq2seq" an encoder-decoder, else a causal language model.
 
     Its head may be new, its body may not, its embedding rows only if `rows` is False.
-    Raises `FormatError` if there is none, or none in safetensors, or for "lm" one that looks ahead.
+    Raises `FormatError` if there is none, or none in safetensors, or one that looks ahead unless it is to classify.
     """
     kind = transformers.AutoModelForSeq2SeqLM if task == "seq2seq" else transformers.AutoModelForCausalLM
     model, missing = _load(kind, path, **(options or {"use_safetensors": True}))
@@ -200,7 +200,7 @@ def load_checkpoint(path: str | Path, task: str = "lm", *, rows: bool = True, **
     lacking = missing if rows else missing - row_names(model)
     if any(name.startswith(bodies) for name in lacking):
         raise FormatError(f"{path} lacks {len(missing)} weights of its model")
-    if task == "lm":
+    if task != "classify":
         check_causal(model, path)
     return model
 
@@ -228,7 +228,8 @@ def row_names(model: Model) -> set[str]:
 def load_trained(run: Run) -> Model:
     """Return a run's model, ready to evaluate, on the device that accelerate finds.
 
-    Raises `FormatError`, also for a run for "lm" that looks ahead; `InvalidConfig` if its rows stayed with the owner.
+    Raises `FormatError`, also for a run that looks ahead unless it classifies, or `InvalidConfig` if its rows stayed
+    with the owner.
     """
     from accelerate import PartialState
 
@@ -240,7 +241,7 @@ def load_trained(run: Run) -> Model:
     model, missing = _load(_KINDS[run.task], run.path, use_safetensors=True, local_files_only=True)
     if missing or model.config.vocab_size != run.vocabulary.size:
         raise FormatError(f"the checkpoint in {run.path} is not the one that was trained")
-    if run.task == "lm":
+    if run.task != "classify":
         check_causal(model, run.path)
     return model.to(PartialState().device).eval()
 

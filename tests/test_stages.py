@@ -1,0 +1,31 @@
+"""An audit that takes minutes says what it does, where no terminal shows a bar as well."""
+
+import time
+
+import pytest
+from rich.console import Console
+
+from ult.cli.stages import stages
+
+
+def test_stages_are_told_now_and_then(monkeypatch, capsys):
+    monkeypatch.setattr("ult.pulse.FIRST", 0.05)
+    monkeypatch.setattr("ult.cli.show.err", Console(stderr=True, highlight=False))
+    with stages("auditing") as tell:
+        time.sleep(0.12)
+        tell("membership", 16)
+        tell("membership", 16)
+        time.sleep(0.12)
+        tell("extraction, greedy", 0)
+        time.sleep(0.12)
+    lines = capsys.readouterr().err.splitlines()
+    assert any(line.startswith("auditing: membership, 32 records, ") for line in lines)
+    assert any(line.startswith("auditing: extraction, greedy, ") for line in lines)
+
+
+def test_what_takes_no_time_says_nothing(capsys):
+    with stages("auditing") as tell:
+        tell("membership", 3)
+    assert capsys.readouterr().err == ""
+    with pytest.raises(ValueError, match="x"), stages("auditing"):
+        raise ValueError("x")
