@@ -105,6 +105,12 @@ def test_what_was_measured_in_part_is_not_said_to_be_measured_in_full():
     assert "nothing" in only[1]
 
 
+def test_the_worst_of_a_topic_is_said_and_no_less_beside_it():
+    can, *_ = plain.sentences(audit((), [column("zip", "amber"), column("surname", "red"), column("label")]))
+    assert plain.TOPICS["kept"].red in can
+    assert "lesser" not in can
+
+
 def test_an_audit_of_swapped_groups_says_so_and_nothing_of_what_a_receiver_can():
     told = audit([Finding("model", "red", f"AUC 0.1: {SWAPPED}", "y", "z", "membership, overall")])
     can, looked, _ = plain.sentences(told)

@@ -121,12 +121,13 @@ def _can(audit: Mapping[str, Any], findings: Sequence[Mapping[str, Any]]) -> str
     names = {**HOLDS, "model": HOLDS["body"]} if audit.get("parts", {}).get("body") else HOLDS
     gets = f"Whoever gets {_list(names.get(one['what'], one['what']) for one in audit['holds'])}"
     told = [one for one in findings if one["measured"] and SWAPPED not in one["found"]]
-    surely, partly, anyway = (
-        _list(_does(one) for one in told if one["level"] == level) for level in ("red", "amber", "green")
-    )
-    can = "; to a lesser degree, ".join(part for part in (_list([surely, anyway]), partly) if part)
-    if can:
-        return f"{gets} can {can}."
+    reds = {one["topic"] for one in told if one["level"] == "red"}
+    surely = _list(_does(one) for one in told if one["level"] == "red" or one["level"] == "green")
+    partly = _list(_does(one) for one in told if one["level"] == "amber" and one["topic"] not in reds)
+    if surely or partly:
+        return f"{gets} can {'; to a lesser degree, '.join(part for part in (surely, partly) if part)}."
+    if not told:
+        return f"{gets} may do what we do not know: nothing was measured that we could go by."
     if len(told) < len(findings):
         return f"{gets} may do what we do not know: not all was measured, and what was crosses no line."
     return f"{gets} can do nothing that crosses a line, as far as we measured."

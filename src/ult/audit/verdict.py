@@ -176,7 +176,7 @@ def judge_body(metrics: dict[str, Any]) -> list[Finding]:
 
 def judge_kept(shards: Facts) -> list[Finding]:
     """Judge each column that shards keep in the clear, by what `ult.audit.kept` counted."""
-    change = "leave the column out of --keep"
+    change = "encode again without it (--keep), or with coarser values: years for dates, regions for places"
     return [
         Finding("shards", level, f"{shards['name']}: {one['found']}", KEPT, change * (level != "green"), "kept")
         for one in shards["columns"]
