@@ -71,10 +71,21 @@ def test_a_weak_adversary_shows_nothing(changes):
     assert not all(finding.measured for finding in findings)
 
 
-def test_few_records_are_never_green():
-    wide = code()
-    wide["attacks"] = [{**one, "occurrences_interval": [0.0, 0.6]} for one in wide["attacks"]]
-    assert verdict(judge_code(wide)) == "red" if wide["attacks"][0]["occurrences"] > 0.3 else "amber"
+def test_a_wide_interval_is_never_green_but_of_attacks_on_a_part():
+    def widened(units):
+        found = code()
+        found["attacks"] = [
+            {**one, "occurrences_interval": [0.0, 0.6]} if one["units"] == units and one["occurrences"] < 0.6 else one
+            for one in found["attacks"]
+        ]
+        return verdict(judge_code(found))
+
+    assert widened(10_000) == "amber"
+    assert widened(1_000) == "green"  # the first records, of which the attack on all says more
+    found = code()
+    found["attacks"][0].update(occurrences=0.5, occurrences_interval=[0.4, 0.6])
+    assert found["attacks"][0]["units"] == 1_000
+    assert verdict(judge_code(found)) == "red"
 
 
 def test_what_was_not_measured_is_amber_and_says_how_to():

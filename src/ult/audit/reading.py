@@ -14,7 +14,8 @@ from ult.errors import FormatError
 
 LINE = (
     f"amber if, by the upper end of the interval, more than {READ[0]:.0%} of ids are read beyond the blind guess, red "
-    f"if more than {READ[1]:.0%} are; of public data, of those ids that it names at all"
+    f"if more than {READ[1]:.0%} are; of public data, of those ids that it names at all; of an attack on fewer ids "
+    "than there are, by the share that is read"
 )
 REFERENCE = (
     f"amber if the public records name under {CEILING:.0%} of ids at all, or are fewer bytes than the shards and than "
@@ -56,7 +57,7 @@ def _judged(audit: dict[str, Any], subject: str, nbytes: int | None) -> list[Fin
     public = [one for one in audit["attacks"] if field(one, "knows") == PUBLIC]
     for one in audit["attacks"]:
         if kind := _kind(one):
-            kinds.setdefault(kind, []).append(_attack(one, kind, subject))
+            kinds.setdefault(kind, []).append(_attack(one, kind, subject, units))
     findings = [worst(many) for many in kinds.values()]
     _check_blind(public)
     if BEFORE not in [field(one, "knows") for one in audit["attacks"]] or public:
@@ -89,21 +90,26 @@ def _kind(one: dict[str, Any]) -> str:
     return "" if knows == PHRASES else _TOPICS.get(knows, "code")
 
 
-def _attack(one: dict[str, Any], kind: str, subject: str) -> Finding:
+def _attack(one: dict[str, Any], kind: str, subject: str, units: int) -> Finding:
     read, blind, ids = share(one, "occurrences"), share(one, "blind"), count(one, "units")
-    low, high = interval(one, "occurrences_interval", read)
+    low, high = ends = interval(one, "occurrences_interval", read)
+    if ids < units:  # of the first records alone, which are what they are: all are judged by the attack on all
+        low, high = read, read
     ceiling = share(one, "ceiling") if one["knows"] == PUBLIC else 1.0
     scale = 1 / ceiling if ceiling >= CEILING else 1.0
-    value, ends = (read - blind) * scale, (max((low - blind) * scale, -1.0), min((high - blind) * scale, 1.0))
-    level = "red" if value > READ[1] else "amber" if ends[1] > READ[0] else "green"
+    value, graded = (read - blind) * scale, (max((low - blind) * scale, -1.0), min((high - blind) * scale, 1.0))
+    level = "red" if value > READ[1] else "amber" if graded[1] > READ[0] else "green"
     of = f" of at most {ceiling:.1%} that it could name" if one["knows"] == PUBLIC else ""
     found = (
-        f"{_BY[kind]}: the best attack ({one['name']}, {ids:,} ids) reads {read:.1%} of ids ({low:.1%} to {high:.1%})"
-        f"{of}, and {share(one, 'patches'):.1%} of whole patches; a blind guess {blind:.1%}"
+        f"{_BY[kind]}: the best attack ({one['name']}, {ids:,} ids) reads {read:.1%} of ids "
+        f"({ends[0]:.1%} to {ends[1]:.1%}){of}, and {share(one, 'patches'):.1%} of whole patches; a blind guess "
+        f"{blind:.1%}, so that {max(value, 0.0):.1%} are beyond it"
     )
     change = f"treat the {subject} as the records themselves: give them to nobody who may not read the records"
-    change = change * (level != "green")
-    return Finding(subject, level, found, LINE, change, kind, value=value, interval=ends, n=ids)
+    finding = Finding(subject, level, found, LINE, change, kind, value=value, interval=graded, n=ids)
+    if level == "green" and ceiling < CEILING:
+        return replace(finding, level="amber", measured=False, change="--reference with nearer public records")
+    return replace(finding, change="") if level == "green" else finding
 
 
 def _reference(audit: dict[str, Any], public: list[dict[str, Any]], subject: str, nbytes: int | None) -> Finding:
