@@ -16,7 +16,7 @@ from PIL import Image
 
 from ult.data import open_source
 from ult.data.rows import CHUNK_BYTES, ROWS
-from ult.errors import InvalidConfig, MissingColumn, MissingSource, SourceError, UltError
+from ult.errors import EmptySource, InvalidConfig, MissingColumn, MissingSource, SourceError, UltError
 
 
 def test_several_files_are_one_source_that_can_be_read_again(tmp_path: Path) -> None:
@@ -276,7 +276,7 @@ BAD: list[tuple[str, str, dict[str, Any], type[UltError], str]] = [
     ("text", "gone.txt", {}, MissingSource, r"gone\.txt is not there"),
     ("text", "gone", {}, MissingSource, r"gone is not there; expected a file that ends in \.txt"),
     ("image", "gone", {}, MissingSource, "gone is not there"),
-    ("text", "empty.txt", {}, SourceError, r"empty\.txt is empty; expected records"),
+    ("text", "empty.txt", {}, EmptySource, r"empty\.txt is empty; expected records"),
     ("text", "folder", {}, MissingSource, "folder is a folder; expected files"),
     ("text", "good.npy", {}, SourceError, r"ends in '\.npy'; expected \.txt, \.jsonl, \.csv, \.parquet"),
     ("text", "folder/a.doc", {}, SourceError, r"ends in '\.doc'"),
@@ -288,14 +288,14 @@ BAD: list[tuple[str, str, dict[str, Any], type[UltError], str]] = [
     ("text", "good.csv", {"column": "a", "keep": ["a"]}, SourceError, "'a' holds the records"),
     ("text", "good.csv twice.csv", {"column": "a"}, SourceError, "names a column twice in its header"),
     ("text", "good.csv blank.csv", {"column": "b"}, MissingColumn, r"blank\.csv has no column 'b'"),
-    ("text", "header.csv", {"column": "a"}, SourceError, "has a header and no rows"),
+    ("text", "header.csv", {"column": "a"}, EmptySource, "has a header and no rows"),
     ("text", "ragged.csv", {"column": "a"}, SourceError, "line 4 has 1 cells; expected 2 as in the header"),
     ("text", "blank.csv", {}, SourceError, "line 3 has 0 cells; expected 1"),
     ("text", "quote.csv", {}, SourceError, "is not CSV: unexpected end of data"),
-    ("text", "latin.txt", {}, SourceError, r"latin\.txt, line 2 is not UTF-8 .hint: iconv"),
-    ("text", "latin.csv", {}, SourceError, "is not UTF-8 near line 1"),
+    ("text", "latin.txt", {}, SourceError, r"latin\.txt, line 2 is not UTF-8; .*hint: iconv -f ENCODING"),
+    ("text", "latin.csv", {}, SourceError, "near line 1, is not UTF-8"),
     ("text", "broken.jsonl", {}, SourceError, "line 2 is not JSON"),
-    ("text", "nan.jsonl", {}, SourceError, "line 1 is not JSON"),
+    ("text", "nan.jsonl", {"keep": ["n"]}, SourceError, "line 1: 'n' is NaN, which is not JSON"),
     ("text", "again.jsonl", {}, SourceError, "line 1 is not JSON"),
     ("text", "deep.jsonl", {}, SourceError, "line 1 is not JSON"),
     ("text", "mixed.jsonl", {}, SourceError, "line 2 is not a JSON string, as the first line is"),
@@ -307,7 +307,7 @@ BAD: list[tuple[str, str, dict[str, Any], type[UltError], str]] = [
     ("text", "good.parquet", {"column": "a"}, SourceError, r"good\.parquet, row 2: 'a' is null"),
     ("text", "good.parquet", {"column": "n"}, SourceError, "column 'n' is int64; expected text records"),
     ("text", "cut.parquet", {}, SourceError, "is not a Parquet file, or it is cut short"),
-    ("text", "none.parquet", {}, SourceError, "has no rows"),
+    ("text", "none.parquet", {}, EmptySource, "has no rows"),
     ("text", "latin.parquet", {}, SourceError, "'a' is not UTF-8"),
     ("image", "good.parquet", {}, MissingColumn, "has no column of images to encode; it has 'a', 'b', 'n', 's'"),
     ("image", "null_image.parquet", {}, SourceError, "row 1: 'image' is null; expected the bytes of an image"),

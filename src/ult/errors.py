@@ -7,6 +7,7 @@
     ├── CorruptSymbols    ValueError     symbols or ids that no encode could have made
     ├── SourceError       ValueError     input that cannot be read as records
     │   ├── MissingSource   FileNotFoundError
+    │   ├── EmptySource                  an input without a record
     │   └── MissingColumn   KeyError
     ├── OutputError       OSError        output that cannot be written
     │   └── OutputExists    FileExistsError
@@ -53,7 +54,11 @@ class UltError(Exception):
 
 
 class InvalidRecord(UltError, ValueError):
-    """Not a record that the codec can encode."""
+    """Not a record that the codec can encode; `value` is the number of the value that is at fault, from 0."""
+
+    def __init__(self, what: str, *, hint: str = "", value: int | None = None) -> None:
+        super().__init__(what, hint=hint)
+        self.value = value
 
 
 class InvalidConfig(UltError, ValueError):
@@ -74,6 +79,10 @@ class SourceError(UltError, ValueError):
 
 class MissingSource(SourceError, FileNotFoundError):
     """An input that is not there."""
+
+
+class EmptySource(SourceError):
+    """An input without a record."""
 
 
 class MissingColumn(SourceError, KeyError):

@@ -273,8 +273,12 @@ def _numbers(column: pa.ChunkedArray, name: str, seen: dict[Any, int]) -> NDArra
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     kind = column.type
-    if not any(is_kind(kind) for is_kind in (pa.types.is_integer, pa.types.is_string, pa.types.is_large_string)):
-        raise InvalidConfig(f"label {name!r} is {kind}; expected integers or strings")
+    if pa.types.is_string_view(kind):
+        column = column.cast(pa.large_string())
+    elif pa.types.is_boolean(kind):
+        column = column.cast(pa.int64())  # 0 and 1, as classes are named in a model's config
+    elif not any(is_kind(kind) for is_kind in (pa.types.is_integer, pa.types.is_string, pa.types.is_large_string)):
+        raise InvalidConfig(f"label {name!r} is {kind}; expected integers, booleans or strings")
     if column.null_count:
         raise InvalidConfig(f"label {name!r} is empty in {column.null_count} of {len(column)} records")
     return np.array([seen.setdefault(value, len(seen)) for value in column.to_pylist()], np.int64)

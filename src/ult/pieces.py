@@ -17,7 +17,8 @@ import pyarrow as pa
 from ult.batches import batched
 from ult.codecs import codec_class
 from ult.counting import CAPACITY, Counted, PatchCounts
-from ult.errors import EngineError, SourceError
+from ult.data.batch import blamed
+from ult.errors import EngineError, InvalidRecord, SourceError
 from ult.manifest import Canaries, Coin, Manifest, Part, part_name
 from ult.privacy.patches import ROOM, bounded
 from ult.shards import ids_table, shards_schema, write_part
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     Piece = Batch | Unread | Planted | Half
     Advance = Callable[[int], None]  # told of records that are done
+    Check = Callable[[], None]  # raises if the input changed
 
 PIECE_BYTES = 2**24  # of records; their ids, some 4 million of text, are a part
 
@@ -86,9 +88,12 @@ def _counter(
     codec = codec_class(codec_id)(**config)
 
     def work(piece: Piece) -> Counted:
-        counts = PatchCounts(**settings)
-        for batch in batched(piece.read().records):
-            patches = codec.encode_batch(batch)
+        counts, read = PatchCounts(**settings), piece.read()
+        for batch in batched(read.records):
+            try:
+                patches = codec.encode_batch(batch)
+            except InvalidRecord as error:
+                raise blamed(error, codec, [read]) from None
             counts.add(patches if most is None else bounded(patches, most))
         return counts.counted()
 
@@ -104,10 +109,11 @@ def encode(
     kept: pa.Schema,
     engine: Engine,
     canaries: Canaries | None = None,
+    check: Check = lambda: None,
     advance: Advance = lambda _: None,
 ) -> None:
     """Write every piece that `partial` does not have yet as a part, and publish the shards."""
-    write_parts(pieces, table, partial, kept=kept, engine=engine, advance=advance)
+    write_parts(pieces, table, partial, kept=kept, engine=engine, check=check, advance=advance)
     publish(table, partial, column=column, kept=kept, canaries=canaries)
 
 
@@ -118,14 +124,16 @@ def write_parts(
     *,
     kept: pa.Schema,
     engine: Engine,
+    check: Check = lambda: None,
     advance: Advance = lambda _: None,
 ) -> None:
-    """Write every piece that `partial` does not have yet as a part."""
+    """Write every piece that `partial` does not have yet as a part, and `check` that the input is what it was."""
     state = (table.cleartext(), kept, str(partial.scratch.absolute()))
     with closing(engine.map(_encoder, state, _missing(pieces, partial))) as answers:
         for number, part in answers:
             partial.commit(number, part)
             advance(part.rows)
+    check()
 
 
 def publish(
@@ -176,7 +184,11 @@ def _encoder(cleartext: bytes, kept: pa.Schema, scratch: str) -> Callable[[int, 
         done, nbytes, first = [], 0, 0
         for records in batched(batch.records):
             rows = batch.kept.slice(first, len(records))
-            done.append(ids_table(*table.encode_ragged(records), rows, table.vocabulary, kept))
+            try:
+                ids, ends = table.encode_ragged(records)
+            except InvalidRecord as error:
+                raise blamed(error, table.codec, [batch]) from None
+            done.append(ids_table(ids, ends, rows, table.vocabulary, kept))
             nbytes += sum(map(table.codec.nbytes, records))
             first += len(records)
         name = part_name(number)

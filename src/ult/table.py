@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ult import document, keyfile
 from ult.batches import BATCH, batched
 from ult.codecs import codec_class
-from ult.codecs.base import Codec, Ends, Patches, Symbols, cut
+from ult.codecs.base import Codec, Ends, Patches, Symbols, cut, encoded
 from ult.counting import CAPACITY, PatchCounts
 from ult.errors import CorruptSymbols, FormatError, InvalidConfig, InvalidRecord
 from ult.guarantee import Guarantee
@@ -108,7 +108,7 @@ class Table:
                 records = list(records)  # it is read twice
             codec = codec_class(codec).calibrated(records)
         for batch in batched(records):
-            patches = codec.encode_batch(batch)
+            patches = encoded(codec, batch, counts.records)
             counts.add(patches if most is None else bounded(patches, most))
         privacy = None
         if epsilon is not None and most is not None:
@@ -121,7 +121,7 @@ class Table:
                 )
             counts = counts.again()
             for batch in batched(records):
-                counts.add(codec.encode_batch(batch))
+                counts.add(encoded(codec, batch, counts.records))
         about: dict[str, Any] = {"codec": codec, "vocabulary": vocabulary, "fields": fields}
         return cls.from_counts(counts, **about, privacy=privacy, public=public, secret_ids=secret_ids)
 
@@ -222,7 +222,7 @@ class Table:
         As Arrow holds lists, and much faster than a list of arrays where records are short.
         """
         _check_many(records)
-        many = [self._encode(records[first : first + BATCH]) for first in range(0, len(records), BATCH)]
+        many = [self._encode(records[first : first + BATCH], first) for first in range(0, len(records), BATCH)]
         if len(many) == 1:
             return many[0]
         bases = np.cumsum([0, *(len(ids) for ids, _ in many)])
@@ -232,8 +232,8 @@ class Table:
             np.concatenate([np.empty(0, np.int64), *ends]),
         )
 
-    def _encode(self, records: Sequence[Any]) -> tuple[NDArray[np.uint32], Ends]:
-        return self._segmenter.ids(self.codec.encode_batch(records))
+    def _encode(self, records: Sequence[Any], first: int = 0) -> tuple[NDArray[np.uint32], Ends]:
+        return self._segmenter.ids(encoded(self.codec, records, first))
 
     def decode(self, ids: Sequence[int] | NDArray[Any]) -> Any:
         """Return the record that `ids` spell; raise `CorruptSymbols` if they spell none."""

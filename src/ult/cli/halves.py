@@ -40,6 +40,7 @@ def encode_halves(
             kept=source.kept_schema,
             engine=engine,
             canaries=canaries,
+            check=source.check_unchanged,
             opened=_going_on,
             advance=advance,
             force=force,

@@ -118,7 +118,9 @@ def fit(
     source = _open(inputs, kind.modality, column, keep, canonical)
     options = codec_options(option, kind, calibrate=most is None)
     if most is None:
-        made = kind.calibrated(Watched(source, "calibrating"), **options)
+        probe = kind(**{name: value for name, value in options.items() if name != "clip"})
+        with source.naming(probe):
+            made = kind.calibrated(Watched(source, "calibrating"), **options)
     else:
         made = without_records(kind, options)
     with counting("fitting") as advance:
@@ -130,6 +132,7 @@ def fit(
             most=most,
             advance=advance,
         )
+    source.check_unchanged()
     privacy = promise(epsilon, delta, patches=most, records=counts.records) if epsilon and most else None
     of: dict[str, Any] = {"fields": source.fields, "privacy": privacy, "public": public, "secret_ids": secret_ids}
     table = Table.from_counts(counts, codec=made, vocabulary=vocabulary, **of)
@@ -198,7 +201,6 @@ def encode(
     from ult.canaries import plant
     from ult.cli.halves import encode_halves
     from ult.cli.show import count, counting, note, say, size
-    from ult.data.stamp import stamp
     from ult.errors import InvalidRecord
     from ult.manifest import Canaries
     from ult.partial import Partial
@@ -215,7 +217,7 @@ def encode(
     check_kept(source.kept_schema)
     command = {
         "table": secret.fingerprint,
-        "inputs": stamp(inputs),
+        "inputs": source.stamp,
         "column": source.column,
         "kept": [[field.name, str(field.type)] for field in source.kept_schema],
         "canonical": canonical,
@@ -236,7 +238,12 @@ def encode(
         if partial.lost:
             note(f"{', '.join(partial.lost)} of {out} was deleted or altered since and is written again")
         if not partial.published:
-            about = {"column": source.column, "kept": source.kept_schema, "engine": chosen}
+            about = {
+                "column": source.column,
+                "kept": source.kept_schema,
+                "engine": chosen,
+                "check": source.check_unchanged,
+            }
             with counting("encoding") as advance:
                 whole = source.pieces(part_bytes)
                 planted = plant(lambda: source.pieces(part_bytes), secret, canaries, repeats) if canaries else whole
@@ -359,6 +366,8 @@ def _report_invalid(source: Source) -> None:
 
     if source.invalid:
         note(f"{source.invalid} and were encoded as they are")
+    if source.empty:
+        note(f"without a record: {', '.join(source.empty[:5])}{', ...' if len(source.empty) > 5 else ''}")
 
 
 def _report_clipped(codec: Codec[Any], source: Source) -> None:

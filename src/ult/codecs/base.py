@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.errors import CorruptSymbols, InvalidConfig
+from ult.errors import CorruptSymbols, InvalidConfig, InvalidRecord
 
 if TYPE_CHECKING:
     from ult.codecs.grammar import Grammar
@@ -129,6 +129,32 @@ def cut(array: NDArray[Any], ends: Ends) -> list[NDArray[Any]]:
     """Return the pieces of `array` that end at `ends`, as views; eight times as fast as `np.split`."""
     stops = ends.tolist()
     return [array[start:stop] for start, stop in zip([0, *stops], stops, strict=False)]
+
+
+def encoded(codec: Codec[T], records: Sequence[T], first: int = 0) -> Patches:
+    """Return the patches of records, of which the first is number `first`; say which one it is that is refused."""
+    try:
+        return codec.encode_batch(records)
+    except InvalidRecord as error:
+        for number, record in enumerate(records, first):
+            try:
+                codec.encode(record)
+            except InvalidRecord as found:
+                if number == 0 and len(records) == 1:
+                    raise
+                what = f"records[{number}]: {found.what}"
+                raise InvalidRecord(what, hint=found.hint, value=found.value) from None
+        raise error from None
+
+
+def check_unmasked(record: object) -> None:
+    """Raise `InvalidRecord` at an array with masked values: a codec would encode what the mask hides."""
+    if isinstance(record, np.ma.MaskedArray) and np.ma.getmaskarray(record).any():
+        masked = int(np.ma.getmaskarray(record).sum())
+        raise InvalidRecord(
+            f"record is a masked array with {masked} of {record.size} values masked; expected a plain one",
+            hint="of a series record.astype(float).filled(numpy.nan)",
+        )
 
 
 def check_option(name: str, value: object, low: float, high: float, *, kind: type = int) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 from numba import carray
 from numpy.typing import NDArray
 
-from ult.codecs.base import Codec, Ends, Patches, Symbols, check_option
+from ult.codecs.base import Codec, Ends, Patches, Symbols, check_option, check_unmasked
 from ult.codecs.blocks import Bits, Levels, Plane, make_plane, nonzero, workspace
 from ult.codecs.colour import bases_of, colour_of
 from ult.codecs.dct import analyse, grids, synthesise
@@ -125,6 +125,7 @@ class ImageDct(Codec[Image]):
         if not isinstance(record, np.ndarray) or record.dtype != np.uint8:
             found = record.dtype if isinstance(record, np.ndarray) else type(record).__name__
             raise InvalidRecord(f"image is {found}; expected a uint8 array")
+        check_unmasked(record)
         if record.ndim not in (2, 3) or record.shape[2:] not in ((), (3,), (4,)) or record.size == 0:
             raise InvalidRecord(f"image is {record.shape}; expected (h, w), (h, w, 3) or (h, w, 4), none 0")
         if record.size > self.max_length:

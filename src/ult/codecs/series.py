@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.codecs.base import Codec, Ends, Patches, Symbols, check_option
+from ult.codecs.base import Codec, Ends, Patches, Symbols, check_option, check_unmasked
 from ult.codecs.grammar import Count
 from ult.errors import InvalidConfig, InvalidRecord
 from ult.kernel import njit
@@ -93,7 +93,12 @@ class SeriesMulaw(Codec[NDArray[Any]]):
             n = int(stops[last] - stops[first])
             values = values if n <= len(values) else np.empty(n)
             np.concatenate(records[first:last], out=values[:n])
-            self._quantise(values[:n], symbols[stops[first] : stops[last]])
+            try:
+                self._quantise(values[:n], symbols[stops[first] : stops[last]])
+            except InvalidRecord:
+                for record in records if len(records) > 1 else ():
+                    self.encode_batch([record])  # which raises of a value of that one
+                raise
             first = last
         return Patches(symbols, *_cut(np.diff(stops), self.patch_size))
 
@@ -154,11 +159,14 @@ class SeriesMulaw(Codec[NDArray[Any]]):
         counts = np.zeros(2**_HISTOGRAM_BITS, np.int64)
         least, most = np.inf, -np.inf
         max_length = cls(**options).max_length
-        for record in records:
-            values = _floats(record, max_length)
+        for number, record in enumerate(records):
+            try:
+                values = _floats(record, max_length)
+                if np.isinf(values).any():
+                    raise _infinite(values)
+            except InvalidRecord as error:
+                raise InvalidRecord(f"records[{number}]: {error.what}", hint=error.hint, value=error.value) from None
             values = values[~np.isnan(values)] + 0.0  # and no negative zero
-            if np.isinf(values).any():
-                raise InvalidRecord("record holds infinities; expected finite values or NaN")
             if len(values):
                 least, most = min(least, values.min()), max(most, values.max())
                 np.add.at(counts, _bin(values), 1)
@@ -180,7 +188,7 @@ class SeriesMulaw(Codec[NDArray[Any]]):
             symbols[:] = np.searchsorted(self._edges[1:-1], values, side="right")
             symbols[np.isnan(values)] = self.levels
         if not finite:
-            raise InvalidRecord("record holds infinities; expected finite values or NaN")
+            raise _infinite(values)
 
     def _search(self) -> tuple[float, int, NDArray[np.uint32]]:
         """Return what tells `_nearest` the bin of a value but for one: gain, shift and the bins below each cell.
@@ -215,12 +223,19 @@ def _check_record(record: NDArray[Any], max_length: int) -> None:
     """Raise `InvalidRecord` unless `record` is a series that float64 holds exactly."""
     if not isinstance(record, np.ndarray):
         raise InvalidRecord(f"record is {type(record).__name__}; expected a NumPy array")
+    check_unmasked(record)
     if record.ndim != 1 or record.dtype.kind not in "fiu" or record.dtype.itemsize > 8:
         raise InvalidRecord(f"record is {record.dtype} {record.shape}; expected floats or integers (n,)")
     if len(record) > max_length:
         raise InvalidRecord(f"record has {len(record)} values; expected at most {max_length}")
     if record.dtype.kind in "iu" and len(record) and max(-int(record.min()), int(record.max())) > _EXACT_INT:
-        raise InvalidRecord("record holds integers beyond 2**53; expected values that float64 holds exactly")
+        far = int(np.argmax((record > _EXACT_INT) | (record < -_EXACT_INT)))
+        raise InvalidRecord(f"value {far + 1} is an integer beyond 2**53, which float64 may not hold", value=far)
+
+
+def _infinite(values: Floats) -> InvalidRecord:
+    first = int(np.argmax(np.isinf(values)))
+    return InvalidRecord(f"value {first + 1} is infinite; expected finite values or NaN", value=first)
 
 
 def _levels(low: float, high: float, mu: float, levels: int) -> Floats:

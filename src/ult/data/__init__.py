@@ -1,6 +1,7 @@
 """Where records come from and where they go: files, folders of images, packaged samples, the Hub."""
 
+from ult.data.batch import Batch, blamed
 from ult.data.sink import Sink, open_sink
-from ult.data.source import Batch, Source, Unread, open_source
+from ult.data.source import Source, Unread, open_source
 
-__all__ = ["Batch", "Sink", "Source", "Unread", "open_sink", "open_source"]
+__all__ = ["Batch", "Sink", "Source", "Unread", "blamed", "open_sink", "open_source"]

@@ -1,7 +1,8 @@
 """NumPy's files: `.npy`, one array, and `.npz`, one array a column; never with pickled objects.
 
 The first axis counts the rows: a 2-D array of numbers is a series a row, (n, h, w) or (n, h, w, c) uint8 an image a
-row. A 1-D array of numbers is one series, or a column to keep. Series of several lengths are two arrays: the values of
+row; (h, w, 3) might be one image or h of them, and is refused. A 1-D array of numbers is one series, or a column to
+keep. Series of several lengths are two arrays: the values of
 all under the column's name, and under that name with "_ends" where each series ends.
 """
 
@@ -24,8 +25,8 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from ult.data import files
-from ult.data.rows import CHUNK_BYTES, ROWS, Chunk, Rows, existing
-from ult.errors import OutputError, SourceError, UltError
+from ult.data.rows import CHUNK_BYTES, ROWS, Chunk, Rows, changed, existing, listed
+from ult.errors import EmptySource, OutputError, SourceError, UltError
 
 ENDS = "_ends"
 IMAGE = pa.large_binary()  # the type that stands for a column of image arrays
@@ -49,6 +50,8 @@ class ArrayRows(Rows):
         self._headers = {key: self._header(key) for key in (self._members() if self._zip else [column])}
         types = {key: self._type(key, header) for key, header in self._headers.items()}
         self.types = {key: kind for key, kind in types.items() if kind is not None}
+        if self.types and not any(map(self.length, self.types)):
+            raise EmptySource(f"{name} holds {'arrays' if self._zip else 'an array'} without rows; expected records")
 
     def length(self, column: str) -> int:
         """Return how many rows `column` has."""
@@ -71,7 +74,10 @@ class ArrayRows(Rows):
 
     def _members(self) -> list[str]:
         with self._errors(), files.open_file(self.name) as file, zipfile.ZipFile(file) as archive:
-            return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+            names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+        if len(set(names)) != len(names):
+            raise SourceError(f"{self.name} holds two arrays of one name: {listed(names)}")
+        return names
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -115,6 +121,21 @@ class ArrayRows(Rows):
             raise SourceError(f"{self.name} is cut short: its size is not what its header says")
         return header
 
+    def _check_header(self, name: str, file: IO[bytes], size: int) -> None:
+        if self._read_header(file, size) != self._headers[name]:
+            raise changed(self.name, f"the array {name!r} is another one")
+
+    def check_images(self, name: str) -> None:
+        """Raise `SourceError` if an array of images may as well be one image in colour: what it is, nobody can tell."""
+        shape = self._headers[name].shape
+        last, first = shape[-1] in (3, 4), shape[0] in (3, 4) and min(shape[1:]) > 4
+        if len(shape) == 3 and (last or first):
+            raise SourceError(
+                f"{self.name}: {name!r} is an array {shape}: one image in colour, or {shape[0]} grey ones; "
+                "expected (n, h, w, c)",
+                hint="of one image array[None], of grey ones array[..., None]; channels come last",
+            )
+
     def _type(self, name: str, header: _Header) -> pa.DataType | None:
         """Return the type of the rows, None if they are no column."""
         kind, axes = header.dtype.kind, len(header.shape)
@@ -147,7 +168,7 @@ class ArrayRows(Rows):
         header = self._headers[name]
         inner = header.shape[1:]
         with self._open(name) as (file, size):
-            self._read_header(file, size)
+            self._check_header(name, file, size)
             if header.fortran and len(header.shape) > 1:  # its rows are scattered: read as a whole
                 whole = _read(file, math.prod(header.shape), header.dtype).reshape(header.shape, order="F")
                 yield from (np.ascontiguousarray(whole[i : i + step]) for i in range(0, len(whole), step))
@@ -167,7 +188,7 @@ class ArrayRows(Rows):
     def _series(self, name: str, step: int) -> Iterator[list[NDArray[Any]]]:
         header, sizes = self._headers[name], self._sizes(name)
         with self._open(name) as (file, size):
-            self._read_header(file, size)
+            self._check_header(name, file, size)
             for first in range(0, len(sizes), step):
                 yield [_read(file, int(n), header.dtype) for n in sizes[first : first + step]]
 

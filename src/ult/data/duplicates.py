@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ult.data.source import Batch
+from ult.data.batch import Batch
 from ult.errors import InvalidConfig, MissingExtra
 
 WORDS = 5

@@ -10,6 +10,7 @@ import glob
 import io
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 
+from ult.data import folder as local
 from ult.errors import MissingExtra, MissingSource, SourceError, UltError
 
 BLOCK = 2**22  # bytes that a request asks for, where the reader wants fewer
@@ -57,7 +59,7 @@ def is_url(name: str) -> bool:
 def open_file(name: str) -> IO[bytes]:
     """Return a file open for reading; of a URL, one that raises `SourceError` rather than end early."""
     if not is_url(name):
-        return Path(name).open("rb")
+        return check_regular(name).open("rb")
     with _answers(name):
         system, path = _system(name)
         # Uncached, for the buffer asks for blocks; "readahead" and the like would hold each of them twice.
@@ -67,13 +69,13 @@ def open_file(name: str) -> IO[bytes]:
 
 def open_arrow(name: str) -> pa.NativeFile:
     """Return a file open for reading as Arrow has them."""
-    return pa.PythonFile(open_file(name), "r") if is_url(name) else pa.OSFile(os.fsencode(name))
+    return pa.PythonFile(open_file(name), "r") if is_url(name) else pa.OSFile(os.fsencode(check_regular(name)))
 
 
 def read_bytes(name: str) -> bytes:
     """Return all that a small file holds, in one request."""
     if not is_url(name):
-        return Path(name).read_bytes()
+        return check_regular(name).read_bytes()
     with _answers(name):
         system, path = _system(name)
         data: bytes = system.cat_file(path)
@@ -109,9 +111,25 @@ def is_folder(name: str) -> bool:
     return (_info(name) or {}).get("type") == "directory" if is_url(name) else Path(name).is_dir()
 
 
-def where(name: str) -> str:
-    """Return what to look at if nothing is there, as a hint."""
-    return "check the bucket and the key" if is_url(name) else ""
+def check_regular(name: str) -> Path:
+    """Return a local path; raise `SourceError` if a pipe or a device is there, which cannot be read again and again."""
+    path = Path(name)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise SourceError(
+            f"{name} is a pipe or a device; expected a file, for records are read more than once",
+            hint=f"cat {shlex.quote(name)} > records.txt, and that",
+        )
+    return path
+
+
+def missing(name: str, expected: str) -> MissingSource:
+    """Return the error for what is no file, as `expected`; raise a `SourceError` at a pipe."""
+    if is_url(name):
+        return MissingSource(f"{name} is not there; expected {expected}", hint="check the bucket and the key")
+    check_regular(name)
+    if os.path.islink(name):  # noqa: PTH114
+        return MissingSource(f"{name} is a link to nothing; expected {expected}")
+    return MissingSource(f"{name} is not there; expected {expected}")
 
 
 def suffix(name: str) -> str:
@@ -126,12 +144,8 @@ def join(folder: str, name: str) -> str:
 
 def walk(folder: str) -> list[str]:
     """Return the paths, from `folder` on, of all files in it and its sub-folders that are not hidden, sorted."""
-    names: list[str] = []
     if not is_url(folder):
-        for parent, folders, files in os.walk(folder):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            names += [(Path(parent) / name).relative_to(folder).as_posix() for name in files if name[0] != "."]
-        return sorted(names)
+        return sorted(Path(one).relative_to(folder).as_posix() for one in local.walk(folder))
     with _answers(folder):
         system, path = _system(folder)
         names = [name[len(path) :].lstrip("/") for name in system.find(path)]
@@ -148,8 +162,7 @@ def expand(name: str) -> list[str]:
     if not is_url(name) and os.path.lexists(name):
         found = [name]
     elif not is_url(name):
-        every = glob.iglob(name, recursive=True)  # noqa: PTH207 - pathlib wants the root apart
-        found = sorted(one for one in every if Path(one).is_file())
+        found = sorted(set(local.matches(name)))
     elif is_file(name):
         found = [name]
     else:
@@ -162,13 +175,14 @@ def expand(name: str) -> list[str]:
 def states(name: str) -> dict[str, list[Any]]:
     """Return what tells whether a file changed, by its name: of all that a glob matches or a folder holds, or of one.
 
-    Of a local file that is its size and time of change in ns; of another its size and the first of `_MARKS` that its
-    server gives. Raises `MissingSource` if nothing is there.
+    Of a local file that is its size, its times of change in ns (of the bytes, and of anything, which no tool sets
+    back), and its number on the disk; of another its size and the first of `_MARKS` that its server gives. Raises
+    `MissingSource` if nothing is there.
     """
     if not is_url(name):
-        roots = [Path(one) for one in expand(name)]
-        every = [path for root in roots for path in (_below(root) if root.is_dir() else [root])]
-        return {str(path): [path.stat().st_size, path.stat().st_mtime_ns] for path in every}
+        roots = expand(name)
+        every = [one for root in roots for one in (local.walk(root, hidden=True) if Path(root).is_dir() else [root])]
+        return {one: _state(one) for one in every}
     found = _info(name)
     if found is None and glob.has_magic(name):
         infos = _matches(name)
@@ -179,16 +193,22 @@ def states(name: str) -> dict[str, list[Any]]:
     else:
         infos = {name: found} if found else {}
     if not infos:
-        raise MissingSource(f"{name} is not there; expected a file", hint=where(name))
+        raise missing(name, "a file")
     return {
         one: [info["size"], next((str(info[mark]) for mark in _MARKS if info.get(mark)), "")]
         for one, info in infos.items()
     }
 
 
-def _below(folder: Path) -> list[Path]:
-    """Return all files in a folder and its sub-folders, hidden ones too."""
-    return [Path(parent) / name for parent, _, names in os.walk(folder) for name in names]
+def _state(path: str) -> list[Any]:
+    """Return what tells whether a local file changed; of a link to nothing, nothing."""
+    try:
+        found = os.stat(path)  # noqa: PTH116
+    except FileNotFoundError:
+        if not os.path.islink(path):  # noqa: PTH114
+            raise
+        return []
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
 
 
 def _matches(pattern: str) -> dict[str, dict[str, Any]]:
@@ -317,7 +337,7 @@ def _explained(name: str, error: BaseException | None) -> SourceError:
     if met & {"FileExpired"}:
         return SourceError(f"{name} changed while it was read", hint="try again")
     if met & {"FileNotFoundError"}:
-        return MissingSource(f"{name} is not there; expected a file", hint=where(name))
+        return missing(name, "a file")
     if met & {"ConnectionError", "TimeoutError", "HTTPClientError", "ClientConnectionError", "gaierror"}:
         return SourceError(f"{name} cannot be read: the server does not answer", hint=_WHERE[scheme])
     return SourceError(f"{name} cannot be read: {kind}", hint=_WHERE[scheme])

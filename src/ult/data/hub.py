@@ -16,9 +16,10 @@ from urllib.parse import parse_qsl
 import pyarrow as pa
 
 from ult.data.rows import ROWS, Chunk, Rows, listed
-from ult.errors import MissingExtra, MissingSource, SourceError
+from ult.errors import EmptySource, MissingExtra, MissingSource, UltError
 
 PREFIX = "hf:"
+_SAVED = ("dataset_dict.json", "state.json")  # what `Dataset.save_to_disk` writes, and `load_dataset` does not read
 
 
 class HubRows(Rows):
@@ -30,22 +31,31 @@ class HubRows(Rows):
         self._data = self._load(path, options)
         self.types = {field.name: field.type for field in self._data.features.arrow_schema}
         if not len(self._data):
-            raise SourceError(f"{address} has no rows; expected records")
+            raise EmptySource(f"{address} has no rows; expected records")
 
     def _load(self, path: str, options: dict[str, str]) -> Any:
         try:
             import datasets
         except ImportError as error:
             raise MissingExtra("datasets", extra="train") from error
-        cache = None
-        if Path(path).exists():
-            cache = tempfile.mkdtemp(prefix="ult-hub-")
-            weakref.finalize(self, shutil.rmtree, cache, ignore_errors=True)
         shown = datasets.is_progress_bar_enabled()
         datasets.disable_progress_bars()
         try:
-            found = datasets.load_dataset(path, cache_dir=cache, **options)
+            if any((Path(path) / name).is_file() for name in _SAVED):
+                found = self._saved(path, dict(options))
+            else:
+                cache = None
+                if Path(path).exists():
+                    cache = tempfile.mkdtemp(prefix="ult-hub-")
+                    weakref.finalize(self, shutil.rmtree, cache, ignore_errors=True)
+                found = datasets.load_dataset(path, cache_dir=cache, **options)
+        except UltError:
+            raise
         except Exception as error:  # by the network, the Hub and the file formats, of a dozen types
+            if several := [] if "name" in options else _configs(path):
+                raise MissingSource(
+                    f"{self.name} has configs {listed(several)}; expected one", hint=f"hf:{path}?name={several[0]}"
+                ) from error
             raise MissingSource(
                 f"{self.name} cannot be loaded: {type(error).__name__}",
                 hint="check the name, the split and the connection; hf:FOLDER reads a copy on this machine",
@@ -58,9 +68,25 @@ class HubRows(Rows):
         if len(found) > 1:
             one = next(iter(found))
             raise MissingSource(
-                f"{self.name} has splits {listed(list(found))}; expected one", hint=f"hf:{path}?split={one}"
+                f"{self.name} has splits {listed(list(found))}; expected one",
+                hint="hf:" + path + "?" + "&".join(f"{k}={v}" for k, v in {**options, "split": one}.items()),
             )
         return next(iter(found.values()))
+
+    def _saved(self, path: str, options: dict[str, str]) -> Any:
+        """Return what `Dataset.save_to_disk` left in a folder, or of several splits the one that is asked for."""
+        import datasets
+
+        found = datasets.load_from_disk(path)
+        split = options.pop("split", None)
+        if options:
+            raise MissingSource(f"{self.name} was saved by save_to_disk, so it has no configs", hint=f"hf:{path}")
+        if split is None:
+            return found
+        if not isinstance(found, dict) or split not in found:
+            has = listed(list(found)) if isinstance(found, dict) else "none"
+            raise MissingSource(f"{self.name} was saved by save_to_disk with splits {has}; expected {split!r} there")
+        return found[split]
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """Give the rows of `columns`."""
@@ -71,6 +97,17 @@ class HubRows(Rows):
             whole: pa.Table = embed_table_storage(table)
             yield Chunk(self.name, first, dict(zip(whole.column_names, whole.columns, strict=True)), len(whole))
             first += len(whole)
+
+
+def _configs(path: str) -> list[str]:
+    """Return the configs of a dataset, nothing if there are not several, or none can be told."""
+    import datasets
+
+    try:
+        found = list(datasets.get_dataset_config_names(path))
+    except Exception:  # whatever kept the dataset from being loaded
+        return []
+    return found if len(found) > 1 else []
 
 
 def parse(address: str, whole: str, known: Sequence[str]) -> tuple[str, dict[str, str]]:

@@ -23,7 +23,7 @@ from PIL import Image
 from ult.data import files
 from ult.data.rows import ROWS, Chunk, Rows
 from ult.data.tabular import CsvRows, CsvWriter
-from ult.errors import MissingColumn, MissingSource, OutputError, SourceError
+from ult.errors import MissingColumn, OutputError, SourceError
 
 Pixels = NDArray[np.uint8]
 
@@ -99,7 +99,7 @@ class FolderRows(Rows):
         self._sheet_name = files.join(name, LABELS)
         folder = files.is_folder(name)
         if not folder and not files.is_file(name):
-            raise MissingSource(f"{name} is not there; expected an image or a folder of images", hint=files.where(name))
+            raise files.missing(name, "an image or a folder of images")
         self._root, one = (name, "") if folder else (name[: -len(Path(name).name)], Path(name).name)
         self._names = [n for n in files.walk(name) if n.lower().endswith(SUFFIXES)] if folder else [one]
         if not self._names:
@@ -113,9 +113,9 @@ class FolderRows(Rows):
         """Give the images as names of files, which are read when their turn comes."""
         for first in range(0, len(self._names), ROWS):
             names = self._names[first : first + ROWS]
-            found: dict[str, list[Any]] = {self.column: [files.join(self._root, name) for name in names]}
+            found: dict[str, Any] = {self.column: [files.join(self._root, name) for name in names]}
             found |= {column: [self._value(n, column) for n in names] for column in columns if column != self.column}
-            yield Chunk(self.name, first + 1, found, len(names), "image")
+            yield Chunk(self.name, first + 1, found, len(names), "image", names=found[self.column])
 
     def kept_schema(self, keep: Sequence[str]) -> pa.Schema:
         """Check that every image has what is kept."""
@@ -133,16 +133,19 @@ class FolderRows(Rows):
             return self._labels[name][column]
         if "/" not in name:
             raise MissingColumn(
-                f"{files.join(self._root, name)} lies in no sub-folder, so it has no label", hint="--keep name"
+                f"{files.join(self._root, name)} lies in no sub-folder, so it has no label",
+                hint="leave out --keep, or move it to a sub-folder of its class",
             )
         return name.split("/")[-2]
 
     @cached_property
     def _labels(self) -> dict[str, dict[str, str]]:
-        found = {}
+        found: dict[str, dict[str, str]] = {}
         for chunk in CsvRows(self._sheet_name).chunks(self._sheet):
             for cells in zip(*chunk.columns.values(), strict=True):
                 row = dict(zip(self._sheet, cells, strict=True))
+                if row["name"] in found:
+                    raise SourceError(f"{self._sheet_name} has two rows for {row['name']!r}; expected one an image")
                 found[row["name"]] = row
         return found
 

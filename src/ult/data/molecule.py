@@ -6,6 +6,7 @@ are the reaction, cut where a patch of `molecule/smiles` ends: a table fitted on
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -14,18 +15,25 @@ from ult.errors import MissingExtra, SourceError
 
 SIDES = ("left", "right")
 _SHOWN = 5
+_ARROW = re.compile("(?<!-)>")  # of a reaction; "->" is a dative bond
 
 
 def sides(reactions: Iterator[str], side: str, chunk: Chunk) -> Iterator[str]:
     """Give that side of the reactions of a chunk; raise `SourceError`, naming the row, at what is no reaction."""
     for i, reaction in enumerate(reactions):
-        if (arrows := reaction.count(">")) != 2:
+        if any(character.isspace() for character in reaction):
             raise SourceError(
-                f"{chunk.place(i)} holds {arrows} of '>'; expected 2, as in reactants>reagents>products",
+                f"{chunk.place(i)} holds white space; expected a reaction alone: what follows it (a name, an extension "
+                "as in ' |f:1.2|') speaks of both sides",
+                hint="cut -d' ' -f1 FILE > new.txt leaves the reactions alone",
+            )
+        arrows = [found.end() for found in _ARROW.finditer(reaction)]
+        if len(arrows) != 2:
+            raise SourceError(
+                f"{chunk.place(i)} holds {len(arrows)} of '>'; expected 2, as in reactants>reagents>products",
                 hint="leave out --side to encode whole records",
             )
-        cut = reaction.rindex(">") + 1
-        yield reaction[:cut] if side == "left" else reaction[cut:]
+        yield reaction[: arrows[1]] if side == "left" else reaction[arrows[1] :]
 
 
 @dataclass(slots=True)
@@ -80,7 +88,7 @@ class Canonicaliser:
         A side (between ">") is read as a whole, for "C1.C1" is one molecule. RDKit takes what follows white space for
         a name and drops it, so a record with white space is none.
         """
-        sides = record.split(">")
+        sides = _ARROW.split(record)
         if not record.isascii() or not record.isprintable() or " " in record or len(sides) not in (1, 3):
             return None
         molecules = [self._chem.MolFromSmiles(side) for side in sides]

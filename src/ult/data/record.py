@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -44,12 +46,12 @@ def is_series(kind: pa.DataType) -> bool:
     return bool(lists and is_number(kind.value_type))
 
 
-_FITS = {"text": is_text, "molecule": is_text, "image": is_image, "series": is_series}
+FITS = {"text": is_text, "molecule": is_text, "image": is_image, "series": is_series}
 
 
 def fits(rows: Rows, modality: str, column: str) -> bool:
     """Return whether the values of `column` are records of `modality`, one a row."""
-    return _FITS[modality](rows.types[column])
+    return FITS[modality](rows.types[column])
 
 
 def choose(rows: Rows, modality: str, keep: Sequence[str]) -> str:
@@ -63,6 +65,56 @@ def choose(rows: Rows, modality: str, keep: Sequence[str]) -> str:
         several = f"{rows.name} has {len(found)} columns of {_NAME[modality]}: {listed(found)}"
         raise MissingColumn(f"{several}; expected to be told which", hint=f"--column {found[0]}")
     raise MissingColumn(f"{rows.name} has no column of {_NAME[modality]} to encode; it has {listed(list(rows.types))}")
+
+
+_MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "nil", "-", "--", ".", "?", "#n/a", "missing", "\\n"})
+_VALUE = re.compile(r"\s*[<>=~+\-\u2212\u2264\u2265\u00b1]*\s*[.,]?\d")  # 1, -1, <5, .5: a value, maybe with a sign
+
+
+def no_numbers(rows: Rows, wrong: Sequence[str]) -> SourceError:
+    """Return the error for columns that are no numbers.
+
+    Its hint keeps a column of names; never one of values, some of them missing or of a type that is no number: what is
+    kept travels in the clear.
+    """
+    start = next(rows.chunks(list(wrong)))
+    names = [name for name in wrong if is_text(rows.types[name]) and _are_names(_listed(start.columns[name]))]
+    if values := [name for name in wrong if name not in names]:
+        one = values[0]
+        met = f"{rows.name}: column {one!r} of values is {rows.types[one]}"
+        if is_text(rows.types[one]):
+            cells = _listed(start.columns[one])
+            i = next((i for i, cell in enumerate(cells) if cell is None or parsed([cell]) is None), 0)
+            spelled = cells[i] if str(cells[i]).strip().lower() in _MISSING else ""
+            what = f"a missing value spelled {spelled!r}" if spelled else "no number"
+            met = f"{start.place(i)}: {one!r} is {what}"
+        return SourceError(
+            f"{met}; expected a number, or an empty cell for a missing value",
+            hint="write the column as numbers (float64), or leave it out of the file",
+        )
+    return SourceError(
+        f"{rows.name} has columns that are no numbers: {listed(wrong)}; expected numbers in every column that is not "
+        "kept, and what is kept travels in the clear",
+        hint=" ".join(f"--keep {shlex.quote(name)}" for name in names[:4]),
+    )
+
+
+def _are_names(cells: Sequence[str | None]) -> bool:
+    """Return whether cells are names of something: none looks like a value, and not all are missing."""
+    present = [cell for cell in cells if cell is not None and cell.strip().lower() not in _MISSING]
+    return bool(present) and not any(_VALUE.match(cell) for cell in present)
+
+
+def common_schema(one: pa.Schema, other: pa.Schema) -> pa.Schema:
+    """Return the types that hold the values of two schemas of the same names; raise `ArrowInvalid` if none does."""
+    fields = [(a, a) if a.equals(b) else (_plain(a), _plain(b)) for a, b in zip(one, other, strict=True)]
+    wider = [pa.unify_schemas([pa.schema([a]), pa.schema([b])], promote_options="permissive") for a, b in fields]
+    return pa.schema([schema.field(0) for schema in wider])
+
+
+def _plain(field: pa.Field) -> pa.Field:
+    """Return a field of texts as one of strings, whatever they are stored as."""
+    return field.with_type(pa.string()) if is_text(field.type) else field
 
 
 def records(chunk: Chunk, modality: str, column: str) -> Iterator[Any]:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 
 from ult.data import files
-from ult.errors import MissingColumn, MissingSource, SourceError
+from ult.errors import EmptySource, MissingColumn, MissingSource, SourceError
 
 Column = Any  # one value a row: a list, a pa.ChunkedArray, or an array (n, ...)
+
+_MARKS = {  # byte order marks, the longer first
+    b"\xff\xfe\0\0": "UTF-32",
+    b"\0\0\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+_SAMPLE, _LEAST = 2**12, 16  # bytes that tell, and how few of them tell nothing
 
 ROWS = 1024  # rows in a chunk, at most
 CHUNK_BYTES = 2**24  # a chunk is closed once its records hold so many bytes
@@ -31,10 +40,19 @@ class Chunk:
     length: int
     unit: str = "row"
     start: int = 0
+    numbers: Sequence[int] = ()  # of the rows, where they do not follow one another; like `first`
+    names: Sequence[str] = ()  # of the files that the rows are, if they are files
 
     def place(self, i: int) -> str:
         """Return where row `i` of this chunk stands, for an error."""
-        return f"{self.name}, {self.unit} {self.first + i + files.count_lines(self.name, self.start)}"
+        if self.names:
+            return self.names[i]
+        number = self.numbers[i] if self.numbers else self.first + i
+        return f"{self.name}, {self.unit} {number + files.count_lines(self.name, self.start)}"
+
+    def without_values(self) -> Chunk:
+        """Return where the rows stand, and nothing of what they hold."""
+        return replace(self, columns={})
 
 
 class Rows(ABC):
@@ -74,20 +92,65 @@ def listed(names: Sequence[str], most: int = 12) -> str:
 
 
 def existing(name: str) -> str:
-    """Return `name`; raise `MissingSource` unless it is of a file that holds something."""
-    if files.is_folder(name):
-        raise MissingSource(
-            f"{name} is a folder; expected a file", hint=f"{name.rstrip('/')}/*.txt for the files in it"
+    """Return `name`; raise `MissingSource` unless it is of a file, `EmptySource` unless it holds something."""
+    _start(name)
+    return name
+
+
+def existing_text(name: str) -> str:
+    """Return `name`; raise as `existing` does, and `SourceError` if the file looks like UTF-16 or UTF-32."""
+    start = _start(name)
+    if encoding := _wide(start):
+        new = f"new{files.suffix(name)}"
+        raise SourceError(
+            f"{name} is {encoding}; expected UTF-8",
+            hint=f"iconv -f {encoding.lower()} -t utf-8 {shlex.quote(name)} > {new}",
         )
+    return name
+
+
+def changed(name: str, how: str = "") -> SourceError:
+    """Return the error for an input that is no longer what it was when the command began."""
+    why = f": {how}" if how else ""
+    return SourceError(f"{name} changed while it was read{why}", hint="run it again, once nothing writes to it")
+
+
+def not_utf8(name: str, place: str) -> SourceError:
+    """Return the error for text that is not UTF-8; which encoding it is, no bytes say for certain."""
+    new = f"new{files.suffix(name)}"
+    return SourceError(
+        f"{place} is not UTF-8; expected it, whatever wrote the file",
+        hint=f"iconv -f ENCODING -t utf-8 {shlex.quote(name)} > {new}, with the one it was written in: windows-1252?",
+    )
+
+
+def _start(name: str) -> bytes:
+    """Return the first bytes of a file."""
+    if files.is_folder(name):
+        inside = f"{shlex.quote(name.rstrip('/'))}/*{files.suffix(name) or '.txt'}"
+        raise MissingSource(f"{name} is a folder; expected a file", hint=f"{inside} for the files in it")
     if not files.is_file(name):
-        raise MissingSource(f"{name} is not there; expected a file", hint=files.where(name))
+        raise files.missing(name, "a file")
     try:
         with files.open_file(name) as file:
-            empty = not file.read(1)
+            start = file.read(_SAMPLE)
     except SourceError:
         raise
     except OSError as error:
         raise MissingSource(f"{name} cannot be read: {error.strerror}") from error
-    if empty:
-        raise SourceError(f"{name} is empty; expected records")
-    return name
+    if not start:
+        raise EmptySource(f"{name} is empty; expected records")
+    return start
+
+
+def _wide(start: bytes) -> str:
+    """Return the encoding of two or four bytes a character that a file begins in, or nothing."""
+    for mark, encoding in _MARKS.items():
+        if start.startswith(mark):
+            return encoding
+    if len(start) < _LEAST:
+        return ""
+    even, odd = (sum(byte == 0 for byte in start[k::2]) / len(start[k::2]) for k in (0, 1))
+    if max(even, odd) > 0.7 and min(even, odd) < 0.1:  # of text in Latin letters every other byte is 0
+        return "UTF-16LE" if odd > even else "UTF-16BE"
+    return ""

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import shlex
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 
 from ult.data import files, hub, image, record, sample
 from ult.data.array import ArrayRows
+from ult.data.batch import Batch, Where, blamed, joined
 from ult.data.image import FolderRows
 from ult.data.molecule import SIDES, Canonicaliser, Invalid, sides
 from ult.data.rows import CHUNK_BYTES, Chunk, Rows, listed
+from ult.data.stamp import Snapshot
 from ult.data.tabular import CsvRows, ParquetRows
 from ult.data.text import JsonlRows, TxtRows
-from ult.errors import InvalidConfig, MissingColumn, MissingSource, SourceError
+from ult.errors import EmptySource, InvalidConfig, InvalidRecord, MissingColumn, MissingSource, SourceError
+
+if TYPE_CHECKING:
+    from ult.codecs.base import Codec
 
 SUFFIXES = {
     "text": (".txt", ".jsonl", ".csv", ".parquet"),
@@ -30,28 +38,12 @@ SUFFIXES = {
 PIECE_RECORDS = 2**18
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Some records, and the kept columns with a row a record."""
-
-    records: list[Any]
-    kept: pa.Table
-
-    @property
-    def rows(self) -> int:
-        """How many records there are."""
-        return len(self.records)
-
-    def read(self) -> Batch:
-        """Return the batch itself: it is read already."""
-        return self
-
-
 class Source:
     """Records that can be read again and again, a batch of bounded size at a time.
 
     `column` names the column of the records; `fields` the columns that are their values, where a row of a table of
-    numbers is a record. `invalid` counts, after a pass, the SMILES that could not be made canonical.
+    numbers is a record. `invalid` counts, after a pass, the SMILES that could not be made canonical; `empty` names the
+    inputs that hold no record. A pass ends with a `SourceError` if an input changed since it was opened.
     """
 
     def __init__(
@@ -63,9 +55,13 @@ class Source:
         fields: Sequence[str] = (),
         canonical: bool = False,
         split: Callable[[int], Iterator[Unread]] | None = None,
+        seen: Snapshot | None = None,
+        empty: Sequence[str] = (),
     ) -> None:
         self.column, self.fields, self.kept_schema = column, tuple(fields), kept_schema
         self.invalid = Invalid()
+        self.empty = tuple(empty)
+        self._seen = seen or Snapshot(())
         self._read, self._split = read, split
         self._canonicaliser = Canonicaliser() if canonical else None
 
@@ -74,9 +70,27 @@ class Source:
         self.invalid, first = Invalid(), 1
         for batch in self._read():
             if self._canonicaliser:
-                batch = Batch(self._canonicaliser.rewrite(batch.records, first, self.invalid), batch.kept)
+                batch = replace(batch, records=self._canonicaliser.rewrite(batch.records, first, self.invalid))
             first += len(batch.records)
             yield batch
+        self.check_unchanged()
+
+    @property
+    def stamp(self) -> list[list[Any]]:
+        """What tells the inputs' state when they were opened, JSON values: a list an input."""
+        return self._seen.stamp()
+
+    def check_unchanged(self) -> None:
+        """Raise `SourceError` if an input changed since it was opened: what was read may be a mixture."""
+        self._seen.check()
+
+    @contextmanager
+    def naming(self, codec: Codec[Any]) -> Iterator[None]:
+        """Name the file and the row of the first record that `codec` refuses, if one is refused meanwhile."""
+        try:
+            yield
+        except InvalidRecord as error:
+            raise blamed(error, codec, self.batches()) from None
 
     def pieces(self, nbytes: int) -> Iterator[Batch | Unread]:
         """Give the records in order, in pieces of about `nbytes` or more, but for the last.
@@ -93,10 +107,10 @@ class Source:
             size += sum(map(_size, batch.records))
             n += len(batch.records)
             if size >= nbytes or n >= PIECE_RECORDS:
-                yield _joined(pending)
+                yield joined(pending)
                 pending, size, n = [], 0, 0
         if pending:
-            yield _joined(pending)
+            yield joined(pending)
 
     def __iter__(self) -> Iterator[Any]:
         for batch in self.batches():
@@ -131,7 +145,10 @@ def open_source(
     if side is not None and (modality != "molecule" or side not in SIDES):
         raise InvalidConfig(f"side is {side!r} of {modality} records; expected {listed(SIDES)} of molecule records")
     keep = tuple(dict.fromkeys(keep))
-    opened = _open(inputs, modality)
+    seen = None
+    with suppress(MissingSource):  # opening says better what is missing
+        seen = Snapshot(inputs)
+    opened, empty = _open(inputs, modality)
     for rows in opened:
         rows.check_columns([*keep, *([column] if column is not None else [])])
     if column in keep:
@@ -148,6 +165,8 @@ def open_source(
         fields=form.fields,
         kept_schema=schema,
         canonical=canonical,
+        seen=seen,
+        empty=empty,
     )
 
 
@@ -170,6 +189,8 @@ class _Form:
                 raise SourceError(
                     f"{rows.name}: column {column!r} is {rows.types[column]}; expected {modality} records"
                 )
+            if modality == "image" and isinstance(rows, ArrayRows):
+                rows.check_images(column)
             return cls(modality, column)
         others = {name: kind for name, kind in rows.types.items() if name not in keep}
         if column is None and isinstance(rows, ArrayRows):
@@ -192,20 +213,46 @@ class _Form:
         """Raise `SourceError` unless the columns of `rows` are those of `first`."""
         rows.check_columns(self.fields or [self.column])
         for name in self.fields or [self.column]:
-            if rows.types[name] != first.types[name] and not isinstance(rows, JsonlRows):
+            kind, other = first.types[name], rows.types[name]
+            if kind != other and not isinstance(rows, JsonlRows) and not self._alike(kind, other):
                 raise SourceError(
-                    f"column {name!r} is {first.types[name]} in {first.name} and {rows.types[name]} in {rows.name}; "
-                    "expected one type"
+                    f"column {name!r} is {kind} in {first.name} and {other} in {rows.name}; expected one type"
                 )
+        if self.modality == "image" and isinstance(rows, ArrayRows):
+            rows.check_images(self.column)
+
+    def _alike(self, kind: pa.DataType, other: pa.DataType) -> bool:
+        """Return whether values of two types are records, or values of records, of one meaning."""
+        fits = record.is_number if self.fields or self.whole else record.FITS[self.modality]
+        return fits(kind) and fits(other)
 
     def batches(self, rows: Rows, schema: pa.Schema) -> Iterator[Batch]:
         """Give the records of one input."""
         if self.whole:
             values = [record.numbers(chunk, self.column) for chunk in rows.chunks([self.column])]
-            yield Batch([np.concatenate(values)], schema.empty_table())
+            place = Chunk(rows.name, 1, {}, 1, names=(f"{rows.name}, column {self.column!r}",))
+            yield Batch([np.concatenate(values)], schema.empty_table(), Where(((place, 0, 1),)))
             return
         for chunk in rows.chunks([*(self.fields or [self.column]), *schema.names]):
-            yield from _bounded(self._records(chunk), record.kept(chunk, schema))
+            yield from self._bounded(chunk, record.kept(chunk, schema))
+
+    def _bounded(self, chunk: Chunk, kept: pa.Table) -> Iterator[Batch]:
+        """Give the records of a chunk with their rows of `kept`, cut once they hold `CHUNK_BYTES`."""
+        pending: list[Any] = []
+        first = size = 0
+
+        def batch() -> Batch:
+            runs = ((chunk.without_values(), first, len(pending)),)
+            return Batch(pending, kept.slice(first, len(pending)), Where(runs, self.fields))
+
+        for one in self._records(chunk):
+            pending.append(one)
+            size += _size(one)
+            if size >= CHUNK_BYTES:
+                yield batch()
+                first, pending, size = first + len(pending), [], 0
+        if pending:
+            yield batch()
 
     def _records(self, chunk: Chunk) -> Iterator[Any]:
         if self.fields:
@@ -226,7 +273,7 @@ class Unread:
     def read(self) -> Batch:
         """Return the records; raises as reading them from a `Source` does."""
         batches = (batch for rows in self.parts for batch in self.form.batches(rows, self.schema))
-        return _joined([Batch([], self.schema.empty_table()), *batches])
+        return joined([Batch([], self.schema.empty_table()), *batches])
 
 
 def _unread(opened: Sequence[Rows], form: _Form, schema: pa.Schema, nbytes: int) -> Iterator[Unread]:
@@ -243,26 +290,8 @@ def _unread(opened: Sequence[Rows], form: _Form, schema: pa.Schema, nbytes: int)
         yield Unread(tuple(pending), form, schema)
 
 
-def _bounded(records: Iterable[Any], kept: pa.Table) -> Iterator[Batch]:
-    """Give records with their rows of `kept`, cut once they hold `CHUNK_BYTES`."""
-    first, pending, size = 0, [], 0
-    for one in records:
-        pending.append(one)
-        size += _size(one)
-        if size >= CHUNK_BYTES:
-            yield Batch(pending, kept.slice(first, len(pending)))
-            first, pending, size = first + len(pending), [], 0
-    if pending:
-        yield Batch(pending, kept.slice(first, len(pending)))
-
-
 def _size(one: Any) -> int:
     return len(one) if isinstance(one, str) else int(one.nbytes)
-
-
-def _joined(batches: list[Batch]) -> Batch:
-    records = [record for batch in batches for record in batch.records]
-    return Batch(records, pa.concat_tables(batch.kept for batch in batches).combine_chunks())
 
 
 def _only_array(rows: ArrayRows, others: dict[str, pa.DataType]) -> str:
@@ -283,10 +312,12 @@ def _fields(rows: Rows, others: dict[str, pa.DataType]) -> tuple[str, ...]:
         wrong = [name for name in others if start and record.parsed(start.columns[name]) is None]
     else:
         wrong = [name for name, kind in others.items() if not record.is_number(kind)]
-    if wrong or not others:
-        met = f"columns that are no numbers: {listed(wrong)}" if wrong else "no columns that are not kept"
-        hint = " ".join(f"--keep {name}" for name in wrong[:4]) or "fewer --keep"
-        raise SourceError(f"{rows.name} has {met}; expected numbers in every column that is not kept", hint=hint)
+    if wrong:
+        raise record.no_numbers(rows, wrong)
+    if not others:
+        raise SourceError(
+            f"{rows.name} has no columns that are not kept; expected numbers in them", hint="fewer --keep"
+        )
     return tuple(others)
 
 
@@ -294,13 +325,14 @@ def _kept_schema(opened: Sequence[Rows], keep: Sequence[str]) -> pa.Schema:
     schema = opened[0].kept_schema(keep)
     for rows in opened[1:]:
         try:
-            schema = pa.unify_schemas([schema, rows.kept_schema(keep)])
+            schema = record.common_schema(schema, rows.kept_schema(keep))
         except pa.ArrowException:
             raise SourceError(f"a kept column of {rows.name} has another type than in {opened[0].name}") from None
     return schema
 
 
-def _open(inputs: Sequence[str | Path], modality: str) -> list[Rows]:
+def _open(inputs: Sequence[str | Path], modality: str) -> tuple[list[Rows], list[str]]:
+    """Return the inputs that hold records, and the names of those that hold none."""
     if not inputs:
         raise MissingSource("no input was named; expected files, a folder of images, or hf:org/name")
     names = [name for one in inputs for name in ([str(one)] if _scheme(str(one)) else files.expand(str(one)))]
@@ -308,7 +340,16 @@ def _open(inputs: Sequence[str | Path], modality: str) -> list[Rows]:
     if len(kinds) > 1:
         raise SourceError(f"the inputs are of several kinds: {listed(sorted(kinds))}; expected one kind")
     kind = kinds.pop()
-    return [_rows(name, kind, record.COLUMN[modality]) for name in names]
+    opened: list[Rows] = []
+    empty: dict[str, EmptySource] = {}
+    for name in names:
+        try:
+            opened.append(_rows(name, kind, record.COLUMN[modality]))
+        except EmptySource as error:
+            empty[name] = error
+    if not opened:
+        raise next(iter(empty.values()))
+    return opened, list(empty)
 
 
 def _scheme(name: str) -> str:
@@ -324,14 +365,23 @@ def _kind(name: str, modality: str) -> str:
     if modality == "image" and (suffix in image.SUFFIXES or files.is_folder(name)):
         return "image"
     if files.is_folder(name):
-        raise MissingSource(f"{name} is a folder; expected files", hint=f"{name.rstrip('/')}/* for the files in it")
+        raise MissingSource(f"{name} is a folder; expected files", hint=_inside(name, SUFFIXES[modality]))
     if suffix in SUFFIXES[modality]:
         return suffix
     if not files.is_file(name):
-        raise MissingSource(
-            f"{name} is not there; expected a file that ends in {', '.join(SUFFIXES[modality])}", hint=files.where(name)
-        )
+        raise files.missing(name, f"a file that ends in {', '.join(SUFFIXES[modality])}")
     raise SourceError(f"{name} ends in {suffix!r}; expected {', '.join(SUFFIXES[modality])} for {modality} records")
+
+
+def _inside(folder: str, suffixes: Sequence[str]) -> str:
+    """Return a glob of the files in a folder that can be read, those of the suffix that most have."""
+    found = [(name.count("/") > 0, files.suffix(name)) for name in files.walk(folder)]
+    known = Counter(suffix for _, suffix in found if suffix in suffixes)
+    if not known:
+        return f"it holds no file that ends in {', '.join(suffixes)}"
+    (suffix, _), *_ = known.most_common(1)
+    deep = "/**" if any(inner for inner, one in found if one == suffix) else ""
+    return f"{shlex.quote(folder.rstrip('/'))}{deep}/*{suffix} for the files in it"
 
 
 def _rows(name: str, kind: str, column: str) -> Rows:

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ult.data import files
-from ult.data.rows import CHUNK_BYTES, ROWS, Chunk, Rows, existing, listed
+from ult.data.rows import CHUNK_BYTES, ROWS, Chunk, Rows, changed, existing, existing_text, listed, not_utf8
 from ult.data.text import encoded
-from ult.errors import OutputError, SourceError
+from ult.errors import EmptySource, OutputError, SourceError
 
 _QUOTED = re.compile('[,"\r\n]')
 _STREAMED = {"pre_buffer": False, "buffer_size": files.BLOCK}  # by default pyarrow 26 holds what it read until the end
@@ -27,7 +27,7 @@ class CsvRows(Rows):
     """The columns that the header names. Errors count lines of the file, header included, as editors do."""
 
     def __init__(self, name: str) -> None:
-        self.name = existing(name)
+        self.name = existing_text(name)
         read = self._read()
         _, header = next(read, (0, []))
         if not header:
@@ -36,7 +36,7 @@ class CsvRows(Rows):
             raise SourceError(f"{name} names a column twice in its header: {listed(header)}")
         self.types = {name: pa.string() for name in header}
         if next(read, None) is None:
-            raise SourceError(f"{name} has a header and no rows; expected records")
+            raise EmptySource(f"{name} has a header and no rows; expected records")
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """Give the cells of `columns`; raise `SourceError` at a row of another length than the header."""
@@ -72,10 +72,7 @@ class CsvRows(Rows):
                         raise SourceError(f"{line} has {len(row)} cells; expected {width} as in the header")
                     yield reader.line_num, row
         except UnicodeDecodeError:
-            raise SourceError(
-                f"{self.name} is not UTF-8 near line {reader.line_num + 1}",
-                hint=f"iconv -t utf-8 -f latin1 {self.name} > new.csv",
-            ) from None
+            raise not_utf8(self.name, f"{self.name}, near line {reader.line_num + 1},") from None
         except csv.Error as error:
             raise SourceError(f"{self.name}, line {reader.line_num} is not CSV: {error}") from error
         except SourceError:
@@ -98,7 +95,7 @@ class ParquetRows(Rows):
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last of names of columns
             raise SourceError(f"{name} is not a Parquet file, or it is cut short") from error
         if not rows:
-            raise SourceError(f"{name} has no rows; expected records")
+            raise EmptySource(f"{name} has no rows; expected records")
         if len(set(schema.names)) != len(schema.names):
             raise SourceError(f"{name} names a column twice: {listed(schema.names)}")
         self.types = {field.name: field.type for field in schema}
@@ -106,6 +103,7 @@ class ParquetRows(Rows):
         self._rows = max(1, min(ROWS, CHUNK_BYTES // max(row_bytes, 1)))
         self._groups = [(group.num_rows, group.total_byte_size) for group in groups]
         self._first, self._last = 0, len(groups)  # groups
+        self._schema = schema
         self.splits = max(size for _, size in self._groups) <= 4 * CHUNK_BYTES
 
     def split(self, nbytes: int) -> Iterator[Rows]:
@@ -125,6 +123,8 @@ class ParquetRows(Rows):
         groups = range(self._first, self._last)
         try:
             with files.open_arrow(self.name) as opened, pq.ParquetFile(opened, **_STREAMED) as file:
+                if file.schema_arrow != self._schema or file.num_row_groups != len(self._groups):
+                    raise changed(self.name)
                 for batch in file.iter_batches(self._rows, row_groups=groups, columns=list(columns)):
                     table = pa.Table.from_batches([batch])
                     yield Chunk(self.name, first, dict(zip(table.column_names, table.columns, strict=True)), len(table))
@@ -133,6 +133,8 @@ class ParquetRows(Rows):
             raise
         except (pa.ArrowException, OSError) as error:
             raise SourceError(f"{self.name} is damaged after row {first - 1}") from error
+        if first - 1 != sum(rows for rows, _ in self._groups[: self._last]):
+            raise changed(self.name, f"it holds {first - 1} rows up to there")
 
 
 class CsvWriter:

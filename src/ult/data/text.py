@@ -1,7 +1,8 @@
 """Lines: `.txt`, a record a line, and `.jsonl`, a JSON value a line.
 
 Lines end at "\\n" alone, so that every other character, "\\r" and U+2028 too, belongs to the record. A byte order mark
-is no part of JSON and passed over; in a `.txt` it stays the first character of the first record.
+is no part of JSON and passed over; in a `.txt` it stays the first character of the first record. In a `.jsonl` a line
+of white space alone is no record.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pyarrow as pa
 
 from ult.data import files
-from ult.data.rows import CHUNK_BYTES, ROWS, Chunk, Rows, existing, listed
-from ult.errors import MissingColumn, OutputError, SourceError
+from ult.data.rows import CHUNK_BYTES, ROWS, Chunk, Rows, changed, existing_text, listed, not_utf8
+from ult.errors import EmptySource, MissingColumn, OutputError, SourceError
 
 BOM = "\ufeff"
 _PAIRS = re.compile("[\ud800-\udbff][\udc00-\udfff]")
@@ -50,7 +52,7 @@ class TxtRows(LineRows):
     """A column of lines."""
 
     def __init__(self, name: str, column: str) -> None:
-        self.name = existing(name)
+        self.name = existing_text(name)
         self.column: str = column
         self.types = {column: pa.string()}
 
@@ -64,21 +66,25 @@ class JsonlRows(LineRows):
     """The fields of a JSON object a line, or one column of bare strings. The first line says which fields there are."""
 
     def __init__(self, name: str, column: str) -> None:
-        self.name = existing(name)
-        _, lines = next(_lines(name, rows=1))
-        first: Any = self._value(lines[0], 1)
+        self.name = existing_text(name)
+        number, line = next(((n, lines[0]) for n, lines in _lines(name, rows=1) if not _is_blank(lines[0])), (0, ""))
+        if not number:
+            raise EmptySource(f"{name} holds blank lines alone; expected JSON values")
+        first: Any = self._value(line, number)
         self.bare = isinstance(first, str)
         fields = {column: first} if self.bare else first
         if not isinstance(fields, dict) or not fields:
-            raise SourceError(f"{name}, line 1 is neither a JSON object with fields nor a string")
+            raise SourceError(f"{name}, line {number} is neither a JSON object with fields nor a string")
         self.types = {name: _JSON_TYPES.get(type(value), pa.struct([])) for name, value in fields.items()}
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """Give the fields `columns` of each line; raise `SourceError` or `MissingColumn` at a line without them."""
         for first, lines in self._lines():
-            values = [self._value(line, first + i) for i, line in enumerate(lines)]
-            found = {name: [self._field(v, name, first + i) for i, v in enumerate(values)] for name in columns}
-            yield self._chunk(first, found, len(lines))
+            values = {first + i: self._value(line, first + i) for i, line in enumerate(lines) if not _is_blank(line)}
+            found = {name: [self._field(v, name, number) for number, v in values.items()] for name in columns}
+            if values:
+                numbers = () if len(values) == len(lines) else tuple(values)
+                yield replace(self._chunk(first, found, len(values)), numbers=numbers)
 
     def kept_schema(self, keep: Sequence[str]) -> pa.Schema:
         """Read the whole file once for the types: a field may be null or an integer first, and a float later."""
@@ -88,7 +94,7 @@ class JsonlRows(LineRows):
                 for i, value in enumerate(chunk.columns[name]):
                     if (kind := _JSON_TYPES.get(type(value))) is None:
                         raise SourceError(
-                            f"{chunk.place(i)}: {name!r} is a JSON {type(value).__name__}; "
+                            f"{chunk.place(i)}: {name!r} is {_met(value)}; "
                             "expected a string, number, boolean or null to keep"
                         )
                     found[name] = self._wider(found[name], kind, name, chunk.place(i))
@@ -132,12 +138,24 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
+@dataclass(frozen=True, slots=True)
+class _Constant:
+    """NaN or an infinity, which is not JSON: refused where it is read, and no matter in a field that is not."""
+
+    name: str
+
+
+def _met(value: Any) -> str:
+    return f"{value.name}, which is not JSON" if isinstance(value, _Constant) else f"a JSON {type(value).__name__}"
+
+
+def _is_blank(line: str) -> bool:
+    """Return whether a line holds nothing but what JSON takes for white space, or a byte order mark."""
+    return not line.strip(f" \t\r\n{BOM}")
 
 
 # One each, for `json.loads` and `json.dumps` with options make a new one a line, at thrice the time.
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse)
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_Constant)
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _ESCAPER = json.JSONEncoder(allow_nan=False)
 
@@ -159,13 +177,13 @@ def _lines(name: str, start: int = 0, stop: int = sys.maxsize, rows: int = ROWS)
                     break
     except UnicodeDecodeError:
         number = first + len(lines) + files.count_lines(name, start)
-        raise SourceError(
-            f"{name}, line {number} is not UTF-8", hint=f"iconv -t utf-8 -f latin1 {name} > new.txt"
-        ) from None
+        raise not_utf8(name, f"{name}, line {number}") from None
     except SourceError:
         raise
     except OSError as error:
         raise SourceError(f"{name} cannot be read: {error.strerror}") from error
+    if at < stop < sys.maxsize:
+        raise changed(name, f"it ended after {at} bytes; expected {stop}")
     if lines:
         yield first, lines
 
