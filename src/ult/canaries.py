@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -97,7 +97,7 @@ class Planted:
         if kept.num_columns:
             beside = np.concatenate([np.arange(rows), np.minimum(before, rows - 1)])
             kept = kept.take(beside[order])
-        return Batch([records[k] for k in order], kept, replace(batch.where, order=order.tolist()))
+        return Batch([records[k] for k in order], kept, batch.where.taken(order.tolist()))
 
     def __repr__(self) -> str:
         return f"<Planted, {len(self.plants)} canaries>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,11 @@ class Where:
                 return chunk.place(first + row) + column
             row -= length
         return f"record {i + 1}{column}"
+
+    def taken(self, order: Sequence[int]) -> Where:
+        """Return where the records `order` of these stand."""
+        rows = order if self.order is None else [self.order[i] if i < len(self.order) else sys.maxsize for i in order]
+        return replace(self, order=rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -91,6 +92,17 @@ def listed(names: Sequence[str], most: int = 12) -> str:
     return ", ".join(repr(name) for name in names[:most]) + more
 
 
+def inside(folder: str, suffixes: Sequence[str]) -> str:
+    """Return a glob of the files in a folder that can be read, those of the suffix that most have."""
+    found = [(name.count("/") > 0, files.suffix(name)) for name in files.walk(folder)]
+    known = Counter(suffix for _, suffix in found if suffix in suffixes)
+    if not known:
+        return f"it holds no file that ends in {', '.join(suffixes)}"
+    (suffix, _), *_ = known.most_common(1)
+    deep = "/**" if any(inner for inner, one in found if one == suffix) else ""
+    return f"{shlex.quote(folder.rstrip('/'))}{deep}/*{suffix} for the files in it"
+
+
 def existing(name: str) -> str:
     """Return `name`; raise `MissingSource` unless it is of a file, `EmptySource` unless it holds something."""
     _start(name)
@@ -127,8 +139,7 @@ def not_utf8(name: str, place: str) -> SourceError:
 def _start(name: str) -> bytes:
     """Return the first bytes of a file."""
     if files.is_folder(name):
-        inside = f"{shlex.quote(name.rstrip('/'))}/*{files.suffix(name) or '.txt'}"
-        raise MissingSource(f"{name} is a folder; expected a file", hint=f"{inside} for the files in it")
+        raise MissingSource(f"{name} is a folder; expected a file", hint=inside(name, [files.suffix(name)]))
     if not files.is_file(name):
         raise files.missing(name, "a file")
     try:

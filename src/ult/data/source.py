@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -18,7 +16,7 @@ from ult.data.array import ArrayRows
 from ult.data.batch import Batch, Where, blamed, joined
 from ult.data.image import FolderRows
 from ult.data.molecule import SIDES, Canonicaliser, Invalid, sides
-from ult.data.rows import CHUNK_BYTES, Chunk, Rows, listed
+from ult.data.rows import CHUNK_BYTES, Chunk, Rows, inside, listed
 from ult.data.stamp import Snapshot
 from ult.data.tabular import CsvRows, ParquetRows
 from ult.data.text import JsonlRows, TxtRows
@@ -365,23 +363,12 @@ def _kind(name: str, modality: str) -> str:
     if modality == "image" and (suffix in image.SUFFIXES or files.is_folder(name)):
         return "image"
     if files.is_folder(name):
-        raise MissingSource(f"{name} is a folder; expected files", hint=_inside(name, SUFFIXES[modality]))
+        raise MissingSource(f"{name} is a folder; expected files", hint=inside(name, SUFFIXES[modality]))
     if suffix in SUFFIXES[modality]:
         return suffix
     if not files.is_file(name):
         raise files.missing(name, f"a file that ends in {', '.join(SUFFIXES[modality])}")
     raise SourceError(f"{name} ends in {suffix!r}; expected {', '.join(SUFFIXES[modality])} for {modality} records")
-
-
-def _inside(folder: str, suffixes: Sequence[str]) -> str:
-    """Return a glob of the files in a folder that can be read, those of the suffix that most have."""
-    found = [(name.count("/") > 0, files.suffix(name)) for name in files.walk(folder)]
-    known = Counter(suffix for _, suffix in found if suffix in suffixes)
-    if not known:
-        return f"it holds no file that ends in {', '.join(suffixes)}"
-    (suffix, _), *_ = known.most_common(1)
-    deep = "/**" if any(inner for inner, one in found if one == suffix) else ""
-    return f"{shlex.quote(folder.rstrip('/'))}{deep}/*{suffix} for the files in it"
 
 
 def _rows(name: str, kind: str, column: str) -> Rows:
