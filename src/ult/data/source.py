@@ -346,7 +346,8 @@ def _open(inputs: Sequence[str | Path], modality: str) -> tuple[list[Rows], list
         except EmptySource as error:
             empty[name] = error
     if not opened:
-        raise next(iter(empty.values()))
+        first, *_ = empty.values()
+        raise first
     return opened, list(empty)
 
 
