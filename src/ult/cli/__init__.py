@@ -17,6 +17,7 @@ from ult import streams
 from ult.cli import (
     align,
     audit_code,
+    audit_mechanism,
     audit_model,
     audit_release,
     dedupe,
@@ -107,6 +108,7 @@ app.add_typer(audit_app, name="audit", rich_help_panel=OWNER)
 _add(audit_code.code, OWNER, audit_app)
 _add(audit_model.model, OWNER, audit_app)
 _add(audit_model.table, OWNER, audit_app)
+_add(audit_mechanism.mechanism, OWNER, audit_app)
 _add(audit_release.release, OWNER, audit_app)
 _add(train.train, TRAINER)
 _add(trainer.evaluate, TRAINER)

@@ -5,7 +5,8 @@ changes a vector of counts by 1 in at most so many places. Gaussian noise is add
 a patch is released only if what comes out, before it is rounded, is above a threshold that patches of a single record
 hardly ever pass (the union of sets of arXiv:2002.09745 with equal weights, whose sums are counts). Phrases, ranks and
 the counts that a table stores are computed from what is released and from nothing else. The alphabet is public, so its
-symbols are always in; so is the number of records, which a table tells: neighbours differ in what one record says.
+symbols are always in; so is the number of records, which a table tells: neighbours differ by one record, in whose place
+the other set has nothing. `ult audit mechanism` holds the code against the promise.
 """
 
 from __future__ import annotations
