@@ -1,4 +1,4 @@
-"""The audit of the private mechanisms themselves: does the code keep what `--epsilon` promises?"""
+"""The audit of the private mechanisms themselves: whether the code keeps what `--epsilon` promises."""
 
 from __future__ import annotations
 
