@@ -2,7 +2,6 @@
 
 import html
 import re
-import shutil
 import subprocess
 from html.parser import HTMLParser
 from importlib.resources import files
@@ -10,6 +9,7 @@ from importlib.resources import files
 import pytest
 
 from evidence import code, model, rates
+from needed import needed
 from pages import RED, audit, column
 from ult.audit import charts, plain
 from ult.audit.finding import Finding
@@ -242,8 +242,7 @@ def test_an_audit_that_is_none_is_refused():
 
 
 def test_the_page_fits_a_phone_and_a_screen(tmp_path):
-    if not shutil.which("chromium"):
-        pytest.skip("chromium is not installed: the page's width is not measured")
+    browser = needed("chromium")
     columns = [column(f"{'x' * 60}"), *(column(f"column_{n}_of_a_laboratory", "red") for n in range(30))]
     told = audit([Finding("shards", "red", "y" * 300, "z" * 300, "w" * 300, "code")], columns)
     told["holds"][0]["name"] = "n" * 200
@@ -265,7 +264,7 @@ def test_the_page_fits_a_phone_and_a_screen(tmp_path):
     }).join(", ");"""
     (tmp_path / "page.html").write_text(f"<script>{measure}</script><body>{frames}</body>", encoding="utf-8")
     done = subprocess.run(
-        ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync",
          f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1400,1000", "--dump-dom",
          (tmp_path / "page.html").as_uri()],

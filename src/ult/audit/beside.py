@@ -12,10 +12,10 @@ from typing import Any
 
 from ult.audit.candidate import read
 from ult.audit.figures import Missing, field, share
+from ult.audit.telling import FORMAT
 from ult.errors import FormatError, InvalidConfig
 from ult.vocabulary import check_format
 
-FORMAT = "ult-audit-pairs/1"
 MOST = 5
 
 

@@ -39,9 +39,9 @@ TOPICS = {
         "read some of the other records as soon as a few are known",
     ),
     "rank": Topic(
-        "how much attacks read that also use what the numbers of ids say",
-        "read a large part of the records without the secret table",
-        "read some of the records without the secret table",
+        "how much the numbers of the ids alone give away",
+        "read a large part of the records by the numbers of the ids alone",
+        "read some of the records by the numbers of the ids alone",
     ),
     "rows": Topic(
         "how much the model's rows say beside those of the model that it came from",

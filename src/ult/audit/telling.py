@@ -54,16 +54,6 @@ def most_telling(
     return {"format": FORMAT, "subject": dict(subject), "attack": attack, "pairs": pairs}
 
 
-def for_page(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what `page.render` shows of such a document."""
-    says = f"The passages that {document['attack']} read best; nothing but the ids and public records was needed."
-    told = [
-        {"read": pair["pieces"], "truth": pair["truth"], "says": f"{pair['share']:.0%} of the ids of this passage"}
-        for pair in document["pairs"]
-    ]
-    return {"says": says, "told": told}
-
-
 def _best(told: NDArray[np.int64]) -> tuple[int, float]:
     """Return where the passage starts that tells most, and how much it tells for its length."""
     sums = np.append(0, np.cumsum(told))
