@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ult.errors import FormatError, MissingExtra
+from ult.regular import check_all, read_text
 
 try:
     import torch
@@ -27,6 +28,7 @@ ROOM = 2**26  # weights that a model may have beyond one a byte of its files: ro
 
 def check_checkpoint(kind: Any, path: Path) -> None:
     """Raise `FormatError` if a folder asks for code, for other files, or for a model of more than its weights."""
+    check_all(path)
     if (path / "adapter_config.json").exists():
         raise FormatError(f"{path} holds adapters to another model; expected the weights of one", hint="merge them")
     for index in path.glob("*.index.json"):
@@ -52,9 +54,7 @@ def check_checkpoint(kind: Any, path: Path) -> None:
 
 
 def _read(path: Path) -> Any:
-    if path.stat().st_size > 2**24:
-        raise FormatError(f"{path} is larger than any config")
-    return json.loads(path.read_text(encoding="utf-8"))
+    return json.loads(read_text(path, 2**24))
 
 
 def _options(document: Any) -> Iterator[tuple[str, Any]]:

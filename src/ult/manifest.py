@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import pyarrow as pa
 
+from ult.distribution import upgrade
 from ult.errors import FormatError, InvalidConfig
 from ult.guarantee import Guarantee
 from ult.vocabulary import Vocabulary, check_format
@@ -22,8 +23,10 @@ FORMAT = "ult-shards/1"
 PRIVATE = "ult-shards/2"  # of a table with a guarantee
 TOLD = "ult-shards/3"  # with canaries, a coin or a public table
 IDS = "input_ids"  # the column of ids, list<int32>: the name and type that Hugging Face trainers read
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # what a terminal obeys; tabs and line ends only look odd
 SIDES = ("members", "nonmembers")  # of a coin: those to train on, those to compare with
 UNTOLD = "0" * 32  # in place of the fingerprint of a table that a released run does not name
+CODECS = frozenset({"image/dct", "molecule/smiles", "series/mulaw", "text/bwt", "text/bytes"})  # those that there are
 _MOST = 2**53  # whole numbers up to here are the same in every reader of JSON
 
 
@@ -193,6 +196,12 @@ class Manifest:
             raise FormatError(f"{path}: it lists no parts; expected at least one, empty or not")
         if len({IDS, *self.kept}) <= len(self.kept):
             raise FormatError(f"{path}: kept names a column twice")
+        if hidden := [name for name in (self.column, *self.kept) if CONTROL.search(name)]:
+            raise FormatError(f"{path}: column {hidden[0]!r} has control characters in its name")
+        if self.codec not in CODECS:
+            raise FormatError(
+                f"{path}: codec is {self.codec[:40]!r}; expected one of {', '.join(sorted(CODECS))}", hint=upgrade()
+            )
         if not re.fullmatch(r"[0-9a-f]{32}", self.table):
             raise FormatError(f"{path}: table is not a fingerprint of 32 hexadecimal digits")
         try:

@@ -11,9 +11,11 @@ from typing import Any
 
 from ult.errors import FormatError, MissingSource
 from ult.manifest import SIDES
+from ult.regular import read_text
 from ult.vocabulary import check_format
 
 FORMAT = "ult-run/1"
+_MOST = 2**26  # bytes
 TASKS = ("lm", "classify", "seq2seq")
 
 Check = Callable[[Any], bool]
@@ -95,11 +97,13 @@ _OTHERS: dict[str, Check] = {
 def read_metrics(path: Path) -> dict[str, Any]:
     """Return the document. Raises `MissingSource`, `FormatError` or `NewerFormat`."""
     try:
-        metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        metrics: dict[str, Any] = json.loads(read_text(path, _MOST))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingSource(
             f"{path.parent} is not a run: it has no {path.name}", hint="ult train writes one"
         ) from error
+    except FormatError:
+        raise
     except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"{path} is not JSON") from error
     check_format(metrics, FORMAT, path)

@@ -14,10 +14,12 @@ from typing import Any
 
 from ult.errors import FormatError
 from ult.manifest import UNTOLD
+from ult.regular import read_text
 from ult.vocabulary import check_format
 
 OWNER = "owner.json"  # never copied to what is released
 FORMAT = "ult-owner/1"
+_MOST = 2**26  # bytes
 _GROUPS = ("shards", "targets")
 _HELD = ("shards",)  # of validation
 _TOLD = ("table", "codec", "column", "rows", "canaries", "privacy", "public_table")  # of shards, to everyone
@@ -45,10 +47,12 @@ def rejoined(metrics: dict[str, Any], folder: Path) -> dict[str, Any]:
     Raises `FormatError` or `NewerFormat`.
     """
     path = folder / OWNER
-    if not path.is_file():
+    if not path.exists():
         return metrics
     try:
-        own = json.loads(path.read_text(encoding="utf-8"))
+        own = json.loads(read_text(path, _MOST))
+    except FormatError:
+        raise
     except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"{path} is not JSON") from error
     check_format(own, FORMAT, path)

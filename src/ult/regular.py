@@ -8,7 +8,10 @@ from __future__ import annotations
 import os
 import select
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from ult.errors import FormatError
 
@@ -32,19 +35,46 @@ def read(path: str | Path, most: int, *, pipe: bool = False) -> bytes:
 
     Raises `FormatError` for anything else and for more, `OSError` if it cannot be opened or read.
     """
-    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
-    with os.fdopen(number, "rb") as file:
-        about = os.fstat(number)
-        if not stat.S_ISREG(about.st_mode):
-            if not (pipe and (stat.S_ISFIFO(about.st_mode) or os.isatty(number))):
-                raise FormatError(f"{path} is a {_kind(about.st_mode)}; expected a file")
-            _await(number, path)
-        elif about.st_size > most:
-            raise FormatError(f"{path} has {about.st_size} bytes; expected at most {most}")
+    with _opened(path, pipe=pipe) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise FormatError(f"{path} has {size} bytes; expected at most {most}")
         data = file.read(most + 1)
     if len(data) > most:
         raise FormatError(f"{path} has more than {most} bytes")
     return data
+
+
+def first_line(path: str | Path, most: int) -> bytes:
+    """Return the first line of a file, a pipe or a terminal, without its end. Raises as `read`."""
+    with _opened(path, pipe=True) as file:
+        line = file.readline(most + 1)
+    if len(line) > most:
+        raise FormatError(f"{path} has a first line of more than {most} bytes")
+    return line.rstrip(b"\r\n")
+
+
+@contextmanager
+def _opened(path: str | Path, *, pipe: bool) -> Iterator[IO[bytes]]:
+    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    with os.fdopen(number, "rb") as file:
+        mode = os.fstat(number).st_mode
+        if not stat.S_ISREG(mode):
+            if not (pipe and (stat.S_ISFIFO(mode) or os.isatty(number))):
+                raise FormatError(f"{path} is a {_kind(mode)}; expected a file")
+            _await(number, path)
+        yield file
+
+
+def read_text(path: str | Path, most: int) -> str:
+    """Return the UTF-8 text of a regular file of at most `most` bytes. Raises as `read`, and `UnicodeDecodeError`."""
+    return read(path, most).decode("utf-8")
+
+
+def check_all(folder: str | Path) -> None:
+    """Raise `FormatError` if a folder holds anything but files and folders: a stranger's pipe is never written to."""
+    for path in sorted(Path(folder).glob("*")):
+        check(path)
 
 
 def check(path: str | Path) -> None:

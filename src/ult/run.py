@@ -21,6 +21,7 @@ from ult.errors import FormatError, InvalidConfig, OutputExists, TrainingError, 
 from ult.manifest import UNTOLD, may_be_same
 from ult.metrics import TASKS, check_metrics, read_metrics
 from ult.published import OWNER, rejoined
+from ult.regular import check_all, read_text
 from ult.vocabulary import EOS, Vocabulary, modality_id
 
 if TYPE_CHECKING:
@@ -174,6 +175,7 @@ class Run:
         """Read a run folder but for its weights. Raises `MissingSource`, `FormatError` or `NewerFormat`."""
         folder = Path(path)
         recover(folder)
+        check_all(folder)
         metrics = rejoined(read_metrics(folder / "metrics.json"), folder)
         check_metrics(metrics, folder / OWNER)
         return cls(folder, metrics, Vocabulary.load(folder / "vocabulary.json"))
@@ -192,11 +194,13 @@ class Run:
         names = ("task", "context", "classes", "label", "modality_token")
         read = {name: self.metrics.get(name) for name in names} | {"alone": self.alone}
         try:
-            config = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
+            config = json.loads(read_text(self.path / "config.json", 2**24))
             weights = {}
             for path in sorted(self.path.glob("*.safetensors")):
                 with path.open("rb") as file:
                     weights[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+        except FormatError:
+            raise
         except (OSError, ValueError, RecursionError) as error:
             raise FormatError(f"{self.path} has no config.json or weights that can be read") from error
         if "model.safetensors" not in weights:

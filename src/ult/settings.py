@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ult.errors import MissingExtra, TrainingError
+from ult.regular import read_text
 from ult.vocabulary import BOS, EOS, PAD
 
 try:
@@ -96,7 +97,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         if not path.is_file() or path.stat().st_size > MOST:
             return {}
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = json.loads(read_text(path, MOST))
     except (OSError, ValueError, RecursionError):
         return {}
     return told if isinstance(told, dict) else {}

@@ -21,9 +21,11 @@ from numpy.typing import NDArray
 
 from ult.atomic import Claim, recover
 from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, OutputExists, writing
-from ult.manifest import IDS, Canaries, Coin, Manifest, Part, part_name
+from ult.manifest import CONTROL, IDS, Canaries, Coin, Manifest, Part, part_name
+from ult.regular import read_text
 from ult.vocabulary import Vocabulary
 
+_MOST = 2**28  # bytes of a manifest: a million parts
 PART_IDS = 4_000_000  # a part is closed once it holds so many ids: 16 MB in memory
 
 
@@ -131,11 +133,13 @@ class Shards:
         recover(self.path)
         manifest = self.path / "manifest.json"
         try:
-            text = manifest.read_text(encoding="utf-8")
+            text = read_text(manifest, _MOST)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise MissingSource(
                 f"{self.path} is not a shards folder: it has no manifest.json", hint="ult encode writes one"
             ) from error
+        except FormatError:
+            raise
         except (OSError, ValueError) as error:
             raise FormatError(f"{manifest} cannot be read as text") from error
         self.manifest = Manifest.from_json(text, manifest)
@@ -206,6 +210,8 @@ def check_kept(kept: pa.Schema) -> None:
         raise InvalidConfig(f"column {IDS!r} cannot be kept: it is the name of the ids", hint="rename it")
     if len(set(kept.names)) < len(kept.names):
         raise InvalidConfig("a column is kept twice")
+    if hidden := [name for name in kept.names if CONTROL.search(name)]:
+        raise InvalidConfig(f"column {hidden[0]!r} has control characters in its name", hint="rename it")
 
 
 def shards_schema(kept: pa.Schema) -> pa.Schema:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ult.distribution import upgrade
 from ult.errors import CorruptSymbols, FormatError, InvalidConfig, MissingExtra, MissingSource, NewerFormat
+from ult.regular import read_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -164,9 +165,11 @@ class Vocabulary:
     def load(cls, path: str | Path) -> Vocabulary:
         """Read what `save` wrote. Raises `MissingSource`, `FormatError` or `NewerFormat`."""
         try:
-            document = json.loads(Path(path).read_text(encoding="utf-8"))
+            document = json.loads(read_text(path, 2**16))
         except FileNotFoundError as error:
             raise MissingSource(f"{path} is not there; expected a vocabulary") from error
+        except FormatError:
+            raise
         except (OSError, ValueError, RecursionError) as error:
             raise FormatError(f"{path} is not a vocabulary") from error
         check_format(document, FORMAT, path)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ult import regular
 from ult.audit.binding import Audits
 from ult.audit.facts import Facts, guarantees, holdings, run_facts, shards_facts, table_facts
 from ult.audit.verdict import judge, verdict
@@ -20,6 +21,7 @@ from ult.shards import Shards
 from ult.table import Table
 
 FORMAT = "ult-audit/2"
+_MOST = 2**28  # bytes
 LONGEST = 300  # characters of who gives, who receives and why
 
 
@@ -108,9 +110,11 @@ def understanding() -> Iterator[None]:
 def read(path: str | Path) -> dict[str, Any]:
     """Return the JSON object that an audit wrote. Raises `MissingSource` or `FormatError`."""
     try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
+        found = json.loads(regular.read_text(path, _MOST))
     except FileNotFoundError as error:
         raise MissingSource(f"{path} is not there; expected what an audit wrote", hint="ult audit .. --json") from error
+    except FormatError:
+        raise
     except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"{path} is not JSON; expected what an audit wrote", hint="ult audit .. --json") from error
     if not isinstance(found, dict):
@@ -120,4 +124,4 @@ def read(path: str | Path) -> dict[str, Any]:
 
 def sha256_of_audit(path: str | Path) -> str:
     """Return the SHA-256 of an audit's file, in hexadecimal digits."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return hashlib.sha256(regular.read(path, _MOST)).hexdigest()

@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ult.errors import InvalidConfig, MissingSource
+from ult.errors import FormatError, InvalidConfig, MissingSource, WrongKey
 
 if TYPE_CHECKING:
     from ult.table import Table
 
+_MARK = "\ufeff"  # of byte order
+_LONGEST = 2**16  # bytes of a passphrase
 TableFile = Annotated[Path, typer.Option("--table", "-t", help="The table, as `ult fit` wrote it.")]
 PassphraseFile = Annotated[
     Path | None,
@@ -42,7 +45,14 @@ def key_of(path: Path, passphrase_file: Path | None, identities: Sequence[Path] 
 
     keys = [key for file in identities or () for key in keyfile.read_identities(file)]
     wanted = keyfile.needs_passphrase(path)
-    passphrase = _known(passphrase_file) if wanted or passphrase_file else None
+    passphrase = None
+    if passphrase_file is not None:
+        line = _first_line(passphrase_file)  # once: it may be a pipe
+        passphrase = line.removeprefix(_MARK)
+        if wanted and line != passphrase:
+            passphrase = _opening(path, passphrase)
+    elif wanted:
+        passphrase = _known(None)
     if wanted and passphrase is None and not keys and sys.stdin.isatty():
         passphrase = typer.prompt(f"passphrase of {path}", hide_input=True, err=True)
     return {"passphrase": passphrase, "identities": keys}
@@ -69,13 +79,34 @@ def new_key(passphrase_file: Path | None, recipients: Sequence[str] | None, no_e
 
 
 def _known(file: Path | None) -> str | None:
-    if file is None:
-        return os.environ.get("ULT_PASSPHRASE")
+    return os.environ.get("ULT_PASSPHRASE") if file is None else _first_line(file).removeprefix(_MARK)
+
+
+def _first_line(file: Path) -> str:
+    """Return the passphrase of a file, which may be a pipe, with the mark of byte order that it may begin with."""
+    from ult import regular
+
     try:
-        with file.open(encoding="utf-8") as lines:
-            passphrase = lines.readline().rstrip("\r\n")
+        line = regular.first_line(file, _LONGEST).decode("utf-8")
+    except FormatError:
+        raise
     except (OSError, UnicodeDecodeError):
-        raise MissingSource(f"{file} cannot be read; expected a file whose first line is the passphrase") from None
-    if not passphrase:
+        raise MissingSource(
+            f"{file} cannot be read; expected a file whose first line is the passphrase, in UTF-8"
+        ) from None
+    if not line.removeprefix(_MARK):
         raise InvalidConfig(f"{file} has an empty first line; expected the passphrase there")
+    return line
+
+
+def _opening(path: Path, passphrase: str) -> str:
+    """Return the passphrase, with its mark if `path` was encrypted so, as it was before marks were left out."""
+    from ult import keyfile
+
+    try:
+        keyfile.read(path, passphrase=passphrase)
+    except WrongKey:
+        with suppress(WrongKey):
+            keyfile.read(path, passphrase=_MARK + passphrase)
+            return _MARK + passphrase
     return passphrase
