@@ -75,11 +75,13 @@ class Claim:
             try:
                 self._begin()
             except BaseException:
-                with suppress(OSError):
-                    if _is_ours(self.folder) and not self._journals():
-                        self.discard()
-                os.close(self._lock)
-                self._unmake()
+                try:
+                    with suppress(OSError):
+                        if _is_ours(self.folder) and not self._journals():
+                            self.discard()
+                finally:
+                    os.close(self._lock)
+                    self._unmake()
                 raise
         return self
 
@@ -116,14 +118,15 @@ class Claim:
             overwrite(path)
         remove(path)
 
-    def publish(self, new: Path, *, private: bool = False, exclusive: bool = False) -> None:
+    def publish(self, new: Path, *, private: bool = False, exclusive: bool = False, modes: bool = True) -> None:
         """Give `new`, a file or folder inside the hidden one, the name of the output, in place of what is there.
 
-        It gets the mode that the umask says, or with `private` 0600, and is on the disk by then. With `exclusive`, a
-        file that appeared meanwhile is not replaced. Raises `OutputExists` or `OutputError`; then all is as it was.
+        It gets the mode that the umask says, with `private` 0600, without `modes` it keeps its own, and is on the disk
+        by then. With `exclusive`, a file that appeared meanwhile is not replaced. Raises `OutputExists` or
+        `OutputError`; then all is as it was.
         """
         with writing(self.out):
-            settle(new, private=private)
+            settle(new, private=private, modes=modes)
             if exclusive:
                 self._link(new)
             elif new.is_dir() or is_folder(self.out):
@@ -196,7 +199,7 @@ class Claim:
 
 
 @contextmanager
-def whole(out: str | Path, *, private: bool = False, exclusive: bool = False) -> Iterator[Path]:
+def whole(out: str | Path, *, private: bool = False, exclusive: bool = False, modes: bool = True) -> Iterator[Path]:
     """Give the path of a file or folder to make, which takes the place of `out` when the block ends without an error.
 
     Nothing is there yet; the folder around it is ours alone. Raises as `Claim` and its `publish`.
@@ -204,7 +207,7 @@ def whole(out: str | Path, *, private: bool = False, exclusive: bool = False) ->
     with Claim(out) as claim:
         new = claim.folder / "new"
         yield new
-        claim.publish(new, private=private, exclusive=exclusive)
+        claim.publish(new, private=private, exclusive=exclusive, modes=modes)
 
 
 def write_text(out: str | Path, text: str) -> None:

@@ -64,6 +64,8 @@ class Partial:
             with writing(self.path):
                 self._take()
         except BaseException:
+            if hasattr(self, "_journal"):
+                self._journal.close()
             self._claim.__exit__(*sys.exc_info())
             raise
         return self

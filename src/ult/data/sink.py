@@ -64,10 +64,15 @@ class Sink:
         try:
             with writing(self.path):
                 self._writer = self._open()
+        except BaseException:
+            self._claim.__exit__(*sys.exc_info())
+            raise
+        try:
+            with writing(self.path):
                 if self._hidden.exists():  # an archive is written at the end
                     self._hidden.chmod(0o700 if self._hidden.is_dir() else 0o600)  # until it has its name
         except BaseException:
-            self._claim.__exit__(*sys.exc_info())
+            self.__exit__(*sys.exc_info())
             raise
         return self
 

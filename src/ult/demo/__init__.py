@@ -78,7 +78,7 @@ def _check_free(out: Path, *, force: bool) -> None:
 @contextlib.contextmanager
 def _folder(out: Path, *, force: bool) -> Iterator[None]:
     """Work in a new folder that becomes `out` if all goes well, and vanishes otherwise."""
-    with atomic.whole(out) as folder:
+    with atomic.whole(out, modes=False) as folder:  # each command gave its files theirs
         with writing(out):
             folder.mkdir()
             for party in ("owner-a", "owner-b", "trainer"):

@@ -1,0 +1,250 @@
+"""Every system call fails in turn, and the process ends at each, for all that writes: old or new, never neither."""
+
+import errno
+import io
+import os
+from collections.abc import Callable
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from ult import atomic, keyfile, keylife
+from ult.atomic import Claim, hidden, recover
+from ult.cli.audit_release import _write as write_page
+from ult.data import open_sink
+from ult.demo import _folder as demo_folder
+from ult.derived import deriving
+from ult.errors import UltError, WrongKey
+from ult.manifest import Manifest
+from ult.partial import Partial
+from ult.run import Recipe, finish, working_folder
+from ult.shards import ShardWriter, ids_table, write_part
+from ult.vocabulary import Vocabulary
+
+CALLS = ("rename", "replace", "fsync", "open", "mkdir", "rmdir", "unlink", "link", "chmod", "truncate")
+KEYS = [keyfile.keygen() for _ in range(2)]
+SECRETS = [[text.splitlines()[-1]] for text, _ in KEYS]
+RECIPE = Recipe("lm", None, None, None, 10, 4, 32, None, 0)
+
+
+class Killed(BaseException):
+    """What stands for the end of the process: from then on no call of it does anything."""
+
+
+class Calls:
+    """Counts system calls; the one of number `at` fails, or with `kill` that one and all after it."""
+
+    def __init__(self, at: int = -1, *, kill: bool = False) -> None:
+        self.at, self.kill, self.count = at, kill, 0
+
+    def __call__(self, name: str, function: Callable[..., object]) -> Callable[..., object]:
+        def call(*args: object, **options: object) -> object:
+            here, self.count = self.count, self.count + 1
+            if self.kill and here >= self.at >= 0:
+                raise Killed
+            if here == self.at:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return None if name == "fsync" else function(*args, **options)
+
+        return call
+
+
+@contextmanager
+def counted(monkeypatch: pytest.MonkeyPatch, calls: Calls):
+    with monkeypatch.context() as patch:
+        for name in CALLS:
+            patch.setattr(os, name, calls(name, getattr(os, name)))
+        patch.setattr(io, "open", calls("open", io.open))
+        yield
+
+
+def secret(folder: Path, text: str, *, force: bool = True) -> None:
+    keyfile.write(folder / "out", text.encode(), force=force)
+
+
+def rekey(folder: Path, text: str) -> None:
+    old, new = (keyfile.encryptor(recipients=[public]) for _, public in KEYS)
+    if text == "old":
+        keyfile.write(folder / "out", old(b"{}"), force=True)
+    elif opened(folder) == "old":
+        keylife.rekey(folder / "out", new, identities=SECRETS[0], new_identities=SECRETS[1])
+
+
+def shred(folder: Path, text: str) -> None:
+    if text == "old":
+        keyfile.write(folder / "out", keyfile.encryptor(recipients=[KEYS[0][1]])(b"{}"), force=True)
+    elif opened(folder) != "new" or hidden(folder / "out").exists():
+        keylife.shred(folder / "out")
+
+
+def opened(folder: Path) -> str:
+    """Return whether the first key opens the file, or it is a whole tombstone or opened by the second."""
+    data = (folder / "out").read_bytes()
+    if data.startswith(keyfile.TOMBSTONE):
+        return "new" if data.count(b"\n") == 1 and data.endswith(b"\n") else "half"
+    for key, name in zip(SECRETS, ("old", "new"), strict=True):
+        with suppress(WrongKey):
+            keyfile.read(folder / "out", identities=key)
+            return name
+    return "neither"
+
+
+def sink(folder: Path, text: str, name: str) -> None:
+    with open_sink(folder / name, modality="text", column="text", force=True) as out:
+        out.write([text])
+
+
+def images(folder: Path, text: str) -> None:
+    with open_sink(folder / "out", modality="image", column="image", force=True) as out:
+        out.write([np.full((2, 2), len(text) + ord(text[0]), np.uint8)])
+
+
+def npz(folder: Path, text: str) -> None:
+    with open_sink(folder / "out.npz", modality="series", column="value", force=True) as out:
+        out.write([np.array([1.0, float(ord(text[0]))])])
+
+
+def shards(folder: Path, text: str) -> None:
+    with ShardWriter(
+        folder / "out", vocabulary=Vocabulary(512), table="0" * 32, codec="text/bytes", column="text", force=True
+    ) as out:
+        out.write([np.array([ord(text[0])], np.uint32)], 1)
+
+
+def encode(folder: Path, text: str) -> None:
+    with Partial(folder / "out", {"text": text}, force=True) as partial:
+        if partial.published:
+            return
+        if not partial.parts:
+            ids, ends = np.array([ord(text[0])], np.uint32), np.array([1])
+            table = ids_table(ids, ends, None, Vocabulary(512), pa.schema([]))
+            partial.commit(0, write_part(partial.scratch / "part-00000.parquet", table, 1))
+        about = {"table": "0" * 32, "codec": "text/bytes", "column": "text", "kept": pa.schema([])}
+        partial.publish(Manifest.of(list(partial.parts.values()), vocabulary=Vocabulary(512), **about))
+
+
+def train(folder: Path, text: str) -> None:
+    with working_folder(folder / "out", RECIPE, {}, resume=False, force=True) as partial:
+        (partial / "run").mkdir()
+        (partial / "run" / "metrics.json").write_text(text, encoding="utf-8")
+        (partial / "run" / "model.safetensors").write_text(text, encoding="utf-8")
+        finish(partial, folder / "out", force=True)
+
+
+def derive(folder: Path, text: str) -> None:
+    with deriving(SimpleNamespace(path=folder / "nowhere"), folder / "out", {"is": text}, force=True) as new:
+        (new / "model.safetensors").write_text(text, encoding="utf-8")
+
+
+def release(folder: Path, text: str) -> None:
+    """A body, and its rows in another folder."""
+    (folder / "keys").mkdir(exist_ok=True)
+    with Claim(folder / "body") as body, Claim(folder / "keys" / "rows") as rows:
+        (body.folder / "run").mkdir()
+        (body.folder / "run" / "metrics.json").write_text(text, encoding="utf-8")
+        keyfile.put(rows.folder / "new", text.encode(), rows.out)
+        atomic.publish_together((body, body.folder / "run", False), (rows, rows.folder / "new", True))
+
+
+def demo(folder: Path, text: str) -> None:
+    with demo_folder((folder / "out").absolute(), force=True):
+        Path("demo.json").write_text(text, encoding="utf-8")
+
+
+VERBS = {
+    "fit": secret,
+    "keygen": lambda folder, text: secret(folder, text, force=text == "old" or (folder / "out").exists()),
+    "rekey": rekey,
+    "shred": shred,
+    "decode to text": lambda folder, text: sink(folder, text, "out.txt"),
+    "decode to Parquet": lambda folder, text: sink(folder, text, "out.parquet"),
+    "decode to images": images,
+    "decode to npz": npz,
+    "generate": shards,
+    "encode": encode,
+    "train": train,
+    "align": derive,
+    "release": release,
+    "demo": demo,
+    "audit release": lambda folder, text: write_page(folder / "out", {"audit.json": text, "audit.html": text}),
+    "audit --json": lambda folder, text: atomic.write_text(folder / "out", text),
+}
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+def seen(folder: Path) -> dict[str, bytes]:
+    """What is there by its names, hidden folders left out."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    }
+
+
+def outs(folder: Path) -> list[Path]:
+    return [folder / name for name in ("out", "out.txt", "out.parquet", "out.npz", "body", "keys/rows")]
+
+
+def state(folder: Path, verb: str, known: dict[str, dict[str, bytes]]) -> str:
+    """Return "old", "new", or what is there that is neither."""
+    if verb in ("rekey", "shred"):
+        return opened(folder)
+    found = seen(folder)
+    return next((name for name, files in known.items() if files == found), f"neither: {names(folder)}")
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory):
+    """What each verb writes for old and new, undisturbed, by verb; and that it leaves nothing hidden."""
+    found = {}
+    for verb, act in VERBS.items():
+        for text in ("old", "new"):
+            folder = tmp_path_factory.mktemp("known")
+            act(folder, "old")
+            if text == "new":
+                act(folder, "new")
+            found.setdefault(verb, {})[text] = seen(folder)
+            assert not [name for name in names(folder) if name.startswith(".") or "/." in name]
+    return found
+
+
+@pytest.mark.parametrize("kill", [False, True], ids=["fails", "killed"])
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_system_call(verb, kill, known, tmp_path, monkeypatch):
+    act = VERBS[verb]
+    for at in range(400):
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        act(folder, "old")
+        calls = Calls(at, kill=kill)
+        with counted(monkeypatch, calls), suppress(OSError, UltError, Killed):
+            act(folder, "new")
+        if calls.count <= at:
+            break
+        if not kill:
+            assert state(folder, verb, known[verb]) in ("old", "new") or verb == "shred", at
+        for path in outs(folder):
+            recover(path)  # as whoever reads does
+        assert state(folder, verb, known[verb]) in ("old", "new") or (verb == "shred" and opened(folder) != "old"), at
+        for path in outs(folder):  # the next command, which fails
+            if hidden(path).exists():
+                with suppress(KeyError), Claim(path, journal=next(iter(held(path)), None)) as claim:
+                    claim.keep = bool(held(path))
+                    raise KeyError
+        assert state(folder, verb, known[verb]) in ("old", "new") or verb == "shred", at
+        act(folder, "new")  # and the next, which does not
+        assert state(folder, verb, known[verb]) == "new", at
+        left = [name for name in names(folder) if name.startswith(".") or "/." in name]
+        assert not left, f"{at}: {left}"
+    assert calls.count > 5
+
+
+def held(path: Path) -> list[str]:
+    return [name for name in atomic.JOURNALS if (hidden(path) / name).exists()]
