@@ -76,6 +76,7 @@ def test_names_numbers_and_dates_of_birth_are_red(tmp_path):
         ("фамилия", ["A", "B", "C"] * 30, "name"),
         ("الاسم", ["A", "B", "C"] * 30, "name"),
         ("PatientID", [1, 2, 3] * 30, "number"),
+        ("pid", [1, 2, 3] * 30, "number"),
         ("Telefonnummer", ["A", "B", "C"] * 30, "number"),
         ("dateOfBirth", ["A", "B", "C"] * 30, "birth"),
         ("home address", ["A", "B", "C"] * 30, "address"),

@@ -46,6 +46,7 @@ _SURE = {  # words of a header that need no values beside them
     "patientnr patientennummer patientenid subjectid personid participantid medicalrecord medicalrecordnumber "
     "hospitalnumber chartnumber fallnummer versichertennummer versicherungsnummer sozialversicherungsnummer "
     "krankenkassennummer numerosecu nirpp codicefiscale curp cpf bsn pesel personnummer fodselsnummer aadhaar "
+    "pid uid empi patid ptid userid "
     "ipaddress licenseplate kennzeichen taxid steuernummer hadmid телефон снилс 病历号 身份证 电话 電話 手机 전화 هاتف "
     "טלפון",
     "mail": "mail email emailaddress courriel correo posta emailadresse почта 邮箱 電子メール メール 이메일",

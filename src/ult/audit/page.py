@@ -46,6 +46,7 @@ def render(audit: Mapping[str, Any], pairs: Mapping[str, Any] | None = None) -> 
     code, model = audit["audits"]["code"] or {}, audit["audits"]["model"] or {}
     found, membership = code.get("attacks") or [], model.get("membership") or {}
     names = list(dict.fromkeys(one["name"] for one in found))
+    whole = max((one["units"] for one in found), default=0)
     findings = _findings(audit)
     marked = charts.marks([*names, *membership])
     page: str = environment.get_template(PAGE).render(
@@ -61,8 +62,8 @@ def render(audit: Mapping[str, Any], pairs: Mapping[str, Any] | None = None) -> 
         kept_line=LINE,
         marked=marked,
         attack_names=names,
-        largest=[one for one in found if one["units"] == max(each["units"] for each in found)],
-        smaller=[one for one in found if one["units"] < max(each["units"] for each in found)],
+        largest=[one for one in found if one["units"] == whole],
+        smaller=[one for one in found if one["units"] != whole],
         attacks=charts.attacks(found, marked) if found else None,
         curves=charts.rates(membership, marked) if membership else None,
         notes=[note for one in audit["audits"].values() if one for note in one.get("notes") or []],
