@@ -238,7 +238,7 @@ class _Seen:
                 return looks.FORMS[form], said, "red"
             if form == "date":
                 return "date", said, "amber"
-            if scattered and kind not in ("date", "place"):
+            if scattered and kind != "place":
                 return looks.FORMS[form], said, "red"
             if form == "code" and not kind and self.groups.distinct > MANY:
                 return "number", said, "amber"
@@ -246,7 +246,7 @@ class _Seen:
             return "text", f"the length of {shares['words']:.0%} of its values", "amber"
         if kind in ("name", "number") and self.groups.distinct > 2:
             return kind, "its header", "red" if scattered else "amber"
-        return (kind, "its header", "amber") if kind in ("date", "place") else ("", "", "told")
+        return (kind, "its header", "amber") if kind == "place" else ("", "", "told")
 
 
 def _values(column: pa.ChunkedArray) -> tuple[NDArray[np.uint64], NDArray[np.int64], pa.StringArray]:

@@ -1,7 +1,7 @@
 """What a column of values in the clear looks like, by simple rules: names, numbers, mail, dates, addresses, free text.
 
 Two things are looked at: the words of its header, in a dozen languages, and the form of its values. Some words say it
-by themselves ("surname"); others ("id", "name", "date") say it only of many values that few records share, and leave
+by themselves ("surname"); others ("id", "name", "city") say it only of many values that few records share, and leave
 doubt else. The rules know no person and no register: they miss what is called "x7" and looks like nothing.
 """
 
@@ -60,14 +60,11 @@ _SURE = {  # words of a header that need no values beside them
 }
 _MAYBE = {  # words that a header may use of something else; the first kind that one is of counts
     "birth": "birth born death died",
-    "date": "date dates datum fecha dato dag day time timestamp datetime admitted discharged visited дата 日期 日付 "
-    "날짜 تاريخ",
-    "place": "zip zipcode postcode postalcode postal plz city town village county district region ort wohnort ville "
-    "ciudad citta miasto lat lon lng город 城市 邮编 郵便番号 도시",
+    "place": "zip zipcode postcode postalcode postal plz city town village county ort wohnort ville ciudad citta "
+    "miasto lat lon lng город 城市 邮编 郵便番号 도시",
     "name": "name names nom nombre naam navn namn nome isim initials doctor physician nurse arzt clinician",
-    "number": "id ids nr no num number nummer numero key identifier identifiant code case record encounter visit "
-    "admission accession barcode uuid guid account konto mobile tel serial subject person participant proband "
-    "pseudonym medical insurance номер 番号 编号 번호",
+    "number": "id ids identifier identifiant key accession barcode uuid guid subject person participant proband "
+    "pseudonym 番号 编号 번호",
 }
 _ALONE = "patient patients paciente paziente patienten пациент 患者 病人 환자"  # numbers if they are the whole header
 _OF_THINGS = (  # beside which "name", "id", "code" speak of no person
@@ -129,8 +126,8 @@ SURE_FORMS = {"mail", "register", "account", "telephone", "street", "titled"}  #
 def header(name: str) -> tuple[str, bool]:
     """Return the kind that a header says, or "", and whether it is sure.
 
-    >>> header("patientSurname"), header("visit_date"), header("gene_name"), header("Geburtsdatum")
-    (('name', True), ('date', False), ('', False), ('birth', True))
+    >>> header("patientSurname"), header("zip_code"), header("gene_name"), header("Geburtsdatum")
+    (('name', True), ('place', False), ('', False), ('birth', True))
     """
     spaced = re.sub(r"(?<=[a-z\d])(?=[A-Z])", " ", unicodedata.normalize("NFKC", name))
     words = re.findall(r"[^\W_]+", _plain(spaced))
