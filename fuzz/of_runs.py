@@ -46,7 +46,7 @@ def metrics_document(**changes: Any) -> dict[str, Any]:
 
 
 def metrics(folder: Path) -> Made:
-    from ult.audit.candidate import guarantees, holdings
+    from ult.audit.facts import guarantees, holdings, run_facts
     from ult.cli.inspect import _run
     from ult.run import Run
 
@@ -64,8 +64,9 @@ def metrics(folder: Path) -> Made:
     def read(_: Path) -> None:
         run = Run.open(path)
         _ = (run.tables, run.context, run.classes, run.withheld, run.alone, run.modality_token)
-        holdings([], run, None, False)
-        guarantees([], run, None)
+        parts = {"shards": [], "run": run_facts(run), "body": False, "table": None}
+        holdings(parts)
+        guarantees(parts)
         run.head("text")
         with contextlib.redirect_stdout(io.StringIO()):
             _run(path, None)
@@ -112,24 +113,36 @@ def rows(folder: Path) -> Made:
 def audits(folder: Path) -> dict[str, Any]:
     """Return an audit of each kind, of shards, a run and a table that are in `folder`."""
     sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
-    from evidence import code, model, rates
+    from evidence import code, model, table_audit
     from ult.run import Run
+    from ult.shards import Shards
 
-    weights = Run.open(folder / "run").digest()
-    told = {"format": "ult-audit-table/1", "membership": {"counts": rates(0.01, 0.0, 0.02)}}
-    return {"code": code(), "model": model(weights), "table": told}
+    run, manifest = Run.open(folder / "run"), Shards(folder / "x.shards").manifest
+    return {
+        "code": code(table=manifest.table, shards=manifest.digest),
+        "model": model(run.digest(), members=[manifest.digest]),
+        "table": table_audit(_fitted().fingerprint),
+    }
+
+
+def _fitted() -> Any:
+    from ult import Table, Vocabulary
+
+    return Table.fit(["a"], vocabulary=Vocabulary(300))
 
 
 def audit(folder: Path) -> Made:
-    """Audits of the code, a model and a table, as a release candidate reads them."""
-    from ult import Table, Vocabulary
-    from ult.audit.candidate import assemble
+    """Audits of the code, a model and a table, as a release candidate judges them."""
+    from ult.audit.candidate import assemble, judged, read
 
     held = {"shards": [shards_folder(folder)], "run": run_folder(folder)}
-    held["table"] = Table.fit(["a"], vocabulary=Vocabulary(300))
     found = audits(folder)
+    parts = assemble(**held, table=_fitted())["parts"]
 
-    reads = [partial(_given, lambda **audit: assemble(**held, **audit), f"{kind}_audit") for kind in found]
+    def judge(kind: str, path: Path) -> object:
+        return judged(parts, {**dict.fromkeys(found), kind: read(path)})
+
+    reads = [partial(judge, kind) for kind in found]
     return [json.dumps(one).encode() for one in found.values()], file(folder, "audit.json", either(*reads))
 
 
@@ -152,16 +165,16 @@ def page(folder: Path) -> Made:
 
 def release(folder: Path) -> Made:
     """The audit of a release, which decides whether it may be made."""
-    from ult.audit.candidate import allowed, assemble
+    from ult.audit.candidate import assemble
+    from ult.audit.permit import allowed
 
-    run = run_folder(folder)
+    shards, run = [shards_folder(folder)], run_folder(folder)
     for kind, told in audits(folder).items():
         (folder / f"{kind}.json").write_text(json.dumps(told), encoding="utf-8")
-    shards = [shards_folder(folder)]
     whole = assemble(shards=shards, run=run, code_audit=folder / "code.json", model_audit=folder / "model.json")
-    seeds = [json.dumps({**whole, "audits": {}, "verdict": level}).encode() for level in ("red", "amber", "green")]
+    seeds = [json.dumps(one).encode() for one in (whole, assemble(run=run))]
 
     def read(path: Path) -> None:
-        allowed(path, run, private_embeddings=False, accepted=None)
+        allowed(path, run, private_embeddings=False, accepted="whatever it says")
 
     return seeds, file(folder, "audit.json", read)
