@@ -216,6 +216,25 @@ def test_an_audit_that_was_edited_from_red_to_green_is_refused(here):
     assert not Path("given").exists()
 
 
+def test_a_figure_edited_in_agreement_with_all_others_breaks_the_tables_seal(here):
+    well("audit code all.shards --reference public.txt -t t.ult --json code.json")
+    found = json.loads(Path("code.json").read_text())
+    for one in found["attacks"]:  # nothing contradicts it, and public data reads nothing
+        one.update(occurrences=one["blind"], occurrences_interval=one["blind_interval"], patches=0.0, ceiling=1.0)
+    Path("edited.json").write_text(json.dumps(found))
+    for name, audited in (("code.json", "whole"), ("edited.json", "edited")):
+        well(f"audit release --run all --shards all.shards --code-audit {name} -o {audited}")
+    why = "--accept-risk 'made-up notes'"
+    well(f"release all -o given --audit whole/audit.json -t t.ult {why}")
+    well(f"release all -o unseen --audit edited/audit.json {why}")  # the table was not asked
+    status, said = ult(f"release all -o other --audit edited/audit.json -t t.ult {why}")
+    assert status == 1
+    assert "the audit of the code was changed since it was written, or another table sealed it" in said
+    status, said = ult(f"release all -o other --audit whole/audit.json -t u.ult {why}")
+    assert status == 1
+    assert not Path("other").exists()
+
+
 def test_a_release_that_nothing_was_measured_of_needs_a_reason(here):
     well("audit release --run all --shards all.shards -o audit")
     assert audit()["verdict"] == "amber"

@@ -8,8 +8,10 @@ from typing import Any
 
 from ult.audit.candidate import FORMAT, judged, read, sha256_of_audit, understanding
 from ult.audit.facts import run_facts
+from ult.audit.seal import check_seal
 from ult.errors import FormatError, InvalidConfig, RiskRefused
 from ult.run import Run
+from ult.table import Table
 from ult.vocabulary import check_format
 
 FIRST = date(2026, 11, 1)  # when there were no audits of this format yet
@@ -17,13 +19,19 @@ AGAIN = "ult audit release writes it again"
 
 
 def allowed(
-    audit: str | Path | None, run: str | Path, *, private_embeddings: bool, accepted: str | None
+    audit: str | Path | None,
+    run: str | Path,
+    *,
+    private_embeddings: bool,
+    accepted: str | None,
+    table: Table | None = None,
 ) -> dict[str, Any]:
     """Return what a released run says of its audit: the verdict, the day, and the reason why a risk was accepted.
 
     The verdict and all beside it are made again from the audits within, by today's rules, and must be what is written
-    there. Raises `RiskRefused` for no audit, a red one or one that leaves something unmeasured, without a reason;
-    `InvalidConfig` for one of another release, `FormatError` for one that was changed.
+    there; with the `table` that scored them, they must bear its seal. Raises `RiskRefused` for no audit, a red one or
+    one that leaves something unmeasured, without a reason; `InvalidConfig` for one of another release, `FormatError`
+    for one that was changed.
     """
     if accepted is not None and not accepted.strip():
         raise InvalidConfig("the reason to accept the risk is empty", hint='--accept-risk "why"')
@@ -40,6 +48,9 @@ def allowed(
     with understanding():
         _check_release(found, audit, Run.open(run), private_embeddings)
         _check_made_again(found, audit)
+        for name, one in found["audits"].items():
+            if table is not None and one is not None:
+                check_seal(one, table, name)
         day = _day(found["date"], audit)
     if accepted is None:
         _check_risk(found, run)

@@ -52,6 +52,7 @@ def code(
 ) -> None:
     """Attack a code, as whoever holds shards or a model and public data would; score it by the table."""
     from ult.audit.code import best
+    from ult.audit.seal import sealed
     from ult.audit.subject import of_code, of_reference
     from ult.audit.telling import MODALITIES
     from ult.cli.show import note, say
@@ -98,7 +99,7 @@ def code(
         "attacks": attacks,
         "best": best(attacks),
     }
-    write_json(out, found)
+    write_json(out, found if truth is None else sealed(found, truth))
     if pairs is not None and truth is not None:
         _write_pairs(pairs, top, truth, found["subject"], force=force)
     if truth is None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ult.cli.owner import Column, Force
 from ult.cli.secret import Identities, PassphraseFile, load_table
 from ult.cli.trainer import RunFolder
+
+if TYPE_CHECKING:
+    from ult.table import Table
 
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write all figures there.")]
 PngFile = Annotated[Path | None, typer.Option("--png", help="Draw the attacks' curves there, on logarithmic axes.")]
@@ -106,7 +109,7 @@ def model(
             tell=tell,
         )
     facts([*_sides(result), *_membership(result), *_extraction(result["extraction"]), *_canaries(result["canaries"])])
-    _write(result, curves, json, png)
+    _write(result, curves, json, png, secret)
     for line in result["notes"]:
         note(line)
 
@@ -140,7 +143,7 @@ def table(
     ]
     result, curves = audit_table(secret, *groups, delta=delta)
     facts(_membership(result))
-    _write(result, curves, json, png)
+    _write(result, curves, json, png, secret)
     if why := result["shown"]["why"]:
         note(f"nothing shows that members were in the fit, and nonmembers not: {why}")
     if taken := result["shown"]["taken_out"]:
@@ -226,9 +229,13 @@ def write_json(path: Path, result: dict[str, Any]) -> None:
     write_text(path, dumps(result, indent=1) + "\n")
 
 
-def _write(result: dict[str, Any], curves: dict[str, Any], json: Path | None, png: Path | None) -> None:
+def _write(
+    result: dict[str, Any], curves: dict[str, Any], json: Path | None, png: Path | None, table: Table | None
+) -> None:
     if json is not None:
-        write_json(json, result)
+        from ult.audit.seal import sealed
+
+        write_json(json, result if table is None else sealed(result, table))
     if png is not None:
         from ult.audit.curve import draw
 

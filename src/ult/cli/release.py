@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ult.cli.owner import Force
-from ult.cli.secret import Identities, PassphraseFile, Recipients, key_of, new_key
+from ult.cli.secret import Identities, PassphraseFile, Recipients, key_of, load_table, new_key
 from ult.cli.trainer import RunFolder
 from ult.errors import InvalidConfig
 
@@ -20,13 +20,21 @@ def release(
         Path | None, typer.Option(help="The audit.json of this run that `ult audit release` wrote.")
     ] = None,
     accept_risk: Annotated[
-        str | None, typer.Option(metavar="REASON", help="Release without an audit, or against a red one; recorded.")
+        str | None,
+        typer.Option(
+            metavar="REASON",
+            help="Release without an audit, against a red one, or one that leaves something unmeasured; recorded.",
+        ),
+    ] = None,
+    table: Annotated[
+        Path | None, typer.Option("--table", "-t", help="The table that the audits were scored by: check their seals.")
     ] = None,
     private_embeddings: Annotated[
         bool, typer.Option("--private-embeddings", help="Keep the input and output rows; give the body alone.")
     ] = False,
     rows: Annotated[Path | None, typer.Option(help="With --private-embeddings: the secret file for the rows.")] = None,
     passphrase_file: PassphraseFile = None,
+    identity: Identities = None,
     recipient: Recipients = None,
     no_encryption: Annotated[bool, typer.Option("--no-encryption", help="Store the rows in the clear.")] = False,
     force: Force = False,
@@ -40,7 +48,10 @@ def release(
     from ult.cli.show import count, note, say
     from ult.release import publish, withhold
 
-    audited = allowed(audit, run, private_embeddings=private_embeddings, accepted=accept_risk)
+    if table is not None and audit is None:
+        raise InvalidConfig("there is no audit whose seals the table could check", hint="--audit AUDIT.json")
+    secret = None if table is None else load_table(table, passphrase_file, identity)
+    audited = allowed(audit, run, private_embeddings=private_embeddings, accepted=accept_risk, table=secret)
     if rows is None:
         say(f"{out}: {count(publish(run, out, audited=audited, force=force), 'weight')}, rows among them")
     else:
