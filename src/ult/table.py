@@ -16,6 +16,7 @@ from ult import document, keyfile
 from ult.batches import BATCH, batched
 from ult.codecs import codec_class
 from ult.codecs.base import Codec, Ends, Patches, Symbols, cut, encoded
+from ult.codecs.columns import kept
 from ult.counting import CAPACITY, PatchCounts
 from ult.errors import CorruptSymbols, FormatError, InvalidConfig, InvalidRecord
 from ult.guarantee import Guarantee
@@ -92,11 +93,11 @@ class Table:
         """Return the table of a multiset of records; their order changes nothing.
 
         A phrase enters only if at least `min_records` distinct records hold it. `fields` names the values of a wide
-        numeric record and is kept with the secret. If the distinct patches have more than `capacity` symbols, the
-        records are read twice, and the rarest patches are left out (see `ult.counting`); of an iterator that is an
-        error. With `epsilon` each record has differential privacy, and each fit draws anew: see
-        `ult.privacy.patches`; with `secret_ids` it draws which phrase has which id. `public` declares that everyone may
-        read these records. Raises `InvalidRecord`, `InvalidConfig` or `UnknownCodec`.
+        numeric record and is kept with the secret (`ult.codecs.columns` refuses a lost one). If the distinct patches
+        have more than `capacity` symbols, the records are read twice, and the rarest patches are left out (see
+        `ult.counting`); of an iterator that is an error. With `epsilon` each record has differential privacy, and each
+        fit draws anew: see `ult.privacy.patches`; with `secret_ids` it draws which phrase has which id. `public`
+        declares that everyone may read these records. Raises `InvalidRecord`, `InvalidConfig` or `UnknownCodec`.
         """
         most = check_asked(epsilon, delta, patches_per_record, min_records, public=public)
         counts = PatchCounts(min_records=min_records, capacity=capacity if most is None else max(capacity, ROOM))
@@ -107,7 +108,7 @@ class Table:
             if iter(records) is records and codec_class(codec).calibrates:
                 records = list(records)  # it is read twice
             codec = codec_class(codec).calibrated(records)
-        for batch in batched(records):
+        for batch in batched(kept(records, codec, fields)):
             patches = encoded(codec, batch, counts.records)
             counts.add(patches if most is None else bounded(patches, most))
         privacy = None

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from ult.codecs.base import Codec
     from ult.data import Batch, Sink, Source
     from ult.shards import Shards
     from ult.table import Table
@@ -99,6 +98,7 @@ def fit(
     """
     give_back()  # before Arrow is loaded
     from ult import keyfile, pieces
+    from ult.cli.columns import kept_columns, report_columns
     from ult.cli.option import codec_options
     from ult.cli.show import Watched, count, counting, note, say
     from ult.cli.unit import tell_unit
@@ -123,6 +123,7 @@ def fit(
             made = kind.calibrated(Watched(source, "calibrating"), **options)
     else:
         made = without_records(kind, options)
+    columns = kept_columns(made, source)
     with counting("fitting") as advance:
         counts = pieces.count(
             lambda: source.pieces(pieces.PIECE_BYTES),
@@ -144,7 +145,8 @@ def fit(
         say(f"{out}: epsilon {privacy.epsilon:g} at delta {privacy.delta:.2g} for each record; {about}")
         tell_unit(out, inputs, source, kind.modality)
     _report_invalid(source)
-    _report_clipped(made, source)
+    if columns:
+        report_columns(columns, out)
     if table.size < vocabulary.size:
         spare = count(vocabulary.size - table.size, "id")
         why = f"no further phrase is held by {min_records} records" if min_records > 1 else "there are no more phrases"
@@ -199,6 +201,7 @@ def encode(
 
     from ult import __version__, pieces
     from ult.canaries import plant
+    from ult.cli.columns import report_clipped
     from ult.cli.halves import encode_halves
     from ult.cli.show import count, counting, note, say, size
     from ult.errors import InvalidRecord
@@ -230,7 +233,7 @@ def encode(
         planted_too = Canaries(canaries, repeats) if canaries else None
         encode_halves(source, secret, (out, coin_split), command, engine=chosen, canaries=planted_too, force=force)
         _report_invalid(source)
-        _report_clipped(secret.codec, source)
+        report_clipped(secret.codec, source)
         return
     with Partial(out, command, force=force) as partial:
         if partial.parts:
@@ -253,7 +256,7 @@ def encode(
     rate = f"{done.ids / done.bytes:.4f} ids a byte" if done.bytes else "no bytes"
     say(f"{out}: {count(done.rows, 'record')}, {size(done.bytes)} of data, {done.ids:,} ids, {rate}")
     _report_invalid(source)
-    _report_clipped(secret.codec, source)
+    report_clipped(secret.codec, source)
     if canaries:
         note(f"{canaries} canaries planted, each {repeats} times: ult audit model RUN --canaries {canaries} -t {table}")
     if done.kept:
@@ -368,19 +371,3 @@ def _report_invalid(source: Source) -> None:
         note(f"{source.invalid} and were encoded as they are")
     if source.empty:
         note(f"without a record: {', '.join(source.empty[:5])}{', ...' if len(source.empty) > 5 else ''}")
-
-
-def _report_clipped(codec: Codec[Any], source: Source) -> None:
-    """Say how many values fell outside the range of a codec that has one."""
-    from ult.cli.show import note
-    from ult.codecs.series import SeriesMulaw
-
-    if isinstance(codec, SeriesMulaw):
-        values = clipped = 0
-        for record in source:
-            clipped += codec.clipped(record)
-            values += len(record)
-        if clipped:
-            note(
-                f"{clipped:,} of {values:,} values ({clipped / values:.2%}) lie outside the range and are clipped to it"
-            )

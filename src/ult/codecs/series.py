@@ -161,9 +161,7 @@ class SeriesMulaw(Codec[NDArray[Any]]):
         max_length = cls(**options).max_length
         for number, record in enumerate(records):
             try:
-                values = _floats(record, max_length)
-                if np.isinf(values).any():
-                    raise _infinite(values)
+                values = check_values(record, max_length)
             except InvalidRecord as error:
                 raise InvalidRecord(f"records[{number}]: {error.what}", hint=error.hint, value=error.value) from None
             values = values[~np.isnan(values)] + 0.0  # and no negative zero
@@ -217,6 +215,14 @@ def _floats(record: NDArray[Any], max_length: int) -> Floats:
     """Return `record` as float64; raise `InvalidRecord` unless that is exact."""
     _check_record(record, max_length)
     return np.ascontiguousarray(record, np.float64)
+
+
+def check_values(record: NDArray[Any], max_length: int = sys.maxsize) -> Floats:
+    """Return `record` as float64; raise `InvalidRecord` unless that is exact and without infinities."""
+    values = _floats(record, max_length)
+    if np.isinf(values).any():
+        raise _infinite(values)
+    return values
 
 
 def _check_record(record: NDArray[Any], max_length: int) -> None:
