@@ -2,7 +2,7 @@
 
 import pytest
 
-from ult.guarantee import composed
+from ult.guarantee import composed, of_training
 
 TRAINING = {"epsilon": 2.0, "delta": 1e-5, "secure_random": True}
 TABLE = {"epsilon": 1.0, "delta": 1e-6, "patches": 4, "noise": 9.0, "threshold": 50.0}
@@ -60,3 +60,12 @@ def test_what_takes_back_a_promise_is_said():
     assert "seed" in said[0]
     assert "before" in said[1]
     assert "validation" in said[2]
+
+
+def test_attacks_on_a_run_can_refute_the_promise_of_its_training_alone():
+    """Members and others were encoded by the same table, so that its epsilon and delta are no part of it."""
+    account = of_training(run(lot(privacy=TABLE)))
+    assert (account.epsilon, account.delta) == (2.0, 1e-5)
+    assert of_training(run(lot()) | {"privacy": None}) is None
+    assert of_training(run(lot(), from_run="before")) is None
+    assert of_training(run(lot()) | {"privacy": TRAINING | {"secure_random": False}}) is None

@@ -138,6 +138,20 @@ def test_killed_at_any_time_the_same_command_goes_on(folder, capsys, monkeypatch
     assert not [path.name for path in folder.iterdir() if path.name.startswith(".")]
 
 
+def test_an_input_that_changes_between_the_halves_is_refused(folder, capsys, monkeypatch):
+    real = pieces.write_parts
+
+    def edited(many, table, partial, **options):
+        real(many, table, partial, **options)
+        with (folder / "x.jsonl").open("a") as file:
+            file.write('{"text": "late", "row": 401}\n')
+
+    monkeypatch.setattr(halves.pieces, "write_parts", edited)
+    status, _, err = split(capsys)
+    assert (status, "x.jsonl" in err) == (1, True)
+    assert not [name for name in FOLDERS if (folder / name).exists()]
+
+
 def test_two_folders_of_one_name_are_refused(folder, capsys):
     status, _, err = ult(capsys, *SPLIT, "-o", "a", "--coin-split", "./a")
     assert (status, "expected two folders" in err) == (1, True)

@@ -102,6 +102,18 @@ def composed(metrics: Mapping[str, Any]) -> Account | None:
     return Account(epsilon, delta, of_records, tuple(parts), tuple(_conditions(metrics, told)))
 
 
+def of_training(metrics: Mapping[str, Any]) -> Account | None:
+    """Return what attacks on a run can refute: the promise of its training alone, given the ids.
+
+    None if there is none, or if something takes it back: a seed that is known, an earlier run that saw who knows what.
+    """
+    account = composed(metrics)
+    if account is None or metrics.get("from_run") or not metrics["privacy"].get("secure_random"):
+        return None
+    (name, epsilon, delta), *_ = account.parts
+    return Account(epsilon, delta, False, ((name, epsilon, delta),), account.conditions)
+
+
 def _conditions(metrics: Mapping[str, Any], told: Mapping[str, Any]) -> Iterator[str]:
     if not told.get("secure_random"):
         yield "if nobody knows the seed of its noise"

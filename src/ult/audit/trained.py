@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ult.coin import drawn_by_coin
 from ult.errors import InvalidConfig
 from ult.run import Run
 from ult.shards import Shards
@@ -65,8 +66,7 @@ def by_coin(members: Sequence[Shards], nonmembers: Sequence[Shards]) -> bool:
         for coin in coin_of:
             if coin is not None and coin.side != side:
                 raise InvalidConfig(f"the coin made {coin.side} of shards that were named with --{side}", hint="swap")
-    splits = {coin.split if coin else None for side in coins for coin in side}
-    return None not in splits and len(splits) == 1
+    return drawn_by_coin(*([shards.manifest for shards in side] for side in (members, nonmembers)))
 
 
 def lots(run: Run) -> list[dict[str, Any]]:

@@ -29,7 +29,7 @@ from ult.audit.remembering import (
     judge_promise,
 )  # fmt: skip
 from ult.errors import FormatError
-from ult.guarantee import Guarantee, composed
+from ult.guarantee import Guarantee, of_training
 
 __all__ = ["LEVELS", "judge", "judge_body", "judge_code", "judge_kept", "judge_model", "judge_table", "verdict"]
 _MODEL = "ult audit model RUN --members SHARDS --nonmembers SHARDS -t TABLE"
@@ -70,7 +70,7 @@ def _run(parts: Facts, audits: Audits) -> list[Finding]:
     if parts["body"]:
         return judge_body(run["metrics"])
     asked: Facts = {"planted": planted_in(run), "task": run["metrics"].get("task", "lm")}
-    findings = judge_model(audits["model"], composed(run["metrics"]), **asked)
+    findings = judge_model(audits["model"], of_training(run["metrics"]), **asked)
     if audits["model"] is not None:
         findings += bound_members(run, audits["model"])
     rows = [one for one in (audits["code"] or {}).get("attacks", []) if one.get("knows") == BEFORE]
