@@ -170,7 +170,9 @@ VERBS = {
     "align": derive,
     "release": release,
     "demo": demo,
-    "audit release": lambda folder, text: write_page(folder / "out", {"audit.json": text, "audit.html": text}),
+    "audit release": lambda folder, text: write_page(
+        folder / "out", {"audit.json": text, "audit.html": text}, folder / "owner", text
+    ),
     "audit --json": lambda folder, text: atomic.write_text(folder / "out", text),
 }
 
@@ -189,7 +191,7 @@ def seen(folder: Path) -> dict[str, bytes]:
 
 
 def outs(folder: Path) -> list[Path]:
-    return [folder / name for name in ("out", "out.txt", "out.parquet", "out.npz", "body", "keys/rows")]
+    return [folder / name for name in ("out", "out.txt", "out.parquet", "out.npz", "body", "keys/rows", "owner")]
 
 
 def state(folder: Path, verb: str, known: dict[str, dict[str, bytes]]) -> str:
