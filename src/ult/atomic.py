@@ -22,7 +22,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -118,15 +118,23 @@ class Claim:
             overwrite(path)
         remove(path)
 
-    def publish(self, new: Path, *, private: bool = False, exclusive: bool = False, modes: bool = True) -> None:
+    def publish(
+        self,
+        new: Path,
+        *,
+        private: bool = False,
+        exclusive: bool = False,
+        modes: bool = True,
+        owners: Collection[str] = (),
+    ) -> None:
         """Give `new`, a file or folder inside the hidden one, the name of the output, in place of what is there.
 
         It gets the mode that the umask says, with `private` 0600, without `modes` it keeps its own, and is on the disk
-        by then. With `exclusive`, a file that appeared meanwhile is not replaced. Raises `OutputExists` or
-        `OutputError`; then all is as it was.
+        by then; files in it that are called as one of `owners` get 0600. With `exclusive`, a file that appeared
+        meanwhile is not replaced. Raises `OutputExists` or `OutputError`; then all is as it was.
         """
         with writing(self.out):
-            settle(new, private=private, modes=modes)
+            settle(new, private=private, modes=modes, owners=owners)
             if exclusive:
                 self._link(new)
             elif new.is_dir() or is_folder(self.out):

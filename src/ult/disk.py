@@ -5,23 +5,27 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
 _MANY = 64  # files that are synced one by one
 
 
-def settle(path: Path, *, private: bool = False, modes: bool = True) -> None:
+def settle(path: Path, *, private: bool = False, modes: bool = True, owners: Collection[str] = ()) -> None:
     """Give what is new the modes that the umask says, or 0600, and wait until it is on the disk.
 
-    Without `modes` all keep theirs: of a folder in which secret files are among others.
+    Files that are called as one of `owners` get 0600 in any case. Without `modes` all keep theirs: of a folder in which
+    secret files are among others.
     """
     mask = 0o077 if private else umask()
     files = [path] if not path.is_dir() else [found for found in path.rglob("*") if not found.is_symlink()]
     folders = [found for found in files if found.is_dir()] + [path] * path.is_dir()
     files = [found for found in files if not found.is_dir()]
     for found in (*files, *folders) if modes else ():
-        _give_mode(found, (0o777 if found.is_dir() else 0o666) & ~mask, private=private)
+        _give_mode(
+            found, (0o777 if found.is_dir() else 0o666) & ~(0o077 if found.name in owners else mask), private=private
+        )
     if len(files) > _MANY:
         os.sync()  # a thousand images at once take 0.1 s, one by one 4 s
     for found in (*(files if len(files) <= _MANY else ()), *folders):

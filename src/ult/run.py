@@ -369,4 +369,4 @@ def last_checkpoint(partial: Path) -> Path | None:
 def finish(partial: Path, out: Path, *, force: bool) -> None:
     """Turn `partial / "run"` into `out`, for whoever holds `partial`."""
     check_free(out, force=force)
-    Claim(out).publish(partial / "run")
+    Claim(out).publish(partial / "run", owners=(OWNER,))

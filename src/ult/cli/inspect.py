@@ -194,7 +194,8 @@ def _draw(values: NDArray, title: str, plot: Path | None, *, log_x: bool = True)
 
 
 def _draw_file(values: NDArray, title: str, plot: Path, log_x: bool) -> None:  # type: ignore[type-arg]
-    from ult.errors import MissingExtra, OutputError
+    from ult.atomic import whole
+    from ult.errors import MissingExtra, OutputError, writing
 
     try:
         from matplotlib.figure import Figure
@@ -211,4 +212,5 @@ def _draw_file(values: NDArray, title: str, plot: Path, log_x: bool) -> None:  #
         axes.plot(places, values, color="#3366aa")
     axes.set_title(title, fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(plot)
+    with whole(plot) as new, writing(plot):
+        figure.savefig(new, format=plot.suffix[1:])
