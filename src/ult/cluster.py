@@ -227,7 +227,8 @@ def _connected(address: str | None, workers: int | None) -> Iterator[Any]:
     ending = signal.getsignal(signal.SIGTERM)
     try:
         try:
-            ray.init(address=address, **options)
+            with _without_secrets():
+                ray.init(address=address, **options)
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, ending)  # Ray's would exit 1 without a word
         except Exception as error:  # of a dozen types
@@ -239,6 +240,16 @@ def _connected(address: str | None, workers: int | None) -> Iterator[Any]:
         worker.print_to_stdstream = printing
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _without_secrets() -> Iterator[None]:
+    """Hide the passphrase from what is started: daemons keep their environment, and hand it to whatever they run."""
+    held = {name: os.environ.pop(name) for name in list(os.environ) if name == "ULT_PASSPHRASE"}
+    try:
+        yield
+    finally:
+        os.environ.update(held)
 
 
 def _set_environment(*, here: bool) -> None:

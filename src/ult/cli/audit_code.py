@@ -55,7 +55,7 @@ def code(
     from ult.audit.seal import sealed
     from ult.audit.subject import of_code, of_reference
     from ult.audit.telling import MODALITIES
-    from ult.cli.show import note, say
+    from ult.cli.show import counting, note, say
     from ult.codecs import codec_class
     from ult.run import Run
 
@@ -83,7 +83,8 @@ def code(
         raise InvalidConfig(f"{truth.codec.id} has no passages to read; expected text or molecules", hint="no --pairs")
     public = _public(reference, made["codec"], column) if reference else []
     top = _Top()
-    attacks = [] if truth is None or not public else _attacked(ids, public, truth, top, plaintext=bool(shards))
+    with counting("attacking"):
+        attacks = [] if truth is None or not public else _attacked(ids, public, truth, top, plaintext=bool(shards))
     if truth is not None and run is not None and start is not None and start_table is not None:
         attacks.append(_matched(ids, run, start, load_table(start_table, passphrase_file, identity), truth))
     units = sum(map(len, ids))

@@ -29,10 +29,11 @@ def evaluate(
     beams: Annotated[int, typer.Option(help="seq2seq: beginnings that the search for targets keeps.")] = 1,
 ) -> None:
     """Say how well a run predicts shards: bits per byte of the original data, accuracy, or exact matches."""
-    from ult.cli.show import note, out
+    from ult.cli.show import counting, note, out
     from ult.evaluate import evaluate as measure
 
-    result = measure(run, shards, targets=targets, beams=beams, batch_size=batch_size)
+    with counting("evaluating"):
+        result = measure(run, shards, targets=targets, beams=beams, batch_size=batch_size)
     note_ignored(run)
     if json:
         out.print_json(data=result)
@@ -201,7 +202,7 @@ def translate(
     force: Force = False,
 ) -> None:
     """Let a run of task seq2seq write the targets of sources."""
-    from ult.cli.show import note, say
+    from ult.cli.show import counting, note, say
     from ult.packing import open_shards
     from ult.run import Run
     from ult.shards import check_free
@@ -211,7 +212,8 @@ def translate(
     check_free(out, force=force)
     opened = Run.open(run)
     many = [ids for shards in open_shards(sources, opened.vocabulary) for ids in shards.ids()]
-    written = write(run, many, beams=beams, best=best, max_new=max_new, batch_size=batch_size)
+    with counting("translating"):
+        written = write(run, many, beams=beams, best=best, max_new=max_new, batch_size=batch_size)
     write_translated(run, written, out, force=force)
     note_ignored(run)
     say(f"{out}: {len(many) * best} records of ids; the owner decodes them: ult decode {out} --prefix -t TABLE")
