@@ -1,7 +1,8 @@
 """Row `attacks`: how much of a code does somebody read who has public data, and never the table?
 
-Every attack of `ult audit code` on codes of text, images and series, at several sizes; the papers' own ids, also with
-homophones; text of other fields; known records; and embedding rows of a run that was aligned from a known one.
+Every attack of `ult audit code` on codes of text, images and series, at several sizes, on ids in a secret order and,
+beside it, on ids that are ranks, as tables give them; the papers' own ids, also with homophones; text of other fields;
+known records; and embedding rows of a run that was aligned from a known one.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from ult.audit.adversary import Adversary
 from ult.audit.code import KNOWN_RECORDS, SIZES, first, guesses
 from ult.audit.context import by_context
 from ult.audit.evidence import Coded, Guess
+from ult.audit.frequency import by_rank
 from ult.audit.homophones import spread
+from ult.audit.likelihood import LARGEST, by_likelihood
 from ult.audit.plaintext import by_plaintext
 from ult.audit.rows import attack_rows
 from ult.codecs.bwt import TextBwt
@@ -37,6 +40,7 @@ from ult.vocabulary import N_SPECIAL
 
 CHARACTERS, REFERENCE = 1_100_000, 2_400_000
 HOMOPHONES, SPLITS, ALL, BLIND = 1127, (0, 1, 2), "all ids", "blind guess"
+RANKED = " by ranks"  # ends the names of attacks on ids that are ranks
 TRAINED = {"aligned": 0, "aligned, 100 steps": 100, "aligned, 400 steps": 400, "fresh rows, 400 steps": 400}
 GOALS = {  # (setting, ids, attack): the share of ids to reach
     ("text/bwt", ALL, "co-occurrence"): "at least 0.998",
@@ -52,12 +56,14 @@ SETTING = """\
 Shares of ids that are read right. Text: 1.1 M characters of WikiText (wikitext-2's train, valid and test part in \
 turn: a seed is a part), by 2.4 M of the others, by 2.9 M of medical abstracts, or by 1.7 M of Python's help and \
 docstrings. `text/bwt` has patches of 10 and no phrases; the papers' ids are (count, character) of the same patches; \
-homophones write each by several ids, in proportion to how common it is; `text/bytes` has 2,048 ids. All ids are \
-permuted at random. Series: one id a value, 256 levels; every other record of 500 heartbeats (ECG5000), of 4 days of \
-7 variables of a transformer (ETTh1), of 200 genes of 220 tumours, by the rest, or ETTh1's first year by its second. \
-Images: 10,000 of CIFAR-10 by 10,000 others, quality 50, no phrases. The blind guess takes every id for the commonest \
-phrase; of images and series it rebuilds the mean of the public records. Embedding rows: a tiny model, 400 steps on \
-one part of WikiText, aligned to the table of 700 medical abstracts, and trained on them or not."""
+homophones write each by several ids, in proportion to how common it is; `text/bytes` has 2,048 ids, also of 1.1 M \
+characters of medical abstracts by 1.3 M of sections of other abstracts. Ids are permuted at random, as with `ult \
+fit --secret-ids`, but where an attack is *by ranks*: there they are the ranks of their phrases. Series: one id a \
+value, 256 levels; every other record of 500 heartbeats (ECG5000), of 4 days of 7 variables of a transformer \
+(ETTh1), of 200 genes of 220 tumours, by the rest, or ETTh1's first year by its second. Images: 10,000 of CIFAR-10 \
+by 10,000 others, quality 50, no phrases. The blind guess takes every id for the commonest phrase; of images and \
+series it rebuilds the mean of the public records. Embedding rows: a tiny model, 400 steps on one part of WikiText, \
+aligned to the table of 700 medical abstracts, and trained on them or not."""
 
 
 def main() -> None:
@@ -105,7 +111,7 @@ def attacked(session: Session, setting: str, split: int) -> list[dict[str, Any]]
         return {"attacks": list(make(session, split))}
 
     name = f"{setting}/{split}".replace(" ", "-").replace(",", "").replace("'", "")
-    found: list[dict[str, Any]] = session.once(name, {"version": 1}, measure)["attacks"]
+    found: list[dict[str, Any]] = session.once(name, {"version": 2}, measure)["attacks"]
     return found
 
 
@@ -153,6 +159,14 @@ def pairs(session: Session, split: int) -> Iterator[dict[str, Any]]:
         known = truth.codec.encode_batch(own[:n])
         found = adversary.recovered(by_plaintext(target, known, adversary.own), target, truth)
         yield {"held": ALL, "name": f"known plaintext, {n} records", **found}
+
+
+def abstracts(session: Session, split: int) -> Iterator[dict[str, Any]]:
+    """Attack `text/bytes` of medical abstracts by sections of others, of another collection."""
+    own = cut(medical(session)[split::2], session.sized(CHARACTERS, 60_000))
+    truth = ult.Table.fit(own, vocabulary=ult.Vocabulary(2048))
+    others = labelled_texts(session, "sections", "train")[0][: session.sized(None, 400)]
+    yield from coded(truth.encode_batch(own), Adversary.fitted(truth, others), truth)
 
 
 def papers(session: Session, split: int, homophones: int = 0) -> Iterator[dict[str, Any]]:
@@ -246,19 +260,29 @@ def coded(
 ) -> Iterator[dict[str, Any]]:
     """Give what every attack by public data gets of records, of the first of them too."""
     for held, units in held_sizes(sum(map(len, records)))[0 if sizes else -1 :]:
-        target = permuted(Coded.of(first(records, units)))
+        plain = Coded.of(first(records, units))
+        target = permuted(plain)
         for name, guess in guesses(target, adversary.reference, values=adversary.rebuilder is not None):
             found = adversary.recovered(adversary.named(guess), target, truth)
             yield {"held": held, "name": name, **found}
+        for name, guess in ranked(plain.ranked(adversary.reference), adversary.reference):
+            yield {"held": held, "name": name, **adversary.recovered(adversary.named(guess), plain, truth)}
         blind = {"held": held, "name": BLIND, "units": found["units"], "occurrences": found["blind"]}
         yield blind | ({"psnr": found["psnr_blind"]} if "psnr" in found else {})
 
 
+def ranked(target: Coded, reference: Coded) -> Iterator[tuple[str, Guess]]:
+    """Give what the attacks that read most make of ids that are ranks."""
+    yield "rank alone", by_rank(target, reference)
+    guess = by_context(target, reference)
+    yield f"co-occurrence{RANKED}", guess
+    if len(target.kinds) <= LARGEST:
+        yield f"bigram likelihood{RANKED}", by_likelihood(target, reference, guess)
+
+
 def permuted(coded: Coded) -> Coded:
     """Return the same, its kinds numbered in a secret order."""
-    order = np.random.default_rng(0).permutation(len(coded.ids))
-    places = np.argsort(order)
-    return Coded(places[coded.kinds], coded.ends, coded.ids[order])
+    return coded.hidden(np.random.default_rng(0))[0]
 
 
 # ---- embedding rows
@@ -316,11 +340,12 @@ SETTINGS: dict[str, tuple[Callable[..., Iterator[dict[str, Any]]], tuple[int, ..
     "series, tumours": (partial(series, values=tumours), (0, 1)),
     "image/dct": (images, (0,)),
     "text/bwt": (bwt, SPLITS),
-    "text/bwt by medical abstracts": (partial(bwt, public=medical), SPLITS),
-    "text/bwt by Python's help": (partial(bwt, public=lambda _: python_help()), SPLITS),
-    "papers' ids": (papers, SPLITS),
-    "papers' ids, 1,127 homophones": (partial(papers, homophones=HOMOPHONES), SPLITS),
+    "text/bwt by medical abstracts": (partial(bwt, public=medical), SPLITS[:2]),
+    "text/bwt by Python's help": (partial(bwt, public=lambda _: python_help()), SPLITS[:2]),
+    "papers' ids": (papers, SPLITS[:2]),
+    "papers' ids, 1,127 homophones": (partial(papers, homophones=HOMOPHONES), SPLITS[:1]),
     "embedding rows": (rows, (0,)),
+    "text/bytes, 2,048 ids, by other abstracts": (abstracts, (0, 1)),
     "text/bytes, 2,048 ids": (pairs, SPLITS),
 }
 
