@@ -39,7 +39,7 @@ from ult.shards import ShardWriter
 from ult.vocabulary import N_SPECIAL
 
 CHARACTERS, REFERENCE = 1_100_000, 2_400_000
-HOMOPHONES, SPLITS, ALL, BLIND = 1127, (0, 1, 2), "all ids", "blind guess"
+HOMOPHONES, ALL, BLIND = 1127, "all ids", "blind guess"
 RANKED = " by ranks"  # ends the names of attacks on ids that are ranks
 TRAINED = {"aligned": 0, "aligned, 100 steps": 100, "aligned, 400 steps": 400, "fresh rows, 400 steps": 400}
 GOALS = {  # (setting, ids, attack): the share of ids to reach
@@ -334,19 +334,19 @@ def _trained(
 
 
 SETTINGS: dict[str, tuple[Callable[..., Iterator[dict[str, Any]]], tuple[int, ...]]] = {
+    "text/bytes, 2,048 ids": (pairs, (0, 1)),
+    "text/bytes, 2,048 ids, by other abstracts": (abstracts, (0,)),
+    "text/bwt": (bwt, (0, 1)),
     "series, heartbeats": (partial(series, values=beats), (0, 1)),
     "series, ETTh1": (partial(series, values=days), (0, 1)),
     "series, ETTh1's years": (partial(series, values=years), (0, 1)),
     "series, tumours": (partial(series, values=tumours), (0, 1)),
-    "image/dct": (images, (0,)),
-    "text/bwt": (bwt, SPLITS),
-    "text/bwt by medical abstracts": (partial(bwt, public=medical), SPLITS[:2]),
-    "text/bwt by Python's help": (partial(bwt, public=lambda _: python_help()), SPLITS[:2]),
-    "papers' ids": (papers, SPLITS[:2]),
-    "papers' ids, 1,127 homophones": (partial(papers, homophones=HOMOPHONES), SPLITS[:1]),
+    "text/bwt by medical abstracts": (partial(bwt, public=medical), (0,)),
+    "text/bwt by Python's help": (partial(bwt, public=lambda _: python_help()), (0,)),
+    "papers' ids": (papers, (0,)),
     "embedding rows": (rows, (0,)),
-    "text/bytes, 2,048 ids, by other abstracts": (abstracts, (0, 1)),
-    "text/bytes, 2,048 ids": (pairs, SPLITS),
+    "papers' ids, 1,127 homophones": (partial(papers, homophones=HOMOPHONES), (0,)),
+    "image/dct": (images, (0,)),
 }
 
 
