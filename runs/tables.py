@@ -30,6 +30,18 @@ def attacks(metrics: Metrics) -> list[str]:
     return lines
 
 
+def alienlm(metrics: Metrics) -> list[str]:
+    """Return what each attacker reads of a bijection of a tokenizer's ids."""
+    names = list(dict.fromkeys(m["name"].rpartition(":")[0] for m in metrics))
+    lines = ["| what is held | who | tokens read | whole words read |", "|---|---|---|---|"]
+    for name in names:
+        for system in dict.fromkeys(m["system"] for m in metrics if m["name"].startswith(f"{name}:")):
+            here = {m["name"]: m for m in metrics if m["system"] == system}
+            cells = [_share(here[f"{name}: {unit} read"]) for unit in ("tokens", "words")]
+            lines.append(f"| {' | '.join([name, system, *cells])} |")
+    return lines
+
+
 def release(metrics: Metrics) -> list[str]:
     """Return what each receiver of a body reads, and what it is worth, with the most public text."""
     lines = [
@@ -113,5 +125,5 @@ def _plain(m: dict[str, Any] | None, form: str) -> str:
 
 
 TABLES: dict[str, Callable[[Metrics], list[str]]] = {
-    table.__name__: table for table in (attacks, release, memorisation, protection, frontier)
+    table.__name__: table for table in (attacks, alienlm, release, memorisation, protection, frontier)
 }
