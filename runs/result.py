@@ -18,7 +18,7 @@ from ult import distribution
 ROOT = Path(__file__).resolve().parent.parent
 ROWS = (
     "text-lm", "text-classify", "image-classify", "molecule-forward", "omics", "series", "transfer", "unified",
-    "distance", "release", "attacks", "alienlm", "memorisation", "protection", "frontier",
+    "distance", "release", "attacks", "ranks", "alienlm", "memorisation", "protection", "frontier",
 )  # fmt: skip
 PACKAGES = ("numpy", "scikit-learn", "scipy", "tokenizers", "torch", "transformers")
 _NUMBER, _OPTIONAL = int | float, int | float | None

@@ -6,27 +6,31 @@ from collections.abc import Callable
 from typing import Any
 
 Metrics = list[dict[str, Any]]
-READ, BLIND, RANKED = ": ids read", "blind guess", " by ranks"
+READ, BLIND = ": ids read", "blind guess"
 
 
 def attacks(metrics: Metrics) -> list[str]:
-    """Return of each code and size the attack that reads most, of ids in a secret order and of ids that are ranks."""
-    lines = [
-        "| code, what is held | ids in a secret order: read (95 %) | the best attack | ids are ranks: read (95 %) | "
-        "the best attack | blind guess |",
-        "|---|---|---|---|---|---|",
-    ]
+    """Return of each code and size the attack that reads most."""
+    lines = ["| code, what is held | the best attack | ids read (95 %) | blind guess |", "|---|---|---|---|"]
     told = [m for m in metrics if m["name"].endswith(READ)]
     for name in dict.fromkeys(m["name"] for m in told):
         here = {m["system"]: m for m in told if m["name"] == name}
         blind = here.pop(BLIND)
-        cells = [name.removesuffix(READ)]
-        for by_ranks in (False, True):
-            some = [m for m in here.values() if m["system"].startswith("rank alone") or m["system"].endswith(RANKED)]
-            tried = some if by_ranks else [m for m in here.values() if m not in some]
-            best = max(tried, key=lambda m: float(m["value"]), default=None)
-            cells += ["", ""] if best is None else [_share(best), best["system"].removesuffix(RANKED)]
-        lines.append(f"| {' | '.join([*cells, format(blind['value'], '.1%')])} |")
+        best = max(here.values(), key=lambda m: float(m["value"]))
+        lines.append(f"| {name.removesuffix(READ)} | {best['system']} | {_share(best)} | {blind['value']:.1%} |")
+    return lines
+
+
+def ranks(metrics: Metrics) -> list[str]:
+    """Return what is read of ids that were drawn, and of ids that are ranks, by size."""
+    systems = list(dict.fromkeys(m["system"] for m in metrics if m["name"].endswith(READ)))
+    lines = [f"| what is held | {' | '.join(systems)} | drawn ids take, points |", "|---" * (len(systems) + 2) + "|"]
+    for name in dict.fromkeys(m["name"] for m in metrics if m["name"].endswith(READ)):
+        here = {m["system"]: m for m in metrics if m["name"] == name}
+        held = name.removesuffix(READ)
+        (taken,) = (m for m in metrics if m["name"] == f"{held}: taken by drawing the ids")
+        cells = [_share(here[system]) if system in here else "" for system in systems]
+        lines.append(f"| {' | '.join([held, *cells, _plain(taken, '.1f')])} |")
     return lines
 
 
@@ -125,5 +129,5 @@ def _plain(m: dict[str, Any] | None, form: str) -> str:
 
 
 TABLES: dict[str, Callable[[Metrics], list[str]]] = {
-    table.__name__: table for table in (attacks, alienlm, release, memorisation, protection, frontier)
+    table.__name__: table for table in (attacks, ranks, alienlm, release, memorisation, protection, frontier)
 }

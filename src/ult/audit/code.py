@@ -15,6 +15,7 @@ from ult.audit.frequency import by_frequency, by_rank
 from ult.audit.graph import by_graph
 from ult.audit.homophones import by_homophones
 from ult.audit.likelihood import LARGEST, by_likelihood
+from ult.audit.matching import MOST
 from ult.audit.order import by_order
 from ult.audit.plaintext import by_plaintext
 from ult.audit.position import by_position
@@ -29,6 +30,7 @@ ATTACKS: dict[str, Callable[[Coded, Coded], Guess]] = {
 }
 HOMOPHONES = 2  # times as many kinds as the adversary knows, from which on several are taken to mean the same
 SIZES = (1_000, 10_000, 125_000, 1_000_000)  # units: ids
+COUNTED = 500_000  # units: ids whose counts tell as much as their ranks
 KNOWN_RECORDS = (1, 10, 100)
 PHRASES = "public data, and the owner's phrases"  # what the second attacker knows besides the ids
 
@@ -85,12 +87,14 @@ def guesses(target: Coded, reference: Coded, *, values: bool) -> Iterator[tuple[
     """
     if target.expected is not None:
         yield "rank alone", by_rank(target, reference)
+    if target.expected is not None and len(target.kinds) < COUNTED:
         hidden, places = target.hidden(np.random.default_rng(0))
         yield "co-occurrence without ranks", by_context(hidden, reference)[places]
     for name, match in ATTACKS.items():
         guess = match(target, reference)
         yield name, guess
-    yield "trigrams", by_trigrams(target, reference, guess)  # of what the last, co-occurrence, found
+    if max(len(target.ids), len(reference.ids)) <= MOST:
+        yield "trigrams", by_trigrams(target, reference, guess)  # of what the last, co-occurrence, found
     if len(target.kinds) <= LARGEST:
         yield "bigram likelihood", by_likelihood(target, reference, guess)
     if values:

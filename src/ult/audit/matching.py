@@ -17,6 +17,9 @@ except ImportError as missing:
     raise MissingExtra("scipy", extra="audit") from missing
 
 
+MOST = 3072  # kinds that are matched at once, the commonest: the work grows with their cube
+
+
 def assign(similarity: NDArray[Any]) -> Guess:
     """Return, for each row, a column of its own so that the sum is greatest; -1 for rows left over."""
     rows, columns = linear_sum_assignment(similarity, maximize=True)

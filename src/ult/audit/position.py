@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult.audit.evidence import Coded, Guess
-from ult.audit.matching import assign
+from ult.audit.matching import MOST, assign
 
 PLACES = 12  # from each end of a record; the rest is one place more
 LONGEST = 1024  # ids of records that are all as long, if each place shall count
@@ -21,8 +21,12 @@ def by_position(target: Coded, reference: Coded) -> Guess:
     """Match histograms of places in the record, and counts, by linear assignment."""
     lengths = {int(n) for coded in (target, reference) for n in coded.ends - coded.starts}
     near = max(lengths) if len(lengths) == 1 and max(lengths) <= LONGEST else PLACES
-    similarity = np.sqrt(places(target, near)) @ np.sqrt(places(reference, near)).T
-    return assign(similarity - FREQUENCY * log_distance(target, reference))
+    rows, columns = target.order[:MOST], reference.order[:MOST]
+    similarity = np.sqrt(places(target, near)[rows]) @ np.sqrt(places(reference, near)[columns]).T
+    found = assign(similarity - FREQUENCY * log_distance(target, reference)[np.ix_(rows, columns)])
+    guess = np.full(len(target.ids), -1)
+    guess[rows] = np.where(found >= 0, columns[found], -1)
+    return guess
 
 
 def places(coded: Coded, near: int = PLACES) -> NDArray[np.float64]:
