@@ -30,11 +30,12 @@ DRAWN, RANKS = ", ids drawn", ", ids are ranks"
 FIELDS = ("WikiText by other WikiText", "abstracts by other abstracts")
 ASKED = "What does it tell an attacker that an id is a rank, and what does drawing the ids take away?"
 SETTING = """\
-`text/bytes`, 2,048 ids. WikiText: 1.1 M characters of one part of wikitext-2 (the train or the valid part: a seed is a \
-part), by 2.4 M of the others. Abstracts: every other one of 2,300 medical abstracts, at most 1.1 M characters, by 1.3 M \
-of sections of other abstracts, of another collection. The attacker has a table fitted on its own text, and the first \
-ids of the owner's. Ids drawn: in a secret order, as `ult fit --secret-ids` makes them. The blind guess takes every id \
-for the commonest phrase. Taken: what the best attack on ranks reads more than the best on drawn ids, in points of 100."""
+`text/bytes`, 2,048 ids. WikiText: 1.1 M characters of one part of wikitext-2 (the train or the valid part: a seed \
+is a part), by 2.4 M of the others. Abstracts: every other one of 2,300 medical abstracts, at most 1.1 M characters, \
+by 1.3 M of sections of other abstracts, of another collection. The attacker has a table fitted on its own text, and \
+the first ids of the owner's. Ids drawn: in a secret order, as `ult fit --secret-ids` makes them. The blind guess \
+takes every id for the commonest phrase. Taken: what the best attack on ranks reads more than the best on drawn ids, \
+in points of 100."""
 
 
 def main() -> None:
@@ -51,8 +52,10 @@ def main() -> None:
             of: dict[str, Any] = {"n": min(one["units"] for one in runs), "seeds": range(len(runs))}
             read = over_seeds([one["occurrences"] for one in runs])
             metrics.append(metric(f"{held}: ids read", name, read, higher_is_better=False, **of))
-        best = {end: np.max([[one["occurrences"] for one in runs] for name, runs in named.items() if name.endswith(end)], 0)
-                for end in (DRAWN, RANKS)}  # fmt: skip
+        best = {
+            end: np.max([[one["occurrences"] for one in runs] for name, runs in named.items() if name.endswith(end)], 0)
+            for end in (DRAWN, RANKS)
+        }
         taken = over_seeds((100 * (best[RANKS] - best[DRAWN])).tolist())
         metrics.append(metric(f"{held}: taken by drawing the ids", "best attack", taken, higher_is_better=True, **of))
     session.write(

@@ -135,6 +135,19 @@ def test_trigrams_mend_what_co_occurrence_took_for_another(letters):
     assert (mended[common] == guess[common]).mean() > 0.9
 
 
+def test_of_many_kinds_the_commonest_are_matched_together_and_others_by_them(letters, monkeypatch):
+    _, target, adversary = letters
+    whole = share("co-occurrence", letters).occurrences
+    for name, most in (("context.MOST", 60), ("context.RARE", 500), ("position.MOST", 60)):
+        monkeypatch.setattr(f"ult.audit.{name}", most)
+    assert share("co-occurrence", letters).occurrences > whole - 0.02
+    monkeypatch.setattr("ult.audit.context.RARE", 0)
+    guess = by_context(target, adversary.reference)
+    assert (guess >= 0).sum() == 60
+    assert set(np.flatnonzero(guess >= 0).tolist()) == set(target.order[:60].tolist())
+    assert 0.5 < share("positions", letters).occurrences < whole
+
+
 def test_ids_without_structure_are_not_read(letters):
     """Ids that stand about as often, in any order: nobody can do better than guess."""
     _, _, adversary = letters
