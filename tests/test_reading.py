@@ -304,3 +304,32 @@ def test_a_refused_record_is_named() -> None:
     table = ult.Table.fit(list(values[:9]), codec="series/mulaw", vocabulary=ult.Vocabulary(512))
     with pytest.raises(InvalidRecord, match=r"^records\[321\]: value 2 is infinite"):
         table.encode_batch(list(values))
+
+
+def test_csv_of_other_marks_and_other_files_of_that_name() -> None:
+    for name, text in (("semi", "text;label\na;1\n"), ("tab", "text\tlabel\na\t1\n"), ("excel", "sep=;\ntext;label\n")):
+        Path(f"{name}.csv").write_text(text)
+        error = refused(f"{name}.csv")  # or the label would be taken for a part of the text
+        assert "separated by that, not by commas" in error.what
+        assert "read_csv" in error.hint
+    Path("blank.csv").write_text("\ntext,n\na,1\n\nb,2\n\n")
+    assert read("blank.csv", column="text") == ["a", "b"]
+    for start, kind in ((b"PK\3\4" + bytes(99), "Excel"), (b"\x1f\x8b" + bytes(99), "gzip"), (b"PAR1", "Parquet")):
+        Path("x.csv").write_bytes(start)
+        assert kind in refused("x.csv").what
+    Path("a b.csv.gz").touch()
+    assert refused("a b.csv.gz").hint == "gunzip -k 'a b.csv.gz'"
+    Path("truths.csv").write_text("ill,v\nTrue,1\nFalse,2\n")
+    assert "--keep" not in str(refused("truths.csv", modality="series"))
+
+
+def test_images_of_formats_that_are_not_read_are_named() -> None:
+    pixels("in/cat/a.png")
+    Path("in/cat/b.HEIC").touch()
+    assert open_source(["in"], modality="image").empty == ("in/cat/b.HEIC",)
+
+
+def test_records_that_a_codec_is_to_take_are_named_at_once() -> None:
+    Path("a.csv").write_text("x,y\n1,2\n3,inf\n")
+    with pytest.raises(InvalidRecord, match=r"^a\.csv, row 2, column 'y': value 2 is infinite"):
+        open_source(["a.csv"], modality="series").records(SeriesMulaw())

@@ -167,13 +167,13 @@ class Shards:
         path = self.path / part.name
         if not path.is_file():
             raise FormatError(f"{path} is missing, though the manifest lists it", hint="encode again")
-        if sha256_of(path) != part.sha256:
-            raise FormatError(f"{path} is damaged: its SHA-256 is not the manifest's", hint="encode again")
         try:
             with _opened(path) as file:
-                self._check_told(pq.read_metadata(file), part, path)
-            with _opened(path) as file:
-                table = pq.read_table(file, partitioning=None)
+                data = file.read_buffer()  # once, so that what is read is what was verified
+            if hashlib.sha256(data).hexdigest() != part.sha256:
+                raise FormatError(f"{path} is damaged: its SHA-256 is not the manifest's", hint="encode again")
+            self._check_told(pq.read_metadata(pa.BufferReader(data)), part, path)
+            table = pq.read_table(pa.BufferReader(data), partitioning=None)
             table.validate(full=True)  # or text that is no UTF-8 would be found by whoever looks at it
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last of names of columns
             raise FormatError(f"{path} is not a Parquet file") from error

@@ -158,7 +158,8 @@ def _public(reference: list[str], codec: str, column: str | None) -> list[Any]:
     from ult.codecs import codec_class
     from ult.data import open_source
 
-    records = list(open_source(reference, modality=codec_class(codec).modality, column=column))
+    kind = codec_class(codec)
+    records = open_source(reference, modality=kind.modality, column=column).records(kind())
     if not records:
         raise InvalidConfig("the reference holds no records", hint="--reference with public data of the same kind")
     return records

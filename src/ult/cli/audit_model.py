@@ -138,7 +138,7 @@ def table(
     secret = load_table(table, passphrase_file, identity)
     modality = secret.codec.modality
     groups = [
-        list(open_source(files, modality=modality, column=column))
+        open_source(files, modality=modality, column=column).records(secret.codec)
         for files in (members, _nonmembers(nonmembers, others))
     ]
     result, curves = audit_table(secret, *groups, delta=delta)

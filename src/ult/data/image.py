@@ -28,6 +28,7 @@ from ult.errors import MissingColumn, OutputError, SourceError
 Pixels = NDArray[np.uint8]
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_UNREAD = (".avif", ".dcm", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".pbm", ".pgm", ".ppm", ".pnm", ".tga", ".dng")
 LABELS = "labels.csv"  # beside the images: `name` and the other kept columns, a row an image
 MAX_PIXELS = 2**26  # 64 megapixels; more is taken for a decompression bomb
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
@@ -101,7 +102,9 @@ class FolderRows(Rows):
         if not folder and not files.is_file(name):
             raise files.missing(name, "an image or a folder of images")
         self._root, one = (name, "") if folder else (name[: -len(Path(name).name)], Path(name).name)
-        self._names = [n for n in files.walk(name) if n.lower().endswith(SUFFIXES)] if folder else [one]
+        inside = files.walk(name) if folder else [one]
+        self._names = [n for n in inside if n.lower().endswith(SUFFIXES)] if folder else [one]
+        self.passed = [files.join(name, n) for n in inside if n.lower().endswith(_UNREAD)]  # images that are not read
         if not self._names:
             raise SourceError(f"{name} holds no images; expected files that end in {', '.join(SUFFIXES)}")
         labels = CsvRows(self._sheet_name).types if folder and files.is_file(self._sheet_name) else {}

@@ -68,6 +68,7 @@ def choose(rows: Rows, modality: str, keep: Sequence[str]) -> str:
 
 
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "nil", "-", "--", ".", "?", "#n/a", "missing", "\\n"})
+_TRUTHS = frozenset({"true", "false", "t", "f", "yes", "no", "y", "n", "ja", "nein", "oui", "non"})
 _VALUE = re.compile(r"\s*[<>=~+\-\u2212\u2264\u2265\u00b1]*\s*[.,]?\d")  # 1, -1, <5, .5: a value, maybe with a sign
 
 
@@ -102,7 +103,8 @@ def no_numbers(rows: Rows, wrong: Sequence[str]) -> SourceError:
 def _are_names(cells: Sequence[str | None]) -> bool:
     """Return whether cells are names of something: none looks like a value, and not all are missing."""
     present = [cell for cell in cells if cell is not None and cell.strip().lower() not in _MISSING]
-    return bool(present) and not any(_VALUE.match(cell) for cell in present)
+    truths = all(cell.strip().lower() in _TRUTHS for cell in present)
+    return bool(present) and not truths and not any(_VALUE.match(cell) for cell in present)
 
 
 def common_schema(one: pa.Schema, other: pa.Schema) -> pa.Schema:

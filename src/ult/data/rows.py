@@ -22,6 +22,15 @@ _MARKS = {  # byte order marks, the longer first
     b"\xff\xfe": "UTF-16",
     b"\xfe\xff": "UTF-16",
 }
+_KINDS = {
+    b"PK\3\4": "a zip file or a workbook of Excel",
+    b"\x1f\x8b": "packed by gzip",
+    b"\xfd7zXZ": "packed by xz",
+    b"\x28\xb5\x2f\xfd": "packed by zstd",
+    b"PAR1": "a Parquet file",
+    b"\xd0\xcf\x11\xe0": "an old workbook of Excel",
+}
+_UNPACK = {".gz": "gunzip -k", ".xz": "unxz -k", ".bz2": "bunzip2 -k", ".zst": "unzstd", ".zip": "unzip"}
 _SAMPLE, _LEAST = 2**12, 16  # bytes that tell, and how few of them tell nothing
 
 ROWS = 1024  # rows in a chunk, at most
@@ -103,6 +112,12 @@ def inside(folder: str, suffixes: Sequence[str]) -> str:
     return f"{shlex.quote(folder.rstrip('/'))}{deep}/*{suffix} for the files in it"
 
 
+def unpacking(name: str) -> str:
+    """Return the command that unpacks a file, as its name says that it is packed, or nothing."""
+    command = _UNPACK.get(files.suffix(name))
+    return f"{command} {shlex.quote(name)}" if command else ""
+
+
 def existing(name: str) -> str:
     """Return `name`; raise `MissingSource` unless it is of a file, `EmptySource` unless it holds something."""
     _start(name)
@@ -112,6 +127,9 @@ def existing(name: str) -> str:
 def existing_text(name: str) -> str:
     """Return `name`; raise as `existing` does, and `SourceError` if the file looks like UTF-16 or UTF-32."""
     start = _start(name)
+    for mark, kind in _KINDS.items():
+        if start.startswith(mark):
+            raise SourceError(f"{name} is {kind}, whatever its name ends in; expected text")
     if encoding := _wide(start):
         new = f"new{files.suffix(name)}"
         raise SourceError(

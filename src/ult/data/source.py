@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
+from ult.batches import batched
 from ult.data import files, hub, image, record, sample
 from ult.data.array import ArrayRows
 from ult.data.batch import Batch, Where, blamed, joined
 from ult.data.image import FolderRows
 from ult.data.molecule import SIDES, Canonicaliser, Invalid, sides
-from ult.data.rows import CHUNK_BYTES, Chunk, Rows, inside, listed
+from ult.data.rows import CHUNK_BYTES, Chunk, Rows, inside, listed, unpacking
 from ult.data.stamp import Snapshot
 from ult.data.tabular import CsvRows, ParquetRows
 from ult.data.text import JsonlRows, TxtRows
@@ -31,8 +32,6 @@ SUFFIXES = {
     "image": (*image.SUFFIXES, ".parquet", ".npy", ".npz"),
     "series": (".csv", ".parquet", ".npy", ".npz"),
 }
-
-
 PIECE_RECORDS = 2**18
 
 
@@ -41,7 +40,8 @@ class Source:
 
     `column` names the column of the records; `fields` the columns that are their values, where a row of a table of
     numbers is a record. `invalid` counts, after a pass, the SMILES that could not be made canonical; `empty` names the
-    inputs that hold no record. A pass ends with a `SourceError` if an input changed since it was opened.
+    inputs that hold no record, and images in folders of formats that are not read. A pass ends with a `SourceError` if
+    an input changed since it was opened.
     """
 
     def __init__(
@@ -109,6 +109,14 @@ class Source:
                 pending, size, n = [], 0, 0
         if pending:
             yield joined(pending)
+
+    def records(self, codec: Codec[Any]) -> list[Any]:
+        """Return all records; raise `InvalidRecord`, naming the file and the row, at the first that `codec` refuses."""
+        found = list(self)
+        with self.naming(codec):
+            for batch in batched(found):
+                codec.encode_batch(batch)
+        return found
 
     def __iter__(self) -> Iterator[Any]:
         for batch in self.batches():
@@ -314,7 +322,7 @@ def _fields(rows: Rows, others: dict[str, pa.DataType]) -> tuple[str, ...]:
         raise record.no_numbers(rows, wrong)
     if not others:
         raise SourceError(
-            f"{rows.name} has no columns that are not kept; expected numbers in them", hint="fewer --keep"
+            f"{rows.name} has no columns that are not kept; expected numbers in some", hint="fewer --keep"
         )
     return tuple(others)
 
@@ -348,7 +356,8 @@ def _open(inputs: Sequence[str | Path], modality: str) -> tuple[list[Rows], list
     if not opened:
         first, *_ = empty.values()
         raise first
-    return opened, list(empty)
+    passed = [one for rows in opened if isinstance(rows, FolderRows) for one in rows.passed]
+    return opened, [*empty, *passed]
 
 
 def _scheme(name: str) -> str:
@@ -369,7 +378,8 @@ def _kind(name: str, modality: str) -> str:
         return suffix
     if not files.is_file(name):
         raise files.missing(name, f"a file that ends in {', '.join(SUFFIXES[modality])}")
-    raise SourceError(f"{name} ends in {suffix!r}; expected {', '.join(SUFFIXES[modality])} for {modality} records")
+    what = f"{name} ends in {suffix!r}; expected {', '.join(SUFFIXES[modality])} for {modality} records"
+    raise SourceError(what, hint=unpacking(name))
 
 
 def _rows(name: str, kind: str, column: str) -> Rows:

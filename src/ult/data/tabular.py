@@ -20,6 +20,7 @@ from ult.data.text import encoded
 from ult.errors import EmptySource, OutputError, SourceError
 
 _QUOTED = re.compile('[,"\r\n]')
+_OTHERS = ";\t|"  # what separates cells where it is no comma
 _STREAMED = {"pre_buffer": False, "buffer_size": files.BLOCK}  # by default pyarrow 26 holds what it read until the end
 
 
@@ -34,6 +35,11 @@ class CsvRows(Rows):
             raise SourceError(f"{name} has no header; expected the names of the columns")
         if len(set(header)) != len(header):
             raise SourceError(f"{name} names a column twice in its header: {listed(header)}")
+        if len(header) == 1 and (other := next((mark for mark in _OTHERS if mark in header[0]), "")):
+            raise SourceError(
+                f"{name} has one column, whose name holds {other!r}: its cells are separated by that, not by commas",
+                hint=f"pandas.read_csv({name!r}, sep={other!r}).to_csv('new.csv', index=False), in Python",
+            )
         self.types = {name: pa.string() for name in header}
         if next(read, None) is None:
             raise EmptySource(f"{name} has a header and no rows; expected records")
@@ -66,6 +72,8 @@ class CsvRows(Rows):
             with io.TextIOWrapper(files.open_file(self.name), "utf-8-sig", newline="") as file:
                 reader = csv.reader(file, strict=True)
                 for row in reader:
+                    if not row and width != 1:  # an empty line is no row; of one column it may be an empty cell
+                        continue
                     width = len(row) if width is None else width
                     if len(row) != width or not row:
                         line = f"{self.name}, line {reader.line_num}"
