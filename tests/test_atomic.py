@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import stat
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,7 +19,7 @@ from ult.cli.audit_release import _write as write_page
 from ult.data import open_sink
 from ult.demo import _folder as demo_folder
 from ult.derived import deriving
-from ult.errors import UltError, WrongKey
+from ult.errors import OutputExists, UltError, WrongKey
 from ult.manifest import Manifest
 from ult.partial import Partial
 from ult.run import Recipe, finish, working_folder
@@ -250,3 +251,92 @@ def test_every_system_call(verb, kill, known, tmp_path, monkeypatch):
 
 def held(path: Path) -> list[str]:
     return [name for name in atomic.JOURNALS if (hidden(path) / name).exists()]
+
+
+def test_two_commands_do_not_write_the_same_output(tmp_path):
+    for act in (secret, shards, encode, train, derive, release):
+        out = tmp_path / ("body" if act is release else "out")
+        with Claim(out), pytest.raises(OutputExists, match="is being written by another process"):
+            act(tmp_path, "new")
+        assert not out.exists()
+    with Claim(tmp_path / "out.txt"), pytest.raises(OutputExists, match="is being written by another process"):
+        sink(tmp_path, "new", "out.txt")
+
+
+def test_a_training_that_runs_is_not_resumed(tmp_path):
+    with working_folder(tmp_path / "out", RECIPE, {}, resume=False, force=False) as partial:
+        (partial / "checkpoint-1").mkdir()
+        for options in ({"resume": True, "force": False}, {"resume": False, "force": True}):
+            with (
+                pytest.raises(OutputExists, match="being written by another process"),
+                working_folder(tmp_path / "out", RECIPE, {}, **options),
+            ):
+                pass
+        assert (partial / "checkpoint-1").exists()
+
+
+@pytest.mark.parametrize("what", ["folder", "file", "link", "marked by another"])
+def test_what_others_made_is_never_touched(what, tmp_path):
+    place, kept = hidden(tmp_path / "out"), tmp_path / "precious"
+    kept.mkdir()
+    (kept / "thesis").write_text("years", encoding="utf-8")
+    if what == "link":
+        place.symlink_to(kept)
+    elif what == "file":
+        place.write_text("years", encoding="utf-8")
+    else:
+        place.mkdir()
+        (place / "old").write_text("years", encoding="utf-8")
+        if what == "marked by another":
+            (place / atomic.OWNER).write_text('{"owner": "me"}', encoding="utf-8")
+    before = {name: (tmp_path / name).is_dir() or (tmp_path / name).read_bytes() for name in names(tmp_path)}
+    recover(tmp_path / "out")
+    with pytest.raises(OutputExists, match="in the way"):
+        secret(tmp_path, "new")
+    assert before == {name: (tmp_path / name).is_dir() or (tmp_path / name).read_bytes() for name in names(tmp_path)}
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+def test_modes_follow_the_umask_and_secrets_are_the_owner_s(mask, tmp_path):
+    before = os.umask(mask)
+    try:
+        (tmp_path / "s").mkdir()
+        shards(tmp_path / "s", "new")
+        with working_folder(tmp_path / "run", RECIPE, {}, resume=False, force=False) as partial:
+            assert stat.S_IMODE(partial.stat().st_mode) == 0o700
+            (partial / "run").mkdir(0o700)
+            for name, mode in (("model.safetensors", 0o600), ("metrics.json", 0o666), ("owner.json", 0o644)):
+                (partial / "run" / name).touch(mode)
+            finish(partial, tmp_path / "run", force=False)
+        with open_sink(tmp_path / "o.txt", modality="text", column="text") as sunk:
+            sunk.write(["a"])
+            found = [path.stat().st_mode for path in hidden(tmp_path / "o.txt").glob("new")]
+            assert [stat.S_IMODE(mode) for mode in found] == [0o600]
+        release(tmp_path, "new")
+    finally:
+        os.umask(before)
+    for path in [tmp_path / "s" / "out", tmp_path / "run", tmp_path / "body", tmp_path / "o.txt"]:
+        for one in (path, *path.rglob("*")):
+            secret_one = one.name == "owner.json"
+            most = 0o777 if one.is_dir() else 0o600 if secret_one else 0o666
+            assert stat.S_IMODE(one.stat().st_mode) == most & ~mask, one
+    assert stat.S_IMODE((tmp_path / "keys" / "rows").stat().st_mode) == 0o600
+
+
+def test_an_output_that_appears_meanwhile_is_not_replaced(tmp_path):
+    def meanwhile():
+        with working_folder(tmp_path / "out", RECIPE, {}, resume=False, force=False) as partial:
+            (partial / "run").mkdir()
+            (tmp_path / "out").mkdir()
+            (tmp_path / "out" / "thesis").touch()
+            finish(partial, tmp_path / "out", force=False)
+
+    with pytest.raises(OutputExists, match="exists already"):
+        meanwhile()
+    assert names(tmp_path) == ["out", "out/thesis"]
+
+
+@pytest.mark.parametrize("name", ["x" * 250, "ä" * 120, "o.txt"])
+def test_names_that_are_almost_too_long(name, tmp_path):
+    atomic.write_text(tmp_path / name, "new")
+    assert names(tmp_path) == [name]

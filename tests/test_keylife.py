@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from ult import Table, Vocabulary, keyfile
+from ult import Table, Vocabulary, atomic, keyfile
 from ult.errors import InvalidConfig, MissingSource, OutputError, WrongKey
 from ult.keylife import rekey, shred
 
@@ -103,3 +103,85 @@ def test_only_secret_files_are_shredded(tmp_path):
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
     with pytest.raises(MissingSource):
         shred(tmp_path / "nothing")
+
+
+@pytest.fixture
+def plain(tmp_path):
+    """A table in a folder, for the first of two keys."""
+    (tmp_path / "real").mkdir()
+    keys = [owner(tmp_path / name) for name in "ab"]
+    path = tmp_path / "real" / "t.ult"
+    TABLE.save(path, recipients=[keys[0][1]])
+    return path, keys
+
+
+def test_rekey_through_a_link_reaches_the_file_behind_it(plain, tmp_path):
+    path, ((first, _), (second, public)) = plain
+    (tmp_path / "link").symlink_to("real/t.ult")
+    rekey(tmp_path / "link", keyfile.encryptor(recipients=[public]), identities=first, new_identities=second)
+    assert (tmp_path / "link").is_symlink()
+    assert Table.load(path, identities=second).fingerprint == TABLE.fingerprint
+    with pytest.raises(WrongKey):
+        Table.load(path, identities=first)
+    TABLE.save(tmp_path / "link", recipients=[public], force=True)
+    assert (tmp_path / "link").is_symlink()
+    shred(tmp_path / "link")
+    assert path.read_bytes().startswith(keyfile.TOMBSTONE)
+
+
+def test_rekey_refuses_a_file_with_other_names_and_shred_reaches_them(plain, tmp_path):
+    path, ((first, _), (second, public)) = plain
+    (tmp_path / "other").hardlink_to(path)
+    before = path.read_bytes()
+    with pytest.raises(OutputError, match="2 names"):
+        rekey(path, keyfile.encryptor(recipients=[public]), identities=first, new_identities=second)
+    assert path.read_bytes() == before
+    assert [one.name for one in path.parent.iterdir()] == ["t.ult"]
+    digest = shred(path)
+    for name in (path, tmp_path / "other"):
+        assert json.loads(name.read_text())["sha256"] == digest
+
+
+def test_rekey_does_not_undo_what_another_command_wrote(plain):
+    path, ((first, _), (second, public)) = plain
+
+    def meanwhile(payload):
+        keyfile.write(path, b"{}", force=True)
+        return keyfile.encryptor(recipients=[public])(payload)
+
+    with pytest.raises(OutputError, match="changed meanwhile"):
+        rekey(path, meanwhile, identities=first, new_identities=second)
+    assert path.read_bytes() == b"{}"
+
+
+def test_shred_on_a_disk_without_room(plain, monkeypatch):
+    path, _ = plain
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(os, "mkdir", full)
+    monkeypatch.setattr(os, "rename", full)
+    assert shred(path) == digest
+    assert json.loads(path.read_text())["sha256"] == digest
+
+
+def test_shred_overwrites_what_a_killed_command_left(plain):
+    path, _ = plain
+    claim = atomic.Claim(path)
+    claim.__enter__()
+    left = claim.folder / "new"
+    left.write_bytes(b"a copy that opens")
+    os.close(claim._lock)  # its process is gone
+    with left.open("rb") as still_open:
+        shred(path)
+        assert still_open.read() != b"a copy that opens"
+    assert not claim.folder.exists()
+
+
+def test_json_that_is_no_table_is_not_shredded(tmp_path):
+    (tmp_path / "package.json").write_text('{"name": "thesis"}')
+    with pytest.raises(InvalidConfig, match="nothing was done"):
+        shred(tmp_path / "package.json")
+    assert (tmp_path / "package.json").read_text() == '{"name": "thesis"}'

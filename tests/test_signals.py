@@ -83,7 +83,7 @@ def test_all_processes_of_a_command_are_ended(made):
     os.killpg(process.pid, signal.SIGTERM)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 143, err
-    assert "error: ended by SIGTERM\nhint: " in err
+    assert "error: ended by SIGTERM" in err.splitlines()  # and maybe a hint on the parts that are finished
     assert "Traceback" not in err
     assert not list(made.glob(".n.shards.partial/tmp.*"))
 
