@@ -63,8 +63,8 @@ def test_the_share_is_of_the_second_halves(shards, tmp_path):
     assert watch.prefixes.shape == watch.suffixes.shape == (4, 12)
     assert (watch.prefixes[:, 0] == data.stream[0]).all()
 
-    def parrot(given, **_):
-        return torch.cat([given, torch.from_numpy(watch.suffixes)], 1)
+    def parrot(input_ids, **_):
+        return torch.cat([input_ids, torch.from_numpy(watch.suffixes)], 1)
 
     model.generate = parrot
     model.train()
@@ -81,11 +81,11 @@ def test_what_follows_the_end_of_a_record_does_not_count(tmp_path):
     # Blocks start at <eos>, so suffixes at 12, 36 and 60 of <eos> 17 <eos> 29 <eos> 19 ..: 6, 12 and 8 ids of a record.
     assert [len(true) for true in watch.compared] == [6, 12, 8]
 
-    def parrot(given, **_):
-        written = torch.full((len(given), 12), 40)
+    def parrot(input_ids, **_):
+        written = torch.full((len(input_ids), 12), 40)
         for row, true in zip(written, watch.compared, strict=True):
             row[: len(true)] = torch.from_numpy(true)
-        return torch.cat([given, written], 1)
+        return torch.cat([input_ids, written], 1)
 
     model.generate = parrot
     assert watch.share() == 1.0
