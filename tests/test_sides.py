@@ -171,6 +171,14 @@ def test_exposure_is_of_planted_canaries_alone(folder, table, tmp_path):
     assert older["canaries"]["planted"] == older["records"]["members"]["canaries"] == 2
 
 
+def test_what_cannot_be_done_is_refused_before_anything_is(folder, table, monkeypatch):
+    monkeypatch.setattr("ult.audit.model.scores", lambda *_, **__: pytest.fail("it was at work already"))
+    monkeypatch.setattr("ult.audit.model.blind", lambda *_, **__: pytest.fail("it was at work already"))
+    for asked in ({"canaries": 4}, {"shadows": 3}):
+        with pytest.raises(InvalidConfig):
+            audit_model(folder / "run", folder / "in", folder / "out", table=table, **asked, **QUICK)
+
+
 def test_bounds_on_epsilon_are_of_records_that_stand_there_once(folder, table, monkeypatch):
     seen = []
     monkeypatch.setattr("ult.audit.model.proofs", lambda *pair, **_: seen.append([len(one) for one in pair]) or {})

@@ -16,7 +16,7 @@ from ult.audit.membership import scores
 from ult.audit.onerun import proofs
 from ult.audit.record import Record
 from ult.audit.references import read_references
-from ult.audit.shadows import read_shadows
+from ult.audit.shadows import check_repeatable, read_shadows
 from ult.audit.sides import Paths, Sides, read_sides
 from ult.audit.trained import planted
 from ult.distribution import versions
@@ -73,6 +73,9 @@ def audit_model(
     tell("reading", 0)
     both = {"targets": targets, "nonmember_targets": nonmember_targets}
     sides = read_sides(opened, members, nonmembers, **both, table=table, canaries=canaries or 0)
+    planned = _planned(opened, sides, table, canaries)
+    if shadows:
+        check_repeatable(opened, sides, shadows)
     tell("blind", 0)
     without = blind(sides.members, sides.nonmembers, seed=seed)
     options: dict[str, Any] = {"batch_size": batch_size}
@@ -92,7 +95,10 @@ def audit_model(
     )
     asked: dict[str, Any] = {"prefix": prefix, "suffix": suffix, "samples": samples, "soft_prompt": soft_prompt}
     extracted, notes = _extraction(opened, sides, **asked, **options, seed=seed, tell=tell)
-    rated: dict[str, Any] = {"alternatives": alternatives, "seed": seed, **options, "tell": tell}
+    exposed = None
+    if table is not None and planned[0]:
+        rated: dict[str, Any] = {"alternatives": alternatives, "seed": seed, "advance": partial(tell, "canaries")}
+        exposed = {"planted": planned[1], **exposure(opened, table, planned[0], **rated, **options)}
     delta = promised_delta(opened.metrics.get("privacy")) if delta is None else delta
     result = {
         "format": FORMAT,
@@ -117,7 +123,7 @@ def audit_model(
             for name, pair in curves.items()
         },
         "extraction": extracted,
-        "canaries": _canaries(opened, sides, table, canaries, **rated),
+        "canaries": exposed,
         "notes": [*sides.notes, *_of_shift(without), *notes, *ignored(opened.path)],
         "seed": seed,
         "versions": versions("torch", "transformers", "scipy", "numpy"),
@@ -146,15 +152,16 @@ def _of_shift(without: dict[str, Any]) -> list[str]:
     ]
 
 
-def _canaries(
-    run: Run, sides: Sides, table: Table | None, asked: int | None, *, tell: Tell, **options: Any
-) -> dict[str, Any] | None:
-    """Return the exposure of canaries that are known to be planted, so many as asked for.
+def _planned(run: Run, sides: Sides, table: Table | None, asked: int | None) -> tuple[int, int]:
+    """Return how many canaries to measure, and how many are known to be planted.
 
-    Raises `InvalidConfig` if fewer are.
+    Raises `InvalidConfig` if more were asked for, or a run that does not predict them.
     """
-    told = 0 if table is None else planted(run, table.fingerprint)
-    known = max(told, sides.found)
+    known = max(0 if table is None else planted(run, table.fingerprint), sides.found)
+    if asked and run.task != "lm":
+        raise InvalidConfig(
+            f"exposure is of what a run for lm predicts; this one is for {run.task}", hint="--canaries 0"
+        )
     if asked and asked > known:
         raise InvalidConfig(
             f"the exposure of {asked} canaries was asked for; {known} of them are known to be planted in what "
@@ -162,9 +169,7 @@ def _canaries(
             hint=f"--canaries {known}" if known else "ult encode --canaries, and train again",
         )
     count = known if asked is None else asked
-    if table is None or not count or run.task != "lm":
-        return None
-    return {"planted": known, **exposure(run, table, count, advance=partial(tell, "canaries"), **options)}
+    return (0 if table is None or run.task != "lm" else count), known
 
 
 def _extraction(

@@ -64,9 +64,8 @@ def read_shadows(
 ) -> list[Reference]:
     """Train shadow runs, and return what they make of the records, members first.
 
-    Each record is in one of every two. Raises as `check_repeatable` and `ult.train.train`.
+    Each record is in one of every two. `check_repeatable` comes first. Raises as `ult.train.train`.
     """
-    check_repeatable(run, sides, count)
     many = [*sides.members, *sides.nonmembers]
     copies = np.concatenate(sides.copies)
     rng, found = np.random.default_rng(seed), []
