@@ -17,6 +17,7 @@ from evidence import (
     table_audit,
 )
 from ult.audit.evidence import BEFORE
+from ult.audit.remembering import Promised
 from ult.audit.verdict import judge, judge_code, judge_model, judge_table, verdict
 from ult.errors import FormatError
 from ult.guarantee import Guarantee
@@ -155,13 +156,15 @@ def test_canaries_that_nobody_planted_show_nothing():
 
 def test_a_promise_that_the_attacks_refute_is_red():
     proven = model(membership={"loss": rates(5, epsilon=3.0)})
-    assert verdict(judge_model(proven, Guarantee(8.0, 1e-5, 1, 1.0, 1.0), planted=20)) == "green"
+    assert verdict(judge_model(proven, Promised(8.0, 1e-5), planted=20)) == "green"
     assert verdict(judge_model(proven, planted=20)) == "green"
-    refuted = judge_model(proven, Guarantee(2.0, 1e-5, 1, 1.0, 1.0), planted=20)
+    refuted = judge_model(proven, Promised(2.0, 1e-5), planted=20)
     assert verdict(refuted) == "red"
     assert "3.00" in refuted[-1].found
-    elsewhere = judge_model(proven, Guarantee(2.0, 1e-4, 1, 1.0, 1.0), planted=20)
+    elsewhere = judge_model(proven, Promised(2.0, 1e-4), planted=20)
     assert [(f.level, f.measured) for f in of(elsewhere, "promise")] == [("amber", False)]  # at another delta
+    proven["membership"]["loss"]["epsilon_at_least_by_delta"] = [[1e-3, 2.5]]
+    assert "2.50" in judge_model(proven, Promised(2.0, 1e-4), planted=20)[-1].found
 
 
 def promise(epsilon):
@@ -186,7 +189,7 @@ def test_a_table_of_public_records_has_nothing_to_tell_of_them():
 def test_a_bound_is_a_proof_where_a_coin_chose_the_members():
     audit = model(membership={"loss": rates(5, epsilon=3.0)})
     for coin, words in ((True, "prove an epsilon"), (False, "give, as an estimate, an epsilon")):
-        assert words in judge_model({**audit, "coin": coin}, promise(2.0), planted=20)[-1].found
+        assert words in judge_model({**audit, "coin": coin}, Promised(2.0, 1e-5), planted=20)[-1].found
 
 
 def test_whoever_holds_a_table_and_shards_of_it_holds_the_records():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 from scipy import stats
 
@@ -51,13 +51,11 @@ SWAPPED = "members and nonmembers look swapped, or the model was trained on the 
 TRAINED = "train with --epsilon, or for fewer steps on deduplicated records"
 
 
-class Promised(Protocol):
+class Promised(NamedTuple):
     """What was promised of each record: (epsilon, delta)."""
 
-    @property
-    def epsilon(self) -> float: ...  # noqa: D102
-    @property
-    def delta(self) -> float: ...  # noqa: D102
+    epsilon: float
+    delta: float
 
 
 def judge_members(subject: str, audit: dict[str, Any], change: str, how: str) -> list[Finding]:
@@ -260,7 +258,7 @@ def judge_promise(subject: str, audit: dict[str, Any], promised: Promised | None
         "coin decided who is a member, else by an estimate"
     )
     attacks = (audit.get("membership") or {}).values()
-    if not any(number(one, "delta", 0, 1) >= promised.delta * (1 - 1e-9) for one in attacks):
+    if not any(_bounded(one, promised.delta * (1 - 1e-9)) for one in attacks):
         how = f"audit with --delta {promised.delta:.2g}"
         return [unmeasured(subject, "promise", "promise: no attack was measured at its delta", how, line)]
     most = max(proven(one, promised.delta * (1 - 1e-9)) for one in attacks)
@@ -269,3 +267,9 @@ def judge_promise(subject: str, audit: dict[str, Any], promised: Promised | None
     shown = "prove" if audit.get("coin") is True else "give, as an estimate,"
     found = f"the attacks {shown} an epsilon of at least {most:.2f}, and {promised.epsilon:g} was promised"
     return [Finding(subject, "red", found, line, "do not release; report it as a bug", "promise", value=most)]
+
+
+def _bounded(one: dict[str, Any], delta: float) -> bool:
+    """Return whether an attack kept a bound on epsilon at a delta that is no smaller."""
+    kept = [number({"delta": at}, "delta", 0, 1) for at, _ in one.get("epsilon_at_least_by_delta", [])]
+    return max([number(one, "delta", 0, 1), *kept]) >= delta

@@ -70,7 +70,7 @@ def _run(parts: Facts, audits: Audits) -> list[Finding]:
     if parts["body"]:
         return judge_body(run["metrics"])
     asked: Facts = {"planted": planted_in(run), "task": run["metrics"].get("task", "lm")}
-    findings = judge_model(audits["model"], of_training(run["metrics"]), **asked)
+    findings = judge_model(audits["model"], _training(run["metrics"]), **asked)
     if audits["model"] is not None:
         findings += bound_members(run, audits["model"])
     rows = [one for one in (audits["code"] or {}).get("attacks", []) if one.get("knows") == BEFORE]
@@ -78,6 +78,12 @@ def _run(parts: Facts, audits: Audits) -> list[Finding]:
         how = "ult audit code --run RUN --from RUN0 --from-table TABLE0"
         findings.append(unmeasured("model", "rows", "embedding rows: not measured", how, READ_LINE))
     return findings
+
+
+def _training(metrics: Facts) -> Promised | None:
+    """Return what the training alone promises: an audit of a run compares records of one and the same table."""
+    account = of_training(metrics)
+    return None if account is None else Promised(account.epsilon, account.delta)
 
 
 def _table(parts: Facts, audit: dict[str, Any] | None) -> list[Finding]:
@@ -139,7 +145,8 @@ def judge_table(
         return findings + ([] if public else [unmeasured("table", "membership", missing, _TABLE, MEMBERS)])
     findings += judge_members("table", audit, "fit with a higher --min-records, or with --epsilon", _TABLE)
     findings += [] if small or public else _sides(audit)
-    return findings + judge_promise("table", audit, promised)
+    told = None if promised is None else Promised(promised.epsilon, promised.delta)
+    return findings + judge_promise("table", audit, told)
 
 
 def _sides(audit: dict[str, Any]) -> list[Finding]:
