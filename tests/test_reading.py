@@ -286,7 +286,7 @@ def test_what_save_to_disk_wrote_is_read() -> None:
         datasets.enable_progress_bars()
     assert read("hf:disk") == ["a b", "c d"]
     assert read("hf:both?split=test") == ["c d"]
-    assert refused("hf:both").hint == "hf:both?split=train"
+    assert shlex.split(refused("hf:both").hint) == ["hf:both?split=train"]
     assert "splits 'train', 'test'" in refused("hf:both?split=valid").what
 
 
@@ -333,3 +333,10 @@ def test_records_that_a_codec_is_to_take_are_named_at_once() -> None:
     Path("a.csv").write_text("x,y\n1,2\n3,inf\n")
     with pytest.raises(InvalidRecord, match=r"^a\.csv, row 2, column 'y': value 2 is infinite"):
         open_source(["a.csv"], modality="series").records(SeriesMulaw())
+
+
+def test_hints_that_name_a_column_or_a_split_can_be_pasted() -> None:
+    pq.write_table(pa.table({"my text": ["a"], "other text": ["b"]}), "a.parquet")
+    assert shlex.split(refused("a.parquet").hint) == ["--column", "my text"]
+    np.savez("a.npz", **{"x y": np.ones((2, 3)), "z": np.ones((2, 3))})
+    assert shlex.split(refused("a.npz", modality="series").hint) == ["--column", "x y"]

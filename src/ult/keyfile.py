@@ -6,6 +6,7 @@ An age file is opened by a passphrase or by X25519 identities; `age --decrypt` o
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -91,7 +92,7 @@ def check_free(path: str | Path, *, force: bool = False) -> None:
     if path.exists() and not path.is_file():
         raise OutputError(f"{path} is a {regular.kind(path)}; expected a file to replace")
     if not path.parent.is_dir():
-        raise OutputError(f"{path.parent} is not a folder", hint=f"mkdir -p {path.parent}")
+        raise OutputError(f"{path.parent} is not a folder", hint=f"mkdir -p {shlex.quote(str(path.parent))}")
 
 
 def is_encrypted(path: str | Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
@@ -45,7 +46,7 @@ def rekey(
             raise OutputError(
                 f"{path} has {names} names (hard links), and the others would go on opening with the old key; it is as "
                 "it was",
-                hint=f"find . -samefile {path} names them; remove the others",
+                hint=f"find . -samefile {shlex.quote(str(path))} names them; remove the others",
             )
 
     data = encrypt(payload)

@@ -5,6 +5,7 @@ A folder's records are read through a temporary cache that goes with the process
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import tempfile
 import weakref
@@ -54,7 +55,8 @@ class HubRows(Rows):
         except Exception as error:  # by the network, the Hub and the file formats, of a dozen types
             if several := [] if "name" in options else _configs(path):
                 raise MissingSource(
-                    f"{self.name} has configs {listed(several)}; expected one", hint=f"hf:{path}?name={several[0]}"
+                    f"{self.name} has configs {listed(several)}; expected one",
+                    hint=_typed(path, {"name": several[0]}),
                 ) from error
             raise MissingSource(
                 f"{self.name} cannot be loaded: {type(error).__name__}",
@@ -69,7 +71,7 @@ class HubRows(Rows):
             one = next(iter(found))
             raise MissingSource(
                 f"{self.name} has splits {listed(list(found))}; expected one",
-                hint="hf:" + path + "?" + "&".join(f"{k}={v}" for k, v in {**options, "split": one}.items()),
+                hint=_typed(path, {**options, "split": one}),
             )
         return next(iter(found.values()))
 
@@ -80,7 +82,9 @@ class HubRows(Rows):
         found = datasets.load_from_disk(path)
         split = options.pop("split", None)
         if options:
-            raise MissingSource(f"{self.name} was saved by save_to_disk, so it has no configs", hint=f"hf:{path}")
+            raise MissingSource(
+                f"{self.name} was saved by save_to_disk, so it has no configs", hint=shlex.quote(f"hf:{path}")
+            )
         if split is None:
             return found
         if not isinstance(found, dict) or split not in found:
@@ -97,6 +101,12 @@ class HubRows(Rows):
             whole: pa.Table = embed_table_storage(table)
             yield Chunk(self.name, first, dict(zip(whole.column_names, whole.columns, strict=True)), len(whole))
             first += len(whole)
+
+
+def _typed(path: str, options: dict[str, str]) -> str:
+    """Return an address as one types it in a shell."""
+    address = PREFIX + path + "?" * bool(options) + "&".join(f"{name}={value}" for name, value in options.items())
+    return address if shlex.quote(path) == path and "&" not in address else shlex.quote(address)
 
 
 def _configs(path: str) -> list[str]:

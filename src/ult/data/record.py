@@ -63,7 +63,7 @@ def choose(rows: Rows, modality: str, keep: Sequence[str]) -> str:
         return found[0]
     if found:
         several = f"{rows.name} has {len(found)} columns of {_NAME[modality]}: {listed(found)}"
-        raise MissingColumn(f"{several}; expected to be told which", hint=f"--column {found[0]}")
+        raise MissingColumn(f"{several}; expected to be told which", hint=f"--column {shlex.quote(found[0])}")
     raise MissingColumn(f"{rows.name} has no column of {_NAME[modality]} to encode; it has {listed(list(rows.types))}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -307,7 +308,7 @@ def _only_array(rows: ArrayRows, others: dict[str, pa.DataType]) -> str:
     met = f"{len(found)} arrays of series: {listed(found)}" if found else "no array of series, 1-D or 2-D numbers"
     raise MissingColumn(
         f"{rows.name} has {met}; expected to be told which" if found else f"{rows.name} has {met}",
-        hint=f"--column {found[0]}" if found else "",
+        hint=f"--column {shlex.quote(found[0])}" if found else "",
     )
 
 
