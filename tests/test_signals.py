@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import ult
-from ult.cli import signals
+from ult.cli import report, signals
 
 RECORDS = [f"a record {n} of words {n % 7}" for n in range(300)]
 # Sends a signal to itself as the first audit event of that name has arguments that hold the words.
@@ -88,7 +88,7 @@ def test_all_processes_of_a_command_are_ended(made):
     assert not list(made.glob(".n.shards.partial/tmp.*"))
 
 
-def test_what_is_ignored_stays_ignored_and_only_the_main_thread_heeds():
+def test_what_is_ignored_stays_ignored_and_only_the_main_thread_heeds(capsys):
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
     try:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
@@ -102,9 +102,12 @@ def test_what_is_ignored_stays_ignored_and_only_the_main_thread_heeds():
         with pytest.raises(signals.Terminated) as caught:
             signal.raise_signal(signal.SIGTERM)
         assert caught.value.number == signal.SIGTERM
+        assert report(KeyboardInterrupt()) == 143  # what Ray makes of it
+        assert capsys.readouterr().err == "error: ended by SIGTERM\n"
         signal.raise_signal(signal.SIGTERM)  # while it is cleared up
     finally:
         signals._last = float("-inf")
+        signals._numbers.clear()
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -140,8 +140,8 @@ def report(error: BaseException) -> int:
     if isinstance(error, typer.Exit):
         return error.exit_code
     notes = "".join(f"\nhint: {note}" for note in getattr(error, "__notes__", ()))
-    if isinstance(error, signals.Terminated) and error.number != signal.SIGINT:
-        return _line(f"ended by {signal.Signals(error.number).name}" + notes, 128 + error.number)
+    if (by := signals.ended_by()) not in (None, signal.SIGINT):
+        return _line(f"ended by {by.name}" + notes, 128 + by)
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         return _line("interrupted" + notes, 130)
     if isinstance(error, _CLICK):

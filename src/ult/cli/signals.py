@@ -10,6 +10,7 @@ from types import FrameType
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # systemd, Slurm, `docker stop`, `timeout`; a closed terminal
 _GRACE = 3.0  # seconds in which more of them, as shells and schedulers send, do not disturb the clearing away
 _last = float("-inf")
+_numbers: list[int] = []
 
 
 class Terminated(KeyboardInterrupt):
@@ -29,9 +30,15 @@ def heed() -> None:
             signal.signal(number, _end)
 
 
+def ended_by() -> signal.Signals | None:
+    """Return the first signal that came, None if none did; libraries make other errors of `Terminated`, as Ray does."""
+    return signal.Signals(_numbers[0]) if _numbers else None
+
+
 def _end(number: int, _frame: FrameType | None) -> None:
     global _last
     now, before = time.monotonic(), _last
+    _numbers.append(number)
     _last = now
     if now - before > _GRACE:
         raise Terminated(number)
