@@ -138,7 +138,7 @@ def longer(*arguments, clip, **options):
 def test_steps_of_a_training(monkeypatch, times, clipped, refuted):
     monkeypatch.setattr(training, "source", lambda **_: Drawn(times))
     monkeypatch.setattr(training, "clipped_sum", clipped)
-    (found,) = audit_mechanism(("training",), settings=[(1.0, 4)], delta=0.1, trials=200, miss=0.02, again=False)[
+    (found,) = audit_mechanism(("training",), settings=[(1.0, 4)], delta=0.1, trials=360, miss=0.02, again=False)[
         "mechanisms"
     ]
     assert [claim["refuted"] for claim in found["claims"]] == [refuted]
