@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ult.cli.owner import Column, Force, Inputs, Keep
+from ult.cli.owner import Column, Force, Inputs, Keep, report_inputs
 
 
 def dedupe(
@@ -47,3 +47,4 @@ def dedupe(
         f" and {found.near_found:,} that resemble another" if near is not None else ""
     )
     say(f"{out}: {count(kept, 'record')}; {gone} left out")
+    report_inputs(source)

@@ -144,7 +144,7 @@ def fit(
         about = f"noise {privacy.noise:.3g}, threshold {privacy.threshold:.4g} records"
         say(f"{out}: epsilon {privacy.epsilon:g} at delta {privacy.delta:.2g} for each record; {about}")
         tell_unit(out, inputs, source, kind.modality)
-    _report_invalid(source)
+    report_inputs(source)
     if columns:
         report_columns(columns, out)
     if table.size < vocabulary.size:
@@ -232,7 +232,7 @@ def encode(
     if coin_split is not None:
         planted_too = Canaries(canaries, repeats) if canaries else None
         encode_halves(source, secret, (out, coin_split), command, engine=chosen, canaries=planted_too, force=force)
-        _report_invalid(source)
+        report_inputs(source)
         report_clipped(secret.codec, source)
         return
     with Partial(out, command, force=force) as partial:
@@ -255,7 +255,7 @@ def encode(
     done = partial.manifest
     rate = f"{done.ids / done.bytes:.4f} ids a byte" if done.bytes else "no bytes"
     say(f"{out}: {count(done.rows, 'record')}, {size(done.bytes)} of data, {done.ids:,} ids, {rate}")
-    _report_invalid(source)
+    report_inputs(source)
     report_clipped(secret.codec, source)
     if canaries:
         note(f"{canaries} canaries planted, each {repeats} times: ult audit model RUN --canaries {canaries} -t {table}")
@@ -364,7 +364,8 @@ def _open(
     return open_source(inputs, modality=modality, column=column, keep=keep or (), canonical=canonical, side=side)
 
 
-def _report_invalid(source: Source) -> None:
+def report_inputs(source: Source) -> None:
+    """Say how many SMILES are not valid, and which inputs hold no record."""
     from ult.cli.show import note
 
     if source.invalid:
