@@ -43,7 +43,7 @@ def journal(folder: Path) -> Made:
     """What a killed `ult encode` goes on from."""
     from ult.partial import FORMAT, Partial
 
-    told = json.loads((shards_folder(folder) / "manifest.json").read_bytes())
+    told = json.loads((shards_folder(folder) / ".manifest.json").read_bytes())
     partial = Partial(folder / "y.shards", {"table": TABLE})
     partial.folder.mkdir()
     lines = [{"format": FORMAT, "table": TABLE}, *({"number": k, **one} for k, one in enumerate(told["parts"]))]
@@ -53,13 +53,13 @@ def journal(folder: Path) -> Made:
 
 def manifest(folder: Path) -> Made:
     path = shards_folder(folder)
-    text = json.loads((path / "manifest.json").read_bytes())
+    text = json.loads((path / ".manifest.json").read_bytes())
     private = {**text, "format": "ult-shards/2"}
     private["privacy"] = {"epsilon": 1.0, "delta": 0.1, "patches": 4, "noise": 1.0, "threshold": 2.0}
     told = {**private, "format": "ult-shards/3", "canaries": {"count": 2, "repeats": 3}, "public_table": True}
     told["coin"] = {"split": "0f" * 16, "side": "members", "records": 40}
     seeds = [json.dumps(one).encode() for one in (text, private, told)]
-    return seeds, file(path, "manifest.json", lambda _: all_of(path))
+    return seeds, file(path, ".manifest.json", lambda _: all_of(path))
 
 
 def part(folder: Path) -> Made:
@@ -68,7 +68,7 @@ def part(folder: Path) -> Made:
     import pyarrow.parquet as pq
 
     path = shards_folder(folder)
-    told = json.loads((path / "manifest.json").read_bytes())
+    told = json.loads((path / ".manifest.json").read_bytes())
     first = told["parts"][0]
     whole = pq.read_table(path / first["name"])
     others = [
@@ -85,7 +85,7 @@ def part(folder: Path) -> Made:
 
     def signed(data: bytes) -> None:
         first["sha256"] = hashlib.sha256(data).hexdigest()
-        (path / "manifest.json").write_text(json.dumps(told), encoding="utf-8")
+        (path / ".manifest.json").write_text(json.dumps(told), encoding="utf-8")
         read(data)
 
     return seeds, signed

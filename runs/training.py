@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from session import Session, digest
 
+from ult.manifest import manifest_of
+
 SAID = ("parameters", "steps", "batch_size", "context", "seed", "learning_rate", "embeddings", "truncated", "device")
 
 
@@ -33,7 +35,7 @@ def trained(
         seconds = metrics["seconds"] if metrics["device"] == "cuda" else time.process_time() - cpu
         return {"step_seconds": seconds / metrics["steps"], **{key: metrics[key] for key in SAID}}
 
-    manifests = [folder / "manifest.json" for folder in ([shards] if isinstance(shards, Path) else shards)]
+    manifests = [manifest_of(folder) for folder in ([shards] if isinstance(shards, Path) else shards)]
     settings = {**options, "shards": digest(*manifests), "start": _origin(start)}
     found = session.once(f"runs/{name}", {k: str(v) if isinstance(v, Path) else v for k, v in settings.items()}, make)
     return found | {"run": str(Path(found["folder"]) / "run"), "origin": digest(Path(found["folder"]) / "done.json")}
@@ -46,7 +48,7 @@ def bits(session: Session, name: str, run: dict[str, Any], shards: Path) -> dict
     def make(_: Path) -> dict[str, Any]:
         return evaluate(run["run"], shards, batch_size=32)
 
-    return session.once(f"bits/{name}", {"shards": digest(shards / "manifest.json"), "run": run["origin"]}, make)
+    return session.once(f"bits/{name}", {"shards": digest(manifest_of(shards)), "run": run["origin"]}, make)
 
 
 def predictions(session: Session, name: str, run: dict[str, Any], shards: Path) -> NDArray[np.float64]:
@@ -69,7 +71,7 @@ def predictions(session: Session, name: str, run: dict[str, Any], shards: Path) 
                 found += model(input_ids=batch["input_ids"].to(model.device)).logits.float().tolist()
         return {"logits": found}
 
-    settings = {"shards": digest(shards / "manifest.json"), "run": run["origin"]}
+    settings = {"shards": digest(manifest_of(shards)), "run": run["origin"]}
     return np.array(session.once(f"predictions/{name}", settings, make)["logits"])
 
 

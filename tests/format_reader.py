@@ -149,7 +149,9 @@ def shards_digest(manifest):
 
 def read_shards(folder):
     """Return the manifest, and the ids of each record."""
-    manifest = json.loads((folder / "manifest.json").read_text())
+    names = [name for name in (".manifest.json", "manifest.json") if (folder / name).exists()]
+    must(len(names) == 1, "one manifest")
+    manifest = json.loads((folder / names[0]).read_text())
     check_told(manifest)
     records = []
     for number, part in enumerate(manifest["parts"]):

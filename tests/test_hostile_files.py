@@ -68,7 +68,7 @@ def shards(tmp_path: Path) -> Path:
 )
 @pytest.mark.parametrize("what", ["pipe", "device"])
 def test_a_pipe_or_device_is_refused_at_once(what, reads, tmp_path):
-    for name in ("x", "x.txt", "manifest.json", "metrics.json"):
+    for name in ("x", "x.txt", ".manifest.json", "metrics.json"):
         fifo(tmp_path / name) if what == "pipe" else (tmp_path / name).symlink_to("/dev/zero")
     with pytest.raises(UltError, match=r"named pipe|device") as caught:
         reads(tmp_path / "x")
@@ -143,7 +143,7 @@ def test_marks_of_byte_order_in_keys(mark, tmp_path, monkeypatch):
     ],
 )
 def test_manifests_that_say_what_cannot_be(change, match, shards):
-    path = shards / "manifest.json"
+    path = shards / ".manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(FormatError, match=match) as caught:
         Shards(shards)
@@ -161,7 +161,7 @@ def test_columns_with_control_characters_are_not_kept(tmp_path):
 
 
 def test_json_that_is_deep(shards):
-    (shards / "manifest.json").write_text("[" * 100_000)
+    (shards / ".manifest.json").write_text("[" * 100_000)
     with pytest.raises(FormatError, match="not JSON"):
         Shards(shards)
 

@@ -175,7 +175,7 @@ def test_commands_say_what_a_record_is_and_compose_both_promises(tmp_path, monke
     status, out, err = ult(capsys, "train", "s", "-o", "run", *few)
     assert status == 0, err
     told = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    promised = Manifest.from_json((tmp_path / "s" / "manifest.json").read_text(), "m").privacy
+    promised = Manifest.from_json((tmp_path / "s" / ".manifest.json").read_text(), "m").privacy
     account = told["privacy"]["account"]
     assert account["epsilon"] == pytest.approx(told["privacy"]["epsilon"] + promised.epsilon)
     assert account["delta"] == pytest.approx(told["privacy"]["delta"] + promised.delta)

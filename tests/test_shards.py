@@ -82,7 +82,7 @@ def test_kept_columns_travel_with_their_types(tmp_path, part_ids):
 
 def test_the_manifest_says_what_a_trainer_needs(tmp_path):
     write(tmp_path / "x.shards", kept=KEPT.select(["label"]))
-    document = json.loads((tmp_path / "x.shards" / "manifest.json").read_text())
+    document = json.loads((tmp_path / "x.shards" / ".manifest.json").read_text())
     part = document["parts"].pop()
     assert document == {
         "format": "ult-shards/1",
@@ -97,7 +97,24 @@ def test_the_manifest_says_what_a_trainer_needs(tmp_path):
         "parts": [],
     }
     assert set(part) == {"name", "rows", "ids", "bytes", "sha256"}
-    assert sorted(p.name for p in (tmp_path / "x.shards").iterdir()) == ["manifest.json", "part-00000.parquet"]
+    assert sorted(p.name for p in (tmp_path / "x.shards").iterdir()) == [".manifest.json", "part-00000.parquet"]
+
+
+def test_a_folder_is_parquet_to_pyarrow_and_datasets_and_the_manifests_former_name_is_read(tmp_path):
+    folder = write(tmp_path / "x.shards")
+    assert pq.read_table(folder).num_rows == 3
+    datasets = pytest.importorskip("datasets")
+    options = {"cache_dir": str(tmp_path / "cache"), "split": "train"}
+    for how in ({"path": "parquet", "data_dir": str(folder)}, {"path": str(folder)}):
+        assert datasets.load_dataset(**how, **options).num_rows == 3
+    before = Shards(folder).manifest
+    (folder / ".manifest.json").rename(folder / "manifest.json")
+    assert Shards(folder).manifest == before
+    write(folder, force=True)  # which replaces shards of either kind
+    assert not (folder / "manifest.json").exists()
+    (folder / "manifest.json").write_text((folder / ".manifest.json").read_text())
+    with pytest.raises(FormatError, match="two manifests"):
+        Shards(folder)
 
 
 TOLD = [
@@ -113,7 +130,7 @@ def test_canaries_coins_and_public_tables_are_told_in_a_format_of_their_own(tmp_
     write(tmp_path / "x.shards", **told)
     manifest = Shards(tmp_path / "x.shards").manifest
     assert {name: getattr(manifest, name) for name in told} == told
-    document = json.loads((tmp_path / "x.shards" / "manifest.json").read_text())
+    document = json.loads((tmp_path / "x.shards" / ".manifest.json").read_text())
     assert document["format"] == "ult-shards/3"
     assert {"privacy", "canaries", "coin", "public_table"} < set(document)
     assert format_reader.read_shards(tmp_path / "x.shards")[0] == document
@@ -128,9 +145,9 @@ def test_the_digest_is_of_what_shards_hold_and_of_nothing_else(tmp_path):
     other = Shards(write(tmp_path / "f", [RECORDS[0], RECORDS[1], RECORDS[2] + 1])).manifest  # as many rows and ids
     assert len({*digests, plain.digest, other.digest}) == 6
     assert Shards(write(tmp_path / "renamed")).manifest.digest == plain.digest
-    text = (tmp_path / "e" / "manifest.json").read_text()
+    text = (tmp_path / "e" / ".manifest.json").read_text()
     assert hashlib.sha256(text.encode()).hexdigest() == plain.digest
-    (tmp_path / "e" / "manifest.json").write_text(json.dumps(json.loads(text), indent=7))
+    (tmp_path / "e" / ".manifest.json").write_text(json.dumps(json.loads(text), indent=7))
     assert Shards(tmp_path / "e").manifest.digest == plain.digest
 
 
@@ -288,7 +305,7 @@ def test_a_damaged_part_is_refused(tmp_path, kind):
 
 def test_what_is_no_shards_folder(tmp_path):
     (tmp_path / "file").write_text("x")
-    (tmp_path / "folder" / "manifest.json").mkdir(parents=True)
+    (tmp_path / "folder" / ".manifest.json").mkdir(parents=True)
     for path in (tmp_path, tmp_path / "file", tmp_path / "nothing"):
         with pytest.raises(MissingSource, match=r"no manifest\.json"):
             Shards(path)

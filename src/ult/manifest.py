@@ -1,4 +1,4 @@
-"""What `manifest.json` of a shards folder says: its parts, what encoded them, and what an audit may rely on.
+"""What the manifest of a shards folder says: its parts, what encoded them, and what an audit may rely on.
 
 The oldest format that can say it is written: `ult-shards/3` only of canaries, halves drawn by coin or a public table.
 """
@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import pyarrow as pa
@@ -19,6 +21,8 @@ from ult.errors import FormatError, InvalidConfig
 from ult.guarantee import Guarantee
 from ult.vocabulary import Vocabulary, check_format
 
+FILE = ".manifest.json"  # a name that pandas, pyarrow and datasets pass over where they read a folder of Parquet
+FORMER = "manifest.json"  # the name that shards were written with before; it is read as well
 FORMAT = "ult-shards/1"
 PRIVATE = "ult-shards/2"  # of a table with a guarantee
 TOLD = "ult-shards/3"  # with canaries, a coin or a public table
@@ -28,6 +32,22 @@ SIDES = ("members", "nonmembers")  # of a coin: those to train on, those to comp
 UNTOLD = "0" * 32  # in place of the fingerprint of a table that a released run does not name
 CODECS = frozenset({"image/dct", "molecule/smiles", "series/mulaw", "text/bwt", "text/bytes"})  # those that there are
 _MOST = 2**53  # whole numbers up to here are the same in every reader of JSON
+
+
+def manifest_of(folder: Path) -> Path:
+    """Return the path of a shards folder's manifest, under its former name where only that is there.
+
+    Raises `FormatError` if the folder has one under each name.
+    """
+    there = [name for name in (FILE, FORMER) if os.path.lexists(folder / name)]
+    if len(there) > 1:
+        raise FormatError(f"{folder} has two manifests, {FILE} and {FORMER}; expected one", hint="encode again")
+    return folder / (there or [FILE])[0]
+
+
+def is_shards(folder: Path) -> bool:
+    """Return whether a manifest says that the folder holds shards; it is not read."""
+    return any((folder / name).is_file() for name in (FILE, FORMER))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +108,7 @@ class Coin:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What `manifest.json` says. `column` names the records' column, `kept` the columns that travel in the clear."""
+    """What the manifest says. `column` names the records' column, `kept` the columns that travel in the clear."""
 
     vocabulary_size: int
     table: str

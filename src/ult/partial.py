@@ -26,7 +26,7 @@ from typing import IO, Any, Self
 from ult import atomic
 from ult.disk import remove
 from ult.errors import FormatError, MissingSource, OutputExists, writing
-from ult.manifest import Manifest, Part, part_name
+from ult.manifest import FILE, Manifest, Part, part_name
 from ult.shards import Shards, check_free, sha256_of
 
 FORMAT = "ult-progress/1"
@@ -166,7 +166,7 @@ class Partial:
     def publish(self, manifest: Manifest) -> None:
         """Write the manifest and give the folder its name; what was there is removed once the new one stands."""
         with writing(self.path):
-            (self._shards / "manifest.json").write_text(manifest.to_json(), encoding="utf-8")
+            (self._shards / FILE).write_text(manifest.to_json(), encoding="utf-8")
             check_free(self.path, force=self.force)
             self._claim.publish(self._shards)
         self.manifest, self.published = manifest, True

@@ -1,4 +1,4 @@
-"""Ids on disk: a folder of Parquet parts and `manifest.json`; what an owner gives to a trainer.
+"""Ids on disk: a folder of Parquet parts and a manifest; what an owner gives to a trainer.
 
 `docs/format.md` describes the folder. It appears whole or not at all: parts are written into a hidden folder beside
 it, read back, and renamed at the end.
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ult.atomic import Claim, recover
 from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, OutputExists, writing
-from ult.manifest import CONTROL, IDS, Canaries, Coin, Manifest, Part, part_name
+from ult.manifest import CONTROL, FILE, IDS, Canaries, Coin, Manifest, Part, is_shards, manifest_of, part_name
 from ult.regular import read_text
 from ult.vocabulary import Vocabulary
 
@@ -116,7 +116,7 @@ class ShardWriter:
             **self._told,
         )
         with writing(self.path):
-            (self._folder / "manifest.json").write_text(self.manifest.to_json(), encoding="utf-8")
+            (self._folder / FILE).write_text(self.manifest.to_json(), encoding="utf-8")
         check_free(self.path, force=self._force)
         self._claim.publish(self._folder)
 
@@ -131,12 +131,13 @@ class Shards:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         recover(self.path)
-        manifest = self.path / "manifest.json"
+        manifest = manifest_of(self.path)
         try:
             text = read_text(manifest, _MOST)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise MissingSource(
-                f"{self.path} is not a shards folder: it has no manifest.json", hint="ult encode writes one"
+                f"{self.path} is not a shards folder: it has no manifest.json, hidden or not",
+                hint="ult encode writes one, hidden",
             ) from error
         except FormatError:
             raise
@@ -198,7 +199,7 @@ class Shards:
 def check_free(path: Path, *, force: bool) -> None:
     """Raise `OutputExists` if `path` is there, unless it is shards and `force` is set: nothing else is ever removed."""
     recover(path)
-    replaceable = (path / "manifest.json").is_file()
+    replaceable = is_shards(path)
     if path.exists() and not (force and replaceable):
         hint = "another --out, or --force to replace it" if replaceable else "another --out"
         raise OutputExists(f"{path} exists already", hint=hint)

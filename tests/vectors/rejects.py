@@ -196,7 +196,7 @@ def shards(folder: Path) -> dict[str, bytes]:
     ) as writer:
         for ids in ([40, 41], [42]):
             writer.write([np.array(ids, np.uint32)], 3, pa.table({"label": ["a"]}))
-    return {file.name: file.read_bytes() for file in path.iterdir()}
+    return {file.name.removeprefix("."): file.read_bytes() for file in path.iterdir()}  # by the manifest's former name
 
 
 def manifests(folder: Path) -> Iterator[Scenario]:

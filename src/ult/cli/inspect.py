@@ -24,15 +24,16 @@ def inspect(
 ) -> None:
     """Show what is in a table, shards or a run: sizes, ranks, ids per byte, a plot."""
     from ult.errors import MissingSource
+    from ult.manifest import is_shards
 
     if not path.exists():
         raise MissingSource(f"{path} is not there; expected a table, a shards folder or a run")
-    if (path / "manifest.json").is_file():
+    if is_shards(path):
         _shards(path, plot)
     elif (path / "metrics.json").is_file():
         _run(path, plot)
     elif path.is_dir():
-        raise MissingSource(f"{path} holds neither a manifest.json nor a metrics.json; expected shards or a run")
+        raise MissingSource(f"{path} holds neither a .manifest.json nor a metrics.json; expected shards or a run")
     else:
         _table(path, passphrase_file, identity, plot)
 
