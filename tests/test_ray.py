@@ -383,6 +383,14 @@ def test_refusals(
     assert not list(tmp_path.iterdir())
 
 
+def test_daemons_get_no_passphrase(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ULT_PASSPHRASE", "three plain words")
+    with pytest.raises(EngineError), engine._without_secrets():
+        assert "ULT_PASSPHRASE" not in os.environ
+        raise EngineError("Ray does not start")
+    assert os.environ["ULT_PASSPHRASE"] == "three plain words"
+
+
 def test_without_ray(text: Path, tmp_path: Path) -> None:
     (tmp_path / "ray.py").write_text("raise ImportError\n")
     done = run(tmp_path, "fit", str(text), "-o", "t.ult", "--no-encryption", "--engine", "ray")
