@@ -78,13 +78,14 @@ def no_numbers(rows: Rows, wrong: Sequence[str]) -> SourceError:
     Its hint keeps a column of names; never one of values, some of them missing or of a type that is no number: what is
     kept travels in the clear.
     """
-    start = next(rows.chunks(list(wrong)))
-    names = [name for name in wrong if is_text(rows.types[name]) and _are_names(_listed(start.columns[name]))]
+    start = next(rows.chunks(list(wrong)), None)  # a Parquet file may have no rows
+    cells_of = {name: _listed(start.columns[name]) if start else () for name in wrong if is_text(rows.types[name])}
+    names = [name for name, cells in cells_of.items() if _are_names(cells)]
     if values := [name for name in wrong if name not in names]:
         one = values[0]
         met = f"{rows.name}: column {one!r} of values is {rows.types[one]}"
-        if is_text(rows.types[one]):
-            cells = _listed(start.columns[one])
+        if start and one in cells_of:
+            cells = cells_of[one]
             i = next((i for i, cell in enumerate(cells) if cell is None or parsed([cell]) is None), 0)
             spelled = cells[i] if str(cells[i]).strip().lower() in _MISSING else ""
             what = f"a missing value spelled {spelled!r}" if spelled else "no number"

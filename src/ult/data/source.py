@@ -315,7 +315,7 @@ def _only_array(rows: ArrayRows, others: dict[str, pa.DataType]) -> str:
 def _fields(rows: Rows, others: dict[str, pa.DataType]) -> tuple[str, ...]:
     """Return the columns of a table of numbers; raise `SourceError` if one of them holds something else."""
     if isinstance(rows, CsvRows):
-        start = next(rows.chunks(list(others))) if others else None
+        start = next(rows.chunks(list(others)), None) if others else None
         wrong = [name for name in others if start and record.parsed(start.columns[name]) is None]
     else:
         wrong = [name for name, kind in others.items() if not record.is_number(kind)]
