@@ -296,7 +296,7 @@ BAD: list[tuple[str, str, dict[str, Any], type[UltError], str]] = [
     ("text", "latin.csv", {}, SourceError, "near line 1, is not UTF-8"),
     ("text", "broken.jsonl", {}, SourceError, "line 2 is not JSON"),
     ("text", "nan.jsonl", {"keep": ["n"]}, SourceError, "line 1: 'n' is NaN, which is not JSON"),
-    ("text", "again.jsonl", {}, SourceError, "line 1 is not JSON"),
+    ("text", "again.jsonl", {}, SourceError, "line 1 has a field twice: 'a'"),
     ("text", "deep.jsonl", {}, SourceError, "line 1 is not JSON"),
     ("text", "mixed.jsonl", {}, SourceError, "line 2 is not a JSON string, as the first line is"),
     ("text", "kinds.jsonl", {"keep": ["n"]}, SourceError, "line 2: 'n' is string here and int64 above"),

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pytest
 
 from toy import write
-from ult.audit import kept, looks
+from ult.audit import kept
 from ult.audit.kept import CAP, describe_kept
+from ult.data import looks
 from ult.shards import Shards
 
 GIVEN = ("Maria", "Anna", "Hans", "Fatima", "Luis", "Wei", "Olga", "Peter")

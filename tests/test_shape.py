@@ -255,7 +255,7 @@ def test_only_our_errors_are_raised():
     caught = {
         ("document", "_Bad"),
         ("data.array", "EOFError"),
-        ("data.text", "ValueError"),
+        ("data.text", "_Twice"),
         ("cli.signals", "Terminated"),
         *((f"audit.{name}", "Missing") for name in ("binding", "figures", "remembering")),
     }

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult import document, keyfile
-from ult.batches import BATCH, batched
+from ult.batches import BATCH, batched, check_many
 from ult.codecs import codec_class
 from ult.codecs.base import Codec, Ends, Patches, Symbols, cut, encoded
 from ult.codecs.columns import kept
 from ult.counting import CAPACITY, PatchCounts
-from ult.errors import CorruptSymbols, FormatError, InvalidConfig, InvalidRecord
+from ult.errors import CorruptSymbols, FormatError, InvalidConfig
 from ult.guarantee import Guarantee
 from ult.learning import learn_merges
 from ult.privacy.patches import ROOM, bounded, check_asked, promise, release, without_records
@@ -89,11 +89,13 @@ class Table:
         patches_per_record: int | None = None,
         public: bool = False,
         secret_ids: bool = False,
+        allow_lost: bool = False,
     ) -> Table:
         """Return the table of a multiset of records; their order changes nothing.
 
         A phrase enters only if at least `min_records` distinct records hold it. `fields` names the values of a wide
-        numeric record and is kept with the secret (`ult.codecs.columns` refuses a lost one). If the distinct patches
+        numeric record and is kept with the secret. A column or place that `series/mulaw` would lose is refused
+        (`ult.codecs.columns`), but with `allow_lost`. If the distinct patches
         have more than `capacity` symbols, the records are read twice, and the rarest patches are left out (see
         `ult.counting`); of an iterator that is an error. With `epsilon` each record has differential privacy, and each
         fit draws anew: see `ult.privacy.patches`; with `secret_ids` it draws which phrase has which id. `public`
@@ -101,14 +103,14 @@ class Table:
         """
         most = check_asked(epsilon, delta, patches_per_record, min_records, public=public)
         counts = PatchCounts(min_records=min_records, capacity=capacity if most is None else max(capacity, ROOM))
-        _check_many(records)
+        check_many(records)
         if isinstance(codec, str) and most is not None:
             codec = without_records(codec_class(codec), {})
         elif isinstance(codec, str):
             if iter(records) is records and codec_class(codec).calibrates:
                 records = list(records)  # it is read twice
             codec = codec_class(codec).calibrated(records)
-        for batch in batched(kept(records, codec, fields)):
+        for batch in batched(records if allow_lost else kept(records, codec, fields)):
             patches = encoded(codec, batch, counts.records)
             counts.add(patches if most is None else bounded(patches, most))
         privacy = None
@@ -222,7 +224,7 @@ class Table:
 
         As Arrow holds lists, and much faster than a list of arrays where records are short.
         """
-        _check_many(records)
+        check_many(records)
         many = [self._encode(records[first : first + BATCH], first) for first in range(0, len(records), BATCH)]
         if len(many) == 1:
             return many[0]
@@ -379,11 +381,6 @@ class Table:
 
     def __reduce__(self) -> Never:
         raise TypeError("a table is a secret and is not pickled; use save and load")
-
-
-def _check_many(records: object) -> None:
-    if isinstance(records, str | bytes):
-        raise InvalidRecord(f"records are one {type(records).__name__}; expected several records", hint="[record]")
 
 
 def _integers(ids: Sequence[int] | NDArray[Any]) -> NDArray[Any]:

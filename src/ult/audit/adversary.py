@@ -24,7 +24,8 @@ class Adversary:
     @classmethod
     def fitted(cls, like: Table, records: Sequence[Any]) -> Adversary:
         """Return one that knows what is public of the table `like`: its codec, vocabulary and `min_records`."""
-        fit = Table.fit(records, codec=like.codec, vocabulary=like.vocabulary, min_records=like.min_records)
+        public: dict[str, Any] = {"codec": like.codec, "vocabulary": like.vocabulary, "min_records": like.min_records}
+        fit = Table.fit(records, **public, allow_lost=True)  # whose range suits the owner's records
         return cls(fit, records)
 
     def named(self, guess: Guess) -> list[bytes | None]:

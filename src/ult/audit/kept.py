@@ -1,6 +1,6 @@
 """The columns that shards keep in the clear: what each shows of people, alone and together.
 
-A column is a risk in two ways. It may say who somebody is (`ult.audit.looks`). Or its values may be so rare that a
+A column is a risk in two ways. It may say who somebody is (`ult.data.looks`). Or its values may be so rare that a
 record is recognised by them, by whoever knows the person: a date of birth, a postcode and a sex together single out
 most people, though no column is a name. The second is counted: how many records are alone with their value.
 """
@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ult.audit import looks
+from ult.data import looks
 from ult.shards import Shards
 
 SMALL = 5  # records that share a value: amber below, as statistical offices draw the line
@@ -55,7 +55,7 @@ class KeptColumn:
     alone: int  # records whose value no other has
     few: int  # records whose value fewer than `SMALL` have, they among them
     smallest: int  # of the groups of records that share a value: the smallest
-    looks: str  # a kind of `ult.audit.looks.KINDS`, or ""
+    looks: str  # a kind of `ult.data.looks.KINDS`, or ""
     why: str  # what says so: "its header", "the form of 98% of its values"
     level: str
     found: str  # one sentence

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ult.audit import looks
 from ult.audit.candidate import understanding
 from ult.audit.kept import LINE
 from ult.audit.plain import HOLDS, sentences, title
 from ult.audit.verdict import LEVELS
+from ult.data import looks
 from ult.errors import MissingExtra
 
 try:

@@ -116,6 +116,7 @@ def fit(
     vocabulary = Vocabulary(vocabulary_size)
     storage = new_key(passphrase_file, recipient, no_encryption)
     source = _open(inputs, kind.modality, column, keep, canonical)
+    source.check_apart(out)
     options = codec_options(option, kind, calibrate=most is None)
     if most is None:
         probe = kind(**{name: value for name, value in options.items() if name != "clip"})

@@ -26,12 +26,13 @@ _FEW = 16  # series say nothing of their places before there are so many
 _BUCKETS = 4096  # of levels, and 256 of values: more are taken for as many
 _ONE = 1e-9  # a spread of so little of the greatest value is none
 _ROUNDING = 1e-14  # of the range: less is what arithmetic leaves of nothing
+_NOTHING = 1e-6  # and no more, whatever the range: beside numbers of 16 digits 0 and 1 are values
 _CLOSE = 0.05
 
 
 def kept(records: Iterable[Any], codec: object, fields: Sequence[str]) -> Iterator[Any]:
-    """Give the records; raise `InvalidConfig` after the last if `series/mulaw` loses one of the columns `fields`."""
-    if not isinstance(codec, SeriesMulaw) or not fields:
+    """Give the records; raise `InvalidConfig` after the last if `series/mulaw` loses a column or a place of them."""
+    if not isinstance(codec, SeriesMulaw):
         yield from records
         return
     columns = Columns(codec, fields)
@@ -192,10 +193,10 @@ class _Kept:
     def sound(self, levels: NDArray[np.int64], used: NDArray[np.int64] | int) -> NDArray[np.bool_]:
         """Return which columns are kept, where so many levels lie between their ends and so many are used."""
         size = np.maximum(np.abs(self.least), np.abs(self.most))
-        span = self.codec.high / 2 - self.codec.low / 2
+        nothing = min(_ROUNDING * (self.codec.high / 2 - self.codec.low / 2), _NOTHING)
         with np.errstate(invalid="ignore", over="ignore"):
-            one = ~(self.most - self.least > np.maximum(_ONE * size, _ROUNDING * span))
-            close = (self.error <= _CLOSE * size) | (self.error <= _ROUNDING * span)
+            one = ~(self.most - self.least > np.maximum(_ONE * size, nothing))
+            close = (self.error <= _CLOSE * size) | (self.error <= nothing)
         needed = np.minimum(LEAST, -(-self._values.sum(1) // 4))
         enough = (levels >= LEAST) & (used >= needed)
         return np.asarray((self.count == 0) | np.where(one, close, enough))

@@ -12,7 +12,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -109,6 +109,15 @@ def is_file(name: str) -> bool:
 def is_folder(name: str) -> bool:
     """Return whether `name` is a folder, or what many objects' names begin with."""
     return (_info(name) or {}).get("type") == "directory" if is_url(name) else Path(name).is_dir()
+
+
+def mark(name: str) -> object:
+    """Return what two names of one file or folder have in common: its number on the disk, or else the name."""
+    with suppress(OSError):
+        if not is_url(name):
+            found = os.stat(name)  # noqa: PTH116
+            return found.st_dev, found.st_ino
+    return name
 
 
 def check_regular(name: str) -> Path:

@@ -33,6 +33,7 @@ LABELS = "labels.csv"  # beside the images: `name` and the other kept columns, a
 MAX_PIXELS = 2**26  # 64 megapixels; more is taken for a decompression bomb
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 _MODES = {"L": "L", "RGB": "RGB", "RGBA": "RGBA", "1": "L", "LA": "RGBA", "PA": "RGBA"}
+_SAMPLES = 277  # the tag of a TIFF that says how many channels a pixel has
 _DEEP = re.compile(r";(16|32|64)[BLNS]?$")
 
 
@@ -64,6 +65,12 @@ def _check(image: Image.Image, place: str) -> None:
     if deep or (image.mode not in _MODES and image.mode != "P"):
         mode = "16 bits a channel" if deep or image.mode.startswith("I") else f"mode {image.mode}"
         raise SourceError(f"{place} has {mode}; expected 8 bits in grey, RGB or RGBA", hint="convert it to 8-bit PNG")
+    samples = getattr(image, "tag_v2", {}).get(_SAMPLES, 1)
+    if samples > len(image.getbands()):
+        raise SourceError(
+            f"{place} has {samples} channels, of which {len(image.getbands())} are colour or alpha; expected no more",
+            hint="convert it to 8-bit PNG",
+        )
     if image.mode == "L" and "transparency" in image.info and any(part in {"L;2", "L;4"} for part in raw):
         # Pillow 13 compares the transparent level before it is scaled to 8 bits, so nothing would be transparent.
         raise SourceError(f"{place} is grey of 2 or 4 bits with a transparent level", hint="convert it to 8-bit PNG")
@@ -78,6 +85,11 @@ def _target(image: Image.Image) -> str:
     if "transparency" in image.info or (image.mode == "P" and image.palette and "A" in image.palette.mode):
         return "RGBA"
     return "RGB" if image.mode == "P" else _MODES[image.mode]
+
+
+def _may_be_image(name: str) -> bool:
+    """Return whether a file that is not read may be an image: by how its name ends, or because that says nothing."""
+    return name.lower().endswith(_UNREAD) or "." not in name.rpartition("/")[2]
 
 
 def to_png(pixels: Pixels) -> bytes:
@@ -104,7 +116,7 @@ class FolderRows(Rows):
         self._root, one = (name, "") if folder else (name[: -len(Path(name).name)], Path(name).name)
         inside = files.walk(name) if folder else [one]
         self._names = [n for n in inside if n.lower().endswith(SUFFIXES)] if folder else [one]
-        self.passed = [files.join(name, n) for n in inside if n.lower().endswith(_UNREAD)]  # images that are not read
+        self.passed = [files.join(name, n) for n in inside if _may_be_image(n)]  # and are not read
         if not self._names:
             raise SourceError(f"{name} holds no images; expected files that end in {', '.join(SUFFIXES)}")
         labels = CsvRows(self._sheet_name).types if folder and files.is_file(self._sheet_name) else {}

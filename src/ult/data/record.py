@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -67,47 +66,6 @@ def choose(rows: Rows, modality: str, keep: Sequence[str]) -> str:
     raise MissingColumn(f"{rows.name} has no column of {_NAME[modality]} to encode; it has {listed(list(rows.types))}")
 
 
-_MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "nil", "-", "--", ".", "?", "#n/a", "missing", "\\n"})
-_TRUTHS = frozenset({"true", "false", "t", "f", "yes", "no", "y", "n", "ja", "nein", "oui", "non"})
-_VALUE = re.compile(r"\s*[<>=~+\-\u2212\u2264\u2265\u00b1]*\s*[.,]?\d")  # 1, -1, <5, .5: a value, maybe with a sign
-
-
-def no_numbers(rows: Rows, wrong: Sequence[str]) -> SourceError:
-    """Return the error for columns that are no numbers.
-
-    Its hint keeps a column of names; never one of values, some of them missing or of a type that is no number: what is
-    kept travels in the clear.
-    """
-    start = next(rows.chunks(list(wrong)), None)  # a Parquet file may have no rows
-    cells_of = {name: _listed(start.columns[name]) if start else () for name in wrong if is_text(rows.types[name])}
-    names = [name for name, cells in cells_of.items() if _are_names(cells)]
-    if values := [name for name in wrong if name not in names]:
-        one = values[0]
-        met = f"{rows.name}: column {one!r} of values is {rows.types[one]}"
-        if start and one in cells_of:
-            cells = cells_of[one]
-            i = next((i for i, cell in enumerate(cells) if cell is None or parsed([cell]) is None), 0)
-            spelled = cells[i] if str(cells[i]).strip().lower() in _MISSING else ""
-            what = f"a missing value spelled {spelled!r}" if spelled else "no number"
-            met = f"{start.place(i)}: {one!r} is {what}"
-        return SourceError(
-            f"{met}; expected a number, or an empty cell for a missing value",
-            hint="write the column as numbers (float64), or leave it out of the file",
-        )
-    return SourceError(
-        f"{rows.name} has columns that are no numbers: {listed(wrong)}; expected numbers in every column that is not "
-        "kept, and what is kept travels in the clear",
-        hint=" ".join(f"--keep {shlex.quote(name)}" for name in names[:4]),
-    )
-
-
-def _are_names(cells: Sequence[str | None]) -> bool:
-    """Return whether cells are names of something: none looks like a value, and not all are missing."""
-    present = [cell for cell in cells if cell is not None and cell.strip().lower() not in _MISSING]
-    truths = all(cell.strip().lower() in _TRUTHS for cell in present)
-    return bool(present) and not truths and not any(_VALUE.match(cell) for cell in present)
-
-
 def common_schema(one: pa.Schema, other: pa.Schema) -> pa.Schema:
     """Return the types that hold the values of two schemas of the same names; raise `ArrowInvalid` if none does."""
     fields = [(a, a) if a.equals(b) else (_plain(a), _plain(b)) for a, b in zip(one, other, strict=True)]
@@ -124,7 +82,7 @@ def records(chunk: Chunk, modality: str, column: str) -> Iterator[Any]:
     """Give the record of each row; raise `SourceError`, naming the row, at what is none."""
     values = chunk.columns[column]
     if modality == "image":
-        return (_image(value, chunk, i, column) for i, value in enumerate(_listed(values)))
+        return (_image(value, chunk, i, column) for i, value in enumerate(cells(values)))
     if modality == "series":
         return iter(_series(chunk, column, values))
     return iter(_texts(chunk, column, values))
@@ -177,13 +135,14 @@ def kept(chunk: Chunk, schema: pa.Schema) -> pa.Table:
     return pa.table(arrays, schema=schema)
 
 
-def _listed(values: Column) -> Sequence[Any]:
+def cells(values: Column) -> Sequence[Any]:
+    """Return the values of a column as Python's own, or as they are."""
     return values.to_pylist() if isinstance(values, pa.ChunkedArray) else values  # type: ignore[no-any-return]
 
 
 def _texts(chunk: Chunk, column: str, values: Column) -> Sequence[str]:
     try:
-        texts: Sequence[str] = _listed(values)
+        texts: Sequence[str] = cells(values)
     except UnicodeDecodeError:
         raise SourceError(f"{chunk.place(0)} or soon after: {column!r} is not UTF-8") from None
     for i, text in enumerate(texts):

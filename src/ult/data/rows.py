@@ -113,7 +113,9 @@ def inside(folder: str, suffixes: Sequence[str]) -> str:
 
 
 def unpacking(name: str) -> str:
-    """Return the command that unpacks a file, as its name says that it is packed, or nothing."""
+    """Return the command that unpacks or renames a file, as its name says that it needs it, or nothing."""
+    if files.suffix(name) == ".ndjson":
+        return f"cp {shlex.quote(name)} {shlex.quote(name[: -len('.ndjson')] + '.jsonl')}, for that is the same"
     command = _UNPACK.get(files.suffix(name))
     return f"{command} {shlex.quote(name)}" if command else ""
 
@@ -180,6 +182,8 @@ def _wide(start: bytes) -> str:
     if len(start) < _LEAST:
         return ""
     even, odd = (sum(byte == 0 for byte in start[k::2]) / len(start[k::2]) for k in (0, 1))
+    if max(even, odd) > 0.9 and min(even, odd) > 0.4:  # three bytes of four
+        return "UTF-32LE" if odd > even else "UTF-32BE"
     if max(even, odd) > 0.7 and min(even, odd) < 0.1:  # of text in Latin letters every other byte is 0
         return "UTF-16LE" if odd > even else "UTF-16BE"
     return ""

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from ult.batches import batched
-from ult.data import files, hub, image, record, sample
+from ult.data import files, hub, image, record, sample, wide
 from ult.data.array import ArrayRows
 from ult.data.batch import Batch, Where, blamed, joined
 from ult.data.image import FolderRows
@@ -78,6 +78,10 @@ class Source:
     def stamp(self) -> list[list[Any]]:
         """What tells the inputs' state when they were opened, JSON values: a list an input."""
         return self._seen.stamp()
+
+    def check_apart(self, out: Path) -> None:
+        """Raise `OutputError` if `out` is one of the inputs, which would be replaced by what is made of it."""
+        self._seen.check_apart(out)
 
     def check_unchanged(self) -> None:
         """Raise `SourceError` if an input changed since it was opened: what was read may be a mixture."""
@@ -162,7 +166,7 @@ def open_source(
         raise SourceError(f"column {column!r} holds the records; expected other columns to keep")
     form = replace(_Form.of(opened[0], modality, column, keep), side=side)
     for rows in opened[1:]:
-        form.check_same(opened[0], rows)
+        form.check_same(opened[0], rows, keep)
     schema = _kept_schema(opened, keep)
     apart = not form.whole and all(rows.splits for rows in opened) and modality != "image"
     return Source(
@@ -203,7 +207,7 @@ class _Form:
         if column is None and isinstance(rows, ArrayRows):
             column = _only_array(rows, others)
         if column is None and not any(map(record.is_series, others.values())):
-            return cls(modality, record.COLUMN[modality], _fields(rows, others))
+            return cls(modality, record.COLUMN[modality], wide.fields(rows, others))
         column = record.choose(rows, modality, keep) if column is None else column
         if record.fits(rows, modality, column):
             return cls(modality, column)
@@ -216,9 +220,13 @@ class _Form:
             )
         return cls(modality, column, whole=True)
 
-    def check_same(self, first: Rows, rows: Rows) -> None:
+    def check_same(self, first: Rows, rows: Rows, keep: Sequence[str]) -> None:
         """Raise `SourceError` unless the columns of `rows` are those of `first`."""
         rows.check_columns(self.fields or [self.column])
+        if self.fields and (more := [name for name in rows.types if name not in {*self.fields, *keep}]):
+            raise SourceError(
+                f"{rows.name} has columns that {first.name} has not: {listed(more)}; expected the same values a record"
+            )
         for name in self.fields or [self.column]:
             kind, other = first.types[name], rows.types[name]
             if kind != other and not isinstance(rows, JsonlRows) and not self._alike(kind, other):
@@ -312,22 +320,6 @@ def _only_array(rows: ArrayRows, others: dict[str, pa.DataType]) -> str:
     )
 
 
-def _fields(rows: Rows, others: dict[str, pa.DataType]) -> tuple[str, ...]:
-    """Return the columns of a table of numbers; raise `SourceError` if one of them holds something else."""
-    if isinstance(rows, CsvRows):
-        start = next(rows.chunks(list(others)), None) if others else None
-        wrong = [name for name in others if start and record.parsed(start.columns[name]) is None]
-    else:
-        wrong = [name for name, kind in others.items() if not record.is_number(kind)]
-    if wrong:
-        raise record.no_numbers(rows, wrong)
-    if not others:
-        raise SourceError(
-            f"{rows.name} has no columns that are not kept; expected numbers in some", hint="fewer --keep"
-        )
-    return tuple(others)
-
-
 def _kept_schema(opened: Sequence[Rows], keep: Sequence[str]) -> pa.Schema:
     schema = opened[0].kept_schema(keep)
     for rows in opened[1:]:
@@ -343,6 +335,13 @@ def _open(inputs: Sequence[str | Path], modality: str) -> tuple[list[Rows], list
     if not inputs:
         raise MissingSource("no input was named; expected files, a folder of images, or hf:org/name")
     names = [name for one in inputs for name in ([str(one)] if _scheme(str(one)) else files.expand(str(one)))]
+    named: dict[object, str] = {}
+    for name in names:
+        mark = files.mark(name)
+        if before := named.get(mark):
+            again = "is named twice" if before == name else f"is {before} again"
+            raise SourceError(f"{name} {again}: its records would count twice", hint="each input once")
+        named[mark] = name
     kinds = {_kind(name, modality) for name in names}
     if len(kinds) > 1:
         raise SourceError(f"the inputs are of several kinds: {listed(sorted(kinds))}; expected one kind")

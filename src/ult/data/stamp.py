@@ -9,7 +9,7 @@ from typing import Any
 
 from ult.data import files
 from ult.data.rows import changed
-from ult.errors import MissingSource, SourceError
+from ult.errors import MissingSource, OutputError, SourceError
 
 _SMALL = 2**24  # bytes of inputs whose content counts too, not only what their file systems say of them
 
@@ -32,6 +32,12 @@ class Snapshot:
             [name, *_short(name, states), *([content] if content else [])]
             for name, states, content in zip(self._names, self._states, self._contents, strict=True)
         ]
+
+    def check_apart(self, out: Path) -> None:
+        """Raise `OutputError` if `out` is one of the inputs, or a file of one."""
+        every = [name for name, states in zip(self._names, self._states, strict=True) for name in (name, *states)]
+        if out.exists() and any(files.mark(name) == files.mark(str(out)) for name in every):
+            raise OutputError(f"{out} is one of the inputs, which would be lost", hint="another --out")
 
     def check(self) -> None:
         """Raise `SourceError`, naming a file, if one changed since, is new or is gone."""

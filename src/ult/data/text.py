@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+import math
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -92,6 +93,10 @@ class JsonlRows(LineRows):
         for chunk in self.chunks(keep) if keep else ():
             for name in keep:
                 for i, value in enumerate(chunk.columns[name]):
+                    if type(value) is float and math.isinf(value):  # 1e400, for infinities are constants
+                        raise SourceError(
+                            f"{chunk.place(i)}: {name!r} is a number beyond float64; expected a lesser one"
+                        )
                     if (kind := _JSON_TYPES.get(type(value))) is None:
                         raise SourceError(
                             f"{chunk.place(i)}: {name!r} is {_met(value)}; "
@@ -114,6 +119,10 @@ class JsonlRows(LineRows):
             line = line.removeprefix(BOM)
         try:
             return _DECODER.decode(line)
+        except _Twice as error:
+            raise SourceError(
+                f"{self._place(number)} has a field twice: {error.args[0]!r}; expected each field once"
+            ) from None
         except (ValueError, RecursionError):
             raise SourceError(f"{self._place(number)} is not JSON") from None
 
@@ -131,10 +140,15 @@ class JsonlRows(LineRows):
         return self._chunk(number, {}, 0).place(0)
 
 
+class _Twice(Exception):
+    """A field that occurs twice in an object: which value counts, nobody can tell."""
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a field occurs twice")
+        names = [name for name, _ in pairs]
+        raise _Twice(next(name for name in names if names.count(name) > 1))
     return found
 
 

@@ -1,0 +1,111 @@
+"""Wide tables, a row a record: which columns are its values, and what to say of a column that is none."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from ult.data import looks, record
+from ult.data.rows import Rows, listed
+from ult.data.tabular import CsvRows
+from ult.errors import SourceError
+
+_MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "nil", "-", "--", ".", "?", "#n/a", "missing", "\\n"})
+_TRUTHS = frozenset({"true", "false", "t", "f", "yes", "no", "y", "n", "ja", "nein", "oui", "non"})
+_RISING = 7  # steps: numbers that are a record rise so often by chance once in 40,000
+_VALUE = re.compile(r"\s*[<>=~+\-\u2212\u2264\u2265\u00b1]*\s*[.,]?\d")  # 1, -1, <5, .5: a value, maybe with a sign
+
+
+def fields(rows: Rows, others: Mapping[str, pa.DataType]) -> tuple[str, ...]:
+    """Return the columns of a table of numbers; raise `SourceError` if one of them holds something else."""
+    if isinstance(rows, CsvRows):
+        _check_header(rows, list(others))
+        start = next(rows.chunks(list(others)), None) if others else None
+        wrong = [name for name in others if start and record.parsed(start.columns[name]) is None]
+    else:
+        wrong = [name for name, kind in others.items() if not record.is_number(kind)]
+    if wrong:
+        raise no_numbers(rows, wrong)
+    if not others:
+        raise SourceError(
+            f"{rows.name} has no columns that are not kept; expected numbers in some", hint="fewer --keep"
+        )
+    return tuple(others)
+
+
+def _check_header(rows: CsvRows, names: Sequence[str]) -> None:
+    """Raise `SourceError` if the first line looks like a record, which would be lost as names of columns.
+
+    Names may be numbers where they count the columns, or, of many, rise, as wavelengths do.
+    """
+    values = record.parsed(names)
+    if values is None or not names:
+        return
+    steps = np.diff(values)
+    counted = bool((steps == 1).all()) and values[0] in (0, 1)
+    if not counted and not (len(steps) >= _RISING and (steps > 0).all()):
+        new = ",".join(f"c{k}" for k in range(1, 4))
+        raise SourceError(
+            f"{rows.name}, line 1 is numbers alone; expected names of the columns: as a header, it would be no record",
+            hint=f"a first line of names, such as {new}, ...",
+        )
+
+
+def no_numbers(rows: Rows, wrong: Sequence[str]) -> SourceError:
+    """Return the error for columns that are no numbers.
+
+    Its hint keeps a column of names; never one of values, some of them missing or of a type that is no number: what is
+    kept travels in the clear.
+    """
+    start = next(rows.chunks(list(wrong)), None)  # a Parquet file may have no rows
+    texts = [name for name in wrong if record.is_text(rows.types[name])]
+    cells_of = {name: record.cells(start.columns[name]) if start else () for name in texts}
+    names = [name for name, cells in cells_of.items() if _are_names(cells)]
+    if persons := [name for name in names if _are_of_people(name, cells_of[name])]:
+        return SourceError(
+            f"{rows.name} has columns that are no numbers: {listed(wrong)}; expected numbers, and "
+            f"{persons[0]!r} may say who somebody is",
+            hint=f"a file without {persons[0]!r}: what is kept would travel in the clear",
+        )
+    if values := [name for name in wrong if name not in names]:
+        one = values[0]
+        met = f"{rows.name}: column {one!r} of values is {rows.types[one]}"
+        if start and one in cells_of:
+            cells = cells_of[one]
+            i = next((i for i, cell in enumerate(cells) if cell is None or record.parsed([cell]) is None), 0)
+            spelled = cells[i] if str(cells[i]).strip().lower() in _MISSING else ""
+            what = f"a missing value spelled {spelled!r}" if spelled else "no number"
+            met = f"{start.place(i)}: {one!r} is {what}"
+        return SourceError(
+            f"{met}; expected a number, or an empty cell for a missing value",
+            hint="write the column as numbers (float64), or leave it out of the file",
+        )
+    return SourceError(
+        f"{rows.name} has columns that are no numbers: {listed(wrong)}; expected numbers in every column that is not "
+        "kept, and what is kept travels in the clear",
+        hint=" ".join(f"--keep {shlex.quote(name)}" for name in names[:4]),
+    )
+
+
+def _are_names(cells: Sequence[str | None]) -> bool:
+    """Return whether cells are names of something: none looks like a value, and not all are missing."""
+    present = [cell for cell in cells if cell is not None and cell.strip().lower() not in _MISSING]
+    truths = all(cell.strip().lower() in _TRUTHS for cell in present)
+    return bool(present) and not truths and not any(_VALUE.match(cell) for cell in present)
+
+
+def _are_of_people(name: str, cells: Sequence[str | None]) -> bool:
+    """Return whether a column may say who somebody is, by its header or by the form of what stands there."""
+    kind, sure = looks.header(name)
+    present = [cell for cell in cells if cell]
+    alone = len(set(present)) > len(present) / 2
+    if sure or (kind == "name" and alone):
+        return True
+    values = pa.array(present, pa.string())
+    telling = looks.SURE_FORMS | ({"capitals", "code"} if alone else set())
+    shown = [which for form, which in looks.forms(values).items() if form in telling]
+    return any(which.mean() >= looks.SEEN for which in [*shown, looks.wordy(values)])
