@@ -62,6 +62,12 @@ def test_what_takes_back_a_promise_is_said():
     assert "validation" in said[2]
 
 
+def test_classes_are_told_as_they_are():
+    """A label of one record alone is a row of the head and a name in `config.json`, whatever the noise."""
+    assert "labels" in composed(run(lot(public_table=True), task="classify")).conditions[0]
+    assert not composed(run(lot(public_table=True), task="lm")).conditions
+
+
 def test_attacks_on_a_run_can_refute_the_promise_of_its_training_alone():
     """Members and others were encoded by the same table, so that its epsilon and delta are no part of it."""
     account = of_training(run(lot(privacy=TABLE)))

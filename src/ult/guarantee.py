@@ -121,3 +121,5 @@ def _conditions(metrics: Mapping[str, Any], told: Mapping[str, Any]) -> Iterator
         yield f"records that {began}, which it started from, was trained on are not covered"
     if metrics.get("validation"):
         yield "records of its validation shards, which chose the weights, are not covered"
+    if metrics.get("task") == "classify":
+        yield "which labels there are is not covered: the run has a class for each, were it of a single record"

@@ -158,7 +158,8 @@ def _guaranteed(told: dict[str, Any]) -> list[tuple[str, str]]:
         "" if privacy.get("secure_random") else "; NOT from a secure source of noise"
     )
     rows = [("privacy", f"epsilon {account.epsilon:.3g}, delta {account.delta:.2g} {covers}")]
-    return rows + ([("privacy, summed", account.sums)] if account.sums else [])
+    rows += [("privacy, summed", account.sums)] if account.sums else []
+    return rows + [("privacy, limits", condition) for condition in account.conditions]
 
 
 def _draw_ranks(used: NDArray, plot: Path | None) -> None:  # type: ignore[type-arg]
