@@ -133,12 +133,14 @@ def train(folder: Path, text: str) -> None:
         (partial / "run").mkdir()
         (partial / "run" / "metrics.json").write_text(text, encoding="utf-8")
         (partial / "run" / "model.safetensors").write_text(text, encoding="utf-8")
+        (partial / "run" / "vocabulary.json").write_text(text, encoding="utf-8")
         finish(partial, folder / "out", force=True)
 
 
 def derive(folder: Path, text: str) -> None:
     with deriving(SimpleNamespace(path=folder / "nowhere"), folder / "out", {"is": text}, force=True) as new:
         (new / "model.safetensors").write_text(text, encoding="utf-8")
+        (new / "vocabulary.json").write_text(text, encoding="utf-8")
 
 
 def release(folder: Path, text: str) -> None:

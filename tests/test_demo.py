@@ -176,6 +176,10 @@ def test_what_is_there_is_not_replaced_unasked(made, tmp_path):
     (tmp_path / "mine").mkdir()
     with pytest.raises(OutputExists, match="is no demo"):
         ult.demo.demo(tmp_path / "mine", command=command, force=True)
+    for name in ("demo.json", "my notes"):
+        (tmp_path / "mine" / name).touch()
+    with pytest.raises(OutputExists, match="holds my notes, which is no part of a demo"):
+        ult.demo.demo(tmp_path / "mine", command=command, force=True)
 
 
 def test_a_crash_leaves_nothing(tmp_path):

@@ -3,7 +3,9 @@
 import errno
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
+import pyrage
 import pytest
 
 from ult import Table, Vocabulary, keyfile
@@ -196,3 +198,28 @@ def test_refuses_a_passphrase_file_that_asks_for_endless_work(factor, tmp_path):
     path.write_bytes(b"age-encryption.org/v1\n-> scrypt AAAAAAAAAAAAAAAAAAAAAA " + factor + b"\n" + bytes(100))
     with pytest.raises(FormatError, match="asks for more work"):
         keyfile.read(path, passphrase="anything")
+
+
+def test_a_busy_machine_neither_calls_a_file_damaged_nor_makes_its_passphrase_cheap_to_guess(tmp_path, monkeypatch):
+    """The library measures the machine at each call: 15 to 20 were seen within a minute, and 15 does not open 20."""
+    sealed, factors, asked = keyfile.encryptor(passphrase="p")(b"x"), [15, 16, 20], []
+
+    def encrypt(payload, passphrase):
+        return keyfile.AGE + b"-> scrypt c2FsdA %d\n" % factors.pop(0)
+
+    def decrypt(data, passphrase):
+        asked.append(passphrase)
+        if len(asked) < 3 or data.endswith(b"never"):
+            raise pyrage.DecryptError("Excessive work parameter for passphrase.\nDecryption would take ...")
+        return b"x"
+
+    monkeypatch.setattr(pyrage, "passphrase", SimpleNamespace(encrypt=encrypt, decrypt=decrypt))
+    monkeypatch.setattr(keyfile.time, "sleep", lambda _: None)
+    assert keyfile.encryptor(passphrase="p")(b"").endswith(b" 20\n")
+    assert not factors
+    (tmp_path / "busy").write_bytes(sealed)
+    assert keyfile.read(tmp_path / "busy", passphrase="p") == b"x"
+    assert len(asked) == 3
+    (tmp_path / "never").write_bytes(sealed + b"never")
+    with pytest.raises(FormatError, match="need not be damaged"):
+        keyfile.read(tmp_path / "never", passphrase="p")

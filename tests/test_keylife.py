@@ -180,6 +180,15 @@ def test_shred_overwrites_what_a_killed_command_left(plain):
     assert not claim.folder.exists()
 
 
+def test_shred_killed_after_its_tombstone_is_swept_up_by_another(plain):
+    path, _ = plain
+    shred(path)
+    atomic.hidden(path).mkdir(mode=0o700)  # as a kill between the last two changes leaves it
+    with pytest.raises(InvalidConfig, match="shredded already"):
+        shred(path)
+    assert not atomic.hidden(path).exists()
+
+
 def test_json_that_is_no_table_is_not_shredded(tmp_path):
     (tmp_path / "package.json").write_text('{"name": "thesis"}')
     with pytest.raises(InvalidConfig, match="nothing was done"):

@@ -139,7 +139,7 @@ def test_killed_at_every_change_of_the_file_system(
 ) -> None:
     """A kill before each change; with `--force`, here and there one more in the run that goes on."""
     options = ["--workers", "1", *["--force"] * force]
-    old = {".manifest.json": b"{}", "precious": b"old"}
+    old = {".manifest.json": b"{}", "part-00000.parquet": b"old"}
     for step in range(200):
         shutil.rmtree(folder / "out", ignore_errors=True)
         if force:

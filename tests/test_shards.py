@@ -257,6 +257,13 @@ def test_shards_are_replaced_only_by_force_and_nothing_else_ever(tmp_path):
     assert read(path) == [[32, 99, 0], [], [40]]
     write(path, [], force=True)
     assert read(path) == []
+    for name in ("notes.md", ".mine", "sub/part-00000.parquet"):
+        (path / name).parent.mkdir(exist_ok=True)
+        (path / name).write_bytes(b"precious")
+        with pytest.raises(OutputExists, match=f"holds {name}, which is no part of shards"):
+            write(path, force=True)
+        assert (path / name).read_bytes() == b"precious"
+        (path / name).unlink()
     photos = tmp_path / "photos"
     photos.mkdir()
     (photos / "a.png").write_bytes(b"precious")

@@ -179,7 +179,11 @@ def test_existing_output_is_replaced_only_by_force_and_only_if_a_run(shards, tmp
             train(shards, tmp_path / "run", **QUICK, **options)
     train(shards, tmp_path / "run", **QUICK, seed=1, force=True)
     assert not same(before, weights(tmp_path / "run"))
+    (tmp_path / "run" / "notes.md").touch()
+    with pytest.raises(OutputExists, match=r"holds notes\.md, which is no part of a run"):
+        train(shards, tmp_path / "run", **QUICK, force=True)
     (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "metrics.json").touch()  # as others call theirs too
     with pytest.raises(OutputExists):
         train(shards, tmp_path / "precious", **QUICK, force=True)
     with pytest.raises(TrainingError, match="no unfinished training"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 from collections.abc import Collection
@@ -85,3 +86,9 @@ def remove(path: Path) -> None:
 def is_folder(path: Path) -> bool:
     """Return whether a path is a folder itself, not a link to one."""
     return path.is_dir() and not path.is_symlink()
+
+
+def strangers(folder: Path, ours: re.Pattern[str]) -> list[str]:
+    """Return what a folder holds, deep down too, whose path in it `ours` does not match as a whole."""
+    found = (path.relative_to(folder) for path in folder.rglob("*") if not is_folder(path))
+    return sorted(str(path) for path in found if not ours.fullmatch(path.as_posix()))

@@ -72,6 +72,9 @@ def shred(path: str | Path) -> str:
     data = keyfile.read_raw(path)
     stone = _begun(data)
     if stone and stone == data:
+        if atomic.hidden(path).exists():
+            with suppress(OutputExists), ExitStack() as held:  # which removes what a killed shred left hidden
+                _claimed(path, held)
         raise InvalidConfig(f"{path} was shredded already; nothing was done")
     if not (stone or data.startswith(keyfile.AGE) or any(sign in data for sign in _PLAIN)):
         raise InvalidConfig(f"{path} is no table, no rows and no age file; nothing was done")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ult.atomic import Claim, hidden, recover
+from ult.disk import strangers
 from ult.errors import FormatError, InvalidConfig, OutputExists, TrainingError, WrongTable, writing
 from ult.manifest import UNTOLD, may_be_same
 from ult.metrics import TASKS, check_metrics, read_metrics
@@ -30,6 +32,11 @@ if TYPE_CHECKING:
 SHAPES = ("cosine", "linear", "constant")
 WITHHELD = "withheld"  # what a run says of its embeddings if its rows stayed with the owner
 _JOURNAL = "recipe.json"  # of an unfinished training
+_OURS = re.compile(  # all that --force may replace, that earlier versions of libraries write included
+    rf"(metrics|vocabulary|config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens)\.json|{OWNER}"
+    r"|loss\.png|model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json"
+    r"|adapter/(adapter_config\.json|adapter_model\.safetensors|README\.md)|tensorboard/events\.[^/]+"
+)
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
@@ -283,11 +290,16 @@ class Run:
 
 
 def check_free(out: Path, *, force: bool) -> None:
-    """Raise `OutputExists` if `out` is there, unless it is a run and `force` is set."""
+    """Raise `OutputExists` if `out` is there, unless it is a run, holds nothing else, and `force` is set."""
     recover(out)
-    if os.path.lexists(out) and not (force and (out / "metrics.json").is_file()):
-        hint = "another --out, or --force to replace it" if (out / "metrics.json").is_file() else "another --out"
-        raise OutputExists(f"{out} exists already", hint=hint)
+    if not os.path.lexists(out):
+        return
+    if not all((out / name).is_file() for name in ("metrics.json", "vocabulary.json")):
+        raise OutputExists(f"{out} exists already, and is no run", hint="another --out")
+    if not force:
+        raise OutputExists(f"{out} exists already", hint="another --out, or --force to replace it")
+    if others := strangers(out, _OURS):
+        raise OutputExists(f"{out} holds {others[0]}, which is no part of a run", hint="move it, or another --out")
 
 
 def partial_folder(out: Path) -> Path:

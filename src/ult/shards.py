@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,11 +21,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ult.atomic import Claim, recover
+from ult.disk import strangers
 from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, OutputExists, writing
-from ult.manifest import CONTROL, FILE, IDS, Canaries, Coin, Manifest, Part, is_shards, manifest_of, part_name
+from ult.manifest import CONTROL, FILE, FORMER, IDS, Canaries, Coin, Manifest, Part, is_shards, manifest_of, part_name
 from ult.regular import read_text
 from ult.vocabulary import Vocabulary
 
+_OURS = re.compile(rf"{re.escape(FILE)}|{re.escape(FORMER)}|part-\d+\.parquet")  # all that --force may replace
 _MOST = 2**28  # bytes of a manifest: a million parts
 PART_IDS = 4_000_000  # a part is closed once it holds so many ids: 16 MB in memory
 
@@ -197,12 +200,14 @@ class Shards:
 
 
 def check_free(path: Path, *, force: bool) -> None:
-    """Raise `OutputExists` if `path` is there, unless it is shards and `force` is set: nothing else is ever removed."""
+    """Raise `OutputExists` if `path` is there, unless it is shards, nothing else, and `force` is set."""
     recover(path)
     replaceable = is_shards(path)
     if path.exists() and not (force and replaceable):
         hint = "another --out, or --force to replace it" if replaceable else "another --out"
         raise OutputExists(f"{path} exists already", hint=hint)
+    if others := strangers(path, _OURS) if path.exists() else []:
+        raise OutputExists(f"{path} holds {others[0]}, which is no part of shards", hint="move it, or another --out")
 
 
 def check_kept(kept: pa.Schema) -> None:

@@ -23,9 +23,11 @@ def inspect(
     plot: Annotated[Path | None, typer.Option(help="Also draw the plot to this .png or .svg file.")] = None,
 ) -> None:
     """Show what is in a table, shards or a run: sizes, ranks, ids per byte, a plot."""
+    from ult.atomic import recover
     from ult.errors import MissingSource
     from ult.manifest import is_shards
 
+    recover(path)
     if not path.exists():
         raise MissingSource(f"{path} is not there; expected a table, a shards folder or a run")
     if is_shards(path):

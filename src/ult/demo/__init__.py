@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ult.demo.session import Command
     from ult.demo.steps import Scale
 
+_PARTIES = ("owner-a", "owner-b", "trainer")
 _NEEDS = {"torch": "train", "transformers": "train", "accelerate": "train", "matplotlib": "train", "jinja2": "demo",
           "sklearn": "demo"}  # fmt: skip
 
@@ -64,7 +65,7 @@ def demo(
 
 def _check_free(out: Path, *, force: bool) -> None:
     """Raise `OutputExists` if `out` is there, unless it is a demo of ours and may be replaced."""
-    from ult.demo.report import FIGURES
+    from ult.demo.report import FIGURES, REPORT
 
     atomic.recover(out)
     if out.exists() and not (force and (out / FIGURES).is_file()):
@@ -73,6 +74,9 @@ def _check_free(out: Path, *, force: bool) -> None:
             f"{out} exists already" + ("" if ours else " and is no demo"),
             hint="another --out, or --force to replace it" if ours else "another --out",
         )
+    others = sorted({path.name for path in out.iterdir()} - {FIGURES, REPORT, *_PARTIES}) if out.exists() else []
+    if others:
+        raise OutputExists(f"{out} holds {others[0]}, which is no part of a demo", hint="move it, or another --out")
 
 
 @contextlib.contextmanager
@@ -81,7 +85,7 @@ def _folder(out: Path, *, force: bool) -> Iterator[None]:
     with atomic.whole(out, modes=False) as folder:  # each command gave its files theirs
         with writing(out):
             folder.mkdir()
-            for party in ("owner-a", "owner-b", "trainer"):
+            for party in _PARTIES:
                 (folder / party).mkdir()
         with contextlib.chdir(folder):
             yield
