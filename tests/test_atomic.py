@@ -20,7 +20,7 @@ from ult.data import open_sink
 from ult.demo import _folder as demo_folder
 from ult.derived import deriving
 from ult.errors import OutputExists, UltError, WrongKey
-from ult.manifest import Manifest
+from ult.manifest import FILE, Manifest
 from ult.partial import Partial
 from ult.run import Recipe, finish, working_folder
 from ult.shards import ShardWriter, ids_table, write_part
@@ -184,12 +184,17 @@ def names(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a name leads to or through what is hidden, but for the manifest of shards, which belongs to them."""
+    return any(part.startswith(".") and part != FILE for part in Path(name).parts)
+
+
 def seen(folder: Path) -> dict[str, bytes]:
     """What is there by its names, hidden folders left out."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.is_file() and not is_hidden(path.relative_to(folder).as_posix())
     }
 
 
@@ -216,7 +221,7 @@ def known(tmp_path_factory):
             if text == "new":
                 act(folder, "new")
             found.setdefault(verb, {})[text] = seen(folder)
-            assert not [name for name in names(folder) if name.startswith(".") or "/." in name]
+            assert not [name for name in names(folder) if is_hidden(name)]
     return found
 
 
@@ -246,7 +251,7 @@ def test_every_system_call(verb, kill, known, tmp_path, monkeypatch):
         assert state(folder, verb, known[verb]) in ("old", "new") or verb == "shred", at
         act(folder, "new")  # and the next, which does not
         assert state(folder, verb, known[verb]) == "new", at
-        left = [name for name in names(folder) if name.startswith(".") or "/." in name]
+        left = [name for name in names(folder) if is_hidden(name)]
         assert not left, f"{at}: {left}"
     assert calls.count > 5
 
