@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from ult.cli import app
 from ult.codecs.series import SeriesMulaw
 from ult.data import open_source
+from ult.data.molecule import Canonicaliser
 from ult.errors import InvalidConfig, InvalidRecord, SourceError
 from ult.table import Table
 from ult.vocabulary import Vocabulary
@@ -59,6 +60,7 @@ def test_columns_that_only_a_later_file_has_are_not_dropped(tmp_path):
         ("who", ["Maria Lee", "John Ray"]),
         ("who", ["lee@example.org", "ray@example.org"]),
         ("case", ["MRN001234", "MRN001239"]),
+        ("sample", [f"TCGA-{one}" for one in "ABCDEFGHIJKLMNOPQRSTUVWX"]),
         ("note", ["she came with pain in the chest"] * 3),
     ],
 )
@@ -182,3 +184,29 @@ def test_wide_characters_without_a_mark_are_no_utf8(tmp_path, encoding):
 def test_ndjson_is_jsonl_under_another_name(tmp_path):
     (tmp_path / "a b.ndjson").write_text("{}\n")
     assert f"cp '{tmp_path}/a b.ndjson' '{tmp_path}/a b.jsonl'" in refused([tmp_path / "a b.ndjson"], "text")
+
+
+def test_a_header_that_is_a_record_is_not_shown(tmp_path):
+    (tmp_path / "a.csv").write_text("63.0,1.0,1.0,145.0\n63.0,1.0,1.0,145.0\n")
+    said = refused([tmp_path / "a.csv"])
+    assert "twice in its header: '1.0'" in said
+    assert "a line of names before it" in said
+    assert "145" not in said
+
+
+def test_cells_in_quotes_between_semicolons_are_told(tmp_path):
+    (tmp_path / "a.csv").write_text('"age";"job"\n1;"x"\n')
+    assert "sep=';'" in refused([tmp_path / "a.csv"], "text")
+
+
+def test_the_column_that_was_chosen_in_a_csv_is_told(tmp_path):
+    (tmp_path / "a.csv").write_text("CCO\nCCN\n")
+    done = CliRunner().invoke(app, ["fit", str(tmp_path / "a.csv"), "-o", str(tmp_path / "t"), "--no-encryption"])
+    assert "the column that line 1 calls 'CCO'" in done.output
+
+
+def test_canonical_form_keeps_the_numbers_of_hydrogens():
+    canonical = Canonicaliser().canonical
+    assert "[H:3]" in (once := canonical("[H:3][CH2:1]O"))
+    assert canonical(once) == once
+    assert canonical("[H]OC") == "CO"

@@ -146,6 +146,8 @@ def fit(
         say(f"{out}: epsilon {privacy.epsilon:g} at delta {privacy.delta:.2g} for each record; {about}")
         tell_unit(out, inputs, source, kind.modality)
     report_inputs(source)
+    if column is None and not source.fields and any(name.lower().endswith(".csv") for name in inputs):
+        note(f"the records are the column that line 1 calls {source.column[:40]!r}")
     if columns:
         report_columns(columns, out)
     if table.size < vocabulary.size:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ult.data.rows import Chunk
 from ult.errors import MissingExtra, SourceError
@@ -91,7 +92,13 @@ class Canonicaliser:
         sides = _ARROW.split(record)
         if not record.isascii() or not record.isprintable() or " " in record or len(sides) not in (1, 3):
             return None
-        molecules = [self._chem.MolFromSmiles(side) for side in sides]
+        molecules = [self._read(side) for side in sides]
         if any(molecule is None for molecule in molecules):
             return None
         return ">".join(self._chem.MolToSmiles(molecule) for molecule in molecules)
+
+    def _read(self, side: str) -> Any:
+        """Return the molecule, None if it is none; hydrogens with a number stay, for RDKit would drop it with them."""
+        form = self._chem.SmilesParserParams()
+        form.removeHs = "[H:" not in side
+        return self._chem.MolFromSmiles(side, form)

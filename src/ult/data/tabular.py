@@ -34,7 +34,11 @@ class CsvRows(Rows):
         if not header:
             raise SourceError(f"{name} has no header; expected the names of the columns")
         if len(set(header)) != len(header):
-            raise SourceError(f"{name} names a column twice in its header: {listed(header)}")
+            again = next(one for one in header if header.count(one) > 1)
+            raise SourceError(
+                f"{name} names a column twice in its header: {again!r}",
+                hint="names that differ; if line 1 is a record, a line of names before it",
+            )
         if len(header) == 1 and (other := next((mark for mark in _OTHERS if mark in header[0]), "")):
             raise SourceError(
                 f"{name} has one column, whose name holds {other!r}: its cells are separated by that, not by commas",
@@ -82,7 +86,11 @@ class CsvRows(Rows):
         except UnicodeDecodeError:
             raise not_utf8(self.name, f"{self.name}, near line {reader.line_num + 1},") from None
         except csv.Error as error:
-            raise SourceError(f"{self.name}, line {reader.line_num} is not CSV: {error}") from error
+            other = (
+                f"pandas.read_csv({self.name!r}, sep=';').to_csv('new.csv', index=False), if ';' separates its cells"
+            )
+            hint = other if "expected after" in str(error) else ""
+            raise SourceError(f"{self.name}, line {reader.line_num} is not CSV: {error}", hint=hint) from error
         except SourceError:
             raise
         except OSError as error:

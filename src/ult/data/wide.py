@@ -16,6 +16,7 @@ from ult.errors import SourceError
 
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "nil", "-", "--", ".", "?", "#n/a", "missing", "\\n"})
 _TRUTHS = frozenset({"true", "false", "t", "f", "yes", "no", "y", "n", "ja", "nein", "oui", "non"})
+_MANY = 20  # rows, of which most have a value of their own: it stands for the row
 _RISING = 7  # steps: numbers that are a record rise so often by chance once in 40,000
 _VALUE = re.compile(r"\s*[<>=~+\-\u2212\u2264\u2265\u00b1]*\s*[.,]?\d")  # 1, -1, <5, .5: a value, maybe with a sign
 
@@ -103,7 +104,7 @@ def _are_of_people(name: str, cells: Sequence[str | None]) -> bool:
     kind, sure = looks.header(name)
     present = [cell for cell in cells if cell]
     alone = len(set(present)) > len(present) / 2
-    if sure or (kind == "name" and alone):
+    if sure or (alone and (kind == "name" or len(present) >= _MANY)):
         return True
     values = pa.array(present, pa.string())
     telling = looks.SURE_FORMS | ({"capitals", "code"} if alone else set())
