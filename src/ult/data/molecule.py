@@ -99,6 +99,6 @@ class Canonicaliser:
 
     def _read(self, side: str) -> Any:
         """Return the molecule, None if it is none; hydrogens with a number stay, for RDKit would drop it with them."""
-        form = self._chem.SmilesParserParams()
+        form: Any = self._chem.SmilesParserParams()
         form.removeHs = "[H:" not in side
         return self._chem.MolFromSmiles(side, form)
