@@ -2,7 +2,7 @@
 
 from scipy import stats
 
-from ult.audit.bounds import auc_interval, clopper_pearson
+from ult.audit.bounds import auc_interval, blind_interval, clopper_pearson
 
 RUN, SHARDS, OTHERS, TABLE = "aa" * 32, "bb" * 32, "cc" * 32, "ab" * 16
 PUBLIC = ("frequency ranks", "positions", "bigram graph", "co-occurrence")
@@ -80,7 +80,7 @@ def canaries(bits=1.4427, n=20):
 
 
 def blind(auc=0.5, n=500):
-    return {"auc": auc, "auc_interval": auc_interval(auc, n, n)}
+    return {"auc": auc, "auc_interval": blind_interval(auc, n, n, 5), "members": n, "nonmembers": n, "folds": 5}
 
 
 def model(run=RUN, *, members=(SHARDS,), nonmembers=(OTHERS,), table=TABLE, **changes):
@@ -91,7 +91,7 @@ def model(run=RUN, *, members=(SHARDS,), nonmembers=(OTHERS,), table=TABLE, **ch
         "subject": {"run": run, "members": list(members), "nonmembers": list(nonmembers), "table": table},
         "members": lots,
         "nonmembers": lots,
-        "membership": {"loss": rates(5), "zlib": rates(6)},
+        "membership": {"loss": rates(5), "min-k": rates(4), "min-k++": rates(5), "zlib": rates(6)},
         "blind": blind(),
         "extraction": extraction(),
         "canaries": canaries(),
@@ -105,7 +105,7 @@ def table_audit(table=TABLE, *, shown=True, **changes):
         "format": "ult-audit-table/2",
         "subject": {"table": table, "members": "ee" * 32, "nonmembers": "ff" * 32},
         "shown": {"members": shown, "nonmembers": shown, "taken_out": 0, "why": ""},
-        "membership": {"compression": rates(5), "counts": rates(6)},
+        "membership": {"compression": rates(5), "longest": rates(4), "rare": rates(5), "counts": rates(6)},
         **changes,
     }
 

@@ -5,15 +5,11 @@ import json
 
 import pytest
 
-from evidence import (
-    attack,
-    code,
-    extraction,
-    model,
-)
+from evidence import SHARDS, attack, audits, candidate, code, extraction, model, rates, run_part
 from toy import counting, write
-from ult.audit.candidate import assemble
+from ult.audit.candidate import assemble, judged
 from ult.audit.evidence import BEFORE
+from ult.audit.page import render
 from ult.audit.permit import allowed
 from ult.errors import FormatError, InvalidConfig, MissingSource, RiskRefused
 from ult.manifest import Canaries
@@ -128,6 +124,54 @@ def test_members_that_the_run_does_not_know_are_not_measured(run, tmp_path):
     audit = assemble(run=run, model_audit=clean(run, tmp_path, members=["12" * 32]))
     assert audit["verdict"] == "amber"
     assert audit["unmeasured"] == ["model: members are not the shards that the run was trained on"]
+
+
+def test_members_are_all_that_the_run_and_those_before_it_were_trained_on():
+    """A few records repeated beside many others, or in an earlier run, are remembered; the others are not."""
+    other = "34" * 32
+    for told, why in (
+        ({"trained": (SHARDS, other)}, f"members leave out what the run was trained on too: shards {other[:8]}"),
+        ({"from_run": "old", "trained_before": [other]}, f"trained on too: shards {other[:8]}"),
+        ({"from_run": "old", "trained_before": None}, "went on from old, and does not say what that was trained on"),
+    ):
+        (unmeasured,) = judged(candidate(run=run_part(**told)), audits(model=model()))["unmeasured"]
+        assert why in unmeasured
+    whole = judged(
+        candidate(run=run_part(from_run="old", trained_before=[other])), audits(model=model(members=(SHARDS, other)))
+    )
+    assert whole["verdict"] == "green"
+
+
+def test_a_classifier_that_went_on_from_a_run_that_writes_is_not_measured():
+    told = model(task="classify", membership={"loss": rates(5)}, extraction=None, canaries=None)
+    for began, level in ((None, "green"), ("written", "amber")):
+        run = run_part(planted=0, task="classify", from_run=began, trained_before=[])
+        found = judged(candidate(run=run), audits(model=told))
+        assert found["verdict"] == level
+        assert bool(found["unmeasured"]) == (level == "amber")
+
+
+def test_what_is_read_of_all_shards_says_nothing_of_some_of_them(run, tmp_path):
+    shards, both = run.parent / "shards", sorted(map(digest, (run.parent / "shards", run.parent / "unseen")))
+    audit = assemble(shards=[shards], code_audit=read(run, tmp_path, shards=both))
+    assert audit["unmeasured"] == [
+        "shards: 1 of the 2 shards that were attacked are not among these: it is a mean of all"
+    ]
+
+
+def test_who_gives_and_receives_is_what_the_page_says(run, tmp_path):
+    audit = assemble(run=run, model_audit=clean(run, tmp_path), giver="Ward 3", receiver="The trainer")
+    path = saved(tmp_path / "audit.json", audit)
+    (tmp_path / "audit.html").write_text(render(audit))
+    allowed(path, run, private_embeddings=False, accepted=None)
+    for parties, why in (
+        ({"giver": "Somebody else"}, "audit.html beside it says something else"),
+        ({"giver": "two\nlines"}, "no line of text"),
+        ({"stranger": "x"}, "does not say who gives what"),
+    ):
+        saved(path, {**audit, "parties": {**audit["parties"], **parties}})
+        with pytest.raises((FormatError, InvalidConfig), match=why):
+            allowed(path, run, private_embeddings=False, accepted=None)
 
 
 def test_shards_that_were_not_attacked_are_not_measured(run, tmp_path):

@@ -12,6 +12,8 @@ import pytest
 
 from toy import write
 from ult.audit import kept
+from ult.audit.across import describe_across
+from ult.audit.facts import across, shards_facts
 from ult.audit.kept import CAP, describe_kept
 from ult.data import looks
 from ult.shards import Shards
@@ -140,6 +142,49 @@ def test_columns_that_are_harmless_alone_single_out_together(tmp_path):
     pair = found["year and region together"]
     sizes = Counter(zip(columns["year"], columns["region"], strict=True)).values()
     assert (pair.distinct, pair.alone) == (len(sizes), list(sizes).count(1))
+
+
+def test_nested_values_look_like_what_they_hold(tmp_path):
+    names = ["Maria Schmidt", "Hans Brandt", "Olga Moreau"] * 30
+    many = {
+        "x1": [[name] for name in names],
+        "x2": [{"v": {"w": name}} for name in names],
+        "x3": [{"patient_name": {"v": k % 3}} for k in range(90)],
+        "x4": [[k % 3, 1] for k in range(90)],
+    }
+    found = told(tmp_path, many)
+    assert [(found[name].looks, found[name].level) for name in many] == [
+        ("name", "red"), ("name", "red"), ("name", "red"), ("", "told"),
+    ]  # fmt: skip
+
+
+def test_columns_of_several_shards_single_out_together(tmp_path):
+    """Whoever holds both puts them side by side, by ids or by their order."""
+    rng = np.random.default_rng(2)
+    rows = 600
+    year, region = rng.integers(1930, 1960, rows), [f"r{k}" for k in rng.integers(20, size=rows)]
+    records = [rng.integers(40, 64, 8).astype(np.uint32) for _ in range(rows)]
+    sizes = Counter(zip(year.tolist(), region, strict=True)).values()
+    order = rng.permutation(rows)
+    years = Shards(write(tmp_path / "years", records, kept={"year": year}))
+    again = Shards(write(tmp_path / "again", records, kept={"year": year}))
+    regions = Shards(
+        write(tmp_path / "regions", [records[k] for k in order], kept={"region": [region[k] for k in order]})
+    )
+    longer = [np.append(one, 40).astype(np.uint32) for one in records]  # as another table writes them
+    in_order = Shards(write(tmp_path / "in-order", longer, kept={"region": region}))
+    fewer = Shards(write(tmp_path / "fewer", longer[:500], kept={"region": region[:500]}))
+    for other in (regions, in_order):
+        assert {one.level for shards in (years, other) for one in describe_kept(shards)} == {"told"}
+        (found,) = describe_across([years, other])
+        assert (found.level, found.rows, found.distinct) == ("red", rows, len(sizes))
+        assert found.alone == list(sizes).count(1)
+        assert f"year of years and of region of {other.path.name}" in found.title
+    assert describe_across([years, again]) == describe_across([years, fewer]) == describe_across([years]) == []
+    three = describe_across([years, again, regions])
+    assert [one.level for one in three] == ["red", "red", "red"]
+    facts = across([years, regions], [shards_facts(years), shards_facts(regions)])
+    assert "red" in [one["level"] for one in facts[-1]["columns"]]
 
 
 def test_what_travels_holds_no_value(tmp_path):

@@ -78,7 +78,7 @@ def leaking(rng, leak, least=2):
     if leak == "table":
         table = {"fingerprint": TABLE, "records": 500, "privacy": None, "public": False}
         return candidate(table=table), audits(table=evidence.table_audit())
-    membership = {"loss": scores(rng, leak, least), "zlib": scores(rng, leak, least)}
+    membership = {name: scores(rng, leak, least) for name in ("loss", "min-k", "min-k++", "zlib")}
     share, overlap = (rng.uniform(0.15, 1), 0.5) if leak == "exact" else (0.0, 0.9 if leak == "nearly" else 0.1)
     extraction = evidence.extraction()
     extraction["members"] = {"greedy": exact(rng, share, overlap, least), "sampled": None}

@@ -197,7 +197,7 @@ def test_one_colour_and_sign_tell_an_attack_in_every_figure():
     assert len({(mark.colour, mark.sign) for mark in marks.values()}) == 32
     page = render(audit())
     names = [one["name"] for one in code()["attacks"]]
-    for mark in charts.marks([*names, "loss", "zlib"]).values():
+    for mark in charts.marks([*names, *model()["membership"]]).values():
         assert f'<span class="mark" style="color:{mark.colour}">{mark.letter}</span>{mark.name}' in page
         assert f"stroke: {mark.colour}" in page
     assert not set(charts.COLOURS) & set(re.findall(r"#[0-9a-f]{6}", CSS))

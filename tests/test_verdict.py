@@ -155,7 +155,7 @@ def test_canaries_that_nobody_planted_show_nothing():
 
 
 def test_a_promise_that_the_attacks_refute_is_red():
-    proven = model(membership={"loss": rates(5, epsilon=3.0)})
+    proven = model(membership={**model()["membership"], "loss": rates(5, epsilon=3.0)})
     assert verdict(judge_model(proven, Promised(8.0, 1e-5), planted=20)) == "green"
     assert verdict(judge_model(proven, planted=20)) == "green"
     refuted = judge_model(proven, Promised(2.0, 1e-5), planted=20)
@@ -219,3 +219,19 @@ def test_a_figure_that_was_edited_alone_contradicts_the_others(edit, field):
     edit(leaking)
     with pytest.raises(FormatError, match=field):
         judge_model(leaking, planted=20)
+
+
+def test_an_audit_whose_figures_were_taken_away_or_asked_for_so_that_nothing_shows_is_not_green():
+    many = model()["membership"]
+    one = {name: found for name, found in many.items() if name != "min-k++"}
+    asked = [{**extraction(), "prefix": given, "suffix": written} for given, written in ((1, 1), (20, 400))]
+    without = extraction(150, 0)
+    del without["members"]["greedy"]["passages"]
+    for changes in ({"membership": one}, *({"extraction": told} for told in (*asked, without))):
+        findings = judge_model(model(**changes), planted=20)
+        assert verdict(findings) == "amber"
+        assert not all(finding.measured for finding in findings)
+    with pytest.raises(FormatError, match="the interval of members against nonmembers without it"):
+        judge_model(model(blind={**blind(0.9), "auc": 0.5, "auc_interval": [0.45, 0.55]}), planted=20)
+    with pytest.raises(FormatError, match="is for 'classify'; the run is for lm"):
+        judge_model(model(task="classify"), planted=20)

@@ -92,32 +92,59 @@ def digests(subject: Facts, name: str) -> set[str]:
 
 
 def bound_shards(parts: Facts, audit: dict[str, Any] | None) -> list[Finding]:
-    """Return an unmeasured finding for each of the shards that the attacks were not run on together."""
+    """Return an unmeasured finding for each of the shards that the attacks were not run on together.
+
+    One more if they were run on others too: what is read of all together says nothing of a part of them.
+    """
     of = attacked(part(audit, "subject")) if audit is not None else set()
-    line = "amber unless the attacks were run on all shards that the receiver will hold, together"
-    how = "ult audit code with all shards of the table"
-    many = [one for one in parts["shards"] if of and one["digest"] not in of]
-    return [
-        unmeasured("shards", "binding", f"shards {one['name']} are not among those that were attacked", how, line)
-        for one in many
+    line = "amber unless the attacks were run on all shards that the receiver will hold, together, and on no others"
+    how = "ult audit code with all shards of the table, and with these alone"
+    found = [
+        f"shards {one['name']} are not among those that were attacked"
+        for one in parts["shards"]
+        if of and one["digest"] not in of
     ]
+    if others := of - {one["digest"] for one in parts["shards"]} if parts["shards"] else set():
+        found.append(
+            f"{len(others)} of the {len(of)} shards that were attacked are not among these: it is a mean of all"
+        )
+    return [unmeasured("shards", "binding", one, how, line) for one in found]
 
 
 def bound_members(run: Facts, audit: dict[str, Any]) -> list[Finding]:
-    """Return an unmeasured finding unless the members of an audit are what the run says it was trained on."""
-    line = "amber unless members are the very shards that the run says it was trained on"
-    how = "ult audit model RUN --members with those shards"
-    known = trained_on(run)
+    """Return unmeasured findings unless the members of an audit are all that the run says it was trained on.
+
+    That is its own shards and those of the runs that it went on from: it may remember any of them.
+    """
+    line = "amber unless members are the very shards that the run says it was trained on, before too, and all of them"
+    how = "ult audit model RUN --members with all those shards"
+    metrics = run["metrics"]
+    known, members = trained_on(run), digests(part(audit, "subject"), "members")
+    lots = [*metrics["shards"], *(metrics.get("targets") or [])]
     if known:
-        strange = digests(part(audit, "subject"), "members") - known
+        strange, left_out = bool(members - known), _names_of(known - members, lots)
+        left_out += ["what names no digest"] * any(not lot.get("digest") for lot in lots)
     else:  # a private run tells of its shards the table and the number of records alone
-        keys = ("table", "codec", "column", "rows")
-        lots = [[lot.get(key) for key in keys] for lot in run["metrics"]["shards"]]
-        private = bool(run["metrics"].get("privacy"))
-        strange = {"?" for one in audit["members"] if not private or [one.get(key) for key in keys] not in lots}
-    if not strange:
-        return []
-    why = "members are not the shards that the run was trained on" if known or run["metrics"].get("privacy") else (
-        "members cannot be told to be what the run was trained on: it is older than digests"
-    )  # fmt: skip
-    return [unmeasured("model", "binding", why, how, line)]
+        keys, private = ("table", "codec", "column", "rows"), bool(metrics.get("privacy"))
+        told, given = ([[lot.get(key) for key in keys] for lot in many] for many in (lots, audit["members"]))
+        strange = not private or any(lot not in told for lot in given)
+        left_out = (
+            [] if strange else [f"shards of {lot[3]} records" for lot in told if told.count(lot) > given.count(lot)]
+        )
+    found = []
+    if strange:
+        found.append(
+            "members are not the shards that the run was trained on" if known or metrics.get("privacy") else
+            "members cannot be told to be what the run was trained on: it is older than digests"
+        )  # fmt: skip
+    elif left_out:
+        found.append(f"members leave out what the run was trained on too: {', '.join(dict.fromkeys(left_out))}")
+    if metrics.get("from_run") and metrics.get("trained_before") is None:
+        found.append(f"the run went on from {metrics['from_run']}, and does not say what that was trained on")
+    return [unmeasured("model", "binding", one, how, line) for one in found]
+
+
+def _names_of(digests: set[str], lots: list[Facts]) -> list[str]:
+    """Return what shards of these digests are called; those of earlier runs have digests alone."""
+    names = {lot.get("digest"): lot.get("name") for lot in lots}
+    return [str(names.get(one) or f"shards {one[:8]}") for one in sorted(digests)]

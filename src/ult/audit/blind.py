@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.audit.bounds import auc, auc_interval
+from ult.audit.bounds import auc, blind_interval
 from ult.audit.record import Record
 from ult.errors import MissingExtra
 
@@ -48,8 +48,7 @@ def blind(members: list[Record], nonmembers: list[Record], *, seed: int = 0) -> 
         inside = truth[~known] > 0
         areas.append(auc(guessed[inside], guessed[~inside]))
     area = float(np.mean(areas))
-    fewer = 1 + folds / (folds - 1)
-    interval = auc_interval(area, *(max(2, int(n / fewer)) for n in counts))
+    interval = blind_interval(area, counts[0], counts[1], folds)
     return {
         "classifier": "logistic regression of ids, pairs of ids and length",
         "folds": folds,

@@ -93,6 +93,15 @@ def auc_interval(area: float, members: int, others: int, miss: float = MISS) -> 
     return [float(low), float(high)]
 
 
+def blind_interval(area: float, members: int, others: int, folds: int) -> list[float]:
+    """Return the interval of a mean area over so many folds, each guessed by what the others taught.
+
+    It is that of fewer records, by the factor of Nadeau and Bengio (2003).
+    """
+    fewer = 1 + folds / (folds - 1)
+    return auc_interval(area, max(2, int(members / fewer)), max(2, int(others / fewer)))
+
+
 def tpr_at(members: Scores, others: Scores, fpr: float) -> dict[str, Any]:
     """Return the share of members above the lowest threshold that lets at most `fpr` of the others pass.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ult import regular
 from ult.audit.binding import Audits
-from ult.audit.facts import Facts, guarantees, holdings, run_facts, shards_facts, table_facts
+from ult.audit.facts import Facts, across, guarantees, holdings, run_facts, shards_facts, table_facts
 from ult.audit.verdict import judge, verdict
 from ult.distribution import versions
 from ult.errors import FormatError, InvalidConfig, MissingSource, UltError
@@ -22,6 +22,7 @@ from ult.table import Table
 
 FORMAT = "ult-audit/2"
 _MOST = 2**28  # bytes
+PARTIES = ("giver", "receiver", "purpose")
 LONGEST = 300  # characters of who gives, who receives and why
 
 
@@ -48,9 +49,9 @@ def assemble(
         raise InvalidConfig(
             "nothing is released; expected what the receiver will hold", hint="--shards, --run, --table"
         )
-    model = None if run is None else Run.open(run)
+    model, opened = None if run is None else Run.open(run), [Shards(path) for path in shards]
     parts: Facts = {
-        "shards": [shards_facts(Shards(path)) for path in shards],
+        "shards": across(opened, [shards_facts(one) for one in opened]),
         "run": None if model is None else run_facts(model),
         "body": model is not None and (private_embeddings or model.withheld),
         "table": None if table is None else table_facts(table),
@@ -61,7 +62,7 @@ def assemble(
         "format": FORMAT,
         "date": datetime.now(UTC).date().isoformat(),
         **judged(parts, audits),
-        "parties": _parties(giver=giver, receiver=receiver, purpose=purpose),
+        "parties": check_parties(giver=giver, receiver=receiver, purpose=purpose),
         "parts": parts,
         "weights": None if parts["run"] is None else parts["run"]["digest"],
         "private_embeddings": private_embeddings,
@@ -88,7 +89,7 @@ def judged(parts: Facts, audits: Audits) -> dict[str, Any]:
     raise AssertionError  # never: whatever is not understood is an error
 
 
-def _parties(**told: str | None) -> dict[str, str | None]:
+def check_parties(**told: str | None) -> dict[str, str | None]:
     """Return who gives, who receives and for what, or nothing of what was not said. Raises `InvalidConfig`."""
     for name, text in told.items():
         if text is not None and (len(text) > LONGEST or not text.strip() or not text.isprintable()):

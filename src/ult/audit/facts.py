@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ult.audit.kept import describe_kept, shown
+from ult.audit.across import describe_across
+from ult.audit.kept import KeptColumn, describe_kept, shown
 from ult.guarantee import Guarantee, composed
 from ult.run import Run
 from ult.shards import Shards
@@ -26,10 +27,19 @@ def shards_facts(shards: Shards) -> Facts:
     told = asdict(shards.manifest)
     del told["parts"], told["vocabulary_size"]
     told["kept"] = list(told["kept"])
-    columns = [
-        {**asdict(one), "columns": list(one.columns), "examples": list(one.examples)} for one in describe_kept(shards)
-    ]
+    columns = [_column(one) for one in describe_kept(shards)]
     return {"name": shards.path.name, "digest": shards.manifest.digest, **told, "columns": columns}
+
+
+def across(many: Sequence[Shards], facts: list[Facts]) -> list[Facts]:
+    """Return the facts of shards, the last with what columns of several of them show together: it completes them."""
+    if together := [_column(one) for one in describe_across(many)]:
+        facts[-1]["columns"] += together
+    return facts
+
+
+def _column(one: KeptColumn) -> Facts:
+    return {**asdict(one), "columns": list(one.columns), "examples": list(one.examples)}
 
 
 def run_facts(run: Run) -> Facts:

@@ -92,26 +92,27 @@ def _together(shards: Shards, found: Sequence[KeptColumn]) -> list[KeptColumn]:
     if 2 <= len(rest) < len(names):
         asked[rest] = f"the {len(rest)} columns that are not red alone, together"
     pairs = list(combinations(rest, 2)) if 3 <= len(rest) <= PAIRED else []
-    groups = {columns: _Groups() for columns in [*asked, *pairs]}
+    groups = {columns: Groups() for columns in [*asked, *pairs]}
     for part in shards.parts():
-        hashes = {name: _values(part[name])[0] for name in names}
+        hashes = {name: hashed(part[name])[0] for name in names}
         for columns, group in groups.items():
-            group.add(_mixed([hashes[name] for name in columns]))
-    told = [_combination(columns, title, groups[columns]) for columns, title in asked.items()]
+            group.add(mixed([hashes[name] for name in columns]))
+    told = [combination(columns, title, groups[columns]) for columns, title in asked.items()]
     if pairs:
         most = max(pairs, key=lambda pair: groups[pair].alone)
-        told.append(_combination(most, " and ".join(map(shown, most)) + " together", groups[most]))
+        told.append(combination(most, " and ".join(map(shown, most)) + " together", groups[most]))
     return told
 
 
-def _combination(columns: tuple[str, ...], title: str, groups: _Groups) -> KeptColumn:
+def combination(columns: tuple[str, ...], title: str, groups: Groups) -> KeptColumn:
+    """Return what columns show together whose joint values `groups` has counted."""
     return KeptColumn(
         columns=columns, title=title, type="", looks="", why="", level=_rarity(groups), examples=(),
         found=f"{title}: {groups.told('combinations')}", **groups.counts(),
     )  # fmt: skip
 
 
-def _rarity(groups: _Groups) -> str:
+def _rarity(groups: Groups) -> str:
     """Return the level that rare values alone give."""
     few = groups.distinct > MANY and groups.few > FEW * groups.rows
     if groups.alone > ALONE * groups.rows or few:
@@ -119,7 +120,7 @@ def _rarity(groups: _Groups) -> str:
     return "amber" if groups.rows and groups.smallest < SMALL else "told"
 
 
-class _Groups:
+class Groups:
     """How many records share each value: by value, up to `CAP` of them; beyond, of those whose hash ends in zeros."""
 
     def __init__(self) -> None:
@@ -187,15 +188,16 @@ class _Seen:
 
     name: str
     type: str = ""
-    groups: _Groups = field(default_factory=_Groups)
+    fields: tuple[str, ...] = ()  # names within a nested type
+    groups: Groups = field(default_factory=Groups)
     filled: int = 0  # records whose value is not empty
     formed: Counter[str] = field(default_factory=Counter)  # records by the form of their value
     examples: dict[str, None] = field(default_factory=dict)
 
     def add(self, column: pa.ChunkedArray) -> None:
         """Read the column of a part."""
-        self.type = str(column.type)
-        hashes, places, values = _values(column)
+        self.type, self.fields = str(column.type), tuple(_names(column.type))
+        hashes, places, values = hashed(column)
         self.groups.add(hashes)
         sizes = np.bincount(places, minlength=len(values))
         filled = pc.not_equal(pc.utf8_trim_whitespace(values), "").to_numpy(zero_copy_only=False)
@@ -221,7 +223,8 @@ class _Seen:
     def _looks(self) -> tuple[str, str, str]:
         """Return what the column looks like, what says so, and the level that this alone gives."""
         shares = {form: count / max(self.filled, 1) for form, count in self.formed.items()}
-        kind, sure = looks.header(self.name)
+        headers = [looks.header(name) for name in (self.name, *self.fields)]
+        kind, sure = next((told for told in headers if told[1]), headers[0])
         scattered = self.groups.distinct > MANY and self.groups.rows < SHARED * self.groups.distinct
         dated = shares.get("date", 0) >= looks.SEEN
         if kind and sure:
@@ -249,7 +252,7 @@ class _Seen:
         return (kind, "its header", "amber") if kind == "place" else ("", "", "told")
 
 
-def _values(column: pa.ChunkedArray) -> tuple[NDArray[np.uint64], NDArray[np.int64], pa.StringArray]:
+def hashed(column: pa.ChunkedArray) -> tuple[NDArray[np.uint64], NDArray[np.int64], pa.StringArray]:
     """Return of a column of n records: hashes (n,), which of the different values each has (n,), and those, as text."""
     encoded = pa.chunked_array(map(_text, _plain(column)), pa.large_string()).combine_chunks()
     encoded = encoded.dictionary_encode(null_encoding="encode")
@@ -265,19 +268,37 @@ def _plain(column: pa.ChunkedArray) -> Iterator[pa.Array]:
 
 
 def _text(array: pa.Array) -> pa.Array:
-    """Return values as text; those that Arrow writes no text of, as Python shows them."""
+    """Return values as text; of nested ones, which Arrow writes no text of, what they hold."""
     try:
         return array.cast(pa.large_string())
     except pa.ArrowException:
-        shown = [None if value is None else repr(value) for value in array.to_pylist()]
+        shown = [None if value is None else ", ".join(_leaves(value)) for value in array.to_pylist()]
         return pa.array(shown, pa.large_string())
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    """Give what a nested value holds, as text."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for one in value:
+            yield from _leaves(one)
+    else:
+        yield value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _names(type_: pa.DataType) -> Iterator[str]:
+    """Give the names of all fields within a nested type."""
+    for k in range(type_.num_fields):
+        yield type_.field(k).name
+        yield from _names(type_.field(k).type)
 
 
 def _digest(value: str | None) -> bytes:
     return hashlib.blake2b(b"\xff" if value is None else value.encode(), digest_size=8).digest()
 
 
-def _mixed(hashes: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:
+def mixed(hashes: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:
     """Return a hash (n,) of what stands beside each other in several columns."""
     mixed = np.zeros(len(hashes[0]), np.uint64)
     for one in hashes:

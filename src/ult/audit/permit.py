@@ -6,8 +6,10 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ult.audit.candidate import FORMAT, judged, read, sha256_of_audit, understanding
+from ult import regular
+from ult.audit.candidate import FORMAT, PARTIES, check_parties, judged, read, sha256_of_audit, understanding
 from ult.audit.facts import run_facts
+from ult.audit.page import render
 from ult.audit.seal import check_seal
 from ult.errors import FormatError, InvalidConfig, RiskRefused
 from ult.run import Run
@@ -16,6 +18,8 @@ from ult.vocabulary import check_format
 
 FIRST = date(2026, 11, 1)  # when there were no audits of this format yet
 AGAIN = "ult audit release writes it again"
+PAGE = "audit.html"
+_LONGEST = 2**28  # bytes of a page
 
 
 def allowed(
@@ -48,6 +52,7 @@ def allowed(
     with understanding():
         _check_release(found, audit, Run.open(run), private_embeddings)
         _check_made_again(found, audit)
+        _check_told(found, Path(audit))
         for name, one in found["audits"].items():
             if table is not None and one is not None:
                 check_seal(one, table, name)
@@ -83,6 +88,16 @@ def _check_made_again(found: dict[str, Any], audit: str | Path) -> None:
             raise FormatError(
                 f"{audit} was changed, or judged by other rules: its {name} is not what its audits make", hint=AGAIN
             )
+
+
+def _check_told(found: dict[str, Any], audit: Path) -> None:
+    """Raise `FormatError` unless who gives, who receives and why can have been said, and the page says all the same."""
+    if set(found["parties"]) != set(PARTIES):
+        raise FormatError(f"{audit} does not say who gives what to whom as we do", hint=AGAIN)
+    check_parties(**found["parties"])
+    page = audit.with_name(PAGE)
+    if page.exists() and regular.read(page, _LONGEST) != render(found).encode("utf-8", "replace"):
+        raise FormatError(f"{audit} was changed: {page.name} beside it says something else", hint=AGAIN)
 
 
 def _day(text: Any, audit: str | Path) -> str:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from scipy import stats
 
-from ult.audit.bounds import auc_interval, clopper_pearson
+from ult.audit.bounds import auc_interval, blind_interval, clopper_pearson
 from ult.audit.figures import Missing, agree, count, interval, number, part, share
 from ult.audit.finding import (
     AREA,
@@ -28,6 +28,10 @@ from ult.audit.finding import (
 )  # fmt: skip
 from ult.audit.proven import proven
 
+ATTACKS, CLASS_ATTACKS = ("loss", "min-k", "min-k++"), ("loss",)  # `ult.audit.membership.scores` makes these of any run
+TABLE_ATTACKS = ("compression", "longest", "rare", "counts")  # and `ult.audit.phrases` these of any table
+PREFIX, GIVEN = 50, 10  # ids that are given by default, and at least
+
 MEMBERS = (
     f"red if, by the lower end of the interval, more than {FOUND[1]:.0%} of members are found where {FALSE:.0%} of "
     f"nonmembers are taken for some, and more than those by the upper end of theirs; amber if above {FOUND[0]:.0%}, "
@@ -41,7 +45,7 @@ SHIFT = "amber if members and nonmembers are told apart without the model, by an
 EXACT = (
     "red if members are completed exactly more often than nonmembers, or less often, by intervals that do not meet, or "
     f"go on in their words more often by {READ[1]:.0%}; amber if any is, or by {READ[0]:.0%}, or if so few can show "
-    f"nothing below {RECITED:.0%}"
+    f"nothing below {RECITED:.0%}, or it is given fewer than {GIVEN} ids, or fewer than it is asked for"
 )
 CANARIES = (
     f"amber if chance alone does so in under {UNLIKELY[0]:.0%} of cases, red under {UNLIKELY[1]:.1%}; amber if so few "
@@ -59,16 +63,21 @@ class Promised(NamedTuple):
 
 
 def judge_members(subject: str, audit: dict[str, Any], change: str, how: str) -> list[Finding]:
-    """Judge how far members are told from nonmembers, by each attack: where few are mistaken, and altogether."""
+    """Judge how far members are told from nonmembers, by each attack: where few are mistaken, and altogether.
+
+    Attacks that every such audit makes must be there.
+    """
 
     def judged() -> Iterator[Finding]:
         attacks = part(audit, "membership")
-        if not attacks:
-            raise Missing("membership")
+        always = TABLE_ATTACKS if subject == "table" else CLASS_ATTACKS if audit.get("task") == "classify" else ATTACKS
         of = f"the best of {len(attacks)} attacks"
         yield worst([_rate(subject, f"{name}, {of}", one, change) for name, one in attacks.items()])
         each = MISS / len(attacks)
         yield worst([_area(subject, f"{name}, {of}", one, change, each) for name, one in attacks.items()])
+        if lacking := [name for name in always if name not in attacks]:
+            found = f"membership: the audit has no attack by {', '.join(lacking)}"
+            yield unmeasured(subject, "membership", found, how, MEMBERS)
 
     return _measured(subject, "membership", judged, how, MEMBERS)
 
@@ -138,6 +147,11 @@ def judge_blind(subject: str, audit: dict[str, Any], how: str) -> list[Finding]:
         blind = part(audit, "blind")
         value = share(blind, "auc")
         low, high = interval(blind, "auc_interval", value)
+        members, others, folds = (count(blind, name) for name in ("members", "nonmembers", "folds"))
+        if folds < 2 or min(members, others) < folds:
+            raise Missing("folds")
+        for told, computed in zip((low, high), blind_interval(value, members, others, folds), strict=True):
+            agree(told, computed, "the interval of members against nonmembers without it")
         found = (
             f"members against nonmembers without it: the area under the curve is {value:.3f} ({low:.3f} to {high:.3f})"
         )
@@ -160,8 +174,12 @@ def judge_extraction(audit: dict[str, Any], how: str) -> list[Finding]:
         others = told.get("nonmembers", told.get("others")) or {}
         about = f"given {count(told, 'prefix')} ids, the model writes the next {count(told, 'suffix')}"
         part(members, "greedy")
-        for way in (way for way, found in members.items() if isinstance(found, dict) and "passages" in found):
+        for way in (way for way, found in members.items() if isinstance(found, dict)):
             yield _extracted(way, members[way], others.get(way), about)
+        given, written = count(told, "prefix"), count(told, "suffix")
+        if not told.get("targets") and (given < GIVEN or given < written):
+            found = f"extraction: given {given} ids, {written} were asked for, which shows nothing of what is recited"
+            yield unmeasured("model", "extraction", found, f"--prefix-ids {PREFIX} --suffix-ids {PREFIX}", EXACT)
 
     return _measured("model", "extraction", judged, how, EXACT)
 

@@ -73,6 +73,11 @@ def _run(parts: Facts, audits: Audits) -> list[Finding]:
     findings = judge_model(audits["model"], _training(run["metrics"]), **asked)
     if audits["model"] is not None:
         findings += bound_members(run, audits["model"])
+    if asked["task"] == "classify" and (began := run["metrics"].get("from_run")):
+        found = f"what the run recites of what {began} was trained on, from which it went on, was not measured"
+        findings.append(
+            unmeasured("model", "extraction", found, f"ult audit model {began}, which writes records", EXACT)
+        )
     rows = [one for one in (audits["code"] or {}).get("attacks", []) if one.get("knows") == BEFORE]
     if run["metrics"].get("aligned") and not rows:
         how = "ult audit code --run RUN --from RUN0 --from-table TABLE0"
@@ -115,6 +120,8 @@ def judge_model(
             unmeasured("model", topic, f"{topic}: not measured", _MODEL, missing[topic])
             for topic in ("membership", *writes)
         ]
+    if (told := audit.get("task", "lm")) != task:
+        raise FormatError(f"the audit of the model says that it is for {told!r:.20}; the run is for {task}")
     findings = judge_members("model", audit, TRAINED, _MODEL) + judge_blind("model", audit, _MODEL)
     if "extraction" in writes:
         findings += judge_extraction(audit, _MODEL)
