@@ -87,6 +87,8 @@ def wide(n=40):
 def test_values_of_different_ranges_are_refused_where_no_column_has_a_name():
     with pytest.raises(InvalidConfig, match=r"value [13] of each record .* keeps"):
         Table.fit(wide(), codec="series/mulaw", vocabulary=IDS)
+    with pytest.raises(InvalidConfig, match=r"value [13] of each record .* keeps"):
+        Table.fit(wide(6), codec="series/mulaw", vocabulary=IDS)
     codec = SeriesMulaw.calibrated(wide())
     with pytest.raises(InvalidConfig, match=r"value [13] of each record .* keeps"):
         Table.fit(wide(), codec=codec, vocabulary=IDS)

@@ -23,6 +23,7 @@ LEAST = 16  # levels that a column keeps
 _ROWS = 256  # records that are looked at together
 _PLACES = 2**16  # longer series are looked at as a whole alone
 _FEW = 16  # series say nothing of their places before there are so many
+_SHORT = 8  # values, of which a record is a row of a table sooner than a series
 _BUCKETS = 4096  # of levels, and 256 of values: more are taken for as many
 _ONE = 1e-9  # a spread of so little of the greatest value is none
 _ROUNDING = 1e-14  # of the range: less is what arithmetic leaves of nothing
@@ -71,7 +72,7 @@ class Columns:
         """Raise `InvalidConfig` if a column is lost, naming the one that keeps the fewest levels."""
         self._flush()
         kept, names = self._kept()
-        if not self.fields and self._records < _FEW:
+        if not self.fields and self._records < _FEW and len(kept.least) > _SHORT:
             kept, names = self._whole, ["the series"]
         found = [kept, self._whole] if kept is not self._whole and not self.fields else [kept]
         for one in found:
