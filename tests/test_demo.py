@@ -191,9 +191,11 @@ def test_a_crash_leaves_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_missing_package_is_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "jinja2", None)
-    with pytest.raises(MissingExtra, match=r"\[demo\]"):
+@pytest.mark.parametrize("missing", [("jinja2",), ("torch", "scipy", "sklearn", "jinja2")])
+def test_a_missing_package_is_named_and_one_command_brings_all(tmp_path, monkeypatch, missing):
+    for package in missing:
+        monkeypatch.setitem(__import__("sys").modules, package, None)
+    with pytest.raises(MissingExtra, match=r"\[train,demo\]"):
         ult.demo.demo(tmp_path / "demo", command=command)
     assert not list(tmp_path.iterdir())
 

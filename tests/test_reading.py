@@ -338,5 +338,7 @@ def test_records_that_a_codec_is_to_take_are_named_at_once() -> None:
 def test_hints_that_name_a_column_or_a_split_can_be_pasted() -> None:
     pq.write_table(pa.table({"my text": ["a"], "other text": ["b"]}), "a.parquet")
     assert shlex.split(refused("a.parquet").hint) == ["--column", "my text"]
+    Path("b.csv").write_text("id,label,note\n7,no,longer than its label\n8,yes,\n")
+    assert shlex.split(refused("b.csv").hint) == ["--column", "note"]  # not the first: a table of ids reads no notes
     np.savez("a.npz", **{"x y": np.ones((2, 3)), "z": np.ones((2, 3))})
     assert shlex.split(refused("a.npz", modality="series").hint) == ["--column", "x y"]

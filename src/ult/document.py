@@ -66,7 +66,7 @@ def read(payload: bytes, path: object) -> dict[str, Any]:
     """Return the parts that `write` was given. Raises `FormatError` or `NewerFormat`, naming `path`."""
     document = _json(payload)  # whose own error holds the payload, so it must not be the context of ours
     if document is _NONE:
-        raise FormatError(f"{path} does not hold a table")
+        raise FormatError(f"{path} does not hold a table", hint="ult fit writes one")
     if not (isinstance(document, dict) and document.get("format") in (PRIVATE, PUBLIC, DRAWN)):
         check_format(document, FORMAT, path)
     try:

@@ -62,8 +62,17 @@ def choose(rows: Rows, modality: str, keep: Sequence[str]) -> str:
         return found[0]
     if found:
         several = f"{rows.name} has {len(found)} columns of {_NAME[modality]}: {listed(found)}"
-        raise MissingColumn(f"{several}; expected to be told which", hint=f"--column {shlex.quote(found[0])}")
+        hint = f"--column {shlex.quote(_longest(rows, found))}"
+        raise MissingColumn(f"{several}; expected to be told which", hint=hint)
     raise MissingColumn(f"{rows.name} has no column of {_NAME[modality]} to encode; it has {listed(list(rows.types))}")
+
+
+def _longest(rows: Rows, names: Sequence[str]) -> str:
+    """Return the column whose first texts are the longest, likelier the records than their labels; else the first."""
+    start = next(rows.chunks(list(names)), None) if all(is_text(rows.types[name]) for name in names) else None
+    if start is None:
+        return names[0]
+    return max(names, key=lambda name: sum(len(cell or "") for cell in cells(start.columns[name])[:100]))
 
 
 def common_schema(one: pa.Schema, other: pa.Schema) -> pa.Schema:

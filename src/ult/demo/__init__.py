@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from ult.demo.steps import Scale
 
 _PARTIES = ("owner-a", "owner-b", "trainer")
-_NEEDS = {"torch": "train", "transformers": "train", "accelerate": "train", "matplotlib": "train", "jinja2": "demo",
-          "sklearn": "demo"}  # fmt: skip
+_NEEDS = ("torch", "transformers", "accelerate", "matplotlib", "jinja2", "sklearn")  # scipy comes with the last
 
 
 def demo(
@@ -34,12 +33,12 @@ def demo(
     before anything is done.
     """
     out = Path(out).absolute()
-    _check_free(out, force=force)
-    for package, extra in _NEEDS.items():
+    for package in _NEEDS:
         try:
             importlib.import_module(package)
         except ImportError as missing:
-            raise MissingExtra({"sklearn": "scikit-learn"}.get(package, package), extra=extra) from missing
+            raise MissingExtra({"sklearn": "scikit-learn"}.get(package, package), extra="train,demo") from missing
+    _check_free(out, force=force)
     from ult.demo import report, steps
     from ult.demo.session import Session
 
