@@ -231,6 +231,9 @@ def test_an_audit_whose_figures_were_taken_away_or_asked_for_so_that_nothing_sho
         findings = judge_model(model(**changes), planted=20)
         assert verdict(findings) == "amber"
         assert not all(finding.measured for finding in findings)
+    by_heart = {**canaries(3.4, n=7), "most": 3.46}  # as high as ranks among 10 alternatives go
+    (finding,) = [one for one in judge_model(model(canaries=by_heart), planted=20) if one.topic == "canaries"]
+    assert (finding.level, finding.measured) == ("amber", False)
     with pytest.raises(FormatError, match="the interval of members against nonmembers without it"):
         judge_model(model(blind={**blind(0.9), "auc": 0.5, "auc_interval": [0.45, 0.55]}), planted=20)
     with pytest.raises(FormatError, match="is for 'classify'; the run is for lm"):

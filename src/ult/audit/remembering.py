@@ -247,11 +247,13 @@ def judge_canaries(audit: dict[str, Any], planted: int, how: str) -> list[Findin
             f"below {least:.1f} bits"
         )
         known = max(planted, count(told, "planted") if "planted" in told else 0)
-        enough = known >= n and least <= BITS
+        most = float(stats.gamma.sf(n * number(told, "most", 0, 64) * _NATS, n))  # of canaries that are known by heart
+        enough = known >= n and least <= BITS and most < UNLIKELY[1]
         if known < n:
             found += f"; but the shards that the run was trained on say that {known:,} were planted"
         if level == "green" and not enough:
             level = "amber"
+        found += "; so few alternatives hide what is known by heart" if most >= UNLIKELY[1] else ""
         change = TRAINED if enough or level == "red" else how
         yield Finding(
             "model", level, found, CANARIES, change * (level != "green"), "canaries",
