@@ -46,6 +46,21 @@ def test_known_plaintext_is_a_finding_of_its_own(known, level):
     assert levels(of(judge_code(code(known=known)), "plaintext")) == [level]
 
 
+@pytest.mark.parametrize(("nearest", "level"), [(12.0, "green"), (12.9, "green"), (13.8, "amber"), (20.0, "red")])
+def test_values_that_are_nearly_right_are_read_though_their_ids_are_not(nearest, level):
+    """The mean of the public records is at 12 dB."""
+    found = code(codec="series/mulaw")
+    for one in found["attacks"]:
+        one |= {"psnr": 11.0, "psnr_blind": 12.0}
+    found["attacks"][3]["psnr"] = nearest
+    findings = judge_code(found)
+    assert levels(of(findings, "rebuilt")) == [level]
+    assert verdict(findings) == level
+    del found["attacks"][3]["psnr"]
+    assert not of(judge_code(found), "code")[0].measured
+    assert not of(judge_code(code()), "rebuilt")  # texts are read or not
+
+
 def test_attackers_who_use_the_ids_value_or_rows_are_findings_of_their_own():
     found = code()
     found["attacks"] += [

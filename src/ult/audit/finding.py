@@ -12,6 +12,7 @@ from typing import Any
 
 LEVELS = ("green", "amber", "red")
 READ = (0.05, 0.20)  # of id occurrences, beyond the blind guess
+REBUILT = (1.0, 6.0)  # decibels by which images or series are rebuilt better than by the mean of public records
 CEILING = 0.5  # of id occurrences that the reference lets an attacker name at all; with less, nothing is green
 PUBLIC_BYTES = 100_000  # of public records, or as many as the shards hold; with fewer, nothing is green
 FALSE = 0.01  # the share of nonmembers taken for members at which members found are counted

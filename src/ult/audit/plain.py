@@ -43,6 +43,11 @@ TOPICS = {
         "read a large part of the records by the numbers of the ids alone",
         "read some of the records by the numbers of the ids alone",
     ),
+    "rebuilt": Topic(
+        "how near rebuilt images or series come to the true ones",
+        "rebuild images or series that are close to the true ones",
+        "rebuild images or series that are nearer to the true ones than public ones are",
+    ),
     "rows": Topic(
         "how much the model's rows say beside those of the model that it came from",
         "read a large part of the records by the model that this one came from",

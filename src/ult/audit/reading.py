@@ -8,8 +8,8 @@ from typing import Any
 
 from ult.audit.code import ATTACKS, PHRASES
 from ult.audit.evidence import BEFORE, PUBLIC
-from ult.audit.figures import Missing, agree, count, field, interval, part, share
-from ult.audit.finding import CEILING, PUBLIC_BYTES, READ, Finding, unmeasured, worst
+from ult.audit.figures import Missing, agree, count, field, interval, number, part, share
+from ult.audit.finding import CEILING, LEVELS, PUBLIC_BYTES, READ, REBUILT, Finding, unmeasured, worst
 from ult.errors import FormatError
 
 LINE = (
@@ -20,6 +20,10 @@ LINE = (
 REFERENCE = (
     f"amber if the public records name under {CEILING:.0%} of ids at all, or are fewer bytes than the shards and than "
     f"{PUBLIC_BYTES:,}: an attacker may have nearer ones, and more"
+)
+NEAR = (
+    f"amber if an attack rebuilds the values better than the mean of the public records does by more than "
+    f"{REBUILT[0]:g} dB, red by more than {REBUILT[1]:g} dB"
 )
 HOW = "ult audit code SHARDS --reference PUBLIC -t TABLE"
 RANK = "rank alone"  # what an id's value says by itself: `ult.audit.code.guesses`
@@ -65,6 +69,7 @@ def _judged(audit: dict[str, Any], subject: str, nbytes: int | None) -> list[Fin
             tried = f"not tried on all {units:,} ids: {', '.join(sorted(lacking))}"
             findings.append(unmeasured(subject, "code", tried, HOW, LINE))
         findings.append(_reference(audit, public, subject, nbytes))
+    findings += _rebuilt(audit, subject)
     if subject == "shards" and "plaintext" not in kinds and count(audit, "records") > 1:
         findings.append(unmeasured(subject, "plaintext", "known plaintext: not measured", HOW, LINE))
     return findings
@@ -110,6 +115,29 @@ def _attack(one: dict[str, Any], kind: str, subject: str, units: int) -> Finding
     if level == "green" and ceiling < CEILING:
         return replace(finding, level="amber", measured=False, change="--reference with nearer public records")
     return replace(finding, change="") if level == "green" else finding
+
+
+def _rebuilt(audit: dict[str, Any], subject: str) -> list[Finding]:
+    """Judge how near rebuilt images or series come: an id that is read wrong may say nearly the same."""
+    of_values = str(audit.get("codec")).partition("/")[0] in ("image", "series")
+    known = [one for one in audit["attacks"] if _kind(one) and one["knows"] != BEFORE]
+    tried = [one for one in known if of_values or "psnr" in one]
+    if not tried:
+        return []
+    nearest = max(tried, key=_gained)
+    gained = _gained(nearest)
+    level = LEVELS[sum(gained > line for line in REBUILT)]
+    found = (
+        f"values: the nearest that an attack rebuilds ({nearest['name']}, {count(nearest, 'units'):,} ids) are at "
+        f"{nearest['psnr']:.1f} dB, the mean of the public records at {nearest['psnr_blind']:.1f} dB"
+    )
+    change = "" if level == "green" else f"treat the {subject} as the records themselves"
+    return [Finding(subject, level, found, NEAR, change, "rebuilt", value=gained, n=count(nearest, "units"))]
+
+
+def _gained(one: dict[str, Any]) -> float:
+    """Return by how many decibels an attack rebuilds values better than the mean of the public records."""
+    return number(one, "psnr") - number(one, "psnr_blind")
 
 
 def _reference(audit: dict[str, Any], public: list[dict[str, Any]], subject: str, nbytes: int | None) -> Finding:
