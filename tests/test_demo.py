@@ -66,7 +66,7 @@ def test_the_attack_reads_the_papers_code_far_better_than_chance(made):
     assert attack["text/bytes"]["units"] == held
     assert attack["text/bytes"]["blind"] < attack["text/bytes"]["occurrences"] < attack["text/bytes"]["ceiling"] < 1
     assert attack["text/bwt, no phrases"]["occurrences"] > 0.5
-    assert attack["text/bwt, no phrases"]["ceiling"] == 1
+    assert attack["text/bwt, no phrases"]["ceiling"] > 0.999
 
 
 def test_report_shows_the_figures_and_needs_nothing_else(made, page):

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from test_processes import check_same, two
 from test_train import interrupt_at
 from toy import OTHER, SIZE, TABLE, blocks, counting, labelled, two_classes, write
-from ult.errors import InvalidConfig, TrainingError
+from ult.errors import FormatError, InvalidConfig, TrainingError
 from ult.evaluate import evaluate
 from ult.generate import generate
 from ult.mixture import Mixture, mixture
@@ -178,6 +178,6 @@ def test_weights_out_of_range(several, tmp_path, weights):
 
 
 def test_a_codec_without_a_modality_of_ours(tmp_path):
-    with pytest.raises(InvalidConfig, match="of no modality that has a token"):
+    with pytest.raises(FormatError, match="codec is 'sound/fft'"):
         train(coded(tmp_path / "x", counting(9), "sound/fft", TABLE), tmp_path / "run", modality_token=True, **OPTIONS)
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
