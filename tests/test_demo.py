@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -180,6 +181,12 @@ def test_what_is_there_is_not_replaced_unasked(made, tmp_path):
         (tmp_path / "mine" / name).touch()
     with pytest.raises(OutputExists, match="holds my notes, which is no part of a demo"):
         ult.demo.demo(tmp_path / "mine", command=command, force=True)
+    shutil.copytree(made[0], tmp_path / "copy")
+    mine = next(path for path in (tmp_path / "copy" / "trainer").iterdir() if path.is_dir()) / "my notes"
+    mine.touch()
+    with pytest.raises(OutputExists, match=f"holds trainer/{mine.parent.name}/, which is no part of a demo"):
+        ult.demo.demo(tmp_path / "copy", command=command, force=True)
+    assert mine.exists()
 
 
 def test_a_crash_leaves_nothing(tmp_path):

@@ -20,7 +20,7 @@ from ult.packing import Blocks, open_shards, pack
 from ult.run import Run
 from ult.shards import ShardWriter
 from ult.train import train
-from ult.vocabulary import Vocabulary
+from ult.vocabulary import Vocabulary, modality_id
 
 IMAGE, TEXT = 5, 4
 OPTIONS = {"steps": 9, "batch_size": 4, "context": 16}
@@ -181,3 +181,5 @@ def test_a_codec_without_a_modality_of_ours(tmp_path):
     with pytest.raises(FormatError, match="codec is 'sound/fft'"):
         train(coded(tmp_path / "x", counting(9), "sound/fft", TABLE), tmp_path / "run", modality_token=True, **OPTIONS)
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
+    with pytest.raises(InvalidConfig, match="'sound/fft' is of no modality"):  # what Python may ask for
+        modality_id("sound/fft")

@@ -72,11 +72,23 @@ def test_no_hint_keeps_a_column_that_says_who_somebody_is(tmp_path, name, cells)
     assert f"a file without {name!r}" in said
 
 
-@pytest.mark.parametrize(("name", "cells"), [("type", ["Luminal A", "Luminal B"] * 5), ("sample id", ["s1", "s2"])])
-def test_labels_are_kept_by_a_hint(tmp_path, name, cells):
+@pytest.mark.parametrize(("name", "cells"), [("line", ["HeLa", "Jurkat"]), ("sample id", ["s1", "s2"])])
+def test_names_of_rows_are_kept_by_a_hint(tmp_path, name, cells):
     path = tmp_path / "values.csv"
     path.write_text(f"{name},g1\n" + "".join(f"{cell},{k}\n" for k, cell in enumerate(cells)))
     assert "--keep" in refused([path])
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [("type", ["Luminal A", "Luminal B"]), ("menostat", ["Pre", "Post"]), ("tgrade", ["I", "II", "III"])],
+)
+def test_no_hint_publishes_a_category_of_each_patient(tmp_path, name, cells):
+    path = tmp_path / "values.csv"
+    path.write_text(f"{name},age\n" + "".join(f"{cell},{k}\n" for k, cell in enumerate(cells * 7)))
+    said = refused([path])
+    assert "--keep" not in said
+    assert f"{name!r} is one of {len(cells)} words" in said
 
 
 def wide(n=40):

@@ -19,7 +19,7 @@ SOURCE = Path(ult.__file__).parent
 ROOT = SOURCE.parent.parent
 LAYERS = (  # imports go down or sideways, never up
     {"distribution", "errors", "pulse", "streams"},
-    {"atomic", "disk", "regular"},
+    {"atomic", "disk", "lock", "regular"},
     {"batches", "codecs", "engine", "hashing", "heap", "kernel", "phrases", "unique"},
     {
         "counting",

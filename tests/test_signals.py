@@ -67,6 +67,20 @@ def test_records_do_not_stay_behind(name, status, event, words, command, made):
     assert sorted(made.iterdir()) == before
 
 
+@pytest.mark.parametrize("event", ["os.remove", "os.rmdir"])
+def test_nothing_hidden_is_left_by_a_signal_while_a_finished_command_clears_up(event, made, tmp_path):
+    """What would be left may be the old output, or the last checkpoint of a private run."""
+    words = "owner.json" if event == "os.remove" else ".partial"
+    out = tmp_path / "o.txt"
+    done = subprocess.run(
+        [sys.executable, "-c", AT, event, words, "15", "decode", "a.shards", "-t", "t.ult", "-o", str(out)],
+        cwd=made, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 143, done.stderr
+    assert list(tmp_path.iterdir()) == [out]
+    assert out.read_text(encoding="utf-8").splitlines() == RECORDS
+
+
 def test_all_processes_of_a_command_are_ended(made):
     """As `timeout`, Slurm and a closed terminal do: the signal goes to workers too, and the command says its line."""
     lines = "\n".join(f"{line} {n}" for n in range(300) for line in RECORDS[:100])

@@ -23,7 +23,7 @@ from ult.errors import (
 )
 from ult.model import WEIGHTS, build, load_checkpoint, load_trained
 from ult.progress import Progress
-from ult.run import Recipe, Run
+from ult.run import Recipe, Run, Schedule
 from ult.train import train
 from ult.vocabulary import Vocabulary
 
@@ -342,7 +342,14 @@ def test_checkpoints_that_cannot_be_used(shards, gpt2, tmp_path, monkeypatch):
         build(recipe(model=WEIGHTS), Vocabulary(SIZE), {TABLE}, [])
 
 
-def test_a_loss_that_is_no_number_stops_the_training(shards, gpt2, tmp_path):
+def test_a_loss_that_is_no_number_stops_the_training(shards, tmp_path, monkeypatch):
+    monkeypatch.setattr(Schedule, "__post_init__", lambda self: None)  # which refuses such a rate
+    with pytest.raises(TrainingError, match=r"the loss is nan at step \d+ .*a lower --learning-rate"):
+        train(shards, tmp_path / "run", **{**QUICK, "learning_rate": 1e30})
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_that_are_no_numbers_start_no_training(shards, gpt2, tmp_path):
     model = transformers.GPT2LMHeadModel.from_pretrained(gpt2)
     torch.nn.init.constant_(model.transformer.ln_f.weight, float("nan"))
     model.save_pretrained(tmp_path / "nan")

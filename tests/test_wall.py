@@ -13,6 +13,7 @@ SOURCE = Path(ult.__file__).parent
 TRAINER = (
     "ahead",
     "atomic",
+    "lock",
     "disk",
     "regular",
     "checkpoint",

@@ -16,13 +16,11 @@ is removed: at every moment there is the old one or the new one.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
 import json
 import os
 import secrets
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -30,12 +28,12 @@ from typing import Self
 
 from ult.disk import is_folder, overwrite, remove, settle, sync
 from ult.errors import OutputError, OutputExists, writing
+from ult.lock import hold
 
 FORMAT = "ult-partial/1"
 OWNER = "owner.json"
 JOURNALS = {"progress.jsonl": "the finished parts of an encode", "recipe.json": "an unfinished training"}
 _OLD, _GONE, _TOGETHER = "old", "gone.", "together.json"
-_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 _LONGEST = 200  # bytes of a name that has room for what is put before and behind it
 
 
@@ -68,7 +66,7 @@ class Claim:
         with writing(self.out):
             self._make_parents()
             try:
-                self._lock = _locked(self.folder, self.out)
+                self._lock = hold(self.folder, self.out)
             except BaseException:
                 self._unmake()
                 raise
@@ -185,7 +183,20 @@ class Claim:
             self._unmake()
 
     def discard(self) -> None:
-        """Remove the folder, its owner's mark last, so that at every moment it can be told what the rest is."""
+        """Remove the folder, its owner's mark last, so that at every moment it can be told what the rest is.
+
+        A signal meanwhile is heard once it is done: what lies there may be old records, or a private run's weights.
+        """
+        try:
+            self._discard()
+        except OSError:
+            raise
+        except BaseException:
+            with suppress(OSError):
+                self._discard()
+            raise
+
+    def _discard(self) -> None:
         if not self.folder.exists():
             return
         _recover(self.folder, self.out)
@@ -233,7 +244,7 @@ def recover(out: str | Path) -> None:
     if not os.path.lexists(folder / _OLD) and not os.path.lexists(folder / _TOGETHER):
         return
     with suppress(OSError):  # what cannot be put back is missed where it is looked for
-        lock = _locked(folder, out, make=False)
+        lock = hold(folder, out, make=False)
         try:
             if _is_ours(folder):
                 _recover(folder, out)
@@ -271,48 +282,6 @@ def _set_gone(folder: Path) -> Path:
     return gone
 
 
-def _locked(folder: Path, out: Path, *, make: bool = True) -> int:
-    """Return a handle of the folder, made if need be, whose lock no other process has."""
-    while True:
-        made = False
-        if make:
-            with suppress(FileExistsError):
-                folder.mkdir(0o700)
-                made = True
-        try:
-            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        except OSError as error:
-            if error.errno in (errno.ENOTDIR, errno.ELOOP):
-                raise OutputExists(f"{folder} is in the way and is none of ours", hint="another --out") from None
-            if error.errno == errno.ENOENT and make:
-                continue  # who had it was just done with it
-            raise
-        try:
-            _take(lock, folder, out, made=made)
-            with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(lock), folder.stat()):
-                    return lock
-        except BaseException:
-            os.close(lock)
-            raise
-        os.close(lock)  # it was removed, and maybe made anew, before the lock was had
-
-
-def _take(lock: int, folder: Path, out: Path, *, made: bool) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise OutputExists(f"{out} is being written by another process", hint="wait for it") from None
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
-        if not made:  # who made it may live
-            raise OutputExists(
-                f"{folder} is there, and this file system has no locks to tell whether its maker still works",
-                hint="remove it if no command writes there",
-            ) from None
-
-
 # ---- what appears together
 
 
@@ -346,13 +315,25 @@ def publish_together(*outputs: tuple[Claim, Path, bool]) -> None:
         for claim, _, _ in outputs:
             (claim.folder / _TOGETHER).unlink(missing_ok=True)
         raise
+    try:
+        _settled(outputs)
+    except OSError:
+        raise
+    except BaseException:  # a signal, when all are in their places
+        with suppress(OSError):
+            _settled(outputs)
+        raise
+
+
+def _settled(outputs: Sequence[tuple[Claim, Path, bool]]) -> None:
+    """Say that outputs which are in their places stay there."""
     for claim, _, _ in outputs:
         with writing(claim.out):
             sync(claim.out.parent)
             claim.forget_old()
     for claim, _, _ in reversed(outputs):
         with writing(claim.out):
-            (claim.folder / _TOGETHER).unlink()
+            (claim.folder / _TOGETHER).unlink(missing_ok=True)
 
 
 def _undo(claim: Claim, new: Path) -> None:
@@ -373,7 +354,7 @@ def _finish_together(folder: Path) -> None:
         raise OutputError(f"{folder / _TOGETHER} is damaged", hint=f"remove {folder}") from None
     with ExitStack() as locks:
         for other, out in others:
-            locks.callback(os.close, _locked(other, out, make=False))
+            locks.callback(os.close, hold(other, out, make=False))
         first = hidden(plan[0][0]) / _TOGETHER
         for out, name in plan if first.exists() and first.read_bytes() == told else ():
             _finish_one(out, hidden(out), name)

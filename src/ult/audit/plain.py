@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ult.audit.finding import READ
 from ult.audit.remembering import SWAPPED
 
 HOLDS = {"shards": "the encoded records", "model": "the model", "body": "the model's body", "table": "the secret table"}
@@ -27,20 +28,21 @@ class Topic:
     condition: bool = False  # it says how far other findings hold, and is told where they do not
 
 
+MUCH = f"over {READ[1]:.0%}"
 TOPICS = {
     "code": Topic(
         "how much of the encoded records attacks read without the secret table",
-        "read a large part of the records without the secret table",
+        f"read {MUCH} of the records without the secret table",
         "read some of the records without the secret table",
     ),
     "plaintext": Topic(
         "how much whoever knows a few records reads of the others",
-        "read a large part of the other records as soon as a few are known",
+        f"read {MUCH} of the other records as soon as a few are known",
         "read some of the other records as soon as a few are known",
     ),
     "rank": Topic(
         "how much the numbers of the ids alone give away",
-        "read a large part of the records by the numbers of the ids alone",
+        f"read {MUCH} of the records by the numbers of the ids alone",
         "read some of the records by the numbers of the ids alone",
     ),
     "rebuilt": Topic(
@@ -50,7 +52,7 @@ TOPICS = {
     ),
     "rows": Topic(
         "how much the model's rows say beside those of the model that it came from",
-        "read a large part of the records by the model that this one came from",
+        f"read {MUCH} of the records by the model that this one came from",
         "read some of the records by the model that this one came from",
     ),
     "reference": Topic(
@@ -114,7 +116,7 @@ def sentences(audit: Mapping[str, Any]) -> tuple[str, str, str]:
     ...     {"topic": "code", "level": "red", "measured": True, "found": "the best attack reads 90 %"},
     ...     {"topic": "plaintext", "level": "amber", "measured": False, "found": "known plaintext: not measured"}]}
     >>> print(*sentences(audit), sep="\\n")
-    Whoever gets the encoded records can read a large part of the records without the secret table.
+    Whoever gets the encoded records can read over 20% of the records without the secret table.
     We measured how much of the encoded records attacks read without the secret table.
     We did not measure how much whoever knows a few records reads of the others. Nobody may take that for good news.
     """

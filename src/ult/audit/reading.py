@@ -105,10 +105,11 @@ def _attack(one: dict[str, Any], kind: str, subject: str, units: int) -> Finding
     value, graded = (read - blind) * scale, (max((low - blind) * scale, -1.0), min((high - blind) * scale, 1.0))
     level = "red" if value > READ[1] else "amber" if graded[1] > READ[0] else "green"
     of = f" of at most {ceiling:.1%} that it could name" if one["knows"] == PUBLIC else ""
+    part = " of those that it could name" if scale != 1 else ""
     found = (
         f"{_BY[kind]}: the best attack ({one['name']}, {ids:,} ids) reads {read:.1%} of ids "
         f"({ends[0]:.1%} to {ends[1]:.1%}){of}, and {share(one, 'patches'):.1%} of whole patches; a blind guess "
-        f"{blind:.1%}, so that {max(value, 0.0):.1%} are beyond it"
+        f"{blind:.1%}, so that {max(value, 0.0):.1%}{part} are beyond it"
     )
     change = f"treat the {subject} as the records themselves: give them to nobody who may not read the records"
     finding = Finding(subject, level, found, LINE, change, kind, value=value, interval=graded, n=ids)

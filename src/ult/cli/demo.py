@@ -17,7 +17,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Of every training and drawing.")] = 0,
     force: Force = False,
 ) -> None:
-    """Show the whole path, offline, in two minutes: two owners, a trainer, an adversary, and a report with pictures."""
+    """Show the whole path, offline, in under three minutes: two owners, a trainer, an adversary, a report."""
     from ult.demo import demo as show
 
     root: Any = context.find_root().command

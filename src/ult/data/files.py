@@ -124,9 +124,10 @@ def check_regular(name: str) -> Path:
     """Return a local path; raise `SourceError` if a pipe or a device is there, which cannot be read again and again."""
     path = Path(name)
     if path.exists() and not path.is_file() and not path.is_dir():
+        endless = path.is_char_device()  # such as /dev/zero: to copy it would fill the disk
         raise SourceError(
             f"{name} is a pipe or a device; expected a file, for records are read more than once",
-            hint=f"cat {shlex.quote(name)} > records.txt, and that",
+            hint="a file" if endless else f"cat {shlex.quote(name)} > records.txt, and that",
         )
     return path
 

@@ -59,20 +59,21 @@ def _check_header(rows: CsvRows, names: Sequence[str]) -> None:
 def no_numbers(rows: Rows, wrong: Sequence[str]) -> SourceError:
     """Return the error for columns that are no numbers.
 
-    Its hint keeps a column of names; never one of values, some of them missing or of a type that is no number: what is
-    kept travels in the clear.
+    Its hint keeps a column that names the rows; never one of values, be they missing, of a type that is no number, or
+    categories that several rows share: what is kept travels in the clear.
     """
     start = next(rows.chunks(list(wrong)), None)  # a Parquet file may have no rows
     texts = [name for name in wrong if record.is_text(rows.types[name])]
     cells_of = {name: record.cells(start.columns[name]) if start else () for name in texts}
-    names = [name for name, cells in cells_of.items() if _are_names(cells)]
-    if persons := [name for name in names if _are_of_people(name, cells_of[name])]:
+    words = [name for name, cells in cells_of.items() if _are_names(cells)]
+    names = [name for name in words if _mostly_alone([cell for cell in cells_of[name] if cell])]
+    if persons := [name for name in words if _are_of_people(name, cells_of[name])]:
         return SourceError(
             f"{rows.name} has columns that are no numbers: {listed(wrong)}; expected numbers, and "
             f"{persons[0]!r} may say who somebody is",
             hint=f"a file without {persons[0]!r}: what is kept would travel in the clear",
         )
-    if values := [name for name in wrong if name not in names]:
+    if values := [name for name in wrong if name not in words]:
         one = values[0]
         met = f"{rows.name}: column {one!r} of values is {rows.types[one]}"
         if start and one in cells_of:
@@ -85,11 +86,24 @@ def no_numbers(rows: Rows, wrong: Sequence[str]) -> SourceError:
             f"{met}; expected a number, or an empty cell for a missing value",
             hint="write the column as numbers (float64), or leave it out of the file",
         )
+    if categories := [name for name in wrong if name not in names]:
+        one = categories[0]
+        several = len(set(cells_of[one]))
+        return SourceError(
+            f"{rows.name} has columns that are no numbers: {listed(wrong)}; expected numbers, and {one!r} is one of "
+            f"{several} words in each row",
+            hint=f"a number for each word of {one!r}, or a file without it",
+        )
     return SourceError(
         f"{rows.name} has columns that are no numbers: {listed(wrong)}; expected numbers in every column that is not "
         "kept, and what is kept travels in the clear",
         hint=" ".join(f"--keep {shlex.quote(name)}" for name in names[:4]),
     )
+
+
+def _mostly_alone(cells: Sequence[str]) -> bool:
+    """Return whether most cells stand once, as names of rows do and categories do not."""
+    return len(set(cells)) > len(cells) / 2
 
 
 def _are_names(cells: Sequence[str | None]) -> bool:
@@ -103,7 +117,7 @@ def _are_of_people(name: str, cells: Sequence[str | None]) -> bool:
     """Return whether a column may say who somebody is, by its header or by the form of what stands there."""
     kind, sure = looks.header(name)
     present = [cell for cell in cells if cell]
-    alone = len(set(present)) > len(present) / 2
+    alone = _mostly_alone(present)
     if sure or (alone and (kind == "name" or len(present) >= _MANY)):
         return True
     values = pa.array(present, pa.string())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,7 +65,7 @@ def demo(
 
 def _check_free(out: Path, *, force: bool) -> None:
     """Raise `OutputExists` if `out` is there, unless it is a demo of ours and may be replaced."""
-    from ult.demo.report import FIGURES, REPORT
+    from ult.demo.report import FIGURES
 
     atomic.recover(out)
     if out.exists() and not (force and (out / FIGURES).is_file()):
@@ -73,9 +74,27 @@ def _check_free(out: Path, *, force: bool) -> None:
             f"{out} exists already" + ("" if ours else " and is no demo"),
             hint="another --out, or --force to replace it" if ours else "another --out",
         )
-    others = sorted({path.name for path in out.iterdir()} - {FIGURES, REPORT, *_PARTIES}) if out.exists() else []
-    if others:
+    if out.exists() and (others := _others(out)):
         raise OutputExists(f"{out} holds {others[0]}, which is no part of a demo", hint="move it, or another --out")
+
+
+def _others(out: Path) -> list[str]:
+    """Return what lies in the folder of a demo and was not put there by it, at any depth."""
+    from ult.demo.report import FIGURES, REPORT, parties
+
+    if others := sorted({path.name for path in out.iterdir()} - {FIGURES, REPORT, *_PARTIES}):
+        return others
+    try:
+        made = json.loads((out / FIGURES).read_bytes())["parties"]
+        now = parties(out, _PARTIES)
+        return sorted(
+            f"{party}/{name}"
+            for party in _PARTIES
+            for name, count in ((one["name"], one["files"]) for one in now[party])
+            if {one["name"]: one["files"] for one in made[party]}.get(name) != count
+        )
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return [FIGURES]  # that is none of ours
 
 
 @contextlib.contextmanager

@@ -36,7 +36,7 @@ def summary(figures: dict[str, Any], steps: Sequence[Step], scale: Scale, seed: 
         "scale": asdict(scale),
         "seconds": seconds,
         "seconds_of_steps": {step.title: step.seconds for step in steps},
-        "parties": {party: _held(Path(party)) for party in ("owner-a", "owner-b", "trainer")},
+        "parties": parties(Path(), ("owner-a", "owner-b", "trainer")),
         **figures,
     }
 
@@ -66,6 +66,11 @@ def farewell(figures: dict[str, Any], out: Path) -> str:
         f"\n[bold]Done in {figures['seconds']:.0f} s.[/] Open [bold]{shown / 'report.html'}[/] in a browser; "
         f"{shown / 'demo.json'} has every figure.\n\nOn your own data:\n{NEXT}"
     )
+
+
+def parties(folder: Path, names: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """Return of each party, by its name, what lies at the top of its folder: `name`, `files` and `bytes`."""
+    return {party: _held(folder / party) for party in names}
 
 
 def _held(folder: Path) -> list[dict[str, Any]]:
