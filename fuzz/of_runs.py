@@ -46,9 +46,9 @@ def metrics_document(**changes: Any) -> dict[str, Any]:
 
 
 def metrics(folder: Path) -> Made:
-    from ult.audit.facts import guarantees, holdings, run_facts
+    from ult.audit.release.facts import guarantees, holdings, run_facts
     from ult.cli.inspect import _run
-    from ult.run import Run
+    from ult.public.run import Run
 
     path = run_folder(folder)
     promise = {"epsilon": 8.0, "delta": 1e-5, "secure_random": True}
@@ -85,8 +85,8 @@ def checkpoint(name: str) -> Callable[[Path], Made]:
     """Return what makes the target of a file of the checkpoint of a run."""
 
     def make(folder: Path) -> Made:
-        from ult.model import load_trained
-        from ult.run import Run
+        from ult.public.run import Run
+        from ult.trainer.models.build import load_trained
 
         path = run_folder(folder)
         opened = Run.open(path)
@@ -99,7 +99,7 @@ def rows(folder: Path) -> Made:
     import torch
     from safetensors.torch import save
 
-    from ult.release import _read
+    from ult.owner.handover.withhold import _read
 
     digest = torch.zeros(32, dtype=torch.uint8)
     held = {"input": torch.zeros(4, 3), "output": torch.ones(4, 3), "ult-rows/1": digest}
@@ -114,8 +114,8 @@ def audits(folder: Path) -> dict[str, Any]:
     """Return an audit of each kind, of shards, a run and a table that are in `folder`."""
     sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
     from evidence import code, model, table_audit
-    from ult.run import Run
-    from ult.shards import Shards
+    from ult.public.run import Run
+    from ult.public.shards import Shards
 
     run, manifest = Run.open(folder / "run"), Shards(folder / "x.shards").manifest
     return {
@@ -133,7 +133,7 @@ def _fitted() -> Any:
 
 def audit(folder: Path) -> Made:
     """Audits of the code, a model and a table, as a release candidate judges them."""
-    from ult.audit.candidate import assemble, judged, read
+    from ult.audit.release.candidate import assemble, judged, read
 
     held = {"shards": [shards_folder(folder)], "run": run_folder(folder)}
     found = audits(folder)
@@ -152,8 +152,8 @@ def _given(read: Callable[..., object], name: str, path: Path) -> object:
 
 def page(folder: Path) -> Made:
     """The same, drawn."""
-    from ult.audit.candidate import assemble
-    from ult.audit.page import render
+    from ult.audit.release.candidate import assemble
+    from ult.audit.release.page import render
 
     held = {"shards": [shards_folder(folder)], "run": run_folder(folder)}
     found = audits(folder)
@@ -165,8 +165,8 @@ def page(folder: Path) -> Made:
 
 def release(folder: Path) -> Made:
     """The audit of a release, which decides whether it may be made."""
-    from ult.audit.candidate import assemble
-    from ult.audit.permit import allowed
+    from ult.audit.release.candidate import assemble
+    from ult.audit.release.permit import allowed
 
     shards, run = [shards_folder(folder)], run_folder(folder)
     for kind, told in audits(folder).items():

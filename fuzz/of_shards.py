@@ -19,7 +19,7 @@ def shards_folder(folder: Path) -> Path:
     import pyarrow as pa
 
     from ult import Vocabulary
-    from ult.shards import ShardWriter
+    from ult.public.shards import ShardWriter
 
     kept = pa.table({"label": ["a", "b", None] * 4, "n": list(range(12))})
     about: dict[str, Any] = {"vocabulary": Vocabulary(64), "table": TABLE, "codec": "text/bytes", "column": "text"}
@@ -32,7 +32,7 @@ def shards_folder(folder: Path) -> Path:
 
 def all_of(path: Path) -> None:
     """Read shards as a trainer and an owner do."""
-    from ult.shards import Shards
+    from ult.public.shards import Shards
 
     opened = Shards(path)
     list(opened.ids())
@@ -41,7 +41,7 @@ def all_of(path: Path) -> None:
 
 def journal(folder: Path) -> Made:
     """What a killed `ult encode` goes on from."""
-    from ult.partial import FORMAT, Partial
+    from ult.owner.pipeline.resume import FORMAT, Partial
 
     told = json.loads((shards_folder(folder) / ".manifest.json").read_bytes())
     partial = Partial(folder / "y.shards", {"table": TABLE})

@@ -54,7 +54,8 @@ def table(folder: Path) -> Made:
 
 
 def age(folder: Path) -> Made:
-    from ult import Table, Vocabulary, keyfile
+    from ult import Table, Vocabulary
+    from ult.owner import keyfile
 
     text, public = keyfile.keygen()
     key = text.splitlines()[-1]
@@ -66,7 +67,7 @@ def age(folder: Path) -> Made:
 
 
 def identity(folder: Path) -> Made:
-    from ult import keyfile
+    from ult.owner import keyfile
 
     text, public = keyfile.keygen()
     (folder / "t.age").write_bytes(keyfile.encryptor(recipients=[public])(b"{}"))

@@ -59,7 +59,7 @@ def page(found: dict[str, Any]) -> str:
 def main() -> int:
     """Write both files."""
     sys.path.insert(0, str(ROOT / "runs"))
-    import result
+    from lib import result
 
     found = document(Path(sys.argv[1]).read_text(encoding="utf-8").splitlines(), result.git())
     RESULT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -15,18 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from aligned import dictionary
 from attacks import CHARACTERS, REFERENCE, cut, medical
-from corpus import wikitext
-from interval import over_seeds
+from lib.aligned import dictionary
+from lib.corpus import wikitext
+from lib.interval import over_seeds
+from lib.paper import GGUF, tokenizer
+from lib.result import metric
+from lib.session import Session
 from numpy.typing import NDArray
-from paper import GGUF, tokenizer
-from result import metric
-from session import Session
 
-from ult.audit.context import by_context
-from ult.audit.evidence import Coded
-from ult.audit.frequency import by_frequency
+from ult.audit.code.cooccurrence import by_context
+from ult.audit.code.evidence import Coded
+from ult.audit.code.frequency import by_frequency
 
 SEEDS, NEAREST, DRAWN, COMMONEST, DIMENSIONS = (0,), 50, 5, 1000, 128
 HELD, KNOWN = (10_000,), (10, 100)  # tokens, of which the attacker has no plaintext; records of which it has it

@@ -13,30 +13,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from corpus import cifar, genes, heartbeats, labelled_texts, python_help, transformer, wikitext
-from interval import over_seeds
+from lib.corpus import cifar, genes, heartbeats, labelled_texts, python_help, transformer, wikitext
+from lib.interval import over_seeds
+from lib.paper import PATCH, runs_of
+from lib.result import metric
+from lib.session import Session, digest
+from lib.training import trained
 from numpy.typing import NDArray
-from paper import PATCH, runs_of
-from result import metric
-from session import Session, digest
-from training import trained
 
 import ult
-from ult.align import align
-from ult.audit.adversary import Adversary
-from ult.audit.code import KNOWN_RECORDS, SIZES, first, guesses
-from ult.audit.context import by_context
-from ult.audit.evidence import Coded, Guess
-from ult.audit.frequency import by_rank
-from ult.audit.homophones import spread
-from ult.audit.likelihood import LARGEST, by_likelihood
-from ult.audit.plaintext import by_plaintext
-from ult.audit.rows import attack_rows
+from ult.audit.code.adversary import Adversary
+from ult.audit.code.attack import KNOWN_RECORDS, SIZES, first, guesses
+from ult.audit.code.cooccurrence import by_context
+from ult.audit.code.embedding_rows import attack_rows
+from ult.audit.code.evidence import Coded, Guess
+from ult.audit.code.frequency import by_rank
+from ult.audit.code.homophones import spread
+from ult.audit.code.known_plaintext import by_plaintext
+from ult.audit.code.likelihood import LARGEST, by_likelihood
 from ult.codecs.bwt import TextBwt
 from ult.codecs.image import ImageDct
 from ult.codecs.series import SeriesMulaw
-from ult.shards import ShardWriter
-from ult.vocabulary import N_SPECIAL
+from ult.owner.handover.align import align
+from ult.public.shards import ShardWriter
+from ult.public.vocabulary import N_SPECIAL
 
 CHARACTERS, REFERENCE = 1_100_000, 2_400_000
 HOMOPHONES, ALL, BLIND = 1127, "all ids", "blind guess"

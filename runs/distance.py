@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from baselines import BytePairs
-from corpus import cifar, genes, heartbeats, molecules, wikitext
-from interval import over_records
+from lib.baselines import BytePairs
+from lib.corpus import cifar, genes, heartbeats, molecules, wikitext
+from lib.interval import over_records
+from lib.result import metric
+from lib.session import Session
 from numpy.typing import NDArray
-from result import metric
-from session import Session
 
 import ult
 from ult.codecs.series import SeriesMulaw

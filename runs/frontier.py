@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from codes import Keyed, Said, Scheme
-from corpus import wikitext
-from interval import of_ratio, over_seeds
-from result import ROOT, metric
-from session import Session
-from training import bits, trained
+from lib.codes import Keyed, Said, Scheme
+from lib.corpus import wikitext
+from lib.interval import of_ratio, over_seeds
+from lib.result import ROOT, metric
+from lib.session import Session
+from lib.training import bits, trained
 
 import ult
-from ult.audit.code import ATTACKS
-from ult.audit.context import by_context
-from ult.audit.evidence import Coded
-from ult.audit.plaintext import by_plaintext
-from ult.shards import ShardWriter
-from ult.vocabulary import N_SPECIAL
+from ult.audit.code.attack import ATTACKS
+from ult.audit.code.cooccurrence import by_context
+from ult.audit.code.evidence import Coded
+from ult.audit.code.known_plaintext import by_plaintext
+from ult.public.shards import ShardWriter
+from ult.public.vocabulary import N_SPECIAL
 
 SIZE, CONTEXT, BATCH, STEPS, MODEL = 1024, 128, 16, 150, "tiny"
 SEEDS, UNITS, KNOWN, TEST_BYTES = (0, 1), 125_000, 10, 150_000
@@ -209,7 +209,7 @@ def encoded(session: Session, name: str, seed: int) -> dict[str, Any]:
 
 
 def _draw(metrics: list[dict[str, Any]], path: Path) -> None:
-    from chart import GRID, OURS, plt
+    from lib.chart import GRID, OURS, plt
 
     figure, axes = plt.subplots(figsize=(6, 5.6), layout="constrained")
     value = {(m["name"], m["system"]): m["value"] for m in metrics}

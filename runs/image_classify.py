@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from baselines import Ours, Pixels, write_ids
-from corpus import Image, labelled_cifar, tiles
-from interval import counted, over_both
-from paper_image import PaperImages, psnr
-from result import ROOT, metric
-from session import Session
-from training import predictions, trained
+from lib.baselines import Ours, Pixels, write_ids
+from lib.corpus import Image, labelled_cifar, tiles
+from lib.interval import counted, over_both
+from lib.paper_image import PaperImages, psnr
+from lib.result import ROOT, metric
+from lib.session import Session
+from lib.training import predictions, trained
 
 from ult.codecs.image import ImageDct
 
@@ -257,8 +257,8 @@ def draw(session: Session, photos: dict[str, Any], prepared: dict[str, Any]) -> 
     """
     from PIL import Image as Pillow
 
-    from ult.generate import generate
-    from ult.grammar import TableGrammar, read_written
+    from ult.owner.constrained import TableGrammar, read_written
+    from ult.trainer.generate import generate
 
     (train, _), _ = images(session, "ult")
     n = session.sized(DRAWN, 8)

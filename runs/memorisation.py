@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from corpus import labelled_texts, wikitext
-from interval import of_ratio, over_seeds
-from result import metric
-from session import Session
-from training import bits, trained
+from lib.corpus import labelled_texts, wikitext
+from lib.interval import of_ratio, over_seeds
+from lib.result import metric
+from lib.session import Session
+from lib.training import bits, trained
 
 import ult
-from ult.shards import ShardWriter
+from ult.public.shards import ShardWriter
 
 SIZE, CONTEXT, BATCH, MODEL = 1024, 128, 16, "tiny"
 SEEDS, BEFORE, STEPS = (0, 1, 2), 400, 250
@@ -101,8 +101,8 @@ def protected(session: Session, how: str, seed: int) -> dict[str, Any]:
     test = bits(session, name, run, Path(encoded_public(session)["folder"]) / "test")
 
     def make(_: Path) -> dict[str, Any]:
-        from ult.audit.extraction import extract, passages
-        from ult.run import Run
+        from ult.audit.model.extraction import extract, passages
+        from ult.public.run import Run
 
         found = extract(run["run"], passages(owner_table(session).encode_batch(planted)))
         stopped = (Run.open(run["run"]).metrics["memorisation"] or {}).get("stopped_at")

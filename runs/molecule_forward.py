@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from baselines import ATOMS, fingerprint
-from corpus import reactions
-from interval import counted, of_ratio, over_both, over_seeds
+from lib.baselines import ATOMS, fingerprint
+from lib.corpus import reactions
+from lib.interval import counted, of_ratio, over_both, over_seeds
+from lib.result import metric
+from lib.session import Session
+from lib.training import trained
 from numpy.typing import NDArray
-from result import metric
-from session import Session
-from training import trained
 
 import ult
-from ult.shards import ShardWriter
-from ult.vocabulary import N_SPECIAL, Vocabulary
+from ult.public.shards import ShardWriter
+from ult.public.vocabulary import N_SPECIAL, Vocabulary
 
 SYSTEMS = ("ult", "raw")
 SIZE, BATCH, CONTEXT, MODEL = 512, 32, {"ult": 192, "raw": 256}, "tiny"
@@ -161,9 +161,9 @@ def train_one(session: Session, system: str, seed: int, steps: int) -> dict[str,
     """Train a model, measure its bits, and let it predict."""
     from rdkit import RDLogger
 
-    from ult.evaluate import evaluate
-    from ult.shards import Shards
-    from ult.translate import translate
+    from ult.public.shards import Shards
+    from ult.trainer.evaluate import evaluate
+    from ult.trainer.translate import translate
 
     RDLogger.DisableLog("rdApp.*")
     shards = Path(prepare(session, system)["folder"])

@@ -11,19 +11,19 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from baselines import fingerprint
-from corpus import Values, genes
-from interval import over_both, over_records
+from lib.baselines import fingerprint
+from lib.corpus import Values, genes
+from lib.interval import over_both, over_records
+from lib.result import metric
+from lib.session import Session
+from lib.training import predictions, trained
 from numpy.typing import NDArray
-from result import metric
-from session import Session
-from training import predictions, trained
 
 import ult
 from ult.codecs.series import SeriesMulaw
 from ult.data.augment import mixtures
-from ult.shards import ShardWriter
-from ult.vocabulary import FREE, N_SPECIAL, Vocabulary
+from ult.public.shards import ShardWriter
+from ult.public.vocabulary import FREE, N_SPECIAL, Vocabulary
 
 Floats = NDArray[np.float64]
 SETS = {"tcga_crc_cms": "CMS1-4", "tcga_brca_mrna": "Basal, Her2, LumA"}
@@ -183,9 +183,9 @@ def _likeliest(run: str, ids: NDArray[np.uint32], classes: int) -> NDArray[np.in
     """Return the class token that a model holds likeliest after each profile and <LABEL>."""
     import torch
 
-    from ult.model import load_trained
-    from ult.run import Run
-    from ult.vocabulary import EOS
+    from ult.public.run import Run
+    from ult.public.vocabulary import EOS
+    from ult.trainer.models.build import load_trained
 
     model = load_trained(Run.open(run))
     asked = np.pad(ids.astype(np.int64), ((0, 0), (1, 1)), constant_values=((0, 0), (EOS, LABEL)))

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from corpus import labelled_texts
-from interval import of_ratio, over_seeds
-from result import metric
-from session import Session
-from training import bits, trained
+from lib.corpus import labelled_texts
+from lib.interval import of_ratio, over_seeds
+from lib.result import metric
+from lib.session import Session
+from lib.training import bits, trained
 
 import ult
-from ult.shards import ShardWriter
+from ult.public.shards import ShardWriter
 
 SIZE, CONTEXT, BATCH, STEPS, MODEL = 1024, 128, 16, 100, "tiny"
 SEEDS = (0, 1, 2)

@@ -12,18 +12,18 @@ from typing import Any
 
 import numpy as np
 from attacks import CHARACTERS, REFERENCE, cut, medical
-from corpus import labelled_texts, wikitext
-from interval import over_seeds
-from result import metric
-from session import Session
+from lib.corpus import labelled_texts, wikitext
+from lib.interval import over_seeds
+from lib.result import metric
+from lib.session import Session
 
 import ult
-from ult.audit.adversary import Adversary
-from ult.audit.code import first
-from ult.audit.context import by_context
-from ult.audit.evidence import Coded
-from ult.audit.frequency import by_rank
-from ult.audit.likelihood import LARGEST, by_likelihood
+from ult.audit.code.adversary import Adversary
+from ult.audit.code.attack import first
+from ult.audit.code.cooccurrence import by_context
+from ult.audit.code.evidence import Coded
+from ult.audit.code.frequency import by_rank
+from ult.audit.code.likelihood import LARGEST, by_likelihood
 
 SPLITS, SIZES = (0, 1), (1_000, 10_000, 125_000)
 DRAWN, RANKS = ", ids drawn", ", ids are ranks"

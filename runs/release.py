@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from interval import Floats, over_both, over_seeds
-from receivers import (
+from lib.interval import Floats, over_both, over_seeds
+from lib.receivers import (
     ALTERNATIVES,
     CANARIES,
     DECOYS,
@@ -33,10 +33,10 @@ from receivers import (
     shards,
     sizes,
 )
-from result import metric
-from session import Session
+from lib.result import metric
+from lib.session import Session
 
-from ult.audit.exposure import chance_interval
+from ult.audit.model.exposure import chance_interval
 
 KEPT = 0.5  # of what the whole run would gain, so much should a body alone
 TITLE = "Release of a body alone"

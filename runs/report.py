@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from result import ROOT, load, results, verdict
-from tables import TABLES
+from lib.result import ROOT, load, results, verdict
+from lib.tables import TABLES
 
 BEGIN, END = "<!-- results: written by runs/report.py -->", "<!-- /results -->"
 HEAD = """# Results

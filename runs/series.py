@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from baselines import write_ids
-from corpus import heartbeats, transformer
-from forecast import (
+from lib.baselines import write_ids
+from lib.corpus import heartbeats, transformer
+from lib.forecast import (
     CONTEXT,
     HORIZON,
     LEVELS,
@@ -27,11 +27,11 @@ from forecast import (
     scored,
     seasonal_naive,
 )
-from interval import over_both, over_records
+from lib.interval import over_both, over_records
+from lib.result import metric
+from lib.session import Session
+from lib.training import predictions, trained
 from numpy.typing import NDArray
-from result import metric
-from session import Session
-from training import predictions, trained
 
 BEATS, BEAT_STEPS, BEAT_RATE = ("ult", "raw"), 120, 1e-3
 SYSTEMS = {"ult": "window", "ult, a scale a variable": "variable", "raw": "window", "raw, mean scale": "mean"}
@@ -173,7 +173,7 @@ def foretold(session: Session, seeds: Sequence[int]) -> list[dict[str, Any]]:
 
 def foretell(session: Session, system: str, seed: int) -> dict[str, Any]:
     """Train a model of windows, let it go on from those to test, and return quantiles (9, n, HORIZON) of that."""
-    from ult.generate import generate
+    from ult.trainer.generate import generate
 
     known, held, asked = windows(session)
     (off, size), (beside, across), (to, by) = (scales(SYSTEMS[system], known, one) for one in (known, held, asked))

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from baselines import BytePairs, Encoder, Ours, write
-from corpus import labelled_texts, wikitext
-from interval import over_both
+from lib.baselines import BytePairs, Encoder, Ours, write
+from lib.corpus import labelled_texts, wikitext
+from lib.interval import over_both
+from lib.result import metric
+from lib.session import Session
+from lib.training import predictions, trained
 from numpy.typing import NDArray
-from result import metric
-from session import Session
-from training import predictions, trained
 
 SETS = ("abstracts", "sections")
 SYSTEMS = ("ult", "ult, aligned", "ult, own texts alone", "ult, scratch", "raw", "raw, scratch")
@@ -123,7 +123,7 @@ def _coded(session: Session, of: str, system: str, split: str) -> Path:
 
 def aligned(session: Session, of: str) -> Path:
     """Return the run on wikitext-2 with its rows aligned to the table of a set's texts."""
-    from ult.align import align
+    from ult.owner.handover.align import align
 
     before = pretrain(session, "ult")
     public, mine = wikitext(session, "train")[: session.sized(None, 300)], known(session, of, "train")[0]

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from baselines import BytePairs, Bytes, Encoder, Ours, write
-from corpus import wikitext
-from interval import counted, of_ratio, over_seeds
-from paper import Paper
-from result import metric
-from score import scores
-from session import Session
-from training import bits, trained
+from lib.baselines import BytePairs, Bytes, Encoder, Ours, write
+from lib.corpus import wikitext
+from lib.interval import counted, of_ratio, over_seeds
+from lib.paper import Paper
+from lib.result import metric
+from lib.score import scores
+from lib.session import Session
+from lib.training import bits, trained
 
 SYSTEMS = ("ult", "ult, text/bwt", "raw", "raw-bytes", "paper")
 SIZE, CONTEXT, BATCH = 2048, 256, 8
@@ -144,7 +144,7 @@ def written(session: Session, seeds: tuple[int, ...], runs: dict[str, list[dict[
 
 def write_on(session: Session, system: str, k: int, run: dict[str, Any]) -> dict[str, Any]:
     """Let a model go on with the prompts, and score what it wrote."""
-    from ult.generate import generate
+    from ult.trainer.generate import generate
 
     train, test = texts(session)
     starts = prompts(test, session.sized(PROMPTS, 8))

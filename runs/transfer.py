@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from baselines import Ours, nbytes, raw_tokens, write_parts
-from corpus import cifar, labelled_texts, molecules, reactions, tiles, wikitext
-from curves import RAW, draw_curves
-from interval import of_ratio, over_seeds
-from result import ROOT, metric
-from session import Session
-from training import bits, trained
+from lib.baselines import Ours, nbytes, raw_tokens, write_parts
+from lib.corpus import cifar, labelled_texts, molecules, reactions, tiles, wikitext
+from lib.curves import RAW, draw_curves
+from lib.interval import of_ratio, over_seeds
+from lib.result import ROOT, metric
+from lib.session import Session
+from lib.training import bits, trained
 
-from ult.vocabulary import N_SPECIAL
+from ult.public.vocabulary import N_SPECIAL
 
 SIZE, CONTEXT, BATCH, MODEL = 1024, 128, 8, "tiny"
 SOURCE_STEPS, STEPS, RELEARNING, TEST_BYTES = 600, 100, 30, 150_000
@@ -225,7 +225,7 @@ def starting(session: Session, pair: str, share: int, start: str, seed: int) -> 
 
     def make(folder: Path) -> dict[str, Any]:
         if start == "rows aligned":
-            from ult.align import align
+            from ult.owner.handover.align import align
 
             mine, _ = target_records(session, pair, share, seed)
             tables = code_of_source(session, pair).table, _fitted(mine, pair).table

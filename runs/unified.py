@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from baselines import LEVELS, Ours, nbytes, raw_tokens, write_parts
-from corpus import cifar, genes, reactions, transformer, wikitext
-from interval import counted, of_ratio, over_seeds
-from result import metric
-from session import Session
-from training import bits, trained
+from lib.baselines import LEVELS, Ours, nbytes, raw_tokens, write_parts
+from lib.corpus import cifar, genes, reactions, transformer, wikitext
+from lib.interval import counted, of_ratio, over_seeds
+from lib.result import metric
+from lib.session import Session
+from lib.training import bits, trained
 
 from ult.codecs import codec_class
 from ult.codecs.series import SeriesMulaw

@@ -126,7 +126,7 @@ def run_part(digest=RUN, *, trained=(SHARDS,), planted=20, table=TABLE, **metric
 
 
 def candidate(*, shards=None, run=None, table=None, body=False):
-    """The facts of what a receiver will hold, as `ult.audit.facts` gives them."""
+    """The facts of what a receiver will hold, as `ult.audit.release.facts` gives them."""
     return {"shards": list(shards or ()), "run": run, "body": body, "table": table}
 
 

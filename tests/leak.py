@@ -22,7 +22,7 @@ def audited(tmp_path_factory):
     import numpy as np
 
     from toy import write
-    from ult.train import train
+    from ult.trainer.train import train
 
     folder = tmp_path_factory.mktemp("audit")
     rng = np.random.default_rng(0)

@@ -3,8 +3,8 @@
 from dataclasses import asdict
 
 from evidence import code, model
-from ult.audit.finding import Finding, verdict
-from ult.audit.kept import KeptColumn
+from ult.audit.release.finding import Finding, verdict
+from ult.audit.release.kept import KeptColumn
 
 
 def column(name, level="told", **changes):
@@ -27,7 +27,7 @@ RED = (
 
 
 def audit(findings=RED, columns=(), *, holds=("shards", "model"), found_code=None, found_model=None, **changes):
-    """Return what `ult.audit.candidate.assemble` would, of these findings."""
+    """Return what `ult.audit.release.candidate.assemble` would, of these findings."""
     kept = []
     for one in columns:
         level, change = ("green", "") if one["level"] == "told" else (one["level"], "leave it out of --keep")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ult.guarantee import composed, of_training
+from ult.public.guarantee import composed, of_training
 
 TRAINING = {"epsilon": 2.0, "delta": 1e-5, "secure_random": True}
 TABLE = {"epsilon": 1.0, "delta": 1e-6, "patches": 4, "noise": 9.0, "threshold": 50.0}

@@ -19,7 +19,8 @@ from age.keys.password import PasswordKey
 from cryptography.exceptions import InvalidSignature
 
 from needed import needed
-from ult import Table, Vocabulary, keyfile
+from ult import Table, Vocabulary
+from ult.owner import keyfile
 
 SECRET = "zqxjkvw"  # what the table holds, and no file but the encrypted one may
 TABLE = Table.fit([f"{SECRET} to be", f"{SECRET} to do"], vocabulary=Vocabulary(300))

@@ -9,13 +9,13 @@ import transformers
 
 from test_train import interrupt_at
 from toy import OTHER, counting, weights, write
-from ult.align import align, sources
 from ult.errors import InvalidConfig, MissingSource, OutputExists, WrongTable, WrongVocabulary
-from ult.run import Run
-from ult.shards import ShardWriter
-from ult.table import Table
-from ult.train import train
-from ult.vocabulary import N_SPECIAL, UNK, Vocabulary
+from ult.owner.handover.align import align, sources
+from ult.owner.table import Table
+from ult.public.run import Run
+from ult.public.shards import ShardWriter
+from ult.public.vocabulary import N_SPECIAL, UNK, Vocabulary
+from ult.trainer.train import train
 
 SIZE = 320
 OLD = ["the cat sat on the mat", "the dog sat on the log"] * 3

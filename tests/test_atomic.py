@@ -13,18 +13,19 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ult import atomic, keyfile, keylife
-from ult.atomic import Claim, hidden, recover
-from ult.cli.audit_release import _write as write_page
+from ult.cli.audit.release import _write as write_page
 from ult.data import open_sink
 from ult.demo import _folder as demo_folder
-from ult.derived import deriving
 from ult.errors import OutputExists, UltError, WrongKey
-from ult.manifest import FILE, Manifest
-from ult.partial import Partial
-from ult.run import Recipe, finish, working_folder
-from ult.shards import ShardWriter, ids_table, write_part
-from ult.vocabulary import Vocabulary
+from ult.host import atomic
+from ult.host.atomic import Claim, hidden, recover
+from ult.owner import keyfile, keylife
+from ult.owner.pipeline.resume import Partial
+from ult.public.manifest import FILE, Manifest
+from ult.public.run import Recipe, finish, working_folder
+from ult.public.shards import ShardWriter, ids_table, write_part
+from ult.public.vocabulary import Vocabulary
+from ult.trainer.derived import deriving
 
 CALLS = ("rename", "replace", "fsync", "open", "mkdir", "rmdir", "unlink", "link", "chmod", "truncate")
 KEYS = [keyfile.keygen() for _ in range(2)]

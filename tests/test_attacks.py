@@ -3,20 +3,20 @@
 import numpy as np
 import pytest
 
-from ult.audit.adversary import Adversary
-from ult.audit.code import ATTACKS, SIZES, attack, first, guesses, sizes
-from ult.audit.context import by_context
-from ult.audit.evidence import Coded
-from ult.audit.frequency import by_rank
-from ult.audit.homophones import spread
-from ult.audit.matching import align_graphs, assign, neighbours
-from ult.audit.plaintext import by_plaintext
-from ult.audit.position import PLACES, places
-from ult.audit.trigrams import by_trigrams
+from ult.audit.code.adversary import Adversary
+from ult.audit.code.attack import ATTACKS, SIZES, attack, first, guesses, sizes
+from ult.audit.code.cooccurrence import by_context
+from ult.audit.code.evidence import Coded
+from ult.audit.code.frequency import by_rank
+from ult.audit.code.homophones import spread
+from ult.audit.code.known_plaintext import by_plaintext
+from ult.audit.code.matching import align_graphs, assign, neighbours
+from ult.audit.code.position import PLACES, places
+from ult.audit.code.trigrams import by_trigrams
 from ult.codecs.bwt import TextBwt
 from ult.data import open_source
-from ult.table import Table
-from ult.vocabulary import N_SPECIAL, Vocabulary
+from ult.owner.table import Table
+from ult.public.vocabulary import N_SPECIAL, Vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_of_many_kinds_the_commonest_are_matched_together_and_others_by_them(let
     for name, most in (("context.MOST", 60), ("context.RARE", 500), ("position.MOST", 60)):
         monkeypatch.setattr(f"ult.audit.{name}", most)
     assert share("co-occurrence", letters).occurrences > whole - 0.02
-    monkeypatch.setattr("ult.audit.context.RARE", 0)
+    monkeypatch.setattr("ult.audit.code.cooccurrence.RARE", 0)
     guess = by_context(target, adversary.reference)
     assert (guess >= 0).sum() == 60
     assert set(np.flatnonzero(guess >= 0).tolist()) == set(target.order[:60].tolist())
@@ -185,7 +185,7 @@ def test_known_plaintext_of_one_symbol_an_id_is_read_off():
 
 
 def test_known_plaintext_too_long_is_passed_over(monkeypatch):
-    monkeypatch.setattr("ult.audit.plaintext.LONGEST_RECORD", 3)
+    monkeypatch.setattr("ult.audit.code.known_plaintext.LONGEST_RECORD", 3)
     truth = Table.fit(["abcd"], vocabulary=Vocabulary(N_SPECIAL + 256))
     guess = by_plaintext(Coded.of(truth.encode_batch(["abcd"])), truth.codec.encode_batch(["abcd"]), {})
     assert guess == [None] * 4

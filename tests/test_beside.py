@@ -10,10 +10,10 @@ from evidence import code
 from pages import audit
 from toy import TABLE, write
 from ult.__main__ import main
-from ult.audit.beside import MOST, beside
-from ult.audit.page import render
+from ult.audit.release.beside import MOST, beside
+from ult.audit.release.page import render
 from ult.errors import FormatError, InvalidConfig, MissingSource
-from ult.shards import Shards
+from ult.public.shards import Shards
 
 SECRETS = ("Maria Schmidt has chest pain", "מריה שמידט <b>", "Hans Okafor, 43")
 

@@ -10,14 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ult
-from ult import counting, pieces
 from ult.cli import owner
 from ult.codecs.text import TextBytes
-from ult.counting import PatchCounts
 from ult.data import open_source
-from ult.engine import Local
 from ult.errors import InvalidConfig, SourceError
-from ult.unique import Sieve, leave_out
+from ult.owner.bpe import counts
+from ult.owner.bpe.counts import PatchCounts
+from ult.owner.bpe.patch_table import Sieve, leave_out
+from ult.owner.pipeline import pieces
+from ult.owner.pipeline.engine import Local
 
 CODEC = TextBytes()
 VOCABULARY = ult.Vocabulary(400)
@@ -216,9 +217,9 @@ def test_leaving_out_is_never_having_counted(least):
 
 def test_a_grade_never_falls_and_never_promises_too_much():
     weights = np.unique(np.concatenate([np.arange(5000), 2 ** np.arange(54) - 1, 2 ** np.arange(54)]))
-    grades = counting._grade(weights).astype(int)
+    grades = counts._grade(weights).astype(int)
     assert (np.diff(grades) >= 0).all()
     assert (grades[0], grades[-1]) == (0, 212)
     for weight, grade in zip(weights.tolist(), grades.tolist(), strict=True):
-        assert counting._occurrences(grade) <= max(weight, 1)
-        assert counting._occurrences(grade + 1) > weight
+        assert counts._occurrences(grade) <= max(weight, 1)
+        assert counts._occurrences(grade + 1) > weight

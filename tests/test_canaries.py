@@ -11,16 +11,16 @@ from scipy import stats
 
 from toy import write
 from ult.__main__ import main
-from ult.audit.exposure import chance_interval, exposure, rate
-from ult.canaries import SPACE, Planted, canary, plant, secret_digits
+from ult.audit.model.exposure import chance_interval, exposure, rate
 from ult.data import Batch
 from ult.errors import InvalidConfig, WrongTable
-from ult.manifest import Canaries
-from ult.run import Run
-from ult.shards import Shards
-from ult.table import Table
-from ult.train import train
-from ult.vocabulary import Vocabulary
+from ult.owner.canaries import SPACE, Planted, canary, plant, secret_digits
+from ult.owner.table import Table
+from ult.public.manifest import Canaries
+from ult.public.run import Run
+from ult.public.shards import Shards
+from ult.public.vocabulary import Vocabulary
+from ult.trainer.train import train
 
 TEXTS = [f"the random number of {who} is {k}" for k, who in enumerate(["canary", "patient", "doctor"] * 10)]
 NO = pa.table({})

@@ -7,15 +7,15 @@ import pytest
 
 from evidence import SHARDS, attack, audits, candidate, code, extraction, model, rates, run_part
 from toy import counting, write
-from ult.audit.candidate import assemble, judged
-from ult.audit.evidence import BEFORE
-from ult.audit.page import render
-from ult.audit.permit import allowed
+from ult.audit.code.evidence import BEFORE
+from ult.audit.release.candidate import assemble, judged
+from ult.audit.release.page import render
+from ult.audit.release.permit import allowed
 from ult.errors import FormatError, InvalidConfig, MissingSource, RiskRefused
-from ult.manifest import Canaries
-from ult.run import Run
-from ult.shards import Shards
-from ult.train import train
+from ult.public.manifest import Canaries
+from ult.public.run import Run
+from ult.public.shards import Shards
+from ult.trainer.train import train
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ult import pieces
 from ult.__main__ import main
 from ult.data import open_source, stamp
 from ult.errors import SourceError
+from ult.owner.pipeline import pieces
 
 LINES = [f"line {n} of a file that someone is still writing" for n in range(3000)]
 

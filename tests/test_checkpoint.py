@@ -11,8 +11,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "fuzz"))
 from of_runs import run_folder
 
 from ult.errors import FormatError
-from ult.model import load_trained
-from ult.run import Run
+from ult.public.run import Run
+from ult.trainer.models.build import load_trained
 
 
 @pytest.fixture

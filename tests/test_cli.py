@@ -30,7 +30,7 @@ import pytest
 from PIL import Image
 
 from ult.__main__ import main
-from ult.cli import show
+from ult.cli import console
 
 TRANSCRIPTS = sorted((Path(__file__).parent / "transcripts").glob("*.txt"))
 
@@ -43,8 +43,8 @@ def test_there_are_transcripts() -> None:
 def test_transcript(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ULT_PASSPHRASE", raising=False)
-    for console in (show.out, show.err):  # whose width is that of when they were made
-        monkeypatch.setattr(console, "width", 200)
+    for stream in (console.out, console.err):  # whose width is that of when they were made
+        monkeypatch.setattr(stream, "width", 200)
     script, *files = re.split(r"^-- (.+) --\n", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     for name, content in zip(files[::2], files[1::2], strict=True):
         if name in _MADE:

@@ -8,15 +8,15 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from ult import halves, pieces
 from ult.__main__ import main
-from ult.coin import Half, derived, drawn_by_coin, tosses
 from ult.data import Batch
 from ult.errors import FormatError
-from ult.manifest import SIDES
-from ult.shards import Shards
-from ult.table import Table
-from ult.vocabulary import Vocabulary
+from ult.owner.coin import Half, derived, drawn_by_coin, tosses
+from ult.owner.pipeline import halves, pieces
+from ult.owner.table import Table
+from ult.public.manifest import SIDES
+from ult.public.shards import Shards
+from ult.public.vocabulary import Vocabulary
 
 RECORDS = [f"patient {k % 7} was given {k} drops" for k in range(400)]
 FOLDERS = ("members", "nonmembers")

@@ -18,9 +18,9 @@ from ult.data import open_source
 from ult.demo.session import Session, folded
 from ult.demo.steps import Scale
 from ult.errors import MissingExtra, MissingSource, OutputExists, WrongTable
-from ult.keyfile import read_identities
-from ult.shards import Shards, record_ids
-from ult.table import Table
+from ult.owner.keyfile import read_identities
+from ult.owner.table import Table
+from ult.public.shards import Shards, record_ids
 
 SMALL = Scale(pretraining=3, steps=3, digits=3, generated=2)
 ROOT = typer.main.get_command(app)

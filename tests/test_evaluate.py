@@ -8,8 +8,8 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from toy import OTHER, counting, two_classes, write
 from ult.errors import MissingColumn, MissingSource, TrainingError, WrongVocabulary
-from ult.evaluate import _balanced, _half_width, evaluate, wilson
-from ult.train import train
+from ult.trainer.evaluate import _balanced, _half_width, evaluate, wilson
+from ult.trainer.train import train
 
 CONTEXT = 16
 

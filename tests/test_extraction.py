@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from toy import counting
-from ult.audit.ethicist import ethicist, smoothed, surest
-from ult.audit.extraction import extract, passages, recall
-from ult.audit.model import audit_model
+from ult.audit.model.audit import audit_model
+from ult.audit.model.ethicist import ethicist, smoothed, surest
+from ult.audit.model.extraction import extract, passages, recall
 from ult.errors import InvalidConfig
-from ult.ngrams import memorised
-from ult.shards import Shards
+from ult.public.shards import Shards
+from ult.trainer.memorisation.ngrams import memorised
 
 
 @pytest.fixture(scope="module")

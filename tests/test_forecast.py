@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ult.vocabulary import EOS, N_SPECIAL
+from ult.public.vocabulary import EOS, N_SPECIAL
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "runs"))
 
-import forecast
-from forecast import CONTEXT, HORIZON, Windows
+from lib import forecast
+from lib.forecast import CONTEXT, HORIZON, Windows
 
 HOURS = np.arange(600.0)
 DAILY = np.sin(2 * np.pi * HOURS / 24)

@@ -16,10 +16,11 @@ import laws
 from format_codecs import CODECS as CODECS_AGAIN
 from format_image import Refused
 from strategies import SERIES, SMILES, TEXTS
-from ult import Table, Vocabulary, keyfile
+from ult import Table, Vocabulary
 from ult.codecs import CODECS
 from ult.errors import CorruptSymbols
-from ult.shards import ShardWriter
+from ult.owner import keyfile
+from ult.public.shards import ShardWriter
 
 HERE = Path(__file__).parent
 WORDS = re.split(

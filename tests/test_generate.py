@@ -5,9 +5,9 @@ from transformers import AutoModelForCausalLM
 
 from toy import OTHER, TABLE, counting, two_classes, write
 from ult.errors import CorruptSymbols, InvalidConfig, OutputExists, TrainingError, WrongTable, WrongVocabulary
-from ult.generate import generate, read_prompts, write_generated
-from ult.shards import Shards
-from ult.train import train
+from ult.public.shards import Shards
+from ult.trainer.generate import generate, read_prompts, write_generated
+from ult.trainer.train import train
 
 
 @pytest.fixture(scope="module")

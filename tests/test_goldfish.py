@@ -5,10 +5,10 @@ import pytest
 
 from toy import blocks, counting, same, weights, write
 from ult.errors import InvalidConfig
-from ult.goldfish import BEFORE, Goldfish, dropped
-from ult.packing import IGNORED
-from ult.train import train
-from ult.vocabulary import EOS
+from ult.public.vocabulary import EOS
+from ult.trainer.datasets.packing import IGNORED
+from ult.trainer.memorisation.goldfish import BEFORE, Goldfish, dropped
+from ult.trainer.train import train
 
 QUICK = {"steps": 4, "batch_size": 4, "context": 8}
 

@@ -7,16 +7,16 @@ import transformers
 
 from toy import SIZE, TABLE, labelled, two_classes, write
 from ult.errors import TrainingError
-from ult.lora import Adapted
-from ult.model import build, from_preset
-from ult.packing import IGNORED, collate, open_shards, pack
-from ult.privacy.draws import Draws
-from ult.privacy.gradient import clipped_sum
 from ult.privacy.randomness import Seeded
-from ult.run import Recipe
-from ult.seq2seq import encoder_decoder, own_settings
-from ult.vocabulary import Vocabulary
-from ult.windows import Windows
+from ult.public.run import Recipe
+from ult.public.vocabulary import Vocabulary
+from ult.trainer.datasets.packing import IGNORED, collate, open_shards, pack
+from ult.trainer.datasets.windows import Windows
+from ult.trainer.dp.clipping import clipped_sum
+from ult.trainer.dp.poisson import Draws
+from ult.trainer.models.build import build, from_preset
+from ult.trainer.models.lora import Adapted
+from ult.trainer.models.seq2seq import encoder_decoder, own_settings
 
 RNG = np.random.default_rng(0)
 V = Vocabulary(SIZE)

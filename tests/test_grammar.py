@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ult.codecs import CODECS
+from ult.codecs.dct.grammar import FAR_MEAN, MEAN
 from ult.codecs.grammar import REFUSED
 from ult.codecs.image import ImageDct
-from ult.codecs.image_grammar import FAR_MEAN, MEAN
 from ult.errors import CorruptSymbols
 
 CONFIGS = [

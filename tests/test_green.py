@@ -14,7 +14,7 @@ import transformers
 
 from evidence import extraction, model, rates
 from ult.__main__ import main
-from ult.audit.verdict import judge_model, verdict
+from ult.audit.release.verdict import judge_model, verdict
 
 WORDS = (
     *(

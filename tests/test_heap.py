@@ -7,7 +7,7 @@ import sys
 MEASURE = """
 import os, sys
 from pathlib import Path
-from ult.heap import give_back
+from ult.owner.pipeline.memory import give_back
 if sys.argv[1] == "back":
     give_back()
 import numpy as np, pyarrow as pa

@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 
 import ult
-from ult import keyfile, regular
-from ult.audit.candidate import read as read_audit
-from ult.cli.secret import key_of
+from ult.audit.release.candidate import read as read_audit
+from ult.cli.keys import key_of
 from ult.codecs import CODECS
 from ult.data import open_source
 from ult.errors import FormatError, InvalidConfig, MissingSource, SourceError, UltError, WrongKey
-from ult.manifest import CODECS as NAMES
-from ult.run import Run
-from ult.shards import Shards, ShardWriter
-from ult.vocabulary import Vocabulary
+from ult.host import regular
+from ult.owner import keyfile
+from ult.public.manifest import CODECS as NAMES
+from ult.public.run import Run
+from ult.public.shards import Shards, ShardWriter
+from ult.public.vocabulary import Vocabulary
 
 TABLE = ult.Table.fit(["the cat sat", "the dog ran"] * 5, vocabulary=Vocabulary(512))
 

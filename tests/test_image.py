@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ult.codecs.blocks import SCALE, SLOPE, UNIT, workspace
-from ult.codecs.colour import bases_of, colour_of, load, store
-from ult.codecs.dct import _flatten, _measure, _paint, _rebase
+from ult.codecs.dct.blocks import SCALE, SLOPE, UNIT, workspace
+from ult.codecs.dct.colour import bases_of, colour_of, load, store
+from ult.codecs.dct.transform import _flatten, _measure, _paint, _rebase
 from ult.codecs.image import LEVEL, MAX_PATCH, MEAN, ZEROS, ImageDct
 from ult.errors import CorruptSymbols, InvalidConfig, InvalidRecord
 

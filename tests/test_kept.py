@@ -11,12 +11,12 @@ import pyarrow as pa
 import pytest
 
 from toy import write
-from ult.audit import kept
-from ult.audit.across import describe_across
-from ult.audit.facts import across, shards_facts
-from ult.audit.kept import CAP, describe_kept
+from ult.audit.release import kept
+from ult.audit.release.across import describe_across
+from ult.audit.release.facts import across, shards_facts
+from ult.audit.release.kept import CAP, describe_kept
 from ult.data import looks
-from ult.shards import Shards
+from ult.public.shards import Shards
 
 GIVEN = ("Maria", "Anna", "Hans", "Fatima", "Luis", "Wei", "Olga", "Peter")
 FAMILY = ("Schmidt", "Okafor", "Rossi", "Nguyen", "Kowalski", "Brandt", "Silva", "Yilmaz", "Ahlberg", "Moreau")

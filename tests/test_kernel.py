@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from ult import kernel
+from ult.host import kernel
 
-SOURCE = Path(kernel.__file__).parent
-ONE = "from ult.kernel import njit\n\n@njit(cache=True)\ndef one():\n    return {}\n"
-TWO = "from ult.kernel import njit\nfrom ult.low import one\n\n@njit(cache=True)\ndef two():\n    return one() + 1\n"
+SOURCE = Path(kernel.__file__).parent.parent
+ONE = "from ult.host.kernel import njit\n\n@njit(cache=True)\ndef one():\n    return {}\n"
+TWO = (
+    "from ult.host.kernel import njit\nfrom ult.low import one\n\n@njit(cache=True)\ndef two():\n    return one() + 1\n"
+)
 NOWHERE = "/dev/null/nowhere"  # not even root can make it
-RUN = "from ult import high, kernel; print(high.two(), kernel.folder())"
+RUN = "from ult import high; from ult.host import kernel; print(high.two(), kernel.folder())"
 
 
 @pytest.fixture
@@ -26,7 +28,9 @@ def package(tmp_path: Path) -> Path:
     folder = tmp_path / "site" / "ult"
     folder.mkdir(parents=True)
     (folder / "__init__.py").touch()
-    shutil.copy(SOURCE / "kernel.py", folder)
+    (folder / "host").mkdir()
+    (folder / "host" / "__init__.py").touch()
+    shutil.copy(SOURCE / "host" / "kernel.py", folder / "host")
     (folder / "low.py").write_text(ONE.format(1))
     (folder / "high.py").write_text(TWO)
     return folder

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import pyrage
 import pytest
 
-from ult import Table, Vocabulary, keyfile
+from ult import Table, Vocabulary
 from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, OutputExists, WrongKey
+from ult.owner import keyfile
 
 SECRET = "zqxjkvw"  # what the table holds, and no file but the encrypted one may
 TABLE = Table.fit([f"{SECRET} to be", f"{SECRET} to do"], vocabulary=Vocabulary(300))

@@ -7,9 +7,11 @@ import os
 
 import pytest
 
-from ult import Table, Vocabulary, atomic, keyfile
+from ult import Table, Vocabulary
 from ult.errors import InvalidConfig, MissingSource, OutputError, WrongKey
-from ult.keylife import rekey, shred
+from ult.host import atomic
+from ult.owner import keyfile
+from ult.owner.keylife import rekey, shred
 
 TABLE = Table.fit(["to be or not", "to do or not"], vocabulary=Vocabulary(300))
 

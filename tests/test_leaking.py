@@ -13,7 +13,7 @@ import pytest
 import evidence
 from evidence import PUBLIC, TABLE, attack, audits, candidate, run_part, shards_part
 from ult.audit.bounds import auc, auc_interval, clopper_pearson, tpr_at
-from ult.audit.candidate import judged
+from ult.audit.release.candidate import judged
 from ult.errors import FormatError, InvalidConfig
 
 CANDIDATES = 400

@@ -12,10 +12,10 @@ from test_processes import two
 from test_train import interrupt_at
 from toy import OTHER, counting, two_classes, weights, write
 from ult.errors import InvalidConfig, MissingExtra
-from ult.evaluate import evaluate
-from ult.model import load_checkpoint, load_trained
-from ult.run import Run
-from ult.train import train
+from ult.public.run import Run
+from ult.trainer.evaluate import evaluate
+from ult.trainer.models.build import load_checkpoint, load_trained
+from ult.trainer.train import train
 
 ROWS = "model.embed_tokens.weight"
 OPTIONS = {"steps": 12, "batch_size": 4, "context": 16, "lora": 4, "warmup": 0}

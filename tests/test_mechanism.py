@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ult import table as tables
 from ult.__main__ import main
-from ult.audit import claims, refits
-from ult.audit.mechanism import audit_mechanism
+from ult.audit.mechanism import claims, refits
+from ult.audit.mechanism.audit import audit_mechanism
 from ult.errors import InvalidConfig
-from ult.privacy import gradient, training
-from ult.privacy import patches as real
+from ult.owner import table as tables
+from ult.owner.bpe import private_counts as real
+from ult.trainer.dp import clipping, dp_trainer
 
 FEW, MANY = {"trials": 250, "delta": 0.05}, {"trials": 700, "delta": 0.05, "miss": 0.02}
 
@@ -127,17 +127,17 @@ class Drawn:
 
 def longer(*arguments, clip, **options):
     """Gradients clipped to four times the length."""
-    return gradient.clipped_sum(*arguments, clip=4 * clip, **options)
+    return clipping.clipped_sum(*arguments, clip=4 * clip, **options)
 
 
 @pytest.mark.parametrize(
     ("times", "clipped", "refuted"),
-    [(1.0, gradient.clipped_sum, False), (0.25, gradient.clipped_sum, True), (1.0, longer, True)],
+    [(1.0, clipping.clipped_sum, False), (0.25, clipping.clipped_sum, True), (1.0, longer, True)],
     ids=["as it is", "little noise", "long gradients"],
 )
 def test_steps_of_a_training(monkeypatch, times, clipped, refuted):
-    monkeypatch.setattr(training, "source", lambda **_: Drawn(times))
-    monkeypatch.setattr(training, "clipped_sum", clipped)
+    monkeypatch.setattr(dp_trainer, "source", lambda **_: Drawn(times))
+    monkeypatch.setattr(dp_trainer, "clipped_sum", clipped)
     (found,) = audit_mechanism(("training",), settings=[(1.0, 4)], delta=0.1, trials=360, miss=0.02, again=False)[
         "mechanisms"
     ]

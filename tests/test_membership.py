@@ -10,15 +10,15 @@ from transformers import AutoModelForCausalLM
 from leak import random_records
 from toy import write
 from ult.audit.bounds import summarize
-from ult.audit.membership import loss, min_k, min_k_plus, reference, rmia, scores, zlib_ratio
-from ult.audit.predicted import Predicted, predict_ids
-from ult.audit.references import read_references
-from ult.audit.sides import read_sides
+from ult.audit.model.membership import loss, min_k, min_k_plus, reference, rmia, scores, zlib_ratio
+from ult.audit.model.predicted import Predicted, predict_ids
+from ult.audit.model.references import read_references
+from ult.audit.model.sides import read_sides
 from ult.errors import InvalidConfig, WrongTable
-from ult.run import Run
-from ult.table import Table
-from ult.train import train
-from ult.vocabulary import Vocabulary
+from ult.owner.table import Table
+from ult.public.run import Run
+from ult.public.vocabulary import Vocabulary
+from ult.trainer.train import train
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ import torch
 from test_train import interrupt_at
 from toy import blocks, same, weights, write
 from ult.errors import InvalidConfig
-from ult.memorisation import Memorisation, curve, told
-from ult.model import build
-from ult.run import Recipe
-from ult.train import train
-from ult.vocabulary import Vocabulary
+from ult.public.run import Recipe
+from ult.public.vocabulary import Vocabulary
+from ult.trainer.memorisation.stop_memorised import Memorisation, curve, told
+from ult.trainer.models.build import build
+from ult.trainer.train import train
 
 FEW = {"steps": 120, "batch_size": 4, "context": 24, "learning_rate": 5e-3}
 

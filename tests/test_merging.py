@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ult
-from ult import pieces
 from ult.codecs.text import TextBytes
-from ult.counting import PatchCounts
 from ult.data import open_source
-from ult.engine import Local
 from ult.errors import EngineError, InvalidConfig, InvalidRecord
+from ult.owner.bpe.counts import PatchCounts
+from ult.owner.pipeline import pieces
+from ult.owner.pipeline.engine import Local
 
 CODEC = TextBytes()
 VOCABULARY = ult.Vocabulary(330)

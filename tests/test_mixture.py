@@ -12,15 +12,15 @@ from test_processes import check_same, two
 from test_train import interrupt_at
 from toy import OTHER, SIZE, TABLE, blocks, counting, labelled, two_classes, write
 from ult.errors import FormatError, InvalidConfig, TrainingError
-from ult.evaluate import evaluate
-from ult.generate import generate
-from ult.mixture import Mixture, mixture
-from ult.model import load_trained
-from ult.packing import Blocks, open_shards, pack
-from ult.run import Run
-from ult.shards import ShardWriter
-from ult.train import train
-from ult.vocabulary import Vocabulary, modality_id
+from ult.public.run import Run
+from ult.public.shards import ShardWriter
+from ult.public.vocabulary import Vocabulary, modality_id
+from ult.trainer.datasets.mixture import Mixture, mixture
+from ult.trainer.datasets.packing import Blocks, open_shards, pack
+from ult.trainer.evaluate import evaluate
+from ult.trainer.generate import generate
+from ult.trainer.models.build import load_trained
+from ult.trainer.train import train
 
 IMAGE, TEXT = 5, 4
 OPTIONS = {"steps": 9, "batch_size": 4, "context": 16}

@@ -14,8 +14,8 @@ from ult.codecs.series import SeriesMulaw
 from ult.data import open_source
 from ult.data.molecule import Canonicaliser
 from ult.errors import InvalidConfig, InvalidRecord, SourceError
-from ult.table import Table
-from ult.vocabulary import Vocabulary
+from ult.owner.table import Table
+from ult.public.vocabulary import Vocabulary
 
 IDS = Vocabulary(512)
 

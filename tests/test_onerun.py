@@ -12,7 +12,7 @@ from test_bounds import quantiles, responses
 from ult.audit.bounds import MISS, promised_delta, summarize
 from ult.audit.onerun import epsilon_at_least, gaussian_epsilon, proofs, refutes, shift_at_least, tries
 from ult.audit.onerun import epsilon_curve as curve_of
-from ult.audit.proven import proven
+from ult.audit.release.proven import proven
 
 
 def corners(members, others):

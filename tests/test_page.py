@@ -11,10 +11,10 @@ import pytest
 from evidence import code, model, rates
 from needed import needed
 from pages import RED, audit, column
-from ult.audit import charts, plain
-from ult.audit.finding import Finding
-from ult.audit.page import SO, render
-from ult.audit.remembering import SWAPPED
+from ult.audit.release import charts, plain
+from ult.audit.release.finding import Finding
+from ult.audit.release.page import SO, render
+from ult.audit.release.remembering import SWAPPED
 from ult.errors import FormatError
 
 HOSTILE = ("<script>alert(1)</script>", "\"' onload=alert(1) x='", "{{ 7 * 7 }}", "&lt;b&gt;", "שם פרטי", "患者の名前")

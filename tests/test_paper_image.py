@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ult.vocabulary import N_SPECIAL
+from ult.public.vocabulary import N_SPECIAL
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "runs"))
 
-import paper_image
+from lib import paper_image
 
 
 def image(seed):

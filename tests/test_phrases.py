@@ -9,14 +9,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from strategies import TEXTS, texts
-from ult import segment
 from ult.codecs.base import Patches
+from ult.codecs.pretokenizer import DIGITS, MAX_PATCH
 from ult.codecs.text import TextBytes
-from ult.codecs.words import DIGITS, MAX_PATCH
-from ult.counting import PatchCounts
-from ult.learning import learn_merges
-from ult.phrases import Counted, learn, merge
-from ult.segment import Segmenter
+from ult.owner.bpe import encoder
+from ult.owner.bpe.counts import PatchCounts
+from ult.owner.bpe.encoder import Segmenter
+from ult.owner.bpe.merges import learn_merges
+from ult.owner.bpe.reference import Counted, learn, merge
 
 ALPHABET = 4
 patch = st.lists(st.integers(0, ALPHABET - 1), min_size=1, max_size=9).map(tuple)
@@ -128,7 +128,7 @@ def segmenter_of(learned, alphabet, max_patch=9):
 def test_applies_as_the_plain_twin(records, others, merges):
     learned = learn(plain(records), alphabet=ALPHABET, merges=merges)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(segment, "CACHED", 4)  # the memory starts afresh again and again
+        patched.setattr(encoder, "CACHED", 4)  # the memory starts afresh again and again
         segmenter = segmenter_of(learned, ALPHABET)
     for part in (records, others, records):
         check_segments(part, learned, ALPHABET, segmenter)
@@ -138,7 +138,7 @@ def test_applies_as_the_plain_twin_beyond_its_memory():
     learned = [(0, 1), (41, 2), (3, 3), (43, 43), (5, 41)]
     every = [[p] for p in itertools.product(range(41), repeat=3)]
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(segment, "CACHED", 1 << 15)
+        patched.setattr(encoder, "CACHED", 1 << 15)
         segmenter = segmenter_of(learned, 41)
     assert len(every) > 1 << 16
     check_segments(every, learned, 41, segmenter)
@@ -147,7 +147,7 @@ def test_applies_as_the_plain_twin_beyond_its_memory():
 
 def test_applies_to_a_patch_longer_than_what_memory_holds():
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(segment, "POOL", 32)
+        patched.setattr(encoder, "POOL", 32)
         segmenter = segmenter_of([(0, 0), (1, 1), (2, 0)], 1, max_patch=1000)
     sizes = (1000, 1, 999, 1000, 3, 1000, 33, 1000, 33)  # 32 + 1000 symbols are remembered at most
     check_segments([[(0,) * n] for n in sizes], [(0, 0), (1, 1), (2, 0)], 1, segmenter)

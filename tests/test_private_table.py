@@ -9,17 +9,17 @@ import pytest
 import format_reader
 from ult.codecs.base import Patches
 from ult.codecs.text import TextBytes
-from ult.counting import PatchCounts
-from ult.engine import Local
 from ult.errors import FormatError, InvalidConfig
-from ult.guarantee import Guarantee
-from ult.manifest import Manifest
-from ult.pieces import count
+from ult.owner.bpe.counts import PatchCounts
+from ult.owner.bpe.private_counts import bounded, promise, release
+from ult.owner.pipeline.engine import Local
+from ult.owner.pipeline.pieces import count
+from ult.owner.table import Table
 from ult.privacy.accountant import spent
-from ult.privacy.patches import bounded, promise, release
-from ult.shards import Shards, ShardWriter
-from ult.table import Table
-from ult.vocabulary import Vocabulary
+from ult.public.guarantee import Guarantee
+from ult.public.manifest import Manifest
+from ult.public.shards import Shards, ShardWriter
+from ult.public.vocabulary import Vocabulary
 
 V = Vocabulary(1024)
 WORDS = ["alpha", " beta", " gamma", " delta"]

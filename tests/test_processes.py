@@ -13,11 +13,11 @@ from safetensors.numpy import load_file
 
 from toy import OTHER, counting, reversals, two_classes, write
 from ult.errors import InvalidConfig
-from ult.packing import Order
-from ult.processes import processes
-from ult.run import Recipe
-from ult.steps import share_of
-from ult.train import train
+from ult.public.run import Recipe
+from ult.trainer.datasets.packing import Order
+from ult.trainer.distributed import processes
+from ult.trainer.id_trainer import share_of
+from ult.trainer.train import train
 
 OPTIONS = ["--steps", "12", "--batch-size", "4", "--context", "16", "--seed", "3"]
 RUN = "from ult.__main__ import main; main()"
@@ -94,7 +94,7 @@ def test_pairs_too(tmp_path):
 def failing(rank, where):
     """Return code for the command line in which one of the processes fails in `where`."""
     return f"""
-import os, ult.train, ult.errors
+import os, ult.trainer.train, ult.errors
 def fail(*_, **__):
     raise OSError(28, "No space left on device")
 if os.environ["RANK"] == "{rank}":
@@ -105,8 +105,8 @@ if os.environ["RANK"] == "{rank}":
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        (failing(0, "ult.train.pack"), "No space left on device"),
-        (failing(1, "ult.train.IdTrainer.training_step"), "cannot write the training of"),
+        (failing(0, "ult.trainer.train.pack"), "No space left on device"),
+        (failing(1, "ult.trainer.train.IdTrainer.training_step"), "cannot write the training of"),
     ],
 )
 def test_an_error_of_one_ends_both_and_is_said_once(tmp_path, code, said):

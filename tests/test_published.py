@@ -10,18 +10,18 @@ from test_train import interrupt_at
 from toy import SIZE, TABLE, counting, write
 from ult.__main__ import main
 from ult.errors import FormatError, InvalidConfig
-from ult.evaluate import evaluate
-from ult.generate import generate, write_generated
-from ult.guarantee import composed
-from ult.manifest import UNTOLD, Manifest
-from ult.model import build
-from ult.published import OWNER, parted, released
-from ult.release import publish
-from ult.run import Recipe, Run
-from ult.shards import Shards
-from ult.table import Table
-from ult.train import train
-from ult.vocabulary import Vocabulary
+from ult.owner.handover.withhold import publish
+from ult.owner.table import Table
+from ult.public.guarantee import composed
+from ult.public.manifest import UNTOLD, Manifest
+from ult.public.published import OWNER, parted, released
+from ult.public.run import Recipe, Run
+from ult.public.shards import Shards
+from ult.public.vocabulary import Vocabulary
+from ult.trainer.evaluate import evaluate
+from ult.trainer.generate import generate, write_generated
+from ult.trainer.models.build import build
+from ult.trainer.train import train
 
 SEEDED = {"steps": 10, "batch_size": 4, "context": 8, "epsilon": 8.0, "secure_random": False}
 EXACT = {"digest", "ids", "bytes", "coin", "name"}

@@ -18,16 +18,17 @@ from typing import Any
 import pytest
 
 import ult
-from ult import cluster as engine
-from ult import keyfile, pieces
 from ult.__main__ import main
-from ult.cluster import Ray
 from ult.codecs import codec_class
 from ult.data import open_source
 from ult.distribution import install
-from ult.engine import Local
 from ult.errors import EngineError, InvalidRecord, MissingExtra, WrongKey
-from ult.partial import Partial
+from ult.owner import keyfile
+from ult.owner.pipeline import pieces
+from ult.owner.pipeline import ray_engine as engine
+from ult.owner.pipeline.engine import Local
+from ult.owner.pipeline.ray_engine import Ray
+from ult.owner.pipeline.resume import Partial
 
 LINES = [f"record {i} with words {i % 97} and {i % 89}" for i in range(30_000)]
 CANARY = "a rare canary sentence"

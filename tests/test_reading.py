@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 import ult
-from ult import packing
 from ult.codecs.image import ImageDct
 from ult.codecs.series import SeriesMulaw
 from ult.data import files, open_source
 from ult.errors import EmptySource, InvalidRecord, MissingColumn, MissingSource, SourceError
+from ult.trainer.datasets import packing
 
 
 @pytest.fixture(autouse=True)

@@ -6,14 +6,14 @@ import transformers
 from safetensors.torch import load, save
 
 from toy import OTHER, SIZE, counting, reversals, same, two_classes, weights, write
-from ult import keyfile
-from ult.align import align
 from ult.errors import FormatError, InvalidConfig, MissingSource, OutputExists, WrongKey, WrongTable
-from ult.evaluate import evaluate
-from ult.release import attach, withhold
-from ult.run import Run
-from ult.train import train
-from ult.vocabulary import Vocabulary
+from ult.owner import keyfile
+from ult.owner.handover.align import align
+from ult.owner.handover.withhold import attach, withhold
+from ult.public.run import Run
+from ult.public.vocabulary import Vocabulary
+from ult.trainer.evaluate import evaluate
+from ult.trainer.train import train
 
 QUICK = {"steps": 6, "batch_size": 4, "context": 16}
 KEY = {"passphrase": "swordfish"}
@@ -160,7 +160,7 @@ def test_nothing_is_replaced_unasked(run, released, tmp_path):
 
 
 def test_a_body_is_not_aligned(released, tmp_path):
-    from ult.table import Table
+    from ult.owner.table import Table
 
     table = Table.fit(["a cat"], vocabulary=Vocabulary(320))
     with pytest.raises(WrongTable):

@@ -7,8 +7,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from toy import counting, write
 from ult.errors import MissingExtra
-from ult.progress import Progress
-from ult.train import train
+from ult.trainer.callbacks.progress import Progress
+from ult.trainer.train import train
 
 QUICK = {"steps": 10, "batch_size": 4, "context": 16}
 

@@ -163,7 +163,7 @@ def test_clipped_counts_stems_and_nothing():
 
 def test_the_papers_pipeline_comes_back():
     """Against its description: patches with a sentinel, run lengths; and what a model wrote is inverted."""
-    import paper
+    from lib import paper
 
     column = [ord(c) + 1 if c != "$" else 0 for c in "annb$aa"]
     assert paper._inverse(column) == "banana"
@@ -172,9 +172,9 @@ def test_the_papers_pipeline_comes_back():
 
 
 def test_baselines_spell_their_texts(tmp_path):
-    import baselines
+    from lib import baselines
 
-    from ult.shards import Shards
+    from ult.public.shards import Shards
 
     texts = ["to be or not to be", "dém­od\n 東京", "", "it is to do"] * 4
     for encoder in (baselines.Bytes(), baselines.BytePairs(texts, 320), baselines.Ours(texts, 512)):
@@ -189,10 +189,10 @@ def test_baselines_spell_their_texts(tmp_path):
 
 def test_raw_tokens_of_every_modality_fit_one_vocabulary():
     """Atoms spell what training had not; values fall in even bins, and beyond the ends in the last."""
-    import baselines
     import numpy as np
+    from lib import baselines
 
-    from ult.vocabulary import N_SPECIAL
+    from ult.public.vocabulary import N_SPECIAL
 
     atoms = baselines.raw_tokens("molecules", ["C[NH+]Br", "CCl"], 512)
     spelt = {number: token for token, number in atoms._number.items()}
@@ -211,9 +211,9 @@ def test_raw_tokens_of_every_modality_fit_one_vocabulary():
 
 
 def test_omics_looks_at_training_folds_alone():
-    import corpus
     import numpy as np
     import omics
+    from lib import corpus
     from sklearn.metrics import f1_score
 
     rng = np.random.default_rng(0)
@@ -238,8 +238,8 @@ def test_omics_looks_at_training_folds_alone():
     "options", [{}, {"homophones": 700}, {"dropout": 0.3}, {"variants": 3}, {"homophones": 700, "dropout": 0.5}]
 )
 def test_keyed_codes_spell_their_texts(options):
-    import codes
     import numpy as np
+    from lib import codes
 
     import ult
 

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from test_align import NEW, OLD, QUICK, SIZE, encoded
-from ult.align import align
-from ult.audit.drawn import draw
-from ult.audit.evidence import Coded
-from ult.audit.rows import attack_rows, by_rows
+from ult.audit.code.embedding_rows import attack_rows, by_rows
+from ult.audit.code.evidence import Coded
+from ult.audit.code.sampled import draw
 from ult.errors import InvalidConfig, WrongTable
-from ult.table import Table
-from ult.train import train
-from ult.vocabulary import N_SPECIAL, Vocabulary
+from ult.owner.handover.align import align
+from ult.owner.table import Table
+from ult.public.vocabulary import N_SPECIAL, Vocabulary
+from ult.trainer.train import train
 
 MINE = ["mat", "a moth sat", "the mat on the dog", "dogs", "a log", *NEW]
 
@@ -56,7 +56,7 @@ def test_rows_that_do_not_belong_together(held, tmp_path):
 
 @pytest.mark.parametrize("block", [4096, 7])
 def test_rows_turned_a_little_are_matched(block, monkeypatch):
-    monkeypatch.setattr("ult.audit.rows.BLOCK", block)
+    monkeypatch.setattr("ult.audit.code.embedding_rows.BLOCK", block)
     rng = np.random.default_rng(0)
     known, secret = rng.normal(size=(60, 32)), rng.permutation(60)[:40]
     rows = known[secret] + 0.3 * rng.normal(size=(40, 32))

@@ -7,10 +7,10 @@ from safetensors.torch import load_file
 
 from toy import counting, two_classes, write
 from ult.errors import InvalidConfig, TrainingError
-from ult.progress import Progress
-from ult.run import Recipe, Schedule
-from ult.steps import peak
-from ult.train import train
+from ult.public.run import Recipe, Schedule
+from ult.trainer.callbacks.progress import Progress
+from ult.trainer.id_trainer import peak
+from ult.trainer.train import train
 
 QUICK = {"steps": 10, "batch_size": 4, "context": 16}
 

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from ult.audit.adversary import Adversary
-from ult.audit.evidence import Coded
-from ult.audit.frequency import by_frequency
-from ult.audit.interval import over_records
-from ult.audit.score import phrases, score
+from ult.audit.code.adversary import Adversary
+from ult.audit.code.evidence import Coded
+from ult.audit.code.frequency import by_frequency
+from ult.audit.code.interval import over_records
+from ult.audit.code.score import phrases, score
 from ult.codecs.bwt import TextBwt
 from ult.errors import CorruptSymbols, InvalidConfig
-from ult.table import Table
-from ult.vocabulary import N_SPECIAL, Vocabulary
+from ult.owner.table import Table
+from ult.public.vocabulary import N_SPECIAL, Vocabulary
 
 BYTES = Vocabulary(N_SPECIAL + 256)  # single bytes, no phrase
 

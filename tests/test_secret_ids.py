@@ -8,12 +8,12 @@ import pytest
 
 import format_reader
 from ult import Table, Vocabulary
-from ult.align import sources
-from ult.audit.evidence import Coded
+from ult.audit.code.evidence import Coded
 from ult.codecs import CODECS
-from ult.counting import PatchCounts
 from ult.errors import FormatError
-from ult.vocabulary import N_SPECIAL
+from ult.owner.bpe.counts import PatchCounts
+from ult.owner.handover.align import sources
+from ult.public.vocabulary import N_SPECIAL
 
 RECORDS = ["to be or not to be", "that is the question", "to be is to do", "whether 'tis nobler"] * 3
 V = Vocabulary(330)

@@ -204,7 +204,7 @@ def test_the_commands_did_what_they_were_to_do(ran):
 def test_the_search_finds_what_is_planted(ran):
     """In the files that may hold a secret it is found, and a table, opened, holds the phrase."""
     root, _, _, _ = ran
-    from ult.table import Table
+    from ult.owner.table import Table
 
     for name, text in (("phrase", PHRASE), ("passphrase", PASSPHRASE)):
         for path in ALLOWED[name]:

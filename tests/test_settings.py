@@ -12,20 +12,20 @@ from safetensors.torch import load_file, save_file
 
 from leak import random_records
 from toy import counting, labelled, reversals, two_classes, write
-from ult.ahead import looks_ahead
-from ult.audit.ethicist import ethicist
-from ult.audit.extraction import extract, passages
-from ult.audit.predicted import predict_ids
+from ult.audit.model.ethicist import ethicist
+from ult.audit.model.extraction import extract, passages
+from ult.audit.model.predicted import predict_ids
 from ult.errors import FormatError, InvalidConfig, TrainingError
-from ult.evaluate import evaluate, predict
-from ult.generate import generate
-from ult.model import load_trained
-from ult.packing import collate
-from ult.run import Run
-from ult.settings import check_finite, ignored
-from ult.shards import Shards
-from ult.train import train
-from ult.translate import translate
+from ult.public.run import Run
+from ult.public.shards import Shards
+from ult.trainer.datasets.packing import collate
+from ult.trainer.evaluate import evaluate, predict
+from ult.trainer.generate import generate
+from ult.trainer.models.build import load_trained
+from ult.trainer.models.causal import looks_ahead
+from ult.trainer.models.generation import check_finite, ignored
+from ult.trainer.train import train
+from ult.trainer.translate import translate
 
 THEIRS = {
     "sequence_bias": [[[k], -50.0] for k in range(32, 64)],

@@ -7,14 +7,14 @@ from scipy import stats
 from leak import random_records
 from toy import OTHER, write
 from ult.audit.bounds import auc
-from ult.audit.membership import rmia
-from ult.audit.model import audit_model
-from ult.audit.references import OFFLINE, Reference, average_outside, lira, read_references, tuned
-from ult.audit.shadows import check_repeatable, cost, read_shadows
-from ult.audit.sides import read_sides
+from ult.audit.model.audit import audit_model
+from ult.audit.model.membership import rmia
+from ult.audit.model.references import OFFLINE, Reference, average_outside, lira, read_references, tuned
+from ult.audit.model.shadows import check_repeatable, cost, read_shadows
+from ult.audit.model.sides import read_sides
 from ult.errors import InvalidConfig
-from ult.run import Run
-from ult.train import train
+from ult.public.run import Run
+from ult.trainer.train import train
 
 RECIPE = {"steps": 60, "batch_size": 4, "context": 32, "learning_rate": 3e-3}
 
@@ -92,12 +92,12 @@ def test_each_record_is_in_one_of_two_shadows_with_its_copies(folder, monkeypatc
     trained = []
 
     def fake(shards, out, **recipe):
-        from ult.shards import Shards
+        from ult.public.shards import Shards
 
         trained.append((sorted(ids.tobytes() for ids in Shards(shards).ids()), recipe))
         raise InterruptedError if len(trained) > 4 else RuntimeError
 
-    monkeypatch.setattr("ult.audit.shadows.train", fake)
+    monkeypatch.setattr("ult.audit.model.shadows.train", fake)
     with pytest.raises(RuntimeError):
         read_shadows(Run.open(folder / "run"), sides, 4, seed=0, batch_size=8, advance=print)
     records, recipe = trained[0]

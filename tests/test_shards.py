@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 import format_reader
 from ult import Shards, ShardWriter, Vocabulary
 from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, OutputExists
-from ult.manifest import Canaries, Coin
-from ult.packing import summary
+from ult.public.manifest import Canaries, Coin
+from ult.trainer.datasets.packing import summary
 
 VOCABULARY = Vocabulary(100)
 TABLE = "0123456789abcdef" * 2
@@ -212,7 +212,7 @@ def test_an_error_inside_leaves_what_was_there(tmp_path, error, force):
 
 @pytest.mark.parametrize(
     "function",
-    ["pyarrow.parquet.write_table", "pathlib.Path.write_text", "pathlib.Path.rename", "ult.shards.sha256_of"],
+    ["pyarrow.parquet.write_table", "pathlib.Path.write_text", "pathlib.Path.rename", "ult.public.shards.sha256_of"],
 )
 @pytest.mark.parametrize("fails", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
 @pytest.mark.parametrize("force", [False, True])

@@ -8,17 +8,17 @@ import pytest
 
 from leak import random_records
 from toy import OTHER, counting, write
-from ult.audit.blind import blind
-from ult.audit.model import audit_model
-from ult.audit.record import Record
-from ult.audit.sides import encoded_canaries, read_sides
+from ult.audit.model.audit import audit_model
+from ult.audit.model.blind import blind
+from ult.audit.model.record import Record
+from ult.audit.model.sides import encoded_canaries, read_sides
 from ult.errors import InvalidConfig, TrainingError, WrongTable, WrongVocabulary
-from ult.manifest import Canaries, Coin
-from ult.run import Run
-from ult.shards import Shards, ShardWriter
-from ult.table import Table
-from ult.train import train
-from ult.vocabulary import Vocabulary
+from ult.owner.table import Table
+from ult.public.manifest import Canaries, Coin
+from ult.public.run import Run
+from ult.public.shards import Shards, ShardWriter
+from ult.public.vocabulary import Vocabulary
+from ult.trainer.train import train
 
 STEP = {"steps": 1, "batch_size": 2, "context": 16}
 TEXTS = [f"the {noun} of {k} was {k % 7}" for k in range(20) for noun in ("rate", "dose")]
@@ -172,8 +172,8 @@ def test_exposure_is_of_planted_canaries_alone(folder, table, tmp_path):
 
 
 def test_what_cannot_be_done_is_refused_before_anything_is(folder, table, monkeypatch):
-    monkeypatch.setattr("ult.audit.model.scores", lambda *_, **__: pytest.fail("it was at work already"))
-    monkeypatch.setattr("ult.audit.model.blind", lambda *_, **__: pytest.fail("it was at work already"))
+    monkeypatch.setattr("ult.audit.model.audit.scores", lambda *_, **__: pytest.fail("it was at work already"))
+    monkeypatch.setattr("ult.audit.model.audit.blind", lambda *_, **__: pytest.fail("it was at work already"))
     for asked in ({"canaries": 4}, {"shadows": 3}):
         with pytest.raises(InvalidConfig):
             audit_model(folder / "run", folder / "in", folder / "out", table=table, **asked, **QUICK)
@@ -181,7 +181,9 @@ def test_what_cannot_be_done_is_refused_before_anything_is(folder, table, monkey
 
 def test_bounds_on_epsilon_are_of_records_that_stand_there_once(folder, table, monkeypatch):
     seen = []
-    monkeypatch.setattr("ult.audit.model.proofs", lambda *pair, **_: seen.append([len(one) for one in pair]) or {})
+    monkeypatch.setattr(
+        "ult.audit.model.audit.proofs", lambda *pair, **_: seen.append([len(one) for one in pair]) or {}
+    )
     audit_model(folder / "run", folder / "in", folder / "out", table=table, **QUICK)
     assert set(map(tuple, seen)) == {(11, 19)}
 

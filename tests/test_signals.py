@@ -26,6 +26,7 @@ AT = textwrap.dedent(
             event = None
             os.kill(os.getpid(), number)
             time.sleep(5)
+    signal.signal(number, signal.SIG_DFL)  # under nohup SIGHUP would stay ignored
     sys.addaudithook(hook)
     sys.argv = ["ult", *sys.argv[4:]]
     from ult.__main__ import main

@@ -9,8 +9,8 @@ from ult.cli.stages import stages
 
 
 def test_stages_are_told_now_and_then(monkeypatch, capsys):
-    monkeypatch.setattr("ult.pulse.FIRST", 0.05)
-    monkeypatch.setattr("ult.cli.show.err", Console(stderr=True, highlight=False))
+    monkeypatch.setattr("ult.host.pulse.FIRST", 0.05)
+    monkeypatch.setattr("ult.cli.console.err", Console(stderr=True, highlight=False))
     with stages("auditing") as tell:
         time.sleep(0.12)
         tell("membership", 16)

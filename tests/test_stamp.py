@@ -16,7 +16,7 @@ import pytest
 from ult.__main__ import main
 from ult.data.stamp import stamp
 from ult.errors import MissingSource
-from ult.partial import Partial
+from ult.owner.pipeline.resume import Partial
 
 LINES = "".join(f"line {n} of a small file\n" for n in range(200))
 

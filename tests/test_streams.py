@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from ult import pulse, streams
 from ult.__main__ import main
-from ult.cli import report, show
+from ult.cli import console, report
 from ult.errors import EngineError
+from ult.host import pulse, streams
 
 NOT_UTF8 = os.fsdecode(b"b\xe9\xff")
 Run = Callable[[str], tuple[int, str]]
@@ -65,7 +65,7 @@ def test_closed_streams(owned: Path) -> None:
 
 
 def test_a_file_does_not_take_the_number_of_a_closed_stream() -> None:
-    code = "import os; from ult.streams import open_all; open_all(); print('x'); os.write(2, b'%d' % os.dup(0))"
+    code = "import os; from ult.host.streams import open_all; open_all(); print('x'); os.write(2, b'%d' % os.dup(0))"
     done = subprocess.run(["bash", "-c", f'{sys.executable} -c "{code}" <&- >&-'], capture_output=True, check=True)
     assert int(done.stderr) > 2
 
@@ -76,8 +76,8 @@ def test_few_letters(owned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "ascii"))
     streams.open_all()
-    show.facts([("table", "t\u00e4\u6f22.ult")])
-    show.say(f"{NOT_UTF8} \u2500")
+    console.facts([("table", "t\u00e4\u6f22.ult")])
+    console.say(f"{NOT_UTF8} \u2500")
     sys.stdout.flush()
     assert written.getvalue().split() == [b"table", rb"t\xe4\u6f22.ult", rb"b\udce9\udcff", rb"\u2500"]
 
@@ -143,8 +143,8 @@ def test_long_work_says_that_it_lives_where_no_terminal_is(monkeypatch: pytest.M
     monkeypatch.setattr(pulse, "FIRST", 0.05)
     monkeypatch.setattr(pulse, "MOST", 0.05)
     said = io.StringIO()
-    monkeypatch.setattr(show, "err", Console(file=said, highlight=False))
-    with show.counting("reading") as advance:
+    monkeypatch.setattr(console, "err", Console(file=said, highlight=False))
+    with console.counting("reading") as advance:
         time.sleep(0.2)
         advance(1200)
         time.sleep(0.2)
@@ -152,14 +152,14 @@ def test_long_work_says_that_it_lives_where_no_terminal_is(monkeypatch: pytest.M
     assert (lines[0], lines[-1]) == ("reading, 0 s", "reading: 1,200 records, 0 s")
     time.sleep(0.1)
     assert said.getvalue().splitlines() == lines
-    with pytest.raises(EngineError), show.counting("failing"):
+    with pytest.raises(EngineError), console.counting("failing"):
         raise EngineError("at once")
 
 
 def test_short_work_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     said = io.StringIO()
-    monkeypatch.setattr(show, "err", Console(file=said))
-    with show.counting("reading") as advance:
+    monkeypatch.setattr(console, "err", Console(file=said))
+    with console.counting("reading") as advance:
         advance(5)
     assert said.getvalue() == ""
     assert pulse.FIRST >= 5
@@ -167,7 +167,7 @@ def test_short_work_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_terminal_has_a_bar_and_no_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     said = io.StringIO()
-    monkeypatch.setattr(show, "err", Console(file=said, force_terminal=True, width=80))
-    with show.counting("reading", "ids") as advance:
+    monkeypatch.setattr(console, "err", Console(file=said, force_terminal=True, width=80))
+    with console.counting("reading", "ids") as advance:
         advance(1200)
     assert "1,200 ids" in said.getvalue()

@@ -7,17 +7,18 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "runs"))
+sys.path.insert(0, str(ROOT / "scripts"))
 
-import supply  # noqa: E402
+from lock import BILL as BILL_FILE  # noqa: E402
+from lock import LOCK, pins  # noqa: E402
 
-BILL = json.loads(supply.BILL.read_text(encoding="utf-8"))
+BILL = json.loads(BILL_FILE.read_text(encoding="utf-8"))
 
 
 def test_every_pin_has_hashes():
-    lock = supply.LOCK.read_text(encoding="utf-8")
+    lock = LOCK.read_text(encoding="utf-8")
     found = dict(re.findall(r"^(\S+)==(\S+) \\\n(?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+", lock, re.MULTILINE))
-    assert found == supply.pins(), "run: make lock"
+    assert found == pins(), "run: make lock"
 
 
 def test_what_the_project_asks_for_is_pinned():
@@ -25,12 +26,12 @@ def test_what_the_project_asks_for_is_pinned():
     asked = [*project["build-system"]["requires"], *project["project"]["dependencies"]]
     asked += [one for extra in project["project"]["optional-dependencies"].values() for one in extra]
     names = {re.match(r"[\w.-]+", one)[0] for one in asked} - {"unified-lookup-tables"}
-    assert names - {"gcsfs"} <= set(supply.pins()), "pin it in constraints.txt, then: make lock"  # gcs: never installed
+    assert names - {"gcsfs"} <= set(pins()), "pin it in constraints.txt, then: make lock"  # gcs: never installed
 
 
 def test_the_bill_is_of_the_pins():
     found = {one["name"]: one["version"] for one in BILL["components"]}
-    pinned = supply.pins()
+    pinned = pins()
     assert found.items() <= pinned.items(), "run: make lock"
     assert {"numpy", "pyarrow", "pyrage", "torch", "transformers", "safetensors"} <= set(found)
     assert (BILL["bomFormat"], BILL["specVersion"]) == ("CycloneDX", "1.6")
@@ -40,5 +41,5 @@ def test_the_bill_is_of_the_pins():
 
 
 def test_no_host_is_named():
-    for path in (supply.LOCK, supply.BILL):
+    for path in (LOCK, BILL_FILE):
         assert not re.search(r"https?:|//|index-url|find-links", path.read_text(encoding="utf-8"))

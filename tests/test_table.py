@@ -18,7 +18,7 @@ from ult import Table, Vocabulary
 from ult.codecs import CODECS
 from ult.codecs.text import TextBytes
 from ult.errors import CorruptSymbols, FormatError, InvalidConfig, InvalidRecord, UnknownCodec
-from ult.vocabulary import N_SPECIAL
+from ult.public.vocabulary import N_SPECIAL
 
 CORPUS = ["to be or not to be", "that is the question", "to be is to do", "to do is to be", "", "do be do"] * 2
 every_codec = pytest.mark.parametrize("name", CODECS)
@@ -156,7 +156,7 @@ def test_order_and_batches_change_nothing(name, min_records, monkeypatch):
     one = Table.fit(records, **options)
     rng = np.random.default_rng(0)
     for _ in range(3):
-        monkeypatch.setattr("ult.table.BATCH", int(rng.integers(1, 9)))
+        monkeypatch.setattr("ult.owner.table.BATCH", int(rng.integers(1, 9)))
         shuffled = [records[i] for i in rng.permutation(len(records))]
         assert Table.fit(shuffled, **options).fingerprint == one.fingerprint
         assert Table.fit(iter(shuffled), **options).fingerprint == one.fingerprint

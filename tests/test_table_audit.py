@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from ult.audit.bounds import auc
-from ult.audit.phrases import audit_table, phrase_scores
+from ult.audit.table import audit_table, phrase_scores
 from ult.errors import InvalidConfig
-from ult.table import Table
-from ult.vocabulary import N_SPECIAL, Vocabulary
+from ult.owner.table import Table
+from ult.public.vocabulary import N_SPECIAL, Vocabulary
 
 COMMON = ["the", "of", "and", "to", "in", "is", "was", "for", "on", "with", "as", "by", "at", "from", "it", "an"]
 

@@ -5,16 +5,16 @@ import json
 import numpy as np
 import pytest
 
-from ult.audit.adversary import Adversary
-from ult.audit.code import attack
-from ult.audit.evidence import Coded
-from ult.audit.likelihood import by_likelihood
-from ult.audit.score import phrases
-from ult.audit.telling import FORMAT, LONGEST, UNREAD, most_telling
+from ult.audit.code.adversary import Adversary
+from ult.audit.code.attack import attack
+from ult.audit.code.evidence import Coded
+from ult.audit.code.likelihood import by_likelihood
+from ult.audit.code.score import phrases
+from ult.audit.code.telling import FORMAT, LONGEST, UNREAD, most_telling
 from ult.codecs.bwt import TextBwt
 from ult.data import open_source
-from ult.table import Table
-from ult.vocabulary import N_SPECIAL, Vocabulary
+from ult.owner.table import Table
+from ult.public.vocabulary import N_SPECIAL, Vocabulary
 
 RECORDS = ["the patient has a cough", "the patient has no cough", "zebra quagga", "the patient has a cough"]
 

@@ -21,11 +21,11 @@ from ult.errors import (
     TrainingError,
     WrongVocabulary,
 )
-from ult.model import WEIGHTS, build, load_checkpoint, load_trained
-from ult.progress import Progress
-from ult.run import Recipe, Run, Schedule
-from ult.train import train
-from ult.vocabulary import Vocabulary
+from ult.public.run import Recipe, Run, Schedule
+from ult.public.vocabulary import Vocabulary
+from ult.trainer.callbacks.progress import Progress
+from ult.trainer.models.build import WEIGHTS, build, load_checkpoint, load_trained
+from ult.trainer.train import train
 
 QUICK = {"steps": 10, "batch_size": 4, "context": 16}
 
@@ -156,7 +156,9 @@ def test_resumed_run_equals_an_undisturbed_one(shards, gpt2, tmp_path, monkeypat
 def test_resume_after_the_last_step_only_writes_the_run(shards, tmp_path, monkeypatch):
     train(shards, tmp_path / "whole", **QUICK)
     with monkeypatch.context() as patch:
-        patch.setattr("ult.train._draw_loss", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        patch.setattr(
+            "ult.trainer.train._draw_loss", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+        )
         with pytest.raises(OutputError, match="No space left"):
             train(shards, tmp_path / "cut", **QUICK)
     metrics = train(shards, tmp_path / "cut", **QUICK, resume=True)

@@ -11,10 +11,10 @@ from transformers import AutoModelForSeq2SeqLM
 
 from toy import OTHER, counting, reversals, write
 from ult.errors import CorruptSymbols, InvalidConfig, OutputExists, TrainingError
-from ult.evaluate import evaluate, wilson
-from ult.shards import Shards
-from ult.train import train
-from ult.translate import translate, write_translated
+from ult.public.shards import Shards
+from ult.trainer.evaluate import evaluate, wilson
+from ult.trainer.train import train
+from ult.trainer.translate import translate, write_translated
 
 CONTEXT = 12
 SOURCES = [record[:5] for record in counting(200, high=40)]

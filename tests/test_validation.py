@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 from test_processes import two
 from toy import OTHER, counting, two_classes, write
 from ult.errors import InvalidConfig, MissingColumn, TrainingError, WrongTable, WrongVocabulary
-from ult.evaluate import evaluate
-from ult.progress import Progress
-from ult.train import train
+from ult.trainer.callbacks.progress import Progress
+from ult.trainer.evaluate import evaluate
+from ult.trainer.train import train
 
 # Too many steps at too high a rate on too few records: what is not trained on gets worse after a while.
 OPTIONS = {"steps": 42, "batch_size": 4, "context": 16, "learning_rate": 5e-3, "warmup": 0, "schedule": "constant"}
@@ -128,7 +128,7 @@ def test_classifiers_are_judged_by_the_bits_of_a_label(tmp_path):
 
 
 def test_bits_that_are_no_number_are_refused(shards, held, tmp_path, monkeypatch):
-    monkeypatch.setattr("ult.steps.cross_entropy", lambda *_, **__: (float("nan"), 1))
+    monkeypatch.setattr("ult.trainer.id_trainer.cross_entropy", lambda *_, **__: (float("nan"), 1))
     with pytest.raises(TrainingError, match=r"validation costs nan bits at step 4.*--learning-rate"):
         train(shards, tmp_path / "run", validation=held, evaluate_every=4, **OPTIONS)
     assert list(tmp_path.iterdir()) == []

@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from ult.audit.adversary import Adversary
-from ult.audit.code import ATTACKS, attack
-from ult.audit.evidence import Coded
-from ult.audit.order import by_order, layout
-from ult.audit.position import PLACES, places
-from ult.audit.rebuilt import MOST, Rebuilder
+from ult.audit.code.adversary import Adversary
+from ult.audit.code.attack import ATTACKS, attack
+from ult.audit.code.evidence import Coded
+from ult.audit.code.position import PLACES, places
+from ult.audit.code.reconstruct import MOST, Rebuilder
+from ult.audit.code.seriation import by_order, layout
 from ult.codecs.image import ImageDct
 from ult.codecs.series import SeriesMulaw
 from ult.data import open_source
-from ult.table import Table
-from ult.vocabulary import N_SPECIAL, Vocabulary
+from ult.owner.table import Table
+from ult.public.vocabulary import N_SPECIAL, Vocabulary
 
 
 def walks(n, *, seed):

@@ -16,11 +16,11 @@ from evidence import (
     shards_part,
     table_audit,
 )
-from ult.audit.evidence import BEFORE
-from ult.audit.remembering import Promised
-from ult.audit.verdict import judge, judge_code, judge_model, judge_table, verdict
+from ult.audit.code.evidence import BEFORE
+from ult.audit.release.remembering import Promised
+from ult.audit.release.verdict import judge, judge_code, judge_model, judge_table, verdict
 from ult.errors import FormatError
-from ult.guarantee import Guarantee
+from ult.public.guarantee import Guarantee
 
 
 def levels(findings):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ult.errors import CorruptSymbols, FormatError, InvalidConfig, MissingSource
-from ult.vocabulary import BOS, EOS, MAX_SIZE, N_SPECIAL, PAD, SPECIAL, UNK, Vocabulary
+from ult.public.vocabulary import BOS, EOS, MAX_SIZE, N_SPECIAL, PAD, SPECIAL, UNK, Vocabulary
 
 SMALL = Vocabulary(100)
 LARGE = Vocabulary(MAX_SIZE)

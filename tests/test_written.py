@@ -5,12 +5,12 @@ import pytest
 
 from ult.codecs import CODECS
 from ult.errors import CorruptSymbols, InvalidConfig
-from ult.generate import generate
-from ult.grammar import TableGrammar, read_written
-from ult.shards import ShardWriter
-from ult.table import Table
-from ult.train import train
-from ult.vocabulary import EOS, Vocabulary
+from ult.owner.constrained import TableGrammar, read_written
+from ult.owner.table import Table
+from ult.public.shards import ShardWriter
+from ult.public.vocabulary import EOS, Vocabulary
+from ult.trainer.generate import generate
+from ult.trainer.train import train
 
 WORDS = ["naïve café", "the cat sat on the mat", "日本語 text", "über 20 €", "smile 🙂 and go"]
 MOLECULES = ["CC(=O)Oc1ccccc1C(=O)O", "Clc1ccccc1.[Na+].[OH-]>>Oc1ccccc1", "C[C@@H](N)C(=O)O", "BrC%12CC%12[Se]"]

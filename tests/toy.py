@@ -7,9 +7,9 @@ import pyarrow as pa
 import torch
 from safetensors.torch import load_file
 
-from ult.packing import Blocks, Labelled, open_shards, pack
-from ult.shards import ShardWriter
-from ult.vocabulary import Vocabulary
+from ult.public.shards import ShardWriter
+from ult.public.vocabulary import Vocabulary
+from ult.trainer.datasets.packing import Blocks, Labelled, open_shards, pack
 
 torch.set_num_threads(1)
 SIZE = 64

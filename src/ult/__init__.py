@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from ult import errors
     from ult.codecs import CODECS
     from ult.codecs.base import Codec, Patches
-    from ult.shards import Shards, ShardWriter
-    from ult.table import Table
-    from ult.vocabulary import Vocabulary
+    from ult.owner.table import Table
+    from ult.public.shards import Shards, ShardWriter
+    from ult.public.vocabulary import Vocabulary
 
 __all__ = ["CODECS", "Codec", "Patches", "ShardWriter", "Shards", "Table", "Vocabulary", "errors"]
 
@@ -26,10 +26,10 @@ _HOME = {
     "CODECS": "ult.codecs",
     "Codec": "ult.codecs.base",
     "Patches": "ult.codecs.base",
-    "ShardWriter": "ult.shards",
-    "Shards": "ult.shards",
-    "Table": "ult.table",
-    "Vocabulary": "ult.vocabulary",
+    "ShardWriter": "ult.public.shards",
+    "Shards": "ult.public.shards",
+    "Table": "ult.owner.table",
+    "Vocabulary": "ult.public.vocabulary",
 }
 
 

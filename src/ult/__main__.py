@@ -9,7 +9,7 @@ from contextlib import suppress
 
 def main() -> None:
     """Run the command line."""
-    from ult import streams
+    from ult.host import streams
 
     streams.open_all()
     from ult.cli import app, report

@@ -24,7 +24,7 @@ import rejects
 
 from ult import Table, Vocabulary
 from ult.codecs import CODECS
-from ult.counting import PatchCounts
+from ult.owner.bpe.counts import PatchCounts
 
 HERE = Path(__file__).parent
 Scenario = tuple[str, dict[str, Any]]

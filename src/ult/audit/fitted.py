@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult.errors import InvalidConfig
-from ult.table import Table
-from ult.vocabulary import N_SPECIAL
+from ult.owner.table import Table
+from ult.public.vocabulary import N_SPECIAL
 
 Ids = NDArray[np.uint32]
 LEAST = 2  # nonmembers that must be left

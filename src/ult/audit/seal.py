@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ult.errors import FormatError
-from ult.table import Table
+from ult.owner.table import Table
 
 _LABEL = b"ult-audit-seal/1\n"
 _SEAL = "seal"

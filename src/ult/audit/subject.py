@@ -1,4 +1,4 @@
-"""What an audit is of, by digests: the object that binds it, and that `ult.audit.binding` checks."""
+"""What an audit is of, by digests: the object that binds it, and that `ult.audit.release.binding` checks."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ult.codecs.base import Codec
-from ult.run import Run
-from ult.shards import Shards
+from ult.public.run import Run
+from ult.public.shards import Shards
 
 
 def of_code(table: str, shards: Sequence[Shards], run: Run | None) -> dict[str, Any]:

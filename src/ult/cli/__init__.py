@@ -13,26 +13,11 @@ from typing import Any
 
 import typer
 
-from ult import streams
-from ult.cli import (
-    align,
-    audit_code,
-    audit_mechanism,
-    audit_model,
-    audit_release,
-    dedupe,
-    demo,
-    inspect,
-    keylife,
-    owner,
-    release,
-    show,
-    signals,
-    train,
-    trainer,
-)
+from ult.cli import align, console, dedupe, demo, handover, inspect, owner, rekey, signals, train, trainer
+from ult.cli.audit import code, mechanism, model, release
 from ult.cli.once import Once
 from ult.errors import InvalidConfig, MissingSource, OutputError, UltError
+from ult.host import streams
 
 _USAGE: Any = typer.BadParameter.__mro__[1]
 _CLICK: Any = typer.BadParameter.__mro__[2]  # of click, which some versions of typer bring and some contain
@@ -101,20 +86,20 @@ _add(owner.fit, OWNER)
 _add(owner.encode, OWNER)
 _add(owner.decode, OWNER)
 _add(align.align, OWNER)
-_add(release.release, OWNER)
-_add(keylife.rekey, OWNER)
-_add(keylife.shred, OWNER)
+_add(handover.release, OWNER)
+_add(rekey.rekey, OWNER)
+_add(rekey.shred, OWNER)
 app.add_typer(audit_app, name="audit", rich_help_panel=OWNER)
-_add(audit_code.code, OWNER, audit_app)
-_add(audit_model.model, OWNER, audit_app)
-_add(audit_model.table, OWNER, audit_app)
-_add(audit_mechanism.mechanism, OWNER, audit_app)
-_add(audit_release.release, OWNER, audit_app)
+_add(code.code, OWNER, audit_app)
+_add(model.model, OWNER, audit_app)
+_add(model.table, OWNER, audit_app)
+_add(mechanism.mechanism, OWNER, audit_app)
+_add(release.release, OWNER, audit_app)
 _add(train.train, TRAINER)
 _add(trainer.evaluate, TRAINER)
 _add(trainer.generate, TRAINER)
 _add(trainer.translate, TRAINER)
-_add(release.attach, "Both")
+_add(handover.attach, "Both")
 _add(inspect.inspect, "Both")
 _add(demo.demo, "Both")
 
@@ -164,5 +149,5 @@ def _usage(error: Any) -> int:
 
 
 def _line(text: str, status: int) -> int:
-    print(f"error: {show.plain(text)}", file=sys.stderr)
+    print(f"error: {console.plain(text)}", file=sys.stderr)
     return status

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ult.cli.keys import Identities, PassphraseFile, TableFile, load_table
 from ult.cli.owner import Force
-from ult.cli.secret import Identities, PassphraseFile, TableFile, load_table
 from ult.cli.trainer import RunFolder
 
 
@@ -25,8 +25,8 @@ def align(
     force: Force = False,
 ) -> None:
     """Give a run the embedding rows of another table, by what the phrases say: a start for its shards."""
-    from ult.align import align as write
-    from ult.cli.show import count, note, say
+    from ult.cli.console import count, note, say
+    from ult.owner.handover.align import align as write
 
     old = load_table(table, passphrase_file, identity)
     new = load_table(to, to_passphrase_file or passphrase_file, identity)

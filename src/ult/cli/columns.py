@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def kept_columns(codec: Codec[Any], source: Source) -> Columns | None:
     """Return what becomes of the columns, None of a codec without a range; raise `InvalidConfig` if one is lost."""
-    from ult.cli.show import Watched
+    from ult.cli.console import Watched
     from ult.codecs.columns import Columns
     from ult.codecs.series import SeriesMulaw
 
@@ -29,7 +29,7 @@ def kept_columns(codec: Codec[Any], source: Source) -> Columns | None:
 
 def report_columns(columns: Columns, out: Path) -> None:
     """Say what is kept worst, and how many values are clipped."""
-    from ult.cli.show import say
+    from ult.cli.console import say
 
     if worst := columns.worst():
         say(f"{out}: {worst}")
@@ -38,7 +38,7 @@ def report_columns(columns: Columns, out: Path) -> None:
 
 def report_clipped(codec: Codec[Any], source: Source) -> None:
     """Say how many values fell outside the range of a codec that has one."""
-    from ult.cli.show import note
+    from ult.cli.console import note
     from ult.codecs.series import SeriesMulaw
     from ult.errors import SourceError
 
@@ -56,7 +56,7 @@ def report_clipped(codec: Codec[Any], source: Source) -> None:
 
 
 def _note_clipped(clipped: int, values: int) -> None:
-    from ult.cli.show import note
+    from ult.cli.console import note
 
     if clipped:
         note(f"{clipped:,} of {values:,} values ({clipped / values:.2%}) lie outside the range and are clipped to it")

@@ -25,7 +25,7 @@ def dedupe(
     force: Force = False,
 ) -> None:
     """Drop records that repeat another, before a table is fitted: what is repeated, a model learns by heart."""
-    from ult.cli.show import count, say, watch
+    from ult.cli.console import count, say, watch
     from ult.data import open_sink, open_source
     from ult.data.duplicates import Duplicates
     from ult.data.source import SUFFIXES

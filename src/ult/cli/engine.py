@@ -9,7 +9,7 @@ import typer
 from ult.errors import InvalidConfig
 
 if TYPE_CHECKING:
-    from ult.engine import Engine
+    from ult.owner.pipeline.engine import Engine
 
 Workers = Annotated[
     int | None,
@@ -31,11 +31,11 @@ def choose(engine: str, address: str | None, workers: int | None) -> Engine:
     if engine not in ("local", "ray"):
         raise InvalidConfig(f"engine is {engine!r}; expected local or ray", hint="--engine ray")
     if engine == "ray":
-        from ult.cluster import Ray
+        from ult.owner.pipeline.ray_engine import Ray
 
         return Ray(address, workers=workers)
     if address is not None:
         raise InvalidConfig("an address is of a Ray cluster; the engine is local", hint="--engine ray --address ...")
-    from ult.engine import Local
+    from ult.owner.pipeline.engine import Local
 
     return Local(workers)

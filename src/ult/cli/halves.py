@@ -7,14 +7,14 @@ from functools import partial as binding
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ult.cli.show import count, counting, note, say, size
+from ult.cli.console import count, counting, note, say, size
 
 if TYPE_CHECKING:
     from ult.data import Source
-    from ult.engine import Engine
-    from ult.manifest import Canaries
-    from ult.partial import Partial
-    from ult.table import Table
+    from ult.owner.pipeline.engine import Engine
+    from ult.owner.pipeline.resume import Partial
+    from ult.owner.table import Table
+    from ult.public.manifest import Canaries
 
 
 def encode_halves(
@@ -27,8 +27,8 @@ def encode_halves(
     canaries: Canaries | None,
     force: bool,
 ) -> None:
-    """Write both folders and say what is in them. Raises as `ult.halves.encode_halves`."""
-    from ult.halves import encode_halves as write
+    """Write both folders and say what is in them. Raises as `ult.owner.pipeline.halves.encode_halves`."""
+    from ult.owner.pipeline.halves import encode_halves as write
 
     with counting("encoding") as advance:
         written = write(

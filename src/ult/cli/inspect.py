@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ult.cli.secret import Identities, PassphraseFile, load_table
+from ult.cli.keys import Identities, PassphraseFile, load_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ult.guarantee import Guarantee
+    from ult.public.guarantee import Guarantee
 
 
 def inspect(
@@ -23,9 +23,9 @@ def inspect(
     plot: Annotated[Path | None, typer.Option(help="Also draw the plot to this .png or .svg file.")] = None,
 ) -> None:
     """Show what is in a table, shards or a run: sizes, ranks, ids per byte, a plot."""
-    from ult.atomic import recover
     from ult.errors import MissingSource
-    from ult.manifest import is_shards
+    from ult.host.atomic import recover
+    from ult.public.manifest import is_shards
 
     recover(path)
     if not path.exists():
@@ -43,8 +43,8 @@ def inspect(
 def _table(path: Path, passphrase_file: Path | None, identities: Sequence[Path] | None, plot: Path | None) -> None:
     import numpy as np
 
-    from ult import keyfile
-    from ult.cli.show import facts, say
+    from ult.cli.console import facts, say
+    from ult.owner import keyfile
 
     table = load_table(path, passphrase_file, identities)
     counts = table.counts
@@ -85,8 +85,8 @@ def _promised(privacy: Guarantee | None, public: bool) -> list[tuple[str, str]]:
 def _shards(path: Path, plot: Path | None) -> None:
     import numpy as np
 
-    from ult.cli.show import facts, size
-    from ult.shards import Shards
+    from ult.cli.console import facts, size
+    from ult.public.shards import Shards
 
     shards = Shards(path)
     manifest = shards.manifest
@@ -116,8 +116,8 @@ def _shards(path: Path, plot: Path | None) -> None:
 def _run(path: Path, plot: Path | None) -> None:
     import numpy as np
 
-    from ult.cli.show import facts
-    from ult.run import Run
+    from ult.cli.console import facts
+    from ult.public.run import Run
 
     run = Run.open(path)
     told: dict[str, Any] = (
@@ -151,7 +151,7 @@ def _guaranteed(told: dict[str, Any]) -> list[tuple[str, str]]:
     if privacy is None:
         speed = told.get("ids_per_second")
         return [("speed", f"{speed:,.0f} ids a second on {told.get('device')}")] if speed is not None else []
-    from ult.guarantee import composed
+    from ult.public.guarantee import composed
 
     account = composed(told)
     if account is None:
@@ -168,7 +168,7 @@ def _draw_ranks(used: NDArray, plot: Path | None) -> None:  # type: ignore[type-
     """Draw how often each id occurred, the first rank first, or say that none did, as with a small --epsilon."""
     import numpy as np
 
-    from ult.cli.show import say
+    from ult.cli.console import say
 
     if len(used):
         _draw(np.log10(used), "occurrences of each id, by rank (log, log)", plot)
@@ -180,7 +180,7 @@ def _draw(values: NDArray, title: str, plot: Path | None, *, log_x: bool = True)
     """Draw values as a text plot of 60 x 8, and to a file if one was named."""
     import numpy as np
 
-    from ult.cli.show import say
+    from ult.cli.console import say
 
     n = len(values)
     places = (
@@ -198,8 +198,8 @@ def _draw(values: NDArray, title: str, plot: Path | None, *, log_x: bool = True)
 
 
 def _draw_file(values: NDArray, title: str, plot: Path, log_x: bool) -> None:  # type: ignore[type-arg]
-    from ult.atomic import whole
     from ult.errors import MissingExtra, OutputError, writing
+    from ult.host.atomic import whole
 
     try:
         from matplotlib.figure import Figure

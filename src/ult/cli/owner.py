@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ult.cli.engine import Address, EngineName, Workers, choose
-from ult.cli.secret import Identities, PassphraseFile, Recipients, TableFile, load_table, new_key
-from ult.heap import give_back
+from ult.cli.keys import Identities, PassphraseFile, Recipients, TableFile, load_table, new_key
+from ult.owner.pipeline.memory import give_back
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ult.data import Batch, Sink, Source
-    from ult.shards import Shards
-    from ult.table import Table
+    from ult.owner.table import Table
+    from ult.public.shards import Shards
 
 Inputs = Annotated[
     list[str],
@@ -40,7 +40,7 @@ def keygen(
     force: Force = False,
 ) -> None:
     """Make an age key pair: the secret key to a file, the public one to stdout."""
-    from ult import keyfile
+    from ult.owner import keyfile
 
     text, public = keyfile.keygen()
     keyfile.write(out, text.encode("ascii"), force=force)
@@ -97,15 +97,16 @@ def fit(
     Canaries follow from the table, so they are not in its fit: `ult encode --canaries` plants them.
     """
     give_back()  # before Arrow is loaded
-    from ult import keyfile, pieces
     from ult.cli.columns import kept_columns, report_columns
+    from ult.cli.console import Watched, count, counting, note, say
     from ult.cli.option import codec_options
-    from ult.cli.show import Watched, count, counting, note, say
     from ult.cli.unit import tell_unit
     from ult.codecs import codec_class
-    from ult.privacy.patches import check_asked, promise, without_records
-    from ult.table import Table
-    from ult.vocabulary import N_SPECIAL, Vocabulary
+    from ult.owner import keyfile
+    from ult.owner.bpe.private_counts import check_asked, promise, without_records
+    from ult.owner.pipeline import pieces
+    from ult.owner.table import Table
+    from ult.public.vocabulary import N_SPECIAL, Vocabulary
 
     most = check_asked(epsilon, delta, patches_per_record, min_records, public=public)
     if min_records is None:
@@ -202,15 +203,16 @@ def encode(
     give_back()  # before Arrow is loaded
     import pyarrow
 
-    from ult import __version__, pieces
-    from ult.canaries import plant
+    from ult import __version__
     from ult.cli.columns import report_clipped
+    from ult.cli.console import count, counting, note, say, size
     from ult.cli.halves import encode_halves
-    from ult.cli.show import count, counting, note, say, size
     from ult.errors import InvalidRecord
-    from ult.manifest import Canaries
-    from ult.partial import Partial
-    from ult.shards import check_kept
+    from ult.owner.canaries import plant
+    from ult.owner.pipeline import pieces
+    from ult.owner.pipeline.resume import Partial
+    from ult.public.manifest import Canaries
+    from ult.public.shards import check_kept
 
     chosen = choose(engine, address, workers)
     secret = load_table(table, passphrase_file, identity)
@@ -281,10 +283,10 @@ def decode(
 ) -> None:
     """Decode shards back to records, with the table that encoded them."""
     give_back()  # before Arrow is loaded
-    from ult.cli.show import count, note, say, watch
+    from ult.cli.console import count, note, say, watch
     from ult.errors import WrongTable
-    from ult.manifest import IDS, UNTOLD, may_be_same
-    from ult.shards import Shards
+    from ult.public.manifest import IDS, UNTOLD, may_be_same
+    from ult.public.shards import Shards
 
     opened = Shards(shards)
     secret = load_table(table, passphrase_file, identity)
@@ -319,9 +321,9 @@ def write_decoded(
 
     `kept` has a row for each. Raises `CorruptSymbols` if none decodes.
     """
-    from ult.cli.show import count, note, say
+    from ult.cli.console import count, note, say
     from ult.errors import CorruptSymbols
-    from ult.grammar import read_written
+    from ult.owner.constrained import read_written
 
     written = read_written(many, table)
     if not written.records:
@@ -344,8 +346,8 @@ def _sink(out: Path, table: Table, column: str, kept: pa.Schema | None, force: b
 
 def _decoded(shards: Shards, table: Table) -> Iterator[Batch]:
     from ult.data import Batch
-    from ult.manifest import IDS
-    from ult.shards import ragged_ids
+    from ult.public.manifest import IDS
+    from ult.public.shards import ragged_ids
 
     for part in shards.parts():
         kept, first = part.drop_columns([IDS]), 0
@@ -369,7 +371,7 @@ def _open(
 
 def report_inputs(source: Source) -> None:
     """Say how many SMILES are not valid, and which inputs hold no record."""
-    from ult.cli.show import note
+    from ult.cli.console import note
 
     if source.invalid:
         note(f"{source.invalid} and were encoded as they are")

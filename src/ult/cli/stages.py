@@ -11,8 +11,8 @@ def stages(doing: str) -> Iterator[Callable[[str, int], None]]:
     """Give what to tell which stage is on, and of how many more records it is done; a new stage counts from 0."""
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
-    from ult.cli.show import err, plain
-    from ult.pulse import Pulse
+    from ult.cli.console import err, plain
+    from ult.host.pulse import Pulse
 
     stage, records = "starting", 0
 

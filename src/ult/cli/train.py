@@ -190,7 +190,7 @@ def train(
     force: Force = False,
 ) -> None:
     """Train a model on shards. It needs no table, and learns nothing of one."""
-    from ult.train import train as run
+    from ult.trainer.train import train as run
 
     metrics = run(
         shards,
@@ -234,11 +234,11 @@ def train(
 
 
 def _tell(out: Path, metrics: dict[str, Any], shards: Sequence[Path]) -> None:
-    from ult.cli.show import note, say
+    from ult.cli.console import note, say
     from ult.cli.unit import tell_records
-    from ult.guarantee import composed
-    from ult.packing import open_shards
-    from ult.published import OWNER
+    from ult.public.guarantee import composed
+    from ult.public.published import OWNER
+    from ult.trainer.datasets.packing import open_shards
 
     told, account = metrics["privacy"], composed(metrics)
     if account is None:

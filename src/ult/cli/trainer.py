@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ult.cli.keys import Identities, PassphraseFile, load_table
 from ult.cli.owner import Force
-from ult.cli.secret import Identities, PassphraseFile, load_table
 
 if TYPE_CHECKING:
-    from ult.generate import Grammar
-    from ult.table import Table
+    from ult.owner.table import Table
+    from ult.trainer.generate import Grammar
 
 UNCHECKED = "the run does not name its table, to keep its promise: nothing shows whether that was"
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as `ult train` wrote it.")]
@@ -29,8 +29,8 @@ def evaluate(
     beams: Annotated[int, typer.Option(help="seq2seq: beginnings that the search for targets keeps.")] = 1,
 ) -> None:
     """Say how well a run predicts shards: bits per byte of the original data, accuracy, or exact matches."""
-    from ult.cli.show import counting, note, out
-    from ult.evaluate import evaluate as measure
+    from ult.cli.console import counting, note, out
+    from ult.trainer.evaluate import evaluate as measure
 
     with counting("evaluating"):
         result = measure(run, shards, targets=targets, beams=beams, batch_size=batch_size)
@@ -47,15 +47,15 @@ def evaluate(
 
 def note_ignored(run: Path) -> None:
     """Say which settings of how to write the run's folder brought, that were not used."""
-    from ult.cli.show import note
-    from ult.settings import ignored
+    from ult.cli.console import note
+    from ult.trainer.models.generation import ignored
 
     for line in ignored(run):
         note(line)
 
 
 def _show(result: dict[str, Any]) -> None:
-    from ult.cli.show import facts
+    from ult.cli.console import facts
 
     def measured(name: str, digits: str) -> str:
         value, interval = result[name], result[f"{name}_interval"]
@@ -121,10 +121,10 @@ def generate(
     force: Force = False,
 ) -> None:
     """Let a run write records: as shards of ids, or with the owner's table as data."""
-    from ult.cli.show import Pace, counting, say
+    from ult.cli.console import Pace, counting, say
     from ult.errors import OutputExists
-    from ult.generate import generate as write
-    from ult.generate import write_generated
+    from ult.trainer.generate import generate as write
+    from ult.trainer.generate import write_generated
 
     if out.exists() and not force:
         raise OutputExists(f"{out} exists already", hint="another --out, or --force to replace it")
@@ -161,9 +161,9 @@ def generate(
 
 
 def _grammar(table: Table) -> Grammar | None:
-    from ult.cli.show import note
+    from ult.cli.console import note
     from ult.errors import InvalidConfig
-    from ult.grammar import TableGrammar
+    from ult.owner.constrained import TableGrammar
 
     try:
         return TableGrammar(table)
@@ -175,8 +175,8 @@ def _grammar(table: Table) -> Grammar | None:
 def _starts(run: Path, secret: Table | None, prompt: str | None, prompts: Path | None, first: int | None) -> list[Any]:
     """Return what `generate` goes on from: a text, the first ids of records, or a new record."""
     from ult.errors import InvalidConfig
-    from ult.generate import read_prompts
-    from ult.run import Run
+    from ult.public.run import Run
+    from ult.trainer.generate import read_prompts
 
     if prompt is not None and prompts is not None:
         raise InvalidConfig("a prompt and shards of prompts were both given; expected one of them")
@@ -202,12 +202,12 @@ def translate(
     force: Force = False,
 ) -> None:
     """Let a run of task seq2seq write the targets of sources."""
-    from ult.cli.show import counting, note, say
-    from ult.packing import open_shards
-    from ult.run import Run
-    from ult.shards import check_free
-    from ult.translate import translate as write
-    from ult.translate import write_translated
+    from ult.cli.console import counting, note, say
+    from ult.public.run import Run
+    from ult.public.shards import check_free
+    from ult.trainer.datasets.packing import open_shards
+    from ult.trainer.translate import translate as write
+    from ult.trainer.translate import write_translated
 
     check_free(out, force=force)
     opened = Run.open(run)
@@ -222,9 +222,9 @@ def translate(
 
 
 def _check_table(run: Path, fingerprint: str) -> None:
-    from ult.cli.show import note
+    from ult.cli.console import note
     from ult.errors import WrongTable
-    from ult.run import Run
+    from ult.public.run import Run
 
     opened = Run.open(run)
     tables = opened.tables
@@ -238,6 +238,6 @@ def _check_table(run: Path, fingerprint: str) -> None:
 
 
 def _column(run: Path) -> str:
-    from ult.run import Run
+    from ult.public.run import Run
 
     return str(Run.open(run).metrics["shards"][0]["column"])

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ult.cli.show import count, note, say
+from ult.cli.console import count, note, say
 
 if TYPE_CHECKING:
     from ult.data import Source
-    from ult.shards import Shards
+    from ult.public.shards import Shards
 
 _PIECES = {".txt": "line", ".jsonl": "line", ".csv": "row", ".parquet": "row", ".npy": "row", ".npz": "row"}
 _OF = {"image": "image", "series": "series", "text": "row", "molecule": "row"}
@@ -39,7 +39,7 @@ def tell_unit(out: Path, inputs: Sequence[str], source: Source, modality: str) -
 
 def tell_records(out: Path, many: Sequence[Shards]) -> None:
     """Say what a training's promise is for, and how many records have no id."""
-    from ult.manifest import IDS
+    from ult.public.manifest import IDS
 
     names = ", ".join(shards.path.name for shards in many)
     say(f"{out}: the promise is for one record of {names}, as it was encoded: a line of a .txt, a row of a table")

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ult.codecs.base import Codec, Ends, Patches, Symbols, check_option
 from ult.codecs.text import utf8
 from ult.errors import CorruptSymbols
-from ult.kernel import njit
+from ult.host.kernel import njit
 
 SENTINEL = 256
 MAX_PATCH_SIZE = 256  # characters; a place in a patch fits 8 bits

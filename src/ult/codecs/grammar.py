@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult.codecs.base import Ends, Symbols
-from ult.kernel import njit
+from ult.host.kernel import njit
 
 S = TypeVar("S")
 REFUSED = -1

@@ -22,10 +22,9 @@ from numba import carray
 from numpy.typing import NDArray
 
 from ult.codecs.base import Codec, Ends, Patches, Symbols, check_option, check_unmasked
-from ult.codecs.blocks import Bits, Levels, Plane, make_plane, nonzero, workspace
-from ult.codecs.colour import bases_of, colour_of
-from ult.codecs.dct import analyse, grids, synthesise
-from ult.codecs.image_grammar import (
+from ult.codecs.dct.blocks import Bits, Levels, Plane, make_plane, nonzero, workspace
+from ult.codecs.dct.colour import bases_of, colour_of
+from ult.codecs.dct.grammar import (
     FAR_LEVEL,
     FAR_MEAN,
     LARGEST,
@@ -36,9 +35,10 @@ from ult.codecs.image_grammar import (
     ImageGrammar,
     Limits,
 )
-from ult.codecs.lanes import lowest, ones, pointer
+from ult.codecs.dct.simd import lowest, ones, pointer
+from ult.codecs.dct.transform import analyse, grids, synthesise
 from ult.errors import CorruptSymbols, InvalidRecord
-from ult.kernel import njit
+from ult.host.kernel import njit
 
 MAX_BLOCK = 196  # symbols: 4 of the mean, 3 for each of 63 levels, 3 of ZEROS at most
 

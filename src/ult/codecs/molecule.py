@@ -25,7 +25,7 @@ from ult.codecs.base import Codec, Ends, Patches, Symbols, check_option
 from ult.codecs.grammar import REFUSED, Automaton, Follow, utf8_follow
 from ult.codecs.text import TextBytes, from_utf8, utf8
 from ult.errors import CorruptSymbols
-from ult.kernel import njit
+from ult.host.kernel import njit
 
 MAX_PATCH = 256  # symbols
 PERCENT, ZERO, DOT, ARROW, OPEN, CLOSE = b"%0.>[]"

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ult.codecs.base import Codec, Ends, Patches, Symbols, check_option, check_unmasked
 from ult.codecs.grammar import Count
 from ult.errors import InvalidConfig, InvalidRecord
-from ult.kernel import njit
+from ult.host.kernel import njit
 
 Floats = NDArray[np.float64]
 _MAX = sys.float_info.max

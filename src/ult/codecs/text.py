@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ult.codecs.base import Codec, Ends, Patches, Symbols, check_option
 from ult.codecs.grammar import Automaton, utf8_follow
-from ult.codecs.words import MAX_PATCH, cut_words
+from ult.codecs.pretokenizer import MAX_PATCH, cut_words
 from ult.errors import CorruptSymbols, InvalidRecord
 
 

@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.types as pat
 
-from ult import atomic, regular
 from ult.data import files, record
 from ult.data.array import ENDS, NpzWriter
 from ult.data.image import LABELS, FolderWriter, to_png
@@ -22,6 +21,7 @@ from ult.data.rows import listed
 from ult.data.tabular import CsvWriter, ParquetWriter
 from ult.data.text import JsonlWriter, TxtWriter, encoded
 from ult.errors import InvalidConfig, OutputError, OutputExists, writing
+from ult.host import atomic, regular
 
 FOLDER = "a folder"
 SUFFIXES = {
@@ -45,8 +45,8 @@ class Writer(Protocol):
 class Sink:
     """Writes records to `path`; leave the `with` block without an error and it appears, whole.
 
-    Until then everything is in the hidden folder of `ult.atomic` beside it, which nobody else may enter and which an
-    error, an interrupt or, after a kill, the next command that writes there removes.
+    Until then everything is in the hidden folder of `ult.host.atomic` beside it, which nobody else may enter and which
+    an error, an interrupt or, after a kill, the next command that writes there removes.
     """
 
     def __init__(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from ult.batches import batched
+from ult.codecs.batches import batched
 from ult.data import files, hub, image, record, sample, wide
 from ult.data.array import ArrayRows
 from ult.data.batch import Batch, Where, blamed, joined

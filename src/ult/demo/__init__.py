@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ult import atomic
 from ult.errors import MissingExtra, OutputExists, writing
+from ult.host import atomic
 
 if TYPE_CHECKING:
     from ult.demo.session import Command

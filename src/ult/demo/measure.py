@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.audit.score import phrases
+from ult.audit.code.score import phrases
 from ult.data import open_source
 from ult.errors import CorruptSymbols, MissingExtra
-from ult.keyfile import read_identities
-from ult.shards import Shards
-from ult.table import Table
-from ult.vocabulary import N_SPECIAL
+from ult.owner.keyfile import read_identities
+from ult.owner.table import Table
+from ult.public.shards import Shards
+from ult.public.vocabulary import N_SPECIAL
 
 TOPICS = {
     "A": "sample:topics?owner=a",

@@ -9,10 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ult.audit.figure import INK, plain_axes, svg
 from ult.demo.session import Step
 from ult.demo.steps import Scale
 from ult.distribution import versions
-from ult.figure import INK, plain_axes, svg
 
 REPORT = "report.html"
 FIGURES = "demo.json"

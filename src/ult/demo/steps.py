@@ -11,19 +11,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ult.audit.adversary import Adversary
-from ult.audit.evidence import Coded
-from ult.audit.frequency import by_frequency
-from ult.audit.score import Recovered
+from ult.audit.code.adversary import Adversary
+from ult.audit.code.evidence import Coded
+from ult.audit.code.frequency import by_frequency
+from ult.audit.code.score import Recovered
 from ult.codecs import CODECS
 from ult.data import open_source
 from ult.demo.measure import DIGITS, TOPICS, forced_text, image_strips, open_table, paragraphs, pixel_baseline, short
 from ult.demo.session import Session
 from ult.errors import WrongTable
-from ult.run import Run
-from ult.shards import Shards
-from ult.table import Table
-from ult.vocabulary import N_SPECIAL, Vocabulary
+from ult.owner.table import Table
+from ult.public.run import Run
+from ult.public.shards import Shards
+from ult.public.vocabulary import N_SPECIAL, Vocabulary
 
 A, B, TRAINER = "owner A", "owner B", "trainer"
 KEY_A, KEY_B = ("--identity", "owner-a/identity.txt"), ("--identity", "owner-b/identity.txt")

@@ -1,0 +1,1 @@
+"""What the rows share: sessions, results, intervals, data, baselines, tables."""

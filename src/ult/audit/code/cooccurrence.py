@@ -1,0 +1,149 @@
+"""Seeded co-occurrence matching: ids that stand beside the same are the same, and those found help to find others.
+
+A kind's neighbours, at distances up to `REACH` before and behind it, are first told apart by how common they are
+alone: by their counts, which no permutation hides, and where ids are ranks by these, which tell it of few occurrences
+too. The commonest kinds, once matched by that, are *anchors*: neighbours that are told apart by name. They are matched
+anew with ever more anchors, until all are.
+
+This reads byte-pair codes of thousands of entries, and small codes better than positions or bigram graphs do.
+Related: Ravi and Knight, "Deciphering foreign language", ACL 2011; Artetxe et al., ACL 2018 (anchors that grow).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ult.audit.code.evidence import Coded, Guess
+from ult.audit.code.matching import MOST, assign, neighbours
+
+# Measured on 10,000 ids of a permuted byte-pair code of 2,048 entries: reach 2, 4 and 6 recover 72, 76 and 71 %;
+# a growth of 1.5 from 64 anchors 76 %, of 1.25 from 32 78 %; a weight of 0.003, 0.01 and 0.03 76, 76 and 66 %.
+# Of similarities, the shares' square roots are best: centred on the mean they recover 24 %, likelihoods 72 %.
+REACH = 4
+ANCHORS, GROWTH = 32, 1.25
+# Weights of squared differences of log shares, beside a similarity of at most 1. With text of another field 0.003 reads
+# 2 to 3 points more than 0.01.
+ALONE, BESIDE = 0.02, 0.003  # before there are anchors, and with them
+# Where ids are ranks, shares are known better. With 2,048 ids, of WikiText by other WikiText 0.02 and 0.003 read 24 and
+# 53 % of 1,390 and 10,282 ids, 0.1 and 0.05 31 and 66 %, 0.2 and 0.1 30 and 67 %; of medical abstracts by sections of
+# others 25 and 42, 31 and 48, 31 and 46 %. A `DOUBT` of 0.003, 0.01, 0.1 reads 29, 26, 27 and 72, 70, 57 % of WikiText.
+RANKED = 0.1, 0.05
+BINS = 24  # of log shares
+FINAL = 2  # rounds with all anchors
+RARE = 5120  # kinds behind the `MOST` commonest that are matched by these; still rarer ones are left
+
+
+def by_context(target: Coded, reference: Coded) -> Guess:
+    """Match kinds by their neighbours: by how common those are, then by ever more anchors."""
+    sides = _Side(target), _Side(reference)
+    low, high = (pick(side.shares.max() if top else side.shares.min() for side in sides) for pick, top in
+                 ((max, False), (min, True)))  # fmt: skip
+    for side in sides:
+        side.bin(low, high)
+    n = min(len(target.ids), len(reference.ids), MOST)
+    none, full = np.empty(0, np.int64), min(len(target.ids), MOST)
+    alone, beside = (ALONE, BESIDE) if target.expected is None else RANKED
+    guess = _match(sides, none, none, _reach(ANCHORS, full), alone)
+    anchors, final = ANCHORS, FINAL
+    while True:
+        wanted = min(anchors, n)
+        final -= wanted == n
+        known = target.order[:wanted]
+        known = known[guess[known] >= 0]
+        guess = _match(sides, known, guess[known], full if wanted == n else _reach(wanted, full), beside)
+        if final == 0:
+            return guess if full == len(target.ids) else _rare(sides, guess, full, beside)
+        anchors = int(anchors * GROWTH) + 1
+
+
+class _Side:
+    """One side's kinds, their neighbours, and the bins of how common they are."""
+
+    def __init__(self, coded: Coded) -> None:
+        self.order = coded.order
+        self.shares = coded.shares
+        self.neighbours = neighbours(coded, range(1, REACH + 1))
+
+    def bin(self, low: float, high: float) -> None:
+        """Give each kind to the two nearest of `BINS` bins; the edge of a record has none."""
+        place = np.interp(self.shares, np.linspace(low, max(high, low + 1e-6), BINS), np.arange(BINS))
+        lower = np.minimum(place.astype(np.int64), BINS - 2)
+        kinds = np.arange(len(place)) + 1
+        self.bins = np.zeros((len(place) + 1, BINS), np.float32)
+        self.bins[kinds, lower] = 1 - (place - lower)
+        self.bins[kinds, lower + 1] = place - lower
+
+    def profile(self, beside: Any, rows: NDArray[np.int64], anchors: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the square roots of the shares of neighbours of `rows`: the edge, each anchor, each bin of others."""
+        bins = self.bins.copy()
+        bins[anchors + 1] = 0
+        counts = beside[rows + 1]
+        named = counts[:, np.append(0, anchors + 1)].toarray()
+        return roots(np.hstack([named, counts @ bins]))
+
+
+def _reach(anchors: int, full: int) -> int:
+    """Return how many of the commonest kinds to match, so that the next round finds its anchors."""
+    return min(full, 2 * anchors + 64)
+
+
+def _rare(sides: tuple[_Side, _Side], guess: Guess, full: int, weight: float) -> Guess:
+    """Match the rarer kinds of the target, behind the `full` commonest, to what these left: once, by them all."""
+    target, reference = sides
+    known = target.order[:full]
+    known = known[guess[known] >= 0]
+    rest = target.order[full : full + RARE]
+    others = np.setdiff1d(reference.order[: full + RARE], guess[known])
+    guess = guess.copy()
+    if len(others):
+        found = assign(_similarity(sides, rest, others, known, guess[known], weight))
+        guess[rest] = np.where(found >= 0, others[found], -1)
+    return guess
+
+
+def _match(sides: tuple[_Side, _Side], known: Guess, as_known: Guess, rows: int, weight: float) -> Guess:
+    """Match the `rows` commonest kinds of the target, given that anchors `known` are `as_known` of the reference."""
+    target, reference = sides
+    some = target.order[:rows]
+    wide = 2 * rows if rows < MOST else rows + rows // 3
+    others = reference.order if rows == len(target.order) else reference.order[:wide]
+    others = np.union1d(others, as_known)
+    found = assign(_similarity(sides, some, others, known, as_known, weight))
+    guess = np.full(len(target.order), -1)
+    guess[some] = np.where(found >= 0, others[found], -1)
+    return guess
+
+
+def _similarity(
+    sides: tuple[_Side, _Side], some: Guess, others: Guess, known: Guess, as_known: Guess, weight: float
+) -> NDArray[np.float32]:
+    """Return how like `some` of the target are to `others` of the reference, by their neighbours and their shares."""
+    target, reference = sides
+    apart = target.shares[some][:, None] - reference.shares[others][None, :]
+    similarity: NDArray[np.float32] = (-weight * apart**2).astype(np.float32)
+    for first, second in zip(target.neighbours, reference.neighbours, strict=True):
+        theirs = reference.profile(second, others, as_known)
+        similarity += target.profile(first, some, known) @ theirs.T / len(target.neighbours)
+    return similarity
+
+
+def named_alike(target: Coded, reference: Coded, guess: Guess) -> NDArray[np.float32]:
+    """Return how like the neighbours of each kind, named as `guess` has it, are to those of each of the reference.
+
+    The mean over all distances of the similarity of square roots of shares, (k of target, k of reference), 0 to 1.
+    """
+    similarity = np.zeros((len(target.ids), len(reference.ids)), np.float32)
+    name = np.zeros((len(guess) + 1, len(reference.ids) + 1), np.float32)
+    name[np.arange(len(guess) + 1), np.append(0, guess + 1)] = 1
+    for ours, theirs in zip(*(neighbours(coded, range(1, REACH + 1)) for coded in (target, reference)), strict=True):
+        similarity += roots(ours[1:] @ name) @ roots(theirs[1:].toarray()).T / (2 * REACH)
+    return similarity
+
+
+def roots(counts: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the square roots of each row's shares."""
+    found: NDArray[np.float32] = np.sqrt(counts / np.maximum(counts.sum(1, keepdims=True), 1e-9)).astype(np.float32)
+    return found

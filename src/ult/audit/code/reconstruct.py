@@ -1,0 +1,107 @@
+"""How like the true ones are the images or series that a guess rebuilds? Peak signal-to-noise ratio, in dB.
+
+Both are compared as the codec decodes them. What a guess leaves open is the blind guess's: at each place the mean of
+the public records. So is the mean of an image's channels, for it hangs on the first colour, which no neighbour tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ult.audit.code.evidence import Coded
+from ult.audit.code.score import true_phrases
+from ult.codecs.base import Codec, Symbols, cut
+from ult.errors import InvalidConfig
+from ult.owner.table import Table
+
+MODALITIES = ("image", "series")
+RECORDS = 200  # to rebuild, the first; as many public ones for the blind guess
+LONGEST = 4  # times as many symbols as were guessed: a header that asks for more is taken for a wrong one
+MOST = 100.0  # dB, of what is rebuilt exactly
+
+Floats = NDArray[np.float64]
+
+
+class Rebuilder:
+    """Makes records of symbols that need not fit together, as `codec` allows and public `records` suggest."""
+
+    def __init__(self, codec: Codec[Any], records: Sequence[Any]) -> None:
+        grammar = codec.grammar()
+        if grammar is None:
+            raise InvalidConfig(f"{codec.id} has no grammar; expected a codec of {' or '.join(MODALITIES)}")
+        self.codec, self.grammar = codec, grammar
+        public = codec.encode_batch(records[:RECORDS])
+        ends = np.append(0, public.ends)[public.records]
+        counts = np.bincount(public.symbols, minlength=codec.alphabet)
+        self.usual = np.argsort(-counts, kind="stable").astype(np.uint32)  # symbols, the commonest first
+        rows = _stacked([codec.decode(one) for one in cut(public.symbols, ends)])
+        held, sums = (~np.isnan(rows)).sum(0), np.nansum(rows, 0)
+        self.overall = float(sums.sum() / max(1, held.sum()))
+        self.means: Floats = np.where(held > 0, sums / np.maximum(held, 1), self.overall)
+
+    def psnr(self, guesses: Sequence[bytes | None], target: Coded, truth: Table) -> dict[str, float]:
+        """Return `psnr` of the target's first records, rebuilt by the phrases guessed, and `psnr_blind`.
+
+        They are not there if there is nothing to rebuild.
+        """
+        secret, errors, blind, n = true_phrases(target, truth), 0.0, 0.0, 0
+        for start, stop in list(zip(target.starts.tolist(), target.ends.tolist(), strict=True))[:RECORDS]:
+            kinds = target.kinds[start:stop].tolist()
+            true = self._decode(_symbols(secret[kind] for kind in kinds))
+            if true is None:  # a header, written by a model, that asks for too much
+                continue
+            told = self._decode(_symbols(guesses[kind] or b"" for kind in kinds))
+            flat, public = true.ravel().astype(np.float64), self._public(true.size)
+            guess = np.full(len(flat), np.nan)
+            if told is not None and (told.ndim == 1 or told.shape == true.shape):
+                if told.ndim > 1:
+                    told = told - told.mean((0, 1)) + public.reshape(told.shape).mean((0, 1))
+                guess[: told.size] = told.ravel()[: len(flat)]
+            known = ~np.isnan(flat)
+            errors += float(((np.where(np.isnan(guess), public, guess) - flat)[known] ** 2).sum())
+            blind += float(((public - flat)[known] ** 2).sum())
+            n += int(known.sum())
+        if not n:
+            return {}
+        return {"psnr": self._decibels(errors, n), "psnr_blind": self._decibels(blind, n)}
+
+    def _decode(self, symbols: Symbols) -> NDArray[Any] | None:
+        """Return the record of the symbols, but for those that cannot follow, the usual ones where some are missing."""
+        grammar, kept = self.grammar, list[int]()
+        state, usual, alone = grammar.start(), self.usual, np.arange(1, self.codec.alphabet + 1)
+        for symbol in symbols.tolist():
+            after = grammar.advance(state, np.array([symbol], np.uint32))
+            if after is not None:
+                state = after
+                kept.append(symbol)
+        while 0 < (missing := grammar.least(state)) <= LONGEST * len(symbols):
+            fitting = np.flatnonzero(grammar.after(state, usual, alone) == missing - 1)
+            kept.append(int(usual[fitting[0]]))
+            state = grammar.advance(state, usual[fitting[:1]])
+        found: NDArray[Any] | None = None if missing else self.codec.decode(np.array(kept, np.uint32))
+        return found
+
+    def _public(self, size: int) -> Floats:
+        return np.append(self.means, np.full(size, self.overall))[:size]
+
+    def _decibels(self, errors: float, n: int) -> float:
+        config = self.codec.config()
+        peak = (config["high"] - config["low"] or 1.0) if "high" in config else 255.0
+        return float(min(MOST, 10 * np.log10(peak**2 * n / max(errors, 1e-200))))
+
+
+def _symbols(phrases: Iterable[bytes]) -> Symbols:
+    return np.frombuffer(b"".join(phrases), np.uint32)
+
+
+def _stacked(records: Iterable[NDArray[Any]]) -> Floats:
+    """Return records as rows, NaN where one has ended."""
+    flat = [record.ravel().astype(np.float64) for record in records]
+    rows = np.full((len(flat), max(map(len, flat))), np.nan)
+    for row, record in zip(rows, flat, strict=True):
+        row[: len(record)] = record
+    return rows

@@ -1,0 +1,109 @@
+"""Steps of a private training, done many times with one record and without: what `ult train --epsilon` promises.
+
+The steps are those of `ult.trainer.dp.dp_trainer`: its plan, its samples, its clipping and its noise. The model is the
+smallest whose gradient a record can fill: one weight an id. The record says one id that no other says, and its gradient
+is longer than the clipped one; weights stay as they are, for whoever sees them all knows more than the last ones tell.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from ult.audit.mechanism import claims
+from ult.errors import MissingExtra
+from ult.public.run import Privacy, Recipe
+from ult.public.vocabulary import EOS
+from ult.trainer.datasets.windows import Windows
+from ult.trainer.dp.clipping import clipped_sum
+from ult.trainer.dp.dp_trainer import Plan, PrivateTrainer
+from ult.trainer.id_trainer import arguments
+
+try:
+    import torch
+    from accelerate import PartialState
+except ImportError as missing:
+    raise MissingExtra("accelerate", extra="train") from missing
+
+_IDS, _LENGTH = 96, 24
+_CLIP = 0.1  # a tenth of the gradient's length
+_RECORDS, _BATCH, _STEPS = 6, 3, 2  # a record is in half of the samples
+
+
+class _OneWeightAnId(torch.nn.Module):  # type: ignore[misc]
+    """Predicts each id by a weight of its own, whatever stands before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(_IDS))
+        self.config = SimpleNamespace()
+        self.device = torch.device("cpu")
+
+    def set_attn_implementation(self, kind: str) -> None:
+        """Nothing attends to anything."""
+
+    def forward(self, input_ids: torch.Tensor, **_: Any) -> SimpleNamespace:
+        return SimpleNamespace(logits=self.weight.expand(*input_ids.shape, _IDS))
+
+
+def restep(epsilon: float, delta: float, *, trials: int, miss: float, advance: Callable[[int], None]) -> dict[str, Any]:
+    """Return what `trials` trainings of each kind prove of a promise of (epsilon, delta), as JSON values."""
+    names: dict[str, Any] = dict.fromkeys(("model", "from_run", "embeddings", "label"))
+    recipe = Recipe(**names, task="lm", steps=_STEPS, batch_size=_BATCH, context=_LENGTH, seed=0)
+    plan = Plan.of(recipe, Privacy(epsilon, delta, _CLIP), _RECORDS, PartialState(cpu=True))
+    promised = plan.facts()
+    with tempfile.TemporaryDirectory(prefix="ult-") as folder:
+        made = {whole: _trainer(recipe, plan, Path(folder), whole=whole) for whole in (True, False)}
+        direction = _direction(made[True])
+        found: dict[bool, list[float]] = {True: [], False: []}
+        for _ in range(trials):
+            for whole, trainer in made.items():
+                found[whole].append(_outcome(trainer, direction))
+            advance(len(made))
+    scores, without = np.array(found[True]), np.array(found[False])
+    claimed = claims.alike("noisy gradients of all steps", scores, without, promised["epsilon"], delta, miss=miss)
+    about = {
+        name: promised[name] for name in ("epsilon", "delta", "noise_multiplier", "clip", "sampling_rate", "steps")
+    }
+    return {"mechanism": "training", **about, "records": _RECORDS, "claims": [claimed]}
+
+
+def _trainer(recipe: Recipe, plan: Plan, folder: Path, *, whole: bool) -> PrivateTrainer:
+    """Return a trainer on all records, or on all but the last, which nothing stands in for."""
+    records = [np.full(_LENGTH - 1, _IDS - 1 - k) for k in range(_RECORDS - (not whole))][::-1]
+    stream = np.concatenate([[EOS], *(np.append(ids, EOS) for ids in records)]).astype(np.int32)
+    ends = np.arange(1, len(records) + 1) * _LENGTH
+    model = _OneWeightAnId()
+    return PrivateTrainer(
+        plan,
+        model=model,
+        args=arguments(recipe, _IDS, _BATCH, folder, PartialState(cpu=True), bfloat16=False, validated=False),
+        train_dataset=Windows(stream, ends, np.arange(1, len(records) + 1), _LENGTH),
+        frozen=None,
+    )
+
+
+def _direction(trainer: PrivateTrainer) -> torch.Tensor:
+    """Return where the clipped gradient of the record points that only one of the worlds has: the first there."""
+    weights = dict(trainer.model.named_parameters())
+    record = trainer.train_dataset.data[0]
+    sums, _ = clipped_sum(trainer.model, weights, [record], clip=1.0, part=1)
+    return sums["weight"] / sums["weight"].norm()
+
+
+def _outcome(trainer: PrivateTrainer, direction: torch.Tensor) -> float:
+    """Return the logarithm of how much likelier the noisy gradients of all steps are with the record."""
+    plan, total = trainer.plan, 0.0
+    for step in range(plan.steps):
+        trainer.state.global_step = step
+        trainer.training_step(trainer.model, trainer.train_dataset[step])
+        along = float(trainer.model.weight.grad @ direction) * plan.batch_size / plan.asked.clip
+        gained = (along - 0.5) / plan.noise**2
+        total += float(np.logaddexp(math.log1p(-plan.rate), math.log(plan.rate) + gained))
+    return total

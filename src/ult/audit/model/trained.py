@@ -1,0 +1,84 @@
+"""What shows that a run was trained on some shards and not on others: the digests that its `metrics.json` tells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ult.errors import InvalidConfig
+from ult.owner.coin import drawn_by_coin
+from ult.public.run import Run
+from ult.public.shards import Shards
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """Whether members are shown to be in a training and nonmembers not to be, and by what they were told apart."""
+
+    bound: bool
+    coin: bool
+    notes: list[str]
+
+
+def check_trained(run: Run, members: Sequence[Shards], nonmembers: Sequence[Shards]) -> Trained:
+    """Hold both sides against what the run says of itself and of the runs that it went on from.
+
+    Raises `InvalidConfig` if members were not trained on, or nonmembers were: swapped, say.
+    """
+    told = [lot.get("digest") for lot in lots(run)]
+    known = {digest for digest in told if digest} | set(run.metrics.get("trained_before") or [])
+    mine, theirs = (
+        {shards.manifest.digest: shards for shards in side if shards.manifest.rows} for side in (members, nonmembers)
+    )
+    if both := mine.keys() & theirs.keys():
+        raise InvalidConfig(f"{theirs[min(both)].path} is on both sides; expected members that are no nonmembers")
+    if trained := theirs.keys() & known:
+        raise InvalidConfig(
+            f"{run.path} was trained on {theirs[min(trained)].path}, which was named with --nonmembers",
+            hint="members and nonmembers look swapped" if not mine.keys() & known else "shards that it never saw",
+        )
+    strange = mine.keys() - known
+    if strange and all(told):
+        raise InvalidConfig(
+            f"{run.path} was not trained on {mine[min(strange)].path}, which was named with --members",
+            hint=f"--members with the very shards: {', '.join(_names(run))}",
+        )
+    notes = []
+    if strange:
+        why = "it promises privacy, and tells no digest" if run.alone else "it is older than digests"
+        notes.append(f"nothing shows that {run.path.name} was trained on the members: {why}")
+    held = {lot.get("digest") for lot in (run.metrics.get("validation") or {}).get("shards", [])}
+    if seen := theirs.keys() & held:
+        notes.append(f"{theirs[min(seen)].path.name} decided which step of the run was kept: it is not quite unseen")
+    if run.metrics.get("from_run") and run.metrics.get("trained_before") is None:
+        notes.append(
+            f"{run.path.name} went on from {run.metrics['from_run']}, and does not say what that was trained on: "
+            "nonmembers must not be among it"
+        )
+    return Trained(not strange and all(told), by_coin(members, nonmembers), notes)
+
+
+def by_coin(members: Sequence[Shards], nonmembers: Sequence[Shards]) -> bool:
+    """Return whether a coin decided on which side each record is. Raises `InvalidConfig` for swapped halves."""
+    coins = [[shards.manifest.coin for shards in side] for side in (members, nonmembers)]
+    for coin_of, side in zip(coins, ("members", "nonmembers"), strict=True):
+        for coin in coin_of:
+            if coin is not None and coin.side != side:
+                raise InvalidConfig(f"the coin made {coin.side} of shards that were named with --{side}", hint="swap")
+    return drawn_by_coin(*([shards.manifest for shards in side] for side in (members, nonmembers)))
+
+
+def lots(run: Run) -> list[dict[str, Any]]:
+    """Return what a run says of all shards that it was trained on, targets too."""
+    return [*run.metrics["shards"], *run.metrics.get("targets", [])]
+
+
+def planted(run: Run, table: str | None = None) -> int:
+    """Return how many canaries the shards that a run was trained on say are planted, of one table or of any."""
+    many = [lot.get("canaries") or {} for lot in lots(run) if table in (None, lot["table"])]
+    return max((told.get("count", 0) for told in many), default=0)
+
+
+def _names(run: Run) -> list[str]:
+    return [str(lot.get("name", "?")) for lot in lots(run)]

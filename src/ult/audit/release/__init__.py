@@ -1,0 +1,1 @@
+"""A release candidate: facts, findings, verdict, page."""

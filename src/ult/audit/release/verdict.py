@@ -1,0 +1,198 @@
+"""What audits found of what a receiver will hold, judged: findings of three levels, and the worst is the verdict.
+
+The lines stand in `ult.audit.release.finding`, in `docs/threats.md` and on every report, so that whoever disagrees can
+say with which. What was not measured is never green, nor is what too little data cannot show.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ult.audit.code.evidence import BEFORE
+from ult.audit.release.binding import Audits, attacked, bound_members, bound_shards, check_formats, check_same
+from ult.audit.release.facts import Facts, planted_in
+from ult.audit.release.figures import Missing, part
+from ult.audit.release.finding import LEVELS, SMALL, Finding, unmeasured, verdict
+from ult.audit.release.kept import LINE as KEPT
+from ult.audit.release.reading import LINE as READ_LINE
+from ult.audit.release.reading import judge_code
+from ult.audit.release.remembering import (
+    CANARIES,
+    EXACT,
+    MEMBERS,
+    TRAINED,
+    Promised,
+    judge_blind,
+    judge_canaries,
+    judge_extraction,
+    judge_members,
+    judge_promise,
+)  # fmt: skip
+from ult.errors import FormatError
+from ult.public.guarantee import Guarantee, of_training
+
+__all__ = ["LEVELS", "judge", "judge_body", "judge_code", "judge_kept", "judge_model", "judge_table", "verdict"]
+_MODEL = "ult audit model RUN --members SHARDS --nonmembers SHARDS -t TABLE"
+_TABLE = "ult audit table TABLE --members FILE --nonmembers FILE"
+_AT_RANDOM = "amber if its training began at random weights, red if it began from others"
+
+
+def judge(parts: Facts, audits: Audits) -> list[Finding]:
+    """Judge all that a receiver will hold, see `ult.audit.release.facts`, by the audits of it.
+
+    Raises `InvalidConfig` if an audit is of something else, `FormatError` if it is none of ours or contradicts itself.
+    """
+    check_formats(audits)
+    try:
+        check_same(parts, audits)
+        return [*_shards(parts, audits["code"]), *_run(parts, audits), *_table(parts, audits["table"])]
+    except Missing as lacking:
+        raise FormatError(f"an audit does not say its {lacking.args[0]}", hint="audit again") from lacking
+
+
+def _shards(parts: Facts, audit: dict[str, Any] | None) -> list[Finding]:
+    held, findings = parts["shards"], []
+    of_shards = audit is not None and bool(attacked(part(audit, "subject")))
+    if held:
+        findings += judge_code(audit if of_shards else None, nbytes=sum(one["bytes"] for one in held))
+        findings += bound_shards(parts, audit)
+    if audit is not None and not (held and of_shards):
+        findings += judge_code(audit, "model")
+    for one in held:
+        findings += judge_kept(one)
+    return findings
+
+
+def _run(parts: Facts, audits: Audits) -> list[Finding]:
+    run = parts["run"]
+    if run is None:
+        return []
+    if parts["body"]:
+        return judge_body(run["metrics"])
+    asked: Facts = {"planted": planted_in(run), "task": run["metrics"].get("task", "lm")}
+    findings = judge_model(audits["model"], _training(run["metrics"]), **asked)
+    if audits["model"] is not None:
+        findings += bound_members(run, audits["model"])
+    if asked["task"] == "classify" and (began := run["metrics"].get("from_run")):
+        found = f"what the run recites of what {began} was trained on, from which it went on, was not measured"
+        findings.append(
+            unmeasured("model", "extraction", found, f"ult audit model {began}, which writes records", EXACT)
+        )
+    rows = [one for one in (audits["code"] or {}).get("attacks", []) if one.get("knows") == BEFORE]
+    if run["metrics"].get("aligned") and not rows:
+        how = "ult audit code --run RUN --from RUN0 --from-table TABLE0"
+        findings.append(unmeasured("model", "rows", "embedding rows: not measured", how, READ_LINE))
+    return findings
+
+
+def _training(metrics: Facts) -> Promised | None:
+    """Return what the training alone promises: an audit of a run compares records of one and the same table."""
+    account = of_training(metrics)
+    return None if account is None else Promised(account.epsilon, account.delta)
+
+
+def _table(parts: Facts, audit: dict[str, Any] | None) -> list[Finding]:
+    table = parts["table"]
+    if table is None:
+        return []
+    promised = Guarantee.read(table["privacy"], "the audit") if table["privacy"] else None
+    findings = judge_table(audit, promised, public=table["public"] is True)
+    read = [one["name"] for one in parts["shards"] if one["table"] == table["fingerprint"]]
+    if read:
+        found = f"the receiver decodes {', '.join(read)} with the table: it holds the records themselves"
+        line = "red if the receiver holds both a table and shards of it"
+        findings.append(Finding("table", "red", found, line, "keep the table, or the shards", "table"))
+    return findings
+
+
+def judge_model(
+    audit: dict[str, Any] | None, promised: Promised | None = None, *, planted: int = 0, task: str = "lm"
+) -> list[Finding]:
+    """Judge a run that the receiver holds with its rows, by what `ult audit model` wrote.
+
+    `promised` is what its training promises each record, `planted` how many canaries its shards say are in them. Only
+    runs for "lm" tell how surely they know a canary, and a run for "classify" writes nothing at all.
+    """
+    writes = {"lm": ("extraction", "canaries"), "seq2seq": ("extraction",)}.get(task, ())
+    if audit is None:
+        missing = {"membership": MEMBERS, "extraction": EXACT, "canaries": CANARIES}
+        return [
+            unmeasured("model", topic, f"{topic}: not measured", _MODEL, missing[topic])
+            for topic in ("membership", *writes)
+        ]
+    if (told := audit.get("task", "lm")) != task:
+        raise FormatError(f"the audit of the model says that it is for {told!r:.20}; the run is for {task}")
+    findings = judge_members("model", audit, TRAINED, _MODEL) + judge_blind("model", audit, _MODEL)
+    if "extraction" in writes:
+        findings += judge_extraction(audit, _MODEL)
+    if "canaries" in writes:
+        how = "ult encode --canaries, train on that, then ult audit model -t TABLE"
+        findings += judge_canaries(audit, planted, how)
+    return findings + judge_promise("model", audit, promised)
+
+
+def judge_table(
+    audit: dict[str, Any] | None, promised: Guarantee | None = None, *, public: bool = False
+) -> list[Finding]:
+    """Judge a table that the receiver holds, by what `ult audit table` wrote and what its fit promised.
+
+    Of a table of `public` records there is nothing to tell; that it opens its shards remains. Where the promise alone
+    is a reason for green, nobody need show who was in the fit, which a private table keeps to itself.
+    """
+    small = promised is not None and promised.epsilon <= SMALL
+    level = "green" if small else "amber" if promised is not None or public else "red"
+    carry = "carry no guarantee" if promised is None else f"have epsilon {promised.epsilon:g}"
+    carry = "are of public records, its owner says" if public else carry
+    said = f"whoever has the table reads every shard that it encoded; its phrases and counts {carry}"
+    line = f"red without a guarantee, amber of public records, green with an epsilon of {SMALL:g} or less"
+    change = "" if small else "keep the table, or fit it with --epsilon"
+    findings = [Finding("table", level, said, line, change, "table")]
+    if audit is None:
+        missing = "membership by its phrases: not measured"
+        return findings + ([] if public else [unmeasured("table", "membership", missing, _TABLE, MEMBERS)])
+    findings += judge_members("table", audit, "fit with a higher --min-records, or with --epsilon", _TABLE)
+    findings += [] if small or public else _sides(audit)
+    told = None if promised is None else Promised(promised.epsilon, promised.delta)
+    return findings + judge_promise("table", audit, told)
+
+
+def _sides(audit: dict[str, Any]) -> list[Finding]:
+    """Return an unmeasured finding unless members were in the table's fit, and nonmembers not."""
+    line = "amber unless members are shown to be in the fit, and nonmembers not to be"
+    shown = audit.get("shown")
+    if isinstance(shown, dict) and shown.get("members") is True and shown.get("nonmembers") is True:
+        return []
+    found = "nothing shows that members were in the table's fit, and nonmembers not"
+    return [
+        unmeasured("table", "binding", found, "ult audit table TABLE --members with all that it was fitted on", line)
+    ]
+
+
+def judge_body(metrics: dict[str, Any]) -> list[Finding]:
+    """Judge a run whose embedding rows stay with the owner, by where its `metrics.json` says that it began.
+
+    No attack here is run on the body itself: what the study of such bodies found (`runs/release.sh`) is what is said.
+    """
+    if metrics.get("initial_weights") != "random":
+        began = metrics.get("from_run") or metrics.get("model") or "weights that are not named"
+        found = (
+            f"the rows that say what ids mean are not there, but the body fits those of {began}, from which it went "
+            "on: whoever has these reads with them what it remembers"
+        )
+        change = f"train the body from random weights; if nobody else has {began}, --accept-risk says so"
+        return [Finding("model", "red", found, _AT_RANDOM, change, "body")]
+    found = (
+        "the rows that say what ids mean are not there, and in the study of such bodies receivers read nothing of the "
+        "records, and of canaries little beyond chance; what this very body remembers was not measured"
+    )
+    return [unmeasured("model", "body", found, "see docs/threats.md", _AT_RANDOM)]
+
+
+def judge_kept(shards: Facts) -> list[Finding]:
+    """Judge each column that shards keep in the clear, by what `ult.audit.release.kept` counted."""
+    change = "encode again without it (--keep), or with coarser values: years for dates, regions for places"
+    return [
+        Finding("shards", level, f"{shards['name']}: {one['found']}", KEPT, change * (level != "green"), "kept")
+        for one in shards["columns"]
+        for level in ["green" if one["level"] == "told" else one["level"]]
+    ]

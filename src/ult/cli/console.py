@@ -1,0 +1,141 @@
+"""What the commands print: results on stdout, progress on stderr."""
+
+from __future__ import annotations
+
+import functools
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text
+
+from ult.host.pulse import Pulse
+
+if TYPE_CHECKING:
+    from ult.data import Source
+
+_CODES = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # that a terminal would act on, or not show
+_IN_LINES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, soft_wrap=True)
+
+
+def plain(text: str) -> str:
+    r"""Return lines of text without what a terminal would act on, names of files and columns being a stranger's word.
+
+    >>> plain("a\x1b[2Jb")
+    'a\\x1b[2Jb'
+    """
+    return _IN_LINES.sub(lambda code: ascii(code[0])[1:-1], text)
+
+
+def say(text: str) -> None:
+    """Print a line of what was done."""
+    out.print(plain(text), markup=False)
+
+
+def note(text: str) -> None:
+    """Print what the user should know, on stderr."""
+    err.print(f"note: {plain(text)}", markup=False, soft_wrap=True)
+
+
+@contextmanager
+def counting(doing: str, of: str = "records") -> Iterator[Callable[[int], None]]:
+    """Give what to tell how many more are done: counted on a terminal, elsewhere in a line now and then."""
+    from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+    counted = _Count(of)
+    if not err.is_terminal:
+        with Pulse(_breathe, lambda: ": ".join([doing, *counted.said])):
+            yield counted
+        return
+    columns = (doing, TextColumn("{task.fields[count]}"), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True) as bar:
+        counted.shown = functools.partial(bar.update, bar.add_task(doing, total=None, count=""))
+        yield counted
+
+
+class _Count:
+    """Counts what is done, and says so as soon as there is any."""
+
+    def __init__(self, of: str) -> None:
+        self.of, self.done, self.said = of, 0, list[str]()
+        self.shown: Callable[..., None] | None = None
+
+    def __call__(self, more: int) -> None:
+        self.done += more
+        self.said = [f"{self.done:,} {self.of}"]
+        if self.shown:
+            self.shown(count=self.said[0])
+
+
+def _breathe(text: str) -> None:
+    err.print(plain(text), markup=False, soft_wrap=True)
+
+
+def watch(batches: Iterable[Any], doing: str) -> Iterator[Any]:
+    """Give the batches on, counting their records on a terminal."""
+    with counting(doing) as advance:
+        for batch in batches:
+            yield batch
+            advance(len(batch.records))
+
+
+class Pace:
+    """What to tell of the records and ids that a model has written, from the moment that it starts."""
+
+    def __init__(self, advance: Callable[[int], None]) -> None:
+        self.advance, self.ids, self.started = advance, 0, 0.0
+
+    def __call__(self, records: int, ids: int) -> None:
+        """Count on; the first call starts the clock."""
+        self.started = self.started or time.perf_counter()
+        self.ids += ids
+        self.seconds = time.perf_counter() - self.started
+        self.advance(records)
+
+    def __str__(self) -> str:
+        return f"{self.ids:,} ids written in {self.seconds:.1f} s, {self.ids / max(self.seconds, 1e-9):,.0f} ids/s"
+
+
+class Watched:
+    """The records of a source, counted on a terminal each time that they are read."""
+
+    def __init__(self, source: Source, doing: str) -> None:
+        self.source, self.doing = source, doing
+
+    def __iter__(self) -> Iterator[Any]:
+        for batch in watch(self.source.batches(), self.doing):
+            yield from batch.records
+
+
+def facts(rows: Iterable[tuple[str, object]]) -> None:
+    """Print names and values in two columns; what a stranger's file says is neither markup nor codes."""
+    grid = Grid.grid(padding=(0, 2))
+    for name, value in rows:
+        text = _CODES.sub("\N{REPLACEMENT CHARACTER}", value) if isinstance(value, str) else f"{value:,}"
+        grid.add_row(f"[dim]{name}[/dim]", Text(text))
+    out.print(grid)
+
+
+def count(n: int, noun: str) -> str:
+    """Return a number of things as people write it.
+
+    >>> count(1, "record"), count(1200, "record")
+    ('1 record', '1,200 records')
+    """
+    return f"{n:,} {noun}" + ("" if n == 1 else "s")
+
+
+def size(n: float) -> str:
+    """Return a number of bytes as people write it."""
+    for unit in ("bytes", "kB", "MB"):
+        if n < 1000:
+            return f"{n:,.0f} {unit}" if unit == "bytes" else f"{n:,.1f} {unit}"
+        n /= 1000
+    return f"{n:,.1f} GB"

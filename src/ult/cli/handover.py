@@ -1,0 +1,95 @@
+"""`ult release` and `ult attach`: a run leaves the owner without its embedding rows, and gets rows again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ult.cli.keys import Identities, PassphraseFile, Recipients, key_of, load_table, new_key
+from ult.cli.owner import Force
+from ult.cli.trainer import RunFolder
+from ult.errors import InvalidConfig
+
+
+def release(
+    run: RunFolder,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The run folder to give away.")],
+    audit: Annotated[
+        Path | None, typer.Option(help="The audit.json of this run that `ult audit release` wrote.")
+    ] = None,
+    accept_risk: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REASON",
+            help="Release without an audit, against a red one, or one that leaves something unmeasured; recorded.",
+        ),
+    ] = None,
+    table: Annotated[
+        Path | None, typer.Option("--table", "-t", help="The table that the audits were scored by: check their seals.")
+    ] = None,
+    private_embeddings: Annotated[
+        bool, typer.Option("--private-embeddings", help="Keep the input and output rows; give the body alone.")
+    ] = False,
+    rows: Annotated[Path | None, typer.Option(help="With --private-embeddings: the secret file for the rows.")] = None,
+    passphrase_file: PassphraseFile = None,
+    identity: Identities = None,
+    recipient: Recipients = None,
+    no_encryption: Annotated[bool, typer.Option("--no-encryption", help="Store the rows in the clear.")] = False,
+    force: Force = False,
+) -> None:
+    """Make what others may have of a run: all of it, or its body, while the rows that say what ids mean stay here."""
+    if private_embeddings != (rows is not None):
+        raise InvalidConfig(
+            "the rows of a body go to a secret file, and only those", hint="--private-embeddings --rows ROWS.age"
+        )
+    from ult.audit.release.permit import allowed
+    from ult.cli.console import count, note, say
+    from ult.owner.handover.withhold import publish, withhold
+
+    if table is not None and audit is None:
+        raise InvalidConfig("there is no audit whose seals the table could check", hint="--audit AUDIT.json")
+    secret = None if table is None else load_table(table, passphrase_file, identity)
+    audited = allowed(audit, run, private_embeddings=private_embeddings, accepted=accept_risk, table=secret)
+    if rows is None:
+        say(f"{out}: {count(publish(run, out, audited=audited, force=force), 'weight')}, rows among them")
+    else:
+        key = new_key(passphrase_file, recipient, no_encryption)
+        told = withhold(run, out, rows, audited=audited, force=force, **key)
+        say(f"{out}: a body of {count(told['body'], 'weight')}, no rows")
+        say(f"{rows}: rows of {count(told['rows'], 'weight')}, {'NOT encrypted' if no_encryption else 'encrypted'}")
+        note("this is no guarantee: docs/threats.md says what receivers of such bodies read, and where it stops")
+    if accept_risk is not None:
+        note(f"{out} says that it was released at your risk, and why")
+
+
+def attach(
+    body: Annotated[Path, typer.Argument(metavar="BODY", help="A run without rows, as `ult release` wrote it.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The run folder to write.")],
+    rows: Annotated[Path | None, typer.Option(help="The owner: the secret file of its rows.")] = None,
+    learn: Annotated[
+        list[Path] | None, typer.Option(help="A receiver: shards whose rows to draw and learn, the body kept as it is.")
+    ] = None,
+    steps: Annotated[int, typer.Option(help="With --learn: optimizer steps.")] = 400,
+    batch_size: Annotated[int, typer.Option(help="With --learn: blocks a step.")] = 16,
+    context: Annotated[int, typer.Option(help="With --learn: ids that the model sees at once.")] = 128,
+    seed: Annotated[int, typer.Option(help="With --learn: of rows, order and all else.")] = 0,
+    passphrase_file: PassphraseFile = None,
+    identity: Identities = None,
+    force: Force = False,
+) -> None:
+    """Give a released body rows: its own, from the owner's secret file, or new ones, learned from shards."""
+    if (rows is None) == (not learn):
+        raise InvalidConfig("expected either rows to put back or shards to learn them from", hint="--rows or --learn")
+    if rows is not None:
+        from ult.cli.console import say
+        from ult.owner.handover.withhold import attach as put_back
+
+        put_back(body, out, rows, force=force, **key_of(rows, passphrase_file, identity))
+        say(f"{out}: {body} with its rows")
+    elif learn:
+        from ult.trainer.train import train
+
+        train(learn, out, from_run=body, embeddings="fresh", freeze_body=steps, steps=steps, batch_size=batch_size,
+              context=context, seed=seed, force=force)  # fmt: skip

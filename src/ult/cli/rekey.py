@@ -1,0 +1,65 @@
+"""`ult rekey` and `ult shred`: another key for a secret file, and its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ult.cli.keys import Identities, PassphraseFile, Recipients, key_of, new_key
+from ult.errors import InvalidConfig
+
+Secret = Annotated[Path, typer.Argument(metavar="FILE", help="A table, or the rows of a run.")]
+
+
+def rekey(
+    file: Secret,
+    passphrase_file: PassphraseFile = None,
+    identity: Identities = None,
+    new_passphrase_file: Annotated[
+        Path | None, typer.Option(help="A file whose first line is the new passphrase.")
+    ] = None,
+    recipient: Recipients = None,
+    new_identity: Annotated[
+        list[Path] | None, typer.Option(help="With --recipient: the secret key of one of them, to try the new file.")
+    ] = None,
+) -> None:
+    """Encrypt a secret file anew for another key, in its place, once the new file was opened and compared."""
+    if (new_passphrase_file is None) == (not recipient) or bool(recipient) != bool(new_identity):
+        raise InvalidConfig(
+            "expected one new key, and for recipients a secret key of theirs, to try the new file with",
+            hint="--new-passphrase-file FILE, or --recipient age1... --new-identity KEY",
+        )
+    from ult.cli.console import note, say
+    from ult.owner import keyfile, keylife
+
+    new = new_key(new_passphrase_file, recipient, no_encryption=False)
+    keys = [key for path in new_identity or () for key in keyfile.read_identities(path)]
+    keylife.rekey(
+        file,
+        keyfile.encryptor(**new),
+        new_passphrase=new["passphrase"],
+        new_identities=keys,
+        **key_of(file, passphrase_file, identity),
+    )
+    say(f"{file}: opens with the new key alone")
+    note("copies and backups of the old file still open with the old key")
+
+
+def shred(
+    file: Secret,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; there is no way back.")] = False,
+) -> None:
+    """Overwrite a secret file and leave a tombstone that says so. There is no way back."""
+    from ult.cli.console import note, say
+    from ult.owner import keylife
+
+    if not yes:
+        typer.confirm(f"destroy {file} for good?", abort=True, err=True)
+    digest = keylife.shred(file)
+    say(f"{file}: overwritten; a tombstone says what it was (SHA-256 {digest})")
+    note(
+        "not erased: other copies and backups; old blocks that a solid-state disk or a copy-on-write file system keeps;"
+    )
+    note("what shards hold (a substitution code, readable without the table) and what runs have learnt")

@@ -1,0 +1,1 @@
+"""The block cosine transform of `image/dct`, in whole numbers."""

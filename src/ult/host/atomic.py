@@ -1,0 +1,373 @@
+"""Files and folders that appear whole or not at all: the one way in which anything here is written to its place.
+
+What becomes OUT is made in the hidden folder `.OUT.partial` beside it, of mode 0700:
+
+    owner.json     who made the folder, for which output: what has neither this nor a journal is none of ours
+    old            what is replaced, while the new one is put in its place
+    gone.*         what is being removed
+    together.json  that outputs appear together, and which
+    ...            what its maker puts there
+
+One process at a time holds the folder, by a lock that ends with it. What is whole there is synced, gets the mode that
+the umask says, and is renamed to OUT; what was there before is renamed aside first and put back if that fails. A
+process that is killed between the two leaves `old`, and whoever next reads or writes OUT puts it back, before anything
+is removed: at every moment there is the old one or the new one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ult.errors import OutputError, OutputExists, writing
+from ult.host.disk import is_folder, overwrite, remove, settle, sync
+from ult.host.lock import hold
+
+FORMAT = "ult-partial/1"
+OWNER = "owner.json"
+JOURNALS = {"progress.jsonl": "the finished parts of an encode", "recipe.json": "an unfinished training"}
+_OLD, _GONE, _TOGETHER = "old", "gone.", "together.json"
+_LONGEST = 200  # bytes of a name that has room for what is put before and behind it
+
+
+def hidden(out: str | Path) -> Path:
+    """Return the hidden folder of an output."""
+    out = Path(out)
+    if out.name in ("", ".."):
+        out = out.resolve()
+    name = out.name
+    if len(os.fsencode(name)) > _LONGEST:
+        name = f"{name[: _LONGEST // 4]}~{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
+    return out.parent / f".{name}.partial"
+
+
+class Claim:
+    """The hidden folder of an output, held by this process; leave the `with` block and it is removed.
+
+    It begins empty but for its owner's mark: what a killed command left is removed, once what that had set aside is
+    back in its place. With `journal`, one of `JOURNALS`, work that has it stays; set `keep` to leave it to the next
+    command. Raises `OutputExists` if another process has the folder, or something else is in the way, and
+    `OutputError`.
+    """
+
+    def __init__(self, out: str | Path, *, journal: str | None = None, wipe: bool = False) -> None:
+        self.out, self.folder, self.journal, self.wipe = Path(out), hidden(out), journal, wipe
+        self.keep = False
+        self._made: list[Path] = []  # parents that were not there
+
+    def __enter__(self) -> Self:
+        with writing(self.out):
+            self._make_parents()
+            try:
+                self._lock = hold(self.folder, self.out)
+            except BaseException:
+                self._unmake()
+                raise
+            try:
+                self._begin()
+            except BaseException:
+                try:
+                    with suppress(OSError):
+                        if _is_ours(self.folder) and not self._journals():
+                            self.discard()
+                finally:
+                    os.close(self._lock)
+                    self._unmake()
+                raise
+        return self
+
+    def _begin(self) -> None:
+        if not _is_ours(self.folder):
+            raise OutputExists(f"{self.folder} is in the way and is none of ours", hint="move it, or another --out")
+        _recover(self.folder, self.out)
+        if found := [name for name in self._journals() if name != self.journal]:
+            raise OutputExists(
+                f"{JOURNALS[found[0]]} of {self.out} is there, in {self.folder}",
+                hint="the same command goes on from there; or remove that folder, or another --out",
+            )
+        if not (self.folder / OWNER).exists():
+            mark = {"format": FORMAT, "output": self.out.name, "pid": os.getpid()}
+            (self.folder / OWNER).write_text(json.dumps(mark) + "\n", encoding="utf-8")
+        for gone in self.folder.glob(f"{_GONE}*"):
+            self._remove(gone)
+        if not self._journals():
+            self.clear()
+
+    def _journals(self) -> list[str]:
+        return [name for name in JOURNALS if (self.folder / name).exists()]
+
+    def clear(self, *keep: str) -> None:
+        """Remove what lies in the folder but for its owner's mark and `keep`; never what belongs in the place."""
+        for path in sorted(self.folder.iterdir(), key=lambda path: (path.name in JOURNALS, path.name)):
+            if path.name == _OLD and os.path.lexists(self.out):
+                path = _set_gone(self.folder)
+            if path.name not in (OWNER, _OLD, *keep):
+                self._remove(path)
+
+    def _remove(self, path: Path) -> None:
+        if self.wipe and path.is_file() and not path.is_symlink():
+            overwrite(path)
+        remove(path)
+
+    def publish(
+        self,
+        new: Path,
+        *,
+        private: bool = False,
+        exclusive: bool = False,
+        modes: bool = True,
+        owners: Collection[str] = (),
+    ) -> None:
+        """Give `new`, a file or folder inside the hidden one, the name of the output, in place of what is there.
+
+        It gets the mode that the umask says, with `private` 0600, without `modes` it keeps its own, and is on the disk
+        by then; files in it that are called as one of `owners` get 0600. With `exclusive`, a file that appeared
+        meanwhile is not replaced. Raises `OutputExists` or `OutputError`; then all is as it was.
+        """
+        with writing(self.out):
+            settle(new, private=private, modes=modes, owners=owners)
+            if exclusive:
+                self._link(new)
+            elif new.is_dir() or is_folder(self.out):
+                self.exchange(new)
+                self.forget_old()
+            else:
+                new.rename(self.out)
+            self._made = []
+            sync(self.out.parent)
+
+    def _link(self, new: Path) -> None:
+        try:
+            os.link(new, self.out)  # unlike a rename, never replaces
+        except FileExistsError:
+            raise OutputExists(f"{self.out} exists already", hint="another --out") from None
+
+    def exchange(self, new: Path) -> None:
+        """Rename what is there aside and `new` to its place; put the old one back if that fails."""
+        old = self.folder / _OLD
+        try:
+            if os.path.lexists(self.out):
+                self.out.rename(old)
+            new.rename(self.out)
+        except BaseException:
+            if os.path.lexists(old) and not os.path.lexists(self.out):
+                old.rename(self.out)
+            raise
+
+    def forget_old(self) -> None:
+        """Say that what was set aside is not to be put back."""
+        if os.path.lexists(self.folder / _OLD):
+            _set_gone(self.folder)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self.keep:
+                return
+            if error is None:
+                with writing(self.out):
+                    self.discard()
+            else:
+                with suppress(OSError):  # the error that led here says more
+                    self.discard()
+        finally:
+            os.close(self._lock)
+            self._unmake()
+
+    def discard(self) -> None:
+        """Remove the folder, its owner's mark last, so that at every moment it can be told what the rest is.
+
+        A signal meanwhile is heard once it is done: what lies there may be old records, or a private run's weights.
+        """
+        try:
+            self._discard()
+        except OSError:
+            raise
+        except BaseException:
+            with suppress(OSError):
+                self._discard()
+            raise
+
+    def _discard(self) -> None:
+        if not self.folder.exists():
+            return
+        _recover(self.folder, self.out)
+        self.clear()
+        if not os.path.lexists(self.folder / _OLD):
+            (self.folder / OWNER).unlink(missing_ok=True)
+            self.folder.rmdir()
+
+    def _make_parents(self) -> None:
+        missing = [parent for parent in (self.out.parent, *self.out.parent.parents) if not parent.exists()]
+        for parent in reversed(missing):
+            parent.mkdir(exist_ok=True)
+            self._made.insert(0, parent)
+
+    def _unmake(self) -> None:
+        for parent in self._made:
+            with suppress(OSError):
+                parent.rmdir()
+
+
+@contextmanager
+def whole(out: str | Path, *, private: bool = False, exclusive: bool = False, modes: bool = True) -> Iterator[Path]:
+    """Give the path of a file or folder to make, which takes the place of `out` when the block ends without an error.
+
+    Nothing is there yet; the folder around it is ours alone. Raises as `Claim` and its `publish`.
+    """
+    with Claim(out) as claim:
+        new = claim.folder / "new"
+        yield new
+        claim.publish(new, private=private, exclusive=exclusive, modes=modes)
+
+
+def write_text(out: str | Path, text: str) -> None:
+    """Write a text file whole or not at all, in place of what is there. Raises `OutputExists` or `OutputError`."""
+    with whole(out) as new, writing(Path(out)):
+        new.write_text(text, encoding="utf-8")
+
+
+def recover(out: str | Path) -> None:
+    """Put back what a killed command had set aside of `out`, or finish what it had decided; before `out` is looked at.
+
+    Nothing is removed. While the command lives, or where nothing may be changed, nothing is done.
+    """
+    out, folder = Path(out), hidden(out)
+    if not os.path.lexists(folder / _OLD) and not os.path.lexists(folder / _TOGETHER):
+        return
+    with suppress(OSError):  # what cannot be put back is missed where it is looked for
+        lock = hold(folder, out, make=False)
+        try:
+            if _is_ours(folder):
+                _recover(folder, out)
+        finally:
+            os.close(lock)
+
+
+def _recover(folder: Path, out: Path) -> None:
+    if os.path.lexists(folder / _TOGETHER):
+        _finish_together(folder)
+    old = folder / _OLD
+    if os.path.lexists(old):
+        if not os.path.lexists(out):
+            old.rename(out)
+            sync(out.parent)
+        else:
+            _set_gone(folder)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Return whether a hidden folder was made here: it is empty, or has the mark of an owner or a journal."""
+    names = {path.name.removesuffix(".tmp") for path in folder.iterdir()}
+    if OWNER in names:
+        try:
+            mark = json.loads((folder / OWNER).read_bytes() or b"{}")
+        except (OSError, ValueError, RecursionError):
+            return len(names) == 1  # cut short when it was begun
+        return isinstance(mark, dict) and (mark.get("format") == FORMAT or len(names) == 1)
+    return not names or not names.isdisjoint(JOURNALS)
+
+
+def _set_gone(folder: Path) -> Path:
+    gone = folder / f"{_GONE}{secrets.token_hex(4)}"
+    (folder / _OLD).rename(gone)
+    return gone
+
+
+# ---- what appears together
+
+
+def publish_together(*outputs: tuple[Claim, Path, bool]) -> None:
+    """Publish several outputs, each a claim, what is new in its folder, and whether it is private: all or none.
+
+    From the moment on at which the first one's folder has its `together.json`, a process that is killed leaves what
+    the next that reads or writes one of them finishes. Raises `OutputError`; then all is as it was.
+    """
+    for claim, new, private in outputs:
+        with writing(claim.out):
+            settle(new, private=private)
+    names = [[str(claim.out.absolute()), new.name] for claim, new, _ in outputs]
+    plan = json.dumps({"outputs": names, "token": secrets.token_hex(16)})
+    done: list[tuple[Claim, Path]] = []
+    try:
+        for claim, _, _ in reversed(outputs):
+            with writing(claim.out):
+                fresh = claim.folder / (_TOGETHER + ".tmp")
+                fresh.write_text(plan + "\n", encoding="utf-8")
+                sync(fresh)
+                fresh.rename(claim.folder / _TOGETHER)
+                sync(claim.folder)
+        for claim, new, _ in outputs:
+            with writing(claim.out):
+                done.append((claim, new))
+                claim.exchange(new)
+    except BaseException:
+        for claim, new in reversed(done):
+            _undo(claim, new)
+        for claim, _, _ in outputs:
+            (claim.folder / _TOGETHER).unlink(missing_ok=True)
+        raise
+    try:
+        _settled(outputs)
+    except OSError:
+        raise
+    except BaseException:  # a signal, when all are in their places
+        with suppress(OSError):
+            _settled(outputs)
+        raise
+
+
+def _settled(outputs: Sequence[tuple[Claim, Path, bool]]) -> None:
+    """Say that outputs which are in their places stay there."""
+    for claim, _, _ in outputs:
+        with writing(claim.out):
+            sync(claim.out.parent)
+            claim.forget_old()
+    for claim, _, _ in reversed(outputs):
+        with writing(claim.out):
+            (claim.folder / _TOGETHER).unlink(missing_ok=True)
+
+
+def _undo(claim: Claim, new: Path) -> None:
+    if not os.path.lexists(new):
+        claim.out.rename(new)
+    if os.path.lexists(claim.folder / _OLD):
+        (claim.folder / _OLD).rename(claim.out)
+
+
+def _finish_together(folder: Path) -> None:
+    """Finish what a killed process had decided, or drop what it had only prepared."""
+    try:
+        told = (folder / _TOGETHER).read_bytes()
+        plan = [(Path(out), Path(name).name) for out, name in json.loads(told)["outputs"]]
+        others = [(hidden(out), out) for out, _ in plan if hidden(out).exists()]
+        others = [(other, out) for other, out in others if not other.samefile(folder)]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise OutputError(f"{folder / _TOGETHER} is damaged", hint=f"remove {folder}") from None
+    with ExitStack() as locks:
+        for other, out in others:
+            locks.callback(os.close, hold(other, out, make=False))
+        first = hidden(plan[0][0]) / _TOGETHER
+        for out, name in plan if first.exists() and first.read_bytes() == told else ():
+            _finish_one(out, hidden(out), name)
+        for place in (*(hidden(out) for out, _ in reversed(plan)), folder):
+            if (place / _TOGETHER).exists() and (place / _TOGETHER).read_bytes() == told:
+                (place / _TOGETHER).unlink()
+
+
+def _finish_one(out: Path, folder: Path, name: str) -> None:
+    if name and os.path.lexists(folder / name):
+        if os.path.lexists(out) and not os.path.lexists(folder / _OLD):
+            out.rename(folder / _OLD)
+        (folder / name).rename(out)
+        sync(out.parent)
+    if os.path.lexists(folder / _OLD):
+        _set_gone(folder)

@@ -1,0 +1,1 @@
+"""Phrases: patches counted, merges learned and applied, ids spelled out again."""

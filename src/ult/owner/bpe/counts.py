@@ -1,0 +1,209 @@
+"""How often each patch occurs, and how many distinct records hold it: all that fitting a table needs to know.
+
+Counting is bounded, in symbols of distinct patches: memory, here and in `learning`, is in proportion to them. What has
+more than `capacity` is counted in two passes over the records. The first only weighs patches: it adds up, in a fixed
+number of buckets (a count-min sketch), how often the patches of each occur; of these weights a byte each goes on, for
+the sieve of the second (`_grade`). That counts those patches exactly whose grade is at least the lowest one for which
+they fit. A patch weighs no less than its count, so every patch that occurs at least `least` times is counted, and
+exactly; of rarer ones some are left out.
+
+All of this depends on the records alone: sums and a maximum have no order, so counts of parts add up to the same
+counts, whatever the parts and the order.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ult.codecs.base import Ends, Patches, Symbols
+from ult.errors import InvalidConfig
+from ult.owner.bpe.patch_table import (
+    BUCKETS,
+    ROWS,
+    Holders,
+    Sieve,
+    count_patches,
+    least_that_fits,
+    leave_out,
+    merge_patches,
+    no_patches,
+    roomier,
+    weigh,
+)
+
+CAPACITY = 2**22  # symbols: some 450,000 patches, which 250 MB of Python sources have
+_SLACK = 17 / 16  # a second pass holds so many times the capacity, to sieve rarely
+_NO_SIEVE: NDArray[np.uint8] = np.zeros((ROWS, 1), np.uint8)
+_GRADE_BITS = np.int64(50)  # of a float64, that its grade leaves out
+
+
+class Counted(NamedTuple):
+    """What was counted, as arrays to hand to another `PatchCounts`: as secret as the records."""
+
+    min_records: int
+    capacity: int
+    sieved: bool
+    least: int
+    records: int
+    weights: NDArray[np.int64] | None
+    symbols: Symbols
+    ends: Ends
+    counts: NDArray[np.int64]
+    holders: Holders
+
+
+class PatchCounts:
+    """Counts of unique patches. What is added or merged in which order or batches changes no count.
+
+    Holders are counted up to `min_records` only, and a record is known by a hash of its symbols, so the same record
+    given twice is one holder. `capacity` bounds the symbols of distinct patches: once there are more, `overfull` is
+    set, and `again` returns empty counts for a second pass over all of the records. Every patch that occurs at least
+    `least` times is counted, exactly.
+
+    Raises `InvalidConfig` for a `min_records` or `capacity` below 1.
+    """
+
+    def __init__(
+        self, *, min_records: int = 1, capacity: int = CAPACITY, sieve: NDArray[np.uint8] | None = None
+    ) -> None:
+        for name, value in (("min_records", min_records), ("capacity", capacity)):
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+                raise InvalidConfig(f"{name} is {value!r}; expected an integer of at least 1")
+        self.min_records, self.capacity = int(min_records), int(capacity)
+        self.records = 0
+        self._least = self._sieved = 0  # the least grade, and for which one what is held was sieved
+        self._sieve = sieve
+        self._weights: NDArray[np.int64] | None = None  # instead of patches, once there are too many
+        self._unique = no_patches()
+
+    def add(self, patches: Patches) -> None:
+        """Count every patch of the records in `patches`."""
+        self.records += len(patches.records)
+        if self._weights is not None:
+            weigh(patches.symbols, patches.ends, np.ones(len(patches.ends), np.int64), self._weights)
+            return
+        done = 0
+        while True:
+            done = count_patches(
+                patches.symbols,
+                patches.ends,
+                patches.records,
+                done,
+                self.min_records,
+                self._filter(),
+                self._unique,
+            )
+            if done == len(patches.ends):
+                break
+            longest = int(np.diff(patches.ends, prepend=0).max())
+            self._unique = roomier(self._unique, 1, longest, 1)
+        self._bound()
+
+    def merge(self, other: Counted) -> None:
+        """Add what was counted elsewhere, as if all of its records had been added here.
+
+        Raises `InvalidConfig` unless it was counted for the same `min_records` and `capacity`, in the same pass.
+        """
+        for name in ("min_records", "capacity"):
+            if getattr(other, name) != getattr(self, name):
+                raise InvalidConfig(f"counts are for {name} {getattr(other, name)}; expected {getattr(self, name)}")
+        if other.sieved != (self._sieve is not None):
+            raise InvalidConfig("counts of a first pass and of a second one do not add up")
+        self.records += other.records
+        self._least = max(self._least, other.least)
+        if self._weights is None and other.weights is not None:
+            self._overflow()
+        if self._weights is not None:
+            weigh(other.symbols, other.ends, other.counts, self._weights)
+            if other.weights is not None:
+                self._weights += other.weights
+            return
+        self._unique = roomier(self._unique, len(other.counts), len(other.symbols), len(other.holders.record))
+        merge_patches(
+            other.symbols, other.ends, other.counts, other.holders, self.min_records, self._filter(), self._unique
+        )
+        self._bound()
+
+    def _filter(self) -> Sieve:
+        return Sieve(_NO_SIEVE if self._sieve is None else self._sieve, self._least)
+
+    def _bound(self) -> None:
+        """Keep what is held within bounds: in a first pass weigh from now on, in a second one sieve."""
+        if self._sieve is None and self._unique.size[1] > self.capacity:
+            self._overflow()
+        elif self._unique.size[1] > _SLACK * self.capacity:
+            self._settle()
+
+    def _overflow(self) -> None:
+        self._weights = np.zeros((ROWS, BUCKETS), np.int64)
+        symbols, ends, counts, _ = self._arrays()
+        weigh(symbols, ends, counts, self._weights)
+        self._unique = no_patches()
+
+    def _settle(self) -> None:
+        """Leave out what the final sieve will not let pass, as far as can be told."""
+        if self._sieve is None:
+            return
+        self._least = max(self._least, least_that_fits(self._unique, self._sieve, self.capacity))
+        if self._least > self._sieved:
+            leave_out(self._unique, self._filter())
+            self._sieved = self._least
+
+    @property
+    def overfull(self) -> bool:
+        """Whether the distinct patches have more symbols than `capacity`, so that they were weighed, not counted."""
+        return self._weights is not None
+
+    @property
+    def least(self) -> int:
+        """How often a patch must occur to be counted in any case; 0 if all are."""
+        self._settle()
+        return _occurrences(self._least)
+
+    def again(self) -> Self:
+        """Return empty counts for a second pass over the same records, which counts the patches that weigh most."""
+        sieve = None if self._weights is None else _grade(self._weights)
+        return type(self)(min_records=self.min_records, capacity=self.capacity, sieve=sieve)
+
+    def settings(self) -> dict[str, Any]:
+        """Return the keyword arguments that make empty counts for the same pass: as secret as the records."""
+        return {"min_records": self.min_records, "capacity": self.capacity, "sieve": self._sieve}
+
+    def counted(self) -> Counted:
+        """Return what was counted, for `merge`."""
+        self._settle()
+        about = (self.min_records, self.capacity, self._sieve is not None, self._least, self.records, self._weights)
+        return Counted(*about, *self._arrays())
+
+    def patches(self) -> tuple[Symbols, Ends, NDArray[np.int64], Holders]:
+        """Return the unique patches: their symbols, ends, counts and holders.
+
+        Raises `InvalidConfig` if they are `overfull`.
+        """
+        if self.overfull:
+            raise InvalidConfig(
+                f"the distinct patches have more than {self.capacity} symbols", hint="count again, as `again` says"
+            )
+        self._settle()
+        return self._arrays()
+
+    def _arrays(self) -> tuple[Symbols, Ends, NDArray[np.int64], Holders]:
+        n, symbols, nodes = (int(size) for size in self._unique.size)
+        held, last, record, link = self._unique.holders
+        holders = Holders(held[:n], last[:n], record[:nodes], link[:nodes])
+        return self._unique.pool[:symbols], self._unique.ends[1 : n + 1], self._unique.counts[:n], holders
+
+
+def _grade(weights: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Return a grade for each weight that never falls as it rises: four to a doubling, the top bits of a float64."""
+    bits = np.maximum(weights, 1).astype(np.float64).view(np.int64) >> _GRADE_BITS
+    return (bits - (1023 << 2)).astype(np.uint8)
+
+
+def _occurrences(grade: int) -> int:
+    """Return the lowest count of this grade or a higher one; 0 of grade 0, which all have."""
+    lowest = np.array([(grade + (1023 << 2)) << 50]).view(np.float64)[0]
+    return int(np.ceil(lowest)) if grade else 0

@@ -1,0 +1,94 @@
+"""Which ids keep what a model writes decodable: the grammar of a table's codec, lifted to its phrases.
+
+The owner's side: whoever has this has the table. `ult.trainer.generate` takes it as a `Grammar` of ids, and knows no
+more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ult.codecs.grammar import REFUSED
+from ult.errors import CorruptSymbols, InvalidConfig
+from ult.owner.table import Table
+from ult.public.vocabulary import EOS, N_SPECIAL
+
+
+class TableGrammar:
+    """Allows an id if its phrase goes on with a record, and with one that fits: so every record ends whole.
+
+    Every symbol has an id of its own, so what is missing to an end fits if it has as many symbols as there is room
+    for ids. Only what fits nowhere, as after a prompt of an image too large, is let go on without. A table of wide
+    numeric records allows those of its number of values. Raises `InvalidConfig` if the codec has no grammar.
+    """
+
+    def __init__(self, table: Table) -> None:
+        grammar = table.codec.grammar(len(table.fields))
+        if grammar is None:
+            raise InvalidConfig(f"{table.codec.id} has no grammar: only whole patches tell whether they decode")
+        self.grammar, self.size, self.vocabulary_size = grammar, table.size, table.vocabulary.size
+        self._spellings = table.spellings()
+        self._symbols = np.concatenate(self._spellings)
+        self._ends = np.cumsum([len(spelling) for spelling in self._spellings])
+
+    def start(self, ids: ArrayLike) -> Any:
+        """Return the state after ids (n,); raise `CorruptSymbols` if no record starts so."""
+        state: Any = self.grammar.start()
+        for number, written in enumerate(np.asarray(ids).tolist()):
+            known = N_SPECIAL <= written < self.size
+            state = self.grammar.advance(state, self._spellings[written - N_SPECIAL]) if known else None
+            if state is None:
+                raise CorruptSymbols(f"no record goes on with id {number} of the prompt")
+        return state
+
+    def advance(self, state: Any, written: int) -> Any:
+        """Return the state after an id that is allowed."""
+        return self.grammar.advance(state, self._spellings[written - N_SPECIAL])
+
+    def allowed(self, state: Any, room: int) -> NDArray[np.bool_]:
+        """Return which ids (vocabulary,) may come next with room for so many; `<eos>` where a record may end."""
+        missing, least = self.grammar.after(state, self._symbols, self._ends), self.grammar.least(state)
+        fits = missing < room if least <= room else True
+        allowed = np.zeros(self.vocabulary_size, np.bool_)
+        allowed[N_SPECIAL : self.size] = (missing != REFUSED) & fits
+        allowed[EOS] = least == 0
+        return allowed
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a model wrote, decoded: `whole` of `asked` records as they are, `cut` others up to where they make sense."""
+
+    asked: int
+    whole: int
+    records: list[Any]  # `whole` and `cut` ones together, in order
+    rows: list[int]  # where each of `records` stood
+
+    @property
+    def cut(self) -> int:
+        """How many records are but a beginning of what was written."""
+        return len(self.records) - self.whole
+
+    @property
+    def nothing(self) -> int:
+        """Of how many records not even a beginning decodes."""
+        return self.asked - len(self.records)
+
+
+def read_written(many: Sequence[NDArray[np.uint32]], table: Table) -> Written:
+    """Decode what `generate` gave, each record or its longest prefix that decodes, and count."""
+    records, rows, whole = [], [], 0
+    for row, ids in enumerate(many):
+        try:
+            record, used = table.decode_prefix(ids)
+        except CorruptSymbols:
+            continue
+        records.append(record)
+        rows.append(row)
+        whole += used == len(ids)
+    return Written(len(many), whole, records, rows)

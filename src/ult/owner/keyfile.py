@@ -1,0 +1,233 @@
+"""The only code that reads or writes a secret at rest, a table or a run's rows: standard age files (https://age-encryption.org/v1).
+
+An age file is opened by a passphrase or by X25519 identities; `age --decrypt` opens it too.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyrage
+
+from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, OutputExists, WrongKey, writing
+from ult.host import atomic, regular
+
+MAX_BYTES = 256 * 2**20  # a larger file is no table of ours
+MAX_WORK = 22  # scrypt's log2 N: 4 GiB and some 20 s
+_WORK = 18  # as `age` has it; pyrage takes what a second allows, on a busy machine down to an eighth of that or less
+_TRIES = 30  # pyrage refuses what takes 16 s by a clock that runs while others have the processor; it is asked again
+AGE = b"age-encryption.org/v1\n"
+TOMBSTONE = b'{"format": "ult-tombstone/1", '  # how a file begins that `ult.owner.keylife.shred` left
+_HOW = "--passphrase-file FILE, --identity FILE or ULT_PASSPHRASE"
+
+
+def encryptor(
+    *, passphrase: str | None = None, recipients: Sequence[str] = (), encrypt: bool = True
+) -> Callable[[bytes], bytes]:
+    """Return what turns a payload into the bytes to store; raise `InvalidConfig` unless exactly one way is given."""
+    if (passphrase is not None) + bool(recipients) + (not encrypt) != 1:
+        raise InvalidConfig(
+            "a table is stored in exactly one way: with a passphrase, for recipients, or without encryption",
+            hint="--passphrase-file FILE, --recipient age1..., or --no-encryption",
+        )
+    if passphrase is not None:
+        if not passphrase:
+            raise InvalidConfig("the passphrase is empty", hint="a passphrase of several words")
+        return lambda payload: _by_passphrase(payload, passphrase)
+    if not encrypt:
+        return lambda payload: payload
+    keys = [_recipient(text) for text in recipients]
+    return lambda payload: bytes(pyrage.encrypt(payload, keys))
+
+
+def _by_passphrase(payload: bytes, passphrase: str) -> bytes:
+    """Encrypt, again if a busy machine made it cheap to guess at."""
+    made = [bytes(pyrage.passphrase.encrypt(payload, passphrase))]
+    while len(made) < 4 and _factor(made[-1]) < _WORK:
+        made.append(bytes(pyrage.passphrase.encrypt(payload, passphrase)))
+    return max(made, key=_factor)
+
+
+def _recipient(text: str) -> pyrage.x25519.Recipient:
+    try:
+        return pyrage.x25519.Recipient.from_str(text.strip())
+    except (pyrage.RecipientError, ValueError):
+        raise InvalidConfig("a recipient is not an age X25519 public key (age1...)", hint="ult keygen -o KEY") from None
+
+
+def write(path: str | Path, data: bytes, *, force: bool = False, check: Callable[[Path], None] | None = None) -> None:
+    """Write a secret file, mode 0600, whole or not at all; raise `OutputExists` if it is there, unless `force`.
+
+    A link is followed, so that the file behind it is the one that is replaced. `check` is called with the new file
+    before it takes its place; what it raises leaves all as it was.
+    """
+    path = real(path)
+    check_free(path, force=force)
+    with atomic.Claim(path) as claim:
+        check_free(path, force=force)
+        new = claim.folder / "new"
+        put(new, data, path)
+        if check is not None:
+            check(new)
+        claim.publish(new, private=True, exclusive=not force)
+
+
+def real(path: str | Path) -> Path:
+    """Return the file behind a link, for that is what is to be replaced."""
+    path = Path(path)
+    try:
+        return path.resolve() if path.is_symlink() else path
+    except (OSError, RuntimeError):  # a link to itself
+        raise OutputError(f"{path} is a link that leads nowhere") from None
+
+
+def put(path: Path, data: bytes, about: Path) -> None:
+    """Write a new file of mode 0600 that is not at its place yet; `about` is what an error names."""
+    with writing(about), os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(data)
+
+
+def check_free(path: str | Path, *, force: bool = False) -> None:
+    """Raise `OutputExists` if `path` is there and `force` is not set, `OutputError` if its folder is not."""
+    path = Path(path)
+    atomic.recover(path)
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; expected a file name")
+    if os.path.lexists(path) and not force:
+        raise OutputExists(f"{path} exists already", hint="another --out, or --force to replace it")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path} is a {regular.kind(path)}; expected a file to replace")
+    if not path.parent.is_dir():
+        raise OutputError(f"{path.parent} is not a folder", hint=f"mkdir -p {shlex.quote(str(path.parent))}")
+
+
+def is_encrypted(path: str | Path) -> bool:
+    """Return whether the file is an age file. Raises `MissingSource` if there is none."""
+    return read_raw(path).startswith(AGE)
+
+
+def needs_passphrase(path: str | Path) -> bool:
+    """Return whether the file was encrypted with a passphrase: what its age header says in the clear."""
+    return read_raw(path).startswith(AGE + b"-> scrypt ")
+
+
+def read(path: str | Path, *, passphrase: str | None = None, identities: Sequence[str] = ()) -> bytes:
+    """Return the payload. Raises `MissingSource`, `WrongKey` or `FormatError`; none of them says what is inside."""
+    data = read_raw(path)
+    if data.startswith(b"-----BEGIN AGE ENCRYPTED FILE-----"):
+        raise FormatError(f"{path} is an armoured age file; expected a binary one", hint="age without -a")
+    if data.startswith(TOMBSTONE):
+        raise MissingSource(f"{path} was shredded; only its tombstone is there", hint="a backup, if there is one")
+    if not data.startswith(AGE):
+        return data
+    if passphrase is None and not identities:
+        raise WrongKey(f"{path} is encrypted; expected a passphrase or an identity", hint=_HOW)
+    try:
+        if data.startswith(AGE + b"-> scrypt "):
+            _check_work(data, path)
+            if passphrase is None:
+                raise WrongKey(f"{path} is encrypted with a passphrase; an identity does not open it", hint=_HOW)
+            return _with_passphrase(data, passphrase, path)
+        if not identities:
+            raise WrongKey(f"{path} is encrypted for recipients; a passphrase does not open it", hint="--identity FILE")
+        return bytes(pyrage.decrypt(data, [_identity(text) for text in identities]))
+    except pyrage.DecryptError as error:
+        reason = str(error).lower()
+        if "decryption failed" in reason or "no matching keys" in reason:
+            key = "the passphrase" if passphrase is not None and not identities else "no identity given"
+            opens = "does not open it" if key == "the passphrase" else "opens it"
+            raise WrongKey(f"{path}: {key} {opens}, or the file is damaged", hint=_HOW) from None
+        raise FormatError(f"{path} is a damaged age file") from None
+
+
+def _with_passphrase(data: bytes, passphrase: str, path: str | Path) -> bytes:
+    for _ in range(_TRIES):
+        try:
+            return bytes(pyrage.passphrase.decrypt(data, passphrase))
+        except pyrage.DecryptError as error:
+            if not str(error).lower().startswith("excessive work"):
+                raise
+        time.sleep(0.1)
+    raise FormatError(
+        f"{path} asks for more work (scrypt factor {_factor(data)}) than this machine does in some 16 seconds, slow or "
+        "busy as it is; it need not be damaged",
+        hint="again once other programs have ended, or on a faster machine",
+    )
+
+
+def _check_work(data: bytes, path: str | Path) -> None:
+    if not 0 <= _factor(data) <= MAX_WORK:
+        raise FormatError(
+            f"{path} asks for more work than any table of ours; expected a scrypt factor up to {MAX_WORK}"
+        )
+
+
+def _factor(data: bytes) -> int:
+    """Return the scrypt factor in the header of a file with a passphrase, -1 if it is no number."""
+    told = data[len(AGE) :].split(b"\n", 1)[0].split(b" ")[-1]
+    return int(told) if told.isdigit() and len(told) <= 2 else -1
+
+
+def read_raw(path: str | Path) -> bytes:
+    """Return the file as it is stored."""
+    atomic.recover(path)
+    return _read(path, pipe=False)
+
+
+def _read(path: str | Path, *, pipe: bool) -> bytes:
+    try:
+        return regular.read(path, MAX_BYTES, pipe=pipe)
+    except FileNotFoundError:
+        raise MissingSource(f"{path} is not there; expected a table", hint="ult fit writes one") from None
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _identity(text: str) -> pyrage.x25519.Identity:
+    try:
+        return pyrage.x25519.Identity.from_str(text.strip())
+    except (pyrage.IdentityError, ValueError):
+        raise WrongKey("an identity is not an age X25519 secret key (AGE-SECRET-KEY-1...)") from None
+
+
+def keygen() -> tuple[str, str]:
+    """Return a new identity file's text, as `age-keygen` writes it, and its public key."""
+    identity = pyrage.x25519.Identity.generate()
+    public = str(identity.to_public())
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    return f"# created: {created}\n# public key: {public}\n{identity}\n", public
+
+
+def read_identities(path: str | Path) -> list[str]:
+    """Return the secret keys of an identity file, which may come through a pipe.
+
+    Raises `MissingSource`, `FormatError` or `WrongKey`.
+    """
+    text = _read(path, pipe=True).decode("utf-8-sig", "replace")
+    keys = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if not keys or not all(key.startswith("AGE-SECRET-KEY-1") for key in keys):
+        raise WrongKey(f"{path} is not an identity file", hint="ult keygen -o KEY writes one")
+    return keys
+
+
+def session_key() -> str:
+    """Return a new key for `seal` and `unseal`; it lives as long as the processes that have it."""
+    return str(pyrage.x25519.Identity.generate())
+
+
+def seal(data: bytes, key: str) -> bytes:
+    """Return `data` encrypted: for what passes through a program that may put it on a disk."""
+    return bytes(pyrage.encrypt(data, [_identity(key).to_public()]))
+
+
+def unseal(data: bytes, key: str) -> bytes:
+    """Return what was sealed. Raises `WrongKey`, also if it was altered."""
+    try:
+        return bytes(pyrage.decrypt(data, [_identity(key)]))
+    except pyrage.DecryptError:
+        raise WrongKey("what was sealed does not open: it was altered, or sealed with another key") from None

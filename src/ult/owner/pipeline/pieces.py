@@ -1,0 +1,200 @@
+"""A source in pieces: counted to fit a table, or each encoded to one part; by whatever workers, the same bytes.
+
+Where a piece ends depends on the input and on `nbytes` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from ult.codecs import codec_class
+from ult.codecs.batches import batched
+from ult.data.batch import blamed
+from ult.errors import EngineError, InvalidRecord, SourceError
+from ult.owner.bpe.counts import CAPACITY, Counted, PatchCounts
+from ult.owner.bpe.private_counts import ROOM, bounded
+from ult.owner.table import Table
+from ult.public.manifest import Canaries, Coin, Manifest, Part, part_name
+from ult.public.shards import ids_table, shards_schema, write_part
+
+if TYPE_CHECKING:
+    from ult.codecs.base import Codec
+    from ult.data import Batch, Unread
+    from ult.owner.canaries import Planted
+    from ult.owner.coin import Half
+    from ult.owner.pipeline.engine import Engine
+    from ult.owner.pipeline.resume import Partial
+
+    Piece = Batch | Unread | Planted | Half
+    Advance = Callable[[int], None]  # told of records that are done
+    Check = Callable[[], None]  # raises if the input changed
+
+PIECE_BYTES = 2**24  # of records; their ids, some 4 million of text, are a part
+
+
+def count(
+    read: Callable[[], Iterable[Piece]],
+    codec: Codec[Any],
+    *,
+    min_records: int,
+    engine: Engine,
+    capacity: int = CAPACITY,
+    most: int | None = None,
+    advance: Advance = lambda _: None,
+) -> PatchCounts:
+    """Return the counts of all pieces, for `Table.from_counts`; they are read once more if they are `overfull`.
+
+    With `most`, a record counts in at most so many patches, as `ult.owner.bpe.private_counts.bounded` draws them, and
+    nothing is read again. Raises `SourceError` if pieces are others when they are.
+    """
+    empty = PatchCounts(min_records=min_records, capacity=capacity if most is None else max(capacity, ROOM))
+    counts = _counted(read(), codec, empty, engine, advance, most)
+    if most is not None or not counts.overfull:
+        return counts
+    records, counts = counts.records, counts.again()  # the weights of the first pass are no longer needed
+    counts = _counted(read(), codec, counts, engine, advance)
+    if counts.records != records:
+        raise SourceError("the input is not what it was when it was first read", hint="run it again")
+    return counts
+
+
+def _counted(
+    pieces: Iterable[Piece],
+    codec: Codec[Any],
+    total: PatchCounts,
+    engine: Engine,
+    advance: Advance,
+    most: int | None = None,
+) -> PatchCounts:
+    """Add the counts of all pieces to `total`, which is empty, and return it."""
+    tasks = ((number, (piece,)) for number, piece in enumerate(pieces))
+    with closing(engine.map(_counter, (codec.id, codec.config(), total.settings(), most), tasks)) as answers:
+        for _, counted in answers:
+            total.merge(counted)
+            advance(counted.records)
+    return total
+
+
+def _counter(
+    codec_id: str, config: dict[str, Any], settings: dict[str, Any], most: int | None
+) -> Callable[[Piece], Counted]:
+    codec = codec_class(codec_id)(**config)
+
+    def work(piece: Piece) -> Counted:
+        counts, read = PatchCounts(**settings), piece.read()
+        for batch in batched(read.records):
+            try:
+                patches = codec.encode_batch(batch)
+            except InvalidRecord as error:
+                raise blamed(error, codec, [read]) from None
+            counts.add(patches if most is None else bounded(patches, most))
+        return counts.counted()
+
+    return work
+
+
+def encode(
+    pieces: Iterable[Piece],
+    table: Table,
+    partial: Partial,
+    *,
+    column: str,
+    kept: pa.Schema,
+    engine: Engine,
+    canaries: Canaries | None = None,
+    check: Check = lambda: None,
+    advance: Advance = lambda _: None,
+) -> None:
+    """Write every piece that `partial` does not have yet as a part, and publish the shards."""
+    write_parts(pieces, table, partial, kept=kept, engine=engine, check=check, advance=advance)
+    publish(table, partial, column=column, kept=kept, canaries=canaries)
+
+
+def write_parts(
+    pieces: Iterable[Piece],
+    table: Table,
+    partial: Partial,
+    *,
+    kept: pa.Schema,
+    engine: Engine,
+    check: Check = lambda: None,
+    advance: Advance = lambda _: None,
+) -> None:
+    """Write every piece that `partial` does not have yet as a part, and `check` that the input is what it was."""
+    state = (table.cleartext(), kept, str(partial.scratch.absolute()))
+    with closing(engine.map(_encoder, state, _missing(pieces, partial))) as answers:
+        for number, part in answers:
+            partial.commit(number, part)
+            advance(part.rows)
+    check()
+
+
+def publish(
+    table: Table,
+    partial: Partial,
+    *,
+    column: str,
+    kept: pa.Schema,
+    canaries: Canaries | None = None,
+    coin: Coin | None = None,
+) -> None:
+    """Make the parts appear, with what the manifest says of them and of the table."""
+    manifest = Manifest.of(
+        [part for _, part in sorted(partial.parts.items())],
+        vocabulary=table.vocabulary,
+        table=table.fingerprint,
+        codec=table.codec.id,
+        column=column,
+        kept=kept,
+        privacy=table.privacy,
+        canaries=canaries,
+        coin=coin,
+        public_table=table.public,
+    )
+    partial.publish(manifest)
+
+
+def _missing(pieces: Iterable[Piece], partial: Partial) -> Iterator[tuple[int, tuple[int, Piece]]]:
+    number = -1
+    for number, piece in enumerate(pieces):
+        if number not in partial.parts:
+            yield number, (number, piece)
+        elif piece.rows not in (None, partial.parts[number].rows):
+            raise SourceError("the input is not what it was when the command first ran", hint="run it again")
+    if extra := [n for n in partial.parts if n > number]:
+        raise SourceError(f"the input ends before part {min(extra)}, which is written already", hint="run it again")
+
+
+def _encoder(cleartext: bytes, kept: pa.Schema, scratch: str) -> Callable[[int, Piece], Part]:
+    if not Path(scratch).is_dir():
+        raise EngineError(
+            f"a node of the cluster does not see the folder {scratch}", hint="--out in a folder that all nodes share"
+        )
+    table = Table.from_cleartext(cleartext)
+
+    def work(number: int, piece: Piece) -> Part:
+        batch = piece.read()
+        done, nbytes, first = [], 0, 0
+        for records in batched(batch.records):
+            rows = batch.kept.slice(first, len(records))
+            try:
+                ids, ends = table.encode_ragged(records)
+            except InvalidRecord as error:
+                raise blamed(error, table.codec, [batch]) from None
+            done.append(ids_table(ids, ends, rows, table.vocabulary, kept))
+            nbytes += sum(map(table.codec.nbytes, records))
+            first += len(records)
+        name = part_name(number)
+        own = Path(scratch) / f"{name}.{token_hex(4)}"  # a worker that was given up for lost may be at the same part
+        part = write_part(own, pa.concat_tables(done or [shards_schema(kept).empty_table()]).combine_chunks(), nbytes)
+        own.replace(own.with_name(name))
+        return replace(part, name=name)
+
+    return work

@@ -1,0 +1,201 @@
+"""Shards that are being written, so that a command that was killed goes on where it stood.
+
+Beside `OUT` lies the hidden folder `.OUT.partial`:
+
+    progress.jsonl   the command on the first line, then a line a finished part, appended and synced
+    shards/          the finished parts; at the end also the manifest, and the folder is renamed to OUT
+    tmp.*/           what is being written; a run removes those of runs before it
+    owner.json, old  as `ult.host.atomic` has them
+
+A part is written to `tmp.*`, synced, read back and renamed; then it is recorded. What is not recorded, or is no longer
+what was recorded, is written again. One process at a time holds the folder, by a lock that ends with it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from ult.errors import FormatError, MissingSource, OutputExists, writing
+from ult.host import atomic
+from ult.host.disk import remove
+from ult.public.manifest import FILE, Manifest, Part, part_name
+from ult.public.shards import Shards, check_free, sha256_of
+
+FORMAT = "ult-progress/1"
+_JOURNAL = "progress.jsonl"
+
+
+class Partial:
+    """Collects the parts of `path`, in any order; `publish` makes them appear.
+
+    `command` is everything that decides the bytes, as JSON values. `parts` holds the finished ones by number, those of
+    an earlier run of the same command included; `lost` names those that were recorded and then deleted or altered.
+    Once all is published, maybe by an earlier run that was killed before it could say so, there is a `manifest`.
+
+    Raises `OutputExists` if `path` is there and not `force`, or if the hidden folder is another command's and not
+    `force`, or if another process has it.
+    """
+
+    def __init__(self, path: str | Path, command: dict[str, Any], *, force: bool = False) -> None:
+        self.path, self.force = Path(path), force
+        self._claim = atomic.Claim(self.path, journal=_JOURNAL)
+        self.folder = self._claim.folder
+        self.command: dict[str, Any] = json.loads(json.dumps({"format": FORMAT, **command}))
+        self.parts: dict[int, Part] = {}
+        self.lost: list[str] = []
+        self.published = False
+        self.manifest: Manifest  # once published
+
+    def __enter__(self) -> Self:
+        atomic.recover(self.path)
+        if not self.folder.exists():
+            check_free(self.path, force=self.force)
+        self._claim.__enter__()
+        self._claim.keep = True  # what is there says below what becomes of it
+        try:
+            with writing(self.path):
+                self._take()
+        except BaseException:
+            if hasattr(self, "_journal"):
+                self._journal.close()
+            self._claim.__exit__(*sys.exc_info())
+            raise
+        return self
+
+    def _take(self) -> None:
+        recorded = self._read()
+        if recorded and not self._shards.exists() and self._is_published(recorded):
+            return
+        try:
+            check_free(self.path, force=self.force)
+        except OutputExists:
+            if not recorded:
+                self._claim.discard()
+            raise
+        self._keep(recorded)
+
+    @property
+    def _shards(self) -> Path:
+        return self.folder / "shards"
+
+    def _read(self) -> dict[int, Part]:
+        """Return what the journal records, nothing if there is none. Raises `OutputExists` if it is another's."""
+        journal = self.folder / _JOURNAL
+        if not journal.is_file():
+            return {}
+        lines = journal.read_bytes().split(b"\n")[:-1]  # what was cut short by a kill or a full disk has no end
+        other = self._other(lines[0] if lines else b"")
+        if other and not self.force:
+            raise OutputExists(
+                f"{self.folder} holds the finished parts of another command: {other}",
+                hint="that command goes on, or --force to start anew",
+            )
+        if other:
+            self._claim.clear()
+            return {}
+        recorded = {}
+        for line in lines[1:]:
+            try:
+                document = json.loads(line)
+                number = document.pop("number")
+                part = Part.read(document, journal)
+                ours = part.name == part_name(number)
+            except (ValueError, KeyError, AttributeError, TypeError, RecursionError):  # damaged from here on
+                break
+            if ours:
+                recorded[number] = part
+        return recorded
+
+    def _other(self, line: bytes) -> str:
+        """Return in what the command of a journal is another one, nothing if it is not."""
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            return "its progress.jsonl is damaged"
+        if not isinstance(found, dict):
+            return "its progress.jsonl is damaged"
+        names = [name for name in self.command if found.get(name) != self.command[name]]
+        return "other " + ", ".join(names) if names or len(found) != len(self.command) else ""
+
+    def _is_published(self, recorded: dict[int, Part]) -> bool:
+        try:
+            manifest = Shards(self.path).manifest
+        except (MissingSource, FormatError):
+            return False
+        if manifest.parts != tuple(part for _, part in sorted(recorded.items())):
+            return False
+        self.parts, self.manifest, self.published = recorded, manifest, True
+        self._claim.discard()
+        return True
+
+    def _keep(self, recorded: dict[int, Part]) -> None:
+        """Keep the recorded parts that are whole, begin a journal of them, and remove everything else."""
+        for number, part in recorded.items():
+            path = self._shards / part.name
+            if path.is_file() and sha256_of(path) == part.sha256:
+                self.parts[number] = part
+            else:
+                self.lost.append(part.name)
+        fresh = self.folder / (_JOURNAL + ".tmp")
+        with fresh.open("wb") as file:
+            _append(file, self.command, *({"number": n, **asdict(part)} for n, part in self.parts.items()))
+        fresh.replace(self.folder / _JOURNAL)
+        self._journal = (self.folder / _JOURNAL).open("ab")
+        self._shards.mkdir(exist_ok=True)
+        kept = {part.name for part in self.parts.values()}
+        for path in (*self._shards.iterdir(), *self.folder.glob("tmp.*")):
+            if path.name not in kept:
+                remove(path)
+        self.scratch = Path(tempfile.mkdtemp(prefix="tmp.", dir=self.folder))
+
+    def commit(self, number: int, part: Part) -> None:
+        """Take over a part that was written to `scratch`, and record it."""
+        with writing(self.path):
+            (self.scratch / part.name).rename(self._shards / part.name)
+            _append(self._journal, {"number": number, **asdict(part)})
+        self.parts[number] = part
+
+    def publish(self, manifest: Manifest) -> None:
+        """Write the manifest and give the folder its name; what was there is removed once the new one stands."""
+        with writing(self.path):
+            (self._shards / FILE).write_text(manifest.to_json(), encoding="utf-8")
+            check_free(self.path, force=self.force)
+            self._claim.publish(self._shards)
+        self.manifest, self.published = manifest, True
+        with writing(self.path):
+            self._claim.discard()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            with suppress(OSError):  # the error that led here says more
+                if hasattr(self, "_journal"):
+                    self._journal.close()
+                if error is not None and self.folder.exists():
+                    self._leave(error)
+        finally:
+            self._claim.__exit__(kind, error, trace)
+
+    def _leave(self, error: BaseException) -> None:
+        """Leave the finished parts for the same command, unless it must fail again, for its input is wrong."""
+        if not self.parts or isinstance(error, ValueError):
+            self._claim.discard()
+            return
+        remove(self.scratch)
+        n = len(self.parts)
+        error.add_note(f"{n} finished part{'s'[: n != 1]} stay in {self.folder}; the same command goes on from there")
+
+
+def _append(file: IO[bytes], *documents: dict[str, Any]) -> None:
+    file.write(b"".join(json.dumps(document).encode() + b"\n" for document in documents))
+    file.flush()
+    os.fsync(file.fileno())

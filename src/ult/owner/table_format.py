@@ -1,0 +1,152 @@
+"""A table as one canonical JSON document; `docs/format.md` describes it. No error of reading one holds any of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ult.codecs import codec_class
+from ult.codecs.base import Codec
+from ult.errors import FormatError, InvalidConfig, UnknownCodec
+from ult.public.guarantee import Guarantee
+from ult.public.vocabulary import N_SPECIAL, Vocabulary, check_format
+
+FORMAT = "ult-table/1"
+PRIVATE = "ult-table/3"  # of a table with a guarantee; 2 was never written, and a vector calls it newer
+PUBLIC = "ult-table/4"  # of one that its owner declared to be fitted on public records alone
+DRAWN = "ult-table/5"  # of one whose ids are in a secret order, with privacy, or public, or neither
+_NONE = object()  # no document, as against null, which is one
+_MORE: dict[str, tuple[set[str], ...]] = {  # fields that each format may have besides
+    FORMAT: (set(),),
+    PRIVATE: ({"privacy"},),
+    PUBLIC: ({"public"},),
+    DRAWN: (set(), {"privacy"}, {"public"}),
+}
+_FIELDS = {"codec", "counts", "fields", "format", "merges", "min_records", "ranks", "records", "vocabulary_size"}
+
+
+def write(
+    *,
+    codec: Codec[Any],
+    vocabulary: Vocabulary,
+    merges: NDArray[np.int32],
+    ranks: NDArray[np.int32],
+    counts: NDArray[np.int64],
+    records: int,
+    min_records: int,
+    fields: Sequence[str],
+    privacy: Guarantee | None = None,
+    public: bool = False,
+    secret_ids: bool = False,
+) -> bytes:
+    """Return the document of a table's parts: keys sorted, no white space, ASCII."""
+    document = {
+        "codec": {"config": codec.config(), "id": codec.id},
+        "counts": counts.tolist(),
+        "fields": list(fields),
+        "format": DRAWN if secret_ids else PUBLIC if public else FORMAT if privacy is None else PRIVATE,
+        "merges": merges.tolist(),
+        "min_records": min_records,
+        "ranks": ranks.tolist(),
+        "records": records,
+        "vocabulary_size": vocabulary.size,
+    }
+    if privacy is not None:
+        document["privacy"] = privacy.document()
+    if public:
+        document["public"] = True
+    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode("ascii")
+
+
+def read(payload: bytes, path: object) -> dict[str, Any]:
+    """Return the parts that `write` was given. Raises `FormatError` or `NewerFormat`, naming `path`."""
+    document = _json(payload)  # whose own error holds the payload, so it must not be the context of ours
+    if document is _NONE:
+        raise FormatError(f"{path} does not hold a table", hint="ult fit writes one")
+    if not (isinstance(document, dict) and document.get("format") in (PRIVATE, PUBLIC, DRAWN)):
+        check_format(document, FORMAT, path)
+    try:
+        parts = _parts(document, path)
+    except (InvalidConfig, UnknownCodec, _Bad) as error:
+        raise FormatError(f"{path} holds a damaged table: {error}") from None
+    if write(**parts) != payload:
+        raise FormatError(f"{path} holds a damaged table: it is not written canonically")
+    return parts
+
+
+class _Bad(ValueError):
+    """Why a document is no table."""
+
+
+def _json(payload: bytes) -> Any:
+    try:
+        return json.loads(payload.decode("ascii"))
+    except (ValueError, RecursionError):
+        return _NONE
+
+
+def _parts(document: dict[str, Any], path: object) -> dict[str, Any]:
+    secret_ids = document["format"] == DRAWN
+    if set(document) not in [_FIELDS | more for more in _MORE[document["format"]]]:
+        raise _Bad(f"it has fields {sorted(document)}")
+    codec = document["codec"]
+    if not isinstance(codec, dict) or set(codec) != {"config", "id"} or not isinstance(codec["config"], dict):
+        raise _Bad("codec is not an id and a config")
+    if not isinstance(codec["id"], str):
+        raise _Bad("codec id is no string")
+    try:
+        made = codec_class(codec["id"])(**codec["config"])
+    except TypeError:
+        raise _Bad("codec config has unknown options") from None
+    merges = _array(document["merges"], "merges", np.int32, pairs=True)
+    ranks = _array(document["ranks"], "ranks", np.int32)
+    counts = _array(document["counts"], "counts", np.int64)
+    vocabulary = Vocabulary(document["vocabulary_size"])
+    units = made.alphabet + len(merges)
+    if N_SPECIAL + units > vocabulary.size:
+        raise _Bad(f"{units} units do not fit a vocabulary of {vocabulary.size}")
+    if (merges.max(axis=1, initial=-1) >= made.alphabet + np.arange(len(merges))).any():
+        raise _Bad("a merge joins a later unit")
+    if len(np.unique(merges, axis=0)) != len(merges):
+        raise _Bad("two merges are the same")
+    if not np.array_equal(np.sort(ranks), np.arange(units)):
+        raise _Bad("ranks are not a permutation of the units")
+    if len(counts) != units or (not secret_ids and (np.diff(counts) > 0).any()):
+        raise _Bad("counts do not fall with the rank")
+    for name in ("records", "min_records"):
+        value = document[name]
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 2**53:
+            raise _Bad(f"{name} is not a positive integer")
+    if document.get("public", True) is not True:
+        raise _Bad("public is not true")
+    fields = document["fields"]
+    if not isinstance(fields, list) or not all(isinstance(name, str) for name in fields):
+        raise _Bad("fields are not a list of names")
+    return {
+        "codec": made,
+        "vocabulary": vocabulary,
+        "merges": merges,
+        "ranks": ranks,
+        "counts": counts,
+        "records": document["records"],
+        "min_records": document["min_records"],
+        "fields": fields,
+        "privacy": Guarantee.read(document["privacy"], path) if "privacy" in document else None,
+        "public": document.get("public", False),
+        "secret_ids": secret_ids,
+    }
+
+
+def _array(value: object, name: str, dtype: type, *, pairs: bool = False) -> NDArray[Any]:
+    if not isinstance(value, list):
+        raise _Bad(f"{name} is not a list")
+    if pairs and not all(isinstance(row, list) and len(row) == 2 for row in value):
+        raise _Bad(f"{name} are not pairs")
+    flat = [item for row in value for item in row] if pairs else value
+    if not all(type(item) is int and 0 <= item <= np.iinfo(dtype).max for item in flat):
+        raise _Bad(f"{name} holds something else than indices")
+    return np.array(flat, dtype).reshape(-1, 2) if pairs else np.array(flat, dtype)

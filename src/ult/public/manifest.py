@@ -1,0 +1,282 @@
+"""What the manifest of a shards folder says: its parts, what encoded them, and what an audit may rely on.
+
+The oldest format that can say it is written: `ult-shards/3` only of canaries, halves drawn by coin or a public table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import pyarrow as pa
+
+from ult.distribution import upgrade
+from ult.errors import FormatError, InvalidConfig
+from ult.public.guarantee import Guarantee
+from ult.public.vocabulary import Vocabulary, check_format
+
+FILE = ".manifest.json"  # a name that pandas, pyarrow and datasets pass over where they read a folder of Parquet
+FORMER = "manifest.json"  # the name that shards were written with before; it is read as well
+FORMAT = "ult-shards/1"
+PRIVATE = "ult-shards/2"  # of a table with a guarantee
+TOLD = "ult-shards/3"  # with canaries, a coin or a public table
+IDS = "input_ids"  # the column of ids, list<int32>: the name and type that Hugging Face trainers read
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # what a terminal obeys; tabs and line ends only look odd
+SIDES = ("members", "nonmembers")  # of a coin: those to train on, those to compare with
+UNTOLD = "0" * 32  # in place of the fingerprint of a table that a released run does not name
+CODECS = frozenset({"image/dct", "molecule/smiles", "series/mulaw", "text/bwt", "text/bytes"})  # those that there are
+_MOST = 2**53  # whole numbers up to here are the same in every reader of JSON
+
+
+def manifest_of(folder: Path) -> Path:
+    """Return the path of a shards folder's manifest, under its former name where only that is there.
+
+    Raises `FormatError` if the folder has one under each name.
+    """
+    there = [name for name in (FILE, FORMER) if os.path.lexists(folder / name)]
+    if len(there) > 1:
+        raise FormatError(f"{folder} has two manifests, {FILE} and {FORMER}; expected one", hint="encode again")
+    return folder / (there or [FILE])[0]
+
+
+def is_shards(folder: Path) -> bool:
+    """Return whether a manifest says that the folder holds shards; it is not read."""
+    return any((folder / name).is_file() for name in (FILE, FORMER))
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One Parquet file: its rows, ids, bytes of the original data, and the SHA-256 of the file."""
+
+    name: str
+    rows: int
+    ids: int
+    bytes: int
+    sha256: str
+
+    @classmethod
+    def read(cls, document: object, path: object) -> Self:
+        """Return a part of its JSON object; raise `FormatError` naming `path`."""
+        return cls(**_fields(document, cls, path))
+
+
+@dataclass(frozen=True, slots=True)
+class Canaries:
+    """What `ult encode --canaries` planted among the records: `count` texts, `repeats` times each."""
+
+    count: int  # at least 1
+    repeats: int  # at least 1
+
+    @property
+    def rows(self) -> int:
+        """How many records are canaries."""
+        return self.count * self.repeats
+
+    @classmethod
+    def read(cls, document: object, path: object) -> Self:
+        """Return what the JSON object says; raise `FormatError` naming `path`."""
+        found = cls(**_fields(document, cls, path))
+        if not (0 < found.count < _MOST and 0 < found.repeats < _MOST):
+            raise FormatError(f"{path}: canaries are {found.count} times {found.repeats}; expected at least 1 of both")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Coin:
+    """That a fair coin decided of each of `records` records whether it is here or in the other half of the `split`."""
+
+    split: str  # 32 hexadecimal digits, the same in both halves
+    side: str  # one of `SIDES`
+    records: int  # of both halves
+
+    @classmethod
+    def read(cls, document: object, path: object) -> Self:
+        """Return what the JSON object says; raise `FormatError` naming `path`."""
+        found = cls(**_fields(document, cls, path))
+        if not re.fullmatch(r"[0-9a-f]{32}", found.split):
+            raise FormatError(f"{path}: split of coin is not 32 hexadecimal digits")
+        if found.side not in SIDES:
+            raise FormatError(f"{path}: side of coin is {found.side[:40]!r}; expected {' or '.join(SIDES)}")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What the manifest says. `column` names the records' column, `kept` the columns that travel in the clear."""
+
+    vocabulary_size: int
+    table: str
+    codec: str
+    column: str
+    kept: tuple[str, ...]
+    rows: int
+    ids: int
+    bytes: int
+    parts: tuple[Part, ...]
+    privacy: Guarantee | None = None  # what the table promised to the records that it was fitted on
+    canaries: Canaries | None = None
+    coin: Coin | None = None
+    public_table: bool = False  # the owner said so when it was fitted: on records that everyone may read
+
+    @classmethod
+    def of(
+        cls,
+        parts: Sequence[Part],
+        *,
+        vocabulary: Vocabulary,
+        table: str,
+        codec: str,
+        column: str,
+        kept: pa.Schema,
+        privacy: Guarantee | None = None,
+        canaries: Canaries | None = None,
+        coin: Coin | None = None,
+        public_table: bool = False,
+    ) -> Self:
+        """Return the manifest of `parts`, in order. Raises `FormatError` if what it says cannot be."""
+        manifest = cls(
+            vocabulary_size=vocabulary.size,
+            table=table,
+            codec=codec,
+            column=column,
+            kept=tuple(kept.names),
+            rows=sum(part.rows for part in parts),
+            ids=sum(part.ids for part in parts),
+            bytes=sum(part.bytes for part in parts),
+            parts=tuple(parts),
+            privacy=privacy,
+            canaries=canaries,
+            coin=coin,
+            public_table=public_table,
+        )
+        manifest._check_told("the manifest")
+        return manifest
+
+    @property
+    def format(self) -> str:
+        """The oldest format that can say this."""
+        if self.canaries or self.coin or self.public_table:
+            return TOLD
+        return PRIVATE if self.privacy else FORMAT
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256, in hexadecimal digits, of the document as `to_json` writes it: *the* identity of these shards.
+
+        It covers every part by its SHA-256, and does not depend on the folder's name or on how the file is indented.
+        """
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def to_json(self) -> str:
+        """Return the document, keys sorted."""
+        document = {"format": self.format, **asdict(self)}
+        for name in _unsaid(self.format):
+            del document[name]
+        return json.dumps(document, sort_keys=True, indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, path: object) -> Self:
+        """Read what `to_json` wrote; raise `FormatError` or `NewerFormat` naming `path`."""
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise FormatError(f"{path} is not JSON") from error
+        said = document.get("format") if isinstance(document, dict) else None
+        check_format(document, said if said in (PRIVATE, TOLD) else FORMAT, path)
+        del document["format"]
+        found = _fields(document, cls, path, without=_unsaid(said))
+        found["parts"] = tuple(Part.read(part, path) for part in found["parts"])
+        found["kept"] = tuple(found["kept"])
+        for name, kind in _NESTED.items():
+            if found.get(name) is not None:
+                found[name] = kind.read(found[name], path)
+        manifest = cls(**found)
+        if manifest.format != said:
+            raise FormatError(f"{path} is {said}, though it says no more than {manifest.format} can")
+        manifest._check(path)
+        return manifest
+
+    def _check(self, path: object) -> None:
+        for total in ("rows", "ids", "bytes"):
+            found = sum(getattr(part, total) for part in self.parts)
+            if found != getattr(self, total):
+                raise FormatError(f"{path}: {total} is {getattr(self, total)}, but its parts add up to {found}")
+        for number, part in enumerate(self.parts):
+            if part.name != part_name(number):
+                raise FormatError(f"{path}: part {number} is called {part.name!r}; expected {part_name(number)}")
+            if not re.fullmatch(r"[0-9a-f]{64}", part.sha256):
+                raise FormatError(f"{path}: sha256 of {part.name} is not 64 hexadecimal digits")
+        if not self.parts:
+            raise FormatError(f"{path}: it lists no parts; expected at least one, empty or not")
+        if len({IDS, *self.kept}) <= len(self.kept):
+            raise FormatError(f"{path}: kept names a column twice")
+        if hidden := [name for name in (self.column, *self.kept) if CONTROL.search(name)]:
+            raise FormatError(f"{path}: column {hidden[0]!r} has control characters in its name")
+        if self.codec not in CODECS and not _COMPARED.fullmatch(self.codec):
+            raise FormatError(
+                f"{path}: codec is {self.codec[:40]!r}; expected one of {', '.join(sorted(CODECS))}", hint=upgrade()
+            )
+        if not re.fullmatch(r"[0-9a-f]{32}", self.table):
+            raise FormatError(f"{path}: table is not a fingerprint of 32 hexadecimal digits")
+        try:
+            Vocabulary(self.vocabulary_size)
+        except InvalidConfig as error:
+            raise FormatError(f"{path}: {error.what}") from error
+        self._check_told(path)
+
+    def _check_told(self, path: object) -> None:
+        """Raise `FormatError` unless there are as many records as what is told of them needs."""
+        planted = self.canaries.rows if self.canaries else 0
+        if planted > self.rows:
+            raise FormatError(f"{path}: canaries are {planted} of its {self.rows} records")
+        if self.coin and self.coin.records < self.rows - planted:
+            raise FormatError(f"{path}: coin is of {self.coin.records} records, fewer than are here")
+
+
+_COMPARED = re.compile(r"(raw|paper)/[a-z0-9-]{1,32}")  # codes of no table, which `runs/` compares with ours
+_NESTED: dict[str, Any] = {"privacy": Guarantee, "canaries": Canaries, "coin": Coin}
+
+
+def _unsaid(said: str | None) -> tuple[str, ...]:
+    """Return the fields of a manifest that a format does not have."""
+    told = ("canaries", "coin", "public_table")
+    return () if said == TOLD else told if said == PRIVATE else ("privacy", *told)
+
+
+def may_be_same(table: str, other: str) -> bool:
+    """Return whether two fingerprints are the same, or one of them is not told, so that nobody can say."""
+    return table == other or UNTOLD in (table, other)
+
+
+def part_name(number: int) -> str:
+    """Return the file name of part `number`."""
+    return f"part-{number:05d}.parquet"
+
+
+def _fields(document: object, cls: type[Any], path: object, without: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the fields of a class from its JSON object, checked one by one; raise `FormatError` naming `path`."""
+    kinds = {name: field.type for name, field in cls.__dataclass_fields__.items() if name not in without}
+    called = cls.__name__.lower()
+    if not isinstance(document, dict) or set(document) != set(kinds):
+        found = sorted(document)[:20] if isinstance(document, dict) else type(document).__name__
+        raise FormatError(f"{path}: {called} has {found}; expected {sorted(kinds)}")
+    for name, kind in kinds.items():
+        if not _is(kind, document[name], name):
+            raise FormatError(f"{path}: {name} is not a valid {called} field")
+    return dict(document)
+
+
+def _is(kind: object, value: object, name: str) -> bool:
+    if kind == "int":
+        return type(value) is int and value >= 0
+    if kind in ("str", "bool"):
+        return isinstance(value, str if kind == "str" else bool)
+    if name in _NESTED:
+        return value is None or isinstance(value, dict)
+    return isinstance(value, list) and (name == "parts" or all(isinstance(v, str) for v in value))

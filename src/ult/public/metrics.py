@@ -1,0 +1,122 @@
+"""What a run's `metrics.json` must say, and of which type the rest is where it is there; it may come from anyone."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ult.errors import FormatError, MissingSource
+from ult.host.regular import read_text
+from ult.public.manifest import SIDES
+from ult.public.vocabulary import check_format
+
+FORMAT = "ult-run/1"
+_MOST = 2**26  # bytes
+TASKS = ("lm", "classify", "seq2seq")
+
+Check = Callable[[Any], bool]
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**53
+
+
+def _number(value: Any) -> bool:
+    return _count(value) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _or_null(check: Check) -> Check:
+    return lambda value: value is None or check(value)
+
+
+def _many(check: Check) -> Check:
+    return lambda value: isinstance(value, list) and all(map(check, value))
+
+
+def _having(needed: Mapping[str, Check], others: Mapping[str, Check]) -> Check:
+    """Return a check for an object with all of `needed`, and of `others` those that it has."""
+    return lambda value: (
+        isinstance(value, dict)
+        and needed.keys() <= value.keys()
+        and all(check(value[name]) for name, check in {**needed, **others}.items() if name in value)
+    )
+
+
+def _point(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(_number, value))
+
+
+def _hex(digits: int) -> Check:
+    return lambda value: _text(value) and re.fullmatch(rf"[0-9a-f]{{{digits}}}", value) is not None
+
+
+_COIN = _having({"split": _hex(32), "side": SIDES.__contains__, "records": _count}, {})
+_PROMISE = _having({"epsilon": _number, "delta": _number}, {})
+_SUMMARY = _having(
+    {"table": _text, "codec": _text, "column": _text},
+    {
+        "name": _text,
+        "rows": _count,
+        "digest": _hex(64),  # older runs have none
+        "privacy": _or_null(_PROMISE),
+        "canaries": _or_null(_having({"count": _count, "repeats": _count}, {})),
+        "coin": _or_null(_COIN),
+        "public_table": lambda value: isinstance(value, bool),
+    },
+)
+_PRIVACY = _having({"epsilon": _number, "delta": _number}, {"secure_random": lambda value: isinstance(value, bool)})
+_NEEDED: dict[str, Check] = {  # what later verbs rely on
+    "task": TASKS.__contains__,
+    "context": lambda value: _count(value) and 4 <= value < 2**31,
+    "classes": _many(lambda value: _text(value) or type(value) is int),
+    "shards": lambda value: _many(_SUMMARY)(value) and len(value) > 0,
+}
+_OTHERS: dict[str, Check] = {
+    "targets": _many(_SUMMARY),
+    **dict.fromkeys(("model", "from_run", "label", "embeddings"), _or_null(_text)),
+    **dict.fromkeys(("steps", "batch_size", "parameters"), _count),
+    "ids_per_second": _or_null(_number),
+    "device": _text,
+    "initial_weights": ("random", "loaded").__contains__,
+    "initial_digest": _hex(64),
+    "loss": _many(_point),
+    "modality_token": lambda value: isinstance(value, bool),
+    "privacy": _or_null(_PRIVACY),
+    "trained_before": _or_null(_many(_hex(64))),
+}
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """Return the document. Raises `MissingSource`, `FormatError` or `NewerFormat`."""
+    try:
+        metrics: dict[str, Any] = json.loads(read_text(path, _MOST))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MissingSource(
+            f"{path.parent} is not a run: it has no {path.name}", hint="ult train writes one"
+        ) from error
+    except FormatError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        raise FormatError(f"{path} is not JSON") from error
+    check_format(metrics, FORMAT, path)
+    check_metrics(metrics, path)
+    return metrics
+
+
+def check_metrics(metrics: Mapping[str, Any], path: Path) -> None:
+    """Raise `FormatError`, naming `path`, unless a run can say this."""
+    needed = {**_NEEDED, **({"targets": _OTHERS["targets"]} if metrics.get("task") == "seq2seq" else {})}
+    for name, check in {**_OTHERS, **needed}.items():
+        if name in metrics and not check(metrics[name]):
+            said = repr(metrics[name])[:80]
+            raise FormatError(f"{path}: {name} is {said}, which no run says", hint="docs/format.md")
+        if name in needed and name not in metrics:
+            raise FormatError(f"{path}: {name} is missing")

@@ -1,0 +1,80 @@
+"""One bar on a terminal while a model trains, elsewhere a line now and then; one line at the end."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from ult.errors import MissingExtra, TrainingError
+from ult.host.pulse import pause
+
+try:
+    from transformers import TrainerCallback
+except ImportError as missing:
+    raise MissingExtra("transformers", extra="train") from missing
+
+
+class Progress(TrainerCallback):  # type: ignore[misc]
+    """Shows step, loss and ids per second on stderr; stops a training whose loss is no number any more."""
+
+    def __init__(self, ids: float) -> None:
+        self.ids = ids  # that a step reads, on average
+        self.first_step = self.last_step = 0
+        self.seconds = self.speed = 0.0
+        console = Console(stderr=True)
+        columns = (
+            "training",
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[now]}"),
+            TimeRemainingColumn(),
+        )
+        self._next, self._said = pause(0.0), ""  # seconds until a line, where there is no bar
+        self.bar = Bar(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self.task = self.bar.add_task("training", total=None, now="")
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Start the clock, at the step of the checkpoint if there is one."""
+        self.first_step = self.last_step = state.global_step
+        self._started = time.perf_counter()
+        if not state.is_world_process_zero:
+            self.bar.stop()
+            self._next = math.inf
+        self.bar.update(self.task, total=state.max_steps, completed=state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Advance the bar."""
+        self.seconds, self.last_step = time.perf_counter() - self._started, state.global_step
+        self.speed = (state.global_step - self.first_step) * self.ids / self.seconds
+        self.bar.update(self.task, completed=state.global_step)
+        if self.bar.disable and self.seconds > self._next:
+            self._next = self.seconds + pause(self.seconds)
+            self._print(f"step {state.global_step:,} of {state.max_steps:,}{self._said}, {self.seconds:,.0f} s")
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
+        """Show the loss; raise `TrainingError` if it is not finite."""
+        if "loss" in logs and not math.isfinite(logs["loss"]):
+            raise TrainingError(
+                f"the loss is {logs['loss']} at step {state.global_step}", hint="a lower --learning-rate"
+            )
+        if "loss" in logs:
+            self.bar.update(self.task, now=f"loss {logs['loss']:.3f}  {self.speed:,.0f} ids/s")
+            self._said = f", loss {logs['loss']:.3f}, {self.speed:,.0f} ids/s"
+
+    def done(self, out: Path, loss: list[list[float]], validation: dict[str, Any] | None) -> None:
+        """Print the one line that stays; of a private training there is no loss, for it has no noise."""
+        gained = f"loss {loss[0][1]:.3f} -> {loss[-1][1]:.3f}, " if loss else ""
+        speed = f"{self.last_step - self.first_step} steps in {self.seconds:.1f} s, {self.speed:,.0f} ids/s"
+        if validation:
+            step = validation["best_step"]
+            speed += f"; step {step} is kept: {dict(validation['bits'])[step]:.3f} bits a prediction on validation"
+        self._print(f"{out.name}: {gained}{speed}")
+
+    def _print(self, text: str) -> None:
+        self.bar.console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,62 @@
+"""Curves for TensorBoard, written while a model trains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ult.errors import InvalidConfig, MissingExtra
+from ult.trainer.callbacks.early_stopping import METRIC
+
+try:
+    from transformers import TrainerCallback
+except ImportError as missing:
+    raise MissingExtra("transformers", extra="train") from missing
+
+FOLDER = "tensorboard"  # in the run; while it trains, in its hidden working folder
+_NAMES = {
+    "loss": "training/loss",
+    "grad_norm": "training/gradient norm",
+    "learning_rate": "training/learning rate",
+    METRIC: "validation/bits",
+}
+
+
+class TensorBoard(TrainerCallback):  # type: ignore[misc]
+    """Writes numbers, and nothing else of the training: neither its options nor paths. Raises `MissingExtra`."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as missing:
+            raise MissingExtra("tensorboard", extra="tensorboard") from missing
+        self.folder, self.kind, self.writer = folder, SummaryWriter, None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Open a file on the main process, which hides what an interrupted training wrote past its checkpoint."""
+        if state.is_world_process_zero:
+            self.writer = self.kind(str(self.folder), purge_step=state.global_step + 1 if state.global_step else None)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
+        """Write the curves' next points, to be seen at once."""
+        if self.writer is not None:
+            for name in _NAMES.keys() & logs.keys():
+                self.writer.add_scalar(_NAMES[name], logs[name], state.global_step)
+            self.writer.flush()
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Close the file."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the file if it is open."""
+        if self.writer is not None:
+            self.writer.close()
+            self.writer = None
+
+
+def reporters(report_to: str | None, folder: Path) -> list[TensorBoard]:
+    """Return who is to be told of a training that works in `folder`. Raises `InvalidConfig` or `MissingExtra`."""
+    if report_to not in (None, "tensorboard"):
+        raise InvalidConfig(f"report_to is {report_to!r}; expected 'tensorboard'")
+    return [] if report_to is None else [TensorBoard(folder / FOLDER)]

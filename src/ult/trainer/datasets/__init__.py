@@ -1,0 +1,1 @@
+"""Shards as samples of a model."""

@@ -1,0 +1,80 @@
+"""The stream of all records, cut so that a sample is of one record alone: what task "lm" needs to promise privacy.
+
+The windows of a record follow one another from its start, each of `context` predictions; the last may be shorter. The
+first reads the `<eos>` before the record, the others the last id of the window before. As in `packing.Blocks`, every id
+and every record's `<eos>` is predicted exactly once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ult.trainer.datasets.packing import Item, mapped_stream, predicted
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Window k of record r, of those that `lasts[r - 1] <= k < lasts[r]`."""
+
+    stream: NDArray[np.int32]  # (1 + ids + rows,) starts with <eos>, which nobody predicts
+    ends: NDArray[np.int64]  # (rows,) the place in the stream of the <eos> after each record
+    lasts: NDArray[np.int64]  # (rows,) how many windows the records up to each one have
+    context: int
+    label: ClassVar[None] = None
+    classes: ClassVar[list[Any]] = []
+    truncated: ClassVar[int] = 0
+    whole: ClassVar[bool] = True  # every id of the data is predicted
+
+    @classmethod
+    def open(cls, folder: Path, *, context: int) -> Windows:
+        """Map what `ult.trainer.datasets.packing.pack` wrote."""
+        stream, ends = mapped_stream(folder)
+        return cls(stream, ends, np.cumsum(-(-np.diff(ends, prepend=0) // context)), context)
+
+    @property
+    def ids(self) -> int:
+        """How many ids all windows read."""
+        return len(self.stream) - 1
+
+    @property
+    def rows(self) -> int:
+        """How many records there are."""
+        return len(self.ends)
+
+    def __len__(self) -> int:
+        return int(self.lasts[-1])
+
+    def __getitem__(self, k: int) -> Item:
+        row = self._row(k)
+        first = self._start(row) + (k - self._first(row)) * self.context
+        window = self.stream[first : min(first + self.context, int(self.ends[row])) + 1].astype(np.int64)
+        return {"input_ids": window[:-1], "labels": predicted(window[1:])}
+
+    def window(self, row: int, share: float) -> Item:
+        """Return the window of record `row` that a share, from 0 to below 1, falls on."""
+        first = self._first(row)
+        return self[first + int(share * (int(self.lasts[row]) - first))]
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """How many ids (rows,) of each record are predicted, its `<eos>` included."""
+        given = predicted(self.stream[1:2].astype(np.int64)) < 0  # of all records the modality, or of none
+        return np.asarray(np.diff(self.ends, prepend=0) - given)
+
+    def records(self, k: int) -> NDArray[np.int64]:
+        """Return the record (n,) that each prediction of window k belongs to: one and the same."""
+        return np.full(int((self[k]["labels"] >= 0).sum()), self._row(k))
+
+    def _row(self, k: int) -> int:
+        return int(np.searchsorted(self.lasts, k, side="right"))
+
+    def _first(self, row: int) -> int:
+        return int(self.lasts[row - 1]) if row else 0
+
+    def _start(self, row: int) -> int:
+        return int(self.ends[row - 1]) if row else 0

@@ -1,0 +1,167 @@
+"""Training with differential privacy for each record (DP-SGD, arXiv:1607.00133), carried by the same `Trainer`.
+
+A step takes a Poisson sample, sums clipped gradients of single records, adds noise, and divides by the batch size that
+was asked for, not by the one that was drawn. All that follows, the optimizer, the schedule, which checkpoint is kept,
+only reads what has noise already. The accounts need no state but the number of steps, which every checkpoint has.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
+from typing import Any
+
+from ult.errors import InvalidConfig, MissingExtra, TrainingError
+from ult.privacy import accountant
+from ult.privacy.randomness import NOISE, source
+from ult.public.guarantee import composed
+from ult.public.run import Privacy, Recipe
+from ult.trainer.callbacks.freeze_body import Frozen
+from ult.trainer.datasets.packing import Item, Labelled
+from ult.trainer.datasets.pairs import Pairs
+from ult.trainer.datasets.windows import Windows
+from ult.trainer.dp.clipping import clipped_sum
+from ult.trainer.dp.poisson import Draws
+from ult.trainer.id_trainer import IdTrainer
+
+try:
+    import torch
+    from accelerate import PartialState
+except ImportError as missing:
+    raise MissingExtra("accelerate", extra="train") from missing
+
+_OF_RECORDS: dict[str, Any] = {
+    "loss": [],
+    "truncated": None,
+    "seconds": None,
+    "ids_per_second": None,
+}  # what else `metrics.json` says of them
+_LOSSES = ("loss", "train_loss", "grad_norm")  # of a log; exact functions of records, though nothing clipped them
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the records were promised, and the noise that keeps it."""
+
+    asked: Privacy
+    delta: float
+    noise: float  # deviation, in units of the clipped length
+    records: int
+    batch_size: int  # expected
+    steps: int
+    seed: int
+
+    @classmethod
+    def of(cls, recipe: Recipe, asked: Privacy, records: int, state: PartialState) -> Plan:
+        """Return the plan for a recipe on so many records. Raises `InvalidConfig` or `MissingExtra`."""
+        devices = int(torch.cuda.device_count() if state.device.type == "cuda" else 1)
+        if max(devices, state.num_processes) > 1:
+            raise InvalidConfig(
+                f"epsilon was given on {max(devices, state.num_processes)} devices; expected a single one",
+                hint="CUDA_VISIBLE_DEVICES=0 in a single process",
+            )
+        if recipe.batch_size > records:
+            raise InvalidConfig(f"batch_size is {recipe.batch_size}; expected at most the {records} records")
+        delta = accountant.default_delta(records) if asked.delta is None else asked.delta
+        accountant.check(asked.epsilon, delta, records)
+        rate = recipe.batch_size / records
+        noise = accountant.noise_multiplier(asked.epsilon, delta, rate=rate, steps=recipe.steps)
+        return cls(asked, delta, noise, records, recipe.batch_size, recipe.steps, recipe.seed)
+
+    @property
+    def rate(self) -> float:
+        """The probability with which a record is in a sample."""
+        return self.batch_size / self.records
+
+    def facts(self) -> dict[str, Any]:
+        """Return, as JSON values, what `metrics.json` says of the guarantee."""
+        return {
+            "epsilon": accountant.spent(self.noise, self.delta, rate=self.rate, steps=self.steps),
+            "delta": self.delta,
+            "unit": "record",
+            "neighbours": "add or remove one",
+            "noise_multiplier": self.noise,
+            "clip": self.asked.clip,
+            "sampling_rate": self.rate,
+            "steps": self.steps,
+            "records": self.records,
+            "accountant": accountant.name(),
+            "secure_random": self.asked.secure_random,
+        }
+
+    def told(self, metrics: dict[str, Any]) -> dict[str, Any]:
+        """Return what there is to say of a run: what was promised, and nothing computed of records without noise."""
+        found = metrics | _OF_RECORDS | {"privacy": self.facts()}
+        account = composed(found)
+        return found | {"privacy": found["privacy"] | {"account": account and account.document()}}
+
+
+class PrivateTrainer(IdTrainer):
+    """A trainer whose steps know their records by clipped gradients with noise alone."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        model: Any,
+        args: Any,
+        train_dataset: Windows | Labelled | Pairs,
+        frozen: Frozen | None,
+        **options: Any,
+    ) -> None:
+        args.gradient_accumulation_steps = 1  # a step takes its sample in parts of its own
+        args.max_grad_norm = 0.0  # each record's gradient is clipped instead
+        model.set_attn_implementation("eager")  # other kinds look at the values of masks
+        self.plan, self.frozen = plan, frozen
+        self.source = source(secure=plan.asked.secure_random, seed=plan.seed)
+        draws = Draws(train_dataset, plan.rate, plan.steps, self.source)
+        super().__init__(model=model, args=args, train_dataset=draws, **options)
+
+    def get_train_dataloader(self) -> Any:
+        """Return a loader whose n-th batch is the n-th sample, a list of items."""
+        order = range(len(self.train_dataset))
+        loader = torch.utils.data.DataLoader(self.train_dataset, sampler=order, collate_fn=itemgetter(0))
+        return self.accelerator.prepare(loader)
+
+    def get_batch_samples(self, iterator: Any, *_: Any) -> tuple[list[Any], Any]:
+        """Return the sample of the next step."""
+        return [next(iterator)], None
+
+    def training_step(self, model: Any, inputs: Sequence[Item], *_: Any) -> torch.Tensor:
+        """Give every weight its noisy gradient; return the mean loss of the sample, which is not published."""
+        model.train()
+        step, plan = self.state.global_step, self.plan
+        held = self.frozen.held(step) if self.frozen else set()
+        weights = {name: w for name, w in model.named_parameters() if w.requires_grad and id(w) not in held}
+        with self.compute_loss_context_manager():
+            part = self.args.per_device_train_batch_size
+            sums, losses = clipped_sum(model, weights, inputs, clip=plan.asked.clip, part=part)
+        draw = self.source.at(NOISE, step)
+        for name, weight in weights.items():
+            noise = torch.from_numpy(draw.standard_normal(tuple(weight.shape))).to(weight.device)
+            noisy = sums[name].double() + plan.noise * plan.asked.clip * noise
+            weight.grad = (noisy / plan.batch_size).to(weight.dtype)
+        return losses.detach() / max(1, len(inputs))
+
+    def log(self, logs: dict[str, float], *more: Any, **options: Any) -> None:
+        """Log all but losses, which have no noise: every checkpoint holds the log, and what is shown is kept by many.
+
+        Raises `TrainingError` if one is not finite.
+        """
+        if not all(math.isfinite(logs.get(name, 0.0)) for name in _LOSSES):
+            raise TrainingError(
+                f"the loss is not finite at step {self.state.global_step}", hint="a lower --learning-rate"
+            )
+        super().log({name: value for name, value in logs.items() if name not in _LOSSES}, *more, **options)
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Return 0: nobody asks."""
+        return 0
+
+
+def private_trainer(plan: Plan, frozen: Frozen | None) -> partial[PrivateTrainer]:
+    """Return what makes a trainer that keeps `plan`, of the arguments that `IdTrainer` takes."""
+    return partial(PrivateTrainer, plan, frozen=frozen)

@@ -1,0 +1,209 @@
+"""How well a run predicts: bits per byte of the original data, accuracy, exact matches, each with a 95 % interval."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ult.errors import InvalidConfig, MissingExtra
+from ult.public.run import Run
+from ult.public.shards import Shards
+from ult.trainer.datasets.packing import IGNORED, Blocks, Labelled, collate, label_name, open_shards, pack, summary
+from ult.trainer.datasets.pairs import TARGETS, Pairs, open_targets, read_source
+from ult.trainer.datasets.windows import Windows
+from ult.trainer.models.build import Model, load_trained
+from ult.trainer.models.causal import looks_ahead
+from ult.trainer.models.generation import check_finite
+from ult.trainer.translate import check_beams, search
+
+try:
+    import torch
+except ImportError as missing:
+    raise MissingExtra("torch", extra="train") from missing
+
+Z = 1.959964  # the normal deviate of a two-sided 95 % interval
+RESAMPLES = 2000
+TOPS = (1, 3, 5, 10)  # of so many hypotheses it is told whether one is exact, as far as there are beams
+
+
+def evaluate(
+    run: str | Path,
+    shards: str | Path | Sequence[str | Path],
+    *,
+    targets: str | Path | Sequence[str | Path] | None = None,
+    beams: int = 1,
+    batch_size: int = 16,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Return what a run achieves on shards, as JSON values.
+
+    "lm": every id of every record and each record's `<eos>` is predicted once, from at most `context` ids before it
+    (of the same record, if the run has seen each one alone);
+    `bits_per_byte` is the sum over the bytes of the original data (null if the manifest counts none), lower is
+    better. "classify": `accuracy` and `balanced_accuracy`, higher is better. "seq2seq": the bits of `targets`, given
+    the shards' sources (null a byte if one is cut to the context), and `exact_match`, the share of sources whose
+    likeliest target found by a search with so many `beams` has the very ids, `exact_match_top_3` and so on that of
+    those with one among the first 3. `table_seen` says whether the run was trained on shards of these tables; None if
+    it does not name its own. Raises `WrongVocabulary`, `MissingColumn` or `TrainingError`.
+    """
+    opened = Run.open(run)
+    many = open_shards(shards, opened.vocabulary)
+    goals = open_targets(targets, many, task=opened.task)
+    check_beams(beams, 1, batch_size)
+    if beams > 1 and not goals:
+        raise InvalidConfig(f"{beams} beams were asked for; a run for {opened.task} searches nothing")
+    model = load_trained(opened)
+    result = {
+        "run": opened.path.name,
+        "task": opened.task,
+        "shards": summary(many),
+        "table_seen": {s.manifest.table for s in [*many, *goals]} <= opened.tables if opened.names_tables else None,
+        "context": opened.context,
+    }
+    with tempfile.TemporaryDirectory(prefix="ult-") as folder:
+        if opened.task == "lm":
+            pack(many, Path(folder), modality_token=opened.modality_token)
+            kind = Windows if opened.alone else Blocks
+            return result | _bits(model, many, kind.open(Path(folder), context=opened.context), batch_size)
+        if goals:
+            pack(many, Path(folder))
+            pack(goals, Path(folder) / TARGETS)
+            pairs = Pairs.open(Path(folder), context=opened.context)
+            result |= {"targets": summary(goals), "truncated": pairs.truncated}
+            return result | _bits(model, goals, pairs, batch_size) | _matches(model, pairs, beams, batch_size)
+        label = label_name(many, opened.metrics.get("label"))
+        marked = opened.modality_token
+        classes = pack(many, Path(folder), label=label, classes=opened.classes, modality_token=marked)
+        data = Labelled.open(Path(folder), context=opened.context, label=label, classes=classes)
+        data = replace(data, masked=looks_ahead(model))
+        return result | {"label": label, "truncated": data.truncated} | _accuracies(model, data, batch_size, seed)
+
+
+def _bits(model: Model, many: Sequence[Shards], data: Blocks | Windows | Pairs, batch_size: int) -> dict[str, Any]:
+    counts = data.counts
+    nats = np.zeros(len(counts))  # a record
+    for numbers, logits, labels in _batches(model, data, batch_size):
+        predicted = check_finite(logits)
+        losses = torch.nn.functional.cross_entropy(predicted.mT, labels, ignore_index=IGNORED, reduction="none")
+        counted = losses[labels != IGNORED].double().cpu().numpy()
+        np.add.at(nats, np.concatenate([data.records(k) for k in numbers]), counted)
+    total = float(nats.sum()) / math.log(2)
+    predictions, nbytes = int(counts.sum()), sum(s.manifest.bytes for s in many)
+    per_id, half = total / predictions, _half_width(nats / math.log(2), counts)
+    scale = predictions / nbytes if nbytes and data.whole else None
+
+    def interval(factor: float | None) -> list[float] | None:
+        return None if half is None or factor is None else [(per_id - half) * factor, (per_id + half) * factor]
+
+    return {
+        "rows": len(nats),
+        "predictions": predictions,
+        "bytes": nbytes,
+        "bits": total,
+        "bits_per_byte": None if scale is None else per_id * scale,
+        "bits_per_byte_interval": interval(scale),
+        "bits_per_id": per_id,
+        "bits_per_id_interval": interval(1.0),
+    }
+
+
+def _matches(model: Model, data: Pairs, beams: int, batch_size: int) -> dict[str, Any]:
+    sources = (read_source(data.source(k), data.context) for k in range(len(data)))
+    found = search(model, sources, beams=beams, best=beams, max_new=data.context, batch_size=batch_size)
+    ranks = np.full(len(data), beams)  # of the exact hypothesis
+    for k, hypotheses in enumerate(found):
+        exact = [rank for rank, ids in enumerate(hypotheses) if np.array_equal(ids, data.target(k))]
+        ranks[k] = min([beams, *exact])
+    result: dict[str, Any] = {"beams": beams}
+    for top in (top for top in TOPS if top <= beams):
+        name, share = "exact_match" + (f"_top_{top}" if top > 1 else ""), float((ranks < top).mean())
+        result |= {name: share, f"{name}_interval": wilson(share, len(ranks))}
+    return result
+
+
+def cross_entropy(
+    model: Model, data: Blocks | Windows | Labelled | Pairs, batch_size: int, *, part: int = 0, parts: int = 1
+) -> tuple[float, int]:
+    """Return the nats that all predictions cost together, and their number; or one of equal parts of the batches."""
+    nats, predictions = 0.0, 0
+    for _, logits, labels in _batches(model, data, batch_size, part, parts):
+        losses = torch.nn.functional.cross_entropy(
+            logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORED, reduction="none"
+        )
+        nats += float(losses.cpu().double().sum())
+        predictions += int((labels != IGNORED).sum())
+    return nats, predictions
+
+
+def _half_width(bits: NDArray[np.float64], counts: NDArray[np.int64]) -> float | None:
+    """Return half the 95 % interval of sum(bits) / sum(counts) over records: the ratio estimator's standard error.
+
+    Cochran, Sampling Techniques (1977), section 6.4. None for a single record.
+    """
+    n = len(bits)
+    if n < 2:
+        return None
+    residuals = bits - bits.sum() / counts.sum() * counts
+    return float(Z * math.sqrt((residuals**2).sum() / (n - 1) / n) / counts.mean())
+
+
+def _accuracies(model: Model, data: Labelled, batch_size: int, seed: int) -> dict[str, Any]:
+    every = (check_finite(logits) for _, logits, _ in _batches(model, data, batch_size))
+    predicted = np.concatenate([logits.argmax(-1).cpu().numpy() for logits in every])
+    right = predicted == data.labels
+    classes = len(data.classes)
+    counts = np.stack([np.bincount(data.labels[right == hit], minlength=classes) for hit in (False, True)])
+    # Resampling records is drawing the (hit, class) cells from a multinomial.
+    draws = np.random.default_rng(seed).multinomial(len(right), counts.ravel() / len(right), RESAMPLES)
+    balanced = _balanced(draws.reshape(RESAMPLES, 2, classes))
+    accuracy = float(right.mean())
+    return {
+        "rows": len(right),
+        "classes": classes,
+        "accuracy": accuracy,
+        "accuracy_interval": wilson(accuracy, len(right)),
+        "balanced_accuracy": float(_balanced(counts[None])[0]),
+        "balanced_accuracy_interval": np.quantile(balanced, [0.025, 0.975]).tolist(),
+        "chance": 1 / int((counts.sum(0) > 0).sum()),
+        "seed": seed,
+    }
+
+
+def _balanced(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the mean recall over the classes present, for each of `counts` (m, 2, classes): missed, hit."""
+    present = counts.sum(1) > 0
+    recall = counts[:, 1] / np.maximum(counts.sum(1), 1)
+    return np.asarray(recall.sum(1) / present.sum(1))
+
+
+def wilson(share: float, n: int) -> list[float]:
+    """Return Wilson's 95 % interval (1927) of a share of `n`.
+
+    >>> [round(x, 4) for x in wilson(0.9, 100)]
+    [0.8256, 0.9448]
+    """
+    centre, spread = share + Z**2 / (2 * n), Z * math.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
+    return [max(0.0, (centre - spread) / (1 + Z**2 / n)), min(1.0, (centre + spread) / (1 + Z**2 / n))]
+
+
+def _batches(
+    model: Model, data: Blocks | Windows | Labelled | Pairs, batch_size: int, part: int = 0, parts: int = 1
+) -> Iterator[tuple[range, torch.Tensor, torch.Tensor]]:
+    for start in range(part * batch_size, len(data), parts * batch_size):
+        numbers = range(start, min(start + batch_size, len(data)))
+        batch = {name: tensor.to(model.device) for name, tensor in collate([data[k] for k in numbers]).items()}
+        with torch.inference_mode():
+            yield numbers, predict(model, batch), batch["labels"]
+
+
+def predict(model: Model, batch: dict[str, Any]) -> torch.Tensor:
+    """Return the logits, in float32, of a batch as `ult.trainer.datasets.packing.collate` makes it."""
+    read = {name: tensor for name, tensor in batch.items() if name != "labels"}
+    return model(**read, use_cache=False).logits.float()

@@ -1,0 +1,209 @@
+"""Let a run write records, as ids; what they say only the owner's table can tell."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ult.errors import CorruptSymbols, InvalidConfig, MissingExtra, TrainingError
+from ult.public.run import Run
+from ult.public.shards import ShardWriter
+from ult.public.vocabulary import EOS, FREE, N_SPECIAL, PAD
+from ult.trainer.datasets.packing import open_shards
+from ult.trainer.models.build import load_trained
+from ult.trainer.models.generation import write
+
+try:
+    import torch
+    from transformers import LogitsProcessor, RepetitionPenaltyLogitsProcessor
+except ImportError as missing:
+    raise MissingExtra("torch", extra="train") from missing
+
+Ids = NDArray[np.uint32]
+
+
+class Grammar(Protocol):
+    """What an owner lends while a run writes: which ids keep a record one that its table decodes."""
+
+    def start(self, ids: NDArray[Any]) -> Any:
+        """Return the state after a prompt (n,); raise `CorruptSymbols` if no record starts so."""
+
+    def allowed(self, state: Any, room: int) -> NDArray[np.bool_]:
+        """Return which ids (vocabulary,) may come next with room for so many; `<eos>` where a record may end."""
+
+    def advance(self, state: Any, written: int) -> Any:
+        """Return the state after an allowed id; states are never altered."""
+
+
+def generate(
+    run: str | Path,
+    prompts: Sequence[ArrayLike] = ((),),
+    *,
+    n: int = 1,
+    max_new: int | None = None,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    min_p: float | None = None,
+    repetition_penalty: float = 1.0,
+    modality: str | None = None,
+    seed: int = 0,
+    batch_size: int = 32,
+    reserved: Sequence[int] = (),
+    grammar: Grammar | None = None,
+    advance: Callable[[int, int], None] = lambda records, ids: None,
+) -> list[Ids]:
+    """Return `n` records for each prompt, in order, as ids (length,) uint32 that start with it, without `<eos>`.
+
+    A record starts after `<eos>`, as in training, and ends before the next or after `max_new` ids; by default, and at
+    most, the run's context is filled. Temperature 0 takes the likeliest id each time, and what it continues a prompt
+    with depends on no other prompt. The same arguments give the same ids on one machine; another `batch_size` draws
+    others. `top_k` keeps the k likeliest ids, `top_p` the likeliest of this total probability, `min_p` those of at
+    least this share of the likeliest one's. `reserved` are special ids from 8 on that prompts and records may hold,
+    such as labels that were trained as ids. A run with modality tokens writes records of `modality`, by default of the
+    only one that it knows. `advance` is told of the records and new ids of each batch, and of none
+    once the model is loaded. Raises `InvalidConfig`, `CorruptSymbols` or `TrainingError`.
+    """
+    opened = Run.open(run)
+    if opened.task != "lm":
+        raise TrainingError(
+            f"run {opened.path} was trained for {opened.task}; it writes nothing by itself",
+            hint="ult translate" if opened.task == "seq2seq" else "ult train --task lm",
+        )
+    starts = [given_ids(ids, opened.vocabulary.size, "prompt", reserved) for ids in prompts]
+    head = np.array(opened.head(modality), np.int64)
+    for start in starts:
+        _check_room(opened.context - len(head) - len(start), max_new, len(start))
+    _check(n=n >= 1, batch_size=batch_size >= 1, top_k=top_k is None or top_k >= 1)
+    _check(temperature=temperature >= 0, repetition_penalty=repetition_penalty > 0)
+    _check(top_p=top_p is None or 0 < top_p <= 1, min_p=min_p is None or 0 <= min_p <= 1)
+    _check(reserved=all(FREE <= special < N_SPECIAL for special in reserved))
+    never = [special for special in range(N_SPECIAL) if special not in (EOS, *reserved)]
+    options: dict[str, Any] = {"suppress_tokens": never, "do_sample": temperature > 0}
+    if temperature > 0:  # of top_k, None would mean transformers' own default, 50
+        options |= {"temperature": temperature, "top_k": top_k or 0, "top_p": top_p or 1.0, "min_p": min_p}
+    # transformers' own option would count the <eos> that stands before a record, and let none end.
+    penalty = RepetitionPenaltyLogitsProcessor(float(repetition_penalty), prompt_ignore_length=len(head))
+    model = load_trained(opened)
+    advance(0, 0)
+    records: list[Ids] = [np.empty(0, np.uint32)] * (n * len(starts))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for batch in _batches([len(start) for start in starts], n, batch_size):
+            many = np.stack([starts[k // n] for k in batch])
+            room = opened.context - len(head) - many.shape[1] if max_new is None else max_new
+            processors = [penalty, _Mask(grammar, many, len(head), room)] if grammar else [penalty]
+            starting = np.hstack([np.tile(head, (len(many), 1)), many])
+            for k, record in zip(batch, _write(model, starting, len(head), room, processors, options), strict=True):
+                records[k] = record
+            advance(len(batch), sum(len(records[k]) for k in batch) - many.size)
+    return records
+
+
+def _batches(lengths: Sequence[int], n: int, batch_size: int) -> list[list[int]]:
+    """Return the numbers of the records to write together: of prompts of one length, so that nothing is padded."""
+    order = sorted(range(n * len(lengths)), key=lambda k: lengths[k // n])
+    groups = [list(group) for _, group in itertools.groupby(order, key=lambda k: lengths[k // n])]
+    return [group[at : at + batch_size] for group in groups for at in range(0, len(group), batch_size)]
+
+
+def _write(
+    model: Any, starts: NDArray[Any], head: int, room: int, processors: list[Any], options: dict[str, Any]
+) -> list[Ids]:
+    """Return a record for each of `starts` (b, n), whose first `head` ids are not of the record."""
+    given = torch.from_numpy(starts).to(model.device)
+    asked = {"input_ids": given, "attention_mask": torch.ones_like(given)}
+    written = write(model, asked, processors=processors, max_new_tokens=room, **options)
+    return [record_of(row) for row in written[:, head:].cpu().numpy()]
+
+
+class _Mask(LogitsProcessor):  # type: ignore[misc]
+    """Makes the scores of ids that the grammar does not allow -inf, before any are chosen or left out."""
+
+    def __init__(self, grammar: Grammar, prompts: NDArray[Any], head: int, room: int) -> None:
+        self.grammar, self.room, self.start = grammar, room, head + prompts.shape[1]
+        self.states = [grammar.start(prompt) for prompt in prompts]
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Return the scores (b, vocabulary) of what follows `input_ids` (b, n)."""
+        length = input_ids.shape[1]
+        last = input_ids[:, -1].tolist() if length > self.start else []
+        for row, written in enumerate(last):  # a record that has ended is in no state, and nobody reads its scores
+            ended = written == EOS or self.states[row] is None
+            self.states[row] = None if ended else self.grammar.advance(self.states[row], written)
+        room = self.start + self.room - length
+        allowed = np.ones(scores.shape, np.bool_)
+        for row, state in enumerate(self.states):
+            if state is not None:
+                allowed[row] = self.grammar.allowed(state, room)
+        return scores.masked_fill(~torch.from_numpy(allowed).to(scores.device), -torch.inf)
+
+
+def read_prompts(run: str | Path, shards: str | Path, *, first: int) -> list[Ids]:
+    """Return the first ids of each record of shards of a run's table, for `generate`; all of a record that has fewer.
+
+    Raises `InvalidConfig`, `WrongVocabulary`, or `WrongTable` for shards whose ids mean something else to the run.
+    """
+    if first < 1:
+        raise InvalidConfig(f"the first {first} ids of each record were asked for; expected at least 1")
+    opened = Run.open(run)
+    (found,) = open_shards([shards], opened.vocabulary)
+    opened.check_shards(found)
+    return [ids[:first] for ids in found.ids()]
+
+
+def write_generated(
+    run: str | Path, records: Sequence[NDArray[np.uint32]], out: str | Path, *, force: bool = False
+) -> None:
+    """Write generated records as a shards folder that the owner of the run's table can decode.
+
+    Raises `TrainingError` if the run was trained on several tables: no one table decodes its ids.
+    """
+    opened = Run.open(run)
+    sources = {(s["table"], s["codec"], s["column"]) for s in opened.metrics["shards"]}
+    if len(opened.tables) != 1:
+        raise TrainingError(
+            f"run {opened.path} was trained on {len(opened.tables)} tables; expected one to decode with"
+        )
+    table, codec, column = min(sources)
+    with ShardWriter(out, vocabulary=opened.vocabulary, table=table, codec=codec, column=column, force=force) as writer:
+        writer.write(records, nbytes=0)
+
+
+def _check_room(room: int, max_new: int | None, prompt: int) -> None:
+    asked = room if max_new is None else max_new
+    if not 1 <= asked <= room:
+        raise InvalidConfig(
+            f"{asked} ids to write after a prompt of {prompt}; the run's context leaves room for {max(room, 0)}",
+            hint="fewer ids, or a run trained with a longer --context",
+        )
+
+
+def _check(**right: bool) -> None:
+    wrong = [name for name, is_right in right.items() if not is_right]
+    if wrong:
+        raise InvalidConfig(
+            f"{', '.join(wrong)} out of range; expected n, batch_size, top_k from 1, top_p and min_p up to 1, a "
+            f"temperature from 0, a repetition penalty above 0, reserved ids from {FREE} to {N_SPECIAL - 1}"
+        )
+
+
+def given_ids(ids: ArrayLike, size: int, what: str, reserved: Sequence[int] = ()) -> NDArray[np.int64]:
+    """Return ids (n,) that a caller gave as a `what`. Raises `CorruptSymbols` if a record cannot hold them."""
+    array = np.asarray(ids)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "ui"):
+        raise CorruptSymbols(f"{what} ids are {array.dtype} {array.shape}; expected integers (n,)")
+    if not (((array >= N_SPECIAL) & (array < size)) | np.isin(array, list(reserved))).all():
+        raise CorruptSymbols(f"a {what} id is outside {N_SPECIAL} to {size - 1}")
+    return array.astype(np.int64)
+
+
+def record_of(row: NDArray[np.int64]) -> Ids:
+    """Return the ids of what a model wrote up to its `<eos>`, after which there is padding."""
+    ends = np.flatnonzero((row == EOS) | (row == PAD))
+    return row[: ends[0] if len(ends) else len(row)].astype(np.uint32)

@@ -1,0 +1,1 @@
+"""What keeps a model from learning records by heart, and what watches it."""

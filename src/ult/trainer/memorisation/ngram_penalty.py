@@ -1,0 +1,67 @@
+"""Keep n-grams of the training data from becoming much likelier than an earlier run has them, as what is recited does.
+
+After the n-gram-aware regulariser of Slack and Al Moubayed (TACL 2025, arXiv:2510.11372), which penalises n-grams whose
+confidence exceeds the base model's by a margin. Its form and strength here are our own.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+from ult.errors import InvalidConfig, MissingExtra
+from ult.trainer.datasets.packing import IGNORED
+from ult.trainer.evaluate import predict
+from ult.trainer.memorisation.ngrams import SIZES
+from ult.trainer.models.build import Model
+
+try:
+    import torch
+except ImportError as missing:
+    raise MissingExtra("torch", extra="train") from missing
+
+
+@dataclass(frozen=True, slots=True)
+class Restraint:
+    """What is added to the loss, in nats, for n-grams that are likelier than `base` has them by more than `margin`."""
+
+    base: Model  # as the training began, on the device that it is asked on
+    margin: float
+
+    @classmethod
+    def of(cls, model: Model, embeddings: str, margin: float) -> Restraint:
+        """Return that for a model about to be trained. Raises `InvalidConfig` if its rows are drawn afresh."""
+        if embeddings != "keep":
+            raise InvalidConfig(
+                "restrain_ngrams compares with an earlier run, which reads no ids of another table",
+                hint="a run on shards of the same table, or ult align, then --embeddings keep",
+            )
+        return cls(copy.deepcopy(model).requires_grad_(False).eval(), margin)
+
+    def __call__(self, inputs: dict[str, Any], logits: torch.Tensor) -> torch.Tensor:
+        """Return the penalty, summed over the n-grams that a batch predicts with these logits (b, n, ids)."""
+        labels = inputs["labels"]
+        with torch.no_grad():
+            base = predict(self.base.to(logits.device), inputs)
+        return penalty(_log(logits, labels), _log(base, labels), labels != IGNORED, self.margin)
+
+
+def penalty(log: torch.Tensor, base: torch.Tensor, counted: torch.Tensor, margin: float) -> torch.Tensor:
+    """Return the penalty for log probabilities (b, n) of predicted ids beside those of the base, where `counted`.
+
+    An n-gram's confidence is the geometric mean of its ids' probabilities; what it has beyond the base's and the margin
+    is summed, averaged over n in `SIZES`, and weighs 2 / margin: the cross-entropy pushes an id's log probability with
+    a force of 1, the penalty, inside a passage whose n-grams are all above the margin, with more than 2. So a passage
+    comes down however often it is rewarded, while an n-gram that is likely by itself may stay.
+    """
+    total = log.new_zeros(())
+    for size in (size for size in SIZES if size <= log.shape[1]):
+        mine, theirs = (each.unfold(1, size, 1).mean(-1).exp() for each in (log, base))
+        whole = counted.unfold(1, size, 1).all(-1)
+        total = total + ((mine - theirs - margin).clamp(min=0) * whole).sum()
+    return total * 2 / margin / len(SIZES)
+
+
+def _log(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return -torch.nn.functional.cross_entropy(logits.mT, labels, ignore_index=IGNORED, reduction="none")

@@ -1,0 +1,1 @@
+"""Models for ids: made, loaded, checked, and how they write."""

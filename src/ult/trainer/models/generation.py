@@ -1,0 +1,103 @@
+"""How a model writes, decided here alone: what a checkpoint brings besides its weights is never asked, and is told.
+
+A stranger's `generation_config.json` could keep a run from writing what it knows by heart, so that an audit of it sees
+nothing, or let it search with a million beams. What the table's ids mean, and how they are asked for, is ours.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ult.errors import MissingExtra, TrainingError
+from ult.host.regular import read_text
+from ult.public.vocabulary import BOS, EOS, PAD
+
+try:
+    import torch
+    from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+except ImportError as missing:
+    raise MissingExtra("transformers", extra="train") from missing
+
+if TYPE_CHECKING:
+    from ult.trainer.models.build import Model
+
+MOST = 2**20  # bytes that a file of settings may have, to be read for the list of what it says
+_OURS = {"bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id", "use_cache", "transformers_version"}
+
+
+def settings(**options: Any) -> GenerationConfig:
+    """Return settings of ours, with these `options` of transformers and its own defaults."""
+    ids = {"pad_token_id": PAD, "bos_token_id": BOS, "eos_token_id": EOS}
+    return GenerationConfig(**ids, use_cache=True, **options)
+
+
+def write(
+    model: Model, given: Mapping[str, torch.Tensor], *, processors: Sequence[Any] = (), **options: Any
+) -> torch.Tensor:
+    """Return the ids (b, n) that a model writes after what is `given`, by our settings with these `options` alone.
+
+    Raises `TrainingError` if it predicts no numbers.
+    """
+    model.generation_config = settings()  # transformers fills from it what is left open
+    together = LogitsProcessorList([_Finite(), *processors])
+    written: torch.Tensor = model.generate(**given, generation_config=settings(**options), logits_processor=together)
+    return written
+
+
+def normalizer(logits: torch.Tensor) -> torch.Tensor:
+    """Return the logarithm of the sum (..) that makes probabilities of logits (.., ids).
+
+    Raises `TrainingError` if there are none.
+    """
+    total = logits.logsumexp(-1)
+    if not bool(torch.isfinite(total).all()):
+        raise TrainingError(
+            "the model predicts no numbers: its logits are infinite or not a number",
+            hint="train again, with a lower --learning-rate",
+        )
+    return total
+
+
+def check_finite(logits: torch.Tensor) -> torch.Tensor:
+    """Return the logits (.., ids); raise `TrainingError` if no probabilities can be made of them."""
+    normalizer(logits)
+    return logits
+
+
+class _Finite(LogitsProcessor):  # type: ignore[misc]
+    """Refuses scores of which nothing can be drawn, before a zero is taken for the likeliest id."""
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Return the scores (b, ids)."""
+        return check_finite(scores)
+
+
+def ignored(folder: str | Path) -> list[str]:
+    """Return, as notes, which settings of how to write a checkpoint's folder brought that were not used."""
+    plain = GenerationConfig().to_dict()
+    notes = []
+    for name in ("generation_config.json", "config.json"):
+        path = Path(folder) / name
+        told = _read(path)
+        known = told if name.startswith("generation") else [key for key in told if key in plain]
+        theirs = sorted(
+            str(key)[:60]
+            for key in known
+            if key not in _OURS and not str(key).startswith("_") and told[key] not in (None, False, plain.get(key))
+        )
+        if theirs:
+            notes.append(f"ignored from {path.parent.name}/{name}: {', '.join(theirs)}")
+    return notes
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        if not path.is_file() or path.stat().st_size > MOST:
+            return {}
+        told = json.loads(read_text(path, MOST))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}

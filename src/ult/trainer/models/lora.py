@@ -1,0 +1,82 @@
+"""Low-rank adapters on a body that stays as it is (arXiv:2106.09685), by peft; rows and head are trained in full.
+
+What is new to the model are the ids of a table, so their rows cannot be spared. A finished run is an ordinary one: the
+adapters are merged into its weights.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ult.errors import InvalidConfig, MissingExtra, OutputError
+from ult.public.run import Recipe
+from ult.trainer.models.build import Model
+
+try:
+    from safetensors.torch import save_file
+    from transformers.pytorch_utils import Conv1D
+except ImportError as missing:
+    raise MissingExtra("transformers", extra="train") from missing
+
+FOLDER = "adapter"  # in the run
+_NAME = "default"  # peft's own for a single adapter
+
+
+class Adapted:
+    """A model whose linear layers, but for the head, have adapters of one rank; its other weights are its own."""
+
+    def __init__(self, model: Model, recipe: Recipe, rank: int) -> None:
+        """Put adapters into `model`, scaled by alpha / rank = 2, and let these, rows and head alone be trained.
+
+        Raises `InvalidConfig` for a model that peft has no adapters for.
+        """
+        try:
+            from peft import LoraConfig, LoraModel
+        except ImportError as missing:
+            raise MissingExtra("peft", extra="lora") from missing
+        base = recipe.from_run or (recipe.model if recipe.model and Path(recipe.model).is_dir() else None)
+        self.model, self.base = model, base and Path(base).name
+        self.config = LoraConfig(
+            r=rank,
+            lora_alpha=2 * rank,
+            target_modules="all-linear",
+            task_type="SEQ_CLS" if recipe.task == "classify" else "CAUSAL_LM",
+            fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
+            base_model_name_or_path=self.base,
+        )
+        body = {id(weight) for weight in model.base_model.parameters()} - {id(model.get_input_embeddings().weight)}
+        try:
+            self.tuner = LoraModel(model, self.config, _NAME)
+        except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+            said = " ".join(str(error).split())[:200]
+            raise InvalidConfig(
+                f"peft has no adapters for this {model.config.model_type} model: {said}", hint="leave out --lora"
+            ) from error
+        for weight in model.parameters():
+            weight.requires_grad |= id(weight) not in body
+
+    def merge(self, folder: Path | None) -> None:
+        """Add the adapters to the weights that they stand beside, and take them out of the model.
+
+        What was trained is first written to `folder` as peft does, if the model has a base that peft can load it on.
+        Raises `OutputError`.
+        """
+        if folder is not None and self.base is not None:
+            try:
+                self._save(folder)
+            except OSError as error:
+                raise OutputError(f"cannot write the adapter: {error.strerror}") from error
+        for weight in self.tuner.merge_and_unload().parameters():
+            weight.requires_grad = True
+
+    def _save(self, folder: Path) -> None:
+        tensors = {
+            f"base_model.model.{name.replace(f'.{_NAME}.', '.')}": weight.detach().contiguous()
+            for name, weight in self.model.named_parameters()
+            if weight.requires_grad
+        }
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+        self.config.inference_mode = True
+        self.config.target_modules = sorted(self.config.target_modules)
+        self.config.save_pretrained(str(folder))

@@ -1,0 +1,360 @@
+"""Train a model on shards with the Hugging Face `Trainer`: ids in, a run folder out. No table is needed, nor known."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ult.distribution import versions
+from ult.errors import InvalidConfig, MissingExtra, OutputError, TrainingError
+from ult.public.metrics import FORMAT
+from ult.public.published import OWNER, parted
+from ult.public.run import Privacy, Recipe, Run, Schedule, finish, last_checkpoint, partial_folder, working_folder
+from ult.public.vocabulary import Vocabulary
+from ult.trainer.callbacks.early_stopping import Watch, best, check_tables, curve, open_validation
+from ult.trainer.callbacks.freeze_body import Frozen, check_frozen
+from ult.trainer.callbacks.progress import Progress
+from ult.trainer.callbacks.tensorboard import FOLDER, reporters
+from ult.trainer.datasets.mixture import check_mixture
+from ult.trainer.datasets.mixture import mixture as mixed
+from ult.trainer.datasets.packing import Blocks, Labelled, collate, label_name, open_shards, pack, summary
+from ult.trainer.datasets.pairs import TARGETS, Pairs, open_targets
+from ult.trainer.datasets.windows import Windows
+from ult.trainer.distributed import agreed, from_main, processes, together
+from ult.trainer.id_trainer import IdTrainer, arguments, in_bfloat16, share_of
+from ult.trainer.memorisation.goldfish import Goldfish
+from ult.trainer.memorisation.ngram_penalty import Restraint
+from ult.trainer.memorisation.stop_memorised import Memorisation, told
+from ult.trainer.models.build import build, initial_weights, weights_digest
+from ult.trainer.models.causal import looks_ahead
+from ult.trainer.models.lora import FOLDER as ADAPTER
+from ult.trainer.models.lora import Adapted
+
+try:
+    import torch
+    from accelerate import PartialState
+    from safetensors import SafetensorError
+    from transformers import PrinterCallback, set_seed
+except ImportError as missing:
+    raise MissingExtra("accelerate", extra="train") from missing
+
+if TYPE_CHECKING:
+    from ult.public.shards import Shards
+    from ult.trainer.dp.dp_trainer import Plan
+
+
+def train(
+    shards: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    targets: str | Path | Sequence[str | Path] | None = None,
+    task: str = "lm",
+    model: str | None = None,
+    from_run: str | Path | None = None,
+    embeddings: str | None = None,
+    freeze_body: int = 0,
+    lora: int | None = None,
+    mixture: Sequence[float] | None = None,
+    modality_token: bool = False,
+    epsilon: float | None = None,
+    delta: float | None = None,
+    clip: float | None = None,
+    secure_random: bool = True,
+    goldfish: int | None = None,
+    stop_memorised: float | None = None,
+    restrain_ngrams: float | None = None,
+    steps: int = 1000,
+    batch_size: int = 16,
+    context: int = 128,
+    learning_rate: float | None = None,
+    schedule: str = "cosine",
+    warmup: float | None = None,
+    accumulate: int = 1,
+    precision: str = "auto",
+    validation: str | Path | Sequence[str | Path] | None = None,
+    validation_targets: str | Path | Sequence[str | Path] | None = None,
+    evaluate_every: int | None = None,
+    patience: int | None = None,
+    report_to: str | None = None,
+    label: str | None = None,
+    seed: int = 0,
+    resume: bool = False,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Train on one or more shards folders, write the run folder `out`, and return what its `metrics.json` says.
+
+    For task "seq2seq" the shards are sources, and `targets` as many others whose rows go with theirs, as do
+    `validation_targets` with `validation`; the model is an encoder-decoder.
+
+    `model` is a preset ("tiny" if nothing is said), a folder or a Hub name; `from_run` goes on from an earlier run
+    instead, whose embedding rows are drawn afresh ("fresh") or taken over ("keep"), see
+    `ult.trainer.models.build.build`; the first `freeze_body` steps then train the rows and the head alone. With `lora`,
+    a rank, adapters are trained in place of the body, rows and head in full, and merged at the end. `mixture` weighs
+    the shards folders against one another, and `modality_token` says before each record which modality it is of. The
+    peak `learning_rate` suits the model's size if nothing is said; `schedule`, `warmup` and `precision` are those of
+    `ult.public.run.Schedule` and `Recipe`. The same call gives the same weights on a CPU. Several processes share a
+    step's `batch_size` blocks or records and see together what one alone would see; each takes its share in
+    `accumulate` parts, which saves memory and changes nothing but rounding. With `validation` shards, of a table that
+    it is trained on, it is evaluated `evaluate_every` steps (a tenth of all) and after the last; the run is then the
+    best of these, and training ends early after `patience` evaluations without a better one. `report_to` "tensorboard"
+    writes its curves. Interrupted, it goes on where its last checkpoint was with `resume`. With `epsilon`, each record
+    of the shards (for "seq2seq", each pair) has differential privacy, see `ult.trainer.dp.dp_trainer` and
+    `ult.public.run.Privacy`; `batch_size` is then the expected number of records of a step. With `goldfish`, one in so
+    many ids is left out of the loss, see `ult.trainer.memorisation.goldfish`; with `stop_memorised`, training ends once
+    it writes more than that share of its data's n-grams again, see `ult.trainer.memorisation.stop_memorised`; with
+    `restrain_ngrams`, none of them may become likelier than `from_run` has it by more than that, see
+    `ult.trainer.memorisation.ngram_penalty`.
+
+    Raises `InvalidConfig`, `MissingColumn`, `WrongVocabulary`, `WrongTable`, `OutputExists`, `OutputError` or
+    `TrainingError`.
+    """
+    out, partial = Path(out), partial_folder(Path(out))
+    state, main = processes(), ExitStack()
+    with main:
+        classes: list[Any] = []
+        with agreed(state):
+            recipe = Recipe(
+                task=task,
+                model=model,
+                from_run=None if from_run is None else str(from_run),
+                embeddings=embeddings,
+                steps=steps,
+                batch_size=batch_size,
+                context=context,
+                label=label,
+                seed=seed,
+                schedule=Schedule(schedule, learning_rate, warmup),
+                accumulate=accumulate,
+                precision=precision,
+                evaluate_every=evaluate_every,
+                patience=patience,
+                freeze_body=freeze_body,
+                lora=lora,
+                mixture=None if mixture is None else tuple(mixture),
+                modality_token=modality_token,
+                privacy=Privacy.asked(epsilon, delta=delta, clip=clip, secure_random=secure_random),
+                goldfish=goldfish,
+                stop_memorised=stop_memorised,
+                restrain_ngrams=restrain_ngrams,
+            )
+            check_frozen(recipe)
+            bfloat16 = in_bfloat16(recipe, state)
+            reports = reporters(report_to, partial)
+            many = open_shards(shards)
+            goals = open_targets(targets, many, task=task)
+            check_mixture(recipe.mixture, many)
+            held = open_validation(validation, many, recipe)
+            held_goals = open_targets(validation_targets, held, task=task, option="--validation-targets")
+            check_tables(held_goals, goals)
+            name = label_name([*many, *held], label) if task == "classify" else None
+            summaries = {"shards": summary(many), "targets": summary(goals)}
+            summaries |= {"validation": summary(held), "validation_targets": summary(held_goals)}
+            share = share_of(recipe, state)
+            plan = _plan(recipe, many, held, state, report_to)
+            if state.is_main_process:
+                main.enter_context(working_folder(out, recipe, summaries, resume=resume, force=force))
+                main.callback(shutil.rmtree, partial / "packed", ignore_errors=True)
+                classes = pack(many, partial / "packed", label=name, modality_token=modality_token)
+                if held:
+                    held_in = partial / "packed" / "held"
+                    pack(held, held_in, label=name, classes=classes, modality_token=modality_token)
+                for part, folder in ((goals, partial / "packed"), (held_goals, partial / "packed" / "held")):
+                    if part:
+                        pack(part, folder / TARGETS)
+        classes = from_main(state, classes)
+        with agreed(state):
+            set_seed(seed)
+            built, embeddings = build(recipe, many[0].vocabulary, {s.manifest.table for s in [*many, *goals]}, classes)
+            masked = task == "classify" and looks_ahead(built)
+            data = _open(partial / "packed", recipe, name, classes, masked=masked)
+            began = {"initial_weights": initial_weights(recipe), "initial_digest": weights_digest(built)}
+            restraint = Restraint.of(built, embeddings, restrain_ngrams) if restrain_ngrams else None
+            adapted = Adapted(built, recipe, lora) if lora else None
+            progress = Progress(data.ids * batch_size / len(data))
+            frozen = Frozen(built, freeze_body) if freeze_body else None
+            trainer = _carrier(plan, frozen)(
+                model=built,
+                args=arguments(recipe, built.num_parameters(), share, partial, state, bfloat16, validated=bool(held)),
+                train_dataset=Goldfish(data, goldfish) if goldfish and isinstance(data, Blocks) else data,
+                eval_dataset=_open(partial / "packed" / "held", recipe, name, classes, masked=masked) if held else None,
+                data_collator=collate,
+                callbacks=[
+                    progress,
+                    *([frozen] if frozen else []),
+                    *([Watch(partial, patience)] if held else []),
+                    *_memorisation(built, data, recipe),
+                    *reports,
+                ],
+            )
+            for report in reports:
+                main.callback(report.close)
+            trainer.remove_callback(PrinterCallback)
+            trainer.restraint = restraint
+            if recipe.mixture and not isinstance(data, Windows):  # a recipe has not both
+                trainer.mixture = mixed(recipe.mixture, many, data)
+        checkpoint = from_main(state, last_checkpoint(partial) if state.is_main_process else None)
+        with together(state):
+            _fit(trainer, checkpoint, progress, out)
+        with agreed(state):
+            if adapted:
+                adapted.merge(partial / "run" / ADAPTER if state.is_main_process else None)
+        metrics = _metrics(recipe, trainer, progress, data) | {"embeddings": embeddings, **began}
+        metrics |= {name: summaries[name] for name in ("shards", "targets")}
+        metrics["validation"] = _validation(recipe, trainer) | {"shards": summaries["validation"]} if held else None
+        losses, own = metrics["loss"], None
+        if plan is not None:
+            metrics, own = parted(plan.told(metrics))
+        with agreed(state):
+            if state.is_main_process:
+                _write(built, many[0].vocabulary, metrics, own, partial)
+                finish(partial, out, force=force)
+                progress.done(out, losses, metrics["validation"])
+    return metrics
+
+
+def _memorisation(model: Any, data: Any, recipe: Recipe) -> list[Memorisation]:
+    if recipe.stop_memorised is None or not isinstance(data, Blocks):
+        return []
+    return [Memorisation(model, data, recipe.stop_memorised, recipe.evaluate_every or max(1, recipe.steps // 20))]
+
+
+def _plan(
+    recipe: Recipe, many: Sequence[Shards], held: Sequence[Shards], state: PartialState, report_to: str | None
+) -> Plan | None:
+    if recipe.privacy is None:
+        return None
+    if report_to is not None:
+        raise InvalidConfig(f"report_to {report_to!r} would publish losses of records, which epsilon does not cover")
+    from ult.trainer.dp.dp_trainer import Plan
+
+    if seen := {one.manifest.digest for one in held} & {one.manifest.digest for one in many}:
+        twice = next(one.path for one in held if one.manifest.digest in seen)
+        raise InvalidConfig(f"{twice} is trained on and validated on: its losses would be told, which epsilon covers")
+    return Plan.of(recipe, recipe.privacy, sum(shards.manifest.rows for shards in many), state)
+
+
+def _carrier(plan: Plan | None, frozen: Frozen | None) -> Callable[..., IdTrainer]:
+    if plan is None:
+        return IdTrainer
+    from ult.trainer.dp.dp_trainer import private_trainer
+
+    return private_trainer(plan, frozen)
+
+
+def _open(
+    folder: Path, recipe: Recipe, label: str | None, classes: list[Any], *, masked: bool
+) -> Blocks | Windows | Labelled | Pairs:
+    if recipe.task == "seq2seq":
+        return Pairs.open(folder, context=recipe.context)
+    if label is None and recipe.privacy is not None:
+        return Windows.open(folder, context=recipe.context)
+    if label is None:
+        return Blocks.open(folder, context=recipe.context)
+    return replace(Labelled.open(folder, context=recipe.context, label=label, classes=classes), masked=masked)
+
+
+def _fit(trainer: IdTrainer, checkpoint: Path | None, progress: Progress, out: Path) -> None:
+    try:
+        with progress.bar:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except (OSError, SafetensorError) as error:
+        raise OutputError(f"cannot write the training of {out}: {error}") from error
+    except torch.OutOfMemoryError as error:
+        raise TrainingError("the device has no memory left", hint="a smaller --batch-size or --context") from error
+
+
+def _metrics(
+    recipe: Recipe, trainer: IdTrainer, progress: Progress, data: Blocks | Windows | Labelled | Pairs
+) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "task": recipe.task,
+        "context": recipe.context,
+        "model": None if recipe.from_run else Path(recipe.model or "tiny").name,
+        "from_run": recipe.from_run and Path(recipe.from_run).name,
+        "trained_before": [] if recipe.from_run is None else Run.open(recipe.from_run).trained_on,
+        "steps": recipe.steps,
+        "batch_size": recipe.batch_size,
+        "processes": trainer.args.world_size,
+        "accumulate": recipe.accumulate,
+        "learning_rate": trainer.args.learning_rate,
+        "schedule": recipe.schedule.shape,
+        "warmup_steps": trainer.args.warmup_steps,
+        "precision": "bfloat16" if trainer.args.bf16 else "float32",
+        "freeze_body": recipe.freeze_body,
+        "lora": recipe.lora,
+        "mixture": recipe.mixture and list(recipe.mixture),
+        "modality_token": recipe.modality_token,
+        "privacy": None,
+        "goldfish": recipe.goldfish,
+        "memorisation": None
+        if recipe.stop_memorised is None
+        else told(trainer.state.log_history, recipe.stop_memorised),
+        "restrain_ngrams": recipe.restrain_ngrams,
+        "seed": recipe.seed,
+        "parameters": trainer.model.num_parameters(),
+        "label": data.label,
+        "classes": data.classes,
+        "truncated": data.truncated,
+        "loss": [[entry["step"], entry["loss"]] for entry in trainer.state.log_history if "loss" in entry],
+        "resumed_at": progress.first_step,
+        "seconds": progress.seconds,
+        "ids_per_second": progress.speed,
+        "device": str(trainer.args.device.type),
+        "versions": versions("torch", "transformers", "numpy"),
+    }
+
+
+def _validation(recipe: Recipe, trainer: IdTrainer) -> dict[str, Any]:
+    bits = curve(trainer.state.log_history)
+    return {
+        "evaluate_every": trainer.args.eval_steps,
+        "patience": recipe.patience,
+        "bits": bits,
+        "best_step": bits[best(bits)][0],
+    }
+
+
+def _write(
+    model: Any, vocabulary: Vocabulary, metrics: dict[str, Any], own: dict[str, Any] | None, partial: Path
+) -> None:
+    folder = partial / "run"
+    try:
+        model.config.use_cache = True  # the trainer turned it off
+        model.save_pretrained(folder)
+        vocabulary.tokenizer().save_pretrained(folder)
+        vocabulary.save(folder / "vocabulary.json")
+        if metrics["loss"] or metrics["validation"]:
+            _draw_loss(metrics, folder / "loss.png")
+        if (partial / FOLDER).is_dir():
+            shutil.copytree(partial / FOLDER, folder / FOLDER, dirs_exist_ok=True)
+        (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+        if own is not None:
+            (folder / OWNER).touch(mode=0o600)
+            (folder / OWNER).write_text(json.dumps(own, indent=1) + "\n", encoding="utf-8")
+    except (OSError, SafetensorError) as error:
+        raise OutputError(f"cannot write the run: {error}") from error
+
+
+def _draw_loss(metrics: dict[str, Any], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3.5), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    if metrics["loss"]:
+        axes.plot(*zip(*metrics["loss"], strict=True), color="#3366aa", linewidth=1.6, label="training")
+    if metrics["validation"]:
+        held = [(step, bits * math.log(2)) for step, bits in metrics["validation"]["bits"]]
+        axes.plot(*zip(*held, strict=True), color="#cc6633", linewidth=1.6, marker=".", label="validation")
+        axes.legend(frameon=False)
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss (nats)" if metrics["validation"] else "training loss (nats)")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="#dddddd", linewidth=0.6)
+    figure.savefig(path)
