@@ -14,6 +14,7 @@ import pytest
 import ult
 from ult import codecs, errors
 from ult.codecs.base import Codec
+from ult.host import moved
 
 SOURCE = Path(ult.__file__).parent
 ROOT = SOURCE.parent.parent
@@ -223,7 +224,7 @@ def test_every_error_is_one_line_with_its_hint():
 
 def test_only_our_errors_are_raised():
     """Each `raise` names one of the tree, one that Python asks for, a broken invariant, or what its module catches."""
-    allowed = {*drawn(), "AttributeError", "TypeError", "SystemExit", "AssertionError"}
+    allowed = {*drawn(), "AttributeError", "ModuleNotFoundError", "TypeError", "SystemExit", "AssertionError"}
     functions = [node for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     allowed |= {one.name for one in functions if one.returns and ast.unparse(one.returns) in drawn()}  # that make one
     caught = {
@@ -256,6 +257,16 @@ def test_every_all_can_be_imported(name):
     if any(isinstance(n, ast.Name) and n.id == "__all__" for n in ast.walk(TREES[name])):
         module = importlib.import_module(f"ult.{name}" if name != "__init__" else "ult")
         assert all(hasattr(module, public) for public in module.__all__)
+
+
+@pytest.mark.parametrize(("old", "new"), moved.MOVED.items())
+def test_a_module_that_moved_says_where_it_is(old, new):
+    assert new.removeprefix("ult.") in MODULES
+    if old.removeprefix("ult.") in MODULES:  # a folder has the name now
+        assert (SOURCE.parent / old.replace(".", "/")).is_dir()
+        return
+    with pytest.raises(ModuleNotFoundError, match=f"^{old} is {new} now$"):
+        importlib.import_module(old)
 
 
 def test_every_codec_is_registered():

@@ -7,6 +7,7 @@
 'the cat'
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -44,3 +45,19 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*__all__, "__version__"])
+
+
+class _Moved:
+    """Says where a module is now that is not found under the name that it had."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
+        """Raise `ModuleNotFoundError` for a module of ours that moved; Python asks here last."""
+        if name.startswith("ult."):
+            from ult.host.moved import MOVED
+
+            if name in MOVED:
+                raise ModuleNotFoundError(f"{name} is {MOVED[name]} now", name=name)
+
+
+sys.meta_path.append(_Moved)
