@@ -22,10 +22,10 @@ from ult.host.atomic import Claim, hidden, recover
 from ult.owner import keyfile, keylife
 from ult.owner.pipeline.resume import Partial
 from ult.public.manifest import FILE, Manifest
-from ult.public.run import Recipe, finish, working_folder
 from ult.public.shards import ShardWriter, ids_table, write_part
 from ult.public.vocabulary import Vocabulary
-from ult.trainer.derived import deriving
+from ult.trainer.recipe import Recipe
+from ult.trainer.workdir import deriving, finish, working_folder
 
 CALLS = ("rename", "replace", "fsync", "open", "mkdir", "rmdir", "unlink", "link", "chmod", "truncate")
 KEYS = [keyfile.keygen() for _ in range(2)]

@@ -8,7 +8,6 @@ import transformers
 from toy import SIZE, TABLE, labelled, two_classes, write
 from ult.errors import TrainingError
 from ult.privacy.randomness import Seeded
-from ult.public.run import Recipe
 from ult.public.vocabulary import Vocabulary
 from ult.trainer.datasets.packing import IGNORED, collate, open_shards, pack
 from ult.trainer.datasets.windows import Windows
@@ -17,6 +16,7 @@ from ult.trainer.dp.poisson import Draws
 from ult.trainer.models.build import build, from_preset
 from ult.trainer.models.lora import Adapted
 from ult.trainer.models.seq2seq import encoder_decoder, own_settings
+from ult.trainer.recipe import Recipe
 
 RNG = np.random.default_rng(0)
 V = Vocabulary(SIZE)

@@ -7,10 +7,10 @@ import torch
 from test_train import interrupt_at
 from toy import blocks, same, weights, write
 from ult.errors import InvalidConfig
-from ult.public.run import Recipe
 from ult.public.vocabulary import Vocabulary
 from ult.trainer.memorisation.stop_memorised import Memorisation, curve, told
 from ult.trainer.models.build import build
+from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
 FEW = {"steps": 120, "batch_size": 4, "context": 24, "learning_rate": 5e-3}

@@ -9,13 +9,14 @@ import transformers
 
 from toy import OTHER, SIZE, TABLE, counting, reversals, same, weights, write
 from ult.errors import FormatError, InvalidConfig, OutputExists, TrainingError, WrongTable, WrongVocabulary
-from ult.public.run import Recipe, Run
+from ult.public.run import Run
 from ult.public.vocabulary import Vocabulary
 from ult.trainer.callbacks.progress import Progress
 from ult.trainer.datasets.packing import collate, open_shards, pack
 from ult.trainer.datasets.pairs import TARGETS, Pairs, open_targets
 from ult.trainer.evaluate import predict
 from ult.trainer.models.build import build
+from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
 QUICK = {"task": "seq2seq", "steps": 6, "batch_size": 4, "context": 12}

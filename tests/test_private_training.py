@@ -11,7 +11,7 @@ from test_train import interrupt_at
 from toy import SIZE, TABLE, counting, reversals, same, two_classes, weights, write
 from ult.errors import InvalidConfig
 from ult.privacy.accountant import spent
-from ult.public.run import Privacy, Recipe, Run
+from ult.public.run import Run
 from ult.public.vocabulary import Vocabulary
 from ult.trainer.datasets.packing import open_shards, pack
 from ult.trainer.datasets.windows import Windows
@@ -19,6 +19,7 @@ from ult.trainer.dp.dp_trainer import Plan, PrivateTrainer
 from ult.trainer.evaluate import evaluate
 from ult.trainer.id_trainer import arguments
 from ult.trainer.models.build import from_preset
+from ult.trainer.recipe import Privacy, Recipe
 from ult.trainer.train import train
 
 SEEDED = {"steps": 10, "batch_size": 4, "context": 8, "epsilon": 8.0, "secure_random": False}

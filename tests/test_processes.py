@@ -13,10 +13,10 @@ from safetensors.numpy import load_file
 
 from toy import OTHER, counting, reversals, two_classes, write
 from ult.errors import InvalidConfig
-from ult.public.run import Recipe
 from ult.trainer.datasets.packing import Order
 from ult.trainer.distributed import processes
 from ult.trainer.id_trainer import share_of
+from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
 OPTIONS = ["--steps", "12", "--batch-size", "4", "--context", "16", "--seed", "3"]

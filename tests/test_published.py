@@ -15,12 +15,13 @@ from ult.owner.table import Table
 from ult.public.guarantee import composed
 from ult.public.manifest import UNTOLD, Manifest
 from ult.public.published import OWNER, parted, released
-from ult.public.run import Recipe, Run
+from ult.public.run import Run
 from ult.public.shards import Shards
 from ult.public.vocabulary import Vocabulary
 from ult.trainer.evaluate import evaluate
 from ult.trainer.generate import generate, write_generated
 from ult.trainer.models.build import build
+from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
 SEEDED = {"steps": 10, "batch_size": 4, "context": 8, "epsilon": 8.0, "secure_random": False}

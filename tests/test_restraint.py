@@ -9,12 +9,12 @@ import torch
 from test_memorisation import random_records
 from toy import OTHER, blocks, counting, same, weights, write
 from ult.errors import InvalidConfig
-from ult.public.run import Recipe
 from ult.public.vocabulary import Vocabulary
 from ult.trainer.datasets.packing import IGNORED, collate
 from ult.trainer.evaluate import predict
 from ult.trainer.memorisation.ngram_penalty import Restraint, penalty
 from ult.trainer.models.build import build
+from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
 QUICK = {"steps": 4, "batch_size": 4, "context": 24}

@@ -7,9 +7,9 @@ from safetensors.torch import load_file
 
 from toy import counting, two_classes, write
 from ult.errors import InvalidConfig, TrainingError
-from ult.public.run import Recipe, Schedule
 from ult.trainer.callbacks.progress import Progress
 from ult.trainer.id_trainer import peak
+from ult.trainer.recipe import Recipe, Schedule
 from ult.trainer.train import train
 
 QUICK = {"steps": 10, "batch_size": 4, "context": 16}

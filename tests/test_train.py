@@ -21,10 +21,11 @@ from ult.errors import (
     TrainingError,
     WrongVocabulary,
 )
-from ult.public.run import Recipe, Run, Schedule
+from ult.public.run import Run
 from ult.public.vocabulary import Vocabulary
 from ult.trainer.callbacks.progress import Progress
 from ult.trainer.models.build import WEIGHTS, build, load_checkpoint, load_trained
+from ult.trainer.recipe import Recipe, Schedule
 from ult.trainer.train import train
 
 QUICK = {"steps": 10, "batch_size": 4, "context": 16}

@@ -71,7 +71,7 @@ MOVED = {
     "ult.codecs.words": "ult.codecs.pretokenizer",
     "ult.coin": "ult.owner.coin",
     "ult.counting": "ult.owner.bpe.counts",
-    "ult.derived": "ult.trainer.derived",
+    "ult.derived": "ult.trainer.workdir",
     "ult.disk": "ult.host.disk",
     "ult.document": "ult.owner.table_format",
     "ult.engine": "ult.owner.pipeline.engine",

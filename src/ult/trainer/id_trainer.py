@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from ult.errors import InvalidConfig, MissingExtra
-from ult.public.run import Recipe
 from ult.trainer.callbacks.early_stopping import METRIC
 from ult.trainer.datasets.mixture import MixedOrder, Mixture
 from ult.trainer.datasets.packing import IGNORED, Order
 from ult.trainer.evaluate import cross_entropy, predict
 from ult.trainer.memorisation.ngram_penalty import Restraint
+from ult.trainer.recipe import Recipe
 
 try:
     import torch

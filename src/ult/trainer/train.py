@@ -15,7 +15,7 @@ from ult.distribution import versions
 from ult.errors import InvalidConfig, MissingExtra, OutputError, TrainingError
 from ult.public.metrics import FORMAT
 from ult.public.published import OWNER, parted
-from ult.public.run import Privacy, Recipe, Run, Schedule, finish, last_checkpoint, partial_folder, working_folder
+from ult.public.run import Run
 from ult.public.vocabulary import Vocabulary
 from ult.trainer.callbacks.early_stopping import Watch, best, check_tables, curve, open_validation
 from ult.trainer.callbacks.freeze_body import Frozen, check_frozen
@@ -35,6 +35,8 @@ from ult.trainer.models.build import build, initial_weights, weights_digest
 from ult.trainer.models.causal import looks_ahead
 from ult.trainer.models.lora import FOLDER as ADAPTER
 from ult.trainer.models.lora import Adapted
+from ult.trainer.recipe import Privacy, Recipe, Schedule
+from ult.trainer.workdir import finish, last_checkpoint, partial_folder, working_folder
 
 try:
     import torch
@@ -98,16 +100,16 @@ def train(
     a rank, adapters are trained in place of the body, rows and head in full, and merged at the end. `mixture` weighs
     the shards folders against one another, and `modality_token` says before each record which modality it is of. The
     peak `learning_rate` suits the model's size if nothing is said; `schedule`, `warmup` and `precision` are those of
-    `ult.public.run.Schedule` and `Recipe`. The same call gives the same weights on a CPU. Several processes share a
+    `ult.trainer.recipe.Schedule` and `Recipe`. The same call gives the same weights on a CPU. Several processes share a
     step's `batch_size` blocks or records and see together what one alone would see; each takes its share in
     `accumulate` parts, which saves memory and changes nothing but rounding. With `validation` shards, of a table that
     it is trained on, it is evaluated `evaluate_every` steps (a tenth of all) and after the last; the run is then the
     best of these, and training ends early after `patience` evaluations without a better one. `report_to` "tensorboard"
     writes its curves. Interrupted, it goes on where its last checkpoint was with `resume`. With `epsilon`, each record
     of the shards (for "seq2seq", each pair) has differential privacy, see `ult.trainer.dp.dp_trainer` and
-    `ult.public.run.Privacy`; `batch_size` is then the expected number of records of a step. With `goldfish`, one in so
-    many ids is left out of the loss, see `ult.trainer.memorisation.goldfish`; with `stop_memorised`, training ends once
-    it writes more than that share of its data's n-grams again, see `ult.trainer.memorisation.stop_memorised`; with
+    `ult.trainer.recipe.Privacy`; `batch_size` is then the expected number of records of a step. With `goldfish`, one in
+    so many ids is left out of the loss, see `ult.trainer.memorisation.goldfish`; with `stop_memorised`, training ends
+    once it writes more than that share of its data's n-grams again, see `ult.trainer.memorisation.stop_memorised`; with
     `restrain_ngrams`, none of them may become likelier than `from_run` has it by more than that, see
     `ult.trainer.memorisation.ngram_penalty`.
 

@@ -18,12 +18,12 @@ import numpy as np
 
 from ult.audit.mechanism import claims
 from ult.errors import MissingExtra
-from ult.public.run import Privacy, Recipe
 from ult.public.vocabulary import EOS
 from ult.trainer.datasets.windows import Windows
 from ult.trainer.dp.clipping import clipped_sum
 from ult.trainer.dp.dp_trainer import Plan, PrivateTrainer
 from ult.trainer.id_trainer import arguments
+from ult.trainer.recipe import Privacy, Recipe
 
 try:
     import torch

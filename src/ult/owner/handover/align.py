@@ -14,10 +14,10 @@ import numpy as np
 from ult.errors import InvalidConfig, MissingExtra, WrongVocabulary
 from ult.owner.table import Table
 from ult.public.published import parted
-from ult.public.run import Run, check_free
+from ult.public.run import Run
 from ult.public.vocabulary import N_SPECIAL, UNK
-from ult.trainer.derived import deriving, save
 from ult.trainer.models.build import load_trained, rows_of
+from ult.trainer.workdir import check_free, deriving, save
 
 try:
     import torch

@@ -15,9 +15,9 @@ from ult.errors import FormatError, InvalidConfig, MissingExtra, WrongTable
 from ult.host import atomic
 from ult.owner import keyfile
 from ult.public.published import released
-from ult.public.run import WITHHELD, Run, check_free
-from ult.trainer.derived import begin, deriving, save
+from ult.public.run import WITHHELD, Run
 from ult.trainer.models.build import load_trained, load_withheld, rows_of
+from ult.trainer.workdir import begin, check_free, deriving, save
 
 try:
     import torch

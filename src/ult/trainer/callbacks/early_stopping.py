@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ult.errors import InvalidConfig, MissingExtra, TrainingError, WrongTable
-from ult.public.run import Recipe
 from ult.public.shards import Shards
 from ult.trainer.datasets.packing import open_shards
+from ult.trainer.recipe import Recipe
 
 try:
     from transformers import TrainerCallback

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ult.errors import InvalidConfig, MissingExtra
-from ult.public.run import Recipe
 from ult.trainer.models.build import PRESETS, Model
+from ult.trainer.recipe import Recipe
 
 try:
     from transformers import TrainerCallback

@@ -18,7 +18,6 @@ from ult.errors import InvalidConfig, MissingExtra, TrainingError
 from ult.privacy import accountant
 from ult.privacy.randomness import NOISE, source
 from ult.public.guarantee import composed
-from ult.public.run import Privacy, Recipe
 from ult.trainer.callbacks.freeze_body import Frozen
 from ult.trainer.datasets.packing import Item, Labelled
 from ult.trainer.datasets.pairs import Pairs
@@ -26,6 +25,7 @@ from ult.trainer.datasets.windows import Windows
 from ult.trainer.dp.clipping import clipped_sum
 from ult.trainer.dp.poisson import Draws
 from ult.trainer.id_trainer import IdTrainer
+from ult.trainer.recipe import Privacy, Recipe
 
 try:
     import torch

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ult.errors import FormatError, InvalidConfig, MissingExtra, MissingSource, UltError, WrongVocabulary
-from ult.public.run import Recipe, Run
+from ult.public.run import Run
 from ult.public.vocabulary import BOS, EOS, N_SPECIAL, PAD, Vocabulary
 from ult.trainer.models.causal import check_causal
 from ult.trainer.models.checkpoint import check_checkpoint
 from ult.trainer.models.generation import settings
 from ult.trainer.models.seq2seq import ENCODER_DECODERS, encoder_decoder, own_settings
+from ult.trainer.recipe import Recipe
 
 try:
     import torch

@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ult.errors import InvalidConfig, MissingExtra, OutputError
-from ult.public.run import Recipe
 from ult.trainer.models.build import Model
+from ult.trainer.recipe import Recipe
 
 try:
     from safetensors.torch import save_file

@@ -1,0 +1,175 @@
+"""The folder of a run while it is written: it appears whole or not at all.
+
+A training works in a hidden folder beside its output. Interrupted, it leaves the folder behind with the last
+checkpoint, so that the same command can go on from there. A run made of another one, with other weights or rows,
+is written in the same way.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ult.errors import InvalidConfig, MissingExtra, OutputError, OutputExists, TrainingError, writing
+from ult.host.atomic import Claim, hidden, recover
+from ult.host.disk import strangers
+from ult.public.published import OWNER
+from ult.public.run import Run
+from ult.trainer.recipe import Recipe
+
+try:
+    from safetensors import SafetensorError
+except ImportError as missing:
+    raise MissingExtra("safetensors", extra="train") from missing
+
+_JOURNAL = "recipe.json"  # of an unfinished training
+_OURS = re.compile(  # all that --force may replace, that earlier versions of libraries write included
+    rf"(metrics|vocabulary|config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens)\.json|{OWNER}"
+    r"|loss\.png|model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json"
+    r"|adapter/(adapter_config\.json|adapter_model\.safetensors|README\.md)|tensorboard/events\.[^/]+"
+)
+# No adapters and no curves: adapters hold rows. A private run has no loss.png.
+_COPIED = ("vocabulary.json", "tokenizer.json", "tokenizer_config.json", "loss.png")
+
+
+def check_free(out: Path, *, force: bool) -> None:
+    """Raise `OutputExists` if `out` is there, unless it is a run, holds nothing else, and `force` is set."""
+    recover(out)
+    if not os.path.lexists(out):
+        return
+    if not all((out / name).is_file() for name in ("metrics.json", "vocabulary.json")):
+        raise OutputExists(f"{out} exists already, and is no run", hint="another --out")
+    if not force:
+        raise OutputExists(f"{out} exists already", hint="another --out, or --force to replace it")
+    if others := strangers(out, _OURS):
+        raise OutputExists(f"{out} holds {others[0]}, which is no part of a run", hint="move it, or another --out")
+
+
+def partial_folder(out: Path) -> Path:
+    """Return the hidden folder in which the training of `out` works."""
+    return hidden(out)
+
+
+@contextmanager
+def working_folder(
+    out: Path, recipe: Recipe, data: dict[str, list[dict[str, Any]]], *, resume: bool, force: bool
+) -> Iterator[Path]:
+    """Give the folder to work in, new or (with `resume`) the one left behind by the very same command.
+
+    `data` are the summaries of its shards, by what they are for.
+    After an error or an interrupt it stays only if it holds a checkpoint to resume from.
+    Raises `OutputExists` if the run or an unfinished one is there or another process works on it, `TrainingError` if
+    there is nothing to resume.
+    """
+    partial = partial_folder(out)
+    if resume and force:
+        raise InvalidConfig("resume and force were both given; expected one of them")
+    check_free(out, force=force)
+    options = asdict(recipe)
+    way = options.pop("schedule")
+    options |= {"schedule": way.pop("shape"), **way}  # by the names that users know
+    asked = json.loads(json.dumps({"recipe": options, "data": data}))
+    with Claim(out, journal=_JOURNAL) as claim:
+        there = claim.keep = (partial / _JOURNAL).exists()
+        check_free(out, force=force)
+        if resume:
+            _check_same(partial, asked, out)
+        elif there and not force:
+            raise OutputExists(
+                f"an unfinished training of {out} is there", hint="--resume to go on, --force to start again"
+            )
+        else:
+            with writing(out):
+                claim.clear()
+                (partial / _JOURNAL).write_text(json.dumps(asked, indent=1) + "\n", encoding="utf-8")
+        claim.keep = False
+        try:
+            yield partial
+        except BaseException as error:
+            if last_checkpoint(partial) is not None:
+                claim.keep = True
+                error.add_note("the last checkpoint is kept: the same command with --resume goes on from it")
+            raise
+
+
+def _check_same(partial: Path, asked: dict[str, Any], out: Path) -> None:
+    try:
+        before = json.loads((partial / _JOURNAL).read_text(encoding="utf-8"))
+        changed = [name for part in asked for name in asked[part] if before[part][name] != asked[part][name]]
+    except FileNotFoundError as error:
+        raise TrainingError(f"no unfinished training of {out} to resume", hint="leave out --resume") from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise TrainingError(f"the unfinished training of {out} is damaged", hint="--force to start again") from error
+    if changed:
+        raise TrainingError(
+            f"the unfinished training of {out} was started with other {', '.join(changed)}",
+            hint="the same options, or --force to start again",
+        )
+
+
+def last_checkpoint(partial: Path) -> Path | None:
+    """Return the newest whole checkpoint in `partial`, removing torn ones; None if there is none.
+
+    The trainer writes `trainer_state.json` last, so a checkpoint where it can be read is whole.
+    """
+    for folder in sorted(partial.glob("checkpoint-*"), key=lambda f: int(f.name.partition("-")[2]), reverse=True):
+        try:
+            json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
+            return folder
+        except (OSError, ValueError):
+            shutil.rmtree(folder, ignore_errors=True)
+    return None
+
+
+def finish(partial: Path, out: Path, *, force: bool) -> None:
+    """Turn `partial / "run"` into `out`, for whoever holds `partial`."""
+    check_free(out, force=force)
+    Claim(out).publish(partial / "run", owners=(OWNER,))
+
+
+# ---- a run made of another
+
+
+@contextmanager
+def deriving(run: Run, out: Path, metrics: dict[str, Any], *, force: bool) -> Iterator[Path]:
+    """Give the folder for the weights of `out`, which has the other files of `run` and these metrics.
+
+    When the block ends it takes its place; after an error nothing is left. Raises `OutputExists` if `out` is there and
+    is no run that `force` lets be replaced, or if it is being trained, and `OutputError`.
+    """
+    with Claim(out) as claim:
+        folder = begin(run, claim, metrics)
+        yield folder
+        check_free(out, force=force)
+        claim.publish(folder)
+
+
+def begin(run: Run, claim: Claim, metrics: dict[str, Any]) -> Path:
+    """Return a folder in the hidden one of `claim` that has the files of `run` but for its weights, and these metrics.
+
+    Raises `OutputError`.
+    """
+    folder = claim.folder / "run"
+    with writing(claim.out):
+        folder.mkdir()
+        for name in _COPIED:
+            if (run.path / name).is_file():
+                shutil.copyfile(run.path / name, folder / name)
+        (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+    return folder
+
+
+def save(model: Any, folder: Path, out: Path, weights: dict[str, Any] | None = None) -> None:
+    """Save a model, or these of its weights, as one file in the folder that `deriving` gave for `out`."""
+    try:
+        with writing(out):
+            model.save_pretrained(folder, state_dict=weights, max_shard_size="1TB")
+    except SafetensorError as error:
+        raise OutputError(f"cannot write {out}: {error}") from error
