@@ -15,26 +15,27 @@ import typer
 
 from ult.cli import align, console, dedupe, demo, handover, inspect, owner, rekey, signals, train, trainer
 from ult.cli.audit import code, mechanism, model, release
-from ult.cli.once import Once
+from ult.cli.help import EXAMPLES, Verb, Verbs
 from ult.errors import InvalidConfig, MissingSource, OutputError, UltError
 from ult.host import streams
-
-_USAGE: Any = typer.BadParameter.__mro__[1]
-_CLICK: Any = typer.BadParameter.__mro__[2]  # of click, which some versions of typer bring and some contain
 
 app = typer.Typer(
     name="ult",
     help="Encode records to ids with a table that stays yours; train any model on the ids; decode what it writes.",
+    cls=Verbs,
+    epilog=f"{EXAMPLES['fit']}\n{EXAMPLES['encode']}",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,  # a traceback with local variables would print records
-    rich_markup_mode="rich",
+    rich_markup_mode=None,  # `ult.cli.help` writes the help
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
 audit_app = typer.Typer(
     help="Attack what leaves the owner's hands, and say what each attack got.",
+    cls=Verbs,
+    epilog=EXAMPLES["audit code"],
+    rich_markup_mode=None,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -50,7 +51,8 @@ def _add(verb: Callable[..., None], panel: str, to: typer.Typer = app) -> None:
         except KeyboardInterrupt as error:  # typer would exit without a word
             raise SystemExit(report(error)) from None
 
-    to.command(cls=Once, rich_help_panel=panel)(run)
+    name = f"audit {verb.__name__}" if to is audit_app else verb.__name__
+    to.command(cls=Verb, rich_help_panel=panel, epilog=EXAMPLES.get(name))(run)
 
 
 def _check_local(options: dict[str, Any]) -> None:
@@ -129,7 +131,7 @@ def report(error: BaseException) -> int:
         return _line(f"ended by {by.name}" + notes, 128 + by)
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         return _line("interrupted" + notes, 130)
-    if isinstance(error, _CLICK):
+    if _is_usage(error):
         return _usage(error)
     if isinstance(error, UltError):
         return _line(error.what + (f"\nhint: {error.hint}" if error.hint else "") + notes, 1)
@@ -140,9 +142,14 @@ def report(error: BaseException) -> int:
     raise error
 
 
+def _is_usage(error: BaseException) -> bool:
+    """Return whether typer raised `error`: told by its form, for no version exports a base of all its errors."""
+    return callable(getattr(error, "format_message", None)) and isinstance(getattr(error, "exit_code", None), int)
+
+
 def _usage(error: Any) -> int:
     """Say what is wrong with the command itself."""
-    if not isinstance(error, _USAGE):
+    if not hasattr(error, "ctx"):  # no error of usage
         return _line(error.format_message(), error.exit_code)
     error.show()
     return int(error.exit_code)

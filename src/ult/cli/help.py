@@ -1,0 +1,117 @@
+"""What `--help` shows: arguments and options by panel, names never cut, an example for each verb, the exit statuses.
+
+The help is written without Rich, whose tables cut long option names with an ellipsis at 80 columns.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+from ult.cli.once import Once
+
+EXIT_STATUSES = {
+    "0": "done",
+    "1": "refused, or failed: one line on stderr says why; `audit mechanism` also if it refutes a promise",
+    "2": "the command line is not one that ult has: an unknown verb or option, an argument that is missing",
+    "130": "interrupted by Ctrl-C; what was half written is cleared away, or kept to go on from",
+    "129, 143": "ended by SIGHUP or SIGTERM, as 130",
+    "141": "whoever read the output, such as `head`, has gone",
+}
+
+EXAMPLES = {
+    "keygen": "ult keygen -o owner.key",
+    "dedupe": "ult dedupe notes.jsonl -o distinct.jsonl --near 0.8",
+    "fit": "ult fit notes.csv -o notes.ult --column note --vocabulary-size 4096",
+    "encode": "ult encode notes.csv -t notes.ult -o shards --column note --keep ward",
+    "decode": "ult decode shards -t notes.ult -o notes-again.csv",
+    "align": "ult align run -t notes.ult --to later.ult -o aligned",
+    "release": "ult release run -o for-others --audit audit/audit.json -t notes.ult",
+    "rekey": "ult rekey notes.ult --passphrase-file old --new-passphrase-file new",
+    "shred": "ult shred notes.ult",
+    "audit code": "ult audit code shards --reference public.txt -t notes.ult --json code.json",
+    "audit model": "ult audit model run --members in --nonmembers out --json model.json",
+    "audit table": "ult audit table notes.ult --members a.txt --nonmembers b.txt",
+    "audit mechanism": "ult audit mechanism --of table --trials 4000",
+    "audit release": "ult audit release -o audit --shards shards --code-audit code.json",
+    "train": "ult train shards -o run --steps 2000 --validation held-out",
+    "evaluate": "ult evaluate run held-out --json",
+    "generate": "ult generate run -o written.txt -n 100 -t notes.ult",
+    "translate": "ult translate run sources -o written --beams 5",
+    "attach": "ult attach body -o run --learn shards --steps 400",
+    "inspect": "ult inspect shards --plot ids.png",
+    "demo": "ult demo -o demo --force",
+}
+
+
+class Verb(Once):
+    """A command whose help has its options by panel, then an example."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write arguments, options, and the panels of options, in the order in which they were declared."""
+        _panels(self, ctx, formatter)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write the example, word for word."""
+        _verbatim(formatter, "Example", self.epilog)
+
+
+class Verbs(TyperGroup):
+    """A group whose help has its verbs by panel, then the exit statuses."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the options, then the verbs of each panel."""
+        _panels(self, ctx, formatter)
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for name in self.list_commands(ctx):
+            verb: Any = self.get_command(ctx, name)
+            if not verb.hidden:
+                panel = str(getattr(verb, "rich_help_panel", None) or "Commands")
+                panels.setdefault(panel, []).append((name, _first_sentence(verb)))
+        _write(formatter, panels)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write an example, then what the exit statuses mean."""
+        _verbatim(formatter, "Example", self.epilog)
+        _write(formatter, {"Exit status": list(EXIT_STATUSES.items())})
+
+
+def _panels(command: TyperCommand | TyperGroup, ctx: Any, formatter: Any) -> None:
+    panels: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+    for one in command.get_params(ctx):
+        kind = "Arguments" if one.param_type_name == "argument" else "Options"
+        if kind == "Arguments":
+            _describe(one, command)
+        if record := one.get_help_record(ctx):
+            name, text = record
+            panel = str(getattr(one, "rich_help_panel", None) or kind)
+            panels.setdefault(panel, []).append((name, text.replace("\\[", "[")))  # typer escapes for Rich
+    _write(formatter, panels)
+
+
+def _describe(argument: Any, command: TyperCommand | TyperGroup) -> None:
+    """Give an argument the help it was declared with: click from 8.5 on loses what typer before 0.26 tells it."""
+    if not getattr(argument, "help", None) and command.callback is not None:
+        declared = inspect.signature(command.callback, eval_str=True).parameters[argument.name].annotation
+        argument.help = declared.__metadata__[0].help
+
+
+def _write(formatter: Any, panels: dict[str, list[tuple[str, str]]]) -> None:
+    for panel, rows in panels.items():
+        if rows:
+            with formatter.section(panel):
+                formatter.write_dl(rows, col_max=26)
+
+
+def _first_sentence(verb: Any) -> str:
+    """Return the first sentence of a verb's help, whole: typer's own short help ends in an ellipsis."""
+    return " ".join(str(verb.help or "").split("\n\n")[0].split())
+
+
+def _verbatim(formatter: Any, title: str, text: str | None) -> None:
+    if text:
+        with formatter.section(title):
+            for line in text.strip().splitlines():
+                formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
