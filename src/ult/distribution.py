@@ -27,7 +27,7 @@ def install(extra: str) -> str:
     """
     folder = checkout()
     what = f'-e "{folder}[{extra}]"' if folder else f'"{installed_from() or NAME}[{extra}]"'
-    return f"pip install {what}{_THEN.get(extra, '')}"
+    return f"pip install {what}{''.join(_THEN.get(name, '') for name in extra.split(','))}"
 
 
 def upgrade() -> str:

@@ -20,7 +20,7 @@
     ├── TrainingError     RuntimeError   a run that cannot be trained, evaluated or continued
     ├── RiskRefused       RuntimeError   a release that its audit speaks against
     ├── EngineError       RuntimeError   a worker that was lost, a cluster that is not there
-    └── MissingExtra      ImportError    an optional package is not installed
+    └── MissingExtra      ImportError    optional packages are not installed
 
 An error says what was met and what was expected; `hint` says what to type next. No error carries a record,
 a phrase or a key.
@@ -145,11 +145,18 @@ class EngineError(UltError, RuntimeError):
 
 
 class MissingExtra(UltError, ImportError):
-    """An optional package is not installed."""
+    """Optional packages are not installed, or `because` of something else cannot be imported.
 
-    def __init__(self, package: str, *, extra: str) -> None:
-        super().__init__(f"{package} is not installed", hint=install(extra))
-        self.package, self.extra = package, extra
+    `extra` names one extra that brings them, or several with commas.
+    """
+
+    def __init__(self, *packages: str, extra: str, because: str = "") -> None:
+        names = " and ".join(filter(None, (", ".join(packages[:-1]), packages[-1])))
+        what = (
+            f"cannot be imported ({because})" if because else f"{'is' if len(packages) == 1 else 'are'} not installed"
+        )
+        super().__init__(f"{names} {what}", hint=install(extra))
+        self.packages, self.extra, self.because = packages, extra, because
 
     def __reduce__(self) -> tuple[Any, ...]:  # from a worker; the default would call it with the message alone
-        return partial(MissingExtra, extra=self.extra), (self.package,)
+        return partial(MissingExtra, extra=self.extra, because=self.because), self.packages

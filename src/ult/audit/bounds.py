@@ -14,12 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ult.audit.onerun import proofs
-from ult.errors import InvalidConfig, MissingExtra
+from ult.errors import InvalidConfig
+from ult.host.extras import require
 
-try:
+with require("scipy", extra="audit"):
     from scipy import optimize, special, stats
-except ImportError as missing:
-    raise MissingExtra("scipy", extra="audit") from missing
 
 MISS = 0.05  # how often an interval or a bound may be wrong
 FPRS = (0.001, 0.01)

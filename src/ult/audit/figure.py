@@ -6,14 +6,12 @@ import io
 import re
 from typing import Any
 
-from ult.errors import MissingExtra
+from ult.host.extras import require
 
-try:
+with require("matplotlib", "jinja2", extra="audit"):
     import matplotlib as mpl
     from markupsafe import Markup
     from matplotlib.figure import Figure
-except ImportError as missing:
-    raise MissingExtra("matplotlib and jinja2", extra="audit") from missing
 
 INK = "#010203"  # what matplotlib draws in; the page's text colour takes its place
 

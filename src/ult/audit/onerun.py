@@ -21,12 +21,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.errors import MissingExtra
+from ult.host.extras import require
 
-try:
+with require("scipy", extra="audit"):
     from scipy import special
-except ImportError as missing:
-    raise MissingExtra("scipy", extra="audit") from missing
 
 Scores = NDArray[np.float64]
 Tries = Sequence[tuple[int, int, float]]  # guesses that were made, how many were right, and its share of being wrong

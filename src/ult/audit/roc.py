@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from ult.audit.bounds import FPRS, Scores, auc, roc
-from ult.errors import MissingExtra, writing
+from ult.errors import writing
 from ult.host.atomic import whole
+from ult.host.extras import require
 
-try:
+with require("matplotlib", extra="audit"):
     from matplotlib.figure import Figure
-except ImportError as missing:
-    raise MissingExtra("matplotlib", extra="audit") from missing
 
 
 def draw(curves: dict[str, tuple[Scores, Scores]], path: Path) -> None:

@@ -7,7 +7,8 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections import ChainMap
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ult.cli.audit import code, mechanism, model, release
 from ult.cli.help import EXAMPLES, Verb, Verbs
 from ult.errors import InvalidConfig, MissingSource, OutputError, UltError
 from ult.host import streams
+from ult.host.extras import require_all
 
 app = typer.Typer(
     name="ult",
@@ -41,12 +43,29 @@ audit_app = typer.Typer(
 )
 
 
-def _add(verb: Callable[..., None], panel: str, to: typer.Typer = app) -> None:
+TRAIN = {"train": ("accelerate", "torch", "transformers")}  # packages that a verb cannot do without, by extra
+PAGE = {"audit": ("jinja2", "matplotlib", "scipy")}
+BY_OPTION = {
+    "epsilon": {"privacy": ("dp-accounting",)},
+    "lora": {"lora": ("peft",)},
+    "report_to": {"tensorboard": ("tensorboard",)},
+}
+
+
+def _add(
+    verb: Callable[..., None],
+    panel: str,
+    to: typer.Typer = app,
+    *,
+    needs: Mapping[str, Sequence[str]] | None = None,
+) -> None:
     @functools.wraps(verb)
     def run(*args: Any, **options: Any) -> None:
         try:
             _check_local(options)
             _check_names(verb.__name__, options)
+            asked = [more for name, more in BY_OPTION.items() if options.get(name) is not None]
+            require_all(dict(ChainMap(*asked, dict(needs or {}))))
             verb(*args, **options)
         except KeyboardInterrupt as error:  # typer would exit without a word
             raise SystemExit(report(error)) from None
@@ -87,21 +106,21 @@ _add(dedupe.dedupe, OWNER)
 _add(owner.fit, OWNER)
 _add(owner.encode, OWNER)
 _add(owner.decode, OWNER)
-_add(align.align, OWNER)
-_add(handover.release, OWNER)
+_add(align.align, OWNER, needs=TRAIN)
+_add(handover.release, OWNER, needs=TRAIN | PAGE)
 _add(rekey.rekey, OWNER)
 _add(rekey.shred, OWNER)
 app.add_typer(audit_app, name="audit", rich_help_panel=OWNER)
-_add(code.code, OWNER, audit_app)
-_add(model.model, OWNER, audit_app)
-_add(model.table, OWNER, audit_app)
-_add(mechanism.mechanism, OWNER, audit_app)
-_add(release.release, OWNER, audit_app)
-_add(train.train, TRAINER)
-_add(trainer.evaluate, TRAINER)
-_add(trainer.generate, TRAINER)
-_add(trainer.translate, TRAINER)
-_add(handover.attach, "Both")
+_add(code.code, OWNER, audit_app, needs={"audit": ("scipy",)})
+_add(model.model, OWNER, audit_app, needs=TRAIN | {"audit": ("scipy",)})
+_add(model.table, OWNER, audit_app, needs={"audit": ("scipy",)})
+_add(mechanism.mechanism, OWNER, audit_app, needs={"audit": ("scipy",), "privacy": ("dp-accounting",)})
+_add(release.release, OWNER, audit_app, needs=PAGE)
+_add(train.train, TRAINER, needs=TRAIN)
+_add(trainer.evaluate, TRAINER, needs=TRAIN)
+_add(trainer.generate, TRAINER, needs=TRAIN)
+_add(trainer.translate, TRAINER, needs=TRAIN)
+_add(handover.attach, "Both", needs=TRAIN)
 _add(inspect.inspect, "Both")
 _add(demo.demo, "Both")
 

@@ -198,13 +198,12 @@ def _draw(values: NDArray, title: str, plot: Path | None, *, log_x: bool = True)
 
 
 def _draw_file(values: NDArray, title: str, plot: Path, log_x: bool) -> None:  # type: ignore[type-arg]
-    from ult.errors import MissingExtra, OutputError, writing
+    from ult.errors import OutputError, writing
     from ult.host.atomic import whole
+    from ult.host.extras import require
 
-    try:
+    with require("matplotlib", extra="train"):
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtra("matplotlib", extra="train") from error
     if plot.suffix not in (".png", ".svg"):
         raise OutputError(f"{plot} has suffix {plot.suffix!r}; expected .png or .svg")
     figure = Figure(figsize=(6, 3.5), dpi=150, layout="constrained")

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from ult.data.batch import Batch
-from ult.errors import InvalidConfig, MissingExtra
+from ult.errors import InvalidConfig
+from ult.host.extras import require
 
 WORDS = 5
 PERMUTATIONS = 128
@@ -36,10 +37,8 @@ class Duplicates:
             return
         if not 0 < near < 1:
             raise InvalidConfig(f"near is {near!r}; expected between 0 and 1", hint="--near 0.8")
-        try:
+        with require("datasketch", extra="dedupe"):
             from datasketch import MinHashLSH
-        except ImportError as missing:
-            raise MissingExtra("datasketch", extra="dedupe") from missing
         # The index is to miss nothing, as what it finds is compared once more.
         self._near, self._index = near, MinHashLSH(threshold=near, num_perm=PERMUTATIONS, weights=(0.02, 0.98))
         self._signatures: dict[bytes, Any] = {}

@@ -19,7 +19,8 @@ from typing import IO, Any
 import pyarrow as pa
 
 from ult.data import folder as local
-from ult.errors import MissingExtra, MissingSource, SourceError, UltError
+from ult.errors import MissingSource, SourceError, UltError
+from ult.host.extras import require
 
 BLOCK = 2**22  # bytes that a request asks for, where the reader wants fewer
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
@@ -250,12 +251,10 @@ def _system(name: str) -> tuple[Any, str]:
         )
     package, extra = _DRIVERS[scheme]
     options: dict[str, Any] = {"config_kwargs": _S3} if scheme == "s3" else {}
-    try:
+    with require("fsspec", package, extra=extra):
         import fsspec
 
         system = fsspec.filesystem(scheme, use_listings_cache=False, **options)
-    except ImportError as error:
-        raise MissingExtra(package, extra=extra) from error
     if scheme == "s3":
         system.retries = _S3_TRIES
     return system, f"{bucket}/{key}".rstrip("/")

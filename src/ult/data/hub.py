@@ -17,7 +17,8 @@ from urllib.parse import parse_qsl
 import pyarrow as pa
 
 from ult.data.rows import ROWS, Chunk, Rows, listed
-from ult.errors import EmptySource, MissingExtra, MissingSource, UltError
+from ult.errors import EmptySource, MissingSource, UltError
+from ult.host.extras import require
 
 PREFIX = "hf:"
 _SAVED = ("dataset_dict.json", "state.json")  # what `Dataset.save_to_disk` writes, and `load_dataset` does not read
@@ -35,10 +36,8 @@ class HubRows(Rows):
             raise EmptySource(f"{address} has no rows; expected records")
 
     def _load(self, path: str, options: dict[str, str]) -> Any:
-        try:
+        with require("datasets", extra="train"):
             import datasets
-        except ImportError as error:
-            raise MissingExtra("datasets", extra="train") from error
         shown = datasets.is_progress_bar_enabled()
         datasets.disable_progress_bars()
         try:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ult.data.rows import Chunk
-from ult.errors import MissingExtra, SourceError
+from ult.errors import SourceError
+from ult.host.extras import require
 
 SIDES = ("left", "right")
 _SHOWN = 5
@@ -65,10 +66,8 @@ class Canonicaliser:
     """
 
     def __init__(self) -> None:
-        try:
+        with require("rdkit", extra="molecule"):
             from rdkit import Chem, rdBase
-        except ImportError as error:
-            raise MissingExtra("rdkit", extra="molecule") from error
         self._chem, self._silence = Chem, rdBase.BlockLogs
 
     def rewrite(self, records: Sequence[str], first: int, invalid: Invalid) -> list[str]:

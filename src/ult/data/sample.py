@@ -19,7 +19,8 @@ import pyarrow as pa
 from ult.data.array import IMAGE
 from ult.data.hub import parse
 from ult.data.rows import ROWS, Chunk, Column, Rows
-from ult.errors import MissingExtra, MissingSource
+from ult.errors import MissingSource
+from ult.host.extras import require
 
 PREFIX = "sample:"
 _OWNERS, _PARTS = ("a", "b"), ("train", "test")
@@ -74,10 +75,8 @@ def _topics(owner: str | None, part: str | None) -> _Sample:
 
 
 def _digits(owner: str | None, part: str | None) -> _Sample:
-    try:
+    with require("scikit-learn", extra="demo"):
         from sklearn.datasets import load_digits
-    except ImportError as error:
-        raise MissingExtra("scikit-learn", extra="demo") from error
     digits = load_digits()
     chosen = [i for i in range(len(digits.images)) if _chosen(i, owner, part)]
     images = np.rint(digits.images[chosen] * (255 / 16)).astype(np.uint8)  # grey of 0 to 16 becomes 0 to 255

@@ -7,22 +7,22 @@ end. So the demo appears whole or not at all.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ult.errors import MissingExtra, OutputExists, writing
+from ult.errors import OutputExists, writing
 from ult.host import atomic
+from ult.host.extras import require_all
 
 if TYPE_CHECKING:
     from ult.demo.session import Command
     from ult.demo.steps import Scale
 
 _PARTIES = ("owner-a", "owner-b", "trainer")
-_NEEDS = ("torch", "transformers", "accelerate", "matplotlib", "jinja2", "sklearn")  # scipy comes with the last
+_NEEDS = {"train": ("torch", "transformers", "accelerate", "matplotlib"), "demo": ("jinja2", "scikit-learn", "scipy")}
 
 
 def demo(
@@ -34,11 +34,7 @@ def demo(
     before anything is done.
     """
     out = Path(out).absolute()
-    for package in _NEEDS:
-        try:
-            importlib.import_module(package)
-        except ImportError as missing:
-            raise MissingExtra({"sklearn": "scikit-learn"}.get(package, package), extra="train,demo") from missing
+    require_all(_NEEDS)
     _check_free(out, force=force)
     from ult.demo import report, steps
     from ult.demo.session import Session

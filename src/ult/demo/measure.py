@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from ult.audit.code.score import phrases
 from ult.data import open_source
-from ult.errors import CorruptSymbols, MissingExtra
+from ult.errors import CorruptSymbols
+from ult.host.extras import require
 from ult.owner.keyfile import read_identities
 from ult.owner.table import Table
 from ult.public.shards import Shards
@@ -60,11 +61,9 @@ def forced_text(truth: list[str]) -> dict[str, Any]:
 
 def pixel_baseline() -> dict[str, float]:
     """Return what logistic regression on the pixels achieves on the same split."""
-    try:
+    with require("scikit-learn", extra="demo"):
         from sklearn.linear_model import LogisticRegression
         from sklearn.metrics import balanced_accuracy_score
-    except ImportError as error:
-        raise MissingExtra("scikit-learn", extra="demo") from error
     (x, y), (x_test, y_test) = _pixels("train"), _pixels("test")
     predicted = LogisticRegression(max_iter=2000).fit(x, y).predict(x_test)
     balanced = float(balanced_accuracy_score(y_test, predicted))

@@ -1,1 +1,1 @@
-"""What the machine is asked for: files that appear whole, locks, streams, signs of life, compiled code."""
+"""What the machine is asked for: files that appear whole, locks, streams, optional packages, compiled code."""

@@ -11,7 +11,8 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-from ult.errors import InvalidConfig, MissingExtra
+from ult.errors import InvalidConfig
+from ult.host.extras import require
 
 MOST = 100.0  # a greater epsilon bounds nothing that matters, and takes long to account for
 _PRECISION = 1e-3  # of a noise multiplier, relatively
@@ -67,9 +68,7 @@ def name() -> str:
 
 
 def _library() -> tuple[Any, Any]:
-    try:
+    with require("dp-accounting", extra="privacy"):
         import dp_accounting
         from dp_accounting import pld
-    except ImportError as missing:
-        raise MissingExtra("dp-accounting", extra="privacy") from missing
     return dp_accounting, pld

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult.distribution import upgrade
-from ult.errors import CorruptSymbols, FormatError, InvalidConfig, MissingExtra, MissingSource, NewerFormat
+from ult.errors import CorruptSymbols, FormatError, InvalidConfig, MissingSource, NewerFormat
+from ult.host.extras import require
 from ult.host.regular import read_text
 
 if TYPE_CHECKING:
@@ -138,11 +139,9 @@ class Vocabulary:
 
         `save_pretrained` and `AutoTokenizer.from_pretrained` give it back. Raises `MissingExtra` without transformers.
         """
-        try:
+        with require("transformers", extra="train"):
             from tokenizers import AddedToken, Tokenizer, decoders, models
             from transformers import PreTrainedTokenizerFast
-        except ImportError as error:
-            raise MissingExtra("transformers", extra="train") from error
         ids = {symbol: i for i, symbol in enumerate(self.symbols())}
         # Byte-pair encoding without merges reads one letter a token (and faster than any pre-tokenizer would cut).
         tokenizer = Tokenizer(models.BPE(vocab=ids, merges=[], unk_token="<unk>"))  # noqa: S106

@@ -8,14 +8,12 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from ult.errors import MissingExtra
+from ult.host.extras import require
 
-try:
+with require("torch", "accelerate", extra="train"):
     import torch
     from accelerate import PartialState
     from accelerate.utils import broadcast_object_list, gather_object, parse_flag_from_env
-except ImportError as missing:
-    raise MissingExtra("accelerate", extra="train") from missing
 
 PATIENCE = timedelta(days=1)  # that the others wait for the main process, which packs; 30 minutes by default
 _BROKEN = ("closed by peer", "connection reset", "broken pipe", "timed out waiting")  # what gloo says of a lost process

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.errors import InvalidConfig, MissingExtra
+from ult.errors import InvalidConfig
+from ult.host.extras import require
 from ult.public.run import Run
 from ult.public.shards import Shards
 from ult.trainer.datasets.packing import IGNORED, Blocks, Labelled, collate, label_name, open_shards, pack, summary
@@ -23,10 +24,8 @@ from ult.trainer.models.causal import looks_ahead
 from ult.trainer.models.generation import check_finite
 from ult.trainer.translate import check_beams, search
 
-try:
+with require("torch", extra="train"):
     import torch
-except ImportError as missing:
-    raise MissingExtra("torch", extra="train") from missing
 
 Z = 1.959964  # the normal deviate of a two-sided 95 % interval
 RESAMPLES = 2000

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ult.errors import CorruptSymbols, InvalidConfig, MissingExtra, TrainingError
+from ult.errors import CorruptSymbols, InvalidConfig, TrainingError
+from ult.host.extras import require
 from ult.public.run import Run
 from ult.public.shards import ShardWriter
 from ult.public.vocabulary import EOS, FREE, N_SPECIAL, PAD
@@ -18,11 +19,9 @@ from ult.trainer.datasets.packing import open_shards
 from ult.trainer.models.build import load_trained
 from ult.trainer.models.generation import write
 
-try:
+with require("torch", "transformers", extra="train"):
     import torch
     from transformers import LogitsProcessor, RepetitionPenaltyLogitsProcessor
-except ImportError as missing:
-    raise MissingExtra("torch", extra="train") from missing
 
 Ids = NDArray[np.uint32]
 

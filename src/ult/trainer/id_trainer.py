@@ -6,7 +6,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from ult.errors import InvalidConfig, MissingExtra
+from ult.errors import InvalidConfig
+from ult.host.extras import require
 from ult.trainer.callbacks.early_stopping import METRIC
 from ult.trainer.datasets.mixture import MixedOrder, Mixture
 from ult.trainer.datasets.packing import IGNORED, Order
@@ -14,13 +15,11 @@ from ult.trainer.evaluate import cross_entropy, predict
 from ult.trainer.memorisation.ngram_penalty import Restraint
 from ult.trainer.recipe import Recipe
 
-try:
+with require("torch", "accelerate", "transformers", extra="train"):
     import torch
     from accelerate import PartialState
     from accelerate.utils import gather_object
     from transformers import Trainer, TrainingArguments
-except ImportError as missing:
-    raise MissingExtra("accelerate", extra="train") from missing
 
 # The tiny preset gains from a high rate, above all with a body that was trained before: 100 steps on medical
 # abstracts, vocabulary 2,048, one seed, bits per byte at 1e-3 and 3e-3: from scratch 2.83 and 2.79, after 400 steps

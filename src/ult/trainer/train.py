@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ult.distribution import versions
-from ult.errors import InvalidConfig, MissingExtra, OutputError, TrainingError
+from ult.errors import InvalidConfig, OutputError, TrainingError
+from ult.host.extras import require
 from ult.public.metrics import FORMAT
 from ult.public.published import OWNER, parted
 from ult.public.run import Run
@@ -38,13 +39,11 @@ from ult.trainer.models.lora import Adapted
 from ult.trainer.recipe import Privacy, Recipe, Schedule
 from ult.trainer.workdir import finish, last_checkpoint, partial_folder, working_folder
 
-try:
+with require("torch", "accelerate", "transformers", extra="train"):
     import torch
     from accelerate import PartialState
     from safetensors import SafetensorError
     from transformers import PrinterCallback, set_seed
-except ImportError as missing:
-    raise MissingExtra("accelerate", extra="train") from missing
 
 if TYPE_CHECKING:
     from ult.public.shards import Shards

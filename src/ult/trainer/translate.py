@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from ult.errors import InvalidConfig, MissingExtra, TrainingError
+from ult.errors import InvalidConfig, TrainingError
+from ult.host.extras import require
 from ult.public.run import Run
 from ult.public.shards import ShardWriter
 from ult.public.vocabulary import EOS, N_SPECIAL
@@ -19,10 +20,8 @@ from ult.trainer.generate import given_ids, record_of
 from ult.trainer.models.build import Model, load_trained
 from ult.trainer.models.generation import write
 
-try:
+with require("torch", extra="train"):
     import torch
-except ImportError as missing:
-    raise MissingExtra("torch", extra="train") from missing
 
 KEPT = pa.schema([("source", pa.int64()), ("rank", pa.int64())])  # row of the source, place among its hypotheses
 SORTED = 2**13  # sources that are sorted by length together, so that few ids of a batch are padding

@@ -17,17 +17,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ult.errors import InvalidConfig, MissingExtra, OutputError, OutputExists, TrainingError, writing
+from ult.errors import InvalidConfig, OutputError, OutputExists, TrainingError, writing
 from ult.host.atomic import Claim, hidden, recover
 from ult.host.disk import strangers
+from ult.host.extras import require
 from ult.public.published import OWNER
 from ult.public.run import Run
 from ult.trainer.recipe import Recipe
 
-try:
+with require("safetensors", extra="train"):
     from safetensors import SafetensorError
-except ImportError as missing:
-    raise MissingExtra("safetensors", extra="train") from missing
 
 _JOURNAL = "recipe.json"  # of an unfinished training
 _OURS = re.compile(  # all that --force may replace, that earlier versions of libraries write included

@@ -6,12 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult.audit.code.evidence import Coded
-from ult.errors import MissingExtra
+from ult.host.extras import require
 
-try:
+with require("scipy", extra="audit"):
     from scipy import special, stats
-except ImportError as missing:
-    raise MissingExtra("scipy", extra="audit") from missing
 
 MISS = 0.05  # how often an interval may be wrong
 

@@ -8,13 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult.audit.code.evidence import Coded, Guess
-from ult.errors import MissingExtra
+from ult.host.extras import require
 
-try:
+with require("scipy", extra="audit"):
     from scipy.optimize import linear_sum_assignment, quadratic_assignment
     from scipy.sparse import csr_matrix
-except ImportError as missing:
-    raise MissingExtra("scipy", extra="audit") from missing
 
 
 MOST = 3072  # kinds that are matched at once, the commonest: the work grows with their cube

@@ -15,12 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult.audit.onerun import gaussian_epsilon
-from ult.errors import MissingExtra
+from ult.host.extras import require
 
-try:
+with require("scipy", extra="audit"):
     from scipy import optimize, special, stats
-except ImportError as missing:
-    raise MissingExtra("scipy", extra="audit") from missing
 
 Floats = NDArray[np.float64]
 _OVERLOOKED = 0.05  # how often a fault of the size that "would_find" says is not found

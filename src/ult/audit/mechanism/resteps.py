@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ult.audit.mechanism import claims
-from ult.errors import MissingExtra
+from ult.host.extras import require
 from ult.public.vocabulary import EOS
 from ult.trainer.datasets.windows import Windows
 from ult.trainer.dp.clipping import clipped_sum
@@ -25,11 +25,9 @@ from ult.trainer.dp.dp_trainer import Plan, PrivateTrainer
 from ult.trainer.id_trainer import arguments
 from ult.trainer.recipe import Privacy, Recipe
 
-try:
+with require("torch", "accelerate", extra="train"):
     import torch
     from accelerate import PartialState
-except ImportError as missing:
-    raise MissingExtra("accelerate", extra="train") from missing
 
 _IDS, _LENGTH = 96, 24
 _CLIP = 0.1  # a tenth of the gradient's length

@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 
 from ult.audit.bounds import auc, blind_interval
 from ult.audit.model.record import Record
-from ult.errors import MissingExtra
+from ult.host.extras import require
 
-try:
+with require("scipy", extra="audit"):
     from scipy import optimize, sparse, special
-except ImportError as missing:
-    raise MissingExtra("scipy", extra="audit") from missing
 
 FOLDS = 5
 BUCKETS = 2**15  # that ids and pairs of ids share

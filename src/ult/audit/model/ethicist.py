@@ -15,20 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult.audit.model.extraction import Ids, Passage, told
-from ult.errors import InvalidConfig, MissingExtra
+from ult.errors import InvalidConfig
+from ult.host.extras import require
 from ult.public.run import Run
 from ult.public.vocabulary import N_SPECIAL
 from ult.trainer.models.build import Model, load_trained
 from ult.trainer.models.generation import write
 
-try:
+with require("scipy", extra="audit"):
     from scipy import special
-except ImportError as missing:
-    raise MissingExtra("scipy", extra="audit") from missing
-try:
+with require("torch", extra="train"):
     import torch
-except ImportError as missing:
-    raise MissingExtra("torch", extra="train") from missing
 
 WORST, WEIGHT = 5, 0.7  # so many of a suffix's largest losses count once more, by this much
 STEPS, RATE = 200, 1e-2

@@ -15,16 +15,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ult.audit.model.predicted import predict_ids
-from ult.errors import InvalidConfig, MissingExtra, WrongTable
+from ult.errors import InvalidConfig, WrongTable
+from ult.host.extras import require
 from ult.owner.canaries import SPACE, canary, secret_digits
 from ult.owner.table import Table
 from ult.public.run import Run
 from ult.trainer.models.build import load_trained
 
-try:
+with require("scipy", extra="audit"):
     from scipy import stats
-except ImportError as missing:
-    raise MissingExtra("scipy", extra="audit") from missing
 
 ALTERNATIVES = 1000  # canaries of the same name that were not planted, to compare each with
 

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult.audit.model.record import Record
-from ult.errors import InvalidConfig, MissingExtra
+from ult.errors import InvalidConfig
+from ult.host.extras import require
 from ult.public.run import Run
 from ult.public.vocabulary import EOS
 from ult.trainer.datasets.packing import IGNORED, Item, collate
@@ -25,10 +26,8 @@ from ult.trainer.models.build import Model, load_trained
 from ult.trainer.models.causal import looks_ahead
 from ult.trainer.models.generation import normalizer
 
-try:
+with require("torch", extra="train"):
     import torch
-except ImportError as missing:
-    raise MissingExtra("torch", extra="train") from missing
 
 Floats = NDArray[np.float64]
 

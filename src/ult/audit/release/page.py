@@ -14,12 +14,10 @@ from ult.audit.release.kept import LINE
 from ult.audit.release.plain import HOLDS, sentences, title
 from ult.audit.release.verdict import LEVELS
 from ult.data import looks
-from ult.errors import MissingExtra
+from ult.host.extras import require
 
-try:
+with require("jinja2", extra="audit"):
     from jinja2 import Environment, PackageLoader, StrictUndefined
-except ImportError as missing:
-    raise MissingExtra("jinja2", extra="audit") from missing
 
 from ult.audit.release import charts
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ult.errors import InvalidConfig, MissingExtra, WrongVocabulary
+from ult.errors import InvalidConfig, WrongVocabulary
+from ult.host.extras import require
 from ult.owner.table import Table
 from ult.public.published import parted
 from ult.public.run import Run
@@ -19,10 +20,8 @@ from ult.public.vocabulary import N_SPECIAL, UNK
 from ult.trainer.models.build import load_trained, rows_of
 from ult.trainer.workdir import check_free, deriving, save
 
-try:
+with require("torch", extra="train"):
     import torch
-except ImportError as missing:
-    raise MissingExtra("torch", extra="train") from missing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,21 +11,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ult.errors import FormatError, InvalidConfig, MissingExtra, WrongTable
+from ult.errors import FormatError, InvalidConfig, WrongTable
 from ult.host import atomic
+from ult.host.extras import require
 from ult.owner import keyfile
 from ult.public.published import released
 from ult.public.run import WITHHELD, Run
 from ult.trainer.models.build import load_trained, load_withheld, rows_of
 from ult.trainer.workdir import begin, check_free, deriving, save
 
-try:
+with require("torch", extra="train"):
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load
     from safetensors.torch import save as dump
-except ImportError as missing:
-    raise MissingExtra("torch", extra="train") from missing
 
 _FORMAT = "ult-rows/1"  # also the name under which the rows' file holds the digest of the body they belong to
 _ROWS = ("input", "output")  # the second only where a model has output rows of their own

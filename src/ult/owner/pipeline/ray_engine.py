@@ -29,7 +29,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ult.distribution import NAME, __version__
-from ult.errors import EngineError, MissingExtra
+from ult.errors import EngineError
+from ult.host.extras import require
 from ult.owner import keyfile
 from ult.owner.pipeline.engine import Piece, Work
 
@@ -202,10 +203,8 @@ def _connected(address: str | None, workers: int | None) -> Iterator[Any]:
     given, address = address, address or os.environ.get("RAY_ADDRESS") or _HERE
     if "ray" not in sys.modules:  # it reads its environment as it is imported
         _set_environment(here=address == _HERE)
-    try:
+    with require("ray", extra="ray"):
         import ray
-    except ImportError as error:
-        raise MissingExtra("ray", extra="ray") from error
     if ray.is_initialized():
         there = ray.get_runtime_context().gcs_address
         if given not in (None, "auto", there):

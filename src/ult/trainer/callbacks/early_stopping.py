@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ult.errors import InvalidConfig, MissingExtra, TrainingError, WrongTable
+from ult.errors import InvalidConfig, TrainingError, WrongTable
+from ult.host.extras import require
 from ult.public.shards import Shards
 from ult.trainer.datasets.packing import open_shards
 from ult.trainer.recipe import Recipe
 
-try:
+with require("transformers", extra="train"):
     from transformers import TrainerCallback
-except ImportError as missing:
-    raise MissingExtra("transformers", extra="train") from missing
 
 METRIC = "eval_bits"  # that a prediction costs on average, in the trainer's log
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ult.errors import InvalidConfig, MissingExtra
+from ult.errors import InvalidConfig
+from ult.host.extras import require
 from ult.trainer.models.build import PRESETS, Model
 from ult.trainer.recipe import Recipe
 
-try:
+with require("transformers", extra="train"):
     from transformers import TrainerCallback
-except ImportError as missing:
-    raise MissingExtra("transformers", extra="train") from missing
 
 
 def check_frozen(recipe: Recipe) -> None:

@@ -11,13 +11,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from ult.errors import MissingExtra, TrainingError
+from ult.errors import TrainingError
+from ult.host.extras import require
 from ult.host.pulse import pause
 
-try:
+with require("transformers", extra="train"):
     from transformers import TrainerCallback
-except ImportError as missing:
-    raise MissingExtra("transformers", extra="train") from missing
 
 
 class Progress(TrainerCallback):  # type: ignore[misc]

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ult.errors import InvalidConfig, MissingExtra
+from ult.errors import InvalidConfig
+from ult.host.extras import require
 from ult.trainer.callbacks.early_stopping import METRIC
 
-try:
+with require("transformers", extra="train"):
     from transformers import TrainerCallback
-except ImportError as missing:
-    raise MissingExtra("transformers", extra="train") from missing
 
 FOLDER = "tensorboard"  # in the run; while it trains, in its hidden working folder
 _NAMES = {
@@ -26,10 +25,8 @@ class TensorBoard(TrainerCallback):  # type: ignore[misc]
     """Writes numbers, and nothing else of the training: neither its options nor paths. Raises `MissingExtra`."""
 
     def __init__(self, folder: Path) -> None:
-        try:
+        with require("tensorboard", extra="tensorboard"):
             from torch.utils.tensorboard import SummaryWriter
-        except ImportError as missing:
-            raise MissingExtra("tensorboard", extra="tensorboard") from missing
         self.folder, self.kind, self.writer = folder, SummaryWriter, None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:

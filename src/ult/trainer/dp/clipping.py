@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ult.errors import MissingExtra, TrainingError
+from ult.errors import TrainingError
+from ult.host.extras import require
 from ult.trainer.datasets.packing import IGNORED, Item, collate
 from ult.trainer.models.build import Model
 
-try:
+with require("torch", extra="train"):
     import torch
     from torch.func import functional_call, grad_and_value, vmap
-except ImportError as missing:
-    raise MissingExtra("torch", extra="train") from missing
 
 Tensors = dict[str, torch.Tensor]
 _TINY = 1e-6  # keeps a clipped gradient from being longer by a rounding

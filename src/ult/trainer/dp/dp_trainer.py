@@ -14,7 +14,8 @@ from functools import partial
 from operator import itemgetter
 from typing import Any
 
-from ult.errors import InvalidConfig, MissingExtra, TrainingError
+from ult.errors import InvalidConfig, TrainingError
+from ult.host.extras import require
 from ult.privacy import accountant
 from ult.privacy.randomness import NOISE, source
 from ult.public.guarantee import composed
@@ -27,11 +28,9 @@ from ult.trainer.dp.poisson import Draws
 from ult.trainer.id_trainer import IdTrainer
 from ult.trainer.recipe import Privacy, Recipe
 
-try:
+with require("torch", "accelerate", extra="train"):
     import torch
     from accelerate import PartialState
-except ImportError as missing:
-    raise MissingExtra("accelerate", extra="train") from missing
 
 _OF_RECORDS: dict[str, Any] = {
     "loss": [],

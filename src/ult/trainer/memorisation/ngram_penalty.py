@@ -10,16 +10,15 @@ import copy
 from dataclasses import dataclass
 from typing import Any
 
-from ult.errors import InvalidConfig, MissingExtra
+from ult.errors import InvalidConfig
+from ult.host.extras import require
 from ult.trainer.datasets.packing import IGNORED
 from ult.trainer.evaluate import predict
 from ult.trainer.memorisation.ngrams import SIZES
 from ult.trainer.models.build import Model
 
-try:
+with require("torch", extra="train"):
     import torch
-except ImportError as missing:
-    raise MissingExtra("torch", extra="train") from missing
 
 
 @dataclass(frozen=True, slots=True)

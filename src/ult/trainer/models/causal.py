@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ult.errors import FormatError, MissingExtra
+from ult.errors import FormatError
+from ult.host.extras import require
 from ult.public.vocabulary import N_SPECIAL
 
-try:
+with require("torch", extra="train"):
     import torch
-except ImportError as missing:
-    raise MissingExtra("torch", extra="train") from missing
 
 if TYPE_CHECKING:
     from ult.trainer.models.build import Model

@@ -12,14 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ult.errors import FormatError, MissingExtra
+from ult.errors import FormatError
+from ult.host.extras import require
 from ult.host.regular import check_all, read_text
 
-try:
+with require("torch", "transformers", extra="train"):
     import torch
     import transformers
-except ImportError as missing:
-    raise MissingExtra("transformers", extra="train") from missing
 
 LAYERS = 1000  # more than any model has; each takes a few ms to build
 LABELS = 2**17

@@ -11,15 +11,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ult.errors import MissingExtra, TrainingError
+from ult.errors import TrainingError
+from ult.host.extras import require
 from ult.host.regular import read_text
 from ult.public.vocabulary import BOS, EOS, PAD
 
-try:
+with require("torch", "transformers", extra="train"):
     import torch
     from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
-except ImportError as missing:
-    raise MissingExtra("transformers", extra="train") from missing
 
 if TYPE_CHECKING:
     from ult.trainer.models.build import Model

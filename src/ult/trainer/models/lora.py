@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ult.errors import InvalidConfig, MissingExtra, OutputError
+from ult.errors import InvalidConfig, OutputError
+from ult.host.extras import require
 from ult.trainer.models.build import Model
 from ult.trainer.recipe import Recipe
 
-try:
+with require("transformers", extra="train"):
     from safetensors.torch import save_file
     from transformers.pytorch_utils import Conv1D
-except ImportError as missing:
-    raise MissingExtra("transformers", extra="train") from missing
 
 FOLDER = "adapter"  # in the run
 _NAME = "default"  # peft's own for a single adapter
@@ -30,10 +29,8 @@ class Adapted:
 
         Raises `InvalidConfig` for a model that peft has no adapters for.
         """
-        try:
+        with require("peft", extra="lora"):
             from peft import LoraConfig, LoraModel
-        except ImportError as missing:
-            raise MissingExtra("peft", extra="lora") from missing
         base = recipe.from_run or (recipe.model if recipe.model and Path(recipe.model).is_dir() else None)
         self.model, self.base = model, base and Path(base).name
         self.config = LoraConfig(

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ult.errors import MissingExtra
+from ult.host.extras import require
 from ult.public.vocabulary import EOS, PAD, Vocabulary
 from ult.trainer.models.generation import settings
 
-try:
+with require("torch", "transformers", extra="train"):
     import torch
     import transformers
-except ImportError as missing:
-    raise MissingExtra("transformers", extra="train") from missing
 
 # T5 1.1 models (arXiv:1910.10683) with tied embeddings, as wide as the decoder-only presets and as deep in each half.
 # Embedding rows start at the deviation d_model^-0.5 and the logits are not scaled by it, as T5's are: AdamW moves rows

@@ -1,0 +1,50 @@
+"""Optional packages: one error names all that are missing, and the one command that installs them.
+
+    with require("torch", "transformers", extra="train"):
+        import torch
+        from transformers import Trainer
+
+A command that needs several extras calls `require_all` before its first import, so that nobody installs one extra only
+to be told of the next.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+
+from ult.errors import MissingExtra
+
+_MODULES = {"scikit-learn": "sklearn"}  # what is imported, where its name is not the distribution's
+
+
+@contextmanager
+def require(*packages: str, extra: str) -> Iterator[None]:
+    """Raise `MissingExtra` if an import in the block fails; it names all of `packages` that are not installed."""
+    try:
+        yield
+    except ImportError as error:
+        if isinstance(error, MissingExtra):
+            raise
+        if missing := [package for package in packages if not is_installed(package)]:
+            raise MissingExtra(*missing, extra=extra) from error
+        raise MissingExtra(*packages, extra=extra, because=str(error)) from error
+
+
+def require_all(packages: Mapping[str, Sequence[str]]) -> None:
+    """Raise one `MissingExtra` that names every package that is not installed; `packages` lists them by extra."""
+    if missing := [name for names in packages.values() for name in names if not is_installed(name)]:
+        raise MissingExtra(*missing, extra=",".join(packages))
+
+
+def is_installed(package: str) -> bool:
+    """Return whether a distribution can be imported, without importing it."""
+    module = _MODULES.get(package, package.replace("-", "_"))
+    if module in sys.modules:
+        return sys.modules[module] is not None
+    try:
+        return find_spec(module) is not None
+    except ImportError:  # by a finder that hides it
+        return False
