@@ -59,7 +59,8 @@ def test_a_resumed_training_draws_each_step_once(shards, tmp_path, monkeypatch):
 
 
 def test_an_extra_that_is_not_installed(shards, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    for module in ("tensorboard", "torch.utils.tensorboard"):
+        monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingExtra, match=r"tensorboard is not installed.*\[tensorboard\]"):
         train(shards, tmp_path / "run", report_to="tensorboard", **QUICK)
     assert list(tmp_path.iterdir()) == []

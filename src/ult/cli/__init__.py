@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import sys
-from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,7 +44,7 @@ audit_app = typer.Typer(
 
 TRAIN = {"train": ("accelerate", "torch", "transformers")}  # packages that a verb cannot do without, by extra
 PAGE = {"audit": ("jinja2", "matplotlib", "scipy")}
-BY_OPTION = {
+BY_OPTION: dict[str, dict[str, Sequence[str]]] = {
     "epsilon": {"privacy": ("dp-accounting",)},
     "lora": {"lora": ("peft",)},
     "report_to": {"tensorboard": ("tensorboard",)},
@@ -64,14 +63,22 @@ def _add(
         try:
             _check_local(options)
             _check_names(verb.__name__, options)
-            asked = [more for name, more in BY_OPTION.items() if options.get(name) is not None]
-            require_all(dict(ChainMap(*asked, dict(needs or {}))))
+            require_all(_wanted(needs or {}, options))
             verb(*args, **options)
         except KeyboardInterrupt as error:  # typer would exit without a word
             raise SystemExit(report(error)) from None
 
     name = f"audit {verb.__name__}" if to is audit_app else verb.__name__
     to.command(cls=Verb, rich_help_panel=panel, epilog=EXAMPLES.get(name))(run)
+
+
+def _wanted(needs: Mapping[str, Sequence[str]], options: dict[str, Any]) -> dict[str, Sequence[str]]:
+    """Return the optional packages that a verb needs with these options, by extra."""
+    wanted = dict(needs)
+    for name, more in BY_OPTION.items():
+        if options.get(name) is not None:
+            wanted.update(more)
+    return wanted
 
 
 def _check_local(options: dict[str, Any]) -> None:
