@@ -43,7 +43,7 @@ def test_a_column_that_the_others_leave_no_levels_is_refused(named: bool) -> Non
     with pytest.raises(InvalidConfig, match=rf"{name} \(12.* to 15.*\) keeps 2 of the 256 levels") as raised:
         looked_at(some("sodium", "platelets"), named=named)
     assert "--option levels" not in raised.value.hint  # none would do
-    with pytest.raises(InvalidConfig, match="and 3 more do so"):
+    with pytest.raises(InvalidConfig, match="and 3 more are too coarse"):
         looked_at(LABS)
 
 

@@ -121,10 +121,10 @@ def test_a_table_of_columns_is_not_taken_for_records():
 
     frame = Frame(text=["one", "two"])
     for records in (frame, {"text": ["one", "two"]}):
-        with pytest.raises(InvalidRecord, match="a table of columns"):
+        with pytest.raises(InvalidRecord, match="which has columns"):
             Table.fit(records, vocabulary=IDS)
     table = Table.fit(frame["text"], vocabulary=IDS)
-    with pytest.raises(InvalidRecord, match="a table of columns"):
+    with pytest.raises(InvalidRecord, match="which has columns"):
         table.encode_batch(frame)
 
 

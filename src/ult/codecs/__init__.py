@@ -16,7 +16,7 @@ CODECS: dict[str, type[Codec[Any]]] = {
 
 
 def codec_class(name: str) -> type[Codec[Any]]:
-    """Return the codec of an id; raise `UnknownCodec`."""
+    """Return the codec class with the id `name`; raise `UnknownCodec` if there is none."""
     if name not in CODECS:
         raise UnknownCodec(f"no codec {name!r}; expected one of {', '.join(CODECS)}")
     return CODECS[name]

@@ -1,4 +1,4 @@
-"""Several records: never one alone, in lists that are small enough to encode together."""
+"""Cut a stream of records into batches, and refuse a single record or a data frame given in place of records."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 from ult.errors import InvalidRecord
 
-BATCH = 1024  # records encoded together, at most
-BATCH_BYTES = 2**22  # a batch is closed once its records hold so many
+BATCH = 1024  # records in a batch, at most
+BATCH_BYTES = 2**22  # a batch ends with the record that brings it to this many bytes
 
 
 def batched(records: Iterable[Any]) -> Iterator[list[Any]]:
-    """Give the records in lists that are small enough to encode together, or of one."""
+    """Yield the records in lists of at most `BATCH` records and about `BATCH_BYTES` bytes."""
     batch, size = [], 0
     for record in records:
         batch.append(record)
@@ -25,11 +25,11 @@ def batched(records: Iterable[Any]) -> Iterator[list[Any]]:
 
 
 def check_many(records: object) -> None:
-    """Raise `InvalidRecord` if records are a single one, or a table whose columns would be taken for records."""
+    """Raise `InvalidRecord` if `records` is a single record, or a data frame or mapping (iterating it gives names)."""
     if isinstance(records, str | bytes):
         raise InvalidRecord(f"records are one {type(records).__name__}; expected several records", hint="[record]")
-    if isinstance(records, Mapping) or hasattr(records, "columns"):  # which gives names, one after the other
+    if isinstance(records, Mapping) or hasattr(records, "columns"):  # iterating either yields its column names
         raise InvalidRecord(
-            f"records are a {type(records).__name__}, a table of columns; expected the records of one of them",
-            hint='table["text"], or whatever its column is called',
+            f"records are a {type(records).__name__}, which has columns; expected the records of one column",
+            hint='frame["text"], or whatever the column is called',
         )

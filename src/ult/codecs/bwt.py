@@ -1,14 +1,14 @@
-"""`text/bwt`: any `str` in fixed patches, each Burrows-Wheeler transformed and written as run lengths.
+"""`text/bwt`: any `str` in patches of fixed length, each Burrows-Wheeler transformed and run-length encoded.
 
-The papers' text compressor on a closed alphabet. A patch is `patch_size` characters (the last may be shorter). With a
-sentinel that sorts before every character at its end, its rotations are sorted by code point, and their last
+This is the papers' text compressor on a closed alphabet. A patch is `patch_size` characters (the last may be shorter)
+and a sentinel, which sorts before every character. The rotations of a patch are sorted by code point; their last
 characters, in that order, are cut into maximal runs. A run is written as its length, if above 1, then its character:
 
 - 0..255: a byte of the character, in UTF-8 (lone surrogates as in Python's "surrogatepass");
 - 256: the sentinel;
 - 255 + n: a run of n = 2..patch_size characters.
 
-A patch is complete with its sentinel and `patch_size` characters, so patches need no mark between them.
+A patch ends with the run that completes `patch_size` characters and the sentinel, so patches need no separator.
 Burrows and Wheeler, "A block-sorting lossless data compression algorithm", SRC report 124, 1994.
 """
 
@@ -26,12 +26,12 @@ from ult.errors import CorruptSymbols
 from ult.host.kernel import njit
 
 SENTINEL = 256
-MAX_PATCH_SIZE = 256  # characters; a place in a patch fits 8 bits
-Codes = NDArray[np.int32]  # code points; in a column of rotations plus 1, with 0 for the sentinel
+MAX_PATCH_SIZE = 256  # characters, so that a position in a patch fits 8 bits
+Codes = NDArray[np.int32]  # code points; in the last column of the rotations code points + 1, with 0 for the sentinel
 
 
 class TextBwt(Codec[str]):
-    """Any `str`, exactly; `patch_size` is in characters, `max_length` in bytes of UTF-8.
+    """Lossless codec of any `str`; `patch_size` is in characters, `max_length` in bytes of UTF-8.
 
     >>> codec = TextBwt()
     >>> codec.decode(codec.encode("bananas!").symbols)
@@ -53,23 +53,23 @@ class TextBwt(Codec[str]):
         self.max_symbols = max_length + -(-max_length // patch_size)
 
     def encode(self, record: str) -> Patches:
-        """Return the patches of any `str`; raise `InvalidRecord` for another type or a record over `max_length`."""
+        """Return the patches of a `str`; raise `InvalidRecord` for another type or a record over `max_length`."""
         return self.encode_batch([record])
 
     def encode_batch(self, records: Sequence[str]) -> Patches:
-        """Return the patches of many records, transformed in one pass over their characters."""
+        """Return the patches of several records, transformed in one pass over their characters."""
         size = sum(len(utf8(record, self.max_length)) for record in records)
         stops = np.cumsum([len(record) for record in records], dtype=np.int64)
         text = np.frombuffer("".join(records).encode("utf-32-le", "surrogatepass"), "<i4")
         return Patches(*_transform(text, stops, self.patch_size, size))
 
     def decode(self, symbols: Symbols) -> str:
-        """Return the text; raise `CorruptSymbols` unless `symbols` are what `encode` makes of it."""
+        """Return the text; raise `CorruptSymbols` unless `encode` of that text gives `symbols`."""
         symbols = self._check(symbols)
         return self.decode_batch(symbols, np.array([len(symbols)]))[0]
 
     def decode_batch(self, symbols: Symbols, ends: Ends) -> list[str]:
-        """Return the texts whose symbols end at `ends`, all inverted in one pass."""
+        """Return the texts whose symbols end at `ends`, inverted in one pass."""
         if not len(ends):
             return []
         if int(np.diff(ends, prepend=0).max()) > self.max_symbols:
@@ -89,7 +89,7 @@ class TextBwt(Codec[str]):
         return [whole[start:end] for start, end in zip([0, *cuts[:-1]], cuts, strict=True)]
 
     def prefixes(self, symbols: Symbols) -> NDArray[np.int64]:
-        """Return every k where the symbols up to k are whole patches, the last perhaps of fewer characters."""
+        """Return every k for which `symbols[:k]` are whole patches, the last of which may be shorter."""
         return _prefixes(self._check(symbols).view(np.int32), self.patch_size, self.max_length)  # type: ignore[no-any-return]
 
     def nbytes(self, record: str) -> int:
@@ -103,7 +103,7 @@ class TextBwt(Codec[str]):
 
 @njit(cache=True)
 def _sort(keys: Ends) -> None:
-    """Sort in place: by insertion up to 32 keys, where Numba's own sort takes three times as long."""
+    """Sort in place; up to 32 keys by insertion, which takes a third of the time of Numba's sort."""
     if len(keys) > 32:
         keys.sort()
     else:
@@ -122,7 +122,7 @@ def _insert(keys: Ends) -> None:
 
 @njit(cache=True)
 def _spread(keys: Ends, spare: Ends, counts: Ends) -> None:
-    """Bring keys into the order of their leading bits, which leaves little to sort; `spare` is overwritten."""
+    """Sort keys by a bucket sort on their leading bits, then by insertion; `spare` and `counts` are overwritten."""
     low, high, shift = keys.min(), keys.max(), 0
     while (high - low) >> shift >= len(counts):
         shift += 1
@@ -134,7 +134,7 @@ def _spread(keys: Ends, spare: Ends, counts: Ends) -> None:
         most = max(most, counts[i])
         total += counts[i]
         counts[i] = total
-    if most > 64:  # one bucket is too large to sort by insertion
+    if most > 64:  # a bucket is too large for insertion sort
         keys.sort()
         return
     for key in keys:
@@ -147,10 +147,10 @@ def _spread(keys: Ends, spare: Ends, counts: Ends) -> None:
 
 @njit(cache=True)
 def _sort_suffixes(patch: Codes, keys: Ends, ranks: Ends, counts: Ends) -> None:
-    """Sort the suffixes of `patch`; the low 8 bits of `keys` become their starts, in order.
+    """Sort the suffixes of `patch` by prefix doubling; the low 8 bits of `keys` become their starts, in order.
 
-    The first key packs as many characters as fit 55 bits (7 of ASCII, at least 2). Suffixes that still tie are
-    ranked and compared by pairs of ranks, twice as far each time (Manber and Myers, 1993).
+    The first key packs as many characters as fit 55 bits (7 of ASCII, at least 2). Suffixes that still tie are ranked
+    and compared by pairs of ranks, which doubles the compared length each round (Manber and Myers, 1993).
     """
     n, width = len(patch), 1
     while (patch.max() + 1) >> width:
@@ -180,7 +180,7 @@ def _sort_suffixes(patch: Codes, keys: Ends, ranks: Ends, counts: Ends) -> None:
 
 @njit(cache=True)
 def _write_run(symbols: Symbols, at: int, code: int, count: int) -> int:
-    """Write a run of `count` times `code` (of a column) at `at`; return where it ends."""
+    """Write a run of `count` times `code` (a value of the column) at `at`; return where the run ends."""
     if count > 1:
         symbols[at] = 255 + count
         at += 1
@@ -208,7 +208,7 @@ def _write_run(symbols: Symbols, at: int, code: int, count: int) -> int:
 
 @njit(cache=True)
 def _transform(text: Codes, stops: Ends, patch_size: int, size: int) -> tuple[Symbols, Ends, Ends]:
-    """Return the fields of `Patches` of records that end at `stops` in `text`, which is `size` bytes of UTF-8."""
+    """Return the fields of `Patches` for records that end at `stops` in `text`, which is `size` bytes in UTF-8."""
     ends = np.empty(len(text) // patch_size + len(stops), np.int64)
     symbols = np.empty(size + len(ends), np.uint32)
     records = np.empty(len(stops), np.int64)
@@ -238,13 +238,13 @@ def _transform(text: Codes, stops: Ends, patch_size: int, size: int) -> tuple[Sy
 
 @njit(cache=True)
 def _text_size(symbols: Codes, stops: Ends, max_length: int) -> int:
-    """Return at least how many characters the records spell, or -1 if one spells over `max_length`."""
+    """Return an upper bound on the characters of all records, or -1 if one record is over `max_length`."""
     total = start = 0
     for stop in stops:
         size = 0
         for symbol in symbols[start:stop]:
             if symbol > SENTINEL:
-                size += symbol - SENTINEL  # a run of n has n - 1 characters more than its first
+                size += symbol - SENTINEL  # a run of n adds n - 1 characters to the one that follows
             elif symbol < SENTINEL and symbol & 0xC0 != 0x80:
                 size += 1
         if size > max_length:
@@ -256,7 +256,7 @@ def _text_size(symbols: Codes, stops: Ends, max_length: int) -> int:
 
 @njit(cache=True)
 def _read_run(symbols: Codes, at: int, stop: int) -> tuple[int, int, int, int]:
-    """Return where the run at `at` ends (-1: no run), its code plus 1, its count, and the bytes of its code."""
+    """Return where the run at `at` ends (-1 if it is no run), its code + 1, its count, and the bytes of its code."""
     none = (-1, 0, 0, 0)
     count = 1
     if symbols[at] > SENTINEL:
@@ -285,9 +285,9 @@ def _read_run(symbols: Codes, at: int, stop: int) -> tuple[int, int, int, int]:
 
 @njit(cache=True)
 def _add_run(symbols: Codes, at: int, stop: int, column: Codes, rows: int, sentinel: bool) -> tuple[int, int, int, int]:
-    """Read the run at `at` into `column` after its first `rows`; return as `_read_run`, -1 too if it cannot follow."""
+    """Read the run at `at` into `column[rows:]`; return as `_read_run` does, with -1 also if it cannot follow there."""
     end, code, count, width = _read_run(symbols, at, stop)
-    with_sentinel = sentinel or code == 0  # if not, one row is kept for it
+    with_sentinel = sentinel or code == 0  # without a sentinel so far, one row stays free for it
     full = rows + count > len(column) - (not with_sentinel)
     if end < 0 or full or (sentinel and code == 0) or (rows > 0 and column[rows - 1] == code):
         return -1, 0, 0, 0
@@ -297,10 +297,10 @@ def _add_run(symbols: Codes, at: int, stop: int, column: Codes, rows: int, senti
 
 @njit(cache=True)
 def _invert_column(column: Codes, keys: Ends, text: Codes) -> bool:
-    """Write into `text` the patch (n,) whose transform is `column` (n + 1,); return whether there is one.
+    """Write the patch (n,) whose transform is `column` (n + 1,) into `text`; return whether there is one.
 
-    Sorting the column stably gives, for each rotation, the one that starts a character later. A column with one
-    sentinel is a transform exactly if these steps lead through all of it before they come back.
+    A stable sort of the column maps each rotation to the one that starts a character later. A column with one sentinel
+    is a transform if and only if this permutation is a single cycle.
     """
     rows = len(column)
     for row in range(rows):
@@ -317,9 +317,9 @@ def _invert_column(column: Codes, keys: Ends, text: Codes) -> bool:
 
 @njit(cache=True)
 def _invert(symbols: Codes, stops: Ends, patch_size: int, max_length: int, size: int) -> tuple[Codes, Ends, int]:
-    """Return the characters of the records that end at `stops`, where each ends, and where a wrong patch starts or -1.
+    """Return the characters of all records, where each record ends, and the start of an invalid patch or -1.
 
-    `size` is at least the characters of all records.
+    The symbols of record i end at `stops[i]`. `size` is an upper bound on the characters of all records.
     """
     text = np.empty(size, np.int32)
     text_stops = np.empty(len(stops), np.int64)
@@ -345,7 +345,7 @@ def _invert(symbols: Codes, stops: Ends, patch_size: int, max_length: int, size:
 
 @njit(cache=True)
 def _prefixes(symbols: Codes, patch_size: int, max_length: int) -> NDArray[np.int64]:
-    """Return every k where `_invert` finds nothing wrong in `symbols[:k]`."""
+    """Return every k for which `_invert` accepts `symbols[:k]`."""
     found = np.zeros(len(symbols) + 1, np.int64)
     text = np.empty(patch_size, np.int32)
     column, keys = np.empty(patch_size + 1, np.int32), np.empty(patch_size + 1, np.int64)

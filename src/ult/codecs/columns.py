@@ -1,9 +1,10 @@
-"""How well `series/mulaw`, which has one range for all values, keeps each column of a table, and each place of series.
+"""Check how well `series/mulaw`, which has one range for all values, keeps each column of a file.
 
-A column that falls on few levels is lost in silence: of sodium between 136.7 and 144.3 beside platelets of 250,000
-every value comes back as one number. So a column keeps `LEAST` levels between its least and its greatest value, and
-uses that many or a quarter as many as it has different values, or it is refused. One value alone may stand on one level
-if it comes back within 5 %.
+Without this check a column whose values fall on few levels is lost silently: sodium between 136.7 and 144.3 beside
+platelets of 250,000 comes back as one number. A column is refused unless its minimum and maximum are at least `LEAST`
+levels apart and its values use at least `LEAST` levels, or a quarter as many levels as it has distinct values. A
+constant column is kept if it comes back within 5 %. Where records have no named columns, value k of every record is
+column k.
 """
 
 from __future__ import annotations
@@ -19,53 +20,57 @@ from ult.codecs.series import SeriesMulaw, check_values
 from ult.errors import InvalidConfig, InvalidRecord
 
 Floats = NDArray[np.float64]
-LEAST = 16  # levels that a column keeps
-_ROWS = 256  # records that are looked at together
-_PLACES = 2**16  # longer series are looked at as a whole alone
-_FEW = 16  # series say nothing of their places before there are so many
-_SHORT = 8  # values, of which a record is a row of a table sooner than a series
-_BUCKETS = 4096  # of levels, and 256 of values: more are taken for as many
-_ONE = 1e-9  # a spread of so little of the greatest value is none
-_ROUNDING = 1e-14  # of the range: less is what arithmetic leaves of nothing
-_NOTHING = 1e-6  # and no more, whatever the range: beside numbers of 16 digits 0 and 1 are values
-_CLOSE = 0.05
+LEAST = 16  # levels that a column must keep
+_ROWS = 256  # records measured together
+_MAX_COLUMNS = 2**16  # longer series are measured as a whole only
+_FEW = 16  # with fewer records than this, single positions of a series are not judged
+_SHORT = 8  # values: a record of at most so many is a row of a file rather than a series
+_BUCKETS = 4096  # hash buckets that count distinct levels (256 for distinct values); more counts as this many
+_CONSTANT = 1e-9  # a column whose spread is below this share of its largest magnitude is constant
+_ROUNDING = 1e-14  # share of the range below which a difference is rounding error
+_NOTHING = 1e-6  # absolute cap on `_ROUNDING`: beside numbers of 16 digits, 0 and 1 are still different values
+_CLOSE = 0.05  # relative error within which a constant column counts as kept
 
 
 def kept(records: Iterable[Any], codec: object, fields: Sequence[str]) -> Iterator[Any]:
-    """Give the records; raise `InvalidConfig` after the last if `series/mulaw` loses a column or a place of them."""
+    """Yield the records, then raise `InvalidConfig` if `series/mulaw` loses one of their columns.
+
+    `fields` are the columns' names, empty if they have none.
+    """
     if not isinstance(codec, SeriesMulaw):
         yield from records
         return
     columns = Columns(codec, fields)
     for record in records:
-        with suppress(InvalidRecord):  # whoever encodes it says which one it is
+        with suppress(InvalidRecord):  # the encoder raises it again, with the record's number
             columns.add(record)
         yield record
     columns.check()
 
 
 class Columns:
-    """What became of the columns `fields`, or, without, of all values, and of each place of series of one length.
+    """Measures how a codec keeps the columns `fields`; without names, all values together and each position.
 
-    `clipped` of `values` lie outside the codec's range.
+    Positions are measured only while all series have the same length. `clipped` of the `values` seen so far lie outside
+    the codec's range.
     """
 
     def __init__(self, codec: SeriesMulaw, fields: Sequence[str] = ()) -> None:
-        codec = SeriesMulaw(**{**codec.config(), "max_length": 2**40})  # for many records as one
+        codec = SeriesMulaw(**{**codec.config(), "max_length": 2**40})  # `_Kept` encodes many records as one series
         self.codec, self.fields = codec, tuple(fields)
         self.values = self.clipped = self._records = 0
         self._whole = _Kept(codec, 1)
-        self._places: _Kept | None = None
-        self._alike = True  # whether all series are of one length
+        self._columns: _Kept | None = None
+        self._same_length = True
         self._pending: list[NDArray[Any]] = []
 
     def add(self, record: NDArray[Any]) -> None:
-        """Look at a record. Raises `InvalidRecord`."""
+        """Measure a record, (n,) floats or integers; raise `InvalidRecord` if it is no series."""
         check_values(record)
         if self._pending and len(record) != len(self._pending[0]):
             self._flush()
         self._pending.append(record)
-        if len(self._pending) == _ROWS or len(record) > _PLACES:
+        if len(self._pending) == _ROWS or len(record) > _MAX_COLUMNS:
             self._flush()
 
     def check(self) -> None:
@@ -74,16 +79,16 @@ class Columns:
         kept, names = self._kept()
         if not self.fields and self._records < _FEW and len(kept.least) > _SHORT:
             kept, names = self._whole, ["the series"]
-        found = [kept, self._whole] if kept is not self._whole and not self.fields else [kept]
-        for one in found:
-            levels = one.levels()
-            lost = np.flatnonzero(~one.sound(levels, one.used()))
+        measured = [kept, self._whole] if kept is not self._whole and not self.fields else [kept]
+        for columns in measured:
+            levels = columns.levels()
+            lost = np.flatnonzero(~columns.sound(levels, columns.used()))
             if len(lost):
-                worst = int(lost[np.argmin(np.minimum(levels, one.used())[lost])])
-                raise self._refused(one, worst, names[worst] if one is kept else "the series", len(lost))
+                worst = int(lost[np.argmin(np.minimum(levels, columns.used())[lost])])
+                raise self._refused(columns, worst, names[worst] if columns is kept else "the series", len(lost))
 
     def worst(self) -> str:
-        """Return what came of the column that lost most of its spread, for whoever fits; nothing of no values."""
+        """Return a sentence on the column that lost the largest share of its spread; empty without values."""
         self._flush()
         kept, names = self._kept()
         share = kept.lost()
@@ -95,10 +100,11 @@ class Columns:
         return f"worst kept is {names[k]}: values {about}"
 
     def _kept(self) -> tuple[_Kept, list[str]]:
-        if self.fields and self._places is not None:
-            return self._places, [f"column {name!r}" for name in self.fields]
-        if self._alike and self._places is not None and self._records > 1:
-            return self._places, [f"value {k + 1} of each record" for k in range(len(self._places.least))]
+        """Return the measurements that are judged, and what to call each of their columns."""
+        if self.fields and self._columns is not None:
+            return self._columns, [f"column {name!r}" for name in self.fields]
+        if self._same_length and self._columns is not None and self._records > 1:
+            return self._columns, [f"value {k + 1} of each record" for k in range(len(self._columns.least))]
         return self._whole, ["the series"]
 
     def _flush(self) -> None:
@@ -108,36 +114,36 @@ class Columns:
         self._pending = []
         self._records += len(rows)
         if not rows.size:
-            self._alike = False
+            self._same_length = False
             return
         self.values += rows.size
         self.clipped += int(np.count_nonzero((rows < self.codec.low) | (rows > self.codec.high)))
         if not self.fields:
             self._whole.add(rows.reshape(-1, 1))
-        if rows.shape[1] > _PLACES and not self.fields:
-            self._alike = False
-        if self._places is None and self._alike:
-            self._places = _Kept(self.codec, rows.shape[1])
-        if self._places is not None and len(self._places.least) == rows.shape[1]:
-            self._places.add(rows)
+        if rows.shape[1] > _MAX_COLUMNS and not self.fields:
+            self._same_length = False
+        if self._columns is None and self._same_length:
+            self._columns = _Kept(self.codec, rows.shape[1])
+        if self._columns is not None and len(self._columns.least) == rows.shape[1]:
+            self._columns.add(rows)
         else:
-            self._alike = False
+            self._same_length = False
 
     def _refused(self, kept: _Kept, k: int, name: str, lost: int) -> InvalidConfig:
         low, high, n = self.codec.low, self.codec.high, self.codec.levels
         levels = min(int(kept.levels()[k]), int(kept.used()[k]))
-        others = f", and {lost - 1} more do so" if lost > 1 else ""
+        others = f", and {lost - 1} more are too coarse" if lost > 1 else ""
         span = f"{kept.least[k]:.6g} to {kept.most[k]:.6g}" if kept.most[k] > kept.least[k] else f"{kept.least[k]:.6g}"
         return InvalidConfig(
-            f"{name} ({span}) keeps {levels} of the {n} levels of {self.codec.id}, whose one range for all is "
-            f"{low:.6g} to {high:.6g}{others}; expected at least {LEAST}: its values would come back as others",
+            f"{name} ({span}) keeps {levels} of the {n} levels of {self.codec.id}, whose range for all columns is "
+            f"{low:.6g} to {high:.6g}{others}; expected at least {LEAST}: different values would come back as one",
             hint=self._remedy(kept, k),
         )
 
     def _remedy(self, kept: _Kept, k: int) -> str:
-        """Return what to type: options under which all columns keep enough, if there are such."""
+        """Return what to type: options under which all columns keep enough levels, if there are any."""
         scale = "columns of one scale (scale each to 0..1 first), or fewer of them"
-        if int(kept.levels()[k]) >= LEAST:  # far from the others lie a few values, which take all the levels
+        if int(kept.levels()[k]) >= LEAST:  # the range is wide enough, but a few outliers take most of the levels
             share = max(0.01, np.ceil(200 / max(int(kept.count.max()), 1)) / 100)
             return f"--option clip={share:g} leaves the farthest values outside the range; or {scale}"
         for mu in (self.codec.mu, 1.0):
@@ -151,7 +157,7 @@ class Columns:
 
 
 class _Kept:
-    """Of each of some columns: its least and greatest value, how many levels it uses, and how far values are off."""
+    """Statistics per column: minimum and maximum, how many levels it uses, and the error of its decoded values."""
 
     def __init__(self, codec: SeriesMulaw, columns: int) -> None:
         self.codec = codec
@@ -162,51 +168,54 @@ class _Kept:
         self._values = np.zeros((columns, 256), bool)
 
     def add(self, rows: Floats) -> None:
-        """Look at rows (n, columns)."""
+        """Add rows, (n, columns) float64."""
         symbols = self.codec.encode(np.ascontiguousarray(rows).reshape(-1)).symbols.astype(np.int64).reshape(rows.shape)
-        there = ~np.isnan(rows)
-        off = np.where(there, np.abs(self.codec.decode(symbols.reshape(-1)).reshape(rows.shape) - rows), 0.0)
-        self.least = np.minimum(self.least, np.where(there, rows, np.inf).min(0))
-        self.most = np.maximum(self.most, np.where(there, rows, -np.inf).max(0))
-        self.count += there.sum(0)
-        self.error = np.maximum(self.error, off.max(0))
-        plain = np.where(there, rows, 0.0)
-        with np.errstate(over="ignore", invalid="ignore"):  # of values near the ends of float64 no mean is known
-            self.squares += (off**2).sum(0)
-            self._sum += plain.sum(0)
-            self._power += (plain**2).sum(0)
-        column = np.broadcast_to(np.arange(rows.shape[1]), rows.shape)[there]
-        self._levels[column, symbols[there] % self._levels.shape[1]] = True
-        bits = (rows[there] + 0.0).view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing, wrapping around
+        present = ~np.isnan(rows)
+        error = np.where(present, np.abs(self.codec.decode(symbols.reshape(-1)).reshape(rows.shape) - rows), 0.0)
+        self.least = np.minimum(self.least, np.where(present, rows, np.inf).min(0))
+        self.most = np.maximum(self.most, np.where(present, rows, -np.inf).max(0))
+        self.count += present.sum(0)
+        self.error = np.maximum(self.error, error.max(0))
+        values = np.where(present, rows, 0.0)
+        with np.errstate(over="ignore", invalid="ignore"):  # sums of values near the limits of float64 overflow
+            self.squares += (error**2).sum(0)
+            self._sum += values.sum(0)
+            self._power += (values**2).sum(0)
+        column = np.broadcast_to(np.arange(rows.shape[1]), rows.shape)[present]
+        self._levels[column, symbols[present] % self._levels.shape[1]] = True
+        bits = (rows[present] + 0.0).view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing, wraps around
         self._values[column, (bits >> np.uint64(56)).astype(np.int64)] = True
 
     def levels(self, codec: SeriesMulaw | None = None) -> NDArray[np.int64]:
-        """Return how many levels of a codec lie between the ends of each column, both included."""
+        """Return how many levels of a codec lie from the minimum to the maximum of each column, both included."""
         codec = codec or self.codec
         ends = np.where(self.count > 0, [self.least, self.most], 0.0)
         low, high = codec.encode(ends.reshape(-1)).symbols.astype(np.int64).reshape(ends.shape)
         return np.asarray(high - low + 1)
 
     def used(self) -> NDArray[np.int64]:
-        """Return how many levels the values of each column fall on."""
+        """Return how many distinct levels the values of each column use."""
         return np.asarray(self._levels.sum(1))
 
     def sound(self, levels: NDArray[np.int64], used: NDArray[np.int64] | int) -> NDArray[np.bool_]:
-        """Return which columns are kept, where so many levels lie between their ends and so many are used."""
+        """Return (columns,) bool: which are kept well enough, given the levels of `levels()` and of `used()`."""
         size = np.maximum(np.abs(self.least), np.abs(self.most))
         nothing = min(_ROUNDING * (self.codec.high / 2 - self.codec.low / 2), _NOTHING)
         with np.errstate(invalid="ignore", over="ignore"):
-            one = ~(self.most - self.least > np.maximum(_ONE * size, nothing))
+            constant = ~(self.most - self.least > np.maximum(_CONSTANT * size, nothing))
             close = (self.error <= _CLOSE * size) | (self.error <= nothing)
         needed = np.minimum(LEAST, -(-self._values.sum(1) // 4))
         enough = (levels >= LEAST) & (used >= needed)
-        return np.asarray((self.count == 0) | np.where(one, close, enough))
+        return np.asarray((self.count == 0) | np.where(constant, close, enough))
 
     def lost(self) -> Floats:
-        """Return the share of its spread that each column lost: the error's deviation by the values' own."""
+        """Return the share of its spread that each column lost: RMS error / standard deviation.
+
+        For a constant column it is RMS error / largest magnitude.
+        """
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             variance = self._power / self.count - (self._sum / self.count) ** 2
             spread = np.sqrt(np.maximum(variance, 0.0))
-            constant = ~(self.most - self.least > _ONE * np.maximum(np.abs(self.least), np.abs(self.most)))
+            constant = ~(self.most - self.least > _CONSTANT * np.maximum(np.abs(self.least), np.abs(self.most)))
             size = np.where(constant, np.maximum(np.abs(self.least), np.abs(self.most)), spread)
             return np.asarray(np.where(size > 0, np.sqrt(self.squares / self.count) / size, 0.0))

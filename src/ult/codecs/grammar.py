@@ -1,7 +1,7 @@
-"""Which symbols may follow others, symbol by symbol, so that `Codec.decode` takes what they begin.
+"""Grammars: which symbols may come next, so that `Codec.decode` accepts the finished record.
 
-For a model that writes: a codec's `prefixes` says afterwards where its symbols stop making sense, a grammar says
-before each of them. It accepts exactly the beginnings of what `decode` accepts, and knows how far off an end is.
+Generation asks a grammar before each symbol; a codec's `prefixes` says afterwards where symbols stopped being valid.
+A grammar accepts exactly the prefixes of what `decode` accepts, and knows how many symbols a record still needs.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from ult.host.kernel import njit
 
 S = TypeVar("S")
 REFUSED = -1
-Follow = NDArray[np.int16]  # (states, alphabet) the state after a symbol, or REFUSED
+Follow = NDArray[np.int16]  # (states, alphabet): the state after a symbol, or REFUSED
 
 
 class Grammar(ABC, Generic[S]):
-    """Reads symbols from left to right; states are values, and are never altered."""
+    """Reads symbols from left to right; a state is a value that no method changes."""
 
     @abstractmethod
     def start(self) -> S:
@@ -29,60 +29,60 @@ class Grammar(ABC, Generic[S]):
 
     @abstractmethod
     def advance(self, state: S, symbols: Symbols) -> S | None:
-        """Return the state after more symbols (n,); None if no record goes on so."""
+        """Return the state after `symbols` (n,), or None if no record continues with them."""
 
     @abstractmethod
     def least(self, state: S) -> int:
-        """Return the fewest symbols that are missing to a record; 0 where one may end."""
+        """Return the fewest symbols that complete a record; 0 where a record may end."""
 
     @abstractmethod
     def after(self, state: S, symbols: Symbols, ends: Ends) -> NDArray[np.int64]:
-        """Return `least` after each run of symbols (r,), which end at `ends` in `symbols` (n,), or REFUSED."""
+        """Return (r,) int64: `least` after each of r runs of symbols, or REFUSED; run i ends at `ends[i]`."""
 
 
 class Place(NamedTuple):
-    """A state of an automaton, and the widths of the symbols up to there, summed."""
+    """A state of an automaton, and the total width of the symbols read so far."""
 
     state: int
     width: int
 
 
 class Automaton(Grammar[Place]):
-    """A grammar of few states, the first of them the start, and records of a bounded sum of `widths` (alphabet,).
+    """A finite automaton that starts in state 0; a record's symbols have `widths` (alphabet,) of `max_width` in sum.
 
-    `final` (states,) says where a record may end. What is missing to one can always be made up of symbols of width 1.
+    `final` (states,) says in which states a record may end. From every state symbols of width 1 alone can reach an end.
     """
 
     def __init__(self, follow: Follow, final: NDArray[np.bool_], widths: NDArray[np.int64], max_width: int) -> None:
         self.follow, self.widths, self.max_width = follow, widths, max_width
         self.missing = np.where(final, 0, len(follow)).astype(np.int64)  # (states,) symbols
-        for _ in follow:  # the longest way to an end visits no state twice
+        for _ in follow:  # a shortest path to an end visits no state twice
             least = np.where(follow < 0, len(follow), self.missing[follow]).min(1)
             self.missing = np.minimum(self.missing, 1 + least)
 
     def start(self) -> Place:
-        """Return the first state."""
+        """Return the start state."""
         return Place(0, 0)
 
     def advance(self, state: Place, symbols: Symbols) -> Place | None:
-        """Return the state after more symbols."""
+        """Return the state after `symbols`, or None if they are refused or too wide."""
         at, width = _walk(self.follow, self.widths, state.state, symbols)
         fits = at >= 0 and state.width + width + self.missing[at] <= self.max_width
         return Place(at, state.width + width) if fits else None
 
     def least(self, state: Place) -> int:
-        """Return the fewest symbols that are missing."""
+        """Return the fewest symbols that complete a record."""
         return int(self.missing[state.state])
 
     def after(self, state: Place, symbols: Symbols, ends: Ends) -> NDArray[np.int64]:
-        """Return `least` after each run."""
+        """Return `least` after each run, or REFUSED."""
         room = self.max_width - state.width
         return _after(self.follow, self.widths, self.missing, state.state, room, symbols, ends)  # type: ignore[no-any-return]
 
 
 @njit(cache=True)
 def _walk(follow: Follow, widths: NDArray[np.int64], state: int, symbols: Symbols) -> tuple[int, int]:
-    """Return the state after `symbols`, REFUSED if there is none, and the sum of their widths."""
+    """Return the state after `symbols` (REFUSED if there is none) and the sum of their widths."""
     width = 0
     for symbol in symbols:
         state = int(follow[state, symbol])
@@ -113,7 +113,7 @@ def _after(
 
 
 class Count(Grammar[int]):
-    """Any symbols, as many as `min_length` to `max_length`; the state is how many there were."""
+    """Any `min_length` to `max_length` symbols; the state is the number read so far."""
 
     def __init__(self, min_length: int, max_length: int) -> None:
         self.min_length, self.max_length = min_length, max_length
@@ -123,24 +123,24 @@ class Count(Grammar[int]):
         return 0
 
     def advance(self, state: int, symbols: Symbols) -> int | None:
-        """Return how many there are then."""
+        """Return the new count, or None if it is over `max_length`."""
         return state + len(symbols) if state + len(symbols) <= self.max_length else None
 
     def least(self, state: int) -> int:
-        """Return how many are missing."""
+        """Return how many symbols are missing up to `min_length`."""
         return max(0, self.min_length - state)
 
     def after(self, state: int, symbols: Symbols, ends: Ends) -> NDArray[np.int64]:
-        """Return `least` after each run."""
+        """Return `least` after each run, or REFUSED."""
         counts = state + np.diff(ends, prepend=0)
         return np.where(counts > self.max_length, REFUSED, np.maximum(0, self.min_length - counts))
 
 
 def utf8_follow() -> tuple[Follow, NDArray[np.bool_]]:
-    """Return the automaton of UTF-8 (lone surrogates allowed), over bytes, and which of its states end a character.
+    """Return the automaton of UTF-8 over bytes (7, 256), and which of its states (7,) end a character.
 
-    States: 0 between characters, 1 to 3 before so many bytes 80-BF, 4 after E0, 5 after F0, 6 after F4.
-    Table 3-7 of the Unicode standard, but that ED may be followed by A0-BF.
+    States: 0 between characters; 1, 2, 3 when that many bytes 80-BF must follow; 4 after E0; 5 after F0; 6 after F4.
+    It is table 3-7 of the Unicode standard, except that A0-BF may follow ED: lone surrogates are allowed.
     """
     follow = np.full((7, 256), REFUSED, np.int16)
     arcs = [(0, 0x00, 0x7F, 0), (0, 0xC2, 0xDF, 1), (0, 0xE0, 0xE0, 4), (0, 0xE1, 0xEF, 2), (0, 0xF0, 0xF0, 5)]

@@ -1,15 +1,16 @@
-"""`image/dct`: 8-bit images as a block cosine transform, quantised, zig-zag, with runs of zeros.
+"""`image/dct`: 8-bit images as a quantised block DCT, with levels in zigzag scan order and runs of zeros.
 
-The symbols of an image are a header, then the planes Y, Cb, Cr, A, each row by row of blocks:
+The symbols of an image are a header, then the planes Y, Cb, Cr, A, each as rows of blocks:
 
 - header: channels (0 for a grey image without channel axis, else 3 or 4), height, width, as numbers;
 - a plane's first block begins with one byte of the base, the image's first colour: red, green, blue, alpha in turn;
-- every other block begins with its mean, in quantisation steps from the base, less the average of its left and upper
-  neighbours';
-- then comes one symbol a non-zero level: the zeros before it (0 to 15) and its value. The next block ends this one.
+- every other block begins with its mean, in quantisation steps from the base, minus the average of the means of its
+  left and upper neighbours;
+- then comes one symbol per non-zero level: the run of zeros before it (0 to 15) and its value. A block has no end mark;
+  the mean of the next block ends it.
 
-Numbers are LEB128: seven bits a symbol, lowest first, the eighth bit says that more follow. Differences of means
-from -31 to 31 and levels from -3 to 3 are one symbol; the symbol beyond is followed by a number, the rest.
+Numbers are LEB128: seven bits a symbol, lowest first; the eighth bit says that more follow. Differences of means from
+-31 to 31 and levels from -3 to 3 take one symbol; a larger one takes an escape symbol and the rest as a number.
 """
 
 from __future__ import annotations
@@ -46,11 +47,11 @@ Image = NDArray[np.uint8]  # (h, w), (h, w, 3) or (h, w, 4)
 
 
 class ImageDct(Codec[Image]):
-    """uint8 images (h, w) grey, (h, w, 3) RGB or (h, w, 4) RGBA; lossy.
+    """Lossy codec of uint8 images: (h, w) grey, (h, w, 3) RGB or (h, w, 4) RGBA.
 
     `quality` from 1 to 100 sets the quantisation step, which halves every 12.5: 64 grey levels at 50, 4 at 100.
-    `coefficients` below 8 keeps only so many low frequencies a block side, with equal steps and no subsampling; the
-    papers keep 3. `max_length` is in samples, h * w * channels. Constant images come back exactly.
+    `coefficients` below 8 keeps only that many low frequencies per block side, with equal steps and no chroma
+    subsampling; the papers keep 3. `max_length` is in samples, h * w * channels. Constant images are kept exactly.
 
     >>> codec = ImageDct()
     >>> grey = np.full((3, 20), 77, np.uint8)
@@ -71,7 +72,7 @@ class ImageDct(Codec[Image]):
         check_option("coefficients", coefficients, 1, 8)
         check_option("max_length", max_length, 1, 2**32)
         self.quality, self.coefficients, self.max_length = quality, coefficients, max_length
-        # A plane of s samples has at most s / 8 + 1 blocks, reached by images of one row.
+        # A plane of s samples has at most s / 8 + 1 blocks; images of one row reach that.
         self.max_symbols = MAX_BLOCK * (max_length // 8 + 4) + 16
         step = 4 * 2 ** ((100 - quality) / 12.5)
         papers = coefficients < 8
@@ -79,14 +80,14 @@ class ImageDct(Codec[Image]):
         self._chroma = self._luma if papers else make_plane(16, coefficients, step, flat=False)
 
     def encode(self, record: Image) -> Patches:
-        """Return the patches: runs of whole blocks; raise `InvalidRecord` for any other array."""
+        """Return the patches, which are runs of whole blocks; raise `InvalidRecord` if `record` is no such image."""
         return self.encode_batch([record])
 
     def encode_batch(self, records: Sequence[Image]) -> Patches:
-        """Return the patches of many images, by one call: taking its arguments apart costs as much as 16x16 pixels."""
+        """Return the patches of several images by one compiled call: each call costs as much as 16x16 pixels."""
         images = [np.ascontiguousarray(self._pixels(record)) for record in records]
         shapes = np.array([image.shape for image in images], np.int64).reshape(-1, 3)
-        # Addresses, as the compiled loops would be compiled once more for arrays that are read-only.
+        # Pass addresses: for read-only arrays Numba would compile the loops a second time.
         addresses = np.array([image.ctypes.data for image in images], np.uintp)
         return Patches(*_encode(addresses, shapes, self._luma, self._chroma))
 
@@ -101,7 +102,7 @@ class ImageDct(Codec[Image]):
         return image if shape[2] else image[:, :, 0]
 
     def prefixes(self, symbols: Symbols) -> NDArray[np.int64]:
-        """Return every k that ends a non-zero level, or the mean, of the last block."""
+        """Return every k that ends the mean or a non-zero level of the last block."""
         symbols = self._check(symbols)
         try:
             return np.flatnonzero(self._read(symbols)[-1])
@@ -109,7 +110,7 @@ class ImageDct(Codec[Image]):
             return np.empty(0, np.int64)
 
     def nbytes(self, record: Image) -> int:
-        """Return one byte a sample."""
+        """Return the number of samples, one byte each."""
         return self._pixels(record).size
 
     def config(self) -> dict[str, Any]:
@@ -117,14 +118,14 @@ class ImageDct(Codec[Image]):
         return {"quality": self.quality, "coefficients": self.coefficients, "max_length": self.max_length}
 
     def grammar(self, values: int = 0) -> ImageGrammar:
-        """Return that of a header, and the blocks that it asks for."""
+        """Return the grammar of a header and the blocks that it announces."""
         return ImageGrammar(Limits(self.coefficients**2, self._chroma.side, self.max_length, self.max_symbols))
 
     def _pixels(self, record: Image) -> Image:
         """Return `record` as (h, w, channels)."""
         if not isinstance(record, np.ndarray) or record.dtype != np.uint8:
-            found = record.dtype if isinstance(record, np.ndarray) else type(record).__name__
-            raise InvalidRecord(f"image is {found}; expected a uint8 array")
+            kind = record.dtype if isinstance(record, np.ndarray) else type(record).__name__
+            raise InvalidRecord(f"image is {kind}; expected a uint8 array")
         check_unmasked(record)
         if record.ndim not in (2, 3) or record.shape[2:] not in ((), (3,), (4,)) or record.size == 0:
             raise InvalidRecord(f"image is {record.shape}; expected (h, w), (h, w, 3) or (h, w, 4), none 0")
@@ -133,7 +134,7 @@ class ImageDct(Codec[Image]):
         return record[:, :, None] if record.ndim == 2 else record
 
     def _read(self, symbols: Symbols) -> tuple[tuple[int, ...], Ends, Levels, Image, NDArray[np.bool_]]:
-        """Return shape, grid, levels, base colour, and whether an image ends at each of `symbols`, the end included."""
+        """Return shape, grid, levels, base colour, and (n + 1,) bool: whether `symbols[:k]` are a whole image."""
         numbers, at = _header(symbols)
         channels, height, width = numbers
         samples = height * width * max(channels, 1)
@@ -143,7 +144,7 @@ class ImageDct(Codec[Image]):
             )
         grid = grids(height, width, max(channels, 1), self._chroma.side)
         blocks = sum(rows * columns for rows, columns in grid.tolist())
-        if len(symbols) - at < blocks:  # before anything of that size is allocated
+        if len(symbols) - at < blocks:  # checked before anything of that size is allocated
             raise CorruptSymbols(f"{len(symbols) - at} symbols after the header; expected at least {blocks}")
         levels = np.zeros((blocks, self.coefficients**2), np.int16)
         colour = np.zeros(len(grid), np.uint8)
@@ -153,7 +154,7 @@ class ImageDct(Codec[Image]):
 
 
 def _header(symbols: Symbols) -> tuple[list[int], int]:
-    """Return channels, height and width, and where they end."""
+    """Return [channels, height, width] and where the header ends; raise `CorruptSymbols` if it is incomplete."""
     numbers, at = [], 0
     start = symbols[:15].astype(np.int64)
     for _ in range(3):
@@ -166,7 +167,7 @@ def _header(symbols: Symbols) -> tuple[list[int], int]:
 
 @njit(cache=True, _nrt=False)
 def _read_number(symbols: Ends, at: int) -> tuple[int, int]:
-    """Return the number at `at` and where it ends, -1 if there is none of at most 5 symbols."""
+    """Return the LEB128 number at `at` and where it ends, -1 if no number of at most 5 symbols starts there."""
     value = 0
     for digit in range(5):
         if at >= len(symbols) or symbols[at] > 255:
@@ -180,7 +181,7 @@ def _read_number(symbols: Ends, at: int) -> tuple[int, int]:
 
 @njit(cache=True, _nrt=False)
 def _read_signed(symbols: Ends, at: int, place: int, far: int) -> tuple[int, int]:
-    """Return the value at `place` of -far..far and where it ends; the number at `at` belongs to it if it is far."""
+    """Return the value of symbol `place` of -far..far, and where it ends; -far and far are escapes to a number."""
     value = place - far
     if abs(value) < far:
         return value, at
@@ -190,7 +191,7 @@ def _read_signed(symbols: Ends, at: int, place: int, far: int) -> tuple[int, int
 
 @njit(cache=True, _nrt=False)
 def _write_signed(value: int, base: int, far: int, symbols: Symbols, at: int) -> int:
-    """Write a value as a symbol from `base`, and a number if it is far; return where it ends."""
+    """Write a value as one symbol from `base` on, followed by a number if it is `far` or more; return where it ends."""
     near: int = min(max(value, -far), far)
     symbols[at] = base + near + far
     at += 1
@@ -211,7 +212,7 @@ def _write_number(value: int, symbols: Symbols, at: int) -> int:
 
 @njit(cache=True, _nrt=False)
 def _expected(levels: Levels, block: int, columns: int, row: int, column: int) -> int:
-    """Return the mean that the left and upper neighbours of a block let expect, in steps."""
+    """Return the mean of a block as predicted from its left and upper neighbours, in steps."""
     if row and column:
         return (int(levels[block - 1, 0]) + int(levels[block - columns, 0])) >> 1
     if row + column == 0:
@@ -227,19 +228,19 @@ def _encode(addresses: NDArray[np.uintp], shapes: Ends, luma: Plane, chroma: Pla
         height, width, channels = shapes[i]
         blocks = max(blocks, _blocks(grids(height, width, channels, chroma.side)))
         samples += height * width * channels
-    # Images share the memory that they need in turn: touching fresh pages costs more than a copy.
+    # All images reuse the same memory: touching fresh pages costs more than a copy.
     memory, masks = np.empty((blocks, len(luma.steps)), np.int16), np.empty(blocks, np.uint64)
     work, again = workspace(True), workspace(False)
     symbols, ends = np.empty(samples // 8, np.uint32), np.empty(samples // MAX_PATCH // 8, np.int64)
     records = np.empty(len(shapes), np.int64)
-    at = patches = np.int64(0)  # constants would have what they are passed to compiled once more
+    at = patches = np.int64(0)  # with Python constants Numba would compile the functions called below a second time
     for i in range(len(shapes)):
         height, width, channels = shapes[i]
         image = carray(pointer(addresses[i]), (height, width, channels))
         grid = grids(height, width, channels, chroma.side)
         levels = memory[: _blocks(grid)]
         bases = np.zeros(channels, np.int64)
-        # Alpha is a grey image of its own.
+        # Alpha is encoded as a grey image of its own.
         for first in range(0, channels, 3):
             planes = slice(first, min(first + 3, channels))
             part = image if channels < 4 else np.ascontiguousarray(image[:, :, planes])
@@ -263,7 +264,7 @@ def _blocks(grid: Ends) -> int:
 
 @njit(cache=True)
 def _grown(array: Any, used: int, size: int) -> Any:
-    """Return `array`, or what is `used` of it in memory of at least `size`."""
+    """Return `array` if it has at least `size` items, else a larger array with its first `used` items."""
     if size <= len(array):
         return array
     larger = np.empty(max(size, 2 * len(array)), array.dtype)
@@ -273,7 +274,7 @@ def _grown(array: Any, used: int, size: int) -> Any:
 
 @njit(cache=True, _nrt=False)
 def _mask(levels: Levels, masks: Bits) -> int:
-    """Fill `masks` with `nonzero` of each block; return how many levels that are."""
+    """Fill `masks` with `nonzero` of each block; return the number of non-zero levels."""
     total = np.uint64(0)
     for block in range(len(levels)):
         masks[block] = nonzero(levels[block])
@@ -293,7 +294,7 @@ def _write(
     ends: Ends,
     patches: int,
 ) -> tuple[int, int]:
-    """Write the symbols of an image from `at` on, and the ends of its patches; return where these end."""
+    """Write the symbols of an image from `at` on, and the ends of its patches; return the next free index of both."""
     start, block = at, 0
     for number in (shape[2] if shape[2] > 1 else 0, shape[0], shape[1]):
         at = _write_number(number, symbols, at)
@@ -319,7 +320,7 @@ def _write(
 
 @njit(cache=True, _nrt=False)
 def _write_block(levels: Levels, bits: np.uint64, symbols: Symbols, at: int) -> int:
-    """Write the levels that `bits` say are not zero; return where they end."""
+    """Write the levels at the zigzag positions set in `bits`; return where they end."""
     last = np.int64(0)
     while bits:
         position = np.int64(lowest(bits))
@@ -330,7 +331,7 @@ def _write_block(levels: Levels, bits: np.uint64, symbols: Symbols, at: int) -> 
             symbols[np.uint64(at)] = ZEROS
             run -= 16
             at += 1
-        # Levels are -4..-1, 1..4: places 0..3 and 5..8 of a signed value, the last four moved down by one.
+        # Levels are -4..-1 or 1..4. Of the places 0..8 of a signed value, 4 (zero) is unused, so 5..8 move down by one.
         base = LEVEL + 8 * run - (value > 0)
         if abs(value) < FAR_LEVEL:
             symbols[np.uint64(at)] = base + value + FAR_LEVEL
@@ -342,7 +343,7 @@ def _write_block(levels: Levels, bits: np.uint64, symbols: Symbols, at: int) -> 
 
 @njit(cache=True, _nrt=False)
 def _parse(symbols: Ends, at: int, grid: Ends, levels: Levels, colour: Image, good: NDArray[np.bool_]) -> None:
-    """Fill `levels`, `colour`, and `good` where an image ends; stop at the first symbol that cannot follow."""
+    """Fill `levels` and `colour`, set `good` where an image ends, and stop at the first symbol that cannot follow."""
     block = 0
     for plane in range(len(grid)):
         columns = grid[plane, 1]
@@ -371,7 +372,7 @@ def _parse(symbols: Ends, at: int, grid: Ends, levels: Levels, colour: Image, go
 
 @njit(cache=True, _nrt=False)
 def _parse_block(symbols: Ends, at: int, levels: Levels, good: NDArray[np.bool_], last: bool) -> int:
-    """Fill `levels` from 1 on and return where the block ends, -1 if it breaks off; mark ends of the `last` block."""
+    """Fill `levels[1:]` and return where the block ends, -1 if invalid; mark possible ends of the `last` block."""
     position = 1
     zeros = False
     good[at] = last

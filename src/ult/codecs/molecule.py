@@ -1,10 +1,10 @@
-"""`molecule/smiles`: SMILES and reaction SMILES, cut into atoms, bonds, rings and brackets; exact for any `str`.
+"""`molecule/smiles`: SMILES and reaction SMILES, cut into atoms, bonds, rings and brackets; lossless for any `str`.
 
-A symbol is a unit of the line notation (Weininger, 1988; opensmiles.org), or a byte. Outside brackets the units of
-more than a byte are the atoms `Cl` and `Br` and the rings `%10` to `%99`; inside `[...]` they are the elements of two
-letters, the aromatic `as`, `se`, `si`, `te`, and `@@`. Everything else is its bytes of UTF-8, so any text can be
-spelled, valid SMILES or not. From left to right the longest unit is taken, so that what precedes a cut never depends
-on what follows it.
+A symbol is a token of SMILES (Weininger, 1988; opensmiles.org), or a byte. Outside brackets the tokens of more than a
+byte are the atoms `Cl` and `Br` and the ring bonds `%10` to `%99`; inside `[...]` they are the elements of two letters,
+the aromatic `as`, `se`, `si`, `te`, and `@@`. Everything else is written as its bytes of UTF-8, so any text can be
+encoded, valid SMILES or not. Tokens are taken from left to right, the longest first, so the symbols before a cut never
+depend on what follows it.
 
 - 0..255: a byte (lone surrogates as in Python's "surrogatepass");
 - 256 + i: `UNITS[i]`.
@@ -42,7 +42,7 @@ _FIRST_RING = 256 + len(INSIDE)
 
 
 def _pairs() -> NDArray[np.uint16]:
-    """Return the symbol (2, 128, 128) of each pair of bytes that is a unit outside [0] or inside [1] brackets, or 0."""
+    """Return (2, 128, 128) uint16: the symbol of each pair of bytes outside [0] or inside [1] brackets, or 0."""
     pairs = np.zeros((2, 128, 128), np.uint16)
     for inside, units in enumerate((OUTSIDE, INSIDE)):
         for unit in units:
@@ -58,7 +58,7 @@ _WIDTH = np.array([1] * 256 + [len(unit) for unit in UNITS], np.int64)
 
 
 class MoleculeSmiles(Codec[str]):
-    """Any `str`, exactly; `max_length` is in bytes of UTF-8.
+    """Lossless codec of any `str`; `max_length` is in bytes of UTF-8.
 
     >>> codec = MoleculeSmiles()
     >>> patches = codec.encode("Clc1ccccc1.[Na+].[OH-]>>Oc1ccccc1")
@@ -79,24 +79,24 @@ class MoleculeSmiles(Codec[str]):
         self.max_length = self.max_symbols = max_length
 
     def encode(self, record: str) -> Patches:
-        """Return the patches of any `str`; raise `InvalidRecord` for another type or a record over `max_length`."""
+        """Return the patches of a `str`; raise `InvalidRecord` for another type or a record over `max_length`."""
         return self.encode_batch([record])
 
     def encode_batch(self, records: Sequence[str]) -> Patches:
-        """Return the patches of many records, cut in one pass over their bytes."""
+        """Return the patches of several records, cut in one pass over their bytes."""
         data = [utf8(record, self.max_length) for record in records]
         stops = np.cumsum([len(d) for d in data], dtype=np.int64)
         return Patches(*_cut(np.frombuffer(b"".join(data), np.uint8), stops))
 
     def decode(self, symbols: Symbols) -> str:
-        """Return the text; raise `CorruptSymbols` unless `symbols` are the units that `encode` cuts it into."""
+        """Return the text; raise `CorruptSymbols` unless `encode` of that text gives `symbols`."""
         data, count = _spell(self._check(symbols), self.max_length)
         if count < len(symbols):
             raise CorruptSymbols(f"{self.id} symbol {count} is not the unit that an encoder cuts")
         return from_utf8(data.tobytes())
 
     def prefixes(self, symbols: Symbols) -> NDArray[np.int64]:
-        """Return every k where a unit and a character end, up to the first unit that an encoder would not cut."""
+        """Return every k at which a character ends, up to the first symbol that `encode` would not write there."""
         symbols = self._check(symbols)
         data, count = _spell(symbols, self.max_length)
         ends = np.append(0, np.cumsum(_WIDTH[symbols[:count]]))
@@ -111,35 +111,35 @@ class MoleculeSmiles(Codec[str]):
         return {"max_length": self.max_length}
 
     def grammar(self, values: int = 0) -> Automaton:
-        """Return that of the units that an encoder cuts."""
+        """Return the automaton of the symbols that `encode` writes."""
         return Automaton(*_follow(), _WIDTH, self.max_length)
 
 
 class _Before(NamedTuple):
-    """All that decides which symbols may follow."""
+    """The state that decides which symbols may follow."""
 
     utf8: int  # a state of `utf8_follow`
-    inside: bool  # brackets
-    byte: int = 0  # the last symbol, if some byte would make a longer unit of it; else 0
-    byte_inside: bool = False  # where that symbol stood
-    ring: bool = False  # whether % and a digit 1-9 came last, so that one more digit is a ring
+    inside: bool  # whether inside brackets
+    byte: int = 0  # the last symbol, if another byte could extend it to a longer token; else 0
+    byte_inside: bool = False  # whether that symbol stood inside brackets
+    ring: bool = False  # whether % and a digit 1-9 came last, so that another digit would complete a ring bond
 
 
 @functools.cache
 def _follow() -> tuple[Follow, NDArray[np.bool_]]:
-    """Return the automaton of units cut as `_unit` does, and which of its states end a record."""
+    """Return the automaton of what `_unit` cuts, and which of its states may end a record."""
     utf8, _ = utf8_follow()
     states = {_Before(0, False): 0}
     rows: list[list[int]] = []
     while len(rows) < len(states):
         before = list(states)[len(rows)]
-        after = [_after(before, symbol, utf8) for symbol in range(MoleculeSmiles.alphabet)]
-        rows.append([REFUSED if one is None else states.setdefault(one, len(states)) for one in after])
+        following = [_after(before, symbol, utf8) for symbol in range(MoleculeSmiles.alphabet)]
+        rows.append([REFUSED if after is None else states.setdefault(after, len(states)) for after in following])
     return np.array(rows, np.int16), np.array([state.utf8 == 0 for state in states])
 
 
 def _after(before: _Before, symbol: int, utf8: Follow) -> _Before | None:
-    """Return what stands before the symbol after `symbol`; None if an encoder would not cut it there."""
+    """Return the state after `symbol`, or None if `encode` would not write it there."""
     data = _SPELLING[symbol, : _WIDTH[symbol]]
     longer = data[0] < 128 and _PAIRS[int(before.byte_inside), before.byte, data[0]] != 0
     if longer or (before.ring and ZERO <= data[0] < ZERO + 10) or _unit(data, 0, len(data), before.inside) != symbol:
@@ -158,7 +158,7 @@ def _after(before: _Before, symbol: int, utf8: Follow) -> _Before | None:
 
 @njit(cache=True)
 def _unit(data: NDArray[np.uint8], at: int, stop: int, inside: bool) -> int:
-    """Return the symbol of the longest unit that starts at `at`, in a record that ends at `stop`."""
+    """Return the symbol of the longest token that starts at `at`, in a record that ends at `stop`."""
     byte = data[at]
     if byte == PERCENT and not inside and at + 2 < stop:
         tens, ones = data[at + 1] - ZERO, data[at + 2] - ZERO
@@ -173,13 +173,13 @@ def _unit(data: NDArray[np.uint8], at: int, stop: int, inside: bool) -> int:
 
 @njit(cache=True)
 def _next_state(inside: bool, symbol: int) -> bool:
-    """Return whether what follows `symbol` is inside brackets."""
+    """Return whether the symbol after `symbol` is inside brackets."""
     return symbol == OPEN or (inside and symbol != CLOSE)
 
 
 @njit(cache=True)
 def _cut(data: NDArray[np.uint8], stops: Ends) -> tuple[Symbols, Ends, Ends]:
-    """Return the fields of `Patches` of the records that end at `stops` in `data`."""
+    """Return the fields of `Patches` for records that end at `stops` in `data`."""
     symbols = np.empty(len(data), np.uint32)
     ends = np.empty(len(data), np.int64)
     records = np.empty(len(stops), np.int64)
@@ -203,9 +203,9 @@ def _cut(data: NDArray[np.uint8], stops: Ends) -> tuple[Symbols, Ends, Ends]:
 
 @njit(cache=True)
 def _spell(symbols: Symbols, max_length: int) -> tuple[NDArray[np.uint8], int]:
-    """Return the bytes of the first symbols, and how many, that are as `_cut` cuts them and at most `max_length` bytes.
+    """Return the bytes of the longest prefix that `_cut` would write, at most `max_length` bytes, and its symbol count.
 
-    Each new symbol is tried against the two before it: together they may be a longer unit than the one taken.
+    Each new symbol is checked with the two before it: together they may form a longer token than the one written.
     """
     data = np.empty(3 * len(symbols), np.uint8)
     at = 0

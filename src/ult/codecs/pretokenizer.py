@@ -1,17 +1,17 @@
-"""The cut of `text/bytes`: UTF-8 bytes into words, digit groups, punctuation and white space.
+"""The pretokenizer of `text/bytes`: cuts UTF-8 bytes into words, digit groups, punctuation and white space.
 
-The rule is frozen, on bytes, and not on Unicode's tables, which change from one Python to the next. A patch is one of
+The rule is frozen. It is defined on bytes, not on Unicode's tables, which change between Python versions. A patch is
 
 - a word: letters, after at most one space and at most one apostrophe (`" don"`, `"'t"`, `" 's"`);
 - a digit group: up to `DIGITS` digits, after at most one space;
 - punctuation: anything else that is not white space, after at most one space;
-- white space: a run of spaces, tabs and line breaks, less a last space that belongs to what follows.
+- white space: a run of spaces, tabs and line breaks, without a last space that belongs to what follows.
 
-A character beyond ASCII is a letter, but for the blocks of punctuation and symbols that `_kind` lists. No patch is
-longer than `MAX_PATCH` bytes, so that the work a record costs is linear in its length, whatever it holds.
+A character beyond ASCII is a letter, except in the blocks of punctuation and symbols that `_kind` lists. No patch is
+longer than `MAX_PATCH` bytes, so the time to cut and merge a record is linear in its length, whatever it holds.
 
-`_patch_end` spells the rule out for one patch. `cut_words` runs an automaton over the bytes that gives the same ends
-at half the cost, and calls `_patch_end` where a patch is too long for it.
+`_patch_end` states the rule for one patch. `cut_words` runs an automaton over the bytes, which finds the same ends at
+half the cost, and calls `_patch_end` for patches that reach `MAX_PATCH`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ult.host.kernel import njit
 
 MAX_PATCH = 64  # bytes
 DIGITS = 4
-LETTER, DIGIT, SPACE, BREAK, OTHER, APOSTROPHE, INNER, UNSURE = range(8)  # the last four: of bytes only
+LETTER, DIGIT, SPACE, BREAK, OTHER, APOSTROPHE, INNER, UNSURE = range(8)  # the last three are kinds of bytes only
 
 
 def _ascii_kinds() -> NDArray[np.uint8]:
@@ -43,7 +43,7 @@ def _ascii_kinds() -> NDArray[np.uint8]:
 
 
 def _byte_kinds() -> NDArray[np.uint8]:
-    """Return the kind of each byte: an `INNER` one goes on with a character, and of some first ones it is `UNSURE`."""
+    """Return the kind of each byte: `INNER` continues a character; after `UNSURE` the second byte decides."""
     kinds = np.full(256, LETTER, np.uint8)
     kinds[:128] = _ascii_kinds()
     kinds[39] = APOSTROPHE
@@ -52,17 +52,17 @@ def _byte_kinds() -> NDArray[np.uint8]:
     return kinds
 
 
-# Where the automaton stands in a patch. A state is a place in 64 bits, so that one shift finds what follows it.
+# The states of the automaton. A state is a bit offset into a 64-bit word, so that one shift finds the next state.
 _ONE_SPACE, _SPACES, _BREAKS, _QUOTE, _WORD, _DIGIT, _PUNCTUATION = 0, 6, 12, 18, 24, 30, 54
-_STATES = range(0, 60, 6)  # `_DIGIT` is the first of `DIGITS`
-_CUT, _BACK = 1, 2  # a patch ends before this byte; it ends a byte earlier still
+_STATES = range(0, 60, 6)  # `_DIGIT` is the first of `DIGITS` states, one for each digit of a group
+_CUT, _BACK = 1, 2  # flags: a patch ends before this byte; and it ends one byte before that
 _START = {
     LETTER: _WORD, DIGIT: _DIGIT, SPACE: _ONE_SPACE, BREAK: _BREAKS, OTHER: _PUNCTUATION, APOSTROPHE: _QUOTE
 }  # fmt: skip
 
 
 def _follow(state: int, kind: int) -> tuple[int, int]:
-    """Return the state after a byte, and whether a patch ended before it."""
+    """Return the state after a byte of `kind`, and the flags `_CUT` and `_BACK` of a patch that ended before it."""
     if kind == INNER:
         return state, 0
     if state <= _BREAKS and kind in (SPACE, BREAK):
@@ -81,7 +81,7 @@ def _follow(state: int, kind: int) -> tuple[int, int]:
 
 
 def _automaton() -> NDArray[np.uint64]:
-    """Return for each kind, at the bits of each state: the state that follows, and whether a patch ends."""
+    """Return (8, 2) uint64: for each kind, the next states and the flags, packed at the bit offset of each state."""
     table = np.zeros((8, 2), np.uint64)
     for kind in range(UNSURE):
         for state in _STATES:
@@ -131,14 +131,14 @@ def _patch_end(data: NDArray[np.uint8], start: int, stop: int) -> int:
     at = start
     kind = _kind(data, at)
     if kind in (SPACE, BREAK):
-        while at < stop and at <= limit and kind in (SPACE, BREAK):  # no farther: the whole run costs linear time
+        while at < stop and at <= limit and kind in (SPACE, BREAK):  # stop at the limit, so that long runs stay linear
             at += 1
             kind = _kind(data, at) if at < stop else BREAK
         if at == stop or data[at - 1] != 32:
             return min(at, limit)
         if at - 1 > start:
             return min(at - 1, limit)
-        # One space, and what it belongs to follows.
+        # A single space belongs to what follows.
     if data[at] == 39 and at + 1 < stop and _kind(data, at + 1) == LETTER:
         at += 1
         kind = LETTER
@@ -160,8 +160,8 @@ def _patch_end(data: NDArray[np.uint8], start: int, stop: int) -> int:
 
 @njit(cache=True)
 def cut_words(data: NDArray[np.uint8], stops: Ends) -> tuple[Ends, Ends]:
-    """Return the end of every patch, and for each record, which end at `stops`, how many patches ended by its end."""
-    ends = np.empty(len(data) + 1, np.int64)  # one more, for the end that is always written
+    """Return `ends` and `records` of `Patches`, for records that end at `stops` in `data`."""
+    ends = np.empty(len(data) + 1, np.int64)  # the loop writes one end ahead of `n`
     records = np.empty(len(stops), np.int64)
     n = at = np.uint64(0)
     for record in range(len(stops)):
@@ -184,7 +184,7 @@ def cut_words(data: NDArray[np.uint8], stops: Ends) -> tuple[Ends, Ends]:
                 if at - start >= MAX_PATCH:
                     break
                 at += _ONE
-            if at < stop:  # the patch from `start` on is too long
+            if at < stop:  # the patch that starts at `start` has reached MAX_PATCH
                 start = at = ends[n] = np.uint64(_patch_end(data, np.int64(start), np.int64(stop)))
                 n += _ONE
         if start < stop:
@@ -196,6 +196,6 @@ def cut_words(data: NDArray[np.uint8], stops: Ends) -> tuple[Ends, Ends]:
 
 @njit(cache=True)
 def _sure(data: NDArray[np.uint8], at: np.uint64) -> int:
-    """Return the kind of the byte at `at`, which is the first of a character."""
+    """Return the kind of the character whose first byte is at `at`."""
     kind = int(_BYTES[data[at]])
     return _kind(data, np.int64(at)) if kind == UNSURE else kind

@@ -1,12 +1,12 @@
-"""`series/mulaw`: 1-D float arrays, one symbol a value, by the mu-law of G.711 over a range chosen from data.
+"""`series/mulaw`: 1-D float arrays, one symbol per value, by the mu-law of G.711 over a range chosen from data.
 
 With c the point of [low, high] nearest to zero, s = max(c - low, high - c) and F(u) = ln(1 + mu u) / ln(1 + mu), the
-levels lie evenly in F(|x - c| / s) on either side of c: fine about c, coarse far from it. c, low and high are levels
-themselves. A value takes the nearest level, and one outside [low, high] the end of the range. With n levels on the
-longer side of c, bins are about ln(1 + mu) / n (|x - c| + s / mu) wide, and a value changes by at most half of that;
-`error_bound` is exact.
+levels are spaced evenly in F(|x - c| / s) on either side of c: fine near c, coarse far from it. c, low and high are
+levels themselves. A value becomes the nearest level; a value outside [low, high] becomes the nearer end of the range.
+With n levels on the longer side of c, bins are about ln(1 + mu) / n (|x - c| + s / mu) wide, and a value changes by at
+most half of that; `error_bound` is exact.
 
-NaN is the last symbol. There is no header: any run of symbols is a series.
+NaN is the last symbol. There is no header: any sequence of symbols is a series.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from ult.host.kernel import njit
 
 Floats = NDArray[np.float64]
 _MAX = sys.float_info.max
-_EXACT_INT = 2**53  # every smaller integer is a float64
-_CHUNK = 2**15  # values that are float64 at once: they stay in the cache
-_BLOCK = 2**12  # values whose cells are known at once
+_EXACT_INT = 2**53  # float64 holds every integer up to this one exactly
+_CHUNK = 2**15  # values converted to float64 at a time, so that they stay in the cache
+_BLOCK = 2**12  # values in one pass of `_nearest`
 _HISTOGRAM_BITS = 20  # of a float64: sign, exponent and 8 bits of mantissa, so bins of 0.4 % and 8 MB of counts
 
 
 class SeriesMulaw(Codec[NDArray[Any]]):
-    """A 1-D array of floats or integers, any of them NaN; decoded as the nearest levels, float64.
+    """Lossy codec of 1-D arrays (n,) of floats or integers, NaN included; decodes to the nearest levels, float64.
 
-    `levels` counts the values a number may take between `low` and `high`; `patch_size` the values in a patch;
-    `max_length` the values in a record.
+    `levels` is the number of values between `low` and `high` that a decoded number can have; `patch_size` is in values;
+    `max_length` is the most values in a record.
 
     >>> codec = SeriesMulaw(low=0.0, high=20.0)
     >>> codec.decode(codec.encode(np.array([0.0, 0.5, np.nan, 20.0])).symbols).round(3)
@@ -77,11 +77,11 @@ class SeriesMulaw(Codec[NDArray[Any]]):
         self._gain, self._shift, self._below = self._search()
 
     def encode(self, record: NDArray[Any]) -> Patches:
-        """Return one symbol a value; raise `InvalidRecord` unless `record` is 1-D, real, and without infinities."""
+        """Return one symbol per value; raise `InvalidRecord` unless `record` is 1-D, real, and without infinities."""
         return self.encode_batch([record])
 
     def encode_batch(self, records: Sequence[NDArray[Any]]) -> Patches:
-        """Return one symbol a value of many records, converted a few at a time: fresh memory is what takes longest."""
+        """Return one symbol per value of several records, converted in chunks: touching new memory takes longest."""
         for record in records:
             _check_record(record, self.max_length)
         stops = np.cumsum([0] + [len(record) for record in records], dtype=np.int64)
@@ -97,25 +97,25 @@ class SeriesMulaw(Codec[NDArray[Any]]):
                 self._quantise(values[:n], symbols[stops[first] : stops[last]])
             except InvalidRecord:
                 for record in records if len(records) > 1 else ():
-                    self.encode_batch([record])  # which raises of a value of that one
+                    self.encode_batch([record])  # raises with the value's position in its own record
                 raise
             first = last
         return Patches(symbols, *_cut(np.diff(stops), self.patch_size))
 
     def decode(self, symbols: Symbols) -> Floats:
-        """Return the level of each symbol, (n,) float64; raise `CorruptSymbols` beyond the alphabet or bounds."""
+        """Return the level of each symbol, (n,) float64; raise `CorruptSymbols` outside the alphabet or over length."""
         return self._values[self._check(symbols)]
 
     def prefixes(self, symbols: Symbols) -> NDArray[np.int64]:
-        """Return every k: all series of symbols are valid."""
+        """Return every k, because any sequence of symbols is a series."""
         return np.arange(len(self._check(symbols)) + 1)
 
     def nbytes(self, record: NDArray[Any]) -> int:
-        """Return the bytes of the array as it came."""
+        """Return the bytes of the array in its own dtype."""
         return int(record.nbytes)
 
     def config(self) -> dict[str, Any]:
-        """Return the range, the law, and the sizes."""
+        """Return `low`, `high`, `mu`, `levels`, `patch_size` and `max_length`."""
         return {
             "low": self.low,
             "high": self.high,
@@ -126,16 +126,19 @@ class SeriesMulaw(Codec[NDArray[Any]]):
         }
 
     def grammar(self, values: int = 0) -> Count:
-        """Return that of any symbols, or of so many."""
+        """Return the grammar of exactly `values` symbols, or of any number if `values` is 0."""
         return Count(values, values or self.max_length)
 
     def clipped(self, record: NDArray[Any]) -> int:
-        """Return how many values of `record` lie outside [low, high] and so come back as an end of it."""
+        """Return how many values of `record` lie outside [low, high] and so decode to `low` or `high`."""
         values = _floats(record, self.max_length)
         return int(np.count_nonzero((values < self.low) | (values > self.high)))
 
     def error_bound(self, record: NDArray[Any]) -> Floats:
-        """Return the most that each value can change: to the farther edge of its bin; inf if clipped, 0 for NaN."""
+        """Return the most that each value can change, (n,) float64: the distance from its level to the farther edge.
+
+        It is inf for a clipped value and 0 for NaN.
+        """
         values = _floats(record, self.max_length)
         symbols = np.empty(len(values), np.uint32)
         self._quantise(values, symbols)
@@ -151,9 +154,9 @@ class SeriesMulaw(Codec[NDArray[Any]]):
     def calibrated(cls, records: Iterable[NDArray[Any]], *, clip: float = 0.001, **options: Any) -> Self:
         """Return a codec whose range leaves at most the share `clip` of the finite values outside, half on each side.
 
-        Counts values into bins of 0.4 %, so memory is bounded and order does not matter. A given `low` or `high`
-        stays. Without any finite value the range is the default. Clipping 1 % instead of 0.1 % costs 10 dB of
-        signal-to-noise on unseen gene expression, 5 to 7 dB on breast tumours and heartbeats.
+        Values are counted in bins of 0.4 %, so memory is bounded and their order does not matter. A given `low` or
+        `high` is kept. Without a finite value the range is the default. Clipping 1 % instead of 0.1 % costs 10 dB of
+        signal-to-noise ratio on unseen gene expression, 5 to 7 dB on breast tumours and heartbeats.
         """
         check_option("clip", clip, 0.0, 0.5, kind=float)
         counts = np.zeros(2**_HISTOGRAM_BITS, np.int64)
@@ -164,7 +167,7 @@ class SeriesMulaw(Codec[NDArray[Any]]):
                 values = check_values(record, max_length)
             except InvalidRecord as error:
                 raise InvalidRecord(f"records[{number}]: {error.what}", hint=error.hint, value=error.value) from None
-            values = values[~np.isnan(values)] + 0.0  # and no negative zero
+            values = values[~np.isnan(values)] + 0.0  # turns -0.0 into 0.0
             if len(values):
                 least, most = min(least, values.min()), max(most, values.max())
                 np.add.at(counts, _bin(values), 1)
@@ -173,12 +176,12 @@ class SeriesMulaw(Codec[NDArray[Any]]):
         below = np.cumsum(counts)
         drop = math.floor(int(below[-1]) * clip / 2)
         first = int(np.searchsorted(below, drop, side="right"))  # the bin of the (drop + 1)-th value
-        last = int(np.searchsorted(below, below[-1] - drop, side="left"))  # and of the (drop + 1)-th from above
+        last = int(np.searchsorted(below, below[-1] - drop, side="left"))  # of the (drop + 1)-th largest
         chosen = {"low": max(_bin_start(first), float(least)), "high": min(_bin_start(last + 1), float(most))}
         return cls(**{**chosen, **options})
 
     def _quantise(self, values: Floats, symbols: Symbols) -> None:
-        """Fill `symbols` with the bin of each value, the last for NaN; raise `InvalidRecord` if one is infinite."""
+        """Fill `symbols` with the bin of each value (NaN: the last symbol); raise `InvalidRecord` for an infinity."""
         if len(self._below):
             finite = _nearest(values, self._above, self._center, self._gain, self._shift, self._below, symbols)
         else:
@@ -189,14 +192,14 @@ class SeriesMulaw(Codec[NDArray[Any]]):
             raise _infinite(values)
 
     def _search(self) -> tuple[float, int, NDArray[np.uint32]]:
-        """Return what tells `_nearest` the bin of a value but for one: gain, shift and the bins below each cell.
+        """Return the lookup table of `_nearest`: gain, shift, and for each cell the number of the bin it starts in.
 
-        The leading bits of 1 + gain |x - c| say which cell x lies in, on its side of c. They rise with |x - c| whatever
-        is rounded, so with one edge in a cell at most, a single comparison finds the bin. There are no cells if edges
-        lie too close for that.
+        The leading bits of 1 + gain |x - c| are the cell of x, on its side of c. They increase with |x - c| whatever is
+        rounded. A cell has at most one edge, so one comparison finds the bin. If edges are too close for that, there
+        are no cells and `_quantise` searches the edges instead.
         """
         scale = max(self._center - self.low, self.high - self._center) or 1.0
-        slope = max(self.mu, 255.0)  # a smaller one would leave too few leading bits apart
+        slope = max(self.mu, 255.0)  # a smaller slope would put several edges into one cell
         gain = min(slope / scale, _MAX)
         edges = self._edges[1:-1]
         left = edges < self._center
@@ -212,13 +215,13 @@ class SeriesMulaw(Codec[NDArray[Any]]):
 
 
 def _floats(record: NDArray[Any], max_length: int) -> Floats:
-    """Return `record` as float64; raise `InvalidRecord` unless that is exact."""
+    """Return `record` as float64; raise `InvalidRecord` unless float64 holds it exactly."""
     _check_record(record, max_length)
     return np.ascontiguousarray(record, np.float64)
 
 
 def check_values(record: NDArray[Any], max_length: int = sys.maxsize) -> Floats:
-    """Return `record` as float64; raise `InvalidRecord` unless that is exact and without infinities."""
+    """Return `record` as (n,) float64; raise `InvalidRecord` unless that is exact and without infinities."""
     values = _floats(record, max_length)
     if np.isinf(values).any():
         raise _infinite(values)
@@ -245,7 +248,7 @@ def _infinite(values: Floats) -> InvalidRecord:
 
 
 def _levels(low: float, high: float, mu: float, levels: int) -> Floats:
-    """Return the levels (levels,) rising; both ends and the point of the range nearest to zero are among them."""
+    """Return the levels (levels,), increasing; `low`, `high` and the point nearest to zero are among them."""
     center = min(max(low, 0.0), high)
     below, above = center - low, high - center
     scale = max(below, above) or 1.0
@@ -254,7 +257,7 @@ def _levels(low: float, high: float, mu: float, levels: int) -> Floats:
     n_below = min(max(n_below, below > 0), levels - 1 - (above > 0))
 
     def offsets(span: float, count: int) -> list[float]:
-        # Twelve digits: more would differ from one mathematics library to the next.
+        # Twelve digits: further digits differ between mathematics libraries.
         exact = (math.expm1(span * k / count) / mu * scale for k in range(1, count + 1))
         return [float(f"{offset:.12g}") for offset in exact]
 
@@ -266,21 +269,21 @@ def _levels(low: float, high: float, mu: float, levels: int) -> Floats:
 
 
 def _edges(levels: Floats) -> Floats:
-    """Return the edges (n + 1,) of the bins: level k takes edges[k] <= x < edges[k + 1].
+    """Return the edges (n + 1,) of the bins: edges[k] <= x < edges[k + 1] becomes level k.
 
-    An edge lies half-way, and always above the level before it, so that a level takes itself.
+    An edge lies half-way between two levels and always above the lower one, so that a level becomes itself.
     """
     middle = levels[:-1] + (levels[1:] - levels[:-1]) / 2
-    with np.errstate(over="ignore"):  # nothing is above the largest float
+    with np.errstate(over="ignore"):  # above the largest float comes infinity
         above = np.nextafter(levels[:-1], np.inf)
     return np.concatenate([[-_MAX], np.maximum(middle, above), [np.inf]])
 
 
 def _bin(values: Floats) -> NDArray[np.int64]:
-    """Return for each value a bin in range(2**_HISTOGRAM_BITS) that rises with it."""
+    """Return the histogram bin of each value, in range(2**_HISTOGRAM_BITS); larger values have larger bins."""
     bits = values.view(np.int64) >> (64 - _HISTOGRAM_BITS)
     half = 1 << (_HISTOGRAM_BITS - 1)
-    return np.where(bits < 0, -1 - bits - half, bits) + half  # negative floats rise as their bits fall
+    return np.where(bits < 0, -1 - bits - half, bits) + half  # the bits of negative floats decrease as they increase
 
 
 def _bin_start(number: int) -> float:
@@ -301,11 +304,11 @@ def _nearest(
     below: NDArray[np.uint32],
     symbols: Symbols,
 ) -> bool:
-    """Fill `symbols` with the bin of each value (the last for NaN); return whether there was no infinity.
+    """Fill `symbols` with the bin of each value (NaN: the last symbol); return whether all values are finite or NaN.
 
-    `above` is the edge above each bin. The same as `np.searchsorted(above[:-2], values, side="right")` in 0.8 ns a
-    value instead of 48. The first of the two loops becomes vectors; unsigned indices save Numba a test for negative
-    ones in the second.
+    `above` is the edge above each bin. Equals `np.searchsorted(above[:-2], values, side="right")` in 0.8 ns a value
+    instead of 48. The compiler vectorises the first of the two loops; unsigned indices in the second save a test for
+    negative ones.
     """
     finite, top = True, (len(below) - 1) // 2 - 1
     cells = np.empty(min(len(values), _BLOCK), np.int32)
@@ -320,7 +323,7 @@ def _nearest(
 
 @njit(cache=True)
 def _fill_cells(values: Floats, center: float, gain: float, shift: int, top: int, cells: NDArray[np.int32]) -> bool:
-    """Fill `cells` from the right of the center outwards, then from its left; the last is for NaN."""
+    """Fill `cells` with the cell of each value: first those right of the center, then those left; NaN is the last."""
     finite, base = True, 1023 << (52 - shift)
     for i in range(len(values)):
         x = values[i]
@@ -340,7 +343,7 @@ def _cells(values: Floats, center: float, gain: float, shift: int, top: int) -> 
 
 @njit(cache=True)
 def _cut(sizes: Ends, patch_size: int) -> tuple[Ends, Ends]:
-    """Return the end of every patch, and how many patches ended by the end of each record."""
+    """Return `ends` and `records` of `Patches`, for records of `sizes` values."""
     ends = np.empty(np.sum((sizes + patch_size - 1) // patch_size), np.int64)
     records = np.empty(len(sizes), np.int64)
     n = start = 0

@@ -1,4 +1,4 @@
-"""`text/bytes`: any `str` as its UTF-8 bytes, cut as `words` says."""
+"""`text/bytes`: any `str` as its UTF-8 bytes, cut into patches by `pretokenizer`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ult.errors import CorruptSymbols, InvalidRecord
 
 
 class TextBytes(Codec[str]):
-    r"""Any `str`, exactly; symbols are its UTF-8 bytes, lone surrogates included (as in Python's "surrogatepass").
+    r"""Lossless codec of any `str`: symbols are its UTF-8 bytes, with lone surrogates (Python's "surrogatepass").
 
     `max_length` is in bytes.
 
@@ -38,22 +38,22 @@ class TextBytes(Codec[str]):
         self.max_length = self.max_symbols = max_length
 
     def encode(self, record: str) -> Patches:
-        """Return the patches of any `str`; raise `InvalidRecord` for another type or a record over `max_length`."""
+        """Return the patches of a `str`; raise `InvalidRecord` for another type or a record over `max_length`."""
         patches = self.encode_batch([record])
         return Patches(patches.symbols.astype(np.uint32), patches.ends, patches.records)
 
     def encode_batch(self, records: Sequence[str]) -> Patches:
-        """Return the patches of many records, cut in one pass over their bytes, which are the symbols (uint8)."""
+        """Return the patches of several records, symbols uint8, cut in one pass over their bytes."""
         joined, stops = joined_utf8(records, self.max_length)
         ends, counts = cut_words(joined, stops)
         return Patches(joined, ends, counts)
 
     def decode(self, symbols: Symbols) -> str:
-        """Return the text; raise `CorruptSymbols` unless the bytes are UTF-8."""
+        """Return the text; raise `CorruptSymbols` unless the symbols are UTF-8."""
         return from_utf8(self._bytes(symbols).data)
 
     def decode_batch(self, symbols: Symbols, ends: Ends) -> list[str]:
-        """Return the texts whose bytes end at `ends`; of ASCII decoded all at once, and then cut."""
+        """Return the texts whose bytes end at `ends`; pure ASCII is decoded in one call and then cut."""
         if symbols.dtype != np.uint8 or (len(ends) and int(np.diff(ends, prepend=0).max()) > self.max_symbols):
             return super().decode_batch(symbols, ends)
         stops = ends.tolist()
@@ -65,7 +65,7 @@ class TextBytes(Codec[str]):
         return [from_utf8(data[start:stop]) for start, stop in spans]
 
     def prefixes(self, symbols: Symbols) -> NDArray[np.int64]:
-        """Return every k where a character of the longest valid text ends."""
+        """Return every k at which a character ends, up to the first byte that is not UTF-8."""
         data = self._bytes(symbols)
         try:
             data.tobytes().decode("utf-8", "surrogatepass")
@@ -84,7 +84,7 @@ class TextBytes(Codec[str]):
         return {"max_length": self.max_length}
 
     def grammar(self, values: int = 0) -> Automaton:
-        """Return that of UTF-8."""
+        """Return the automaton of UTF-8."""
         return Automaton(*utf8_follow(), np.ones(256, np.int64), self.max_length)
 
     def _bytes(self, symbols: Symbols) -> NDArray[np.uint8]:
@@ -94,12 +94,12 @@ class TextBytes(Codec[str]):
             and symbols.ndim == 1
             and symbols.size <= self.max_symbols
         ):
-            return symbols  # as a table spells them: any byte is a symbol
+            return symbols  # what `Table` passes: any byte is a symbol, so nothing needs checking
         return self._check(symbols).astype(np.uint8)
 
 
 def utf8(record: str, max_length: int) -> bytes:
-    """Return `record` in UTF-8; raise `InvalidRecord` if it is no `str` or has over `max_length` bytes."""
+    """Return `record` in UTF-8; raise `InvalidRecord` if it is not a `str` or has over `max_length` bytes."""
     if not isinstance(record, str):
         raise InvalidRecord(f"record is {type(record).__name__}; expected str")
     data = record.encode("utf-8", "surrogatepass")
@@ -109,12 +109,12 @@ def utf8(record: str, max_length: int) -> bytes:
 
 
 def joined_utf8(records: Sequence[str], max_length: int) -> tuple[NDArray[np.uint8], Ends]:
-    """Return all records in UTF-8, one after the other, and where each ends in it; raises as `utf8` does."""
+    """Return the UTF-8 bytes of all records, concatenated, and where each record ends; raise as `utf8` does."""
     try:
         joined = "".join(records)
     except TypeError:
         for record in records:
-            utf8(record, max_length)  # which refuses what is no `str`
+            utf8(record, max_length)  # raises for the record that is not a `str`
         raise
     data = joined.encode("utf-8", "surrogatepass")
     lengths = map(len, records) if len(data) == len(joined) else map(_utf8_length, records)

@@ -1,1 +1,1 @@
-"""The block cosine transform of `image/dct`, in whole numbers."""
+"""The block DCT of `image/dct`, in integer arithmetic."""

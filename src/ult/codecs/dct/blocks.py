@@ -1,11 +1,11 @@
-"""Quantised levels -> samples of rows of blocks, and the transform's matrices, in whole numbers.
+"""Quantised levels -> samples: the inverse transform of a row of blocks, and the transform's matrices, in integers.
 
-A row of blocks is transformed at once: each block along its rows, then all down their columns. Inner loops run over
-many columns, at distances known to the compiler, which makes vectors of them. The order of sums is free, for all of
-them are exact. The way forward is in `forward`.
+A row of blocks is transformed together: each block along its rows, then all blocks down their columns. Inner loops run
+over many columns at constant distances, so the compiler vectorises them. Sums may be taken in any order, because all
+of them are exact. The forward transform is in `quantise`.
 
-Functions with `_nrt=False` (Numba's own sorts have it) allocate nothing and count no references to the arrays that they
-are given or cut: their callers hold these. Counting took a sixth of the time to encode. They return no arrays.
+Functions with `_nrt=False` (as Numba's own sorts) allocate nothing, return no arrays, and do not count references to
+the arrays that they receive or slice; their callers hold these. Reference counting took a sixth of the time to encode.
 """
 
 from __future__ import annotations
@@ -20,38 +20,38 @@ from ult.host.kernel import njit
 
 UNIT = 16  # samples and coefficients are in 1/16 of a grey level
 SCALE = 2.0**-13  # transform matrices are in 1/8192
-LIMIT = 2**16  # no record's coefficient is beyond 16 * 255 * UNIT; hostile ones are clipped here
-SLOPE = 0.08  # how much coarser the step is per frequency, so that high ones cost less: 2 % fewer ids at equal PSNR
-DC_STEP = 0.7  # means of blocks are quantised finer than the rest: banding is what the eye sees first
-WIDTH = 256  # columns of a row of blocks: with half of them 256x256 takes 10 % longer
+LIMIT = 2**16  # coefficients are clipped here; no encoded image has one beyond 16 * 255 * UNIT, forged symbols may
+SLOPE = 0.08  # growth of the step per frequency: high frequencies cost less, 2 % fewer ids at equal PSNR
+DC_STEP = 0.7  # the step of a block's mean, relative to the others: banding is the artefact seen first
+WIDTH = 256  # columns of a row of blocks; with half as many, 256x256 pixels take 10 % longer
 
-Levels = NDArray[np.int16]  # (blocks, k * k), zig-zag; the first of a block is relative to the base
-Samples = NDArray[np.float32]  # whole numbers below 2**24
-Whole = NDArray[np.float64]  # whole numbers below 2**53
+Levels = NDArray[np.int16]  # (blocks, k * k) in zigzag scan order; the first level of a block is relative to the base
+Samples = NDArray[np.float32]  # integers below 2**24
+Whole = NDArray[np.float64]  # integers below 2**53
 Bits = NDArray[np.uint64]
 
 
 class Plane(NamedTuple):
-    """How one kind of plane is cut, transformed and quantised."""
+    """How one kind of plane is cut into blocks, transformed and quantised."""
 
-    side: int  # pixels in a block's side
-    forward: Whole  # (side + 1, side * 8), of n samples to their frequencies
-    inverse: Whole  # (side + 1, 8 * side)
-    steps: Whole  # (k * k,), in zig-zag order
+    side: int  # pixels per side of a block
+    forward: Whole  # (side + 1, side * 8), the matrix from n samples to their frequencies, for each n
+    inverse: Whole  # (side + 1, 8 * side), the matrix back
+    steps: Whole  # (k * k,), quantisation steps in zigzag order
     parts: Whole  # (k * k,), 1 / steps
-    order: Bits  # (k * k,), zig-zag position -> place in a block of 8x8
-    quick: Samples  # `forward` in float32, to coefficients in units
-    doubt: float  # how far coefficients by `quick` are from exact ones at most
-    least: Samples  # (8 * WIDTH,), the smallest coefficients that may not become 0; infinite where that is not asked
-    spread: Bits  # (8, 256), zig-zag positions of the bits u in the byte v of what `mark` gives
-    drift: float  # how far a coefficient of a whole block is from that of its decoded samples, a unit of their sum
+    order: Bits  # (k * k,), zigzag position -> index in a block of 8x8
+    quick: Samples  # `forward` in float32, scaled so that coefficients are in units of 1/16 of a grey level
+    doubt: float  # bound on the error of coefficients computed by `quick`
+    least: Samples  # (8 * WIDTH,), magnitudes below which a coefficient becomes 0 for certain; infinite if not kept
+    spread: Bits  # (8, 256), from byte v of a column's `marks` to a mask of zigzag positions
+    drift: float  # bound on the change of a coefficient by inverse and forward transform, relative to their sum
 
 
 def make_plane(side: int, kept: int, step: float, *, flat: bool) -> Plane:
-    """Return the plane of `side` x `side` blocks of which `kept` x `kept` frequencies stay; `step` in grey levels.
+    """Return the plane of `side` x `side` blocks that keep `kept` x `kept` frequencies; `step` is in grey levels.
 
-    The step grows with the frequency unless `flat`. That of the mean is never below 1.25 grey levels, which makes a
-    flat tile its own encoding whatever the rounding of its colour.
+    The step grows with the frequency unless `flat`. The mean's step is at least 1.25 grey levels, so that a flat tile
+    encodes to itself however its colour is rounded.
     """
     sizes = np.arange(side + 1)
     lowest = np.minimum(kept, -(-sizes * min(8, side) // side))
@@ -59,20 +59,20 @@ def make_plane(side: int, kept: int, step: float, *, flat: bool) -> Plane:
     for n in sizes[1:]:
         u, x = np.arange(lowest[n])[:, None], np.arange(n)
         basis = np.sqrt(np.where(u, 2, 1) / n) * np.cos((2 * x + 1) * u * np.pi / (2 * n))
-        # A smaller block's coefficients are scaled to those of a whole one, so that a mean has one step everywhere.
+        # Coefficients of a smaller block are scaled to those of a whole one, so that means have one step everywhere.
         forward[n, :n, : lowest[n]] = basis.T * np.sqrt(side / n)
         inverse[n, : lowest[n], :n] = basis * np.sqrt(n / side)
     frequency = np.arange(kept)[:, None]
     diagonal = frequency + frequency.T
     steps = UNIT * step * (1 + (0 if flat else SLOPE * 8 / side) * diagonal)
     steps[0, 0] = UNIT * max(step * DC_STEP, 1.25 * side)
-    # Diagonals alternate their direction, as in JPEG.
+    # Zigzag scan: diagonals alternate their direction, as in JPEG.
     row = np.broadcast_to(frequency, diagonal.shape)
     order = np.lexsort((np.where(diagonal % 2, row, row.T).ravel(), diagonal.ravel()))
     whole = np.rint(steps).ravel()[order]
     order = order // kept * 8 + order % kept
     forward, inverse = np.rint(forward / SCALE), np.rint(inverse / SCALE)
-    # A sum of n products in float32 is off by n + 1 roundings of the sum of their sizes at most.
+    # A sum of n products in float32 has an error of at most n + 1 roundings of the sum of their magnitudes.
     sums = np.abs(forward * SCALE).sum(1).max()
     doubt = (side / 2 + 2 + side + 2) * 2.0**-24 * sums**2 * 128 * UNIT
     least = np.full(64, np.inf)
@@ -105,22 +105,22 @@ def _flat(matrices: Whole) -> Whole:
 
 
 class Work(NamedTuple):
-    """Memory that a row of blocks needs while it is worked on; finite, for what is beyond an edge is read too."""
+    """Scratch memory for a row of blocks; all values stay finite, because kernels also read beyond the edge."""
 
     samples: Samples  # (3, 16, WIDTH)
-    noise: Samples  # (3 * WIDTH,), squared differences of decoded pixels and their samples
+    noise: Samples  # (3 * WIDTH,), squared differences between the samples of decoded pixels and decoded samples
     even: Samples  # (8 * WIDTH,), sums of a block's rows and their mirror images
-    odd: Samples  # differences
-    once: Samples  # (8 * WIDTH + 16,), frequencies down the columns
-    twice: Samples  # (8 * WIDTH,), the blocks' coefficients side by side, 8x8 each
-    marks: NDArray[np.uint8]  # (WIDTH,), which of them may not become 0
-    rows: Whole  # (8 * WIDTH + 16,), frequencies down the columns, exact; 0 but from `inverse_rows` to `inverse`
-    paints: bool  # whether samples that are encoded become decoded ones
+    odd: Samples  # (8 * WIDTH,), their differences
+    once: Samples  # (8 * WIDTH + 16,), transformed down the columns
+    twice: Samples  # (8 * WIDTH,), transformed along the rows too: coefficients, 8x8 per block, side by side
+    marks: NDArray[np.uint8]  # (WIDTH,), a bit for each coefficient that may be non-zero once quantised
+    rows: Whole  # (8 * WIDTH + 16,), exact sums along the rows; 0 except between `inverse_rows` and `inverse`
+    paints: bool  # whether encoding replaces `samples` by the decoded samples
 
 
 @njit(cache=True)
 def workspace(paints: bool, encode: bool = True) -> Work:
-    """Return memory for a row of blocks; `samples` and `rows` alone are what decoding needs."""
+    """Return scratch memory for a row of blocks; decoding (`encode=False`) needs `samples`, `noise` and `rows` only."""
     wide = 8 * WIDTH if encode else 0
     return Work(
         np.zeros((3, 16, WIDTH), np.float32),
@@ -137,7 +137,7 @@ def workspace(paints: bool, encode: bool = True) -> Work:
 
 @njit(cache=True, _nrt=False)
 def nonzero(levels: Levels) -> np.uint64:
-    """Return a bit for each zig-zag position from 1 on that is not zero."""
+    """Return a mask of the zigzag positions, from 1 on, whose level is not zero."""
     bits = np.uint64(0)
     for position in range(len(levels)):
         bits |= np.uint64(levels[position] != 0) << np.uint64(position)
@@ -148,9 +148,9 @@ def nonzero(levels: Levels) -> np.uint64:
 def inverse_rows(
     tiles: Levels, block: int, base: int, start: int, pitch: int, width: int, plane: Plane, rows: Whole
 ) -> int:
-    """Add what a block of each of `tiles` stands for, along its rows, to `rows`; return the highest row.
+    """Transform one block of each of `tiles` back along its rows and add that to `rows`; return the highest row used.
 
-    That of tile t begins at column start + t * pitch.
+    The block of tile t begins at column start + t * pitch.
     """
     matrix, side, steps, order = plane.inverse[width], plane.side, plane.steps, plane.order
     highest = np.uint64(0)
@@ -172,7 +172,7 @@ def inverse_rows(
 
 @njit(cache=True, _nrt=False)
 def add_row(rows: Whole, at: np.uint64, matrix: Whole, start: np.uint64, value: float, side: int) -> None:
-    """Add `value` times a row of a `matrix` to `rows`."""
+    """Add `value` times the row of `matrix` at `start` to `rows` at `at`; `side` is 8 or 16."""
     if side == 8:
         add8(rows, at, matrix, start, value)
     else:
@@ -181,9 +181,9 @@ def add_row(rows: Whole, at: np.uint64, matrix: Whole, start: np.uint64, value: 
 
 @njit(cache=True, _nrt=False)
 def inverse(rows: Whole, highest: int, matrix: Whole, width: int, samples: Samples) -> None:
-    """Fill `width` columns of `samples` (n, WIDTH) with what `rows` stand for, and clear these.
+    """Transform `rows` back down their columns into `width` columns of `samples` (n, WIDTH), and set `rows` to 0.
 
-    None above `highest` counts.
+    Rows above `highest` are 0 and are skipped.
     """
     n, side = len(samples), len(matrix) // 8
     for k in range((n + 1) // 2):
@@ -217,5 +217,5 @@ def _all(m: Whole, side: int, rows: Whole, row: Samples, mirror: Samples) -> Non
 
 @njit(cache=True, _nrt=False)
 def nearest(value: int, step: int) -> int:
-    """Return the whole number nearest to `value / step`; halves go up."""
+    """Return the integer nearest to `value / step`; halves are rounded up."""
     return (2 * value + step) // (2 * step)

@@ -1,4 +1,4 @@
-"""Pixels <-> samples: planes Y, or Y Cb Cr (full-range BT.601), in whole numbers of 1/16 of a grey level around 0."""
+"""Pixels <-> samples: planes Y, or Y Cb Cr (full-range BT.601), as integers in 1/16 of a grey level, centred on 0."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ult.codecs.dct.blocks import UNIT, WIDTH, Samples
 from ult.host.kernel import njit
 
 Pixels = NDArray[np.uint8]  # (h, w, 1 or 3)
-Row = NDArray[np.uint8]  # (w * 1 or 3,)
-Corners = NDArray[np.int64]  # (n, 2), y and x of tiles
+Row = NDArray[np.uint8]  # (w,) grey or (3 * w,) colour, interleaved
+Corners = NDArray[np.int64]  # (n, 2), y and x of the upper left pixel of each tile
 
 
 @njit(cache=True)
@@ -40,7 +40,7 @@ def colour_of(bases: Ends) -> Row:
 
 @njit(cache=True, _nrt=False)
 def load(image: Pixels, corners: Corners, height: int, width: int, samples: Samples) -> None:
-    """Fill `samples` (3, 16, WIDTH) with tiles of an image, side by side."""
+    """Fill `samples` (3, 16, WIDTH) with tiles of `height` x `width` pixels of an image, side by side."""
     flat, channels = image.reshape(-1), image.shape[2]
     t = 0
     while t < len(corners):
@@ -55,7 +55,7 @@ def load(image: Pixels, corners: Corners, height: int, width: int, samples: Samp
 
 @njit(cache=True, _nrt=False)
 def store(samples: Samples, corners: Corners, height: int, width: int, image: Pixels) -> None:
-    """Fill tiles of an image with `samples`; the inverse of `load`, rounded and clipped."""
+    """Write `samples` into tiles of an image, rounded and clipped; the inverse of `load`."""
     flat, channels = image.reshape(-1), image.shape[2]
     t = 0
     while t < len(corners):
@@ -70,7 +70,7 @@ def store(samples: Samples, corners: Corners, height: int, width: int, image: Pi
 
 @njit(cache=True, _nrt=False)
 def _adjacent(corners: Corners, start: int, width: int) -> int:
-    """Return how many tiles from `start` on lie side by side in the image."""
+    """Return how many tiles, starting at `start`, lie side by side in the image."""
     n = 1
     while start + n < len(corners) and (
         corners[start + n, 0] == corners[start, 0] and corners[start + n, 1] == corners[start, 1] + n * width
@@ -81,7 +81,7 @@ def _adjacent(corners: Corners, start: int, width: int) -> int:
 
 @njit(cache=True, _nrt=False)
 def _to_samples(row: Row, y: Samples, cb: Samples, cr: Samples) -> None:
-    """Fill `y`, or all three, from as many pixels; weights in 1/65536, exact in float32."""
+    """Fill `y`, or `y`, `cb` and `cr` from a row of colour; weights in 1/65536, exact in float32."""
     if len(row) == len(y):
         for j in range(len(y)):
             y[j] = np.float32(row[j]) * np.float32(UNIT) - np.float32(128 * UNIT)
@@ -107,9 +107,10 @@ def _to_pixels(y: Samples, cb: Samples, cr: Samples, row: Row) -> None:
 
 @njit(cache=True, _nrt=False)
 def reload(samples: Samples, planes: int, width: int, noise: Samples) -> None:
-    """Make of a row of decoded samples those of its pixels; add to `noise` (3 * WIDTH,) the squared differences.
+    """Replace a row of decoded samples by the samples of its rounded and clipped pixels.
 
-    `samples` is flat, from the row on: constant distances let the compiler make vectors.
+    Add the squared differences to `noise` (3 * WIDTH,). `samples` is flat and starts at the row, so that planes lie at
+    constant distances and the compiler vectorises the loops.
     """
     if planes == 1:
         for j in range(width):
@@ -130,10 +131,10 @@ def reload(samples: Samples, planes: int, width: int, noise: Samples) -> None:
 
 @njit(cache=True, _nrt=False)
 def _pixel(y: np.int32, cb: np.int32, cr: np.int32) -> tuple[np.float32, np.float32, np.float32]:
-    """Return the pixel of samples of an encoded image; many casts, as Numba widens products.
+    """Return the pixel of a sample of an encoded image, in int32; Numba widens products, hence the casts.
 
-    32 bits hold the sums: samples have a norm of 2**11 a pixel, levels less than twice that, so none of luma is beyond
-    2**15, of chroma beyond 1.5 * 2**15.
+    32 bits hold the sums: samples have a norm of 2**11 a pixel, levels less than twice that, so no luma sample exceeds
+    2**15 and no chroma sample 1.5 * 2**15.
     """
     light = np.int32(np.int32(y * np.int32(16384)) + np.int32(257 * 2**17))
     red = np.int32(light + np.int32(cr * np.int32(22970)))
@@ -155,7 +156,7 @@ def _level(level: float) -> np.float32:
 
 @njit(cache=True, _nrt=False, fastmath={"contract"})
 def _colour(r: np.float32, g: np.float32, b: np.float32) -> tuple[np.float32, np.float32, np.float32]:
-    """Return the samples of a pixel; weights in 1/65536, all sums exact in float32."""
+    """Return the samples Y, Cb, Cr of a pixel; weights in 1/65536, all sums exact in float32."""
     half, middle = np.float32(0.5), np.float32(0.5 - 128 * UNIT)
     y = np.float32(19595 / 4096) * r + np.float32(38470 / 4096) * g + np.float32(7471 / 4096) * b + middle
     cb = np.float32(-11058 / 4096) * r - np.float32(21710 / 4096) * g + np.float32(8) * b + half

@@ -1,7 +1,7 @@
-"""Which symbols may follow in an image of `image/dct`: header, blocks and numbers, one symbol at a time.
+"""The grammar of `image/dct`: reads header, blocks and numbers one symbol at a time.
 
-The compiled twin of what `ult.codecs.image` parses at once. A state is a row of numbers (`_FIELDS` of them) and the
-means of the last blocks in each column of the plane, which the next mean is expected from.
+It accepts the prefixes of what `ult.codecs.image` parses as a whole. A state is `_FIELDS` integers, and the mean of the
+last block in each column of blocks of the plane, from which the next mean is predicted.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from ult.codecs.base import Ends, Symbols
 from ult.codecs.grammar import REFUSED, Grammar
 from ult.host.kernel import njit
 
-MEAN = 256  # symbols below are bytes; from here differences of means
-FAR_MEAN = 32
-LEVEL = MEAN + 2 * FAR_MEAN + 1  # from here (run, level): 8 * run + place of the level
-FAR_LEVEL = 4
+MEAN = 256  # symbols below are bytes; from here on they are differences of means
+FAR_MEAN = 32  # differences of this magnitude are escapes: a number follows
+LEVEL = MEAN + 2 * FAR_MEAN + 1  # from here on they are (run, level): 8 * run + place of the level
+FAR_LEVEL = 4  # levels of this magnitude are escapes: a number follows
 ZEROS = LEVEL + 16 * 2 * FAR_LEVEL  # sixteen zeros
 MAX_PATCH = 512  # symbols
 LARGEST = 2**15 - 1
 
-# Fields of a state. A number is being read if READING is not NO; it has DIGITS so far and must not be over LIMIT.
+# Fields of a state. If READING is not NO, a number is being read: it has DIGITS so far and must not exceed LIMIT.
 USED, READING, VALUE, DIGITS, LIMIT, CHANNELS, HEIGHT, WIDTH = range(8)
 PLANE, INDEX, LEFT, POSITION, PENDING, EXPECTED, SIGN = range(8, 15)  # LEFT: blocks that have not begun
 _FIELDS = 15
-NO, IN_CHANNELS, IN_HEIGHT, IN_WIDTH, IN_MEAN, IN_LEVEL = range(6)  # what READING says
+NO, IN_CHANNELS, IN_HEIGHT, IN_WIDTH, IN_MEAN, IN_LEVEL = range(6)  # values of READING: what the number is part of
 Row = NDArray[np.int64]
 
 
 class Limits(NamedTuple):
-    """What a codec's options say: levels of a block, the side of chroma blocks, samples and symbols at most."""
+    """A codec's limits: levels per block, the side of chroma blocks in pixels, the most samples and symbols."""
 
     levels: int
     chroma_side: int
@@ -41,14 +41,14 @@ class Limits(NamedTuple):
 
 
 class Drawing(NamedTuple):
-    """How far an image is drawn; neither row is ever altered."""
+    """The state of an image that is being written; neither array is ever changed."""
 
-    now: Row  # (_FIELDS,)
-    means: Row  # at least a number for each column of blocks that the next phrase can reach
+    now: Row  # (_FIELDS,) int64
+    means: Row  # int64, at least one for each column of blocks that the next phrase can reach
 
 
 class ImageGrammar(Grammar[Drawing]):
-    """Images as `ImageDct.decode` takes them."""
+    """The images that `ImageDct.decode` accepts."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -60,7 +60,7 @@ class ImageGrammar(Grammar[Drawing]):
         return Drawing(now, np.zeros(MAX_PATCH, np.int64))
 
     def advance(self, state: Drawing, symbols: Symbols) -> Drawing | None:
-        """Return the state after more symbols."""
+        """Return the state after `symbols`, or None if they are refused."""
         now, means = state.now.copy(), np.zeros(int(state.now[USED]) + len(symbols) + MAX_PATCH, np.int64)
         means[: len(state.means)] = state.means[: len(means)]
         if not _walk(now, means, np.asarray(symbols, np.int64), self.limits):
@@ -69,11 +69,11 @@ class ImageGrammar(Grammar[Drawing]):
         return Drawing(now, means[:columns])
 
     def least(self, state: Drawing) -> int:
-        """Return the fewest symbols that are missing."""
+        """Return the fewest symbols that complete the image."""
         return int(_least(state.now, self.limits))
 
     def after(self, state: Drawing, symbols: Symbols, ends: Ends) -> NDArray[np.int64]:
-        """Return `least` after each run."""
+        """Return `least` after each run, or REFUSED."""
         return _after(state.now, state.means, symbols.astype(np.int64), ends, self.limits)  # type: ignore[no-any-return]
 
 
@@ -85,7 +85,7 @@ def _after(now: Row, means: Row, symbols: Row, ends: Ends, limits: Limits) -> ND
     for run in range(len(ends)):
         if _walk(work, row, symbols[start : ends[run]], limits):
             found[run] = _least(work, limits)
-        if work[PLANE] != now[PLANE] or work[INDEX] != now[INDEX]:  # else no mean that is read again is altered
+        if work[PLANE] != now[PLANE] or work[INDEX] != now[INDEX]:  # otherwise no mean that is read again has changed
             row[:] = means
         work[:] = now
         start = ends[run]
@@ -94,7 +94,7 @@ def _after(now: Row, means: Row, symbols: Row, ends: Ends, limits: Limits) -> ND
 
 @njit(cache=True)
 def _walk(now: Row, means: Row, symbols: Row, limits: Limits) -> bool:
-    """Bring a state forward by `symbols`, in place; return whether an image can go on so."""
+    """Advance a state by `symbols` in place; return whether an image can continue with them."""
     for symbol in symbols:
         if not _step(now, means, symbol, limits):
             return False
@@ -115,7 +115,7 @@ def _step(now: Row, means: Row, symbol: int, limits: Limits) -> bool:
 
 @njit(cache=True)
 def _digit(now: Row, means: Row, symbol: int, limits: Limits) -> bool:
-    """Read a digit of a number, and at its end what it is for."""
+    """Read a digit of a number; after its last digit, use the number for what it is part of."""
     if symbol > 255:
         return False
     kind, more = now[READING], symbol > 127
@@ -137,7 +137,7 @@ def _digit(now: Row, means: Row, symbol: int, limits: Limits) -> bool:
 
 @njit(cache=True)
 def _smallest(now: Row) -> int:
-    """Return the smallest value that the number being read can still have; heights and widths are not 0."""
+    """Return the smallest value that the number being read can still become; heights and widths are at least 1."""
     if now[VALUE] == 0 and now[READING] in (IN_HEIGHT, IN_WIDTH):
         return 1 << 7 * now[DIGITS] if now[DIGITS] else 1
     return now[VALUE]  # type: ignore[no-any-return]
@@ -145,7 +145,7 @@ def _smallest(now: Row) -> int:
 
 @njit(cache=True)
 def _header(now: Row, kind: int, value: int, limits: Limits) -> None:
-    """Take a number of the header, and expect what comes next."""
+    """Store a number of the header and set up what comes next."""
     now[CHANNELS + kind - IN_CHANNELS] = value
     if kind == IN_WIDTH:
         now[LEFT] = _blocks(now[CHANNELS], now[HEIGHT], value, limits)
@@ -156,7 +156,7 @@ def _header(now: Row, kind: int, value: int, limits: Limits) -> None:
 
 @njit(cache=True)
 def _block(now: Row, means: Row, symbol: int, limits: Limits) -> bool:
-    """Begin a block with its mean, or the first of a plane with a byte."""
+    """Begin a block: with its mean, or with a byte if it is the first of a plane."""
     columns = _columns(now, limits)
     now[INDEX] += 1
     if now[INDEX] == columns * -(-now[HEIGHT] // _side(now[PLANE], limits)):
@@ -183,7 +183,7 @@ def _block(now: Row, means: Row, symbol: int, limits: Limits) -> bool:
 
 @njit(cache=True)
 def _level(now: Row, symbol: int, limits: Limits) -> bool:
-    """Read zeros and a level, or sixteen zeros before one."""
+    """Read a run of zeros and a level, or sixteen zeros that a level must follow."""
     place = symbol - LEVEL
     now[PENDING] = symbol == ZEROS
     now[POSITION] += 16 if now[PENDING] else place // 8
@@ -198,7 +198,7 @@ def _level(now: Row, symbol: int, limits: Limits) -> bool:
 
 @njit(cache=True)
 def _least(now: Row, limits: Limits) -> int:
-    """Return the fewest symbols that are missing: digits, a level after zeros, and a symbol a block."""
+    """Return the fewest symbols still needed: digits of a number, a level after zeros, and one symbol per block."""
     reading = now[READING]
     if reading in (NO, IN_MEAN, IN_LEVEL):
         return now[LEFT] + now[PENDING] + (reading != NO)  # type: ignore[no-any-return]
@@ -216,13 +216,13 @@ def _side(plane: int, limits: Limits) -> int:
 
 @njit(cache=True)
 def _columns(now: Row, limits: Limits) -> int:
-    """Return how many blocks are side by side in the plane."""
+    """Return how many blocks a row of the plane has."""
     return -(-now[WIDTH] // _side(now[PLANE], limits))  # type: ignore[no-any-return]
 
 
 @njit(cache=True)
 def _blocks(channels: int, height: int, width: int, limits: Limits) -> int:
-    """Return the blocks of all planes of an image."""
+    """Return the number of blocks of all planes of an image."""
     blocks = 0
     for plane in range(max(channels, 1)):
         side = _side(plane, limits)

@@ -1,8 +1,8 @@
-"""Samples -> quantised levels of rows of blocks: first in float32, exactly where that leaves a doubt.
+"""Samples -> quantised levels: the forward transform of a row of blocks, in float32 and exactly where that is in doubt.
 
-A row of blocks is transformed at once, down its columns; then each block along its rows. The error of float32 has a
-bound, below 0.06 units, so few coefficients are near enough to where their level changes that they must be
-computed again, in whole numbers. What comes out is exact, whatever the order of sums.
+A row of blocks is transformed together, first down its columns, then each block along its rows. The error of float32
+is bounded, below 0.06 units, so only the few coefficients closer than that to a change of level are computed again in
+integers. The levels are exact, whatever the order of sums.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _times8, _times16 = make_times(8, WIDTH), make_times(16, WIDTH)
 def forward(samples: Samples, matrix: Samples, width: int, work: Work) -> None:
     """Fill `work.once` with the eight frequencies of `width` columns of `samples` (n, WIDTH); `matrix` is quick[n].
 
-    Rows and their mirror images weigh the same in even frequencies, and the opposite in odd ones.
+    A row and its mirror image have equal weights in even frequencies and opposite weights in odd ones.
     """
     n = len(samples)
     if n == 8:
@@ -60,7 +60,7 @@ def _dot(m: Samples, k: np.uint64, a: np.float32, b: np.float32, c: np.float32, 
 
 @njit(cache=True, _nrt=False, fastmath={"contract"})
 def _eight(s: Samples, m: Samples, width: int, out: Samples) -> None:
-    """Do `forward` for eight rows at once: loops that do little take as long to start as to run."""
+    """`forward` for n = 8 in a single loop, because short loops take as long to start as to run."""
     for j in range(np.uint64(width)):
         a, b = s[j + np.uint64(0 * WIDTH)], s[j + np.uint64(7 * WIDTH)]
         e0, o0 = a + b, a - b
@@ -82,7 +82,7 @@ def _eight(s: Samples, m: Samples, width: int, out: Samples) -> None:
 
 @njit(cache=True, _nrt=False, fastmath={"contract"})
 def _sixteen(s: Samples, m: Samples, width: int, out: Samples) -> None:
-    """Do `forward` for sixteen rows at once."""
+    """`forward` for n = 16 in a single loop."""
     for j in range(np.uint64(width)):
         a, b = s[j + np.uint64(0 * WIDTH)], s[j + np.uint64(15 * WIDTH)]
         e0, o0 = a + b, a - b
@@ -120,7 +120,7 @@ def _fold(row: Samples, mirror: Samples, even: Samples, odd: Samples) -> None:
 
 @njit(cache=True, _nrt=False, fastmath={"contract"})
 def _mix(m: Samples, part: Samples, width: int, out: Samples, add: bool) -> None:
-    """Give, or add, to every other row of `out` the sum of four rows of `part`."""
+    """Set every other row of `out` to a weighted sum of four rows of `part`, or add it if `add`."""
     a0, a1, a2, a3 = m[0], m[8], m[16], m[24]
     b0, b1, b2, b3 = m[2], m[10], m[18], m[26]
     c0, c1, c2, c3 = m[4], m[12], m[20], m[28]
@@ -136,9 +136,9 @@ def _mix(m: Samples, part: Samples, width: int, out: Samples, add: bool) -> None
 
 @njit(cache=True, _nrt=False)
 def along(work: Work, plane: Plane, width: int, lanes: tuple[int, int, int], start: int, pitch: int) -> None:
-    """Fill blocks `lanes` (start, stop, step) of `work.twice` with frequencies along rows of `work.once`.
+    """Fill blocks `lanes` (start, stop, step) of `work.twice` with the frequencies along the rows of `work.once`.
 
-    The blocks are `width` wide, and begin at column `start` and every `pitch` columns on.
+    The blocks are `width` columns wide; they begin at column `start`, `start + pitch`, and so on.
     """
     matrix, once, twice = plane.quick[width], work.once, work.twice
     first, stop, step = lanes
@@ -153,7 +153,7 @@ def along(work: Work, plane: Plane, width: int, lanes: tuple[int, int, int], sta
 
 @njit(cache=True, _nrt=False)
 def mark(coefficients: Samples, least: Samples, width: int, marks: NDArray[np.uint8]) -> None:
-    """Give each of `width` columns a bit for each row where the coefficient is not below `least`."""
+    """Set bit u of `marks[j]` where the magnitude of coefficient (u, j) is at least `least`, for `width` columns."""
     for j in range(width):
         bits = np.int32(0)
         for u in range(8):
@@ -163,7 +163,7 @@ def mark(coefficients: Samples, least: Samples, width: int, marks: NDArray[np.ui
 
 @njit(cache=True, _nrt=False)
 def _exact(samples: Samples, start: np.uint64, width: int, place: np.uint64, plane: Plane) -> float:
-    """Return the coefficient at `place` of the block at column `start` of `samples` (n, WIDTH)."""
+    """Return coefficient `place` (8 * row + column) of the block at column `start` of `samples` (n, WIDTH), exactly."""
     down, along = plane.forward[len(samples)], plane.forward[width]
     total = 0.0
     for j in range(np.uint64(width)):
@@ -176,10 +176,11 @@ def _exact(samples: Samples, start: np.uint64, width: int, place: np.uint64, pla
 
 @njit(cache=True, _nrt=False)
 def _level(size: float, part: float) -> tuple[float, np.int64]:
-    """Return the level of a coefficient's size, and after how many zeros it is not 0; `part` is 1 / step.
+    """Return the level of a coefficient's magnitude, and the longest run of zeros after which it stays non-zero.
 
-    The dead zone grows from 9/16 to 7/8 of a step with the zeros before, for a 1 after many zeros costs most: 2 %
-    fewer ids at equal PSNR. Products are exact when rounded down: halves are farther from a whole number than errors.
+    `part` is 1 / step. The dead zone grows from 9/16 to 7/8 of a step with the run of zeros before, because a 1 after
+    many zeros costs most: 2 % fewer ids at equal PSNR. Rounding down is exact: the half that is added keeps products
+    farther from an integer than their error.
     """
     zeros = np.int64((32 * size + 0.5) * part) - 18
     return np.floor((size + 0.03125) * part + 0.4375), (zeros if zeros < 10 else np.int64(64))
@@ -187,7 +188,7 @@ def _level(size: float, part: float) -> tuple[float, np.int64]:
 
 @njit(cache=True, _nrt=False)
 def _mean(value: float, part: float) -> float:
-    """Return the whole number nearest to value / step, halves go up; `part` is 1 / step."""
+    """Return the integer nearest to value / step, halves rounded up; `part` is 1 / step."""
     return np.floor((value + 0.25) * part + 0.5)  # type: ignore[no-any-return]
 
 
@@ -203,14 +204,15 @@ def quantise(
     tiles: Levels,
     room: Whole,
 ) -> int:
-    """Fill a `block` of `tiles`, and of `room`, with the quantised coefficients of every so many-th of `lanes`.
+    """Quantise one `block` of each of `tiles`: fill `tiles[:, block]` with levels and `room[:, block]` with margins.
 
-    `columns` are the first one's start in `samples`, the pitch and the width of the blocks. If `work.paints`, what
-    whole blocks stand for, along their rows, is added to `work.rows`. Return the highest row of these.
+    `lanes` are the first block in `work.twice` and the distance to the next. `columns` are the first block's start in
+    `samples`, the pitch and the width of the blocks. If `work.paints`, the blocks (whole ones) are transformed back
+    along their rows and added to `work.rows`. Return the highest row used there.
 
-    The levels are those of their own decoded samples if what rounding and clipping add to these has a Euclidean norm
-    below `room`: no coefficient moves by more than that norm, the half of a unit by which each decoded sample is
-    rounded, the rounding of coefficients, and the drift of the matrices.
+    The decoded samples encode to the same levels if the change by rounding and clipping their pixels has a Euclidean
+    norm below `room`. A coefficient moves by at most that norm, the half unit by which each decoded sample is rounded,
+    the rounding of coefficients, and the drift of the matrices.
     """
     side, steps, parts, order = plane.side, plane.steps, plane.parts, plane.order
     doubt, spread = plane.doubt, plane.spread
@@ -234,7 +236,7 @@ def quantise(
         total = abs(value)
         if paints:
             add_row(rows, at, matrix, np.uint64(0), value, side)
-        margin = 14 * steps[min(1, len(levels) - 1)]  # in 1/32, to the nearest value that has another level
+        margin = 14 * steps[min(1, len(levels) - 1)]  # distance to the nearest value with another level, in 1/32
         last = np.uint64(0)
         bits = np.uint64(0)
         for v in range(np.uint64(8)):

@@ -1,4 +1,7 @@
-"""Eight numbers at once, and a bit's place: what LLVM has and Numba makes of no loop. The same on every machine."""
+"""Vector instructions of eight lanes and bit counts, which LLVM has and Numba does not generate from loops.
+
+The results are the same on every machine.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,11 @@ class _Emit:
         self.data = {i: context.make_array(signature.args[i])(context, builder, args[i]).data for i in arrays}
 
     def place(self, array: int, at: Any, beyond: int) -> Any:
-        """Return the address of a number of an array, `beyond` numbers behind `at`."""
+        """Return the address of item `at + beyond` of an array."""
         return self.builder.gep(self.data[array], [self.builder.add(at, ir.Constant(at.type, beyond))])
 
     def eight(self, place: Any) -> Any:
-        """Return `place` as that of eight numbers."""
+        """Return the address `place` as that of a vector of eight."""
         return self.builder.bitcast(place, ir.VectorType(place.type.pointee, LANES).as_pointer())
 
     def load(self, place: Any) -> Any:
@@ -34,13 +37,13 @@ class _Emit:
         return self.builder.load(self.eight(place), align=2)
 
     def spread(self, one: Any) -> Any:
-        """Return a number eight times."""
+        """Return a vector of eight times the same number."""
         undefined = ir.Constant(ir.VectorType(one.type, LANES), ir.Undefined)
         first = self.builder.insert_element(undefined, one, ir.Constant(ir.IntType(32), 0))
         return self.builder.shuffle_vector(first, undefined, _ZEROS)
 
     def add_product(self, total: Any, one: Any, other: Any) -> Any:
-        """Return the sum of `total` and a product, perhaps rounded once."""
+        """Return `total + one * other`; a fused instruction may round it once instead of twice."""
         product = self.builder.fmul(one, other, flags=("contract",))
         return self.builder.fadd(total, product, flags=("contract",))
 
@@ -48,7 +51,7 @@ class _Emit:
 def make_times(n: int, pitch: int) -> Callable[..., None]:
     """Return a function that sets out[to : to + 8] to the product of rows[at : at + n] and matrix[:n * 8], float32.
 
-    It does so for eight rows, of `rows` and of `out`, that lie `pitch` numbers apart: so the matrix is read but once.
+    It does so for eight rows of `rows` and `out`, which lie `pitch` items apart, so that the matrix is read only once.
     """
 
     @intrinsic
@@ -59,8 +62,8 @@ def make_times(n: int, pitch: int) -> Callable[..., None]:
             for x in range(n):
                 row = emit.load(emit.place(2, ir.Constant(args[1].type, 0), LANES * x))
                 for u in range(8):
-                    many = emit.spread(builder.load(emit.place(0, args[1], u * pitch + x)))
-                    totals[u] = emit.add_product(totals[u], many, row)
+                    factor = emit.spread(builder.load(emit.place(0, args[1], u * pitch + x)))
+                    totals[u] = emit.add_product(totals[u], factor, row)
             for u in range(8):
                 builder.store(totals[u], emit.eight(emit.place(3, args[4], u * pitch)), align=4)
             return context.get_dummy_value()
@@ -71,16 +74,16 @@ def make_times(n: int, pitch: int) -> Callable[..., None]:
 
 
 def _add(n: int) -> Callable[..., None]:
-    """Return a function that adds matrix[start : start + n] times a value to rows[at : at + n], float64."""
+    """Return a function that adds value * matrix[start : start + n] to rows[at : at + n], float64."""
 
     @intrinsic
     def add(_: Any, rows: Any, at: Any, matrix: Any, start: Any, value: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             emit = _Emit(context, builder, signature, args)
-            many = emit.spread(args[4])
+            factor = emit.spread(args[4])
             for x in range(0, n, LANES):
                 place = emit.place(0, args[1], x)
-                total = emit.add_product(emit.load(place), many, emit.load(emit.place(2, args[3], x)))
+                total = emit.add_product(emit.load(place), factor, emit.load(emit.place(2, args[3], x)))
                 builder.store(total, emit.eight(place), align=4)
             return context.get_dummy_value()
 
@@ -94,7 +97,7 @@ add8, add16 = _add(8), _add(16)
 
 @intrinsic
 def replace8(_: Any, source: Any, at: Any, target: Any, to: Any) -> Any:
-    """Write source[at : at + 8] over target[to : to + 8], and return whether that changed it."""
+    """Copy source[at : at + 8] to target[to : to + 8]; return whether the target changed."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         emit = _Emit(context, builder, signature, args)
@@ -109,7 +112,7 @@ def replace8(_: Any, source: Any, at: Any, target: Any, to: Any) -> Any:
 
 @intrinsic
 def move8(_: Any, source: Any, at: Any, target: Any, to: Any) -> Any:
-    """Write source[at : at + 8] over target[to : to + 8]."""
+    """Copy source[at : at + 8] to target[to : to + 8]."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         emit = _Emit(context, builder, signature, args)
@@ -121,7 +124,7 @@ def move8(_: Any, source: Any, at: Any, target: Any, to: Any) -> Any:
 
 @intrinsic
 def pointer(_: Any, address: Any) -> Any:
-    """Return `address`, of bytes, as `numba.carray` takes it."""
+    """Return `address` as a pointer to bytes, as `numba.carray` takes it."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
@@ -131,7 +134,7 @@ def pointer(_: Any, address: Any) -> Any:
 
 @intrinsic
 def lowest(_: Any, bits: Any) -> Any:
-    """Return the place of the lowest bit of `bits`, uint64."""
+    """Return the position of the lowest set bit of `bits`, uint64, which is not 0."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
@@ -141,7 +144,7 @@ def lowest(_: Any, bits: Any) -> Any:
 
 @intrinsic
 def ones(_: Any, bits: Any) -> Any:
-    """Return how many bits of `bits`, uint64, are 1."""
+    """Return the number of set bits of `bits`, uint64."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.ctpop(args[0])

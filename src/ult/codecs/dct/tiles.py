@@ -1,4 +1,4 @@
-"""Where tiles lie in an image, and their levels among all levels."""
+"""Where tiles lie in an image, and where their blocks lie in the array of all levels."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from ult.host.kernel import njit
 
 @njit(cache=True)
 def corners_of(shape: tuple[int, int, int], side: int, kind: int) -> tuple[Corners, int, int]:
-    """Return the tiles of a kind, and their height and width; the first tile is a kind, for the others need its bases.
+    """Return the corners (n, 2) of the tiles of a kind, and the height and width that they share, in pixels.
 
-    The others are whole (kind 1), at the right edge (2), at the lower edge (3), and in its corner (4).
+    Kind 0 is the first tile alone, because all others need its bases. The others are whole (1), at the right edge (2),
+    at the lower edge (3), and in the lower right corner (4).
     """
     height, width = shape[0], shape[1]
     rows, columns = height // side, width // side
@@ -41,7 +42,7 @@ def corners_of(shape: tuple[int, int, int], side: int, kind: int) -> tuple[Corne
 
 @njit(cache=True)
 def side_by_side(tiles: int, side: int) -> Corners:
-    """Return the corners of so many tiles in a row of their own."""
+    """Return the corners (tiles, 2) of tiles laid side by side in one row."""
     corners = np.zeros((tiles, 2), np.int64)
     for t in range(tiles):
         corners[t, 1] = t * side
@@ -51,7 +52,7 @@ def side_by_side(tiles: int, side: int) -> Corners:
 @njit(cache=True, _nrt=False)
 def _place(corner: Ends, block: int, side: int, grid: Ends) -> int:
     """Return the index in `levels` of a tile's block, -1 for luma blocks beyond the image."""
-    # A side is 8 or 16: shifts, for divisions took a third of the time.
+    # A side is 8 or 16, so shifts do. Divisions took a third of the time.
     twice = side >> 4
     if block < 1 << 2 * twice:
         row, column = (corner[0] >> 3) + (block >> twice), (corner[1] >> 3) + (block & twice)
@@ -63,7 +64,7 @@ def _place(corner: Ends, block: int, side: int, grid: Ends) -> int:
 
 @njit(cache=True, _nrt=False)
 def scatter(tiles: Levels, corners: Corners, side: int, grid: Ends, levels: Levels, changed: NDArray[np.bool_]) -> None:
-    """Write `tiles` into `levels`; `changed` becomes which of them that changed."""
+    """Write `tiles` into `levels`; set `changed` (n,) for the tiles whose levels differed before."""
     for t in range(len(tiles)):
         changed[t] = False
         for b in range(tiles.shape[1]):
@@ -74,7 +75,7 @@ def scatter(tiles: Levels, corners: Corners, side: int, grid: Ends, levels: Leve
 
 @njit(cache=True, _nrt=False)
 def gather(levels: Levels, corners: Corners, side: int, grid: Ends, tiles: Levels) -> None:
-    """Fill `tiles` from `levels`; blocks beyond the image stay as they are, and nobody reads them."""
+    """Fill `tiles` from `levels`; blocks beyond the image keep what they held, and are never read."""
     for t in range(len(corners)):
         for b in range(tiles.shape[1]):
             place = _place(corners[t], b, side, grid)
@@ -84,7 +85,7 @@ def gather(levels: Levels, corners: Corners, side: int, grid: Ends, tiles: Level
 
 @njit(cache=True, _nrt=False)
 def _copy(source: Levels, target: Levels) -> bool:
-    """Write `source` over `target` and return whether that changed it."""
+    """Copy `source` to `target`; return whether `target` changed."""
     n, changed = len(source), False
     for i in range(0, n - 7, 8):
         changed |= replace8(source, i, target, i)

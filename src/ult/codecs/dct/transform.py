@@ -1,17 +1,17 @@
-"""Pixels <-> quantised levels of a block cosine transform, the same on every machine.
+"""Pixels <-> quantised levels of a block DCT, bit for bit the same on every machine.
 
-Samples and coefficients are whole numbers of 1/16 of a grey level, transform matrices of 1/8192. Decoding computes in
-float64 below 2**53, where sums and products are exact in any order; encoding in float32 with a bound on its error, and
-exactly where that leaves a doubt about a level.
+Samples and coefficients are integers in 1/16 of a grey level, transform matrices in 1/8192. Decoding computes in
+float64 below 2**53, where sums and products are exact in any order. Encoding computes in float32 with a bounded error,
+and exactly where the error leaves a level in doubt.
 
-Luma and alpha are cut into 8x8 blocks. Chroma (full-range BT.601) is cut into 16x16 blocks of which the 8x8 lowest
-frequencies are kept: subsampling by two, done inside the transform. Blocks at the right and lower edge are as small
-as what is left, and so is their transform: nothing is padded. A tile is what shares chroma: up to 16x16 pixels of
-colour or 8x8 of grey.
+Luma and alpha are cut into 8x8 blocks. Chroma (full-range BT.601) is cut into 16x16 blocks that keep their 8x8 lowest
+frequencies, which is subsampling by two inside the transform. Blocks at the right and lower edge are as small as what
+is left, and so is their transform: nothing is padded. A tile is the area of one chroma block, up to 16x16 pixels, or
+8x8 pixels of a grey image.
 
-Rounding and clipping to 0..255 move coefficients. So that encoding a decoded image changes nothing, `analyse`
-decodes and encodes each tile until its levels are their own encoding, or surely are: what rounding and clipping add to
-the decoded samples has a norm, and no coefficient moves by more.
+Encoding a decoded image must change nothing, but rounding and clipping pixels to 0..255 move coefficients. `analyse`
+therefore decodes and encodes each tile until its levels no longer change, or provably will not: no coefficient moves by
+more than the norm of what rounding and clipping add to the decoded samples.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ from ult.codecs.dct.simd import move8
 from ult.codecs.dct.tiles import corners_of, gather, scatter, side_by_side
 from ult.host.kernel import njit
 
-PATIENCE = 16  # rounds before a tile that does not settle loses contrast; 99 % of the tiles of photographs settle in 2
-ROUNDS = 64  # an eighth a round: enough for the largest level to reach 0
+PATIENCE = 16  # rounds before an unsettled tile loses contrast; 99 % of the tiles of photographs settle in 2
+ROUNDS = 64  # at most; contrast falls by an eighth a round, which takes the largest level to 0 in time
 
 
 @njit(cache=True)
 def grids(height: int, width: int, channels: int, chroma_side: int) -> NDArray[np.int64]:
-    """Return the rows and columns of blocks (planes, 2) of an image: Y, Cb, Cr and A as needed."""
+    """Return (planes, 2) int64: the rows and columns of blocks of each plane of an image, of Y, Cb, Cr, A."""
     grid = np.empty((channels, 2), np.int64)
     for plane in range(channels):
         side = chroma_side if plane in (1, 2) else 8
@@ -54,7 +54,7 @@ def grids(height: int, width: int, channels: int, chroma_side: int) -> NDArray[n
 
 
 def synthesise(levels: Levels, bases: Ends, luma: Plane, chroma: Plane, grid: Ends, image: Pixels) -> None:
-    """Fill `image` with what `levels` and `bases` stand for."""
+    """Decode `levels` and `bases` into `image` (h, w, channels)."""
     for part, start in _parts(grid):
         pixels = _channels(image, part)
         _synthesise(levels[start:], bases[part], luma, chroma, grid[part], pixels)
@@ -63,14 +63,14 @@ def synthesise(levels: Levels, bases: Ends, luma: Plane, chroma: Plane, grid: En
 
 
 def _parts(grid: Ends) -> list[tuple[slice, int]]:
-    """Return the planes that are encoded together, and where their blocks start: alpha is a grey image of its own."""
+    """Return the groups of planes that are encoded together and where their blocks start; alpha is its own group."""
     if len(grid) < 4:
         return [(slice(0, 3), 0)]
     return [(slice(0, 3), 0), (slice(3, 4), int(grid[:3].prod(1).sum()))]
 
 
 def _channels(image: Pixels, part: slice) -> Pixels:
-    """Return some channels of an image, a copy unless they are all."""
+    """Return some channels of an image; a copy if it has more."""
     return image if image.shape[2] < 4 else np.ascontiguousarray(image[:, :, part])
 
 
@@ -78,9 +78,9 @@ def _channels(image: Pixels, part: slice) -> Pixels:
 def analyse(
     image: Pixels, luma: Plane, chroma: Plane, grid: Ends, levels: Levels, bases: Ends, work: Work, again: Work
 ) -> None:
-    """Fill `levels` and `bases` (planes,) with the encoding of `image` of at most 3 channels; `grid` is of `grids`.
+    """Fill `levels` and `bases` (planes,) with the encoding of `image` of at most 3 channels; `grid` is from `grids`.
 
-    Encode tiles, then decode and encode them until their levels are the levels of what they decode to.
+    Encode all tiles, then decode and encode those that have not settled until decoding them gives the same levels.
     """
     side = luma.side if image.shape[2] == 1 else chroma.side
     decoded = np.empty((side, WIDTH, image.shape[2]), np.uint8)
@@ -162,9 +162,9 @@ def _analyse_whole(
     room_again: Whole,
     moved: NDArray[np.bool_],
 ) -> int:
-    """Do rounds 0 and 1 of whole tiles, the second where it is not clear that they settle.
+    """Do round 0 of all whole tiles, and round 1 of those that have not provably settled.
 
-    Return how many do not, and move these to the front of `corners`.
+    Return how many still have not, and move their corners to the front of `corners`.
     """
     side, planes, most = WIDTH // len(tiles), len(bases), len(tiles)
     n = left = 0
@@ -225,9 +225,9 @@ def _synthesise(levels: Levels, bases: Ends, luma: Plane, chroma: Plane, grid: E
 
 @njit(cache=True, _nrt=False)
 def _reload(side: int, planes: int, room: Whole, work: Work) -> None:
-    """Make decoded samples of whole tiles those of their pixels, and take from `room` the norm of what that adds.
+    """Replace the decoded samples of whole tiles by those of their pixels; subtract the norm of the change from `room`.
 
-    Where something is left in each block, the tile surely is the encoding of what it decodes to.
+    If the room of every block of a tile stays positive, decoding the tile provably gives the same levels again.
     """
     across = side // 8
     columns, flat = _columns(len(room), side), work.samples.reshape(-1)
@@ -255,7 +255,7 @@ def _norm(squares: Samples, start: int, n: int) -> float:
 
 @njit(cache=True, _nrt=False)
 def _soften(tile: Levels) -> None:
-    """Take an eighth of the contrast, at least one step, from every frequency of a tile."""
+    """Reduce every frequency of a tile by an eighth, and by at least one step."""
     for b in range(len(tile)):
         for position in range(1, tile.shape[1]):
             size = abs(np.int64(tile[b, position]))
@@ -265,9 +265,9 @@ def _soften(tile: Levels) -> None:
 
 @njit(cache=True, _nrt=False)
 def _flatten(luma: Plane, chroma: Plane, bases: Ends, first: bool, tile: Levels) -> None:
-    """Leave `tile` one grey level, within 32 of mid grey: its own encoding for certain.
+    """Make `tile` flat, of one grey level within 32 of mid grey; such a tile always encodes to itself.
 
-    A flat tile has no other frequency, flat grey is not clipped, and a mean's step is too wide for rounding to cross.
+    It has no other frequency, grey is not clipped, and the step of the mean is wider than any rounding.
     """
     brightness = np.int64(tile[0, 0]) * int(luma.steps[0]) // luma.side
     tile[:] = 0
@@ -284,7 +284,7 @@ def _flatten(luma: Plane, chroma: Plane, bases: Ends, first: bool, tile: Levels)
 
 @njit(cache=True)
 def _rebase(height: int, width: int, bases: Ends, work: Work) -> None:
-    """Set `bases` to the colour nearest to the means of the first tile in `work.samples`."""
+    """Set `bases` to the nearest colour to the means of the first tile in `work.samples`."""
     bases[0] = _mean(work.samples[0, : min(8, height), : min(8, width)])
     for p in range(1, len(bases)):
         bases[p] = _mean(work.samples[p, :height, :width])
@@ -302,9 +302,9 @@ def _measure(
     room: Whole,
     work: Work,
 ) -> None:
-    """Fill `tiles` (n, blocks, k * k) and `room` (n, blocks) from `work.samples`.
+    """Encode `work.samples`: fill `tiles` (n, blocks, k * k) with levels and `room` (n, blocks) as `quantise` does.
 
-    If `work.paints`, the samples become what the levels of the tiles, whole ones, stand for.
+    If `work.paints`, the tiles are whole and the samples are replaced by the decoded samples.
     """
     planes = len(bases)
     across = 1 if planes == 1 else chroma.side // 8
@@ -333,7 +333,7 @@ def _measure(
 
 @njit(cache=True, _nrt=False)
 def _columns(tiles: int, side: int) -> int:
-    """Return how many columns of WIDTH to work on: vectors of any machine go into them without rest."""
+    """Return how many of the WIDTH columns to work on: a multiple of 32, which vectors of any machine divide."""
     return min(-(-tiles * side // 32) * 32, WIDTH)
 
 
@@ -348,7 +348,7 @@ def _mean(samples: Samples) -> int:
 
 @njit(cache=True, _nrt=False)
 def _paint(tiles: Levels, height: int, width: int, luma: Plane, chroma: Plane, bases: Ends, work: Work) -> None:
-    """Fill `work.samples` with what the levels in `tiles` stand for."""
+    """Decode the levels in `tiles` into `work.samples`."""
     planes = len(bases)
     side = luma.side if planes == 1 else chroma.side
     across = side // 8
