@@ -2,6 +2,7 @@
 
 import errno
 import io
+import json
 import os
 import stat
 from collections.abc import Callable
@@ -156,7 +157,8 @@ def release(folder: Path, text: str) -> None:
 
 def demo(folder: Path, text: str) -> None:
     with demo_folder((folder / "out").absolute(), force=True):
-        Path("demo.json").write_text(text, encoding="utf-8")
+        told = {"parties": {"owner-a": [], "owner-b": [], "trainer": []}, "text": text}
+        Path("demo.json").write_text(json.dumps(told), encoding="utf-8")
 
 
 VERBS = {

@@ -138,8 +138,8 @@ def test_trigrams_mend_what_co_occurrence_took_for_another(letters):
 def test_of_many_kinds_the_commonest_are_matched_together_and_others_by_them(letters, monkeypatch):
     _, target, adversary = letters
     whole = share("co-occurrence", letters).occurrences
-    for name, most in (("context.MOST", 60), ("context.RARE", 500), ("position.MOST", 60)):
-        monkeypatch.setattr(f"ult.audit.{name}", most)
+    for name, most in (("cooccurrence.MOST", 60), ("cooccurrence.RARE", 500), ("position.MOST", 60)):
+        monkeypatch.setattr(f"ult.audit.code.{name}", most)
     assert share("co-occurrence", letters).occurrences > whole - 0.02
     monkeypatch.setattr("ult.audit.code.cooccurrence.RARE", 0)
     guess = by_context(target, adversary.reference)

@@ -18,7 +18,7 @@ from ult.audit.release.remembering import SWAPPED
 from ult.errors import FormatError
 
 HOSTILE = ("<script>alert(1)</script>", "\"' onload=alert(1) x='", "{{ 7 * 7 }}", "&lt;b&gt;", "שם פרטי", "患者の名前")
-CSS = (files("ult.audit") / "page.css").read_text(encoding="utf-8")
+CSS = (files("ult.audit.release") / "page.css").read_text(encoding="utf-8")
 
 
 class Text(HTMLParser):
@@ -122,7 +122,7 @@ def test_every_topic_of_the_rules_has_words():
     """Topics are named in calls of `Finding` and `unmeasured`; one without words would be said in the rule's own."""
     named = set()
     for module in ("reading", "remembering", "verdict", "binding"):
-        source = (files("ult.audit") / f"{module}.py").read_text(encoding="utf-8")
+        source = (files("ult.audit.release") / f"{module}.py").read_text(encoding="utf-8")
         named |= set(re.findall(r'(?:topic=|unmeasured\(\s*(?:subject|"\w+"), )"([\w, ]+)"', source))
     assert {"code", "plaintext", "binding"} <= named
     assert named <= set(plain.TOPICS)

@@ -10,9 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "runs"))
 
-import interval  # noqa: E402
-import result  # noqa: E402
-import score  # noqa: E402
+from lib import interval, result, score  # noqa: E402
 
 COMMITTED = result.results()
 
