@@ -17,8 +17,8 @@ HEAD = """# Results
 The papers' experiments, run again with a baseline on raw data beside each: the same model, optimizer steps and time.
 Written by `runs/report.py` from `results/*.json`; `make results DATA=...` measures them again, `make study DATA=...`
 those on what leaks. An interval is 95 %, of the kind named beside it: *t over seeds* says what training again would
-change, *over records* what other records would, *over both* both. A goal is *met* or *missed* by the value, *within
-doubt* where the interval reaches to the other side.
+change, *over records* what other records would, *over both* both. A goal is *met* or *missed* by the value, and
+*inconclusive* where the interval reaches to the other side.
 """
 
 

@@ -49,7 +49,7 @@ def add_all(counts, many):
 
 def bounded(many, capacity, min_records=3):
     counts = add_all(PatchCounts(min_records=min_records, capacity=capacity), many)
-    return add_all(counts.again(), many) if counts.overfull else counts
+    return add_all(counts.second_pass(), many) if counts.over_capacity else counts
 
 
 def plain(counts):
@@ -75,8 +75,8 @@ def test_beside_exact_counting(many, share):
     assert symbols_of(found) <= capacity
     assert found == {patch: exact[patch] for patch in found}  # what is counted is counted exactly, holders too
     left_out = [exact[patch][0] for patch in exact if patch not in found]
-    assert max(left_out) < counts.least
-    assert all(patch in found for patch, (count, _) in exact.items() if count >= counts.least)
+    assert max(left_out) < counts.exact_from
+    assert all(patch in found for patch, (count, _) in exact.items() if count >= counts.exact_from)
 
 
 def test_what_is_left_out_is_rare():
@@ -84,7 +84,7 @@ def test_what_is_left_out_is_rare():
     exact = plain(add_all(PatchCounts(), many))
     counts = bounded(many, symbols_of(exact) // 4)
     rare = sum(count for patch, (count, _) in exact.items() if patch not in plain(counts))
-    assert counts.least <= 4
+    assert counts.exact_from <= 4
     assert rare < 0.1 * sum(count for count, _ in exact.values())
 
 
@@ -93,10 +93,10 @@ def test_within_capacity_all_is_exact_in_one_pass():
     exact = add_all(PatchCounts(min_records=3), many)
     size = symbols_of(plain(exact))
     roomy = add_all(PatchCounts(min_records=3, capacity=size), many)
-    assert not roomy.overfull
-    assert roomy.least == 0
+    assert not roomy.over_capacity
+    assert roomy.exact_from == 0
     assert plain(roomy) == plain(exact)
-    assert add_all(PatchCounts(min_records=3, capacity=size - 1), many).overfull
+    assert add_all(PatchCounts(min_records=3, capacity=size - 1), many).over_capacity
 
 
 @given(st.integers(1, 400), st.integers(1, 7), st.randoms(use_true_random=False))
@@ -110,12 +110,12 @@ def test_any_parts_in_any_order_are_the_whole(capacity, n, draw):
     for _ in range(2):
         for part in parts:
             total.merge(add_all(PatchCounts(**total.settings()), part).counted())
-        if not total.overfull:
+        if not total.over_capacity:
             break
         draw.shuffle(parts)
-        total = total.again()
+        total = total.second_pass()
     assert total.records == whole.records
-    assert total.least == whole.least
+    assert total.exact_from == whole.exact_from
     assert plain(total) == plain(whole)
 
 
@@ -126,8 +126,8 @@ def test_every_order_of_merges_gives_the_same_table():
         first = PatchCounts(min_records=2, capacity=400)
         for part in order:
             first.merge(add_all(PatchCounts(min_records=2, capacity=400), part).counted())
-        assert first.overfull
-        second = first.again()
+        assert first.over_capacity
+        second = first.second_pass()
         for part in reversed(order):
             second.merge(add_all(PatchCounts(**second.settings()), part).counted())
         tables.add(ult.Table.from_counts(second, codec=CODEC, vocabulary=VOCABULARY).cleartext())
@@ -182,7 +182,7 @@ def test_fit_says_what_is_left_out(tmp_path, monkeypatch, capsys):
     assert "left out" not in capsys.readouterr().err
     monkeypatch.setattr(pieces, "count", partial(pieces.count, capacity=300))
     owner.fit([str(path)], tmp_path / "some.ult", no_encryption=True, workers=1)
-    least = bounded(zipf(200), 300, min_records=5).least
+    least = bounded(zipf(200), 300, min_records=5).exact_from
     assert f"some of those that occur under {least} times are left out" in capsys.readouterr().err
     table = ult.Table.fit(zipf(200), vocabulary=ult.Vocabulary(8192), min_records=5, capacity=300)
     assert ult.Table.load(tmp_path / "some.ult").fingerprint == table.fingerprint
@@ -193,7 +193,7 @@ def test_passes_and_capacities_do_not_mix():
     with pytest.raises(InvalidConfig, match="more than 50 symbols"):
         first.patches()
     with pytest.raises(InvalidConfig, match="first pass and of a second"):
-        first.merge(first.again().counted())
+        first.merge(first.second_pass().counted())
     with pytest.raises(InvalidConfig, match="capacity 60; expected 50"):
         first.merge(PatchCounts(capacity=60).counted())
     with pytest.raises(InvalidConfig, match="capacity is 0"):
@@ -204,7 +204,7 @@ def test_passes_and_capacities_do_not_mix():
 def test_leaving_out_is_never_having_counted(least):
     """In place, and what is left can be added to as ever."""
     many = zipf(1000)
-    sieve = add_all(PatchCounts(min_records=4, capacity=2000), many).again().settings()["sieve"]
+    sieve = add_all(PatchCounts(min_records=4, capacity=2000), many).second_pass().settings()["sieve"]
     counts, fresh = (PatchCounts(min_records=4, sieve=sieve) for _ in range(2))
     fresh._least = least
     add_all(counts, many)

@@ -50,7 +50,7 @@ def split(capsys, *more, workers=1):
 
 
 def rows(name):
-    return Shards(name).table()["row"].to_pylist()
+    return Shards(name).to_arrow()["row"].to_pylist()
 
 
 def test_every_record_is_in_one_half_with_its_column(folder, capsys):

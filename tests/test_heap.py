@@ -7,9 +7,9 @@ import sys
 MEASURE = """
 import os, sys
 from pathlib import Path
-from ult.owner.pipeline.memory import give_back
+from ult.owner.pipeline.memory import return_freed_memory
 if sys.argv[1] == "back":
-    give_back()
+    return_freed_memory()
 import numpy as np, pyarrow as pa
 
 def resident():

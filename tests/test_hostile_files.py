@@ -84,7 +84,7 @@ def test_a_pipe_among_the_files_of_a_run_or_as_a_part(tmp_path, shards):
     part.unlink()
     fifo(part)
     with pytest.raises(FormatError, match="missing"):
-        Shards(shards).table()
+        Shards(shards).to_arrow()
 
 
 def test_what_is_larger_than_it_can_be(tmp_path):

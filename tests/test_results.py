@@ -89,8 +89,8 @@ def test_a_wrong_result_is_refused(wrong):
     [
         ("at least 2", 2.0, 2.0, 3.0, "met"),
         ("above 2", 2.0, 2.0, 2.0, "missed"),
-        ("at most 1.01", 1.0, 0.9, 1.1, "met, within doubt"),
-        ("at most 1.01", 1.2, 1.0, 1.4, "missed, within doubt"),
+        ("at most 1.01", 1.0, 0.9, 1.1, "met, inconclusive"),
+        ("at most 1.01", 1.2, 1.0, 1.4, "missed, inconclusive"),
         ("below 1", 2.0, None, None, "missed"),
     ],
 )

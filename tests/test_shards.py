@@ -73,7 +73,7 @@ def test_kept_columns_travel_with_their_types(tmp_path, part_ids):
     shards = Shards(tmp_path / "x.shards")
     assert shards.manifest.kept == tuple(KEPT.column_names)
     assert shards.kept_schema().equals(KEPT.schema)
-    found = shards.table()
+    found = shards.to_arrow()
     assert found["input_ids"].to_pylist() == [[32, 99, 0], [], [40]]
     kept = found.drop_columns("input_ids").combine_chunks()
     assert kept.drop_columns("weight").equals(KEPT.drop_columns("weight"))
@@ -163,7 +163,7 @@ def test_empty_shards(tmp_path, records):
     assert read(tmp_path / "x.shards") == [[]] * len(records)
     shards = Shards(tmp_path / "x.shards")
     assert shards.manifest.rows == len(records)
-    assert shards.table().num_rows == len(records)
+    assert shards.to_arrow().num_rows == len(records)
     assert shards.kept_schema() == pa.schema([])
 
 
@@ -299,12 +299,19 @@ def damage(path, kind):
         part.write_bytes(data)
 
 
+def test_a_method_that_was_renamed_says_its_name(tmp_path):
+    shards = Shards(write(tmp_path / "x.shards"))
+    with pytest.raises(AttributeError, match=r"it is to_arrow\(\) now"):
+        shards.table()
+    assert not hasattr(shards, "rows")
+
+
 @pytest.mark.parametrize("kind", ["missing", "renamed", "a folder", "swapped", "truncated", "a bit flipped"])
 def test_a_damaged_part_is_refused(tmp_path, kind):
     path = write(tmp_path / "x.shards", part_ids=1)
     damage(path, kind)
     shards = Shards(path)
-    for act in (lambda: list(shards.ids()), shards.table, shards.kept_schema):
+    for act in (lambda: list(shards.ids()), shards.to_arrow, shards.kept_schema):
         with pytest.raises(FormatError, match=r"part-00000\.parquet") as caught:
             act()
         assert "hint: encode again" in str(caught.value)

@@ -145,7 +145,7 @@ def test_written_shards_carry_the_table_of_the_targets(run, tmp_path):
     write_translated(run, [records[:2], records[2:]], tmp_path / "out")
     shards = Shards(tmp_path / "out")
     assert [record.tolist() for record in shards.ids()] == [[40, 41], [], [42], [43]]
-    assert shards.table().drop_columns(["input_ids"]).to_pydict() == {"source": [0, 0, 1, 1], "rank": [0, 1, 0, 1]}
+    assert shards.to_arrow().drop_columns(["input_ids"]).to_pydict() == {"source": [0, 0, 1, 1], "rank": [0, 1, 0, 1]}
     assert (shards.manifest.table, shards.manifest.bytes) == (OTHER, 0)
     with pytest.raises(OutputExists):
         write_translated(run, [], tmp_path / "out")

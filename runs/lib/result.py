@@ -118,7 +118,7 @@ def verdict(m: dict[str, Any]) -> str:
     """Return whether a metric meets its goal, and whether all of its interval does.
 
     >>> verdict({"goal": "at least 2", "value": 2.5, "low": 1.9, "high": 3.1})
-    'met, within doubt'
+    'met, inconclusive'
     """
     kind, number = GOAL.fullmatch(m["goal"]).groups()
     goal = float(number)
@@ -128,7 +128,7 @@ def verdict(m: dict[str, Any]) -> str:
 
     word = "met" if meets(m["value"]) else "missed"
     ends = [m["value"]] if m["low"] is None else [m["low"], m["high"]]
-    return word if len({meets(end) for end in [m["value"], *ends]}) == 1 else f"{word}, within doubt"
+    return word if len({meets(end) for end in [m["value"], *ends]}) == 1 else f"{word}, inconclusive"
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""What scores of members and of others prove: shares, areas and privacy losses, each with its 95 % interval.
+"""What scores of members and of nonmembers prove: shares, areas and privacy losses, each with its 95 % interval.
 
 A score says how much a record looks like one that was trained on; higher is more. Every interval counts chance alone:
-none knows whether members and others differ in anything but membership, which is for whoever chose them to make sure.
+whether members and nonmembers differ in anything but membership is for whoever chose them to make sure.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ DELTA = 1e-5
 Scores = NDArray[np.float64]
 
 
-def summarize(members: ArrayLike, others: ArrayLike, *, delta: float = DELTA, attacks: int = 1) -> dict[str, Any]:
-    """Return, as JSON values, what the scores of members (m,) and of others (n,) tell. Raises `InvalidConfig`.
+def summarize(members: ArrayLike, nonmembers: ArrayLike, *, delta: float = DELTA, attacks: int = 1) -> dict[str, Any]:
+    """Return, as JSON values, what the scores of members (m,) and of nonmembers (n,) tell. Raises `InvalidConfig`.
 
     So many `attacks` share the probability that a bound on epsilon from one run is wrong: the greatest of them holds.
     """
-    inside, outside = _scores(members, "members"), _scores(others, "others")
+    inside, outside = _scores(members, "members"), _scores(nonmembers, "nonmembers")
     area = auc(inside, outside)
     return {
         "members": len(inside),
-        "others": len(outside),
+        "nonmembers": len(outside),
         "auc": area,
         "auc_interval": auc_interval(area, len(inside), len(outside)),
         "tpr": [tpr_at(inside, outside, fpr) for fpr in FPRS],
@@ -61,20 +61,20 @@ def clopper_pearson(k: int, n: int, miss: float = MISS) -> list[float]:
     return [float(low), float(high)]
 
 
-def auc(members: Scores, others: Scores) -> float:
+def auc(members: Scores, nonmembers: Scores) -> float:
     """Return how probably a member scores above another record, ties counting half (Mann and Whitney 1947)."""
-    ranks = stats.rankdata(np.concatenate([members, others]))[: len(members)]
-    return float((ranks.sum() / len(members) - (len(members) + 1) / 2) / len(others))
+    ranks = stats.rankdata(np.concatenate([members, nonmembers]))[: len(members)]
+    return float((ranks.sum() / len(members) - (len(members) + 1) / 2) / len(nonmembers))
 
 
-def auc_deviation(area: float, members: int, others: int) -> float:
+def auc_deviation(area: float, members: int, nonmembers: int) -> float:
     """Return the standard deviation of an area under the curve that is truly `area` (Hanley and McNeil 1982)."""
     both, pair = area / (2 - area), 2 * area**2 / (1 + area)
-    spread = area * (1 - area) + (members - 1) * (both - area**2) + (others - 1) * (pair - area**2)
-    return math.sqrt(max(spread, 0.0) / (members * others))
+    spread = area * (1 - area) + (members - 1) * (both - area**2) + (nonmembers - 1) * (pair - area**2)
+    return math.sqrt(max(spread, 0.0) / (members * nonmembers))
 
 
-def auc_interval(area: float, members: int, others: int, miss: float = MISS) -> list[float]:
+def auc_interval(area: float, members: int, nonmembers: int, miss: float = MISS) -> list[float]:
     """Return all areas that would not be surprised by the one seen (Newcombe 2006, his method 4).
 
     Unlike intervals around what was seen, it does not shrink to nothing at 0 and 1; and as the deviation at 1/2 is that
@@ -83,7 +83,7 @@ def auc_interval(area: float, members: int, others: int, miss: float = MISS) -> 
     z = float(special.ndtri(1 - miss / 2))
 
     def surprise(true: float) -> float:
-        return abs(area - true) - z * auc_deviation(true, members, others)
+        return abs(area - true) - z * auc_deviation(true, members, nonmembers)
 
     edge = 1e-9  # nothing spreads at 0 and 1 themselves
     seen = min(max(area, edge), 1 - edge)
@@ -92,34 +92,34 @@ def auc_interval(area: float, members: int, others: int, miss: float = MISS) -> 
     return [float(low), float(high)]
 
 
-def blind_interval(area: float, members: int, others: int, folds: int) -> list[float]:
+def blind_interval(area: float, members: int, nonmembers: int, folds: int) -> list[float]:
     """Return the interval of a mean area over so many folds, each guessed by what the others taught.
 
     It is that of fewer records, by the factor of Nadeau and Bengio (2003).
     """
     fewer = 1 + folds / (folds - 1)
-    return auc_interval(area, max(2, int(members / fewer)), max(2, int(others / fewer)))
+    return auc_interval(area, max(2, int(members / fewer)), max(2, int(nonmembers / fewer)))
 
 
-def tpr_at(members: Scores, others: Scores, fpr: float) -> dict[str, Any]:
-    """Return the share of members above the lowest threshold that lets at most `fpr` of the others pass.
+def tpr_at(members: Scores, nonmembers: Scores, fpr: float) -> dict[str, Any]:
+    """Return the share of members above the lowest threshold that lets at most `fpr` of the nonmembers pass.
 
-    `interval` is Clopper and Pearson's at that threshold, and `others_above` that of the others who pass it: with few
-    others the threshold is but roughly where it should be.
+    `interval` is Clopper and Pearson's at that threshold, and `others_above` is the share of nonmembers above it: with
+    few nonmembers the threshold is only roughly where it should be.
     """
-    allowed = math.floor(fpr * len(others) + 1e-9)
-    threshold = np.sort(others)[::-1][allowed] if allowed < len(others) else -np.inf
-    found, passed = int((members > threshold).sum()), int((others > threshold).sum())
+    allowed = math.floor(fpr * len(nonmembers) + 1e-9)
+    threshold = np.sort(nonmembers)[::-1][allowed] if allowed < len(nonmembers) else -np.inf
+    found, passed = int((members > threshold).sum()), int((nonmembers > threshold).sum())
     return {
         "fpr": fpr,
         "tpr": found / len(members),
         "interval": clopper_pearson(found, len(members)),
-        "others_above": passed / len(others),
-        "others_above_interval": clopper_pearson(passed, len(others)),
+        "others_above": passed / len(nonmembers),
+        "others_above_interval": clopper_pearson(passed, len(nonmembers)),
     }
 
 
-def epsilon_one_run(members: Scores, others: Scores, *, delta: float = DELTA, miss: float = MISS) -> float:
+def epsilon_one_run(members: Scores, nonmembers: Scores, *, delta: float = DELTA, miss: float = MISS) -> float:
     """Return what the highest scores prove of epsilon in one run (Steinke, Nasr and Jagielski 2023, theorem 5.2).
 
     `ult.audit.onerun` proves more, of both ends, and is what an audit says.
@@ -128,12 +128,12 @@ def epsilon_one_run(members: Scores, others: Scores, *, delta: float = DELTA, mi
     that a fair coin decided of each record alone whether it is a member, and nothing about how scores depend on each
     other. It cannot prove more than some log(n / log(tries / miss)) with n guesses.
     """
-    total = len(members) + len(others)
-    tries = _doubling(np.concatenate([members, others]))  # by the scores alone, whoever's they are
+    total = len(members) + len(nonmembers)
+    tries = _doubling(np.concatenate([members, nonmembers]))  # by the scores alone, whoever's they are
     best = 0.0
     for threshold in tries:
         right = int((members >= threshold).sum())
-        guesses = right + int((others >= threshold).sum())
+        guesses = right + int((nonmembers >= threshold).sum())
         best = max(best, _one_run(total, guesses, right, delta, miss / len(tries)))
     return best
 
@@ -167,7 +167,7 @@ def one_run_p_value(total: int, guesses: int, right: int, epsilon: float, delta:
     return min(1.0, tail + 2 * total * delta * float(np.max(gained / steps, initial=0.0)))
 
 
-def epsilon_independent(members: Scores, others: Scores, *, delta: float = DELTA, miss: float = MISS) -> float:
+def epsilon_independent(members: Scores, nonmembers: Scores, *, delta: float = DELTA, miss: float = MISS) -> float:
     """Return a lower bound on epsilon by Clopper and Pearson's bounds on both rates (Jagielski et al. 2020).
 
     Both ways of guessing count: who scores high is a member, who scores low is none. The threshold is chosen on one
@@ -175,7 +175,7 @@ def epsilon_independent(members: Scores, others: Scores, *, delta: float = DELTA
     other, as of a model trained anew for each record; of one model it is an estimate and no proof.
     """
     rng = np.random.default_rng(0)
-    inside, outside = rng.permutation(members), rng.permutation(others)
+    inside, outside = rng.permutation(members), rng.permutation(nonmembers)
     ways = [(inside, outside), (-outside, -inside)]
     choices = []
     for yes, no in ways:
@@ -192,10 +192,10 @@ def _by_rates(yes: Scores, no: Scores, threshold: float, delta: float, miss: flo
     return max(0.0, math.log((low - delta) / high)) if low > delta else 0.0
 
 
-def roc(members: Scores, others: Scores) -> tuple[Scores, Scores]:
-    """Return the shares of others (t,) and of members (t,) above each threshold, rising from (0, 0) to (1, 1)."""
-    thresholds = np.unique(np.concatenate([members, others]))[::-1]
-    shares = [1 - np.searchsorted(np.sort(s), thresholds, side="left") / len(s) for s in (others, members)]
+def roc(members: Scores, nonmembers: Scores) -> tuple[Scores, Scores]:
+    """Return the shares of nonmembers (t,) and of members (t,) above each threshold, rising from (0, 0) to (1, 1)."""
+    thresholds = np.unique(np.concatenate([members, nonmembers]))[::-1]
+    shares = [1 - np.searchsorted(np.sort(s), thresholds, side="left") / len(s) for s in (nonmembers, members)]
     return np.append(0.0, shares[0]), np.append(0.0, shares[1])
 
 

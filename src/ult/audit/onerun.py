@@ -35,15 +35,15 @@ _PRECISION = 1e-6
 _BOTH = 0.8  # of the probability of being wrong
 
 
-def tries(members: Scores, others: Scores) -> list[tuple[int, int, float]]:
+def tries(members: Scores, nonmembers: Scores) -> list[tuple[int, int, float]]:
     """Return, for each way to guess, how many guesses it makes, how many are right, and its share of being wrong.
 
     Ways and shares do not depend on who is a member.
     """
-    scores = np.sort(np.concatenate([members, others]))
+    scores = np.sort(np.concatenate([members, nonmembers]))
     ends = [k for k in _rising(len(scores) // 2, first=4, by=2) if scores[k - 1] < scores[-k]]
-    both = [_guessed(members, others, high=scores[-k], low=scores[k - 1]) for k in ends]
-    alone = [_guessed(members, others, high=scores[-k], low=-np.inf) for k in _rising(len(scores), first=8, by=4)]
+    both = [_guessed(members, nonmembers, high=scores[-k], low=scores[k - 1]) for k in ends]
+    alone = [_guessed(members, nonmembers, high=scores[-k], low=-np.inf) for k in _rising(len(scores), first=8, by=4)]
     of_both = _BOTH if both else 0.0
     return [(*one, of_both / len(both)) for one in both] + [(*one, (1 - of_both) / len(alone)) for one in alone]
 
@@ -56,9 +56,9 @@ def _rising(most: int, *, first: int, by: int) -> list[int]:
     ]
 
 
-def _guessed(members: Scores, others: Scores, *, high: float, low: float) -> tuple[int, int]:
-    right = (members >= high).sum() + (others <= low).sum()
-    wrong = (others >= high).sum() + (members <= low).sum()
+def _guessed(members: Scores, nonmembers: Scores, *, high: float, low: float) -> tuple[int, int]:
+    right = (members >= high).sum() + (nonmembers <= low).sum()
+    wrong = (nonmembers >= high).sum() + (members <= low).sum()
     return int(right + wrong), int(right)
 
 
@@ -138,9 +138,9 @@ def _last(holds: Callable[[float], bool], low: float) -> float:
     return low
 
 
-def proofs(members: Scores, others: Scores, *, delta: float, miss: float) -> dict[str, Any]:
+def proofs(members: Scores, nonmembers: Scores, *, delta: float, miss: float) -> dict[str, Any]:
     """Return, as JSON values, what the scores of one run prove at `delta` and at all of `DELTAS`."""
-    total, many = len(members) + len(others), tries(members, others)
+    total, many = len(members) + len(nonmembers), tries(members, nonmembers)
     shift = shift_at_least(total, many, miss)
     return {
         "epsilon_at_least": epsilon_at_least(total, many, delta, miss),

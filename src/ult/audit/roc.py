@@ -16,18 +16,18 @@ with require("matplotlib", extra="audit"):
 
 
 def draw(curves: dict[str, tuple[Scores, Scores]], path: Path) -> None:
-    """Write the curves of attacks, each the scores of members and of others, as a picture. Raises `OutputError`."""
+    """Write the curves of attacks, each the scores of members and of nonmembers, as a picture. Raises `OutputError`."""
     floor = min(*FPRS, *(1 / len(scores) for pair in curves.values() for scores in pair)) / 2
     figure = Figure(figsize=(5, 5), dpi=150, layout="constrained")
     axes = figure.add_subplot()
     axes.plot([floor, 1], [floor, 1], color="#999999", linewidth=1, linestyle="--", label="chance")
-    for name, (members, others) in curves.items():
-        false, true = (np.maximum(shares, floor) for shares in roc(members, others))  # no log of 0
-        axes.step(false, true, where="post", linewidth=1.6, label=f"{name} (AUC {auc(members, others):.3f})")
+    for name, (members, nonmembers) in curves.items():
+        false, true = (np.maximum(shares, floor) for shares in roc(members, nonmembers))  # no log of 0
+        axes.step(false, true, where="post", linewidth=1.6, label=f"{name} (AUC {auc(members, nonmembers):.3f})")
     for fpr in FPRS:
         axes.axvline(fpr, color="#dddddd", linewidth=0.8, zorder=0)
     axes.set(xscale="log", yscale="log", xlim=(floor, 1), ylim=(floor, 1.05))
-    axes.set(xlabel="share of others taken for members", ylabel="share of members found")
+    axes.set(xlabel="share of nonmembers taken for members", ylabel="share of members found")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower right")
     with whole(path) as new, writing(path):

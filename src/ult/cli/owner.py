@@ -10,7 +10,7 @@ import typer
 
 from ult.cli.engine import Address, EngineName, Workers, choose
 from ult.cli.keys import Identities, PassphraseFile, Recipients, TableFile, load_table, new_key
-from ult.owner.pipeline.memory import give_back
+from ult.owner.pipeline.memory import return_freed_memory
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,7 +96,7 @@ def fit(
 
     Canaries follow from the table, so they are not in its fit: `ult encode --canaries` plants them.
     """
-    give_back()  # before Arrow is loaded
+    return_freed_memory()  # before Arrow is loaded
     from ult.cli.columns import kept_columns, report_columns
     from ult.cli.console import Watched, count, counting, note, say
     from ult.cli.option import codec_options
@@ -156,8 +156,9 @@ def fit(
         why = f"no further phrase is held by {min_records} records" if min_records > 1 else "there are no more phrases"
         why += f" (--min-records {min_records})" if privacy is None else " in patches that passed the threshold"
         note(f"{spare} of the vocabulary unused: {why}")
-    if counts.least:
-        note(f"there are too many distinct patches: some of those that occur under {counts.least:,} times are left out")
+    if counts.exact_from:
+        rare = f"those that occur under {counts.exact_from:,} times"
+        note(f"there are too many distinct patches: some of {rare} are left out")
     if no_encryption:
         note(f"{out} is not encrypted: whoever reads it can read your shards")
 
@@ -200,7 +201,7 @@ def encode(
 
     If it is interrupted or killed, the same command goes on where it stood.
     """
-    give_back()  # before Arrow is loaded
+    return_freed_memory()  # before Arrow is loaded
     import pyarrow
 
     from ult import __version__
@@ -282,7 +283,7 @@ def decode(
     force: Force = False,
 ) -> None:
     """Decode shards back to records, with the table that encoded them."""
-    give_back()  # before Arrow is loaded
+    return_freed_memory()  # before Arrow is loaded
     from ult.cli.console import count, note, say, watch
     from ult.errors import WrongTable
     from ult.public.manifest import IDS, UNTOLD, may_be_same
@@ -299,7 +300,7 @@ def decode(
             hint="--table with the table that `ult encode` used",
         )
     if prefix:
-        kept = opened.table().drop_columns([IDS]) if manifest.kept else None
+        kept = opened.to_arrow().drop_columns([IDS]) if manifest.kept else None
         write_decoded(list(opened.ids()), secret, out, column=manifest.column, kept=kept, force=force)
         return
     with _sink(out, secret, manifest.column, opened.kept_schema(), force) as sink:

@@ -117,13 +117,13 @@ class Table:
         privacy = None
         if epsilon is not None and most is not None:
             privacy = promise(epsilon, delta, patches=most, records=counts.records)
-        elif counts.overfull:
+        elif counts.over_capacity:
             if iter(records) is records:
                 raise InvalidConfig(
                     f"the distinct patches have more than {capacity} symbols, and the records can be read only once",
                     hint="give them as a list, or a greater capacity",
                 )
-            counts = counts.again()
+            counts = counts.second_pass()
             for batch in batched(records):
                 counts.add(encoded(codec, batch, counts.records))
         about: dict[str, Any] = {"codec": codec, "vocabulary": vocabulary, "fields": fields}

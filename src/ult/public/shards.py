@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -175,9 +175,16 @@ class Shards:
         """Return the names and types of the kept columns. Raises `FormatError` as `parts` does."""
         return self._read(self.manifest.parts[0]).schema.remove(0)
 
-    def table(self) -> pa.Table:
+    def to_arrow(self) -> pa.Table:
         """Return all parts as one table."""
         return pa.concat_tables(self.parts())
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            """Say what a method of version 0.1.0 is called today."""
+            now = "; it is to_arrow() now" if name == "table" else ""
+            raise AttributeError(f"Shards has no attribute {name!r}{now}")
 
     def _read(self, part: Part) -> pa.Table:
         path = self.path / part.name

@@ -134,7 +134,6 @@ def audit_model(
 def _membership(sides: Sides, pair: tuple[Scores, Scores], delta: float, attacks: int) -> dict[str, Any]:
     """Return what scores tell; a bound on epsilon is of records that stand there once, of others it is of them all."""
     told = summarize(*pair, delta=delta, attacks=attacks)
-    told["nonmembers"] = told.pop("others", len(pair[1]))
     single = [values[copies == 1] for values, copies in zip(pair, sides.copies, strict=True)]
     if any(len(one) < len(values) for one, values in zip(single, pair, strict=True)):
         if min(map(len, single)) < 2:

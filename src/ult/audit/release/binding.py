@@ -59,9 +59,9 @@ def _check_code(subject: Facts, parts: Facts, tables: set[str]) -> None:
 def _check_model(subject: Facts, run: Facts) -> None:
     if field(subject, "run") != run["digest"]:
         raise InvalidConfig(f"the audit of the model is of another run than {run['name']}", hint="ult audit model")
-    members, others = digests(subject, "members"), digests(subject, "nonmembers")
+    members, nonmembers = digests(subject, "members"), digests(subject, "nonmembers")
     for seen, whose in ((trained_on(run), "what the run was trained on"), (members, "the members")):
-        if others & seen:
+        if nonmembers & seen:
             raise InvalidConfig(
                 f"nonmembers of the audit of the model are among {whose}; expected shards that it never saw",
                 hint="ult audit model --nonmembers",

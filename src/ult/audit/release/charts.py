@@ -63,7 +63,7 @@ def attacks(found: Sequence[Mapping[str, Any]], marked: Mapping[str, Mark]) -> s
 
 
 def rates(membership: Mapping[str, Mapping[str, Any]], marked: Mapping[str, Mark]) -> str:
-    """Draw how many members each attack finds, where few others are taken for members, on logarithmic axes."""
+    """Draw how many members each attack finds, where few nonmembers are taken for members, on logarithmic axes."""
     figure, axes = plain_axes(3.0)
     for place, (name, found) in enumerate(membership.items()):
         aside = 1.1 ** (place - (len(membership) - 1) / 2)
@@ -75,7 +75,7 @@ def rates(membership: Mapping[str, Mapping[str, Any]], marked: Mapping[str, Mark
     axes.set(xscale="log", yscale="log", xlim=(3e-4, 0.05), ylim=(LEAST, 1.3))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda share, _: f"{share:.4g}" if share < 1e-3 else f"{100 * share:g} %")
-    axes.set_xlabel("others taken for members")
+    axes.set_xlabel("nonmembers taken for members")
     axes.set_ylabel("members found")
     return svg(figure, "rates")
 

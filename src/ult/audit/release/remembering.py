@@ -94,7 +94,7 @@ def _measured(subject: str, topic: str, judged: Callable[[], Iterator[Finding]],
 
 
 def _rate(subject: str, name: str, one: dict[str, Any], change: str) -> Finding:
-    members, others = _groups(one)
+    members, nonmembers = _groups(one)
     rates = [rate for rate in one.get("tpr", []) if number(rate, "fpr") == FALSE]
     if not rates:
         raise Missing(f"rate at {FALSE:.0%} of nonmembers ({name})")
@@ -102,15 +102,15 @@ def _rate(subject: str, name: str, one: dict[str, Any], change: str) -> Finding:
     low, high = interval(rates[0], "interval", value)
     for told, computed in zip((low, high), clopper_pearson(round(value * members), members), strict=True):
         agree(told, computed, "the interval of members found")
-    few = others < 1 / FALSE
-    mistaken = clopper_pearson(math.floor(FALSE * others + 1e-9), others)[1]  # so many that it may be, of few
+    few = nonmembers < 1 / FALSE
+    mistaken = clopper_pearson(math.floor(FALSE * nonmembers + 1e-9), nonmembers)[1]  # so many that it may be, of few
     amber = low > FOUND[0] or high > FOUND[1] or few
     level = "red" if low > max(FOUND[1], mistaken) else "amber" if amber else "green"
     found = (
         f"membership: {value:.1%} of members ({low:.1%} to {high:.1%}) are found where {FALSE:.0%} of nonmembers are "
         f"taken for members ({name}); {told_power(members, 'members')}"
     )
-    found += f", and {others:,} nonmembers no rate of {FALSE:.0%}" if few else ""
+    found += f", and {nonmembers:,} nonmembers no rate of {FALSE:.0%}" if few else ""
     enough = level == "red" or not (few or power(members) > FOUND[1])
     change = change * (level != "green") if enough else "audit with more records"
     return Finding(
@@ -120,27 +120,27 @@ def _rate(subject: str, name: str, one: dict[str, Any], change: str) -> Finding:
 
 
 def _area(subject: str, name: str, one: dict[str, Any], change: str, miss: float) -> Finding:
-    members, others = _groups(one)
+    members, nonmembers = _groups(one)
     value = share(one, "auc")
     low, high = interval(one, "auc_interval", value)
-    for told, computed in zip((low, high), auc_interval(value, members, others), strict=True):
+    for told, computed in zip((low, high), auc_interval(value, members, nonmembers), strict=True):
         agree(told, computed, "the interval of the area under the curve")
     found = f"membership: the area under the curve is {value:.3f} ({low:.3f} to {high:.3f}); 0.500 is chance ({name})"
     level = "red" if low > AREA[0] and value > AREA[1] else "amber" if high > AREA[0] else "green"
-    if (furthest := auc_interval(value, members, others, miss)[1]) < 0.5:
+    if (furthest := auc_interval(value, members, nonmembers, miss)[1]) < 0.5:
         high = furthest
         level, found, change = "red", f"{found}: {SWAPPED}", "audit with the records that it was trained on as members"
     return Finding(
         subject, level, found, CURVE, change * (level != "green"), "membership", value=value, interval=(low, high),
-        n=min(members, others),
+        n=min(members, nonmembers),
     )  # fmt: skip
 
 
 def _groups(one: dict[str, Any]) -> tuple[int, int]:
-    members, others = count(one, "members"), count(one, "nonmembers" if "nonmembers" in one else "others")
-    if min(members, others) < 2:
+    members, nonmembers = count(one, "members"), count(one, "nonmembers" if "nonmembers" in one else "others")
+    if min(members, nonmembers) < 2:
         raise Missing("members and nonmembers")
-    return members, others
+    return members, nonmembers
 
 
 def judge_blind(subject: str, audit: dict[str, Any], how: str) -> list[Finding]:
@@ -150,10 +150,10 @@ def judge_blind(subject: str, audit: dict[str, Any], how: str) -> list[Finding]:
         blind = part(audit, "blind")
         value = share(blind, "auc")
         low, high = interval(blind, "auc_interval", value)
-        members, others, folds = (count(blind, name) for name in ("members", "nonmembers", "folds"))
-        if folds < 2 or min(members, others) < folds:
+        members, nonmembers, folds = (count(blind, name) for name in ("members", "nonmembers", "folds"))
+        if folds < 2 or min(members, nonmembers) < folds:
             raise Missing("folds")
-        for told, computed in zip((low, high), blind_interval(value, members, others, folds), strict=True):
+        for told, computed in zip((low, high), blind_interval(value, members, nonmembers, folds), strict=True):
             agree(told, computed, "the interval of members against nonmembers without it")
         found = (
             f"members against nonmembers without it: the area under the curve is {value:.3f} ({low:.3f} to {high:.3f})"
@@ -174,11 +174,11 @@ def judge_extraction(audit: dict[str, Any], how: str) -> list[Finding]:
     def judged() -> Iterator[Finding]:
         told = part(audit, "extraction")
         members = part(told, "members")
-        others = told.get("nonmembers", told.get("others")) or {}
+        nonmembers = told.get("nonmembers", told.get("others")) or {}
         about = f"given {count(told, 'prefix')} ids, the model writes the next {count(told, 'suffix')}"
         part(members, "greedy")
         for way in (way for way, found in members.items() if isinstance(found, dict)):
-            yield _extracted(way, members[way], others.get(way), about)
+            yield _extracted(way, members[way], nonmembers.get(way), about)
         given, written = count(told, "prefix"), count(told, "suffix")
         if not told.get("targets") and (given < GIVEN or given < written):
             found = f"extraction: given {given} ids, {written} were asked for, which shows nothing of what is recited"
@@ -193,8 +193,8 @@ def _extracted(way: str, mine: dict[str, Any], theirs: dict[str, Any] | None, ab
     more, reversed_ = low > RECITED, False
     overlap = number(mine, "ngrams", 0, 1)
     if theirs:
-        (other_hits, others, _), (other_low, other_high) = _exact(theirs)
-        found += f", in {other_hits:,} of {others:,} nonmembers"
+        (other_hits, nonmembers, _), (other_low, other_high) = _exact(theirs)
+        found += f", in {other_hits:,} of {nonmembers:,} nonmembers"
         more, reversed_ = low > other_high, other_low > high
         overlap -= number(theirs, "ngrams", 0, 1)
     found += f"; {told_power(n, 'passages')}"

@@ -4,7 +4,7 @@ Counting is bounded, in symbols of distinct patches: memory, here and in `learni
 more than `capacity` is counted in two passes over the records. The first only weighs patches: it adds up, in a fixed
 number of buckets (a count-min sketch), how often the patches of each occur; of these weights a byte each goes on, for
 the sieve of the second (`_grade`). That counts those patches exactly whose grade is at least the lowest one for which
-they fit. A patch weighs no less than its count, so every patch that occurs at least `least` times is counted, and
+they fit. A patch weighs no less than its count, so every patch that occurs at least `exact_from` times is counted, and
 exactly; of rarer ones some are left out.
 
 All of this depends on the records alone: sums and a maximum have no order, so counts of parts add up to the same
@@ -46,7 +46,7 @@ class Counted(NamedTuple):
     min_records: int
     capacity: int
     sieved: bool
-    least: int
+    least_grade: int
     records: int
     weights: NDArray[np.int64] | None
     symbols: Symbols
@@ -59,9 +59,9 @@ class PatchCounts:
     """Counts of unique patches. What is added or merged in which order or batches changes no count.
 
     Holders are counted up to `min_records` only, and a record is known by a hash of its symbols, so the same record
-    given twice is one holder. `capacity` bounds the symbols of distinct patches: once there are more, `overfull` is
-    set, and `again` returns empty counts for a second pass over all of the records. Every patch that occurs at least
-    `least` times is counted, exactly.
+    given twice is one holder. `capacity` bounds the symbols of distinct patches: once there are more, `over_capacity`
+    is set, and `second_pass` returns empty counts for a second pass over all of the records. Every patch that occurs at
+    least `exact_from` times is counted, exactly.
 
     Raises `InvalidConfig` for a `min_records` or `capacity` below 1.
     """
@@ -113,7 +113,7 @@ class PatchCounts:
         if other.sieved != (self._sieve is not None):
             raise InvalidConfig("counts of a first pass and of a second one do not add up")
         self.records += other.records
-        self._least = max(self._least, other.least)
+        self._least = max(self._least, other.least_grade)
         if self._weights is None and other.weights is not None:
             self._overflow()
         if self._weights is not None:
@@ -153,17 +153,17 @@ class PatchCounts:
             self._sieved = self._least
 
     @property
-    def overfull(self) -> bool:
+    def over_capacity(self) -> bool:
         """Whether the distinct patches have more symbols than `capacity`, so that they were weighed, not counted."""
         return self._weights is not None
 
     @property
-    def least(self) -> int:
+    def exact_from(self) -> int:
         """How often a patch must occur to be counted in any case; 0 if all are."""
         self._settle()
         return _occurrences(self._least)
 
-    def again(self) -> Self:
+    def second_pass(self) -> Self:
         """Return empty counts for a second pass over the same records, which counts the patches that weigh most."""
         sieve = None if self._weights is None else _grade(self._weights)
         return type(self)(min_records=self.min_records, capacity=self.capacity, sieve=sieve)
@@ -181,11 +181,11 @@ class PatchCounts:
     def patches(self) -> tuple[Symbols, Ends, NDArray[np.int64], Holders]:
         """Return the unique patches: their symbols, ends, counts and holders.
 
-        Raises `InvalidConfig` if they are `overfull`.
+        Raises `InvalidConfig` if they are over capacity.
         """
-        if self.overfull:
+        if self.over_capacity:
             raise InvalidConfig(
-                f"the distinct patches have more than {self.capacity} symbols", hint="count again, as `again` says"
+                f"the distinct patches have more than {self.capacity} symbols", hint="count again into `second_pass()`"
             )
         self._settle()
         return self._arrays()

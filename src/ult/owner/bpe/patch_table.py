@@ -44,7 +44,7 @@ class Sieve(NamedTuple):
     """Lets a patch pass whose grade (of a bound on its count from above) is at least `least`; 0 lets all pass."""
 
     grades: NDArray[np.uint8]  # (ROWS, BUCKETS)
-    least: int
+    least_grade: int
 
 
 def no_patches() -> Unique:
@@ -251,7 +251,7 @@ def leave_out(unique: Unique, sieve: Sieve) -> None:
     place = np.full(size[2], EMPTY, np.int32)  # where each holder's node moves; a link leads to an earlier one
     n = start = pooled = nodes = 0
     for k in range(size[0]):
-        end, stays = ends[k + 1], _grade(sieve.grades, hashes[k]) >= sieve.least
+        end, stays = ends[k + 1], _grade(sieve.grades, hashes[k]) >= sieve.least_grade
         node = last[k]
         while stays and node != EMPTY:
             place[node] = 0

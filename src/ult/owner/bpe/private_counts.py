@@ -86,7 +86,7 @@ def release(
     up to half a count less would pass. What is stored is rounded, so no bit below 1 tells of the sum. Raises
     `InvalidConfig` if there were too many patches to count.
     """
-    if counts.overfull:
+    if counts.over_capacity:
         raise InvalidConfig(
             f"the distinct patches have more than {counts.capacity} symbols; private counts may leave none out",
             hint="fewer records, or fewer --patches-per-record",

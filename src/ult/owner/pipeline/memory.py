@@ -1,4 +1,4 @@
-"""How the heap treats large blocks: whatever is freed goes back to the system at once."""
+"""Make glibc and Arrow return large freed blocks to the operating system."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ _LARGE = 2**22  # bytes
 _MMAP_THRESHOLD = -3  # of mallopt(3)
 
 
-def give_back() -> None:
-    """Have this process, and those that it starts, give large blocks back once they are freed.
+def return_freed_memory() -> None:
+    """Make this process, and those that it starts, return large blocks to the operating system once they are freed.
 
-    By itself glibc keeps blocks of up to 32 MiB and mimalloc, which Arrow asks, keeps more: with pieces of 16 MB that
-    is 100 MB a process, in holes. Elsewhere than on glibc only Arrow is told, and only if it has not been loaded yet.
+    By itself glibc keeps blocks of up to 32 MiB, and mimalloc, which Arrow uses by default, keeps more: with pieces of
+    16 MB these are 100 MB a process. On other C libraries only Arrow is told, and only if it is not loaded yet.
     """
     import ctypes
 

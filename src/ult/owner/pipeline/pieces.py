@@ -49,16 +49,16 @@ def count(
     most: int | None = None,
     advance: Advance = lambda _: None,
 ) -> PatchCounts:
-    """Return the counts of all pieces, for `Table.from_counts`; they are read once more if they are `overfull`.
+    """Return the counts of all pieces, for `Table.from_counts`; they are read once more if they are over capacity.
 
     With `most`, a record counts in at most so many patches, as `ult.owner.bpe.private_counts.bounded` draws them, and
     nothing is read again. Raises `SourceError` if pieces are others when they are.
     """
     empty = PatchCounts(min_records=min_records, capacity=capacity if most is None else max(capacity, ROOM))
     counts = _counted(read(), codec, empty, engine, advance, most)
-    if most is not None or not counts.overfull:
+    if most is not None or not counts.over_capacity:
         return counts
-    records, counts = counts.records, counts.again()  # the weights of the first pass are no longer needed
+    records, counts = counts.records, counts.second_pass()  # the weights of the first pass are no longer needed
     counts = _counted(read(), codec, counts, engine, advance)
     if counts.records != records:
         raise SourceError("the input is not what it was when it was first read", hint="run it again")
