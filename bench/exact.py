@@ -27,7 +27,7 @@ def main() -> None:
     for codec, folders in CODECS.items():
         paths = sorted(p for f in folders for p in (data / f).rglob("*") if p.suffix in (".txt", ".csv"))
         everything = [record for path in paths for record in records(path)]
-        table = ult.Table.fit(everything[::7], codec=codec, vocabulary=ult.Vocabulary(8192))
+        table = ult.Table.fit(everything[::7], codec=codec, vocabulary=ult.Vocabulary(8192), min_records=1)
         exact = 0
         for start in range(0, len(everything), 4096):
             batch = everything[start : start + 4096]

@@ -41,7 +41,7 @@ def measure(
     train: Sequence[NDArray[np.uint8]], test: Sequence[NDArray[np.uint8]], codec: ImageDct
 ) -> tuple[float, float, float, float]:
     """Return mean PSNR, PSNR of the pooled error (both dB), ids per image and ids per pixel of `test`."""
-    table = ult.Table.fit(train, codec=codec, vocabulary=ult.Vocabulary(SIZE))
+    table = ult.Table.fit(train, codec=codec, vocabulary=ult.Vocabulary(SIZE), min_records=1)
     ids = table.encode_batch(test)
     decoded = table.decode_batch(ids)
     assert all(np.array_equal(table.decode(table.encode(d)), d) for d in decoded[:200])

@@ -23,7 +23,7 @@ def main() -> None:
     metrics = []
     for name, (train, test) in sets.items():
         for codec in ("molecule/smiles", "text/bytes"):
-            table = ult.Table.fit(train, codec=codec, vocabulary=ult.Vocabulary(8192))
+            table = ult.Table.fit(train, codec=codec, vocabulary=ult.Vocabulary(8192), min_records=1)
             ids = table.encode_batch(test)
             assert table.decode_batch(ids) == test
             metrics.append(_row(name, codec, sum(map(len, ids)) / len(test), len(test)))

@@ -49,7 +49,7 @@ def _measure(name: str, rows: NDArray[np.float64]) -> list[dict]:
     cut = len(rows) * 4 // 5
     train, test = list(rows[:cut]), list(rows[cut:])
     codec = SeriesMulaw.calibrated(train)
-    table = ult.Table.fit(train, codec=codec, vocabulary=ult.Vocabulary(8192))
+    table = ult.Table.fit(train, codec=codec, vocabulary=ult.Vocabulary(8192), min_records=1)
     ids = table.encode_batch(test)
     x, y = np.concatenate(test).astype(np.float64), np.concatenate(table.decode_batch(ids))
     noise = ((x - y) ** 2).sum()

@@ -27,7 +27,7 @@ def main() -> None:
         name = f"text/bytes, min_records {min_records}"
         metrics.append(metric("ids per character", name, ours / characters, n=characters, **_FEWER))
         metrics.append(metric("ids, relative to BPE", name, ours / peers, n=characters, goal="at most 1.00", **_SHARE))
-    bwt = ult.Table.fit(train, codec="text/bwt", vocabulary=ult.Vocabulary(SIZE))
+    bwt = ult.Table.fit(train, codec="text/bwt", vocabulary=ult.Vocabulary(SIZE), min_records=1)
     ids = bwt.encode_batch(test)
     assert bwt.decode_batch(ids) == test
     ours = sum(map(len, ids))

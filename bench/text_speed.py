@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=50)
     lines = text(parser.parse_args().megabytes)
     documents = ["\n".join(lines[i : i + LINES]) for i in range(0, len(lines), LINES)]
-    table = ult.Table.fit(lines, vocabulary=ult.Vocabulary(16384))
+    table = ult.Table.fit(lines, vocabulary=ult.Vocabulary(16384), min_records=1)
     hugging, tik, ours_of = peers(table)
     check(lines, table, ours_of, hugging, tik)
     metrics = speeds(table, hugging, tik, lines, documents)
@@ -149,7 +149,7 @@ def fits(documents: list[str], entries: int) -> dict[str, Any]:
     """Compare fitting a table with training a tokenizer of as many entries, each with its own cut."""
     seconds = turns(
         {
-            "ult": lambda: ult.Table.fit(documents, vocabulary=ult.Vocabulary(entries)),
+            "ult": lambda: ult.Table.fit(documents, vocabulary=ult.Vocabulary(entries), min_records=1),
             "tokenizers": lambda: fitted(documents, entries),
         },
         rounds=3,

@@ -128,7 +128,7 @@ def audits(folder: Path) -> dict[str, Any]:
 def _fitted() -> Any:
     from ult import Table, Vocabulary
 
-    return Table.fit(["a"], vocabulary=Vocabulary(300))
+    return Table.fit(["a"], vocabulary=Vocabulary(300), min_records=1)
 
 
 def audit(folder: Path) -> Made:

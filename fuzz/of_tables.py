@@ -27,7 +27,7 @@ def tables() -> list[Any]:
     small = SeriesMulaw(low=-1.0, high=1.0, levels=9, patch_size=4)
     records = {"text/bytes": TEXTS, "text/bwt": TEXTS, "image/dct": images, "molecule/smiles": smiles, small: series}
     return [
-        (Table.fit(many * 3, codec=codec, vocabulary=Vocabulary(600), allow_lost=True), many)
+        (Table.fit(many * 3, codec=codec, vocabulary=Vocabulary(600), allow_lost=True, min_records=1), many)
         for codec, many in records.items()
     ]
 
@@ -48,7 +48,9 @@ def table(folder: Path) -> Made:
     made = [one.cleartext() for one, _ in tables()]
     private = Table.fit([f"{i} {'to be ' * 3}" for i in range(80)], vocabulary=Vocabulary(300), epsilon=9.0, delta=0.01)
     tiny = SeriesMulaw(low=-1.0, high=1.0, levels=3, patch_size=4)
-    least = Table.fit([np.zeros(9), np.ones(9)], codec=tiny, vocabulary=Vocabulary(48), allow_lost=True).cleartext()
+    least = Table.fit(
+        [np.zeros(9), np.ones(9)], codec=tiny, vocabulary=Vocabulary(48), allow_lost=True, min_records=1
+    ).cleartext()
     seeds = [made[-1]] * 6 + [least] * 12 + [*made, private.cleartext()]
     return seeds, file(folder, "t.ult", lambda path: use(Table.load(path)))
 
@@ -59,7 +61,7 @@ def age(folder: Path) -> Made:
 
     text, public = keyfile.keygen()
     key = text.splitlines()[-1]
-    fitted = Table.fit(TEXTS, vocabulary=Vocabulary(300))
+    fitted = Table.fit(TEXTS, vocabulary=Vocabulary(300), min_records=1)
     fitted.save(folder / "t.ult", recipients=[public])
     seeds = [(folder / "t.ult").read_bytes(), keyfile.encryptor(recipients=[public])(b"{}")]
     seeds += [keyfile.TOMBSTONE + b'"sha256": "00"}\n', b"-----BEGIN AGE ENCRYPTED FILE-----\n", keyfile.AGE]

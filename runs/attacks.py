@@ -136,7 +136,7 @@ def bwt(session: Session, split: int, public: Callable[[Session], list[str]] | N
     """Attack `text/bwt`, by text of the same kind or by `public`."""
     own, others = parts(session, split)
     codec = TextBwt(patch_size=PATCH)
-    truth = ult.Table.fit(own, codec=codec, vocabulary=ult.Vocabulary(N_SPECIAL + codec.alphabet))
+    truth = ult.Table.fit(own, codec=codec, vocabulary=ult.Vocabulary(N_SPECIAL + codec.alphabet), min_records=1)
     adversary = Adversary.fitted(truth, public(session) if public else others)
     yield from coded(truth.encode_batch(own), adversary, truth, sizes=not public)
 
@@ -149,7 +149,7 @@ def medical(session: Session) -> list[str]:
 def pairs(session: Session, split: int) -> Iterator[dict[str, Any]]:
     """Attack `text/bytes` with phrases, also by who knows the phrases or some records."""
     own, others = parts(session, split)
-    truth = ult.Table.fit(own, vocabulary=ult.Vocabulary(2048))
+    truth = ult.Table.fit(own, vocabulary=ult.Vocabulary(2048), min_records=1)
     adversary, ids = Adversary.fitted(truth, others), truth.encode_batch(own)
     yield from coded(ids, adversary, truth)
     owner, target = Adversary(truth, others), permuted(Coded.of(ids))
@@ -164,7 +164,7 @@ def pairs(session: Session, split: int) -> Iterator[dict[str, Any]]:
 def abstracts(session: Session, split: int) -> Iterator[dict[str, Any]]:
     """Attack `text/bytes` of medical abstracts by sections of others, of another collection."""
     own = cut(medical(session)[split::2], session.sized(CHARACTERS, 60_000))
-    truth = ult.Table.fit(own, vocabulary=ult.Vocabulary(2048))
+    truth = ult.Table.fit(own, vocabulary=ult.Vocabulary(2048), min_records=1)
     others = labelled_texts(session, "sections", "train")[0][: session.sized(None, 400)]
     yield from coded(truth.encode_batch(own), Adversary.fitted(truth, others), truth)
 
@@ -243,7 +243,7 @@ def values_coded(
     own: Sequence[Any], others: Sequence[Any], codec: Any, *, sizes: bool = True
 ) -> Iterator[dict[str, Any]]:
     """Attack a code without phrases."""
-    truth = ult.Table.fit(own, codec=codec, vocabulary=ult.Vocabulary(N_SPECIAL + codec.alphabet))
+    truth = ult.Table.fit(own, codec=codec, vocabulary=ult.Vocabulary(N_SPECIAL + codec.alphabet), min_records=1)
     yield from coded(truth.encode_batch(own), Adversary.fitted(truth, others), truth, sizes=sizes)
 
 
@@ -292,7 +292,9 @@ def rows(session: Session, split: int) -> Iterator[dict[str, Any]]:
     """Match rows of runs that were aligned from a known run, or given fresh rows."""
     known_texts = wikitext(session, "valid")[: session.sized(None, 100)]
     texts = medical(session)[: session.sized(700, 40)]
-    known, truth = (ult.Table.fit(some, vocabulary=ult.Vocabulary(2048)) for some in (known_texts, texts))
+    known, truth = (
+        ult.Table.fit(some, vocabulary=ult.Vocabulary(2048), min_records=1) for some in (known_texts, texts)
+    )
     start = _trained(session, "start", known, known_texts, session.sized(400, 4), model="tiny")
 
     def moved(folder: Path) -> dict[str, Any]:

@@ -173,7 +173,7 @@ def _kept(of: str, system: str, raw: Floats, encoded: Floats, how: str = COUNTS)
 
 
 def _table(records: Sequence[Any], codec: Any) -> ult.Table:
-    return ult.Table.fit(records, codec=codec, vocabulary=ult.Vocabulary(2048))
+    return ult.Table.fit(records, codec=codec, vocabulary=ult.Vocabulary(2048), min_records=1)
 
 
 def _ids(train: Sequence[Any], records: Sequence[Any], codec: str) -> list[NDArray[Any]]:

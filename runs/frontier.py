@@ -111,7 +111,7 @@ def texts(session: Session, split: str) -> list[str]:
 @cache
 def table(session: Session, split: str) -> ult.Table:
     """Return the owner's table, or the adversary's."""
-    return ult.Table.fit(texts(session, split), vocabulary=ult.Vocabulary(SIZE))
+    return ult.Table.fit(texts(session, split), vocabulary=ult.Vocabulary(SIZE), min_records=1)
 
 
 def keyed(session: Session, name: str, seed: int, split: str = "train") -> Keyed:

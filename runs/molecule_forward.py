@@ -116,7 +116,7 @@ def coder(session: Session, system: str) -> Coder:
     """Return what encodes and decodes a side, the size of its vocabulary, and a name for its table."""
     train = ["".join(pair) for pair in sides(session)["train"]]
     if system == "ult":
-        table = ult.Table.fit(train, codec="molecule/smiles", vocabulary=Vocabulary(SIZE))
+        table = ult.Table.fit(train, codec="molecule/smiles", vocabulary=Vocabulary(SIZE), min_records=1)
         return table.encode, lambda ids: str(table.decode_prefix(ids)[0]), SIZE, table.fingerprint
     test = [side for pair in sides(session)["test"] for side in pair]
     tokens = sorted({token for text in [*train, *test] for token in ATOMS.findall(text)})  # a closed set: periodic

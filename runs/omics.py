@@ -162,7 +162,7 @@ def _ids(system: str, values: Floats, held: Floats) -> tuple[NDArray[np.uint32],
     if system.startswith("raw"):
         bins = [(np.rint(part) + N_SPECIAL).astype(np.uint32) for part in (values, held)]
         return bins[0], bins[1], fingerprint("raw/bins")
-    table = ult.Table.fit(list(values), codec=codec, vocabulary=Vocabulary(SIZE), allow_lost=True)
+    table = ult.Table.fit(list(values), codec=codec, vocabulary=Vocabulary(SIZE), allow_lost=True, min_records=1)
     return np.stack(table.encode_batch(list(values))), np.stack(table.encode_batch(list(held))), table.fingerprint
 
 

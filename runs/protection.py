@@ -85,7 +85,7 @@ def encoded(session: Session, how: str, seed: int) -> dict[str, Any]:
         train, test = (_abstracts(session, split) for split in ("train", "test"))
         seen = Duplicates(0.8)
         train = [text for text in train if not way.startswith("dedupe") or seen.is_new(text)]
-        table = ult.Table.fit(train, vocabulary=ult.Vocabulary(SIZE), **FIT.get(way, {}))
+        table = ult.Table.fit(train, vocabulary=ult.Vocabulary(SIZE), **({"min_records": 1} | FIT.get(way, {})))
         for part, texts in (("train", train), ("test", test)):
             with ShardWriter(folder / part, vocabulary=table.vocabulary, table=table.fingerprint, codec=table.codec.id,
                              column="text") as writer:  # fmt: skip

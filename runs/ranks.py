@@ -92,7 +92,7 @@ def texts(session: Session, field: str, split: int) -> tuple[list[str], list[str
 def attacks(session: Session, field: str, split: int) -> Iterator[dict[str, Any]]:
     """Give what each attack reads of the first ids, at each size."""
     own, others = texts(session, field, split)
-    truth = ult.Table.fit(own, vocabulary=ult.Vocabulary(2048))
+    truth = ult.Table.fit(own, vocabulary=ult.Vocabulary(2048), min_records=1)
     adversary, records = Adversary.fitted(truth, others), truth.encode_batch(own)
     reference = adversary.reference
     for held in (size for size in SIZES if size < sum(map(len, records))):

@@ -23,7 +23,7 @@ from ult import Table, Vocabulary
 from ult.owner import keyfile
 
 SECRET = "zqxjkvw"  # what the table holds, and no file but the encrypted one may
-TABLE = Table.fit([f"{SECRET} to be", f"{SECRET} to do"], vocabulary=Vocabulary(300))
+TABLE = Table.fit([f"{SECRET} to be", f"{SECRET} to do"], vocabulary=Vocabulary(300), min_records=1)
 PHRASE = "correct horse \u00fcn\u00efcode"
 
 

@@ -26,7 +26,7 @@ QUICK = {"steps": 6, "batch_size": 4, "context": 16}
 
 @pytest.fixture(scope="module")
 def tables():
-    return [Table.fit(records, vocabulary=Vocabulary(SIZE)) for records in (OLD, NEW)]
+    return [Table.fit(records, vocabulary=Vocabulary(SIZE), min_records=1) for records in (OLD, NEW)]
 
 
 def encoded(path, table, records):
@@ -99,16 +99,20 @@ def test_aligned_with_itself_nothing_moves(tables, run, tmp_path):
 
 def test_what_cannot_be_aligned(tables, run, tmp_path):
     old, new = tables
-    bwt = Table.fit(NEW, codec="text/bwt", vocabulary=Vocabulary(1024))
+    bwt = Table.fit(NEW, codec="text/bwt", vocabulary=Vocabulary(1024), min_records=1)
     for given, error, text in (
         ((run, new, old), WrongTable, "--table with the one table"),
-        ((run, old, Table.fit(NEW, vocabulary=Vocabulary(300))), WrongVocabulary, "--vocabulary-size 320"),
+        (
+            (run, old, Table.fit(NEW, vocabulary=Vocabulary(300), min_records=1)),
+            WrongVocabulary,
+            "--vocabulary-size 320",
+        ),
         ((tmp_path, old, new), MissingSource, "not a run"),
     ):
         with pytest.raises(error, match=text):
             align(*given, tmp_path / "out")
     train(encoded(tmp_path / "x", bwt, NEW), tmp_path / "bwt", **{**QUICK, "steps": 1})
-    plain = Table.fit(NEW, vocabulary=Vocabulary(1024))
+    plain = Table.fit(NEW, vocabulary=Vocabulary(1024), min_records=1)
     with pytest.raises(InvalidConfig, match=r"of text/bwt and text/bytes.*mean different things"):
         align(tmp_path / "bwt", bwt, plain, tmp_path / "out")
     assert not (tmp_path / "out").exists()

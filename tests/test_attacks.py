@@ -29,7 +29,7 @@ def topics():
 def letters(topics):
     """The papers' compressor without phrases: target, reference, and the true partner of each kind."""
     codec = TextBwt(patch_size=10)
-    truth = Table.fit(topics[0], codec=codec, vocabulary=Vocabulary(N_SPECIAL + codec.alphabet))
+    truth = Table.fit(topics[0], codec=codec, vocabulary=Vocabulary(N_SPECIAL + codec.alphabet), min_records=1)
     adversary = Adversary.fitted(truth, topics[1])
     return truth, Coded.of(truth.encode_batch(topics[0])), adversary
 
@@ -80,7 +80,9 @@ def test_ids_that_are_ranks_are_read_much_better(topics):
 
 def test_attacks_read_ranks_off_the_ids_alone(topics):
     """The audit tries ranks where ids tell them; with secret ids neither says anything of ranks."""
-    tables = [Table.fit(topics[0], vocabulary=Vocabulary(330), secret_ids=secret) for secret in (False, True)]
+    tables = [
+        Table.fit(topics[0], vocabulary=Vocabulary(330), secret_ids=secret, min_records=1) for secret in (False, True)
+    ]
     for table, tried in zip(tables, (True, False), strict=True):
         ids = table.encode_batch(topics[0][:8])
         found = list(attack(ids, adversary=Adversary.fitted(table, topics[1]), truth=table, plaintext=False))
@@ -175,7 +177,7 @@ def test_known_plaintext(topics):
 
 
 def test_known_plaintext_of_one_symbol_an_id_is_read_off():
-    truth = Table.fit(["abc abd"], vocabulary=Vocabulary(N_SPECIAL + 256))
+    truth = Table.fit(["abc abd"], vocabulary=Vocabulary(N_SPECIAL + 256), min_records=1)
     target = Coded.of(truth.encode_batch(["abc abd", "abz"]))
     guess = by_plaintext(target, truth.codec.encode_batch(["abc abd"]), {})
     spelled = {i - N_SPECIAL: s for i, s in zip(target.ids.tolist(), guess, strict=True)}
@@ -186,7 +188,7 @@ def test_known_plaintext_of_one_symbol_an_id_is_read_off():
 
 def test_known_plaintext_too_long_is_passed_over(monkeypatch):
     monkeypatch.setattr("ult.audit.code.known_plaintext.LONGEST_RECORD", 3)
-    truth = Table.fit(["abcd"], vocabulary=Vocabulary(N_SPECIAL + 256))
+    truth = Table.fit(["abcd"], vocabulary=Vocabulary(N_SPECIAL + 256), min_records=1)
     guess = by_plaintext(Coded.of(truth.encode_batch(["abcd"])), truth.codec.encode_batch(["abcd"]), {})
     assert guess == [None] * 4
 
@@ -226,7 +228,7 @@ def test_sizes_and_records_of_them():
 
 def test_all_attacks_are_scored_at_every_size(topics):
     codec = TextBwt(patch_size=10)
-    truth = Table.fit(topics[0], codec=codec, vocabulary=Vocabulary(N_SPECIAL + codec.alphabet))
+    truth = Table.fit(topics[0], codec=codec, vocabulary=Vocabulary(N_SPECIAL + codec.alphabet), min_records=1)
     adversary = Adversary.fitted(truth, topics[1][:100])
     found = list(attack(truth.encode_batch(topics[0][:20]), adversary=adversary, truth=truth, told=adversary))
     names = ["rank alone", "co-occurrence without ranks", *ATTACKS, "trigrams", "bigram likelihood"]

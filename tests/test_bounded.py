@@ -158,8 +158,8 @@ def test_too_few_records_hold_what_too_few_held():
 
 def test_records_that_can_be_read_once_are_refused_once_they_are_too_many():
     with pytest.raises(InvalidConfig, match=r"read only once.*hint: give them as a list"):
-        ult.Table.fit(iter(zipf(100)), vocabulary=VOCABULARY, capacity=100)
-    assert ult.Table.fit(iter(zipf(100)), vocabulary=VOCABULARY).records == 100
+        ult.Table.fit(iter(zipf(100)), vocabulary=VOCABULARY, capacity=100, min_records=1)
+    assert ult.Table.fit(iter(zipf(100)), vocabulary=VOCABULARY, min_records=1).records == 100
 
 
 def test_an_input_that_changes_between_the_passes_is_refused(tmp_path):

@@ -94,7 +94,7 @@ def test_what_cannot_be_planted(table):
         list(plant(pieces, table, 0, 1))
     with pytest.raises(InvalidConfig, match="no records"):
         list(plant(list, table, 1, 1))
-    series = Table.fit([np.arange(9.0)], codec="series/mulaw", vocabulary=Vocabulary(512))
+    series = Table.fit([np.arange(9.0)], codec="series/mulaw", vocabulary=Vocabulary(512), min_records=1)
     with pytest.raises(InvalidConfig, match="series"):
         secret_digits(series, 1)
 
@@ -129,7 +129,7 @@ def test_canaries_never_seen_are_not(folder, table):
 def test_other_table_or_too_few_alternatives(folder, table):
     run = Run.open(folder / "clean")
     with pytest.raises(WrongTable):
-        exposure(run, Table.fit(TEXTS[1:], vocabulary=Vocabulary(400)), 4)
+        exposure(run, Table.fit(TEXTS[1:], vocabulary=Vocabulary(400), min_records=1), 4)
     with pytest.raises(InvalidConfig, match="alternatives"):
         exposure(run, table, 4, alternatives=9)
 

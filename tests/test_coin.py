@@ -34,7 +34,7 @@ def ult(capsys, *arguments):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    table = Table.fit(RECORDS, vocabulary=Vocabulary(400))
+    table = Table.fit(RECORDS, vocabulary=Vocabulary(400), min_records=1)
     table.save(tmp_path / "t.ult", encrypt=False)
     (tmp_path / "x.jsonl").write_text(
         "".join(json.dumps({"text": text, "row": k}) + "\n" for k, text in enumerate(RECORDS))
@@ -81,7 +81,7 @@ def test_the_same_command_tosses_the_same_whatever_the_workers(folder, capsys):
 def test_other_tables_and_other_inputs_toss_otherwise(folder, capsys):
     found = []
     for words in (RECORDS, RECORDS[:200]):
-        Table.fit(words, vocabulary=Vocabulary(400)).save("t.ult", encrypt=False, force=True)
+        Table.fit(words, vocabulary=Vocabulary(400), min_records=1).save("t.ult", encrypt=False, force=True)
         split(capsys, "--keep", "row", "--force")
         found.append(rows(FOLDERS[0]))
     (folder / "x.jsonl").rename("y.jsonl")

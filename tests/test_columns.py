@@ -100,10 +100,14 @@ def test_series_of_several_lengths_are_looked_at_as_a_whole() -> None:
 def test_a_table_of_named_columns_in_python() -> None:
     rows = list(np.column_stack([LABS["sodium"], LABS["platelets"]])[:40])
     with pytest.raises(InvalidConfig, match="column 'sodium'"):
-        ult.Table.fit(rows, codec="series/mulaw", vocabulary=ult.Vocabulary(512), fields=("sodium", "platelets"))
+        ult.Table.fit(
+            rows, codec="series/mulaw", vocabulary=ult.Vocabulary(512), fields=("sodium", "platelets"), min_records=1
+        )
     given = SeriesMulaw(low=0.0, high=4e5)
     with pytest.raises(InvalidConfig, match="column 'sodium'"):
-        ult.Table.fit(iter(rows), codec=given, vocabulary=ult.Vocabulary(512), fields=("sodium", "platelets"))
+        ult.Table.fit(
+            iter(rows), codec=given, vocabulary=ult.Vocabulary(512), fields=("sodium", "platelets"), min_records=1
+        )
 
 
 def run(monkeypatch: pytest.MonkeyPatch, words: str) -> int:

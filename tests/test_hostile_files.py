@@ -23,7 +23,7 @@ from ult.public.run import Run
 from ult.public.shards import Shards, ShardWriter
 from ult.public.vocabulary import Vocabulary
 
-TABLE = ult.Table.fit(["the cat sat", "the dog ran"] * 5, vocabulary=Vocabulary(512))
+TABLE = ult.Table.fit(["the cat sat", "the dog ran"] * 5, vocabulary=Vocabulary(512), min_records=1)
 
 
 @pytest.fixture(autouse=True)

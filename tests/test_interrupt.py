@@ -25,7 +25,7 @@ ULT = [sys.executable, "-m", "ult"]
 def folder(tmp_path: Path) -> Path:
     lines = [f"record {i} of a long file, with words {i % 97} and {i % 89}" for i in range(400_000)]
     (tmp_path / "long.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    table = ult.Table.fit(lines[:1000], vocabulary=ult.Vocabulary(512))
+    table = ult.Table.fit(lines[:1000], vocabulary=ult.Vocabulary(512), min_records=1)
     table.save(tmp_path / "t.ult", encrypt=False)
     return tmp_path
 

@@ -13,7 +13,7 @@ from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, O
 from ult.owner import keyfile
 
 SECRET = "zqxjkvw"  # what the table holds, and no file but the encrypted one may
-TABLE = Table.fit([f"{SECRET} to be", f"{SECRET} to do"], vocabulary=Vocabulary(300))
+TABLE = Table.fit([f"{SECRET} to be", f"{SECRET} to do"], vocabulary=Vocabulary(300), min_records=1)
 
 
 def key(path):

@@ -13,7 +13,7 @@ from ult.host import atomic
 from ult.owner import keyfile
 from ult.owner.keylife import rekey, shred
 
-TABLE = Table.fit(["to be or not", "to do or not"], vocabulary=Vocabulary(300))
+TABLE = Table.fit(["to be or not", "to do or not"], vocabulary=Vocabulary(300), min_records=1)
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ def test_scores_by_hand():
 
 def test_zlib_reads_what_the_table_decodes(tmp_path):
     texts = [f"{word} {word} number {k}" for k in range(20) for word in ("apple", "plum")]
-    table = Table.fit(texts, vocabulary=Vocabulary(320))
+    table = Table.fit(texts, vocabulary=Vocabulary(320), min_records=1)
     half = [
         write(tmp_path / str(k), table.encode_batch(texts[k::2]), size=320, table=table.fingerprint) for k in (0, 1)
     ]
@@ -99,7 +99,7 @@ def test_zlib_reads_what_the_table_decodes(tmp_path):
     expected = found["loss"][0] / [len(zlib.compress(text.encode())) for text in texts[::2]]
     assert found["zlib"][0] == pytest.approx(expected)
     with pytest.raises(WrongTable):
-        scores(run, sides, table=Table.fit(texts[1:], vocabulary=Vocabulary(320)))
+        scores(run, sides, table=Table.fit(texts[1:], vocabulary=Vocabulary(320), min_records=1))
 
 
 def test_nothing_to_predict(audited):

@@ -98,19 +98,19 @@ def wide(n=40):
 
 def test_values_of_different_ranges_are_refused_where_no_column_has_a_name():
     with pytest.raises(InvalidConfig, match=r"value [13] of each record .* keeps"):
-        Table.fit(wide(), codec="series/mulaw", vocabulary=IDS)
+        Table.fit(wide(), codec="series/mulaw", vocabulary=IDS, min_records=1)
     with pytest.raises(InvalidConfig, match=r"value [13] of each record .* keeps"):
-        Table.fit(wide(6), codec="series/mulaw", vocabulary=IDS)
+        Table.fit(wide(6), codec="series/mulaw", vocabulary=IDS, min_records=1)
     codec = SeriesMulaw.calibrated(wide())
     with pytest.raises(InvalidConfig, match=r"value [13] of each record .* keeps"):
-        Table.fit(wide(), codec=codec, vocabulary=IDS)
-    assert Table.fit(wide(), codec=codec, vocabulary=IDS, allow_lost=True).records == 40
+        Table.fit(wide(), codec=codec, vocabulary=IDS, min_records=1)
+    assert Table.fit(wide(), codec=codec, vocabulary=IDS, allow_lost=True, min_records=1).records == 40
 
 
 def test_beside_numbers_of_sixteen_digits_small_ones_are_values():
     records = [np.array([9.0e15, k % 2 + 2.0]) for k in range(40)]
     with pytest.raises(InvalidConfig, match=r"column 'b' .* keeps"):
-        Table.fit(records, codec="series/mulaw", vocabulary=IDS, fields=["a", "b"])
+        Table.fit(records, codec="series/mulaw", vocabulary=IDS, fields=["a", "b"], min_records=1)
 
 
 def test_a_table_of_columns_is_not_taken_for_records():
@@ -122,8 +122,8 @@ def test_a_table_of_columns_is_not_taken_for_records():
     frame = Frame(text=["one", "two"])
     for records in (frame, {"text": ["one", "two"]}):
         with pytest.raises(InvalidRecord, match="which has columns"):
-            Table.fit(records, vocabulary=IDS)
-    table = Table.fit(frame["text"], vocabulary=IDS)
+            Table.fit(records, vocabulary=IDS, min_records=1)
+    table = Table.fit(frame["text"], vocabulary=IDS, min_records=1)
     with pytest.raises(InvalidRecord, match="which has columns"):
         table.encode_batch(frame)
 

@@ -142,7 +142,7 @@ def test_promise_is_stored_and_shards_carry_it(tmp_path):
     loaded = Table.load(tmp_path / "t")
     assert (loaded.privacy, loaded.fingerprint) == (table.privacy, table.fingerprint)
     assert format_reader.Table((tmp_path / "t").read_bytes()).fingerprint == table.fingerprint
-    plain = Table.fit(RECORDS, vocabulary=V)
+    plain = Table.fit(RECORDS, vocabulary=V, min_records=1)
     assert plain.privacy is None
     assert json.loads(plain.cleartext())["format"] == "ult-table/1"
     with ShardWriter(tmp_path / "s", vocabulary=V, table="ab" * 16, codec="text/bytes", column="text") as writer:
@@ -200,12 +200,12 @@ def test_options_that_make_no_promise(options, text):
 
 
 def test_public_records_are_declared_and_shards_say_so(tmp_path):
-    table = Table.fit(RECORDS, vocabulary=V, public=True)
+    table = Table.fit(RECORDS, vocabulary=V, public=True, min_records=1)
     assert json.loads(table.cleartext())["format"] == "ult-table/4"
     loaded = Table.from_cleartext(table.cleartext())
     assert (loaded.public, loaded.privacy, loaded.fingerprint) == (True, None, table.fingerprint)
     assert format_reader.Table(table.cleartext()).fingerprint == table.fingerprint
-    plain = Table.fit(RECORDS, vocabulary=V)
+    plain = Table.fit(RECORDS, vocabulary=V, min_records=1)
     assert (plain.public, plain.fingerprint != table.fingerprint) == (False, True)
     with pytest.raises(InvalidConfig, match="need no promise"):
         Table.fit(RECORDS, vocabulary=V, public=True, epsilon=1.0)

@@ -84,7 +84,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def table() -> ult.Table:
-    return ult.Table.fit(LINES[:500] * 2, vocabulary=ult.Vocabulary(400))
+    return ult.Table.fit(LINES[:500] * 2, vocabulary=ult.Vocabulary(400), min_records=1)
 
 
 def encode(text: Path, table: ult.Table, out: Path, engine: Any) -> dict[str, bytes]:

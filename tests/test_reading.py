@@ -298,10 +298,10 @@ def test_a_refused_record_is_named() -> None:
     np.save("bad.npy", values)
     source = open_source(["good.npy", "bad.npy"], modality="series")
     with pytest.raises(InvalidRecord, match=r"^bad\.npy, row 322: value 2 is infinite"), source.naming(SeriesMulaw()):
-        ult.Table.fit(source, codec="series/mulaw", vocabulary=ult.Vocabulary(512))
+        ult.Table.fit(source, codec="series/mulaw", vocabulary=ult.Vocabulary(512), min_records=1)
     with pytest.raises(InvalidRecord, match=r"^records\[321\]: value 2 is infinite"):
-        ult.Table.fit(list(values), codec="series/mulaw", vocabulary=ult.Vocabulary(512))
-    table = ult.Table.fit(list(values[:9]), codec="series/mulaw", vocabulary=ult.Vocabulary(512))
+        ult.Table.fit(list(values), codec="series/mulaw", vocabulary=ult.Vocabulary(512), min_records=1)
+    table = ult.Table.fit(list(values[:9]), codec="series/mulaw", vocabulary=ult.Vocabulary(512), min_records=1)
     with pytest.raises(InvalidRecord, match=r"^records\[321\]: value 2 is infinite"):
         table.encode_batch(list(values))
 

@@ -162,6 +162,6 @@ def test_nothing_is_replaced_unasked(run, released, tmp_path):
 def test_a_body_is_not_aligned(released, tmp_path):
     from ult.owner.table import Table
 
-    table = Table.fit(["a cat"], vocabulary=Vocabulary(320))
+    table = Table.fit(["a cat"], vocabulary=Vocabulary(320), min_records=1)
     with pytest.raises(WrongTable):
         align(released[0], table, table, tmp_path / "out")

@@ -92,7 +92,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     lines = [json.dumps({"text": text, "n": n}) for n, text in enumerate(RECORDS)]
     (folder / "in.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    table = ult.Table.fit(RECORDS[:500], vocabulary=ult.Vocabulary(400))
+    table = ult.Table.fit(RECORDS[:500], vocabulary=ult.Vocabulary(400), min_records=1)
     table.save(folder / "t.ult", encrypt=False)
     return folder
 

@@ -242,7 +242,7 @@ def test_keyed_codes_spell_their_texts(options):
     import ult
 
     texts = [f"to be or not to be {k} that is the question" for k in range(40)]
-    table = ult.Table.fit(texts, vocabulary=ult.Vocabulary(320))
+    table = ult.Table.fit(texts, vocabulary=ult.Vocabulary(320), min_records=1)
     code = codes.Keyed(codes.Scheme(**options), table, texts, key=5)
     held = code.encode(texts, 0)
     said = np.split((held.said + 32).astype(np.uint32), np.cumsum(held.lengths)[:-1])

@@ -20,7 +20,7 @@ MINE = ["mat", "a moth sat", "the mat on the dog", "dogs", "a log", *NEW]
 def held(tmp_path_factory):
     """Two tables, a run on the first, and the ids of the owner's records under the second."""
     folder = tmp_path_factory.mktemp("rows")
-    old, new = (Table.fit(records, vocabulary=Vocabulary(SIZE)) for records in (OLD, MINE))
+    old, new = (Table.fit(records, vocabulary=Vocabulary(SIZE), min_records=1) for records in (OLD, MINE))
     train(encoded(folder / "old", old, OLD), folder / "start", **QUICK)
     encoded(folder / "new", new, MINE)
     return folder, old, new, Coded.of(new.encode_batch(MINE))

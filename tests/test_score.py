@@ -17,7 +17,7 @@ BYTES = Vocabulary(N_SPECIAL + 256)  # single bytes, no phrase
 
 
 def table(*records, vocabulary=BYTES, codec="text/bytes"):
-    return Table.fit(records, codec=codec, vocabulary=vocabulary)
+    return Table.fit(records, codec=codec, vocabulary=vocabulary, min_records=1)
 
 
 def ranks_matched(records, truth, adversary):

@@ -27,7 +27,7 @@ def drawn(seed, records=RECORDS, vocabulary=V):
 
 
 def test_records_come_back_and_cost_as_many_ids():
-    plain, table = Table.fit(RECORDS, vocabulary=V), drawn(1)
+    plain, table = Table.fit(RECORDS, vocabulary=V, min_records=1), drawn(1)
     for record in [*RECORDS, "unseen: 中文"]:
         ids = table.encode(record)
         assert table.decode(ids) == record
@@ -40,11 +40,16 @@ def test_records_come_back_and_cost_as_many_ids():
 
 
 def test_every_fit_draws_anew_and_no_fit_draws_unasked():
-    secret = [Table.fit(RECORDS, vocabulary=V, secret_ids=True) for _ in range(2)]
+    secret = [Table.fit(RECORDS, vocabulary=V, secret_ids=True, min_records=1) for _ in range(2)]
     assert len({table.fingerprint for table in secret}) == 2
     assert drawn(7).fingerprint == drawn(7).fingerprint
-    assert Table.fit(RECORDS, vocabulary=V).fingerprint == Table.fit(RECORDS[::-1], vocabulary=V).fingerprint
-    places = np.array([Table.fit(RECORDS, vocabulary=V, secret_ids=True).encode("t")[0] for _ in range(12)])
+    assert (
+        Table.fit(RECORDS, vocabulary=V, min_records=1).fingerprint
+        == Table.fit(RECORDS[::-1], vocabulary=V, min_records=1).fingerprint
+    )
+    places = np.array(
+        [Table.fit(RECORDS, vocabulary=V, secret_ids=True, min_records=1).encode("t")[0] for _ in range(12)]
+    )
     assert len(set(places.tolist())) > 6
 
 
@@ -55,7 +60,7 @@ def test_stored_read_and_read_by_another_reader(tmp_path):
     assert document["format"] == "ult-table/5"
     loaded = Table.load(tmp_path / "t")
     assert loaded.secret_ids
-    assert not Table.fit(RECORDS, vocabulary=V).secret_ids
+    assert not Table.fit(RECORDS, vocabulary=V, min_records=1).secret_ids
     assert loaded.fingerprint == table.fingerprint
     second = format_reader.Table((tmp_path / "t").read_bytes())
     assert second.fingerprint == table.fingerprint
@@ -83,7 +88,7 @@ def test_with_a_promise_of_privacy(tmp_path):
 
 def test_ids_tell_ranks_or_do_not():
     many, letters = ["".join(letter * (60 // (k + 1)) for k, letter in enumerate("etaoinshrdlu"))], Vocabulary(288)
-    ranked, secret = Table.fit(many, vocabulary=letters), drawn(5, many, letters)
+    ranked, secret = Table.fit(many, vocabulary=letters, min_records=1), drawn(5, many, letters)
     assert Coded.of(ranked.encode_batch(many)).tells_ranks
     assert not Coded.of(secret.encode_batch(many)).tells_ranks
 

@@ -38,7 +38,7 @@ AT = textwrap.dedent(
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
-    table = ult.Table.fit(RECORDS, vocabulary=ult.Vocabulary(400))
+    table = ult.Table.fit(RECORDS, vocabulary=ult.Vocabulary(400), min_records=1)
     table.save(folder / "t.ult", encrypt=False)
     (folder / "a.txt").write_text("\n".join(RECORDS) + "\n", encoding="utf-8")
     with ult.ShardWriter(

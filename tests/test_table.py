@@ -20,6 +20,8 @@ from ult.codecs.text import TextBytes
 from ult.errors import CorruptSymbols, FormatError, InvalidConfig, InvalidRecord, UnknownCodec
 from ult.public.vocabulary import N_SPECIAL
 
+# Hostile series lie outside the range of a codec that was not calibrated on them.
+pytestmark = pytest.mark.filterwarnings("ignore::ult.errors.ValuesClipped")
 CORPUS = ["to be or not to be", "that is the question", "to be is to do", "to do is to be", "", "do be do"] * 2
 every_codec = pytest.mark.parametrize("name", CODECS)
 
@@ -29,7 +31,7 @@ def fitted(name):
     """A table of the hostile records of a codec, with room for 120 phrases."""
     codec = CODECS[name]()
     records = [r for r in MODALITIES[name].hostile.values() if np.size(r) < 3000]
-    return Table.fit(records, codec=codec, vocabulary=Vocabulary(N_SPECIAL + codec.alphabet + 120))
+    return Table.fit(records, codec=codec, vocabulary=Vocabulary(N_SPECIAL + codec.alphabet + 120), min_records=1)
 
 
 def spellings(table):
@@ -117,7 +119,7 @@ def test_refuses_special_and_unknown_ids(wrong):
 
 
 def test_refuses_the_first_id_beyond_the_table():
-    table = Table.fit(["ab"], vocabulary=Vocabulary(4000))
+    table = Table.fit(["ab"], vocabulary=Vocabulary(4000), min_records=1)
     assert table.size < 4000
     for ids in ([table.size], [table.vocabulary.size - 1]):
         with pytest.raises(CorruptSymbols, match=f"32 to {table.size - 1}"):
@@ -126,7 +128,7 @@ def test_refuses_the_first_id_beyond_the_table():
 
 def test_ids_that_spell_too_much_are_refused():
     codec = TextBytes(max_length=1000)
-    table = Table.fit(["a" * 64] * 9, codec=codec, vocabulary=Vocabulary(400))
+    table = Table.fit(["a" * 64] * 9, codec=codec, vocabulary=Vocabulary(400), min_records=1)
     longest = N_SPECIAL + int(table.lengths.argmax())
     assert table.lengths.max() == 64
     assert table.decode([longest] * 15) == "a" * 960
@@ -136,7 +138,7 @@ def test_ids_that_spell_too_much_are_refused():
 
 
 def test_the_longest_record_is_not_too_long():
-    table = Table.fit(["a" * 64] * 9, codec=TextBytes(max_length=960), vocabulary=Vocabulary(400))
+    table = Table.fit(["a" * 64] * 9, codec=TextBytes(max_length=960), vocabulary=Vocabulary(400), min_records=1)
     ids = table.encode("a" * 960)
     assert len(ids) == 15
     assert table.decode(ids) == "a" * 960
@@ -156,7 +158,7 @@ def test_order_and_batches_change_nothing(name, min_records, monkeypatch):
     one = Table.fit(records, **options)
     rng = np.random.default_rng(0)
     for _ in range(3):
-        monkeypatch.setattr("ult.owner.table.BATCH", int(rng.integers(1, 9)))
+        monkeypatch.setattr("ult.owner.coder.BATCH", int(rng.integers(1, 9)))
         shuffled = [records[i] for i in rng.permutation(len(records))]
         assert Table.fit(shuffled, **options).fingerprint == one.fingerprint
         assert Table.fit(iter(shuffled), **options).fingerprint == one.fingerprint
@@ -167,8 +169,8 @@ def test_order_and_batches_change_nothing(name, min_records, monkeypatch):
 def test_a_table_is_of_the_multiset(records, random):
     shuffled = random.sample(records, len(records))
     vocabulary = Vocabulary(310)
-    one = Table.fit(records, vocabulary=vocabulary)
-    assert Table.fit(tuple(shuffled), vocabulary=vocabulary).fingerprint == one.fingerprint
+    one = Table.fit(records, vocabulary=vocabulary, min_records=1)
+    assert Table.fit(tuple(shuffled), vocabulary=vocabulary, min_records=1).fingerprint == one.fingerprint
     assert one.records == len(records)
 
 
@@ -208,13 +210,13 @@ def test_counts_are_how_often_each_id_is_used(name):
 
 
 def test_ties_go_to_the_lower_unit():
-    table = Table.fit(["b a c"], vocabulary=Vocabulary(288))
+    table = Table.fit(["b a c"], vocabulary=Vocabulary(288), min_records=1)
     assert [bytes(s) for s in spellings(table)[:6]] == [b" ", b"a", b"b", b"c", b"\x00", b"\x01"]
     assert table.encode("b a c").tolist() == [34, 32, 33, 32, 35]
 
 
 def test_phrases_run_out_before_a_large_vocabulary_is_full():
-    table = Table.fit(["abc"], vocabulary=Vocabulary(50_000))
+    table = Table.fit(["abc"], vocabulary=Vocabulary(50_000), min_records=1)
     assert table.size == N_SPECIAL + 256 + 2
     assert len(table.encode("abc")) == 1
 
@@ -231,25 +233,25 @@ def test_a_vocabulary_too_small_says_what_is_enough(name):
     record = MODALITIES[name].sized(1)
     least = N_SPECIAL + CODECS[name]().alphabet
     with pytest.raises(InvalidConfig, match=f"expected at least {least} .*--vocabulary-size"):
-        Table.fit([record], codec=name, vocabulary=Vocabulary(least - 1))
-    assert Table.fit([record], codec=CODECS[name](), vocabulary=Vocabulary(least)).size == least
+        Table.fit([record], codec=name, vocabulary=Vocabulary(least - 1), min_records=1)
+    assert Table.fit([record], codec=CODECS[name](), vocabulary=Vocabulary(least), min_records=1).size == least
 
 
 @pytest.mark.parametrize("records", [[], (), iter([])])
 @every_codec
 def test_no_records_make_no_table(name, records):
     with pytest.raises(InvalidConfig, match="no records"):
-        Table.fit(records, codec=name, vocabulary=Vocabulary(2000))
+        Table.fit(records, codec=name, vocabulary=Vocabulary(2000), min_records=1)
 
 
 def test_a_table_of_empty_records():
-    table = Table.fit([""], vocabulary=Vocabulary(400))
+    table = Table.fit([""], vocabulary=Vocabulary(400), min_records=1)
     assert table.size == 288
     assert table.decode(table.encode("")) == ""
     assert len(table.encode("")) == 0
 
 
-@pytest.mark.parametrize("min_records", [0, -1, 1.0, True, "1", None])
+@pytest.mark.parametrize("min_records", [0, -1, 1.0, True, "1"])
 def test_refuses_min_records(min_records):
     with pytest.raises(InvalidConfig):
         Table.fit(["a"], vocabulary=Vocabulary(400), min_records=min_records)
@@ -257,7 +259,7 @@ def test_refuses_min_records(min_records):
 
 def test_refuses_an_unknown_codec():
     with pytest.raises(UnknownCodec, match="text/bytes"):
-        Table.fit(["a"], codec="text/byte", vocabulary=Vocabulary(400))
+        Table.fit(["a"], codec="text/byte", vocabulary=Vocabulary(400), min_records=1)
 
 
 # ---- the secret
@@ -266,7 +268,7 @@ SECRET = "diagnosis of Jane Roe: syzygy"
 
 
 def test_nothing_public_carries_the_secret():
-    table = Table.fit([SECRET] * 3, vocabulary=Vocabulary(320))
+    table = Table.fit([SECRET] * 3, vocabulary=Vocabulary(320), min_records=1)
     assert repr(table) == f"<Table text/bytes, 311 of 320 ids, {table.fingerprint}>"
     assert len(table.fingerprint) == 32
     for carry in (pickle.dumps, copy.copy, copy.deepcopy):
@@ -276,11 +278,11 @@ def test_nothing_public_carries_the_secret():
 
 @pytest.mark.parametrize("wrong", [SECRET.encode(), [SECRET], {SECRET: 1}])
 def test_errors_carry_no_record(wrong):
-    table = Table.fit([SECRET], vocabulary=Vocabulary(320))
+    table = Table.fit([SECRET], vocabulary=Vocabulary(320), min_records=1)
     for act in (
-        lambda: Table.fit([SECRET, wrong], vocabulary=Vocabulary(320)),
+        lambda: Table.fit([SECRET, wrong], vocabulary=Vocabulary(320), min_records=1),
         lambda: table.encode(wrong),
-        lambda: Table.fit([SECRET * 9], codec=TextBytes(max_length=30), vocabulary=Vocabulary(320)),
+        lambda: Table.fit([SECRET * 9], codec=TextBytes(max_length=30), vocabulary=Vocabulary(320), min_records=1),
     ):
         with pytest.raises(InvalidRecord) as caught:
             act()
@@ -288,7 +290,7 @@ def test_errors_carry_no_record(wrong):
 
 
 def test_errors_carry_no_text_that_ids_spell():
-    table = Table.fit([SECRET], vocabulary=Vocabulary(320))
+    table = Table.fit([SECRET], vocabulary=Vocabulary(320), min_records=1)
     broken = np.append(table.encode(SECRET), table.encode("é")[:1])
     with pytest.raises(CorruptSymbols) as caught:
         table.decode(broken)
@@ -311,13 +313,13 @@ def test_saved_and_loaded_is_the_same_table(name, tmp_path):
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 def test_hostile_text_comes_back_from_a_table_of_other_text(text):
-    table = Table.fit(CORPUS, vocabulary=Vocabulary(330))
+    table = Table.fit(CORPUS, vocabulary=Vocabulary(330), min_records=1)
     assert table.decode(table.encode(text)) == text
 
 
 def test_fields_are_kept_with_the_secret(tmp_path):
     fields = ("TP53", "Σ", "\ud800")
-    table = Table.fit([np.arange(3.0)], codec="series/mulaw", vocabulary=Vocabulary(400), fields=fields)
+    table = Table.fit([np.arange(3.0)], codec="series/mulaw", vocabulary=Vocabulary(400), fields=fields, min_records=1)
     table.save(tmp_path / "t.ult", encrypt=False)
     assert Table.load(tmp_path / "t.ult").fields == fields
     assert "TP53" not in repr(table)
@@ -325,7 +327,7 @@ def test_fields_are_kept_with_the_secret(tmp_path):
 
 def test_one_record_is_not_several():
     with pytest.raises(InvalidRecord, match="records are one str"):
-        Table.fit("some text", vocabulary=Vocabulary(512))
+        Table.fit("some text", vocabulary=Vocabulary(512), min_records=1)
     with pytest.raises(InvalidRecord, match="records are one str"):
         fitted("text/bytes").encode_batch("some text")
 

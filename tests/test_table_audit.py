@@ -48,7 +48,7 @@ def test_a_threshold_on_records_takes_most_of_it_away():
 
 
 def test_scores_by_hand():
-    table = Table.fit(["ab ab ab xyz"], vocabulary=Vocabulary(N_SPECIAL + 256 + 3))
+    table = Table.fit(["ab ab ab xyz"], vocabulary=Vocabulary(N_SPECIAL + 256 + 3), min_records=1)
     spelled = {bytes(s.astype(np.uint8)): rank for rank, s in enumerate(table.spellings())}
     ids = np.array([N_SPECIAL + spelled[b" ab"], N_SPECIAL + spelled[b"x"]], np.uint32)
     found = {name: score([ids, ids[:0]]) for name, score in phrase_scores(table).items()}
@@ -59,6 +59,6 @@ def test_scores_by_hand():
 
 
 def test_a_table_without_phrases_tells_nothing():
-    table = Table.fit(["abc"], vocabulary=Vocabulary(N_SPECIAL + 256))
+    table = Table.fit(["abc"], vocabulary=Vocabulary(N_SPECIAL + 256), min_records=1)
     with pytest.raises(InvalidConfig, match="no phrases"):
         audit_table(table, ["a", "b"], ["c", "d"])

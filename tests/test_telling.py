@@ -21,7 +21,7 @@ RECORDS = ["the patient has a cough", "the patient has no cough", "zebra quagga"
 
 @pytest.fixture(scope="module")
 def coded():
-    truth = Table.fit(RECORDS, vocabulary=Vocabulary(300))
+    truth = Table.fit(RECORDS, vocabulary=Vocabulary(300), min_records=1)
     return truth, Coded.of(truth.encode_batch(RECORDS))
 
 
@@ -55,7 +55,7 @@ def test_nothing_read_tells_nothing(coded):
 
 def test_the_best_passage_of_a_long_record_is_found():
     long = "x" * 300 + "the secret word" + "y" * 300
-    truth = Table.fit([long], vocabulary=Vocabulary(N_SPECIAL + 256))
+    truth = Table.fit([long], vocabulary=Vocabulary(N_SPECIAL + 256), min_records=1)
     target = Coded.of(truth.encode_batch([long]))
     secret = [phrases(truth)[i - N_SPECIAL] for i in target.ids.tolist()]
     outer = {np.array([ord(c)], np.uint32).tobytes() for c in "xy"}
@@ -67,7 +67,7 @@ def test_the_best_passage_of_a_long_record_is_found():
 
 
 def test_codecs_that_spell_no_parts_and_guesses_that_spell_nothing(coded):
-    truth = Table.fit(RECORDS, codec=TextBwt(patch_size=4), vocabulary=Vocabulary(N_SPECIAL + 260))
+    truth = Table.fit(RECORDS, codec=TextBwt(patch_size=4), vocabulary=Vocabulary(N_SPECIAL + 260), min_records=1)
     target = Coded.of(truth.encode_batch(RECORDS))
     secret = [phrases(truth)[i - N_SPECIAL] for i in target.ids.tolist()]
     pairs = told(secret, target, truth)["pairs"]

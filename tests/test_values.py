@@ -26,7 +26,7 @@ def walks(n, *, seed):
 @pytest.fixture(scope="module")
 def series():
     codec = SeriesMulaw(low=0.0, high=1.5, mu=0.01, levels=30, patch_size=1)
-    truth = Table.fit(walks(60, seed=0), codec=codec, vocabulary=Vocabulary(N_SPECIAL + codec.alphabet))
+    truth = Table.fit(walks(60, seed=0), codec=codec, vocabulary=Vocabulary(N_SPECIAL + codec.alphabet), min_records=1)
     return truth, Adversary.fitted(truth, walks(60, seed=1)), truth.encode_batch(walks(60, seed=0))
 
 
@@ -69,7 +69,7 @@ def digits():
     """Images of the demo's digits, two halves, and a table of the first without phrases."""
     images = list(open_source(["sample:digits"], modality="image"))[:400]
     codec = ImageDct()
-    truth = Table.fit(images[::2], codec=codec, vocabulary=Vocabulary(N_SPECIAL + codec.alphabet))
+    truth = Table.fit(images[::2], codec=codec, vocabulary=Vocabulary(N_SPECIAL + codec.alphabet), min_records=1)
     return truth, images
 
 

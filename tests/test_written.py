@@ -35,7 +35,7 @@ RECORDS = {
 
 def untrained(folder, codec, *, fields=(), context=64):
     """Return a table, and a run on its shards of no more than a step."""
-    table = Table.fit(RECORDS[codec] * 3, codec=codec, vocabulary=Vocabulary(560), fields=fields)
+    table = Table.fit(RECORDS[codec] * 3, codec=codec, vocabulary=Vocabulary(560), fields=fields, min_records=1)
     shards = {"table": table.fingerprint, "codec": codec, "column": "x", "vocabulary": table.vocabulary}
     with ShardWriter(folder / "shards", **shards) as writer:
         writer.write(table.encode_batch(RECORDS[codec]), 1)
@@ -90,7 +90,7 @@ def test_a_prompt_too_large_for_the_room_is_cut(tmp_path):
 
 
 def test_what_the_grammar_of_ids_allows():
-    table = Table.fit(["é", "é!"], vocabulary=Vocabulary(300))
+    table = Table.fit(["é", "é!"], vocabulary=Vocabulary(300), min_records=1)
     grammar = TableGrammar(table)
     (whole,), first = (
         table.encode("é"),

@@ -108,7 +108,7 @@ def table(session: Session, whose: str, volume: int = 0, seed: int = 0) -> ult.T
         texts = owned(session)
     else:
         texts = public_text(session, volume, seed) if whose == "receiver" else wiki(session)
-    return ult.Table.fit(texts, vocabulary=ult.Vocabulary(VOCABULARY))
+    return ult.Table.fit(texts, vocabulary=ult.Vocabulary(VOCABULARY), min_records=1)
 
 
 def wiki(session: Session) -> list[str]:

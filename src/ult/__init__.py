@@ -1,8 +1,8 @@
 """Unified Lookup Tables: records become ids through a table that stays with its owner.
 
 >>> import ult
->>> vocabulary = ult.Vocabulary(size=512)
->>> table = ult.Table.fit(["the cat sat", "the dog sat"], codec="text/bytes", vocabulary=vocabulary)
+>>> records = [f"the cat sat on mat {n}" for n in range(20)]
+>>> table = ult.Table.fit(records, codec="text/bytes", vocabulary=ult.Vocabulary(size=512))
 >>> table.decode(table.encode("the cat"))
 'the cat'
 """

@@ -22,6 +22,12 @@
     ├── EngineError       RuntimeError   a worker that was lost, a cluster that is not there
     └── MissingExtra      ImportError    optional packages are not installed
 
+Two warnings say what Python code would otherwise miss; the command line says the same in a line:
+
+    UltWarning            UserWarning
+    ├── NoPhrases                        a table that writes every symbol by an id of its own
+    └── ValuesClipped                    values outside the range of a codec, which come back as an end of it
+
 An error says what was met and what was expected; `hint` says what to type next. No error carries a record,
 a phrase or a key.
 
@@ -160,3 +166,15 @@ class MissingExtra(UltError, ImportError):
 
     def __reduce__(self) -> tuple[Any, ...]:  # from a worker; the default would call it with the message alone
         return partial(MissingExtra, extra=self.extra, because=self.because), self.packages
+
+
+class UltWarning(UserWarning):
+    """What was done is not what the caller may expect."""
+
+
+class NoPhrases(UltWarning):
+    """A table without phrases: no sequence of symbols is held by as many records as `min_records`, 5 by default."""
+
+
+class ValuesClipped(UltWarning):
+    """Values lie outside the range of a codec and were encoded as the nearer end of it."""

@@ -47,7 +47,9 @@ def scenarios(folder: Path) -> Iterator[Scenario]:
 
 def base_table() -> Table:
     """Return the table that every reject vector of a table damages."""
-    return Table.fit(["to be or not to be", "to do"], codec=CODECS["text/bytes"](), vocabulary=Vocabulary(292))
+    return Table.fit(
+        ["to be or not to be", "to do"], codec=CODECS["text/bytes"](), vocabulary=Vocabulary(292), min_records=1
+    )
 
 
 def payloads() -> Iterator[Scenario]:

@@ -48,6 +48,14 @@ def kept(records: Iterable[Any], codec: object, fields: Sequence[str]) -> Iterat
     columns.check()
 
 
+def clipped(codec: object, records: Sequence[Any]) -> tuple[int, int]:
+    """Return how many values of records lie outside the range of `series/mulaw`, and how many values there are."""
+    if not isinstance(codec, SeriesMulaw) or not len(records):
+        return 0, 0
+    values = np.concatenate(records)
+    return int(np.count_nonzero((values < codec.low) | (values > codec.high))), len(values)
+
+
 class Columns:
     """Measures how a codec keeps the columns `fields`; without names, all values together and each position.
 

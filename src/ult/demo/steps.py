@@ -193,7 +193,7 @@ def attack(session: Session, scale: Scale) -> dict[str, Any]:
     scores = {"text/bytes": _ranks_matched(Coded.of(held), Adversary.fitted(secret, public), secret)}
     for codec in ("text/bytes", "text/bwt"):
         vocabulary = Vocabulary(N_SPECIAL + CODECS[codec]().alphabet)
-        truth = Table.fit(private, codec=codec, vocabulary=vocabulary)
+        truth = Table.fit(private, codec=codec, vocabulary=vocabulary, min_records=1)
         target = Coded.of(truth.encode_batch(private))
         scores[f"{codec}, no phrases"] = _ranks_matched(target, Adversary.fitted(truth, public), truth)
     for name, score in scores.items():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Never
@@ -13,29 +14,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult.codecs import codec_class
-from ult.codecs.base import Codec, Ends, Patches, Symbols, cut, encoded
-from ult.codecs.batches import BATCH, batched, check_many
+from ult.codecs.base import Codec, encoded
+from ult.codecs.batches import batched, check_many
 from ult.codecs.columns import kept
-from ult.errors import CorruptSymbols, FormatError, InvalidConfig
+from ult.errors import FormatError, InvalidConfig, NoPhrases
+from ult.host.shown import Facts, count
+from ult.host.shown import table as as_html
 from ult.owner import keyfile, table_format
 from ult.owner.bpe.counts import CAPACITY, PatchCounts
-from ult.owner.bpe.decoder import Spelling
-from ult.owner.bpe.encoder import Segmenter
 from ult.owner.bpe.merges import learn_merges
 from ult.owner.bpe.private_counts import ROOM, bounded, check_asked, promise, release, without_records
+from ult.owner.coder import Coder
 from ult.public.guarantee import Guarantee
 from ult.public.vocabulary import N_SPECIAL, Vocabulary
 
-_IDS = np.dtype(np.uint32)
-_FIRST = np.uint32(N_SPECIAL)
 _SYSTEM = secrets.SystemRandom()  # no seed, and nothing that was drawn tells what will be
-BATCH_IDS = 2**20  # decoded together, at most, but for one record
+MIN_RECORDS = 5  # distinct ones that hold a phrase at least, unless said
 
 
-class Table:
+def held_by(min_records: int | None, patches: int | None) -> int:
+    """Return how many distinct records must hold a phrase: `MIN_RECORDS` unless said, 1 of a table with a promise."""
+    if min_records is not None:
+        return min_records
+    return MIN_RECORDS if patches is None else 1
+
+
+class Table(Coder):
     """Encodes records to ids and back; fitted by counting; the owner's secret.
 
-    >>> table = Table.fit(["to be or not to be", "to be is to do"], vocabulary=Vocabulary(size=320))
+    >>> records = ["to be or not to be", "to be is to do"]  # so few that each phrase may be of one alone
+    >>> table = Table.fit(records, vocabulary=Vocabulary(size=320), min_records=1)
     >>> ids = table.encode("to be or not")
     >>> ids.dtype, len(ids)
     (dtype('uint32'), 4)
@@ -60,19 +68,16 @@ class Table:
     ) -> None:
         """Make a table of its parts; use `fit` or `load`.
 
-        Units are symbols, `range(codec.alphabet)`, then `codec.alphabet + k` for `merges[k]` (m, 2), a pair of
-        earlier units. `ranks` (units,) lists them by id, and `counts` (units,) says how often each occurred when
-        the table was fitted: falling, or, with `secret_ids`, in any order. Id `N_SPECIAL + r` is the unit `ranks[r]`.
+        `merges` and `ranks` are those of a `Coder`; `counts` (units,) says how often each unit occurred when the table
+        was fitted: falling, or, with `secret_ids`, in any order.
         """
-        self.codec, self.vocabulary = codec, vocabulary
+        super().__init__(codec, merges, ranks)
+        self.vocabulary = vocabulary
         self.records, self.min_records, self.fields = records, min_records, tuple(fields)
         self.privacy = privacy  # what each record was promised; None is nothing
         self.public = public  # whether its owner declared that all records it was fitted on are public
         self.secret_ids = secret_ids  # whether ids were drawn, and do not tell which phrase is how common
-        self._merges, self._ranks, self._counts = merges, ranks, counts
-        self._ids = np.empty(len(ranks), np.uint32)  # of each unit
-        self._ids[ranks] = np.arange(N_SPECIAL, N_SPECIAL + len(ranks), dtype=np.uint32)
-        self._spelling = Spelling(merges, ranks, codec.alphabet, codec.max_patch)
+        self._counts = counts
 
     @classmethod
     def fit(
@@ -81,7 +86,7 @@ class Table:
         *,
         codec: str | Codec[Any] = "text/bytes",
         vocabulary: Vocabulary,
-        min_records: int = 1,
+        min_records: int | None = None,
         fields: Sequence[str] = (),
         capacity: int = CAPACITY,
         epsilon: float | None = None,
@@ -93,9 +98,13 @@ class Table:
     ) -> Table:
         """Return the table of a multiset of records; their order changes nothing.
 
-        A phrase enters only if at least `min_records` distinct records hold it. `fields` names the values of a wide
-        numeric record and is kept with the secret. A column or place that `series/mulaw` would lose is refused
-        (`ult.codecs.columns`), but with `allow_lost`. If the distinct patches
+        A phrase enters only if at least `min_records` distinct records hold it: 5 unless said, as `ult fit` has it, or
+        1 with `epsilon`, whose noisy counts have a threshold of their own. So a table of fewer than 5 records has no
+        phrases; if none was found and `min_records` was not said, there is a `NoPhrases` warning. 1 lets a phrase in
+        that a single record holds: whoever gets the table can read it there.
+
+        `fields` names the values of a wide numeric record and is kept with the secret. A column or place that
+        `series/mulaw` would lose is refused (`ult.codecs.columns`), but with `allow_lost`. If the distinct patches
         have more than `capacity` symbols, the records are read twice, and the rarest patches are left out (see
         `ult.owner.bpe.counts`); of an iterator that is an error. With `epsilon` each record has differential privacy,
         and each fit draws anew: see `ult.owner.bpe.private_counts`; with `secret_ids` it draws which phrase has which
@@ -103,6 +112,7 @@ class Table:
         `UnknownCodec`.
         """
         most = check_asked(epsilon, delta, patches_per_record, min_records, public=public)
+        unsaid, min_records = min_records is None and most is None, held_by(min_records, most)
         counts = PatchCounts(min_records=min_records, capacity=capacity if most is None else max(capacity, ROOM))
         check_many(records)
         if isinstance(codec, str) and most is not None:
@@ -127,7 +137,11 @@ class Table:
             for batch in batched(records):
                 counts.add(encoded(codec, batch, counts.records))
         about: dict[str, Any] = {"codec": codec, "vocabulary": vocabulary, "fields": fields}
-        return cls.from_counts(counts, **about, privacy=privacy, public=public, secret_ids=secret_ids)
+        table = cls.from_counts(counts, **about, privacy=privacy, public=public, secret_ids=secret_ids)
+        if unsaid and not table.phrases and table.size < vocabulary.size:
+            what = f"the table has no phrases: no sequence of symbols is held by {min_records} distinct records"
+            warnings.warn(f"{what} (min_records); more records would have some", NoPhrases, stacklevel=2)
+        return table
 
     @classmethod
     def from_counts(
@@ -178,137 +192,15 @@ class Table:
             secret_ids=secret_ids,
         )
 
-    # ---- records <-> ids
-
-    @property
-    def size(self) -> int:
-        """How many ids the table uses, special tokens included; at most `vocabulary.size`."""
-        return N_SPECIAL + len(self._ranks)
-
     @property
     def counts(self) -> NDArray[np.int64]:
         """How often each id from `N_SPECIAL` on occurred in fitting, (ids,) int64: falling, but with `secret_ids`."""
         return self._counts.copy()
 
     @property
-    def lengths(self) -> NDArray[np.int64]:
-        """How many symbols each id from `N_SPECIAL` on spells; (ids,) int64."""
-        return self._spelling.lengths.copy()
-
-    def spellings(self) -> list[Symbols]:
-        """Return the symbols (n,) of each id from `N_SPECIAL` on: the secret itself, for its owner and scores."""
-        ranks, ends = np.arange(len(self._ranks), dtype=np.uint32), np.cumsum(self._spelling.lengths)
-        return cut(self._spelling.spell(ranks, int(ends[-1])).astype(np.uint32), ends)
-
-    def encode_phrases(self, phrases: Sequence[Symbols]) -> list[NDArray[np.uint32]]:
-        """Return the ids (n,) that write each of `phrases`, symbols (n,) of one patch, by itself."""
-        if not phrases:
-            return []
-        ends = np.cumsum([len(symbols) for symbols in phrases])
-        symbols = np.concatenate(phrases).astype(np.uint32)
-        return cut(*self._segmenter.ids(Patches(symbols, ends, np.arange(1, len(phrases) + 1))))
-
-    @cached_property
-    def _segmenter(self) -> Segmenter:
-        return Segmenter(self._merges, self._ids, self.codec.alphabet, self.codec.max_patch)
-
-    def encode(self, record: Any) -> NDArray[np.uint32]:
-        """Return the ids (n,) of a record; raise `InvalidRecord` if it is none for the codec."""
-        return self._encode([record])[0]
-
-    def encode_batch(self, records: Sequence[Any]) -> list[NDArray[np.uint32]]:
-        """Return the ids (n,) of each record."""
-        return cut(*self.encode_ragged(records))
-
-    def encode_ragged(self, records: Sequence[Any]) -> tuple[NDArray[np.uint32], Ends]:
-        """Return the ids (n,) of all records, one after the other, and where each record ends in them (r,) int64.
-
-        As Arrow holds lists, and much faster than a list of arrays where records are short.
-        """
-        check_many(records)
-        many = [self._encode(records[first : first + BATCH], first) for first in range(0, len(records), BATCH)]
-        if len(many) == 1:
-            return many[0]
-        bases = np.cumsum([0, *(len(ids) for ids, _ in many)])
-        ends = [ends + base for (_, ends), base in zip(many, bases, strict=False)]
-        return (
-            np.concatenate([np.empty(0, np.uint32), *(ids for ids, _ in many)]),
-            np.concatenate([np.empty(0, np.int64), *ends]),
-        )
-
-    def _encode(self, records: Sequence[Any], first: int = 0) -> tuple[NDArray[np.uint32], Ends]:
-        return self._segmenter.ids(encoded(self.codec, records, first))
-
-    def decode(self, ids: Sequence[int] | NDArray[Any]) -> Any:
-        """Return the record that `ids` spell; raise `CorruptSymbols` if they spell none."""
-        ranks = self._check(_integers(ids))
-        (size,) = self._ends(ranks, np.array([len(ranks)]))
-        return self.codec.decode(self._spelling.spell(ranks, int(size)))
-
-    def decode_batch(self, many: Sequence[Sequence[int] | NDArray[Any]]) -> list[Any]:
-        """Return the record of each sequence of ids."""
-        if len(many) == 0:
-            return []
-        ours = all(isinstance(ids, np.ndarray) and ids.dtype == _IDS for ids in many)  # as `encode_batch` gives them
-        flat = np.concatenate(many if ours else [_integers(ids) for ids in many])
-        return self.decode_ragged(flat, np.cumsum(np.fromiter(map(len, many), np.int64, len(many))))
-
-    def decode_ragged(self, ids: Sequence[int] | NDArray[Any], ends: Ends) -> list[Any]:
-        """Return the records whose ids end at `ends` (r,) in `ids` (n,), as `encode_ragged` gives them."""
-        return [record for records in self.decode_ragged_batches(ids, ends) for record in records]
-
-    def decode_ragged_batches(self, ids: Sequence[int] | NDArray[Any], ends: Ends) -> Iterator[list[Any]]:
-        """Give what `decode_ragged` returns, in order, as many records at a time as fit in little memory."""
-        array, stops = _integers(ids), np.asarray(ends, np.int64)
-        rising = stops.ndim == 1 and bool((np.diff(stops, prepend=0) >= 0).all())
-        if not rising or (int(stops[-1]) if len(stops) else 0) != len(array):
-            raise CorruptSymbols(f"ends do not rise to {len(array)}, the number of ids")
-        ranks, first, start = self._check(array), 0, 0
-        while first < len(stops):
-            fitting = int(np.searchsorted(stops, start + BATCH_IDS, side="right"))
-            last = min(first + BATCH, max(first + 1, fitting))
-            run, batch = ranks[start : stops[last - 1]], stops[first:last] - start
-            symbol_ends = self._ends(run, batch)
-            yield self.codec.decode_batch(self._spelling.spell(run, int(symbol_ends[-1])), symbol_ends)
-            first, start = last, int(stops[last - 1])
-
-    def _ends(self, ranks: NDArray[np.uint32], stops: Ends) -> Ends:
-        """Return where each record ends in the symbols; refuse one of too many before it is spelled."""
-        ends = self._spelling.ends(ranks, stops)
-        longest = int(np.diff(ends, prepend=0).max())
-        if longest > self.codec.max_symbols:
-            raise CorruptSymbols(f"ids spell {longest} symbols; {self.codec.id} has at most {self.codec.max_symbols}")
-        return ends
-
-    def decode_prefix(self, ids: Sequence[int] | NDArray[Any]) -> tuple[Any, int]:
-        """Return the record of the longest prefix of `ids` that spells one, and how many ids that is.
-
-        For what a model wrote: it stops before the first special or unknown id. Raises `CorruptSymbols` if no prefix
-        spells a record.
-        """
-        array = _integers(ids)
-        valid = (array >= N_SPECIAL) & (array < self.size)
-        ranks = self._check(array[: len(array) if valid.all() else int(valid.argmin())])
-        ends = np.append(0, np.cumsum(self._spelling.lengths[ranks]))
-        ranks = ranks[: int(np.searchsorted(ends, self.codec.max_symbols, side="right")) - 1]
-        symbols = self._spelling.spell(ranks, int(ends[len(ranks)]))
-        used = np.flatnonzero(np.isin(ends[: len(ranks) + 1], self.codec.prefixes(symbols)))
-        if not len(used):
-            raise CorruptSymbols(f"no prefix of these {len(array)} ids spells a record of {self.codec.id}")
-        last = int(used[-1])
-        return self.codec.decode(symbols[: int(ends[last])]), last
-
-    def _check(self, ids: NDArray[Any]) -> NDArray[np.uint32]:
-        """Return the ranks of `ids`."""
-        if ids.dtype == _IDS:
-            ranks = ids - _FIRST  # an id below wraps around, and is as far outside
-            valid = not ranks.size or int(ranks.max()) < len(self._ranks)
-        else:
-            valid = not ids.size or N_SPECIAL <= int(ids.min()) <= int(ids.max()) < self.size
-            ranks = (ids - N_SPECIAL).astype(np.uint32) if valid else ids
-        if not valid:
-            raise CorruptSymbols(f"an id is special or outside the table; expected {N_SPECIAL} to {self.size - 1}")
-        return ranks
+    def phrases(self) -> int:
+        """How many phrases the table has: ids that write more than one symbol."""
+        return len(self._merges)
 
     # ---- at rest
 
@@ -380,17 +272,22 @@ class Table:
     def __repr__(self) -> str:
         return f"<Table {self.codec.id}, {self.size} of {self.vocabulary.size} ids, {self.fingerprint}>"
 
+    def facts(self) -> Facts:
+        """Return names and values that say how large the table is and what it promises, and nothing of a phrase."""
+        ids, order = f"{self.size:,} of {self.vocabulary.size:,}", "secret" if self.secret_ids else "ranks"
+        return [
+            ("codec", self.codec.id),
+            ("ids", ids),
+            ("phrases", f"{self.phrases:,}"),
+            ("fitted on", count(self.records, "record")),
+            ("each phrase held by", f"at least {count(self.min_records, 'record')}"),
+            ("privacy", "public records" if self.public else str(self.privacy or "no promise")),
+            ("order of ids", order),
+            ("fingerprint", self.fingerprint),
+        ]
+
+    def _repr_html_(self) -> str:
+        return as_html("Table", self.facts())
+
     def __reduce__(self) -> Never:
         raise TypeError("a table is a secret and is not pickled; use save and load")
-
-
-def _integers(ids: Sequence[int] | NDArray[Any]) -> NDArray[Any]:
-    try:
-        array = np.asarray(ids)
-    except (ValueError, OverflowError):
-        raise CorruptSymbols("ids are not integers (n,)") from None
-    if array.size == 0 and array.ndim == 1:
-        return array.astype(np.int64)
-    if array.ndim != 1 or array.dtype.kind not in "ui":
-        raise CorruptSymbols(f"ids are {array.dtype} {array.shape}; expected integers (n,)")
-    return array

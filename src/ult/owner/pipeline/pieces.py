@@ -185,7 +185,7 @@ def _encoder(cleartext: bytes, kept: pa.Schema, scratch: str) -> Callable[[int, 
         for records in batched(batch.records):
             rows = batch.kept.slice(first, len(records))
             try:
-                ids, ends = table.encode_ragged(records)
+                ids, ends = table.encode_ragged(records, warn=False)  # the command counts them all
             except InvalidRecord as error:
                 raise blamed(error, table.codec, [batch]) from None
             done.append(ids_table(ids, ends, rows, table.vocabulary, kept))

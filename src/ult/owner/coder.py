@@ -1,0 +1,206 @@
+"""Records to ids and back, by merges and their ranks: what a table does once it is fitted."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ult.codecs.base import Codec, Ends, Patches, Symbols, cut, encoded
+from ult.codecs.batches import BATCH, check_many
+from ult.codecs.columns import clipped
+from ult.errors import CorruptSymbols, ValuesClipped
+from ult.owner.bpe.decoder import Spelling
+from ult.owner.bpe.encoder import Segmenter
+from ult.public.vocabulary import N_SPECIAL
+
+_IDS = np.dtype(np.uint32)
+_FIRST = np.uint32(N_SPECIAL)
+BATCH_IDS = 2**20  # decoded together, at most, but for one record
+
+
+class Coder:
+    """Encodes records to ids and decodes ids to records.
+
+    Units are symbols, `range(codec.alphabet)`, then `codec.alphabet + k` for `merges[k]` (m, 2), a pair of earlier
+    units. `ranks` (units,) lists them by id: id `N_SPECIAL + r` is the unit `ranks[r]`.
+    """
+
+    def __init__(self, codec: Codec[Any], merges: NDArray[np.int32], ranks: NDArray[np.int32]) -> None:
+        self.codec = codec
+        self._merges, self._ranks = merges, ranks
+        self._ids = np.empty(len(ranks), np.uint32)  # of each unit
+        self._ids[ranks] = np.arange(N_SPECIAL, N_SPECIAL + len(ranks), dtype=np.uint32)
+        self._spelling = Spelling(merges, ranks, codec.alphabet, codec.max_patch)
+
+    @property
+    def size(self) -> int:
+        """How many ids the table uses, special tokens included; at most `vocabulary.size`."""
+        return N_SPECIAL + len(self._ranks)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """How many symbols each id from `N_SPECIAL` on spells; (ids,) int64."""
+        return self._spelling.lengths.copy()
+
+    def spellings(self) -> list[Symbols]:
+        """Return the symbols (n,) of each id from `N_SPECIAL` on: the secret itself, for its owner and scores."""
+        ranks, ends = np.arange(len(self._ranks), dtype=np.uint32), np.cumsum(self._spelling.lengths)
+        return cut(self._spelling.spell(ranks, int(ends[-1])).astype(np.uint32), ends)
+
+    def encode_phrases(self, phrases: Sequence[Symbols]) -> list[NDArray[np.uint32]]:
+        """Return the ids (n,) that write each of `phrases`, symbols (n,) of one patch, by itself."""
+        if not phrases:
+            return []
+        ends = np.cumsum([len(symbols) for symbols in phrases])
+        symbols = np.concatenate(phrases).astype(np.uint32)
+        return cut(*self._segmenter.ids(Patches(symbols, ends, np.arange(1, len(phrases) + 1))))
+
+    @cached_property
+    def _segmenter(self) -> Segmenter:
+        return Segmenter(self._merges, self._ids, self.codec.alphabet, self.codec.max_patch)
+
+    def encode(self, record: Any) -> NDArray[np.uint32]:
+        """Return the ids (n,) of a record; raise `InvalidRecord` if it is none for the codec.
+
+        Warns as `encode_batch` does.
+        """
+        ids, _ = self._encode([record])
+        self._warn(*clipped(self.codec, [record]))
+        return ids
+
+    def encode_batch(self, records: Sequence[Any]) -> list[NDArray[np.uint32]]:
+        """Return the ids (n,) of each record.
+
+        Values outside the range of `series/mulaw` come back as an end of it: a `ValuesClipped` warning says how many,
+        once a call.
+        """
+        ids, ends, outside, values = self._many(records, look=True)
+        self._warn(outside, values)
+        return cut(ids, ends)
+
+    def encode_ragged(self, records: Sequence[Any], *, warn: bool = True) -> tuple[NDArray[np.uint32], Ends]:
+        """Return the ids (n,) of all records, one after the other, and where each record ends in them (r,) int64.
+
+        As Arrow holds lists, and much faster than a list of arrays where records are short. Warns as `encode_batch`
+        does, but without `warn`, for a caller that counts what is clipped by itself.
+        """
+        ids, ends, outside, values = self._many(records, look=warn)
+        self._warn(outside, values)
+        return ids, ends
+
+    def _many(self, records: Sequence[Any], *, look: bool) -> tuple[NDArray[np.uint32], Ends, int, int]:
+        """Return the ids of records, where each ends, and, if they are looked at, values clipped and values."""
+        check_many(records)
+        many, outside, values = [], 0, 0
+        for first in range(0, len(records), BATCH):
+            batch = records[first : first + BATCH]
+            many.append(self._encode(batch, first))
+            if look:
+                found = clipped(self.codec, batch)
+                outside, values = outside + found[0], values + found[1]
+        if len(many) == 1:
+            return *many[0], outside, values
+        bases = np.cumsum([0, *(len(ids) for ids, _ in many)])
+        ends = [ends + base for (_, ends), base in zip(many, bases, strict=False)]
+        flat = np.concatenate([np.empty(0, np.uint32), *(ids for ids, _ in many)])
+        return flat, np.concatenate([np.empty(0, np.int64), *ends]), outside, values
+
+    def _encode(self, records: Sequence[Any], first: int = 0) -> tuple[NDArray[np.uint32], Ends]:
+        return self._segmenter.ids(encoded(self.codec, records, first))
+
+    def _warn(self, outside: int, values: int) -> None:
+        if outside:
+            warnings.warn(
+                f"{outside:,} of {values:,} values lie outside the range of {self.codec.id} and come back as an end of "
+                "it",
+                ValuesClipped,
+                stacklevel=3,
+            )
+
+    def decode(self, ids: Sequence[int] | NDArray[Any]) -> Any:
+        """Return the record that `ids` spell; raise `CorruptSymbols` if they spell none."""
+        ranks = self._check(_integers(ids))
+        (size,) = self._ends(ranks, np.array([len(ranks)]))
+        return self.codec.decode(self._spelling.spell(ranks, int(size)))
+
+    def decode_batch(self, many: Sequence[Sequence[int] | NDArray[Any]]) -> list[Any]:
+        """Return the record of each sequence of ids."""
+        if len(many) == 0:
+            return []
+        ours = all(isinstance(ids, np.ndarray) and ids.dtype == _IDS for ids in many)  # as `encode_batch` gives them
+        flat = np.concatenate(many if ours else [_integers(ids) for ids in many])
+        return self.decode_ragged(flat, np.cumsum(np.fromiter(map(len, many), np.int64, len(many))))
+
+    def decode_ragged(self, ids: Sequence[int] | NDArray[Any], ends: Ends) -> list[Any]:
+        """Return the records whose ids end at `ends` (r,) in `ids` (n,), as `encode_ragged` gives them."""
+        return [record for records in self.decode_ragged_batches(ids, ends) for record in records]
+
+    def decode_ragged_batches(self, ids: Sequence[int] | NDArray[Any], ends: Ends) -> Iterator[list[Any]]:
+        """Give what `decode_ragged` returns, in order, as many records at a time as fit in little memory."""
+        array, stops = _integers(ids), np.asarray(ends, np.int64)
+        rising = stops.ndim == 1 and bool((np.diff(stops, prepend=0) >= 0).all())
+        if not rising or (int(stops[-1]) if len(stops) else 0) != len(array):
+            raise CorruptSymbols(f"ends do not rise to {len(array)}, the number of ids")
+        ranks, first, start = self._check(array), 0, 0
+        while first < len(stops):
+            fitting = int(np.searchsorted(stops, start + BATCH_IDS, side="right"))
+            last = min(first + BATCH, max(first + 1, fitting))
+            run, batch = ranks[start : stops[last - 1]], stops[first:last] - start
+            symbol_ends = self._ends(run, batch)
+            yield self.codec.decode_batch(self._spelling.spell(run, int(symbol_ends[-1])), symbol_ends)
+            first, start = last, int(stops[last - 1])
+
+    def _ends(self, ranks: NDArray[np.uint32], stops: Ends) -> Ends:
+        """Return where each record ends in the symbols; refuse one of too many before it is spelled."""
+        ends = self._spelling.ends(ranks, stops)
+        longest = int(np.diff(ends, prepend=0).max())
+        if longest > self.codec.max_symbols:
+            raise CorruptSymbols(f"ids spell {longest} symbols; {self.codec.id} has at most {self.codec.max_symbols}")
+        return ends
+
+    def decode_prefix(self, ids: Sequence[int] | NDArray[Any]) -> tuple[Any, int]:
+        """Return the record of the longest prefix of `ids` that spells one, and how many ids that is.
+
+        For what a model wrote: it stops before the first special or unknown id. Raises `CorruptSymbols` if no prefix
+        spells a record.
+        """
+        array = _integers(ids)
+        valid = (array >= N_SPECIAL) & (array < self.size)
+        ranks = self._check(array[: len(array) if valid.all() else int(valid.argmin())])
+        ends = np.append(0, np.cumsum(self._spelling.lengths[ranks]))
+        ranks = ranks[: int(np.searchsorted(ends, self.codec.max_symbols, side="right")) - 1]
+        symbols = self._spelling.spell(ranks, int(ends[len(ranks)]))
+        used = np.flatnonzero(np.isin(ends[: len(ranks) + 1], self.codec.prefixes(symbols)))
+        if not len(used):
+            raise CorruptSymbols(f"no prefix of these {len(array)} ids spells a record of {self.codec.id}")
+        last = int(used[-1])
+        return self.codec.decode(symbols[: int(ends[last])]), last
+
+    def _check(self, ids: NDArray[Any]) -> NDArray[np.uint32]:
+        """Return the ranks of `ids`."""
+        if ids.dtype == _IDS:
+            ranks = ids - _FIRST  # an id below wraps around, and is as far outside
+            valid = not ranks.size or int(ranks.max()) < len(self._ranks)
+        else:
+            valid = not ids.size or N_SPECIAL <= int(ids.min()) <= int(ids.max()) < self.size
+            ranks = (ids - N_SPECIAL).astype(np.uint32) if valid else ids
+        if not valid:
+            raise CorruptSymbols(f"an id is special or outside the table; expected {N_SPECIAL} to {self.size - 1}")
+        return ranks
+
+
+def _integers(ids: Sequence[int] | NDArray[Any]) -> NDArray[Any]:
+    try:
+        array = np.asarray(ids)
+    except (ValueError, OverflowError):
+        raise CorruptSymbols("ids are not integers (n,)") from None
+    if array.size == 0 and array.ndim == 1:
+        return array.astype(np.int64)
+    if array.ndim != 1 or array.dtype.kind not in "ui":
+        raise CorruptSymbols(f"ids are {array.dtype} {array.shape}; expected integers (n,)")
+    return array
