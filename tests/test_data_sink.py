@@ -134,7 +134,7 @@ def test_disk_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             "a.csv",
             [np.zeros(2)],
             {"fields": ("p", "q", "r")},
-            "not of 3 values, a value a column .hint: .npz",
+            "not of 3 values, one for each column .hint: .npz",
         ),
         ("series", "a.parquet", [np.zeros(4)], {"fields": ("p", "q", "r")}, "not of 3 values"),
         ("text", "a.csv", ["a"], {"kept_schema": pa.schema([("t", pa.list_(pa.int8()))])}, "'t', which is list"),

@@ -31,7 +31,7 @@ def refused(inputs, modality="series", **options):
 def test_a_table_without_a_header_does_not_lose_its_first_record(tmp_path, header):
     path = tmp_path / "values.csv"
     path.write_text(f"{header}\n{header}\n")
-    assert "line 1 is numbers alone" in refused([path])
+    assert "line 1 holds only numbers" in refused([path])
 
 
 @pytest.mark.parametrize("header", ["0,1,2", "1,2", "0", "a,1", "400,400.5,401,402,403,404,405,409"])

@@ -81,7 +81,7 @@ def test_an_endpoint_that_is_down(changed: pytest.MonkeyPatch) -> None:
 
 
 def test_an_endpoint_that_says_nothing(changed: pytest.MonkeyPatch) -> None:
-    changed.setattr(files, "_FIRST_WORD", 0.3)
+    changed.setattr(files, "_FIRST_ANSWER", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         changed.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
         assert refused().what == "s3://bucket/in/a.txt cannot be read: the server does not answer"

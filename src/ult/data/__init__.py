@@ -1,4 +1,4 @@
-"""Where records come from and where they go: files, folders of images, packaged samples, the Hub."""
+"""Read records from files, folders of images, packaged samples and the Hub, and write decoded records."""
 
 from ult.data.batch import Batch, blamed
 from ult.data.sink import Sink, open_sink

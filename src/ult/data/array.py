@@ -1,9 +1,9 @@
-"""NumPy's files: `.npy`, one array, and `.npz`, one array a column; never with pickled objects.
+"""Read and write NumPy files: `.npy`, one array, and `.npz`, one array per column; never with pickled objects.
 
-The first axis counts the rows: a 2-D array of numbers is a series a row, (n, h, w) or (n, h, w, c) uint8 an image a
-row; (h, w, 3) might be one image or h of them, and is refused. A 1-D array of numbers is one series, or a column to
-keep. Series of several lengths are two arrays: the values of
-all under the column's name, and under that name with "_ends" where each series ends.
+The first axis counts the rows. A 2-D array of numbers holds one series per row; a uint8 array (n, h, w) or (n, h, w, c)
+one image per row. (h, w, 3) is refused, because it might be one image or h of them. A 1-D array of numbers is one
+series, or a column to keep. Series of different lengths are stored as two arrays: all values under the column's name,
+and the end of each series under that name with "_ends".
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ IMAGE = pa.large_binary()  # the type that stands for a column of image arrays
 
 @dataclass(frozen=True, slots=True)
 class _Header:
-    """What an array's header says, and where its values begin."""
+    """The content of an array's header."""
 
     shape: tuple[int, ...]
     fortran: bool
@@ -42,7 +42,7 @@ class _Header:
 
 
 class ArrayRows(Rows):
-    """The arrays of a `.npz`, or the one of a `.npy` under the name `column`."""
+    """The arrays of a `.npz`, or the single array of a `.npy` under the name `column`."""
 
     def __init__(self, name: str, column: str) -> None:
         self.name = existing(name)
@@ -60,7 +60,7 @@ class ArrayRows(Rows):
         return self._headers[column].shape[0]
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
-        """Give the rows of `columns`, which are equally long."""
+        """Yield the rows of `columns`; raise `SourceError` if these differ in length."""
         lengths = {name: self.length(name) for name in columns}
         rows = lengths[columns[0]]
         if set(lengths.values()) != {rows}:
@@ -81,18 +81,18 @@ class ArrayRows(Rows):
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """Turn what NumPy and zipfile say of a damaged file into a `SourceError`."""
+        """Turn the exceptions of NumPy and zipfile for a damaged file into a `SourceError`."""
         try:
             yield
         except UltError:
             raise
-        except Exception as error:  # of NumPy, its parsers of headers, zipfile and three decompressors
+        except Exception as error:  # NumPy, its header parsers, zipfile and three decompressors raise many types
             kind = ".npz" if self._zip else ".npy"
             raise SourceError(f"{self.name} is not a {kind} file of plain arrays, or it is cut short") from error
 
     @contextmanager
     def _open(self, column: str) -> Iterator[tuple[IO[bytes], int]]:
-        """Give the file of an array and its size."""
+        """Yield the open file of an array, and its size in bytes."""
         with self._errors():
             if not self._zip:
                 with files.open_file(self.name) as file:
@@ -126,18 +126,18 @@ class ArrayRows(Rows):
             raise changed(self.name, f"the array {name!r} is another one")
 
     def check_images(self, name: str) -> None:
-        """Raise `SourceError` if an array of images may as well be one image in colour: what it is, nobody can tell."""
+        """Raise `SourceError` if an array of images could as well be a single colour image."""
         shape = self._headers[name].shape
         last, first = shape[-1] in (3, 4), shape[0] in (3, 4) and min(shape[1:]) > 4
         if len(shape) == 3 and (last or first):
             raise SourceError(
                 f"{self.name}: {name!r} is an array {shape}: one image in colour, or {shape[0]} grey ones; "
                 "expected (n, h, w, c)",
-                hint="of one image array[None], of grey ones array[..., None]; channels come last",
+                hint="save one image as array[None], grey images as array[..., None]; channels come last",
             )
 
     def _type(self, name: str, header: _Header) -> pa.DataType | None:
-        """Return the type of the rows, None if they are no column."""
+        """Return the type of the rows, or None if the array is not a column."""
         kind, axes = header.dtype.kind, len(header.shape)
         if kind == "U" and axes == 1:
             return pa.string()
@@ -156,7 +156,7 @@ class ArrayRows(Rows):
         return ends is not None and one and len(ends.shape) == 1 and ends.dtype.kind in "iu"
 
     def _step(self, name: str) -> int:
-        """Return how many rows of a column make a chunk."""
+        """Return how many rows of a column fit a chunk."""
         header = self._headers[name]
         values = int(self._sizes(name).max(initial=0)) if self._ragged(name) else math.prod(header.shape[1:])
         return max(1, min(ROWS, CHUNK_BYTES // max(1, values * header.dtype.itemsize)))
@@ -169,7 +169,7 @@ class ArrayRows(Rows):
         inner = header.shape[1:]
         with self._open(name) as (file, size):
             self._check_header(name, file, size)
-            if header.fortran and len(header.shape) > 1:  # its rows are scattered: read as a whole
+            if header.fortran and len(header.shape) > 1:  # rows are not contiguous, so read the whole array
                 whole = _read(file, math.prod(header.shape), header.dtype).reshape(header.shape, order="F")
                 yield from (np.ascontiguousarray(whole[i : i + step]) for i in range(0, len(whole), step))
                 return
@@ -178,11 +178,11 @@ class ArrayRows(Rows):
                 yield _read(file, rows * math.prod(inner), header.dtype).reshape(rows, *inner)
 
     def _sizes(self, name: str) -> NDArray[np.int64]:
-        """Return how long each series of a ragged column is."""
+        """Return the length of each series of a ragged column, (n,) int64."""
         ends = np.concatenate([np.empty(0, np.int64), *self._values(name + ENDS, ROWS)])
         sizes: NDArray[np.int64] = np.diff(ends, prepend=0).astype(np.int64)
         if (sizes < 0).any() or int(sizes.sum()) != self._headers[name].shape[0]:
-            raise SourceError(f"{self.name}: {name + ENDS!r} does not divide {name!r}; expected rising ends")
+            raise SourceError(f"{self.name}: {name + ENDS!r} does not divide {name!r}; expected increasing ends")
         return sizes
 
     def _series(self, name: str, step: int) -> Iterator[list[NDArray[Any]]]:
@@ -201,9 +201,9 @@ def _read(file: IO[bytes], count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 class NpzWriter:
-    """Writes the records as one array where they are of one shape, else (series) as values and ends.
+    """Writes the records as one array if they have one shape, else (series only) as values and ends.
 
-    Values wait in a nameless file beside `path`, so memory is bounded; kept columns wait in memory.
+    Values are spooled to an unnamed file beside `path`, so memory is bounded; kept columns stay in memory.
     """
 
     def __init__(self, path: Path, column: str, *, ragged: bool, names: Sequence[str] = ()) -> None:
@@ -215,7 +215,7 @@ class NpzWriter:
         self._kept: list[pa.Table] = []
 
     def write(self, records: Sequence[NDArray[Any]], kept: pa.Table) -> None:
-        """Add arrays; raise `OutputError` at one of another shape, unless `ragged`."""
+        """Add arrays; raise `OutputError` if their shapes differ, unless `ragged`."""
         for record in records:
             self._shapes.add(record.shape)
             if len(self._shapes) > 1 and not self.ragged:
@@ -225,11 +225,11 @@ class NpzWriter:
         self._kept.append(kept)
 
     def close(self, *, whole: bool) -> None:
-        """Write the archive; either way the spool is gone."""
+        """Write the archive if `whole`; delete the spool file in any case."""
         with self._values:
             if whole:
                 self._values.seek(0)
-                private = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)  # until it has its name
+                private = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)  # until it is published
                 with os.fdopen(private, "w+b") as file, zipfile.ZipFile(file, "w") as archive:
                     self._write(archive)
 
@@ -262,7 +262,7 @@ def _add_array(archive: zipfile.ZipFile, name: str, values: NDArray[Any]) -> Non
 
 
 def _add(archive: zipfile.ZipFile, name: str, dtype: np.dtype[Any], shape: tuple[int, ...], values: IO[bytes]) -> None:
-    """Add an array whose values are the bytes of a file."""
+    """Add an array whose values are copied from a file of raw bytes."""
     with archive.open(name + ".npy", "w", force_zip64=True) as member:
         header = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
         npy.write_array_header_1_0(member, header)

@@ -1,4 +1,4 @@
-"""Some records that were read, and where each of them stands in the inputs, for errors."""
+"""A batch of records that were read, and the place of each in the inputs, for errors."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """Where records stand: runs of rows, each with its first and their number, and the names of a record's values.
+    """Where the records of a batch stand in the inputs.
 
-    `order` says which of those rows each record is, if not all in turn; one beyond them was not read from an input.
+    `runs` are (chunk, first row, number of rows); `fields` the names of a record's values. `order` is the row of each
+    record, if the records are not all rows in order; an index past the rows is a record that no input holds.
     """
 
     runs: tuple[tuple[Chunk, int, int], ...] = ()
@@ -30,7 +31,7 @@ class Where:
     order: Sequence[int] | None = None
 
     def place(self, i: int, value: int | None = None) -> str:
-        """Return where record `i` stands, and its value number `value`, both counted from 0."""
+        """Return the place of record `i` (from 0): file, row and, with `value` (from 0), the name of that column."""
         column = f", column {self.fields[value]!r}" if value is not None and value < len(self.fields) else ""
         row = i if self.order is None else int(self.order[i])
         for chunk, first, length in self.runs:
@@ -40,14 +41,14 @@ class Where:
         return f"record {i + 1}{column}"
 
     def taken(self, order: Sequence[int]) -> Where:
-        """Return where the records `order` of these stand."""
+        """Return the places of the records with indices `order`."""
         rows = order if self.order is None else [self.order[i] if i < len(self.order) else sys.maxsize for i in order]
         return replace(self, order=rows)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some records, and the kept columns with a row a record."""
+    """Records, and the kept columns with one row per record."""
 
     records: list[Any]
     kept: pa.Table
@@ -55,27 +56,27 @@ class Batch:
 
     @property
     def rows(self) -> int:
-        """How many records there are."""
+        """The number of records."""
         return len(self.records)
 
     def read(self) -> Batch:
-        """Return the batch itself: it is read already."""
+        """Return the batch itself; `Unread.read` has the same interface."""
         return self
 
 
 def joined(batches: list[Batch]) -> Batch:
-    """Return all records as one batch."""
+    """Return the records of all batches as one batch."""
     records = [record for batch in batches for record in batch.records]
     where = replace(batches[-1].where, runs=tuple(run for batch in batches for run in batch.where.runs))
     return Batch(records, pa.concat_tables(batch.kept for batch in batches).combine_chunks(), where)
 
 
 def blamed(error: InvalidRecord, codec: Codec[Any], batches: Iterable[Batch]) -> InvalidRecord:
-    """Return what to raise for `error`: the same of the first record that `codec` refuses, with where it stands."""
+    """Return an `InvalidRecord` with the place of the first record that `codec` refuses, or `error` if none is."""
     for batch in batches:
         for i, record in enumerate(batch.records):
             try:
                 codec.encode(record)
-            except InvalidRecord as found:
-                return InvalidRecord(f"{batch.where.place(i, found.value)}: {found.what}", hint=found.hint)
+            except InvalidRecord as refusal:
+                return InvalidRecord(f"{batch.where.place(i, refusal.value)}: {refusal.what}", hint=refusal.hint)
     return error

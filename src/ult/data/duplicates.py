@@ -1,8 +1,8 @@
-"""Records that are there already: what is repeated, a model learns by heart, so it goes before a table is fitted.
+"""Remove duplicate records before a table is fitted, because a model memorises what is repeated.
 
-Near duplicates are texts that share most of their shingles, runs of five words (Lee et al. 2022, arXiv:2107.06499),
-found by MinHash signatures of 128 values, whose estimate of the share is off by some 0.035; the index that proposes
-pairs misses 2 to 4 % of those that share just as much as asked.
+Near duplicates are texts that share most of their shingles, runs of five words (Lee et al. 2022, arXiv:2107.06499).
+They are found by MinHash signatures of 128 values, whose estimate of the shared part has a standard error of some
+0.035. The index that proposes pairs misses 2 to 4 % of those whose shared part is exactly the threshold.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ PERMUTATIONS = 128
 
 
 class Duplicates:
-    """Which records were seen before, or, with `near` in 0..1, share that much of their shingles with one that was.
+    """Finds records that were seen before, or whose shingles overlap one seen before by at least `near` (0 to 1).
 
-    Counts what it found as `exact` and `near_found`. Keeps 16 bytes a record, and a signature of 1 kB with `near`.
-    Raises `InvalidConfig`, or `MissingExtra`.
+    The overlap is the Jaccard similarity. `exact` and `near_found` count the duplicates. Keeps 16 bytes per record, and
+    with `near` a signature of 1 kB. Raises `InvalidConfig` for `near` out of range, `MissingExtra` without datasketch.
     """
 
     def __init__(self, near: float | None = None) -> None:
@@ -39,12 +39,12 @@ class Duplicates:
             raise InvalidConfig(f"near is {near!r}; expected between 0 and 1", hint="--near 0.8")
         with require("datasketch", extra="dedupe"):
             from datasketch import MinHashLSH
-        # The index is to miss nothing, as what it finds is compared once more.
+        # Weights that favour recall: false positives cost little, because `is_new` compares the signatures again.
         self._near, self._index = near, MinHashLSH(threshold=near, num_perm=PERMUTATIONS, weights=(0.02, 0.98))
         self._signatures: dict[bytes, Any] = {}
 
     def is_new(self, record: Any) -> bool:
-        """Return whether neither the record nor, if asked, one that resembles it came before; remember it if so."""
+        """Return whether the record is no duplicate of an earlier one, and remember it if so."""
         digest = hashlib.blake2b(_bytes(record), digest_size=16).digest()
         if digest in self._seen:
             self.exact += 1
@@ -61,7 +61,7 @@ class Duplicates:
         return True
 
     def distinct(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """Give the batches without the duplicates, in order."""
+        """Yield the batches without their duplicates, in order."""
         for batch in batches:
             rows = [row for row, record in enumerate(batch.records) if self.is_new(record)]
             yield Batch([batch.records[row] for row in rows], batch.kept.take(rows))

@@ -1,7 +1,8 @@
-"""The one door to input files: a path of this machine, or an fsspec URL, `s3://`, `gs://` or `hf://`.
+"""Open input files: local paths, or fsspec URLs `s3://`, `gs://` and `hf://`. No other module opens an input.
 
-What a URL names is read as it is needed, in blocks; no copy stays in memory or on the disk. Drivers find credentials as
-they always do (environment, profiles); an address that holds some is refused, and no error repeats what a driver says.
+Remote files are read in blocks as needed; no copy stays in memory or on disk. Drivers find credentials where they
+usually do (environment, profiles). A URL that contains credentials is refused, and errors never repeat a driver's own
+message, which may contain some.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from ult.data import folder as local
 from ult.errors import MissingSource, SourceError, UltError
 from ult.host.extras import require
 
-BLOCK = 2**22  # bytes that a request asks for, where the reader wants fewer
+BLOCK = 2**22  # bytes of a request, if the reader wants fewer
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
 _DRIVERS = {"s3": ("s3fs", "remote"), "gs": ("gcsfs", "gcs"), "hf": ("huggingface_hub", "train")}  # package, extra
-# Seconds and tries. The first word of a server must come soon, so that one that is down is known; what is being read
-# already is worth a minute of trying again.
-_FIRST_WORD = 8
+# Seconds and attempts. The first answer must come soon, so that an unreachable server is reported at once. Once reading
+# has begun, retries for about a minute are worth it.
+_FIRST_ANSWER = 8
 _MARKS = (
     "ETag",
     "etag",
@@ -37,7 +38,7 @@ _MARKS = (
     "generation",
     "LastModified",
     "mtime",
-)  # best first; s3, gs, hf
+)  # attributes that change with a file's content, best first; of s3, gs and hf
 _S3 = {"connect_timeout": 2, "read_timeout": 10, "retries": {"mode": "standard", "total_max_attempts": 2}}
 _S3_TRIES = 3
 _CREDENTIALS = {
@@ -49,7 +50,7 @@ _WHERE = {"s3": "check the connection and AWS_ENDPOINT_URL", "gs": "check the co
 
 
 def is_url(name: str) -> bool:
-    """Return whether `name` is a URL, be it one that can be read or not.
+    """Return whether `name` is a URL, of a supported scheme or another.
 
     >>> is_url("s3://bucket/notes.csv"), is_url("notes.csv"), is_url("hf:org/name")
     (True, False, False)
@@ -58,23 +59,23 @@ def is_url(name: str) -> bool:
 
 
 def open_file(name: str) -> IO[bytes]:
-    """Return a file open for reading; of a URL, one that raises `SourceError` rather than end early."""
+    """Return a file open for reading; a remote one raises `SourceError` if it ends before its announced size."""
     if not is_url(name):
         return check_regular(name).open("rb")
     with _answers(name):
         system, path = _system(name)
-        # Uncached, for the buffer asks for blocks; "readahead" and the like would hold each of them twice.
+        # No fsspec cache: `_Blocks` already asks for whole blocks, and "readahead" would hold each of them twice.
         file = system.open(path, "rb", cache_type="none")
     return _Blocks(_Remote(name, file), BLOCK)
 
 
 def open_arrow(name: str) -> pa.NativeFile:
-    """Return a file open for reading as Arrow has them."""
+    """Return a file open for reading by Arrow."""
     return pa.PythonFile(open_file(name), "r") if is_url(name) else pa.OSFile(os.fsencode(check_regular(name)))
 
 
 def read_bytes(name: str) -> bytes:
-    """Return all that a small file holds, in one request."""
+    """Return the content of a small file, in one request."""
     if not is_url(name):
         return check_regular(name).read_bytes()
     with _answers(name):
@@ -84,7 +85,7 @@ def read_bytes(name: str) -> bytes:
 
 
 def size(name: str) -> int:
-    """Return the bytes of a file; raise `MissingSource` if it is not there."""
+    """Return the size of a file in bytes; raise `MissingSource` if a remote one does not exist."""
     if not is_url(name):
         return Path(name).stat().st_size
     with _answers(name):
@@ -93,7 +94,7 @@ def size(name: str) -> int:
 
 
 def count_lines(name: str, stop: int) -> int:
-    """Return how many lines end in the first `stop` bytes; reads all of them."""
+    """Return how many lines end in the first `stop` bytes, by reading all of them."""
     lines = at = 0
     if stop:
         with open_file(name) as file:
@@ -103,38 +104,38 @@ def count_lines(name: str, stop: int) -> int:
 
 
 def is_file(name: str) -> bool:
-    """Return whether `name` is a file that is there."""
+    """Return whether `name` is an existing file."""
     return (_info(name) or {}).get("type") == "file" if is_url(name) else Path(name).is_file()
 
 
 def is_folder(name: str) -> bool:
-    """Return whether `name` is a folder, or what many objects' names begin with."""
+    """Return whether `name` is an existing folder, or a prefix of object names."""
     return (_info(name) or {}).get("type") == "directory" if is_url(name) else Path(name).is_dir()
 
 
 def mark(name: str) -> object:
-    """Return what two names of one file or folder have in common: its number on the disk, or else the name."""
+    """Return what identifies a file or folder under all its names: device and inode if it is local, else the name."""
     with suppress(OSError):
         if not is_url(name):
-            found = os.stat(name)  # noqa: PTH116
-            return found.st_dev, found.st_ino
+            status = os.stat(name)  # noqa: PTH116
+            return status.st_dev, status.st_ino
     return name
 
 
 def check_regular(name: str) -> Path:
-    """Return a local path; raise `SourceError` if a pipe or a device is there, which cannot be read again and again."""
+    """Return a local path; raise `SourceError` if it is a pipe or a device, which cannot be read twice."""
     path = Path(name)
     if path.exists() and not path.is_file() and not path.is_dir():
         endless = path.is_char_device()  # such as /dev/zero: to copy it would fill the disk
         raise SourceError(
-            f"{name} is a pipe or a device; expected a file, for records are read more than once",
-            hint="a file" if endless else f"cat {shlex.quote(name)} > records.txt, and that",
+            f"{name} is a pipe or a device; expected a file, because records are read more than once",
+            hint="a file" if endless else f"cat {shlex.quote(name)} > records.txt, then name records.txt",
         )
     return path
 
 
 def missing(name: str, expected: str) -> MissingSource:
-    """Return the error for what is no file, as `expected`; raise a `SourceError` at a pipe."""
+    """Return the error for a name at which `expected` is missing; raise `SourceError` if it is a pipe or a device."""
     if is_url(name):
         return MissingSource(f"{name} is not there; expected {expected}", hint="check the bucket and the key")
     check_regular(name)
@@ -144,7 +145,7 @@ def missing(name: str, expected: str) -> MissingSource:
 
 
 def suffix(name: str) -> str:
-    """Return how the name ends, in lower case: `.csv`, or nothing."""
+    """Return the suffix of a name in lower case, such as `.csv`, or the empty string."""
     return Path(name).suffix.lower()
 
 
@@ -154,7 +155,7 @@ def join(folder: str, name: str) -> str:
 
 
 def walk(folder: str) -> list[str]:
-    """Return the paths, from `folder` on, of all files in it and its sub-folders that are not hidden, sorted."""
+    """Return the sorted paths, relative to `folder`, of all files in it and its sub-folders that are not hidden."""
     if not is_url(folder):
         return sorted(Path(one).relative_to(folder).as_posix() for one in local.walk(folder))
     with _answers(folder):
@@ -164,9 +165,10 @@ def walk(folder: str) -> list[str]:
 
 
 def expand(name: str) -> list[str]:
-    """Return the files that a glob matches, sorted; a name without wildcards, or that is there, as it is.
+    """Return the sorted files that a glob matches; a name that has no wildcards or exists is returned as it is.
 
-    `**` stands for any folders; hidden files and folders match no wildcard. Raises `MissingSource` if nothing matches.
+    `**` matches any number of folders; no wildcard matches hidden files or folders. Raises `MissingSource` if nothing
+    matches.
     """
     if not glob.has_magic(name):
         return [name]
@@ -179,16 +181,16 @@ def expand(name: str) -> list[str]:
     else:
         found = sorted(_matches(name))
     if not found:
-        raise MissingSource(f"{name} matches no file", hint="quoted, * stands for a part of a name and ** for folders")
+        raise MissingSource(f"{name} matches no file", hint="quoted, * matches part of a name and ** any folders")
     return found
 
 
 def states(name: str) -> dict[str, list[Any]]:
-    """Return what tells whether a file changed, by its name: of all that a glob matches or a folder holds, or of one.
+    """Return the state of each file, by name: of one file, of all that a glob matches, or of all in a folder.
 
-    Of a local file that is its size, its times of change in ns (of the bytes, and of anything, which no tool sets
-    back), and its number on the disk; of another its size and the first of `_MARKS` that its server gives. Raises
-    `MissingSource` if nothing is there.
+    A state differs if the file changed. For a local file it is size, mtime and ctime in ns (tools can set mtime back,
+    but not ctime), and inode; for a remote one, size and the first of `_MARKS` that the server gives. Raises
+    `MissingSource` if nothing exists under the name.
     """
     if not is_url(name):
         roots = expand(name)
@@ -212,18 +214,18 @@ def states(name: str) -> dict[str, list[Any]]:
 
 
 def _state(path: str) -> list[Any]:
-    """Return what tells whether a local file changed; of a link to nothing, nothing."""
+    """Return the state of a local file as `states` has it; empty for a broken link."""
     try:
-        found = os.stat(path)  # noqa: PTH116
+        status = os.stat(path)  # noqa: PTH116
     except FileNotFoundError:
         if not os.path.islink(path):  # noqa: PTH114
             raise
         return []
-    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
 def _matches(pattern: str) -> dict[str, dict[str, Any]]:
-    """Return the files on a server that a glob matches, hidden ones only where it spells that out, with their infos."""
+    """Return the remote files that a glob matches, with their infos; hidden ones only if the glob names the dot."""
     with _answers(pattern):
         system, path = _system(pattern)
         every = system.glob(path, detail=True).items()
@@ -232,13 +234,13 @@ def _matches(pattern: str) -> dict[str, dict[str, Any]]:
 
 
 def _hidden(path: str, asked: str = "") -> bool:
-    """Return whether a part of the path is hidden that no part of `asked` spells out."""
+    """Return whether the path has more hidden parts than the pattern `asked` names."""
     dots = [part for part in path.split("/") if part.startswith(".")]
     return len(dots) > sum(part.startswith(".") for part in asked.split("/"))
 
 
 def _system(name: str) -> tuple[Any, str]:
-    """Return the file system of a URL, and the path in it."""
+    """Return the fsspec file system of a URL, and the path in it; raise `MissingSource` or `MissingExtra`."""
     match = _URL.fullmatch(name)
     scheme, rest = match.groups() if match else ("", name)
     if scheme not in _DRIVERS:
@@ -261,7 +263,7 @@ def _system(name: str) -> tuple[Any, str]:
 
 
 def _info(name: str) -> dict[str, Any] | None:
-    """Return what the server says of a name, None if it has none such; all else is asked of it after this."""
+    """Return the server's info on a name, or None if it does not exist; this is always the first request."""
     with _answers(name):
         system, path = _system(name)
         try:
@@ -269,21 +271,21 @@ def _info(name: str) -> dict[str, Any] | None:
 
             if not system.async_impl:
                 return dict(system.info(path))
-            found: dict[str, Any] = sync(system.loop, system._info, path, timeout=_FIRST_WORD)
+            info: dict[str, Any] = sync(system.loop, system._info, path, timeout=_FIRST_ANSWER)
         except FileNotFoundError:
             return None
-        return found
+        return info
 
 
 class _Blocks(io.BufferedReader):
-    """A buffer that `read1` fills too: the plain one passes the 8 KiB that text asks for on to the file below."""
+    """A buffered reader whose `read1` fills the buffer; the plain one would request 8 KiB at a time for text."""
 
     def read1(self, size: int = -1, /) -> bytes:
         return self.read(size)
 
 
 class _Remote(io.RawIOBase):
-    """A driver's file, whose reads give what was announced or raise."""
+    """A driver's file whose reads return all announced bytes or raise `SourceError`."""
 
     def __init__(self, name: str, file: Any) -> None:
         self._name, self._file, self._size = name, file, int(file.size)
@@ -317,23 +319,22 @@ class _Remote(io.RawIOBase):
 
 @contextmanager
 def _answers(name: str) -> Iterator[None]:
-    """Turn what a driver raises into a `SourceError` without its words, which may hold keys and signed addresses."""
+    """Turn a driver's exception into a `SourceError` without its message, which may hold keys and signed URLs."""
     try:
         yield
     except (UltError, MemoryError):
         raise
-    except Exception as error:  # by three drivers and what they build on, of dozens of types
-        ours = _explained(name, error)
-        raise ours from None
+    except Exception as error:  # three drivers and their dependencies raise dozens of types
+        raise _explained(name, error) from None
 
 
 def _explained(name: str, error: BaseException | None) -> SourceError:
-    """Return ours for an error of a driver, known by the names of its types and of those that it came from."""
+    """Return our error for a driver's, chosen by the class names of the exception and its causes."""
     kind = type(error).__name__
     scheme = name.partition(":")[0]
     met: set[str] = set()
     while error is not None:
-        met |= {one.__name__ for one in type(error).__mro__}
+        met |= {base.__name__ for base in type(error).__mro__}
         error = error.__cause__ or error.__context__
     if met & {"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "CredentialRetrievalError"}:
         return SourceError(f"{name} cannot be read: no credentials were found", hint=_CREDENTIALS[scheme])

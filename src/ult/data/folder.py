@@ -1,6 +1,6 @@
-"""What lies in folders of this machine: links are followed, and a folder that may not be listed is an error.
+"""List local folders: links are followed, and a folder that cannot be listed is an error.
 
-A link to a folder that it lies in is passed over, for all that is behind it is there already.
+A link to a folder that contains it is skipped, because everything behind it is listed already.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from pathlib import Path
 
 from ult.errors import SourceError
 
-_Seen = frozenset[tuple[int, int]]  # device and number of the folders that one lies in
+_Seen = frozenset[tuple[int, int]]  # device and inode of the enclosing folders
 
 
 def walk(folder: str | Path, *, hidden: bool = False) -> Iterator[str]:
-    """Give the path of every file in a folder and its sub-folders, sorted; with `hidden` the hidden ones too.
+    """Yield the path of every file in a folder and its sub-folders, sorted; hidden ones only with `hidden`.
 
-    What is neither a file nor a folder counts as a file: a link to nothing, a pipe. Raises `SourceError`.
+    Whatever is not a folder counts as a file, such as a broken link or a pipe. Raises `SourceError`.
     """
     return (one for one, is_folder in _below(str(folder), hidden, _seen(str(folder))) if not is_folder)
 
 
 def matches(pattern: str) -> Iterator[str]:
-    """Give all files that a glob matches, `**` standing for any folders; wildcards match no hidden names.
+    """Yield all files that a glob matches; `**` matches any number of folders, and no wildcard matches hidden names.
 
-    Raises `SourceError` where a folder that it asks for may not be listed.
+    Raises `SourceError` if a folder that must be searched cannot be listed.
     """
     root, *parts = Path(pattern).parts
     if Path(pattern).is_absolute():
@@ -58,7 +58,7 @@ def _matches(folder: str, parts: list[str]) -> Iterator[str]:
 
 
 def _below(folder: str, hidden: bool, seen: _Seen) -> Iterator[tuple[str, bool]]:
-    """Give each path in a folder and its sub-folders, and whether it is a folder."""
+    """Yield each path in a folder and its sub-folders, and whether it is a folder."""
     for name in _listed(folder):
         path = f"{folder.rstrip('/')}/{name}"
         if name[0] == "." and not hidden:
@@ -72,15 +72,15 @@ def _below(folder: str, hidden: bool, seen: _Seen) -> Iterator[tuple[str, bool]]
 
 def _seen(folder: str) -> _Seen:
     try:
-        found = Path(folder).stat()
+        status = Path(folder).stat()
     except OSError as error:
         raise _refused(folder, error) from error
-    return frozenset({(found.st_dev, found.st_ino)})
+    return frozenset({(status.st_dev, status.st_ino)})
 
 
 def _listed(folder: str) -> list[str]:
     try:
-        return sorted(os.listdir(folder))  # noqa: PTH208 - pathlib would make objects of a million names
+        return sorted(os.listdir(folder))  # noqa: PTH208 - pathlib would create an object for each of a million names
     except OSError as error:
         raise _refused(folder, error) from error
 

@@ -1,6 +1,7 @@
 """`hf:org/name?name=CONFIG&split=SPLIT`: a dataset of the Hugging Face Hub, or of a local folder, through `datasets`.
 
-A folder's records are read through a temporary cache that goes with the process; those of the Hub stay in its cache.
+A local folder is read through a temporary cache that is deleted when the process ends; datasets of the Hub stay in the
+user's cache.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from ult.errors import EmptySource, MissingSource, UltError
 from ult.host.extras import require
 
 PREFIX = "hf:"
-_SAVED = ("dataset_dict.json", "state.json")  # what `Dataset.save_to_disk` writes, and `load_dataset` does not read
+_SAVED = ("dataset_dict.json", "state.json")  # mark folders of `Dataset.save_to_disk`, which `load_dataset` refuses
 
 
 class HubRows(Rows):
-    """The columns of one split. Files that images point to are read into the rows."""
+    """The columns of one split; images that are stored as file paths are read into the rows."""
 
     def __init__(self, address: str) -> None:
         self.name = address
@@ -51,7 +52,7 @@ class HubRows(Rows):
                 found = datasets.load_dataset(path, cache_dir=cache, **options)
         except UltError:
             raise
-        except Exception as error:  # by the network, the Hub and the file formats, of a dozen types
+        except Exception as error:  # the network, the Hub and file formats raise a dozen types
             if several := [] if "name" in options else _configs(path):
                 raise MissingSource(
                     f"{self.name} has configs {listed(several)}; expected one",
@@ -67,15 +68,15 @@ class HubRows(Rows):
         if not isinstance(found, dict):
             return found
         if len(found) > 1:
-            one = next(iter(found))
+            first = next(iter(found))
             raise MissingSource(
                 f"{self.name} has splits {listed(list(found))}; expected one",
-                hint=_typed(path, {**options, "split": one}),
+                hint=_typed(path, {**options, "split": first}),
             )
         return next(iter(found.values()))
 
     def _saved(self, path: str, options: dict[str, str]) -> Any:
-        """Return what `Dataset.save_to_disk` left in a folder, or of several splits the one that is asked for."""
+        """Return the dataset that `Dataset.save_to_disk` wrote to a folder, or the split of it that `options` name."""
         import datasets
 
         found = datasets.load_from_disk(path)
@@ -92,7 +93,7 @@ class HubRows(Rows):
         return found[split]
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
-        """Give the rows of `columns`."""
+        """Yield the rows of `columns`."""
         from datasets.table import embed_table_storage
 
         first = 1
@@ -103,24 +104,24 @@ class HubRows(Rows):
 
 
 def _typed(path: str, options: dict[str, str]) -> str:
-    """Return an address as one types it in a shell."""
+    """Return an `hf:` address quoted for the shell."""
     address = PREFIX + path + "?" * bool(options) + "&".join(f"{name}={value}" for name, value in options.items())
     return address if shlex.quote(path) == path and "&" not in address else shlex.quote(address)
 
 
 def _configs(path: str) -> list[str]:
-    """Return the configs of a dataset, nothing if there are not several, or none can be told."""
+    """Return the names of a dataset's configs if it has several, else an empty list."""
     import datasets
 
     try:
-        found = list(datasets.get_dataset_config_names(path))
+        configs = list(datasets.get_dataset_config_names(path))
     except Exception:  # whatever kept the dataset from being loaded
         return []
-    return found if len(found) > 1 else []
+    return configs if len(configs) > 1 else []
 
 
 def parse(address: str, whole: str, known: Sequence[str]) -> tuple[str, dict[str, str]]:
-    """Return the path and the options of `PATH?OPTION=VALUE&...`; raise `MissingSource` at an option not in `known`."""
+    """Return path and options of `PATH?OPTION=VALUE&...`; raise `MissingSource` for an option not in `known`."""
     path, mark, query = address.partition("?")
     options = dict(parse_qsl(query))
     if not path or (mark and not options) or not set(options) <= set(known):

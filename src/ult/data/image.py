@@ -1,8 +1,8 @@
-"""Images: files in a folder, and how the bytes of one become an array and back.
+"""Read and write images in folders, and convert between image files and arrays.
 
-An array is uint8, (h, w) grey, (h, w, 3) RGB or (h, w, 4) RGBA. Pixels are taken as they are stored: neither an EXIF
-orientation nor a colour profile is applied. Palettes, bilevel and grey with alpha convert without loss; what would lose
-something (16 bits, CMYK, float, several frames) is refused. Of a JPEG with a preview (MPO) the main picture counts.
+An array is uint8, (h, w) grey, (h, w, 3) RGB or (h, w, 4) RGBA. Pixels are taken as stored: no EXIF orientation and no
+colour profile is applied. Palettes, bilevel images and grey with alpha are converted without loss; what cannot be (16
+bits, CMYK, float, several frames) is refused. Of a JPEG with a preview (MPO) the main picture is read.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ Pixels = NDArray[np.uint8]
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _UNREAD = (".avif", ".dcm", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".pbm", ".pgm", ".ppm", ".pnm", ".tga", ".dng")
-LABELS = "labels.csv"  # beside the images: `name` and the other kept columns, a row an image
-MAX_PIXELS = 2**26  # 64 megapixels; more is taken for a decompression bomb
+LABELS = "labels.csv"  # beside the images: `name` and the other kept columns, one row per image
+MAX_PIXELS = 2**26  # 64 megapixels; a larger image is treated as a decompression bomb
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 _MODES = {"L": "L", "RGB": "RGB", "RGBA": "RGBA", "1": "L", "LA": "RGBA", "PA": "RGBA"}
-_SAMPLES = 277  # the tag of a TIFF that says how many channels a pixel has
+_SAMPLES = 277  # the TIFF tag SamplesPerPixel: channels per pixel
 _DEEP = re.compile(r";(16|32|64)[BLNS]?$")
 
 
 def to_pixels(data: bytes, place: str) -> Pixels:
-    """Return the image in `data`; raise `SourceError`, naming `place`, if it is broken or would lose something."""
+    """Return the image in `data`; raise `SourceError`, naming `place`, if it is broken or its conversion is lossy."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
                 _check(image, place)
-                # A copy, for Pillow may give a view of memory that it frees with the image.
+                # Copy: Pillow may return a view of memory that it frees with the image.
                 return np.array(image.convert(_target(image)))
     except SourceError:
         raise
-    except Exception as error:  # a broken image makes Pillow raise nearly anything: SyntaxError, struct.error, ...
+    except Exception as error:  # Pillow raises many types for a broken image: SyntaxError, struct.error, ...
         raise SourceError(f"{place} is not an image that Pillow can read, or it is broken") from error
 
 
@@ -81,14 +81,14 @@ def _flat(args: Any) -> tuple[Any, ...]:
 
 
 def _target(image: Image.Image) -> str:
-    """Return the mode that holds all of the image."""
+    """Return the mode, among L, RGB and RGBA, that holds the image without loss."""
     if "transparency" in image.info or (image.mode == "P" and image.palette and "A" in image.palette.mode):
         return "RGBA"
     return "RGB" if image.mode == "P" else _MODES[image.mode]
 
 
 def _may_be_image(name: str) -> bool:
-    """Return whether a file that is not read may be an image: by how its name ends, or because that says nothing."""
+    """Return whether an unread file may be an image: it has a suffix of other image formats, or no suffix."""
     return name.lower().endswith(_UNREAD) or "." not in name.rpartition("/")[2]
 
 
@@ -100,10 +100,10 @@ def to_png(pixels: Pixels) -> bytes:
 
 
 class FolderRows(Rows):
-    """The images of a folder and its sub-folders by path, or one image file; other and hidden files are passed over.
+    """The images of a folder and its sub-folders, sorted by path, or one image file; skips other and hidden files.
 
-    Columns: the record; `name`, the path from the folder on; `label`, the sub-folder that the image lies in; or else
-    the columns of a `labels.csv` at the folder's top, which has a row for every image and finds it by `name`.
+    The columns are the record, `name` (the path relative to the folder) and `label` (the image's sub-folder). If there
+    is a `labels.csv` with a column `name`, its other columns replace `label`; it must have a row for every image.
     """
 
     def __init__(self, name: str, column: str) -> None:
@@ -116,7 +116,7 @@ class FolderRows(Rows):
         self._root, one = (name, "") if folder else (name[: -len(Path(name).name)], Path(name).name)
         inside = files.walk(name) if folder else [one]
         self._names = [n for n in inside if n.lower().endswith(SUFFIXES)] if folder else [one]
-        self.passed = [files.join(name, n) for n in inside if _may_be_image(n)]  # and are not read
+        self.passed = [files.join(name, n) for n in inside if _may_be_image(n)]  # possible images that are not read
         if not self._names:
             raise SourceError(f"{name} holds no images; expected files that end in {', '.join(SUFFIXES)}")
         labels = CsvRows(self._sheet_name).types if folder and files.is_file(self._sheet_name) else {}
@@ -125,15 +125,15 @@ class FolderRows(Rows):
         self.types = {column: pa.binary(), "name": pa.string(), **dict.fromkeys(others, pa.string())}
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
-        """Give the images as names of files, which are read when their turn comes."""
+        """Yield the images as file names; `record` reads each file when it is needed."""
         for first in range(0, len(self._names), ROWS):
             names = self._names[first : first + ROWS]
-            found: dict[str, Any] = {self.column: [files.join(self._root, name) for name in names]}
-            found |= {column: [self._value(n, column) for n in names] for column in columns if column != self.column}
-            yield Chunk(self.name, first + 1, found, len(names), "image", names=found[self.column])
+            values: dict[str, Any] = {self.column: [files.join(self._root, name) for name in names]}
+            values |= {column: [self._value(n, column) for n in names] for column in columns if column != self.column}
+            yield Chunk(self.name, first + 1, values, len(names), "image", names=values[self.column])
 
     def kept_schema(self, keep: Sequence[str]) -> pa.Schema:
-        """Check that every image has what is kept."""
+        """Return the types of the columns `keep`; raise `MissingColumn` if an image lacks one of them."""
         for name in self._names if keep else ():
             for column in keep:
                 self._value(name, column)
@@ -155,18 +155,18 @@ class FolderRows(Rows):
 
     @cached_property
     def _labels(self) -> dict[str, dict[str, str]]:
-        found: dict[str, dict[str, str]] = {}
+        labels: dict[str, dict[str, str]] = {}
         for chunk in CsvRows(self._sheet_name).chunks(self._sheet):
             for cells in zip(*chunk.columns.values(), strict=True):
                 row = dict(zip(self._sheet, cells, strict=True))
-                if row["name"] in found:
-                    raise SourceError(f"{self._sheet_name} has two rows for {row['name']!r}; expected one an image")
-                found[row["name"]] = row
-        return found
+                if row["name"] in labels:
+                    raise SourceError(f"{self._sheet_name} has two rows for {row['name']!r}; expected one per image")
+                labels[row["name"]] = row
+        return labels
 
 
 class FolderWriter:
-    """Writes PNG files named by number, or by a kept `name`; other kept columns go to `labels.csv`."""
+    """Writes PNG files named by number, or by the kept column `name`; other kept columns go to `labels.csv`."""
 
     def __init__(self, path: Path, kept: Sequence[str]) -> None:
         self.path = path
@@ -177,7 +177,7 @@ class FolderWriter:
         self._written: set[str] = set()
 
     def write(self, records: Sequence[Pixels], kept: pa.Table) -> None:
-        """Add files; raise `OutputError` at a name that is there already."""
+        """Write image files; raise `OutputError` if two have the same name, ignoring case."""
         names = (
             kept["name"].to_pylist() if self._named else range(len(self._written), len(self._written) + len(records))
         )
@@ -199,7 +199,7 @@ class FolderWriter:
 
 
 def _file_name(name: str | int | None) -> str:
-    """Return a relative path that ends in .png, stays in its folder, and suits every file system."""
+    """Return a relative path that ends in .png, stays in the folder, and is valid on every file system."""
     if isinstance(name, int):
         return f"{name:08d}.png"
     parts = [

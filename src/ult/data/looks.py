@@ -1,8 +1,8 @@
-"""What a column of values in the clear looks like, by simple rules: names, numbers, mail, dates, addresses, free text.
+"""Guess by simple rules whether a column holds personal data: names, numbers, mail, dates, addresses, free text.
 
-Two things are looked at: the words of its header, in a dozen languages, and the form of its values. Some words say it
-by themselves ("surname"); others ("id", "name", "city") say it only of many values that few records share, and leave
-doubt else. The rules know no person and no register: they miss what is called "x7" and looks like nothing.
+The rules look at the words of the column's header, in a dozen languages, and at the form of its values. Some words
+suffice alone ("surname"); others ("id", "name", "city") count only if the column has many values that few records
+share. The rules use no register of names, and miss a column that is called "x7" and whose values have no known form.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ KINDS = {
     "place": "places",
     "text": "free text",
 }
-DIRECT = {"name", "number", "mail", "birth", "address"}  # that point at one person
-SEEN = 0.2  # of the values, from which on their form counts
-TELLING = 0.01  # likewise of forms that nothing else has: mail, telephone, insurance and account numbers
-WORDS = 6  # on average, from which on values are free text
-SIGNS = 40  # likewise of scripts without spaces
+DIRECT = {"name", "number", "mail", "birth", "address"}  # direct identifiers: they point at one person
+SEEN = 0.2  # share of the values that must have a form for it to count
+TELLING = 0.01  # the same for forms that nothing else has (`TELLING_FORMS`)
+WORDS = 6  # words from which on a value is free text
+SIGNS = 40  # characters from which on it is, in scripts without spaces
 
 _UNSPACED = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")  # scripts without spaces
-_SURE = {  # words of a header that need no values beside them
+_SURE = {  # words of a header that suffice alone
     "name": "surname lastname firstname forename givenname familyname middlename fullname maidenname patientname "
     "patientenname ptname patname personname nachname vorname familienname geburtsname prenom nomdefamille apellido "
     "apellidos primerapellido cognome achternaam voornaam sobrenome nazwisko imie etternavn fornavn efternavn "
@@ -58,7 +58,7 @@ _SURE = {  # words of a header that need no values beside them
     "direccion domicilio indirizzo endereco adres latitude longitude geolocation gps адрес 住所 地址 주소 عنوان "
     "כתובת",
 }
-_MAYBE = {  # words that a header may use of something else; the first kind that one is of counts
+_MAYBE = {  # words that headers also use for other things; the first kind that matches counts
     "birth": "birth born death died",
     "place": "zip zipcode postcode postalcode postal plz city town village county ort wohnort ville ciudad citta "
     "miasto lat lon lng город 城市 邮编 郵便番号 도시",
@@ -66,13 +66,13 @@ _MAYBE = {  # words that a header may use of something else; the first kind that
     "number": "id ids identifier identifiant key accession barcode uuid guid subject person participant proband "
     "pseudonym 番号 编号 번호",
 }
-_ALONE = "patient patients paciente paziente patienten пациент 患者 病人 환자"  # numbers if they are the whole header
-_OF_THINGS = (  # beside which "name", "id", "code" speak of no person
+_ALONE = "patient patients paciente paziente patienten пациент 患者 病人 환자"  # a number if it is the whole header
+_OF_THINGS = (  # beside these words, "name", "id" and "code" do not refer to a person
     "class gene file drug product study column field category label event test lab unit device protein species brand "
     "medication dataset task model variable type group diagnosis icd "
     "status control count age sex kind year month score result value rate"
 )
-_GIVEN = (  # first names that are hardly words of anything else
+_GIVEN = (  # first names that are rarely other words
     "maria anna john james michael robert david william thomas sarah emma peter paul laura julia sofia sophie "
     "marie jean pierre jacques claire camille hans klaus wolfgang jurgen jürgen stefan andreas martin sabine "
     "ursula monika petra giovanni giuseppe francesca luca carlos jose josé juan luis miguel carmen ana pedro "
@@ -92,7 +92,7 @@ _TELEPHONE = (
     r"^\+\d[\d ()/-]{6,18}\d$|^\(\d{2,5}\)[ /-]?\d[\d /-]{4,12}\d$|^0\d{1,4}[ /-]\d[\d ]{4,12}\d$"
     r"|^\d{3}[ -]\d{3}[ -]\d{4}$"
 )
-_FORMS: dict[str, tuple[str, str]] = {  # RE2; the first that a value has is what it looks like
+_FORMS: dict[str, tuple[str, str]] = {  # form -> (kind, RE2 pattern); the first that matches a value counts
     "mail": ("mail", r"^\S+@[^\s@]+\.[^\s@]+$|^https?://|^\d{1,3}(\.\d{1,3}){3}$"),
     "date": ("date", _DATES),
     "register": ("number", r"^\d{3}-\d{2}-\d{4}$"),
@@ -119,12 +119,12 @@ _FORMS: dict[str, tuple[str, str]] = {  # RE2; the first that a value has is wha
 }
 FORMS = {form: kind for form, (kind, _) in _FORMS.items()}
 TELLING_FORMS = {"mail", "register"}
-SURE_FORMS = {"mail", "register", "account", "telephone", "street", "titled"}  # things have the others too
+SURE_FORMS = {"mail", "register", "account", "telephone", "street", "titled"}  # the others also fit names of things
 
 
 @cache
 def header(name: str) -> tuple[str, bool]:
-    """Return the kind that a header says, or "", and whether it is sure.
+    """Return the kind in `KINDS` that a header names, or "", and whether the header alone suffices.
 
     >>> header("patientSurname"), header("zip_code"), header("gene_name"), header("Geburtsdatum")
     (('name', True), ('place', False), ('', False), ('birth', True))
@@ -147,25 +147,25 @@ def header(name: str) -> tuple[str, bool]:
 
 
 def forms(values: pa.StringArray) -> dict[str, NDArray[Any]]:
-    """Return for each form of `FORMS` which of the values (n,) have it, bool; each value has one at most."""
+    """Return (n,) bool for each form of `FORMS`: which of the values (n,) have it; a value has at most one form."""
     left = pc.invert(pc.match_substring_regex(values, r"^-?\d+[.,]\d+$")).to_numpy(zero_copy_only=False)
-    found = {}
+    having = {}
     for form, (_, pattern) in _FORMS.items():
         matched = pc.match_substring_regex(values, pattern).to_numpy(zero_copy_only=False) & left
-        found[form], left = matched, left & ~matched
-    return found
+        having[form], left = matched, left & ~matched
+    return having
 
 
 def wordy(values: pa.StringArray) -> NDArray[Any]:
-    """Return which of the values (n,) read as free text, bool: of several words, or long in a script without spaces."""
+    """Return (n,) bool: which values are free text, by many words, or many characters in a script without spaces."""
     words = pc.greater_equal(pc.count_substring_regex(values, r"\S+"), WORDS)
     signs = pc.greater_equal(pc.count_substring_regex(values, r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]"), SIGNS)
-    found: NDArray[Any] = pc.or_(words, signs).to_numpy(zero_copy_only=False)
-    return found
+    either: NDArray[Any] = pc.or_(words, signs).to_numpy(zero_copy_only=False)
+    return either
 
 
 def masked(values: Iterable[str]) -> tuple[str, ...]:
-    """Return values as one may show them: of each word the first letter, of numbers and of other scripts nothing.
+    """Return values masked for display: the first letter of each word stays, numbers and other scripts do not.
 
     >>> masked(["Maria Schmidt", "MRN-0012345", "1957-03-02", "山田太郎", "F"])
     ('M███ S███', 'M███-███', '███-███-███', '███', '███')
@@ -189,11 +189,11 @@ def _veiled(word: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return text in small letters without accents; other scripts as they are."""
+    """Return text in lower case without accents."""
     apart = unicodedata.normalize("NFKD", text.casefold())
     return unicodedata.normalize("NFKC", "".join(sign for sign in apart if not unicodedata.combining(sign)))
 
 
 def _compound(word: str) -> bool:
-    """Whether a word may be looked for inside another, as in German; short ones are found by chance."""
+    """Return whether a word is searched inside other words (German compounds); short ones would match by chance."""
     return len(word) >= 7 or bool(_UNSPACED.search(word))

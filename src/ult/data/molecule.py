@@ -1,7 +1,8 @@
-"""Canonical SMILES through RDKit; a SMILES that RDKit cannot read is counted, and given on as it came.
+"""Canonical SMILES by RDKit, and the two sides of reaction SMILES.
 
-Also one side of a reaction: "left" is `reactants>reagents>`, with both arrows, and "right" the products. Together they
-are the reaction, cut where a patch of `molecule/smiles` ends: a table fitted on reactions encodes both the same way.
+A SMILES that RDKit cannot read is counted and left unchanged. The "left" side of a reaction is `reactants>reagents>`,
+with both arrows, and the "right" side the products. The cut lies where a patch of `molecule/smiles` ends, so a table
+fitted on whole reactions encodes the sides with the same ids.
 """
 
 from __future__ import annotations
@@ -17,17 +18,17 @@ from ult.host.extras import require
 
 SIDES = ("left", "right")
 _SHOWN = 5
-_ARROW = re.compile("(?<!-)>")  # of a reaction; "->" is a dative bond
+_ARROW = re.compile("(?<!-)>")  # the arrow of a reaction; "->" is a dative bond
 
 
 def sides(reactions: Iterator[str], side: str, chunk: Chunk) -> Iterator[str]:
-    """Give that side of the reactions of a chunk; raise `SourceError`, naming the row, at what is no reaction."""
+    """Yield the "left" or "right" side of each reaction; raise `SourceError`, naming the row, if one is no reaction."""
     for i, reaction in enumerate(reactions):
         if any(character.isspace() for character in reaction):
             raise SourceError(
-                f"{chunk.place(i)} holds white space; expected a reaction alone: what follows it (a name, an extension "
-                "as in ' |f:1.2|') speaks of both sides",
-                hint="cut -d' ' -f1 FILE > new.txt leaves the reactions alone",
+                f"{chunk.place(i)} holds white space; expected a reaction alone: what follows it (a name, or an "
+                "extension as in ' |f:1.2|') belongs to both sides",
+                hint="cut -d' ' -f1 FILE > new.txt keeps only the reactions",
             )
         arrows = [found.end() for found in _ARROW.finditer(reaction)]
         if len(arrows) != 2:
@@ -40,7 +41,7 @@ def sides(reactions: Iterator[str], side: str, chunk: Chunk) -> Iterator[str]:
 
 @dataclass(slots=True)
 class Invalid:
-    """How many records are no valid SMILES, and the numbers of the first few, from 1 over all inputs."""
+    """The number of records that are not valid SMILES, and the first few of them, counted from 1 over all inputs."""
 
     count: int = 0
     rows: list[int] = field(default_factory=list)
@@ -53,14 +54,14 @@ class Invalid:
         return f"{self.count:,} of the SMILES are not valid (record {rows})"
 
     def add(self, row: int) -> None:
-        """Count the record of number `row`."""
+        """Count record number `row`, from 1."""
         self.count += 1
         if len(self.rows) < _SHOWN:
             self.rows.append(row)
 
 
 class Canonicaliser:
-    """Rewrites SMILES, and the sides of reaction SMILES, in RDKit's canonical form.
+    """Rewrites SMILES, and each side of reaction SMILES, in RDKit's canonical form.
 
     Raises `MissingExtra` without RDKit.
     """
@@ -71,7 +72,7 @@ class Canonicaliser:
         self._chem, self._silence = Chem, rdBase.BlockLogs
 
     def rewrite(self, records: Sequence[str], first: int, invalid: Invalid) -> list[str]:
-        """Return the canonical records; count in `invalid` those that stay as they are, numbered from `first` on."""
+        """Return the canonical records; leave invalid ones unchanged and count them in `invalid`, from `first` on."""
         with self._silence():
             return list(self._rewrite(records, first, invalid))
 
@@ -83,10 +84,10 @@ class Canonicaliser:
             yield record if canonical is None else canonical
 
     def canonical(self, record: str) -> str | None:
-        """Return `record` in canonical form, None if it is no SMILES.
+        """Return `record` in canonical form, or None if it is not valid SMILES.
 
-        A side (between ">") is read as a whole, for "C1.C1" is one molecule. RDKit takes what follows white space for
-        a name and drops it, so a record with white space is none.
+        A side (between ">") is read as a whole, because "C1.C1" is one molecule. A record with white space counts as
+        invalid, because RDKit takes what follows as a name and drops it.
         """
         sides = _ARROW.split(record)
         if not record.isascii() or not record.isprintable() or " " in record or len(sides) not in (1, 3):
@@ -97,7 +98,7 @@ class Canonicaliser:
         return ">".join(self._chem.MolToSmiles(molecule) for molecule in molecules)
 
     def _read(self, side: str) -> Any:
-        """Return the molecule, None if it is none; hydrogens with a number stay, for RDKit would drop it with them."""
+        """Return RDKit's molecule or None; numbered hydrogens are kept, because removing them loses the number."""
         form: Any = self._chem.SmilesParserParams()
         form.removeHs = "[H:" not in side
         return self._chem.MolFromSmiles(side, form)

@@ -1,4 +1,4 @@
-"""From the rows of an input to the records of a modality: which column, and how its values become records."""
+"""Turn the rows of an input into records: choose the column, and convert its values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ult.data.image import to_pixels
 from ult.data.rows import Chunk, Column, Rows, listed
 from ult.errors import MissingColumn, SourceError
 
-COLUMN = {"text": "text", "molecule": "smiles", "image": "image", "series": "series"}  # where the input names none
+COLUMN = {"text": "text", "molecule": "smiles", "image": "image", "series": "series"}  # names for unnamed columns
 _NAME = {"text": "text", "molecule": "text", "image": "images", "series": "lists of numbers"}
 
 
@@ -28,7 +28,7 @@ def is_text(kind: pa.DataType) -> bool:
 
 
 def is_image(kind: pa.DataType) -> bool:
-    """Return whether a column of this type holds the bytes of images, or {bytes, path} as Hugging Face writes them."""
+    """Return whether a column of this type can hold image files as bytes, or Hugging Face's {bytes, path}."""
     if pat.is_struct(kind):
         return "bytes" in {field.name for field in kind}
     return bool(pat.is_binary(kind) or pat.is_large_binary(kind) or pat.is_binary_view(kind))
@@ -49,26 +49,29 @@ FITS = {"text": is_text, "molecule": is_text, "image": is_image, "series": is_se
 
 
 def fits(rows: Rows, modality: str, column: str) -> bool:
-    """Return whether the values of `column` are records of `modality`, one a row."""
+    """Return whether each value of `column` can be a record of `modality`."""
     return FITS[modality](rows.types[column])
 
 
 def choose(rows: Rows, modality: str, keep: Sequence[str]) -> str:
-    """Return the only column that fits `modality` and is not kept; raise `MissingColumn` if it is not the only one."""
+    """Return the only column that fits `modality` and is not kept; raise `MissingColumn` if none or several do."""
     if rows.column is not None and rows.column not in keep:
         return rows.column
-    found = [name for name in rows.types if name not in keep and fits(rows, modality, name)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        several = f"{rows.name} has {len(found)} columns of {_NAME[modality]}: {listed(found)}"
-        hint = f"--column {shlex.quote(_longest(rows, found))}"
+    fitting = [name for name in rows.types if name not in keep and fits(rows, modality, name)]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        several = f"{rows.name} has {len(fitting)} columns of {_NAME[modality]}: {listed(fitting)}"
+        hint = f"--column {shlex.quote(_longest(rows, fitting))}"
         raise MissingColumn(f"{several}; expected to be told which", hint=hint)
     raise MissingColumn(f"{rows.name} has no column of {_NAME[modality]} to encode; it has {listed(list(rows.types))}")
 
 
 def _longest(rows: Rows, names: Sequence[str]) -> str:
-    """Return the column whose first texts are the longest, likelier the records than their labels; else the first."""
+    """Return the column with the longest texts in its first 100 rows, which is likelier to hold records than labels.
+
+    Without text columns it is the first.
+    """
     start = next(rows.chunks(list(names)), None) if all(is_text(rows.types[name]) for name in names) else None
     if start is None:
         return names[0]
@@ -76,19 +79,19 @@ def _longest(rows: Rows, names: Sequence[str]) -> str:
 
 
 def common_schema(one: pa.Schema, other: pa.Schema) -> pa.Schema:
-    """Return the types that hold the values of two schemas of the same names; raise `ArrowInvalid` if none does."""
+    """Return a schema that holds the values of two schemas of the same names; raise `ArrowInvalid` if none can."""
     fields = [(a, a) if a.equals(b) else (_plain(a), _plain(b)) for a, b in zip(one, other, strict=True)]
     wider = [pa.unify_schemas([pa.schema([a]), pa.schema([b])], promote_options="permissive") for a, b in fields]
     return pa.schema([schema.field(0) for schema in wider])
 
 
 def _plain(field: pa.Field) -> pa.Field:
-    """Return a field of texts as one of strings, whatever they are stored as."""
+    """Return the field with type string if it holds texts in any Arrow type, else unchanged."""
     return field.with_type(pa.string()) if is_text(field.type) else field
 
 
 def records(chunk: Chunk, modality: str, column: str) -> Iterator[Any]:
-    """Give the record of each row; raise `SourceError`, naming the row, at what is none."""
+    """Yield the record of each row; raise `SourceError`, naming the row, for a value that is no record."""
     values = chunk.columns[column]
     if modality == "image":
         return (_image(value, chunk, i, column) for i, value in enumerate(cells(values)))
@@ -98,13 +101,13 @@ def records(chunk: Chunk, modality: str, column: str) -> Iterator[Any]:
 
 
 def wide(chunk: Chunk, fields: Sequence[str]) -> Iterator[Any]:
-    """Give each row of a table of numbers as a series."""
+    """Yield each row of the number columns `fields` as a series, (len(fields),)."""
     columns = [numbers(chunk, name) for name in fields]
     return iter(np.column_stack(columns).astype(np.result_type(*columns), copy=False))
 
 
 def numbers(chunk: Chunk, column: str) -> NDArray[Any]:
-    """Return a column of numbers as an array (n,); null and an empty cell are NaN."""
+    """Return a column of numbers as an array (n,), with NaN for null and empty cells; raise `SourceError`."""
     values = chunk.columns[column]
     if isinstance(values, list):  # the cells of a .csv
         found = parsed(values)
@@ -116,7 +119,7 @@ def numbers(chunk: Chunk, column: str) -> NDArray[Any]:
 
 
 def parsed(cells: Sequence[str]) -> NDArray[np.float64] | None:
-    """Return the numbers in cells, NaN for an empty one; None if some cell holds something else."""
+    """Return the numbers in cells of text, (n,) float64, NaN for an empty cell; None if a cell is no number."""
     texts = pa.array(cells, pa.string())
     try:
         found = pc.cast(pc.if_else(pc.equal(texts, ""), "nan", texts), pa.float64())
@@ -126,7 +129,7 @@ def parsed(cells: Sequence[str]) -> NDArray[np.float64] | None:
 
 
 def kept(chunk: Chunk, schema: pa.Schema) -> pa.Table:
-    """Return the columns of `schema`; raise `SourceError` where a value is not of its type."""
+    """Return the kept columns as an Arrow table of `schema`; raise `SourceError` if a value has another type."""
     arrays = []
     for field in schema:
         values = chunk.columns[field.name]
@@ -135,7 +138,7 @@ def kept(chunk: Chunk, schema: pa.Schema) -> pa.Table:
                 arrays.append(values.cast(field.type))
             else:
                 arrays.append(pa.array(values, field.type))
-            arrays[-1].validate(full=True)  # Parquet may hold as text what is no UTF-8
+            arrays[-1].validate(full=True)  # a text column of a Parquet file may hold bytes that are not UTF-8
         except (pa.ArrowException, UnicodeError, OverflowError):
             place = f"{chunk.name}, {chunk.unit} {chunk.first} to {chunk.first + chunk.length - 1}"
             raise SourceError(
@@ -145,7 +148,7 @@ def kept(chunk: Chunk, schema: pa.Schema) -> pa.Table:
 
 
 def cells(values: Column) -> Sequence[Any]:
-    """Return the values of a column as Python's own, or as they are."""
+    """Return the values of a column, converted from Arrow to Python objects if need be."""
     return values.to_pylist() if isinstance(values, pa.ChunkedArray) else values  # type: ignore[no-any-return]
 
 

@@ -1,4 +1,4 @@
-"""What every input is before it is records: rows of named, typed columns, read a chunk at a time."""
+"""The common interface of all inputs: rows of named, typed columns, read a chunk at a time."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pyarrow as pa
 from ult.data import files
 from ult.errors import EmptySource, MissingColumn, MissingSource, SourceError
 
-Column = Any  # one value a row: a list, a pa.ChunkedArray, or an array (n, ...)
+Column = Any  # one value per row: a list, a pa.ChunkedArray, or an array (n, ...)
 
-_MARKS = {  # byte order marks, the longer first
+_MARKS = {  # byte order marks, longest first
     b"\xff\xfe\0\0": "UTF-32",
     b"\0\0\xfe\xff": "UTF-32",
     b"\xff\xfe": "UTF-16",
@@ -31,17 +31,17 @@ _KINDS = {
     b"\xd0\xcf\x11\xe0": "an old workbook of Excel",
 }
 _UNPACK = {".gz": "gunzip -k", ".xz": "unxz -k", ".bz2": "bunzip2 -k", ".zst": "unzstd", ".zip": "unzip"}
-_SAMPLE, _LEAST = 2**12, 16  # bytes that tell, and how few of them tell nothing
+_SAMPLE, _LEAST = 2**12, 16  # bytes from which the encoding is guessed, and the fewest that are enough
 
 ROWS = 1024  # rows in a chunk, at most
-CHUNK_BYTES = 2**24  # a chunk is closed once its records hold so many bytes
+CHUNK_BYTES = 2**24  # a chunk ends with the row that brings it to this many bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Consecutive rows of one input; `first` is the number of the first, from 1, header lines not counted.
+    """Consecutive rows of one input; `first` is the number of the first row, from 1, without header lines.
 
-    Of lines it is counted from byte `start` of the input on.
+    In a part of a file of lines, `first` counts from the line that begins at byte `start`.
     """
 
     name: str
@@ -50,51 +50,51 @@ class Chunk:
     length: int
     unit: str = "row"
     start: int = 0
-    numbers: Sequence[int] = ()  # of the rows, where they do not follow one another; like `first`
-    names: Sequence[str] = ()  # of the files that the rows are, if they are files
+    numbers: Sequence[int] = ()  # of each row, counted like `first`, if rows were skipped
+    names: Sequence[str] = ()  # of each row, if the rows are files
 
     def place(self, i: int) -> str:
-        """Return where row `i` of this chunk stands, for an error."""
+        """Return the place of row `i` (from 0) of this chunk for an error: file and row."""
         if self.names:
             return self.names[i]
         number = self.numbers[i] if self.numbers else self.first + i
         return f"{self.name}, {self.unit} {number + files.count_lines(self.name, self.start)}"
 
     def without_values(self) -> Chunk:
-        """Return where the rows stand, and nothing of what they hold."""
+        """Return the chunk without its values, which is enough for `place`."""
         return replace(self, columns={})
 
 
 class Rows(ABC):
-    """The rows of one input, which can be read again and again."""
+    """The rows of one input, which can be read any number of times."""
 
     name: str  # of the input, for errors
     types: Mapping[str, pa.DataType]  # of the columns, in order
-    column: str | None = None  # of the records, where the input leaves no choice
-    splits: bool = False  # whether `split` gives parts
-    nbytes: int = 0  # of a part, about
+    column: str | None = None  # the records' column, if the input leaves no choice
+    splits: bool = False  # whether `split` is implemented
+    nbytes: int = 0  # approximate size of a part
 
     @abstractmethod
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
-        """Give the rows of `columns`, in order."""
+        """Yield the rows of `columns`, in order."""
 
     def split(self, nbytes: int) -> Iterator[Rows]:
-        """Give parts of about `nbytes` each, in order, which any process can read by itself."""
+        """Yield parts of about `nbytes` each, in order, which other processes can read."""
         raise NotImplementedError
 
     def kept_schema(self, keep: Sequence[str]) -> pa.Schema:
-        """Return the types of the columns `keep`, which are there."""
+        """Return the names and types of the columns `keep`, all of which exist."""
         return pa.schema([(name, self.types[name]) for name in keep])
 
     def check_columns(self, names: Sequence[str]) -> None:
-        """Raise `MissingColumn` unless every one of `names` is there."""
+        """Raise `MissingColumn` unless all of `names` are columns."""
         for name in names:
             if name not in self.types:
                 raise MissingColumn(f"{self.name} has no column {name!r}; it has {listed(list(self.types))}")
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:
-    """Return names quoted for an error, no more than `most` of them."""
+    """Return names quoted and joined for an error, at most `most` of them."""
     if not names:
         return "none"
     more = f" and {len(names) - most} more" if len(names) > most else ""
@@ -102,32 +102,32 @@ def listed(names: Sequence[str], most: int = 12) -> str:
 
 
 def inside(folder: str, suffixes: Sequence[str]) -> str:
-    """Return a glob of the files in a folder that can be read, those of the suffix that most have."""
-    found = [(name.count("/") > 0, files.suffix(name)) for name in files.walk(folder)]
-    known = Counter(suffix for _, suffix in found if suffix in suffixes)
+    """Return a hint with a glob for the folder's readable files: those of the suffix that most of them have."""
+    entries = [(name.count("/") > 0, files.suffix(name)) for name in files.walk(folder)]
+    known = Counter(suffix for _, suffix in entries if suffix in suffixes)
     if not known:
         return f"it holds no file that ends in {', '.join(suffixes)}"
     (suffix, _), *_ = known.most_common(1)
-    deep = "/**" if any(inner for inner, one in found if one == suffix) else ""
+    deep = "/**" if any(nested for nested, ending in entries if ending == suffix) else ""
     return f"{shlex.quote(folder.rstrip('/'))}{deep}/*{suffix} for the files in it"
 
 
 def unpacking(name: str) -> str:
-    """Return the command that unpacks or renames a file, as its name says that it needs it, or nothing."""
+    """Return the command that unpacks or renames a file with such a suffix, or the empty string."""
     if files.suffix(name) == ".ndjson":
-        return f"cp {shlex.quote(name)} {shlex.quote(name[: -len('.ndjson')] + '.jsonl')}, for that is the same"
+        return f"cp {shlex.quote(name)} {shlex.quote(name[: -len('.ndjson')] + '.jsonl')}; the format is the same"
     command = _UNPACK.get(files.suffix(name))
     return f"{command} {shlex.quote(name)}" if command else ""
 
 
 def existing(name: str) -> str:
-    """Return `name`; raise `MissingSource` unless it is of a file, `EmptySource` unless it holds something."""
+    """Return `name`; raise `MissingSource` unless it is a readable file, `EmptySource` if the file is empty."""
     _start(name)
     return name
 
 
 def existing_text(name: str) -> str:
-    """Return `name`; raise as `existing` does, and `SourceError` if the file looks like UTF-16 or UTF-32."""
+    """Return `name`; raise as `existing` does, and `SourceError` if the file is packed, binary, or UTF-16 or UTF-32."""
     start = _start(name)
     for mark, kind in _KINDS.items():
         if start.startswith(mark):
@@ -142,22 +142,22 @@ def existing_text(name: str) -> str:
 
 
 def changed(name: str, how: str = "") -> SourceError:
-    """Return the error for an input that is no longer what it was when the command began."""
+    """Return the error for an input that changed after the command began."""
     why = f": {how}" if how else ""
     return SourceError(f"{name} changed while it was read{why}", hint="run it again, once nothing writes to it")
 
 
 def not_utf8(name: str, place: str) -> SourceError:
-    """Return the error for text that is not UTF-8; which encoding it is, no bytes say for certain."""
+    """Return the error for text that is not UTF-8; the hint cannot name its encoding, which bytes do not determine."""
     new = f"new{files.suffix(name)}"
     return SourceError(
-        f"{place} is not UTF-8; expected it, whatever wrote the file",
-        hint=f"iconv -f ENCODING -t utf-8 {shlex.quote(name)} > {new}, with the one it was written in: windows-1252?",
+        f"{place} is not UTF-8; expected UTF-8 text",
+        hint=f"iconv -f ENCODING -t utf-8 {shlex.quote(name)} > {new}, where ENCODING is often windows-1252",
     )
 
 
 def _start(name: str) -> bytes:
-    """Return the first bytes of a file."""
+    """Return the first `_SAMPLE` bytes of a file; raise `MissingSource` or `EmptySource`."""
     if files.is_folder(name):
         raise MissingSource(f"{name} is a folder; expected a file", hint=inside(name, [files.suffix(name)]))
     if not files.is_file(name):
@@ -175,15 +175,15 @@ def _start(name: str) -> bytes:
 
 
 def _wide(start: bytes) -> str:
-    """Return the encoding of two or four bytes a character that a file begins in, or nothing."""
+    """Return UTF-16 or UTF-32 if the first bytes of a file look like it, else the empty string."""
     for mark, encoding in _MARKS.items():
         if start.startswith(mark):
             return encoding
     if len(start) < _LEAST:
         return ""
     even, odd = (sum(byte == 0 for byte in start[k::2]) / len(start[k::2]) for k in (0, 1))
-    if max(even, odd) > 0.9 and min(even, odd) > 0.4:  # three bytes of four
+    if max(even, odd) > 0.9 and min(even, odd) > 0.4:  # three bytes of four are 0
         return "UTF-32LE" if odd > even else "UTF-32BE"
-    if max(even, odd) > 0.7 and min(even, odd) < 0.1:  # of text in Latin letters every other byte is 0
+    if max(even, odd) > 0.7 and min(even, odd) < 0.1:  # in Latin text every other byte is 0
         return "UTF-16LE" if odd > even else "UTF-16BE"
     return ""

@@ -1,10 +1,11 @@
-"""`sample:topics` and `sample:digits`: data inside installed packages, to try things out offline.
+"""`sample:topics` and `sample:digits`: data from installed packages, for trying things out offline.
 
-`sample:topics?owner=a&part=train`: the paragraphs of Python's own help topics, with the `topic` to keep; one that
-stands in several topics belongs to the first, so that no part holds another's. Owner a or b has every other topic by
-size, so the halves are alike; test is every fifth topic of each owner, train the rest.
-`sample:digits`: scikit-learn's 1797 handwritten digits, 8 x 8, with the `label` to keep; owners alternate, and every
-fifth image of an owner is test. On Python 3.11 there are 2,071 paragraphs of 79 topics.
+`sample:topics?owner=a&part=train`: the paragraphs of Python's own help topics, with the column `topic` to keep. A
+paragraph of several topics belongs to the first, so that no two parts share one. Topics in order of size alternate
+between the owners a and b, so that their halves are alike. Every fifth topic of an owner is in part test, the rest in
+train. On Python 3.11 there are 2,071 paragraphs of 79 topics.
+`sample:digits`: scikit-learn's 1797 handwritten digits, 8 x 8, with the column `label` to keep. Images alternate
+between the owners; every fifth image of an owner is in part test.
 """
 
 from __future__ import annotations
@@ -42,25 +43,25 @@ class SampleRows(Rows):
         self.column = next(iter(self.types))
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
-        """Give the rows of `columns`."""
+        """Yield the rows of `columns`."""
         length = len(self._columns[columns[0]])
         for first in range(0, length, ROWS):
-            found = {name: self._columns[name][first : first + ROWS] for name in columns}
-            yield Chunk(self.name, first + 1, found, min(ROWS, length - first))
+            values = {name: self._columns[name][first : first + ROWS] for name in columns}
+            yield Chunk(self.name, first + 1, values, min(ROWS, length - first))
 
 
 _Sample = tuple[dict[str, pa.DataType], dict[str, Column]]
 
 
 def _chosen(number: int, owner: str | None, part: str | None) -> bool:
-    """Return whether item `number` of a sample belongs to `owner` and `part`, None being all."""
+    """Return whether item `number` of a sample belongs to `owner` and `part`; None stands for all."""
     return owner in (None, "abba"[number % 4]) and part in (None, _PARTS[number // 2 % 5 == 4])
 
 
 def _topics(owner: str | None, part: str | None) -> _Sample:
     from pydoc_data.topics import topics
 
-    first: dict[str, tuple[str, str]] = {}  # of each paragraph, spaces aside: topics repeat each other
+    first: dict[str, tuple[str, str]] = {}  # paragraph, spaces normalised -> its first text and topic
     for name in sorted(topics):
         for text in re.split("\n\n+", topics[name].strip("\n")):
             first.setdefault(" ".join(text.split()), (text, name))

@@ -1,4 +1,4 @@
-"""Where decoded records go: a file or folder in the form that the input had, there whole or not at all."""
+"""Write decoded records to a file or folder, which appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ SUFFIXES = {
 
 
 class Writer(Protocol):
-    """Writes one format to a path that is not there yet."""
+    """Writes one format to a new path."""
 
     def write(self, records: Any, kept: pa.Table) -> None:
-        """Add records."""
+        """Write records, with one row of `kept` each."""
 
     def close(self, *, whole: bool) -> None:
-        """Finish the file; or only let go of it, if it will not be whole."""
+        """Finish the file if `whole`, else only release it."""
 
 
 class Sink:
-    """Writes records to `path`; leave the `with` block without an error and it appears, whole.
+    """Writes records to `path`, which appears when the `with` block ends without an error.
 
-    Until then everything is in the hidden folder of `ult.host.atomic` beside it, which nobody else may enter and which
-    an error, an interrupt or, after a kill, the next command that writes there removes.
+    Until then everything is in the hidden folder of `ult.host.atomic` beside it, which no other user may enter. An
+    error or an interrupt removes that folder; after a kill the next command that writes there does.
     """
 
     def __init__(
@@ -69,15 +69,15 @@ class Sink:
             raise
         try:
             with writing(self.path):
-                if self._hidden.exists():  # an archive is written at the end
-                    self._hidden.chmod(0o700 if self._hidden.is_dir() else 0o600)  # until it has its name
+                if self._hidden.exists():  # a .npz is created only at the end
+                    self._hidden.chmod(0o700 if self._hidden.is_dir() else 0o600)  # until it is published
         except BaseException:
             self.__exit__(*sys.exc_info())
             raise
         return self
 
     def write(self, records: Sequence[Any], kept: pa.Table | None = None) -> None:
-        """Add records, with a row of `kept` each. Raises `OutputError` for what the format cannot hold."""
+        """Write records, with one row of `kept` each; raise `OutputError` for what the format cannot hold."""
         rows = self.kept_schema.empty_table() if kept is None else kept.select(self.kept_schema.names)
         if self.kept_schema.names and len(rows) != len(records):
             raise OutputError(f"{len(records)} records came with {len(rows)} rows of kept columns; expected as many")
@@ -94,7 +94,7 @@ class Sink:
                 check_free(self.path, force=self.force)
                 self._claim.publish(self._hidden)
             else:
-                with suppress(Exception):  # the error that led here says more
+                with suppress(Exception):  # the error that is being handled matters more
                     self._writer.close(whole=False)
         except BaseException:
             self._claim.__exit__(*sys.exc_info())
@@ -123,7 +123,7 @@ class Sink:
         return pa.schema([(self.column, kinds.get(self.modality, pa.string()))])
 
     def _values(self, records: Sequence[Any]) -> Any:
-        """Return records as the writer takes them: as they are, or as columns of a table."""
+        """Return records in the form that the writer takes: unchanged, or as an Arrow table."""
         if self._suffix == ".csv" and self.modality == "series" and not self.fields:
             return self._one_column(records)
         if self._suffix == ".parquet" or (self._suffix == ".csv" and self.fields):
@@ -133,22 +133,22 @@ class Sink:
     def _table(self, records: Sequence[Any]) -> pa.Table:
         schema = self._record_schema()
         if self.fields:
-            if any(len(one) != len(self.fields) for one in records):
-                raise OutputError(f"a series is not of {len(self.fields)} values, a value a column", hint=".npz")
+            if any(len(series) != len(self.fields) for series in records):
+                raise OutputError(f"a series is not of {len(self.fields)} values, one for each column", hint=".npz")
             values = np.array(records, np.float64).reshape(len(records), len(self.fields))
             return pa.table([pa.array(column) for column in values.T], schema=schema)
         if self.modality == "image":
-            return pa.table([pa.array([to_png(one) for one in records], pa.binary())], schema=schema)
+            return pa.table([pa.array([to_png(pixels) for pixels in records], pa.binary())], schema=schema)
         if self.modality == "series":
             ends = np.cumsum([0, *map(len, records)])
-            flat = np.concatenate([np.asarray(one, np.float64) for one in records]) if records else np.empty(0)
+            flat = np.concatenate([np.asarray(series, np.float64) for series in records]) if records else np.empty(0)
             return pa.table([pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(flat))], schema=schema)
-        for one in records:
-            encoded(one, ".parquet")
+        for text in records:
+            encoded(text, ".parquet")
         return pa.table([pa.array(records, pa.string())], schema=schema)
 
     def _one_column(self, records: Sequence[Any]) -> pa.Table:
-        """Return the values of the only series, one a row."""
+        """Return the values of the only series, one per row; raise `OutputError` if there are more series."""
         self._count += len(records)
         if self._count > 1:
             raise OutputError("a .csv holds one series as a column; there are more", hint=".npz or .parquet")
@@ -165,10 +165,11 @@ def open_sink(
     kept_schema: pa.Schema | None = None,
     force: bool = False,
 ) -> Sink:
-    """Return a sink for `.txt`, `.jsonl`, `.csv`, `.parquet`, `.npz` or a folder of images, as the suffix says.
+    """Return a `Sink` for `.txt`, `.jsonl`, `.csv`, `.parquet`, `.npz` or a folder of images, by the path's suffix.
 
-    `column`, `fields` and `kept_schema` are those of the `Source`. Raises `OutputExists` or `OutputError` before
-    anything is written if `path` is there, or if the format cannot hold such records or kept columns.
+    `column`, `fields` and `kept_schema` are those of the `Source`; `force` replaces an existing output. Before anything
+    is written, raises `OutputExists` if `path` exists, `OutputError` if the format cannot hold such records or kept
+    columns, and `InvalidConfig` for an unknown modality.
     """
     schema = kept_schema if kept_schema is not None else pa.schema([])
     if files.is_url(str(path)):
@@ -185,7 +186,7 @@ def open_sink(
 
 
 def check_free(path: Path, *, force: bool) -> None:
-    """Raise `OutputExists` if `path` is there, unless `force` allows to replace it."""
+    """Raise `OutputExists` if `path` exists, unless `force` and it is a kind of output that may be replaced."""
     atomic.recover(path)
     if not os.path.lexists(path):
         return
@@ -201,7 +202,7 @@ def check_free(path: Path, *, force: bool) -> None:
 
 
 def _check_kept(schema: pa.Schema, suffix: str, modality: str, columns: Sequence[str]) -> None:
-    """Raise `OutputError` if the format cannot hold the kept columns."""
+    """Raise `OutputError` if the format cannot hold the kept columns, or two columns would have one name."""
     names = [*schema.names, *columns, *([columns[0] + ENDS, "fields"] if suffix == ".npz" else [])]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

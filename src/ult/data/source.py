@@ -1,4 +1,4 @@
-"""Where records come from: files of one kind, a folder of images, a dataset of the Hub, or a packaged sample."""
+"""Read records from files of one kind, a folder of images, a dataset of the Hub, or a packaged sample."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ PIECE_RECORDS = 2**18
 
 
 class Source:
-    """Records that can be read again and again, a batch of bounded size at a time.
+    """Records of one or more inputs, read any number of times, in batches of bounded size.
 
-    `column` names the column of the records; `fields` the columns that are their values, where a row of a table of
-    numbers is a record. `invalid` counts, after a pass, the SMILES that could not be made canonical; `empty` names the
-    inputs that hold no record, and images in folders of formats that are not read. A pass ends with a `SourceError` if
-    an input changed since it was opened.
+    `column` names the records' column. `fields` are the columns that make up a record where each row of numbers is one
+    record, else empty. After a pass, `invalid` counts the SMILES that could not be made canonical. `empty` names the
+    inputs without records, and files in image folders that may be images of unsupported formats. A pass ends with a
+    `SourceError` if an input changed since it was opened.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Source:
         self._canonicaliser = Canonicaliser() if canonical else None
 
     def batches(self) -> Iterator[Batch]:
-        """Give the records in order, at most `ROWS` of them or about `CHUNK_BYTES` at a time."""
+        """Yield the records in order, in batches of at most `ROWS` records or about `CHUNK_BYTES` bytes."""
         self.invalid, first = Invalid(), 1
         for batch in self._read():
             if self._canonicaliser:
@@ -76,29 +76,29 @@ class Source:
 
     @property
     def stamp(self) -> list[list[Any]]:
-        """What tells the inputs' state when they were opened, JSON values: a list an input."""
+        """The state of the inputs when they were opened, as JSON values: one list for each input."""
         return self._seen.stamp()
 
     def check_apart(self, out: Path) -> None:
-        """Raise `OutputError` if `out` is one of the inputs, which would be replaced by what is made of it."""
+        """Raise `OutputError` if `out` is one of the inputs, because writing it would destroy that input."""
         self._seen.check_apart(out)
 
     def check_unchanged(self) -> None:
-        """Raise `SourceError` if an input changed since it was opened: what was read may be a mixture."""
+        """Raise `SourceError` if an input changed since it was opened: old and new records may have been mixed."""
         self._seen.check()
 
     @contextmanager
     def naming(self, codec: Codec[Any]) -> Iterator[None]:
-        """Name the file and the row of the first record that `codec` refuses, if one is refused meanwhile."""
+        """Add file and row to an `InvalidRecord` of the `with` block, by reading the records again up to that one."""
         try:
             yield
         except InvalidRecord as error:
             raise blamed(error, codec, self.batches()) from None
 
     def pieces(self, nbytes: int) -> Iterator[Batch | Unread]:
-        """Give the records in order, in pieces of about `nbytes` or more, but for the last.
+        """Yield the records in order, in pieces of at least about `nbytes`, except for the last.
 
-        Where the input allows, whoever works on a piece reads it; a piece that is read here ends at `PIECE_RECORDS`.
+        Pieces of an input that can be split are `Unread`; others are read here and end at `PIECE_RECORDS` records.
         """
         if self._split and not self._canonicaliser:
             yield from self._split(nbytes)
@@ -116,12 +116,12 @@ class Source:
             yield joined(pending)
 
     def records(self, codec: Codec[Any]) -> list[Any]:
-        """Return all records; raise `InvalidRecord`, naming the file and the row, at the first that `codec` refuses."""
-        found = list(self)
+        """Return all records; raise `InvalidRecord`, with file and row, if `codec` refuses one."""
+        records = list(self)
         with self.naming(codec):
-            for batch in batched(found):
+            for batch in batched(records):
                 codec.encode_batch(batch)
-        return found
+        return records
 
     def __iter__(self) -> Iterator[Any]:
         for batch in self.batches():
@@ -137,17 +137,17 @@ def open_source(
     canonical: bool = False,
     side: str | None = None,
 ) -> Source:
-    """Return the records of `inputs`, all of one kind and with the same columns.
+    """Return a `Source` of the records of `inputs`, which are all of one kind and have the same columns.
 
-    Texts and molecules come from `.txt` (a record a line), `.jsonl`, `.csv` and `.parquet`; images from folders, image
-    files, and columns of `.parquet`, `.npy` and `.npz`; series from `.npy`, `.npz`, a Parquet column of lists, a
-    table of numbers (every column not kept is a value of the row's record), or, named by `column`, one column of
-    numbers (a record a file). A file's name may be a glob, and the address of an object: `s3://`, `gs://`, `hf://`.
-    All of them come from `hf:org/name` and `sample:topics`, `sample:digits` too. `column`
-    may be left out where one alone fits. `canonical` rewrites SMILES through RDKit; `side` takes the "left" or "right"
-    one of reaction SMILES (`ult.data.molecule`).
+    Texts and molecules are read from `.txt` (one record per line), `.jsonl`, `.csv` and `.parquet`; images from
+    folders, image files, and columns of `.parquet`, `.npy` and `.npz`. Series are read from `.npy`, `.npz`, a Parquet
+    column of lists, a file of number columns (each row is a record, each column not kept one of its values), or, named
+    by `column`, a single column of numbers (each file is one record). All modalities are also read from `hf:org/name`
+    and from `sample:topics` or `sample:digits`. A file name may be a glob, and an address `s3://`, `gs://` or `hf://`.
 
-    Raises `MissingSource`, `MissingColumn` or `SourceError`.
+    `column` names the records' column; it may be left out if only one column fits. `keep` names the columns that travel
+    with the records. `canonical` rewrites SMILES by RDKit; `side` takes the "left" or "right" part of reaction SMILES.
+    Raises `MissingSource`, `MissingColumn`, `SourceError`, or `InvalidConfig` for options that do not fit the modality.
     """
     if modality not in SUFFIXES:
         raise InvalidConfig(f"modality is {modality!r}; expected {listed(list(SUFFIXES))}")
@@ -157,7 +157,7 @@ def open_source(
         raise InvalidConfig(f"side is {side!r} of {modality} records; expected {listed(SIDES)} of molecule records")
     keep = tuple(dict.fromkeys(keep))
     seen = None
-    with suppress(MissingSource):  # opening says better what is missing
+    with suppress(MissingSource):  # opening the inputs below gives the better message
         seen = Snapshot(inputs)
     opened, empty = _open(inputs, modality)
     for rows in opened:
@@ -183,7 +183,7 @@ def open_source(
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """How rows become records: a value of `column`, or a `side` of it, the values of `fields`, or (whole) all rows."""
+    """How rows become records: each value of `column` (or its `side`), each row of `fields`, or `whole` inputs."""
 
     modality: str
     column: str
@@ -193,7 +193,7 @@ class _Form:
 
     @classmethod
     def of(cls, rows: Rows, modality: str, column: str | None, keep: Sequence[str]) -> _Form:
-        """Return the form that the first input has."""
+        """Return the form of `rows`, the first input; raise `SourceError` or `MissingColumn` if it holds no records."""
         if modality != "series":
             column = record.choose(rows, modality, keep) if column is None else column
             if not record.fits(rows, modality, column):
@@ -221,7 +221,7 @@ class _Form:
         return cls(modality, column, whole=True)
 
     def check_same(self, first: Rows, rows: Rows, keep: Sequence[str]) -> None:
-        """Raise `SourceError` unless the columns of `rows` are those of `first`."""
+        """Raise `SourceError` or `MissingColumn` unless `rows` has the columns of `first`, with the same types."""
         rows.check_columns(self.fields or [self.column])
         if self.fields and (more := [name for name in rows.types if name not in {*self.fields, *keep}]):
             raise SourceError(
@@ -237,12 +237,12 @@ class _Form:
             rows.check_images(self.column)
 
     def _alike(self, kind: pa.DataType, other: pa.DataType) -> bool:
-        """Return whether values of two types are records, or values of records, of one meaning."""
+        """Return whether two column types are interchangeable: both fit the modality, or both are numbers."""
         fits = record.is_number if self.fields or self.whole else record.FITS[self.modality]
         return fits(kind) and fits(other)
 
     def batches(self, rows: Rows, schema: pa.Schema) -> Iterator[Batch]:
-        """Give the records of one input."""
+        """Yield the records of one input, with the kept columns as `schema`."""
         if self.whole:
             values = [record.numbers(chunk, self.column) for chunk in rows.chunks([self.column])]
             place = Chunk(rows.name, 1, {}, 1, names=(f"{rows.name}, column {self.column!r}",))
@@ -252,7 +252,7 @@ class _Form:
             yield from self._bounded(chunk, record.kept(chunk, schema))
 
     def _bounded(self, chunk: Chunk, kept: pa.Table) -> Iterator[Batch]:
-        """Give the records of a chunk with their rows of `kept`, cut once they hold `CHUNK_BYTES`."""
+        """Yield the records of a chunk with their rows of `kept`, in batches of about `CHUNK_BYTES` at most."""
         pending: list[Any] = []
         first = size = 0
 
@@ -260,9 +260,9 @@ class _Form:
             runs = ((chunk.without_values(), first, len(pending)),)
             return Batch(pending, kept.slice(first, len(pending)), Where(runs, self.fields))
 
-        for one in self._records(chunk):
-            pending.append(one)
-            size += _size(one)
+        for item in self._records(chunk):
+            pending.append(item)
+            size += _size(item)
             if size >= CHUNK_BYTES:
                 yield batch()
                 first, pending, size = first + len(pending), [], 0
@@ -272,21 +272,21 @@ class _Form:
     def _records(self, chunk: Chunk) -> Iterator[Any]:
         if self.fields:
             return record.wide(chunk, self.fields)
-        found = record.records(chunk, self.modality, self.column)
-        return found if self.side is None else sides(found, self.side, chunk)
+        records = record.records(chunk, self.modality, self.column)
+        return records if self.side is None else sides(records, self.side, chunk)
 
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A piece that is still to be read: parts of inputs. It can be sent to another process."""
+    """A piece of the records that has not been read yet; it can be pickled and sent to another process."""
 
-    rows: ClassVar[None] = None  # how many records there are, is not known yet
+    rows: ClassVar[None] = None  # the number of records is not known before they are read
     parts: tuple[Rows, ...]
     form: _Form
     schema: pa.Schema
 
     def read(self) -> Batch:
-        """Return the records; raises as reading them from a `Source` does."""
+        """Return the records; raise what reading them from a `Source` raises."""
         batches = (batch for rows in self.parts for batch in self.form.batches(rows, self.schema))
         return joined([Batch([], self.schema.empty_table()), *batches])
 
@@ -305,18 +305,18 @@ def _unread(opened: Sequence[Rows], form: _Form, schema: pa.Schema, nbytes: int)
         yield Unread(tuple(pending), form, schema)
 
 
-def _size(one: Any) -> int:
-    return len(one) if isinstance(one, str) else int(one.nbytes)
+def _size(item: Any) -> int:
+    return len(item) if isinstance(item, str) else int(item.nbytes)
 
 
 def _only_array(rows: ArrayRows, others: dict[str, pa.DataType]) -> str:
-    found = [name for name, kind in others.items() if record.is_series(kind) or record.is_number(kind)]
-    if len(found) == 1:
-        return found[0]
-    met = f"{len(found)} arrays of series: {listed(found)}" if found else "no array of series, 1-D or 2-D numbers"
+    series = [name for name, kind in others.items() if record.is_series(kind) or record.is_number(kind)]
+    if len(series) == 1:
+        return series[0]
+    met = f"{len(series)} arrays of series: {listed(series)}" if series else "no array of series, 1-D or 2-D numbers"
     raise MissingColumn(
-        f"{rows.name} has {met}; expected to be told which" if found else f"{rows.name} has {met}",
-        hint=f"--column {shlex.quote(found[0])}" if found else "",
+        f"{rows.name} has {met}; expected to be told which" if series else f"{rows.name} has {met}",
+        hint=f"--column {shlex.quote(series[0])}" if series else "",
     )
 
 
@@ -331,7 +331,7 @@ def _kept_schema(opened: Sequence[Rows], keep: Sequence[str]) -> pa.Schema:
 
 
 def _open(inputs: Sequence[str | Path], modality: str) -> tuple[list[Rows], list[str]]:
-    """Return the inputs that hold records, and the names of those that hold none."""
+    """Return the inputs that hold records, and the names of files without records that are passed over."""
     if not inputs:
         raise MissingSource("no input was named; expected files, a folder of images, or hf:org/name")
     names = [name for one in inputs for name in ([str(one)] if _scheme(str(one)) else files.expand(str(one)))]
@@ -361,12 +361,12 @@ def _open(inputs: Sequence[str | Path], modality: str) -> tuple[list[Rows], list
 
 
 def _scheme(name: str) -> str:
-    """Return what an address of the Hub or of a sample starts with, nothing for other names."""
+    """Return `hf:` or `sample:` if the name starts with it, else the empty string."""
     return next((s for s in (hub.PREFIX, sample.PREFIX) if name.startswith(s) and not files.is_url(name)), "")
 
 
 def _kind(name: str, modality: str) -> str:
-    """Return what kind of input `name` is: a scheme, "image", or a suffix."""
+    """Return the kind of the input `name`: a scheme, "image", or a suffix; raise if it is none of the modality's."""
     if scheme := _scheme(name):
         return scheme
     suffix = files.suffix(name)

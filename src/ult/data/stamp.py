@@ -1,4 +1,4 @@
-"""What tells whether inputs are still those of an earlier run: names, sizes, times of change, servers' marks."""
+"""Detect whether inputs changed: by names, sizes, times of change, and the version marks of servers."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ult.data import files
 from ult.data.rows import changed
 from ult.errors import MissingSource, OutputError, SourceError
 
-_SMALL = 2**24  # bytes of inputs whose content counts too, not only what their file systems say of them
+_SMALL = 2**24  # bytes: inputs up to this size are compared by content too
 
 
 class Snapshot:
-    """The state of inputs at one moment; of what is no file its name alone.
+    """The state of inputs at one moment; for an input that is not a file, only its name.
 
-    Times and numbers of local files are compared where the command runs, and not by its workers: of one file they may
-    differ from node to node.
+    States are compared where the command runs, not by its workers: the times and inode of a local file may differ
+    between nodes.
     """
 
     def __init__(self, inputs: Sequence[str | Path]) -> None:
@@ -27,20 +27,20 @@ class Snapshot:
         self._contents = [_content(states) for states in self._states]
 
     def stamp(self) -> list[list[Any]]:
-        """Return a list an input, JSON values: what tells the state of its files, and its content if that is small."""
+        """Return the state as JSON values: for each input a list with its name, file states, and digest if small."""
         return [
             [name, *_short(name, states), *([content] if content else [])]
             for name, states, content in zip(self._names, self._states, self._contents, strict=True)
         ]
 
     def check_apart(self, out: Path) -> None:
-        """Raise `OutputError` if `out` is one of the inputs, or a file of one."""
+        """Raise `OutputError` if `out` is one of the inputs, or a file in one."""
         every = [name for name, states in zip(self._names, self._states, strict=True) for name in (name, *states)]
         if out.exists() and any(files.mark(name) == files.mark(str(out)) for name in every):
             raise OutputError(f"{out} is one of the inputs, which would be lost", hint="another --out")
 
     def check(self) -> None:
-        """Raise `SourceError`, naming a file, if one changed since, is new or is gone."""
+        """Raise `SourceError`, naming the file, if a file changed, appeared or disappeared since the snapshot."""
         for name, before, content in zip(self._names, self._states, self._contents, strict=True):
             try:
                 now = _states(name)
@@ -54,13 +54,13 @@ class Snapshot:
 
 
 def stamp(inputs: Sequence[str | Path]) -> list[list[Any]]:
-    """Return a list an input, JSON values: what tells the state of its files, of what is no file its name alone."""
+    """Return the present state of inputs as JSON values; see `Snapshot.stamp`."""
     return Snapshot(inputs).stamp()
 
 
 def _states(name: str) -> dict[str, list[Any]]:
     if not files.is_url(name) and name.startswith("hf:"):
-        name = name.removeprefix("hf:").partition("?")[0]  # a folder of this machine, or a name on the hub
+        name = name.removeprefix("hf:").partition("?")[0]  # a local folder, or a name on the Hub
     try:
         return files.states(name) if name else {}
     except FileNotFoundError:
@@ -70,14 +70,14 @@ def _states(name: str) -> dict[str, list[Any]]:
 
 
 def _content(states: dict[str, list[Any]]) -> str:
-    """Return a digest of what local files hold, nothing if they are large, or cannot be read."""
+    """Return a digest of the files' content, or "" if they are remote, large or unreadable."""
     if any(map(files.is_url, states)) or not 0 < sum(state[0] for state in states.values() if state) <= _SMALL:
         return ""
     digest = hashlib.sha256()
     try:
         for name in states:
             digest.update(hashlib.sha256(files.read_bytes(name)).digest())
-    except (OSError, SourceError):  # reading the records will say why, if it matters
+    except (OSError, SourceError):  # reading the records will report it
         return ""
     return digest.hexdigest()
 

@@ -1,4 +1,4 @@
-"""Tables: `.csv` as RFC 4180 has it, every cell a string, and `.parquet`."""
+"""Read and write files of named columns: `.csv` as in RFC 4180, where every cell is a string, and `.parquet`."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from ult.data.text import encoded
 from ult.errors import EmptySource, OutputError, SourceError
 
 _QUOTED = re.compile('[,"\r\n]')
-_OTHERS = ";\t|"  # what separates cells where it is no comma
-_STREAMED = {"pre_buffer": False, "buffer_size": files.BLOCK}  # by default pyarrow 26 holds what it read until the end
+_OTHERS = ";\t|"  # separators other than the comma
+_STREAMED = {"pre_buffer": False, "buffer_size": files.BLOCK}  # pyarrow 26 by default keeps all it read until the end
 
 
 class CsvRows(Rows):
-    """The columns that the header names. Errors count lines of the file, header included, as editors do."""
+    """The columns named by the header. Errors count the lines of the file, header included, as editors do."""
 
     def __init__(self, name: str) -> None:
         self.name = existing_text(name)
@@ -49,7 +49,7 @@ class CsvRows(Rows):
             raise EmptySource(f"{name} has a header and no rows; expected records")
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
-        """Give the cells of `columns`; raise `SourceError` at a row of another length than the header."""
+        """Yield the cells of `columns`; raise `SourceError` for a row that is not as long as the header."""
         read = self._read()
         _, header = next(read)
         places = [header.index(name) for name in columns]
@@ -69,14 +69,14 @@ class CsvRows(Rows):
         return Chunk(self.name, first, cells, len(rows))
 
     def _read(self) -> Iterator[tuple[int, list[str]]]:
-        """Give each row with the number of the line on which it ends."""
-        csv.field_size_limit(2**31 - 1)  # of the process; the default refuses a cell of 128 KiB
+        """Yield each row with the number of the line on which it ends."""
+        csv.field_size_limit(2**31 - 1)  # for the whole process; the default refuses cells over 128 KiB
         width = None
         try:
             with io.TextIOWrapper(files.open_file(self.name), "utf-8-sig", newline="") as file:
                 reader = csv.reader(file, strict=True)
                 for row in reader:
-                    if not row and width != 1:  # an empty line is no row; of one column it may be an empty cell
+                    if not row and width != 1:  # an empty line is no row, but in a file of one column an empty cell
                         continue
                     width = len(row) if width is None else width
                     if len(row) != width or not row:
@@ -108,7 +108,7 @@ class ParquetRows(Rows):
                 groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
         except SourceError:
             raise
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last of names of columns
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # UnicodeDecodeError: by column names
             raise SourceError(f"{name} is not a Parquet file, or it is cut short") from error
         if not rows:
             raise EmptySource(f"{name} has no rows; expected records")
@@ -123,7 +123,7 @@ class ParquetRows(Rows):
         self.splits = max(size for _, size in self._groups) <= 4 * CHUNK_BYTES
 
     def split(self, nbytes: int) -> Iterator[Rows]:
-        """Give parts of whole row groups."""
+        """Yield parts of whole row groups."""
         first = size = 0
         for last, (_, more) in enumerate(self._groups, 1):
             size += more
@@ -134,7 +134,7 @@ class ParquetRows(Rows):
                 first, size = last, 0
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
-        """Give the values of `columns`; raise `SourceError` where the file is damaged."""
+        """Yield the values of `columns`; raise `SourceError` if the file is damaged or changed."""
         first = 1 + sum(rows for rows, _ in self._groups[: self._first])
         groups = range(self._first, self._last)
         try:
@@ -154,20 +154,20 @@ class ParquetRows(Rows):
 
 
 class CsvWriter:
-    """Writes a header and rows: the kept columns, then those of the record."""
+    """Writes a header and rows: the kept columns, then the record's columns."""
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
         self._file = path.open("xb")
         self._row(columns)
 
     def write(self, records: pa.Table | Sequence[str], kept: pa.Table) -> None:
-        """Add rows; `records` are strings, or a table of numbers."""
+        """Write rows; `records` are strings, or an Arrow table of numbers. Raises `OutputError`."""
         cells = [records] if not isinstance(records, pa.Table) else [c.to_pylist() for c in records.columns]
         for row in zip(*(column.to_pylist() for column in kept.columns), *cells, strict=True):
             self._row(row)
 
     def _row(self, cells: Sequence[Any]) -> None:
-        line = ",".join(map(_cell, cells)) or '""'  # an empty line would be no row
+        line = ",".join(map(_cell, cells)) or '""'  # because an empty line would not be read as a row
         self._file.write(line.encode() + b"\n")
 
     def close(self, *, whole: bool) -> None:
@@ -176,9 +176,9 @@ class CsvWriter:
 
 
 def _cell(value: Any) -> str:
-    """Return a cell: text is quoted where it must be and where it is empty, NaN is an empty cell."""
+    """Return a cell: text in quotes if it needs them or is empty; NaN as an empty cell. Raises `OutputError`."""
     if value is None:
-        raise OutputError("a kept column holds null, which .csv cannot tell from nothing", hint=".jsonl or .parquet")
+        raise OutputError("a kept column holds null, which .csv cannot represent", hint=".jsonl or .parquet")
     if not isinstance(value, str):
         return "" if value != value else str(value)
     encoded(value, ".csv")
@@ -189,14 +189,14 @@ class ParquetWriter:
     """Writes row groups of about `CHUNK_BYTES`."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self._file = pa.OSFile(os.fsencode(path), "wb")  # or Arrow would take any name for UTF-8
+        self._file = pa.OSFile(os.fsencode(path), "wb")  # bytes, because Arrow would encode a `str` as UTF-8
         self._writer = pq.ParquetWriter(self._file, schema, compression="zstd")
         self._schema = schema
         self._pending: list[pa.Table] = []
         self._pending_bytes = 0
 
     def write(self, records: pa.Table, kept: pa.Table) -> None:
-        """Add rows of `records` beside those of `kept`."""
+        """Write rows: those of `kept`, each followed by the same row of `records`."""
         self._pending.append(pa.table([*kept.columns, *records.columns], schema=self._schema))
         self._pending_bytes += self._pending[-1].nbytes
         if self._pending_bytes >= CHUNK_BYTES:
@@ -208,7 +208,7 @@ class ParquetWriter:
         self._pending, self._pending_bytes = [], 0
 
     def close(self, *, whole: bool) -> None:
-        """Write what is pending and the footer."""
+        """Close the file; if `whole`, write the pending rows first."""
         if whole:
             self._flush()
         self._writer.close()

@@ -1,8 +1,8 @@
-"""Lines: `.txt`, a record a line, and `.jsonl`, a JSON value a line.
+"""Read and write files of lines: `.txt`, one record per line, and `.jsonl`, one JSON value per line.
 
-Lines end at "\\n" alone, so that every other character, "\\r" and U+2028 too, belongs to the record. A byte order mark
-is no part of JSON and passed over; in a `.txt` it stays the first character of the first record. In a `.jsonl` a line
-of white space alone is no record.
+Only "\\n" ends a line; every other character, including "\\r" and U+2028, belongs to the record. In a `.jsonl` a byte
+order mark is skipped, and lines of white space are not records. In a `.txt` a byte order mark stays the first character
+of the first record.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _JSON_TYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.fl
 
 
 class LineRows(Rows):
-    """Lines of a file: all of them, or those from byte `start` to byte `stop`."""
+    """The lines of a file, or of its part from byte `start` to byte `stop`."""
 
     splits = True
     start, stop = 0, sys.maxsize
 
     def split(self, nbytes: int) -> Iterator[Rows]:
-        """Give parts of at least `nbytes`, each of whole lines, but for the last."""
+        """Yield parts of whole lines, each at least `nbytes` except for the last."""
         for start, stop in itertools.pairwise(_starts(self.name, nbytes)):
             part = copy.copy(self)
             part.start, part.stop, part.nbytes = start, stop, stop - start
@@ -50,7 +50,7 @@ class LineRows(Rows):
 
 
 class TxtRows(LineRows):
-    """A column of lines."""
+    """The lines of a file as one column."""
 
     def __init__(self, name: str, column: str) -> None:
         self.name = existing_text(name)
@@ -58,19 +58,19 @@ class TxtRows(LineRows):
         self.types = {column: pa.string()}
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
-        """Give the lines; raise `SourceError` at one that is not UTF-8."""
+        """Yield the lines; raise `SourceError` if one is not UTF-8."""
         for first, lines in self._lines():
             yield self._chunk(first, {self.column: lines}, len(lines))
 
 
 class JsonlRows(LineRows):
-    """The fields of a JSON object a line, or one column of bare strings. The first line says which fields there are."""
+    """The fields of JSON objects, one per line, or one column of JSON strings; the first line determines the fields."""
 
     def __init__(self, name: str, column: str) -> None:
         self.name = existing_text(name)
         number, line = next(((n, lines[0]) for n, lines in _lines(name, rows=1) if not _is_blank(lines[0])), (0, ""))
         if not number:
-            raise EmptySource(f"{name} holds blank lines alone; expected JSON values")
+            raise EmptySource(f"{name} holds only blank lines; expected JSON values")
         first: Any = self._value(line, number)
         self.bare = isinstance(first, str)
         fields = {column: first} if self.bare else first
@@ -79,31 +79,34 @@ class JsonlRows(LineRows):
         self.types = {name: _JSON_TYPES.get(type(value), pa.struct([])) for name, value in fields.items()}
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
-        """Give the fields `columns` of each line; raise `SourceError` or `MissingColumn` at a line without them."""
+        """Yield the fields `columns` of each line; raise `SourceError` or `MissingColumn` for a line without them."""
         for first, lines in self._lines():
             values = {first + i: self._value(line, first + i) for i, line in enumerate(lines) if not _is_blank(line)}
-            found = {name: [self._field(v, name, number) for number, v in values.items()] for name in columns}
+            fields = {name: [self._field(v, name, number) for number, v in values.items()] for name in columns}
             if values:
                 numbers = () if len(values) == len(lines) else tuple(values)
-                yield replace(self._chunk(first, found, len(values)), numbers=numbers)
+                yield replace(self._chunk(first, fields, len(values)), numbers=numbers)
 
     def kept_schema(self, keep: Sequence[str]) -> pa.Schema:
-        """Read the whole file once for the types: a field may be null or an integer first, and a float later."""
-        found = {name: pa.null() for name in keep}
+        """Return the types of `keep` after reading the whole file: a field may be null or an integer before a float.
+
+        Raises `SourceError` for a value that cannot be kept.
+        """
+        types = {name: pa.null() for name in keep}
         for chunk in self.chunks(keep) if keep else ():
             for name in keep:
                 for i, value in enumerate(chunk.columns[name]):
-                    if type(value) is float and math.isinf(value):  # 1e400, for infinities are constants
+                    if type(value) is float and math.isinf(value):  # such as 1e400; Infinity itself is a `_Constant`
                         raise SourceError(
-                            f"{chunk.place(i)}: {name!r} is a number beyond float64; expected a lesser one"
+                            f"{chunk.place(i)}: {name!r} is a number beyond float64; expected a smaller one"
                         )
                     if (kind := _JSON_TYPES.get(type(value))) is None:
                         raise SourceError(
                             f"{chunk.place(i)}: {name!r} is {_met(value)}; "
                             "expected a string, number, boolean or null to keep"
                         )
-                    found[name] = self._wider(found[name], kind, name, chunk.place(i))
-        return pa.schema(list(found.items()))
+                    types[name] = self._wider(types[name], kind, name, chunk.place(i))
+        return pa.schema(list(types.items()))
 
     def _wider(self, one: pa.DataType, other: pa.DataType, name: str, place: str) -> pa.DataType:
         if one == other or other == pa.null():
@@ -141,20 +144,20 @@ class JsonlRows(LineRows):
 
 
 class _Twice(Exception):
-    """A field that occurs twice in an object: which value counts, nobody can tell."""
+    """Raised for an object with the same field twice, because it is ambiguous which value counts."""
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    value = dict(pairs)
+    if len(value) != len(pairs):
         names = [name for name, _ in pairs]
         raise _Twice(next(name for name in names if names.count(name) > 1))
-    return found
+    return value
 
 
 @dataclass(frozen=True, slots=True)
 class _Constant:
-    """NaN or an infinity, which is not JSON: refused where it is read, and no matter in a field that is not."""
+    """NaN or an infinity, which is not JSON; refused if its field is read, ignored in other fields."""
 
     name: str
 
@@ -164,18 +167,18 @@ def _met(value: Any) -> str:
 
 
 def _is_blank(line: str) -> bool:
-    """Return whether a line holds nothing but what JSON takes for white space, or a byte order mark."""
+    """Return whether a line holds only JSON white space and byte order marks."""
     return not line.strip(f" \t\r\n{BOM}")
 
 
-# One each, for `json.loads` and `json.dumps` with options make a new one a line, at thrice the time.
+# Shared instances: `json.loads` and `json.dumps` with options create one per call, which takes three times as long.
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_Constant)
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _ESCAPER = json.JSONEncoder(allow_nan=False)
 
 
 def _lines(name: str, start: int = 0, stop: int = sys.maxsize, rows: int = ROWS) -> Iterator[tuple[int, list[str]]]:
-    """Give lists of lines without their ends, each with the number of its first line from byte `start` on."""
+    """Yield lists of lines without "\\n", each with the number of its first line, counted from 1 at byte `start`."""
     first, lines, size, at = 1, [], 0, start
     try:
         with files.open_file(name) as file:
@@ -203,7 +206,7 @@ def _lines(name: str, start: int = 0, stop: int = sys.maxsize, rows: int = ROWS)
 
 
 def _starts(name: str, nbytes: int) -> Iterator[int]:
-    """Give the byte where each part starts, at the start of a line, and then the size of the file."""
+    """Yield the byte at which each part starts, always the start of a line, and then the size of the file."""
     at, size = 0, files.size(name)
     yield at
     try:
@@ -222,13 +225,13 @@ def _starts(name: str, nbytes: int) -> Iterator[int]:
 
 
 class TxtWriter:
-    """Writes a record a line."""
+    """Writes one record per line."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("xb")
 
     def write(self, records: Sequence[str], kept: pa.Table) -> None:
-        """Add lines; raise `OutputError` for a record that no line can hold."""
+        """Write lines; raise `OutputError` for a record with a line break or a lone surrogate."""
         if any("\n" in record for record in records):
             raise OutputError("a record holds a line break, which .txt cannot", hint=".jsonl, .csv or .parquet")
         self._file.write(b"".join(encoded(record, ".txt") + b"\n" for record in records))
@@ -239,13 +242,13 @@ class TxtWriter:
 
 
 class JsonlWriter:
-    """Writes an object a line: the kept columns, then the record."""
+    """Writes one JSON object per line: the kept columns, then the record."""
 
     def __init__(self, path: Path, column: str) -> None:
         self._file, self.column = path.open("xb"), column
 
     def write(self, records: Sequence[str], kept: pa.Table) -> None:
-        """Add lines; raise `OutputError` for a value that JSON cannot hold."""
+        """Write lines; raise `OutputError` for a value that JSON cannot hold."""
         rows: list[dict[str, Any]] = kept.to_pylist() if kept.num_columns else [{}] * len(records)
         for row, record in zip(rows, records, strict=True):
             self._file.write(_json({**row, self.column: record}))
@@ -267,7 +270,7 @@ def _json(row: Mapping[str, Any]) -> bytes:
 
 
 def encoded(text: str, suffix: str) -> bytes:
-    """Return `text` as UTF-8; raise `OutputError` if it holds lone surrogates."""
+    """Return `text` as UTF-8; raise `OutputError` if it holds a lone surrogate, which `suffix` files cannot hold."""
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Wide tables, a row a record: which columns are its values, and what to say of a column that is none."""
+"""Files in which each row of numbers is a record: find the value columns, and explain a column that is not one."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ult.errors import SourceError
 
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "nil", "-", "--", ".", "?", "#n/a", "missing", "\\n"})
 _TRUTHS = frozenset({"true", "false", "t", "f", "yes", "no", "y", "n", "ja", "nein", "oui", "non"})
-_MANY = 20  # rows, of which most have a value of their own: it stands for the row
-_RISING = 7  # steps: numbers that are a record rise so often by chance once in 40,000
-_VALUE = re.compile(r"\s*[<>=~+\-\u2212\u2264\u2265\u00b1]*\s*[.,]?\d")  # 1, -1, <5, .5: a value, maybe with a sign
+_MANY = 20  # rows: from so many on, a column whose values mostly differ identifies the row
+_RISING = 7  # steps: seven numbers in a row increase by chance once in 40,000 records
+_VALUE = re.compile(r"\s*[<>=~+\-\u2212\u2264\u2265\u00b1]*\s*[.,]?\d")  # a number, maybe with a sign: 1, -1, <5, .5
 
 
 def fields(rows: Rows, others: Mapping[str, pa.DataType]) -> tuple[str, ...]:
-    """Return the columns of a table of numbers; raise `SourceError` if one of them holds something else."""
+    """Return `others`, the names of the value columns; raise `SourceError` if one of them is not numbers."""
     if isinstance(rows, CsvRows):
         _check_header(rows, list(others))
         start = next(rows.chunks(list(others)), None) if others else None
@@ -39,9 +39,9 @@ def fields(rows: Rows, others: Mapping[str, pa.DataType]) -> tuple[str, ...]:
 
 
 def _check_header(rows: CsvRows, names: Sequence[str]) -> None:
-    """Raise `SourceError` if the first line looks like a record, which would be lost as names of columns.
+    """Raise `SourceError` if the header looks like a record, which would be lost as column names.
 
-    Names may be numbers where they count the columns, or, of many, rise, as wavelengths do.
+    Names may be numbers if they count the columns, or if there are many and they increase, as wavelengths do.
     """
     values = record.parsed(names)
     if values is None or not names:
@@ -51,16 +51,16 @@ def _check_header(rows: CsvRows, names: Sequence[str]) -> None:
     if not counted and not (len(steps) >= _RISING and (steps > 0).all()):
         new = ",".join(f"c{k}" for k in range(1, 4))
         raise SourceError(
-            f"{rows.name}, line 1 is numbers alone; expected names of the columns: as a header, it would be no record",
+            f"{rows.name}, line 1 holds only numbers; expected column names: a record read as header would be lost",
             hint=f"a first line of names, such as {new}, ...",
         )
 
 
 def no_numbers(rows: Rows, wrong: Sequence[str]) -> SourceError:
-    """Return the error for columns that are no numbers.
+    """Return the error for columns that are not numbers.
 
-    Its hint keeps a column that names the rows; never one of values, be they missing, of a type that is no number, or
-    categories that several rows share: what is kept travels in the clear.
+    What is kept travels in the clear, so the hint proposes `--keep` only for columns of row names: never for values
+    (missing, or of another type), for categories that rows share, or for columns that may identify a person.
     """
     start = next(rows.chunks(list(wrong)), None)  # a Parquet file may have no rows
     texts = [name for name in wrong if record.is_text(rows.types[name])]
@@ -71,28 +71,28 @@ def no_numbers(rows: Rows, wrong: Sequence[str]) -> SourceError:
         return SourceError(
             f"{rows.name} has columns that are no numbers: {listed(wrong)}; expected numbers, and "
             f"{persons[0]!r} may say who somebody is",
-            hint=f"a file without {persons[0]!r}: what is kept would travel in the clear",
+            hint=f"use a file without {persons[0]!r}: kept columns travel in the clear",
         )
     if values := [name for name in wrong if name not in words]:
-        one = values[0]
-        met = f"{rows.name}: column {one!r} of values is {rows.types[one]}"
-        if start and one in cells_of:
-            cells = cells_of[one]
+        column = values[0]
+        met = f"{rows.name}: column {column!r} of values is {rows.types[column]}"
+        if start and column in cells_of:
+            cells = cells_of[column]
             i = next((i for i, cell in enumerate(cells) if cell is None or record.parsed([cell]) is None), 0)
             spelled = cells[i] if str(cells[i]).strip().lower() in _MISSING else ""
             what = f"a missing value spelled {spelled!r}" if spelled else "no number"
-            met = f"{start.place(i)}: {one!r} is {what}"
+            met = f"{start.place(i)}: {column!r} is {what}"
         return SourceError(
             f"{met}; expected a number, or an empty cell for a missing value",
             hint="write the column as numbers (float64), or leave it out of the file",
         )
     if categories := [name for name in wrong if name not in names]:
-        one = categories[0]
-        several = len(set(cells_of[one]))
+        column = categories[0]
+        several = len(set(cells_of[column]))
         return SourceError(
-            f"{rows.name} has columns that are no numbers: {listed(wrong)}; expected numbers, and {one!r} is one of "
+            f"{rows.name} has columns that are no numbers: {listed(wrong)}; expected numbers, and {column!r} is one of "
             f"{several} words in each row",
-            hint=f"a number for each word of {one!r}, or a file without it",
+            hint=f"a number for each word of {column!r}, or a file without it",
         )
     return SourceError(
         f"{rows.name} has columns that are no numbers: {listed(wrong)}; expected numbers in every column that is not "
@@ -102,19 +102,19 @@ def no_numbers(rows: Rows, wrong: Sequence[str]) -> SourceError:
 
 
 def _mostly_alone(cells: Sequence[str]) -> bool:
-    """Return whether most cells stand once, as names of rows do and categories do not."""
+    """Return whether over half of the values are distinct, as names of rows are and categories are not."""
     return len(set(cells)) > len(cells) / 2
 
 
 def _are_names(cells: Sequence[str | None]) -> bool:
-    """Return whether cells are names of something: none looks like a value, and not all are missing."""
+    """Return whether cells are words: none looks like a number or a truth value, and not all are missing."""
     present = [cell for cell in cells if cell is not None and cell.strip().lower() not in _MISSING]
     truths = all(cell.strip().lower() in _TRUTHS for cell in present)
     return bool(present) and not truths and not any(_VALUE.match(cell) for cell in present)
 
 
 def _are_of_people(name: str, cells: Sequence[str | None]) -> bool:
-    """Return whether a column may say who somebody is, by its header or by the form of what stands there."""
+    """Return whether a column may identify people, by its header or by the form of its values."""
     kind, sure = looks.header(name)
     present = [cell for cell in cells if cell]
     alone = _mostly_alone(present)
