@@ -114,14 +114,14 @@ def folder(made: Path, tmp_path: Path) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    return {path.name: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 @pytest.fixture(scope="module")
 def undisturbed(server: Server, made: Path) -> dict[str, bytes]:
     assert server.run(made, "--workers", "1") == 0, (made / "err").read_text()
     found = contents(made / "out")
-    assert len(found) == 4, sorted(found)
+    assert len(found) == 7, sorted(found)
     assert [ids.tolist() for ids in ult.Shards(made / "out").ids()] == [
         ids.tolist() for ids in ult.Table.load(made / "t.ult").encode_batch(RECORDS)
     ]

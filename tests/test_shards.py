@@ -97,7 +97,11 @@ def test_the_manifest_says_what_a_trainer_needs(tmp_path):
         "parts": [],
     }
     assert set(part) == {"name", "rows", "ids", "bytes", "sha256"}
-    assert sorted(p.name for p in (tmp_path / "x.shards").iterdir()) == [".manifest.json", "part-00000.parquet"]
+    assert sorted(p.name for p in (tmp_path / "x.shards").iterdir()) == [
+        ".card",
+        ".manifest.json",
+        "part-00000.parquet",
+    ]
 
 
 def test_a_folder_is_parquet_to_pyarrow_and_datasets_and_the_manifests_former_name_is_read(tmp_path):

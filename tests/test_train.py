@@ -99,6 +99,7 @@ def test_run_folder_is_a_checkpoint_without_optimizer_and_nothing_is_left_beside
     assert {p.name for p in run.iterdir()} == {
         "config.json",
         "generation_config.json",
+        "README.md",
         "loss.png",
         "metrics.json",
         "model.safetensors",

@@ -24,6 +24,7 @@ from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, O
 from ult.host.atomic import Claim, recover
 from ult.host.disk import strangers
 from ult.host.regular import read_text
+from ult.public.card import FILES, write_shards_card
 from ult.public.manifest import (
     CONTROL,
     FILE,
@@ -39,7 +40,10 @@ from ult.public.manifest import (
 )
 from ult.public.vocabulary import Vocabulary
 
-_OURS = re.compile(rf"{re.escape(FILE)}|{re.escape(FORMER)}|part-\d+\.parquet")  # all that --force may replace
+if TYPE_CHECKING:
+    import datasets
+
+_OURS = re.compile(rf"{re.escape(FILE)}|{re.escape(FORMER)}|part-\d+\.parquet|{FILES}")  # all that --force may replace
 _MOST = 2**28  # bytes of a manifest: a million parts
 PART_IDS = 4_000_000  # a part is closed once it holds so many ids: 16 MB in memory
 
@@ -132,6 +136,7 @@ class ShardWriter:
         )
         with writing(self.path):
             (self._folder / FILE).write_text(self.manifest.to_json(), encoding="utf-8")
+            write_shards_card(self._folder, self.manifest)
         check_free(self.path, force=self._force)
         self._claim.publish(self._folder)
 
@@ -166,6 +171,10 @@ class Shards:
         for part in self.manifest.parts:
             yield self._read(part)
 
+    def part(self, number: int) -> pa.Table:
+        """Return one part, from 0, as `parts` gives it."""
+        return self._read(self.manifest.parts[number])
+
     def ids(self) -> Iterator[NDArray[np.uint32]]:
         """Give the ids (n,) uint32 of each record, in order."""
         for table in self.parts():
@@ -178,6 +187,28 @@ class Shards:
     def to_arrow(self) -> pa.Table:
         """Return all parts as one table."""
         return pa.concat_tables(self.parts())
+
+    @property
+    def has_begin_and_end(self) -> bool:
+        """Whether records carry a begin and an end id. None does today: `to_datasets` and trainings put them around."""
+        return False
+
+    def to_datasets(
+        self, *, context: int | None = None, streaming: bool = False
+    ) -> datasets.Dataset | datasets.IterableDataset:
+        """Return the records as a Hugging Face dataset: `input_ids`, a list of int32 a row, then the kept columns.
+
+        Each record stands between two `<eos>` (id 2), as `ult train` reads it, so that a model learns where records
+        begin and end; any causal collator will do, `transformers.DataCollatorForLanguageModeling` for one. With
+        `context`, at least 4, records that are longer with their ends are cut into rows of so many ids at most, which
+        overlap by one id: nothing is dropped, and nothing predicted twice. With `streaming` parts are read, and
+        verified, as they come, else all at once into memory; nothing is written to a cache.
+
+        Raises `InvalidConfig`, `FormatError`, or `MissingExtra` without the package datasets.
+        """
+        from ult.public.hugging_face import to_datasets
+
+        return to_datasets(self, context=context, streaming=streaming)
 
     if not TYPE_CHECKING:
 

@@ -156,6 +156,30 @@ class Vocabulary:
             clean_up_tokenization_spaces=False,
         )
 
+    def tokenizer_files(self) -> dict[str, str]:
+        """Return what `tokenizer().save_pretrained` writes, text by file name, without loading a library."""
+        added = [
+            {"id": i, "content": name, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+            | {"special": True}
+            for i, name in enumerate(SPECIAL)
+        ]
+        unused = dict.fromkeys(("truncation", "padding", "normalizer", "pre_tokenizer", "post_processor"))
+        model: dict[str, Any] = {
+            "type": "BPE",
+            **dict.fromkeys(("dropout", "continuing_subword_prefix", "end_of_word_suffix")),
+            "unk_token": "<unk>",
+            **dict.fromkeys(("fuse_unk", "byte_fallback", "ignore_merges"), False),
+            "vocab": {symbol: i for i, symbol in enumerate(self.symbols())},
+            "merges": [],
+        }
+        tokenizer = {"version": "1.0", **unused, "added_tokens": added, "decoder": {"type": "Fuse"}, "model": model}
+        config: dict[str, Any] = {f"{name}_token": f"<{name}>" for name in ("pad", "bos", "eos", "unk")}
+        config |= {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
+        return {
+            "tokenizer.json": json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":")) + "\n",
+            "tokenizer_config.json": json.dumps(config, indent=1) + "\n",
+        }
+
     def save(self, path: str | Path) -> None:
         """Write `vocabulary.json`, a public file."""
         Path(path).write_text(json.dumps({"format": FORMAT, "size": self.size}) + "\n", encoding="utf-8")

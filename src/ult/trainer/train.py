@@ -37,7 +37,7 @@ from ult.trainer.models.causal import looks_ahead
 from ult.trainer.models.lora import FOLDER as ADAPTER
 from ult.trainer.models.lora import Adapted
 from ult.trainer.recipe import Privacy, Recipe, Schedule
-from ult.trainer.workdir import finish, last_checkpoint, partial_folder, working_folder
+from ult.trainer.workdir import finish, last_checkpoint, partial_folder, working_folder, write_told
 
 with require("torch", "accelerate", "transformers", extra="train"):
     import torch
@@ -335,7 +335,7 @@ def _write(
             _draw_loss(metrics, folder / "loss.png")
         if (partial / FOLDER).is_dir():
             shutil.copytree(partial / FOLDER, folder / FOLDER, dirs_exist_ok=True)
-        (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+        write_told(folder, metrics)
         if own is not None:
             (folder / OWNER).touch(mode=0o600)
             (folder / OWNER).write_text(json.dumps(own, indent=1) + "\n", encoding="utf-8")

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +21,7 @@ from ult.errors import InvalidConfig, OutputError, OutputExists, TrainingError, 
 from ult.host.atomic import Claim, hidden, recover
 from ult.host.disk import strangers
 from ult.host.extras import require
+from ult.public.card import CARD, run_card
 from ult.public.published import OWNER
 from ult.public.run import Run
 from ult.trainer.recipe import Recipe
@@ -31,6 +32,7 @@ with require("safetensors", extra="train"):
 _JOURNAL = "recipe.json"  # of an unfinished training
 _OURS = re.compile(  # all that --force may replace, that earlier versions of libraries write included
     rf"(metrics|vocabulary|config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens)\.json|{OWNER}"
+    rf"|{re.escape(CARD)}"
     r"|loss\.png|model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json"
     r"|adapter/(adapter_config\.json|adapter_model\.safetensors|README\.md)|tensorboard/events\.[^/]+"
 )
@@ -161,8 +163,14 @@ def begin(run: Run, claim: Claim, metrics: dict[str, Any]) -> Path:
         for name in _COPIED:
             if (run.path / name).is_file():
                 shutil.copyfile(run.path / name, folder / name)
-        (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+        write_told(folder, metrics)
     return folder
+
+
+def write_told(folder: Path, metrics: Mapping[str, Any]) -> None:
+    """Write what a run says of itself into its folder: `metrics.json`, and the same to people, its card."""
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+    (folder / CARD).write_text(run_card(metrics), encoding="utf-8")
 
 
 def save(model: Any, folder: Path, out: Path, weights: dict[str, Any] | None = None) -> None:

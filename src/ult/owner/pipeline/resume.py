@@ -26,6 +26,7 @@ from typing import IO, Any, Self
 from ult.errors import FormatError, MissingSource, OutputExists, writing
 from ult.host import atomic
 from ult.host.disk import remove
+from ult.public.card import write_shards_card
 from ult.public.manifest import FILE, Manifest, Part, part_name
 from ult.public.shards import Shards, check_free, sha256_of
 
@@ -167,6 +168,7 @@ class Partial:
         """Write the manifest and give the folder its name; what was there is removed once the new one stands."""
         with writing(self.path):
             (self._shards / FILE).write_text(manifest.to_json(), encoding="utf-8")
+            write_shards_card(self._shards, manifest)
             check_free(self.path, force=self.force)
             self._claim.publish(self._shards)
         self.manifest, self.published = manifest, True
