@@ -87,16 +87,12 @@ def table() -> ult.Table:
     return ult.Table.fit(LINES[:500] * 2, vocabulary=ult.Vocabulary(400), min_records=1)
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
 def encode(text: Path, table: ult.Table, out: Path, engine: Any) -> dict[str, bytes]:
     """Return the files of the shards, of some 30 parts."""
     source = open_source([text], modality="text")
     with Partial(out, {}) as partial:
         pieces.encode(source.pieces(8000), table, partial, column=source.column, kept=source.kept_schema, engine=engine)
-    return contents(out)
+    return {path.name: path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
 
 
 @pytest.fixture(scope="module")
@@ -343,7 +339,7 @@ def test_from_text_to_shards_on_the_cluster(
     done = run(tmp_path, *command, "--address", cluster.address, **token)
     said = [line for line in done.stderr.splitlines() if not re.fullmatch(r"\w+, .*\d+ s", line)]  # but signs of life
     assert (done.returncode, said) == (0, [])
-    assert contents(tmp_path / "out") == expected
+    assert {p.name: p.read_bytes() for p in sorted((tmp_path / "out").rglob("*")) if p.is_file()} == expected
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "t.ult"]
 
 
