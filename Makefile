@@ -8,7 +8,7 @@ DATA ?= ../shared/data
 LEAKS := $(patsubst %,runs/%.sh,attacks ranks alienlm memorisation protection frontier release)
 ROWS = for row in $(1); do PYTHON=$(BIN)/python DATA=$(DATA) sh $$row || exit 1; done && $(BIN)/python runs/report.py
 
-.PHONY: demo test check bench results study vectors figures weights lock audit fuzz clean
+.PHONY: demo test check door bench results study vectors figures weights lock audit fuzz clean
 
 demo: .venv/.demo
 	$(BIN)/ult demo --force
@@ -20,6 +20,9 @@ check: .venv/.dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+door: .venv/.dev  ## Install the wheel without pins, on the oldest and newest Python and with the lowest versions, and use it.
+	$(BIN)/python scripts/front_door.py
 
 figures: .venv/.dev  ## Measure the figures of the README on the data in DATA, and write them into it.
 	$(BIN)/python bench/text.py --data $(DATA)
