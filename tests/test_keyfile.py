@@ -179,7 +179,7 @@ def test_an_interrupted_replacement_keeps_what_was_there(tmp_path, monkeypatch, 
     def stop(*_, **__):
         raise fails
 
-    monkeypatch.setattr(os, "rename", stop)
+    monkeypatch.setattr(os, "replace", stop)
     with pytest.raises(OutputError if isinstance(fails, OSError) else KeyboardInterrupt):
         TABLE.save(path, encrypt=False, force=True)
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("t.ult", b"precious")]

@@ -4,18 +4,17 @@
 """
 
 import sys
-from contextlib import suppress
 
 
 def main() -> None:
     """Run the command line."""
-    from ult.host import streams
+    from ult.host import portable, streams
 
     streams.open_all()
     from ult.cli import app, report
     from ult.cli.signals import heed
 
-    _leave_no_core()
+    portable.leave_no_core()
     heed()
     try:
         try:
@@ -28,14 +27,6 @@ def main() -> None:
     if status == streams.LOST:
         streams.lead_nowhere()
     sys.exit(status or 0)
-
-
-def _leave_no_core() -> None:
-    """Keep the memory of this process, and of those that it starts, off the disk if one of them dies."""
-    with suppress(ImportError, ValueError, OSError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 if __name__ == "__main__":

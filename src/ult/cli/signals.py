@@ -7,7 +7,8 @@ import threading
 import time
 from types import FrameType
 
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # systemd, Slurm, `docker stop`, `timeout`; a closed terminal
+from ult.host.portable import ending_signals
+
 _GRACE = 3.0  # seconds in which more of them, as shells and schedulers send, do not disturb the clearing away
 _last = float("-inf")
 _numbers: list[int] = []
@@ -25,7 +26,7 @@ def heed() -> None:
     """Let each of these signals raise `Terminated` in the main thread, but for those that are ignored, as by nohup."""
     if threading.current_thread() is not threading.main_thread():
         return
-    for number in _ENDING:
+    for number in ending_signals():
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _end)
 

@@ -29,6 +29,7 @@ from typing import Self
 from ult.errors import OutputError, OutputExists, writing
 from ult.host.disk import is_folder, overwrite, remove, settle, sync
 from ult.host.lock import hold
+from ult.host.portable import name_new
 
 FORMAT = "ult-partial/1"
 OWNER = "owner.json"
@@ -139,13 +140,13 @@ class Claim:
                 self.exchange(new)
                 self.forget_old()
             else:
-                new.rename(self.out)
+                new.replace(self.out)
             self._made = []
             sync(self.out.parent)
 
     def _link(self, new: Path) -> None:
         try:
-            os.link(new, self.out)  # unlike a rename, never replaces
+            name_new(new, self.out)
         except FileExistsError:
             raise OutputExists(f"{self.out} exists already", hint="another --out") from None
 
@@ -303,7 +304,7 @@ def publish_together(*outputs: tuple[Claim, Path, bool]) -> None:
                 fresh = claim.folder / (_TOGETHER + ".tmp")
                 fresh.write_text(plan + "\n", encoding="utf-8")
                 sync(fresh)
-                fresh.rename(claim.folder / _TOGETHER)
+                fresh.replace(claim.folder / _TOGETHER)
                 sync(claim.folder)
         for claim, new, _ in outputs:
             with writing(claim.out):

@@ -10,6 +10,9 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
+from ult.host.portable import sync as sync
+from ult.host.portable import sync_all
+
 _MANY = 64  # files that are synced one by one
 
 
@@ -27,9 +30,9 @@ def settle(path: Path, *, private: bool = False, modes: bool = True, owners: Col
         _give_mode(
             found, (0o777 if found.is_dir() else 0o666) & ~(0o077 if found.name in owners else mask), private=private
         )
-    if len(files) > _MANY:
-        os.sync()  # a thousand images at once take 0.1 s, one by one 4 s
-    for found in (*(files if len(files) <= _MANY else ()), *folders):
+    if len(files) > _MANY and sync_all():  # a thousand images at once take 0.1 s, one by one 4 s
+        files = []
+    for found in (*files, *folders):
         sync(found)
 
 
@@ -53,15 +56,6 @@ def umask() -> int:
     mask = os.umask(0o077)  # there is no other way to ask
     os.umask(mask)
     return mask
-
-
-def sync(path: Path) -> None:
-    """Wait until a file, or the list of names in a folder, is on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def overwrite(path: Path, first: bytes = b"") -> None:

@@ -15,7 +15,6 @@ import functools
 import hashlib
 import os
 import shutil
-import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +23,8 @@ from typing import Any
 
 import numba
 from numba import config
+
+from ult.host import portable
 
 PACKAGE = Path(__file__).resolve().parent.parent  # all of ours: one kernel calls others
 _DISUSED = 14 * 24 * 3600.0  # seconds after which the machine code of other sources is thrown away
@@ -97,7 +98,7 @@ def _places() -> Iterator[Path]:
         yield Path(home) / "ult"
     with contextlib.suppress(OSError):
         if (shared := Path(tempfile.gettempdir())) != Path.cwd():  # where Python looks last
-            yield shared / f"ult-{os.geteuid()}"
+            yield shared / f"ult-{portable.user()}"
 
 
 def _has_home() -> bool:
@@ -130,13 +131,7 @@ def _ready(above: Path, name: str) -> Path | None:
 
 def _is_safe(real: Path) -> bool:
     """Return whether only this user, root and the source's owner can put a file there or move a folder above."""
-    trusted = {0, os.geteuid(), PACKAGE.stat().st_uid}
-    for place in (real, *real.parents):
-        found = place.stat()
-        others = found.st_mode & stat.S_IWOTH and (place == real or not found.st_mode & stat.S_ISVTX)
-        if found.st_uid not in trusted or others:
-            return False
-    return True
+    return portable.only_trusted_can_write(real, PACKAGE.stat().st_uid)
 
 
 def _sweep(path: Path) -> None:

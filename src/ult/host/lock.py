@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 from contextlib import suppress
 from pathlib import Path
 
 from ult.errors import OutputExists
+from ult.host import portable
 
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
@@ -18,6 +18,8 @@ def hold(folder: Path, out: Path, *, make: bool = True) -> int:
 
     Raises `OutputExists` if another process has it, or something else is in the way.
     """
+    if not portable.locks_folders():
+        return _hold_beside(folder, out, make=make)
     while True:
         made = False
         if make:
@@ -25,7 +27,7 @@ def hold(folder: Path, out: Path, *, make: bool = True) -> int:
                 folder.mkdir(0o700)
                 made = True
         try:
-            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            lock = portable.open_folder(folder)
         except OSError as error:
             if error.errno in (errno.ENOTDIR, errno.ELOOP):
                 raise OutputExists(f"{folder} is in the way and is none of ours", hint="another --out") from None
@@ -43,9 +45,26 @@ def hold(folder: Path, out: Path, *, make: bool = True) -> int:
         os.close(lock)  # it was removed, and maybe made anew, before the lock was had
 
 
+def _hold_beside(folder: Path, out: Path, *, make: bool) -> int:
+    """Do the same where no folder can be locked: a file beside it is, before the folder is made."""
+    lock = portable.open_lock_file(folder.with_name(f"{folder.name}.lock"))
+    try:
+        _take(lock, folder, out, made=True)
+        if make and not os.path.lexists(folder):
+            folder.mkdir(0o700)
+        if folder.is_symlink() or not folder.is_dir():
+            if not os.path.lexists(folder):
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
+            raise OutputExists(f"{folder} is in the way and is none of ours", hint="another --out")
+    except BaseException:
+        os.close(lock)
+        raise
+    return lock
+
+
 def _take(lock: int, folder: Path, out: Path, *, made: bool) -> None:
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        portable.lock(lock)
     except BlockingIOError:
         raise OutputExists(f"{out} is being written by another process", hint="wait for it") from None
     except OSError as error:

@@ -6,7 +6,6 @@ A named pipe that nobody writes to holds whoever opens it, and `/dev/zero` has n
 from __future__ import annotations
 
 import os
-import select
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from ult.errors import FormatError
+from ult.host import portable
 
 PATIENCE = 60  # seconds that a pipe may stay silent, where one is allowed
 _KINDS = {
@@ -56,7 +56,7 @@ def first_line(path: str | Path, most: int) -> bytes:
 
 @contextmanager
 def _opened(path: str | Path, *, pipe: bool) -> Iterator[IO[bytes]]:
-    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    number = portable.open_to_read(path)
     with os.fdopen(number, "rb") as file:
         mode = os.fstat(number).st_mode
         if not stat.S_ISREG(mode):
@@ -93,9 +93,6 @@ def _kind(mode: int) -> str:
 
 def _await(number: int, path: str | Path) -> None:
     """Wait for the first word of a pipe, then let reads wait for the others."""
-    if not os.isatty(number):
-        poll = select.poll()
-        poll.register(number, select.POLLIN)
-        if not poll.poll(1000 * PATIENCE):
-            raise FormatError(f"{path} is a pipe to which nobody wrote within {PATIENCE} seconds")
-    os.set_blocking(number, True)
+    if not os.isatty(number) and not portable.await_word(number, PATIENCE):
+        raise FormatError(f"{path} is a pipe to which nobody wrote within {PATIENCE} seconds")
+    portable.set_blocking(number)

@@ -20,11 +20,11 @@ from multiprocessing import connection, get_context
 from typing import Any, Protocol
 
 from ult.errors import EngineError
+from ult.host import portable
 
 Work = Callable[..., Any]
 Piece = tuple[int, tuple[Any, ...]]  # its number, and the arguments of the work
 _LOST = "a worker process ended before its work; perhaps there was no memory left"
-_ENDING = {signal.SIGTERM, signal.SIGHUP}
 _GRACE = 0.2  # seconds
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -45,7 +45,7 @@ class Local:
     """The processes of this machine: `workers` of them, all cores by default. One, or one piece, needs no other."""
 
     def __init__(self, workers: int | None = None) -> None:
-        self.workers = len(os.sched_getaffinity(0)) if workers is None else workers
+        self.workers = portable.cpus() if workers is None else workers
 
     def map(
         self, prepare: Callable[..., Work], state: tuple[Any, ...], pieces: Iterable[Piece]
@@ -102,17 +102,16 @@ def _start() -> tuple[Any, connection.Connection]:
     process = context.Process(target=_serve, args=(theirs,), daemon=True)
     # Ctrl-C reaches all processes of a terminal; the worker's part of it is that the pipe closes. The others may end it
     # once it has begun, and Python must not complain before.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *_ENDING})
     try:
-        process.start()
+        with portable.blocked(portable.ending_signals()):
+            process.start()
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
     return process, ours
 
 
 def _serve(pipe: connection.Connection) -> None:
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+    portable.unblock(set(portable.ending_signals()) - {signal.SIGINT})
     for name in _ONE_THREAD:  # of each of as many processes as there are cores
         os.environ.setdefault(name, "1")
     try:
@@ -145,7 +144,7 @@ def _await_end() -> None:
 
 def _collect(busy: dict[connection.Connection, int], idle: list[connection.Connection]) -> Iterator[tuple[int, Any]]:
     for pipe in connection.wait(list(busy)):
-        if not isinstance(pipe, connection.Connection):
+        if pipe not in busy:  # a PipeConnection on Windows
             raise AssertionError("only connections are waited for")
         try:
             answer, error = pipe.recv()

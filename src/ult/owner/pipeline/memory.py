@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from ult.host import portable
+
 _LARGE = 2**22  # bytes
 _MMAP_THRESHOLD = -3  # of mallopt(3)
 
@@ -14,10 +16,8 @@ def return_freed_memory() -> None:
     By itself glibc keeps blocks of up to 32 MiB, and mimalloc, which Arrow uses by default, keeps more: with pieces of
     16 MB these are 100 MB a process. On other C libraries only Arrow is told, and only if it is not loaded yet.
     """
-    import ctypes
-
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(_LARGE))  # for processes to come
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = portable.c_function("mallopt")
     if mallopt is not None:
         mallopt(_MMAP_THRESHOLD, _LARGE)

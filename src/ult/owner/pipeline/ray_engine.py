@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 
 from ult.distribution import NAME, __version__
 from ult.errors import EngineError
+from ult.host import portable
 from ult.host.extras import require
 from ult.owner import keyfile
 from ult.owner.pipeline.engine import Piece, Work
@@ -216,7 +217,7 @@ def _connected(address: str | None, workers: int | None) -> Iterator[Any]:
     if address == _HERE:
         # A path that is short enough for sockets, as Ray's own /tmp/ray, but not for every user to read.
         folder = tempfile.mkdtemp(prefix="ult-ray-", dir=os.environ.get("RAY_TMPDIR", "/tmp"))  # noqa: S108
-        cpus = workers or len(os.sched_getaffinity(0))
+        cpus = workers or portable.cpus()
         options |= {"num_cpus": cpus, "include_dashboard": False, "_temp_dir": folder}
     else:
         _check_there(address)
