@@ -236,6 +236,8 @@ def test_only_our_errors_are_raised():
         ("data.array", "EOFError"),
         ("data.text", "_Twice"),
         ("cli.signals", "Terminated"),
+        ("host.portable", "BlockingIOError"),
+        ("host.portable", "FileExistsError"),
         *((f"audit.release.{name}", "Missing") for name in ("binding", "figures", "remembering")),
     }
     for name, tree in TREES.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -52,9 +53,7 @@ def _hold_beside(folder: Path, out: Path, *, make: bool) -> int:
         _take(lock, folder, out, made=True)
         if make and not os.path.lexists(folder):
             folder.mkdir(0o700)
-        if folder.is_symlink() or not folder.is_dir():
-            if not os.path.lexists(folder):
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
+        if not stat.S_ISDIR(folder.lstat().st_mode):
             raise OutputExists(f"{folder} is in the way and is none of ours", hint="another --out")
     except BaseException:
         os.close(lock)
