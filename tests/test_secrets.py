@@ -109,7 +109,10 @@ FAILING = [
     ["generate", "run", "-t", "t.ult", "-o", "no.txt", "--prompt", PHRASE * 40, "--passphrase-file", "phrase"],
     ["!crash", "encode", "distinct.csv", "-c", "text", "-t", "t.ult", "-o", "no.shards", "--passphrase-file", "phrase"],
 ]
-ELSEWHERE = {"demo": "test_demo.py, by the same means"}
+ELSEWHERE = {
+    "demo": "test_demo.py, by the same means",
+    "adopt": "test_adopt.py: it is given a model and shards, and behind the wall of test_wall.py",
+}
 TEXTS = [f"{PHRASE} gives {n} jars of {PHRASE}" for n in range(8)]
 INPUTS = {
     "notes.csv": "label,text\n" + "".join(f"{'ab'[n % 2]},{text}\n" for n, text in enumerate(TEXTS * 2)),

@@ -13,7 +13,7 @@ from typing import Any
 
 import typer
 
-from ult.cli import align, console, dedupe, demo, handover, inspect, owner, rekey, signals, train, trainer
+from ult.cli import adopt, align, console, dedupe, demo, handover, inspect, owner, rekey, signals, train, trainer
 from ult.cli.audit import code, mechanism, model, release
 from ult.cli.help import EXAMPLES, Verb, Verbs
 from ult.errors import InvalidConfig, MissingSource, OutputError, UltError
@@ -97,7 +97,7 @@ def _check_local(options: dict[str, Any]) -> None:
 def _check_names(verb: str, options: dict[str, Any]) -> None:
     """Refuse the path of a model that is no UTF-8: what reads and writes weights takes no other, and says so late."""
     models = {"run", "model", "from_run", "body", "start"} | (
-        {"out"} if verb in ("train", "align", "attach") else set()
+        {"out"} if verb in ("train", "align", "attach", "adopt") else set()
     )
     for name in models & options.keys():
         if options[name] is not None and re.search("[\ud800-\udfff]", str(Path(options[name]).absolute())):
@@ -127,6 +127,7 @@ _add(train.train, TRAINER, needs=TRAIN)
 _add(trainer.evaluate, TRAINER, needs=TRAIN)
 _add(trainer.generate, TRAINER, needs=TRAIN)
 _add(trainer.translate, TRAINER, needs=TRAIN)
+_add(adopt.adopt, TRAINER, needs=TRAIN)
 _add(handover.attach, "Both", needs=TRAIN)
 _add(inspect.inspect, "Both")
 _add(demo.demo, "Both")

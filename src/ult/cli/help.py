@@ -40,6 +40,7 @@ EXAMPLES = {
     "evaluate": "ult evaluate run held-out --json",
     "generate": "ult generate run -o written.txt -n 100 -t notes.ult",
     "translate": "ult translate run sources -o written --beams 5",
+    "adopt": "ult adopt their-model --shards shards -o run",
     "attach": "ult attach body -o run --learn shards --steps 400",
     "inspect": "ult inspect shards --plot ids.png",
     "demo": "ult demo -o demo --force",

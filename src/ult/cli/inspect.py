@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ult.public.guarantee import Guarantee
+    from ult.public.run import Run
 
 
 def inspect(
@@ -130,7 +131,7 @@ def _run(path: Path, plot: Path | None) -> None:
             ("model", told["model"] or f"from {told['from_run']}"),
             *([("embedding rows", told["embeddings"] or "unknown")] if told["from_run"] or run.withheld else []),
             ("parameters", told["parameters"] or "unknown"),
-            ("trained", f"{told['steps'] or 0:,} steps of {told.get('batch_size')} x {run.context} ids"),
+            _trained(run, told),
             *([("digest", run.digest())] if (run.path / "model.safetensors").is_file() else []),
             *_guaranteed(told),
             *((name, "; ".join(map(_summary, told[name]))) for name in ("shards", "targets") if told.get(name)),
@@ -139,6 +140,12 @@ def _run(path: Path, plot: Path | None) -> None:
     if told["loss"]:
         steps, losses = np.array(told["loss"]).T
         _draw(losses, f"training loss in nats, step {int(steps[0])} to {int(steps[-1])}", plot, log_x=False)
+
+
+def _trained(run: Run, told: dict[str, Any]) -> tuple[str, str]:
+    if adopted := told.get("adopted"):
+        return "trained", f"by another trainer; unknown: {'; '.join(adopted['unknown'])}"
+    return "trained", f"{told['steps'] or 0:,} steps of {told.get('batch_size')} x {run.context} ids"
 
 
 def _summary(shards: dict[str, Any]) -> str:

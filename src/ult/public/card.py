@@ -137,6 +137,7 @@ def run_card(metrics: Mapping[str, Any]) -> str:
     tag, does = _DOES[metrics["task"]]
     facts = [("task", metrics["task"]), ("ids at once", f"{metrics['context']:,}")]
     for lot, name in (("shards", "trained on"), ("targets", "with targets of")):
+        name += ", by its adopter's word" if metrics.get("adopted") else ""
         facts += [(name, _lot(shards)) for shards in metrics.get(lot) or []]
     facts += [("began with", _origin(metrics))]
     facts += [(name, f"{metrics[name]:,}") for name in ("parameters", "steps") if metrics.get(name) is not None]

@@ -91,6 +91,7 @@ _OTHERS: dict[str, Check] = {
     "modality_token": lambda value: isinstance(value, bool),
     "privacy": _or_null(_PRIVACY),
     "trained_before": _or_null(_many(_hex(64))),
+    "adopted": _or_null(_having({"unknown": _many(_text)}, {})),
 }
 
 

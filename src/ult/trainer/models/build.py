@@ -205,6 +205,21 @@ def load_checkpoint(path: str | Path, task: str = "lm", *, rows: bool = True, **
     return model
 
 
+def load_whole(path: Path) -> Model:
+    """Return a causal model of a folder that holds every weight of it, in float32; none is drawn.
+
+    Raises `FormatError`, also for a model that looks ahead.
+    """
+    model, missing = _load(_KINDS["lm"], path, use_safetensors=True, local_files_only=True)
+    if missing:
+        raise FormatError(
+            f"{path} lacks {len(missing)} weights of its {type(model).__name__}, {min(missing)} for one",
+            hint="a causal language model, saved whole; adapters merged",
+        )
+    check_causal(model, path)
+    return model
+
+
 def load_withheld(run: Run) -> Model:
     """Return the model of a run whose embedding rows stayed with the owner, these drawn at random."""
     model, missing = _load(_KINDS[run.task], run.path, use_safetensors=True, local_files_only=True)

@@ -1,0 +1,147 @@
+"""Make a run of a model that another trainer wrote: a Hugging Face folder that was trained on shards without `ult`.
+
+What only its trainer knows stays unknown, and the run says so: its `metrics.json` names the model as what it went on
+from, with nothing told of what that was trained on, so that an audit takes none of it for granted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ult.distribution import versions
+from ult.errors import FormatError, InvalidConfig, MissingSource, WrongVocabulary, writing
+from ult.host.atomic import Claim
+from ult.public.metrics import FORMAT
+from ult.public.shards import Shards
+from ult.public.vocabulary import BOS, EOS, PAD, Vocabulary
+from ult.trainer.datasets.packing import open_shards, summary
+from ult.trainer.models.build import Model, load_whole, rows_of, weights_digest
+from ult.trainer.workdir import check_free, save, write_told
+
+CONTEXT = 128  # ids at once, as of a training that says nothing else
+UNKNOWN = (
+    "on what else it was trained",
+    "how it was trained, and for how many steps",
+    "where its training began",
+    "whether records were promised privacy",
+    "whether records stood between <eos>",
+)
+
+
+def adopt(
+    model: str | Path,
+    shards: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    context: int | None = None,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Write the run folder `out` of the causal model in folder `model`, and return what its `metrics.json` says.
+
+    `shards` are those that it was trained on, of one table; its vocabulary is theirs. `context` is how many ids it
+    shall see at once, by default 128 or, if that is less, what it has room for. Weights are read from safetensors
+    alone, and no code of the folder is run; nothing else of it is taken over.
+
+    Raises `MissingSource`, `FormatError`, `InvalidConfig`, `WrongVocabulary`, `OutputExists` or `OutputError`.
+    """
+    model, out = Path(model), Path(out)
+    check_free(out, force=force)
+    _check_folder(model)
+    many = open_shards(shards)
+    _check_shards(many)
+    read = load_whole(model)
+    vocabulary = many[0].vocabulary
+    _check_rows(read, model, vocabulary)
+    metrics = _metrics(read, model, many, _context(read, context))
+    for config in (read.config, read.generation_config):
+        config.pad_token_id, config.bos_token_id, config.eos_token_id = PAD, BOS, EOS
+    read.config.use_cache = True
+    with Claim(out) as claim:
+        folder = claim.folder / "run"
+        with writing(out):
+            folder.mkdir()
+            vocabulary.tokenizer().save_pretrained(folder)
+            vocabulary.save(folder / "vocabulary.json")
+            write_told(folder, metrics)
+        save(read, folder, out)
+        check_free(out, force=force)
+        claim.publish(folder)
+    return metrics
+
+
+def _check_folder(model: Path) -> None:
+    """Raise unless a folder holds a model in safetensors, by its names alone."""
+    if not model.is_dir():
+        raise MissingSource(f"{model} is no folder", hint="the folder that model.save_pretrained(folder) wrote")
+    if (model / "vocabulary.json").exists() and (model / "metrics.json").exists():
+        raise InvalidConfig(f"{model} is a run already", hint=f"ult evaluate {model} SHARDS")
+    if not (model / "config.json").exists() and not (model / "adapter_config.json").exists():
+        steps = sorted(model.glob("checkpoint-*"), key=lambda path: (len(path.name), path.name))
+        hint = f"ult adopt {steps[-1]}" if steps else "the folder that model.save_pretrained(folder) wrote"
+        raise MissingSource(f"{model} holds no config.json", hint=hint)
+    if not any(model.glob("*.safetensors")):
+        pickled = sorted(path.name for path in model.glob("pytorch_model*.bin"))
+        found = f"its weights are a pickle, {pickled[0]}, which can hold any code" if pickled else "it has no weights"
+        hint = "model.save_pretrained(folder), in the training script"
+        raise FormatError(f"{model} holds no safetensors: {found}", hint=hint)
+
+
+def _check_shards(many: Sequence[Shards]) -> None:
+    """Read and verify shards that a model says it was trained on, of one table all."""
+    if len(tables := {(one.manifest.table, one.manifest.codec) for one in many}) > 1:
+        raise InvalidConfig(
+            f"the shards are of {len(tables)} tables; expected one, for an id means something else in each",
+            hint="--shards with those of one table",
+        )
+    for one in many:
+        for _ in one.parts():
+            pass
+
+
+def _check_rows(model: Model, path: Path, vocabulary: Vocabulary) -> None:
+    for rows in rows_of(model):
+        if len(rows) != vocabulary.size or model.config.vocab_size != vocabulary.size:
+            raise WrongVocabulary(
+                f"{path} has {len(rows):,} embedding rows; the shards' vocabulary is {vocabulary.size:,}",
+                hint=f"vocab_size={vocabulary.size} when the model is made, or "
+                f"model.resize_token_embeddings({vocabulary.size}) before it is trained",
+            )
+
+
+def _context(model: Model, context: int | None) -> int:
+    room = getattr(model.config, "max_position_embeddings", None)
+    most = room if isinstance(room, int) and not isinstance(room, bool) else None
+    if context is None:
+        return min(CONTEXT, most or CONTEXT)
+    if not 4 <= context < 2**31:
+        raise InvalidConfig(f"context is {context}; expected an integer of at least 4")
+    if most is not None and context > most:
+        raise InvalidConfig(f"context is {context}; the model has room for {most}", hint=f"--context {most}")
+    return context
+
+
+def _metrics(model: Model, path: Path, many: Sequence[Shards], context: int) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "task": "lm",
+        "context": context,
+        "model": None,
+        "from_run": path.resolve().name,
+        "trained_before": None,
+        "adopted": {"unknown": list(UNKNOWN)},
+        "embeddings": "keep",
+        "initial_weights": "loaded",
+        "initial_digest": weights_digest(model),
+        "parameters": model.num_parameters(),
+        "label": None,
+        "classes": [],
+        "modality_token": False,
+        "privacy": None,
+        "loss": [],
+        "shards": summary(many),
+        "targets": [],
+        "validation": None,
+        "versions": versions("torch", "transformers", "numpy"),
+    }
