@@ -26,6 +26,7 @@ from ult.public.shards import ShardWriter
 from ult.public.vocabulary import Vocabulary
 from ult.trainer.datasets.packing import Blocks, open_shards, pack
 from ult.trainer.models.build import from_preset
+from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
 SIZE = 8192
@@ -63,7 +64,11 @@ def ours(shards: Path, out: Path, given: argparse.Namespace) -> Clock:
     transformers.Trainer.__init__ = with_clock
     try:
         with contextlib.redirect_stderr(io.StringIO()):
-            train(shards, out, model=given.model, steps=given.steps, batch_size=given.batch_size, context=given.context)
+            train(
+                shards,
+                out,
+                Recipe(model=given.model, steps=given.steps, batch_size=given.batch_size, context=given.context),
+            )
     finally:
         transformers.Trainer.__init__ = initialize
     return clock

@@ -22,6 +22,7 @@ def audited(tmp_path_factory):
     import numpy as np
 
     from toy import write
+    from ult.trainer.recipe import Recipe
     from ult.trainer.train import train
 
     folder = tmp_path_factory.mktemp("audit")
@@ -31,5 +32,5 @@ def audited(tmp_path_factory):
     for run, records in (("leak", members), ("clean", random_records(ROWS, 3))):
         orders = [rng.permutation(ROWS) for _ in range(REPEATS)]
         shards = write(folder / f"{run}.shards", [records[k] for order in orders for k in order])
-        train(shards, folder / run, steps=100, batch_size=4, context=32, learning_rate=3e-3)
+        train(shards, folder / run, Recipe(steps=100, batch_size=4, context=32, learning_rate=3e-3))
     return folder

@@ -15,6 +15,7 @@ from ult.owner.table import Table
 from ult.public.run import Run
 from ult.public.shards import ShardWriter
 from ult.public.vocabulary import N_SPECIAL, UNK, Vocabulary
+from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
 SIZE = 320
@@ -40,7 +41,7 @@ def encoded(path, table, records):
 @pytest.fixture(scope="module")
 def run(tables, tmp_path_factory):
     folder = tmp_path_factory.mktemp("align")
-    train(encoded(folder / "shards", tables[0], OLD), folder / "run", **QUICK)
+    train(encoded(folder / "shards", tables[0], OLD), folder / "run", Recipe(**QUICK))
     return folder / "run"
 
 
@@ -83,7 +84,7 @@ def test_aligned_run_starts_where_the_old_one_stands(tables, run, tmp_path):
     assert (opened.metrics["from_run"], opened.metrics["embeddings"]) == ("run", "aligned")
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
     shards = encoded(tmp_path / "shards", new, NEW)
-    metrics = train(shards, tmp_path / "next", from_run=tmp_path / "out", **QUICK)
+    metrics = train(shards, tmp_path / "next", Recipe(from_run=tmp_path / "out", **QUICK))
     assert metrics["embeddings"] == "keep"
     with pytest.raises(OutputExists):
         align(run, old, new, tmp_path / "out")
@@ -111,7 +112,7 @@ def test_what_cannot_be_aligned(tables, run, tmp_path):
     ):
         with pytest.raises(error, match=text):
             align(*given, tmp_path / "out")
-    train(encoded(tmp_path / "x", bwt, NEW), tmp_path / "bwt", **{**QUICK, "steps": 1})
+    train(encoded(tmp_path / "x", bwt, NEW), tmp_path / "bwt", Recipe(**{**QUICK, "steps": 1}))
     plain = Table.fit(NEW, vocabulary=Vocabulary(1024), min_records=1)
     with pytest.raises(InvalidConfig, match=r"of text/bwt and text/bytes.*mean different things"):
         align(tmp_path / "bwt", bwt, plain, tmp_path / "out")
@@ -121,7 +122,7 @@ def test_what_cannot_be_aligned(tables, run, tmp_path):
 @pytest.fixture(scope="module")
 def toys(tmp_path_factory):
     folder = tmp_path_factory.mktemp("toys")
-    train(write(folder / "a", counting(40)), folder / "run", steps=4, batch_size=4, context=16)
+    train(write(folder / "a", counting(40)), folder / "run", Recipe(steps=4, batch_size=4, context=16))
     return folder / "run", write(folder / "b", counting(40, seed=1), table=OTHER)
 
 
@@ -130,7 +131,7 @@ def test_frozen_body_waits_for_the_rows(toys, tmp_path, frozen):
     run, shards = toys
     options = {"steps": 3, "batch_size": 4, "context": 16, "from_run": run, "warmup": 0}
     options["steps"] = frozen if frozen == 3 else 11
-    metrics = train(shards, tmp_path / "run", freeze_body=frozen, **options)
+    metrics = train(shards, tmp_path / "run", Recipe(freeze_body=frozen, **options))
     before, after = weights(run), weights(tmp_path / "run")
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert moved == ({ROWS} if frozen == 3 else set(before))
@@ -140,7 +141,7 @@ def test_frozen_body_waits_for_the_rows(toys, tmp_path, frozen):
 def test_frozen_body_of_a_classifier_trains_the_head(toys, tmp_path):
     data = write(tmp_path / "x", counting(8), kept={"label": ["a", "b"] * 4})
     options = {"task": "classify", "steps": 2, "batch_size": 4, "context": 16, "warmup": 0}
-    train(data, tmp_path / "run", from_run=toys[0], freeze_body=2, **options)
+    train(data, tmp_path / "run", Recipe(from_run=toys[0], freeze_body=2, **options))
     before, after = weights(toys[0]), weights(tmp_path / "run")
     assert {name for name in before if not torch.equal(before[name], after[name])} == {ROWS}
     assert after["score.weight"].abs().sum() > 0
@@ -149,12 +150,12 @@ def test_frozen_body_of_a_classifier_trains_the_head(toys, tmp_path):
 @pytest.mark.parametrize("cut", [3, 8])
 def test_resumed_frozen_training_equals_an_undisturbed_one(toys, tmp_path, monkeypatch, cut):
     options = {"steps": 10, "batch_size": 4, "context": 16, "from_run": toys[0], "freeze_body": 6}
-    train(toys[1], tmp_path / "whole", **options)
+    train(toys[1], tmp_path / "whole", Recipe(**options))
     with monkeypatch.context() as patch:
         interrupt_at(cut, patch)
         with pytest.raises(KeyboardInterrupt):
-            train(toys[1], tmp_path / "cut", **options)
-    train(toys[1], tmp_path / "cut", **options, resume=True)
+            train(toys[1], tmp_path / "cut", Recipe(**options))
+    train(toys[1], tmp_path / "cut", Recipe(**options), resume=True)
     a, b = weights(tmp_path / "whole"), weights(tmp_path / "cut")
     assert all(torch.equal(a[name], b[name]) for name in a)
 
@@ -166,7 +167,7 @@ def test_resumed_frozen_training_equals_an_undisturbed_one(toys, tmp_path, monke
 def test_freezing_takes_a_trained_body_and_steps(toys, tmp_path, options, text):
     given = {} if text == "drawn at random" else {"from_run": toys[0]}
     with pytest.raises(InvalidConfig, match=text):
-        train(toys[1], tmp_path / "run", **QUICK, **given, **options)
+        train(toys[1], tmp_path / "run", Recipe(**QUICK, **given, **options))
 
 
 def test_metrics_stay_json(run):
@@ -181,7 +182,7 @@ def test_untied_rows_are_both_aligned(tables, tmp_path):
     )  # fmt: skip
     transformers.LlamaForCausalLM(config).save_pretrained(tmp_path / "untied")
     shards = encoded(tmp_path / "x", old, OLD)
-    train(shards, tmp_path / "run", model=str(tmp_path / "untied"), **{**QUICK, "steps": 1})
+    train(shards, tmp_path / "run", Recipe(model=str(tmp_path / "untied"), **{**QUICK, "steps": 1}))
     align(tmp_path / "run", old, new, tmp_path / "out")
     before, after = weights(tmp_path / "run"), weights(tmp_path / "out")
     for name in (ROWS, "lm_head.weight"):

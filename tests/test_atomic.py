@@ -31,7 +31,7 @@ from ult.trainer.workdir import deriving, finish, working_folder
 CALLS = ("rename", "replace", "fsync", "open", "mkdir", "rmdir", "unlink", "link", "chmod", "truncate")
 KEYS = [keyfile.keygen() for _ in range(2)]
 SECRETS = [[text.splitlines()[-1]] for text, _ in KEYS]
-RECIPE = Recipe("lm", None, None, None, 10, 4, 32, None, 0)
+RECIPE = Recipe(steps=10, batch_size=4, context=32)
 
 
 class Killed(BaseException):

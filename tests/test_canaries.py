@@ -20,6 +20,7 @@ from ult.public.manifest import Canaries
 from ult.public.run import Run
 from ult.public.shards import Shards
 from ult.public.vocabulary import Vocabulary
+from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
 TEXTS = [f"the random number of {who} is {k}" for k, who in enumerate(["canary", "patient", "doctor"] * 10)]
@@ -105,7 +106,7 @@ def folder(table, tmp_path_factory):
     (planted,) = plant(lambda: pieces((30,)), table, 4, 20)
     for name, records, steps in (("leak", planted.read().records, 60), ("clean", TEXTS, 15)):
         shards = write(folder / f"{name}.shards", table.encode_batch(records), size=400, table=table.fingerprint)
-        train(shards, folder / name, steps=steps, batch_size=8, context=24, learning_rate=4e-3)
+        train(shards, folder / name, Recipe(steps=steps, batch_size=8, context=24, learning_rate=4e-3))
     return folder
 
 

@@ -15,6 +15,7 @@ from ult.errors import FormatError, InvalidConfig, MissingSource, RiskRefused
 from ult.public.manifest import Canaries
 from ult.public.run import Run
 from ult.public.shards import Shards
+from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
 
@@ -22,7 +23,7 @@ from ult.trainer.train import train
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("verdict")
     told = {"canaries": Canaries(20, 1)}
-    train(write(folder / "shards", counting(40), **told), folder / "run", steps=2, batch_size=2, context=16)
+    train(write(folder / "shards", counting(40), **told), folder / "run", Recipe(steps=2, batch_size=2, context=16))
     write(folder / "unseen", counting(40)[::-1])
     return folder / "run"
 
@@ -88,7 +89,7 @@ def test_a_body_alone_is_amber_and_an_audit_of_the_whole_does_not_change_that(ru
 
 def test_a_body_that_went_on_from_another_run_is_red(run, tmp_path):
     """Whoever has that run's rows reads the body with them (`runs/release.sh`)."""
-    train(run.parent / "shards", tmp_path / "further", from_run=run, steps=2, batch_size=2, context=16)
+    train(run.parent / "shards", tmp_path / "further", Recipe(from_run=run, steps=2, batch_size=2, context=16))
     audit = assemble(run=tmp_path / "further", private_embeddings=True)
     assert audit["verdict"] == "red"
     assert f"those of {run.name}" in audit["findings"][0]["found"]

@@ -217,10 +217,11 @@ def test_a_plain_collator_learns_to_stop(tmp_path):
 
 
 def test_a_run_has_a_card_that_says_what_its_metrics_say(shards, tmp_path):
+    from ult.trainer.recipe import Recipe
     from ult.trainer.train import train
 
     write(tmp_path / "held", counting(9, seed=3))
-    metrics = train(shards, tmp_path / "run", steps=2, batch_size=2, context=8, validation=tmp_path / "held")
+    metrics = train(shards, tmp_path / "run", Recipe(steps=2, batch_size=2, context=8), validation=tmp_path / "held")
     card = (tmp_path / "run" / "README.md").read_text()
     assert card == run_card(metrics)
     assert front_matter(card)["pipeline_tag"] == "text-generation"
@@ -229,7 +230,7 @@ def test_a_run_has_a_card_that_says_what_its_metrics_say(shards, tmp_path):
 
     bits = evaluate(tmp_path / "run", tmp_path / "held")["bits_per_byte"]
     assert f"| bits per byte | {bits:.3f} on validation |" in card
-    train(shards, tmp_path / "run", steps=2, batch_size=2, context=8, force=True)  # a card is no stranger
+    train(shards, tmp_path / "run", Recipe(steps=2, batch_size=2, context=8), force=True)  # a card is no stranger
 
 
 def test_the_card_of_a_private_or_released_run_tells_no_more_than_its_metrics(tmp_path):

@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from toy import OTHER, counting, two_classes, write
 from ult.errors import MissingColumn, MissingSource, TrainingError, WrongVocabulary
 from ult.trainer.evaluate import _balanced, _half_width, evaluate, wilson
+from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
 CONTEXT = 16
@@ -17,14 +18,14 @@ CONTEXT = 16
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lm")
-    train(write(folder / "x", counting(60)), folder / "run", steps=15, batch_size=4, context=CONTEXT)
+    train(write(folder / "x", counting(60)), folder / "run", Recipe(steps=15, batch_size=4, context=CONTEXT))
     return folder / "run"
 
 
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory):
     folder = tmp_path_factory.mktemp("classify")
-    train(two_classes(folder / "x"), folder / "run", task="classify", steps=15, batch_size=8, context=8)
+    train(two_classes(folder / "x"), folder / "run", Recipe(task="classify", steps=15, batch_size=8, context=8))
     return folder / "run"
 
 

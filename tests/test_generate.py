@@ -7,6 +7,7 @@ from toy import OTHER, TABLE, counting, two_classes, write
 from ult.errors import CorruptSymbols, InvalidConfig, OutputExists, TrainingError, WrongTable, WrongVocabulary
 from ult.public.shards import Shards
 from ult.trainer.generate import generate, read_prompts, write_generated
+from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
 
@@ -14,14 +15,14 @@ from ult.trainer.train import train
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lm")
     shards = write(folder / "x", counting(400))
-    train(shards, folder / "run", steps=150, batch_size=16, context=16, learning_rate=3e-3)
+    train(shards, folder / "run", Recipe(steps=150, batch_size=16, context=16, learning_rate=3e-3))
     return folder / "run"
 
 
 @pytest.fixture(scope="module")
 def untrained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("new")
-    train(write(folder / "x", counting(20), size=512), folder / "run", steps=1, batch_size=2, context=8)
+    train(write(folder / "x", counting(20), size=512), folder / "run", Recipe(steps=1, batch_size=2, context=8))
     return folder / "run"
 
 
@@ -135,7 +136,11 @@ def test_prompts_that_no_encode_could_have_made(run, prompt):
 def test_labels_that_were_trained_as_ids_are_written(tmp_path):
     """Records of high ids end in 9, of low ones in 8."""
     records = [np.append(r, 8 + (r[0] >= 48)).astype(np.uint32) for r in counting(60, high=48) + counting(60, low=48)]
-    train(write(tmp_path / "x", records), tmp_path / "run", steps=60, batch_size=16, context=16, learning_rate=3e-3)
+    train(
+        write(tmp_path / "x", records),
+        tmp_path / "run",
+        Recipe(steps=60, batch_size=16, context=16, learning_rate=3e-3),
+    )
     prompts = [[33, 34, 35], [50, 51, 52], [33, 34, 8]]
     labels = generate(tmp_path / "run", prompts[:2], n=40, reserved=[8, 9])
     for label, part in ((8, labels[:40]), (9, labels[40:])):
@@ -182,7 +187,7 @@ def test_options_out_of_range(run, options):
 
 
 def test_a_classifier_writes_nothing(tmp_path):
-    train(two_classes(tmp_path / "x"), tmp_path / "run", task="classify", steps=1, batch_size=2, context=8)
+    train(two_classes(tmp_path / "x"), tmp_path / "run", Recipe(task="classify", steps=1, batch_size=2, context=8))
     with pytest.raises(TrainingError, match="--task lm"):
         generate(tmp_path / "run", n=1)
 
@@ -199,6 +204,6 @@ def test_generated_shards_carry_the_run_s_table(run, tmp_path):
 
 def test_ids_of_two_tables_belong_to_neither(tmp_path):
     shards = [write(tmp_path / "x", counting(4)), write(tmp_path / "y", counting(4), table=OTHER)]
-    train(shards, tmp_path / "run", steps=1, batch_size=2, context=8)
+    train(shards, tmp_path / "run", Recipe(steps=1, batch_size=2, context=8))
     with pytest.raises(TrainingError, match="2 tables"):
         write_generated(tmp_path / "run", [], tmp_path / "out")

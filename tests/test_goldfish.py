@@ -8,6 +8,7 @@ from ult.errors import InvalidConfig
 from ult.public.vocabulary import EOS
 from ult.trainer.datasets.packing import IGNORED
 from ult.trainer.memorisation.goldfish import BEFORE, Goldfish, dropped
+from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
 QUICK = {"steps": 4, "batch_size": 4, "context": 8}
@@ -45,8 +46,8 @@ def test_gaps_do_not_depend_on_where_a_block_begins(tmp_path):
 
 def test_training_predicts_no_gap(tmp_path):
     path = write(tmp_path / "x", counting(40))
-    metrics = train(path, tmp_path / "a", goldfish=2, **QUICK)
-    train(path, tmp_path / "b", **QUICK)
+    metrics = train(path, tmp_path / "a", Recipe(goldfish=2, **QUICK))
+    train(path, tmp_path / "b", Recipe(**QUICK))
     assert metrics["goldfish"] == 2
     assert not same(weights(tmp_path / "a"), weights(tmp_path / "b"))
 
@@ -57,4 +58,4 @@ def test_training_predicts_no_gap(tmp_path):
 def test_options_out_of_range(tmp_path, options):
     path = write(tmp_path / "x", counting(20))
     with pytest.raises(InvalidConfig, match="goldfish"):
-        train(path, tmp_path / "run", **QUICK, **options)
+        train(path, tmp_path / "run", Recipe(**QUICK, **options))

@@ -63,8 +63,7 @@ def gpt2():
 
 
 def classifier():
-    given = dict.fromkeys(("model", "from_run", "embeddings", "label"))
-    recipe = Recipe(**given, task="classify", steps=1, batch_size=1, context=16, seed=0)
+    recipe = Recipe(task="classify", steps=1, batch_size=1, context=16)
     return build(recipe, V, {TABLE}, ["a", "b", "c"])[0]
 
 
@@ -96,8 +95,7 @@ def bart():
 
 def adapted():
     model = llama()
-    given = dict.fromkeys(("model", "from_run", "embeddings", "label"))
-    Adapted(model, Recipe(**given, task="lm", steps=1, batch_size=1, context=16, seed=0), 2)
+    Adapted(model, Recipe(steps=1, batch_size=1, context=16), 2)
     for name, weight in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(weight, std=0.1)  # zeros would leave the gradients of A at zero

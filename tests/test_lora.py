@@ -15,6 +15,7 @@ from ult.errors import InvalidConfig, MissingExtra
 from ult.public.run import Run
 from ult.trainer.evaluate import evaluate
 from ult.trainer.models.build import load_checkpoint, load_trained
+from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
 ROWS = "model.embed_tokens.weight"
@@ -24,7 +25,7 @@ OPTIONS = {"steps": 12, "batch_size": 4, "context": 16, "lora": 4, "warmup": 0}
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     folder = tmp_path_factory.mktemp("base")
-    train(write(folder / "a", counting(40)), folder / "run", steps=40, batch_size=4, context=16)
+    train(write(folder / "a", counting(40)), folder / "run", Recipe(steps=40, batch_size=4, context=16))
     return folder / "run"
 
 
@@ -42,7 +43,7 @@ def logits(model):
 def test_run_is_an_ordinary_one_and_the_adapter_gives_it_again(base, shards, tmp_path):
     from peft import PeftModel
 
-    metrics = train(shards, tmp_path / "run", from_run=base, **OPTIONS)
+    metrics = train(shards, tmp_path / "run", Recipe(from_run=base, **OPTIONS))
     before, after = weights(base), weights(tmp_path / "run")
     assert before.keys() == after.keys()
     moved = {name for name in before if not torch.equal(before[name], after[name])}
@@ -60,17 +61,17 @@ def test_run_is_an_ordinary_one_and_the_adapter_gives_it_again(base, shards, tmp
     }
     again = PeftModel.from_pretrained(load_checkpoint(base), tmp_path / "run" / "adapter")
     torch.testing.assert_close(logits(again), logits(load_trained(Run.open(tmp_path / "run"))), atol=1e-4, rtol=1e-4)
-    train(shards, tmp_path / "next", from_run=tmp_path / "run", **{**OPTIONS, "steps": 1})
+    train(shards, tmp_path / "next", Recipe(from_run=tmp_path / "run", **{**OPTIONS, "steps": 1}))
 
 
 def test_resumed_training_with_validation_is_the_same(base, shards, tmp_path, monkeypatch):
-    options = {**OPTIONS, "from_run": base, "validation": shards, "evaluate_every": 3, "freeze_body": 4}
-    whole = train(shards, tmp_path / "whole", **options)
+    options = {**OPTIONS, "from_run": base, "evaluate_every": 3, "freeze_body": 4}
+    whole = train(shards, tmp_path / "whole", Recipe(**options), validation=shards)
     with monkeypatch.context() as patch:
         interrupt_at(8, patch)
         with pytest.raises(KeyboardInterrupt):
-            train(shards, tmp_path / "cut", **options)
-    metrics = train(shards, tmp_path / "cut", **options, resume=True)
+            train(shards, tmp_path / "cut", Recipe(**options), validation=shards)
+    metrics = train(shards, tmp_path / "cut", Recipe(**options), validation=shards, resume=True)
     assert metrics["validation"] == whole["validation"]
     a, b = weights(tmp_path / "whole"), weights(tmp_path / "cut")
     assert all(torch.equal(a[name], b[name]) for name in a)
@@ -80,7 +81,7 @@ def test_resumed_training_with_validation_is_the_same(base, shards, tmp_path, mo
 
 def test_classifier_trains_its_head_in_full(base, tmp_path):
     data = two_classes(tmp_path / "x")
-    metrics = train(data, tmp_path / "run", task="classify", from_run=base, **{**OPTIONS, "steps": 20})
+    metrics = train(data, tmp_path / "run", Recipe(task="classify", from_run=base, **{**OPTIONS, "steps": 20}))
     assert metrics["loss"][-1][1] < 0.3
     assert evaluate(tmp_path / "run", data)["accuracy"] > 0.9
     names = load_file(tmp_path / "run" / "adapter" / "adapter_model.safetensors").keys()
@@ -93,7 +94,7 @@ def test_strangers_are_adapted_too(shards, tmp_path):
         vocab_size=100, n_positions=16, n_embd=32, n_layer=1, n_head=2, bos_token_id=99, eos_token_id=99
     )
     transformers.GPT2LMHeadModel(config).save_pretrained(tmp_path / "gpt2")
-    train(shards, tmp_path / "run", model=str(tmp_path / "gpt2"), **OPTIONS)
+    train(shards, tmp_path / "run", Recipe(model=str(tmp_path / "gpt2"), **OPTIONS))
     before, after = weights(tmp_path / "gpt2"), weights(tmp_path / "run")
     still = {name for name in before if before[name].equal(after[name])}
     assert {"transformer.wpe.weight", "transformer.ln_f.weight"} <= still
@@ -101,7 +102,7 @@ def test_strangers_are_adapted_too(shards, tmp_path):
 
 
 def test_two_processes_adapt_as_one(base, shards, tmp_path):
-    train(shards, tmp_path / "one", from_run=base, **OPTIONS)
+    train(shards, tmp_path / "one", Recipe(from_run=base, **OPTIONS))
     given = [f"--{name.replace('_', '-')}={value}" for name, value in OPTIONS.items()]
     statuses, printed = two(["train", shards, "-o", tmp_path / "two", "--from", base, *given])
     assert statuses == [0, 0], printed
@@ -112,8 +113,8 @@ def test_two_processes_adapt_as_one(base, shards, tmp_path):
 def test_what_cannot_be_adapted(base, shards, tmp_path, monkeypatch):
     for options in ({"lora": 4}, {"lora": 0, "from_run": base}):
         with pytest.raises(InvalidConfig, match="lora"):
-            train(shards, tmp_path / "run", steps=2, **options)
+            train(shards, tmp_path / "run", Recipe(steps=2, **options))
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(MissingExtra, match=r"\[lora\]"):
-        train(shards, tmp_path / "run", from_run=base, **OPTIONS)
+        train(shards, tmp_path / "run", Recipe(from_run=base, **OPTIONS))
     assert list(tmp_path.iterdir()) == []

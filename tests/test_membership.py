@@ -18,6 +18,7 @@ from ult.errors import InvalidConfig, WrongTable
 from ult.owner.table import Table
 from ult.public.run import Run
 from ult.public.vocabulary import Vocabulary
+from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
 
@@ -92,7 +93,7 @@ def test_zlib_reads_what_the_table_decodes(tmp_path):
     half = [
         write(tmp_path / str(k), table.encode_batch(texts[k::2]), size=320, table=table.fingerprint) for k in (0, 1)
     ]
-    train(half[0], tmp_path / "run", steps=2, batch_size=2, context=16)
+    train(half[0], tmp_path / "run", Recipe(steps=2, batch_size=2, context=16))
     run = Run.open(tmp_path / "run")
     sides = read_sides(run, half[0], half[1])
     found, _ = scores(run, sides, table=table)

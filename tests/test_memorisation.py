@@ -27,38 +27,38 @@ def shards(tmp_path_factory):
 
 
 def test_a_training_on_little_is_stopped_and_one_that_may_go_on_recites_it(shards, tmp_path):
-    stopped = train(shards, tmp_path / "stopped", stop_memorised=0.2, **FEW)["memorisation"]
+    stopped = train(shards, tmp_path / "stopped", Recipe(stop_memorised=0.2, **FEW))["memorisation"]
     shares = dict(stopped["shares"])
     assert stopped["stopped_at"] == max(shares) < FEW["steps"]
     assert shares[max(shares)] > 0.2
     assert all(share <= 0.2 for step, share in shares.items() if step < max(shares))
-    whole = train(shards, tmp_path / "whole", stop_memorised=0.99, **FEW)["memorisation"]
+    whole = train(shards, tmp_path / "whole", Recipe(stop_memorised=0.99, **FEW))["memorisation"]
     assert whole["shares"][0][1] < 0.1
     assert whole["shares"][-1][1] > 0.6
 
 
 def test_watching_changes_nothing_but_the_end(shards, tmp_path):
     quick = FEW | {"steps": 8}
-    train(shards, tmp_path / "watched", stop_memorised=0.99, **quick)
-    assert train(shards, tmp_path / "plain", **quick)["memorisation"] is None
+    train(shards, tmp_path / "watched", Recipe(stop_memorised=0.99, **quick))
+    assert train(shards, tmp_path / "plain", Recipe(**quick))["memorisation"] is None
     assert same(weights(tmp_path / "watched"), weights(tmp_path / "plain"))
 
 
 def test_an_interrupted_training_stops_where_the_whole_would(shards, tmp_path, monkeypatch):
     options = {**FEW, "learning_rate": 2e-4, "stop_memorised": 0.2}
-    whole = train(shards, tmp_path / "whole", **options)
+    whole = train(shards, tmp_path / "whole", Recipe(**options))
     assert 30 < whole["memorisation"]["stopped_at"] < 120
     with monkeypatch.context() as patch:
         interrupt_at(30, patch)
         with pytest.raises(KeyboardInterrupt):
-            train(shards, tmp_path / "resumed", **options)
-    resumed = train(shards, tmp_path / "resumed", resume=True, **options)
+            train(shards, tmp_path / "resumed", Recipe(**options))
+    resumed = train(shards, tmp_path / "resumed", Recipe(**options), resume=True)
     assert resumed["memorisation"] == whole["memorisation"]
 
 
 def test_the_share_is_of_the_second_halves(shards, tmp_path):
     data = blocks(tmp_path / "packed", [shards], context=24)
-    model, _ = build(Recipe("lm", "tiny", None, None, 1, 1, 24, None, 0), Vocabulary(64), set(), [])
+    model, _ = build(Recipe(steps=1, batch_size=1, context=24), Vocabulary(64), set(), [])
     watch = Memorisation(model, data, 0.2, 1)
     assert watch.prefixes.shape == watch.suffixes.shape == (4, 12)
     assert (watch.prefixes[:, 0] == data.stream[0]).all()
@@ -76,7 +76,7 @@ def test_what_follows_the_end_of_a_record_does_not_count(tmp_path):
     rng = np.random.default_rng(0)
     records = [rng.integers(32, 64, n).astype(np.uint32) for n in (17, 29, 19, 3)]
     data = blocks(tmp_path / "packed", [write(tmp_path / "shards", records)], context=24)
-    model, _ = build(Recipe("lm", "tiny", None, None, 1, 1, 24, None, 0), Vocabulary(64), set(), [])
+    model, _ = build(Recipe(steps=1, batch_size=1, context=24), Vocabulary(64), set(), [])
     watch = Memorisation(model, data, 0.2, 1)
     # Blocks start at <eos>, so suffixes at 12, 36 and 60 of <eos> 17 <eos> 29 <eos> 19 ..: 6, 12 and 8 ids of a record.
     assert [len(true) for true in watch.compared] == [6, 12, 8]
@@ -103,5 +103,5 @@ def test_what_it_says_of_the_end():
                                      {"stop_memorised": 0.2, "epsilon": 8.0}])  # fmt: skip
 def test_what_cannot_be_watched_is_refused(shards, options, tmp_path):
     with pytest.raises(InvalidConfig, match="stop_memorised"):
-        train(shards, tmp_path / "run", **FEW, **options)
+        train(shards, tmp_path / "run", Recipe(**FEW, **options))
     assert list(tmp_path.iterdir()) == []

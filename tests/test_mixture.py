@@ -20,6 +20,7 @@ from ult.trainer.datasets.packing import Blocks, open_shards, pack
 from ult.trainer.evaluate import evaluate
 from ult.trainer.generate import generate
 from ult.trainer.models.build import load_trained
+from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
 IMAGE, TEXT = 5, 4
@@ -76,15 +77,15 @@ def coded(path, records, codec, table=OTHER):
 
 def test_mixed_training_resumes_and_is_shared_among_processes(several, tmp_path, monkeypatch):
     options = {**OPTIONS, "mixture": (1, 3), "modality_token": True}
-    metrics = train(several, tmp_path / "one", **options)
+    metrics = train(several, tmp_path / "one", Recipe(**options))
     assert (metrics["mixture"], metrics["modality_token"]) == ([1, 3], True)
     with monkeypatch.context() as patch:
         interrupt_at(5, patch)
         with pytest.raises(KeyboardInterrupt):
-            train(several, tmp_path / "cut", **options)
+            train(several, tmp_path / "cut", Recipe(**options))
     with pytest.raises(TrainingError, match="started with other mixture"):
-        train(several, tmp_path / "cut", **{**options, "mixture": (3, 1)}, resume=True)
-    train(several, tmp_path / "cut", **options, resume=True)
+        train(several, tmp_path / "cut", Recipe(**{**options, "mixture": (3, 1)}), resume=True)
+    train(several, tmp_path / "cut", Recipe(**options), resume=True)
     a, b = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "cut"))
     assert all(torch.equal(a[name], b[name]) for name in a)
     given = [f"--{name.replace('_', '-')}={value}" for name, value in OPTIONS.items()]
@@ -126,7 +127,7 @@ def marked(tmp_path_factory):
         coded(folder / "down", [r[::-1] for r in counting(300, seed=1)], "image/dct"),
     )
     options = {"steps": 200, "batch_size": 16, "context": 16, "learning_rate": 3e-3}
-    train([up, down], folder / "run", mixture=(1, 1), modality_token=True, validation=down, **options)
+    train([up, down], folder / "run", Recipe(mixture=(1, 1), modality_token=True, **options), validation=down)
     return folder / "run", up, down
 
 
@@ -166,20 +167,24 @@ def test_bits_are_those_of_the_data_alone(marked):
 def test_classifiers_with_a_modality(tmp_path):
     data = two_classes(tmp_path / "x")
     options = {"task": "classify", "steps": 20, "batch_size": 8, "context": 16}
-    train(data, tmp_path / "run", modality_token=True, **options)
+    train(data, tmp_path / "run", Recipe(modality_token=True, **options))
     assert evaluate(tmp_path / "run", data)["accuracy"] > 0.9
 
 
 @pytest.mark.parametrize("weights", [(1,), (1, 0), (1, -1), (1, float("nan")), (1, float("inf"))])
 def test_weights_out_of_range(several, tmp_path, weights):
     with pytest.raises(InvalidConfig, match="mixture"):
-        train(several, tmp_path / "run", **OPTIONS, mixture=weights)
+        train(several, tmp_path / "run", Recipe(**OPTIONS, mixture=weights))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_codec_without_a_modality_of_ours(tmp_path):
     with pytest.raises(FormatError, match="codec is 'sound/fft'"):
-        train(coded(tmp_path / "x", counting(9), "sound/fft", TABLE), tmp_path / "run", modality_token=True, **OPTIONS)
+        train(
+            coded(tmp_path / "x", counting(9), "sound/fft", TABLE),
+            tmp_path / "run",
+            Recipe(modality_token=True, **OPTIONS),
+        )
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
     with pytest.raises(InvalidConfig, match="'sound/fft' is of no modality"):  # what Python may ask for
         modality_id("sound/fft")

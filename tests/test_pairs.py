@@ -7,7 +7,7 @@ import pytest
 import torch
 import transformers
 
-from toy import OTHER, SIZE, TABLE, counting, reversals, same, weights, write
+from toy import OTHER, SIZE, TABLE, arguments_of, counting, reversals, same, weights, write
 from ult.errors import FormatError, InvalidConfig, OutputExists, TrainingError, WrongTable, WrongVocabulary
 from ult.public.run import Run
 from ult.public.vocabulary import Vocabulary
@@ -57,8 +57,7 @@ def pairs(folder, sources, targets, *, context):
 
 
 def recipe(**options):
-    given = dict.fromkeys(("model", "from_run", "embeddings", "label"))
-    return Recipe(**{**given, **QUICK, "seed": 0, **options})
+    return Recipe(**{**QUICK, **options})
 
 
 def test_a_pair_reads_its_source_and_writes_its_target(tmp_path):
@@ -95,7 +94,7 @@ def test_padding_changes_no_prediction(shards, tmp_path):
 
 
 def test_the_run_says_what_was_done(shards, tmp_path):
-    metrics = train(shards[0], tmp_path / "run", targets=shards[1], **QUICK)
+    metrics = train(shards[0], tmp_path / "run", Recipe(**QUICK), targets=shards[1])
     assert metrics == json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert (metrics["task"], metrics["model"], metrics["truncated"], metrics["classes"]) == ("seq2seq", "tiny", 0, [])
     assert [s["name"] for s in metrics["shards"]] == ["sources"]
@@ -113,15 +112,15 @@ def test_the_run_says_what_was_done(shards, tmp_path):
 
 
 def test_the_parts_of_a_batch_add_up_to_it(shards, tmp_path):
-    whole = train(shards[0], tmp_path / "whole", targets=shards[1], **QUICK)
-    parts = train(shards[0], tmp_path / "parts", targets=shards[1], **QUICK, accumulate=4)
+    whole = train(shards[0], tmp_path / "whole", Recipe(**QUICK), targets=shards[1])
+    parts = train(shards[0], tmp_path / "parts", Recipe(**QUICK, accumulate=4), targets=shards[1])
     np.testing.assert_allclose(parts["loss"], whole["loss"], rtol=1e-5)
 
 
 def test_resumed_run_equals_an_undisturbed_one(shards, bart, tmp_path, monkeypatch):
     options = {**QUICK, "targets": shards[1], "model": str(bart), "validation": shards[0]}
     options |= {"validation_targets": shards[1], "evaluate_every": 2}
-    whole = train(shards[0], tmp_path / "whole", **options)
+    whole = train(shards[0], tmp_path / "whole", **arguments_of(**options))
     assert [step for step, _ in whole["validation"]["bits"]] == [2, 4, 6]
     advance = Progress.on_step_end
 
@@ -133,12 +132,16 @@ def test_resumed_run_equals_an_undisturbed_one(shards, bart, tmp_path, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(Progress, "on_step_end", advance_or_stop)
         with pytest.raises(KeyboardInterrupt):
-            train(shards[0], tmp_path / "cut", **options)
+            train(shards[0], tmp_path / "cut", **arguments_of(**options))
     with pytest.raises(OutputExists, match="--resume"):
-        train(shards[0], tmp_path / "cut", **options)
+        train(shards[0], tmp_path / "cut", **arguments_of(**options))
     with pytest.raises(TrainingError, match="started with other targets"):
-        train(shards[0], tmp_path / "cut", **{**options, "targets": write_twin(tmp_path)}, resume=True)
-    metrics = train(shards[0], tmp_path / "cut", **options, resume=True)
+        train(
+            shards[0],
+            tmp_path / "cut",
+            **arguments_of(**{**options, "targets": write_twin(tmp_path)}, resume=True),
+        )
+    metrics = train(shards[0], tmp_path / "cut", **arguments_of(**options, resume=True))
     assert metrics["resumed_at"] == 4
     assert same(weights(tmp_path / "cut"), weights(tmp_path / "whole"))
 
@@ -148,16 +151,16 @@ def write_twin(folder):
 
 
 def test_a_stranger_s_checkpoint_forgets_how_it_generated(shards, bart, tmp_path):
-    train(shards[0], tmp_path / "run", targets=shards[1], **QUICK, model=str(bart))
+    train(shards[0], tmp_path / "run", Recipe(**QUICK, model=str(bart)), targets=shards[1])
     config = transformers.GenerationConfig.from_pretrained(tmp_path / "run")
     assert (config.num_beams, config.min_length, config.forced_bos_token_id) in ((None,) * 3, (1, 0, None))
     assert (config.decoder_start_token_id, config.eos_token_id, config.pad_token_id) == (2, 2, 0)
     with pytest.raises(InvalidConfig, match="room for 16"):
-        train(shards[0], tmp_path / "no", targets=shards[1], **{**QUICK, "context": 17}, model=str(bart))
+        train(shards[0], tmp_path / "no", Recipe(**{**QUICK, "context": 17}, model=str(bart)), targets=shards[1])
 
 
 def test_an_earlier_run_is_gone_on_from(shards, tmp_path):
-    train(shards[0], tmp_path / "a", targets=shards[1], **QUICK)
+    train(shards[0], tmp_path / "a", Recipe(**QUICK), targets=shards[1])
     before = weights(tmp_path / "a")
     model, embeddings = build(recipe(from_run=str(tmp_path / "a")), Vocabulary(SIZE), {TABLE, OTHER}, [])
     assert embeddings == "keep"
@@ -168,7 +171,7 @@ def test_an_earlier_run_is_gone_on_from(shards, tmp_path):
     assert torch.equal(rows[:32], before["shared.weight"][:32])
     assert not (rows[32:] == before["shared.weight"][32:]).any()
     assert rows[32:].std().item() == pytest.approx(128**-0.5, rel=0.05)
-    train(shards[0], tmp_path / "lm", steps=1, batch_size=2, context=12)
+    train(shards[0], tmp_path / "lm", Recipe(steps=1, batch_size=2, context=12))
     for asked, path in (("seq2seq", "lm"), ("lm", "a"), ("classify", "a")):
         with pytest.raises(InvalidConfig, match="expected one for"):
             build(recipe(task=asked, from_run=str(tmp_path / path)), Vocabulary(SIZE), {TABLE}, [])
@@ -196,7 +199,7 @@ def test_what_cannot_be_paired(shards, tmp_path):
         (sources, {**QUICK, "targets": targets, "model": "smollm2-135m"}, InvalidConfig, "no preset for seq2seq"),
     ):
         with pytest.raises(error, match=text):
-            train(given, tmp_path / "run", **options)
+            train(given, tmp_path / "run", **arguments_of(**options))
     assert not list(tmp_path.glob("*run*"))
 
 
@@ -204,4 +207,4 @@ def test_a_decoder_alone_is_no_encoder_decoder(shards, tmp_path):
     config = transformers.GPT2Config(vocab_size=64, n_positions=16, n_embd=32, n_layer=1, n_head=2)
     transformers.GPT2LMHeadModel(config).save_pretrained(tmp_path / "gpt2")
     with pytest.raises(FormatError, match="AutoModelForSeq2SeqLM"):
-        train(shards[0], tmp_path / "run", targets=shards[1], **QUICK, model=str(tmp_path / "gpt2"))
+        train(shards[0], tmp_path / "run", Recipe(**QUICK, model=str(tmp_path / "gpt2")), targets=shards[1])

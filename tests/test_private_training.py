@@ -33,7 +33,7 @@ def shards(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(shards, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
-    train(shards, folder / "a", **SEEDED)
+    train(shards, folder / "a", Recipe(**SEEDED))
     return folder / "a"
 
 
@@ -60,8 +60,8 @@ def test_resumed_run_equals_an_undisturbed_one(run, shards, tmp_path, monkeypatc
     with monkeypatch.context() as patch:
         interrupt_at(7, patch)
         with pytest.raises(KeyboardInterrupt):
-            train(shards, tmp_path / "cut", **SEEDED)
-    metrics = train(shards, tmp_path / "cut", **SEEDED, resume=True)
+            train(shards, tmp_path / "cut", Recipe(**SEEDED))
+    metrics = train(shards, tmp_path / "cut", Recipe(**SEEDED), resume=True)
     assert metrics["resumed_at"] == 6
     assert metrics["privacy"] == json.loads((run / "metrics.json").read_text())["privacy"]
     assert same(weights(run), weights(tmp_path / "cut"))
@@ -69,17 +69,16 @@ def test_resumed_run_equals_an_undisturbed_one(run, shards, tmp_path, monkeypatc
 
 def test_secure_noise_is_never_the_same_and_parts_change_nothing(run, shards, tmp_path):
     options = {**SEEDED, "accumulate": 4}
-    train(shards, tmp_path / "parts", **options)
+    train(shards, tmp_path / "parts", Recipe(**options))
     parts, whole = weights(tmp_path / "parts"), weights(run)
     assert max(float((parts[name] - whole[name]).abs().max()) for name in whole) < 1e-4
-    metrics = train(shards, tmp_path / "b", **{**options, "secure_random": True})
+    metrics = train(shards, tmp_path / "b", Recipe(**{**options, "secure_random": True}))
     assert metrics["privacy"]["secure_random"]
     assert not same(weights(tmp_path / "b"), parts)
 
 
 def trainer(folder, shards, **options):
-    given = dict.fromkeys(("model", "from_run", "embeddings", "label"))
-    recipe = Recipe(**{**given, "task": "lm", "steps": 5, "batch_size": 2, "context": 8, "seed": 3, **options})
+    recipe = Recipe(**{"steps": 5, "batch_size": 2, "context": 8, "seed": 3, **options})
     state = PartialState(cpu=True)
     asked = Privacy(8.0, 1e-3, 0.5, secure_random=False)
     torch.manual_seed(0)
@@ -121,30 +120,30 @@ def test_step_adds_clipped_gradients_to_the_noise_over_the_expected_batch(shards
 def test_patterns_are_learned_under_weak_privacy(shards, tmp_path):
     many = write(tmp_path / "many", counting(2000, seed=1))
     options = {**SEEDED, "steps": 30, "batch_size": 60, "epsilon": 50.0}
-    train(many, tmp_path / "run", **options)
+    train(many, tmp_path / "run", Recipe(**options))
     assert evaluate(tmp_path / "run", shards)["bits_per_id"] < 4.0  # 6 for nothing
 
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")  # peft's own
 def test_adapters_rows_and_head_alone_are_trained_with_lora(run, shards, tmp_path):
-    train(shards, tmp_path / "lora", from_run=run, lora=2, **SEEDED)
+    train(shards, tmp_path / "lora", Recipe(from_run=run, lora=2, **SEEDED))
     before, after = weights(run), weights(tmp_path / "lora")
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert moved == {"model.embed_tokens.weight"} | {name for name in before if name.endswith("_proj.weight")}
 
 
 def test_frozen_body_has_no_part_in_gradients(run, shards, tmp_path):
-    train(shards, tmp_path / "rows", from_run=run, freeze_body=10, **SEEDED)
+    train(shards, tmp_path / "rows", Recipe(from_run=run, freeze_body=10, **SEEDED))
     before, after = weights(run), weights(tmp_path / "rows")
     assert {name for name in before if not torch.equal(before[name], after[name])} == {"model.embed_tokens.weight"}
 
 
 def test_classifiers_and_pairs(tmp_path):
     data = two_classes(tmp_path / "x")
-    metrics = train(data, tmp_path / "c", task="classify", **SEEDED)
+    metrics = train(data, tmp_path / "c", Recipe(task="classify", **SEEDED))
     assert (metrics["classes"], metrics["privacy"]["records"]) == (["high", "low"], 64)
     sources, targets = reversals(tmp_path, 40)
-    metrics = train(sources, tmp_path / "s", targets=targets, task="seq2seq", **SEEDED)
+    metrics = train(sources, tmp_path / "s", Recipe(task="seq2seq", **SEEDED), targets=targets)
     assert metrics["privacy"]["records"] == 40
     assert [set(s) for s in metrics["targets"]] == [{"name", "table", "codec", "column", "rows"}]
     assert np.isfinite(evaluate(tmp_path / "s", sources, targets=targets)["bits_per_id"])
@@ -152,7 +151,7 @@ def test_classifiers_and_pairs(tmp_path):
 
 def test_validation_is_told_and_drawn(shards, tmp_path):
     held = write(tmp_path / "held", counting(20, seed=2))
-    metrics = train(shards, tmp_path / "run", validation=held, evaluate_every=5, **SEEDED)
+    metrics = train(shards, tmp_path / "run", Recipe(evaluate_every=5, **SEEDED), validation=held)
     assert len(metrics["validation"]["bits"]) == 2
     assert (tmp_path / "run" / "loss.png").exists()
 
@@ -160,7 +159,7 @@ def test_validation_is_told_and_drawn(shards, tmp_path):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"epsilon": None, "secure_random": True, "delta": 1e-5}, "delta was given without an epsilon"),
+        ({"epsilon": None, "secure_random": True, "delta": 1e-5}, "delta was given without epsilon"),
         ({"epsilon": None, "secure_random": True, "clip": 1.0}, "clip was given without"),
         ({"epsilon": None}, "secure_random was given without"),
         ({"epsilon": 0.0}, "epsilon is 0.0"),
@@ -173,5 +172,5 @@ def test_validation_is_told_and_drawn(shards, tmp_path):
 )
 def test_options_that_make_no_promise(shards, tmp_path, options, text):
     with pytest.raises(InvalidConfig, match=text):
-        train(shards, tmp_path / "run", **{**SEEDED, **options})
+        train(shards, tmp_path / "run", Recipe(**{**SEEDED, **options}))
     assert list(tmp_path.iterdir()) == []

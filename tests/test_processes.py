@@ -59,7 +59,7 @@ def check_same(one, many):
 
 def test_accelerate_launches_the_same_command_with_the_same_losses(tmp_path):
     shards = [write(tmp_path / "a", counting(61)), write(tmp_path / "b", counting(40, seed=1), table=OTHER)]
-    train(shards, tmp_path / "one", steps=12, batch_size=4, context=16, seed=3)
+    train(shards, tmp_path / "one", Recipe(steps=12, batch_size=4, context=16, seed=3))
     launch = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", "0"]
     subprocess.run(
         [sys.executable, "-m", *launch, "-m", "ult", "train", *shards, "-o", tmp_path / "two", *OPTIONS],
@@ -73,7 +73,7 @@ def test_accelerate_launches_the_same_command_with_the_same_losses(tmp_path):
 
 def test_classifiers_agree_too_whatever_parts_a_batch_is_taken_in(tmp_path):
     shards = two_classes(tmp_path / "x")
-    train(shards, tmp_path / "one", task="classify", steps=12, batch_size=4, context=16, seed=3)
+    train(shards, tmp_path / "one", Recipe(task="classify", steps=12, batch_size=4, context=16, seed=3))
     command = ["train", shards, "-o", tmp_path / "two", "--task", "classify", "--accumulate", "2", *OPTIONS]
     statuses, printed = two(command)
     assert statuses == [0, 0], printed
@@ -82,7 +82,7 @@ def test_classifiers_agree_too_whatever_parts_a_batch_is_taken_in(tmp_path):
 
 def test_pairs_too(tmp_path):
     sources, targets = reversals(tmp_path, 40)
-    whole = train(sources, tmp_path / "one", targets=targets, task="seq2seq", steps=6, batch_size=4, context=8)
+    whole = train(sources, tmp_path / "one", Recipe(task="seq2seq", steps=6, batch_size=4, context=8), targets=targets)
     command = ["train", sources, "--targets", targets, "-o", tmp_path / "two", "--task", "seq2seq", "--steps", "6"]
     statuses, printed = two([*command, "--batch-size", "4", "--context", "8", "--accumulate", "2"])
     assert statuses == [0, 0], printed
@@ -122,7 +122,7 @@ def test_an_error_of_one_ends_both_and_is_said_once(tmp_path, code, said):
 
 def test_batch_must_be_shared_equally():
     state = processes()
-    recipe = Recipe("lm", None, None, None, 10, 6, 16, None, 0)
+    recipe = Recipe(steps=10, batch_size=6, context=16)
     assert share_of(recipe, state) == 6
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(state), "num_processes", 4, raising=False)
@@ -142,5 +142,5 @@ def test_order_shows_everything_once_a_pass_and_depends_on_the_seed():
 
 def test_packed_ids_go_with_the_training(tmp_path):
     shards = write(tmp_path / "a", counting(40))
-    train(shards, tmp_path / "run", steps=1, batch_size=2, context=8)
+    train(shards, tmp_path / "run", Recipe(steps=1, batch_size=2, context=8))
     assert not list(Path(tmp_path).rglob("packed"))

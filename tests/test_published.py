@@ -45,7 +45,7 @@ def shards(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(shards, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
-    train(shards, folder / "a", **SEEDED)
+    train(shards, folder / "a", Recipe(**SEEDED))
     return folder / "a"
 
 
@@ -114,14 +114,13 @@ def test_a_released_run_can_be_used_and_what_cannot_be_checked_is_said(run, shar
     written = generate(tmp_path / "out", [()], n=2, max_new=4)
     write_generated(tmp_path / "out", written, tmp_path / "written")
     assert Shards(tmp_path / "written").manifest.table == UNTOLD
-    recipe = dict.fromkeys(("model", "embeddings", "label"))
-    asked = Recipe(**recipe, task="lm", from_run=str(tmp_path / "out"), steps=1, batch_size=1, context=8, seed=0)
+    asked = Recipe(from_run=tmp_path / "out", steps=1, batch_size=1, context=8)
     with pytest.raises(InvalidConfig, match=r"does not say which table.*--embeddings keep"):
         build(asked, Vocabulary(SIZE), {TABLE}, [])
 
 
 def test_a_released_run_without_a_promise_keeps_its_table_and_loses_what_is_exact(shards, tmp_path):
-    train(shards, tmp_path / "run", steps=2, batch_size=4, context=8)
+    train(shards, tmp_path / "run", Recipe(steps=2, batch_size=4, context=8))
     publish(tmp_path / "run", tmp_path / "out")
     told = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert not {name for lot in told["shards"] for name in lot} & EXACT
@@ -144,7 +143,7 @@ def test_an_interrupted_private_training_leaves_no_loss(shards, tmp_path, monkey
     with monkeypatch.context() as patch:
         interrupt_at(7, patch)
         with pytest.raises(KeyboardInterrupt):
-            train(shards, tmp_path / "cut", **SEEDED)
+            train(shards, tmp_path / "cut", Recipe(**SEEDED))
     (hidden,) = (path for path in tmp_path.iterdir() if path.name.startswith("."))
     states = list(hidden.rglob("trainer_state.json"))
     assert states
@@ -152,14 +151,14 @@ def test_an_interrupted_private_training_leaves_no_loss(shards, tmp_path, monkey
         document = json.loads(state.read_text())
         assert document["log_history"]
         assert not {name for entry in document["log_history"] for name in entry} & {"loss", "grad_norm", "train_loss"}
-    train(shards, tmp_path / "cut", **SEEDED, resume=True)
+    train(shards, tmp_path / "cut", Recipe(**SEEDED), resume=True)
     told = capsys.readouterr()
     assert "loss" not in told.out + told.err
 
 
 def test_records_that_are_trained_on_are_not_validated_on(shards, tmp_path):
     with pytest.raises(InvalidConfig, match="trained on and validated on"):
-        train(shards, tmp_path / "run", validation=shards, **SEEDED)
+        train(shards, tmp_path / "run", Recipe(**SEEDED), validation=shards)
     assert list(tmp_path.iterdir()) == []
 
 

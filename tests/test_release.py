@@ -13,6 +13,7 @@ from ult.owner.handover.withhold import attach, withhold
 from ult.public.run import Run
 from ult.public.vocabulary import Vocabulary
 from ult.trainer.evaluate import evaluate
+from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
 QUICK = {"steps": 6, "batch_size": 4, "context": 16}
@@ -27,7 +28,7 @@ def shards(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(shards, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    train(shards, folder / "run", **QUICK)
+    train(shards, folder / "run", Recipe(**QUICK))
     return folder / "run"
 
 
@@ -71,12 +72,16 @@ def test_the_owner_puts_the_rows_back(run, released, tmp_path):
 @pytest.mark.parametrize("task", ["classify", "seq2seq", "untied"])
 def test_every_kind_of_run_comes_back(task, tmp_path):
     if task == "classify":
-        train(two_classes(tmp_path / "shards"), tmp_path / "run", task=task, **QUICK)
+        train(two_classes(tmp_path / "shards"), tmp_path / "run", Recipe(task=task, **QUICK))
     elif task == "seq2seq":
         sources, targets = reversals(tmp_path, 16)
-        train(sources, tmp_path / "run", targets=targets, task=task, **QUICK)
+        train(sources, tmp_path / "run", Recipe(task=task, **QUICK), targets=targets)
     else:
-        train(write(tmp_path / "shards", counting(16)), tmp_path / "run", model=str(untied(tmp_path / "m")), **QUICK)
+        train(
+            write(tmp_path / "shards", counting(16)),
+            tmp_path / "run",
+            Recipe(model=str(untied(tmp_path / "m")), **QUICK),
+        )
     withhold(tmp_path / "run", tmp_path / "body", tmp_path / "rows", encrypt=False)
     whole, kept = weights(tmp_path / "run"), weights(tmp_path / "body")
     gone = {name for name in whole if SIZE in whole[name].shape}
@@ -88,7 +93,7 @@ def test_every_kind_of_run_comes_back(task, tmp_path):
 def test_a_receiver_learns_rows_of_its_own(released, run, tmp_path):
     body, _, _ = released
     mine = write(tmp_path / "mine", counting(64, seed=1), table=OTHER)
-    train(mine, tmp_path / "new", from_run=body, freeze_body=6, **QUICK)
+    train(mine, tmp_path / "new", Recipe(from_run=body, freeze_body=6, **QUICK))
     new, old = weights(tmp_path / "new"), weights(run)
     moved = {name for name in old if not torch.equal(new[name], old[name])}
     assert moved == {"model.embed_tokens.weight"}
@@ -98,10 +103,10 @@ def test_a_receiver_learns_rows_of_its_own(released, run, tmp_path):
 
 def test_rows_of_the_same_table_are_not_to_be_had_from_a_body(released, shards, tmp_path):
     body, _, _ = released
-    metrics = train(shards, tmp_path / "new", from_run=body, **QUICK)
+    metrics = train(shards, tmp_path / "new", Recipe(from_run=body, **QUICK))
     assert metrics["embeddings"] == "fresh"
     with pytest.raises(InvalidConfig, match="no rows to keep"):
-        train(shards, tmp_path / "kept", from_run=body, embeddings="keep", **QUICK)
+        train(shards, tmp_path / "kept", Recipe(from_run=body, embeddings="keep", **QUICK))
 
 
 def test_a_body_cannot_be_used_as_a_run(released, shards, run, tmp_path):
@@ -117,7 +122,7 @@ def test_a_body_cannot_be_used_as_a_run(released, shards, run, tmp_path):
 
 def test_rows_of_another_body_are_refused(released, shards, tmp_path):
     _, rows, _ = released
-    train(shards, tmp_path / "run", seed=1, **QUICK)
+    train(shards, tmp_path / "run", Recipe(seed=1, **QUICK))
     withhold(tmp_path / "run", tmp_path / "body", tmp_path / "rows.age", **KEY)
     with pytest.raises(WrongTable, match="another run"):
         attach(tmp_path / "body", tmp_path / "out", rows, **KEY)

@@ -5,9 +5,10 @@ import sys
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from toy import counting, write
+from toy import arguments_of, counting, write
 from ult.errors import MissingExtra
 from ult.trainer.callbacks.progress import Progress
+from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
 QUICK = {"steps": 10, "batch_size": 4, "context": 16}
@@ -27,7 +28,9 @@ def curves(folder):
 
 
 def test_curves_are_those_of_the_metrics(shards, tmp_path):
-    metrics = train(shards, tmp_path / "run", validation=shards, evaluate_every=5, report_to="tensorboard", **QUICK)
+    metrics = train(
+        shards, tmp_path / "run", Recipe(evaluate_every=5, report_to="tensorboard", **QUICK), validation=shards
+    )
     found = curves(tmp_path / "run" / "tensorboard")
     assert set(found) == {"training/loss", "training/gradient norm", "training/learning rate", "validation/bits"}
     assert found["training/loss"] == [(step, pytest.approx(loss, rel=1e-6)) for step, loss in metrics["loss"]]
@@ -50,9 +53,9 @@ def test_a_resumed_training_draws_each_step_once(shards, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Progress, "on_step_end", stop)
         with pytest.raises(KeyboardInterrupt):
-            train(shards, tmp_path / "run", **options)
+            train(shards, tmp_path / "run", **arguments_of(**options))
     assert len(curves(tmp_path / ".run.partial" / "tensorboard")["training/loss"]) == 8
-    metrics = train(shards, tmp_path / "run", resume=True, **options)
+    metrics = train(shards, tmp_path / "run", **arguments_of(**options, resume=True))
     assert metrics["resumed_at"] == 6
     found = curves(tmp_path / "run" / "tensorboard")["training/loss"]
     assert found == [(step, pytest.approx(loss, rel=1e-6)) for step, loss in metrics["loss"]]
@@ -62,5 +65,5 @@ def test_an_extra_that_is_not_installed(shards, tmp_path, monkeypatch):
     for module in ("tensorboard", "torch.utils.tensorboard"):
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingExtra, match=r"tensorboard is not installed.*\[tensorboard\]"):
-        train(shards, tmp_path / "run", report_to="tensorboard", **QUICK)
+        train(shards, tmp_path / "run", Recipe(report_to="tensorboard", **QUICK))
     assert list(tmp_path.iterdir()) == []

@@ -11,6 +11,7 @@ from ult.errors import InvalidConfig, WrongTable
 from ult.owner.handover.align import align
 from ult.owner.table import Table
 from ult.public.vocabulary import N_SPECIAL, Vocabulary
+from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
 MINE = ["mat", "a moth sat", "the mat on the dog", "dogs", "a log", *NEW]
@@ -21,7 +22,7 @@ def held(tmp_path_factory):
     """Two tables, a run on the first, and the ids of the owner's records under the second."""
     folder = tmp_path_factory.mktemp("rows")
     old, new = (Table.fit(records, vocabulary=Vocabulary(SIZE), min_records=1) for records in (OLD, MINE))
-    train(encoded(folder / "old", old, OLD), folder / "start", **QUICK)
+    train(encoded(folder / "old", old, OLD), folder / "start", Recipe(**QUICK))
     encoded(folder / "new", new, MINE)
     return folder, old, new, Coded.of(new.encode_batch(MINE))
 
@@ -33,14 +34,14 @@ def test_an_aligned_run_is_read(held):
     assert found["name"] == "embedding rows"
     assert found["occurrences"] == found["ceiling"] > 0.4
     assert found["blind"] < 0.2
-    train(folder / "new", folder / "next", from_run=folder / "run", **QUICK)
+    train(folder / "new", folder / "next", Recipe(from_run=folder / "run", **QUICK))
     moved = attack_rows(target, run=folder / "next", start=folder / "start", known=old, truth=new)
     assert moved["occurrences"] == found["ceiling"]
 
 
 def test_fresh_rows_tell_nothing(held):
     folder, old, new, target = held
-    train(folder / "new", folder / "fresh", from_run=folder / "start", embeddings="fresh", **QUICK)
+    train(folder / "new", folder / "fresh", Recipe(from_run=folder / "start", embeddings="fresh", **QUICK))
     found = attack_rows(target, run=folder / "fresh", start=folder / "start", known=old, truth=new)
     assert found["occurrences"] <= found["blind"] + 0.05
 

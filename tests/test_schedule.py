@@ -9,7 +9,7 @@ from toy import counting, two_classes, write
 from ult.errors import InvalidConfig, TrainingError
 from ult.trainer.callbacks.progress import Progress
 from ult.trainer.id_trainer import peak
-from ult.trainer.recipe import Recipe, Schedule
+from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
 QUICK = {"steps": 10, "batch_size": 4, "context": 16}
@@ -30,7 +30,7 @@ def rates(monkeypatch, *args, **options):
 
     with monkeypatch.context() as patch:
         patch.setattr(Progress, "on_log", record)
-        metrics = train(*args, **options)
+        metrics = train(*args, Recipe(**options))
     return metrics, np.array([rate for rate in seen if rate is not None]) / metrics["learning_rate"]
 
 
@@ -45,7 +45,7 @@ def rates(monkeypatch, *args, **options):
     ],
 )
 def test_the_peak_suits_task_and_size_unless_it_is_named(task, parameters, asked, expected):
-    recipe = Recipe(task, "tiny", None, None, 10, 4, 16, None, 0, Schedule(learning_rate=asked))
+    recipe = Recipe(task=task, steps=10, batch_size=4, context=16, learning_rate=asked)
     assert peak(recipe, parameters) == expected
 
 
@@ -65,18 +65,18 @@ def test_the_rate_goes_the_way_that_was_asked(shards, tmp_path, monkeypatch, opt
 
 
 def test_warmup_is_a_share_below_one_and_steps_from_one():
-    assert [Schedule(warmup=w).warmup_steps(50) for w in (None, 0, 0.5, 1, 50)] == [5, 0, 25, 1, 50]
-    assert Schedule().warmup_steps(5000) == 100
+    assert [Recipe(steps=50, warmup=w).warmup_steps for w in (None, 0, 0.5, 1, 50)] == [5, 0, 25, 1, 50]
+    assert Recipe(steps=5000).warmup_steps == 100
     with pytest.raises(InvalidConfig, match="warmup is 51; expected a share below 1, or from 1 to 50 whole steps"):
-        Schedule(warmup=51).warmup_steps(50)
+        Recipe(steps=50, warmup=51)
 
 
 @pytest.mark.parametrize("task", ["lm", "classify"])
 def test_a_batch_in_parts_gives_the_same_losses(tmp_path, task):
     data = two_classes(tmp_path / "x", 23 * 2)  # 46 records; the last block is shorter than the others
     options = {"task": task, "steps": 12, "batch_size": 8, "context": 16, "seed": 1}
-    whole = train(data, tmp_path / "whole", **options)
-    parts = train(data, tmp_path / "parts", **options, accumulate=4)
+    whole = train(data, tmp_path / "whole", Recipe(**options))
+    parts = train(data, tmp_path / "parts", Recipe(**options, accumulate=4))
     assert (whole["accumulate"], parts["accumulate"], parts["batch_size"]) == (1, 4, 8)
     # A loss of 0.001 is the difference of logits of about 10, which float32 rounds to 1e-6.
     np.testing.assert_allclose(parts["loss"], whole["loss"], rtol=1e-5, atol=1e-6)
@@ -86,13 +86,13 @@ def test_a_batch_in_parts_gives_the_same_losses(tmp_path, task):
 
 def test_a_batch_that_does_not_fall_into_equal_parts(shards, tmp_path):
     with pytest.raises(InvalidConfig, match=r"batch_size is 4 on 1 devices in 3 parts each.*--batch-size 6"):
-        train(shards, tmp_path / "run", **QUICK, accumulate=3)
+        train(shards, tmp_path / "run", Recipe(**QUICK, accumulate=3))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_resumed_in_the_middle_of_a_schedule_with_parts(shards, tmp_path, monkeypatch):
     options = {**QUICK, "accumulate": 2, "schedule": "linear", "warmup": 3}
-    train(shards, tmp_path / "whole", **options)
+    train(shards, tmp_path / "whole", Recipe(**options))
     advance = Progress.on_step_end
 
     def stop(self, args, state, control, **rest):
@@ -103,18 +103,18 @@ def test_resumed_in_the_middle_of_a_schedule_with_parts(shards, tmp_path, monkey
     with monkeypatch.context() as patch:
         patch.setattr(Progress, "on_step_end", stop)
         with pytest.raises(KeyboardInterrupt):
-            train(shards, tmp_path / "cut", **options)
+            train(shards, tmp_path / "cut", Recipe(**options))
     for changed in ({"accumulate": 1}, {"schedule": "cosine"}, {"warmup": 0.3}, {"precision": "float32"}):
         with pytest.raises(TrainingError, match=rf"started with other {next(iter(changed))} \("):
-            train(shards, tmp_path / "cut", **{**options, **changed}, resume=True)
-    metrics = train(shards, tmp_path / "cut", **options, resume=True)
+            train(shards, tmp_path / "cut", Recipe(**{**options, **changed}), resume=True)
+    metrics = train(shards, tmp_path / "cut", Recipe(**options), resume=True)
     assert metrics["resumed_at"] == 5
     a, b = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "cut"))
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
 def test_bfloat16_changes_the_arithmetic_and_not_the_weights_kind(shards, tmp_path):
-    metrics = {p: train(shards, tmp_path / p, **QUICK, precision=p) for p in ("auto", "float32", "bfloat16")}
+    metrics = {p: train(shards, tmp_path / p, Recipe(**QUICK, precision=p)) for p in ("auto", "float32", "bfloat16")}
     assert [metrics[p]["precision"] for p in metrics] == ["float32", "float32", "bfloat16"]
     assert metrics["auto"]["loss"] == metrics["float32"]["loss"] != metrics["bfloat16"]["loss"]
     np.testing.assert_allclose(metrics["bfloat16"]["loss"], metrics["float32"]["loss"], rtol=0.02)

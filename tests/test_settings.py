@@ -11,7 +11,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from leak import random_records
-from toy import counting, labelled, reversals, two_classes, write
+from toy import arguments_of, counting, labelled, reversals, two_classes, write
 from ult.audit.model.ethicist import ethicist
 from ult.audit.model.extraction import extract, passages
 from ult.audit.model.predicted import predict_ids
@@ -24,6 +24,7 @@ from ult.trainer.generate import generate
 from ult.trainer.models.build import load_trained
 from ult.trainer.models.causal import looks_ahead
 from ult.trainer.models.generation import check_finite, ignored
+from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 from ult.trainer.translate import translate
 
@@ -90,7 +91,7 @@ def test_nor_do_they_in_the_other_ways_to_write(audited, tmp_path):
         audited / "leak", asked[:2], asked[2:5], **options
     )
     sources, targets = reversals(tmp_path, 20)
-    train(sources, tmp_path / "pairs", targets=targets, task="seq2seq", steps=3, batch_size=4, context=8)
+    train(sources, tmp_path / "pairs", Recipe(task="seq2seq", steps=3, batch_size=4, context=8), targets=targets)
     run = other(tmp_path / "pairs", tmp_path / "theirs", **THEIRS)
     found = [translate(path, [[40, 41], [50]], beams=2, best=2) for path in (tmp_path / "pairs", run)]
     assert [[ids.tolist() for ids in one] for one in found[0]] == [[ids.tolist() for ids in one] for one in found[1]]
@@ -99,7 +100,7 @@ def test_nor_do_they_in_the_other_ways_to_write(audited, tmp_path):
     stop = {"steps": 3, "batch_size": 4, "context": 16, "stop_memorised": 0.9, "embeddings": "keep"}
     run = tmp_path / "run"
     shares = [
-        train(audited / "members", tmp_path / name, from_run=start, **stop)["memorisation"]["shares"]
+        train(audited / "members", tmp_path / name, Recipe(from_run=start, **stop))["memorisation"]["shares"]
         for name, start in (("a", audited / "leak"), ("b", run))
     ]
     assert shares[0] == shares[1]
@@ -141,7 +142,7 @@ def test_weights_that_are_no_numbers(audited, tmp_path, value):
         lambda: generate(run),
         lambda: evaluate(run, audited / "members"),
         lambda: predict_ids(Run.open(run), random_records(2, 0)),
-        lambda: train(audited / "members", tmp_path / "out", from_run=run, steps=1, batch_size=2, context=8),
+        lambda: train(audited / "members", tmp_path / "out", Recipe(from_run=run, steps=1, batch_size=2, context=8)),
     ):
         with pytest.raises(FormatError, match=r"1 of its weights' tensors .* model\.norm\.weight"):
             asked()
@@ -182,23 +183,23 @@ def bert(tmp_path_factory):
 def test_an_encoder_does_not_predict_what_it_sees(bert, tmp_path):
     shards = write(tmp_path / "x", counting(20))
     with pytest.raises(FormatError, match=r"is an encoder \(bert\).*--task classify"):
-        train(shards, tmp_path / "run", model=str(bert), **STEP)
+        train(shards, tmp_path / "run", Recipe(model=str(bert), **STEP))
     config = json.loads((bert / "config.json").read_text(encoding="utf-8"))
     assert not (tmp_path / "run").exists()
     causal = shutil.copytree(bert, tmp_path / "causal")
     (causal / "config.json").write_text(json.dumps({**config, "is_decoder": True}), encoding="utf-8")
-    train(shards, tmp_path / "run", model=str(causal), **STEP)
+    train(shards, tmp_path / "run", Recipe(model=str(causal), **STEP))
     made = json.loads((tmp_path / "run" / "config.json").read_text(encoding="utf-8"))
     (tmp_path / "run" / "config.json").write_text(json.dumps({**made, "is_decoder": False}), encoding="utf-8")
     for asked in (lambda: load_trained(Run.open(tmp_path / "run")),
-                  lambda: train(shards, tmp_path / "on", from_run=tmp_path / "run", **STEP)):  # fmt: skip
+                  lambda: train(shards, tmp_path / "on", Recipe(from_run=tmp_path / "run", **STEP))):  # fmt: skip
         with pytest.raises(FormatError, match="encoder"):
             asked()
 
 
 def test_an_encoder_classifies_whatever_it_is_padded_with(bert, tmp_path):
     shards = two_classes(tmp_path / "x")
-    train(shards, tmp_path / "run", model=str(bert), task="classify", **STEP)
+    train(shards, tmp_path / "run", Recipe(model=str(bert), task="classify", **STEP))
     model = load_trained(Run.open(tmp_path / "run"))
     assert looks_ahead(model)
     data = replace(labelled(tmp_path / "packed", shards, context=12), masked=True)
@@ -232,7 +233,7 @@ def test_adapters_that_do_not_fit_are_refused(tmp_path):
     transformers.MambaForCausalLM(config).save_pretrained(tmp_path / "mamba")
     shards = write(tmp_path / "x", counting(20))
     with pytest.raises(InvalidConfig, match="peft has no adapters for this mamba model"):
-        train(shards, tmp_path / "run", model=str(tmp_path / "mamba"), lora=2, **STEP)
+        train(shards, tmp_path / "run", Recipe(model=str(tmp_path / "mamba"), lora=2, **STEP))
 
 
 @pytest.mark.parametrize("asked", ["transformers_weights", "quantization_config"])
@@ -256,7 +257,7 @@ def test_a_decoder_that_sees_what_it_writes_is_refused(tmp_path):
     written["decoder"]["is_decoder"] = False
     (tmp_path / "pair" / "config.json").write_text(json.dumps(written), encoding="utf-8")
     with pytest.raises(FormatError, match=r"pair (is a decoder that is none|holds no model)"):
-        train(sources, tmp_path / "run", **options)
+        train(sources, tmp_path / "run", **arguments_of(**options))
     t5 = transformers.T5Config(vocab_size=64, d_model=32, d_ff=64, d_kv=8, num_heads=4, num_layers=2)
     bart = transformers.BartConfig(vocab_size=64, d_model=32, encoder_layers=1, decoder_layers=1,
                                    encoder_ffn_dim=64, decoder_ffn_dim=64, encoder_attention_heads=4,

@@ -14,6 +14,7 @@ from ult.audit.model.shadows import check_repeatable, cost, read_shadows
 from ult.audit.model.sides import read_sides
 from ult.errors import InvalidConfig
 from ult.public.run import Run
+from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
 RECIPE = {"steps": 60, "batch_size": 4, "context": 32, "learning_rate": 3e-3}
@@ -70,7 +71,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shadows")
     write(folder / "in", random_records(14, 1) * 3)
     write(folder / "out", random_records(14, 2) * 3)
-    train(folder / "in", folder / "run", **RECIPE)
+    train(folder / "in", folder / "run", Recipe(**RECIPE))
     return folder
 
 
@@ -91,7 +92,7 @@ def test_each_record_is_in_one_of_two_shadows_with_its_copies(folder, monkeypatc
     sides = read_sides(Run.open(folder / "run"), folder / "in", folder / "out")
     trained = []
 
-    def fake(shards, out, **recipe):
+    def fake(shards, out, recipe):
         from ult.public.shards import Shards
 
         trained.append((sorted(ids.tobytes() for ids in Shards(shards).ids()), recipe))
@@ -102,9 +103,9 @@ def test_each_record_is_in_one_of_two_shadows_with_its_copies(folder, monkeypatc
         read_shadows(Run.open(folder / "run"), sides, 4, seed=0, batch_size=8, advance=print)
     records, recipe = trained[0]
     assert len(records) == 3 * len(set(records)) == 42
-    assert (recipe["model"], recipe["batch_size"], recipe["context"]) == ("tiny", 4, 32)
-    assert recipe["steps"] == pytest.approx(60, abs=8)
-    assert recipe["learning_rate"] == 3e-3
+    assert (recipe.model, recipe.batch_size, recipe.context) == ("tiny", 4, 32)
+    assert recipe.steps == pytest.approx(60, abs=8)
+    assert recipe.learning_rate == 3e-3
 
 
 def test_what_cannot_be_repeated(folder, tmp_path):
@@ -112,11 +113,11 @@ def test_what_cannot_be_repeated(folder, tmp_path):
     for count in (3, 5, 2):
         with pytest.raises(InvalidConfig, match="even number from 4"):
             check_repeatable(Run.open(folder / "run"), sides, count)
-    train(folder / "in", tmp_path / "on", from_run=folder / "run", **{**RECIPE, "steps": 1})
+    train(folder / "in", tmp_path / "on", Recipe(from_run=folder / "run", **{**RECIPE, "steps": 1}))
     with pytest.raises(InvalidConfig, match="it went on from run"):
         check_repeatable(Run.open(tmp_path / "on"), sides, 4)
     more = write(tmp_path / "more", random_records(4, 3))
-    train([folder / "in", more], tmp_path / "both", mixture=[1, 2], **{**RECIPE, "steps": 1})
+    train([folder / "in", more], tmp_path / "both", Recipe(mixture=[1, 2], **{**RECIPE, "steps": 1}))
     with pytest.raises(InvalidConfig, match="not among the members; it was trained with mixture"):
         check_repeatable(Run.open(tmp_path / "both"), sides, 4)
     assert cost(Run.open(folder / "run"), 8).startswith("8 shadow runs of some 60 steps are trained; the run itself")
@@ -124,9 +125,11 @@ def test_what_cannot_be_repeated(folder, tmp_path):
 
 def test_what_a_reference_saw_is_told_by_digests(folder, tmp_path):
     sides = read_sides(Run.open(folder / "run"), folder / "in", folder / "out")
-    train(folder / "out", tmp_path / "there", **{**RECIPE, "steps": 1})
+    train(folder / "out", tmp_path / "there", Recipe(**{**RECIPE, "steps": 1}))
     (found,) = read_references([Run.open(tmp_path / "there")], sides, batch_size=8, advance=print)
     assert found.seen.tolist() == [False] * 14 + [True] * 14
-    train(write(tmp_path / "z", random_records(4, 3), table=OTHER), tmp_path / "strange", **{**RECIPE, "steps": 1})
+    train(
+        write(tmp_path / "z", random_records(4, 3), table=OTHER), tmp_path / "strange", Recipe(**{**RECIPE, "steps": 1})
+    )
     with pytest.raises(Exception, match="was encoded with table"):
         read_references([Run.open(tmp_path / "strange")], sides, batch_size=8, advance=print)

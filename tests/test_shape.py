@@ -238,6 +238,7 @@ def test_only_our_errors_are_raised():
         ("cli.signals", "Terminated"),
         ("host.portable", "BlockingIOError"),
         ("host.portable", "FileExistsError"),
+        ("cli.train", "BadParameter"),  # which typer turns into an error of usage
         *((f"audit.release.{name}", "Missing") for name in ("binding", "figures", "remembering")),
     }
     for name, tree in TREES.items():

@@ -18,6 +18,7 @@ from ult.public.manifest import Canaries, Coin
 from ult.public.run import Run
 from ult.public.shards import Shards, ShardWriter
 from ult.public.vocabulary import Vocabulary
+from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
 STEP = {"steps": 1, "batch_size": 2, "context": 16}
@@ -45,7 +46,7 @@ def folder(table, tmp_path_factory):
     folder = tmp_path_factory.mktemp("sides")
     planted(folder / "in", table, [*TEXTS[:16], *TEXTS[:4]], count=3, repeats=2)
     planted(folder / "out", table, [*TEXTS[20:], *TEXTS[2:5], TEXTS[25]])
-    train(folder / "in", folder / "run", **STEP)
+    train(folder / "in", folder / "run", Recipe(**STEP))
     return folder
 
 
@@ -119,7 +120,7 @@ def test_an_older_run_shows_nothing(folder, table, tmp_path):
 
 def test_what_earlier_runs_were_trained_on_is_no_nonmember(folder, table, tmp_path):
     planted(tmp_path / "later", table, TEXTS[16:20])
-    train(tmp_path / "later", tmp_path / "on", from_run=folder / "run", **STEP)
+    train(tmp_path / "later", tmp_path / "on", Recipe(from_run=folder / "run", **STEP))
     run = Run.open(tmp_path / "on")
     assert run.metrics["trained_before"] == [Shards(folder / "in").manifest.digest]
     with pytest.raises(InvalidConfig, match="was trained on"):
@@ -132,7 +133,7 @@ def test_what_earlier_runs_were_trained_on_is_no_nonmember(folder, table, tmp_pa
 
 
 def test_shards_that_chose_the_step_are_not_quite_unseen(folder, table, tmp_path):
-    train(folder / "in", tmp_path / "run", validation=folder / "out", **STEP)
+    train(folder / "in", tmp_path / "run", Recipe(**STEP), validation=folder / "out")
     notes = read_sides(Run.open(tmp_path / "run"), folder / "in", folder / "out", table=table).notes
     assert any("out decided which step" in note for note in notes)
 
@@ -140,7 +141,7 @@ def test_shards_that_chose_the_step_are_not_quite_unseen(folder, table, tmp_path
 def test_a_coin_decides_on_both_sides(table, tmp_path):
     coins = [Coin("ab" * 16, side, 40) for side in ("members", "nonmembers")]
     paths = [planted(tmp_path / coin.side, table, TEXTS[k::2], coin=coin) for k, coin in enumerate(coins)]
-    train(paths[0], tmp_path / "run", **STEP)
+    train(paths[0], tmp_path / "run", Recipe(**STEP))
     run = Run.open(tmp_path / "run")
     assert read_sides(run, *paths).coin
     old = told(tmp_path / "run", tmp_path / "old", lots={"digest": None})
@@ -164,11 +165,11 @@ def test_exposure_is_of_planted_canaries_alone(folder, table, tmp_path):
     with pytest.raises(InvalidConfig, match="4 canaries was asked for; 3 of them are known"):
         audit_model(folder / "run", folder / "in", folder / "out", table=table, canaries=4, **QUICK)
     never = planted(tmp_path / "never", table, TEXTS[:20])
-    train(never, tmp_path / "run", **STEP)
+    train(never, tmp_path / "run", Recipe(**STEP))
     with pytest.raises(InvalidConfig, match="8 canaries was asked for; 0 of them"):
         audit_model(tmp_path / "run", never, folder / "out", table=table, canaries=8, **QUICK)
     untold = planted(tmp_path / "untold", table, TEXTS[:20], count=2, told=False)
-    train(untold, tmp_path / "older", **STEP)
+    train(untold, tmp_path / "older", Recipe(**STEP))
     older, _ = audit_model(tmp_path / "older", untold, folder / "out", table=table, canaries=2, **QUICK)
     assert older["canaries"]["planted"] == older["records"]["members"]["canaries"] == 2
 
@@ -193,7 +194,7 @@ def test_bounds_on_epsilon_are_of_records_that_stand_there_once(folder, table, m
 def test_both_sides_differ_without_the_run(tmp_path):
     low, high = (write(tmp_path / name, [r for r in counting(200, **of) if len(r) > 4]) for name, of in
                  (("low", {"high": 50}), ("high", {"low": 46})))  # fmt: skip
-    train(low, tmp_path / "run", **STEP)
+    train(low, tmp_path / "run", Recipe(**STEP))
     found, _ = audit_model(tmp_path / "run", low, high, **QUICK)
     assert found["blind"]["auc_interval"][0] > 0.9
     assert found["blind"]["shift"]
@@ -222,7 +223,7 @@ def test_a_classifier_is_audited_by_its_labels(tmp_path):
     sides = [write(tmp_path / name, records, kept={"label": ["a", "b"] * 12})
              for name, records in zip(("in", "out"), many, strict=True)]  # fmt: skip
     options = {"task": "classify", "steps": 60, "batch_size": 8, "context": 16, "learning_rate": 3e-3}
-    train(sides[0], tmp_path / "run", **options)
+    train(sides[0], tmp_path / "run", Recipe(**options))
     found, curves = audit_model(tmp_path / "run", *sides, reference_runs=[], **QUICK)
     assert (found["task"], found["extraction"], found["bound"]) == ("classify", None, True)
     assert found["membership"]["loss"]["auc_interval"][0] > 0.5
@@ -237,7 +238,7 @@ def test_pairs_are_audited_by_their_targets(tmp_path):
     paths = [write(tmp_path / f"{name}{k}", many[k::2], table=of) for name, many, of in
              (("s", sources, OTHER), ("t", targets, OTHER)) for k in (0, 1)]  # fmt: skip
     options = {"task": "seq2seq", "steps": 80, "batch_size": 12, "context": 16, "learning_rate": 4e-3}
-    train(paths[0], tmp_path / "run", targets=paths[2], **options)
+    train(paths[0], tmp_path / "run", Recipe(**options), targets=paths[2])
     both = {"targets": paths[2], "nonmember_targets": paths[3]}
     found, _ = audit_model(tmp_path / "run", paths[0], paths[1], **both, **QUICK)
     assert found["membership"].keys() == {"loss", "min-k", "min-k++"}

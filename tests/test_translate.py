@@ -13,6 +13,7 @@ from toy import OTHER, counting, reversals, write
 from ult.errors import CorruptSymbols, InvalidConfig, OutputExists, TrainingError
 from ult.public.shards import Shards
 from ult.trainer.evaluate import evaluate, wilson
+from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 from ult.trainer.translate import translate, write_translated
 
@@ -31,7 +32,7 @@ def shards(tmp_path_factory):
 def run(shards, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "run"
     options = {"steps": 150, "batch_size": 16, "context": CONTEXT, "learning_rate": 3e-3}
-    train(shards[0], out, targets=shards[1], task="seq2seq", **options)
+    train(shards[0], out, Recipe(task="seq2seq", **options), targets=shards[1])
     return out
 
 
@@ -39,7 +40,7 @@ def run(shards, tmp_path_factory):
 def untrained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("new")
     sources, targets = reversals(folder, 8)
-    train(sources, folder / "run", targets=targets, task="seq2seq", steps=1, batch_size=2, context=8)
+    train(sources, folder / "run", Recipe(task="seq2seq", steps=1, batch_size=2, context=8), targets=targets)
     return folder / "run"
 
 
@@ -156,7 +157,7 @@ def test_written_shards_carry_the_table_of_the_targets(run, tmp_path):
 def test_targets_of_two_tables_belong_to_neither(tmp_path):
     sources = [write(tmp_path / "a", counting(4)), write(tmp_path / "b", counting(4))]
     targets = [write(tmp_path / "c", counting(4)), write(tmp_path / "d", counting(4), table=OTHER)]
-    train(sources, tmp_path / "run", targets=targets, task="seq2seq", steps=1, batch_size=2, context=8)
+    train(sources, tmp_path / "run", Recipe(task="seq2seq", steps=1, batch_size=2, context=8), targets=targets)
     with pytest.raises(TrainingError, match="2 tables"):
         write_translated(tmp_path / "run", [], tmp_path / "out")
 
@@ -182,7 +183,7 @@ def test_options_out_of_range(run, options, error):
 
 
 def test_other_runs_have_neither_targets_nor_beams(run, shards, tmp_path):
-    train(shards[0], tmp_path / "lm", steps=1, batch_size=2, context=8)
+    train(shards[0], tmp_path / "lm", Recipe(steps=1, batch_size=2, context=8))
     with pytest.raises(TrainingError, match="--task seq2seq"):
         translate(tmp_path / "lm", [[40]])
     with pytest.raises(InvalidConfig, match="searches nothing"):

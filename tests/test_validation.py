@@ -8,10 +8,11 @@ import torch
 from safetensors.torch import load_file
 
 from test_processes import two
-from toy import OTHER, counting, two_classes, write
+from toy import OTHER, arguments_of, counting, two_classes, write
 from ult.errors import InvalidConfig, MissingColumn, TrainingError, WrongTable, WrongVocabulary
 from ult.trainer.callbacks.progress import Progress
 from ult.trainer.evaluate import evaluate
+from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
 # Too many steps at too high a rate on too few records: what is not trained on gets worse after a while.
@@ -31,7 +32,7 @@ def held(tmp_path_factory):
 @pytest.fixture(scope="module")
 def watched(shards, held, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "run"
-    return out, train(shards, out, validation=held, evaluate_every=4, **OPTIONS)
+    return out, train(shards, out, Recipe(evaluate_every=4, **OPTIONS), validation=held)
 
 
 def noise(rows, seed=0):
@@ -54,7 +55,7 @@ def test_the_run_is_the_best_of_its_evaluations(watched, shards, held, tmp_path)
     assert bits[-1] > min(bits) + 0.1
     assert (found["evaluate_every"], found["patience"], found["shards"][0]["rows"]) == (4, None, 12)
     assert evaluate(out, held)["bits_per_id"] == pytest.approx(min(bits), rel=1e-6)
-    plain = train(shards, tmp_path / "plain", **OPTIONS)
+    plain = train(shards, tmp_path / "plain", Recipe(**OPTIONS))
     assert plain["validation"] is None
     assert plain["loss"] == metrics["loss"]  # looking changes nothing
     assert evaluate(tmp_path / "plain", held)["bits_per_id"] == pytest.approx(bits[-1], rel=1e-6)
@@ -64,7 +65,7 @@ def test_the_run_is_the_best_of_its_evaluations(watched, shards, held, tmp_path)
 
 def test_patience_ends_a_training_that_gets_worse(watched, shards, held, tmp_path):
     whole, metrics = watched
-    found = train(shards, tmp_path / "run", validation=held, evaluate_every=4, patience=2, **OPTIONS)
+    found = train(shards, tmp_path / "run", Recipe(evaluate_every=4, patience=2, **OPTIONS), validation=held)
     curve, step = found["validation"]["bits"], found["validation"]["best_step"]
     assert curve == metrics["validation"]["bits"][: len(curve)]
     assert curve[-1][0] == found["loss"][-1][0] == step + 8 < 42
@@ -75,7 +76,7 @@ def test_patience_ends_a_training_that_gets_worse(watched, shards, held, tmp_pat
 @pytest.mark.parametrize("where", [6, "end"])
 def test_resumed_run_is_the_same_wherever_it_was_cut(shards, held, tmp_path, monkeypatch, watched, where):
     options = {**OPTIONS, "evaluate_every": 4, "patience": 2, "validation": held}
-    whole = train(shards, tmp_path / "whole", **options)
+    whole = train(shards, tmp_path / "whole", **arguments_of(**options))
     stop_at = whole["loss"][-1][0] if where == "end" else whole["validation"]["best_step"] + where
     save = Progress.on_save if where == "end" else Progress.on_step_end
     hook = "on_save" if where == "end" else "on_step_end"
@@ -88,14 +89,14 @@ def test_resumed_run_is_the_same_wherever_it_was_cut(shards, held, tmp_path, mon
     with monkeypatch.context() as patch:
         patch.setattr(Progress, hook, stop)
         with pytest.raises(KeyboardInterrupt):
-            train(shards, tmp_path / "cut", **options)
+            train(shards, tmp_path / "cut", **arguments_of(**options))
     assert len(list((tmp_path / ".cut.partial").glob("checkpoint-*"))) == 2  # the best and the last
     for changed in ({"patience": 3}, {"evaluate_every": 5}, {"validation": shards}):
         with pytest.raises(TrainingError, match=rf"started with other {next(iter(changed))} \("):
-            train(shards, tmp_path / "cut", **{**options, **changed}, resume=True)
+            train(shards, tmp_path / "cut", **arguments_of(**{**options, **changed}, resume=True))
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / ".cut.partial").rename(tmp_path / "elsewhere" / ".cut.partial")
-    metrics = train(shards, tmp_path / "elsewhere" / "cut", **options, resume=True)
+    metrics = train(shards, tmp_path / "elsewhere" / "cut", **arguments_of(**options, resume=True))
     assert metrics["resumed_at"] > 0
     assert metrics["validation"] == whole["validation"]
     assert same(tmp_path / "elsewhere" / "cut", tmp_path / "whole")
@@ -116,21 +117,21 @@ def test_two_processes_choose_what_one_chooses(watched, shards, held, tmp_path):
 def test_classifiers_are_judged_by_the_bits_of_a_label(tmp_path):
     data = two_classes(tmp_path / "x")
     options = {"task": "classify", "steps": 20, "batch_size": 8, "context": 16}
-    metrics = train(data, tmp_path / "run", validation=data, **options)
+    metrics = train(data, tmp_path / "run", Recipe(**options), validation=data)
     assert metrics["validation"]["evaluate_every"] == 2
     assert min(bits for _, bits in metrics["validation"]["bits"]) < 0.1
     stranger = write(tmp_path / "y", counting(2), kept={"label": ["low", "other"]})
     with pytest.raises(TrainingError, match="1 of 2 records have a 'label' that the run was never shown"):
-        train(data, tmp_path / "no", validation=stranger, **options)
+        train(data, tmp_path / "no", Recipe(**options), validation=stranger)
     with pytest.raises(MissingColumn):
-        train(data, tmp_path / "no", validation=write(tmp_path / "z", counting(2)), **options)
+        train(data, tmp_path / "no", Recipe(**options), validation=write(tmp_path / "z", counting(2)))
     assert not list(tmp_path.glob("*no*"))
 
 
 def test_bits_that_are_no_number_are_refused(shards, held, tmp_path, monkeypatch):
     monkeypatch.setattr("ult.trainer.id_trainer.cross_entropy", lambda *_, **__: (float("nan"), 1))
     with pytest.raises(TrainingError, match=r"validation costs nan bits at step 4.*--learning-rate"):
-        train(shards, tmp_path / "run", validation=held, evaluate_every=4, **OPTIONS)
+        train(shards, tmp_path / "run", Recipe(evaluate_every=4, **OPTIONS), validation=held)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -143,7 +144,7 @@ def test_validation_shards_are_of_the_same_table(shards, tmp_path):
         ([], InvalidConfig, "no shards folder"),
     ):
         with pytest.raises(error, match=text):
-            train(shards, tmp_path / "run", validation=given, **OPTIONS)
-    train([shards, other], tmp_path / "run", validation=[other], **{**OPTIONS, "steps": 1})
+            train(shards, tmp_path / "run", Recipe(**OPTIONS), validation=given)
+    train([shards, other], tmp_path / "run", Recipe(**{**OPTIONS, "steps": 1}), validation=[other])
     with pytest.raises(InvalidConfig, match=r"patience was given without.*--validation"):
-        train(shards, tmp_path / "run2", patience=1, **OPTIONS)
+        train(shards, tmp_path / "run2", Recipe(patience=1, **OPTIONS))

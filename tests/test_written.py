@@ -10,6 +10,7 @@ from ult.owner.table import Table
 from ult.public.shards import ShardWriter
 from ult.public.vocabulary import EOS, Vocabulary
 from ult.trainer.generate import generate
+from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
 WORDS = ["naïve café", "the cat sat on the mat", "日本語 text", "über 20 €", "smile 🙂 and go"]
@@ -39,7 +40,7 @@ def untrained(folder, codec, *, fields=(), context=64):
     shards = {"table": table.fingerprint, "codec": codec, "column": "x", "vocabulary": table.vocabulary}
     with ShardWriter(folder / "shards", **shards) as writer:
         writer.write(table.encode_batch(RECORDS[codec]), 1)
-    train(folder / "shards", folder / "run", steps=1, batch_size=2, context=context)
+    train(folder / "shards", folder / "run", Recipe(steps=1, batch_size=2, context=context))
     return table, folder / "run"
 
 

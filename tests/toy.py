@@ -10,10 +10,18 @@ from safetensors.torch import load_file
 from ult.public.shards import ShardWriter
 from ult.public.vocabulary import Vocabulary
 from ult.trainer.datasets.packing import Blocks, Labelled, open_shards, pack
+from ult.trainer.recipe import Recipe
 
 torch.set_num_threads(1)
 SIZE = 64
 TABLE, OTHER = "ab" * 16, "cd" * 16
+
+
+def arguments_of(**options):
+    """Return what `train` is given: a recipe of the options, and what is none beside it."""
+    beside = ("targets", "validation", "validation_targets", "resume", "force")
+    others = {name: options.pop(name) for name in beside if name in options}
+    return {"recipe": Recipe(**options), **others}
 
 
 def counting(rows, *, seed=0, low=32, high=64):

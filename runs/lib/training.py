@@ -15,23 +15,29 @@ from ult.public.manifest import manifest_of
 SAID = ("parameters", "steps", "batch_size", "context", "seed", "learning_rate", "embeddings", "truncated", "device")
 
 
+DATA = ("targets", "validation", "validation_targets")  # what is given beside a recipe
+
+
 def trained(
     session: Session, name: str, shards: Path | list[Path], *, start: Path | None = None, **options: Any
 ) -> dict[str, Any]:
     """Return what there is to know of a training: `run`, its folder, `step_seconds`, and what its metrics say.
 
-    `options` are those of `ult.trainer.train.train`; `start` is the run to go on from. Seconds are CPU time of this
+    `options` are those of `Recipe`, and `DATA`; `start` is the run to go on from. Seconds are CPU time of this
     process, or of the clock where a GPU does the work; they count setting up too, and are spread over the steps.
     """
     import torch
 
+    from ult.trainer.recipe import Recipe
     from ult.trainer.train import train
 
     torch.set_num_threads(1)
 
     def make(folder: Path) -> dict[str, Any]:
         cpu = time.process_time()
-        metrics = train(shards, folder / "run", from_run=start, **options)
+        asked = {name: value for name, value in options.items() if name not in DATA}
+        beside = {name: options[name] for name in DATA if name in options}
+        metrics = train(shards, folder / "run", Recipe(from_run=start, **asked), **beside)
         seconds = metrics["seconds"] if metrics["device"] == "cuda" else time.process_time() - cpu
         return {"step_seconds": seconds / metrics["steps"], **{key: metrics[key] for key in SAID}}
 

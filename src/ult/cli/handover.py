@@ -89,7 +89,9 @@ def attach(
         put_back(body, out, rows, force=force, **key_of(rows, passphrase_file, identity))
         say(f"{out}: {body} with its rows")
     elif learn:
+        from ult.trainer.recipe import Recipe
         from ult.trainer.train import train
 
-        train(learn, out, from_run=body, embeddings="fresh", freeze_body=steps, steps=steps, batch_size=batch_size,
-              context=context, seed=seed, force=force)  # fmt: skip
+        recipe = Recipe(from_run=body, embeddings="fresh", freeze_body=steps, steps=steps, batch_size=batch_size,
+                        context=context, seed=seed)  # fmt: skip
+        train(learn, out, recipe, force=force)

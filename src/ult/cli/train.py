@@ -1,236 +1,125 @@
-"""`ult train`, the verb with the most options: each panel of its help is a question."""
+"""`ult train`, the verb with the most options: each panel of its help is a question.
+
+The options of a training are declared in `ult.trainer.recipe`; this verb is made of the declarations.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ult.cli.owner import Force
+from ult.trainer.option import Option
+from ult.trainer.recipe import CHECKS, LEARNS, OPTIONS, Recipe
 
-LEARNS, STARTS = "What it learns", "Where it starts"
-STEPS, CHECKS = "How it is optimized", "Evaluation while it trains"
-PRIVACY = "Differential privacy for each record"
+Paths = list[Path] | None
 
 
+def _with_options(verb: Callable[..., None]) -> Callable[..., None]:
+    """Give a verb the options of a recipe in place of `**options`: None where the command does not give one."""
+    own = [one for one in inspect.signature(verb, eval_str=True).parameters.values() if one.kind is not one.VAR_KEYWORD]
+    place = [one.name for one in own].index("targets")
+    signature = inspect.Signature([*own[:place], *_parameters(), *own[place:]])
+    verb.__signature__ = signature  # type: ignore[attr-defined]
+    verb.__annotations__ = {one.name: one.annotation for one in signature.parameters.values()}
+    return verb
+
+
+def _parameters() -> Iterator[inspect.Parameter]:
+    for one in OPTIONS.values():
+        flags = f"{one.flag}/--no-{one.flag[2:]}" if one.kind is bool else one.flag
+        kind = str if one.kind is tuple else one.kind
+        told = typer.Option(flags, metavar=one.metavar or None, help=_help(one), rich_help_panel=one.panel)
+        yield inspect.Parameter(
+            one.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=Annotated[kind | None, told]
+        )
+
+
+def _help(one: Option) -> str:
+    return f"{one.sentence}  [{one.notes}]"
+
+
+@_with_options
 def train(
-    shards: Annotated[list[Path], typer.Argument(help="Shards folders of one vocabulary.", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The run folder to write.")],
-    task: Annotated[
-        str,
-        typer.Option(
-            rich_help_panel=LEARNS,
-            help="lm: predict the next id; classify: predict a kept label; seq2seq: write a target.",
-        ),
-    ] = "lm",
-    targets: Annotated[
-        list[Path] | None,
-        typer.Option(rich_help_panel=LEARNS, help="seq2seq: shards whose records go row by row with those of SHARDS."),
+    command: typer.Context,
+    shards: Annotated[
+        Paths, typer.Argument(help="Shards folders of one vocabulary.  [required]", metavar="SHARDS...")
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            rich_help_panel=STARTS,
-            help="tiny (default), small, smollm2-135m, smollm2-135m-weights, a checkpoint folder, a Hub name.",
-        ),
-    ] = None,
-    from_run: Annotated[
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The run folder to write.  [required]")] = None,
+    config: Annotated[
         Path | None,
         typer.Option(
-            "--from", metavar="RUN", rich_help_panel=STARTS, help="Go on from an earlier run of the same vocabulary."
+            metavar="FILE", help="Options by name, as YAML or JSON; those that stand in the command override them."
         ),
     ] = None,
-    embeddings: Annotated[
-        str | None,
+    write_config: Annotated[
+        Path | None,
         typer.Option(
-            rich_help_panel=STARTS,
-            help="With --from: keep or fresh; by default keep if the tables are the same, fresh otherwise.",
+            metavar="FILE",
+            help="Train nothing: write the options as YAML, each with its help and default; - prints them.",
         ),
     ] = None,
-    freeze_body: Annotated[
-        int,
-        typer.Option(
-            rich_help_panel=STARTS, help="Steps, from the first, that train the embedding rows and the head alone."
-        ),
-    ] = 0,
-    lora: Annotated[
-        int | None,
-        typer.Option(
-            metavar="RANK",
-            rich_help_panel=STARTS,
-            help="Train adapters of this rank, merged in the end, in place of the body.",
-        ),
+    resume: Annotated[bool, typer.Option(help="Go on with an interrupted training.")] = False,
+    force: Force = False,
+    targets: Annotated[
+        Paths,
+        typer.Option(rich_help_panel=LEARNS, help="seq2seq: shards whose records go row by row with those of SHARDS."),
     ] = None,
-    mixture: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WEIGHTS", rich_help_panel=LEARNS, help="Of the shards folders, as 3,1,1; by default their sizes."
-        ),
-    ] = None,
-    modality_token: Annotated[
-        bool,
-        typer.Option(
-            "--modality-token", rich_help_panel=LEARNS, help="Say before each record which modality it is of."
-        ),
-    ] = False,
-    label: Annotated[
-        str | None, typer.Option(rich_help_panel=LEARNS, help="The kept column to classify by (default: the only one).")
-    ] = None,
-    goldfish: Annotated[
-        int | None,
-        typer.Option(
-            metavar="K",
-            rich_help_panel=LEARNS,
-            help="lm: leave one in K ids out of the loss, so none is recited whole.",
-        ),
-    ] = None,
-    stop_memorised: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SHARE",
-            rich_help_panel=CHECKS,
-            help="lm: end once the model writes more than this share of its data's n-grams again, such as 0.2.",
-        ),
-    ] = None,
-    restrain_ngrams: Annotated[
-        float | None,
-        typer.Option(
-            metavar="MARGIN",
-            rich_help_panel=LEARNS,
-            help="lm, with --from: let no n-gram become likelier than RUN has it by more than this, such as 0.3.",
-        ),
-    ] = None,
-    steps: Annotated[int, typer.Option(rich_help_panel=STEPS, help="Optimizer steps.")] = 1000,
-    batch_size: Annotated[
-        int, typer.Option(rich_help_panel=STEPS, help="Blocks or records a step, over all processes together.")
-    ] = 16,
-    context: Annotated[int, typer.Option(rich_help_panel=LEARNS, help="Ids that the model sees at once.")] = 128,
-    learning_rate: Annotated[
-        float | None,
-        typer.Option(
-            rich_help_panel=STEPS,
-            help="The schedule's peak; by default 3e-3, for seq2seq and from 5 M parameters 1e-3, from 20 M 5e-4.",
-        ),
-    ] = None,
-    schedule: Annotated[
-        str, typer.Option(rich_help_panel=STEPS, help="After the peak: cosine or linear to zero, or constant.")
-    ] = "cosine",
-    warmup: Annotated[
-        float | None,
-        typer.Option(
-            rich_help_panel=STEPS,
-            help="Steps up to the peak, below 1 a share of all; by default a tenth, 100 steps at most.",
-        ),
-    ] = None,
-    accumulate: Annotated[
-        int,
-        typer.Option(
-            rich_help_panel=STEPS,
-            help="Parts in which a device takes its share of a batch: less memory, the same losses.",
-        ),
-    ] = 1,
-    precision: Annotated[
-        str,
-        typer.Option(
-            rich_help_panel=STEPS, help="auto (bfloat16 on GPUs that can), float32 or bfloat16; weights are float32."
-        ),
-    ] = "auto",
     validation: Annotated[
-        list[Path] | None,
+        Paths,
         typer.Option(rich_help_panel=CHECKS, help="Shards of the same table to evaluate on; the run is then the best."),
     ] = None,
     validation_targets: Annotated[
-        list[Path] | None,
+        Paths,
         typer.Option(rich_help_panel=CHECKS, help="seq2seq: shards whose records go with those of --validation."),
     ] = None,
-    evaluate_every: Annotated[
-        int | None,
-        typer.Option(
-            rich_help_panel=CHECKS, help="With --validation: steps between evaluations; by default a tenth of all."
-        ),
-    ] = None,
-    patience: Annotated[
-        int | None,
-        typer.Option(
-            rich_help_panel=CHECKS, help="With --validation: stop after as many evaluations without a better one."
-        ),
-    ] = None,
-    report_to: Annotated[
-        str | None,
-        typer.Option(rich_help_panel=CHECKS, help="tensorboard: write the curves, in the end to RUN/tensorboard."),
-    ] = None,
-    epsilon: Annotated[
-        float | None,
-        typer.Option(
-            rich_help_panel=PRIVACY,
-            help="What any one record can change at most, as a factor e^epsilon in probabilities; 8 is weak, 1 strong.",
-        ),
-    ] = None,
-    delta: Annotated[
-        float | None,
-        typer.Option(rich_help_panel=PRIVACY, help="How likely that fails; by default records^-1.1."),
-    ] = None,
-    clip: Annotated[
-        float | None,
-        typer.Option(rich_help_panel=PRIVACY, help="The length of a record's gradient at most; by default 1."),
-    ] = None,
-    secure_random: Annotated[
-        bool,
-        typer.Option(
-            rich_help_panel=PRIVACY,
-            help="Samples and noise of the operating system, which nobody can draw again, or of --seed.",
-        ),
-    ] = True,
-    seed: Annotated[
-        int, typer.Option(rich_help_panel=STEPS, help="The same seed gives the same weights on a CPU.")
-    ] = 0,
-    resume: Annotated[bool, typer.Option(help="Go on with an interrupted training.")] = False,
-    force: Force = False,
+    **options: Any,
 ) -> None:
     """Train a model on shards. It needs no table, and learns nothing of one."""
+    recipe = _recipe(config, {name: value for name, value in options.items() if value is not None})
+    if write_config is not None:
+        _write(recipe, write_config, force=force)
+        return
+    if not shards:
+        raise typer.BadParameter("name the shards folders to train on", ctx=command, param_hint="SHARDS...")
+    if out is None:
+        raise typer.BadParameter("name the run folder to write", ctx=command, param_hint="--out")
     from ult.trainer.train import train as run
 
     metrics = run(
         shards,
         out,
+        recipe,
         targets=targets,
-        task=task,
-        model=model,
-        from_run=from_run,
-        embeddings=embeddings,
-        freeze_body=freeze_body,
-        lora=lora,
-        mixture=_weights(mixture),
-        modality_token=modality_token,
-        epsilon=epsilon,
-        delta=delta,
-        clip=clip,
-        secure_random=secure_random,
-        goldfish=goldfish,
-        stop_memorised=stop_memorised,
-        restrain_ngrams=restrain_ngrams,
-        steps=steps,
-        batch_size=batch_size,
-        context=context,
-        learning_rate=learning_rate,
-        schedule=schedule,
-        warmup=warmup,
-        accumulate=accumulate,
-        precision=precision,
         validation=validation,
         validation_targets=validation_targets,
-        evaluate_every=evaluate_every,
-        patience=patience,
-        report_to=report_to,
-        label=label,
-        seed=seed,
         resume=resume,
         force=force,
     )
     if metrics["privacy"]:
         _tell(out, metrics, shards)
+
+
+def _recipe(config: Path | None, given: dict[str, Any]) -> Recipe:
+    """Return the recipe of a file of options and of those that stand in the command."""
+    return Recipe(**{**(Recipe.options_in(config) if config is not None else {}), **given})
+
+
+def _write(recipe: Recipe, path: Path, *, force: bool) -> None:
+    if str(path) == "-":
+        sys.stdout.write(recipe.text())
+        return
+    from ult.errors import OutputExists
+    from ult.host.atomic import write_text
+
+    if path.exists() and not force:
+        raise OutputExists(f"{path} exists already", hint="another file, or --force to replace it")
+    write_text(path, recipe.text())
 
 
 def _tell(out: Path, metrics: dict[str, Any], shards: Sequence[Path]) -> None:
@@ -255,12 +144,3 @@ def _tell(out: Path, metrics: dict[str, Any], shards: Sequence[Path]) -> None:
     for condition in account.conditions[0 if told["secure_random"] else 1 :]:
         note(condition)
     note(f"{out / OWNER} and the checkpoints' folder are yours alone: give the run away with ult release")
-
-
-def _weights(text: str | None) -> list[float] | None:
-    from ult.errors import InvalidConfig
-
-    try:
-        return None if text is None else [float(weight) for weight in text.split(",")]
-    except ValueError:
-        raise InvalidConfig(f"mixture is {text!r}; expected numbers with commas", hint="--mixture 3,1,1") from None

@@ -17,7 +17,7 @@ from importlib.util import find_spec
 
 from ult.errors import MissingExtra
 
-_MODULES = {"scikit-learn": "sklearn"}  # what is imported, where its name is not the distribution's
+_MODULES = {"pyyaml": "yaml", "scikit-learn": "sklearn"}  # what is imported, where its name is not the distribution's
 
 
 @contextmanager

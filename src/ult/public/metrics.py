@@ -12,11 +12,12 @@ from typing import Any
 from ult.errors import FormatError, MissingSource
 from ult.host.regular import read_text
 from ult.public.manifest import SIDES
+from ult.public.task import TASKS
 from ult.public.vocabulary import check_format
 
 FORMAT = "ult-run/1"
 _MOST = 2**26  # bytes
-TASKS = ("lm", "classify", "seq2seq")
+
 
 Check = Callable[[Any], bool]
 
@@ -54,6 +55,14 @@ def _point(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(_number, value))
 
 
+def _options(value: Any) -> bool:
+    """Return whether this is an object whose values are plain, or lists of numbers."""
+    return isinstance(value, dict) and all(
+        _number(one) or _text(one) or one is None or isinstance(one, bool) or _many(_number)(one)
+        for one in value.values()
+    )
+
+
 def _hex(digits: int) -> Check:
     return lambda value: _text(value) and re.fullmatch(rf"[0-9a-f]{{{digits}}}", value) is not None
 
@@ -80,6 +89,7 @@ _NEEDED: dict[str, Check] = {  # what later verbs rely on
     "shards": lambda value: _many(_SUMMARY)(value) and len(value) > 0,
 }
 _OTHERS: dict[str, Check] = {
+    "recipe": _options,
     "targets": _many(_SUMMARY),
     **dict.fromkeys(("model", "from_run", "label", "embeddings"), _or_null(_text)),
     **dict.fromkeys(("steps", "batch_size", "parameters"), _count),

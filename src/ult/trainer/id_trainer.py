@@ -33,8 +33,8 @@ TINY_RATE, SMALL_RATE, LARGE_RATE = 3e-3, 1e-3, 5e-4
 
 def peak(recipe: Recipe, parameters: int) -> float:
     """Return the peak learning rate: what was asked for, or what suits a model of that task and size."""
-    if recipe.schedule.learning_rate is not None:
-        return recipe.schedule.learning_rate
+    if recipe.learning_rate is not None:
+        return recipe.learning_rate
     if parameters >= SMALL:
         return LARGE_RATE
     return SMALL_RATE if parameters >= TINY or recipe.task == "seq2seq" else TINY_RATE
@@ -127,8 +127,8 @@ def arguments(
         per_device_train_batch_size=share,
         gradient_accumulation_steps=recipe.accumulate,
         learning_rate=peak(recipe, parameters),
-        lr_scheduler_type={"constant": "constant_with_warmup"}.get(recipe.schedule.shape, recipe.schedule.shape),
-        warmup_steps=recipe.schedule.warmup_steps(recipe.steps),
+        lr_scheduler_type={"constant": "constant_with_warmup"}.get(recipe.schedule, recipe.schedule),
+        warmup_steps=recipe.warmup_steps,
         weight_decay=0.1,
         adam_beta2=0.95,
         seed=recipe.seed,

@@ -1,39 +1,24 @@
-"""What is asked of a training: with the shards, all that decides its weights."""
+"""The recipe of a training: the one place where its options are declared.
+
+A new option is a field of `Recipe`, and the line that uses it. The command line, the file of arguments (`ult train
+--config`), the checks, what `metrics.json` says and what `--resume` compares all follow from the declaration.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 from ult.errors import InvalidConfig
-from ult.public.metrics import TASKS
+from ult.public.task import TASKS
+from ult.trainer.config import check_names, config_text, read_config
+from ult.trainer.option import Option, option, options_of
 
-SHAPES = ("cosine", "linear", "constant")
-PRECISIONS = ("auto", "float32", "bfloat16")
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """How the learning rate goes: up in equal steps to its peak, then down to zero or not."""
-
-    shape: str = "cosine"  # after the peak: "cosine" and "linear" end at zero, "constant" stays
-    learning_rate: float | None = None  # the peak; None suits the model's size
-    warmup: float | None = None  # steps up to the peak, or below 1 a share of all; None is a tenth, 100 steps at most
-
-    def __post_init__(self) -> None:
-        if self.shape not in SHAPES:
-            raise InvalidConfig(f"schedule is {self.shape!r}; expected one of {', '.join(SHAPES)}")
-        if self.learning_rate is not None and not 0 < self.learning_rate < 1:
-            raise InvalidConfig(f"learning_rate is {self.learning_rate!r}; expected between 0 and 1")
-
-    def warmup_steps(self, steps: int) -> int:
-        """Return the steps up to the peak of `steps` in all. Raises `InvalidConfig`."""
-        if self.warmup is None:
-            return min(100, steps // 10)
-        if not 0 <= self.warmup <= steps or (self.warmup >= 1 and self.warmup != int(self.warmup)):
-            raise InvalidConfig(
-                f"warmup is {self.warmup!r}; expected a share below 1, or from 1 to {steps} whole steps"
-            )
-        return int(self.warmup) if self.warmup >= 1 else round(self.warmup * steps)
+LEARNS, STARTS = "What it learns", "Where it starts"
+STEPS, CHECKS = "How it is optimized", "Evaluation while it trains"
+PRIVACY = "Differential privacy for each record"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,99 +27,286 @@ class Privacy:
 
     epsilon: float
     delta: float | None = None  # None is the number of records to the power of -1.1
-    clip: float = 1.0  # the length that a record's gradient has at most
+    clip: float = 1.0  # the greatest length of a record's gradient
     secure_random: bool = True  # whether samples and noise come from the operating system, not from the seed
 
-    def __post_init__(self) -> None:
-        if not 0 < self.clip < 1e6:
-            raise InvalidConfig(f"clip is {self.clip!r}; expected above 0")
 
-    @classmethod
-    def asked(
-        cls, epsilon: float | None, *, delta: float | None, clip: float | None, secure_random: bool
-    ) -> Privacy | None:
-        """Return what was asked for, None without an epsilon. Raises `InvalidConfig` if more was given without one."""
-        if epsilon is not None:
-            return cls(epsilon, delta, 1.0 if clip is None else clip, secure_random)
-        for name, given in (("delta", delta), ("clip", clip), ("secure_random", None if secure_random else False)):
-            if given is not None:
-                raise InvalidConfig(f"{name} was given without an epsilon", hint="--epsilon 8")
-        return None
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Recipe:
-    """What was asked of a training: with the shards, all that decides the weights."""
+    """What is asked of a training: with the shards, all that decides its weights.
 
-    task: str  # "lm" predicts the next id, "classify" a kept label, "seq2seq" a target from its source
-    model: str | None  # a preset, a folder or a Hub name; None with `from_run`
-    from_run: str | None  # an earlier run's folder
-    embeddings: str | None  # "fresh" or "keep"; None lets the tables decide
-    steps: int  # optimizer steps
-    batch_size: int  # blocks or records a step, over all processes
-    context: int  # ids that the model sees at once; of a source and of its target as many each
-    label: str | None  # the kept column to predict; None takes the only one
-    seed: int
-    schedule: Schedule = Schedule()
-    accumulate: int = 1  # parts of a batch that a device takes one after another, for a single optimizer step
-    evaluate_every: int | None = None  # steps from an evaluation on validation shards to the next; None is a tenth
-    patience: int | None = None  # evaluations in a row that find nothing better before it stops; None never stops
-    precision: str = "auto"  # of the arithmetic; weights are float32. "auto" is bfloat16 on GPUs that can
-    freeze_body: int = 0  # steps, from the first, that train the embedding rows and the head alone
-    lora: int | None = None  # rank of the adapters that are trained instead of the body
-    mixture: tuple[float, ...] | None = None  # the weight of each shards folder; None is their sizes
-    modality_token: bool = False  # whether a special id before each record says its modality
-    privacy: Privacy | None = None  # None trains as usual
-    goldfish: int | None = None  # one in so many ids is left out of the loss
-    stop_memorised: float | None = None  # the share of n-grams written again above which the training ends
-    restrain_ngrams: float | None = None  # by how much an n-gram may become likelier than the earlier run has it
+    Raises `InvalidConfig` for a value out of range and for options that do not go together.
+
+    >>> Recipe(steps=200, seed=3)
+    Recipe(steps=200, seed=3)
+    >>> Recipe(steps=0)
+    Traceback (most recent call last):
+    ult.errors.InvalidConfig: steps is 0; expected an integer of at least 1
+    """
+
+    task: str = option(
+        "lm",
+        panel=LEARNS,
+        choices=TASKS,
+        help="What to learn: lm predicts the next id, classify a kept label, seq2seq a target from its source",
+    )
+    context: int = option(
+        128,
+        panel=LEARNS,
+        at_least=4,
+        help="Ids that the model sees at once; for seq2seq, of the source and of the target each",
+    )
+    label: str | None = option(
+        None,
+        panel=LEARNS,
+        tasks=("classify",),
+        metavar="COLUMN",
+        help="The kept column to predict",
+        unset="the only kept column",
+    )
+    mixture: Sequence[float] | None = option(
+        None,
+        panel=LEARNS,
+        metavar="WEIGHTS",
+        above=0,
+        excludes=("epsilon",),
+        help="Weights of the shards folders against one another, as 3,1,1",
+        unset="their sizes",
+    )
+    modality_token: bool = option(
+        False,
+        panel=LEARNS,
+        tasks=("lm", "classify"),
+        help="Put a special id before each record that names its modality",
+    )
+    goldfish: int | None = option(
+        None,
+        panel=LEARNS,
+        tasks=("lm",),
+        excludes=("epsilon",),
+        metavar="K",
+        at_least=2,
+        help="Leave one in K ids out of the loss, so that no record is recited whole",
+        unset="every id counts",
+    )
+    restrain_ngrams: float | None = option(
+        None,
+        panel=LEARNS,
+        tasks=("lm",),
+        needs="from_run",
+        excludes=("epsilon",),
+        metavar="MARGIN",
+        above=0,
+        below=1,
+        help="Let no n-gram become likelier than the earlier run has it by more than MARGIN, such as 0.3",
+        unset="n-grams are not restrained",
+    )
+    model: str | None = option(
+        None,
+        panel=STARTS,
+        excludes=("from_run",),
+        metavar="NAME",
+        help="A preset (tiny, small, smollm2-135m, smollm2-135m-weights), a checkpoint folder or a name on the Hub",
+        unset="tiny",
+    )
+    from_run: str | Path | None = option(
+        None,
+        panel=STARTS,
+        flag="--from",
+        metavar="RUN",
+        help="Go on from an earlier run of the same vocabulary",
+        unset="start from the model",
+    )
+    embeddings: str | None = option(
+        None,
+        panel=STARTS,
+        choices=("fresh", "keep"),
+        help="With --from: draw fresh embedding rows, or keep those of the earlier run",
+        unset="keep if the tables are the same, else fresh",
+    )
+    freeze_body: int = option(
+        0,
+        panel=STARTS,
+        at_least=0,
+        at_most="steps",
+        metavar="STEPS",
+        help="Train only the embedding rows and the head in the first STEPS steps",
+    )
+    lora: int | None = option(
+        None,
+        panel=STARTS,
+        metavar="RANK",
+        at_least=1,
+        help="Train adapters of this rank in place of the body; they are merged into it at the end",
+        unset="the whole body is trained",
+    )
+    steps: int = option(1000, panel=STEPS, at_least=1, help="Optimizer steps")
+    batch_size: int = option(
+        16, panel=STEPS, at_least=1, help="Blocks or records of a step, over all processes together"
+    )
+    learning_rate: float | None = option(
+        None,
+        panel=STEPS,
+        metavar="RATE",
+        above=0,
+        below=1,
+        help="The peak of the learning rate",
+        unset="3e-3; for seq2seq and from 5 M parameters on 1e-3; from 20 M on 5e-4",
+    )
+    schedule: str = option(
+        "cosine",
+        panel=STEPS,
+        choices=("cosine", "linear", "constant"),
+        help="The learning rate after its peak: cosine and linear fall to zero, constant stays",
+    )
+    warmup: float | None = option(
+        None,
+        panel=STEPS,
+        at_least=0,
+        metavar="STEPS",
+        help="Steps up to the peak; below 1, their share of all steps",
+        unset="a tenth of all steps, 100 at most",
+    )
+    accumulate: int = option(
+        1,
+        panel=STEPS,
+        at_least=1,
+        metavar="PARTS",
+        help="Parts in which a device takes its share of a batch: less memory, the same losses",
+    )
+    precision: str = option(
+        "auto",
+        panel=STEPS,
+        choices=("auto", "float32", "bfloat16"),
+        help="Of the arithmetic; weights stay float32. auto is bfloat16 on GPUs that can",
+    )
+    seed: int = option(0, panel=STEPS, at_least=0, help="The same seed gives the same weights on a CPU")
+    evaluate_every: int | None = option(
+        None,
+        panel=CHECKS,
+        at_least=1,
+        at_most="steps",
+        metavar="STEPS",
+        help="Steps between evaluations on --validation",
+        unset="a tenth of all steps",
+    )
+    patience: int | None = option(
+        None,
+        panel=CHECKS,
+        at_least=1,
+        metavar="N",
+        help="Stop after N evaluations on --validation in a row without a better one",
+        unset="all steps are done",
+    )
+    stop_memorised: float | None = option(
+        None,
+        panel=CHECKS,
+        tasks=("lm",),
+        excludes=("epsilon",),
+        metavar="SHARE",
+        at_least=0,
+        below=1,
+        help="Stop once the model writes more than this share of its data's n-grams again, such as 0.2",
+        unset="it is not measured",
+    )
+    report_to: str | None = option(
+        None,
+        metavar="NAME",
+        panel=CHECKS,
+        choices=("tensorboard",),
+        shapes_weights=False,
+        help="Where the curves are written: tensorboard is the folder of that name in the run",
+        unset="no curves",
+    )
+    epsilon: float | None = option(
+        None,
+        panel=PRIVACY,
+        metavar="EPSILON",
+        above=0,
+        help="Bound what any one record can change by a factor of e^epsilon in probabilities; 8 is weak, 1 strong",
+        unset="no promise",
+    )
+    delta: float | None = option(
+        None,
+        panel=PRIVACY,
+        needs="epsilon",
+        above=0,
+        below=1,
+        help="The probability with which that may fail",
+        unset="records^-1.1",
+    )
+    clip: float | None = option(
+        None,
+        panel=PRIVACY,
+        needs="epsilon",
+        metavar="LENGTH",
+        above=0,
+        help="The greatest length of a record's gradient",
+        unset="1",
+    )
+    secure_random: bool = option(
+        True,
+        panel=PRIVACY,
+        needs="epsilon",
+        help="Draw samples and noise from the operating system, which nobody can repeat, and not from the seed",
+    )
 
     def __post_init__(self) -> None:
-        if self.task not in TASKS:
-            raise InvalidConfig(f"task is {self.task!r}; expected one of {', '.join(TASKS)}")
-        if self.embeddings not in (None, "fresh", "keep"):
-            raise InvalidConfig(f"embeddings is {self.embeddings!r}; expected 'fresh' or 'keep'")
-        if self.model is not None and self.from_run is not None:
-            raise InvalidConfig("a model and an earlier run were both named; expected one of them")
+        for name, one in OPTIONS.items():
+            object.__setattr__(self, name, one.checked(getattr(self, name)))
+        for one in OPTIONS.values():
+            one.check_beside(self, OPTIONS)
         if self.embeddings == "keep" and self.from_run is None:
             raise InvalidConfig("embeddings can be kept from an earlier run only", hint="--from RUN")
-        if self.label is not None and self.task != "classify":
-            raise InvalidConfig(f"label {self.label!r} was named for task {self.task!r}", hint="--task classify")
-        if self.precision not in PRECISIONS:
-            raise InvalidConfig(f"precision is {self.precision!r}; expected one of {', '.join(PRECISIONS)}")
-        counts = {"steps": 1, "batch_size": 1, "context": 4, "seed": 0, "accumulate": 1, "freeze_body": 0}
-        optional = {name: 1 for name in ("evaluate_every", "patience", "lora") if getattr(self, name) is not None}
-        for name, low in (counts | optional).items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not low <= value < 2**31:
-                raise InvalidConfig(f"{name} is {value!r}; expected an integer of at least {low}")
-        if self.evaluate_every is not None and self.evaluate_every > self.steps:
-            raise InvalidConfig(f"evaluate_every is {self.evaluate_every}; expected at most the {self.steps} steps")
-        if self.mixture is not None and not all(isinstance(w, int | float) and 0 < w < 1e9 for w in self.mixture):
-            raise InvalidConfig(f"mixture is {self.mixture}; expected weights above 0")
-        if self.modality_token and self.task == "seq2seq":
-            raise InvalidConfig("modality tokens stand before records of one stream; task 'seq2seq' has two")
-        if self.goldfish is not None and (self.goldfish < 2 or self.task != "lm" or self.privacy is not None):
+        if self.warmup is not None and (self.warmup > self.steps or (self.warmup >= 1 and self.warmup % 1)):
             raise InvalidConfig(
-                f"goldfish is {self.goldfish!r}; expected at least 2, for task 'lm' and without an epsilon"
+                f"warmup is {self.warmup:g}; expected a share below 1, or from 1 to {self.steps} whole steps"
             )
-        if self.stop_memorised is not None and (
-            not 0 <= self.stop_memorised < 1 or self.task != "lm" or self.privacy is not None
-        ):
-            raise InvalidConfig(
-                f"stop_memorised is {self.stop_memorised!r}; expected from 0 to below 1, for task 'lm' and without an "
-                "epsilon"
-            )
-        if self.restrain_ngrams is not None:
-            self._check_restrained(self.restrain_ngrams)
-        if self.privacy is not None and self.mixture is not None:
-            raise InvalidConfig("mixture and epsilon were both given; privacy samples all records alike")
-        self.schedule.warmup_steps(self.steps)
 
-    def _check_restrained(self, margin: float) -> None:
-        if not 0 < margin < 1 or self.task != "lm" or self.privacy is not None:
-            raise InvalidConfig(
-                f"restrain_ngrams is {margin!r}; expected between 0 and 1, for task 'lm' and without an epsilon"
-            )
-        if self.from_run is None:
-            raise InvalidConfig("restrain_ngrams compares with an earlier run, and none was named", hint="--from RUN")
+    def __repr__(self) -> str:
+        given = [f"{name}={getattr(self, name)!r}" for name, one in OPTIONS.items() if one.given(self)]
+        return f"Recipe({', '.join(given)})"
+
+    @classmethod
+    def read(cls, path: str | Path) -> Recipe:
+        """Return the recipe in a YAML or JSON file of `option: value` pairs; what it does not name is at its default.
+
+        Raises `MissingSource`, `FormatError`, or `InvalidConfig` naming the file and, for YAML, the line.
+        """
+        return cls(**cls.options_in(path))
+
+    @staticmethod
+    def options_in(path: str | Path) -> dict[str, Any]:
+        """Return the options that a YAML or JSON file gives, by name. Raises as `read`."""
+        return read_config(Path(path), OPTIONS)
+
+    @classmethod
+    def told(cls, values: Mapping[str, Any], where: str | Path) -> Recipe:
+        """Return the recipe that a document called `where` tells, as `asdict` gave it. Raises `InvalidConfig`."""
+        check_names(values, OPTIONS, str(where))
+        return cls(**values)
+
+    def text(self) -> str:
+        """Return the recipe as YAML that `read` reads: every option, with its help and its default as comments."""
+        return config_text(self, OPTIONS)
+
+    @property
+    def warmup_steps(self) -> int:
+        """The steps up to the peak of the learning rate."""
+        if self.warmup is None:
+            return min(100, self.steps // 10)
+        return int(self.warmup) if self.warmup >= 1 else round(self.warmup * self.steps)
+
+    @property
+    def privacy(self) -> Privacy | None:
+        """What is promised to each record; None trains as usual."""
+        if self.epsilon is None:
+            return None
+        return Privacy(self.epsilon, self.delta, 1.0 if self.clip is None else self.clip, self.secure_random)
+
+    def shaping(self) -> dict[str, Any]:
+        """Return, as JSON values, the options that decide the trained weights."""
+        return {name: value for name, value in asdict(self).items() if OPTIONS[name].shapes_weights}
+
+
+OPTIONS: Mapping[str, Option] = options_of(Recipe)

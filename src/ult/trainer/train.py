@@ -7,9 +7,9 @@ import math
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never, TypeAlias
 
 from ult.distribution import versions
 from ult.errors import InvalidConfig, OutputError, TrainingError
@@ -36,7 +36,7 @@ from ult.trainer.models.build import build, initial_weights, weights_digest
 from ult.trainer.models.causal import looks_ahead
 from ult.trainer.models.lora import FOLDER as ADAPTER
 from ult.trainer.models.lora import Adapted
-from ult.trainer.recipe import Privacy, Recipe, Schedule
+from ult.trainer.recipe import Recipe
 from ult.trainer.workdir import finish, last_checkpoint, partial_folder, working_folder, write_told
 
 with require("torch", "accelerate", "transformers", extra="train"):
@@ -50,145 +50,92 @@ if TYPE_CHECKING:
     from ult.trainer.dp.dp_trainer import Plan
 
 
+Paths: TypeAlias = str | Path | Sequence[str | Path]
+
+
 def train(
-    shards: str | Path | Sequence[str | Path],
+    shards: Paths,
     out: str | Path,
+    recipe: Recipe | None = None,
     *,
-    targets: str | Path | Sequence[str | Path] | None = None,
-    task: str = "lm",
-    model: str | None = None,
-    from_run: str | Path | None = None,
-    embeddings: str | None = None,
-    freeze_body: int = 0,
-    lora: int | None = None,
-    mixture: Sequence[float] | None = None,
-    modality_token: bool = False,
-    epsilon: float | None = None,
-    delta: float | None = None,
-    clip: float | None = None,
-    secure_random: bool = True,
-    goldfish: int | None = None,
-    stop_memorised: float | None = None,
-    restrain_ngrams: float | None = None,
-    steps: int = 1000,
-    batch_size: int = 16,
-    context: int = 128,
-    learning_rate: float | None = None,
-    schedule: str = "cosine",
-    warmup: float | None = None,
-    accumulate: int = 1,
-    precision: str = "auto",
-    validation: str | Path | Sequence[str | Path] | None = None,
-    validation_targets: str | Path | Sequence[str | Path] | None = None,
-    evaluate_every: int | None = None,
-    patience: int | None = None,
-    report_to: str | None = None,
-    label: str | None = None,
-    seed: int = 0,
+    targets: Paths | None = None,
+    validation: Paths | None = None,
+    validation_targets: Paths | None = None,
     resume: bool = False,
     force: bool = False,
+    **options: Never,
 ) -> dict[str, Any]:
     """Train on one or more shards folders, write the run folder `out`, and return what its `metrics.json` says.
 
-    For task "seq2seq" the shards are sources, and `targets` as many others whose rows go with theirs, as do
-    `validation_targets` with `validation`; the model is an encoder-decoder.
+    `recipe` holds the options; without one all are at their defaults. `ult train --write-config -` prints them with
+    their help.
 
-    `model` is a preset ("tiny" if nothing is said), a folder or a Hub name; `from_run` goes on from an earlier run
-    instead, whose embedding rows are drawn afresh ("fresh") or taken over ("keep"), see
-    `ult.trainer.models.build.build`; the first `freeze_body` steps then train the rows and the head alone. With `lora`,
-    a rank, adapters are trained in place of the body, rows and head in full, and merged at the end. `mixture` weighs
-    the shards folders against one another, and `modality_token` says before each record which modality it is of. The
-    peak `learning_rate` suits the model's size if nothing is said; `schedule`, `warmup` and `precision` are those of
-    `ult.trainer.recipe.Schedule` and `Recipe`. The same call gives the same weights on a CPU. Several processes share a
-    step's `batch_size` blocks or records and see together what one alone would see; each takes its share in
-    `accumulate` parts, which saves memory and changes nothing but rounding. With `validation` shards, of a table that
-    it is trained on, it is evaluated `evaluate_every` steps (a tenth of all) and after the last; the run is then the
-    best of these, and training ends early after `patience` evaluations without a better one. `report_to` "tensorboard"
-    writes its curves. Interrupted, it goes on where its last checkpoint was with `resume`. With `epsilon`, each record
-    of the shards (for "seq2seq", each pair) has differential privacy, see `ult.trainer.dp.dp_trainer` and
-    `ult.trainer.recipe.Privacy`; `batch_size` is then the expected number of records of a step. With `goldfish`, one in
-    so many ids is left out of the loss, see `ult.trainer.memorisation.goldfish`; with `stop_memorised`, training ends
-    once it writes more than that share of its data's n-grams again, see `ult.trainer.memorisation.stop_memorised`; with
-    `restrain_ngrams`, none of them may become likelier than `from_run` has it by more than that, see
-    `ult.trainer.memorisation.ngram_penalty`.
+    For task "seq2seq" the shards are sources. `targets` are as many shards folders, whose rows go with theirs, and
+    `validation_targets` go with `validation` in the same way.
+
+    `validation` shards are of a table that the model is trained on. They are evaluated every `evaluate_every` steps
+    and after the last one; the run is the best of these.
+
+    The same call gives the same weights on a CPU. Several processes share a step's `batch_size` blocks or records, and
+    see together what one alone would see. `resume` goes on with an interrupted training from its last checkpoint;
+    `force` replaces a run that is there.
 
     Raises `InvalidConfig`, `MissingColumn`, `WrongVocabulary`, `WrongTable`, `OutputExists`, `OutputError` or
     `TrainingError`.
     """
+    for option in options:
+        raise TypeError(f"{option} is an option of the recipe: train(shards, out, Recipe({option}=...))")
+    recipe = recipe or Recipe()
     out, partial = Path(out), partial_folder(Path(out))
     state, main = processes(), ExitStack()
     with main:
         classes: list[Any] = []
         with agreed(state):
-            recipe = Recipe(
-                task=task,
-                model=model,
-                from_run=None if from_run is None else str(from_run),
-                embeddings=embeddings,
-                steps=steps,
-                batch_size=batch_size,
-                context=context,
-                label=label,
-                seed=seed,
-                schedule=Schedule(schedule, learning_rate, warmup),
-                accumulate=accumulate,
-                precision=precision,
-                evaluate_every=evaluate_every,
-                patience=patience,
-                freeze_body=freeze_body,
-                lora=lora,
-                mixture=None if mixture is None else tuple(mixture),
-                modality_token=modality_token,
-                privacy=Privacy.asked(epsilon, delta=delta, clip=clip, secure_random=secure_random),
-                goldfish=goldfish,
-                stop_memorised=stop_memorised,
-                restrain_ngrams=restrain_ngrams,
-            )
             check_frozen(recipe)
             bfloat16 = in_bfloat16(recipe, state)
-            reports = reporters(report_to, partial)
+            reports = reporters(recipe.report_to, partial)
             many = open_shards(shards)
-            goals = open_targets(targets, many, task=task)
+            goals = open_targets(targets, many, task=recipe.task)
             check_mixture(recipe.mixture, many)
             held = open_validation(validation, many, recipe)
-            held_goals = open_targets(validation_targets, held, task=task, option="--validation-targets")
+            held_goals = open_targets(validation_targets, held, task=recipe.task, option="--validation-targets")
             check_tables(held_goals, goals)
-            name = label_name([*many, *held], label) if task == "classify" else None
+            name = label_name([*many, *held], recipe.label) if recipe.task == "classify" else None
             summaries = {"shards": summary(many), "targets": summary(goals)}
             summaries |= {"validation": summary(held), "validation_targets": summary(held_goals)}
             share = share_of(recipe, state)
-            plan = _plan(recipe, many, held, state, report_to)
+            plan = _plan(recipe, many, held, state)
             if state.is_main_process:
                 main.enter_context(working_folder(out, recipe, summaries, resume=resume, force=force))
                 main.callback(shutil.rmtree, partial / "packed", ignore_errors=True)
-                classes = pack(many, partial / "packed", label=name, modality_token=modality_token)
+                classes = pack(many, partial / "packed", label=name, modality_token=recipe.modality_token)
                 if held:
                     held_in = partial / "packed" / "held"
-                    pack(held, held_in, label=name, classes=classes, modality_token=modality_token)
+                    pack(held, held_in, label=name, classes=classes, modality_token=recipe.modality_token)
                 for part, folder in ((goals, partial / "packed"), (held_goals, partial / "packed" / "held")):
                     if part:
                         pack(part, folder / TARGETS)
         classes = from_main(state, classes)
         with agreed(state):
-            set_seed(seed)
-            built, embeddings = build(recipe, many[0].vocabulary, {s.manifest.table for s in [*many, *goals]}, classes)
-            masked = task == "classify" and looks_ahead(built)
+            set_seed(recipe.seed)
+            built, rows = build(recipe, many[0].vocabulary, {s.manifest.table for s in [*many, *goals]}, classes)
+            masked = recipe.task == "classify" and looks_ahead(built)
             data = _open(partial / "packed", recipe, name, classes, masked=masked)
             began = {"initial_weights": initial_weights(recipe), "initial_digest": weights_digest(built)}
-            restraint = Restraint.of(built, embeddings, restrain_ngrams) if restrain_ngrams else None
-            adapted = Adapted(built, recipe, lora) if lora else None
-            progress = Progress(data.ids * batch_size / len(data))
-            frozen = Frozen(built, freeze_body) if freeze_body else None
+            restraint = Restraint.of(built, rows, recipe.restrain_ngrams) if recipe.restrain_ngrams else None
+            adapted = Adapted(built, recipe, recipe.lora) if recipe.lora else None
+            progress = Progress(data.ids * recipe.batch_size / len(data))
+            frozen = Frozen(built, recipe.freeze_body) if recipe.freeze_body else None
             trainer = _carrier(plan, frozen)(
                 model=built,
                 args=arguments(recipe, built.num_parameters(), share, partial, state, bfloat16, validated=bool(held)),
-                train_dataset=Goldfish(data, goldfish) if goldfish and isinstance(data, Blocks) else data,
+                train_dataset=Goldfish(data, recipe.goldfish) if recipe.goldfish and isinstance(data, Blocks) else data,
                 eval_dataset=_open(partial / "packed" / "held", recipe, name, classes, masked=masked) if held else None,
                 data_collator=collate,
                 callbacks=[
                     progress,
                     *([frozen] if frozen else []),
-                    *([Watch(partial, patience)] if held else []),
+                    *([Watch(partial, recipe.patience)] if held else []),
                     *_memorisation(built, data, recipe),
                     *reports,
                 ],
@@ -205,7 +152,7 @@ def train(
         with agreed(state):
             if adapted:
                 adapted.merge(partial / "run" / ADAPTER if state.is_main_process else None)
-        metrics = _metrics(recipe, trainer, progress, data) | {"embeddings": embeddings, **began}
+        metrics = _metrics(recipe, trainer, progress, data) | {"embeddings": rows, **began}
         metrics |= {name: summaries[name] for name in ("shards", "targets")}
         metrics["validation"] = _validation(recipe, trainer) | {"shards": summaries["validation"]} if held else None
         losses, own = metrics["loss"], None
@@ -225,13 +172,11 @@ def _memorisation(model: Any, data: Any, recipe: Recipe) -> list[Memorisation]:
     return [Memorisation(model, data, recipe.stop_memorised, recipe.evaluate_every or max(1, recipe.steps // 20))]
 
 
-def _plan(
-    recipe: Recipe, many: Sequence[Shards], held: Sequence[Shards], state: PartialState, report_to: str | None
-) -> Plan | None:
+def _plan(recipe: Recipe, many: Sequence[Shards], held: Sequence[Shards], state: PartialState) -> Plan | None:
     if recipe.privacy is None:
         return None
-    if report_to is not None:
-        raise InvalidConfig(f"report_to {report_to!r} would publish losses of records, which epsilon does not cover")
+    if recipe.report_to is not None:
+        raise InvalidConfig("report_to would publish losses of records, which epsilon does not cover")
     from ult.trainer.dp.dp_trainer import Plan
 
     if seen := {one.manifest.digest for one in held} & {one.manifest.digest for one in many}:
@@ -273,19 +218,23 @@ def _fit(trainer: IdTrainer, checkpoint: Path | None, progress: Progress, out: P
 def _metrics(
     recipe: Recipe, trainer: IdTrainer, progress: Progress, data: Blocks | Windows | Labelled | Pairs
 ) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "task": recipe.task,
-        "context": recipe.context,
+    began = {  # by name alone: no run tells where it was made
         "model": None if recipe.from_run else Path(recipe.model or "tiny").name,
         "from_run": recipe.from_run and Path(recipe.from_run).name,
+    }
+    return {
+        "format": FORMAT,
+        "recipe": asdict(recipe) | {"model": began["model"], "from_run": began["from_run"]},
+        "task": recipe.task,
+        "context": recipe.context,
+        **began,
         "trained_before": [] if recipe.from_run is None else Run.open(recipe.from_run).trained_on,
         "steps": recipe.steps,
         "batch_size": recipe.batch_size,
         "processes": trainer.args.world_size,
         "accumulate": recipe.accumulate,
         "learning_rate": trainer.args.learning_rate,
-        "schedule": recipe.schedule.shape,
+        "schedule": recipe.schedule,
         "warmup_steps": trainer.args.warmup_steps,
         "precision": "bfloat16" if trainer.args.bf16 else "float32",
         "freeze_body": recipe.freeze_body,

@@ -13,7 +13,6 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +72,7 @@ def working_folder(
     if resume and force:
         raise InvalidConfig("resume and force were both given; expected one of them")
     check_free(out, force=force)
-    options = asdict(recipe)
-    way = options.pop("schedule")
-    options |= {"schedule": way.pop("shape"), **way}  # by the names that users know
-    asked = json.loads(json.dumps({"recipe": options, "data": data}))
+    asked = json.loads(json.dumps({"recipe": recipe.shaping(), "data": data}))
     with Claim(out, journal=_JOURNAL) as claim:
         there = claim.keep = (partial / _JOURNAL).exists()
         check_free(out, force=force)
@@ -103,6 +99,8 @@ def working_folder(
 def _check_same(partial: Path, asked: dict[str, Any], out: Path) -> None:
     try:
         before = json.loads((partial / _JOURNAL).read_text(encoding="utf-8"))
+        private = before["recipe"].pop("privacy", None) or {}  # of 0.1.0
+        before["recipe"] = Recipe().shaping() | before["recipe"] | private
         changed = [name for part in asked for name in asked[part] if before[part][name] != asked[part][name]]
     except FileNotFoundError as error:
         raise TrainingError(f"no unfinished training of {out} to resume", hint="leave out --resume") from error

@@ -52,8 +52,7 @@ class _OneWeightAnId(torch.nn.Module):  # type: ignore[misc]
 
 def restep(epsilon: float, delta: float, *, trials: int, miss: float, advance: Callable[[int], None]) -> dict[str, Any]:
     """Return what `trials` trainings of each kind prove of a promise of (epsilon, delta), as JSON values."""
-    names: dict[str, Any] = dict.fromkeys(("model", "from_run", "embeddings", "label"))
-    recipe = Recipe(**names, task="lm", steps=_STEPS, batch_size=_BATCH, context=_LENGTH, seed=0)
+    recipe = Recipe(steps=_STEPS, batch_size=_BATCH, context=_LENGTH)
     plan = Plan.of(recipe, Privacy(epsilon, delta, _CLIP), _RECORDS, PartialState(cpu=True))
     promised = plan.facts()
     with tempfile.TemporaryDirectory(prefix="ult-") as folder:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from ult.errors import InvalidConfig
 from ult.public.run import Run
 from ult.public.shards import ShardWriter
 from ult.trainer.models.build import PRESETS
+from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
 Floats = NDArray[np.float64]
@@ -78,7 +80,7 @@ def read_shadows(
             place = Path(folder) / f"{number}.shards"
             _write(place, sides, [many[k] for k in np.repeat(np.flatnonzero(seen), copies[seen])])
             shadow = Path(folder) / f"shadow-{number + 1}"
-            train(place, shadow, **_recipe(run, many, seen, copies), seed=seed + number)
+            train(place, shadow, _recipe(run, many, seen, copies, seed + number))
             of = predict_records(Run.open(shadow), many, modality=sides.modality, batch_size=batch_size, moments=False)
             found.append(Reference(of.averages, seen))
             advance(1)
@@ -98,27 +100,36 @@ def _write(path: Path, sides: Sides, records: Sequence[Record]) -> None:
         writer.write([record.ids for record in records], nbytes=0)
 
 
-def _recipe(run: Run, many: Sequence[Record], seen: NDArray[np.bool_], copies: NDArray[np.int64]) -> dict[str, Any]:
-    """Return a run's own recipe, its steps such that as many passes are made of what a shadow run sees."""
+def _recipe(run: Run, many: Sequence[Record], seen: NDArray[np.bool_], copies: NDArray[np.int64], seed: int) -> Recipe:
+    """Return a run's own recipe, its steps such that as many passes are made of what a shadow run sees.
+
+    What the run did, as its learning rate, stands in for what was asked of it. Runs of 0.1.0 tell no recipe.
+    """
     told = run.metrics
+    own = Recipe.told(told.get("recipe", {}), run.path / "metrics.json")
     ids = np.array([len(record.ids) + 1 for record in many]) * copies
     whole = sum(lot.get("ids", 0) + lot.get("rows", 0) for lot in lots(run))
     steps = int(told["steps"])
     asked = max(1, round(steps * float(ids[seen].sum()) / whole)) if whole else steps
     promise = told.get("privacy")
-    private = {"delta": promise["delta"], "clip": promise.get("clip")} if promise else {}
-    return {
-        "model": told["model"],
-        "steps": steps if promise else asked,  # by which a promise is kept
-        "batch_size": told["batch_size"],
-        "context": run.context,
-        "learning_rate": told.get("learning_rate"),
-        "schedule": told.get("schedule", "cosine"),
-        "warmup": min(told["warmup_steps"], asked) if "warmup_steps" in told else None,
-        "accumulate": told.get("accumulate", 1),
-        "precision": told.get("precision", "auto"),
-        "modality_token": run.modality_token,
-        "goldfish": told.get("goldfish"),
-        "epsilon": promise["epsilon"] if promise else None,
+    private: dict[str, Any] = {"epsilon": promise["epsilon"], "delta": promise["delta"]} if promise else {}
+    if promise and promise.get("clip") is not None:
+        private["clip"] = promise["clip"]
+    watched: dict[str, Any] = dict.fromkeys(("evaluate_every", "patience", "stop_memorised", "report_to"))
+    return replace(
+        own,
+        **watched,
+        model=told["model"],
+        steps=steps if promise else asked,  # by which a promise is kept
+        batch_size=told["batch_size"],
+        context=run.context,
+        learning_rate=told.get("learning_rate"),
+        schedule=told.get("schedule", "cosine"),
+        warmup=min(told["warmup_steps"], asked) if "warmup_steps" in told else None,
+        accumulate=told.get("accumulate", 1),
+        precision=told.get("precision", "auto"),
+        modality_token=run.modality_token,
+        goldfish=told.get("goldfish"),
+        seed=seed,
         **private,
-    }
+    )

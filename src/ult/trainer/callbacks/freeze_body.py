@@ -20,8 +20,6 @@ def check_frozen(recipe: Recipe) -> None:
         raise InvalidConfig(
             f"{name} keeps the body as it is, and it is drawn at random", hint="--from RUN or --model FOLDER"
         )
-    if recipe.freeze_body > recipe.steps:
-        raise InvalidConfig(f"freeze_body is {recipe.freeze_body}; expected at most the {recipe.steps} steps")
 
 
 class Frozen(TrainerCallback):  # type: ignore[misc]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ult.errors import InvalidConfig
 from ult.host.extras import require
 from ult.trainer.callbacks.early_stopping import METRIC
 
@@ -53,7 +52,5 @@ class TensorBoard(TrainerCallback):  # type: ignore[misc]
 
 
 def reporters(report_to: str | None, folder: Path) -> list[TensorBoard]:
-    """Return who is to be told of a training that works in `folder`. Raises `InvalidConfig` or `MissingExtra`."""
-    if report_to not in (None, "tensorboard"):
-        raise InvalidConfig(f"report_to is {report_to!r}; expected 'tensorboard'")
+    """Return who is to be told of a training that works in `folder`. Raises `MissingExtra`."""
     return [] if report_to is None else [TensorBoard(folder / FOLDER)]
