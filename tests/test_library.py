@@ -1,12 +1,14 @@
 """The library: what the command line does, from Python; the same files, byte for byte, and nothing silently changed."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import ult
-from ult.errors import NoPhrases, ValuesClipped
+from ult.cli import app
+from ult.errors import NoPhrases, ValuesClipped, WrongKey
 
 VOCABULARY = ult.Vocabulary(512)
 NOTES = [f"patient {n} reports chest pain and no fever" for n in range(30)]
@@ -62,3 +64,100 @@ def test_a_table_shows_figures_and_no_phrase():
         assert table.fingerprint in text
         assert "pain" not in text
     assert "<th>codec</th><td>text/bytes</td>" in table._repr_html_()
+
+
+# ---- the same as the commands
+
+
+def command(*line: object) -> None:
+    """Run a command of `ult` in this process."""
+    app([str(word) for word in line], standalone_mode=False)
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    """What a file holds, or every file of a folder."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return {one.relative_to(path).as_posix(): one.read_bytes() for one in files if one.is_file()}
+
+
+@pytest.fixture
+def notes(tmp_path, monkeypatch):
+    """Stand in a folder with `notes.csv`, whose columns are `ward` and `text`."""
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"{'AB'[k % 2]},{note}\n" for k, note in enumerate(NOTES))
+    Path("notes.csv").write_text("ward,text\n" + rows)
+    return tmp_path
+
+
+def test_the_owner_s_half_writes_what_the_commands_write(notes):
+    told = []
+    told_of = {"column": "text", "keep": ["ward"], "workers": 1, "progress": lambda *what: told.append(what)}
+    fitted = ult.fit("notes.csv", "t.ult", encrypt=False, vocabulary_size=400, **told_of)
+    assert (fitted.table.records, fitted.table.min_records, fitted.encrypted) == (30, 5, False)
+    encoded = ult.encode(Path("notes.csv"), "t.ult", "s", **told_of)
+    assert encoded.manifest.rows == encoded.shards.to_arrow().num_rows == 30
+    decoded = ult.decode(encoded.shards, fitted.table, "back.csv", progress=told_of["progress"])
+    assert (decoded.records, decoded.nothing) == (30, 0)
+    assert {stage for stage, _ in told} == {"fitting", "encoding", "decoding"}
+    options = ["-c", "text", "-k", "ward", "-w", 1]
+    command("fit", "notes.csv", "-o", "t2.ult", "--no-encryption", "--vocabulary-size", 400, *options)
+    command("encode", "notes.csv", "-t", "t2.ult", "-o", "s2", *options)
+    command("decode", "s2", "-t", "t2.ult", "-o", "back2.csv")
+    for ours, theirs in (("t.ult", "t2.ult"), ("s", "s2"), ("back.csv", "back2.csv")):
+        assert contents(notes / ours) == contents(notes / theirs)
+
+
+def test_a_coin_splits_as_the_command_does(notes):
+    fitted = ult.fit("notes.csv", "t.ult", encrypt=False, vocabulary_size=400, column="text", workers=1)
+    encoded = ult.encode("notes.csv", fitted.table, "in", column="text", canaries=2, coin_split="out", workers=1)
+    assert encoded.nonmembers.manifest.rows + encoded.manifest.rows == 30 + 20
+    assert [remark for remark in encoded.remarks() if "2 canaries planted among the members alone" in remark]
+    options = ["-c", "text", "--canaries", 2, "--coin-split", "out2", "-w", 1]
+    command("encode", "notes.csv", "-t", "t.ult", "-o", "in2", *options)
+    assert contents(notes / "in") == contents(notes / "in2")
+    assert contents(notes / "out") == contents(notes / "out2")
+
+
+def test_a_passphrase_is_asked_for_once_the_rest_is_right(notes):
+    asked = []
+
+    def ask():
+        asked.append(1)
+        return "three random words"
+
+    with pytest.raises(ult.errors.MissingColumn):
+        ult.fit("notes.csv", "t.ult", column="nothing", passphrase="x", workers=1)
+    with pytest.raises(ult.errors.InvalidConfig, match="min_records"):
+        ult.fit("notes.csv", "t.ult", column="text", passphrase=ask, epsilon=1.0, min_records=3)
+    assert not asked
+    ult.fit("notes.csv", "t.ult", column="text", passphrase=ask, workers=1)
+    assert Path("t.ult").stat().st_mode & 0o777 == 0o600
+    table = ult.Table.load("t.ult", passphrase=ask)
+    assert asked == [1, 1]
+    with pytest.raises(WrongKey):
+        ult.encode("notes.csv", "t.ult", "s", column="text", passphrase=lambda: "another")
+    assert not Path("s").exists()
+    table.save("plain.ult", encrypt=False)
+    assert ult.Table.load("plain.ult", passphrase=ask).fingerprint == table.fingerprint
+    assert asked == [1, 1]
+
+
+def test_an_identity_may_be_a_file(notes):
+    command("keygen", "-o", "key")
+    public = next(line for line in Path("key").read_text().splitlines() if "age1" in line).split()[-1]
+    ult.fit("notes.csv", "t.ult", column="text", recipients=[public], workers=1)
+    encoded = ult.encode("notes.csv", "t.ult", "s", column="text", identities=[Path("key")], workers=1)
+    assert encoded.manifest.table == ult.Table.load("t.ult", identities=[Path("key")]).fingerprint
+
+
+def test_results_show_figures_and_nothing_of_a_record(notes):
+    fitted = ult.fit("notes.csv", "t.ult", column="text", passphrase="correct horse", vocabulary_size=400, workers=1)
+    encoded = ult.encode("notes.csv", fitted.table, "s", column="text", workers=1)
+    decoded = ult.decode("s", fitted.table, "back.csv")
+    for result, figure in ((fitted, "30 records"), (encoded, "30"), (decoded, "30")):
+        for text in (repr(result), result._repr_html_()):
+            assert figure in text
+            assert not [word for word in ("pain", "patient", "correct", "horse") if word in text]
+        assert len(repr(result)) < 200
+        with pytest.raises(AttributeError):
+            result.path = "elsewhere"

@@ -27,7 +27,7 @@ PARTIAL = ".out.partial"
 SERVER = """
 import json, os, signal, sys
 import pyarrow.parquet
-import ult, ult.owner.pipeline.resume, ult.owner.pipeline.pieces, ult.cli.owner, ult.data.stamp, rich.progress
+import ult, ult.owner.pipeline.resume, ult.owner.encode, ult.cli.owner, ult.data.stamp, rich.progress
 from ult.__main__ import main
 table = ult.Table.load("t.ult")
 table.decode_batch(table.encode_batch(["warm"]))

@@ -11,7 +11,7 @@ from ult.cli.stages import stages
 def test_stages_are_told_now_and_then(monkeypatch, capsys):
     monkeypatch.setattr("ult.host.pulse.FIRST", 0.05)
     monkeypatch.setattr("ult.cli.console.err", Console(stderr=True, highlight=False))
-    with stages("auditing") as tell:
+    with stages("auditing", named=True) as tell:
         time.sleep(0.12)
         tell("membership", 16)
         tell("membership", 16)
@@ -24,8 +24,8 @@ def test_stages_are_told_now_and_then(monkeypatch, capsys):
 
 
 def test_what_takes_no_time_says_nothing(capsys):
-    with stages("auditing") as tell:
+    with stages("auditing", named=True) as tell:
         tell("membership", 3)
     assert capsys.readouterr().err == ""
-    with pytest.raises(ValueError, match="x"), stages("auditing"):
+    with pytest.raises(ValueError, match="x"), stages("auditing", named=True):
         raise ValueError("x")

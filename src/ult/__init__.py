@@ -14,30 +14,53 @@ from typing import TYPE_CHECKING, Any
 from ult.distribution import __version__ as __version__
 
 if TYPE_CHECKING:
-    from ult import errors
+    from ult import audit, errors
     from ult.codecs import CODECS
     from ult.codecs.base import Codec, Patches
+    from ult.owner.decode import decode
+    from ult.owner.encode import encode
+    from ult.owner.fit import fit
     from ult.owner.table import Table
+    from ult.public.run import Run
     from ult.public.shards import Shards, ShardWriter
     from ult.public.vocabulary import Vocabulary
 
-__all__ = ["CODECS", "Codec", "Patches", "ShardWriter", "Shards", "Table", "Vocabulary", "errors"]
+__all__ = [
+    "CODECS",
+    "Codec",
+    "Patches",
+    "Run",
+    "ShardWriter",
+    "Shards",
+    "Table",
+    "Vocabulary",
+    "audit",
+    "decode",
+    "encode",
+    "errors",
+    "fit",
+]
 
 _HOME = {
     "CODECS": "ult.codecs",
     "Codec": "ult.codecs.base",
     "Patches": "ult.codecs.base",
+    "Run": "ult.public.run",
     "ShardWriter": "ult.public.shards",
     "Shards": "ult.public.shards",
     "Table": "ult.owner.table",
     "Vocabulary": "ult.public.vocabulary",
+    "decode": "ult.owner.decode",
+    "encode": "ult.owner.encode",
+    "fit": "ult.owner.fit",
 }
+_MODULES = ("audit", "errors")
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that `import ult` is instant."""
-    if name == "errors":
-        return import_module("ult.errors")
+    if name in _MODULES:
+        return import_module(f"ult.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'ult' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

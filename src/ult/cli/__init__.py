@@ -13,7 +13,21 @@ from typing import Any
 
 import typer
 
-from ult.cli import adopt, align, console, dedupe, demo, handover, inspect, owner, rekey, signals, train, trainer
+from ult.cli import (
+    adopt,
+    align,
+    console,
+    decode,
+    dedupe,
+    demo,
+    handover,
+    inspect,
+    owner,
+    rekey,
+    signals,
+    train,
+    trainer,
+)  # fmt: skip
 from ult.cli.audit import code, mechanism, model, release
 from ult.cli.help import EXAMPLES, Verb, Verbs
 from ult.errors import InvalidConfig, MissingSource, OutputError, UltError
@@ -112,7 +126,7 @@ _add(owner.keygen, OWNER)
 _add(dedupe.dedupe, OWNER)
 _add(owner.fit, OWNER)
 _add(owner.encode, OWNER)
-_add(owner.decode, OWNER)
+_add(decode.decode, OWNER)
 _add(align.align, OWNER, needs=TRAIN)
 _add(handover.release, OWNER, needs=TRAIN | PAGE)
 _add(rekey.rekey, OWNER)

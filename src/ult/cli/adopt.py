@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ult.cli.owner import Force
+from ult.cli.options import Force
 
 
 def adopt(

@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from ult.cli.keys import Identities, PassphraseFile, TableFile, load_table
-from ult.cli.owner import Force
-from ult.cli.trainer import RunFolder
+from ult.cli.options import Force, RunFolder
 
 
 def align(

@@ -7,16 +7,15 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
 from ult.host.pulse import Pulse
-
-if TYPE_CHECKING:
-    from ult.data import Source
+from ult.host.shown import count as count
+from ult.host.shown import size as size
 
 _CODES = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # that a terminal would act on, or not show
 _IN_LINES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -103,17 +102,6 @@ class Pace:
         return f"{self.ids:,} ids written in {self.seconds:.1f} s, {self.ids / max(self.seconds, 1e-9):,.0f} ids/s"
 
 
-class Watched:
-    """The records of a source, counted on a terminal each time that they are read."""
-
-    def __init__(self, source: Source, doing: str) -> None:
-        self.source, self.doing = source, doing
-
-    def __iter__(self) -> Iterator[Any]:
-        for batch in watch(self.source.batches(), self.doing):
-            yield from batch.records
-
-
 def facts(rows: Iterable[tuple[str, object]]) -> None:
     """Print names and values in two columns; what a stranger's file says is neither markup nor codes."""
     grid = Grid.grid(padding=(0, 2))
@@ -121,21 +109,3 @@ def facts(rows: Iterable[tuple[str, object]]) -> None:
         text = _CODES.sub("\N{REPLACEMENT CHARACTER}", value) if isinstance(value, str) else f"{value:,}"
         grid.add_row(f"[dim]{name}[/dim]", Text(text))
     out.print(grid)
-
-
-def count(n: int, noun: str) -> str:
-    """Return a number of things as people write it.
-
-    >>> count(1, "record"), count(1200, "record")
-    ('1 record', '1,200 records')
-    """
-    return f"{n:,} {noun}" + ("" if n == 1 else "s")
-
-
-def size(n: float) -> str:
-    """Return a number of bytes as people write it."""
-    for unit in ("bytes", "kB", "MB"):
-        if n < 1000:
-            return f"{n:,.0f} {unit}" if unit == "bytes" else f"{n:,.1f} {unit}"
-        n /= 1000
-    return f"{n:,.1f} GB"

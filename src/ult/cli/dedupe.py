@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ult.cli.owner import Column, Force, Inputs, Keep, report_inputs
+from ult.cli.options import Column, Force, Inputs, Keep
 
 
 def dedupe(
@@ -25,11 +25,12 @@ def dedupe(
     force: Force = False,
 ) -> None:
     """Drop records that repeat another, before a table is fitted: what is repeated, a model learns by heart."""
-    from ult.cli.console import count, say, watch
+    from ult.cli.console import count, note, say, watch
     from ult.data import open_sink, open_source
     from ult.data.duplicates import Duplicates
     from ult.data.source import SUFFIXES
     from ult.errors import InvalidConfig
+    from ult.owner.inputs import remarks
 
     if modality not in SUFFIXES:
         raise InvalidConfig(f"modality is {modality!r}; expected one of {', '.join(SUFFIXES)}")
@@ -47,4 +48,5 @@ def dedupe(
         f" and {found.near_found:,} that resemble another" if near is not None else ""
     )
     say(f"{out}: {count(kept, 'record')}; {gone} left out")
-    report_inputs(source)
+    for remark in remarks(source):
+        note(remark)

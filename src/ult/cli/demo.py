@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ult.cli.owner import Force
+from ult.cli.options import Force
 
 
 def demo(

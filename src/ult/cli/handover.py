@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from ult.cli.keys import Identities, PassphraseFile, Recipients, key_of, load_table, new_key
-from ult.cli.owner import Force
-from ult.cli.trainer import RunFolder
+from ult.cli.options import Force, RunFolder
 from ult.errors import InvalidConfig
 
 

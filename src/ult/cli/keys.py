@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -58,19 +58,31 @@ def key_of(path: Path, passphrase_file: Path | None, identities: Sequence[Path] 
     return {"passphrase": passphrase, "identities": keys}
 
 
+def asking(
+    passphrase_file: Path | None, recipients: Sequence[str] | None, no_encryption: bool
+) -> Callable[[], str | None]:
+    """Return what gives the passphrase of a new file, asking for it if nothing else was said; None without one."""
+
+    def ask() -> str | None:
+        if passphrase_file is not None:
+            return _known(passphrase_file)
+        if recipients or no_encryption:
+            return None
+        known = _known(None)
+        if known is None and sys.stdin.isatty():
+            told: str = typer.prompt("passphrase of the new file", hide_input=True, confirmation_prompt=True, err=True)
+            return told
+        return known
+
+    return ask
+
+
 def new_key(passphrase_file: Path | None, recipients: Sequence[str] | None, no_encryption: bool) -> dict[str, Any]:
-    """Return how `Table.save` shall encrypt, asking for a passphrase if nothing else was said."""
+    """Return how a new file shall be encrypted, asking for a passphrase if nothing else was said."""
     from ult.owner import keyfile
 
-    passphrase = None
-    if passphrase_file is not None:
-        passphrase = _known(passphrase_file)
-    elif not recipients and not no_encryption:
-        passphrase = _known(None)
-        if passphrase is None and sys.stdin.isatty():
-            passphrase = typer.prompt("passphrase of the new file", hide_input=True, confirmation_prompt=True, err=True)
     storage: dict[str, Any] = {
-        "passphrase": passphrase,
+        "passphrase": asking(passphrase_file, recipients, no_encryption)(),
         "recipients": tuple(recipients or ()),
         "encrypt": not no_encryption,
     }

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ult.cli.owner import Force
+from ult.cli.options import Force
 from ult.trainer.option import Option
 from ult.trainer.recipe import CHECKS, LEARNS, OPTIONS, Recipe
 

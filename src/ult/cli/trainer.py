@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ult.cli.keys import Identities, PassphraseFile, load_table
-from ult.cli.owner import Force
+from ult.cli.options import Force, RunFolder
 
 if TYPE_CHECKING:
     from ult.owner.table import Table
     from ult.trainer.generate import Grammar
 
 UNCHECKED = "the run does not name its table, to keep its promise: nothing shows whether that was"
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as `ult train` wrote it.")]
 
 
 def evaluate(
@@ -154,9 +153,10 @@ def generate(
         write_generated(run, records, out, force=force)
         say(f"{out}: {len(records)} records of ids; the owner decodes them: ult decode {out} --prefix -t TABLE")
     else:
-        from ult.cli.owner import write_decoded
+        from ult.cli.decode import tell_decoded
+        from ult.owner.decode import write_decoded
 
-        write_decoded(records, secret, out, column=_column(run), force=force)
+        tell_decoded(write_decoded(records, secret, out, column=_column(run), force=force))
     say(str(pace))
 
 

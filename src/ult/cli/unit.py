@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from ult.cli.console import count, note, say
 
 if TYPE_CHECKING:
-    from ult.data import Source
     from ult.public.shards import Shards
 
 _PIECES = {".txt": "line", ".jsonl": "line", ".csv": "row", ".parquet": "row", ".npy": "row", ".npz": "row"}
@@ -30,11 +29,10 @@ def unit(inputs: Sequence[str], modality: str) -> str:
     return f"each {piece} of {name}{f' and {more} more' if more else ''} is one record"
 
 
-def tell_unit(out: Path, inputs: Sequence[str], source: Source, modality: str) -> None:
+def tell_unit(out: Path, inputs: Sequence[str], modality: str, empty: int) -> None:
     """Say what a table's promise is for, and how many records say nothing."""
     say(f"{out}: the promise is for one record: {unit(inputs, modality)}, whoever it is of")
-    if modality in ("text", "molecule"):
-        _tell_empty(sum(not record for record in source))
+    _tell_empty(empty)
 
 
 def tell_records(out: Path, many: Sequence[Shards]) -> None:

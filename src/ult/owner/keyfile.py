@@ -23,6 +23,8 @@ _WORK = 18  # as `age` has it; pyrage takes what a second allows, on a busy mach
 _TRIES = 30  # pyrage refuses what takes 16 s by a clock that runs while others have the processor; it is asked again
 AGE = b"age-encryption.org/v1\n"
 TOMBSTONE = b'{"format": "ult-tombstone/1", '  # how a file begins that `ult.owner.keylife.shred` left
+Passphrase = str | Callable[[], str | None]  # itself, or what asks for it, such as `getpass.getpass`
+Identities = Sequence[str | Path]  # age secret keys (AGE-SECRET-KEY-1...), and files that hold some
 _HOW = "--passphrase-file FILE, --identity FILE or ULT_PASSPHRASE"
 
 
@@ -213,6 +215,18 @@ def read_identities(path: str | Path) -> list[str]:
     if not keys or not all(key.startswith("AGE-SECRET-KEY-1") for key in keys):
         raise WrongKey(f"{path} is not an identity file", hint="ult keygen -o KEY writes one")
     return keys
+
+
+def told(passphrase: Passphrase | None) -> str | None:
+    """Return the passphrase, asking for it if it is a function."""
+    return passphrase() if callable(passphrase) else passphrase
+
+
+def secret_keys(identities: Identities) -> list[str]:
+    """Return age secret keys: those that are given, and those of files. Raises as `read_identities`."""
+    if isinstance(identities, str):  # or each letter would be taken for a key
+        identities = [identities]
+    return [key for one in identities for key in (read_identities(one) if isinstance(one, Path) else [one])]
 
 
 def session_key() -> str:

@@ -25,6 +25,7 @@ from ult.owner.bpe.counts import CAPACITY, PatchCounts
 from ult.owner.bpe.merges import learn_merges
 from ult.owner.bpe.private_counts import ROOM, bounded, check_asked, promise, release, without_records
 from ult.owner.coder import Coder
+from ult.owner.keyfile import Identities, Passphrase
 from ult.public.guarantee import Guarantee
 from ult.public.vocabulary import N_SPECIAL, Vocabulary
 
@@ -216,27 +217,33 @@ class Table(Coder):
         self,
         path: str | Path,
         *,
-        passphrase: str | None = None,
+        passphrase: Passphrase | None = None,
         recipients: Sequence[str] = (),
         encrypt: bool = True,
         force: bool = False,
     ) -> None:
         """Write the table as an age file, mode 0600, whole or not at all; plain only if `encrypt` is False.
 
-        `recipients` are age X25519 public keys. Raises `InvalidConfig` unless exactly one way is given,
-        `OutputExists` if the file is there and `force` is not set.
+        `passphrase` may be a function that asks for it, such as `getpass.getpass`; `recipients` are age X25519 public
+        keys. Raises `InvalidConfig` unless exactly one way is given, `OutputExists` if the file is there and `force` is
+        not set.
         """
-        encryptor = keyfile.encryptor(passphrase=passphrase, recipients=recipients, encrypt=encrypt)
+        encryptor = keyfile.encryptor(passphrase=keyfile.told(passphrase), recipients=recipients, encrypt=encrypt)
         keyfile.check_free(path, force=force)
         keyfile.write(path, encryptor(self._payload()), force=force)
 
     @classmethod
-    def load(cls, path: str | Path, *, passphrase: str | None = None, identities: Sequence[str] = ()) -> Table:
-        """Read what `save` wrote; `identities` are age X25519 secret keys.
+    def load(cls, path: str | Path, *, passphrase: Passphrase | None = None, identities: Identities = ()) -> Table:
+        """Read what `save` wrote.
 
-        Raises `MissingSource`, `WrongKey`, `FormatError` or `NewerFormat`.
+        `passphrase` may be a function that asks for it, such as `getpass.getpass`, and is called only if the file has
+        one; `identities` are age X25519 secret keys, or paths of files that hold some. Raises `MissingSource`,
+        `WrongKey`, `FormatError` or `NewerFormat`.
         """
-        payload = keyfile.read(path, passphrase=passphrase, identities=identities)
+        asked = not callable(passphrase) or keyfile.needs_passphrase(path)
+        phrase = keyfile.told(passphrase) if asked else None
+        keys = keyfile.secret_keys(identities)
+        payload = keyfile.read(path, passphrase=phrase, identities=keys)
         try:
             return cls(**table_format.read(payload, path))
         except InvalidConfig as error:  # a phrase too long

@@ -9,7 +9,7 @@ import typer
 
 from ult.cli.audit.model import check_free, write_json
 from ult.cli.keys import Identities, PassphraseFile, load_table
-from ult.cli.owner import Column, Force
+from ult.cli.options import Column, Force
 from ult.errors import InvalidConfig, WrongTable
 
 if TYPE_CHECKING:

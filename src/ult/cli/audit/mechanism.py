@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ult.cli.audit.model import check_free, write_json
-from ult.cli.owner import Force
+from ult.cli.options import Force
 
 
 def mechanism(

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ult.cli.keys import Identities, PassphraseFile, load_table
-from ult.cli.owner import Column, Force
-from ult.cli.trainer import RunFolder
+from ult.cli.options import Column, Force, RunFolder
 
 if TYPE_CHECKING:
     from ult.owner.table import Table
@@ -87,7 +86,7 @@ def model(
         from ult.public.run import Run
 
         note(cost(Run.open(run), shadows))
-    with stages("auditing") as tell:
+    with stages("auditing", named=True) as tell:
         result, curves = audit_model(
             run,
             members,

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from ult.cli.keys import Identities, PassphraseFile, load_table
-from ult.cli.owner import Force
+from ult.cli.options import Force
 from ult.errors import OutputExists, writing
 from ult.host.atomic import Claim, publish_together, recover
 

@@ -1,0 +1,141 @@
+"""`ult.decode`: shards decoded to files, as `ult decode` does it; and what a model wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ult.data import Batch, Sink, open_sink
+from ult.errors import CorruptSymbols, WrongTable
+from ult.host.progress import Progress, counted, silent
+from ult.host.shown import Facts, Shown, count
+from ult.owner.constrained import read_written
+from ult.owner.inputs import secret
+from ult.owner.keyfile import Identities, Passphrase
+from ult.owner.table import Table
+from ult.public.manifest import IDS, UNTOLD, may_be_same
+from ult.public.shards import Shards, ragged_ids
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Decoded(Shown):
+    """Records that were decoded and written, counted.
+
+    Of `asked` sequences of ids, `whole` decode as they are, `cut` up to where they make sense, and `nothing` not even
+    in part; only what a model wrote is cut or left out. `told` is whether the shards name their table.
+    """
+
+    path: Path
+    asked: int  # records of ids
+    whole: int
+    cut: int = 0
+    prefix: bool = False  # whether records could be cut
+    told: bool = True
+
+    @property
+    def records(self) -> int:
+        """How many records were written."""
+        return self.whole + self.cut
+
+    @property
+    def nothing(self) -> int:
+        """Of how many records of ids not even a beginning decodes."""
+        return self.asked - self.records
+
+    def facts(self) -> Facts:
+        """Return where the records are, and how many."""
+        cut = [("decode as they are", f"{self.whole:,}"), ("cut to a prefix", f"{self.cut:,}")] if self.prefix else []
+        return [("file", str(self.path)), ("records", f"{self.records:,}"), *cut]
+
+    def __repr__(self) -> str:
+        cut = f"; {self.whole} of {self.asked} decode as they are, {self.cut} are cut to a prefix"
+        return f"<Decoded {self.path}: {count(self.records, 'record')}{cut if self.prefix else ''}>"
+
+    def remarks(self) -> list[str]:
+        """Return what the owner should know of the records, a sentence each."""
+        untold = [] if self.told else ["the shards do not name their table: nothing shows whether it is the one"]
+        left = [f"{self.nothing} of {self.asked} do not decode and are left out"] if self.nothing else []
+        return untold + left
+
+
+def decode(
+    shards: Shards | str | Path,
+    table: Table | str | Path,
+    out: str | Path,
+    *,
+    prefix: bool = False,
+    passphrase: Passphrase | None = None,
+    identities: Identities = (),
+    force: bool = False,
+    progress: Progress = silent,
+) -> Decoded:
+    """Decode a shards folder to records, with the table that encoded it, and write them to `out`.
+
+    The arguments are those of `ult decode`, and the file is the same, byte for byte; its form is by the suffix: .txt,
+    .jsonl, .csv, .parquet or .npz, or a folder of images. With `prefix`, for what a model wrote, the longest prefix of
+    each record that decodes is written. The columns that the shards keep come along.
+
+    Raises `MissingSource`, `FormatError`, `WrongKey`, `WrongTable`, `CorruptSymbols`, `OutputExists` or `OutputError`;
+    then nothing was written.
+
+    For example, after `ult.encode`:
+
+        ult.decode("notes.shards", "notes.ult", "back.csv", passphrase=getpass)
+    """
+    opened, out = shards if isinstance(shards, Shards) else Shards(shards), Path(out)
+    key, manifest = secret(table, passphrase, identities), opened.manifest
+    if not may_be_same(manifest.table, key.fingerprint):
+        named = "the table given" if isinstance(table, Table) else table
+        raise WrongTable(
+            f"{opened.path} was encoded with table {manifest.table}; {named} is {key.fingerprint}",
+            hint="--table with the table that `ult encode` used",
+        )
+    told = manifest.table != UNTOLD
+    if prefix:
+        kept = opened.to_arrow().drop_columns([IDS]) if manifest.kept else None
+        return write_decoded(list(opened.ids()), key, out, column=manifest.column, kept=kept, told=told, force=force)
+    with _sink(out, key, manifest.column, opened.kept_schema(), force) as sink:
+        for batch in counted(_batches(opened, key), progress, "decoding", lambda batch: batch.rows):
+            sink.write(batch.records, batch.kept)
+    return Decoded(out, manifest.rows, manifest.rows, told=told)
+
+
+def write_decoded(
+    many: Sequence[NDArray[np.uint32]],
+    table: Table,
+    out: Path,
+    *,
+    column: str,
+    kept: pa.Table | None = None,
+    told: bool = True,
+    force: bool = False,
+) -> Decoded:
+    """Write what a model wrote: of each sequence of ids (n,) the record of the longest prefix that decodes.
+
+    `kept` has a row for each. Raises `CorruptSymbols` if none decodes.
+    """
+    written = read_written(many, table)
+    if not written.records:
+        raise CorruptSymbols(f"none of {len(many)} records of ids decodes, not even in part", hint="train longer")
+    with _sink(out, table, column, None if kept is None else kept.schema, force) as sink:
+        sink.write(written.records, None if kept is None else kept.take(written.rows))
+    return Decoded(out, len(many), written.whole, written.cut, prefix=True, told=told)
+
+
+def _sink(out: Path, table: Table, column: str, kept: pa.Schema | None, force: bool) -> Sink:
+    return open_sink(
+        out, modality=table.codec.modality, column=column, fields=table.fields, kept_schema=kept, force=force
+    )
+
+
+def _batches(shards: Shards, table: Table) -> Iterator[Batch]:
+    for part in shards.parts():
+        kept, first = part.drop_columns([IDS]), 0
+        for records in table.decode_ragged_batches(*ragged_ids(part)):
+            yield Batch(records, kept.slice(first, len(records)))
+            first += len(records)

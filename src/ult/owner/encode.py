@@ -1,0 +1,227 @@
+"""`ult.encode`: files encoded to shards of ids, as `ult encode` does it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial as binding
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+
+from ult.data import Source
+from ult.distribution import __version__
+from ult.errors import InvalidRecord
+from ult.host.progress import Notice, Progress, silent, unheard
+from ult.host.shown import Facts, Shown, count, size
+from ult.owner.canaries import plant
+from ult.owner.inputs import Inputs, count_clipped, of_clipped, opened, remarks, secret
+from ult.owner.keyfile import Identities, Passphrase
+from ult.owner.pipeline import pieces
+from ult.owner.pipeline.choose import choose
+from ult.owner.pipeline.engine import Engine
+from ult.owner.pipeline.halves import encode_halves
+from ult.owner.pipeline.resume import Partial
+from ult.owner.table import Table
+from ult.public.manifest import Canaries, Manifest
+from ult.public.shards import Shards, check_kept
+
+PART_BYTES = 2**24  # of input in a part, about
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Encoded(Shown):
+    """A shards folder that was written: what its manifest says, and what came of the records in it.
+
+    Of `values` of `series/mulaw`, `clipped` lie outside the table's range and come back as an end of it. `nonmembers`
+    is the other folder, where a coin decided of each record in which of the two it is; `table` is the file of the
+    table, if it was read from one.
+    """
+
+    path: Path
+    manifest: Manifest  # `rows` records, `ids` ids, `bytes` bytes of original data
+    nonmembers: Encoded | None = None
+    clipped: int = 0  # values
+    values: int = 0
+    table: Path | None = None
+    told: tuple[str, ...] = ()  # of the inputs
+
+    @property
+    def shards(self) -> Shards:
+        """The folder, opened."""
+        return Shards(self.path)
+
+    def facts(self) -> Facts:
+        """Return where the shards are, how much they hold, and what of it is in the clear."""
+        done = self.manifest
+        return [
+            ("folder", str(self.path)),
+            ("records", f"{done.rows:,}"),
+            ("original data", size(done.bytes)),
+            ("ids", f"{done.ids:,}"),
+            ("ids a byte", f"{done.ids / done.bytes:.4f}" if done.bytes else "no bytes"),
+            ("codec", done.codec),
+            ("table", done.table),
+            ("in the clear", ", ".join(done.kept) or "nothing"),
+            *([("nonmembers", str(self.nonmembers.path))] if self.nonmembers else []),
+        ]
+
+    def __repr__(self) -> str:
+        done = self.manifest
+        return f"<Encoded {self.path}: {count(done.rows, 'record')}, {size(done.bytes)} of data, {done.ids:,} ids>"
+
+    def remarks(self) -> list[str]:
+        """Return what the owner should know of the shards, a sentence each."""
+        found = []
+        if self.nonmembers is not None:
+            members, nonmembers = self.path, self.nonmembers.path
+            found += [
+                f"a coin, tossed after the table was fitted, decided of each record alone: train on {members}, then "
+                f"ult audit model RUN --members {members} --nonmembers {nonmembers}",
+                f"equal records may stand in both: ult dedupe before, or what {members} holds of {nonmembers} hides "
+                "leaks",
+            ]
+        found += self.told
+        if self.clipped:
+            found.append(of_clipped(self.clipped, self.values))
+        if planted := self.manifest.canaries:
+            where = " among the members alone" if self.nonmembers else ""
+            audit = f"ult audit model RUN --canaries {planted.count} -t {self.table or 'TABLE'}"
+            found.append(f"{planted.count} canaries planted{where}, each {planted.repeats} times: {audit}")
+        if self.manifest.kept:
+            names = ", ".join(self.manifest.kept)
+            both = "both hold" if self.nonmembers else f"{self.path} holds"
+            found.append(f"{both} {names} in the clear, for whoever has {'them' if self.nonmembers else 'it'}")
+        return found
+
+
+def encode(
+    inputs: Inputs,
+    table: Table | str | Path,
+    out: str | Path,
+    *,
+    column: str | None = None,
+    keep: Sequence[str] = (),
+    canonical: bool = False,
+    side: str | None = None,
+    canaries: int = 0,
+    repeats: int = 10,
+    coin_split: str | Path | None = None,
+    passphrase: Passphrase | None = None,
+    identities: Identities = (),
+    part_bytes: int = PART_BYTES,
+    workers: int | None = None,
+    engine: str = "local",
+    address: str | None = None,
+    force: bool = False,
+    progress: Progress = silent,
+    notice: Notice = unheard,
+) -> Encoded:
+    """Encode the records of files to a shards folder `out`, for whoever trains the model.
+
+    The arguments are those of `ult encode`, and the folder is the same, byte for byte. `table` is one that is open, or
+    the path of a file that `passphrase` or `identities` open, as for `Table.load`. The columns `keep` go along, in the
+    clear. Interrupted or killed, the same call goes on where it stood, and `notice` is told so. `workers` are
+    processes, all cores unless said; no byte depends on them.
+
+    Raises `InvalidConfig`, `WrongKey`, `SourceError`, `InvalidRecord`, `OutputExists`, `OutputError` or `EngineError`.
+
+    For example, after `ult.fit`:
+
+        encoded = ult.encode("notes.csv", fitted.table, "notes.shards", column="text", keep=["label"])
+        encoded.shards.to_arrow()
+    """
+    chosen = choose(engine, address, workers)
+    key = secret(table, passphrase, identities)
+    source = opened(inputs, modality=key.codec.modality, column=column, keep=keep, canonical=canonical, side=side)
+    if source.fields != key.fields:
+        raise InvalidRecord(
+            f"the input has {len(source.fields)} value columns that are not the table's {len(key.fields)}, in order",
+            hint="encode the columns that the table was fitted on",
+        )
+    check_kept(source.kept_schema)
+    command = {
+        "table": key.fingerprint,
+        "inputs": source.stamp,
+        "column": source.column,
+        "kept": [[field.name, str(field.type)] for field in source.kept_schema],
+        "canonical": canonical,
+        "side": side,
+        "canaries": [canaries, repeats],
+        "part_bytes": part_bytes,
+        "versions": {"ult": __version__, "pyarrow": pyarrow.__version__},  # which decide the bytes of Parquet
+    }
+    work = _Work(key, source, command, chosen, Canaries(canaries, repeats) if canaries else None, force, progress)
+    to, aside = Path(out), None if coin_split is None else Path(coin_split)
+    done = work.whole(to, notice) if aside is None else work.halves(to, aside, notice)
+    clipped, values, untold = count_clipped(key.codec, source)
+    told = [*remarks(source), *([f"how many values are clipped cannot be told: {untold}"] if untold else [])]
+    file = None if isinstance(table, Table) else Path(table)
+    return replace(done, clipped=clipped, values=values, table=file, told=tuple(told))
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is to be encoded, and how."""
+
+    table: Table
+    source: Source
+    command: Mapping[str, Any]
+    engine: Engine
+    canaries: Canaries | None
+    force: bool
+    progress: Progress
+
+    @property
+    def read(self) -> Callable[[], Any]:
+        return binding(self.source.pieces, self.command["part_bytes"])
+
+    def advance(self, more: int) -> None:
+        self.progress("encoding", more)
+
+    def whole(self, out: Path, notice: Notice) -> Encoded:
+        """Write all records to one folder."""
+        with Partial(out, dict(self.command), force=self.force) as partial:
+            _going_on(notice, partial)
+            if not partial.published:
+                planted = self.canaries
+                many = plant(self.read, self.table, planted.count, planted.repeats) if planted else self.read()
+                pieces.encode(
+                    many,
+                    self.table,
+                    partial,
+                    column=self.source.column,
+                    kept=self.source.kept_schema,
+                    engine=self.engine,
+                    canaries=planted,
+                    check=self.source.check_unchanged,
+                    advance=self.advance,
+                )
+        return Encoded(out, partial.manifest)
+
+    def halves(self, out: Path, aside: Path, notice: Notice) -> Encoded:
+        """Write the members to `out` and the nonmembers `aside`, as a coin decides."""
+        members, nonmembers = encode_halves(
+            self.read,
+            self.table,
+            (out, aside),
+            self.command,
+            column=self.source.column,
+            kept=self.source.kept_schema,
+            engine=self.engine,
+            canaries=self.canaries,
+            check=self.source.check_unchanged,
+            opened=binding(_going_on, notice),
+            advance=self.advance,
+            force=self.force,
+        )
+        return Encoded(out, members, nonmembers=Encoded(aside, nonmembers))
+
+
+def _going_on(notice: Notice, partial: Partial) -> None:
+    """Tell what an earlier, interrupted call of the same kind left."""
+    if partial.parts:
+        notice(f"going on: {count(len(partial.parts), 'part')} of {partial.path} finished already")
+    if partial.lost:
+        notice(f"{', '.join(partial.lost)} of {partial.path} was deleted or altered since and is written again")

@@ -1,0 +1,186 @@
+"""`ult.fit`: a table fitted on files and stored, as `ult fit` does it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ult.codecs import codec_class
+from ult.codecs.base import Codec
+from ult.codecs.columns import Columns
+from ult.codecs.options import check_options
+from ult.codecs.series import SeriesMulaw
+from ult.data import Source
+from ult.host.progress import Progress, silent
+from ult.host.shown import Facts, Shown, count
+from ult.owner import keyfile
+from ult.owner.bpe.private_counts import check_asked, promise, without_records
+from ult.owner.inputs import Inputs, Watched, of_clipped, opened, remarks
+from ult.owner.keyfile import Passphrase
+from ult.owner.pipeline import pieces
+from ult.owner.pipeline.choose import choose
+from ult.owner.table import Table, held_by
+from ult.public.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Fitted(Shown):
+    """A table that was fitted and stored, and what came of the records in it.
+
+    `column` names the column of the records, or what the first line of a CSV file says in its place. Of `values` of
+    `series/mulaw`, `clipped` lie outside the range, and `worst` says which column is kept worst. Where there were too
+    many distinct patches to count, those that occur fewer than `exact_from` times are left out in part; else it is 0.
+    `empty_records` are counted for a table with a promise alone.
+    """
+
+    path: Path
+    table: Table
+    encrypted: bool
+    column: str
+    clipped: int = 0  # values
+    values: int = 0
+    worst: str = ""
+    exact_from: int = 0  # occurrences
+    empty_records: int = 0
+    told: tuple[str, ...] = ()  # of the inputs
+
+    def facts(self) -> Facts:
+        """Return where the table is, what `Table` shows of itself, and whether it is encrypted."""
+        stored = ("encrypted", "yes (age)" if self.encrypted else "NO")
+        return [("file", str(self.path)), stored, *self.table.facts()]
+
+    def __repr__(self) -> str:
+        table = self.table
+        phrases, records = count(table.phrases, "phrase"), count(table.records, "record")
+        return f"<Fitted {self.path}: {table.codec.id}, {table.size:,} ids ({phrases}) from {records}>"
+
+    def remarks(self) -> list[str]:
+        """Return what the owner should know of the table, a sentence each."""
+        found, table = list(self.told), self.table
+        if self.clipped:
+            found.append(of_clipped(self.clipped, self.values))
+        if table.size < table.vocabulary.size:
+            found.append(
+                f"{count(table.vocabulary.size - table.size, 'id')} of the vocabulary unused: {self._unused()}"
+            )
+        if self.exact_from:
+            rare = f"those that occur under {self.exact_from:,} times"
+            found.append(f"there are too many distinct patches: some of {rare} are left out")
+        if not self.encrypted:
+            found.append(f"{self.path} is not encrypted: whoever reads it can read your shards")
+        return found
+
+    def _unused(self) -> str:
+        least = self.table.min_records
+        why = f"no further phrase is held by {least} records" if least > 1 else "there are no more phrases"
+        if self.table.privacy is None:
+            return f"{why} (--min-records {least})"
+        return f"{why} in patches that passed the threshold"
+
+
+def fit(
+    inputs: Inputs,
+    out: str | Path,
+    *,
+    codec: str = "text/bytes",
+    options: Mapping[str, float] | None = None,
+    vocabulary_size: int = 8192,
+    column: str | None = None,
+    keep: Sequence[str] = (),
+    canonical: bool = False,
+    min_records: int | None = None,
+    epsilon: float | None = None,
+    delta: float | None = None,
+    patches_per_record: int | None = None,
+    public: bool = False,
+    secret_ids: bool = False,
+    passphrase: Passphrase | None = None,
+    recipients: Sequence[str] = (),
+    encrypt: bool = True,
+    workers: int | None = None,
+    engine: str = "local",
+    address: str | None = None,
+    force: bool = False,
+    progress: Progress = silent,
+) -> Fitted:
+    """Fit a table on the records of files and store it at `out`, encrypted: the table is the secret.
+
+    The arguments are those of `ult fit`, and the table is the same, byte for byte. `inputs` are one or several of .txt,
+    .jsonl, .csv, .parquet, .npy, .npz, images, folders of images and `hf:org/name`; `options` are those of the codec,
+    such as `{"quality": 60}`. `min_records` is 5 unless said, or 1 with `epsilon`, see `Table.fit`.
+
+    The file is encrypted for a `passphrase`, which may be a function that asks for it, such as `getpass.getpass`, or
+    for `recipients`, age public keys; it is in the clear only without `encrypt`. `workers` are processes, all cores
+    unless said; no byte depends on them. `progress` is told of each stage and how many more records it is done.
+
+    Raises `InvalidConfig`, `UnknownCodec`, `SourceError`, `InvalidRecord`, `OutputExists`, `OutputError` or
+    `EngineError`; then nothing was written.
+
+    For example, in a notebook, with a `notes.csv` whose columns are `label` and `text`:
+
+        fitted = ult.fit("notes.csv", "notes.ult", column="text", keep=["label"], passphrase=getpass)
+        fitted.table.encode("no fever")
+    """
+    out = Path(out)
+    most = check_asked(epsilon, delta, patches_per_record, min_records, public=public)
+    min_records = held_by(min_records, most)
+    chosen, kind = choose(engine, address, workers), codec_class(codec)
+    keyfile.check_free(out, force=force)
+    vocabulary = Vocabulary(vocabulary_size)
+    storage: dict[str, Any] = {"passphrase": keyfile.told(passphrase), "recipients": recipients, "encrypt": encrypt}
+    keyfile.encryptor(**storage)  # refuses what will not do before any work is done
+    source = opened(inputs, modality=kind.modality, column=column, keep=keep, canonical=canonical)
+    source.check_apart(out)
+    made = _codec(kind, check_options(kind, options or {}, calibrate=most is None), source, most, progress)
+    columns = _columns(made, source, progress)
+    counts = pieces.count(
+        lambda: source.pieces(pieces.PIECE_BYTES),
+        made,
+        min_records=min_records,
+        engine=chosen,
+        most=most,
+        advance=lambda more: progress("fitting", more),
+    )
+    source.check_unchanged()
+    privacy = promise(epsilon, delta, patches=most, records=counts.records) if epsilon and most else None
+    of: dict[str, Any] = {"fields": source.fields, "privacy": privacy, "public": public, "secret_ids": secret_ids}
+    table = Table.from_counts(counts, codec=made, vocabulary=vocabulary, **of)
+    table.save(out, **storage, force=force)
+    empty = privacy is not None and kind.modality in ("text", "molecule")
+    return Fitted(
+        out,
+        table,
+        encrypted=encrypt,
+        column=source.column,
+        clipped=columns.clipped if columns else 0,
+        values=columns.values if columns else 0,
+        worst=columns.worst() if columns else "",
+        exact_from=counts.exact_from,
+        empty_records=sum(not record for record in source) if empty else 0,
+        told=tuple(remarks(source)),
+    )
+
+
+def _codec(
+    kind: type[Codec[Any]], options: dict[str, Any], source: Source, most: int | None, progress: Progress
+) -> Codec[Any]:
+    """Return the codec that suits the records, or, for a table with a promise, one that rests on none."""
+    if most is not None:
+        return without_records(kind, options)
+    probe = kind(**{name: value for name, value in options.items() if name != "clip"})
+    with source.naming(probe):
+        return kind.calibrated(Watched(source, progress, "calibrating"), **options)
+
+
+def _columns(codec: Codec[Any], source: Source, progress: Progress) -> Columns | None:
+    """Return what becomes of the columns, None of a codec without a range; raise `InvalidConfig` if one is lost."""
+    if not isinstance(codec, SeriesMulaw):
+        return None
+    columns = Columns(codec, source.fields)
+    with source.naming(codec):
+        for record in Watched(source, progress, "checking"):
+            columns.add(record)
+        columns.check()
+    return columns

@@ -1,0 +1,83 @@
+"""What the owner's functions are given, in the forms that a caller may have it: inputs, a table, keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ult.codecs.base import Codec
+from ult.codecs.series import SeriesMulaw
+from ult.data import Source, open_source
+from ult.errors import SourceError
+from ult.host.progress import Progress, counted
+from ult.owner import keyfile
+from ult.owner.keyfile import Identities, Passphrase
+from ult.owner.table import Table
+
+Inputs = str | Path | Sequence[str | Path]  # files, folders of images, globs, addresses; one or several of one kind
+
+
+def opened(
+    inputs: Inputs,
+    *,
+    modality: str,
+    column: str | None = None,
+    keep: Sequence[str] = (),
+    canonical: bool = False,
+    side: str | None = None,
+) -> Source:
+    """Return the records of inputs. Raises `SourceError`."""
+    names = [inputs] if isinstance(inputs, str | Path) else inputs
+    return open_source(
+        [str(name) for name in names], modality=modality, column=column, keep=keep, canonical=canonical, side=side
+    )
+
+
+def secret(table: Table | str | Path, passphrase: Passphrase | None, identities: Identities) -> Table:
+    """Return the table, loaded by its keys if it is a path. Raises as `Table.load`."""
+    if isinstance(table, Table):
+        return table
+    return Table.load(table, passphrase=passphrase, identities=keyfile.secret_keys(identities))
+
+
+class Watched:
+    """The records of a source, each reading of them told to `progress` as a stage."""
+
+    def __init__(self, source: Source, progress: Progress, stage: str) -> None:
+        self.source, self.progress, self.stage = source, progress, stage
+
+    def __iter__(self) -> Iterator[Any]:
+        for batch in counted(self.source.batches(), self.progress, self.stage, lambda batch: batch.rows):
+            yield from batch.records
+
+
+def remarks(source: Source) -> list[str]:
+    """Return how many SMILES are not valid, and which inputs hold no record."""
+    found = [f"{source.invalid} and were encoded as they are"] if source.invalid else []
+    if source.empty:
+        more = ", ..." if len(source.empty) > 5 else ""
+        found.append(f"without a record: {', '.join(source.empty[:5])}{more}")
+    return found
+
+
+def count_clipped(codec: Codec[Any], source: Source) -> tuple[int, int, str]:
+    """Return how many values fell outside the range of a codec that has one, of how many, or why nobody can tell.
+
+    The source is read again for it, after the shards were published, which hold what was there.
+    """
+    if not isinstance(codec, SeriesMulaw):
+        return 0, 0, ""
+    values = clipped = 0
+    try:
+        for record in source:
+            clipped += codec.clipped(record)
+            values += len(record)
+    except SourceError as error:
+        return 0, 0, error.what
+    return clipped, values, ""
+
+
+def of_clipped(clipped: int, values: int) -> str:
+    """Return how many values are clipped, as a sentence."""
+    return f"{clipped:,} of {values:,} values ({clipped / values:.2%}) lie outside the range and are clipped to it"
