@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ import pytest
 import ult
 from ult import distribution
 from ult.distribution import NAME
-from ult.errors import MissingExtra
+from ult.errors import MissingExtra, TrainingError
+from ult.trainer import workdir
 
 ROOT = Path(__file__).parent.parent
 SAY = "from ult.distribution import install, upgrade; print(install('train')); print(upgrade())"
@@ -36,8 +38,49 @@ def installed(folder: Path, url: str, **said: object) -> list[str]:
 
 
 def test_the_name_is_that_of_the_project():
-    assert (PROJECT["name"], PROJECT["version"]) == (NAME, ult.__version__)
+    assert PROJECT["name"] == NAME
     assert list(PROJECT["scripts"]) == ["ult"]
+
+
+def test_the_version_stands_in_one_place_and_the_others_are_held_against_it():
+    assert PROJECT["dynamic"] == ["version"]
+    headings = re.findall(r"^## \[(.+?)\](?: - (\S+))?$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert headings[0] == ("Unreleased", "")
+    assert headings[1][0] == ult.__version__
+    releases = [(tuple(map(int, version.split("."))), date.fromisoformat(day)) for version, day in headings[1:]]
+    assert releases == sorted(releases, reverse=True)
+    assert releases[-1][0] == (0, 1, 0)
+
+
+def test_a_build_is_that_of_the_sources(tmp_path):
+    """A copy with the same sources is the same build, wherever it lies; one letter more is another."""
+    copy = tmp_path / "ult"
+    shutil.copytree(Path(ult.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__", "*.nb?"))
+    ask = [sys.executable, "-c", "from ult import distribution; print(distribution.build(), distribution.commit())"]
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    same = subprocess.run(ask, env=env, capture_output=True, text=True, check=True).stdout.split()
+    assert same == [distribution.build(), "None"]
+    with (copy / "owner" / "table.py").open("a") as file:
+        file.write("#\n")
+    other = subprocess.run(ask, env=env, capture_output=True, text=True, check=True).stdout.split()[0]
+    assert re.fullmatch("[0-9a-f]{16}", other)
+    assert other != distribution.build()
+
+
+def test_the_version_says_which_commit_runs(tmp_path, monkeypatch):
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "one").write_text("1")
+    monkeypatch.setattr(distribution, "checkout", lambda: tmp_path)
+    assert distribution.commit() is None
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *words], check=True)
+    found = distribution.commit()
+    assert re.fullmatch("[0-9a-f]{12}", found)
+    (tmp_path / "src" / "one").write_text("2")
+    assert distribution.commit() == f"{found}, changed since"
+    done = subprocess.run([sys.executable, "-m", "ult", "--version"], capture_output=True, text=True, check=True)
+    assert re.fullmatch(rf"ult {ult.__version__} \((commit .+; )?build {distribution.build()}\)\n", done.stdout)
 
 
 def test_a_checkout_is_named_by_its_folder():
@@ -80,3 +123,15 @@ def test_nothing_names_the_stranger():
     for path in [*found, ROOT / "README.md", ROOT / "pyproject.toml", ROOT / "Makefile", ROOT / "CONTRIBUTING.md"]:
         met = stranger.search(path.read_text(encoding="utf-8"))
         assert not met, f"{path}: {met[0]}"
+
+
+def test_a_training_is_gone_on_with_by_the_build_that_began_it(tmp_path):
+    asked = {"recipe": {"steps": 3}, "data": {}, "versions": {"build": distribution.build()}}
+    journal = tmp_path / "recipe.json"
+    journal.write_text(json.dumps(asked))
+    workdir._check_same(tmp_path, asked, tmp_path)
+    journal.write_text(json.dumps({**asked, "versions": {"build": "0" * 16}}))
+    with pytest.raises(TrainingError, match="was started with other build"):
+        workdir._check_same(tmp_path, asked, tmp_path)
+    journal.write_text(json.dumps({"recipe": {"steps": 3}, "data": {}}))  # of 0.1.0, which named none
+    workdir._check_same(tmp_path, asked, tmp_path)

@@ -87,4 +87,3 @@ def test_version_is_in_the_changelog() -> None:
     import ult
 
     assert f"## [{ult.__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert f'version = "{ult.__version__}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")

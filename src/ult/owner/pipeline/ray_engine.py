@@ -28,7 +28,7 @@ from multiprocessing.reduction import ForkingPickler  # what the pipe of a local
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ult.distribution import NAME, __version__
+from ult.distribution import NAME, __version__, build
 from ult.errors import EngineError
 from ult.host import portable
 from ult.host.extras import require
@@ -184,7 +184,7 @@ def _work(key: str, versions: tuple[str, ...], state: bytes, piece: bytes) -> by
 
 def _versions() -> tuple[str, ...]:
     """Return the versions that decide the bytes of an answer."""
-    return f"ult {__version__}", f"pyarrow {version('pyarrow')}"
+    return f"ult {__version__} (build {build()})", f"pyarrow {version('pyarrow')}"
 
 
 def _seal(content: Any, key: str) -> bytes:
