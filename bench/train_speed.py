@@ -24,8 +24,9 @@ from timing import compared
 
 from ult.public.shards import ShardWriter
 from ult.public.vocabulary import Vocabulary
-from ult.trainer.datasets.packing import Blocks, open_shards, pack
-from ult.trainer.models.build import from_preset
+from ult.trainer.datasets.blocks import Blocks
+from ult.trainer.datasets.packing import open_shards, pack
+from ult.trainer.models.presets import from_preset
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 

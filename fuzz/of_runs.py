@@ -86,7 +86,7 @@ def checkpoint(name: str) -> Callable[[Path], Made]:
 
     def make(folder: Path) -> Made:
         from ult.public.run import Run
-        from ult.trainer.models.build import load_trained
+        from ult.trainer.models.load import load_trained
 
         path = run_folder(folder)
         opened = Run.open(path)

@@ -185,7 +185,7 @@ def _likeliest(run: str, ids: NDArray[np.uint32], classes: int) -> NDArray[np.in
 
     from ult.public.run import Run
     from ult.public.vocabulary import EOS
-    from ult.trainer.models.build import load_trained
+    from ult.trainer.models.load import load_trained
 
     model = load_trained(Run.open(run))
     asked = np.pad(ids.astype(np.int64), ((0, 0), (1, 1)), constant_values=((0, 0), (EOS, LABEL)))

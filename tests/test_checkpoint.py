@@ -12,7 +12,7 @@ from of_runs import run_folder
 
 from ult.errors import FormatError
 from ult.public.run import Run
-from ult.trainer.models.build import load_trained
+from ult.trainer.models.load import load_trained
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from toy import blocks, counting, same, weights, write
 from ult.errors import InvalidConfig
 from ult.public.vocabulary import EOS
-from ult.trainer.datasets.packing import IGNORED
+from ult.trainer.datasets.collator import IGNORED
 from ult.trainer.memorisation.goldfish import BEFORE, Goldfish, dropped
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train

@@ -9,12 +9,14 @@ from toy import SIZE, TABLE, labelled, two_classes, write
 from ult.errors import TrainingError
 from ult.privacy.randomness import Seeded
 from ult.public.vocabulary import Vocabulary
-from ult.trainer.datasets.packing import IGNORED, collate, open_shards, pack
+from ult.trainer.datasets.collator import IGNORED, collate
+from ult.trainer.datasets.packing import open_shards, pack
 from ult.trainer.datasets.windows import Windows
 from ult.trainer.dp.clipping import clipped_sum
 from ult.trainer.dp.poisson import Draws
-from ult.trainer.models.build import build, from_preset
+from ult.trainer.models.build import build
 from ult.trainer.models.lora import Adapted
+from ult.trainer.models.presets import from_preset
 from ult.trainer.models.seq2seq import encoder_decoder, own_settings
 from ult.trainer.recipe import Recipe
 

@@ -14,7 +14,7 @@ from toy import OTHER, counting, two_classes, weights, write
 from ult.errors import InvalidConfig, MissingExtra
 from ult.public.run import Run
 from ult.trainer.evaluate import evaluate
-from ult.trainer.models.build import load_checkpoint, load_trained
+from ult.trainer.models.load import load_checkpoint, load_trained
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 

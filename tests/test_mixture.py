@@ -15,11 +15,12 @@ from ult.errors import FormatError, InvalidConfig, TrainingError
 from ult.public.run import Run
 from ult.public.shards import ShardWriter
 from ult.public.vocabulary import Vocabulary, modality_id
-from ult.trainer.datasets.mixture import Mixture, mixture
-from ult.trainer.datasets.packing import Blocks, open_shards, pack
+from ult.trainer.datasets.blocks import Blocks
+from ult.trainer.datasets.packing import open_shards, pack
+from ult.trainer.datasets.sampler import Mixture, mixture
 from ult.trainer.evaluate import evaluate
 from ult.trainer.generate import generate
-from ult.trainer.models.build import load_trained
+from ult.trainer.models.load import load_trained
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 

@@ -12,9 +12,10 @@ from ult.errors import FormatError, InvalidConfig, OutputExists, TrainingError, 
 from ult.public.run import Run
 from ult.public.vocabulary import Vocabulary
 from ult.trainer.callbacks.progress import Progress
-from ult.trainer.datasets.packing import collate, open_shards, pack
+from ult.trainer.datasets.collator import collate
+from ult.trainer.datasets.packing import open_shards, pack
 from ult.trainer.datasets.pairs import TARGETS, Pairs, open_targets
-from ult.trainer.evaluate import predict
+from ult.trainer.loss import predict
 from ult.trainer.models.build import build
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train

@@ -18,7 +18,7 @@ from ult.trainer.datasets.windows import Windows
 from ult.trainer.dp.dp_trainer import Plan, PrivateTrainer
 from ult.trainer.evaluate import evaluate
 from ult.trainer.id_trainer import arguments
-from ult.trainer.models.build import from_preset
+from ult.trainer.models.presets import from_preset
 from ult.trainer.recipe import Privacy, Recipe
 from ult.trainer.train import train
 

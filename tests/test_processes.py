@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 
 from toy import OTHER, counting, reversals, two_classes, write
 from ult.errors import InvalidConfig
-from ult.trainer.datasets.packing import Order
+from ult.trainer.datasets.sampler import Order
 from ult.trainer.distributed import processes
 from ult.trainer.id_trainer import share_of
 from ult.trainer.recipe import Recipe

@@ -10,8 +10,8 @@ from test_memorisation import random_records
 from toy import OTHER, blocks, counting, same, weights, write
 from ult.errors import InvalidConfig
 from ult.public.vocabulary import Vocabulary
-from ult.trainer.datasets.packing import IGNORED, collate
-from ult.trainer.evaluate import predict
+from ult.trainer.datasets.collator import IGNORED, collate
+from ult.trainer.loss import predict
 from ult.trainer.memorisation.ngram_penalty import Restraint, penalty
 from ult.trainer.models.build import build
 from ult.trainer.recipe import Recipe

@@ -18,12 +18,13 @@ from ult.audit.model.predicted import predict_ids
 from ult.errors import FormatError, InvalidConfig, TrainingError
 from ult.public.run import Run
 from ult.public.shards import Shards
-from ult.trainer.datasets.packing import collate
-from ult.trainer.evaluate import evaluate, predict
+from ult.trainer.datasets.collator import collate
+from ult.trainer.evaluate import evaluate
 from ult.trainer.generate import generate
-from ult.trainer.models.build import load_trained
+from ult.trainer.loss import predict
 from ult.trainer.models.causal import looks_ahead
 from ult.trainer.models.generation import check_finite, ignored
+from ult.trainer.models.load import load_trained
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 from ult.trainer.translate import translate

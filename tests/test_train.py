@@ -24,7 +24,9 @@ from ult.errors import (
 from ult.public.run import Run
 from ult.public.vocabulary import Vocabulary
 from ult.trainer.callbacks.progress import Progress
-from ult.trainer.models.build import WEIGHTS, build, load_checkpoint, load_trained
+from ult.trainer.models.build import build
+from ult.trainer.models.load import load_checkpoint, load_trained
+from ult.trainer.models.presets import WEIGHTS
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 

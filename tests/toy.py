@@ -9,7 +9,9 @@ from safetensors.torch import load_file
 
 from ult.public.shards import ShardWriter
 from ult.public.vocabulary import Vocabulary
-from ult.trainer.datasets.packing import Blocks, Labelled, open_shards, pack
+from ult.trainer.datasets.blocks import Blocks
+from ult.trainer.datasets.labelled import Labelled
+from ult.trainer.datasets.packing import open_shards, pack
 from ult.trainer.recipe import Recipe
 
 torch.set_num_threads(1)

@@ -288,7 +288,7 @@ def look(
         from ult.audit.model.membership import reference
         from ult.audit.model.predicted import predict_ids
         from ult.public.run import Run
-        from ult.trainer.models.build import load_trained
+        from ult.trainer.models.load import load_trained
 
         opened = Run.open(run["run"])
         model = load_trained(opened)

@@ -62,8 +62,10 @@ def predictions(session: Session, name: str, run: dict[str, Any], shards: Path) 
     import torch
 
     from ult.public.run import Run
-    from ult.trainer.datasets.packing import Labelled, collate, open_shards, pack
-    from ult.trainer.models.build import load_trained
+    from ult.trainer.datasets.collator import collate
+    from ult.trainer.datasets.labelled import Labelled
+    from ult.trainer.datasets.packing import open_shards, pack
+    from ult.trainer.models.load import load_trained
 
     def make(folder: Path) -> dict[str, Any]:
         opened = Run.open(run["run"])

@@ -93,7 +93,7 @@ MOVED = {
     "ult.manifest": "ult.public.manifest",
     "ult.memorisation": "ult.trainer.memorisation.stop_memorised",
     "ult.metrics": "ult.public.metrics",
-    "ult.mixture": "ult.trainer.datasets.mixture",
+    "ult.mixture": "ult.trainer.datasets.sampler",
     "ult.model": "ult.trainer.models.build",
     "ult.ngrams": "ult.trainer.memorisation.ngrams",
     "ult.packing": "ult.trainer.datasets.packing",

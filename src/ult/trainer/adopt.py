@@ -17,7 +17,9 @@ from ult.public.metrics import FORMAT
 from ult.public.shards import Shards
 from ult.public.vocabulary import BOS, EOS, PAD, Vocabulary
 from ult.trainer.datasets.packing import open_shards, summary
-from ult.trainer.models.build import Model, load_whole, rows_of, weights_digest
+from ult.trainer.models.build import weights_digest
+from ult.trainer.models.embeddings import Model, rows_of
+from ult.trainer.models.load import load_whole
 from ult.trainer.workdir import check_free, save, write_told
 
 CONTEXT = 128  # ids at once, as of a training that says nothing else

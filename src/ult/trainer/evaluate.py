@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,17 @@ from ult.errors import InvalidConfig
 from ult.host.extras import require
 from ult.public.run import Run
 from ult.public.shards import Shards
-from ult.trainer.datasets.packing import IGNORED, Blocks, Labelled, collate, label_name, open_shards, pack, summary
+from ult.trainer.datasets.blocks import Blocks
+from ult.trainer.datasets.collator import IGNORED
+from ult.trainer.datasets.labelled import Labelled
+from ult.trainer.datasets.packing import label_name, open_shards, pack, summary
 from ult.trainer.datasets.pairs import TARGETS, Pairs, open_targets, read_source
 from ult.trainer.datasets.windows import Windows
-from ult.trainer.models.build import Model, load_trained
+from ult.trainer.loss import batches
 from ult.trainer.models.causal import looks_ahead
+from ult.trainer.models.embeddings import Model
 from ult.trainer.models.generation import check_finite
+from ult.trainer.models.load import load_trained
 from ult.trainer.translate import check_beams, search
 
 with require("torch", extra="train"):
@@ -88,7 +93,7 @@ def evaluate(
 def _bits(model: Model, many: Sequence[Shards], data: Blocks | Windows | Pairs, batch_size: int) -> dict[str, Any]:
     counts = data.counts
     nats = np.zeros(len(counts))  # a record
-    for numbers, logits, labels in _batches(model, data, batch_size):
+    for numbers, logits, labels in batches(model, data, batch_size):
         predicted = check_finite(logits)
         losses = torch.nn.functional.cross_entropy(predicted.mT, labels, ignore_index=IGNORED, reduction="none")
         counted = losses[labels != IGNORED].double().cpu().numpy()
@@ -127,20 +132,6 @@ def _matches(model: Model, data: Pairs, beams: int, batch_size: int) -> dict[str
     return result
 
 
-def cross_entropy(
-    model: Model, data: Blocks | Windows | Labelled | Pairs, batch_size: int, *, part: int = 0, parts: int = 1
-) -> tuple[float, int]:
-    """Return the nats that all predictions cost together, and their number; or one of equal parts of the batches."""
-    nats, predictions = 0.0, 0
-    for _, logits, labels in _batches(model, data, batch_size, part, parts):
-        losses = torch.nn.functional.cross_entropy(
-            logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORED, reduction="none"
-        )
-        nats += float(losses.cpu().double().sum())
-        predictions += int((labels != IGNORED).sum())
-    return nats, predictions
-
-
 def _half_width(bits: NDArray[np.float64], counts: NDArray[np.int64]) -> float | None:
     """Return half the 95 % interval of sum(bits) / sum(counts) over records: the ratio estimator's standard error.
 
@@ -154,7 +145,7 @@ def _half_width(bits: NDArray[np.float64], counts: NDArray[np.int64]) -> float |
 
 
 def _accuracies(model: Model, data: Labelled, batch_size: int, seed: int) -> dict[str, Any]:
-    every = (check_finite(logits) for _, logits, _ in _batches(model, data, batch_size))
+    every = (check_finite(logits) for _, logits, _ in batches(model, data, batch_size))
     predicted = np.concatenate([logits.argmax(-1).cpu().numpy() for logits in every])
     right = predicted == data.labels
     classes = len(data.classes)
@@ -190,19 +181,3 @@ def wilson(share: float, n: int) -> list[float]:
     """
     centre, spread = share + Z**2 / (2 * n), Z * math.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
     return [max(0.0, (centre - spread) / (1 + Z**2 / n)), min(1.0, (centre + spread) / (1 + Z**2 / n))]
-
-
-def _batches(
-    model: Model, data: Blocks | Windows | Labelled | Pairs, batch_size: int, part: int = 0, parts: int = 1
-) -> Iterator[tuple[range, torch.Tensor, torch.Tensor]]:
-    for start in range(part * batch_size, len(data), parts * batch_size):
-        numbers = range(start, min(start + batch_size, len(data)))
-        batch = {name: tensor.to(model.device) for name, tensor in collate([data[k] for k in numbers]).items()}
-        with torch.inference_mode():
-            yield numbers, predict(model, batch), batch["labels"]
-
-
-def predict(model: Model, batch: dict[str, Any]) -> torch.Tensor:
-    """Return the logits, in float32, of a batch as `ult.trainer.datasets.packing.collate` makes it."""
-    read = {name: tensor for name, tensor in batch.items() if name != "labels"}
-    return model(**read, use_cache=False).logits.float()

@@ -10,20 +10,19 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ult.errors import CorruptSymbols, InvalidConfig, TrainingError
+from ult.errors import InvalidConfig, TrainingError
 from ult.host.extras import require
 from ult.public.run import Run
 from ult.public.shards import ShardWriter
-from ult.public.vocabulary import EOS, FREE, N_SPECIAL, PAD
+from ult.public.vocabulary import EOS, FREE, N_SPECIAL
 from ult.trainer.datasets.packing import open_shards
-from ult.trainer.models.build import load_trained
+from ult.trainer.ids import Ids, given_ids, record_of
 from ult.trainer.models.generation import write
+from ult.trainer.models.load import load_trained
 
 with require("torch", "transformers", extra="train"):
     import torch
     from transformers import LogitsProcessor, RepetitionPenaltyLogitsProcessor
-
-Ids = NDArray[np.uint32]
 
 
 class Grammar(Protocol):
@@ -190,19 +189,3 @@ def _check(**right: bool) -> None:
             f"{', '.join(wrong)} out of range; expected n, batch_size, top_k from 1, top_p and min_p up to 1, a "
             f"temperature from 0, a repetition penalty above 0, reserved ids from {FREE} to {N_SPECIAL - 1}"
         )
-
-
-def given_ids(ids: ArrayLike, size: int, what: str, reserved: Sequence[int] = ()) -> NDArray[np.int64]:
-    """Return ids (n,) that a caller gave as a `what`. Raises `CorruptSymbols` if a record cannot hold them."""
-    array = np.asarray(ids)
-    if array.ndim != 1 or (array.size and array.dtype.kind not in "ui"):
-        raise CorruptSymbols(f"{what} ids are {array.dtype} {array.shape}; expected integers (n,)")
-    if not (((array >= N_SPECIAL) & (array < size)) | np.isin(array, list(reserved))).all():
-        raise CorruptSymbols(f"a {what} id is outside {N_SPECIAL} to {size - 1}")
-    return array.astype(np.int64)
-
-
-def record_of(row: NDArray[np.int64]) -> Ids:
-    """Return the ids of what a model wrote up to its `<eos>`, after which there is padding."""
-    ends = np.flatnonzero((row == EOS) | (row == PAD))
-    return row[: ends[0] if len(ends) else len(row)].astype(np.uint32)

@@ -9,9 +9,9 @@ from typing import Any
 from ult.errors import InvalidConfig
 from ult.host.extras import require
 from ult.trainer.callbacks.early_stopping import METRIC
-from ult.trainer.datasets.mixture import MixedOrder, Mixture
-from ult.trainer.datasets.packing import IGNORED, Order
-from ult.trainer.evaluate import cross_entropy, predict
+from ult.trainer.datasets.collator import IGNORED
+from ult.trainer.datasets.sampler import MixedOrder, Mixture, Order
+from ult.trainer.loss import cross_entropy, predict
 from ult.trainer.memorisation.ngram_penalty import Restraint
 from ult.trainer.recipe import Recipe
 

@@ -18,14 +18,18 @@ from ult.public.metrics import FORMAT
 from ult.public.published import OWNER, parted
 from ult.public.run import Run
 from ult.public.vocabulary import Vocabulary
-from ult.trainer.callbacks.early_stopping import Watch, best, check_tables, curve, open_validation
+from ult.trainer.callbacks.early_stopping import Watch, best, curve
 from ult.trainer.callbacks.freeze_body import Frozen, check_frozen
 from ult.trainer.callbacks.progress import Progress
 from ult.trainer.callbacks.tensorboard import FOLDER, reporters
-from ult.trainer.datasets.mixture import check_mixture
-from ult.trainer.datasets.mixture import mixture as mixed
-from ult.trainer.datasets.packing import Blocks, Labelled, collate, label_name, open_shards, pack, summary
+from ult.trainer.datasets.blocks import Blocks
+from ult.trainer.datasets.collator import collate
+from ult.trainer.datasets.labelled import Labelled
+from ult.trainer.datasets.packing import label_name, open_shards, pack, summary
 from ult.trainer.datasets.pairs import TARGETS, Pairs, open_targets
+from ult.trainer.datasets.sampler import check_mixture
+from ult.trainer.datasets.sampler import mixture as mixed
+from ult.trainer.datasets.validation import check_tables, open_validation
 from ult.trainer.datasets.windows import Windows
 from ult.trainer.distributed import agreed, from_main, processes, together
 from ult.trainer.id_trainer import IdTrainer, arguments, in_bfloat16, share_of

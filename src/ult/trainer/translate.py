@@ -14,11 +14,12 @@ from ult.host.extras import require
 from ult.public.run import Run
 from ult.public.shards import ShardWriter
 from ult.public.vocabulary import EOS, N_SPECIAL
-from ult.trainer.datasets.packing import collate
+from ult.trainer.datasets.collator import collate
 from ult.trainer.datasets.pairs import read_source
-from ult.trainer.generate import given_ids, record_of
-from ult.trainer.models.build import Model, load_trained
+from ult.trainer.ids import given_ids, record_of
+from ult.trainer.models.embeddings import Model
 from ult.trainer.models.generation import write
+from ult.trainer.models.load import load_trained
 
 with require("torch", extra="train"):
     import torch

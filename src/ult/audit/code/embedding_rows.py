@@ -18,7 +18,7 @@ from ult.errors import InvalidConfig
 from ult.owner.table import Table
 from ult.public.run import Run
 from ult.public.vocabulary import N_SPECIAL
-from ult.trainer.models.build import load_trained
+from ult.trainer.models.load import load_trained
 
 NAME = "embedding rows"
 BLOCK = 4096  # rows that are compared with all others at once

@@ -19,8 +19,9 @@ from ult.errors import InvalidConfig
 from ult.host.extras import require
 from ult.public.run import Run
 from ult.public.vocabulary import N_SPECIAL
-from ult.trainer.models.build import Model, load_trained
+from ult.trainer.models.embeddings import Model
 from ult.trainer.models.generation import write
+from ult.trainer.models.load import load_trained
 
 with require("scipy", extra="audit"):
     from scipy import special

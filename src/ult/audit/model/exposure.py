@@ -20,7 +20,7 @@ from ult.host.extras import require
 from ult.owner.canaries import SPACE, canary, secret_digits
 from ult.owner.table import Table
 from ult.public.run import Run
-from ult.trainer.models.build import load_trained
+from ult.trainer.models.load import load_trained
 
 with require("scipy", extra="audit"):
     from scipy import stats

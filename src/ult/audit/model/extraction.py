@@ -21,7 +21,7 @@ from ult.public.run import Run
 from ult.trainer.datasets.pairs import read_source
 from ult.trainer.generate import generate
 from ult.trainer.memorisation.ngrams import memorised
-from ult.trainer.models.build import load_trained
+from ult.trainer.models.load import load_trained
 from ult.trainer.translate import search
 
 PREFIX = SUFFIX = 50  # ids, as the extraction benchmark of Carlini et al. gives and asks for

@@ -19,12 +19,13 @@ from ult.errors import InvalidConfig
 from ult.host.extras import require
 from ult.public.run import Run
 from ult.public.vocabulary import EOS
-from ult.trainer.datasets.packing import IGNORED, Item, collate
+from ult.trainer.datasets.collator import IGNORED, Item, collate
 from ult.trainer.datasets.pairs import read_source
-from ult.trainer.evaluate import predict
-from ult.trainer.models.build import Model, load_trained
+from ult.trainer.loss import predict
 from ult.trainer.models.causal import looks_ahead
+from ult.trainer.models.embeddings import Model
 from ult.trainer.models.generation import normalizer
+from ult.trainer.models.load import load_trained
 
 with require("torch", extra="train"):
     import torch
@@ -142,7 +143,7 @@ def _windows(ids: NDArray[np.uint32], head: NDArray[np.int64], context: int, giv
 
 
 def _labelled(record: Record, head: NDArray[np.int64], context: int, *, masked: bool) -> Item:
-    """Return a record as `ult.trainer.datasets.packing.Labelled` gives it."""
+    """Return a record as `ult.trainer.datasets.labelled.Labelled` gives it."""
     ids = np.append(np.concatenate([head, record.ids.astype(np.int64)])[: context - 1], EOS)
     mask = {"attention_mask": np.ones_like(ids)} if masked else {}
     return {"input_ids": ids, **mask, "labels": np.array(record.label, np.int64)}

@@ -23,7 +23,7 @@ from ult.audit.model.trained import lots
 from ult.errors import InvalidConfig
 from ult.public.run import Run
 from ult.public.shards import ShardWriter
-from ult.trainer.models.build import PRESETS
+from ult.trainer.models.presets import PRESETS
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 

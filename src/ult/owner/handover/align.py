@@ -17,7 +17,8 @@ from ult.owner.table import Table
 from ult.public.published import parted
 from ult.public.run import Run
 from ult.public.vocabulary import N_SPECIAL, UNK
-from ult.trainer.models.build import load_trained, rows_of
+from ult.trainer.models.embeddings import rows_of
+from ult.trainer.models.load import load_trained
 from ult.trainer.workdir import check_free, deriving, save
 
 with require("torch", extra="train"):

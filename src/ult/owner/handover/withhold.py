@@ -17,7 +17,8 @@ from ult.host.extras import require
 from ult.owner import keyfile
 from ult.public.published import released
 from ult.public.run import WITHHELD, Run
-from ult.trainer.models.build import load_trained, load_withheld, rows_of
+from ult.trainer.models.embeddings import rows_of
+from ult.trainer.models.load import load_trained, load_withheld
 from ult.trainer.workdir import begin, check_free, deriving, save
 
 with require("torch", extra="train"):

@@ -6,7 +6,8 @@ from typing import Any
 
 from ult.errors import InvalidConfig
 from ult.host.extras import require
-from ult.trainer.models.build import PRESETS, Model
+from ult.trainer.models.embeddings import Model
+from ult.trainer.models.presets import PRESETS
 from ult.trainer.recipe import Recipe
 
 with require("transformers", extra="train"):

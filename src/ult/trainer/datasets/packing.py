@@ -8,10 +8,10 @@ files that are memory-mapped from then on, by every process: memory does not gro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,16 +20,12 @@ from numpy.typing import NDArray
 from ult.errors import InvalidConfig, MissingColumn, OutputError, TrainingError, WrongVocabulary
 from ult.public.manifest import IDS, Manifest
 from ult.public.shards import Shards
-from ult.public.vocabulary import EOS, MODALITIES, PAD, Vocabulary, modality_id
+from ult.public.vocabulary import EOS, Vocabulary, modality_id
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 STREAM, ENDS, LABELS = "stream.int32", "ends.int64", "labels.int64"  # flat files, no header, this machine's byte order
-CHUNK = 1 << 16  # samples of an order, or lengths of records, that are in memory at once
-_GIVEN = list(MODALITIES.values())  # special ids, so in no record, that nobody predicts
-IGNORED = -100  # a label that counts in no loss; torch.nn.functional.cross_entropy's own default
-Item = dict[str, NDArray[np.int64]]
 
 
 def open_shards(paths: str | Path | Sequence[str | Path], vocabulary: Vocabulary | None = None) -> list[Shards]:
@@ -111,152 +107,6 @@ def pack(
     return classes or []
 
 
-def predicted(ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the labels (n,) of ids (n,) to predict: themselves, but for those that are given."""
-    return np.where(np.isin(ids, _GIVEN), IGNORED, ids)
-
-
-@dataclass(frozen=True, slots=True)
-class Blocks:
-    """The stream of all records, cut into blocks of `context` predictions; the last may be shorter.
-
-    Block k reads `stream[k * context :][:context]` and predicts the ids one further on, so its first prediction
-    rests on the last id of the block before.
-    """
-
-    stream: NDArray[np.int32]  # (1 + ids + rows,) starts with <eos>, which nobody predicts
-    ends: NDArray[np.int64]  # (rows,) where in the predictions each record's end, past its <eos>
-    context: int
-    label: ClassVar[None] = None
-    classes: ClassVar[list[Any]] = []
-    truncated: ClassVar[int] = 0
-    whole: ClassVar[bool] = True  # every id of the data is predicted
-
-    @classmethod
-    def open(cls, folder: Path, *, context: int) -> Blocks:
-        """Map what `pack` wrote."""
-        return cls(*mapped_stream(folder), context)
-
-    @property
-    def ids(self) -> int:
-        """How many ids a pass reads: those of every record, its modality if it stands there, and an `<eos>` each."""
-        return len(self.stream) - 1
-
-    def __len__(self) -> int:
-        return -(-self.ids // self.context)
-
-    def __getitem__(self, k: int) -> Item:
-        window = self.stream[k * self.context : (k + 1) * self.context + 1].astype(np.int64)
-        return {"input_ids": window[:-1], "labels": predicted(window[1:])}
-
-    @property
-    def counts(self) -> NDArray[np.int64]:
-        """How many ids (rows,) of each record are predicted, its `<eos>` included."""
-        given = int(self.stream[1]) in _GIVEN  # of all records the modality, or of none
-        return np.asarray(np.diff(self.ends, prepend=0) - given)
-
-    def sample_of(self, row: int) -> int:
-        """Return the first block whose first prediction is of record `row` or a later one."""
-        return -(-int(self.ends[row - 1]) // self.context) if row else 0
-
-    def records(self, k: int) -> NDArray[np.int64]:
-        """Return the record (n,) that each prediction of block k belongs to."""
-        places = np.arange(k * self.context, min((k + 1) * self.context, self.ids))
-        return np.asarray(np.searchsorted(self.ends, places[self[k]["labels"] != IGNORED], side="right"))
-
-
-@dataclass(frozen=True, slots=True)
-class Labelled:
-    """Every record between two `<eos>`, cut to `context` ids in all, with the number of its class."""
-
-    stream: NDArray[np.int32]  # (1 + ids + rows,)
-    ends: NDArray[np.int64]  # (rows,) the place in the stream of the <eos> after each record
-    labels: NDArray[np.int64]  # (rows,) in range(len(classes))
-    label: str
-    classes: list[Any]
-    context: int
-    masked: bool = False  # whether it is said which ids of a batch are padding, as models that look ahead need it
-
-    @classmethod
-    def open(cls, folder: Path, *, context: int, label: str, classes: list[Any]) -> Labelled:
-        """Map what `pack` wrote of this label and these classes."""
-        return cls(*mapped_stream(folder), _mapped(folder / LABELS, np.int64), label, classes, context)
-
-    @property
-    def ids(self) -> int:
-        """How many ids a pass reads."""
-        return sum(int(np.minimum(lengths, self.context - 2).sum()) + 2 * len(lengths) for lengths in self._lengths())
-
-    @property
-    def truncated(self) -> int:
-        """How many records are longer than the context holds."""
-        return sum(int((lengths > self.context - 2).sum()) for lengths in self._lengths())
-
-    def _lengths(self) -> Iterator[NDArray[np.int64]]:
-        for first in range(0, len(self), CHUNK):
-            before = self.ends[first - 1] if first else 0
-            yield np.diff(self.ends[first : first + CHUNK], prepend=before) - 1
-
-    def __len__(self) -> int:
-        return len(self.ends)
-
-    def sample_of(self, row: int) -> int:
-        """Return the sample that record `row` is."""
-        return row
-
-    def __getitem__(self, k: int) -> Item:
-        start, end = int(self.ends[k - 1]) if k else 0, int(self.ends[k])
-        ids = self.stream[start : min(end, start + self.context - 1) + 1].astype(np.int64)
-        ids[-1] = EOS
-        mask = {"attention_mask": np.ones_like(ids)} if self.masked else {}
-        return {"input_ids": ids, **mask, "labels": self.labels[k]}
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """Which of `samples` a training sees, one after another: pass after pass, each shuffled by seed, `total` in all.
-
-    A batch may reach into the next pass, so every one is full, and what step n sees depends on nothing but the seed
-    and the batch size: neither on the number of processes nor on where a training was interrupted.
-    """
-
-    samples: int
-    total: int
-    seed: int
-
-    def __len__(self) -> int:
-        return self.total
-
-    def __iter__(self) -> Iterator[int]:
-        for first in range(0, self.total, self.samples):
-            order = np.random.default_rng([self.seed, first // self.samples]).permutation(self.samples)
-            order = order[: self.total - first]
-            for start in range(0, len(order), CHUNK):
-                yield from order[start : start + CHUNK].tolist()
-
-
-def collate(items: Sequence[Item]) -> dict[str, torch.Tensor]:
-    """Stack items, padding on the right; causal models need no mask for that, as no id looks to its right.
-
-    All but the labels is what the model reads.
-    """
-    import torch
-
-    def padded(name: str, value: int) -> torch.Tensor:
-        width = max(len(item[name]) for item in items)
-        out = np.full((len(items), width), value, np.int64)
-        for row, item in zip(out, items, strict=True):
-            row[: len(item[name])] = item[name]
-        return torch.from_numpy(out)
-
-    if items[0]["labels"].ndim == 0:
-        labels = torch.from_numpy(np.array([item["labels"] for item in items], np.int64))
-    else:
-        labels = padded("labels", IGNORED)
-    # An attention mask, which only encoders have, is padded with zeros: `PAD` is 0.
-    return {name: padded(name, PAD) for name in items[0] if name != "labels"} | {"labels": labels}
-
-
 def label_name(many: Sequence[Shards], label: str | None) -> str:
     """Return the kept column to predict: `label`, or the only one. Raises `MissingColumn`."""
     kept = [name for name in many[0].manifest.kept if all(name in s.manifest.kept for s in many)]
@@ -301,6 +151,11 @@ def _renumber(found: NDArray[np.int64], seen: dict[Any, int], classes: list[Any]
 def mapped_stream(folder: Path) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Map the stream that `pack` wrote into `folder`, and the place in it of the `<eos>` after each record."""
     return _mapped(folder / STREAM, np.int32), _mapped(folder / ENDS, np.int64)
+
+
+def mapped_labels(folder: Path) -> NDArray[np.int64]:
+    """Map the number of each record's class, which `pack` wrote into `folder`."""
+    return _mapped(folder / LABELS, np.int64)
 
 
 def _mapped(path: Path, kind: type[Any]) -> NDArray[Any]:

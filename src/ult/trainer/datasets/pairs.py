@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from ult.errors import InvalidConfig, TrainingError
 from ult.public.shards import Shards
 from ult.public.vocabulary import EOS
-from ult.trainer.datasets.packing import Item, mapped_stream, open_shards
+from ult.trainer.datasets.collator import Item
+from ult.trainer.datasets.packing import mapped_stream, open_shards
 
 TARGETS = "targets"  # a folder
 

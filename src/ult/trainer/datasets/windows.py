@@ -14,7 +14,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.trainer.datasets.packing import Item, mapped_stream, predicted
+from ult.trainer.datasets.blocks import predicted
+from ult.trainer.datasets.collator import Item
+from ult.trainer.datasets.packing import mapped_stream
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from ult.errors import TrainingError
 from ult.host.extras import require
-from ult.trainer.datasets.packing import IGNORED, Item, collate
-from ult.trainer.models.build import Model
+from ult.trainer.datasets.collator import IGNORED, Item, collate
+from ult.trainer.models.embeddings import Model
 
 with require("torch", extra="train"):
     import torch

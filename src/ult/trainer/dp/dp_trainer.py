@@ -20,7 +20,8 @@ from ult.privacy import accountant
 from ult.privacy.randomness import NOISE, source
 from ult.public.guarantee import composed
 from ult.trainer.callbacks.freeze_body import Frozen
-from ult.trainer.datasets.packing import Item, Labelled
+from ult.trainer.datasets.collator import Item
+from ult.trainer.datasets.labelled import Labelled
 from ult.trainer.datasets.pairs import Pairs
 from ult.trainer.datasets.windows import Windows
 from ult.trainer.dp.clipping import clipped_sum

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ult.privacy.randomness import SAMPLE, Source
-from ult.trainer.datasets.packing import Item, Labelled
+from ult.trainer.datasets.collator import Item
+from ult.trainer.datasets.labelled import Labelled
 from ult.trainer.datasets.pairs import Pairs
 from ult.trainer.datasets.windows import Windows
 

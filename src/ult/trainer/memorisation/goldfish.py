@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult.public.vocabulary import EOS
-from ult.trainer.datasets.packing import IGNORED, Blocks, Item
+from ult.trainer.datasets.blocks import Blocks
+from ult.trainer.datasets.collator import IGNORED, Item
 
 BEFORE = 13  # ids that are hashed, as in the paper; fewer at the start of a record, from its <eos> on
 _MIX = np.uint64(0x9E3779B97F4A7C15)

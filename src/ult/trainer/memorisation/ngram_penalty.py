@@ -12,10 +12,10 @@ from typing import Any
 
 from ult.errors import InvalidConfig
 from ult.host.extras import require
-from ult.trainer.datasets.packing import IGNORED
-from ult.trainer.evaluate import predict
+from ult.trainer.datasets.collator import IGNORED
+from ult.trainer.loss import predict
 from ult.trainer.memorisation.ngrams import SIZES
-from ult.trainer.models.build import Model
+from ult.trainer.models.embeddings import Model
 
 with require("torch", extra="train"):
     import torch

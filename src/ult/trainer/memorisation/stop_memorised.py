@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from ult.host.extras import require
 from ult.public.vocabulary import EOS
-from ult.trainer.datasets.packing import Blocks
+from ult.trainer.datasets.blocks import Blocks
 from ult.trainer.memorisation.ngrams import SIZES, memorised
-from ult.trainer.models.build import Model
+from ult.trainer.models.embeddings import Model
 from ult.trainer.models.generation import write
 
 with require("torch", "transformers", extra="train"):

@@ -16,7 +16,7 @@ with require("torch", extra="train"):
     import torch
 
 if TYPE_CHECKING:
-    from ult.trainer.models.build import Model
+    from ult.trainer.models.embeddings import Model
 
 LENGTH = 12  # ids that the model is asked about
 # What may change by rounding, as a share of the largest value. A BERT of 32 channels, drawn at random, changes by

@@ -21,7 +21,7 @@ with require("torch", "transformers", extra="train"):
     from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 if TYPE_CHECKING:
-    from ult.trainer.models.build import Model
+    from ult.trainer.models.embeddings import Model
 
 MOST = 2**20  # bytes that a file of settings may have, to be read for the list of what it says
 _OURS = {"bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id", "use_cache", "transformers_version"}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ult.errors import InvalidConfig, OutputError
 from ult.host.extras import require
-from ult.trainer.models.build import Model
+from ult.trainer.models.embeddings import Model
 from ult.trainer.recipe import Recipe
 
 with require("transformers", extra="train"):

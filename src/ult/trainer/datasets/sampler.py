@@ -1,4 +1,4 @@
-"""Which share of a training each of several shards folders has, whatever their sizes."""
+"""Which samples a training sees, one after another: of one stream, or of several in given shares."""
 
 from __future__ import annotations
 
@@ -6,10 +6,38 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
+
 from ult.errors import InvalidConfig
 from ult.public.shards import Shards
-from ult.trainer.datasets.packing import Blocks, Labelled, Order
+from ult.trainer.datasets.blocks import Blocks
+from ult.trainer.datasets.labelled import Labelled
 from ult.trainer.datasets.pairs import Pairs
+
+_CHUNK = 1 << 16  # samples of an order in memory at once
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Which of `samples` a training sees, one after another: pass after pass, each shuffled by seed, `total` in all.
+
+    A batch may reach into the next pass, so every one is full, and what step n sees depends on nothing but the seed
+    and the batch size: neither on the number of processes nor on where a training was interrupted.
+    """
+
+    samples: int
+    total: int
+    seed: int
+
+    def __len__(self) -> int:
+        return self.total
+
+    def __iter__(self) -> Iterator[int]:
+        for first in range(0, self.total, self.samples):
+            order = np.random.default_rng([self.seed, first // self.samples]).permutation(self.samples)
+            order = order[: self.total - first]
+            for start in range(0, len(order), _CHUNK):
+                yield from order[start : start + _CHUNK].tolist()
 
 
 def check_mixture(weights: Sequence[float] | None, many: Sequence[Shards]) -> None:
@@ -49,7 +77,7 @@ class Mixture:
 
 @dataclass(frozen=True, slots=True)
 class MixedOrder:
-    """As `packing.Order`, for a mixture: `total` samples, each of the folder that is the furthest behind its share.
+    """As `Order`, for a mixture: `total` samples, each of the folder that is the furthest behind its share.
 
     That is, sample t (from 0) is of the folder with the greatest `share * (t + 1) - samples so far`, the first of
     equals, so no share is ever off by as much as the number of folders. Folder i gives its own samples

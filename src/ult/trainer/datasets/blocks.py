@@ -1,0 +1,70 @@
+"""The stream of all records, cut into blocks of equal length: what task "lm" is trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ult.public.vocabulary import MODALITIES
+from ult.trainer.datasets.collator import IGNORED, Item
+from ult.trainer.datasets.packing import mapped_stream
+
+_GIVEN = list(MODALITIES.values())  # special ids, so in no record, that nobody predicts
+
+
+def predicted(ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the labels (n,) of ids (n,) to predict: themselves, but for those that are given."""
+    return np.where(np.isin(ids, _GIVEN), IGNORED, ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """The stream of all records, cut into blocks of `context` predictions; the last may be shorter.
+
+    Block k reads `stream[k * context :][:context]` and predicts the ids one further on, so its first prediction
+    rests on the last id of the block before.
+    """
+
+    stream: NDArray[np.int32]  # (1 + ids + rows,) starts with <eos>, which nobody predicts
+    ends: NDArray[np.int64]  # (rows,) where in the predictions each record's end, past its <eos>
+    context: int
+    label: ClassVar[None] = None
+    classes: ClassVar[list[Any]] = []
+    truncated: ClassVar[int] = 0
+    whole: ClassVar[bool] = True  # every id of the data is predicted
+
+    @classmethod
+    def open(cls, folder: Path, *, context: int) -> Blocks:
+        """Map what `pack` wrote."""
+        return cls(*mapped_stream(folder), context)
+
+    @property
+    def ids(self) -> int:
+        """How many ids a pass reads: those of every record, its modality if it stands there, and an `<eos>` each."""
+        return len(self.stream) - 1
+
+    def __len__(self) -> int:
+        return -(-self.ids // self.context)
+
+    def __getitem__(self, k: int) -> Item:
+        window = self.stream[k * self.context : (k + 1) * self.context + 1].astype(np.int64)
+        return {"input_ids": window[:-1], "labels": predicted(window[1:])}
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """How many ids (rows,) of each record are predicted, its `<eos>` included."""
+        given = int(self.stream[1]) in _GIVEN  # of all records the modality, or of none
+        return np.asarray(np.diff(self.ends, prepend=0) - given)
+
+    def sample_of(self, row: int) -> int:
+        """Return the first block whose first prediction is of record `row` or a later one."""
+        return -(-int(self.ends[row - 1]) // self.context) if row else 0
+
+    def records(self, k: int) -> NDArray[np.int64]:
+        """Return the record (n,) that each prediction of block k belongs to."""
+        places = np.arange(k * self.context, min((k + 1) * self.context, self.ids))
+        return np.asarray(np.searchsorted(self.ends, places[self[k]["labels"] != IGNORED], side="right"))

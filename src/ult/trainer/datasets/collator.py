@@ -1,0 +1,41 @@
+"""Samples of unequal lengths stacked into one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ult.public.vocabulary import PAD
+
+if TYPE_CHECKING:
+    import torch
+
+
+IGNORED = -100  # a label that counts in no loss; torch.nn.functional.cross_entropy's own default
+
+Item = dict[str, NDArray[np.int64]]
+
+
+def collate(items: Sequence[Item]) -> dict[str, torch.Tensor]:
+    """Stack items, padding on the right; causal models need no mask for that, as no id looks to its right.
+
+    All but the labels is what the model reads.
+    """
+    import torch
+
+    def padded(name: str, value: int) -> torch.Tensor:
+        width = max(len(item[name]) for item in items)
+        out = np.full((len(items), width), value, np.int64)
+        for row, item in zip(out, items, strict=True):
+            row[: len(item[name])] = item[name]
+        return torch.from_numpy(out)
+
+    if items[0]["labels"].ndim == 0:
+        labels = torch.from_numpy(np.array([item["labels"] for item in items], np.int64))
+    else:
+        labels = padded("labels", IGNORED)
+    # An attention mask, which only encoders have, is padded with zeros: `PAD` is 0.
+    return {name: padded(name, PAD) for name in items[0] if name != "labels"} | {"labels": labels}

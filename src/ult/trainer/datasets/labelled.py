@@ -1,0 +1,64 @@
+"""Every record by itself with its label: what task "classify" is trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ult.public.vocabulary import EOS
+from ult.trainer.datasets.collator import Item
+from ult.trainer.datasets.packing import mapped_labels, mapped_stream
+
+_CHUNK = 1 << 16  # lengths of records in memory at once
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """Every record between two `<eos>`, cut to `context` ids in all, with the number of its class."""
+
+    stream: NDArray[np.int32]  # (1 + ids + rows,)
+    ends: NDArray[np.int64]  # (rows,) the place in the stream of the <eos> after each record
+    labels: NDArray[np.int64]  # (rows,) in range(len(classes))
+    label: str
+    classes: list[Any]
+    context: int
+    masked: bool = False  # whether it is said which ids of a batch are padding, as models that look ahead need it
+
+    @classmethod
+    def open(cls, folder: Path, *, context: int, label: str, classes: list[Any]) -> Labelled:
+        """Map what `pack` wrote of this label and these classes."""
+        return cls(*mapped_stream(folder), mapped_labels(folder), label, classes, context)
+
+    @property
+    def ids(self) -> int:
+        """How many ids a pass reads."""
+        return sum(int(np.minimum(lengths, self.context - 2).sum()) + 2 * len(lengths) for lengths in self._lengths())
+
+    @property
+    def truncated(self) -> int:
+        """How many records are longer than the context holds."""
+        return sum(int((lengths > self.context - 2).sum()) for lengths in self._lengths())
+
+    def _lengths(self) -> Iterator[NDArray[np.int64]]:
+        for first in range(0, len(self), _CHUNK):
+            before = self.ends[first - 1] if first else 0
+            yield np.diff(self.ends[first : first + _CHUNK], prepend=before) - 1
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def sample_of(self, row: int) -> int:
+        """Return the sample that record `row` is."""
+        return row
+
+    def __getitem__(self, k: int) -> Item:
+        start, end = int(self.ends[k - 1]) if k else 0, int(self.ends[k])
+        ids = self.stream[start : min(end, start + self.context - 1) + 1].astype(np.int64)
+        ids[-1] = EOS
+        mask = {"attention_mask": np.ones_like(ids)} if self.masked else {}
+        return {"input_ids": ids, **mask, "labels": self.labels[k]}

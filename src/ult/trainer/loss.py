@@ -1,0 +1,48 @@
+"""The logits of a batch, and the cross-entropy of what it predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ult.host.extras import require
+from ult.trainer.datasets.blocks import Blocks
+from ult.trainer.datasets.collator import IGNORED, collate
+from ult.trainer.datasets.labelled import Labelled
+from ult.trainer.datasets.pairs import Pairs
+from ult.trainer.datasets.windows import Windows
+from ult.trainer.models.embeddings import Model
+
+with require("torch", extra="train"):
+    import torch
+
+
+def cross_entropy(
+    model: Model, data: Blocks | Windows | Labelled | Pairs, batch_size: int, *, part: int = 0, parts: int = 1
+) -> tuple[float, int]:
+    """Return the nats that all predictions cost together, and their number; or one of equal parts of the batches."""
+    nats, predictions = 0.0, 0
+    for _, logits, labels in batches(model, data, batch_size, part, parts):
+        losses = torch.nn.functional.cross_entropy(
+            logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORED, reduction="none"
+        )
+        nats += float(losses.cpu().double().sum())
+        predictions += int((labels != IGNORED).sum())
+    return nats, predictions
+
+
+def batches(
+    model: Model, data: Blocks | Windows | Labelled | Pairs, batch_size: int, part: int = 0, parts: int = 1
+) -> Iterator[tuple[range, torch.Tensor, torch.Tensor]]:
+    """Yield the numbers of the samples of each batch, their logits and their labels; or of one of equal parts of it."""
+    for start in range(part * batch_size, len(data), parts * batch_size):
+        numbers = range(start, min(start + batch_size, len(data)))
+        batch = {name: tensor.to(model.device) for name, tensor in collate([data[k] for k in numbers]).items()}
+        with torch.inference_mode():
+            yield numbers, predict(model, batch), batch["labels"]
+
+
+def predict(model: Model, batch: dict[str, Any]) -> torch.Tensor:
+    """Return the logits, in float32, of a batch as `ult.trainer.datasets.collator.collate` makes it."""
+    read = {name: tensor for name, tensor in batch.items() if name != "labels"}
+    return model(**read, use_cache=False).logits.float()

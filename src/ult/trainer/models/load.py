@@ -1,0 +1,128 @@
+"""Checkpoints, read as models: safetensors only, and no code that comes with a checkpoint is ever run.
+
+This file also turns off the progress bars and warnings of Hugging Face, which speak of what is done here on purpose.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ult.errors import FormatError, InvalidConfig, MissingSource, UltError
+from ult.host.extras import require
+from ult.public.run import Run
+from ult.trainer.models.causal import check_causal
+from ult.trainer.models.checkpoint import check_checkpoint
+from ult.trainer.models.embeddings import Model, row_names
+from ult.trainer.models.generation import settings
+
+with require("transformers", extra="train"):
+    import torch
+    import transformers
+
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
+
+
+_KINDS = {
+    "lm": transformers.AutoModelForCausalLM,
+    "classify": transformers.AutoModelForSequenceClassification,
+    "seq2seq": transformers.AutoModelForSeq2SeqLM,
+}
+
+
+def load_checkpoint(path: str | Path, task: str = "lm", *, rows: bool = True, **options: Any) -> Model:
+    """Return the model of a checkpoint, in float32: for "seq2seq" an encoder-decoder, else a causal language model.
+
+    Its head may be new, its body may not, its embedding rows only if `rows` is False.
+    Raises `FormatError` if there is none, or none in safetensors, or one that looks ahead unless it is to classify.
+    """
+    kind = transformers.AutoModelForSeq2SeqLM if task == "seq2seq" else transformers.AutoModelForCausalLM
+    model, missing = _load(kind, path, **(options or {"use_safetensors": True}))
+    bodies = tuple(f"{name}." for name in (model.base_model_prefix, "encoder", "decoder"))
+    lacking = missing if rows else missing - row_names(model)
+    if any(name.startswith(bodies) for name in lacking):
+        raise FormatError(f"{path} lacks {len(missing)} weights of its model")
+    if task != "classify":
+        check_causal(model, path)
+    return model
+
+
+def load_withheld(run: Run) -> Model:
+    """Return the model of a run whose embedding rows stayed with the owner, these drawn at random."""
+    model, missing = _load(_KINDS[run.task], run.path, use_safetensors=True, local_files_only=True)
+    if not missing <= row_names(model) or model.config.vocab_size != run.vocabulary.size:
+        raise FormatError(f"the checkpoint in {run.path} is not the one that was released")
+    return model
+
+
+def load_whole(path: Path) -> Model:
+    """Return a causal model of a folder that holds every weight of it, in float32; none is drawn.
+
+    Raises `FormatError`, also for a model that looks ahead.
+    """
+    model, missing = _load(_KINDS["lm"], path, use_safetensors=True, local_files_only=True)
+    if missing:
+        raise FormatError(
+            f"{path} lacks {len(missing)} weights of its {type(model).__name__}, {min(missing)} for one",
+            hint="a causal language model, saved whole; adapters merged",
+        )
+    check_causal(model, path)
+    return model
+
+
+def load_trained(run: Run) -> Model:
+    """Return a run's model, ready to evaluate, on the device that accelerate finds.
+
+    Raises `FormatError`, also for a run that looks ahead unless it classifies, or `InvalidConfig` if its rows stayed
+    with the owner.
+    """
+    from accelerate import PartialState
+
+    if run.withheld:
+        raise InvalidConfig(
+            f"{run.path} has no embedding rows: they stayed with its owner",
+            hint="ult attach, or ult train --from it to learn others",
+        )
+    model, missing = _load(_KINDS[run.task], run.path, use_safetensors=True, local_files_only=True)
+    if missing or model.config.vocab_size != run.vocabulary.size:
+        raise FormatError(f"the checkpoint in {run.path} is not the one that was trained")
+    if run.task != "classify":
+        check_causal(model, run.path)
+    return model.to(PartialState().device).eval()
+
+
+def _load(kind: Any, path: str | Path, **options: Any) -> tuple[Model, set[str]]:
+    try:
+        if Path(path).is_dir() and "gguf_file" not in options:
+            check_checkpoint(kind, Path(path))
+        model, report = kind.from_pretrained(
+            str(path),
+            dtype=torch.float32,
+            trust_remote_code=False,
+            output_loading_info=True,
+            generation_config=settings(),  # so that none of the checkpoint's own is even read
+            **options,
+        )
+    except (UltError, MemoryError):
+        raise
+    except Exception as error:  # what stands in a stranger's config.json makes transformers raise nearly anything
+        if not Path(path).is_dir():
+            raise MissingSource(f"model {path} is no folder, and the Hub was not reached or lacks it") from error
+        raise FormatError(
+            f"{path} holds no model that transformers' {kind.__name__} can load",
+            hint="it takes config.json and model.safetensors",
+        ) from error
+    _check_finite(model, path)
+    model.config.return_dict, model.config.output_hidden_states = True, False
+    return model, set(report["missing_keys"])
+
+
+def _check_finite(model: Model, path: str | Path) -> None:
+    wrong = [name for name, weight in model.named_parameters() if not bool(torch.isfinite(weight).all())]
+    if wrong:
+        raise FormatError(
+            f"{path}: {len(wrong)} of its weights' tensors hold values that are infinite or no number, {wrong[0]} for "
+            "one; nothing that it predicts means anything",
+            hint="train again, with a lower --learning-rate",
+        )
