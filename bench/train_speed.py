@@ -22,7 +22,7 @@ import transformers
 from result import write
 from timing import compared
 
-from ult.public.shards import ShardWriter
+from ult.public.shard_writer import ShardWriter
 from ult.public.vocabulary import Vocabulary
 from ult.trainer.datasets.blocks import Blocks
 from ult.trainer.datasets.packing import open_shards, pack

@@ -19,7 +19,7 @@ def shards_folder(folder: Path) -> Path:
     import pyarrow as pa
 
     from ult import Vocabulary
-    from ult.public.shards import ShardWriter
+    from ult.public.shard_writer import ShardWriter
 
     kept = pa.table({"label": ["a", "b", None] * 4, "n": list(range(12))})
     about: dict[str, Any] = {"vocabulary": Vocabulary(64), "table": TABLE, "codec": "text/bytes", "column": "text"}

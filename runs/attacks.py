@@ -35,7 +35,7 @@ from ult.codecs.bwt import TextBwt
 from ult.codecs.image import ImageDct
 from ult.codecs.series import SeriesMulaw
 from ult.owner.handover.align import align
-from ult.public.shards import ShardWriter
+from ult.public.shard_writer import ShardWriter
 from ult.public.vocabulary import N_SPECIAL
 
 CHARACTERS, REFERENCE = 1_100_000, 2_400_000

@@ -23,7 +23,7 @@ from ult.audit.code.attack import ATTACKS
 from ult.audit.code.cooccurrence import by_context
 from ult.audit.code.evidence import Coded
 from ult.audit.code.known_plaintext import by_plaintext
-from ult.public.shards import ShardWriter
+from ult.public.shard_writer import ShardWriter
 from ult.public.vocabulary import N_SPECIAL
 
 SIZE, CONTEXT, BATCH, STEPS, MODEL = 1024, 128, 16, 150, "tiny"

@@ -18,7 +18,7 @@ from lib.session import Session
 from lib.training import bits, trained
 
 import ult
-from ult.public.shards import ShardWriter
+from ult.public.shard_writer import ShardWriter
 
 SIZE, CONTEXT, BATCH, MODEL = 1024, 128, 16, "tiny"
 SEEDS, BEFORE, STEPS = (0, 1, 2), 400, 250

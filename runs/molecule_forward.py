@@ -17,7 +17,7 @@ from lib.training import trained
 from numpy.typing import NDArray
 
 import ult
-from ult.public.shards import ShardWriter
+from ult.public.shard_writer import ShardWriter
 from ult.public.vocabulary import N_SPECIAL, Vocabulary
 
 SYSTEMS = ("ult", "raw")

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 import ult
 from ult.codecs.series import SeriesMulaw
 from ult.data.augment import mixtures
-from ult.public.shards import ShardWriter
+from ult.public.shard_writer import ShardWriter
 from ult.public.vocabulary import FREE, N_SPECIAL, Vocabulary
 
 Floats = NDArray[np.float64]

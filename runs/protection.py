@@ -12,7 +12,7 @@ from lib.session import Session
 from lib.training import bits, trained
 
 import ult
-from ult.public.shards import ShardWriter
+from ult.public.shard_writer import ShardWriter
 
 SIZE, CONTEXT, BATCH, STEPS, MODEL = 1024, 128, 16, 100, "tiny"
 SEEDS = (0, 1, 2)

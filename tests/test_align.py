@@ -13,7 +13,7 @@ from ult.errors import InvalidConfig, MissingSource, OutputExists, WrongTable, W
 from ult.owner.handover.align import align, sources
 from ult.owner.table import Table
 from ult.public.run import Run
-from ult.public.shards import ShardWriter
+from ult.public.shard_writer import ShardWriter
 from ult.public.vocabulary import N_SPECIAL, UNK, Vocabulary
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train

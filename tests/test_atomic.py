@@ -22,8 +22,9 @@ from ult.host import atomic
 from ult.host.atomic import Claim, hidden, recover
 from ult.owner import keyfile, keylife
 from ult.owner.pipeline.resume import Partial
+from ult.public.id_columns import ids_table
 from ult.public.manifest import FILE, Manifest
-from ult.public.shards import ShardWriter, ids_table, write_part
+from ult.public.shard_writer import ShardWriter, write_part
 from ult.public.vocabulary import Vocabulary
 from ult.trainer.recipe import Recipe
 from ult.trainer.workdir import deriving, finish, working_folder

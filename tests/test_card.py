@@ -18,7 +18,8 @@ from ult.errors import InvalidConfig, OutputExists
 from ult.public.card import run_card, shards_card
 from ult.public.manifest import UNTOLD, Canaries
 from ult.public.published import released
-from ult.public.shards import Shards, ShardWriter
+from ult.public.shard_writer import ShardWriter
+from ult.public.shards import Shards
 from ult.public.vocabulary import Vocabulary
 
 FILES = {".card/README.md", ".card/tokenizer.json", ".card/tokenizer_config.json"}

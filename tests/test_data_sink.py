@@ -80,7 +80,7 @@ def test_what_appeared_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
 def test_force_replaces_no_folder_of_other_things(tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "thesis.doc").write_text("x")
-    with pytest.raises(OutputExists, match="holds other files than images"):
+    with pytest.raises(OutputExists, match=r"holds thesis\.doc, which is no part of a folder of images"):
         open_sink(tmp_path / "home", modality="image", column="x", force=True)
     (tmp_path / "a.csv").mkdir()
     with pytest.raises(OutputExists, match="is a folder"):

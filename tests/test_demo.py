@@ -20,7 +20,8 @@ from ult.demo.steps import Scale
 from ult.errors import MissingExtra, MissingSource, OutputExists, WrongTable
 from ult.owner.keyfile import read_identities
 from ult.owner.table import Table
-from ult.public.shards import Shards, record_ids
+from ult.public.id_columns import record_ids
+from ult.public.shards import Shards
 
 SMALL = Scale(pretraining=3, steps=3, digits=3, generated=2)
 ROOT = typer.main.get_command(app)

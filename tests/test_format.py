@@ -20,7 +20,7 @@ from ult import Table, Vocabulary
 from ult.codecs import CODECS
 from ult.errors import CorruptSymbols
 from ult.owner import keyfile
-from ult.public.shards import ShardWriter
+from ult.public.shard_writer import ShardWriter
 
 pytestmark = pytest.mark.filterwarnings("ignore::ult.errors.ValuesClipped")  # of series outside a range, on purpose
 HERE = Path(__file__).parent

@@ -20,7 +20,8 @@ from ult.host import regular
 from ult.owner import keyfile
 from ult.public.manifest import CODECS as NAMES
 from ult.public.run import Run
-from ult.public.shards import Shards, ShardWriter
+from ult.public.shard_writer import ShardWriter
+from ult.public.shards import Shards
 from ult.public.vocabulary import Vocabulary
 
 TABLE = ult.Table.fit(["the cat sat", "the dog ran"] * 5, vocabulary=Vocabulary(512), min_records=1)

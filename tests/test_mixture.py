@@ -13,7 +13,7 @@ from test_train import interrupt_at
 from toy import OTHER, SIZE, TABLE, blocks, counting, labelled, two_classes, write
 from ult.errors import FormatError, InvalidConfig, TrainingError
 from ult.public.run import Run
-from ult.public.shards import ShardWriter
+from ult.public.shard_writer import ShardWriter
 from ult.public.vocabulary import Vocabulary, modality_id
 from ult.trainer.datasets.blocks import Blocks
 from ult.trainer.datasets.packing import open_shards, pack

@@ -18,7 +18,8 @@ from ult.owner.table import Table
 from ult.privacy.accountant import spent
 from ult.public.guarantee import Guarantee
 from ult.public.manifest import Manifest
-from ult.public.shards import Shards, ShardWriter
+from ult.public.shard_writer import ShardWriter
+from ult.public.shards import Shards
 from ult.public.vocabulary import Vocabulary
 
 V = Vocabulary(1024)

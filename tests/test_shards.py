@@ -216,7 +216,12 @@ def test_an_error_inside_leaves_what_was_there(tmp_path, error, force):
 
 @pytest.mark.parametrize(
     "function",
-    ["pyarrow.parquet.write_table", "pathlib.Path.write_text", "pathlib.Path.rename", "ult.public.shards.sha256_of"],
+    [
+        "pyarrow.parquet.write_table",
+        "pathlib.Path.write_text",
+        "pathlib.Path.rename",
+        "ult.public.shard_writer.sha256_of",
+    ],
 )
 @pytest.mark.parametrize("fails", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
 @pytest.mark.parametrize("force", [False, True])

@@ -16,7 +16,8 @@ from ult.errors import InvalidConfig, TrainingError, WrongTable, WrongVocabulary
 from ult.owner.table import Table
 from ult.public.manifest import Canaries, Coin
 from ult.public.run import Run
-from ult.public.shards import Shards, ShardWriter
+from ult.public.shard_writer import ShardWriter
+from ult.public.shards import Shards
 from ult.public.vocabulary import Vocabulary
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train

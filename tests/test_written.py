@@ -7,7 +7,7 @@ from ult.codecs import CODECS
 from ult.errors import CorruptSymbols, InvalidConfig
 from ult.owner.constrained import TableGrammar, read_written
 from ult.owner.table import Table
-from ult.public.shards import ShardWriter
+from ult.public.shard_writer import ShardWriter
 from ult.public.vocabulary import EOS, Vocabulary
 from ult.trainer.generate import generate
 from ult.trainer.recipe import Recipe

@@ -7,7 +7,7 @@ import pyarrow as pa
 import torch
 from safetensors.torch import load_file
 
-from ult.public.shards import ShardWriter
+from ult.public.shard_writer import ShardWriter
 from ult.public.vocabulary import Vocabulary
 from ult.trainer.datasets.blocks import Blocks
 from ult.trainer.datasets.labelled import Labelled

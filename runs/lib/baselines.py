@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ult.codecs.base import Codec
 from ult.owner.table import Table
-from ult.public.shards import ShardWriter
+from ult.public.shard_writer import ShardWriter
 from ult.public.vocabulary import N_SPECIAL, Vocabulary
 
 Ids = NDArray[np.uint32]  # (n,), from N_SPECIAL on

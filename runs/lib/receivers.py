@@ -16,7 +16,7 @@ from lib.corpus import labelled_texts, wikitext
 from lib.session import Session, digest
 from lib.training import bits, trained
 from ult.owner.canaries import DIGITS, canary, secret_digits
-from ult.public.shards import ShardWriter
+from ult.public.shard_writer import ShardWriter
 
 VOCABULARY, CONTEXT = 1024, 128
 CANARIES, REPEATS, ALTERNATIVES, DECOYS = 8, 100, 1000, 400

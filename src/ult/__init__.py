@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from ult.owner.fit import fit
     from ult.owner.table import Table
     from ult.public.run import Run
-    from ult.public.shards import Shards, ShardWriter
+    from ult.public.shard_writer import ShardWriter
+    from ult.public.shards import Shards
     from ult.public.vocabulary import Vocabulary
 
 __all__ = [
@@ -46,7 +47,7 @@ _HOME = {
     "Codec": "ult.codecs.base",
     "Patches": "ult.codecs.base",
     "Run": "ult.public.run",
-    "ShardWriter": "ult.public.shards",
+    "ShardWriter": "ult.public.shard_writer",
     "Shards": "ult.public.shards",
     "Table": "ult.owner.table",
     "Vocabulary": "ult.public.vocabulary",

@@ -9,6 +9,7 @@ import typer
 
 from ult.cli.keys import Identities, PassphraseFile, load_table
 from ult.cli.options import Force, RunFolder
+from ult.host.free import check_free
 
 if TYPE_CHECKING:
     from ult.owner.table import Table
@@ -121,12 +122,12 @@ def generate(
 ) -> None:
     """Let a run write records: as shards of ids, or with the owner's table as data."""
     from ult.cli.console import Pace, counting, say
-    from ult.errors import OutputExists
+    from ult.data.sink import kind_of
+    from ult.public.shards import SHARDS
     from ult.trainer.generate import generate as write
     from ult.trainer.generate import write_generated
 
-    if out.exists() and not force:
-        raise OutputExists(f"{out} exists already", hint="another --out, or --force to replace it")
+    check_free(out, kind_of(out) if table else SHARDS, force=force)
     secret = load_table(table, passphrase_file, identity) if table else None
     if secret is not None:
         _check_table(run, secret.fingerprint)
@@ -204,12 +205,12 @@ def translate(
     """Let a run of task seq2seq write the targets of sources."""
     from ult.cli.console import counting, note, say
     from ult.public.run import Run
-    from ult.public.shards import check_free
+    from ult.public.shards import SHARDS
     from ult.trainer.datasets.packing import open_shards
     from ult.trainer.translate import translate as write
     from ult.trainer.translate import write_translated
 
-    check_free(out, force=force)
+    check_free(out, SHARDS, force=force)
     opened = Run.open(run)
     many = [ids for shards in open_shards(sources, opened.vocabulary) for ids in shards.ids()]
     with counting("translating"):

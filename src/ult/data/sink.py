@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -20,8 +21,10 @@ from ult.data.image import LABELS, FolderWriter, to_png
 from ult.data.rows import listed
 from ult.data.tabular import CsvWriter, ParquetWriter
 from ult.data.text import JsonlWriter, TxtWriter, encoded
-from ult.errors import InvalidConfig, OutputError, OutputExists, writing
-from ult.host import atomic, regular
+from ult.errors import InvalidConfig, OutputError, writing
+from ult.host import atomic
+from ult.host.disk import strangers
+from ult.host.free import FILE, Kind, check_free
 
 FOLDER = "a folder"
 SUFFIXES = {
@@ -91,7 +94,7 @@ class Sink:
             if kind is None:
                 with writing(self.path):
                     self._writer.close(whole=True)
-                check_free(self.path, force=self.force)
+                check_free(self.path, kind_of(self.path), force=self.force)
                 self._claim.publish(self._hidden)
             else:
                 with suppress(Exception):  # the error that is being handled matters more
@@ -180,25 +183,19 @@ def open_sink(
     suffix = path.suffix.lower() or FOLDER
     if suffix not in SUFFIXES[modality]:
         raise OutputError(f"{path} is {suffix}, which holds no {modality} records", hint=", ".join(SUFFIXES[modality]))
-    check_free(path, force=force)
+    check_free(path, kind_of(path), force=force)
     _check_kept(schema, suffix, modality, [*fields] or [column])
     return Sink(path, modality=modality, column=column, fields=fields, kept_schema=schema, force=force)
 
 
-def check_free(path: Path, *, force: bool) -> None:
-    """Raise `OutputExists` if `path` exists, unless `force` and it is a kind of output that may be replaced."""
-    atomic.recover(path)
-    if not os.path.lexists(path):
-        return
-    if not force:
-        raise OutputExists(f"{path} exists already", hint="another --out, or --force to replace it")
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise OutputExists(f"{path} is a {regular.kind(path)}; expected a file to replace", hint="another --out")
-    if path.is_dir() and path.suffix:
-        raise OutputExists(f"{path} is a folder; expected a file to replace", hint="another --out")
-    others = (file for file in path.rglob("*") if not file.is_dir() and file.suffix != ".png" and file.name != LABELS)
-    if next(others, None):
-        raise OutputExists(f"{path} holds other files than images, so it is not replaced", hint="another --out")
+IMAGES = Kind(
+    "a folder of images", Path.is_dir, partial(strangers, ours=re.compile(rf"(.*/)?([^/]*\.png|{re.escape(LABELS)})"))
+)
+
+
+def kind_of(path: Path) -> Kind:
+    """Return what is written to a path, by its suffix."""
+    return FILE if path.suffix else IMAGES
 
 
 def _check_kept(schema: pa.Schema, suffix: str, modality: str, columns: Sequence[str]) -> None:

@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ult.errors import OutputExists, writing
+from ult.errors import writing
 from ult.host import atomic
 from ult.host.extras import require_all
+from ult.host.free import Kind, check_free
 
 if TYPE_CHECKING:
     from ult.demo.session import Command
@@ -35,7 +36,7 @@ def demo(
     """
     out = Path(out).absolute()
     require_all(_NEEDS)
-    _check_free(out, force=force)
+    check_free(out, DEMO, force=force)
     from ult.demo import report, steps
     from ult.demo.session import Session
 
@@ -59,19 +60,10 @@ def demo(
     return figures
 
 
-def _check_free(out: Path, *, force: bool) -> None:
-    """Raise `OutputExists` if `out` is there, unless it is a demo of ours and may be replaced."""
+def _is_demo(folder: Path) -> bool:
     from ult.demo.report import FIGURES
 
-    atomic.recover(out)
-    if out.exists() and not (force and (out / FIGURES).is_file()):
-        ours = (out / FIGURES).is_file()
-        raise OutputExists(
-            f"{out} exists already" + ("" if ours else " and is no demo"),
-            hint="another --out, or --force to replace it" if ours else "another --out",
-        )
-    if out.exists() and (others := _others(out)):
-        raise OutputExists(f"{out} holds {others[0]}, which is no part of a demo", hint="move it, or another --out")
+    return (folder / FIGURES).is_file()
 
 
 def _others(out: Path) -> list[str]:
@@ -93,6 +85,9 @@ def _others(out: Path) -> list[str]:
         return [FIGURES]  # that is none of ours
 
 
+DEMO = Kind("a demo", _is_demo, _others)
+
+
 @contextlib.contextmanager
 def _folder(out: Path, *, force: bool) -> Iterator[None]:
     """Work in a new folder that becomes `out` if all goes well, and vanishes otherwise."""
@@ -103,7 +98,7 @@ def _folder(out: Path, *, force: bool) -> Iterator[None]:
                 (folder / party).mkdir()
         with contextlib.chdir(folder):
             yield
-        _check_free(out, force=force)
+        check_free(out, DEMO, force=force)
 
 
 @contextlib.contextmanager

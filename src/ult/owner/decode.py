@@ -18,8 +18,9 @@ from ult.owner.constrained import read_written
 from ult.owner.inputs import secret
 from ult.owner.keyfile import Identities, Passphrase
 from ult.owner.table import Table
+from ult.public.id_columns import ragged_ids
 from ult.public.manifest import IDS, UNTOLD, may_be_same
-from ult.public.shards import Shards, ragged_ids
+from ult.public.shards import Shards
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -24,8 +24,9 @@ from ult.owner.pipeline.engine import Engine
 from ult.owner.pipeline.halves import encode_halves
 from ult.owner.pipeline.resume import Partial
 from ult.owner.table import Table
+from ult.public.id_columns import check_kept
 from ult.public.manifest import Canaries, Manifest
-from ult.public.shards import Shards, check_kept
+from ult.public.shards import Shards
 
 PART_BYTES = 2**24  # of input in a part, about
 

@@ -127,7 +127,7 @@ def fit(
     most = check_asked(epsilon, delta, patches_per_record, min_records, public=public)
     min_records = held_by(min_records, most)
     chosen, kind = choose(engine, address, workers), codec_class(codec)
-    keyfile.check_free(out, force=force)
+    keyfile.check_place(out, force=force)
     vocabulary = Vocabulary(vocabulary_size)
     storage: dict[str, Any] = {"passphrase": keyfile.told(passphrase), "recipients": recipients, "encrypt": encrypt}
     keyfile.encryptor(**storage)  # refuses what will not do before any work is done

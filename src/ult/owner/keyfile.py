@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pyrage
 
-from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, OutputExists, WrongKey, writing
+from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, WrongKey, writing
 from ult.host import atomic, regular
+from ult.host.free import check_free
 
 MAX_BYTES = 256 * 2**20  # a larger file is no table of ours
 MAX_WORK = 22  # scrypt's log2 N: 4 GiB and some 20 s
@@ -69,9 +70,9 @@ def write(path: str | Path, data: bytes, *, force: bool = False, check: Callable
     before it takes its place; what it raises leaves all as it was.
     """
     path = real(path)
-    check_free(path, force=force)
+    check_place(path, force=force)
     with atomic.Claim(path) as claim:
-        check_free(path, force=force)
+        check_place(path, force=force)
         new = claim.folder / "new"
         put(new, data, path)
         if check is not None:
@@ -94,16 +95,10 @@ def put(path: Path, data: bytes, about: Path) -> None:
         file.write(data)
 
 
-def check_free(path: str | Path, *, force: bool = False) -> None:
+def check_place(path: str | Path, *, force: bool = False) -> None:
     """Raise `OutputExists` if `path` is there and `force` is not set, `OutputError` if its folder is not."""
     path = Path(path)
-    atomic.recover(path)
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder; expected a file name")
-    if os.path.lexists(path) and not force:
-        raise OutputExists(f"{path} exists already", hint="another --out, or --force to replace it")
-    if path.exists() and not path.is_file():
-        raise OutputError(f"{path} is a {regular.kind(path)}; expected a file to replace")
+    check_free(path, force=force)
     if not path.parent.is_dir():
         raise OutputError(f"{path.parent} is not a folder", hint=f"mkdir -p {shlex.quote(str(path.parent))}")
 

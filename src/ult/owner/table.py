@@ -229,7 +229,7 @@ class Table(Coder):
         not set.
         """
         encryptor = keyfile.encryptor(passphrase=keyfile.told(passphrase), recipients=recipients, encrypt=encrypt)
-        keyfile.check_free(path, force=force)
+        keyfile.check_place(path, force=force)
         keyfile.write(path, encryptor(self._payload()), force=force)
 
     @classmethod

@@ -13,6 +13,7 @@ from typing import Any
 from ult.distribution import versions
 from ult.errors import FormatError, InvalidConfig, MissingSource, WrongVocabulary, writing
 from ult.host.atomic import Claim
+from ult.host.free import check_free
 from ult.public.metrics import FORMAT
 from ult.public.shards import Shards
 from ult.public.vocabulary import BOS, EOS, PAD, Vocabulary
@@ -20,7 +21,7 @@ from ult.trainer.datasets.packing import open_shards, summary
 from ult.trainer.models.build import weights_digest
 from ult.trainer.models.embeddings import Model, rows_of
 from ult.trainer.models.load import load_whole
-from ult.trainer.workdir import check_free, save, write_told
+from ult.trainer.workdir import RUN, save, write_told
 
 CONTEXT = 128  # ids at once, as of a training that says nothing else
 UNKNOWN = (
@@ -49,7 +50,7 @@ def adopt(
     Raises `MissingSource`, `FormatError`, `InvalidConfig`, `WrongVocabulary`, `OutputExists` or `OutputError`.
     """
     model, out = Path(model), Path(out)
-    check_free(out, force=force)
+    check_free(out, RUN, force=force)
     _check_folder(model)
     many = open_shards(shards)
     _check_shards(many)
@@ -68,7 +69,7 @@ def adopt(
             vocabulary.save(folder / "vocabulary.json")
             write_told(folder, metrics)
         save(read, folder, out)
-        check_free(out, force=force)
+        check_free(out, RUN, force=force)
         claim.publish(folder)
     return metrics
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from ult.errors import InvalidConfig, TrainingError
 from ult.host.extras import require
 from ult.public.run import Run
-from ult.public.shards import ShardWriter
+from ult.public.shard_writer import ShardWriter
 from ult.public.vocabulary import EOS, FREE, N_SPECIAL
 from ult.trainer.datasets.packing import open_shards
 from ult.trainer.ids import Ids, given_ids, record_of

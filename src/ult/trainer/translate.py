@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from ult.errors import InvalidConfig, TrainingError
 from ult.host.extras import require
 from ult.public.run import Run
-from ult.public.shards import ShardWriter
+from ult.public.shard_writer import ShardWriter
 from ult.public.vocabulary import EOS, N_SPECIAL
 from ult.trainer.datasets.collator import collate
 from ult.trainer.datasets.pairs import read_source

@@ -8,19 +8,20 @@ is written in the same way.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ult.distribution import build
 from ult.errors import InvalidConfig, OutputError, OutputExists, TrainingError, writing
-from ult.host.atomic import Claim, hidden, recover
+from ult.host.atomic import Claim, hidden
 from ult.host.disk import strangers
 from ult.host.extras import require
+from ult.host.free import Kind, check_free
 from ult.public.card import CARD, run_card
 from ult.public.published import OWNER
 from ult.public.run import Run
@@ -40,17 +41,11 @@ _OURS = re.compile(  # all that --force may replace, that earlier versions of li
 _COPIED = ("vocabulary.json", "tokenizer.json", "tokenizer_config.json", "loss.png")
 
 
-def check_free(out: Path, *, force: bool) -> None:
-    """Raise `OutputExists` if `out` is there, unless it is a run, holds nothing else, and `force` is set."""
-    recover(out)
-    if not os.path.lexists(out):
-        return
-    if not all((out / name).is_file() for name in ("metrics.json", "vocabulary.json")):
-        raise OutputExists(f"{out} exists already, and is no run", hint="another --out")
-    if not force:
-        raise OutputExists(f"{out} exists already", hint="another --out, or --force to replace it")
-    if others := strangers(out, _OURS):
-        raise OutputExists(f"{out} holds {others[0]}, which is no part of a run", hint="move it, or another --out")
+def _is_run(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in ("metrics.json", "vocabulary.json"))
+
+
+RUN = Kind("a run", _is_run, partial(strangers, ours=_OURS))
 
 
 def partial_folder(out: Path) -> Path:
@@ -72,12 +67,12 @@ def working_folder(
     partial = partial_folder(out)
     if resume and force:
         raise InvalidConfig("resume and force were both given; expected one of them")
-    check_free(out, force=force)
+    check_free(out, RUN, force=force)
     about = {"recipe": recipe.shaping(), "data": data, "versions": {"build": build()}}
     asked = json.loads(json.dumps(about))
     with Claim(out, journal=_JOURNAL) as claim:
         there = claim.keep = (partial / _JOURNAL).exists()
-        check_free(out, force=force)
+        check_free(out, RUN, force=force)
         if resume:
             _check_same(partial, asked, out)
         elif there and not force:
@@ -132,7 +127,7 @@ def last_checkpoint(partial: Path) -> Path | None:
 
 def finish(partial: Path, out: Path, *, force: bool) -> None:
     """Turn `partial / "run"` into `out`, for whoever holds `partial`."""
-    check_free(out, force=force)
+    check_free(out, RUN, force=force)
     Claim(out).publish(partial / "run", owners=(OWNER,))
 
 
@@ -149,7 +144,7 @@ def deriving(run: Run, out: Path, metrics: dict[str, Any], *, force: bool) -> It
     with Claim(out) as claim:
         folder = begin(run, claim, metrics)
         yield folder
-        check_free(out, force=force)
+        check_free(out, RUN, force=force)
         claim.publish(folder)
 
 

@@ -22,7 +22,7 @@ from ult.audit.model.sides import Sides
 from ult.audit.model.trained import lots
 from ult.errors import InvalidConfig
 from ult.public.run import Run
-from ult.public.shards import ShardWriter
+from ult.public.shard_writer import ShardWriter
 from ult.trainer.models.presets import PRESETS
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ult.cli.audit.model import check_free, write_json
+from ult.cli.audit.model import write_json
 from ult.cli.keys import Identities, PassphraseFile, load_table
 from ult.cli.options import Column, Force
 from ult.errors import InvalidConfig, WrongTable
+from ult.host.free import check_free
 
 if TYPE_CHECKING:
     from ult.audit.code.evidence import Coded

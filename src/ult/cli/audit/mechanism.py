@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ult.cli.audit.model import check_free, write_json
+from ult.cli.audit.model import write_json
 from ult.cli.options import Force
+from ult.host.free import check_free
 
 
 def mechanism(
@@ -37,7 +38,8 @@ def mechanism(
 
     if patches_per_record is not None and epsilon is None:
         raise InvalidConfig("patches_per_record was given without an epsilon", hint="--epsilon 1")
-    check_free(json, force=force)
+    if json is not None:
+        check_free(json, force=force)
     settings = SETTINGS if epsilon is None else ((epsilon, patches_per_record or 4),)
     asked: dict[str, Any] = {"settings": settings, "delta": delta, "records": records, "trials": trials}
     with counting("auditing") as advance:

@@ -9,6 +9,7 @@ import typer
 
 from ult.cli.keys import Identities, PassphraseFile, load_table
 from ult.cli.options import Column, Force, RunFolder
+from ult.host.free import check_free
 
 if TYPE_CHECKING:
     from ult.owner.table import Table
@@ -79,7 +80,8 @@ def model(
         raise InvalidConfig("there is nothing to compare the members with", hint="--nonmembers SHARDS")
     if canaries and table is None:
         raise InvalidConfig("canaries follow from the owner's table; none was given", hint="--table T.ult")
-    check_free(json, png, force=force)
+    for path in filter(None, (json, png)):
+        check_free(path, force=force)
     secret = load_table(table, passphrase_file, identity) if table else None
     if shadows:
         from ult.audit.model.shadows import cost
@@ -133,7 +135,8 @@ def table(
     from ult.cli.console import facts, note
     from ult.data import open_source
 
-    check_free(json, png, force=force)
+    for path in filter(None, (json, png)):
+        check_free(path, force=force)
     secret = load_table(table, passphrase_file, identity)
     modality = secret.codec.modality
     groups = [
@@ -207,16 +210,6 @@ def _canaries(found: dict[str, Any] | None) -> list[tuple[str, str]]:
     inner = f"{found['interpolated_mean']:.2f} of at most {found['most']:.2f} bits"
     outer = f"extrapolated {found['extrapolated_mean']:.2f} of log2 |R| = log2 {found['space']:,}"
     return [("mean exposure of canaries", f"{inner}, {outer}; {chance}, p {found['p_value']:.2g}")]
-
-
-def check_free(*paths: Path | None, force: bool) -> None:
-    """Raise `OutputExists` if one of the files is there, unless `force`, and whatever is there that is no file."""
-    from ult.errors import OutputExists
-
-    for path in filter(None, paths):
-        if path.exists() and not (force and path.is_file()):
-            hint = "another name, or --force to replace it" if path.is_file() else "another name"
-            raise OutputExists(f"{path} exists already", hint=hint)
 
 
 def write_json(path: Path, result: dict[str, Any]) -> None:

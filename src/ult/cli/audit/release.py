@@ -13,10 +13,15 @@ import typer
 
 from ult.cli.keys import Identities, PassphraseFile, load_table
 from ult.cli.options import Force
-from ult.errors import OutputExists, writing
-from ult.host.atomic import Claim, publish_together, recover
+from ult.errors import writing
+from ult.host.atomic import Claim, publish_together
+from ult.host.free import Kind, check_free
 
-FILES = ("audit.html", "audit.json")
+AUDIT = Kind(
+    "an audit",
+    lambda folder: (folder / "audit.json").is_file(),
+    lambda folder: sorted({path.name for path in folder.iterdir()} - {"audit.html", "audit.json"}),
+)
 NEXT = {
     "red": "do what stands under each red finding, and audit again",
     "amber": "measure what was not, by the commands above, and decide on the rest with whoever answers for the records",
@@ -58,10 +63,9 @@ def release(
     from ult.cli.console import facts, note, say
 
     owner = out.absolute().with_name(f"{out.absolute().name}-owner.html")
-    _check_free(out, force=force)
-    recover(owner)
-    if pairs is not None and os.path.lexists(owner) and not force:
-        raise OutputExists(f"{owner} exists already", hint="another --out, or --force to replace it")
+    check_free(out, AUDIT, force=force)
+    if pairs is not None:
+        check_free(owner, force=force)
     audit = assemble(
         shards=shards or (),
         run=run,
@@ -83,19 +87,6 @@ def release(
     elif os.path.lexists(owner):
         note(f"{owner.name} is of an earlier audit, and contains records")
     say(f"next: {NEXT[audit['verdict']]}")
-
-
-def _check_free(out: Path, *, force: bool) -> None:
-    """Raise `OutputExists` if `out` is there, unless it is an audit and nothing else, and `force` is set."""
-    recover(out)
-    if not os.path.lexists(out):
-        return
-    if not (out / "audit.json").is_file():
-        raise OutputExists(f"{out} exists already", hint="another --out")
-    if others := sorted({path.name for path in out.iterdir()} - set(FILES)):
-        raise OutputExists(f"{out} holds {others[0]!r}, which is no part of an audit", hint="another --out")
-    if not force:
-        raise OutputExists(f"{out} exists already", hint="another --out, or --force to replace an audit")
 
 
 def _write(out: Path, texts: dict[str, str], owner: Path, private: str | None) -> None:

@@ -13,13 +13,14 @@ import numpy as np
 
 from ult.errors import InvalidConfig, WrongVocabulary
 from ult.host.extras import require
+from ult.host.free import check_free
 from ult.owner.table import Table
 from ult.public.published import parted
 from ult.public.run import Run
 from ult.public.vocabulary import N_SPECIAL, UNK
 from ult.trainer.models.embeddings import rows_of
 from ult.trainer.models.load import load_trained
-from ult.trainer.workdir import check_free, deriving, save
+from ult.trainer.workdir import RUN, deriving, save
 
 with require("torch", extra="train"):
     import torch
@@ -43,7 +44,7 @@ def align(run: str | Path, old: Table, new: Table, out: str | Path, *, force: bo
     Raises `InvalidConfig` if the codecs differ, `WrongTable`, `WrongVocabulary`, `OutputExists` or `OutputError`.
     """
     opened, out = Run.open(run), Path(out)
-    check_free(out, force=force)
+    check_free(out, RUN, force=force)
     _check(opened, old, new)
     parts = sources(old, new)
     model = load_trained(opened)

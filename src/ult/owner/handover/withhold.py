@@ -14,12 +14,13 @@ from typing import Any
 from ult.errors import FormatError, InvalidConfig, WrongTable
 from ult.host import atomic
 from ult.host.extras import require
+from ult.host.free import check_free
 from ult.owner import keyfile
 from ult.public.published import released
 from ult.public.run import WITHHELD, Run
 from ult.trainer.models.embeddings import rows_of
 from ult.trainer.models.load import load_trained, load_withheld
-from ult.trainer.workdir import begin, check_free, deriving, save
+from ult.trainer.workdir import RUN, begin, deriving, save
 
 with require("torch", extra="train"):
     import torch
@@ -52,8 +53,8 @@ def withhold(
     if out.resolve() in (rows.resolve(), *rows.resolve().parents):
         raise InvalidConfig(f"{rows} would lie in {out}, which is given away", hint="--rows elsewhere")
     encryptor = keyfile.encryptor(passphrase=passphrase, recipients=recipients, encrypt=encrypt)
-    keyfile.check_free(rows, force=force)
-    check_free(out, force=force)
+    keyfile.check_place(rows, force=force)
+    check_free(out, RUN, force=force)
     model = load_trained(opened)
     held = dict(zip(_ROWS, rows_of(model), strict=False))
     places = {weight.data_ptr() for weight in held.values()}
@@ -64,8 +65,8 @@ def withhold(
         tensors = {name: weight.detach().cpu().contiguous() for name, weight in held.items()}
         secret = kept.folder / "new"
         keyfile.put(secret, encryptor(dump(tensors | {_FORMAT: _digest(Run.open(folder))})), rows)
-        keyfile.check_free(rows, force=force)
-        check_free(out, force=force)
+        keyfile.check_place(rows, force=force)
+        check_free(out, RUN, force=force)
         atomic.publish_together((given, folder, False), (kept, secret, True))
     of_rows = sum(weight.numel() for weight in held.values())
     return {"body": model.num_parameters() - of_rows, "rows": of_rows}
@@ -77,7 +78,7 @@ def publish(run: str | Path, out: str | Path, *, audited: dict[str, Any] | None 
     `audited` goes into its `metrics.json` as `release`: the verdict, and what risk was accepted. Raises as `withhold`.
     """
     opened, out = Run.open(run), Path(out)
-    check_free(out, force=force)
+    check_free(out, RUN, force=force)
     model = load_trained(opened)
     with deriving(opened, out, {**released(opened.metrics), "release": audited}, force=force) as folder:
         save(model, folder, out)
@@ -101,7 +102,7 @@ def attach(
     opened, out = Run.open(body), Path(out)
     if not opened.withheld:
         raise InvalidConfig(f"{opened.path} has its rows; expected what `ult release --private-embeddings` wrote")
-    check_free(out, force=force)
+    check_free(out, RUN, force=force)
     held = _read(Path(rows), keyfile.read(rows, passphrase=passphrase, identities=identities))
     if not torch.equal(held.pop(_FORMAT), _digest(opened)):
         raise WrongTable(f"the rows in {rows} were taken from another run than {opened.path}, or it was altered")

@@ -21,8 +21,9 @@ from ult.errors import EngineError, InvalidRecord, SourceError
 from ult.owner.bpe.counts import CAPACITY, Counted, PatchCounts
 from ult.owner.bpe.private_counts import ROOM, bounded
 from ult.owner.table import Table
+from ult.public.id_columns import ids_table, shards_schema
 from ult.public.manifest import Canaries, Coin, Manifest, Part, part_name
-from ult.public.shards import ids_table, shards_schema, write_part
+from ult.public.shard_writer import write_part
 
 if TYPE_CHECKING:
     from ult.codecs.base import Codec

@@ -26,9 +26,10 @@ from typing import IO, Any, Self
 from ult.errors import FormatError, MissingSource, OutputExists, writing
 from ult.host import atomic
 from ult.host.disk import remove
+from ult.host.free import check_free
 from ult.public.card import write_shards_card
 from ult.public.manifest import FILE, Manifest, Part, part_name
-from ult.public.shards import Shards, check_free, sha256_of
+from ult.public.shards import SHARDS, Shards, sha256_of
 
 FORMAT = "ult-progress/1"
 _JOURNAL = "progress.jsonl"
@@ -58,7 +59,7 @@ class Partial:
     def __enter__(self) -> Self:
         atomic.recover(self.path)
         if not self.folder.exists():
-            check_free(self.path, force=self.force)
+            check_free(self.path, SHARDS, force=self.force)
         self._claim.__enter__()
         self._claim.keep = True  # what is there says below what becomes of it
         try:
@@ -76,7 +77,7 @@ class Partial:
         if recorded and not self._shards.exists() and self._is_published(recorded):
             return
         try:
-            check_free(self.path, force=self.force)
+            check_free(self.path, SHARDS, force=self.force)
         except OutputExists:
             if not recorded:
                 self._claim.discard()
@@ -169,7 +170,7 @@ class Partial:
         with writing(self.path):
             (self._shards / FILE).write_text(manifest.to_json(), encoding="utf-8")
             write_shards_card(self._shards, manifest)
-            check_free(self.path, force=self.force)
+            check_free(self.path, SHARDS, force=self.force)
             self._claim.publish(self._shards)
         self.manifest, self.published = manifest, True
         with writing(self.path):

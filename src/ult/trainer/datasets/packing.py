@@ -18,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ult.errors import InvalidConfig, MissingColumn, OutputError, TrainingError, WrongVocabulary
+from ult.public.id_columns import flat_ids
 from ult.public.manifest import IDS, Manifest
 from ult.public.shards import Shards
 from ult.public.vocabulary import EOS, Vocabulary, modality_id
@@ -90,7 +91,7 @@ def pack(
                 is_id[places - 1] = False
                 for k, token in enumerate(head):
                     ids[places - lengths + k], is_id[places - lengths + k] = token, False
-                ids[is_id] = _flat(table)
+                ids[is_id] = flat_ids(table)
                 stream.write(ids.data)
                 ends.write((last + places).data)
                 last += len(ids)
@@ -165,8 +166,3 @@ def _mapped(path: Path, kind: type[Any]) -> NDArray[Any]:
 def _lengths(table: pa.Table) -> NDArray[np.int64]:
     chunks = [chunk.value_lengths().to_numpy(zero_copy_only=False) for chunk in table[IDS].chunks]
     return np.concatenate([np.empty(0, np.int64), *chunks])
-
-
-def _flat(table: pa.Table) -> NDArray[np.int32]:
-    chunks = [chunk.flatten().to_numpy() for chunk in table[IDS].chunks]  # zero-copy
-    return np.concatenate([np.empty(0, np.int32), *chunks])

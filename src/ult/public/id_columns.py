@@ -1,0 +1,58 @@
+"""Ids as a column of Arrow: ids to rows of a part, and back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ult.errors import InvalidConfig
+from ult.public.manifest import CONTROL, IDS
+from ult.public.vocabulary import Vocabulary
+
+
+def check_kept(kept: pa.Schema) -> None:
+    """Raise `InvalidConfig` unless the columns can stand beside the ids."""
+    if IDS in kept.names:
+        raise InvalidConfig(f"column {IDS!r} cannot be kept: it is the name of the ids", hint="rename it")
+    if len(set(kept.names)) < len(kept.names):
+        raise InvalidConfig("a column is kept twice")
+    if hidden := [name for name in kept.names if CONTROL.search(name)]:
+        raise InvalidConfig(f"column {hidden[0]!r} has control characters in its name", hint="rename it")
+
+
+def shards_schema(kept: pa.Schema) -> pa.Schema:
+    """Return the names and types of a part's columns."""
+    return pa.schema([pa.field(IDS, pa.list_(pa.int32())), *kept])
+
+
+def ids_table(
+    ids: NDArray[np.uint32], ends: NDArray[np.int64], kept: pa.Table | None, vocabulary: Vocabulary, schema: pa.Schema
+) -> pa.Table:
+    """Return rows of a part: records, whose ids end at `ends` in `ids` (n,), and beside them `kept`, of `schema`."""
+    if ids.size and int(ids.max()) >= vocabulary.size:
+        raise InvalidConfig(f"an id is outside the vocabulary of {vocabulary.size}")
+    offsets = np.append(0, ends).astype(np.int32)
+    column = pa.ListArray.from_arrays(pa.array(offsets), pa.array(ids.astype(np.int32)))
+    columns = [column, *((kept[name] for name in schema.names) if kept is not None else ())]
+    return pa.table(columns, schema=shards_schema(schema))
+
+
+def record_ids(table: pa.Table) -> list[NDArray[np.uint32]]:
+    """Return the ids (n,) uint32 of each row of a part."""
+    ids, ends = ragged_ids(table)
+    stops = ends.tolist()
+    return [ids[start:stop] for start, stop in zip([0, *stops], stops, strict=False)]
+
+
+def ragged_ids(table: pa.Table) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Return the ids (n,) of a part, one row after the other, and where each row ends in them (r,) int64."""
+    lengths = [chunk.value_lengths().to_numpy() for chunk in table[IDS].chunks]
+    ends = np.cumsum(np.concatenate([np.empty(0, np.int64), *lengths]), dtype=np.int64)
+    return flat_ids(table).astype(np.uint32), ends
+
+
+def flat_ids(table: pa.Table) -> NDArray[np.int32]:
+    """Return the ids (n,) int32 of a part, one row after the other."""
+    chunks = (chunk.flatten().to_numpy(zero_copy_only=False) for chunk in table[IDS].chunks)
+    return np.concatenate([np.empty(0, np.int32), *chunks])

@@ -1,0 +1,141 @@
+"""Write a shards folder: parts of ids and kept columns, and the manifest that says what they are."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from ult.errors import OutputError, writing
+from ult.host.atomic import Claim
+from ult.host.free import check_free
+from ult.public.card import write_shards_card
+from ult.public.id_columns import check_kept, flat_ids, ids_table, shards_schema
+from ult.public.manifest import FILE, Canaries, Coin, Manifest, Part, part_name
+from ult.public.shards import PART_IDS, SHARDS, opened, sha256_of
+from ult.public.vocabulary import Vocabulary
+
+
+class ShardWriter:
+    """Writes a shards folder, which appears whole once the `with` block ends without an error.
+
+    `table` is the fingerprint of the table, 32 hexadecimal digits; `codec` and `column` say of what the ids are; `kept`
+    is the schema of the columns that travel in the clear; `force` allows to replace other shards. Raises `OutputExists`
+    before anything is written if something else is at `path`.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        vocabulary: Vocabulary,
+        table: str,
+        codec: str,
+        column: str,
+        kept: pa.Schema | None = None,
+        canaries: Canaries | None = None,
+        coin: Coin | None = None,
+        public_table: bool = False,
+        part_ids: int = PART_IDS,
+        force: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        check_free(self.path, SHARDS, force=force)
+        self._force = force
+        self._claim = Claim(self.path)
+        self._folder = self._claim.folder / "shards"
+        if kept is not None:
+            check_kept(kept)
+        self.vocabulary, self.table, self.codec, self.column = vocabulary, table, codec, column
+        self.kept = kept if kept is not None else pa.schema([])
+        self._told: dict[str, Any] = {"canaries": canaries, "coin": coin, "public_table": public_table}
+        self.part_ids = part_ids
+        self.parts: list[Part] = []
+        self.manifest: Manifest  # once the `with` block is left
+        self._pending: list[pa.Table] = []
+        self._pending_ids = self._pending_bytes = 0
+
+    def __enter__(self) -> Self:
+        self._claim.__enter__()
+        try:
+            with writing(self.path):
+                self._folder.mkdir()
+        except BaseException:
+            self._claim.__exit__(*sys.exc_info())
+            raise
+        return self
+
+    def write(self, ids: Sequence[NDArray[np.uint32]], nbytes: int, kept: pa.Table | None = None) -> None:
+        """Add records: `ids` (n,) uint32 each, `nbytes` bytes of original data together, `kept` a row a record."""
+        flat, ends = np.concatenate([np.empty(0, np.uint32), *ids]), np.cumsum([0, *map(len, ids)])[1:]
+        self._pending.append(ids_table(flat, ends, kept, self.vocabulary, self.kept))
+        self._pending_ids += len(flat)
+        self._pending_bytes += nbytes
+        if self._pending_ids >= self.part_ids:
+            self._flush()
+
+    def _flush(self) -> None:
+        path = self._folder / part_name(len(self.parts))
+        self.parts.append(write_part(path, pa.concat_tables(self._pending), self._pending_bytes))
+        self._pending = []
+        self._pending_ids = self._pending_bytes = 0
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        except BaseException:
+            self._claim.__exit__(*sys.exc_info())
+            raise
+        self._claim.__exit__(kind, error, trace)
+
+    def _finish(self) -> None:
+        if self._pending or not self.parts:
+            self._pending = self._pending or [shards_schema(self.kept).empty_table()]
+            self._flush()
+        self.manifest = Manifest.of(
+            self.parts,
+            vocabulary=self.vocabulary,
+            table=self.table,
+            codec=self.codec,
+            column=self.column,
+            kept=self.kept,
+            **self._told,
+        )
+        with writing(self.path):
+            (self._folder / FILE).write_text(self.manifest.to_json(), encoding="utf-8")
+            write_shards_card(self._folder, self.manifest)
+        check_free(self.path, SHARDS, force=self._force)
+        self._claim.publish(self._folder)
+
+
+def write_part(path: Path, table: pa.Table, nbytes: int) -> Part:
+    """Write a part of `nbytes` bytes of original data to disk and read it back. Raises `OutputError`."""
+    try:
+        buffer = pa.BufferOutputStream()
+        pq.write_table(table, buffer, compression="zstd", store_schema=True)
+        data = buffer.getvalue()
+        with path.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        sha256 = sha256_of(path)
+        with opened(path) as back:
+            rows = pq.read_metadata(back).num_rows
+    except (pa.ArrowException, OSError) as error:
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
+        raise OutputError(f"cannot write {path.name} to {path.parent}: {reason}") from error
+    if sha256 != hashlib.sha256(data).hexdigest() or rows != table.num_rows:
+        raise OutputError(f"{path.name} in {path.parent} reads back other than it was written", hint="check the disk")
+    return Part(path.name, rows, len(flat_ids(table)), nbytes, sha256)
