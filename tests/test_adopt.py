@@ -20,6 +20,7 @@ from ult.public.shards import Shards
 from ult.trainer.adopt import UNKNOWN, adopt
 from ult.trainer.evaluate import evaluate
 from ult.trainer.generate import generate
+from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
 LAYERS = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
@@ -48,7 +49,7 @@ def foreign(tmp_path_factory):
 
 
 def test_a_run_of_the_same_weights_predicts_the_same(shards, tmp_path):
-    train(shards, tmp_path / "run", steps=3, batch_size=4, context=16)
+    train(shards, tmp_path / "run", Recipe(steps=3, batch_size=4, context=16))
     bare = tmp_path / "bare"
     bare.mkdir()
     for name in ("config.json", "model.safetensors"):
@@ -81,7 +82,7 @@ def test_an_adopted_run_works_and_nothing_is_taken_for_known(shards, foreign, tm
     assert publish(run.path, tmp_path / "out") > 0
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["adopted"]["unknown"]
     assert {path.name: path.read_bytes() for path in foreign.iterdir()} == before
-    metrics = train(shards, tmp_path / "more", from_run=run.path, steps=1, batch_size=2, context=8)
+    metrics = train(shards, tmp_path / "more", Recipe(from_run=str(run.path), steps=1, batch_size=2, context=8))
     assert metrics["trained_before"] is None
     assert metrics["embeddings"] == "keep"
 

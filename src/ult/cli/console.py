@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +12,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from ult.host.pulse import Pulse
+from ult.host import bar
 from ult.host.shown import count as count
 from ult.host.shown import size as size
 
@@ -45,36 +44,9 @@ def note(text: str) -> None:
 
 @contextmanager
 def counting(doing: str, of: str = "records") -> Iterator[Callable[[int], None]]:
-    """Give what to tell how many more are done: counted on a terminal, elsewhere in a line now and then."""
-    from rich.progress import Progress, TextColumn, TimeElapsedColumn
-
-    counted = _Count(of)
-    if not err.is_terminal:
-        with Pulse(_breathe, lambda: ": ".join([doing, *counted.said])):
-            yield counted
-        return
-    columns = (doing, TextColumn("{task.fields[count]}"), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True) as bar:
-        counted.shown = functools.partial(bar.update, bar.add_task(doing, total=None, count=""))
-        yield counted
-
-
-class _Count:
-    """Counts what is done, and says so as soon as there is any."""
-
-    def __init__(self, of: str) -> None:
-        self.of, self.done, self.said = of, 0, list[str]()
-        self.shown: Callable[..., None] | None = None
-
-    def __call__(self, more: int) -> None:
-        self.done += more
-        self.said = [f"{self.done:,} {self.of}"]
-        if self.shown:
-            self.shown(count=self.said[0])
-
-
-def _breathe(text: str) -> None:
-    err.print(plain(text), markup=False, soft_wrap=True)
+    """Yield `advance(n)`: a count of records on a terminal and in a notebook, elsewhere a line now and then."""
+    with bar.counting(doing, of, console=err) as advance:
+        yield advance
 
 
 def watch(batches: Iterable[Any], doing: str) -> Iterator[Any]:

@@ -14,6 +14,10 @@ def silent(stage: str, more: int) -> None:
     """Say nothing of how far work has come."""
 
 
+def on_stderr(stage: str, more: int) -> None:
+    """Stand for what `ult.host.bar.shown` puts in its place: a bar, or lines where neither terminal nor notebook is."""
+
+
 def unheard(what: str) -> None:
     """Say nothing of what is worth knowing."""
 

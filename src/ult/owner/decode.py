@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from ult.data import Batch, Sink, open_sink
 from ult.errors import CorruptSymbols, WrongTable
-from ult.host.progress import Progress, counted, silent
+from ult.host.bar import shown
+from ult.host.progress import Progress, counted, on_stderr
 from ult.host.shown import Facts, Shown, count
 from ult.owner.constrained import read_written
 from ult.owner.inputs import secret
@@ -64,6 +65,7 @@ class Decoded(Shown):
         return untold + left
 
 
+@shown("decoding")
 def decode(
     shards: Shards | str | Path,
     table: Table | str | Path,
@@ -73,7 +75,7 @@ def decode(
     passphrase: Passphrase | None = None,
     identities: Identities = (),
     force: bool = False,
-    progress: Progress = silent,
+    progress: Progress = on_stderr,
 ) -> Decoded:
     """Decode a shards folder to records, with the table that encoded it, and write them to `out`.
 

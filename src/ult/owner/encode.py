@@ -13,7 +13,8 @@ import pyarrow
 from ult.data import Source
 from ult.distribution import build
 from ult.errors import InvalidRecord
-from ult.host.progress import Notice, Progress, silent, unheard
+from ult.host.bar import shown
+from ult.host.progress import Notice, Progress, on_stderr, unheard
 from ult.host.shown import Facts, Shown, count, size
 from ult.owner.canaries import plant
 from ult.owner.inputs import Inputs, count_clipped, of_clipped, opened, remarks, secret
@@ -97,6 +98,7 @@ class Encoded(Shown):
         return found
 
 
+@shown("encoding")
 def encode(
     inputs: Inputs,
     table: Table | str | Path,
@@ -116,7 +118,7 @@ def encode(
     engine: str = "local",
     address: str | None = None,
     force: bool = False,
-    progress: Progress = silent,
+    progress: Progress = on_stderr,
     notice: Notice = unheard,
 ) -> Encoded:
     """Encode the records of files to a shards folder `out`, for whoever trains the model.

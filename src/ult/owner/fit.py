@@ -13,7 +13,8 @@ from ult.codecs.columns import Columns
 from ult.codecs.options import check_options
 from ult.codecs.series import SeriesMulaw
 from ult.data import Source
-from ult.host.progress import Progress, silent
+from ult.host.bar import shown
+from ult.host.progress import Progress, on_stderr
 from ult.host.shown import Facts, Shown, count
 from ult.owner import keyfile
 from ult.owner.bpe.private_counts import check_asked, promise, without_records
@@ -80,6 +81,7 @@ class Fitted(Shown):
         return f"{why} in patches that passed the threshold"
 
 
+@shown("fitting")
 def fit(
     inputs: Inputs,
     out: str | Path,
@@ -103,7 +105,7 @@ def fit(
     engine: str = "local",
     address: str | None = None,
     force: bool = False,
-    progress: Progress = silent,
+    progress: Progress = on_stderr,
 ) -> Fitted:
     """Fit a table on the records of files and store it at `out`, encrypted: the table is the secret.
 
@@ -113,7 +115,8 @@ def fit(
 
     The file is encrypted for a `passphrase`, which may be a function that asks for it, such as `getpass.getpass`, or
     for `recipients`, age public keys; it is in the clear only without `encrypt`. `workers` are processes, all cores
-    unless said; no byte depends on them. `progress` is told of each stage and how many more records it is done.
+    unless said; no byte depends on them. `progress` is told of each stage and how many more records it is done; by
+    default a bar shows it, on a terminal or in a notebook, and elsewhere a line on stderr now and then.
 
     Raises `InvalidConfig`, `UnknownCodec`, `SourceError`, `InvalidRecord`, `OutputExists`, `OutputError` or
     `EngineError`; then nothing was written.

@@ -132,18 +132,17 @@ def table(
 ) -> None:
     """Say what a table betrays to whoever holds it of the records that it was fitted on: membership by its phrases."""
     from ult.audit.table import audit_table
-    from ult.cli.console import facts, note
+    from ult.cli.console import counting, facts, note
     from ult.data import open_source
 
     for path in filter(None, (json, png)):
         check_free(path, force=force)
     secret = load_table(table, passphrase_file, identity)
     modality = secret.codec.modality
-    groups = [
-        open_source(files, modality=modality, column=column).records(secret.codec)
-        for files in (members, _nonmembers(nonmembers, others))
-    ]
-    result, curves = audit_table(secret, *groups, delta=delta)
+    sides = (members, _nonmembers(nonmembers, others))
+    with counting("auditing"):
+        groups = [open_source(files, modality=modality, column=column).records(secret.codec) for files in sides]
+        result, curves = audit_table(secret, *groups, delta=delta)
     facts(_membership(result))
     _write(result, curves, json, png, secret)
     if why := result["shown"]["why"]:

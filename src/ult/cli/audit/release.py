@@ -60,24 +60,26 @@ def release(
     from ult.audit.release.beside import beside
     from ult.audit.release.candidate import assemble
     from ult.audit.release.page import render
-    from ult.cli.console import facts, note, say
+    from ult.cli.console import counting, facts, note, say
 
     owner = out.absolute().with_name(f"{out.absolute().name}-owner.html")
     check_free(out, AUDIT, force=force)
     if pairs is not None:
         check_free(owner, force=force)
-    audit = assemble(
-        shards=shards or (),
-        run=run,
-        private_embeddings=private_embeddings,
-        table=None if table is None else load_table(table, passphrase_file, identity),
-        code_audit=code_audit,
-        model_audit=model_audit,
-        table_audit=table_audit,
-        giver=giver,
-        receiver=receiver,
-        purpose=purpose,
-    )
+    secret = None if table is None else load_table(table, passphrase_file, identity)
+    with counting("reading what is given away"):
+        audit = assemble(
+            shards=shards or (),
+            run=run,
+            private_embeddings=private_embeddings,
+            table=secret,
+            code_audit=code_audit,
+            model_audit=model_audit,
+            table_audit=table_audit,
+            giver=giver,
+            receiver=receiver,
+            purpose=purpose,
+        )
     private = None if pairs is None else render(audit, beside(pairs, audit))
     _write(out, {"audit.html": render(audit), "audit.json": json.dumps(audit, indent=1) + "\n"}, owner, private)
     facts(_told(audit))

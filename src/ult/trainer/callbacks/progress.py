@@ -7,13 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
-
 from ult.errors import TrainingError
+from ult.host.bar import Bar
 from ult.host.extras import require
-from ult.host.pulse import pause
 
 with require("transformers", extra="train"):
     from transformers import TrainerCallback
@@ -26,35 +22,22 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         self.ids = ids  # that a step reads, on average
         self.first_step = self.last_step = 0
         self.seconds = self.speed = 0.0
-        console = Console(stderr=True)
-        columns = (
-            "training",
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[now]}"),
-            TimeRemainingColumn(),
-        )
-        self._next, self._said = pause(0.0), ""  # seconds until a line, where there is no bar
-        self.bar = Bar(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self.task = self.bar.add_task("training", total=None, now="")
+        self._said = ""
+        self.bar = Bar("training", ends=True)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Start the clock, at the step of the checkpoint if there is one."""
         self.first_step = self.last_step = state.global_step
         self._started = time.perf_counter()
         if not state.is_world_process_zero:
-            self.bar.stop()
-            self._next = math.inf
-        self.bar.update(self.task, total=state.max_steps, completed=state.global_step)
+            self.bar.mute()
+        self.bar.show("", state.global_step, state.max_steps)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Advance the bar."""
         self.seconds, self.last_step = time.perf_counter() - self._started, state.global_step
         self.speed = (state.global_step - self.first_step) * self.ids / self.seconds
-        self.bar.update(self.task, completed=state.global_step)
-        if self.bar.disable and self.seconds > self._next:
-            self._next = self.seconds + pause(self.seconds)
-            self._print(f"step {state.global_step:,} of {state.max_steps:,}{self._said}, {self.seconds:,.0f} s")
+        self.bar.show(self._said, state.global_step, state.max_steps)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
         """Show the loss; raise `TrainingError` if it is not finite."""
@@ -63,8 +46,7 @@ class Progress(TrainerCallback):  # type: ignore[misc]
                 f"the loss is {logs['loss']} at step {state.global_step}", hint="a lower --learning-rate"
             )
         if "loss" in logs:
-            self.bar.update(self.task, now=f"loss {logs['loss']:.3f}  {self.speed:,.0f} ids/s")
-            self._said = f", loss {logs['loss']:.3f}, {self.speed:,.0f} ids/s"
+            self._said = f"loss {logs['loss']:.3f}, {self.speed:,.0f} ids/s"
 
     def done(self, out: Path, loss: list[list[float]], validation: dict[str, Any] | None) -> None:
         """Print the one line that stays; of a private training there is no loss, for it has no noise."""

@@ -1,0 +1,143 @@
+"""What long work shows of itself: a bar on a terminal or in a notebook, elsewhere a line now and then."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
+
+from ult.host.notebook import NotebookBar, in_notebook
+from ult.host.progress import Progress, on_stderr
+from ult.host.pulse import Pulse
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Draw = Callable[[str, str, int | None, int | None], None]
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Bar:
+    """Shows how far work is, from when it is entered until it is left; `ends` says that there is a last step.
+
+    Lines, where there is no bar, begin after `ult.host.pulse.FIRST` seconds: what takes less says nothing.
+    """
+
+    def __init__(self, doing: str, *, text: str = "", ends: bool = False, console: Console | None = None) -> None:
+        from rich.console import Console
+
+        self.console = Console(stderr=True, highlight=False) if console is None else console
+        self.doing, self.text = doing, text  # of a line: what is done, and how far it is
+        self._ends, self._step = ends, ""
+        self._stack = ExitStack()
+        self._open: Callable[[], Draw] | None = None
+        self._draw: Draw | None = None
+
+    def __enter__(self) -> Self:
+        if in_notebook():
+            self._draw = self._stack.enter_context(NotebookBar(self.doing)).show
+        elif self.console.is_terminal:
+            self._open = self._on_a_terminal  # once there is something to show: a passphrase may be asked for first
+        else:
+            self._stack.enter_context(Pulse(self._say, self._line))
+        return self
+
+    def _on_a_terminal(self) -> Draw:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import TimeRemainingColumn as Left
+
+        doing, text = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[text]}", markup=False)
+        columns: tuple[Any, ...] = (doing, text, TimeElapsedColumn())
+        if self._ends:
+            columns = (doing, BarColumn(), MofNCompleteColumn(), text, Left())
+        bar = self._stack.enter_context(Progress(*columns, console=self.console, transient=True))
+        task = bar.add_task(self.doing, total=None, text="")
+
+        def draw(doing: str, text: str, done: int | None, total: int | None) -> None:
+            bar.update(task, description=doing, text=text, completed=done or 0, total=total)
+
+        return draw
+
+    def show(self, text: str, done: int | None = None, total: int | None = None) -> None:
+        """Say how far it is: `done` of `total` steps, where there is a last one, and in words."""
+        self.text = text
+        self._step = f"step {done:,} of {total:,}" if done is not None and total is not None else ""
+        if self._open is not None:
+            self._draw, self._open = self._open(), None
+        if self._draw is not None:
+            self._draw(self.doing, text, done, total)
+
+    def _line(self) -> str:
+        return ": ".join(filter(None, (self.doing, ", ".join(filter(None, (self._step, self.text))))))
+
+    def mute(self) -> None:
+        """Show no more: of several processes one is enough."""
+        self._draw = self._open = None
+        self._stack.close()
+
+    def _say(self, text: str) -> None:
+        self.console.print(_plain(text), markup=False, highlight=False, soft_wrap=True)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, where)
+
+
+@contextmanager
+def counting(doing: str, of: str = "records", *, console: Console | None = None) -> Iterator[Callable[[int], None]]:
+    """Yield `advance(n)`, which counts n more records, or whatever is counted, as done."""
+    done = 0
+    with Bar(doing, console=console) as bar:
+        bar.show("")
+
+        def advance(more: int) -> None:
+            nonlocal done
+            done += more
+            bar.show(f"{done:,} {of}")
+
+        yield advance
+
+
+@contextmanager
+def stages(doing: str, *, named: bool = False, console: Console | None = None) -> Iterator[Progress]:
+    """Yield `tell(stage, n)`, which says that a stage is on, and that n more records of it are done.
+
+    `doing` is shown until the first stage is told; if it is `named`, before the stages too. A new stage counts from 0.
+    """
+    stage, records = "", 0
+    with Bar(doing, text="starting" if named else "", console=console) as bar:
+
+        def tell(name: str, more: int) -> None:
+            nonlocal stage, records
+            stage, records = name, more + (records if name == stage else 0)
+            if not named:
+                bar.doing = stage
+            bar.show(", ".join([stage] * named + [f"{records:,} records"] * (records > 0)))
+
+        yield tell
+
+
+def shown(doing: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Decorate a function of a library that takes `progress`: unless it is given, stages are shown on stderr."""
+
+    def decorate(work: Callable[P, T]) -> Callable[P, T]:
+        @functools.wraps(work)
+        def run(*args: P.args, **options: P.kwargs) -> T:
+            if options.get("progress", on_stderr) is not on_stderr:
+                return work(*args, **options)
+            with stages(doing) as tell:
+                options["progress"] = tell
+                return work(*args, **options)
+
+        return run
+
+    return decorate
+
+
+def _plain(text: str) -> str:
+    """Return a line without what a terminal would act on."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
