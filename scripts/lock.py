@@ -1,7 +1,12 @@
-"""What the project is built from: `hashes.txt` of `constraints.txt`, `sbom.cdx.json` of what is installed, an audit.
+"""What the project is built from: `hashes.txt` of `constraints.txt`, a bill of materials, an audit.
 
-`python scripts/lock.py` writes both; hashes are those of every file that the package index has of a version, and of
-wheels in the folder PIP_FIND_LINKS. `--audit` asks an advisory service about each version, where one can be reached.
+`python scripts/lock.py` writes `hashes.txt`, the one lock: pip's format of requirements with hashes, which pip and uv
+both install from. A `pylock.toml` or a `uv.lock` must name the host of each file, or the folder of a wheel that lies on
+this machine; hashes say as much of what may be installed, from whichever index. They are those of every file that the
+package index has of a version, and of wheels in the folder PIP_FIND_LINKS.
+
+`--bill FILE` writes the bill of materials of what is installed, at a release: one that lies in git is soon of another
+time. `--audit` asks an advisory service about each version, where one can be reached.
 """
 
 from __future__ import annotations
@@ -21,7 +26,7 @@ from typing import Any
 from ult.distribution import NAME, __version__
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCK, BILL = ROOT / "hashes.txt", ROOT / "sbom.cdx.json"
+LOCK = ROOT / "hashes.txt"
 _QUIETLY = ["-q", "--no-deps", "--no-header", "--no-annotate", "--no-emit-index-url"]
 UV = [sys.executable, "-m", "uv", "pip", "compile", "--generate-hashes", *_QUIETLY]
 
@@ -84,7 +89,7 @@ def audit() -> int:
     said = done.stdout + done.stderr
     unknown = said.count("could not be audited")
     if re.search("^Traceback|ConnectionError|ServiceError|No solution", said, re.MULTILINE) or unknown == len(pins()):
-        print("no advisory service can be reached from here: nothing was asked; sbom.cdx.json can be audited elsewhere")
+        print("no advisory service can be reached from here: nothing was asked; audit what --bill writes")
         return 0
     print(said)
     if unknown:
@@ -93,13 +98,17 @@ def audit() -> int:
 
 
 def main() -> int:
-    """Write the files, or audit."""
+    """Write the lock or the bill, or audit."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--audit", action="store_true")
-    if parser.parse_args().audit:
+    parser.add_argument("--bill", type=Path, metavar="FILE")
+    asked = parser.parse_args()
+    if asked.audit:
         return audit()
-    LOCK.write_text(hashes(), encoding="utf-8")
-    BILL.write_text(json.dumps(bill(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if asked.bill:
+        asked.bill.write_text(json.dumps(bill(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    else:
+        LOCK.write_text(hashes(), encoding="utf-8")
     return 0
 
 

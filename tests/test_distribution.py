@@ -11,6 +11,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+import yaml
 
 import ult
 from ult import distribution
@@ -50,6 +51,28 @@ def test_the_version_stands_in_one_place_and_the_others_are_held_against_it():
     releases = [(tuple(map(int, version.split("."))), date.fromisoformat(day)) for version, day in headings[1:]]
     assert releases == sorted(releases, reverse=True)
     assert releases[-1][0] == (0, 1, 0)
+
+
+def test_the_citation_is_of_the_release():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    (day,) = re.findall(
+        rf"^## \[{ult.__version__}\] - (\S+)$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert (cited["version"], str(cited["date-released"])) == (ult.__version__, day)
+    assert cited["license"] == PROJECT["license"]
+
+
+def test_hosted_ci_runs_what_is_there():
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text("utf-8"))["jobs"]
+    ran = "\n".join(step["run"] for job in jobs.values() for step in job["steps"] if "run" in step)
+    named = re.findall(r"(?<![\w/.])((?:tests|scripts|\.ci)/[\w.]+)", ran)
+    assert {".ci/run", "scripts/front_door.py"} < set(named)
+    assert all((ROOT / name).is_file() for name in named)
+    systems = {one["system"].partition("-")[0] for one in jobs["quick"]["strategy"]["matrix"]["include"]}
+    assert systems == {"ubuntu", "macos", "windows"}
+    claimed = {one.rpartition(" :: ")[2] for one in PROJECT["classifiers"] if "Python :: 3." in one}
+    pythons = {one["python"] for one in jobs["quick"]["strategy"]["matrix"]["include"]}
+    assert pythons == claimed
 
 
 def test_a_build_is_that_of_the_sources(tmp_path):
