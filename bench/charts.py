@@ -1,6 +1,8 @@
-"""Draw `results/*.json` of speed and growth as PNGs beside them."""
+"""Draw `results/*.json` of speed and growth as PNGs beside them, or in the folder named."""
 
 import json
+import sys
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -11,6 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from readme import SPEEDS
 from result import ROOT
 
+FOLDER = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "results"
 OURS, OTHER, MISSED = "#1f6feb", "#8b949e", "#d1242f"
 
 
@@ -78,7 +81,7 @@ def _metrics(row: str) -> list[dict[str, Any]]:
 
 
 def _save(figure: Any, row: str) -> None:
-    figure.savefig(ROOT / "results" / f"{row}.png", dpi=110, metadata={"Software": None})
+    figure.savefig(FOLDER / f"{row}.png", dpi=110, metadata={"Software": None})
     plt.close(figure)
 
 

@@ -1,4 +1,4 @@
-"""Write `docs/speed.md`, and the README's tables, from `results/*.json`; nothing in them is typed by hand."""
+"""Write `dev/speed.md`, and the README's lines on speed, from `results/*.json`; nothing in them is typed by hand."""
 
 import json
 import sys
@@ -10,7 +10,13 @@ from result import ROOT
 ROWS = ("text-ids", "exact", "image-quality", "series-quality", "demo")
 WHOLE = ("demo",)  # rows shown with the figures that have no goal; the others show goals only
 SPEEDS = ("text-speed", "bwt-speed", "image-speed", "series-speed", "train-speed", "startup")
-BEGIN, END = "<!-- {}: written by bench/readme.py -->", "<!-- /{} -->"
+SUMMARY = (  # of the README: row, how a metric's name starts, the peer, and what it says in words
+    ("text-speed", "encode, ", "tokenizers", "encode text, beside Hugging Face tokenizers, one thread"),
+    ("text-speed", "decode, ", "tiktoken", "decode text, beside tiktoken, one thread"),
+    ("train-speed", "train, ", "", "`ult train`, beside a bare Hugging Face Trainer"),
+    ("growth", "peak memory", "ult", "peak memory with 1 GB of text"),
+)
+BEGIN, END = "<!-- speed: written by bench/readme.py -->", "<!-- /speed -->"
 
 
 def figures() -> list[str]:
@@ -41,28 +47,14 @@ def timed() -> list[dict[str, Any]]:
 
 
 def summary() -> list[str]:
-    """Return the README's table of speed: of each verb beside its peer the worst case and the best."""
-    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for m in timed():
-        verb = m["name"].partition(":")[0].partition(",")[0]
-        groups.setdefault((m["script"], verb, m["goal"], _peer(m)), []).append(m)
-    lines = [
-        "| what | beside | ratio: worst case, best | goal | cases that meet it | script |",
-        "|---|---|---|---|---|---|",
-    ]
-    for (script, verb, goal, peer), many in groups.items():
-        ends = _range([m["value"] for m in many], many[0]["higher_is_better"], "x")
-        ours = many[0]["system"].partition(",")[0].partition(" / ")[0]
-        lines.append(f"| {_words(ours, verb)} | {peer} | {ends} | {goal} | {_met(many)} | {script} |")
+    """Return the README's lines on speed: of each group of cases beside its peer the worst and the best."""
+    lines = ["| speed and memory | worst, best case | goal | met |", "|---|---|---|---|"]
+    for row, name, peer, words in SUMMARY:
+        cases = [m for m in _result(row)["metrics"] if m["goal"] and peer in m["system"]]
+        many = [m for m in cases if m["name"] == name or name.endswith(", ") and m["name"].startswith(name)]
+        ends = _range([m["value"] for m in many], many[0]["higher_is_better"], many[0]["unit"])
+        lines.append(f"| {words} | {ends} | {many[0]['goal']} | {_met(many)} |")
     return lines
-
-
-def _words(ours: str, verb: str) -> str:
-    return verb if verb.startswith(ours) or verb.endswith(ours) else f"{ours}: {verb}"
-
-
-def _peer(m: dict[str, Any]) -> str:
-    return str(m["system"].rpartition(" / ")[2].partition(",")[0])
 
 
 def _range(values: Sequence[float], higher_is_better: bool, unit: str) -> str:
@@ -97,20 +89,6 @@ def speeds() -> list[str]:
     return lines
 
 
-def growth() -> list[str]:
-    """Return the README's table of growth: the worst command of each kind; and the charts."""
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for m in _result("growth")["metrics"]:
-        if m["goal"]:
-            groups.setdefault((m["name"], m["goal"]), []).append(m)
-    lines = ["| what | worst, best | of | goal | cases that meet it | script |", "|---|---|---|---|---|---|"]
-    for (name, goal), many in groups.items():
-        of = "; ".join(dict.fromkeys(m["system"].partition(",")[0] for m in many))
-        ends = _range([m["value"] for m in many], False, many[0]["unit"])
-        lines.append(f"| {name} | {ends} | {of} | {goal} | {_met(many)} | `bench/growth.py` |")
-    return [*lines, "", *(f"![{row}](results/{row}.png)" for row in ("growth", "text-speed"))]
-
-
 def grown() -> list[str]:
     """Return the Markdown table of how time and memory grow."""
     lines = ["| what | of | value | goal | script |", "|---|---|---|---|---|"]
@@ -121,18 +99,24 @@ def grown() -> list[str]:
     ]
 
 
-PAGE = """# Speed and growth
+PAGE = """# Speed, growth and figures
 
-Every case that has a goal, as `make bench` measured it; written by `bench/readme.py` from `results/*.json`, where those
-without a goal stand too. Beside peers: one process and one thread each, in turns; a ratio is the median of the rounds,
-with their range.
+Every case that has a goal, as `make bench` and `make figures` measured it; written by `bench/readme.py` from
+`results/*.json`, where those without a goal stand too. Beside peers: one process and one thread each, in turns; a ratio
+is the median of the rounds, with their range. `make bench DATA=...` measures speed and growth again, `make figures
+DATA=...` the rest.
+
+## Beside peers
 """
 
 
 def page() -> str:
-    """Return `docs/speed.md`."""
-    charts = [f"![{row}](../results/{row}.png)" for row in (*SPEEDS, "growth")]
-    return "\n".join([PAGE, *speeds(), "", "## Growth", "", *grown(), "", *charts, ""])
+    """Return `dev/speed.md`."""
+    pictures = [f"<!-- picture: {row} -->" for row in SPEEDS]
+    grow = ["## Growth", "", "Of whole commands on text in which one word in fifty is new.", "", *grown(), ""]
+    return "\n".join(
+        [PAGE, *speeds(), "", *pictures, "", *grow, "<!-- picture: growth -->", "", "## Figures", "", *figures(), ""]
+    )
 
 
 def _of(m: dict[str, Any]) -> str:
@@ -155,17 +139,14 @@ def _value(value: float, unit: str) -> str:
 
 
 def written(text: str) -> str:
-    """Return the README `text` with its tables made anew."""
-    for name, table in (("speed", summary), ("growth", growth), ("figures", figures)):
-        begin, end = BEGIN.format(name), END.format(name)
-        before, rest = text.split(begin)
-        after = rest.split(end)[1]
-        text = "\n".join([before + begin, *table(), end + after])
-    return text
+    """Return the README `text` with its lines on speed made anew."""
+    before, rest = text.split(BEGIN)
+    return "\n".join([before + BEGIN, *summary(), END + rest.split(END)[1]])
 
 
 def main() -> None:
-    readme, speed = ROOT / "README.md", ROOT / "docs" / "speed.md"
+    """Write both, or check them."""
+    readme, speed = ROOT / "README.md", ROOT / "dev" / "speed.md"
     text = readme.read_text(encoding="utf-8")
     if "--check" in sys.argv:
         sys.exit(written(text) != text or speed.read_text(encoding="utf-8") != page())

@@ -1,4 +1,4 @@
-"""Write `results/fuzz.json` of what `run.py --json` wrote, and `docs/fuzz.md` of that."""
+"""Write `results/fuzz.json` of what `run.py --json` wrote, and `dev/fuzz.md` of that."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from ult.distribution import versions
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULT, PAGE = ROOT / "results" / "fuzz.json", ROOT / "docs" / "fuzz.md"
+RESULT, PAGE = ROOT / "results" / "fuzz.json", ROOT / "dev" / "fuzz.md"
 PACKAGES = ("numpy", "pillow", "pyarrow", "pyrage", "safetensors", "torch", "transformers")
 HEAD = """# Fuzzing
 

@@ -91,7 +91,7 @@ def main() -> None:
         chart=["recovered above a blind guess, best attack", "bits per byte"],
         model={"name": MODEL, "parameters": one["parameters"], "context": CONTEXT, "batch": BATCH},
     )  # fmt: skip
-    _draw(metrics, (session.work if session.quick else ROOT / "results") / "frontier-plot.png")
+    draw_plot(metrics, (session.work if session.quick else ROOT / "results") / "frontier-plot.png")
 
 
 # ---- the owner and the adversary
@@ -208,7 +208,8 @@ def encoded(session: Session, name: str, seed: int) -> dict[str, Any]:
     return session.once(f"shards/{_plain(name)}-{seed}", {"scheme": repr(SCHEMES[name]), "size": SIZE}, make)
 
 
-def _draw(metrics: list[dict[str, Any]], path: Path) -> None:
+def draw_plot(metrics: list[dict[str, Any]], path: Path) -> None:
+    """Write a PNG of what each code hides, over what it costs."""
     from lib.chart import GRID, OURS, plt
 
     figure, axes = plt.subplots(figsize=(6, 5.6), layout="constrained")

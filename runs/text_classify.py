@@ -71,7 +71,7 @@ def main() -> None:
         notes=[f"Of the training texts, {truncated['abstracts']} abstracts and {truncated['sections']} sections are "
                "longer than the context, and cut.", _majority(session),
                "Steps on the owner's texts and the rate were chosen on a fifth of the training abstracts, held out, "
-               "after the test texts had been seen without those steps (docs/log.md)."],
+               "after the test texts had been seen without those steps (dev/log.md)."],
         chart=[f"{of}: accuracy" for of in SETS],
         model={"name": session.model, "parameters": sample["parameters"], "context": CONTEXT, "batch": BATCH,
                "learning rate": RATE},

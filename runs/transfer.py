@@ -111,8 +111,12 @@ def main() -> None:
         model={"name": MODEL, "parameters": one["parameters"], "context": CONTEXT, "batch": BATCH},
     )  # fmt: skip
     folder = session.work if session.quick else ROOT / "results"
-    draw_curves(metrics, {pair: shares[pair] for pair in pairs}, WORDS, folder / "transfer-curves.png",
-                lossy=LOSSY)  # fmt: skip
+    draw_pairs(metrics, folder / "transfer-curves.png", shares)
+
+
+def draw_pairs(metrics: list[dict[str, Any]], path: Path, shares: dict[str, tuple[int, ...]] = SHARES) -> None:
+    """Write a PNG with the learning curves of each pair."""
+    draw_curves(metrics, {pair: shares[pair] for pair in STARTS}, WORDS, path, lossy=LOSSY)
 
 
 def _source(pair: str) -> str:

@@ -13,7 +13,7 @@ from ult.codecs.series import SeriesMulaw
 from ult.public.vocabulary import N_SPECIAL
 
 CONTEXT, HORIZON, DAY = 96, 24, 24  # hours
-LEVELS = 64  # 256 need longer to be learned, and are no better: docs/log.md
+LEVELS = 64  # 256 need longer to be learned, and are no better: dev/log.md
 QUANTILES = np.arange(1, 10) / 10
 Floats = NDArray[np.float64]
 Ids = NDArray[np.uint32]

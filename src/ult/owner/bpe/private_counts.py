@@ -28,7 +28,7 @@ from ult.privacy import accountant
 from ult.privacy.randomness import NOISE, SAMPLE, Draw, Secure
 from ult.public.guarantee import Guarantee
 
-PATCHES = 64  # distinct ones that a record counts in, unless said; see docs/log.md, 2026-11-21
+PATCHES = 64  # distinct ones that a record counts in, unless said; see dev/log.md, 2026-11-21
 ROOM = 16 * CAPACITY  # symbols of distinct patches: a second pass, which `ult.owner.bpe.counts` has, would draw others
 
 

@@ -1,0 +1,125 @@
+"""The reference of the library: public names with their signatures and docstrings; and every error."""
+
+from __future__ import annotations
+
+import inspect
+import types
+from typing import Any
+
+from words import docstring, plain
+
+import ult
+from ult import errors
+
+STATUS = """
+| status | what happened |
+|---|---|
+| 0 | All went well |
+| 1 | One of the errors above: one line on stderr, `error: ...`, and most often `hint: ...` below it. `ult audit mechanism` also ends so if a promise is refuted |
+| 2 | The command is none: an unknown verb or option, a value of the wrong type |
+| 128 + n | Signal n ended it: 130 by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP. A pipe whose reader is gone is 141 |
+"""
+
+
+def pages() -> dict[str, str]:
+    """Return the pages of the library, of errors and exit statuses, and of the codecs."""
+    return {"reference/library.md": _library(), "reference/errors.md": _errors(), "reference/codecs.md": _codecs()}
+
+
+def _library() -> str:
+    lines = ["# Library", "", docstring(ult.__doc__), ""]
+    for name in ult.__all__:
+        one = getattr(ult, name)
+        if one is errors:
+            continue
+        if isinstance(one, types.ModuleType):
+            lines += [f"## `ult.{name}`", "", docstring(one.__doc__), ""]
+            for inner in getattr(one, "__all__", ()):
+                lines += _object(f"ult.{name}.{inner}", getattr(one, inner), "###")
+        else:
+            lines += _object(f"ult.{name}", one, "##")
+    return "\n".join([*lines, "Errors: [the tree](errors.md).", ""])
+
+
+def _object(name: str, one: Any, level: str) -> list[str]:
+    if inspect.isclass(one):
+        lines = [f"{level} `{name}`", "", *_signature(name, one), docstring(one.__doc__), ""]
+        for member, found in vars(one).items():
+            if not member.startswith("_") and (lines_of := _member(one, member, found, level + "#")):
+                lines += lines_of
+        return lines
+    if callable(one):
+        return [f"{level} `{name}`", "", *_signature(name, one), docstring(one.__doc__), ""]
+    return [f"{level} `{name}`", "", _value(one), ""]
+
+
+def _member(kind: type, name: str, found: Any, level: str) -> list[str]:
+    whole = f"{kind.__name__}.{name}"
+    if isinstance(found, property) or type(found).__name__ == "cached_property":
+        getter = getattr(found, "fget", None) or found.func
+        said = getter.__annotations__.get("return", "")
+        kind_of = f" `{said}`" if said else ""
+        return [f"{level} `{whole}`", "", f"*property*{kind_of}", "", docstring(getter.__doc__), ""]
+    function = getattr(found, "__func__", found)
+    if inspect.isfunction(function) and function.__doc__:
+        return [f"{level} `{whole}`", "", *_signature(whole, getattr(kind, name)), docstring(function.__doc__), ""]
+    return []
+
+
+def _signature(name: str, one: Any) -> list[str]:
+    """Return a signature as a block of code, a parameter a line where it is long."""
+    try:
+        asked = inspect.signature(one)
+    except (TypeError, ValueError):
+        return []
+    parameters = list(asked.parameters.values())
+    if parameters and parameters[0].name in ("self", "cls"):
+        parameters = parameters[1:]
+    asked = asked.replace(parameters=parameters)
+    short = f"{name}{asked}".replace("'", "")
+    if len(short) > 76:
+        said, kinds = [], [one.kind for one in parameters]
+        for k, one in enumerate(parameters):
+            if one.kind is one.KEYWORD_ONLY and one.KEYWORD_ONLY not in kinds[:k] and one.VAR_POSITIONAL not in kinds:
+                said.append("    *,")
+            said.append(f"    {one},".replace("'", ""))
+        back = "" if asked.return_annotation is asked.empty else f" -> {asked.return_annotation}".replace("'", "")
+        short = "\n".join([f"{name}(", *said, f"){back}"])
+    return ["```python", short, "```", ""]
+
+
+def _value(one: Any) -> str:
+    if isinstance(one, dict):
+        return "A dictionary: " + ", ".join(f"`{key}`" for key in one) + "."
+    return plain(f"A value of type {type(one).__name__}.")
+
+
+def _errors() -> str:
+    tree = docstring(errors.__doc__)
+    lines = ["# Errors and exit statuses", "", tree, "", "## Exit statuses", STATUS, "## Each error", ""]
+    for name, kind in vars(errors).items():
+        if inspect.isclass(kind) and issubclass(kind, errors.UltError):
+            builtin = [base.__name__ for base in kind.__mro__ if base.__module__ == "builtins"][0]
+            lines += [f"`{name}`", f": {docstring(kind.__doc__)} A caller may catch `{builtin}`.", ""]
+    return "\n".join(lines)
+
+
+def _codecs() -> str:
+    lines = ["# Codecs", "", "A codec turns records of one kind into symbols and back. `--option NAME=VALUE` sets an option.", ""]
+    for name, kind in ult.CODECS.items():
+        asked = inspect.signature(kind).parameters.values()
+        how = inspect.signature(kind.calibrated).parameters.values()
+        lines += [f"## `{name}`", "", docstring(kind.__doc__), ""]
+        for one in {p.name: p for p in (*asked, *how) if p.kind is p.KEYWORD_ONLY}.values():
+            default = "" if one.default is one.empty else f", default `{one.default}`"
+            lines.append(f"- `{one.name}`{default}")
+        lines += ["", *_module(kind), ""]
+    return "\n".join([*lines, "The bytes that each gives, for ever: [formats](../format.md#codecs).", ""])
+
+
+def _module(kind: type) -> list[str]:
+    """Return what the module of a codec says of it beyond the first sentence."""
+    import sys
+
+    said = (sys.modules[kind.__module__].__doc__ or "").partition("\n\n")[2]
+    return [docstring(said)] if said else []
