@@ -8,7 +8,7 @@ DATA ?= ../shared/data
 LEAKS := $(patsubst %,runs/%.sh,attacks ranks alienlm memorisation protection frontier release)
 ROWS = for row in $(1); do PYTHON=$(BIN)/python DATA=$(DATA) sh $$row || exit 1; done && $(BIN)/python runs/report.py
 
-.PHONY: demo test check door bench results study vectors figures weights lock release audit fuzz clean
+.PHONY: demo test check door bench results study docs vectors figures weights lock release audit fuzz clean
 
 demo: .venv/.demo
 	$(BIN)/ult demo --force
@@ -50,6 +50,10 @@ results: .venv/.dev  ## Run the rows of the papers' experiments, one after anoth
 
 study: .venv/.dev  ## Run the rows on what leaks and what protects: an hour and a half on two cores, resumed like the others.
 	$(call ROWS,$(LEAKS))
+
+docs: .venv/.dev  ## Build the documentation, strictly, and serve it on this machine.
+	$(BIN)/python -m sphinx -q -W --keep-going -n -b html docs build/docs
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/docs 8000
 
 vectors: .venv/.dev  ## Add test vectors that are not there yet; existing ones are never rewritten.
 	$(BIN)/python tests/vectors/make.py

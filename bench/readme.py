@@ -51,7 +51,7 @@ def summary() -> list[str]:
     lines = ["| speed and memory | worst, best case | goal | met |", "|---|---|---|---|"]
     for row, name, peer, words in SUMMARY:
         cases = [m for m in _result(row)["metrics"] if m["goal"] and peer in m["system"]]
-        many = [m for m in cases if m["name"] == name or name.endswith(", ") and m["name"].startswith(name)]
+        many = [m for m in cases if m["name"] == name or (name.endswith(", ") and m["name"].startswith(name))]
         ends = _range([m["value"] for m in many], many[0]["higher_is_better"], many[0]["unit"])
         lines.append(f"| {words} | {ends} | {many[0]['goal']} | {_met(many)} |")
     return lines

@@ -25,7 +25,12 @@ SUMMARY = (  # of the README: row, metric, system, and what it says in words
         "ult, augmented",
         "tumour subtypes, accuracy less logistic regression's",
     ),
-    ("attacks", "text/bytes, 2,048 ids, all ids: ids read", "co-occurrence", "ids that an attacker with other text reads"),
+    (
+        "attacks",
+        "text/bytes, 2,048 ids, all ids: ids read",
+        "co-occurrence",
+        "ids that an attacker with other text reads",
+    ),
 )
 HEAD = """# Results
 

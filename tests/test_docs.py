@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from browser import widths
+
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 MADE = ("reference", "measured", "development")
@@ -89,8 +91,9 @@ class Page(HTMLParser):
 @pytest.fixture(scope="session")
 def site(tmp_path_factory):
     out = tmp_path_factory.mktemp("site")
+    strict = ["-q", "-W", "--keep-going", "-n"]
     done = subprocess.run(
-        [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-n", "-b", "html", "-d", out / "trees", DOCS, out / "html"],
+        [sys.executable, "-m", "sphinx", *strict, "-b", "html", "-d", out / "trees", DOCS, out / "html"],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -111,6 +114,16 @@ def test_no_page_loads_anything_from_elsewhere(site):
     for path in [*site.rglob("*.css"), *site.rglob("*.js")]:
         away = re.findall(r"(?:url\(|@import |fetch\()[\"']?(?:https?:)?//[^\s\"')]+", path.read_text(encoding="utf-8"))
         assert not away, f"{path.name} loads {away}"
+
+
+def test_no_page_scrolls_sideways_on_a_phone_or_a_screen(site, tmp_path):
+    pages = sorted(path.relative_to(site).as_posix() for path in site.rglob("*.html"))
+    asked = [(page, width) for page in pages for width in (420, 1280)]
+    frames = [f'<iframe style="width:{width}px;height:900px;border:0" src="{page}"></iframe>' for page, width in asked]
+    seen = widths(frames, site / "frames.html", tmp_path / "profile")
+    wide = [f"{page} at {width}: {one}" for (page, width), one in zip(asked, seen, strict=True) if one[0] > one[1]]
+    assert not wide
+    assert all(room >= width - 20 for (_, width), (_, room) in zip(asked, seen, strict=True))
 
 
 def test_every_verb_and_public_name_has_its_place(site):

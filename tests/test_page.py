@@ -2,14 +2,13 @@
 
 import html
 import re
-import subprocess
 from html.parser import HTMLParser
 from importlib.resources import files
 
 import pytest
 
+from browser import widths
 from evidence import code, model, rates
-from needed import needed
 from pages import RED, audit, column
 from ult.audit.release import charts, plain
 from ult.audit.release.finding import Finding
@@ -242,7 +241,6 @@ def test_an_audit_that_is_none_is_refused():
 
 
 def test_the_page_fits_a_phone_and_a_screen(tmp_path):
-    browser = needed("chromium")
     columns = [column(f"{'x' * 60}"), *(column(f"column_{n}_of_a_laboratory", "red") for n in range(30))]
     told = audit([Finding("shards", "red", "y" * 300, "z" * 300, "w" * 300, "code")], columns)
     told["holds"][0]["name"] = "n" * 200
@@ -253,25 +251,12 @@ def test_the_page_fits_a_phone_and_a_screen(tmp_path):
     }
     page = render(told, pairs).replace("<details>", "<details open>")
     assert page.count("<details open>") > 5
-    widths = (320, 420, 1280)
-    frames = "".join(
+    rooms = (320, 420, 1280)
+    frames = [
         f'<iframe style="width:{width}px;height:900px;border:0" srcdoc="{html.escape(page)}"></iframe>'
-        for width in widths
-    )
-    measure = """onload = () => document.body.dataset.seen = [...document.querySelectorAll("iframe")].map(frame => {
-      const seen = frame.contentDocument.documentElement;
-      return seen.scrollWidth + " of " + seen.clientWidth;
-    }).join(", ");"""
-    (tmp_path / "page.html").write_text(f"<script>{measure}</script><body>{frames}</body>", encoding="utf-8")
-    done = subprocess.run(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1400,1000", "--dump-dom",
-         (tmp_path / "page.html").as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
-    seen = re.search(r'data-seen="([^"]*)"', done.stdout).group(1).split(", ")
-    for width, one in zip(widths, seen, strict=True):
-        wide, room = map(int, one.split(" of "))
+        for width in rooms
+    ]
+    seen = widths(frames, tmp_path / "page.html", tmp_path / "profile")
+    for width, (wide, room) in zip(rooms, seen, strict=True):
         assert width - 20 <= room <= width
         assert wide <= room

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import types
+from pathlib import Path
 from typing import Any
 
 from words import docstring, plain
@@ -15,15 +17,16 @@ STATUS = """
 | status | what happened |
 |---|---|
 | 0 | All went well |
-| 1 | One of the errors above: one line on stderr, `error: ...`, and most often `hint: ...` below it. `ult audit mechanism` also ends so if a promise is refuted |
+| 1 | One of the errors above: `error: ...` on stderr, and most often `hint: ...` below it; or a refuted promise |
 | 2 | The command is none: an unknown verb or option, a value of the wrong type |
-| 128 + n | Signal n ended it: 130 by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP. A pipe whose reader is gone is 141 |
+| 128 + n | Signal n ended it: 130 by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP |
 """
 
 
 def pages() -> dict[str, str]:
-    """Return the pages of the library, of errors and exit statuses, and of the codecs."""
-    return {"reference/library.md": _library(), "reference/errors.md": _errors(), "reference/codecs.md": _codecs()}
+    """Return the pages of the library, of errors and exit statuses, of the codecs, and of all modules."""
+    made = {"library": _library(), "errors": _errors(), "codecs": _codecs(), "house": _house()}
+    return {f"reference/{name}.md": page for name, page in made.items()}
 
 
 def _library() -> str:
@@ -99,13 +102,14 @@ def _errors() -> str:
     lines = ["# Errors and exit statuses", "", tree, "", "## Exit statuses", STATUS, "## Each error", ""]
     for name, kind in vars(errors).items():
         if inspect.isclass(kind) and issubclass(kind, errors.UltError):
-            builtin = [base.__name__ for base in kind.__mro__ if base.__module__ == "builtins"][0]
+            builtin = next(base.__name__ for base in kind.__mro__ if base.__module__ == "builtins")
             lines += [f"`{name}`", f": {docstring(kind.__doc__)} A caller may catch `{builtin}`.", ""]
     return "\n".join(lines)
 
 
 def _codecs() -> str:
-    lines = ["# Codecs", "", "A codec turns records of one kind into symbols and back. `--option NAME=VALUE` sets an option.", ""]
+    said = "A codec turns records of one kind into symbols and back. `--option NAME=VALUE` sets an option."
+    lines = ["# Codecs", "", said, ""]
     for name, kind in ult.CODECS.items():
         asked = inspect.signature(kind).parameters.values()
         how = inspect.signature(kind.calibrated).parameters.values()
@@ -123,3 +127,20 @@ def _module(kind: type) -> list[str]:
 
     said = (sys.modules[kind.__module__].__doc__ or "").partition("\n\n")[2]
     return [docstring(said)] if said else []
+
+
+def _house() -> str:
+    """Return the first sentence of every module, a room after the other, without importing any."""
+    source = Path(ult.__file__).parent
+    head = "What each module is for, in its own words; [the rooms](../design.md#rooms) are drawn elsewhere."
+    lines = ["# Every module", "", head, ""]
+    rooms: dict[str, list[str]] = {}
+    for path in sorted(source.rglob("*.py")):
+        parts = path.relative_to(source).with_suffix("").parts
+        name = ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
+        said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        first = " ".join(said.partition("\n\n")[0].split())
+        rooms.setdefault(parts[0].removesuffix(".py"), []).append(f"`{name}`\n: {plain(first)}\n")
+    for room, told in rooms.items():
+        lines += [f"## `{room}`", "", *told]
+    return "\n".join(lines)
