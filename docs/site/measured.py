@@ -33,14 +33,14 @@ def pages(root: Path) -> dict[str, str]:
     return found
 
 
-EXTRA = ("frontier-plot", "transfer-curves", "image-classify-generated")  # of a row, beside its own
+EXTRA = ("frontier-plot", "transfer-curves")  # of a row, beside its own
 GIVEN = ("image-classify-generated",)  # images that a model drew: no build can
 
 
 def _read(root: Path, name: str) -> str:
     """Return a file of the repository as a page: its links lead to pages of the site."""
     text = (root / name).read_text(encoding="utf-8")
-    text = re.sub(r"^- !\[[^\]]*\]\(\.\./results/[\w.-]+\)\n", "", text, flags=re.MULTILINE)
+    text = text.replace("](../results/", "](/measured/pictures/")
     text = re.sub(r"\]\((?:\.\./)?docs/([\w/.#-]+)\)", r"](/\1)", text)
     by = Path(name).parent
     for place, page in links.PLACES.items():
