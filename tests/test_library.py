@@ -1,5 +1,6 @@
 """The library: what the command line does, from Python; the same files, byte for byte, and nothing silently changed."""
 
+import json
 import warnings
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from ult.errors import NoPhrases, ValuesClipped, WrongKey
 
 VOCABULARY = ult.Vocabulary(512)
 NOTES = [f"patient {n} reports chest pain and no fever" for n in range(30)]
+SMALL = {"steps": 2, "context": 16, "batch_size": 2}
 
 # ---- safe by default
 
@@ -161,3 +163,66 @@ def test_results_show_figures_and_nothing_of_a_record(notes):
         assert len(repr(result)) < 200
         with pytest.raises(AttributeError):
             result.path = "elsewhere"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with a table, shards of it and a run on those, all made by the library; and what it returned."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "notes.txt").write_text("\n".join(NOTES) + "\n")
+    fitted = ult.fit(folder / "notes.txt", folder / "t.ult", encrypt=False, vocabulary_size=320, workers=1)
+    ult.encode(folder / "notes.txt", fitted.table, folder / "s", workers=1)
+    return folder, fitted.table, ult.train(folder / "s", folder / "run", ult.Recipe(**SMALL))
+
+
+def test_the_trainer_s_half_writes_what_the_commands_write(trained, monkeypatch, capsys):
+    folder, table, run = trained
+    monkeypatch.chdir(folder)
+    options = [part for name, value in SMALL.items() for part in (f"--{name.replace('_', '-')}", value)]
+    command("train", "s", "-o", "run2", *options)
+    assert contents(folder / "run")["model.safetensors"] == contents(folder / "run2")["model.safetensors"]
+    assert isinstance(run, ult.Run)
+    assert run.metrics["steps"] == SMALL["steps"]
+    found = ult.evaluate(run, "s")
+    capsys.readouterr()
+    command("evaluate", "run", "s", "--json")
+    assert json.loads(capsys.readouterr().out) == json.loads(found.to_json())
+    assert found.bits_per_byte.low < found.bits_per_byte.value < found.bits_per_byte.high
+    assert (found.records, found.table_seen, found.accuracy) == (30, True, None)
+    told = []
+
+    def count(stage, more):
+        told.append((stage, more))
+
+    for out, options in (("w", []), ("w.txt", ["-t", "t.ult"])):
+        written = ult.generate(run, out, n=2, max_new=6, table=table if options else None, progress=count)
+        command("generate", "run", "-o", f"2{out}", "-n", 2, "--max-new", 6, *options)
+        assert contents(folder / out) == contents(folder / f"2{out}")
+        assert len(written.ids) == 2
+    assert {stage for stage, _ in told} == {"generating"}
+    assert sum(records for _, records in told) == 4
+    again = ult.generate(run, n=2, max_new=6, table=table)
+    assert again.records == written.records
+    assert all(map(np.array_equal, again.ids, written.ids))
+    begun = ult.generate(run, prompts=[table.encode("patient")], max_new=4).ids
+    assert np.array_equal(begun[0][: len(table.encode("patient"))], table.encode("patient"))
+
+
+def test_what_a_trainer_holds_shows_figures_and_no_record(trained):
+    folder, table, run = trained
+    written = ult.generate(run, n=1, table=table, max_new=8)
+    shown = [run, ult.Shards(folder / "s"), ult.evaluate(run, folder / "s"), written]
+    for one in shown:
+        assert len(repr(one)) < 200
+        for text in (repr(one), one._repr_html_()):
+            assert not [word for word in ("pain", "patient", "<script") if word in text]
+    assert written.records[0][:4] not in repr(written) + written._repr_html_()
+
+
+def test_names_in_tables_of_html_are_escaped(tmp_path):
+    (tmp_path / "<b>.csv").write_text("text,<i>\n" + "".join(f"{note},1\n" for note in NOTES))
+    fitted = ult.fit(tmp_path / "<b>.csv", tmp_path / "<b>.ult", column="text", keep=["<i>"], encrypt=False, workers=1)
+    encoded = ult.encode(tmp_path / "<b>.csv", fitted.table, tmp_path / "<u>", column="text", keep=["<i>"], workers=1)
+    for text in (fitted._repr_html_(), encoded._repr_html_(), encoded.shards._repr_html_()):
+        assert not [tag for tag in ("<b>", "<i>", "<u>") if tag in text]
+        assert "&lt;" in text

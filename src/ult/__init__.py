@@ -20,16 +20,22 @@ if TYPE_CHECKING:
     from ult.owner.decode import decode
     from ult.owner.encode import encode
     from ult.owner.fit import fit
+    from ult.owner.handover.generate import generate
     from ult.owner.table import Table
     from ult.public.run import Run
     from ult.public.shard_writer import ShardWriter
     from ult.public.shards import Shards
     from ult.public.vocabulary import Vocabulary
+    from ult.trainer.evaluation import evaluate
+    from ult.trainer.recipe import Recipe
+    from ult.trainer.training import train
+    from ult.trainer.translation import translate
 
 __all__ = [
     "CODECS",
     "Codec",
     "Patches",
+    "Recipe",
     "Run",
     "ShardWriter",
     "Shards",
@@ -39,13 +45,18 @@ __all__ = [
     "decode",
     "encode",
     "errors",
+    "evaluate",
     "fit",
+    "generate",
+    "train",
+    "translate",
 ]
 
 _HOME = {
     "CODECS": "ult.codecs",
     "Codec": "ult.codecs.base",
     "Patches": "ult.codecs.base",
+    "Recipe": "ult.trainer.recipe",
     "Run": "ult.public.run",
     "ShardWriter": "ult.public.shard_writer",
     "Shards": "ult.public.shards",
@@ -53,7 +64,11 @@ _HOME = {
     "Vocabulary": "ult.public.vocabulary",
     "decode": "ult.owner.decode",
     "encode": "ult.owner.encode",
+    "evaluate": "ult.trainer.evaluation",
     "fit": "ult.owner.fit",
+    "generate": "ult.owner.handover.generate",
+    "train": "ult.trainer.training",
+    "translate": "ult.trainer.translation",
 }
 _MODULES = ("audit", "errors")
 

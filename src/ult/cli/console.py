@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -55,23 +54,6 @@ def watch(batches: Iterable[Any], doing: str) -> Iterator[Any]:
         for batch in batches:
             yield batch
             advance(len(batch.records))
-
-
-class Pace:
-    """What to tell of the records and ids that a model has written, from the moment that it starts."""
-
-    def __init__(self, advance: Callable[[int], None]) -> None:
-        self.advance, self.ids, self.started = advance, 0, 0.0
-
-    def __call__(self, records: int, ids: int) -> None:
-        """Count on; the first call starts the clock."""
-        self.started = self.started or time.perf_counter()
-        self.ids += ids
-        self.seconds = time.perf_counter() - self.started
-        self.advance(records)
-
-    def __str__(self) -> str:
-        return f"{self.ids:,} ids written in {self.seconds:.1f} s, {self.ids / max(self.seconds, 1e-9):,.0f} ids/s"
 
 
 def facts(rows: Iterable[tuple[str, object]]) -> None:

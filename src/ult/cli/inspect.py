@@ -121,8 +121,8 @@ def _run(path: Path, plot: Path | None) -> None:
     from ult.public.run import Run
 
     run = Run.open(path)
-    told: dict[str, Any] = (
-        dict.fromkeys(("model", "from_run", "embeddings", "parameters", "steps", "loss")) | run.metrics
+    told: dict[str, Any] = dict.fromkeys(("model", "from_run", "embeddings", "parameters", "steps", "loss")) | dict(
+        run.metrics
     )
     facts(
         [

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from ult.cli.keys import Identities, PassphraseFile, load_table
+from ult.cli.keys import Identities, PassphraseFile, key_of
 from ult.cli.options import Force, RunFolder
 from ult.host.free import check_free
-
-if TYPE_CHECKING:
-    from ult.owner.table import Table
-    from ult.trainer.generate import Grammar
-
-UNCHECKED = "the run does not name its table, to keep its promise: nothing shows whether that was"
 
 
 def evaluate(
@@ -29,20 +23,19 @@ def evaluate(
     beams: Annotated[int, typer.Option(help="seq2seq: beginnings that the search for targets keeps.")] = 1,
 ) -> None:
     """Say how well a run predicts shards: bits per byte of the original data, accuracy, or exact matches."""
-    from ult.cli.console import counting, note, out
-    from ult.trainer.evaluate import evaluate as measure
+    from ult.cli.console import counting, facts, note, out
+    from ult.trainer.evaluation import evaluate as measure
 
     with counting("evaluating"):
-        result = measure(run, shards, targets=targets, beams=beams, batch_size=batch_size)
-    note_ignored(run)
+        found = measure(run, shards, targets=targets, beams=beams, batch_size=batch_size)
+    for line in found.ignored:
+        note(line)
     if json:
-        out.print_json(data=result)
+        out.print_json(found.to_json())
         return
-    _show(result)
-    if result["table_seen"] is None:
-        note(f"{UNCHECKED} these shards'")
-    elif not result["table_seen"]:
-        note("the run was trained on another table than these shards': its embedding rows do not fit them")
+    facts(found.facts())
+    for line in found.remarks():
+        note(line)
 
 
 def note_ignored(run: Path) -> None:
@@ -52,37 +45,6 @@ def note_ignored(run: Path) -> None:
 
     for line in ignored(run):
         note(line)
-
-
-def _show(result: dict[str, Any]) -> None:
-    from ult.cli.console import facts
-
-    def measured(name: str, digits: str) -> str:
-        value, interval = result[name], result[f"{name}_interval"]
-        if value is None:
-            return "unknown: the shards hold no original data, or targets are cut to the context"
-        return f"{value:{digits}}" + (f"  (95 %: {interval[0]:{digits}} to {interval[1]:{digits}})" if interval else "")
-
-    if result["task"] in ("lm", "seq2seq"):
-        tops = [name for name in result if name.startswith("exact_match") and not name.endswith("_interval")]
-        rows = [
-            *((name.replace("_", " "), measured(name, ".1%")) for name in tops),
-            ("bits per byte", measured("bits_per_byte", ".4f")),
-            ("bits per id", measured("bits_per_id", ".4f")),
-            ("records", result["rows"]),
-            ("ids predicted", result["predictions"]),
-            ("bytes of data", result["bytes"]),
-            *([("truncated", result["truncated"])] if tops else []),
-        ]
-    else:
-        rows = [
-            ("accuracy", measured("accuracy", ".1%")),
-            ("balanced accuracy", measured("balanced_accuracy", ".1%")),
-            ("chance", f"{result['chance']:.1%}"),
-            ("records", result["rows"]),
-            ("truncated", result["truncated"]),
-        ]
-    facts(rows)
 
 
 def generate(
@@ -121,22 +83,25 @@ def generate(
     force: Force = False,
 ) -> None:
     """Let a run write records: as shards of ids, or with the owner's table as data."""
-    from ult.cli.console import Pace, counting, say
+    from ult.cli.console import note, say
+    from ult.cli.decode import tell_decoded
+    from ult.cli.stages import stages
     from ult.data.sink import kind_of
+    from ult.owner.handover.generate import generate as write
     from ult.public.shards import SHARDS
-    from ult.trainer.generate import generate as write
-    from ult.trainer.generate import write_generated
 
     check_free(out, kind_of(out) if table else SHARDS, force=force)
-    secret = load_table(table, passphrase_file, identity) if table else None
-    if secret is not None:
-        _check_table(run, secret.fingerprint)
-    starts = _starts(run, secret, prompt, prompts, prefix_ids)
-    with counting("generating") as advance:
-        records = write(
+    key = key_of(table, passphrase_file, identity) if table else {}
+    with stages("generating") as progress:
+        done = write(
             run,
-            starts,
+            out,
             n=n,
+            table=table,
+            **key,
+            prompt=prompt,
+            prompts=prompts,
+            prefix_ids=prefix_ids,
             max_new=max_new,
             temperature=temperature,
             top_k=top_k,
@@ -145,49 +110,17 @@ def generate(
             repetition_penalty=repetition_penalty,
             seed=seed,
             batch_size=batch_size,
-            modality=None if secret is None else secret.codec.modality,
-            grammar=_grammar(secret) if secret is not None and grammar else None,
-            advance=(pace := Pace(advance)),
+            grammar=grammar,
+            force=force,
+            progress=progress,
         )
-    note_ignored(run)
-    if secret is None:
-        write_generated(run, records, out, force=force)
-        say(f"{out}: {len(records)} records of ids; the owner decodes them: ult decode {out} --prefix -t TABLE")
+    for line in done.told:
+        note(line)
+    if done.decoded is None:
+        say(f"{out}: {len(done.ids)} records of ids; the owner decodes them: ult decode {out} --prefix -t TABLE")
     else:
-        from ult.cli.decode import tell_decoded
-        from ult.owner.decode import write_decoded
-
-        tell_decoded(write_decoded(records, secret, out, column=_column(run), force=force))
-    say(str(pace))
-
-
-def _grammar(table: Table) -> Grammar | None:
-    from ult.cli.console import note
-    from ult.errors import InvalidConfig
-    from ult.owner.constrained import TableGrammar
-
-    try:
-        return TableGrammar(table)
-    except InvalidConfig as error:
-        note(error.what)
-        return None
-
-
-def _starts(run: Path, secret: Table | None, prompt: str | None, prompts: Path | None, first: int | None) -> list[Any]:
-    """Return what `generate` goes on from: a text, the first ids of records, or a new record."""
-    from ult.errors import InvalidConfig
-    from ult.public.run import Run
-    from ult.trainer.generate import read_prompts
-
-    if prompt is not None and prompts is not None:
-        raise InvalidConfig("a prompt and shards of prompts were both given; expected one of them")
-    if prompts is not None:
-        return read_prompts(run, prompts, first=max(1, Run.open(run).context // 2) if first is None else first)
-    if first is not None:
-        raise InvalidConfig("prefix_ids was given without shards of prompts", hint="--prompts SHARDS")
-    if prompt is not None and secret is None:
-        raise InvalidConfig("a prompt is encoded with the owner's table", hint="--table T.ult")
-    return [secret.encode(prompt)] if secret is not None and prompt is not None else [()]
+        tell_decoded(done.decoded)
+    say(done.pace)
 
 
 def translate(
@@ -204,41 +137,10 @@ def translate(
 ) -> None:
     """Let a run of task seq2seq write the targets of sources."""
     from ult.cli.console import counting, note, say
-    from ult.public.run import Run
-    from ult.public.shards import SHARDS
-    from ult.trainer.datasets.packing import open_shards
-    from ult.trainer.translate import translate as write
-    from ult.trainer.translate import write_translated
+    from ult.trainer.translation import translate as write
 
-    check_free(out, SHARDS, force=force)
-    opened = Run.open(run)
-    many = [ids for shards in open_shards(sources, opened.vocabulary) for ids in shards.ids()]
     with counting("translating"):
-        written = write(run, many, beams=beams, best=best, max_new=max_new, batch_size=batch_size)
-    write_translated(run, written, out, force=force)
-    note_ignored(run)
-    say(f"{out}: {len(many) * best} records of ids; the owner decodes them: ult decode {out} --prefix -t TABLE")
-    if cut := sum(len(ids) >= opened.context for ids in many):
-        note(f"{cut} of {len(many)} sources are longer than the run's context of {opened.context} and were cut")
-
-
-def _check_table(run: Path, fingerprint: str) -> None:
-    from ult.cli.console import note
-    from ult.errors import WrongTable
-    from ult.public.run import Run
-
-    opened = Run.open(run)
-    tables = opened.tables
-    if not opened.names_tables:
-        note(f"{UNCHECKED} {fingerprint}")
-    elif fingerprint not in tables:
-        raise WrongTable(
-            f"{run} was trained on shards of table {', '.join(sorted(tables))}; this one is {fingerprint}",
-            hint="--table with the table that `ult encode` used",
-        )
-
-
-def _column(run: Path) -> str:
-    from ult.public.run import Run
-
-    return str(Run.open(run).metrics["shards"][0]["column"])
+        done = write(run, sources, out, beams=beams, best=best, max_new=max_new, batch_size=batch_size, force=force)
+    say(f"{out}: {done.targets} records of ids; the owner decodes them: ult decode {out} --prefix -t TABLE")
+    for line in done.remarks():
+        note(line)

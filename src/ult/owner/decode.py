@@ -29,10 +29,11 @@ class Decoded(Shown):
     """Records that were decoded and written, counted.
 
     Of `asked` sequences of ids, `whole` decode as they are, `cut` up to where they make sense, and `nothing` not even
-    in part; only what a model wrote is cut or left out. `told` is whether the shards name their table.
+    in part; only what a model wrote is cut or left out. `told` is whether the shards name their table. Records that
+    were only decoded have no `path`.
     """
 
-    path: Path
+    path: Path | None
     asked: int  # records of ids
     whole: int
     cut: int = 0
@@ -52,7 +53,8 @@ class Decoded(Shown):
     def facts(self) -> Facts:
         """Return where the records are, and how many."""
         cut = [("decode as they are", f"{self.whole:,}"), ("cut to a prefix", f"{self.cut:,}")] if self.prefix else []
-        return [("file", str(self.path)), ("records", f"{self.records:,}"), *cut]
+        file = [("file", str(self.path))] if self.path else []
+        return [*file, ("records", f"{self.records:,}"), *cut]
 
     def __repr__(self) -> str:
         cut = f"; {self.whole} of {self.asked} decode as they are, {self.cut} are cut to a prefix"

@@ -19,6 +19,7 @@ FORMAT = "ult-run/1"
 _MOST = 2**26  # bytes
 
 
+Metrics = Mapping[str, Any]  # what a run's `metrics.json` says, checked
 Check = Callable[[Any], bool]
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from ult.errors import FormatError, InvalidConfig, WrongTable
 from ult.host.atomic import recover
 from ult.host.regular import check_all, read_text
+from ult.host.shown import Facts, Shown
 from ult.public.manifest import UNTOLD, may_be_same
-from ult.public.metrics import check_metrics, read_metrics
+from ult.public.metrics import Metrics, check_metrics, read_metrics
 from ult.public.published import OWNER, rejoined
 from ult.public.vocabulary import EOS, Vocabulary, modality_id
 
@@ -22,12 +23,16 @@ if TYPE_CHECKING:
 WITHHELD = "withheld"  # what a run says of its embeddings if its rows stayed with the owner
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A trained run, opened: its folder, what `metrics.json` says, and its vocabulary."""
+@dataclass(frozen=True, slots=True, repr=False)
+class Run(Shown):
+    """A trained run, opened: its folder, what `metrics.json` says, and its vocabulary.
+
+    `metrics` is the document, read and checked: `docs/format.md` lists its fields; `loss` holds pairs of a step and
+    its loss in nats an id.
+    """
 
     path: Path
-    metrics: dict[str, Any]
+    metrics: Metrics
     vocabulary: Vocabulary
 
     @classmethod
@@ -39,6 +44,27 @@ class Run:
         metrics = rejoined(read_metrics(folder / "metrics.json"), folder)
         check_metrics(metrics, folder / OWNER)
         return cls(folder, metrics, Vocabulary.load(folder / "vocabulary.json"))
+
+    def facts(self) -> Facts:
+        """Return what the run was trained for, on and how long; never a label or a record."""
+        told = self.metrics
+        codecs = sorted({lot["codec"] for lot in [*told["shards"], *told.get("targets", [])]})
+        loss = told.get("loss")
+        began = told.get("model") or told.get("from_run") or "unknown"
+        return [
+            ("folder", str(self.path)),
+            ("task", self.task + (f" ({len(self.classes)} classes)" if self.classes else "")),
+            ("model", str(began) if told.get("model") else f"from {began}"),
+            ("parameters", f"{told['parameters']:,}" if told.get("parameters") else "unknown"),
+            ("trained", f"{told.get('steps') or 0:,} steps of {told.get('batch_size')} x {self.context} ids"),
+            ("last loss", f"{loss[-1][1]:.4f} nats an id" if loss else "unknown"),
+            ("codec", ", ".join(codecs)),
+            ("table", ", ".join(sorted(self.tables)) if self.names_tables else "not told"),
+            ("privacy", "no promise" if self.metrics.get("privacy") is None else "each record has a promise"),
+        ]
+
+    def __repr__(self) -> str:
+        return f"<Run {self.path}: {self.task}, {self.metrics.get('steps') or 0:,} steps>"
 
     @property
     def task(self) -> str:

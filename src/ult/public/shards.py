@@ -23,6 +23,7 @@ from ult.host.atomic import recover
 from ult.host.disk import strangers
 from ult.host.free import Kind
 from ult.host.regular import read_text
+from ult.host.shown import Facts, Shown, size
 from ult.public.card import FILES
 from ult.public.id_columns import flat_ids, record_ids
 from ult.public.manifest import FILE, FORMER, IDS, Manifest, Part, is_shards, manifest_of
@@ -37,7 +38,7 @@ PART_IDS = 4_000_000  # ids of a part, after which a writer begins the next: 16 
 _MOST = 2**28  # bytes of a manifest: a million parts
 
 
-class Shards:
+class Shards(Shown):
     """A shards folder, read and verified a part at a time.
 
     `Shards(path)` reads the manifest alone. `parts()` checks the SHA-256, the schema, the rows and the ids of a part
@@ -61,6 +62,24 @@ class Shards:
             raise FormatError(f"{manifest} cannot be read as text") from error
         self.manifest = Manifest.from_json(text, manifest)
         self.vocabulary = Vocabulary(self.manifest.vocabulary_size)
+
+    def facts(self) -> Facts:
+        """Return what the manifest says of the shards: how much they hold, and what of it is in the clear."""
+        told = self.manifest
+        return [
+            ("folder", str(self.path)),
+            ("records", f"{told.rows:,}"),
+            ("ids", f"{told.ids:,}"),
+            ("original data", size(told.bytes)),
+            ("vocabulary", f"{told.vocabulary_size:,}"),
+            ("codec", told.codec),
+            ("table", told.table),
+            ("in the clear", ", ".join(told.kept) or "nothing"),
+        ]
+
+    def __repr__(self) -> str:
+        told = self.manifest
+        return f"<Shards {self.path}: {told.rows:,} records, {told.ids:,} ids of {told.vocabulary_size:,}>"
 
     def parts(self) -> Iterator[pa.Table]:
         """Yield each part as an Arrow table: `input_ids` list<int32>, then the kept columns."""

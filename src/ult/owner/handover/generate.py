@@ -1,0 +1,229 @@
+"""`ult.generate`: records that a run writes, as ids, or with the owner's table as data."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ult.errors import InvalidConfig, WrongTable
+from ult.host.bar import shown
+from ult.host.free import check_free
+from ult.host.progress import Progress, on_stderr
+from ult.host.shown import Facts, Shown, count
+from ult.public.run import Run
+from ult.public.shards import SHARDS
+from ult.trainer.evaluation import UNCHECKED
+from ult.trainer.generate import Grammar, read_prompts, write_generated
+from ult.trainer.generate import generate as write
+from ult.trainer.models.generation import ignored
+
+if TYPE_CHECKING:
+    from ult.owner.decode import Decoded
+    from ult.owner.keyfile import Identities, Passphrase
+    from ult.owner.table import Table
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Generated(Shown):
+    """Records that a run wrote.
+
+    `ids` holds those of each record, (n,) uint32. With a table, `records` holds what they say, each up to where it
+    makes sense, and `decoded` how many do so whole; those that say nothing are left out. `path` is where they were
+    written, if they were. `written` ids came in `seconds`, beyond what the prompts hold.
+    """
+
+    ids: tuple[NDArray[np.uint32], ...]
+    records: tuple[Any, ...] | None
+    decoded: Decoded | None
+    path: Path | None
+    written: int
+    seconds: float
+    told: tuple[str, ...] = ()
+
+    @property
+    def pace(self) -> str:
+        """How many ids were written, and how fast."""
+        rate = self.written / max(self.seconds, 1e-9)
+        return f"{self.written:,} ids written in {self.seconds:.1f} s, {rate:,.0f} ids/s"
+
+    def facts(self) -> Facts:
+        """Return how many records there are, how many decode, and where they are; never what they say."""
+        decoded = self.decoded
+        whole = (
+            [("decode as they are", f"{decoded.whole:,}"), ("cut to a prefix", f"{decoded.cut:,}")] if decoded else []
+        )
+        place = [("written to", str(self.path))] if self.path else []
+        return [("records", f"{len(self.ids):,}"), ("pace", self.pace), *whole, *place]
+
+    def __repr__(self) -> str:
+        decoded = f"; {self.decoded.records:,} decode" if self.decoded else ""
+        return f"<Generated: {count(len(self.ids), 'record')} of ids{decoded}>"
+
+    def remarks(self) -> list[str]:
+        """Return what the reader should know of the records."""
+        return [*self.told, *(self.decoded.remarks() if self.decoded else [])]
+
+
+@shown("generating")
+def generate(
+    run: Run | str | Path,
+    out: str | Path | None = None,
+    *,
+    n: int = 1,
+    table: Table | str | Path | None = None,
+    prompt: str | None = None,
+    prompts: str | Path | Sequence[ArrayLike] | None = None,
+    prefix_ids: int | None = None,
+    max_new: int | None = None,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    min_p: float | None = None,
+    repetition_penalty: float = 1.0,
+    seed: int = 0,
+    batch_size: int = 32,
+    grammar: bool = True,
+    passphrase: Passphrase | None = None,
+    identities: Identities = (),
+    force: bool = False,
+    progress: Progress = on_stderr,
+) -> Generated:
+    """Let a run write records: as ids, or with the owner's `table` as data.
+
+    The arguments are those of `ult generate`. `n` records are written, or `n` for each of the `prompts`: sequences of
+    ids, or a shards folder whose records' first `prefix_ids` ids are gone on from. `prompt` is a record's beginning,
+    which needs the table. `grammar` keeps a run to ids that the table's codec decodes. With `out` the records are
+    written there: as shards, or with a table as `ult.decode` writes records.
+
+    Raises `InvalidConfig`, `WrongTable`, `WrongKey`, `CorruptSymbols`, `TrainingError`, `OutputExists` or
+    `OutputError`.
+
+    For example, after `ult.train`:
+
+        written = ult.generate(run, n=3, table=fitted.table, max_new=20)
+        written.records
+    """
+    opened = run if isinstance(run, Run) else Run.open(run)
+    path = None if out is None else Path(out)
+    if path is not None:
+        _check_free(path, force=force, decodes=table is not None)
+    key, told = None, list[str]()
+    if table is not None:
+        from ult.owner.inputs import secret
+
+        key = secret(table, passphrase, identities)
+        told += _checked(opened, key)
+    starts = _starts(opened, key, prompt, prompts, prefix_ids)
+    allowed, why = _grammar(key) if key is not None and grammar else (None, [])
+    clock = _Clock(progress)
+    records = write(
+        opened.path,
+        starts,
+        n=n,
+        max_new=max_new,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
+        seed=seed,
+        batch_size=batch_size,
+        modality=None if key is None else key.codec.modality,
+        grammar=allowed,
+        advance=clock,
+    )
+    told += [*why, *ignored(opened.path)]
+    said, decoded = None, None
+    if key is not None:
+        said, decoded = _decoded(records, key, path, str(opened.metrics["shards"][0]["column"]), force=force)
+    elif path is not None:
+        write_generated(opened.path, records, path, force=force)
+    return Generated(tuple(records), said, decoded, path, clock.ids, clock.seconds, tuple(told))
+
+
+def _check_free(out: Path, *, force: bool, decodes: bool) -> None:
+    """Raise `OutputExists` unless shards, or records that are decoded, can be written."""
+    if not decodes:
+        check_free(out, SHARDS, force=force)
+        return
+    from ult.data.sink import kind_of
+
+    check_free(out, kind_of(out), force=force)
+
+
+@dataclass(slots=True)
+class _Clock:
+    """Counts records and ids from the moment that the model is loaded, which the first call tells."""
+
+    progress: Progress
+    ids: int = 0
+    started: float | None = None
+    seconds: float = field(default=0.0)
+
+    def __call__(self, records: int, ids: int) -> None:
+        self.started = time.perf_counter() if self.started is None else self.started
+        self.ids += ids
+        self.seconds = time.perf_counter() - self.started
+        self.progress("generating", records)
+
+
+def _decoded(
+    many: Sequence[NDArray[np.uint32]], table: Table, path: Path | None, column: str, *, force: bool
+) -> tuple[tuple[Any, ...], Decoded]:
+    from ult.owner.constrained import read_written
+    from ult.owner.decode import Decoded, write_decoded
+
+    written = read_written(many, table)
+    if path is not None:
+        return tuple(written.records), write_decoded(many, table, path, column=column, force=force)
+    return tuple(written.records), Decoded(None, len(many), written.whole, written.cut, prefix=True)
+
+
+def _grammar(table: Table) -> tuple[Grammar | None, list[str]]:
+    """Return what keeps a run to ids that decode, or why nothing can."""
+    from ult.owner.constrained import TableGrammar
+
+    try:
+        return TableGrammar(table), []
+    except InvalidConfig as error:
+        return None, [error.what]
+
+
+def _starts(
+    run: Run,
+    table: Table | None,
+    prompt: str | None,
+    prompts: str | Path | Sequence[ArrayLike] | None,
+    first: int | None,
+) -> Sequence[ArrayLike]:
+    """Return what a run goes on from: a text, the first ids of records, or a new record."""
+    if prompt is not None and prompts is not None:
+        raise InvalidConfig("a prompt and shards of prompts were both given; expected one of them")
+    if isinstance(prompts, str | Path):
+        return read_prompts(run.path, prompts, first=max(1, run.context // 2) if first is None else first)
+    if first is not None:
+        raise InvalidConfig("prefix_ids was given without shards of prompts", hint="--prompts SHARDS")
+    if prompts is not None:
+        return prompts
+    if prompt is not None and table is None:
+        raise InvalidConfig("a prompt is encoded with the owner's table", hint="--table T.ult")
+    return [table.encode(prompt)] if table is not None and prompt is not None else [()]
+
+
+def _checked(run: Run, table: Table) -> list[str]:
+    """Return a remark where a run does not name its table. Raises `WrongTable` if it names another."""
+    if not run.names_tables:
+        return [f"{UNCHECKED} {table.fingerprint}"]
+    if table.fingerprint not in run.tables:
+        raise WrongTable(
+            f"{run.path} was trained on shards of table {', '.join(sorted(run.tables))}; this one is "
+            f"{table.fingerprint}",
+            hint="--table with the table that `ult encode` used",
+        )
+    return []

@@ -1,0 +1,54 @@
+"""`ult.train`: a run trained on shards by a recipe, and opened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Never
+
+from ult.public.run import Run
+from ult.trainer.recipe import Recipe
+from ult.trainer.train import train as write
+
+Paths = str | Path | Sequence[str | Path]
+
+
+def train(
+    shards: Paths,
+    out: str | Path,
+    recipe: Recipe | None = None,
+    *,
+    targets: Paths | None = None,
+    validation: Paths | None = None,
+    validation_targets: Paths | None = None,
+    resume: bool = False,
+    force: bool = False,
+    **options: Never,
+) -> Run:
+    """Train a model on one or more shards folders by a recipe, write the run folder `out`, and return it, opened.
+
+    It needs no table, and learns nothing of one. The arguments are those of `ult train`, whose options are the fields
+    of `ult.Recipe`; without a recipe all are at their defaults. `targets` are shards whose records go row by row with
+    those of `shards`, for task "seq2seq", and `validation_targets` go with `validation` in the same way. With
+    `validation` shards the run is the best of the evaluations on them. `resume` goes on with an interrupted training.
+
+    Raises `InvalidConfig`, `MissingColumn`, `WrongVocabulary`, `WrongTable`, `OutputExists`, `OutputError` or
+    `TrainingError`.
+
+    For example, after `ult.encode`:
+
+        run = ult.train("notes.shards", "run", ult.Recipe(steps=20, context=32))
+        run.metrics["loss"][-1]
+    """
+    write(
+        shards,
+        out,
+        recipe,
+        targets=targets,
+        validation=validation,
+        validation_targets=validation_targets,
+        resume=resume,
+        force=force,
+        **options,
+    )
+    return Run.open(out)
