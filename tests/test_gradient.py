@@ -13,9 +13,9 @@ from ult.trainer.datasets.collator import IGNORED, collate
 from ult.trainer.datasets.packing import open_shards, pack
 from ult.trainer.datasets.windows import Windows
 from ult.trainer.dp.clipping import clipped_sum
-from ult.trainer.dp.poisson import Draws
+from ult.trainer.dp.poisson import PoissonSamples
 from ult.trainer.models.build import build
-from ult.trainer.models.lora import Adapted
+from ult.trainer.models.lora import Adapters
 from ult.trainer.models.presets import from_preset
 from ult.trainer.models.seq2seq import encoder_decoder, own_settings
 from ult.trainer.recipe import Recipe
@@ -97,7 +97,7 @@ def bart():
 
 def adapted():
     model = llama()
-    Adapted(model, Recipe(steps=1, batch_size=1, context=16), 2)
+    Adapters(model, Recipe(steps=1, batch_size=1, context=16), 2)
     for name, weight in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(weight, std=0.1)  # zeros would leave the gradients of A at zero
@@ -199,7 +199,7 @@ def test_modality_of_a_record_is_given_and_not_predicted(tmp_path):
 
 def test_every_record_is_drawn_with_the_rate_and_on_its_own(tmp_path):
     data = labelled(tmp_path / "packed", two_classes(tmp_path / "x", rows=40), context=8)
-    draws = Draws(data, 0.2, 400, Seeded(3))
+    draws = PoissonSamples(data, 0.2, 400, Seeded(3))
     sizes = np.array([len(draws[t]) for t in range(len(draws))])
     assert sizes.mean() == pytest.approx(8, abs=0.4)  # 3.2 deviations of the mean
     assert sizes.var() == pytest.approx(40 * 0.2 * 0.8, rel=0.25)  # binomial: a fixed size would have none

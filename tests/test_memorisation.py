@@ -8,7 +8,7 @@ from test_train import interrupt_at
 from toy import blocks, same, weights, write
 from ult.errors import InvalidConfig
 from ult.public.vocabulary import Vocabulary
-from ult.trainer.memorisation.stop_memorised import Memorisation, curve, told
+from ult.trainer.memorisation.stop_memorised import StopMemorised, memorisation_facts, memorisation_scores
 from ult.trainer.models.build import build
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
@@ -59,7 +59,7 @@ def test_an_interrupted_training_stops_where_the_whole_would(shards, tmp_path, m
 def test_the_share_is_of_the_second_halves(shards, tmp_path):
     data = blocks(tmp_path / "packed", [shards], context=24)
     model, _ = build(Recipe(steps=1, batch_size=1, context=24), Vocabulary(64), set(), [])
-    watch = Memorisation(model, data, 0.2, 1)
+    watch = StopMemorised(model, data, 0.2, 1)
     assert watch.prefixes.shape == watch.suffixes.shape == (4, 12)
     assert (watch.prefixes[:, 0] == data.stream[0]).all()
 
@@ -68,7 +68,7 @@ def test_the_share_is_of_the_second_halves(shards, tmp_path):
 
     model.generate = parrot
     model.train()
-    assert watch.share() == 1.0
+    assert watch.score() == 1.0
     assert model.training
 
 
@@ -77,7 +77,7 @@ def test_what_follows_the_end_of_a_record_does_not_count(tmp_path):
     records = [rng.integers(32, 64, n).astype(np.uint32) for n in (17, 29, 19, 3)]
     data = blocks(tmp_path / "packed", [write(tmp_path / "shards", records)], context=24)
     model, _ = build(Recipe(steps=1, batch_size=1, context=24), Vocabulary(64), set(), [])
-    watch = Memorisation(model, data, 0.2, 1)
+    watch = StopMemorised(model, data, 0.2, 1)
     # Blocks start at <eos>, so suffixes at 12, 36 and 60 of <eos> 17 <eos> 29 <eos> 19 ..: 6, 12 and 8 ids of a record.
     assert [len(true) for true in watch.compared] == [6, 12, 8]
 
@@ -88,14 +88,14 @@ def test_what_follows_the_end_of_a_record_does_not_count(tmp_path):
         return torch.cat([input_ids, written], 1)
 
     model.generate = parrot
-    assert watch.share() == 1.0
+    assert watch.score() == 1.0
 
 
 def test_what_it_says_of_the_end():
     history = [{"step": 1, "loss": 3.0}, {"step": 2, "memorised": 0.1}, {"step": 4, "memorised": 0.3}]
-    assert curve(history) == [[2, 0.1], [4, 0.3]]
-    assert told(history, 0.2)["stopped_at"] == 4
-    assert told(history, 0.3)["stopped_at"] is None
+    assert memorisation_scores(history) == [[2, 0.1], [4, 0.3]]
+    assert memorisation_facts(history, 0.2)["stopped_at"] == 4
+    assert memorisation_facts(history, 0.3)["stopped_at"] is None
 
 
 @pytest.mark.parametrize("options", [{"stop_memorised": 1.0}, {"stop_memorised": -0.1},

@@ -17,7 +17,7 @@ from ult.trainer.datasets.packing import open_shards, pack
 from ult.trainer.datasets.windows import Windows
 from ult.trainer.dp.dp_trainer import Plan, PrivateTrainer
 from ult.trainer.evaluate import evaluate
-from ult.trainer.id_trainer import arguments
+from ult.trainer.id_trainer import training_arguments
 from ult.trainer.models.presets import from_preset
 from ult.trainer.recipe import Privacy, Recipe
 from ult.trainer.train import train
@@ -86,7 +86,7 @@ def trainer(folder, shards, **options):
     return PrivateTrainer(
         Plan.of(recipe, asked, 80, state),
         model=from_preset("tiny", Vocabulary(SIZE)),
-        args=arguments(recipe, 1, 2, folder, state, bfloat16=False, validated=False),
+        args=training_arguments(recipe, folder, state, parameters=1, validated=False),
         train_dataset=Windows.open(folder / "packed", context=8),
         frozen=None,
     )

@@ -14,8 +14,8 @@ from safetensors.numpy import load_file
 from toy import OTHER, counting, reversals, two_classes, write
 from ult.errors import InvalidConfig
 from ult.trainer.datasets.sampler import Order
-from ult.trainer.distributed import processes
-from ult.trainer.id_trainer import share_of
+from ult.trainer.distributed import join_processes
+from ult.trainer.id_trainer import per_device_batch_size
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
@@ -105,7 +105,7 @@ if os.environ["RANK"] == "{rank}":
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        (failing(0, "ult.trainer.train.pack"), "No space left on device"),
+        (failing(0, "ult.trainer.datasets.inputs.pack"), "No space left on device"),
         (failing(1, "ult.trainer.train.IdTrainer.training_step"), "cannot write the training of"),
     ],
 )
@@ -121,14 +121,14 @@ def test_an_error_of_one_ends_both_and_is_said_once(tmp_path, code, said):
 
 
 def test_batch_must_be_shared_equally():
-    state = processes()
+    state = join_processes()
     recipe = Recipe(steps=10, batch_size=6, context=16)
-    assert share_of(recipe, state) == 6
+    assert per_device_batch_size(recipe, state) == 6
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(state), "num_processes", 4, raising=False)
         patch.setitem(state.__dict__, "num_processes", 4)
         with pytest.raises(InvalidConfig, match=r"batch_size is 6 on 4 devices.*--batch-size 8"):
-            share_of(recipe, state)
+            per_device_batch_size(recipe, state)
 
 
 def test_order_shows_everything_once_a_pass_and_depends_on_the_seed():

@@ -12,7 +12,7 @@ from ult.errors import InvalidConfig
 from ult.public.vocabulary import Vocabulary
 from ult.trainer.datasets.collator import IGNORED, collate
 from ult.trainer.loss import predict
-from ult.trainer.memorisation.ngram_penalty import Restraint, penalty
+from ult.trainer.memorisation.ngram_penalty import NgramPenalty, penalty
 from ult.trainer.models.build import build
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
@@ -55,7 +55,7 @@ def test_it_is_zero_at_the_base_and_not_beyond(begun, tmp_path):
     data = blocks(tmp_path / "packed", [begun[0]], context=24)
     batch = collate([data[k] for k in range(len(data))])
     model, kept = build(Recipe(from_run=begun[1], steps=1, batch_size=1, context=24), Vocabulary(64), {"ab" * 16}, [])
-    restraint = Restraint.of(model, kept, 0.01)
+    restraint = NgramPenalty.of(model, kept, 0.01)
     assert restraint(batch, predict(model, batch)).item() == 0.0
     sure = torch.nn.functional.one_hot(batch["labels"].clamp(min=0), 64) * 100.0
     with torch.no_grad():

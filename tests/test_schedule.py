@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from toy import counting, two_classes, write
 from ult.errors import InvalidConfig, TrainingError
 from ult.trainer.callbacks.progress import Progress
-from ult.trainer.id_trainer import peak
+from ult.trainer.id_trainer import peak_learning_rate
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
@@ -46,7 +46,7 @@ def rates(monkeypatch, *args, **options):
 )
 def test_the_peak_suits_task_and_size_unless_it_is_named(task, parameters, asked, expected):
     recipe = Recipe(task=task, steps=10, batch_size=4, context=16, learning_rate=asked)
-    assert peak(recipe, parameters) == expected
+    assert peak_learning_rate(recipe, parameters) == expected
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def test_resume_after_the_last_step_only_writes_the_run(shards, tmp_path, monkey
     train(shards, tmp_path / "whole", Recipe(**QUICK))
     with monkeypatch.context() as patch:
         patch.setattr(
-            "ult.trainer.train._draw_loss", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+            "ult.trainer.results.draw_loss", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
         )
         with pytest.raises(OutputError, match="No space left"):
             train(shards, tmp_path / "cut", Recipe(**QUICK))

@@ -15,12 +15,15 @@ with require("torch", "accelerate", extra="train"):
     from accelerate import PartialState
     from accelerate.utils import broadcast_object_list, gather_object, parse_flag_from_env
 
-PATIENCE = timedelta(days=1)  # that the others wait for the main process, which packs; 30 minutes by default
-_BROKEN = ("closed by peer", "connection reset", "broken pipe", "timed out waiting")  # what gloo says of a lost process
+PATIENCE = timedelta(days=1)  # how long processes wait for the main one, which packs the data; accelerate's is 30 min
+_LOST = ("closed by peer", "connection reset", "broken pipe", "timed out waiting")  # what gloo says of a lost process
 
 
-def processes() -> PartialState:
-    """Join the other processes, if there are any: on CPUs where there is nothing faster, or accelerate says so."""
+def join_processes() -> PartialState:
+    """Join the other processes of this training, if there are any, and return where this one stands.
+
+    CPUs are used where there is no accelerator, or where ACCELERATE_USE_CPU asks for them.
+    """
     cpu = not torch.accelerator.is_available() or parse_flag_from_env("ACCELERATE_USE_CPU")
     state = PartialState(cpu=cpu, timeout=PATIENCE)
     if state.backend == "gloo":
@@ -35,11 +38,11 @@ def _leave() -> None:
 
 
 @contextmanager
-def agreed(state: PartialState) -> Iterator[None]:
-    """Run a block on every process and go on only if none failed.
+def raise_on_all(state: PartialState) -> Iterator[None]:
+    """Run a block on every process, and end all processes if it fails on one.
 
-    The first process that failed raises its error; the others raise `SystemExit`, without a word. The block must
-    hold no collective operation.
+    The first process that failed raises its error. The others raise `SystemExit` and print nothing. The block must
+    not contain a collective operation.
     """
     error: BaseException | None = None
     try:
@@ -48,7 +51,7 @@ def agreed(state: PartialState) -> Iterator[None]:
         error = caught
     failed = [error is not None]
     if state.num_processes > 1:
-        with together(state):
+        with collective(state):
             failed = gather_object(failed)
     if not any(failed):
         return
@@ -58,19 +61,19 @@ def agreed(state: PartialState) -> Iterator[None]:
 
 
 @contextmanager
-def together(state: PartialState) -> Iterator[None]:
-    """Run a block of collective operations; a process that has lost another one ends without a word."""
+def collective(state: PartialState) -> Iterator[None]:
+    """Run a block of collective operations. A process that has lost another one exits and prints nothing."""
     try:
         yield
     except RuntimeError as error:
-        lost = isinstance(error, torch.distributed.DistError) or any(sign in str(error).lower() for sign in _BROKEN)
+        lost = isinstance(error, torch.distributed.DistError) or any(sign in str(error).lower() for sign in _LOST)
         if state.num_processes > 1 and lost:
             raise SystemExit(1) from error
         raise
 
 
-def from_main(state: PartialState, value: Any) -> Any:
-    """Return the main process's value on all."""
+def broadcast(state: PartialState, value: Any) -> Any:
+    """Return the main process's value on every process."""
     values = [value]
     if state.num_processes > 1:
         broadcast_object_list(values)

@@ -1,4 +1,4 @@
-"""The steps of a training: Hugging Face's `Trainer` for ids, and what a recipe asks of it on these devices."""
+"""The Hugging Face `Trainer` for ids, and what a recipe asks of it on the devices there are."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ult.trainer.callbacks.early_stopping import METRIC
 from ult.trainer.datasets.collator import IGNORED
 from ult.trainer.datasets.sampler import MixedOrder, Mixture, Order
 from ult.trainer.loss import cross_entropy, predict
-from ult.trainer.memorisation.ngram_penalty import Restraint
+from ult.trainer.memorisation.ngram_penalty import NgramPenalty
 from ult.trainer.recipe import Recipe
 
 with require("torch", "accelerate", "transformers", extra="train"):
@@ -21,18 +21,19 @@ with require("torch", "accelerate", "transformers", extra="train"):
     from accelerate.utils import gather_object
     from transformers import Trainer, TrainingArguments
 
-# The tiny preset gains from a high rate, above all with a body that was trained before: 100 steps on medical
-# abstracts, vocabulary 2,048, one seed, bits per byte at 1e-3 and 3e-3: from scratch 2.83 and 2.79, after 400 steps
-# on wikitext-2 2.69 and 2.42. An encoder-decoder must find out what to copy, and does not at that rate: 1,000 steps on
-# 40,000 reactions, vocabulary 512, one seed, bits per byte at 5e-4 and 1e-3: 1.26 and 1.16; 800 steps at 3e-3 1.51.
-# The preset small (11 M) stays where it starts at 3e-3: 100 steps of 8 x 128 ids of wikitext-2, vocabulary 1,024, one
-# seed, bits per byte at 5e-4, 1e-3 and 3e-3: 2.65, 2.59 and 3.31. The rate of larger models has not been tuned.
-TINY, SMALL = 5_000_000, 20_000_000  # parameters; from these on a model is no longer that
+# The tiny preset learns best at a high rate, above all when its body was trained before. Bits per byte after 100 steps
+# on medical abstracts (vocabulary 2,048, one seed) at 1e-3 and 3e-3: from scratch 2.83 and 2.79; after 400 steps on
+# wikitext-2 2.69 and 2.42.
+# An encoder-decoder must learn what to copy, which fails at that rate. Bits per byte after 1,000 steps on 40,000
+# reactions (vocabulary 512, one seed) at 5e-4 and 1e-3: 1.26 and 1.16; after 800 steps at 3e-3: 1.51.
+# The preset small (11 M) does not learn at 3e-3. Bits per byte after 100 steps of 8 x 128 ids of wikitext-2 (vocabulary
+# 1,024, one seed) at 5e-4, 1e-3 and 3e-3: 2.65, 2.59 and 3.31. The rate of larger models has not been tuned.
+TINY, SMALL = 5_000_000, 20_000_000  # parameters; a model with as many or more is no longer that
 TINY_RATE, SMALL_RATE, LARGE_RATE = 3e-3, 1e-3, 5e-4
 
 
-def peak(recipe: Recipe, parameters: int) -> float:
-    """Return the peak learning rate: what was asked for, or what suits a model of that task and size."""
+def peak_learning_rate(recipe: Recipe, parameters: int) -> float:
+    """Return the recipe's learning rate, or one that suits a model of that task and number of parameters."""
     if recipe.learning_rate is not None:
         return recipe.learning_rate
     if parameters >= SMALL:
@@ -40,41 +41,45 @@ def peak(recipe: Recipe, parameters: int) -> float:
     return SMALL_RATE if parameters >= TINY or recipe.task == "seq2seq" else TINY_RATE
 
 
-def share_of(recipe: Recipe, state: PartialState) -> int:
-    """Return the samples that each device takes at once; raise `InvalidConfig` if they cannot be shared equally."""
-    alone = state.num_processes == 1 and state.device.type == "cuda"  # one process then drives all GPUs there are
-    devices = int(torch.cuda.device_count() if alone else state.num_processes)
+def per_device_batch_size(recipe: Recipe, state: PartialState) -> int:
+    """Return how many samples a device takes at once. Raises `InvalidConfig` if a batch cannot be shared equally."""
+    one_process = state.num_processes == 1 and state.device.type == "cuda"  # which drives all GPUs there are
+    devices = int(torch.cuda.device_count() if one_process else state.num_processes)
     parts = devices * recipe.accumulate
-    share, left = divmod(recipe.batch_size, parts)
+    samples, left = divmod(recipe.batch_size, parts)
     if left:
         accumulated = f" in {recipe.accumulate} parts each" if recipe.accumulate > 1 else ""
         raise InvalidConfig(
             f"batch_size is {recipe.batch_size} on {devices} devices{accumulated}; expected a multiple of {parts}",
-            hint=f"--batch-size {(share + 1) * parts}",
+            hint=f"--batch-size {(samples + 1) * parts}",
         )
-    return share
+    return samples
 
 
-def in_bfloat16(recipe: Recipe, state: PartialState) -> bool:
-    """Return whether to compute in bfloat16; raise `InvalidConfig` if it was asked for and the device cannot."""
+def uses_bfloat16(recipe: Recipe, state: PartialState) -> bool:
+    """Return whether to compute in bfloat16. Raises `InvalidConfig` if the recipe asks for it and the device cannot."""
     kind = state.device.type
+    supported = kind == "cuda" and bool(torch.cuda.is_bf16_supported())
     if recipe.precision == "auto":
-        return kind == "cuda" and bool(torch.cuda.is_bf16_supported())
-    if recipe.precision == "bfloat16" and kind != "cpu" and not (kind == "cuda" and torch.cuda.is_bf16_supported()):
+        return supported
+    if recipe.precision == "bfloat16" and kind != "cpu" and not supported:
         raise InvalidConfig(f"this {kind} device does not compute in bfloat16", hint="--precision float32")
     return recipe.precision == "bfloat16"
 
 
 class IdTrainer(Trainer):  # type: ignore[misc]
-    """A `Trainer` for labels that need no shift: the mean cross-entropy over what a step predicts on all processes."""
+    """A `Trainer` for labels that need no shift: its loss is the mean over all predictions of a step, on all processes.
+
+    The Hugging Face `Trainer` shifts labels by one and averages over each process by itself.
+    """
 
     control: Any  # a transformers.TrainerControl
-    mixture: Mixture | None = None  # of the training samples; None is a plain pass after pass
-    restraint: Restraint | None = None  # what is added to the loss
-    loss_is_scaled_for_ga = True  # by the predictions of the whole step, whichever part of it they are in
+    mixture: Mixture | None = None  # how training samples are drawn from several folders; None is pass after pass
+    penalty: NgramPenalty | None = None  # what is added to the loss
+    loss_is_scaled_for_ga = True  # `compute_loss` divides by the predictions of the whole step, not of its part
 
     def get_batch_samples(self, *args: Any) -> tuple[list[dict[str, torch.Tensor]], torch.Tensor]:
-        """Return the parts of a step, and how many predictions all of them hold, on all processes together."""
+        """Return the parts of a step, and how many predictions all parts hold on all processes together."""
         parts, _ = super().get_batch_samples(*args)
         predictions = sum((part["labels"] != IGNORED).sum() for part in parts)
         return parts, self.accelerator.reduce(predictions, "sum").clamp(min=1)
@@ -82,15 +87,15 @@ class IdTrainer(Trainer):  # type: ignore[misc]
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], *_: Any, num_items_in_batch: torch.Tensor, **__: Any
     ) -> torch.Tensor:
-        """Return a part's loss in nats: summed over the parts and averaged over the processes it is the step's."""
+        """Return the loss of a part in nats. Summed over parts and averaged over processes, it is the step's loss."""
         logits, labels = predict(model, inputs), inputs["labels"].flatten()
         total = torch.nn.functional.cross_entropy(logits.flatten(0, -2), labels, ignore_index=IGNORED, reduction="sum")
-        if self.restraint is not None:
-            total = total + self.restraint(inputs, logits)
+        if self.penalty is not None:
+            total = total + self.penalty(inputs, logits)
         return total * self.args.world_size / num_items_in_batch
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Return, and log, the bits that a prediction of the validation samples costs, over all processes together."""
+        """Return and log the bits that a prediction on the validation samples costs, over all processes together."""
         self.model.eval()
         part = {"part": self.args.process_index, "parts": self.args.world_size}
         sums = [cross_entropy(self.model, self.eval_dataset, self.args.train_batch_size, **part)]
@@ -107,11 +112,13 @@ class IdTrainer(Trainer):  # type: ignore[misc]
         return Order(len(self.train_dataset), samples, self.args.seed)
 
 
-def arguments(
-    recipe: Recipe, parameters: int, share: int, partial: Path, state: PartialState, bfloat16: bool, validated: bool
+def training_arguments(
+    recipe: Recipe, folder: Path, state: PartialState, *, parameters: int, validated: bool
 ) -> TrainingArguments:
-    """Return what the `Trainer` is told: `share` samples a device at once, working in `partial`."""
-    cuda = state.device.type == "cuda"
+    """Return the arguments of a `Trainer` that writes checkpoints to `folder`; with `validated` it evaluates too.
+
+    `parameters` are those of the model. Raises as `per_device_batch_size` and `uses_bfloat16`.
+    """
     every = recipe.evaluate_every or max(1, recipe.steps // 10)
     keep_best = {  # a checkpoint at each evaluation, of which the best and the last stay
         "eval_strategy": "steps",
@@ -121,23 +128,23 @@ def arguments(
         "greater_is_better": False,
     }
     return TrainingArguments(
-        output_dir=str(partial),
+        output_dir=str(folder),
         use_cpu=state.device.type == "cpu",
         max_steps=recipe.steps,
-        per_device_train_batch_size=share,
+        per_device_train_batch_size=per_device_batch_size(recipe, state),
         gradient_accumulation_steps=recipe.accumulate,
-        learning_rate=peak(recipe, parameters),
+        learning_rate=peak_learning_rate(recipe, parameters),
         lr_scheduler_type={"constant": "constant_with_warmup"}.get(recipe.schedule, recipe.schedule),
         warmup_steps=recipe.warmup_steps,
         weight_decay=0.1,
         adam_beta2=0.95,
         seed=recipe.seed,
-        bf16=bfloat16,
+        bf16=uses_bfloat16(recipe, state),
         save_steps=every if validated else min(500, max(1, recipe.steps // 10)),
         save_total_limit=1,  # the older one goes only after the newer is whole
         logging_steps=max(1, recipe.steps // 100),
         logging_nan_inf_filter=False,
-        dataloader_pin_memory=cuda,
+        dataloader_pin_memory=state.device.type == "cuda",
         ddp_find_unused_parameters=False,
         average_tokens_across_devices=False,  # `IdTrainer` does it, for labels that need no shift
         remove_unused_columns=False,

@@ -2,46 +2,37 @@
 
 from __future__ import annotations
 
-import json
-import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Never, TypeAlias
+from typing import TYPE_CHECKING, Any, Never
 
-from ult.distribution import versions
 from ult.errors import InvalidConfig, OutputError, TrainingError
 from ult.host.extras import require
-from ult.public.metrics import FORMAT
-from ult.public.published import OWNER, parted
-from ult.public.run import Run
-from ult.public.vocabulary import Vocabulary
-from ult.trainer.callbacks.early_stopping import Watch, best, curve
-from ult.trainer.callbacks.freeze_body import Frozen, check_frozen
+from ult.public.published import parted
+from ult.trainer.callbacks.early_stopping import EarlyStopping
+from ult.trainer.callbacks.freeze_body import FreezeBody, check_freeze_body
 from ult.trainer.callbacks.progress import Progress
-from ult.trainer.callbacks.tensorboard import FOLDER, reporters
+from ult.trainer.callbacks.tensorboard import TensorBoard, curve_writers
 from ult.trainer.datasets.blocks import Blocks
 from ult.trainer.datasets.collator import collate
-from ult.trainer.datasets.labelled import Labelled
-from ult.trainer.datasets.packing import label_name, open_shards, pack, summary
-from ult.trainer.datasets.pairs import TARGETS, Pairs, open_targets
-from ult.trainer.datasets.sampler import check_mixture
-from ult.trainer.datasets.sampler import mixture as mixed
-from ult.trainer.datasets.validation import check_tables, open_validation
+from ult.trainer.datasets.inputs import Dataset, Inputs, Paths
+from ult.trainer.datasets.sampler import mixture
 from ult.trainer.datasets.windows import Windows
-from ult.trainer.distributed import agreed, from_main, processes, together
-from ult.trainer.id_trainer import IdTrainer, arguments, in_bfloat16, share_of
+from ult.trainer.distributed import broadcast, collective, join_processes, raise_on_all
+from ult.trainer.id_trainer import IdTrainer, per_device_batch_size, training_arguments, uses_bfloat16
 from ult.trainer.memorisation.goldfish import Goldfish
-from ult.trainer.memorisation.ngram_penalty import Restraint
-from ult.trainer.memorisation.stop_memorised import Memorisation, told
+from ult.trainer.memorisation.ngram_penalty import NgramPenalty
+from ult.trainer.memorisation.stop_memorised import StopMemorised
 from ult.trainer.models.build import build, initial_weights, weights_digest
 from ult.trainer.models.causal import looks_ahead
 from ult.trainer.models.lora import FOLDER as ADAPTER
-from ult.trainer.models.lora import Adapted
+from ult.trainer.models.lora import Adapters
 from ult.trainer.recipe import Recipe
-from ult.trainer.workdir import finish, last_checkpoint, partial_folder, working_folder, write_told
+from ult.trainer.results import training_metrics, validation_metrics, write_run
+from ult.trainer.workdir import finish, last_checkpoint, partial_folder, working_folder
 
 with require("torch", "accelerate", "transformers", extra="train"):
     import torch
@@ -50,11 +41,7 @@ with require("torch", "accelerate", "transformers", extra="train"):
     from transformers import PrinterCallback, set_seed
 
 if TYPE_CHECKING:
-    from ult.public.shards import Shards
     from ult.trainer.dp.dp_trainer import Plan
-
-
-Paths: TypeAlias = str | Path | Sequence[str | Path]
 
 
 def train(
@@ -91,224 +78,144 @@ def train(
         raise TypeError(f"{option} is an option of the recipe: train(shards, out, Recipe({option}=...))")
     recipe = recipe or Recipe()
     out, partial = Path(out), partial_folder(Path(out))
-    state, main = processes(), ExitStack()
-    with main:
+    packed = partial / "packed"
+    state = join_processes()
+    with ExitStack() as stack:
         classes: list[Any] = []
-        with agreed(state):
-            check_frozen(recipe)
-            bfloat16 = in_bfloat16(recipe, state)
-            reports = reporters(recipe.report_to, partial)
-            many = open_shards(shards)
-            goals = open_targets(targets, many, task=recipe.task)
-            check_mixture(recipe.mixture, many)
-            held = open_validation(validation, many, recipe)
-            held_goals = open_targets(validation_targets, held, task=recipe.task, option="--validation-targets")
-            check_tables(held_goals, goals)
-            name = label_name([*many, *held], recipe.label) if recipe.task == "classify" else None
-            summaries = {"shards": summary(many), "targets": summary(goals)}
-            summaries |= {"validation": summary(held), "validation_targets": summary(held_goals)}
-            share = share_of(recipe, state)
-            plan = _plan(recipe, many, held, state)
+        with raise_on_all(state):
+            check_freeze_body(recipe)
+            uses_bfloat16(recipe, state)
+            curves = curve_writers(recipe.report_to, partial)
+            inputs = Inputs.open(recipe, shards, targets, validation, validation_targets)
+            per_device_batch_size(recipe, state)
+            plan = _privacy_plan(recipe, inputs, state)
             if state.is_main_process:
-                main.enter_context(working_folder(out, recipe, summaries, resume=resume, force=force))
-                main.callback(shutil.rmtree, partial / "packed", ignore_errors=True)
-                classes = pack(many, partial / "packed", label=name, modality_token=recipe.modality_token)
-                if held:
-                    held_in = partial / "packed" / "held"
-                    pack(held, held_in, label=name, classes=classes, modality_token=recipe.modality_token)
-                for part, folder in ((goals, partial / "packed"), (held_goals, partial / "packed" / "held")):
-                    if part:
-                        pack(part, folder / TARGETS)
-        classes = from_main(state, classes)
-        with agreed(state):
+                stack.enter_context(working_folder(out, recipe, inputs.summaries, resume=resume, force=force))
+                stack.callback(shutil.rmtree, packed, ignore_errors=True)
+                classes = inputs.pack(packed, recipe)
+        classes = broadcast(state, classes)
+        with raise_on_all(state):
             set_seed(recipe.seed)
-            built, rows = build(recipe, many[0].vocabulary, {s.manifest.table for s in [*many, *goals]}, classes)
-            masked = recipe.task == "classify" and looks_ahead(built)
-            data = _open(partial / "packed", recipe, name, classes, masked=masked)
-            began = {"initial_weights": initial_weights(recipe), "initial_digest": weights_digest(built)}
-            restraint = Restraint.of(built, rows, recipe.restrain_ngrams) if recipe.restrain_ngrams else None
-            adapted = Adapted(built, recipe, recipe.lora) if recipe.lora else None
-            progress = Progress(data.ids * recipe.batch_size / len(data))
-            frozen = Frozen(built, recipe.freeze_body) if recipe.freeze_body else None
-            trainer = _carrier(plan, frozen)(
-                model=built,
-                args=arguments(recipe, built.num_parameters(), share, partial, state, bfloat16, validated=bool(held)),
-                train_dataset=Goldfish(data, recipe.goldfish) if recipe.goldfish and isinstance(data, Blocks) else data,
-                eval_dataset=_open(partial / "packed" / "held", recipe, name, classes, masked=masked) if held else None,
-                data_collator=collate,
-                callbacks=[
-                    progress,
-                    *([frozen] if frozen else []),
-                    *([Watch(partial, recipe.patience)] if held else []),
-                    *_memorisation(built, data, recipe),
-                    *reports,
-                ],
-            )
-            for report in reports:
-                main.callback(report.close)
-            trainer.remove_callback(PrinterCallback)
-            trainer.restraint = restraint
-            if recipe.mixture and not isinstance(data, Windows):  # a recipe has not both
-                trainer.mixture = mixed(recipe.mixture, many, data)
-        checkpoint = from_main(state, last_checkpoint(partial) if state.is_main_process else None)
-        with together(state):
-            _fit(trainer, checkpoint, progress, out)
-        with agreed(state):
-            if adapted:
-                adapted.merge(partial / "run" / ADAPTER if state.is_main_process else None)
-        metrics = _metrics(recipe, trainer, progress, data) | {"embeddings": rows, **began}
-        metrics |= {name: summaries[name] for name in ("shards", "targets")}
-        metrics["validation"] = _validation(recipe, trainer) | {"shards": summaries["validation"]} if held else None
-        losses, own = metrics["loss"], None
+            training = _Training.of(recipe, inputs, packed, classes, plan, curves, state)
+            for curve in curves:
+                stack.callback(curve.close)
+        checkpoint = broadcast(state, last_checkpoint(partial) if state.is_main_process else None)
+        with collective(state):
+            training.run(checkpoint, out)
+        with raise_on_all(state):
+            if training.adapters:
+                training.adapters.merge(partial / "run" / ADAPTER if state.is_main_process else None)
+        metrics, owners, losses = training.metrics(recipe, inputs), None, None
+        losses = metrics["loss"]
         if plan is not None:
-            metrics, own = parted(plan.told(metrics))
-        with agreed(state):
+            metrics, owners = parted(plan.without_losses(metrics))
+        with raise_on_all(state):
             if state.is_main_process:
-                _write(built, many[0].vocabulary, metrics, own, partial)
+                write_run(training.trainer.model, inputs.vocabulary, metrics, owners, partial)
                 finish(partial, out, force=force)
-                progress.done(out, losses, metrics["validation"])
+                training.progress.done(out, losses, metrics["validation"])
     return metrics
 
 
-def _memorisation(model: Any, data: Any, recipe: Recipe) -> list[Memorisation]:
-    if recipe.stop_memorised is None or not isinstance(data, Blocks):
-        return []
-    return [Memorisation(model, data, recipe.stop_memorised, recipe.evaluate_every or max(1, recipe.steps // 20))]
+@dataclass(frozen=True, slots=True)
+class _Training:
+    """A model, its data and the trainer that brings them together, on one process."""
+
+    trainer: IdTrainer
+    data: Dataset
+    progress: Progress
+    adapters: Adapters | None
+    began: dict[str, Any]  # what `metrics.json` says of where it began
+
+    @classmethod
+    def of(
+        cls,
+        recipe: Recipe,
+        inputs: Inputs,
+        packed: Path,
+        classes: list[Any],
+        plan: Plan | None,
+        curves: list[TensorBoard],
+        state: PartialState,
+    ) -> _Training:
+        """Build the model, map the packed data, and hand both to a trainer that works beside `packed`."""
+        model, rows = build(recipe, inputs.vocabulary, inputs.tables, classes)
+        masked = recipe.task == "classify" and looks_ahead(model)
+        data = inputs.dataset(packed, recipe, classes, masked=masked)
+        began = {
+            "embeddings": rows,
+            "initial_weights": initial_weights(recipe),
+            "initial_digest": weights_digest(model),
+        }
+        penalty = NgramPenalty.of(model, rows, recipe.restrain_ngrams) if recipe.restrain_ngrams else None
+        adapters = Adapters(model, recipe, recipe.lora) if recipe.lora else None
+        progress = Progress(data.ids * recipe.batch_size / len(data))
+        frozen = FreezeBody(model, recipe.freeze_body) if recipe.freeze_body else None
+        callbacks: list[Any] = [progress, *([frozen] if frozen else [])]
+        if inputs.validation:
+            callbacks.append(EarlyStopping(packed.parent, recipe.patience))
+        if recipe.stop_memorised is not None and isinstance(data, Blocks):
+            every = recipe.evaluate_every or max(1, recipe.steps // 20)
+            callbacks.append(StopMemorised(model, data, recipe.stop_memorised, every))
+        trainer = _trainer_class(plan, frozen)(
+            model=model,
+            args=training_arguments(
+                recipe, packed.parent, state, parameters=model.num_parameters(), validated=bool(inputs.validation)
+            ),
+            train_dataset=Goldfish(data, recipe.goldfish) if recipe.goldfish and isinstance(data, Blocks) else data,
+            eval_dataset=inputs.validation_dataset(packed, recipe, classes, masked=masked),
+            data_collator=collate,
+            callbacks=[*callbacks, *curves],
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.penalty = penalty
+        if recipe.mixture and not isinstance(data, Windows):  # a recipe has not both
+            trainer.mixture = mixture(recipe.mixture, inputs.shards, data)
+        return cls(trainer, data, progress, adapters, began)
+
+    def run(self, checkpoint: Path | None, out: Path) -> None:
+        """Train, from `checkpoint` on if there is one. Raises `OutputError` or `TrainingError`."""
+        try:
+            with self.progress.bar:
+                self.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        except (OSError, SafetensorError) as error:
+            raise OutputError(f"cannot write the training of {out}: {error}") from error
+        except torch.OutOfMemoryError as error:
+            raise TrainingError("the device has no memory left", hint="a smaller --batch-size or --context") from error
+
+    def metrics(self, recipe: Recipe, inputs: Inputs) -> dict[str, Any]:
+        """Return what `metrics.json` says, as JSON values."""
+        summaries = inputs.summaries
+        shards = summaries["validation"]
+        return {
+            **training_metrics(recipe, self.trainer, self.progress, self.data),
+            **self.began,
+            "shards": summaries["shards"],
+            "targets": summaries["targets"],
+            "validation": validation_metrics(recipe, self.trainer, shards) if shards else None,
+        }
 
 
-def _plan(recipe: Recipe, many: Sequence[Shards], held: Sequence[Shards], state: PartialState) -> Plan | None:
+def _privacy_plan(recipe: Recipe, inputs: Inputs, state: PartialState) -> Plan | None:
+    """Return how the promise to each record is kept; None if nothing was promised. Raises `InvalidConfig`."""
     if recipe.privacy is None:
         return None
     if recipe.report_to is not None:
         raise InvalidConfig("report_to would publish losses of records, which epsilon does not cover")
     from ult.trainer.dp.dp_trainer import Plan
 
-    if seen := {one.manifest.digest for one in held} & {one.manifest.digest for one in many}:
-        twice = next(one.path for one in held if one.manifest.digest in seen)
-        raise InvalidConfig(f"{twice} is trained on and validated on: its losses would be told, which epsilon covers")
-    return Plan.of(recipe, recipe.privacy, sum(shards.manifest.rows for shards in many), state)
+    trained = {one.manifest.digest for one in inputs.shards}
+    for one in inputs.validation:
+        if one.manifest.digest in trained:
+            raise InvalidConfig(
+                f"{one.path} is trained on and validated on: its losses would be told, which epsilon covers"
+            )
+    return Plan.of(recipe, recipe.privacy, inputs.rows, state)
 
 
-def _carrier(plan: Plan | None, frozen: Frozen | None) -> Callable[..., IdTrainer]:
+def _trainer_class(plan: Plan | None, frozen: FreezeBody | None) -> Callable[..., IdTrainer]:
     if plan is None:
         return IdTrainer
     from ult.trainer.dp.dp_trainer import private_trainer
 
     return private_trainer(plan, frozen)
-
-
-def _open(
-    folder: Path, recipe: Recipe, label: str | None, classes: list[Any], *, masked: bool
-) -> Blocks | Windows | Labelled | Pairs:
-    if recipe.task == "seq2seq":
-        return Pairs.open(folder, context=recipe.context)
-    if label is None and recipe.privacy is not None:
-        return Windows.open(folder, context=recipe.context)
-    if label is None:
-        return Blocks.open(folder, context=recipe.context)
-    return replace(Labelled.open(folder, context=recipe.context, label=label, classes=classes), masked=masked)
-
-
-def _fit(trainer: IdTrainer, checkpoint: Path | None, progress: Progress, out: Path) -> None:
-    try:
-        with progress.bar:
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    except (OSError, SafetensorError) as error:
-        raise OutputError(f"cannot write the training of {out}: {error}") from error
-    except torch.OutOfMemoryError as error:
-        raise TrainingError("the device has no memory left", hint="a smaller --batch-size or --context") from error
-
-
-def _metrics(
-    recipe: Recipe, trainer: IdTrainer, progress: Progress, data: Blocks | Windows | Labelled | Pairs
-) -> dict[str, Any]:
-    began = {  # by name alone: no run tells where it was made
-        "model": None if recipe.from_run else Path(recipe.model or "tiny").name,
-        "from_run": recipe.from_run and Path(recipe.from_run).name,
-    }
-    return {
-        "format": FORMAT,
-        "recipe": asdict(recipe) | {"model": began["model"], "from_run": began["from_run"]},
-        "task": recipe.task,
-        "context": recipe.context,
-        **began,
-        "trained_before": [] if recipe.from_run is None else Run.open(recipe.from_run).trained_on,
-        "steps": recipe.steps,
-        "batch_size": recipe.batch_size,
-        "processes": trainer.args.world_size,
-        "accumulate": recipe.accumulate,
-        "learning_rate": trainer.args.learning_rate,
-        "schedule": recipe.schedule,
-        "warmup_steps": trainer.args.warmup_steps,
-        "precision": "bfloat16" if trainer.args.bf16 else "float32",
-        "freeze_body": recipe.freeze_body,
-        "lora": recipe.lora,
-        "mixture": recipe.mixture and list(recipe.mixture),
-        "modality_token": recipe.modality_token,
-        "privacy": None,
-        "goldfish": recipe.goldfish,
-        "memorisation": None
-        if recipe.stop_memorised is None
-        else told(trainer.state.log_history, recipe.stop_memorised),
-        "restrain_ngrams": recipe.restrain_ngrams,
-        "seed": recipe.seed,
-        "parameters": trainer.model.num_parameters(),
-        "label": data.label,
-        "classes": data.classes,
-        "truncated": data.truncated,
-        "loss": [[entry["step"], entry["loss"]] for entry in trainer.state.log_history if "loss" in entry],
-        "resumed_at": progress.first_step,
-        "seconds": progress.seconds,
-        "ids_per_second": progress.speed,
-        "device": str(trainer.args.device.type),
-        "versions": versions("torch", "transformers", "numpy"),
-    }
-
-
-def _validation(recipe: Recipe, trainer: IdTrainer) -> dict[str, Any]:
-    bits = curve(trainer.state.log_history)
-    return {
-        "evaluate_every": trainer.args.eval_steps,
-        "patience": recipe.patience,
-        "bits": bits,
-        "best_step": bits[best(bits)][0],
-    }
-
-
-def _write(
-    model: Any, vocabulary: Vocabulary, metrics: dict[str, Any], own: dict[str, Any] | None, partial: Path
-) -> None:
-    folder = partial / "run"
-    try:
-        model.config.use_cache = True  # the trainer turned it off
-        model.save_pretrained(folder)
-        vocabulary.tokenizer().save_pretrained(folder)
-        vocabulary.save(folder / "vocabulary.json")
-        if metrics["loss"] or metrics["validation"]:
-            _draw_loss(metrics, folder / "loss.png")
-        if (partial / FOLDER).is_dir():
-            shutil.copytree(partial / FOLDER, folder / FOLDER, dirs_exist_ok=True)
-        write_told(folder, metrics)
-        if own is not None:
-            (folder / OWNER).touch(mode=0o600)
-            (folder / OWNER).write_text(json.dumps(own, indent=1) + "\n", encoding="utf-8")
-    except (OSError, SafetensorError) as error:
-        raise OutputError(f"cannot write the run: {error}") from error
-
-
-def _draw_loss(metrics: dict[str, Any], path: Path) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6, 3.5), dpi=150, layout="constrained")
-    axes = figure.add_subplot()
-    if metrics["loss"]:
-        axes.plot(*zip(*metrics["loss"], strict=True), color="#3366aa", linewidth=1.6, label="training")
-    if metrics["validation"]:
-        held = [(step, bits * math.log(2)) for step, bits in metrics["validation"]["bits"]]
-        axes.plot(*zip(*held, strict=True), color="#cc6633", linewidth=1.6, marker=".", label="validation")
-        axes.legend(frameon=False)
-    axes.set_xlabel("step")
-    axes.set_ylabel("loss (nats)" if metrics["validation"] else "training loss (nats)")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", color="#dddddd", linewidth=0.6)
-    figure.savefig(path)

@@ -22,7 +22,7 @@ from ult.public.vocabulary import EOS
 from ult.trainer.datasets.windows import Windows
 from ult.trainer.dp.clipping import clipped_sum
 from ult.trainer.dp.dp_trainer import Plan, PrivateTrainer
-from ult.trainer.id_trainer import arguments
+from ult.trainer.id_trainer import training_arguments
 from ult.trainer.recipe import Privacy, Recipe
 
 with require("torch", "accelerate", extra="train"):
@@ -80,7 +80,7 @@ def _trainer(recipe: Recipe, plan: Plan, folder: Path, *, whole: bool) -> Privat
     return PrivateTrainer(
         plan,
         model=model,
-        args=arguments(recipe, _IDS, _BATCH, folder, PartialState(cpu=True), bfloat16=False, validated=False),
+        args=training_arguments(recipe, folder, PartialState(cpu=True), parameters=_IDS, validated=False),
         train_dataset=Windows(stream, ends, np.arange(1, len(records) + 1), _LENGTH),
         frozen=None,
     )

@@ -1,4 +1,4 @@
-"""Evaluation during training, on shards of the same tables: which weights are best, and when to stop."""
+"""Keep the best weights of a training that is evaluated while it runs, and stop when nothing better is found."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ult.host.extras import require
 with require("transformers", extra="train"):
     from transformers import TrainerCallback
 
-METRIC = "eval_bits"  # that a prediction costs on average, in the trainer's log
+METRIC = "eval_bits"  # bits that a prediction costs on average, in the trainer's log
 
 
-def curve(history: Sequence[dict[str, Any]]) -> list[list[float]]:
-    """Return the steps of a trainer's log at which it was evaluated, each with the bits that a prediction cost."""
+def validation_bits(history: Sequence[dict[str, Any]]) -> list[list[float]]:
+    """Return [step, bits a prediction] for each evaluation in a trainer's log."""
     return [[entry["step"], entry[METRIC]] for entry in history if METRIC in entry]
 
 
 def best(bits: Sequence[Sequence[float]]) -> int:
-    """Return the place in a curve of its lowest value, the first of equals.
+    """Return the index of the lowest value in a list of [step, bits]; of equal values, the first.
 
     >>> best([[10, 5.0], [20, 4.0], [30, 4.0]])
     1
@@ -30,14 +30,18 @@ def best(bits: Sequence[Sequence[float]]) -> int:
     return min(range(len(bits)), key=lambda k: bits[k][1])
 
 
-class Watch(TrainerCallback):  # type: ignore[misc]
-    """Evaluates after the last step too, and ends a training that found nothing better `patience` times in a row."""
+class EarlyStopping(TrainerCallback):  # type: ignore[misc]
+    """Evaluates after the last step too, and stops after `patience` evaluations in a row without a better one.
+
+    Whether patience is spent follows from the log, which every checkpoint holds, so a resumed training stops where an
+    uninterrupted one would.
+    """
 
     def __init__(self, folder: Path, patience: int | None) -> None:
         self.folder, self.patience = folder, patience
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Say where the best checkpoint is now, whatever folder an interrupted training knew it by."""
+        """Point at the best checkpoint in its present folder, which may have another path than before an interrupt."""
         if state.best_global_step:
             kept = self.folder / f"checkpoint-{state.best_global_step}"
             if not kept.is_dir():
@@ -45,21 +49,21 @@ class Watch(TrainerCallback):  # type: ignore[misc]
             state.best_model_checkpoint = str(kept)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Decide whether to evaluate; a training resumed after its patience was spent does nothing more."""
-        spent = self._spent(state)
+        """Evaluate after the last step; do nothing more if patience was spent before an interrupt."""
+        spent = self._is_spent(state)
         control.should_training_stop |= spent
         control.should_save &= not spent
         control.should_evaluate = not spent and (control.should_evaluate or state.global_step == state.max_steps)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **_: Any) -> None:
-        """Stop if patience is spent; raise `TrainingError` if the bits are not finite."""
+        """Stop if patience is spent. Raises `TrainingError` if the bits are not finite."""
         if not math.isfinite(metrics[METRIC]):
             raise TrainingError(
                 f"a prediction on validation costs {metrics[METRIC]} bits at step {state.global_step}",
                 hint="a lower --learning-rate",
             )
-        control.should_training_stop |= self._spent(state)
+        control.should_training_stop |= self._is_spent(state)
 
-    def _spent(self, state: Any) -> bool:
-        bits = curve(state.log_history)
+    def _is_spent(self, state: Any) -> bool:
+        bits = validation_bits(state.log_history)
         return self.patience is not None and bool(bits) and len(bits) - 1 - best(bits) >= self.patience

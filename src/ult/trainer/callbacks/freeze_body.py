@@ -1,4 +1,4 @@
-"""A body that stays as it is while the rows of a new table are learned: the first steps train these and the head."""
+"""Keep the body of a model as it is while the embedding rows of a new table and the head are learned."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ with require("transformers", extra="train"):
     from transformers import TrainerCallback
 
 
-def check_frozen(recipe: Recipe) -> None:
-    """Raise `InvalidConfig` if the body to keep as it is was never trained, or is to be kept for too long."""
+def check_freeze_body(recipe: Recipe) -> None:
+    """Raise `InvalidConfig` if the body is to be kept, by `freeze_body` or `lora`, and was never trained."""
     if (recipe.freeze_body or recipe.lora) and recipe.from_run is None and (recipe.model or "tiny") in PRESETS:
         name = "freeze_body" if recipe.freeze_body else "lora"
         raise InvalidConfig(
@@ -23,22 +23,23 @@ def check_frozen(recipe: Recipe) -> None:
         )
 
 
-class Frozen(TrainerCallback):  # type: ignore[misc]
-    """Takes the body's gradients away for the first `steps` steps, so that the optimizer, decay included, skips it.
+class FreezeBody(TrainerCallback):  # type: ignore[misc]
+    """Removes the gradients of the body in the first `steps` steps, so that the optimizer, decay included, skips it.
 
-    How many steps were done stands in each checkpoint, so a resumed training frees the body when the whole would.
+    Every checkpoint holds the number of steps done, so a resumed training frees the body when an uninterrupted one
+    would.
     """
 
     def __init__(self, model: Model, steps: int) -> None:
         rows = model.get_input_embeddings().weight
         self.body, self.steps = [weight for weight in model.base_model.parameters() if weight is not rows], steps
 
-    def held(self, step: int) -> set[int]:
-        """Return the ids, as Python's `id`, of the weights that stay as they are in a step."""
+    def frozen(self, step: int) -> set[int]:
+        """Return the Python `id` of each weight that a step leaves as it is; steps count from 0."""
         return {id(weight) for weight in self.body} if step < self.steps else set()
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Drop what the step would do to the body."""
+        """Remove the body's gradients."""
         if state.global_step < self.steps:
             for weight in self.body:
                 weight.grad = None

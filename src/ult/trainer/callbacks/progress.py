@@ -1,4 +1,4 @@
-"""One bar on a terminal while a model trains, elsewhere a line now and then; one line at the end."""
+"""Show a progress bar on a terminal while a model trains, elsewhere a line now and then; one line at the end."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ with require("transformers", extra="train"):
 
 
 class Progress(TrainerCallback):  # type: ignore[misc]
-    """Shows step, loss and ids per second on stderr; stops a training whose loss is no number any more."""
+    """Shows step, loss and ids per second on stderr; stops a training whose loss is not finite."""
 
     def __init__(self, ids: float) -> None:
-        self.ids = ids  # that a step reads, on average
+        self.ids = ids  # read in a step, on average
         self.first_step = self.last_step = 0
         self.seconds = self.speed = 0.0
         self._said = ""
         self.bar = Bar("training", ends=True)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Start the clock, at the step of the checkpoint if there is one."""
+        """Start the clock, and the bar at the step of the checkpoint if there is one."""
         self.first_step = self.last_step = state.global_step
         self._started = time.perf_counter()
         if not state.is_world_process_zero:
@@ -34,13 +34,13 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         self.bar.show("", state.global_step, state.max_steps)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Advance the bar."""
+        """Advance the bar, or print a line if it is time for one."""
         self.seconds, self.last_step = time.perf_counter() - self._started, state.global_step
         self.speed = (state.global_step - self.first_step) * self.ids / self.seconds
         self.bar.show(self._said, state.global_step, state.max_steps)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
-        """Show the loss; raise `TrainingError` if it is not finite."""
+        """Show the loss. Raises `TrainingError` if it is not finite."""
         if "loss" in logs and not math.isfinite(logs["loss"]):
             raise TrainingError(
                 f"the loss is {logs['loss']} at step {state.global_step}", hint="a lower --learning-rate"
@@ -49,7 +49,7 @@ class Progress(TrainerCallback):  # type: ignore[misc]
             self._said = f"loss {logs['loss']:.3f}, {self.speed:,.0f} ids/s"
 
     def done(self, out: Path, loss: list[list[float]], validation: dict[str, Any] | None) -> None:
-        """Print the one line that stays; of a private training there is no loss, for it has no noise."""
+        """Print the line that stays. A private training shows no loss, because no noise was added to it."""
         gained = f"loss {loss[0][1]:.3f} -> {loss[-1][1]:.3f}, " if loss else ""
         speed = f"{self.last_step - self.first_step} steps in {self.seconds:.1f} s, {self.speed:,.0f} ids/s"
         if validation:

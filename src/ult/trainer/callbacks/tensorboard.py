@@ -1,4 +1,4 @@
-"""Curves for TensorBoard, written while a model trains."""
+"""Write curves for TensorBoard while a model trains."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NAMES = {
 
 
 class TensorBoard(TrainerCallback):  # type: ignore[misc]
-    """Writes numbers, and nothing else of the training: neither its options nor paths. Raises `MissingExtra`."""
+    """Writes numbers alone: neither options nor paths of the training. Raises `MissingExtra`."""
 
     def __init__(self, folder: Path) -> None:
         with require("tensorboard", extra="tensorboard"):
@@ -29,12 +29,12 @@ class TensorBoard(TrainerCallback):  # type: ignore[misc]
         self.folder, self.kind, self.writer = folder, SummaryWriter, None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Open a file on the main process, which hides what an interrupted training wrote past its checkpoint."""
+        """Open a file on the main process; it hides points that an interrupted training wrote after its checkpoint."""
         if state.is_world_process_zero:
             self.writer = self.kind(str(self.folder), purge_step=state.global_step + 1 if state.global_step else None)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
-        """Write the curves' next points, to be seen at once."""
+        """Write the next point of each curve, visible at once."""
         if self.writer is not None:
             for name in _NAMES.keys() & logs.keys():
                 self.writer.add_scalar(_NAMES[name], logs[name], state.global_step)
@@ -51,6 +51,6 @@ class TensorBoard(TrainerCallback):  # type: ignore[misc]
             self.writer = None
 
 
-def reporters(report_to: str | None, folder: Path) -> list[TensorBoard]:
-    """Return who is to be told of a training that works in `folder`. Raises `MissingExtra`."""
+def curve_writers(report_to: str | None, folder: Path) -> list[TensorBoard]:
+    """Return the callbacks that write curves of a training that works in `folder`. Raises `MissingExtra`."""
     return [] if report_to is None else [TensorBoard(folder / FOLDER)]

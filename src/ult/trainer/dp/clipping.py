@@ -1,8 +1,8 @@
-"""The gradient of each record by itself, clipped to one length and summed: what a step may know of its records.
+"""Clip the gradient of each record to one length, and sum them: all that a private step knows of its records.
 
-`torch.func` takes the gradients of a part of the records at once, for every model that its functions can trace. Nothing
-hooks into layers, so tied rows, adapters and relative positions are right by construction; tests compare
-Llama, GPT-2, T5, BART, classifiers and adapters with a loop over single records.
+`torch.func` computes the gradients of several records at once, for any model that it can trace. No layer needs a hook,
+so tied rows, adapters and relative positions are right by construction. Tests compare Llama, GPT-2, T5, BART,
+classifiers and adapters with a loop over single records.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ with require("torch", extra="train"):
     from torch.func import functional_call, grad_and_value, vmap
 
 Tensors = dict[str, torch.Tensor]
-_TINY = 1e-6  # keeps a clipped gradient from being longer by a rounding
+_TINY = 1e-6  # keeps rounding from making a clipped gradient longer than the limit
 
 
 def clipped_sum(
     model: Model, weights: Tensors, items: Sequence[Item], *, clip: float, part: int
 ) -> tuple[Tensors, torch.Tensor]:
-    """Return the sum over `items` of their gradients, each of length `clip` at most, and the sum of their losses.
+    """Return the sum of the gradients of `items`, each clipped to length `clip`, and the sum of their losses.
 
-    The loss of an item is the mean of what its predictions cost, in nats. `part` items are looked at together, those
-    of like length; memory grows with their number times `weights`, which are those to take gradients of.
-    Raises `TrainingError` if a gradient is not finite.
+    `weights` are the weights to differentiate by, named as in the model. The loss of an item is the mean cost of its
+    predictions, in nats. `part` items of similar length are computed at once; memory grows with `part` times the size
+    of `weights`. Raises `TrainingError` if a gradient is not finite.
     """
     sums = {name: torch.zeros_like(weight) for name, weight in weights.items()}
     losses = torch.zeros((), device=model.device)

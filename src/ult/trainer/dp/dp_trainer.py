@@ -1,8 +1,8 @@
-"""Training with differential privacy for each record (DP-SGD, arXiv:1607.00133), carried by the same `Trainer`.
+"""Train with differential privacy for each record (DP-SGD, arXiv:1607.00133), by the same `Trainer`.
 
-A step takes a Poisson sample, sums clipped gradients of single records, adds noise, and divides by the batch size that
-was asked for, not by the one that was drawn. All that follows, the optimizer, the schedule, which checkpoint is kept,
-only reads what has noise already. The accounts need no state but the number of steps, which every checkpoint has.
+A step draws a Poisson sample, sums the clipped gradients of its records, adds noise, and divides by the expected batch
+size, not by the size that was drawn. The optimizer, the schedule and the choice of a checkpoint read only gradients
+that have noise already. The accountant needs no state but the number of steps, which every checkpoint holds.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from ult.host.extras import require
 from ult.privacy import accountant
 from ult.privacy.randomness import NOISE, source
 from ult.public.guarantee import composed
-from ult.trainer.callbacks.freeze_body import Frozen
+from ult.trainer.callbacks.freeze_body import FreezeBody
 from ult.trainer.datasets.collator import Item
 from ult.trainer.datasets.labelled import Labelled
 from ult.trainer.datasets.pairs import Pairs
 from ult.trainer.datasets.windows import Windows
 from ult.trainer.dp.clipping import clipped_sum
-from ult.trainer.dp.poisson import Draws
+from ult.trainer.dp.poisson import PoissonSamples
 from ult.trainer.id_trainer import IdTrainer
 from ult.trainer.recipe import Privacy, Recipe
 
@@ -38,17 +38,17 @@ _OF_RECORDS: dict[str, Any] = {
     "truncated": None,
     "seconds": None,
     "ids_per_second": None,
-}  # what else `metrics.json` says of them
+}  # in place of what `metrics.json` otherwise computes of records without noise
 _LOSSES = ("loss", "train_loss", "grad_norm")  # of a log; exact functions of records, though nothing clipped them
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the records were promised, and the noise that keeps it."""
+    """What each record is promised, and the noise that keeps the promise."""
 
     asked: Privacy
     delta: float
-    noise: float  # deviation, in units of the clipped length
+    noise: float  # standard deviation, in units of the clipped length
     records: int
     batch_size: int  # expected
     steps: int
@@ -92,15 +92,15 @@ class Plan:
             "secure_random": self.asked.secure_random,
         }
 
-    def told(self, metrics: dict[str, Any]) -> dict[str, Any]:
-        """Return what there is to say of a run: what was promised, and nothing computed of records without noise."""
+    def without_losses(self, metrics: dict[str, Any]) -> dict[str, Any]:
+        """Return metrics that say what was promised, and nothing that was computed of records without noise."""
         found = metrics | _OF_RECORDS | {"privacy": self.facts()}
         account = composed(found)
         return found | {"privacy": found["privacy"] | {"account": account and account.document()}}
 
 
 class PrivateTrainer(IdTrainer):
-    """A trainer whose steps know their records by clipped gradients with noise alone."""
+    """A trainer that uses nothing of its records but clipped gradients with noise."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class PrivateTrainer(IdTrainer):
         model: Any,
         args: Any,
         train_dataset: Windows | Labelled | Pairs,
-        frozen: Frozen | None,
+        frozen: FreezeBody | None,
         **options: Any,
     ) -> None:
         args.gradient_accumulation_steps = 1  # a step takes its sample in parts of its own
@@ -117,25 +117,25 @@ class PrivateTrainer(IdTrainer):
         model.set_attn_implementation("eager")  # other kinds look at the values of masks
         self.plan, self.frozen = plan, frozen
         self.source = source(secure=plan.asked.secure_random, seed=plan.seed)
-        draws = Draws(train_dataset, plan.rate, plan.steps, self.source)
+        draws = PoissonSamples(train_dataset, plan.rate, plan.steps, self.source)
         super().__init__(model=model, args=args, train_dataset=draws, **options)
 
     def get_train_dataloader(self) -> Any:
-        """Return a loader whose n-th batch is the n-th sample, a list of items."""
+        """Return a loader whose n-th batch is the n-th Poisson sample, a list of items."""
         order = range(len(self.train_dataset))
         loader = torch.utils.data.DataLoader(self.train_dataset, sampler=order, collate_fn=itemgetter(0))
         return self.accelerator.prepare(loader)
 
     def get_batch_samples(self, iterator: Any, *_: Any) -> tuple[list[Any], Any]:
-        """Return the sample of the next step."""
+        """Return the Poisson sample of the next step."""
         return [next(iterator)], None
 
     def training_step(self, model: Any, inputs: Sequence[Item], *_: Any) -> torch.Tensor:
-        """Give every weight its noisy gradient; return the mean loss of the sample, which is not published."""
+        """Set the noisy gradient of every weight; return the mean loss of the sample, which is not published."""
         model.train()
         step, plan = self.state.global_step, self.plan
-        held = self.frozen.held(step) if self.frozen else set()
-        weights = {name: w for name, w in model.named_parameters() if w.requires_grad and id(w) not in held}
+        frozen = self.frozen.frozen(step) if self.frozen else set()
+        weights = {name: w for name, w in model.named_parameters() if w.requires_grad and id(w) not in frozen}
         with self.compute_loss_context_manager():
             part = self.args.per_device_train_batch_size
             sums, losses = clipped_sum(model, weights, inputs, clip=plan.asked.clip, part=part)
@@ -147,7 +147,7 @@ class PrivateTrainer(IdTrainer):
         return losses.detach() / max(1, len(inputs))
 
     def log(self, logs: dict[str, float], *more: Any, **options: Any) -> None:
-        """Log all but losses, which have no noise: every checkpoint holds the log, and what is shown is kept by many.
+        """Log everything but losses, which have no noise; every checkpoint holds the log.
 
         Raises `TrainingError` if one is not finite.
         """
@@ -158,10 +158,10 @@ class PrivateTrainer(IdTrainer):
         super().log({name: value for name, value in logs.items() if name not in _LOSSES}, *more, **options)
 
     def floating_point_ops(self, inputs: Any) -> int:
-        """Return 0: nobody asks."""
+        """Return 0; the number is not used."""
         return 0
 
 
-def private_trainer(plan: Plan, frozen: Frozen | None) -> partial[PrivateTrainer]:
-    """Return what makes a trainer that keeps `plan`, of the arguments that `IdTrainer` takes."""
+def private_trainer(plan: Plan, frozen: FreezeBody | None) -> partial[PrivateTrainer]:
+    """Return a function that makes a trainer keeping `plan`, from the arguments of `IdTrainer`."""
     return partial(PrivateTrainer, plan, frozen=frozen)

@@ -1,4 +1,4 @@
-"""The samples of a private training: in each step every record by itself, drawn with the same small probability."""
+"""The batches of a private training: each step draws every record independently, with the same small probability."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ult.trainer.datasets.windows import Windows
 
 
 @dataclass(frozen=True, slots=True)
-class Draws:
-    """What each of `steps` sees: a Poisson sample, in which every record is with probability `rate`, maybe none.
+class PoissonSamples:
+    """A Poisson sample for each of `steps`, which holds each record with probability `rate` and may be empty.
 
-    Of a record that has several windows, one of them at random.
+    A record of several windows is represented by one of them, drawn at random.
     """
 
     data: Windows | Labelled | Pairs

@@ -1,1 +1,1 @@
-"""What keeps a model from learning records by heart, and what watches it."""
+"""Keep a model from learning records by heart, and measure whether it does."""

@@ -1,7 +1,7 @@
-"""Goldfish loss (Hans et al., arXiv:2406.10209): ids that no training predicts, so that no text is recited whole.
+"""Goldfish loss (Hans et al., arXiv:2406.10209): leave some ids out of the loss, so that no text is recited whole.
 
-Which ids these are depends on the ids before them alone, so that a passage that occurs many times has the same gaps
-each time, wherever blocks begin.
+Whether an id is left out depends only on the ids before it. A passage that occurs many times therefore has the same
+gaps each time, wherever blocks begin.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from ult.public.vocabulary import EOS
 from ult.trainer.datasets.blocks import Blocks
 from ult.trainer.datasets.collator import IGNORED, Item
 
-BEFORE = 13  # ids that are hashed, as in the paper; fewer at the start of a record, from its <eos> on
+BEFORE = 13  # ids before one that decide, as in the paper; at the start of a record, those from its <eos> on
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 def dropped(stream: NDArray[np.int32], first: int, n: int, one_in: int) -> NDArray[np.bool_]:
-    """Return whether each of `stream[first:first + n]` (n,) is left out of the loss: one in `one_in` are."""
+    """Return which of `stream[first:first + n]` (n,) are left out of the loss: on average one in `one_in`."""
     start = max(0, first - BEFORE)
     ids = stream[start : first + n].astype(np.uint64)
     places = np.arange(first - start, first - start + n)
@@ -36,7 +36,7 @@ def dropped(stream: NDArray[np.int32], first: int, n: int, one_in: int) -> NDArr
 
 @dataclass(frozen=True, slots=True)
 class Goldfish:
-    """Blocks to train on, with one in `one_in` of their predictions left out."""
+    """Blocks to train on, of whose predictions one in `one_in` is left out."""
 
     blocks: Blocks
     one_in: int

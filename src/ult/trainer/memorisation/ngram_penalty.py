@@ -1,7 +1,7 @@
-"""Keep n-grams of the training data from becoming much likelier than an earlier run has them, as what is recited does.
+"""Penalise n-grams of the training data that become much likelier than an earlier run has them, as recited ones do.
 
-After the n-gram-aware regulariser of Slack and Al Moubayed (TACL 2025, arXiv:2510.11372), which penalises n-grams whose
-confidence exceeds the base model's by a margin. Its form and strength here are our own.
+Slack and Al Moubayed (TACL 2025, arXiv:2510.11372) penalise n-grams whose confidence exceeds the base model's by a
+margin. The form and strength of the penalty here are our own.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ with require("torch", extra="train"):
 
 
 @dataclass(frozen=True, slots=True)
-class Restraint:
-    """What is added to the loss, in nats, for n-grams that are likelier than `base` has them by more than `margin`."""
+class NgramPenalty:
+    """Adds to the loss, in nats, for n-grams that are likelier than `base` has them by more than `margin`."""
 
-    base: Model  # as the training began, on the device that it is asked on
+    base: Model  # the model as the training began
     margin: float
 
     @classmethod
-    def of(cls, model: Model, embeddings: str, margin: float) -> Restraint:
-        """Return that for a model about to be trained. Raises `InvalidConfig` if its rows are drawn afresh."""
+    def of(cls, model: Model, embeddings: str, margin: float) -> NgramPenalty:
+        """Return the penalty for a model about to be trained. Raises `InvalidConfig` if its rows are drawn afresh."""
         if embeddings != "keep":
             raise InvalidConfig(
                 "restrain_ngrams compares with an earlier run, which reads no ids of another table",
@@ -39,7 +39,7 @@ class Restraint:
         return cls(copy.deepcopy(model).requires_grad_(False).eval(), margin)
 
     def __call__(self, inputs: dict[str, Any], logits: torch.Tensor) -> torch.Tensor:
-        """Return the penalty, summed over the n-grams that a batch predicts with these logits (b, n, ids)."""
+        """Return the penalty, summed over the n-grams of a batch that is predicted with these logits (b, n, ids)."""
         labels = inputs["labels"]
         with torch.no_grad():
             base = predict(self.base.to(logits.device), inputs)
@@ -47,12 +47,12 @@ class Restraint:
 
 
 def penalty(log: torch.Tensor, base: torch.Tensor, counted: torch.Tensor, margin: float) -> torch.Tensor:
-    """Return the penalty for log probabilities (b, n) of predicted ids beside those of the base, where `counted`.
+    """Return the penalty for log probabilities (b, n) of predicted ids and those of the base, where `counted` (b, n).
 
-    An n-gram's confidence is the geometric mean of its ids' probabilities; what it has beyond the base's and the margin
-    is summed, averaged over n in `SIZES`, and weighs 2 / margin: the cross-entropy pushes an id's log probability with
-    a force of 1, the penalty, inside a passage whose n-grams are all above the margin, with more than 2. So a passage
-    comes down however often it is rewarded, while an n-gram that is likely by itself may stay.
+    An n-gram's confidence is the geometric mean of its ids' probabilities. Confidence above the base's by more than the
+    margin is summed, averaged over n in `SIZES`, and multiplied by 2 / margin. The cross-entropy pushes the log
+    probability of an id up with a force of 1; inside a passage whose n-grams all exceed the margin, the penalty pushes
+    it down with more than 2. So a passage comes down however often it is rewarded, while a single likely n-gram stays.
     """
     total = log.new_zeros(())
     for size in (size for size in SIZES if size <= log.shape[1]):

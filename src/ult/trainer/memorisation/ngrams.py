@@ -1,4 +1,4 @@
-"""How much of a text's n-grams a model wrote again: it rises before whole passages are recited."""
+"""The share of a text's n-grams that a model wrote again. It rises before whole passages are recited."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ SIZES = (4, 5, 6)
 def memorised(written: NDArray[Any], true: NDArray[Any]) -> float:
     """Return the share of the n-grams of `true` (n,) that `written` (m,) holds, averaged over n in `SIZES`.
 
-    The score of Slack and Al Moubayed (TACL 2025), of a greedy continuation and the true one. Sizes longer than
-    `true` are left out; it is 0 if all are.
+    This is the score of Slack and Al Moubayed (TACL 2025) for a greedy continuation and the true one. A size above the
+    length of `true` is left out; without any size the score is 0.
 
     >>> memorised(np.arange(8), np.arange(2, 8)), memorised(np.arange(8), np.arange(5, 11))
     (1.0, 0.0)

@@ -1,7 +1,7 @@
-"""Stop before a model learns by heart: how much of its training data it writes again, watched while it is trained.
+"""Stop a training before the model learns its data by heart.
 
-The n-gram score (`ult.trainer.memorisation.ngrams`, Slack and Al Moubayed, TACL 2025) rises before whole passages are
-recited, so a training that ends when it passes a share has learnt what is general and recites little.
+The n-gram score (`ult.trainer.memorisation.ngrams`) rises before whole passages are recited. A training that stops when
+the score passes a limit has learned general patterns and recites little (Slack and Al Moubayed, TACL 2025).
 """
 
 from __future__ import annotations
@@ -23,38 +23,40 @@ with require("torch", "transformers", extra="train"):
     import torch
     from transformers import TrainerCallback
 
-METRIC = "memorised"  # in the trainer's log
-# Blocks, evenly over the data: the first half of each is given, the other compared up to the end of its record. With
-# what lies beyond, which nothing tells, a model that recited 23 of 40 records had a share of 0.2 alone.
-PASSAGES = 64
+METRIC = "memorised"  # the mean score, 0 to 1, in the trainer's log
+PASSAGES = 64  # blocks that are measured, spread evenly over the data
 
 
-class Memorisation(TrainerCallback):  # type: ignore[misc]
-    """Ends a training once the mean n-gram score of greedy continuations of its own data is above `most`."""
+class StopMemorised(TrainerCallback):  # type: ignore[misc]
+    """Stops once the mean n-gram score of greedy continuations of the training data exceeds `limit`.
 
-    def __init__(self, model: Model, data: Blocks, most: float, every: int) -> None:
+    The model is given the first half of each passage and continues it. Compare up to the record's end only: scoring
+    past it gave 0.2 for a model that recited 23 of 40 records, because the next record cannot be predicted.
+    """
+
+    def __init__(self, model: Model, data: Blocks, limit: float, every: int) -> None:
         whole = data.ids // data.context  # blocks, of which the last may be shorter
         places = np.unique(np.linspace(0, max(0, whole - 1), PASSAGES).astype(int))
         passages = np.stack([data[int(k)]["input_ids"] for k in places])
         half = passages.shape[1] // 2
         self.prefixes, self.suffixes = passages[:, :half], passages[:, half:]
         self.compared = [_within(suffix) for suffix in self.suffixes]
-        self.model, self.most, self.every = model, most, every
+        self.model, self.limit, self.every = model, limit, every
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Measure every so many steps and after the last; stop if it is too much."""
+        """Measure every `every` steps and after the last one; stop if the score is above the limit."""
         if state.global_step % self.every == 0 or state.global_step == state.max_steps:
-            state.log_history.append({"step": state.global_step, METRIC: self.share()})
-            if state.log_history[-1][METRIC] > self.most:
+            state.log_history.append({"step": state.global_step, METRIC: self.score()})
+            if state.log_history[-1][METRIC] > self.limit:
                 control.should_training_stop = True
                 control.should_save = True
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Let a training that had stopped do nothing more when it is resumed."""
-        found = curve(state.log_history)
-        control.should_training_stop |= bool(found) and found[-1][1] > self.most
+        """Do nothing more if the training had stopped before it is resumed."""
+        scores = memorisation_scores(state.log_history)
+        control.should_training_stop |= bool(scores) and scores[-1][1] > self.limit
 
-    def share(self) -> float:
+    def score(self) -> float:
         """Return the mean score of the passages now, 0 to 1."""
         training = self.model.training
         self.model.eval()
@@ -71,18 +73,20 @@ class Memorisation(TrainerCallback):  # type: ignore[misc]
 
 
 def _within(suffix: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the ids of a suffix up to the end of its record: which record comes next, nothing tells."""
+    """Return the ids of a suffix up to the end of its record."""
     ends = np.flatnonzero(suffix == EOS)
     return suffix[: ends[0]] if len(ends) else suffix
 
 
-def curve(history: Sequence[dict[str, Any]]) -> list[list[float]]:
-    """Return the steps of a trainer's log at which it was measured, each with the share that was memorised."""
+def memorisation_scores(history: Sequence[dict[str, Any]]) -> list[list[float]]:
+    """Return [step, mean score] for each measurement in a trainer's log."""
     return [[entry["step"], entry[METRIC]] for entry in history if METRIC in entry]
 
 
-def told(history: Sequence[dict[str, Any]], most: float) -> dict[str, Any]:
-    """Return what `metrics.json` says: the limit, the shares by step, and the step at which the training ended."""
-    found = curve(history)
-    stopped = found[-1][0] if found and found[-1][1] > most else None
-    return {"most": most, "passages": PASSAGES, "shares": found, "stopped_at": stopped}
+def memorisation_facts(history: Sequence[dict[str, Any]], limit: float | None) -> dict[str, Any] | None:
+    """Return what `metrics.json` says: the limit, the scores and the step of the stop; None without a limit."""
+    if limit is None:
+        return None
+    scores = memorisation_scores(history)
+    stopped = scores[-1][0] if scores and scores[-1][1] > limit else None
+    return {"most": limit, "passages": PASSAGES, "shares": scores, "stopped_at": stopped}

@@ -1,7 +1,7 @@
-"""Low-rank adapters on a body that stays as it is (arXiv:2106.09685), by peft; rows and head are trained in full.
+"""Train low-rank adapters in place of the body (arXiv:2106.09685), by peft; rows and head are trained in full.
 
-What is new to the model are the ids of a table, so their rows cannot be spared. A finished run is an ordinary one: the
-adapters are merged into its weights.
+The ids of a table are new to the model, so its embedding rows must be trained. The adapters are merged into the body
+at the end, so a finished run is an ordinary one.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ FOLDER = "adapter"  # in the run
 _NAME = "default"  # peft's own for a single adapter
 
 
-class Adapted:
-    """A model whose linear layers, but for the head, have adapters of one rank; its other weights are its own."""
+class Adapters:
+    """Adapters of one rank on every linear layer of a model but its head."""
 
     def __init__(self, model: Model, recipe: Recipe, rank: int) -> None:
-        """Put adapters into `model`, scaled by alpha / rank = 2, and let these, rows and head alone be trained.
+        """Put adapters into `model`, scaled by alpha / rank = 2, and make only these, the rows and the head trainable.
 
         Raises `InvalidConfig` for a model that peft has no adapters for.
         """
@@ -53,9 +53,9 @@ class Adapted:
             weight.requires_grad |= id(weight) not in body
 
     def merge(self, folder: Path | None) -> None:
-        """Add the adapters to the weights that they stand beside, and take them out of the model.
+        """Merge the adapters into the weights of the model.
 
-        What was trained is first written to `folder` as peft does, if the model has a base that peft can load it on.
+        They are first written to `folder` in peft's format, if the model has a base on which peft can load them.
         Raises `OutputError`.
         """
         if folder is not None and self.base is not None:

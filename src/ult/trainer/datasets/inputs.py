@@ -1,0 +1,112 @@
+"""The shards folders of a training: opened, checked against one another, and packed for all its processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from ult.public.shards import Shards
+from ult.public.vocabulary import Vocabulary
+from ult.trainer.datasets.blocks import Blocks
+from ult.trainer.datasets.labelled import Labelled
+from ult.trainer.datasets.packing import label_name, open_shards, pack, summary
+from ult.trainer.datasets.pairs import TARGETS, Pairs, open_targets
+from ult.trainer.datasets.sampler import check_mixture
+from ult.trainer.datasets.validation import check_tables, open_validation
+from ult.trainer.datasets.windows import Windows
+from ult.trainer.recipe import Recipe
+
+Paths: TypeAlias = str | Path | Sequence[str | Path]
+Dataset: TypeAlias = Blocks | Windows | Labelled | Pairs
+
+_VALIDATION = "validation"  # the folder, inside the packed one, of what is evaluated while the model trains
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Shards folders by what they are for. `targets` are empty unless the task is "seq2seq"."""
+
+    shards: list[Shards]
+    targets: list[Shards]
+    validation: list[Shards]
+    validation_targets: list[Shards]
+    label: str | None  # the kept column to predict; None unless the task is "classify"
+
+    @classmethod
+    def open(
+        cls,
+        recipe: Recipe,
+        shards: Paths,
+        targets: Paths | None,
+        validation: Paths | None,
+        validation_targets: Paths | None,
+    ) -> Inputs:
+        """Open the folders, as a recipe needs them.
+
+        Raises `InvalidConfig`, `MissingColumn`, `WrongVocabulary`, `WrongTable` or `TrainingError`.
+        """
+        opened = open_shards(shards)
+        answers = open_targets(targets, opened, task=recipe.task)
+        check_mixture(recipe.mixture, opened)
+        held_out = open_validation(validation, opened, recipe)
+        held_out_answers = open_targets(validation_targets, held_out, task=recipe.task, option="--validation-targets")
+        check_tables(held_out_answers, answers)
+        label = label_name([*opened, *held_out], recipe.label) if recipe.task == "classify" else None
+        return cls(opened, answers, held_out, held_out_answers, label)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The vocabulary that all of them share."""
+        return self.shards[0].vocabulary
+
+    @property
+    def tables(self) -> set[str]:
+        """The fingerprints of the tables whose ids the model is trained on."""
+        return {one.manifest.table for one in [*self.shards, *self.targets]}
+
+    @property
+    def rows(self) -> int:
+        """How many records, or pairs, the model is trained on."""
+        return sum(one.manifest.rows for one in self.shards)
+
+    @property
+    def summaries(self) -> dict[str, list[dict[str, Any]]]:
+        """What results say of the folders, as JSON values, by what they are for."""
+        names = ("shards", "targets", "validation", "validation_targets")
+        return {name: summary(getattr(self, name)) for name in names}
+
+    def pack(self, folder: Path, recipe: Recipe) -> list[Any]:
+        """Write the ids of all folders into one that every process can map, and return the classes, sorted.
+
+        Raises `FormatError`, `InvalidConfig`, `TrainingError` or `OutputError`.
+        """
+        options: dict[str, Any] = {"label": self.label, "modality_token": recipe.modality_token}
+        classes = pack(self.shards, folder, **options)
+        if self.targets:
+            pack(self.targets, folder / TARGETS)
+        if self.validation:
+            pack(self.validation, folder / _VALIDATION, classes=classes, **options)
+        if self.validation_targets:
+            pack(self.validation_targets, folder / _VALIDATION / TARGETS)
+        return classes
+
+    def dataset(self, folder: Path, recipe: Recipe, classes: list[Any], *, masked: bool) -> Dataset:
+        """Map what `pack` wrote to train on; with `masked`, samples of "classify" tell padding from other ids."""
+        return self._mapped(folder, recipe, classes, masked)
+
+    def validation_dataset(self, folder: Path, recipe: Recipe, classes: list[Any], *, masked: bool) -> Dataset | None:
+        """Map what `pack` wrote to evaluate on; None if there are no validation shards."""
+        return self._mapped(folder / _VALIDATION, recipe, classes, masked) if self.validation else None
+
+    def _mapped(self, folder: Path, recipe: Recipe, classes: list[Any], masked: bool) -> Dataset:
+        context = recipe.context
+        if recipe.task == "seq2seq":
+            return Pairs.open(folder, context=context)
+        if self.label is not None:
+            labelled = Labelled.open(folder, context=context, label=self.label, classes=classes)
+            return replace(labelled, masked=masked)
+        if recipe.privacy is not None:  # each sample is of one record
+            return Windows.open(folder, context=context)
+        return Blocks.open(folder, context=context)

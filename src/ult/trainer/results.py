@@ -1,0 +1,126 @@
+"""What a finished training writes: weights, vocabulary, `metrics.json` and the curve of its loss."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ult.distribution import versions
+from ult.errors import OutputError
+from ult.host.extras import require
+from ult.public.metrics import FORMAT
+from ult.public.published import OWNER
+from ult.public.run import Run
+from ult.public.vocabulary import Vocabulary
+from ult.trainer.callbacks.early_stopping import best, validation_bits
+from ult.trainer.callbacks.progress import Progress
+from ult.trainer.callbacks.tensorboard import FOLDER
+from ult.trainer.datasets.inputs import Dataset
+from ult.trainer.id_trainer import IdTrainer
+from ult.trainer.memorisation.stop_memorised import memorisation_facts
+from ult.trainer.recipe import Recipe
+from ult.trainer.workdir import write_told
+
+with require("torch", "safetensors", extra="train"):
+    from safetensors import SafetensorError
+
+
+def training_metrics(recipe: Recipe, trainer: IdTrainer, progress: Progress, data: Dataset) -> dict[str, Any]:
+    """Return what `metrics.json` says of a training, as JSON values: what was asked, and what came of it."""
+    origin = {  # by name alone: no run tells where it was made
+        "model": None if recipe.from_run else Path(recipe.model or "tiny").name,
+        "from_run": recipe.from_run and Path(recipe.from_run).name,
+    }
+    history = trainer.state.log_history
+    return {
+        "format": FORMAT,
+        "recipe": asdict(recipe) | origin,
+        "task": recipe.task,
+        "context": recipe.context,
+        **origin,
+        "trained_before": [] if recipe.from_run is None else Run.open(recipe.from_run).trained_on,
+        "steps": recipe.steps,
+        "batch_size": recipe.batch_size,
+        "processes": trainer.args.world_size,
+        "accumulate": recipe.accumulate,
+        "learning_rate": trainer.args.learning_rate,
+        "schedule": recipe.schedule,
+        "warmup_steps": trainer.args.warmup_steps,
+        "precision": "bfloat16" if trainer.args.bf16 else "float32",
+        "freeze_body": recipe.freeze_body,
+        "lora": recipe.lora,
+        "mixture": recipe.mixture and list(recipe.mixture),
+        "modality_token": recipe.modality_token,
+        "privacy": None,
+        "goldfish": recipe.goldfish,
+        "memorisation": memorisation_facts(history, recipe.stop_memorised),
+        "restrain_ngrams": recipe.restrain_ngrams,
+        "seed": recipe.seed,
+        "parameters": trainer.model.num_parameters(),
+        "label": data.label,
+        "classes": data.classes,
+        "truncated": data.truncated,
+        "loss": [[entry["step"], entry["loss"]] for entry in history if "loss" in entry],
+        "resumed_at": progress.first_step,
+        "seconds": progress.seconds,
+        "ids_per_second": progress.speed,
+        "device": str(trainer.args.device.type),
+        "versions": versions("torch", "transformers", "numpy"),
+    }
+
+
+def validation_metrics(recipe: Recipe, trainer: IdTrainer, shards: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what `metrics.json` says of the evaluations on `shards`, the summaries of the validation folders."""
+    bits = validation_bits(trainer.state.log_history)
+    return {
+        "evaluate_every": trainer.args.eval_steps,
+        "patience": recipe.patience,
+        "bits": bits,
+        "best_step": bits[best(bits)][0],
+        "shards": shards,
+    }
+
+
+def write_run(
+    model: Any, vocabulary: Vocabulary, metrics: dict[str, Any], owners: dict[str, Any] | None, partial: Path
+) -> None:
+    """Write the files of a run into `partial / "run"`; `owners` is what only the owner keeps. Raises `OutputError`."""
+    folder = partial / "run"
+    try:
+        model.config.use_cache = True  # the trainer turned it off
+        model.save_pretrained(folder)
+        vocabulary.tokenizer().save_pretrained(folder)
+        vocabulary.save(folder / "vocabulary.json")
+        if metrics["loss"] or metrics["validation"]:
+            draw_loss(metrics, folder / "loss.png")
+        if (partial / FOLDER).is_dir():
+            shutil.copytree(partial / FOLDER, folder / FOLDER, dirs_exist_ok=True)
+        write_told(folder, metrics)
+        if owners is not None:
+            (folder / OWNER).touch(mode=0o600)
+            (folder / OWNER).write_text(json.dumps(owners, indent=1) + "\n", encoding="utf-8")
+    except (OSError, SafetensorError) as error:
+        raise OutputError(f"cannot write the run: {error}") from error
+
+
+def draw_loss(metrics: dict[str, Any], path: Path) -> None:
+    """Draw the loss of training and validation, in nats a prediction, over the steps, as a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3.5), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    if metrics["loss"]:
+        axes.plot(*zip(*metrics["loss"], strict=True), color="#3366aa", linewidth=1.6, label="training")
+    if metrics["validation"]:
+        nats = [(step, bits * math.log(2)) for step, bits in metrics["validation"]["bits"]]
+        axes.plot(*zip(*nats, strict=True), color="#cc6633", linewidth=1.6, marker=".", label="validation")
+        axes.legend(frameon=False)
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss (nats)" if metrics["validation"] else "training loss (nats)")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="#dddddd", linewidth=0.6)
+    figure.savefig(path)
