@@ -8,13 +8,16 @@ DATA ?= ../shared/data
 LEAKS := $(patsubst %,runs/%.sh,attacks ranks alienlm memorisation protection frontier release)
 ROWS = for row in $(1); do PYTHON=$(BIN)/python DATA=$(DATA) sh $$row || exit 1; done && $(BIN)/python runs/report.py
 
-.PHONY: demo test check door bench results study docs vectors figures weights lock release audit fuzz clean
+.PHONY: demo test quick check door bench results study docs vectors figures weights lock release audit fuzz clean
 
 demo: .venv/.demo
 	$(BIN)/ult demo --force
 
 test: .venv/.dev check
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --durations=20
+
+quick: .venv/.dev  ## The tests that are not marked slow, while one works; `make test` runs all.
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
 
 check: .venv/.dev
 	$(BIN)/ruff check
