@@ -134,6 +134,7 @@ def test_every_order_of_merges_gives_the_same_table():
     assert len(tables) == 1
 
 
+@pytest.mark.slow
 def test_a_table_is_the_same_by_any_way(tmp_path):
     many = zipf(2000)
     (tmp_path / "x.txt").write_text("\n".join(many) + "\n", encoding="utf-8")

@@ -32,6 +32,8 @@ from PIL import Image
 from ult.__main__ import main
 from ult.cli import console
 
+pytestmark = pytest.mark.slow
+
 TRANSCRIPTS = sorted((Path(__file__).parent / "transcripts").glob("*.txt"))
 
 

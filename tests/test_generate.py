@@ -10,6 +10,8 @@ from ult.trainer.generate import generate, read_prompts, write_generated
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):

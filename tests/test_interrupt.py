@@ -18,6 +18,8 @@ import pytest
 
 import ult
 
+pytestmark = pytest.mark.slow
+
 ULT = [sys.executable, "-m", "ult"]
 
 

@@ -31,6 +31,7 @@ def owner(tmp_path):
 # ---- age: see test_age.py too
 
 
+@pytest.mark.slow
 def test_a_passphrase_opens_it_and_nothing_else_does(tmp_path):
     path, phrase = tmp_path / "t.ult", "correct horse ünïcode"
     TABLE.save(path, passphrase=phrase)
@@ -201,6 +202,7 @@ def test_refuses_a_passphrase_file_that_asks_for_endless_work(factor, tmp_path):
         keyfile.read(path, passphrase="anything")
 
 
+@pytest.mark.slow
 def test_a_busy_machine_neither_calls_a_file_damaged_nor_makes_its_passphrase_cheap_to_guess(tmp_path, monkeypatch):
     """The library measures the machine at each call: 15 to 20 were seen within a minute, and 15 does not open 20."""
     sealed, factors, asked = keyfile.encryptor(passphrase="p")(b"x"), [15, 16, 20], []

@@ -48,6 +48,7 @@ def test_a_table_in_the_clear_gets_a_key_and_recipients_change(tmp_path):
         Table.load(path, identities=first)
 
 
+@pytest.mark.slow
 def test_the_old_file_stays_until_the_new_one_opens(old, tmp_path):
     before = old.read_bytes()
     _, public = owner(tmp_path / "a")

@@ -18,6 +18,8 @@ from ult.trainer.models.load import load_checkpoint, load_trained
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
+pytestmark = pytest.mark.slow
+
 ROWS = "model.embed_tokens.weight"
 OPTIONS = {"steps": 12, "batch_size": 4, "context": 16, "lora": 4, "warmup": 0}
 

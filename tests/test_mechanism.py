@@ -17,6 +17,8 @@ from ult.owner import table as tables
 from ult.owner.bpe import private_counts as real
 from ult.trainer.dp import clipping, dp_trainer
 
+pytestmark = pytest.mark.slow
+
 FEW, MANY = {"trials": 250, "delta": 0.05}, {"trials": 700, "delta": 0.05, "miss": 0.02}
 
 

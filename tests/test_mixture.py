@@ -24,6 +24,8 @@ from ult.trainer.models.load import load_trained
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
+pytestmark = pytest.mark.slow
+
 IMAGE, TEXT = 5, 4
 OPTIONS = {"steps": 9, "batch_size": 4, "context": 16}
 

@@ -124,6 +124,7 @@ def segmenter_of(learned, alphabet, max_patch=9):
     return Segmenter(np.array(learned, np.int32).reshape(-1, 2), ids, alphabet, max_patch)
 
 
+@pytest.mark.slow
 @given(corpus, corpus, st.integers(0, 25))
 def test_applies_as_the_plain_twin(records, others, merges):
     learned = learn(plain(records), alphabet=ALPHABET, merges=merges)

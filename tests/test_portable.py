@@ -50,6 +50,7 @@ def without(folder: Path, locks: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_everything_works_with_all_of_it_taken_away(tmp_path):
     """Every module that needs no extra is imported, and a CSV goes to ids and back, and once more with `--force`."""
     done = without(tmp_path, "locks")

@@ -22,6 +22,8 @@ from ult.trainer.models.presets import from_preset
 from ult.trainer.recipe import Privacy, Recipe
 from ult.trainer.train import train
 
+pytestmark = pytest.mark.slow
+
 SEEDED = {"steps": 10, "batch_size": 4, "context": 8, "epsilon": 8.0, "secure_random": False}
 
 

@@ -19,6 +19,8 @@ from ult.trainer.id_trainer import per_device_batch_size
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = ["--steps", "12", "--batch-size", "4", "--context", "16", "--seed", "3"]
 RUN = "from ult.__main__ import main; main()"
 

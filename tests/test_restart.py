@@ -21,6 +21,8 @@ import pytest
 
 import ult
 
+pytestmark = pytest.mark.slow
+
 RECORDS = [f"record {i} with words {i % 97} and {i % 89}" for i in range(3000)]
 ENCODE = ["encode", "in.jsonl", "-t", "t.ult", "-o", "out", "--keep", "n"]
 PARTIAL = ".out.partial"

@@ -105,6 +105,7 @@ def test_the_interval_over_seeds_is_students():
     assert [found["low"], found["high"]] == pytest.approx([0.700114, 2.459886], abs=1e-6)  # R: t.test(sleep)
 
 
+@pytest.mark.slow
 def test_intervals_over_records_and_over_both_hold_what_they_should():
     """Of 200 samples of known mean, about 95 % of the intervals hold it; those over seeds and records no fewer."""
     import numpy as np

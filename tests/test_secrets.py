@@ -16,6 +16,8 @@ import typer
 
 from ult.cli import app
 
+pytestmark = pytest.mark.slow
+
 PHRASE, PASSPHRASE = "Quittengelée", "viermal-ein-Möbiusband"
 OWNER = ["--identity", "key"]
 FIT = ["--min-records", "1", "--vocabulary-size", "400", "--workers", "1"]

@@ -29,6 +29,8 @@ from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 from ult.trainer.translate import translate
 
+pytestmark = pytest.mark.slow
+
 THEIRS = {
     "sequence_bias": [[[k], -50.0] for k in range(32, 64)],
     "max_time": 1e-9,

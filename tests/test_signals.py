@@ -14,6 +14,8 @@ import pytest
 import ult
 from ult.cli import report, signals
 
+pytestmark = pytest.mark.slow
+
 RECORDS = [f"a record {n} of words {n % 7}" for n in range(300)]
 # Sends a signal to itself as the first audit event of that name has arguments that hold the words.
 AT = textwrap.dedent(

@@ -30,6 +30,8 @@ from ult.trainer.models.presets import WEIGHTS
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
+pytestmark = pytest.mark.slow
+
 QUICK = {"steps": 10, "batch_size": 4, "context": 16}
 
 

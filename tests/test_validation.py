@@ -15,6 +15,8 @@ from ult.trainer.evaluate import evaluate
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
+pytestmark = pytest.mark.slow
+
 # Too many steps at too high a rate on too few records: what is not trained on gets worse after a while.
 OPTIONS = {"steps": 42, "batch_size": 4, "context": 16, "learning_rate": 5e-3, "warmup": 0, "schedule": "constant"}
 
