@@ -31,7 +31,6 @@ from ult.owner.pipeline.ray_engine import Ray
 from ult.owner.pipeline.resume import Partial
 
 pytestmark = pytest.mark.slow
-
 LINES = [f"record {i} with words {i % 97} and {i % 89}" for i in range(30_000)]
 CANARY = "a rare canary sentence"
 TOKEN = secrets.token_hex(32)
