@@ -32,8 +32,7 @@ from ult.owner.pipeline.resume import Partial
 
 pytestmark = pytest.mark.slow
 LINES = [f"record {i} with words {i % 97} and {i % 89}" for i in range(30_000)]
-CANARY = "a rare canary sentence"
-TOKEN = secrets.token_hex(32)
+CANARY, TOKEN = "a rare canary sentence", secrets.token_hex(32)
 NODE = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
 SYSTEM = {
     "object_spilling_threshold": 0.01,  # 1 MB
