@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ult.codecs.base import Codec, Patches, Symbols
+from ult.codecs.base import Codec
+from ult.codecs.patches import Patches, Symbols
 from ult.errors import CorruptSymbols, InvalidRecord
 
 

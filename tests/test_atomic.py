@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from ult.audit.roc import draw
 from ult.cli.audit.release import _write as write_page
 from ult.data import open_sink
 from ult.demo import _folder as demo_folder
@@ -22,6 +23,7 @@ from ult.host import atomic
 from ult.host.atomic import Claim, hidden, recover
 from ult.owner import keyfile, keylife
 from ult.owner.pipeline.resume import Partial
+from ult.public.card import FOLDER as CARDS
 from ult.public.id_columns import ids_table
 from ult.public.manifest import FILE, Manifest
 from ult.public.shard_writer import ShardWriter, write_part
@@ -141,7 +143,8 @@ def train(folder: Path, text: str) -> None:
 
 
 def derive(folder: Path, text: str) -> None:
-    with deriving(SimpleNamespace(path=folder / "nowhere"), folder / "out", {"is": text}, force=True) as new:
+    told = {"task": "lm", "context": 8, "from_run": text}
+    with deriving(SimpleNamespace(path=folder / "nowhere"), folder / "out", told, force=True) as new:
         (new / "model.safetensors").write_text(text, encoding="utf-8")
         (new / "vocabulary.json").write_text(text, encoding="utf-8")
 
@@ -162,6 +165,11 @@ def demo(folder: Path, text: str) -> None:
         Path("demo.json").write_text(json.dumps(told), encoding="utf-8")
 
 
+def png(folder: Path, text: str) -> None:
+    scores = np.array([0.0, 1.0])
+    draw({text: (scores, scores)}, folder / "out")
+
+
 VERBS = {
     "fit": secret,
     "keygen": lambda folder, text: secret(folder, text, force=text == "old" or (folder / "out").exists()),
@@ -180,6 +188,7 @@ VERBS = {
     "audit release": lambda folder, text: write_page(
         folder / "out", {"audit.json": text, "audit.html": text}, folder / "owner", text
     ),
+    "audit --png": png,
     "audit --json": lambda folder, text: atomic.write_text(folder / "out", text),
 }
 
@@ -189,8 +198,8 @@ def names(folder: Path) -> list[str]:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a name leads to or through what is hidden, but for the manifest of shards, which belongs to them."""
-    return any(part.startswith(".") and part != FILE for part in Path(name).parts)
+    """Whether a name leads to or through what is hidden, but for what belongs to shards: their manifest and card."""
+    return any(part.startswith(".") and part not in (FILE, CARDS) for part in Path(name).parts)
 
 
 def seen(folder: Path) -> dict[str, bytes]:

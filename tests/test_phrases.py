@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from strategies import TEXTS, texts
-from ult.codecs.base import Patches
+from ult.codecs.patches import Patches
 from ult.codecs.pretokenizer import DIGITS, MAX_PATCH
 from ult.codecs.text import TextBytes
 from ult.owner.bpe import encoder

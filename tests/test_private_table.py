@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import format_reader
-from ult.codecs.base import Patches
+from ult.codecs.patches import Patches
 from ult.codecs.text import TextBytes
 from ult.errors import FormatError, InvalidConfig
 from ult.owner.bpe.counts import PatchCounts

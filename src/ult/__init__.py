@@ -16,7 +16,8 @@ from ult.distribution import __version__ as __version__
 if TYPE_CHECKING:
     from ult import audit, errors
     from ult.codecs import CODECS
-    from ult.codecs.base import Codec, Patches
+    from ult.codecs.base import Codec
+    from ult.codecs.patches import Patches
     from ult.owner.decode import decode
     from ult.owner.encode import encode
     from ult.owner.fit import fit
@@ -55,7 +56,7 @@ __all__ = [
 _HOME = {
     "CODECS": "ult.codecs",
     "Codec": "ult.codecs.base",
-    "Patches": "ult.codecs.base",
+    "Patches": "ult.codecs.patches",
     "Recipe": "ult.trainer.recipe",
     "Run": "ult.public.run",
     "ShardWriter": "ult.public.shard_writer",

@@ -20,7 +20,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.codecs.base import Codec, Ends, Patches, Symbols, check_option
+from ult.codecs.base import Codec, check_option
+from ult.codecs.patches import Ends, Patches, Symbols
 from ult.codecs.text import utf8
 from ult.errors import CorruptSymbols
 from ult.host.kernel import njit

@@ -12,7 +12,7 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.codecs.base import Ends, Symbols
+from ult.codecs.patches import Ends, Symbols
 from ult.host.kernel import njit
 
 S = TypeVar("S")

@@ -22,7 +22,7 @@ import numpy as np
 from numba import carray
 from numpy.typing import NDArray
 
-from ult.codecs.base import Codec, Ends, Patches, Symbols, check_option, check_unmasked
+from ult.codecs.base import Codec, check_option, check_unmasked
 from ult.codecs.dct.blocks import Bits, Levels, Plane, make_plane, nonzero, workspace
 from ult.codecs.dct.colour import bases_of, colour_of
 from ult.codecs.dct.grammar import (
@@ -38,6 +38,7 @@ from ult.codecs.dct.grammar import (
 )
 from ult.codecs.dct.simd import lowest, ones, pointer
 from ult.codecs.dct.transform import analyse, grids, synthesise
+from ult.codecs.patches import Ends, Patches, Symbols
 from ult.errors import CorruptSymbols, InvalidRecord
 from ult.host.kernel import njit
 

@@ -21,8 +21,9 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.codecs.base import Codec, Ends, Patches, Symbols, check_option
+from ult.codecs.base import Codec, check_option
 from ult.codecs.grammar import REFUSED, Automaton, Follow, utf8_follow
+from ult.codecs.patches import Ends, Patches, Symbols
 from ult.codecs.text import TextBytes, from_utf8, utf8
 from ult.errors import CorruptSymbols
 from ult.host.kernel import njit

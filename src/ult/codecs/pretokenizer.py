@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.codecs.base import Ends
+from ult.codecs.patches import Ends
 from ult.host.kernel import njit
 
 MAX_PATCH = 64  # bytes

@@ -19,8 +19,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.codecs.base import Codec, Ends, Patches, Symbols, check_option, check_unmasked
+from ult.codecs.base import Codec, check_option, check_unmasked
 from ult.codecs.grammar import Count
+from ult.codecs.patches import Ends, Patches, Symbols
 from ult.errors import InvalidConfig, InvalidRecord
 from ult.host.kernel import njit
 

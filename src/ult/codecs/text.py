@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.codecs.base import Codec, Ends, Patches, Symbols, check_option
+from ult.codecs.base import Codec, check_option
 from ult.codecs.grammar import Automaton, utf8_follow
+from ult.codecs.patches import Ends, Patches, Symbols
 from ult.codecs.pretokenizer import MAX_PATCH, cut_words
 from ult.errors import CorruptSymbols, InvalidRecord
 

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.codecs.base import Codec, Ends, Patches, Symbols, cut, encoded
+from ult.codecs.base import Codec, encoded
 from ult.codecs.batches import BATCH, check_many
 from ult.codecs.columns import clipped
+from ult.codecs.patches import Ends, Patches, Symbols, cut
 from ult.errors import CorruptSymbols, ValuesClipped
 from ult.owner.bpe.decoder import Spelling
 from ult.owner.bpe.encoder import Segmenter

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult.audit.code.evidence import Coded
-from ult.codecs.base import Patches
+from ult.codecs.patches import Patches
 from ult.host.kernel import njit
 
 LONGEST = 24  # symbols of a phrase that can be found

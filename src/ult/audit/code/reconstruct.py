@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from ult.audit.code.evidence import Coded
 from ult.audit.code.score import true_phrases
-from ult.codecs.base import Codec, Symbols, cut
+from ult.codecs.base import Codec
+from ult.codecs.patches import Symbols, cut
 from ult.errors import InvalidConfig
 from ult.owner.table import Table
 

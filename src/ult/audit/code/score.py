@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ult.audit.code.evidence import Coded
 from ult.audit.code.interval import over_records
-from ult.codecs.base import cut
+from ult.codecs.patches import cut
 from ult.errors import CorruptSymbols, InvalidConfig
 from ult.owner.table import Table
 from ult.public.vocabulary import N_SPECIAL

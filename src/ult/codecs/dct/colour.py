@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.codecs.base import Ends
 from ult.codecs.dct.blocks import UNIT, WIDTH, Samples
+from ult.codecs.patches import Ends
 from ult.host.kernel import njit
 
 Pixels = NDArray[np.uint8]  # (h, w, 1 or 3)

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.codecs.base import Ends, Symbols
 from ult.codecs.grammar import REFUSED, Grammar
+from ult.codecs.patches import Ends, Symbols
 from ult.host.kernel import njit
 
 MEAN = 256  # symbols below are bytes; from here on they are differences of means

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.codecs.base import Ends
 from ult.codecs.dct.blocks import Levels
 from ult.codecs.dct.colour import Corners
 from ult.codecs.dct.simd import replace8
+from ult.codecs.patches import Ends
 from ult.host.kernel import njit
 
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.codecs.base import Ends
 from ult.codecs.dct.blocks import (
     UNIT,
     WIDTH,
@@ -37,6 +36,7 @@ from ult.codecs.dct.colour import Corners, Pixels, bases_of, colour_of, load, re
 from ult.codecs.dct.quantise import along, forward, mark, quantise
 from ult.codecs.dct.simd import move8
 from ult.codecs.dct.tiles import corners_of, gather, scatter, side_by_side
+from ult.codecs.patches import Ends
 from ult.host.kernel import njit
 
 PATIENCE = 16  # rounds before an unsettled tile loses contrast; 99 % of the tiles of photographs settle in 2

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.codecs.base import Ends, Patches, Symbols
+from ult.codecs.patches import Ends, Patches, Symbols
 from ult.errors import InvalidConfig
 from ult.owner.bpe.patch_table import (
     BUCKETS,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.codecs.base import Ends, Symbols
+from ult.codecs.patches import Ends, Symbols
 from ult.errors import InvalidConfig
 from ult.host.kernel import njit
 from ult.owner.bpe.hashtable import store8

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.codecs.base import Patches, Symbols
+from ult.codecs.patches import Patches, Symbols
 from ult.host.kernel import njit
 from ult.owner.bpe.hashtable import EMPTY, find_key, hash_run, load8, pair_key
 

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.codecs.base import Codec, Ends, Patches, Symbols, check_option
+from ult.codecs.base import Codec, check_option
+from ult.codecs.patches import Ends, Patches, Symbols
 from ult.errors import InvalidConfig
 from ult.host.kernel import njit
 from ult.owner.bpe.counts import CAPACITY, PatchCounts
