@@ -54,7 +54,7 @@ def test_a_run_of_the_same_weights_predicts_the_same(shards, tmp_path):
     bare.mkdir()
     for name in ("config.json", "model.safetensors"):
         shutil.copy(tmp_path / "run" / name, bare)
-    metrics = adopt(bare, shards, tmp_path / "adopted", context=16)
+    metrics = adopt(bare, shards, tmp_path / "adopted", context=16).metrics
     assert same(weights(tmp_path / "adopted"), weights(tmp_path / "run"))
     assert {p.name for p in (tmp_path / "adopted").iterdir()} == {p.name for p in (tmp_path / "run").iterdir()} - {
         "loss.png"

@@ -56,7 +56,7 @@ def test_a_shards_folder_carries_a_card_and_a_tokenizer_that_need_no_other_libra
     assert all(told in card for told in (TABLE, "20 encoded records", "| `ward` |"))
     assert card == shards_card(Shards(shards).manifest)
     code = (
-        "import sys; from ult.public.shards import ShardWriter; from ult.public.vocabulary import Vocabulary\n"
+        "import sys; from ult.public.shard_writer import ShardWriter; from ult.public.vocabulary import Vocabulary\n"
         f"with ShardWriter(sys.argv[1], vocabulary=Vocabulary(40), table={TABLE!r}, codec='text/bytes', column='t'):\n"
         "    pass\n"
         "print(*sys.modules)"

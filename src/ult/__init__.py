@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ult.public.shard_writer import ShardWriter
     from ult.public.shards import Shards
     from ult.public.vocabulary import Vocabulary
+    from ult.trainer.adopt import adopt
     from ult.trainer.evaluation import evaluate
     from ult.trainer.recipe import Recipe
     from ult.trainer.training import train
@@ -42,6 +43,7 @@ __all__ = [
     "Shards",
     "Table",
     "Vocabulary",
+    "adopt",
     "audit",
     "decode",
     "encode",
@@ -63,6 +65,7 @@ _HOME = {
     "Shards": "ult.public.shards",
     "Table": "ult.owner.table",
     "Vocabulary": "ult.public.vocabulary",
+    "adopt": "ult.trainer.adopt",
     "decode": "ult.owner.decode",
     "encode": "ult.owner.encode",
     "evaluate": "ult.trainer.evaluation",

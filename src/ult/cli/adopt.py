@@ -26,7 +26,7 @@ def adopt(
     from ult.cli.console import note, say
     from ult.trainer.adopt import adopt as write
 
-    metrics = write(model, shards, out, context=context, force=force)
+    metrics = write(model, shards, out, context=context, force=force).metrics
     table = metrics["shards"][0]["table"]
     say(f"{out}: {metrics['parameters']:,} weights, {metrics['context']} ids at once, for shards of table {table}")
     note(f"unknown of it, as metrics.json says: {'; '.join(metrics['adopted']['unknown'])}")

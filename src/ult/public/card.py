@@ -108,8 +108,9 @@ tags:
 
 # A model of encoded records
 
-{does} Ids are records turned into a code by a table that stayed with their owner: without it, nobody can make
-sense of what goes in or comes out.
+{does}
+Ids are records turned into a code by a table that stayed with their owner: without it, nobody can make sense of what
+goes in or comes out.
 
 | | |
 |---|---|
@@ -184,6 +185,8 @@ def _kept_promise(metrics: Mapping[str, Any]) -> str:
     if privacy := metrics.get("privacy"):
         promise = _promise(privacy["epsilon"], privacy["delta"])
         return f"Each record was promised {promise}; `metrics.json` says of what."
+    if metrics.get("adopted"):
+        return "Nobody can say whether privacy was promised to the records."
     return "No privacy was promised to the records."
 
 

@@ -15,6 +15,7 @@ from ult.errors import FormatError, InvalidConfig, MissingSource, WrongVocabular
 from ult.host.atomic import Claim
 from ult.host.free import check_free
 from ult.public.metrics import FORMAT
+from ult.public.run import Run
 from ult.public.shards import Shards
 from ult.public.vocabulary import BOS, EOS, PAD, Vocabulary
 from ult.trainer.datasets.packing import open_shards, summary
@@ -40,8 +41,8 @@ def adopt(
     *,
     context: int | None = None,
     force: bool = False,
-) -> dict[str, Any]:
-    """Write the run folder `out` of the causal model in folder `model`, and return what its `metrics.json` says.
+) -> Run:
+    """Write the run folder `out` of the causal model in folder `model`, and return it, opened.
 
     `shards` are those that it was trained on, of one table; its vocabulary is theirs. `context` is how many ids it
     shall see at once, by default 128 or, if that is less, what it has room for. Weights are read from safetensors
@@ -71,7 +72,7 @@ def adopt(
         save(read, folder, out)
         check_free(out, RUN, force=force)
         claim.publish(folder)
-    return metrics
+    return Run.open(out)
 
 
 def _check_folder(model: Path) -> None:
