@@ -33,6 +33,7 @@ def test_help_fits_80_columns_and_cuts_nothing(name):
     assert "…" not in text
     assert "..." not in re.sub(r"(\w|\]|\})\.\.\.", "", text)  # SHARDS..., age1...: more of the same
     assert "\\[" not in text
+    assert not re.search(r"\w-$", text.partition("\n\nOptions:")[2], re.MULTILINE)
     for one in {**VERBS, **GROUPS}[name].params:
         if not one.hidden and one.param_type_name == "option":
             assert all(re.search(rf"(?<![\w-]){option}(?![\w-])", text) for option in (*one.opts, *one.secondary_opts))

@@ -47,6 +47,9 @@ EXAMPLES = {
 }
 
 
+_HYPHEN = "\ue000"  # stands for a hyphen while lines are broken: an option that is named in a text stays whole
+
+
 class Verb(Once):
     """A command whose help has its options by panel, then an example."""
 
@@ -70,7 +73,7 @@ class Verbs(TyperGroup):
             verb: Any = self.get_command(ctx, name)
             if not verb.hidden:
                 panel = str(getattr(verb, "rich_help_panel", None) or "Commands")
-                panels.setdefault(panel, []).append((name, _first_sentence(verb)))
+                panels.setdefault(panel, []).append((name, _first_paragraph(verb)))
         _write(formatter, panels)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
@@ -100,14 +103,16 @@ def _describe(argument: Any, command: TyperCommand | TyperGroup) -> None:
 
 
 def _write(formatter: Any, panels: dict[str, list[tuple[str, str]]]) -> None:
+    start = len(formatter.buffer)
     for panel, rows in panels.items():
         if rows:
             with formatter.section(panel):
-                formatter.write_dl(rows, col_max=26)
+                formatter.write_dl([(name, text.replace("-", _HYPHEN)) for name, text in rows], col_max=26)
+    formatter.buffer[start:] = [piece.replace(_HYPHEN, "-") for piece in formatter.buffer[start:]]
 
 
-def _first_sentence(verb: Any) -> str:
-    """Return the first sentence of a verb's help, whole: typer's own short help ends in an ellipsis."""
+def _first_paragraph(verb: Any) -> str:
+    """Return the first paragraph of a verb's help, whole: typer's own short help ends in an ellipsis."""
     return " ".join(str(verb.help or "").split("\n\n")[0].split())
 
 
