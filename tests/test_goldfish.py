@@ -1,12 +1,13 @@
-"""Goldfish loss: which ids are left out, and that a training leaves them out."""
+"""Goldfish loss: which ids are left out, and that the loss of a training is of all others."""
 
 import numpy as np
 import pytest
 
-from toy import blocks, counting, same, weights, write
+from toy import blocks, counting, write
 from ult.errors import InvalidConfig
 from ult.public.vocabulary import EOS
 from ult.trainer.datasets.collator import IGNORED
+from ult.trainer.id_trainer import IdTrainer
 from ult.trainer.memorisation.goldfish import BEFORE, Goldfish, dropped
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
@@ -44,12 +45,57 @@ def test_gaps_do_not_depend_on_where_a_block_begins(tmp_path):
     assert np.array_equal(*seen)
 
 
-def test_training_predicts_no_gap(tmp_path):
-    path = write(tmp_path / "x", counting(40))
-    metrics = train(path, tmp_path / "a", Recipe(goldfish=2, **QUICK))
-    train(path, tmp_path / "b", Recipe(**QUICK))
-    assert metrics["goldfish"] == 2
-    assert not same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+def left_out(stream, place, one_in):
+    """The plain twin of `dropped`: whether one id is left out, of the ids before it in its record alone."""
+    mix, digest, inside = 0x9E3779B97F4A7C15, 0, True
+    for back in range(1, BEFORE + 1):
+        inside = inside and place >= back
+        if inside:
+            digest = (digest ^ (int(stream[place - back]) + 1)) * mix % 2**64
+        digest ^= digest >> 32
+        inside = inside and stream[place - back] != EOS
+    return (digest * mix % 2**64 >> 11) / 2**53 < 1 / one_in
+
+
+def test_the_loss_of_a_training_is_of_all_ids_but_those_left_out(tmp_path, monkeypatch):
+    path, batches = write(tmp_path / "x", counting(40)), []
+    compute = IdTrainer.compute_loss
+
+    def spy(self, model, inputs, *rest, **options):
+        logits = model(input_ids=inputs["input_ids"]).logits.detach()
+        loss = compute(self, model, inputs, *rest, **options)
+        batches.append((inputs["input_ids"], logits, loss.item()))
+        return loss
+
+    monkeypatch.setattr(IdTrainer, "compute_loss", spy)
+    assert train(path, tmp_path / "run", Recipe(goldfish=2, **QUICK))["goldfish"] == 2
+    data = blocks(tmp_path / "packed", path, context=8)
+    blocks_by_ids = {tuple(data[k]["input_ids"].tolist()): k for k in range(len(data))}
+    gaps = predictions = 0
+    for ids, logits, loss in batches:
+        costs = []
+        for row, block in zip(logits.log_softmax(-1), ids.tolist(), strict=True):
+            while tuple(block) not in blocks_by_ids:  # the padding of the last, shorter block
+                block.pop()
+            first = blocks_by_ids[tuple(block)] * 8 + 1
+            for place in range(first, first + len(block)):
+                predictions += 1
+                if left_out(data.stream, place, 2):
+                    gaps += 1
+                else:
+                    costs.append(-row[place - first, data.stream[place]].item())
+        assert loss == pytest.approx(np.mean(costs), rel=1e-5)
+    assert len(batches) == QUICK["steps"]
+    assert 0.3 < gaps / predictions < 0.7
+
+
+def test_a_training_without_it_leaves_out_none(tmp_path, monkeypatch):
+    labels, compute = [], IdTrainer.compute_loss
+    monkeypatch.setattr(IdTrainer, "compute_loss", lambda self, model, inputs, *rest, **options: (
+        labels.append(inputs["labels"]), compute(self, model, inputs, *rest, **options))[1])  # fmt: skip
+    path = write(tmp_path / "x", [np.arange(32, 63).astype(np.uint32)])  # 32 predictions: blocks without padding
+    train(path, tmp_path / "run", Recipe(**QUICK))
+    assert not any((some == IGNORED).any() for some in labels)
 
 
 @pytest.mark.parametrize(
