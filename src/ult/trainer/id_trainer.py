@@ -136,7 +136,7 @@ def training_arguments(
         learning_rate=peak_learning_rate(recipe, parameters),
         lr_scheduler_type={"constant": "constant_with_warmup"}.get(recipe.schedule, recipe.schedule),
         warmup_steps=recipe.warmup_steps,
-        weight_decay=0.1,
+        weight_decay=recipe.weight_decay,
         adam_beta2=0.95,
         seed=recipe.seed,
         bf16=uses_bfloat16(recipe, state),

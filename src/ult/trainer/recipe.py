@@ -167,6 +167,14 @@ class Recipe:
         help="Steps up to the peak; below 1, their share of all steps",
         unset="a tenth of all steps, 100 at most",
     )
+    weight_decay: float = option(
+        0.1,
+        panel=STEPS,
+        at_least=0,
+        below=1,
+        metavar="RATE",
+        help="How much each step shrinks the weights, times the learning rate (AdamW)",
+    )
     accumulate: int = option(
         1,
         panel=STEPS,
