@@ -22,6 +22,7 @@ exclude_patterns = ["site"]
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
+smartquotes = False  # "--epsilon" is no dash
 suppress_warnings = ["myst.header"]  # a page that is made may begin below the first level
 
 html_theme = "furo"
