@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 import types
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 from words import docstring, plain
 
@@ -29,27 +30,43 @@ def pages() -> dict[str, str]:
     return {f"reference/{name}.md": page for name, page in made.items()}
 
 
+VERBS = ("fit", "encode", "train", "evaluate", "generate", "translate", "decode")  # in the order of their use
+
+
 def _library() -> str:
+    """Return the page: verbs, each with the class of its result, then classes, then all else."""
+    names = sorted(ult.__all__, key=lambda name: (*VERBS, name).index(name))
+    verbs = [name for name in names if inspect.isfunction(getattr(ult, name))]
+    classes = [name for name in names if inspect.isclass(getattr(ult, name))]
+    modules = [name for name in names if isinstance(getattr(ult, name), types.ModuleType) and name != "errors"]
+    values = [name for name in names if name not in (*verbs, *classes, *modules, "errors")]
     lines = ["# Library", "", docstring(ult.__doc__), ""]
-    for name in ult.__all__:
-        one = getattr(ult, name)
-        if one is errors:
-            continue
-        if isinstance(one, types.ModuleType):
-            lines += [f"## `ult.{name}`", "", docstring(one.__doc__), ""]
-            for inner in getattr(one, "__all__", ()):
-                lines += _object(f"ult.{name}.{inner}", getattr(one, inner), "###")
-        else:
-            lines += _object(f"ult.{name}", one, "##")
+    for title, some in (("Verbs", verbs), ("Classes", classes), ("Values", values)):
+        lines += [f"## {title}", ""] if some else []
+        for name in some:
+            lines += _object(f"ult.{name}", getattr(ult, name), "###")
+            lines += _result(getattr(ult, name)) if title == "Verbs" else []
+    for name in modules:
+        module = getattr(ult, name)
+        lines += [f"## `ult.{name}`", "", docstring(module.__doc__), ""]
+        for inner in getattr(module, "__all__", ()):
+            lines += _object(f"ult.{name}.{inner}", getattr(module, inner), "###")
     return "\n".join([*lines, "Errors: [the tree](errors.md).", ""])
+
+
+def _result(verb: Any) -> list[str]:
+    """Return the class of a verb's result, unless it is public and so stands on the page anyway."""
+    name = str(verb.__annotations__.get("return", ""))
+    kind = vars(sys.modules[verb.__module__]).get(name)
+    return _object(name, kind, "####") if inspect.isclass(kind) and name not in ult.__all__ else []
 
 
 def _object(name: str, one: Any, level: str) -> list[str]:
     if inspect.isclass(one):
         lines = [f"{level} `{name}`", "", *_signature(name, one), docstring(one.__doc__), ""]
         for member, found in vars(one).items():
-            if not member.startswith("_") and (lines_of := _member(one, member, found, level + "#")):
-                lines += lines_of
+            if not member.startswith("_"):
+                lines += _member(one, member, found, level + "#")
         return lines
     if callable(one):
         return [f"{level} `{name}`", "", *_signature(name, one), docstring(one.__doc__), ""]
@@ -78,7 +95,8 @@ def _signature(name: str, one: Any) -> list[str]:
     parameters = list(asked.parameters.values())
     if parameters and parameters[0].name in ("self", "cls"):
         parameters = parameters[1:]
-    asked = asked.replace(parameters=parameters)
+    parameters = [one.replace(default=_Named(one.default)) if _function(one) else one for one in parameters]
+    asked = asked.replace(parameters=[one for one in parameters if one.annotation not in (Never, "Never")])
     short = f"{name}{asked}".replace("'", "")
     if len(short) > 76:
         said, kinds = [], [one.kind for one in parameters]
@@ -89,6 +107,20 @@ def _signature(name: str, one: Any) -> list[str]:
         back = "" if asked.return_annotation is asked.empty else f" -> {asked.return_annotation}".replace("'", "")
         short = "\n".join([f"{name}(", *said, f"){back}"])
     return ["```python", short, "```", ""]
+
+
+def _function(one: inspect.Parameter) -> bool:
+    return one.default is not one.empty and callable(one.default)
+
+
+class _Named:
+    """A default that is a function, shown by its name."""
+
+    def __init__(self, function: Any) -> None:
+        self.name = getattr(function, "__name__", "...")
+
+    def __repr__(self) -> str:
+        return self.name
 
 
 def _value(one: Any) -> str:
@@ -123,8 +155,6 @@ def _codecs() -> str:
 
 def _module(kind: type) -> list[str]:
     """Return what the module of a codec says of it beyond the first sentence."""
-    import sys
-
     said = (sys.modules[kind.__module__].__doc__ or "").partition("\n\n")[2]
     return [docstring(said)] if said else []
 

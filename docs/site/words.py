@@ -25,7 +25,8 @@ def docstring(text: str | None) -> str:
         lines = part.split("\n")
         at = next((k for k, line in enumerate(lines) if line.startswith(">>> ")), None)
         if lines[0].startswith("    "):
-            found.append("```text\n" + inspect.cleandoc(part) + "\n```")
+            drawn = any(sign in part for sign in "│├└─")
+            found.append(f"```{'text' if drawn else 'python'}\n{inspect.cleandoc(part)}\n```")
         elif at is not None:
             found += [plain(" ".join(lines[:at]))] if at else []
             found.append("```pycon\n" + "\n".join(lines[at:]) + "\n```")
