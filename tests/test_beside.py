@@ -96,7 +96,7 @@ def test_the_copy_without_pairs_is_the_page_that_may_travel(tmp_path):
     page = render(told)
     copy = render(told, beside(saved(tmp_path / "pairs.json", pairs(told["audits"]["code"]["subject"])), told))
     assert "Contains records" not in page
-    assert "What was read, beside the truth" not in page
+    assert "What was read, beside the true text" not in page
     assert page.split("<h2>Findings")[1] == copy.split("<h2>Findings")[1]
 
 

@@ -131,8 +131,8 @@ def test_members_are_all_that_the_run_and_those_before_it_were_trained_on():
     """A few records repeated beside many others, or in an earlier run, are remembered; the others are not."""
     other = "34" * 32
     for told, why in (
-        ({"trained": (SHARDS, other)}, f"members leave out what the run was trained on too: shards {other[:8]}"),
-        ({"from_run": "old", "trained_before": [other]}, f"trained on too: shards {other[:8]}"),
+        ({"trained": (SHARDS, other)}, f"members leave out some of what the run was trained on: shards {other[:8]}"),
+        ({"from_run": "old", "trained_before": [other]}, f"was trained on: shards {other[:8]}"),
         ({"from_run": "old", "trained_before": None}, "went on from old, and does not say what that was trained on"),
     ):
         (unmeasured,) = judged(candidate(run=run_part(**told)), audits(model=model()))["unmeasured"]
@@ -156,7 +156,7 @@ def test_what_is_read_of_all_shards_says_nothing_of_some_of_them(run, tmp_path):
     shards, both = run.parent / "shards", sorted(map(digest, (run.parent / "shards", run.parent / "unseen")))
     audit = assemble(shards=[shards], code_audit=read(run, tmp_path, shards=both))
     assert audit["unmeasured"] == [
-        "shards: 1 of the 2 shards that were attacked are not among these: it is a mean of all"
+        "shards: 1 of the 2 shards that were attacked are not among these, so the result is a mean"
     ]
 
 
@@ -167,8 +167,8 @@ def test_who_gives_and_receives_is_what_the_page_says(run, tmp_path):
     allowed(path, run, private_embeddings=False, accepted=None)
     for parties, why in (
         ({"giver": "Somebody else"}, "audit.html beside it says something else"),
-        ({"giver": "two\nlines"}, "no line of text"),
-        ({"stranger": "x"}, "does not say who gives what"),
+        ({"giver": "two\nlines"}, "is not one line of"),
+        ({"stranger": "x"}, "does not name giver, receiver, purpose"),
     ):
         saved(path, {**audit, "parties": {**audit["parties"], **parties}})
         with pytest.raises((FormatError, InvalidConfig), match=why):
@@ -198,7 +198,7 @@ def test_a_risk_needs_a_reason_and_so_does_what_was_not_measured(run, tmp_path):
         allowed(red, run, **asked, accepted=None)
     with pytest.raises(RiskRefused, match="leaves unmeasured what its receiver will hold: model: membership"):
         allowed(unknown, run, **asked, accepted=None)
-    with pytest.raises(RiskRefused, match="nothing says"):
+    with pytest.raises(RiskRefused, match="no audit says"):
         allowed(None, run, **asked, accepted=None)
     told = allowed(red, run, **asked, accepted="a closed consortium")
     assert (told["verdict"], told["accepted_risk"]) == ("red", "a closed consortium")

@@ -51,7 +51,7 @@ def test_rows_that_do_not_belong_together(held, tmp_path):
     with pytest.raises(WrongTable, match="--from-table with the one table"):
         attack_rows(target, run=folder / "start", start=folder / "start", known=new, truth=new)
     other = Coded.of([np.array([SIZE])])
-    with pytest.raises(InvalidConfig, match="expected one made of the other"):
+    with pytest.raises(InvalidConfig, match="expected a run made from the other"):
         attack_rows(other, run=folder / "start", start=folder / "start", known=old, truth=new)
 
 

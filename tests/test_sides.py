@@ -106,7 +106,7 @@ def test_members_are_what_the_run_was_trained_on(folder, table, tmp_path):
     with pytest.raises(InvalidConfig, match=r"was not trained on .*other.*--members with the very shards: in"):
         read_sides(Run.open(folder / "run"), other, folder / "out", table=table)
     again = planted(tmp_path / "again", table, [*TEXTS[:16], TEXTS[0]])
-    with pytest.raises(InvalidConfig, match="0 of 26 members can be compared: 16 stand on both sides, 6 are canaries"):
+    with pytest.raises(InvalidConfig, match="0 of 26 members can be compared: 16 are on both sides, 6 are canaries"):
         read_sides(Run.open(folder / "run"), folder / "in", again, table=table)
 
 

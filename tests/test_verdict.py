@@ -158,7 +158,7 @@ def test_a_reversed_result_says_that_the_sides_look_swapped():
 
 def test_a_finding_names_what_so_few_can_show():
     few = judge_model(model(membership={"loss": rates(0, members=20)}), planted=20)[0]
-    assert "20 members can show nothing below 14%" in few.found
+    assert "20 members cannot show a share below 14%" in few.found
     assert (few.level, few.measured, few.n) == ("amber", False, 20)
     assert few.power == pytest.approx(0.139, abs=1e-3)
 

@@ -1,1 +1,1 @@
-"""Attacks: what an adversary without the table recovers, as evidence in and scores out."""
+"""Attacks on codes, tables, runs and mechanisms, and the report of what they recover."""

@@ -1,7 +1,7 @@
-"""What scores of members and of nonmembers prove: shares, areas and privacy losses, each with its 95 % interval.
+"""Statistics of membership inference: true-positive rates, AUC and lower bounds on epsilon, with 95 % intervals.
 
-A score says how much a record looks like one that was trained on; higher is more. Every interval counts chance alone:
-whether members and nonmembers differ in anything but membership is for whoever chose them to make sure.
+The input is scores of members and of nonmembers; a higher score means more likely a member. Intervals cover sampling
+error only. Whoever chooses the records must make sure that the two groups differ in nothing but membership.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ from ult.host.extras import require
 with require("scipy", extra="audit"):
     from scipy import optimize, special, stats
 
-MISS = 0.05  # how often an interval or a bound may be wrong
-FPRS = (0.001, 0.01)
-DELTA = 1e-5
+MISS = 0.05  # the probability that an interval or a bound is wrong
+FPRS = (0.001, 0.01)  # false-positive rates at which true-positive rates are given
+DELTA = 1e-5  # for bounds on epsilon, if no promise states another
 Scores = NDArray[np.float64]
 
 
 def summarize(members: ArrayLike, nonmembers: ArrayLike, *, delta: float = DELTA, attacks: int = 1) -> dict[str, Any]:
-    """Return, as JSON values, what the scores of members (m,) and of nonmembers (n,) tell. Raises `InvalidConfig`.
+    """Return, as JSON values, the statistics of the scores of members (m,) and nonmembers (n,); raise `InvalidConfig`.
 
-    So many `attacks` share the probability that a bound on epsilon from one run is wrong: the greatest of them holds.
+    If several `attacks` are summarised, they share the error probability `MISS` of the one-run bounds on epsilon, so
+    that the largest of their bounds holds (Bonferroni).
     """
     inside, outside = _scores(members, "members"), _scores(nonmembers, "nonmembers")
     area = auc(inside, outside)
@@ -46,12 +47,12 @@ def summarize(members: ArrayLike, nonmembers: ArrayLike, *, delta: float = DELTA
 
 
 def promised_delta(promise: Mapping[str, Any] | None) -> float:
-    """Return the delta to bound epsilon at: that of what was promised, so that they can be compared, else `DELTA`."""
+    """Return the delta of the promise, so that bound and promise can be compared, or `DELTA` without a promise."""
     return float(promise["delta"]) if promise else DELTA
 
 
 def clopper_pearson(k: int, n: int, miss: float = MISS) -> list[float]:
-    """Return the interval of a share of which `k` of `n` were seen (Clopper and Pearson 1934), wrong `miss` at most.
+    """Return the Clopper-Pearson interval (1934) of a share after `k` of `n` successes; wrong at most `miss`.
 
     >>> [round(x, 4) for x in clopper_pearson(0, 20)]
     [0.0, 0.1684]
@@ -62,50 +63,53 @@ def clopper_pearson(k: int, n: int, miss: float = MISS) -> list[float]:
 
 
 def auc(members: Scores, nonmembers: Scores) -> float:
-    """Return how probably a member scores above another record, ties counting half (Mann and Whitney 1947)."""
+    """Return the AUC: the probability that a member scores above another record, ties counted half.
+
+    Computed by ranks (Mann and Whitney 1947).
+    """
     ranks = stats.rankdata(np.concatenate([members, nonmembers]))[: len(members)]
     return float((ranks.sum() / len(members) - (len(members) + 1) / 2) / len(nonmembers))
 
 
 def auc_deviation(area: float, members: int, nonmembers: int) -> float:
-    """Return the standard deviation of an area under the curve that is truly `area` (Hanley and McNeil 1982)."""
+    """Return the standard deviation of an estimated AUC whose true value is `area` (Hanley and McNeil 1982)."""
     both, pair = area / (2 - area), 2 * area**2 / (1 + area)
     spread = area * (1 - area) + (members - 1) * (both - area**2) + (nonmembers - 1) * (pair - area**2)
     return math.sqrt(max(spread, 0.0) / (members * nonmembers))
 
 
 def auc_interval(area: float, members: int, nonmembers: int, miss: float = MISS) -> list[float]:
-    """Return all areas that would not be surprised by the one seen (Newcombe 2006, his method 4).
+    """Return a score interval of the AUC: all true values that the estimate `area` does not reject (Newcombe 2006).
 
-    Unlike intervals around what was seen, it does not shrink to nothing at 0 and 1; and as the deviation at 1/2 is that
-    of Mann and Whitney's test, it holds 1/2 just if that test finds nothing.
+    It is his method 4. Unlike Wald intervals it does not shrink to nothing at 0 and 1. At 1/2 the deviation is that of
+    the Mann-Whitney test, so the interval includes 1/2 exactly if that test is not significant.
     """
     z = float(special.ndtri(1 - miss / 2))
 
-    def surprise(true: float) -> float:
+    def rejected(true: float) -> float:
         return abs(area - true) - z * auc_deviation(true, members, nonmembers)
 
-    edge = 1e-9  # nothing spreads at 0 and 1 themselves
-    seen = min(max(area, edge), 1 - edge)
-    low = optimize.brentq(surprise, 0.0, seen) if area > edge else 0.0
-    high = optimize.brentq(surprise, seen, 1.0) if area < 1 - edge else 1.0
+    edge = 1e-9  # at 0 and 1 themselves the deviation is 0
+    estimate = min(max(area, edge), 1 - edge)
+    low = optimize.brentq(rejected, 0.0, estimate) if area > edge else 0.0
+    high = optimize.brentq(rejected, estimate, 1.0) if area < 1 - edge else 1.0
     return [float(low), float(high)]
 
 
 def blind_interval(area: float, members: int, nonmembers: int, folds: int) -> list[float]:
-    """Return the interval of a mean area over so many folds, each guessed by what the others taught.
+    """Return the interval of a mean AUC over the `folds` of a cross-validation.
 
-    It is that of fewer records, by the factor of Nadeau and Bengio (2003).
+    Folds are not independent, so it is the interval of fewer records, by the factor of Nadeau and Bengio (2003).
     """
     fewer = 1 + folds / (folds - 1)
     return auc_interval(area, max(2, int(members / fewer)), max(2, int(nonmembers / fewer)))
 
 
 def tpr_at(members: Scores, nonmembers: Scores, fpr: float) -> dict[str, Any]:
-    """Return the share of members above the lowest threshold that lets at most `fpr` of the nonmembers pass.
+    """Return the true-positive rate at the lowest threshold whose false-positive rate is at most `fpr`, as JSON values.
 
-    `interval` is Clopper and Pearson's at that threshold, and `others_above` is the share of nonmembers above it: with
-    few nonmembers the threshold is only roughly where it should be.
+    `interval` is the Clopper-Pearson interval at that threshold. `others_above` is the false-positive rate there, with
+    its own interval, because few nonmembers determine the threshold only roughly.
     """
     allowed = math.floor(fpr * len(nonmembers) + 1e-9)
     threshold = np.sort(nonmembers)[::-1][allowed] if allowed < len(nonmembers) else -np.inf
@@ -120,16 +124,16 @@ def tpr_at(members: Scores, nonmembers: Scores, fpr: float) -> dict[str, Any]:
 
 
 def epsilon_one_run(members: Scores, nonmembers: Scores, *, delta: float = DELTA, miss: float = MISS) -> float:
-    """Return what the highest scores prove of epsilon in one run (Steinke, Nasr and Jagielski 2023, theorem 5.2).
+    """Return a lower bound on epsilon from one run (Steinke, Nasr and Jagielski 2023, theorem 5.2).
 
-    `ult.audit.onerun` proves more, of both ends, and is what an audit says.
+    An audit reports the bound of `ult.audit.onerun`, which is tighter because it also uses the lowest scores.
 
-    Guess "member" of the records that score highest, 1, 2, 4, .. of all, and share `miss` among these tries. It needs
-    that a fair coin decided of each record alone whether it is a member, and nothing about how scores depend on each
-    other. It cannot prove more than some log(n / log(tries / miss)) with n guesses.
+    The 1, 2, 4, ... records that score highest are guessed to be members; these tries share `miss`. The bound requires
+    that a fair coin decided independently for each record whether it is a member; scores may depend on each other. With
+    n guesses it cannot exceed about log(n / log(tries / miss)).
     """
     total = len(members) + len(nonmembers)
-    tries = _doubling(np.concatenate([members, nonmembers]))  # by the scores alone, whoever's they are
+    tries = _doubling(np.concatenate([members, nonmembers]))  # chosen without regard to membership
     best = 0.0
     for threshold in tries:
         right = int((members >= threshold).sum())
@@ -145,21 +149,24 @@ def _doubling(scores: Scores) -> list[float]:
 
 
 def _one_run(total: int, guesses: int, right: int, delta: float, miss: float) -> float:
-    """Return the largest epsilon that so many right guesses refute."""
+    """Return the largest epsilon that `right` of `guesses` refute at level `miss`."""
 
-    def doubt(epsilon: float) -> float:
+    def excess(epsilon: float) -> float:
         return one_run_p_value(total, guesses, right, epsilon, delta) - miss
 
-    if doubt(0.0) >= 0:
+    if excess(0.0) >= 0:
         return 0.0
     high = 1.0
-    while doubt(high) < 0:
+    while excess(high) < 0:
         high *= 2
-    return float(optimize.brentq(doubt, 0.0, high, xtol=1e-6))
+    return float(optimize.brentq(excess, 0.0, high, xtol=1e-6))
 
 
 def one_run_p_value(total: int, guesses: int, right: int, epsilon: float, delta: float) -> float:
-    """Return how probable `right` of `guesses`, made about `total` records, are at most under (epsilon, delta)."""
+    """Return an upper bound on the probability of `right` of `guesses`, among `total` records, under (epsilon, delta).
+
+    Steinke, Nasr and Jagielski 2023, theorem 5.2.
+    """
     share = float(special.expit(epsilon))
     tail = float(stats.binom.sf(right - 1, guesses, share))
     steps = np.arange(1, right + 1)
@@ -168,11 +175,11 @@ def one_run_p_value(total: int, guesses: int, right: int, epsilon: float, delta:
 
 
 def epsilon_independent(members: Scores, nonmembers: Scores, *, delta: float = DELTA, miss: float = MISS) -> float:
-    """Return a lower bound on epsilon by Clopper and Pearson's bounds on both rates (Jagielski et al. 2020).
+    """Return a lower bound on epsilon from Clopper-Pearson bounds on both rates (Jagielski et al. 2020).
 
-    Both ways of guessing count: who scores high is a member, who scores low is none. The threshold is chosen on one
-    half of the records, drawn by a fixed seed, and judged on the other. It needs scores that are independent of each
-    other, as of a model trained anew for each record; of one model it is an estimate and no proof.
+    Both guesses count: that high scores are members, and that low scores are nonmembers. The threshold is chosen on one
+    half of the records, drawn by a fixed seed, and evaluated on the other. The bound requires independent scores, as
+    from a model trained anew for each record; for the scores of one model it is an estimate, not a proof.
     """
     rng = np.random.default_rng(0)
     inside, outside = rng.permutation(members), rng.permutation(nonmembers)
@@ -186,7 +193,7 @@ def epsilon_independent(members: Scores, nonmembers: Scores, *, delta: float = D
 
 
 def _by_rates(yes: Scores, no: Scores, threshold: float, delta: float, miss: float) -> float:
-    """Return the epsilon that guessing "yes" from the threshold on proves; each rate is bounded from one side."""
+    """Return the epsilon proven by guessing "yes" from the threshold on, with one-sided bounds on both rates."""
     low = clopper_pearson(int((yes >= threshold).sum()), len(yes), miss)[0]
     high = clopper_pearson(int((no >= threshold).sum()), len(no), miss)[1]
     return max(0.0, math.log((low - delta) / high)) if low > delta else 0.0

@@ -1,4 +1,4 @@
-"""Figures for pages: plain axes, drawn as SVG in the ink of the page that they stand in."""
+"""Figures for pages: plain axes, written as SVG in the page's text colour."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ with require("matplotlib", "jinja2", extra="audit"):
     from markupsafe import Markup
     from matplotlib.figure import Figure
 
-INK = "#010203"  # what matplotlib draws in; the page's text colour takes its place
+INK = "#010203"  # the colour that matplotlib draws in, replaced by the page's text colour
 
 
 def plain_axes(height: float = 3.0) -> tuple[Any, Any]:
@@ -29,9 +29,9 @@ def plain_axes(height: float = 3.0) -> tuple[Any, Any]:
 
 
 def svg(figure: Any, name: str) -> str:
-    """Return a figure as an element for HTML: no prologue, no namespaces, no metadata, in the page's own ink.
+    """Return a figure as an <svg> element for HTML, without prologue, namespaces and metadata, in the page's colour.
 
-    `name` keeps the element's ids apart from those of others on the page.
+    `name` makes the ids inside the element different from those of other figures on the page.
     """
     out = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": name}):

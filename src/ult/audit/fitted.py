@@ -1,8 +1,8 @@
-"""Whether records were in the fit of a table, by what it counted then: members must have been, nonmembers not.
+"""Check by a table's counts whether records were in its fit: members must have been, nonmembers must not.
 
-A table keeps how often each of its ids occurred in its fit, and encoding just those records again counts the same. So
-whoever brings the whole fit as members can show it, and then no nonmember may be one of them. Of a part nothing can be
-shown; nor of a private table, whose counts are noisy on purpose, nor of one that left rare patches uncounted.
+A table keeps how often each of its ids occurred in its fit, and encoding exactly those records again gives the same
+counts. If the members are the whole fit, that proves it, and nonmembers among them can be found. A part of the fit
+proves nothing; neither can a private table, whose counts are noisy, nor a table that left rare patches uncounted.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from ult.owner.table import Table
 from ult.public.vocabulary import N_SPECIAL
 
 Ids = NDArray[np.uint32]
-LEAST = 2  # nonmembers that must be left
+LEAST = 2  # nonmembers that must remain
 
 
 def sides(table: Table, members: Sequence[Ids], nonmembers: Sequence[Ids]) -> tuple[dict[str, Any], list[int]]:
-    """Return, as JSON values, what is shown of records, ids (n,) each, and which nonmembers were not in the fit.
+    """Return, as JSON values, what the counts prove, and the indices of the nonmembers that were not in the fit.
 
-    Raises `InvalidConfig` if the two were swapped, or nonmembers were in the fit.
+    Records are ids (n,). Raises `InvalidConfig` if the two were swapped, or most nonmembers were in the fit.
     """
     everyone = list(range(len(nonmembers)))
     if table.privacy is not None:
@@ -43,7 +43,7 @@ def sides(table: Table, members: Sequence[Ids], nonmembers: Sequence[Ids]) -> tu
 
 
 def is_fit(table: Table, records: Sequence[Ids]) -> bool:
-    """Return whether these records, ids (n,) each, are as many and count the same as those of the table's fit."""
+    """Return whether `records`, ids (n,) each, have the number and the id counts of the table's fit."""
     if len(records) != table.records:
         return False
     ids = np.concatenate([np.empty(0, np.uint32), *records]).astype(np.int64)

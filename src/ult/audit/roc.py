@@ -1,4 +1,4 @@
-"""Curves of attacks: members found against false alarms, on logarithmic axes (Carlini et al. 2022)."""
+"""ROC curves of membership inference on logarithmic axes (Carlini et al. 2022)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ with require("matplotlib", extra="audit"):
 
 
 def draw(curves: dict[str, tuple[Scores, Scores]], path: Path) -> None:
-    """Write the curves of attacks, each the scores of members and of nonmembers, as a picture. Raises `OutputError`."""
+    """Write the ROC curve of each attack, given as scores of members and nonmembers, to a PNG; raise `OutputError`."""
     floor = min(*FPRS, *(1 / len(scores) for pair in curves.values() for scores in pair)) / 2
     figure = Figure(figsize=(5, 5), dpi=150, layout="constrained")
     axes = figure.add_subplot()

@@ -1,7 +1,7 @@
-"""A seal on an audit: who has not the table that scored it cannot change a figure unseen.
+"""A seal on an audit: whoever lacks the table that scored it cannot change a figure unnoticed.
 
-It is an HMAC of the whole audit under the table, which is the owner's secret. Who has the table can seal what he likes:
-that is the owner, who would fool himself.
+The seal is an HMAC of the whole audit, keyed by the table, which is the owner's secret. Whoever has the table can seal
+anything, but that is the owner, who would only deceive himself.
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ _SEAL = "seal"
 
 
 def sealed(audit: Mapping[str, Any], table: Table) -> dict[str, Any]:
-    """Return an audit of JSON values with its `seal`."""
+    """Return the audit, a document of JSON values, with its `seal` added."""
     return {**audit, _SEAL: _seal(audit, table)}
 
 
 def check_seal(audit: Mapping[str, Any], table: Table, name: str) -> None:
-    """Raise `FormatError` unless an audit is what `sealed` returned with this table."""
-    told = audit.get(_SEAL)
-    if told is None:
+    """Raise `FormatError` unless `sealed` with this table returned the audit; `name` is what was audited."""
+    seal = audit.get(_SEAL)
+    if seal is None:
         raise FormatError(
-            f"the audit of the {name} has no seal, for it was made without the table", hint=f"ult audit {name} -t TABLE"
+            f"the audit of the {name} has no seal, because it was made without the table",
+            hint=f"ult audit {name} -t TABLE",
         )
-    if not isinstance(told, str) or not hmac.compare_digest(told.encode(), _seal(audit, table).encode()):
+    if not isinstance(seal, str) or not hmac.compare_digest(seal.encode(), _seal(audit, table).encode()):
         raise FormatError(
             f"the audit of the {name} was changed since it was written, or another table sealed it",
             hint=f"audit again: ult audit {name}",

@@ -1,4 +1,4 @@
-"""What an audit is of, by digests: the object that binds it, and that `ult.audit.release.binding` checks."""
+"""The subject of an audit as digests, which bind the audit to its inputs; `ult.audit.release.binding` checks them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ult.public.shards import Shards
 
 
 def of_code(table: str, shards: Sequence[Shards], run: Run | None) -> dict[str, Any]:
-    """Return what attacks on a code are of: the shards that were attacked together, or the run that wrote ids."""
-    told = sorted(one.manifest.digest for one in shards)
-    digests = told[0] if len(told) == 1 else told or None
+    """Return the subject of attacks on a code: the shards attacked together, or the run that wrote the ids."""
+    sorted_digests = sorted(folder.manifest.digest for folder in shards)
+    digests = sorted_digests[0] if len(sorted_digests) == 1 else sorted_digests or None
     return {"shards": digests, "run": None if run is None else run.digest(), "table": table}
 
 
 def records_digest(records: Iterable[Any]) -> str:
-    """Return the SHA-256, in hexadecimal digits, of records in their order: texts or arrays.
+    """Return the SHA-256 (hexadecimal) of a sequence of records, texts or arrays; their order and boundaries count.
 
     >>> records_digest(["a", "bc"]) == records_digest(["ab", "c"])
     False
@@ -38,6 +38,6 @@ def records_digest(records: Iterable[Any]) -> str:
 
 
 def of_reference(records: Sequence[Any], codec: Codec[Any]) -> dict[str, Any]:
-    """Return what public records are: their digest, how many, and bytes as the codec counts them."""
+    """Return the subject of public records: digest, number, and bytes as the codec counts them."""
     nbytes = sum(codec.nbytes(record) for record in records)
     return {"digest": records_digest(records), "records": len(records), "bytes": int(nbytes)}

@@ -1,6 +1,7 @@
-"""Was this record in the data that a table was fitted on? Scores of records by the phrases that write them.
+"""Membership inference on a table: was a record in the data that the table was fitted on?
 
-The adversary holds the table. Its phrases were taken from records, the rarest from few, and the counts say how few.
+The adversary holds the table and scores records by the phrases that encode them. Phrases come from the fitted records,
+the rarest from few records, and the counts say from how few.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ from ult.errors import InvalidConfig
 from ult.owner.table import Table
 from ult.public.vocabulary import N_SPECIAL
 
-RARE = 0.1  # the share of a table's phrases that count as rare: those of the lowest counts
+RARE = 0.1  # share of a table's phrases, those of the lowest counts, that count as rare
 
 
 def audit_table(
     table: Table, members: Sequence[Any], others: Sequence[Any], *, delta: float | None = None
 ) -> tuple[dict[str, Any], dict[str, tuple[Scores, Scores]]]:
-    """Return, as JSON values, what a table betrays of records that it was fitted on, and the scores.
+    """Return, as JSON values, how well membership in a table's fit can be inferred, and the scores of each attack.
 
-    `delta` is that of the bounds on epsilon: unless said, that of the table's own promise, else 1e-5.
-    Nonmembers that were in the fit are taken out. Raises `InvalidConfig` if there are too few records, or the two were
-    swapped, `InvalidRecord` if the codec reads none of their kind.
+    The scores are {attack: (members (m,), nonmembers (n,))}. `delta` is for the bounds on epsilon; by default that of
+    the table's promise, else 1e-5. Nonmembers that were in the fit are removed. Raises `InvalidConfig` if there are too
+    few records or the two were swapped, and `InvalidRecord` if the codec refuses a record.
     """
     scores = phrase_scores(table)
     if delta is None:
@@ -37,7 +38,7 @@ def audit_table(
     shown, left = sides(table, inside, outside)
     outside = [outside[k] for k in left]
     curves = {name: (score(inside), score(outside)) for name, score in scores.items()}
-    found = {
+    audit = {
         "format": "ult-audit-table/2",
         "subject": {
             "table": table.fingerprint,
@@ -50,25 +51,27 @@ def audit_table(
         "phrases": table.size - N_SPECIAL - table.codec.alphabet,
         "membership": {name: summarize(*pair, delta=delta, attacks=len(curves)) for name, pair in curves.items()},
     }
-    return found, curves
+    return audit, curves
 
 
 def phrase_scores(table: Table) -> dict[str, Callable[[Sequence[NDArray[np.uint32]]], Scores]]:
-    """Return by name what scores records of ids, higher for members.
+    """Return the attacks by name: functions from records, ids (n,) each, to scores, higher for members.
 
-    `compression` is the symbols that an id writes on average, `longest` those of the longest phrase, `rare` the share
-    of a record's symbols that the rarest phrases write, and `counts` the mean of one over the phrase's count over all
-    symbols: how probably the record is among those few that the phrase was counted in (after Tong et al. 2025).
+    `compression` is the mean number of symbols per id, `longest` the symbols of the longest phrase, `rare` the share of
+    a record's symbols in the rarest phrases, and `counts` the mean over all symbols of 1 / count of their phrase: how
+    probable it is that the record is one of the few that the phrase was counted in (after Tong et al. 2025).
     """
     lengths = table.lengths.astype(np.float64)
     long = lengths > 1
     if not long.any():
-        raise InvalidConfig("the table has no phrases, only single symbols: they tell nothing of a record")
+        raise InvalidConfig("the table has no phrases, only single symbols, which reveal nothing about a record")
     counts = np.maximum(table.counts, 1).astype(np.float64)
     rare = long & (counts <= np.quantile(counts[long], RARE))
 
     def each(score: Callable[[NDArray[np.int64]], float]) -> Callable[[Sequence[NDArray[np.uint32]]], Scores]:
-        return lambda many: np.array([score(ids.astype(np.int64) - N_SPECIAL) if len(ids) else 0.0 for ids in many])
+        return lambda records: np.array(
+            [score(ids.astype(np.int64) - N_SPECIAL) if len(ids) else 0.0 for ids in records]
+        )
 
     def over_symbols(values: NDArray[np.float64]) -> Callable[[NDArray[np.int64]], float]:
         return lambda ranks: float((values[ranks] * lengths[ranks]).sum() / lengths[ranks].sum())

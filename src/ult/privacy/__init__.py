@@ -1,1 +1,1 @@
-"""Differential privacy for records: of a training, and of the counts that a table is fitted on."""
+"""Differential privacy for a training and for the counts that a table is fitted on: accounting and randomness."""

@@ -1,7 +1,7 @@
-"""How much privacy steps of Gaussian noise on Poisson samples cost, by the library dp-accounting.
+"""The privacy cost of steps with Gaussian noise on Poisson samples, by the library dp-accounting.
 
-Two sets of records are neighbours if one has a record more. The accountant composes privacy loss distributions
-(arXiv:1907.00873), which bound epsilon from above.
+Two sets of records are neighbours if one has one record more (add-or-remove). The accountant composes privacy loss
+distributions (arXiv:1907.00873), which bound epsilon from above.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 from ult.errors import InvalidConfig
 from ult.host.extras import require
 
-MOST = 100.0  # a greater epsilon bounds nothing that matters, and takes long to account for
-_PRECISION = 1e-3  # of a noise multiplier, relatively
-_ROUNDED = 2e-3  # about what rounding adds to epsilon
+MOST = 100.0  # the largest epsilon accepted: a larger one promises nothing and takes long to compute
+_PRECISION = 1e-3  # relative precision of a noise multiplier
+_ROUNDED = 2e-3  # about what rounding losses to the grid adds to epsilon
 
 
 def check(epsilon: float, delta: float, records: int) -> None:
-    """Raise `InvalidConfig` unless a guarantee of (epsilon, delta) says something of one of `records`."""
+    """Raise `InvalidConfig` unless 0 < epsilon <= `MOST` and 0 < delta < 1 / records."""
     if not 0 < epsilon <= MOST:
         raise InvalidConfig(f"epsilon is {epsilon!r}; expected above 0 and at most {MOST:g}")
     if not 0 < delta < 1 / max(1, records):
@@ -31,16 +31,17 @@ def check(epsilon: float, delta: float, records: int) -> None:
 
 
 def default_delta(records: int) -> float:
-    """Return the delta that is taken if none is given: records^-1.1, always below 1 / records of 2 or more."""
+    """Return the default delta, records^-1.1, which is below 1 / records for 2 or more records."""
     return float(max(records, 2) ** -1.1)
 
 
 @cache
 def spent(noise: float, delta: float, *, rate: float, steps: int) -> float:
-    """Return the epsilon of `steps`, each with noise of `noise` sensitivities on a sample of share `rate`.
+    """Return the epsilon at `delta` of `steps` Gaussian steps on Poisson samples.
 
-    The losses are rounded to a grid, always so that epsilon is no less. That adds about steps x grid^2: at rate
-    0.0043, noise 1.1 and 14,063 steps 2.382 with a grid of 0.0001, 2.391 with 0.001, 3.136 with 0.01.
+    `noise` is the noise multiplier (standard deviation / sensitivity), `rate` the sampling probability of a record.
+    Privacy losses are rounded to a grid, always upwards, which adds about steps x grid^2 to epsilon: at rate 0.0043,
+    noise 1.1 and 14,063 steps it is 2.382 with a grid of 0.0001, 2.391 with 0.001, 3.136 with 0.01.
     """
     accounting, pld = _library()
     step = accounting.PoissonSampledDpEvent(rate, accounting.GaussianDpEvent(noise))
@@ -49,7 +50,7 @@ def spent(noise: float, delta: float, *, rate: float, steps: int) -> float:
 
 
 def noise_multiplier(epsilon: float, delta: float, *, rate: float, steps: int) -> float:
-    """Return the least noise, in sensitivities, whose `spent` is at most `epsilon`; up to 0.1 % more of it."""
+    """Return the smallest noise multiplier whose `spent` is at most `epsilon`, rounded up by at most 0.1 %."""
     high = low = 1.0
     while spent(high, delta, rate=rate, steps=steps) > epsilon:
         low, high = high, high * 1.5
@@ -62,7 +63,7 @@ def noise_multiplier(epsilon: float, delta: float, *, rate: float, steps: int) -
 
 
 def name() -> str:
-    """Return who does the accounts, with its version."""
+    """Return the name and version of the accountant."""
     _library()
     return f"dp-accounting {version('dp-accounting')}, privacy loss distributions"
 

@@ -1,4 +1,4 @@
-"""Where the randomness of a private mechanism comes from: the operating system, or a seed that others may know."""
+"""Randomness for private mechanisms: from the operating system, or from a seed (experiments only)."""
 
 from __future__ import annotations
 
@@ -9,46 +9,47 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-SAMPLE, NOISE = 1, 2  # what randomness is for: each purpose and step has its own
+SAMPLE, NOISE = 1, 2  # the purposes of randomness; each purpose and step has its own stream
 
 
 class Draw(Protocol):
-    """Numbers of one purpose and step, one after another; a `numpy.random.Generator` is one."""
+    """A stream of random numbers for one purpose and step; a `numpy.random.Generator` fits this protocol."""
 
     def random(self, size: int) -> NDArray[np.float64]:
         """Return uniform numbers (size,) in [0, 1)."""
 
     def standard_normal(self, size: tuple[int, ...]) -> NDArray[np.float64]:
-        """Return numbers of a normal distribution of deviation 1."""
+        """Return standard normal numbers of shape `size`, float64."""
 
 
 class Source(Protocol):
-    """What gives the draws of all steps."""
+    """Provides the random numbers of all steps."""
 
     def at(self, purpose: int, step: int) -> Draw:
-        """Return what is drawn for `purpose` in a step."""
+        """Return the stream for `purpose` in `step`."""
 
 
 class Seeded:
-    """The same seed, purpose and step give the same numbers: for experiments, and never for a release."""
+    """Pseudo-random numbers that depend on seed, purpose and step only: for experiments, never for a run to release."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
     def at(self, purpose: int, step: int) -> Draw:
-        """Return a generator that depends on nothing else."""
+        """Return NumPy's generator seeded by seed, purpose and step."""
         return np.random.default_rng([self.seed, purpose, step])
 
 
 class Secure:
-    """Numbers that nobody can foretell or draw again: the operating system's generator, 53 bits each.
+    """Unpredictable numbers from the operating system's generator, 53 bits each.
 
-    A normal one is half the sum of four that Box and Muller's method gives, so that the lowest bits of a float64,
-    which tell of the sum that the noise was added to (Mironov, CCS 2012), cannot be searched: arXiv:2107.10138.
+    A normal number is half the sum of four numbers of the Box-Muller method. The low bits of floating-point noise can
+    reveal the value that it was added to (Mironov, CCS 2012); summing four makes that search infeasible
+    (arXiv:2107.10138).
     """
 
     def at(self, purpose: int, step: int) -> Draw:
-        """Return itself: no number depends on another."""
+        """Return itself, because all its numbers are independent."""
         return self
 
     def random(self, size: int) -> NDArray[np.float64]:
@@ -57,15 +58,15 @@ class Secure:
         return bits.astype(np.float64) * 2.0**-53
 
     def standard_normal(self, size: tuple[int, ...]) -> NDArray[np.float64]:
-        """Return numbers of a normal distribution of deviation 1."""
+        """Return standard normal numbers of shape `size`, float64."""
         n = math.prod(size)
         radii = np.sqrt(-2 * np.log1p(-self.random(2 * n)))
         angles = 2 * np.pi * self.random(2 * n)
         pairs = np.stack([radii * np.cos(angles), radii * np.sin(angles)]).reshape(4, n)
-        pairs[2:] = np.roll(pairs[2:], 1, axis=1)  # no sum holds both numbers of a pair, unless n is 1
+        pairs[2:] = np.roll(pairs[2:], 1, axis=1)  # so that no sum has both numbers of a Box-Muller pair, unless n is 1
         return np.asarray(pairs.sum(0).reshape(size) / 2)
 
 
 def source(*, secure: bool, seed: int) -> Source:
-    """Return where to draw from; `seed` is looked at only if it is not to be secure."""
+    """Return `Secure` randomness, or, if not `secure`, randomness of `seed`."""
     return Secure() if secure else Seeded(seed)

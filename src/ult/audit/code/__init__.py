@@ -1,1 +1,1 @@
-"""Attacks on a code: what an adversary without the table reads of ids."""
+"""Attacks on a code: what an adversary without the table can decode from ids."""

@@ -1,4 +1,4 @@
-"""The adversary: public records, a table of its own fitted on them, and what its guesses say."""
+"""The adversary of attacks on a code: public records, and a table of its own fitted on them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ult.owner.table import Table
 
 
 class Adversary:
-    """Holds public `records` and a table: fitted on them, or, to be told more than it could know, the owner's."""
+    """An adversary with public `records` and a table: fitted on them, or the owner's, to measure what that adds."""
 
     def __init__(self, known: Table, records: Sequence[Any]) -> None:
         self.known = known
@@ -23,13 +23,16 @@ class Adversary:
 
     @classmethod
     def fitted(cls, like: Table, records: Sequence[Any]) -> Adversary:
-        """Return one that knows what is public of the table `like`: its codec, vocabulary and `min_records`."""
+        """Return an adversary whose table is fitted on `records` with the public options of the table `like`.
+
+        These are its codec, vocabulary size and `min_records`.
+        """
         public: dict[str, Any] = {"codec": like.codec, "vocabulary": like.vocabulary, "min_records": like.min_records}
-        fit = Table.fit(records, **public, allow_lost=True)  # whose range suits the owner's records
+        fit = Table.fit(records, **public, allow_lost=True)  # the codec's range suits the owner's records, not these
         return cls(fit, records)
 
     def named(self, guess: Guess) -> list[bytes | None]:
-        """Return the phrase that each kind of a target is taken for."""
+        """Return the phrase guessed for each kind of a target, None where there is no guess."""
         ranks = self.known_ranks
         return [self.spelled[ranks[kind]] if kind >= 0 else None for kind in guess.tolist()]
 
@@ -41,16 +44,16 @@ class Adversary:
 
     @property
     def own(self) -> dict[bytes, int]:
-        """How often each phrase occurs in the adversary's records."""
+        """The count of each phrase in the adversary's records."""
         return {self.spelled[k]: n for k, n in zip(self.known_ranks, self.reference.counts.tolist(), strict=True)}
 
     def recovered(self, guesses: Sequence[bytes | None], target: Coded, truth: Table) -> dict[str, Any]:
-        """Return the fields of `score`, and of images and series how like the true ones they are rebuilt."""
-        found = asdict(self.score(guesses, target, truth))
-        return found | (self.rebuilder.psnr(guesses, target, truth) if self.rebuilder else {})
+        """Return the fields of `Recovered`, and for images and series those of `Rebuilder.psnr`, as JSON values."""
+        recovered = asdict(self.score(guesses, target, truth))
+        return recovered | (self.rebuilder.psnr(guesses, target, truth) if self.rebuilder else {})
 
     def score(self, guesses: Sequence[bytes | None], target: Coded, truth: Table) -> Recovered:
-        """Score phrases guessed for the kinds of `target`. Raises `InvalidConfig` if the codecs differ."""
+        """Score the phrases guessed for the kinds of `target`; raise `InvalidConfig` if the codecs differ."""
         check_codecs(self.known, truth)
         commonest = self.spelled[self.known_ranks[self.reference.order[0]]]
         return score(guesses, target=target, truth=truth, commonest=commonest, nameable=set(self.own))

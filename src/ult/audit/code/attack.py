@@ -1,4 +1,4 @@
-"""All attacks on a code, at several sizes of what the adversary holds."""
+"""Run all attacks on a code, on samples of several sizes."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ ATTACKS: dict[str, Callable[[Coded, Coded], Guess]] = {
     "bigram graph": by_graph,
     "co-occurrence": by_context,
 }
-HOMOPHONES = 2  # times as many kinds as the adversary knows, from which on several are taken to mean the same
-SIZES = (1_000, 10_000, 125_000, 1_000_000)  # units: ids
-COUNTED = 500_000  # units: ids whose counts tell as much as their ranks
+HOMOPHONES = 2  # ratio of the target's kinds to the reference's from which on a code is taken to have homophones
+SIZES = (1_000, 10_000, 125_000, 1_000_000)  # ids
+COUNTED = 500_000  # ids from which on counts tell as much as ranks
 KNOWN_RECORDS = (1, 10, 100)
-PHRASES = "public data, and the owner's phrases"  # what the second attacker knows besides the ids
+PHRASES = "public data, and the owner's phrases"  # what the second adversary knows besides the ids
 
 
 def attack(
@@ -44,46 +44,46 @@ def attack(
     plaintext: bool = True,
     keep: Callable[[dict[str, Any], list[bytes | None], Coded], None] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Give what each attack recovers of `records`, ids (n,) each, at each size: its name, what it `knows`
-    besides the ids, `Recovered`'s fields and, of images and series, `psnr` and `psnr_blind`.
+    """Yield the result of each attack on `records`, ids (n,) each, at each size, as JSON values.
 
-    `truth`, the table that encoded, serves the scores, and lets the attack by known `plaintext` know records. `told` is
-    an adversary that knows the owner's phrases, and not which id is which: it is named so, and shows what is lost for
-    want of them. `keep` is called with what each attack by public data found, the phrase guessed of each kind, and the
-    kinds.
+    A result has the attack's `name`, what it `knows` besides the ids, the fields of `Recovered` and, for images and
+    series, `psnr` and `psnr_blind`. `truth`, the table that encoded the records, is used to score guesses, and to give
+    the known-`plaintext` attack its records. `told` is an adversary that knows the owner's phrases, but not their ids;
+    it shows what the others lose by not knowing them. `keep` is called after each attack by public data with the
+    result, the phrase guessed for each kind, and the target.
     """
     for units in sizes(sum(map(len, records))):
-        held = first(records, units)
-        plain = Coded.of(held)
+        sample = first(records, units)
+        plain = Coded.of(sample)
         target = plain.ranked(adversary.reference) if plain.tells_ranks else plain
         for name, guess in guesses(target, adversary.reference, values=adversary.rebuilder is not None):
             named = adversary.named(guess)
-            found = {"name": name, "knows": PUBLIC, **adversary.recovered(named, target, truth)}
+            result = {"name": name, "knows": PUBLIC, **adversary.recovered(named, target, truth)}
             if keep is not None:
-                keep(found, named, target)
-            yield found
+                keep(result, named, target)
+            yield result
         if told is not None:
             hidden = plain.ranked(told.reference) if plain.tells_ranks else plain
             named = told.named(by_context(hidden, told.reference))
             yield {"name": "co-occurrence, phrases known", "knows": PHRASES, **told.recovered(named, target, truth)}
-    for n in (n for n in KNOWN_RECORDS if plaintext and n < len(held)):
-        known = truth.codec.encode_batch(truth.decode_batch(held[:n]))
-        found = adversary.recovered(by_plaintext(target, known, adversary.own), target, truth)
-        found["ceiling"] = float(target.counts[np.unique(target.kinds[: target.ends[n - 1]])].sum() / found["units"])
-        knows = f"{n} of the {len(held)} records"
-        yield {"name": f"known plaintext, {n} records", "knows": knows, **found}
+    for n in (n for n in KNOWN_RECORDS if plaintext and n < len(sample)):
+        known = truth.codec.encode_batch(truth.decode_batch(sample[:n]))
+        result = adversary.recovered(by_plaintext(target, known, adversary.own), target, truth)
+        result["ceiling"] = float(target.counts[np.unique(target.kinds[: target.ends[n - 1]])].sum() / result["units"])
+        knows = f"{n} of the {len(sample)} records"
+        yield {"name": f"known plaintext, {n} records", "knows": knows, **result}
 
 
 def best(attacks: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return the attack that reads most beyond a blind guess, of those that anybody can do, or None without any."""
-    anybody = [one for one in attacks if one["knows"] in (PUBLIC, BEFORE)]
-    return max(anybody, key=lambda one: float(one["occurrences"]) - float(one["blind"]), default=None)
+    """Return the result that most exceeds a blind guess, among attacks with public knowledge, or None without any."""
+    public = [result for result in attacks if result["knows"] in (PUBLIC, BEFORE)]
+    return max(public, key=lambda result: float(result["occurrences"]) - float(result["blind"]), default=None)
 
 
 def guesses(target: Coded, reference: Coded, *, values: bool) -> Iterator[tuple[str, Guess]]:
-    """Give what each attack by public data makes of the target, its name first; `values` are images or series.
+    """Yield name and guess of each attack by public data; `values` says that records are images or series.
 
-    Where the target is `ranked`, all use what ranks tell, and two say what is read by the rank alone and without any.
+    If the target is `ranked`, all attacks use ranks, and two more show what ranks alone and no ranks recover.
     """
     if target.expected is not None:
         yield "rank alone", by_rank(target, reference)
@@ -94,7 +94,7 @@ def guesses(target: Coded, reference: Coded, *, values: bool) -> Iterator[tuple[
         guess = match(target, reference)
         yield name, guess
     if max(len(target.ids), len(reference.ids)) <= MOST:
-        yield "trigrams", by_trigrams(target, reference, guess)  # of what the last, co-occurrence, found
+        yield "trigrams", by_trigrams(target, reference, guess)  # `guess` is that of co-occurrence, the last of ATTACKS
     if len(target.kinds) <= LARGEST:
         yield "bigram likelihood", by_likelihood(target, reference, guess)
     if values:
@@ -104,11 +104,11 @@ def guesses(target: Coded, reference: Coded, *, values: bool) -> Iterator[tuple[
 
 
 def sizes(total: int) -> list[int]:
-    """Return the sizes to attack at, in units: those of `SIZES` below the total, and the total."""
+    """Return the sample sizes, in ids: those of `SIZES` below the total, and the total."""
     return [*(size for size in SIZES if size < total), total]
 
 
 def first(records: Sequence[NDArray[np.uint32]], units: int) -> Sequence[NDArray[np.uint32]]:
-    """Return the fewest first records that hold `units` ids together."""
+    """Return the shortest prefix of the records that holds at least `units` ids."""
     ends = np.cumsum([len(record) for record in records])
     return records[: int(np.searchsorted(ends, units)) + 1]

@@ -1,12 +1,12 @@
-"""Seeded co-occurrence matching: ids that stand beside the same are the same, and those found help to find others.
+"""Seeded co-occurrence matching: kinds with similar neighbours are matched, and matched kinds help to match others.
 
-A kind's neighbours, at distances up to `REACH` before and behind it, are first told apart by how common they are
-alone: by their counts, which no permutation hides, and where ids are ranks by these, which tell it of few occurrences
-too. The commonest kinds, once matched by that, are *anchors*: neighbours that are told apart by name. They are matched
-anew with ever more anchors, until all are.
+At first a kind's neighbours, up to `REACH` before and after it, are distinguished only by how common they are: by their
+counts, which no permutation hides, and by their ranks where ids are ranks, which also works for few occurrences. The
+commonest kinds, once matched, become *anchors*: neighbours that are identified individually. All kinds are matched
+again with more and more anchors, until every kind is one.
 
-This reads byte-pair codes of thousands of entries, and small codes better than positions or bigram graphs do.
-Related: Ravi and Knight, "Deciphering foreign language", ACL 2011; Artetxe et al., ACL 2018 (anchors that grow).
+It recovers byte-pair codes of thousands of entries, and small codes better than positions or bigram graphs do.
+Related: Ravi and Knight, "Deciphering foreign language", ACL 2011; Artetxe et al., ACL 2018 (growing dictionaries).
 """
 
 from __future__ import annotations
@@ -21,23 +21,24 @@ from ult.audit.code.matching import MOST, assign, neighbours
 
 # Measured on 10,000 ids of a permuted byte-pair code of 2,048 entries: reach 2, 4 and 6 recover 72, 76 and 71 %;
 # a growth of 1.5 from 64 anchors 76 %, of 1.25 from 32 78 %; a weight of 0.003, 0.01 and 0.03 76, 76 and 66 %.
-# Of similarities, the shares' square roots are best: centred on the mean they recover 24 %, likelihoods 72 %.
+# Square roots of shares are the best similarity: shares centred on the mean recover 24 %, likelihoods 72 %.
 REACH = 4
 ANCHORS, GROWTH = 32, 1.25
-# Weights of squared differences of log shares, beside a similarity of at most 1. With text of another field 0.003 reads
-# 2 to 3 points more than 0.01.
-ALONE, BESIDE = 0.02, 0.003  # before there are anchors, and with them
-# Where ids are ranks, shares are known better. With 2,048 ids, of WikiText by other WikiText 0.02 and 0.003 read 24 and
-# 53 % of 1,390 and 10,282 ids, 0.1 and 0.05 31 and 66 %, 0.2 and 0.1 30 and 67 %; of medical abstracts by sections of
-# others 25 and 42, 31 and 48, 31 and 46 %. A `DOUBT` of 0.003, 0.01, 0.1 reads 29, 26, 27 and 72, 70, 57 % of WikiText.
+# Weights of the squared difference of log shares, relative to a similarity of at most 1. With text of another field
+# 0.003 recovers 2 to 3 points more than 0.01.
+ALONE, BESIDE = 0.02, 0.003  # before there are anchors, and with anchors
+# Where ids are ranks, shares are known more precisely. With a vocabulary of 2,048, attacking WikiText with other
+# WikiText, weights 0.02 and 0.003 recover 24 and 53 % of 1,390 and 10,282 ids, 0.1 and 0.05 31 and 66 %, 0.2 and 0.1 30
+# and 67 %; attacking medical abstracts with sections of others 25 and 42, 31 and 48, 31 and 46 %. A `DOUBT` of 0.003,
+# 0.01, 0.1 recovers 29, 26, 27 and 72, 70, 57 % of WikiText.
 RANKED = 0.1, 0.05
 BINS = 24  # of log shares
 FINAL = 2  # rounds with all anchors
-RARE = 5120  # kinds behind the `MOST` commonest that are matched by these; still rarer ones are left
+RARE = 5120  # kinds after the `MOST` commonest that are matched with their help; rarer ones stay unmatched
 
 
 def by_context(target: Coded, reference: Coded) -> Guess:
-    """Match kinds by their neighbours: by how common those are, then by ever more anchors."""
+    """Match kinds by their neighbours: first by how common these are, then by a growing set of anchors."""
     sides = _Side(target), _Side(reference)
     low, high = (pick(side.shares.max() if top else side.shares.min() for side in sides) for pick, top in
                  ((max, False), (min, True)))  # fmt: skip
@@ -60,7 +61,7 @@ def by_context(target: Coded, reference: Coded) -> Guess:
 
 
 class _Side:
-    """One side's kinds, their neighbours, and the bins of how common they are."""
+    """The kinds of target or reference, their neighbours, and bins of their log shares."""
 
     def __init__(self, coded: Coded) -> None:
         self.order = coded.order
@@ -68,7 +69,7 @@ class _Side:
         self.neighbours = neighbours(coded, range(1, REACH + 1))
 
     def bin(self, low: float, high: float) -> None:
-        """Give each kind to the two nearest of `BINS` bins; the edge of a record has none."""
+        """Distribute each kind over the two nearest of `BINS` bins from `low` to `high`; record edges have no bin."""
         place = np.interp(self.shares, np.linspace(low, max(high, low + 1e-6), BINS), np.arange(BINS))
         lower = np.minimum(place.astype(np.int64), BINS - 2)
         kinds = np.arange(len(place)) + 1
@@ -77,7 +78,7 @@ class _Side:
         self.bins[kinds, lower + 1] = place - lower
 
     def profile(self, beside: Any, rows: NDArray[np.int64], anchors: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the square roots of the shares of neighbours of `rows`: the edge, each anchor, each bin of others."""
+        """Return the roots of the shares of neighbours of `rows`: the record edge, each anchor, each bin of others."""
         bins = self.bins.copy()
         bins[anchors + 1] = 0
         counts = beside[rows + 1]
@@ -86,12 +87,12 @@ class _Side:
 
 
 def _reach(anchors: int, full: int) -> int:
-    """Return how many of the commonest kinds to match, so that the next round finds its anchors."""
+    """Return how many of the commonest kinds to match, enough for the anchors of the next round."""
     return min(full, 2 * anchors + 64)
 
 
 def _rare(sides: tuple[_Side, _Side], guess: Guess, full: int, weight: float) -> Guess:
-    """Match the rarer kinds of the target, behind the `full` commonest, to what these left: once, by them all."""
+    """Match the kinds of the target after the `full` commonest with unused kinds of the reference, in one round."""
     target, reference = sides
     known = target.order[:full]
     known = known[guess[known] >= 0]
@@ -99,28 +100,28 @@ def _rare(sides: tuple[_Side, _Side], guess: Guess, full: int, weight: float) ->
     others = np.setdiff1d(reference.order[: full + RARE], guess[known])
     guess = guess.copy()
     if len(others):
-        found = assign(_similarity(sides, rest, others, known, guess[known], weight))
-        guess[rest] = np.where(found >= 0, others[found], -1)
+        assigned = assign(_similarity(sides, rest, others, known, guess[known], weight))
+        guess[rest] = np.where(assigned >= 0, others[assigned], -1)
     return guess
 
 
 def _match(sides: tuple[_Side, _Side], known: Guess, as_known: Guess, rows: int, weight: float) -> Guess:
-    """Match the `rows` commonest kinds of the target, given that anchors `known` are `as_known` of the reference."""
+    """Match the `rows` commonest kinds of the target, given that the anchors `known` match `as_known`."""
     target, reference = sides
     some = target.order[:rows]
     wide = 2 * rows if rows < MOST else rows + rows // 3
     others = reference.order if rows == len(target.order) else reference.order[:wide]
     others = np.union1d(others, as_known)
-    found = assign(_similarity(sides, some, others, known, as_known, weight))
+    assigned = assign(_similarity(sides, some, others, known, as_known, weight))
     guess = np.full(len(target.order), -1)
-    guess[some] = np.where(found >= 0, others[found], -1)
+    guess[some] = np.where(assigned >= 0, others[assigned], -1)
     return guess
 
 
 def _similarity(
     sides: tuple[_Side, _Side], some: Guess, others: Guess, known: Guess, as_known: Guess, weight: float
 ) -> NDArray[np.float32]:
-    """Return how like `some` of the target are to `others` of the reference, by their neighbours and their shares."""
+    """Return the similarity of `some` kinds of the target to `others` of the reference, by neighbours and shares."""
     target, reference = sides
     apart = target.shares[some][:, None] - reference.shares[others][None, :]
     similarity: NDArray[np.float32] = (-weight * apart**2).astype(np.float32)
@@ -131,9 +132,10 @@ def _similarity(
 
 
 def named_alike(target: Coded, reference: Coded, guess: Guess) -> NDArray[np.float32]:
-    """Return how like the neighbours of each kind, named as `guess` has it, are to those of each of the reference.
+    """Return the similarity of the neighbours of each pair of kinds, (kinds of target, kinds of reference), 0 to 1.
 
-    The mean over all distances of the similarity of square roots of shares, (k of target, k of reference), 0 to 1.
+    The target's neighbours are identified by `guess`. The result is the mean over all distances of the inner products
+    of square roots of shares (the Bhattacharyya coefficient).
     """
     similarity = np.zeros((len(target.ids), len(reference.ids)), np.float32)
     name = np.zeros((len(guess) + 1, len(reference.ids) + 1), np.float32)
@@ -144,6 +146,7 @@ def named_alike(target: Coded, reference: Coded, guess: Guess) -> NDArray[np.flo
 
 
 def roots(counts: NDArray[Any]) -> NDArray[np.float32]:
-    """Return the square roots of each row's shares."""
-    found: NDArray[np.float32] = np.sqrt(counts / np.maximum(counts.sum(1, keepdims=True), 1e-9)).astype(np.float32)
-    return found
+    """Return the square roots of the shares in each row of counts (n, m), float32."""
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1e-9)
+    square_roots: NDArray[np.float32] = np.sqrt(shares).astype(np.float32)
+    return square_roots

@@ -1,4 +1,4 @@
-"""What an attack on a code sees: ids of records, numbered from 0, without a table."""
+"""The evidence of an attack on a code: the distinct ids of records, numbered from 0, without their meaning."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from numpy.typing import NDArray
 from ult.errors import InvalidConfig
 from ult.public.vocabulary import N_SPECIAL
 
-PUBLIC = "public data"  # what an attacker knows who has nothing of the owner's but what is released
+PUBLIC = "public data"  # knowledge of an adversary who has only what is released
 BEFORE = "the run that it started from, and that run's table"  # public where that run is
-DOUBT = 0.003  # variance of the logarithm of a share that a rank lets expect; measured in context.py
-UNLIKELY = -2.5  # deviations at which counts fall as ids rise; to try ranks in vain costs little
-Guess = NDArray[np.int64]  # (kinds of the target,): the kind of the reference that each is taken for, or -1
+DOUBT = 0.003  # variance of the log share that is predicted from a rank; measured in `cooccurrence`
+UNLIKELY = -2.5  # standard deviations of Spearman's rho below which ids are taken for ranks; a false alarm costs little
+Guess = NDArray[np.int64]  # (kinds of the target,): the kind of the reference that each is matched with, or -1
 
 
 @dataclass(frozen=True)
 class Coded:
-    """Records as kinds: `kinds` (n,) int64 are the distinct ids in the order of their values, numbered from 0.
+    """Records as sequences of kinds; a kind is a distinct id, numbered from 0 in the order of the ids.
 
-    `ends` (r,) says where each record ends in them, `ids` (k,) which id each kind is. `expected` (k,) is the logarithm
-    of the share of occurrences that is expected of each kind, for its rank, or None.
+    `kinds` (n,) int64 are the kinds of all records in order, `ends` (r,) where each record ends in them, and `ids` (k,)
+    the id of each kind. `expected` (k,) is the log of the share of occurrences that the rank of each kind predicts, or
+    None if ids are not taken for ranks.
     """
 
     kinds: NDArray[np.int64]
@@ -35,7 +36,7 @@ class Coded:
 
     @classmethod
     def of(cls, records: Sequence[NDArray[Any]]) -> Coded:
-        """Return the ids (n,) of each record as kinds. Raises `InvalidConfig` if there are none."""
+        """Return records of ids (n,) as kinds; raise `InvalidConfig` if there are no ids."""
         flat = np.concatenate([np.empty(0, np.int64), *records]).astype(np.int64)
         if not len(flat):
             raise InvalidConfig("there are no ids to attack")
@@ -44,54 +45,54 @@ class Coded:
 
     @cached_property
     def counts(self) -> NDArray[np.int64]:
-        """How often each kind occurs, (k,) int64, never 0."""
+        """The number of occurrences of each kind, (k,) int64, at least 1."""
         return np.bincount(self.kinds, minlength=len(self.ids))
 
     @cached_property
     def order(self) -> NDArray[np.int64]:
-        """The kinds by falling share, equal ones by their id."""
+        """The kinds by decreasing share, ties by id, (k,) int64."""
         return np.argsort(-(self.counts if self.expected is None else self.shares), kind="stable")
 
     @cached_property
     def shares(self) -> NDArray[np.float64]:
-        """The logarithm of each kind's share of occurrences, (k,): what is seen, and what its rank lets expect.
+        """The log of each kind's share of occurrences, (k,): observed, and averaged with what its rank predicts.
 
-        Counts scatter as Poisson's do, so what is seen weighs in proportion to the count.
+        The weights are inverse variances. Counts are Poisson, so the observed log share has variance 1 / count.
         """
-        seen = np.log(self.counts / len(self.kinds))
+        observed = np.log(self.counts / len(self.kinds))
         if self.expected is None:
-            return seen
-        return (self.counts * DOUBT * seen + self.expected) / (self.counts * DOUBT + 1)
+            return observed
+        return (self.counts * DOUBT * observed + self.expected) / (self.counts * DOUBT + 1)
 
     def ranked(self, reference: Coded) -> Coded:
-        """Return the same, knowing that ids are ranks: of each what the `reference` says of phrases of that rank."""
+        """Return the same evidence with `expected` shares: those of the phrases of the same rank in `reference`."""
         curve = np.log(np.sort(reference.counts)[::-1] / len(reference.kinds))
-        beyond = curve[-1] - np.log(2)  # as rare as what the reference does not hold
+        beyond = curve[-1] - np.log(2)  # rarer than anything in the reference
         ranks = self.ids - N_SPECIAL
         expected = np.where(ranks < len(curve), curve[np.minimum(ranks, len(curve) - 1)], beyond)
         return Coded(self.kinds, self.ends, self.ids, expected)
 
     def hidden(self, rng: np.random.Generator) -> tuple[Coded, NDArray[np.int64]]:
-        """Return the same as after a secret permutation of ids: kinds (k,) numbered in any order; and which each is."""
+        """Return the evidence with kinds renumbered at random, as under a secret order, and the new numbers (k,)."""
         order = rng.permutation(len(self.ids))
         places = np.argsort(order)
         return Coded(places[self.kinds], self.ends, self.ids[order]), places
 
     @cached_property
     def tells_ranks(self) -> bool:
-        """Whether ids look like ranks: common ones are low, more so than in 99 of 100 permutations."""
+        """Whether ids look like ranks: low ids are common, by more than in 99 of 100 random permutations."""
         if len(self.ids) < 3 or len(set(self.counts.tolist())) < 2:
             return False
-        together = float(np.corrcoef(_middles(self.counts), np.arange(len(self.ids)))[0, 1])  # Spearman's
-        return together * float(np.sqrt(len(self.ids) - 1)) < UNLIKELY
+        rho = float(np.corrcoef(_mid_ranks(self.counts), np.arange(len(self.ids)))[0, 1])  # Spearman's
+        return rho * float(np.sqrt(len(self.ids) - 1)) < UNLIKELY
 
     @cached_property
     def starts(self) -> NDArray[np.int64]:
-        """Where each record starts."""
+        """Where each record starts in `kinds`, (r,) int64."""
         return np.append(0, self.ends[:-1])
 
     def framed(self, gap: int) -> NDArray[np.int64]:
-        """Return the kinds plus 1, with `gap` zeros before, between and after the records."""
+        """Return `kinds` + 1 with `gap` zeros before, between and after the records."""
         lengths = self.ends - self.starts
         record = np.repeat(np.arange(len(lengths)), lengths)
         framed = np.zeros(len(self.kinds) + gap * (len(lengths) + 1), np.int64)
@@ -99,9 +100,9 @@ class Coded:
         return framed
 
 
-def _middles(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the place of each count among all, equal ones in the middle of theirs."""
-    _, inverse, many = np.unique(counts, return_inverse=True, return_counts=True)
-    ends = np.cumsum(many)
-    middles: NDArray[np.float64] = (ends - many / 2)[inverse]
-    return middles
+def _mid_ranks(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the rank of each count among all; equal counts share the middle of their ranks."""
+    _, inverse, ties = np.unique(counts, return_inverse=True, return_counts=True)
+    ends = np.cumsum(ties)
+    ranks: NDArray[np.float64] = (ends - ties / 2)[inverse]
+    return ranks

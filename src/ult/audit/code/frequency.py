@@ -1,7 +1,7 @@
-"""The plain frequency attack: the commonest id is the commonest phrase, the next the next, and so on.
+"""Frequency analysis: the commonest id is guessed to be the commonest phrase, and so on.
 
-As against any substitution cipher (al-Kindi, 9th century). It uses nothing of what stands beside what, so its score
-bounds from below what leaks. Where ids are ranks the id itself says as much, of however few of them are seen.
+It is the classic attack on substitution ciphers (al-Kindi, 9th century). It ignores context, so its score is a lower
+bound on what leaks. Where ids are ranks, the id itself gives the rank, however few ids are seen.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ult.public.vocabulary import N_SPECIAL
 
 
 def by_frequency(target: Coded, reference: Coded) -> Guess:
-    """Match the kinds of `target` to those of `reference`, rank by rank of their counts."""
+    """Match the kinds of `target` with those of `reference` by the rank of their counts."""
     guess = np.full(len(target.ids), -1)
     n = min(len(target.ids), len(reference.ids))
     guess[target.order[:n]] = reference.order[:n]
@@ -21,7 +21,7 @@ def by_frequency(target: Coded, reference: Coded) -> Guess:
 
 
 def by_rank(target: Coded, reference: Coded) -> Guess:
-    """Take each id for the phrase of `reference` of that rank, whatever is beside it and however often it stands."""
+    """Match each id, taken as a rank, with the kind of that rank in `reference`, ignoring counts and context."""
     ranks = target.ids - N_SPECIAL
     known = (ranks >= 0) & (ranks < len(reference.ids))
     return np.where(known, reference.order[np.where(known, ranks, 0)], -1)

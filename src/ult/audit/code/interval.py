@@ -1,4 +1,4 @@
-"""The 95 % interval of a share of id occurrences: how far another draw of such records could be from it."""
+"""The 95 % confidence interval of a share of id occurrences, over the choice of records."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from ult.host.extras import require
 with require("scipy", extra="audit"):
     from scipy import special, stats
 
-MISS = 0.05  # how often an interval may be wrong
+MISS = 0.05  # the probability that an interval is wrong
 
 
 def over_records(right: NDArray[np.bool_], target: Coded) -> list[float]:
-    """Return the 95 % interval of the share of occurrences whose kinds are `right` (k,), over records like these.
+    """Return the 95 % interval of the share of occurrences whose kinds are `right` (k,) bool, over records like these.
 
-    Clopper and Pearson's for as many independent occurrences as would scatter as the records do (Korn and Graubard,
-    Survey Methodology 24, 1998). Ids of a record stand and fall together, so that few records tell little, and one
-    record nothing. Which kinds are right is taken as it is: other records of the table might have others read.
+    It is the Clopper-Pearson interval for the effective sample size: the number of independent occurrences with the
+    variance seen between records (Korn and Graubard, Survey Methodology 24, 1998). Ids of one record are correlated, so
+    few records give a wide interval, and one record gives [0, 1]. The interval does not cover that an attack on other
+    records might get other kinds right.
     """
     records = target.ends > target.starts
     sizes = (target.ends - target.starts)[records].astype(float)
@@ -28,13 +29,13 @@ def over_records(right: NDArray[np.bool_], target: Coded) -> list[float]:
     share = float(hits.sum() / total)
     if n == 1:
         return [0.0, 1.0]
-    spread = n / (n - 1) * float(((hits - share * sizes) ** 2).sum()) / total**2  # of the ratio, by linearisation
+    spread = n / (n - 1) * float(((hits - share * sizes) ** 2).sum()) / total**2  # variance of the ratio, linearised
     if spread > 0:
         normal, student = special.ndtri(1 - MISS / 2), stats.t.ppf(1 - MISS / 2, n - 1)
         effective = min(total, share * (1 - share) / spread) * float(normal / student) ** 2
-    else:  # all as well read, at all or not: no scatter tells how they vary
+    else:  # all records have the same share, so their variance is unknown
         effective = float(n)
-    seen, unseen = share * effective, (1 - share) * effective
-    low = stats.beta.ppf(MISS / 2, seen, unseen + 1) if share > 0 else 0.0
-    high = stats.beta.ppf(1 - MISS / 2, seen + 1, unseen) if share < 1 else 1.0
+    successes, failures = share * effective, (1 - share) * effective
+    low = stats.beta.ppf(MISS / 2, successes, failures + 1) if share > 0 else 0.0
+    high = stats.beta.ppf(1 - MISS / 2, successes + 1, failures) if share < 1 else 1.0
     return [min(float(low), share), max(float(high), share)]

@@ -1,9 +1,8 @@
-"""Known plaintext: some records are known, beside their ids, but not which symbols each id spells.
+"""The known-plaintext attack: some records and their ids are known, but not which symbols each id stands for.
 
-Every way to cut a record's patches into as many phrases as it has ids is weighed, and each id comes to spell what it
-can spell wherever it occurs: expectation-maximisation over the cuts, as words are aligned with their translations
-(Brown et al., "The mathematics of statistical machine translation", 1993). Phrases of the adversary's own table are
-likely from the start.
+Expectation-maximisation over all ways to cut a record's patches into as many phrases as it has ids, as words are
+aligned with their translations (Brown et al., "The mathematics of statistical machine translation", 1993): each id
+converges to the phrase that fits all its occurrences. Phrases of the adversary's own table have a higher prior.
 """
 
 from __future__ import annotations
@@ -19,20 +18,20 @@ from ult.audit.code.evidence import Coded
 from ult.codecs.patches import Patches
 from ult.host.kernel import njit
 
-LONGEST = 24  # symbols of a phrase that can be found
-LONGEST_RECORD = 4096  # ids; longer ones are passed over, as the work grows faster than their length
+LONGEST = 24  # symbols in the longest phrase that can be recovered
+LONGEST_RECORD = 4096  # ids; longer records are skipped, because the work grows faster than their length
 ROUNDS = 12
-SLOTS = 1 << 22  # weights of (id, phrase), found by a hash; the few that share a slot blur one another
-_FLOOR = 1e-6  # share of a phrase that the adversary's table lacks, so that nothing is impossible
-_OWN = 0.1  # occurrences that the adversary's shares count for, beside those of an id in the known records
-_NEVER = 1e-40  # share of the ways to a place, below which they are dropped
+SLOTS = 1 << 22  # hash slots for the weights of (id, phrase); a few collisions blur the weights
+_FLOOR = 1e-6  # prior share of a phrase that the adversary's table lacks, so that nothing is impossible
+_OWN = 0.1  # weight of the prior, in occurrences of an id in the known records
+_NEVER = 1e-40  # paths of a smaller share are dropped
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
 class _Known(NamedTuple):
-    """A known record: its kinds, and of each symbol where its patch begins and the phrases that end with it."""
+    """A known record: its kinds, and for each symbol the start of its patch and the phrases that end with it."""
 
     kinds: Ints
     begins: Ints
@@ -40,21 +39,22 @@ class _Known(NamedTuple):
 
 
 class _Model(NamedTuple):
-    """By slot, how likely a phrase is of any id, and how often it was found of one; how often each id was."""
+    """The weights: the prior of each phrase, expected counts of each (id, phrase), and of each id."""
 
-    own: Floats
-    found: Floats
-    totals: Floats
+    own: Floats  # (SLOTS,), by slot of the phrase
+    found: Floats  # (SLOTS,), by slot of the id and phrase
+    totals: Floats  # (kinds,)
 
 
 def by_plaintext(target: Coded, known: Patches, own: Mapping[bytes, int]) -> list[bytes | None]:
-    """Return the phrase of each kind of `target` that occurs in its first records, whose symbols are `known`.
+    """Return the phrase guessed for each kind of `target`, or None if it does not occur in the known records.
 
-    `own` says how often phrases, uint32 symbols as bytes, are in the adversary's records.
+    `known` are the symbols of the target's first records. `own` counts the phrases (uint32 symbols as bytes) of the
+    adversary's records.
     """
     symbols = known.symbols.astype(np.uint32)
     sizes = np.diff(known.ends, prepend=0)
-    begins = np.repeat(known.ends - sizes, sizes)  # of the patch of each symbol
+    begins = np.repeat(known.ends - sizes, sizes)  # the start of each symbol's patch
     stops = np.append(0, known.ends)[known.records].tolist()
     records, texts = [], []
     for k, (start, stop) in enumerate(zip([0, *stops], stops, strict=False)):
@@ -75,11 +75,11 @@ def by_plaintext(target: Coded, known: Patches, own: Mapping[bytes, int]) -> lis
         ends = _best(record, model)
         for kind, start, stop in zip(record.kinds.tolist(), ends.tolist(), ends[1:].tolist(), strict=False):
             spelled[kind][text[start:stop].tobytes()] += 1
-    return [found.most_common(1)[0][0] if found else None for found in spelled]
+    return [counts.most_common(1)[0][0] if counts else None for counts in spelled]
 
 
 def _likely(own: Mapping[bytes, int]) -> Floats:
-    """Return, by slot, how many occurrences each phrase counts for before any is seen."""
+    """Return the prior of each phrase in occurrences, by slot, (SLOTS,) float64."""
     likely, total = np.full(SLOTS, _FLOOR * _OWN), sum(own.values())
     for phrase, count in own.items():
         text = np.frombuffer(phrase, np.uint32)
@@ -109,16 +109,17 @@ def _slot(kind: int, phrase: np.uint64) -> np.uint64:
 
 @njit(cache=True)
 def _chance(kind: int, phrase: np.uint64, model: _Model) -> float:
-    """Return how likely it is that an id spells a phrase."""
+    """Return the probability that an id stands for a phrase."""
     found = model.found[_slot(kind, phrase)] + model.own[_slot(-1, phrase)]
     return float(found / (model.totals[kind] + _OWN))
 
 
 @njit(cache=True)
 def _forward(record: _Known, model: _Model, best: bool) -> tuple[Floats, Ints, Ints]:
-    """Return what leads to each place after so many ids, all ways or the best, as shares; its last step; the lanes.
+    """Return the forward weights (m + 1, width), the last step of the best path, and the first place of each band.
 
-    A place is counted from its lane: cuts stay near the diagonal, as random walks do.
+    Entry (j, at) covers all paths (or, if `best`, the best one) by which j ids end at symbol lanes[j] + at; each row
+    sums to 1. Only a band around the diagonal is kept, because cuts stay near it as random walks do.
     """
     m, n = len(record.kinds), len(record.begins)
     half = int(8 * np.sqrt(m)) + 16
@@ -147,16 +148,16 @@ def _forward(record: _Known, model: _Model, best: bool) -> tuple[Floats, Ints, I
 
 @njit(cache=True)
 def _weigh(record: _Known, model: _Model, following: _Model) -> None:
-    """Add to `following` how often each id is expected to spell each phrase in a record."""
+    """Add to `following` the expected number of times that each id stands for each phrase in a record."""
     ways, _, lanes = _forward(record, model, False)
     m, n, width = len(record.kinds), len(record.begins), ways.shape[1]
     after = np.zeros(width)
     if n - lanes[m] >= width or ways[m, n - lanes[m]] == 0:
-        return  # there is no way
+        return  # no path fits the record
     after[n - lanes[m]] = 1
     for j in range(m, 0, -1):
         kind, rest, total = record.kinds[j - 1], np.zeros(width), 0.0
-        for adding in range(2):  # first their sum, then their shares of it
+        for adding in range(2):  # the first pass sums the weights, the second adds their shares
             for end in range(max(1, lanes[j]), min(n, lanes[j] + width - 1) + 1):
                 if after[end - lanes[j]] < _NEVER or ways[j, end - lanes[j]] == 0:
                     continue
@@ -179,7 +180,7 @@ def _weigh(record: _Known, model: _Model, following: _Model) -> None:
 
 @njit(cache=True)
 def _best(record: _Known, model: _Model) -> Ints:
-    """Return where each id's phrase starts, and the end of the last; empty if there is no way."""
+    """Return the best path: where each id's phrase starts, and the end of the last; empty if no path fits."""
     ways, steps, lanes = _forward(record, model, True)
     m, n = len(record.kinds), len(record.begins)
     if n - lanes[m] >= ways.shape[1] or ways[m, n - lanes[m]] == 0:

@@ -1,7 +1,8 @@
-"""How like the true ones are the images or series that a guess rebuilds? Peak signal-to-noise ratio, in dB.
+"""The peak signal-to-noise ratio, in dB, of images or series that are rebuilt from guessed phrases.
 
-Both are compared as the codec decodes them. What a guess leaves open is the blind guess's: at each place the mean of
-the public records. So is the mean of an image's channels, for it hangs on the first colour, which no neighbour tells.
+True and rebuilt records are compared as the codec decodes them. What a guess leaves open is filled by the blind guess,
+the mean of the public records at each position. The mean of each channel of an image is also taken from the public
+records, because it depends on the first colour, which neighbouring ids do not reveal.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from ult.errors import InvalidConfig
 from ult.owner.table import Table
 
 MODALITIES = ("image", "series")
-RECORDS = 200  # to rebuild, the first; as many public ones for the blind guess
-LONGEST = 4  # times as many symbols as were guessed: a header that asks for more is taken for a wrong one
-MOST = 100.0  # dB, of what is rebuilt exactly
+RECORDS = 200  # the first records are rebuilt, and as many public ones make the blind guess
+LONGEST = 4  # a header that asks for more than this many times the guessed symbols is considered wrong
+MOST = 100.0  # dB, for exact reconstruction
 
 Floats = NDArray[np.float64]
 
 
 class Rebuilder:
-    """Makes records of symbols that need not fit together, as `codec` allows and public `records` suggest."""
+    """Rebuilds records from symbols that may not form a valid record, with defaults from public `records`."""
 
     def __init__(self, codec: Codec[Any], records: Sequence[Any]) -> None:
         grammar = codec.grammar()
@@ -38,30 +39,30 @@ class Rebuilder:
         public = codec.encode_batch(records[:RECORDS])
         ends = np.append(0, public.ends)[public.records]
         counts = np.bincount(public.symbols, minlength=codec.alphabet)
-        self.usual = np.argsort(-counts, kind="stable").astype(np.uint32)  # symbols, the commonest first
-        rows = _stacked([codec.decode(one) for one in cut(public.symbols, ends)])
-        held, sums = (~np.isnan(rows)).sum(0), np.nansum(rows, 0)
-        self.overall = float(sums.sum() / max(1, held.sum()))
-        self.means: Floats = np.where(held > 0, sums / np.maximum(held, 1), self.overall)
+        self.usual = np.argsort(-counts, kind="stable").astype(np.uint32)  # all symbols, the commonest first
+        rows = _stacked([codec.decode(symbols) for symbols in cut(public.symbols, ends)])
+        present, sums = (~np.isnan(rows)).sum(0), np.nansum(rows, 0)
+        self.overall = float(sums.sum() / max(1, present.sum()))
+        self.means: Floats = np.where(present > 0, sums / np.maximum(present, 1), self.overall)
 
     def psnr(self, guesses: Sequence[bytes | None], target: Coded, truth: Table) -> dict[str, float]:
-        """Return `psnr` of the target's first records, rebuilt by the phrases guessed, and `psnr_blind`.
+        """Return `psnr` (dB) of the target's first records rebuilt from guessed phrases, and `psnr_blind`.
 
-        They are not there if there is nothing to rebuild.
+        The result is empty if no record can be rebuilt.
         """
         secret, errors, blind, n = true_phrases(target, truth), 0.0, 0.0, 0
         for start, stop in list(zip(target.starts.tolist(), target.ends.tolist(), strict=True))[:RECORDS]:
             kinds = target.kinds[start:stop].tolist()
             true = self._decode(_symbols(secret[kind] for kind in kinds))
-            if true is None:  # a header, written by a model, that asks for too much
+            if true is None:  # a model wrote a header that asks for too much
                 continue
-            told = self._decode(_symbols(guesses[kind] or b"" for kind in kinds))
+            rebuilt = self._decode(_symbols(guesses[kind] or b"" for kind in kinds))
             flat, public = true.ravel().astype(np.float64), self._public(true.size)
             guess = np.full(len(flat), np.nan)
-            if told is not None and (told.ndim == 1 or told.shape == true.shape):
-                if told.ndim > 1:
-                    told = told - told.mean((0, 1)) + public.reshape(told.shape).mean((0, 1))
-                guess[: told.size] = told.ravel()[: len(flat)]
+            if rebuilt is not None and (rebuilt.ndim == 1 or rebuilt.shape == true.shape):
+                if rebuilt.ndim > 1:
+                    rebuilt = rebuilt - rebuilt.mean((0, 1)) + public.reshape(rebuilt.shape).mean((0, 1))
+                guess[: rebuilt.size] = rebuilt.ravel()[: len(flat)]
             known = ~np.isnan(flat)
             errors += float(((np.where(np.isnan(guess), public, guess) - flat)[known] ** 2).sum())
             blind += float(((public - flat)[known] ** 2).sum())
@@ -71,7 +72,10 @@ class Rebuilder:
         return {"psnr": self._decibels(errors, n), "psnr_blind": self._decibels(blind, n)}
 
     def _decode(self, symbols: Symbols) -> NDArray[Any] | None:
-        """Return the record of the symbols, but for those that cannot follow, the usual ones where some are missing."""
+        """Return the record of the symbols, without those that cannot follow; None if too many are missing.
+
+        Missing symbols become the commonest ones that fit.
+        """
         grammar, kept = self.grammar, list[int]()
         state, usual, alone = grammar.start(), self.usual, np.arange(1, self.codec.alphabet + 1)
         for symbol in symbols.tolist():
@@ -83,8 +87,8 @@ class Rebuilder:
             fitting = np.flatnonzero(grammar.after(state, usual, alone) == missing - 1)
             kept.append(int(usual[fitting[0]]))
             state = grammar.advance(state, usual[fitting[:1]])
-        found: NDArray[Any] | None = None if missing else self.codec.decode(np.array(kept, np.uint32))
-        return found
+        record: NDArray[Any] | None = None if missing else self.codec.decode(np.array(kept, np.uint32))
+        return record
 
     def _public(self, size: int) -> Floats:
         return np.append(self.means, np.full(size, self.overall))[:size]
@@ -100,7 +104,7 @@ def _symbols(phrases: Iterable[bytes]) -> Symbols:
 
 
 def _stacked(records: Iterable[NDArray[Any]]) -> Floats:
-    """Return records as rows, NaN where one has ended."""
+    """Return records as the rows of a matrix, padded by NaN."""
     flat = [record.ravel().astype(np.float64) for record in records]
     rows = np.full((len(flat), max(map(len, flat))), np.nan)
     for row, record in zip(rows, flat, strict=True):

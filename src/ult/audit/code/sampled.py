@@ -1,4 +1,4 @@
-"""What whoever has only a model holds of its code: ids that the model writes."""
+"""The evidence of an adversary who has only a model: ids that the model generates."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ def draw(
     seed: int = 0,
     advance: Callable[[int, int], None] = lambda records, ids: None,
 ) -> tuple[list[NDArray[np.uint32]], dict[str, Any]]:
-    """Return the ids (n,) of so many records, drawn from a run, and what the run says of the shards they are like.
+    """Return `samples` generated records, ids (n,) each, and the run's metadata on the shards it was trained on.
 
-    An id that no phrase of `truth` has, which a run may write that was trained too little, ends its record. Raises
-    `InvalidConfig` if the run knows several tables, `TrainingError` if it does not write by itself.
+    An id beyond the table `truth`, which a barely trained run may generate, ends its record. `advance(records, ids)` is
+    called as generation proceeds. Raises `InvalidConfig` if the run was trained on several tables, `TrainingError` if
+    it cannot generate without a prompt.
     """
     opened = Run.open(run)
     if len(opened.tables) > 1:

@@ -1,4 +1,4 @@
-"""How much of a code an attack recovered, against the true table: for its owner, who alone can know."""
+"""Score an attack on a code against the true table, which only the owner can do."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from ult.public.vocabulary import N_SPECIAL
 class Recovered:
     """What an attack recovered; each share is from 0 to 1, and higher is worse for the owner.
 
-    `units` occurrences of `kinds` different ids were attacked. `occurrences`, `types` and `patches` are the shares of
-    id occurrences, of different ids and of whole patches whose phrases were all guessed exactly. `blind` is the share
-    of occurrences that one guess for all, the adversary's commonest phrase, gets right; `ceiling` that whose phrase
-    the adversary could name at all: what reading everything with this reference could have shown. Intervals are of
-    `over_records`.
+    `units` id occurrences of `kinds` distinct ids were attacked. `occurrences`, `types` and `patches` are the shares of
+    id occurrences, of distinct ids and of whole patches whose phrases were guessed exactly. `blind` is the share of
+    occurrences that are right if every id is guessed to be the adversary's commonest phrase. `ceiling` is the share of
+    occurrences whose phrase is in the adversary's own records at all, the most that this reference could recover. The
+    95 % intervals are those of `over_records`.
     """
 
     units: int
@@ -42,9 +42,9 @@ class Recovered:
 def score(
     guesses: Sequence[bytes | None], *, target: Coded, truth: Table, commonest: bytes, nameable: set[bytes]
 ) -> Recovered:
-    """Compare the phrase guessed for each kind of `target` with what the table `truth` says.
+    """Compare the phrase guessed for each kind of `target` with its true phrase in the table `truth`.
 
-    Phrases are bytes as `phrases` gives them. Raises `CorruptSymbols` if the ids are not of `truth`.
+    Phrases are bytes as from `phrases`. Raises `CorruptSymbols` if the ids are not of `truth`.
     """
     secret = true_phrases(target, truth)
     right = np.array([guess == phrase for guess, phrase in zip(guesses, secret, strict=True)])
@@ -67,7 +67,7 @@ def score(
 
 
 def check_codecs(known: Table, truth: Table) -> None:
-    """Raise `InvalidConfig` unless phrases of both tables mean the same."""
+    """Raise `InvalidConfig` unless both tables have the same codec and config, so that phrases can be compared."""
     if (known.codec.id, known.codec.config()) != (truth.codec.id, truth.codec.config()):
         raise InvalidConfig(
             f"the tables are of codecs {known.codec.id} {known.codec.config()} and {truth.codec.id} "
@@ -76,12 +76,12 @@ def check_codecs(known: Table, truth: Table) -> None:
 
 
 def phrases(table: Table) -> list[bytes]:
-    """Return the symbols of each rank, as bytes that can be compared."""
+    """Return the symbols of each rank's phrase, uint32, as bytes that can be compared."""
     return [spelled.tobytes() for spelled in table.spellings()]
 
 
 def true_phrases(target: Coded, truth: Table) -> list[bytes]:
-    """Return what each kind spells. Raises `CorruptSymbols` if an id is none of the table."""
+    """Return the true phrase of each kind; raise `CorruptSymbols` if an id is special or not in the table."""
     if not N_SPECIAL <= int(target.ids.min()) <= int(target.ids.max()) < truth.size:
         raise CorruptSymbols(f"an id is special or outside the table; expected {N_SPECIAL} to {truth.size - 1}")
     secret = phrases(truth)
@@ -89,9 +89,9 @@ def true_phrases(target: Coded, truth: Table) -> list[bytes]:
 
 
 def patch_numbers(target: Coded, truth: Table) -> NDArray[np.int64]:
-    """Return the number of the patch that each occurrence stands in, (n,) rising from 0.
+    """Return the number of the patch that each occurrence belongs to, (n,) int64, non-decreasing from 0.
 
-    It is -1 behind what decodes of a record that a model wrote.
+    It is -1 after the part that decodes, in a record that a model wrote.
     """
     ids = target.ids[target.kinds].astype(np.uint32)
     sizes = target.ends - target.starts
@@ -99,7 +99,7 @@ def patch_numbers(target: Coded, truth: Table) -> NDArray[np.int64]:
         records = truth.decode_ragged(ids, target.ends)
         used = sizes
     except CorruptSymbols:
-        pairs = [_prefix(one, truth) for one in cut(ids, target.ends)]
+        pairs = [_prefix(record_ids, truth) for record_ids in cut(ids, target.ends)]
         records, used = [record for record, n in pairs if n], np.array([n for _, n in pairs])
     numbers = np.full(len(ids), -1)
     decoded = np.arange(len(ids)) - np.repeat(target.starts, sizes) < np.repeat(used, sizes)
@@ -110,7 +110,7 @@ def patch_numbers(target: Coded, truth: Table) -> NDArray[np.int64]:
 
 
 def _prefix(ids: NDArray[np.uint32], truth: Table) -> tuple[Any, int]:
-    """Return the record of the longest prefix that spells one, and how many ids that is, or 0."""
+    """Return the record of the longest prefix that decodes, and the length of that prefix in ids (0 if none does)."""
     try:
         return truth.decode_prefix(ids)
     except CorruptSymbols:

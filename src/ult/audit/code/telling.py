@@ -1,6 +1,7 @@
-"""What an attack read, beside the truth: the most telling passages, for the owner alone, as they are plaintext.
+"""The passages that an attack recovered best, beside the true text, for the owner only.
 
-They go into a file of their own, mode 0600, and on the owner's copy of the page; never into what `--json` writes.
+They are plaintext. They go into a file of their own with mode 0600 and on the owner's copy of the page, and never into
+what `--json` writes.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from ult.errors import CorruptSymbols
 from ult.owner.table import Table
 
 FORMAT = "ult-audit-pairs/1"
-MODALITIES = ("text", "molecule")  # whose records can be read; what is rebuilt of others is measured in decibels
-LONGEST = 48  # ids of a passage
-UNREAD = "·"  # stands for what an attack left open, or what its guesses do not spell
+MODALITIES = ("text", "molecule")  # whose records can be shown as text; images and series are measured in decibels
+LONGEST = 48  # ids in a passage
+UNREAD = "·"  # shown for ids without a guess, and for guesses that are no text
 
 
 def most_telling(
@@ -32,21 +33,21 @@ def most_telling(
     attack: str,
     most: int = 5,
 ) -> dict[str, Any]:
-    """Return the passages of at most `most` records, no two alike, of which the phrases `named` say most.
+    """Return the passages, one for each of at most `most` records, that the guessed phrases `named` reveal best.
 
-    A document of `FORMAT`: of each of its `pairs` what was `read`, in `pieces` that are right or not, the `truth`, and
-    the `share` of ids that are right. There are none if nothing was read.
+    The result is a document of `FORMAT`. Each of its `pairs` has what was `read`, in `pieces` that are right or wrong,
+    the `truth`, and the `share` of ids that are right. No two have the same truth. There are none if nothing was read.
     """
     secret = true_phrases(target, truth)
     right = np.array([name == phrase for name, phrase in zip(named, secret, strict=True)])
-    told = np.array([len(phrase) for phrase in secret]) * right  # longer phrases say more
-    found: list[tuple[float, int, int]] = []
+    worths = np.array([len(phrase) for phrase in secret]) * right  # longer phrases reveal more
+    passages: list[tuple[float, int, int]] = []
     for start, stop in zip(target.starts.tolist(), target.ends.tolist(), strict=True):
-        at, worth = _best(told[target.kinds[start:stop]])
+        at, worth = _best(worths[target.kinds[start:stop]])
         if worth:
-            found.append((worth, start + at, min(stop, start + at + LONGEST)))
+            passages.append((worth, start + at, min(stop, start + at + LONGEST)))
     pairs: list[dict[str, Any]] = []
-    for _, start, stop in sorted(found, key=lambda one: -one[0]):
+    for _, start, stop in sorted(passages, key=lambda passage: -passage[0]):
         kinds = target.kinds[start:stop].tolist()
         whole = "".join(_spelled([secret[kind] for kind in kinds], truth.codec))
         if len(pairs) < most and whole not in [pair["truth"] for pair in pairs]:
@@ -54,17 +55,17 @@ def most_telling(
     return {"format": FORMAT, "subject": dict(subject), "attack": attack, "pairs": pairs}
 
 
-def _best(told: NDArray[np.int64]) -> tuple[int, float]:
-    """Return where the passage starts that tells most, and how much it tells for its length."""
-    sums = np.append(0, np.cumsum(told))
-    width = min(LONGEST, len(told))
+def _best(worths: NDArray[np.int64]) -> tuple[int, float]:
+    """Return the start of the passage of `LONGEST` ids with the largest sum of `worths`, and that sum."""
+    sums = np.append(0, np.cumsum(worths))
+    width = min(LONGEST, len(worths))
     windows = sums[width:] - sums[: len(sums) - width]
     at = int(windows.argmax())
     return at, float(windows[at])
 
 
 def _pair(named: list[bytes | None], right: NDArray[np.bool_], whole: str, codec: Codec[Any]) -> dict[str, Any]:
-    """Return a passage as read, in pieces that are right or wrong, and as it is."""
+    """Return a passage as it was read, in pieces that are right or wrong, and its true text."""
     pieces: list[dict[str, Any]] = []
     for text, good in zip(_spelled(named, codec), right.tolist(), strict=True):
         if pieces and pieces[-1]["right"] == good:
@@ -76,14 +77,14 @@ def _pair(named: list[bytes | None], right: NDArray[np.bool_], whole: str, codec
 
 
 def _spelled(phrases: Sequence[bytes | None], codec: Codec[Any]) -> list[str]:
-    """Return the text of each phrase, symbols as bytes, by itself: whole characters, where the codec has bytes."""
+    """Return the text of each phrase by itself; `UNREAD` where there is none."""
     if codec.id == "text/bytes":
         return [_characters(phrase) for phrase in phrases]
     texts = []
     for phrase in phrases:
         try:
             texts.append(UNREAD if phrase is None else str(codec.decode(np.frombuffer(phrase, np.uint32))))
-        except CorruptSymbols:  # part of a patch, which no codec spells
+        except CorruptSymbols:  # part of a patch, which the codec cannot decode alone
             texts.append(UNREAD)
     return texts
 

@@ -1,6 +1,6 @@
-"""Trigrams: what co-occurrence matched, matched again by which two kinds stand beside a kind at once.
+"""Refine a match by trigrams: by which two kinds stand beside a kind at once.
 
-It reads more where the adversary's text is of another field, less where it is of the same.
+It recovers more than co-occurrence if the adversary's text is from another field, and less if it is from the same.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from ult.audit.code.position import log_distance
 # 1.1 M characters of WikiText under text/bwt, by medical abstracts: 97.3 % (before 96.8), by docstrings and topics of
 # Python 95.8 (95.3), by its topics alone 93.0 (92.7), by other WikiText 99.8 (99.9).
 ROUNDS = 2
-NAMED = 64  # the commonest kinds of the reference, told apart in pairs; the others are one
-PLACES = ((-1, 1), (1, 2), (-2, -1))  # of the two, from the kind
+NAMED = 64  # kinds of the reference (the commonest) that are distinguished in pairs; all others count as one
+PLACES = ((-1, 1), (1, 2), (-2, -1))  # offsets of the two from the kind
 
 
 def by_trigrams(target: Coded, reference: Coded, guess: Guess) -> Guess:
-    """Match kinds by single neighbours and pairs of them, named as `guess`, from another attack, has it."""
+    """Match kinds by single neighbours and pairs of neighbours, identified by `guess`, which is another attack's."""
     weight = BESIDE if target.expected is None else RANKED[1]
     themselves = np.arange(len(reference.ids))
     known = _pairs(reference, themselves, reference.order[:NAMED])
@@ -34,7 +34,7 @@ def by_trigrams(target: Coded, reference: Coded, guess: Guess) -> Guess:
 
 
 def _pairs(coded: Coded, names: Guess, common: Guess) -> list[NDArray[np.float32]]:
-    """Return, for each of `PLACES`, the roots of shares of pairs of names beside each kind, (k, pairs)."""
+    """Return, for each of `PLACES`, the square roots of the shares of pairs of names beside each kind, (k, pairs)."""
     number = np.full(len(coded.ids) + 1, NAMED + 1)
     number[0] = 0  # the edge of a record
     for k, name in enumerate(common.tolist()):
@@ -42,9 +42,9 @@ def _pairs(coded: Coded, names: Guess, common: Guess) -> list[NDArray[np.float32
     gap, width = 2, NAMED + 2
     framed = coded.framed(gap)
     at, named = np.flatnonzero(framed), number[framed]
-    found = []
+    profiles = []
     for first, second in PLACES:
         pair = named[at + first] * width + named[at + second]
         counts = np.bincount((framed[at] - 1) * width**2 + pair, minlength=len(coded.ids) * width**2)
-        found.append(roots(counts.reshape(-1, width**2)))
-    return found
+        profiles.append(roots(counts.reshape(-1, width**2)))
+    return profiles

@@ -1,1 +1,1 @@
-"""Audits of the private mechanisms: the real code run many times, with a record and without."""
+"""Audits of the private mechanisms: the real code is run many times, with a record and without it."""

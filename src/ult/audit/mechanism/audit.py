@@ -1,4 +1,4 @@
-"""The audit of the private mechanisms themselves: whether the code keeps what `--epsilon` promises."""
+"""The audit of the private mechanisms: whether the code keeps what `--epsilon` promises."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ult.errors import InvalidConfig
 
 FORMAT = "ult-audit-mechanism/1"
 MECHANISMS = ("table", "training")
-SETTINGS = ((1.0, 4), (8.0, 1))  # epsilon and patches: faults of the noise show at the first, of the threshold at both
+SETTINGS = ((1.0, 4), (8.0, 1))  # (epsilon, patches): the first shows faults of the noise, both those of the threshold
 DELTA, TRIALS = 0.05, 4000
-MISS = 1e-3  # how often an audit refutes what holds
+MISS = 1e-3  # the probability that an audit refutes a promise that holds
 
 
 def audit_mechanism(
@@ -27,13 +27,14 @@ def audit_mechanism(
     again: bool = True,
     advance: Callable[[int], None] = lambda trials: None,
 ) -> dict[str, Any]:
-    """Return, as JSON values, what many trials on the real code prove of each promise, and what they would have found.
+    """Return, as JSON values, whether trials of the real code refute its promises, and which faults they would find.
 
-    `settings` are pairs of an epsilon and the patches that a record counts in; a training has the first epsilon. Fits
-    are done `trials` times with a record and as often without, trainings, which take longer, half as often. `delta` is
-    large, so that few suffice: the code that keeps it is the same for any. `records` are of a table. All claims
-    together are wrongly refuted with probability `miss` at most; what is refuted is tried `again`, with new trials, and
-    only what they refute too is called so: `miss` squared. Raises `InvalidConfig` or `MissingExtra`.
+    `settings` are pairs of an epsilon and the patches in which a record counts; the training has the first epsilon.
+    Tables are fitted `trials` times with a record and as often without it; trainings, which take longer, half as often.
+    `delta` is large so that few trials suffice; the code is the same for any delta. `records` is the number of records
+    of a fit. The probability that any claim is wrongly refuted is at most `miss`; with `again`, a refuted claim is
+    tried once more and counts as refuted only if new trials refute it too, which makes that `miss` squared.
+    `advance(n)` is called for each n finished trials. Raises `InvalidConfig` or `MissingExtra`.
     """
     if not of or not set(of) <= set(MECHANISMS):
         raise InvalidConfig(f"mechanisms are {', '.join(of) or 'none'}; expected some of {', '.join(MECHANISMS)}")
@@ -41,33 +42,33 @@ def audit_mechanism(
         raise InvalidConfig(f"trials is {trials}, of {len(settings)} settings; expected at least 2, of at least 1")
     tables, training = (settings if "table" in of else ()), "training" in of
     share: dict[str, Any] = {"miss": miss / (len(tables) + training), "advance": advance}
-    found = []
+    results = []
     if tables:
         from ult.audit.mechanism.refits import refit
 
         for epsilon, patches in tables:
             asked: dict[str, Any] = {"patches": patches, "records": records, "trials": trials, **share}
-            found.append(_confirmed(partial(refit, epsilon, delta, **asked), again=again))
+            results.append(_confirmed(partial(refit, epsilon, delta, **asked), again=again))
     if training:
         from ult.audit.mechanism.resteps import restep
 
         tried = partial(restep, settings[0][0], delta, trials=trials // 2, **share)
-        found.append(_confirmed(tried, again=again))
+        results.append(_confirmed(tried, again=again))
     return {
         "format": FORMAT,
-        "mechanisms": found,
-        "refuted": any(claim["refuted"] for one in found for claim in one["claims"]),
+        "mechanisms": results,
+        "refuted": any(claim["refuted"] for result in results for claim in result["claims"]),
         "miss": miss,
         "versions": versions("numpy", "scipy"),
     }
 
 
 def _confirmed(tried: Callable[[], dict[str, Any]], *, again: bool) -> dict[str, Any]:
-    """Return what trials found; a claim that they refute is so only if new ones, kept as `again`, refute it too."""
-    found = tried()
-    if not (again and any(claim["refuted"] for claim in found["claims"])):
-        return found
-    for claim, second in zip(found["claims"], tried()["claims"], strict=True):
+    """Return the result of the trials; with `again`, refuted claims stay so only if new trials refute them too."""
+    result = tried()
+    if not (again and any(claim["refuted"] for claim in result["claims"])):
+        return result
+    for claim, second in zip(result["claims"], tried()["claims"], strict=True):
         if claim["refuted"]:
             claim |= {"again": second, "refuted": second["refuted"]}
-    return found
+    return result

@@ -1,8 +1,8 @@
-"""Whether many trials of a mechanism refute what it promises, and what they could have refuted.
+"""Test whether trials of a mechanism refute its promise, and compute which faults they would have found.
 
-A promise bounds how probable an event may be once a record is there, by its probability without the record. Trials
-count events in both worlds; by Clopper and Pearson's bounds on both probabilities the promise is refuted, or not. The
-events are chosen before any trial, and share the probability of refuting a promise that holds.
+A promise bounds the probability of any event with a record by its probability without the record. Trials count events
+in both cases, and the promise is refuted if Clopper-Pearson bounds on both probabilities contradict it. The events are
+chosen before any trial, and share the probability of refuting a promise that holds.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ with require("scipy", extra="audit"):
     from scipy import optimize, special, stats
 
 Floats = NDArray[np.float64]
-_OVERLOOKED = 0.05  # how often a fault of the size that "would_find" says is not found
-_SHARES = (1.0, 0.7, 0.5, 0.35, 0.25, 0.12)  # of epsilon: where log-likelihood ratios are cut
-_MOST = 32.0  # times a promise, up to which faults are looked for
+_OVERLOOKED = 0.05  # the probability that a fault as large as "would_find" is missed
+_SHARES = (1.0, 0.7, 0.5, 0.35, 0.25, 0.12)  # thresholds on log-likelihood ratios, as shares of epsilon
+_MOST = 32.0  # "would_find" is searched up to this many times the promise
 
 
 def rare(what: str, seen: int, trials: int, promised: float, *, whole: float, miss: float) -> dict[str, Any]:
-    """Return whether an event that is impossible without the record is more probable with it than `promised`.
+    """Return, as JSON values, whether an event that is impossible without the record exceeds its promised probability.
 
-    `promised` is the part of a promise's delta that pays for it, `whole` all of that delta.
+    `promised` is the part of the promise's delta that allows for the event, `whole` the whole delta.
     """
     least = _low(seen, trials, miss)
     return {
@@ -44,9 +44,9 @@ def rare(what: str, seen: int, trials: int, promised: float, *, whole: float, mi
 
 
 def alike(what: str, scores: Floats, without: Floats, epsilon: float, delta: float, *, miss: float) -> dict[str, Any]:
-    """Return whether outcomes with the record (n,) and without it (m,) are further apart than (epsilon, delta) lets be.
+    """Return, as JSON values, whether outcomes with the record (n,) and without it (m,) refute (epsilon, delta).
 
-    Scores are logarithms of how much likelier each outcome is with the record than without, if the claim holds.
+    `scores` and `without` are the outcomes' log-likelihood ratios, with / without the record, under the claim.
     """
     cuts = [(sign, share * epsilon) for sign in (1, -1) for share in _SHARES]
     pairs = [(scores, without) if sign > 0 else (-without, -scores) for sign, _ in cuts]
@@ -72,10 +72,10 @@ def alike(what: str, scores: Floats, without: Floats, epsilon: float, delta: flo
 
 
 def _told_apart(true: float, epsilon: float, delta: float, claimed: float, n: int, miss: float) -> bool:
-    """Return whether n trials of a Gaussian mechanism that is `true` at delta refute `epsilon`, in 95 of 100 audits."""
+    """Return whether n trials of a Gaussian mechanism whose epsilon is `true` refute `epsilon`, in 95 % of audits."""
     shift = shift_of(true, delta)
     for share in _SHARES:
-        at = 0.5 + share * epsilon / claimed**2  # in units of the record's own change
+        at = 0.5 + share * epsilon / claimed**2  # the threshold, in units of the record's contribution
         yes, no = special.ndtr((1 - at) * shift), special.ndtr(-at * shift)
         low, high = _bounds(int(_few(n, yes)), n, int(stats.binom.ppf(1 - _OVERLOOKED / 2, n, no)), n, miss)
         if _proven(low, high, delta) > epsilon:
@@ -88,7 +88,7 @@ def _few(n: int, share: float) -> float:
 
 
 def _bounds(k: int, n: int, other: int, m: int, miss: float) -> tuple[float, float]:
-    """Return a bound from below on one probability and from above on another, wrong `miss` at most together."""
+    """Return a lower bound on one probability and an upper bound on another; together wrong at most `miss`."""
     high = float(stats.beta.ppf(1 - miss / 2, other + 1, m - other)) if other < m else 1.0
     return _low(k, n, miss / 2), high
 
@@ -102,15 +102,15 @@ def _proven(low: float, high: float, delta: float) -> float:
 
 
 def shift_of(epsilon: float, delta: float) -> float:
-    """Return how far apart the Gaussian mechanism's two outcomes are, in deviations, that has epsilon at delta.
+    """Return the distance of means, in deviations, of the Gaussian mechanism that has (epsilon, delta).
 
-    An epsilon of over 100 counts as one of 100.
+    An epsilon over 100 counts as 100.
     """
     epsilon = min(epsilon, 100.0)
     return float(optimize.brentq(lambda shift: gaussian_epsilon(shift, delta) - epsilon, 1e-4, 19.0, xtol=1e-6))
 
 
 def _found(finds: Callable[[float], bool], promised: float) -> float | None:
-    """Return about the least value above `promised` that is found; None if none up to `_MOST` times as much is."""
+    """Return the smallest value above `promised`, in steps of 5 %, that is found; None beyond `_MOST` times as much."""
     values = [promised * 1.05**k for k in range(1, math.ceil(math.log(_MOST) / math.log(1.05)))]
     return next((value for value in values if finds(value)), None)

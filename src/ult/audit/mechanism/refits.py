@@ -1,8 +1,8 @@
-"""A table that is fitted many times on few records, with one of them and without: what `ult fit --epsilon` promises.
+"""Test the promise of `ult fit --epsilon` by fitting a table many times, with one record and without it.
 
-Each fit goes the way of the command: records are counted piece by piece, each in so many of its patches, counts get
-their noise, what passes the threshold becomes a table. Nothing is simulated. The record is as harmful as one can be: it
-says what others say, or three times as many words of its own as may count, and all of it three times.
+Each fit runs the command's own code: records are counted in pieces, each in a bounded number of its patches, the counts
+get noise, and patches above the threshold make the table. Nothing is simulated. The record is a worst case: it repeats
+either the words of all others or its own words, three times as many as may count, and each three times.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from ult.owner.pipeline.engine import Local
 from ult.owner.table import Table
 from ult.public.vocabulary import N_SPECIAL, Vocabulary
 
-_AGAIN = 3  # as many own words as may count, and as often each
-_MARGIN = 2.5  # deviations of noise by which what all say is above the threshold
-_MOST = 160  # patches of a record: more words of two letters there are not
+_AGAIN = 3  # the record has this many times the words that may count, each this often
+_MARGIN = 2.5  # standard deviations of the noise by which the count of a shared word exceeds the threshold
+_MOST = 160  # patches per record; there are not enough words of two letters for more
 _CODEC = TextBytes()
 
 
@@ -42,9 +42,10 @@ def refit(
     miss: float,
     advance: Callable[[int], None],
 ) -> dict[str, Any]:
-    """Return what `trials` fits of each kind prove of a promise of (epsilon, delta), as JSON values.
+    """Return, as JSON values, whether `trials` fits of each kind refute a promise of (epsilon, delta).
 
-    There are `records` of them, by default as many as put what all say above the threshold. Raises `InvalidConfig`.
+    A fit has `records`, by default enough to lift the counts of shared words above the threshold. `advance(n)` is
+    called for each n finished fits. Raises `InvalidConfig`.
     """
     if patches > _MOST:
         raise InvalidConfig(f"patches_per_record is {patches}; an audit knows words for {_MOST} at most")
@@ -52,30 +53,30 @@ def refit(
     least = math.ceil(kept.threshold + _MARGIN * kept.noise) + 1
     records = least if records is None else records
     if records < least:
-        raise InvalidConfig(f"records is {records}; expected at least {least}, or what all say may not be released")
+        raise InvalidConfig(
+            f"records is {records}; expected at least {least}, so that words of all records pass the threshold"
+        )
     kept = promise(epsilon, delta, patches=patches, records=records)
     shared, own = _words(patches, 0), _words(_AGAIN * patches, patches)
-    told = {"without": "", "shared": "".join(shared * _AGAIN), "own": "".join(own * _AGAIN)}
-    crowd = ["".join(shared)] * (records - 1)
-    found: dict[str, list[dict[str, int]]] = {name: [] for name in told}
+    worlds = {"without": "", "shared": "".join(shared * _AGAIN), "own": "".join(own * _AGAIN)}
+    others = ["".join(shared)] * (records - 1)
+    fits: dict[str, list[dict[str, int]]] = {name: [] for name in worlds}
     for _ in range(trials):
-        for name, record in told.items():
-            found[name].append(_counts(_fit([*crowd, record], epsilon, delta, patches)))
-        advance(len(told))
+        for name, record in worlds.items():
+            fits[name].append(_counts(_fit([*others, record], epsilon, delta, patches)))
+        advance(len(worlds))
 
-    noise = math.sqrt(patches) / claims.shift_of(epsilon, delta / 2)  # that keeps the promise, whatever the code's is
+    noise = math.sqrt(patches) / claims.shift_of(epsilon, delta / 2)  # what the promise needs, whatever the code adds
 
     def scores(name: str) -> claims.Floats:
-        return np.array([_likelier(counts, shared, records - 1, noise) for counts in found[name]])
+        return np.array([_log_ratio(counts, shared, records - 1, noise) for counts in fits[name]])
 
-    stood = {name: sum(any(word in counts for word in own) for counts in found[name]) for name in told}
+    leaked = {name: sum(any(word in counts for word in own) for counts in fits[name]) for name in worlds}
     shares = {"whole": delta, "miss": miss / 2}
     claimed = [
-        claims.rare(
-            "a patch that the record alone holds stands in the table", stood["own"], trials, delta / 2, **shares
-        ),
+        claims.rare("a patch that only this record holds is in the table", leaked["own"], trials, delta / 2, **shares),
         claims.alike(
-            "counts of what others say too", scores("shared"), scores("without"), epsilon, delta / 2, miss=miss / 2
+            "counts of shared patches", scores("shared"), scores("without"), epsilon, delta / 2, miss=miss / 2
         ),
     ]
     about = {"epsilon": epsilon, "delta": delta, "patches": patches, "records": records}
@@ -90,22 +91,22 @@ def _fit(records: list[str], epsilon: float, delta: float, patches: int) -> Tabl
     return Table.from_counts(counts, codec=_CODEC, vocabulary=_VOCABULARY, privacy=kept)
 
 
-_VOCABULARY = Vocabulary(N_SPECIAL + _CODEC.alphabet + 2 * (1 + _AGAIN) * _MOST)  # two phrases a word at most
+_VOCABULARY = Vocabulary(N_SPECIAL + _CODEC.alphabet + 2 * (1 + _AGAIN) * _MOST)  # at most two phrases for each word
 
 
 def _counts(table: Table) -> dict[str, int]:
-    """Return how often the table says that each phrase occurred, of those that did."""
+    """Return the counts of the table's phrases, without those that are 0."""
     counts = table.counts
     spelt = (bytes(symbols.tolist()).decode("latin-1") for symbols in table.spellings())
     return {word: int(n) for word, n in zip(spelt, counts, strict=True) if n}
 
 
-def _likelier(counts: dict[str, int], words: list[str], without: int, noise: float) -> float:
-    """Return the logarithm of how much likelier these counts are if one record more holds all of the words."""
+def _log_ratio(counts: dict[str, int], words: list[str], without: int, noise: float) -> float:
+    """Return the log-likelihood ratio of the counts with one more record that holds all `words`, to those without."""
     return sum(counts.get(word, 0) - without - 0.5 for word in words) / noise**2
 
 
 def _words(n: int, first: int) -> list[str]:
-    """Return words that are one patch each, from number `first` on."""
+    """Return `n` words that are one patch each, from number `first` on."""
     letters = [" " + a + b for a, b in product(ascii_lowercase, repeat=2)]
     return letters[first : first + n]

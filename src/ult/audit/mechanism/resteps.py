@@ -1,8 +1,9 @@
-"""Steps of a private training, done many times with one record and without: what `ult train --epsilon` promises.
+"""Test the promise of `ult train --epsilon` by private training steps, done many times with one record and without it.
 
-The steps are those of `ult.trainer.dp.dp_trainer`: its plan, its samples, its clipping and its noise. The model is the
-smallest whose gradient a record can fill: one weight an id. The record says one id that no other says, and its gradient
-is longer than the clipped one; weights stay as they are, for whoever sees them all knows more than the last ones tell.
+The steps are those of `ult.trainer.dp.dp_trainer`: its plan, samples, clipping and noise. The model is the smallest in
+which one record can dominate the gradient: one weight per id. The record consists of an id that no other record has,
+and its gradient is longer than the clipping norm. The noisy gradients of all steps are observed, which reveal more than
+the final weights; the weights are not updated.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ with require("torch", "accelerate", extra="train"):
     from accelerate import PartialState
 
 _IDS, _LENGTH = 96, 24
-_CLIP = 0.1  # a tenth of the gradient's length
-_RECORDS, _BATCH, _STEPS = 6, 3, 2  # a record is in half of the samples
+_CLIP = 0.1  # a tenth of the norm of the record's gradient
+_RECORDS, _BATCH, _STEPS = 6, 3, 2  # so that a record is in half of the samples
 
 
-class _OneWeightAnId(torch.nn.Module):  # type: ignore[misc]
-    """Predicts each id by a weight of its own, whatever stands before."""
+class _OneWeightPerId(torch.nn.Module):  # type: ignore[misc]
+    """Predicts each id by its own weight, independently of the ids before."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,14 +45,14 @@ class _OneWeightAnId(torch.nn.Module):  # type: ignore[misc]
         self.device = torch.device("cpu")
 
     def set_attn_implementation(self, kind: str) -> None:
-        """Nothing attends to anything."""
+        """Do nothing: the model has no attention."""
 
     def forward(self, input_ids: torch.Tensor, **_: Any) -> SimpleNamespace:
         return SimpleNamespace(logits=self.weight.expand(*input_ids.shape, _IDS))
 
 
 def restep(epsilon: float, delta: float, *, trials: int, miss: float, advance: Callable[[int], None]) -> dict[str, Any]:
-    """Return what `trials` trainings of each kind prove of a promise of (epsilon, delta), as JSON values."""
+    """Return, as JSON values, whether `trials` trainings of each kind refute a promise of (epsilon, delta)."""
     recipe = Recipe(steps=_STEPS, batch_size=_BATCH, context=_LENGTH)
     plan = Plan.of(recipe, Privacy(epsilon, delta, _CLIP), _RECORDS, PartialState(cpu=True))
     promised = plan.facts()
@@ -72,11 +73,11 @@ def restep(epsilon: float, delta: float, *, trials: int, miss: float, advance: C
 
 
 def _trainer(recipe: Recipe, plan: Plan, folder: Path, *, whole: bool) -> PrivateTrainer:
-    """Return a trainer on all records, or on all but the last, which nothing stands in for."""
+    """Return a trainer on all records if `whole`, else on all but one, without a replacement for it."""
     records = [np.full(_LENGTH - 1, _IDS - 1 - k) for k in range(_RECORDS - (not whole))][::-1]
     stream = np.concatenate([[EOS], *(np.append(ids, EOS) for ids in records)]).astype(np.int32)
     ends = np.arange(1, len(records) + 1) * _LENGTH
-    model = _OneWeightAnId()
+    model = _OneWeightPerId()
     return PrivateTrainer(
         plan,
         model=model,
@@ -87,7 +88,7 @@ def _trainer(recipe: Recipe, plan: Plan, folder: Path, *, whole: bool) -> Privat
 
 
 def _direction(trainer: PrivateTrainer) -> torch.Tensor:
-    """Return where the clipped gradient of the record points that only one of the worlds has: the first there."""
+    """Return the direction of the clipped gradient of the first record, which only one of the trainers has."""
     weights = dict(trainer.model.named_parameters())
     record = trainer.train_dataset.data[0]
     sums, _ = clipped_sum(trainer.model, weights, [record], clip=1.0, part=1)
@@ -95,7 +96,7 @@ def _direction(trainer: PrivateTrainer) -> torch.Tensor:
 
 
 def _outcome(trainer: PrivateTrainer, direction: torch.Tensor) -> float:
-    """Return the logarithm of how much likelier the noisy gradients of all steps are with the record."""
+    """Return the log-likelihood ratio of the noisy gradients of all steps, with / without the record."""
     plan, total = trainer.plan, 0.0
     for step in range(plan.steps):
         trainer.state.global_step = step

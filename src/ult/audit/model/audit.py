@@ -1,4 +1,4 @@
-"""The audit of a run: membership, extraction and canaries, as one JSON object."""
+"""The audit of a run: membership inference, extraction and canaries, as one JSON object."""
 
 from __future__ import annotations
 
@@ -27,14 +27,16 @@ from ult.trainer.datasets.packing import summary
 from ult.trainer.models.generation import ignored
 
 FORMAT = "ult-audit-model/2"
-Curves = dict[str, tuple[Scores, Scores]]  # by attack the scores of members (m,) and of nonmembers (n,)
+Curves = dict[str, tuple[Scores, Scores]]  # attack -> scores of members (m,) and of nonmembers (n,)
 _NOTHING_PROVEN: dict[str, Any] = {
     "epsilon_at_least": 0.0,
     "epsilon_at_least_if_gaussian": 0.0,
     "epsilon_at_least_by_delta": [],
     "guesses": [],
 }
-Tell = Callable[[str, int], None]  # of what is being done, and of how many more records it is done
+Tell = Callable[
+    [str, int], None
+]  # called with the current stage and the number of records finished since the last call
 
 
 def audit_model(
@@ -58,29 +60,34 @@ def audit_model(
     batch_size: int = 16,
     tell: Tell = lambda stage, records: None,
 ) -> tuple[dict[str, Any], Curves]:
-    """Return what a run betrays, as JSON values, and the scores that its curves are drawn of.
+    """Return the audit of a run, as JSON values, and the scores of each attack for drawing its ROC curve.
 
-    Members are records that it was trained on, nonmembers such that it was not, drawn as the members were: what else
-    differs between them would be taken for leaks, which is why `blind` says whether they differ without the run. So
-    many `shadows`, runs by the same recipe on halves of both sides, add an attack that knows more. Of a
-    run for "seq2seq" both have `targets`, of one for "classify" they keep its label. A `soft_prompt` of so many vectors
-    is tuned on every other member's passage, and asks for the rest (`ult.audit.model.ethicist`). With the owner's
-    `table` zlib's score is told too, and the exposure of `canaries` that `ult encode` planted, all of them unless said.
-    `delta` is that of the bounds on epsilon: unless said, that of the run's own promise, else 1e-5. `tell` is told what
-    is done and of how many more records. What cannot be done is in `notes`. Raises as what it calls.
+    `members` are shards that the run was trained on; `nonmembers` are shards that it was not trained on, drawn from the
+    same source. Any other difference between them would look like a leak, so `blind` tests whether they differ without
+    the run. For a run of task "seq2seq" both need `targets`; for "classify" they need its label column.
+
+    `reference_runs` were not trained on the members and add attacks that compare with them. `shadows` is a number of
+    runs to train by the same recipe on halves of both sides, which adds LiRA. `prefix` and `suffix` are the ids given
+    and asked for in extraction, `samples` the continuations drawn for each prefix. `soft_prompt` is a number of vectors
+    to tune on every other member's passage for extracting the rest (`ult.audit.model.ethicist`), 0 for none. The
+    owner's `table` adds the zlib score and the exposure of `canaries`: how many of those that `ult encode` planted to
+    measure, each among so many `alternatives`; by default all. `delta` is for the bounds on epsilon, by default that of
+    the run's promise, else 1e-5. `tell(stage, records)` reports progress. What could not be measured is in `notes`.
+
+    Raises `InvalidConfig`, `WrongTable`, `WrongVocabulary`, `TrainingError`, and what reading shards and runs raises.
     """
     opened = Run.open(run)
     tell("reading", 0)
     both = {"targets": targets, "nonmember_targets": nonmember_targets}
     sides = read_sides(opened, members, nonmembers, **both, table=table, canaries=canaries or 0)
-    planned = _planned(opened, sides, table, canaries)
+    measured, known = _planned(opened, sides, table, canaries)
     if shadows:
         check_repeatable(opened, sides, shadows)
     tell("blind", 0)
     without = blind(sides.members, sides.nonmembers, seed=seed)
     options: dict[str, Any] = {"batch_size": batch_size}
     references = read_references(
-        [Run.open(one) for one in reference_runs], sides, **options, advance=partial(tell, "reference runs")
+        [Run.open(path) for path in reference_runs], sides, **options, advance=partial(tell, "reference runs")
     )
     curves, attacks = scores(
         opened,
@@ -96,9 +103,9 @@ def audit_model(
     asked: dict[str, Any] = {"prefix": prefix, "suffix": suffix, "samples": samples, "soft_prompt": soft_prompt}
     extracted, notes = _extraction(opened, sides, **asked, **options, seed=seed, tell=tell)
     exposed = None
-    if table is not None and planned[0]:
+    if table is not None and measured:
         rated: dict[str, Any] = {"alternatives": alternatives, "seed": seed, "advance": partial(tell, "canaries")}
-        exposed = {"planted": planned[1], **exposure(opened, table, planned[0], **rated, **options)}
+        exposed = {"planted": known, **exposure(opened, table, measured, **rated, **options)}
     delta = promised_delta(opened.metrics.get("privacy")) if delta is None else delta
     result = {
         "format": FORMAT,
@@ -106,13 +113,13 @@ def audit_model(
         "run": opened.path.name,
         "subject": {
             "run": opened.digest(),
-            "members": [one.manifest.digest for one in sides.shards[0]],
-            "nonmembers": [one.manifest.digest for one in sides.shards[1]],
+            "members": [shards.manifest.digest for shards in sides.shards[0]],
+            "nonmembers": [shards.manifest.digest for shards in sides.shards[1]],
             "table": None if table is None else table.fingerprint,
         },
         "bound": sides.bound,
         "coin": sides.coin,
-        "reference_runs": [Path(one).name for one in reference_runs],
+        "reference_runs": [Path(path).name for path in reference_runs],
         "shadows": shadows,
         "members": summary(sides.shards[0]),
         "nonmembers": summary(sides.shards[1]),
@@ -132,34 +139,37 @@ def audit_model(
 
 
 def _membership(sides: Sides, pair: tuple[Scores, Scores], delta: float, attacks: int) -> dict[str, Any]:
-    """Return what scores tell; a bound on epsilon is of records that stand there once, of others it is of them all."""
-    told = summarize(*pair, delta=delta, attacks=attacks)
+    """Return the statistics of an attack's scores, as JSON values.
+
+    Bounds on epsilon use only records that occur once: a promise for one record does not bound what copies leak.
+    """
+    statistics = summarize(*pair, delta=delta, attacks=attacks)
     single = [values[copies == 1] for values, copies in zip(pair, sides.copies, strict=True)]
-    if any(len(one) < len(values) for one, values in zip(single, pair, strict=True)):
+    if any(len(once) < len(values) for once, values in zip(single, pair, strict=True)):
         if min(map(len, single)) < 2:
-            return {**told, **_NOTHING_PROVEN, "smallest_detectable": smallest(len(pair[0]))}
-        told |= proofs(*single, delta=delta, miss=MISS / attacks)
-    return {**told, "smallest_detectable": smallest(len(pair[0]))}
+            return {**statistics, **_NOTHING_PROVEN, "smallest_detectable": smallest(len(pair[0]))}
+        statistics |= proofs(*single, delta=delta, miss=MISS / attacks)
+    return {**statistics, "smallest_detectable": smallest(len(pair[0]))}
 
 
 def _of_shift(without: dict[str, Any]) -> list[str]:
     if not without["shift"]:
         return []
     return [
-        f"members and nonmembers are told apart without the run (AUC {without['auc']:.3f}): what is found is no "
-        "measure of membership; draw them by coin, ult encode --coin-split"
+        f"members and nonmembers can be told apart without the run (AUC {without['auc']:.3f}), so the results do not "
+        "measure membership; draw them by coin, ult encode --coin-split"
     ]
 
 
 def _planned(run: Run, sides: Sides, table: Table | None, asked: int | None) -> tuple[int, int]:
     """Return how many canaries to measure, and how many are known to be planted.
 
-    Raises `InvalidConfig` if more were asked for, or a run that does not predict them.
+    Raises `InvalidConfig` if more were asked for than are known, or if the run is not a language model.
     """
     known = max(0 if table is None else planted(run, table.fingerprint), sides.found)
     if asked and run.task != "lm":
         raise InvalidConfig(
-            f"exposure is of what a run for lm predicts; this one is for {run.task}", hint="--canaries 0"
+            f"exposure can be measured of runs for lm only; this one is for {run.task}", hint="--canaries 0"
         )
     if asked and asked > known:
         raise InvalidConfig(
@@ -183,7 +193,7 @@ def _extraction(
     batch_size: int,
     tell: Tell,
 ) -> tuple[dict[str, Any] | None, list[str]]:
-    """Return what was extracted of members and, beside it, of nonmembers; or nothing, and why."""
+    """Return what was extracted of members and of nonmembers, as JSON values or None, and notes on what was not."""
     groups = {"members": sides.recited, "nonmembers": sides.nonmembers}
     if run.task == "classify":
         return None, ["no extraction: a run for classify writes no records"]
@@ -193,7 +203,8 @@ def _extraction(
     if room < prefix + suffix:
         return None, [f"no extraction: the run's context has room for {room} ids, {prefix} + {suffix} were asked for"]
     asked = {
-        name: passages((record.ids for record in many), prefix=prefix, suffix=suffix) for name, many in groups.items()
+        name: passages((record.ids for record in records), prefix=prefix, suffix=suffix)
+        for name, records in groups.items()
     }
     missing = [f"no extraction from {name}: no record has {prefix} + {suffix} ids" for name in asked if not asked[name]]
     options: dict[str, Any] = {"modality": sides.modality, "seed": seed, "batch_size": batch_size}
@@ -201,7 +212,7 @@ def _extraction(
     def watched(way: str) -> Callable[[int, int], None]:
         return lambda records, ids: tell(f"extraction, {way}", records)
 
-    found: dict[str, dict[str, Any]] = {
+    results: dict[str, dict[str, Any]] = {
         name: {
             "greedy": extract(run.path, given, **options, advance=watched("greedy")),
             "sampled": extract(run.path, given, samples=samples, **options, advance=watched("sampled"))
@@ -211,19 +222,21 @@ def _extraction(
         for name, given in asked.items()
         if given
     }
-    if soft_prompt and "members" in found:
+    if soft_prompt and "members" in results:
         known, rest = asked["members"][::2], {"members": asked["members"][1::2], "nonmembers": asked["nonmembers"]}
-        for name in (name for name in found if known and rest[name]):
+        for name in (name for name in results if known and rest[name]):
             tuning = {"prompt": soft_prompt, **options, "advance": partial(tell, "extraction, tuned")}
-            found[name]["tuned"] = ethicist(run.path, known, rest[name], **tuning)
-    return {"prefix": prefix, "suffix": suffix, **found} if found else None, missing
+            results[name]["tuned"] = ethicist(run.path, known, rest[name], **tuning)
+    return {"prefix": prefix, "suffix": suffix, **results} if results else None, missing
 
 
 def _targets(
     run: Run, groups: dict[str, list[Record]], *, batch_size: int, tell: Tell
 ) -> tuple[dict[str, Any] | None, list[str]]:
+    """Return how many targets a run for "seq2seq" writes exactly, and notes on what was not measured."""
     advance = partial(tell, "targets")
-    many = {name: complete(run, given, batch_size=batch_size, advance=advance) for name, given in groups.items()}
-    found = {name: {"greedy": told} for name, told in many.items() if told is not None}
-    missing = [f"no target of {name} is written: none is shorter than the context" for name in many if not many[name]]
-    return ({"prefix": run.context, "suffix": run.context, "targets": True, **found} if found else None), missing
+    results = {name: complete(run, given, batch_size=batch_size, advance=advance) for name, given in groups.items()}
+    written = {name: {"greedy": result} for name, result in results.items() if result is not None}
+    none = [name for name, result in results.items() if not result]
+    missing = [f"no target of {name} is written: none is shorter than the context" for name in none]
+    return ({"prefix": run.context, "suffix": run.context, "targets": True, **written} if written else None), missing

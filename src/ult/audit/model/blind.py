@@ -1,7 +1,7 @@
-"""Can members be told from nonmembers without the run? Then an audit measures what else differs between them.
+"""The blind test: can members be told from nonmembers without the run? Then the audit does not measure membership.
 
-A logistic regression reads the ids, pairs of them and the lengths of four fifths of the records and guesses the rest.
-Of sides that a coin decided it can find nothing.
+A logistic regression on ids, pairs of ids and lengths is fitted on four fifths of the records and predicts the rest. On
+sides that a coin decided it can find nothing.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ with require("scipy", extra="audit"):
     from scipy import optimize, sparse, special
 
 FOLDS = 5
-BUCKETS = 2**15  # that ids and pairs of ids share
-MOST = 20_000  # records of a side that are looked at
-_RIDGE = 1.0
+BUCKETS = 2**15  # hash buckets for ids and pairs of ids
+MOST = 20_000  # the most records of a side that are used
+_RIDGE = 1.0  # weight of the L2 penalty
 Floats = NDArray[np.float64]
 
 
 def blind(members: list[Record], nonmembers: list[Record], *, seed: int = 0) -> dict[str, Any]:
-    """Return, as JSON values, how well both sides are told apart by records alone: the area under the curve.
+    """Return, as JSON values, the AUC with which the two sides can be told apart by the records alone.
 
-    It is the mean over the parts that are guessed. As these were guessed by what the others taught, its interval is
-    that of fewer records, by the factor of Nadeau and Bengio (2003): without it 14 of 120 draws from one source
-    looked like a shift, with it none of 80.
+    It is the mean over cross-validation folds. These are not independent, so the interval is that of fewer records, by
+    the factor of Nadeau and Bengio (2003): without it 14 of 120 draws from one source looked like a shift, with it none
+    of 80. `shift` is whether the interval lies above 0.5.
     """
     rng = np.random.default_rng(seed)
     sides = [[side[int(k)] for k in rng.permutation(len(side))[:MOST]] for side in (members, nonmembers)]
@@ -59,13 +59,13 @@ def blind(members: list[Record], nonmembers: list[Record], *, seed: int = 0) -> 
 
 
 def _features(records: list[Record]) -> sparse.csr_matrix:
-    """Return what is looked at (records, `BUCKETS` + 2): counts in buckets, of one length a record, and its length."""
+    """Return the features (records, BUCKETS + 2): normalised log counts by bucket, the log length, and a constant."""
     rows, columns, values = [], [], []
     for row, record in enumerate(records):
         ids = record.ids.astype(np.uint64)
         target = np.empty(0, np.uint64) if record.target is None else record.target.astype(np.uint64) + np.uint64(2**20)
         label = np.array([] if record.label is None else [2**40 + record.label], np.uint64)
-        pairs = [(one[:-1] << np.uint64(24)) ^ one[1:] ^ np.uint64(2**50) for one in (ids, target)]
+        pairs = [(run[:-1] << np.uint64(24)) ^ run[1:] ^ np.uint64(2**50) for run in (ids, target)]
         hashed = np.concatenate([ids, target, label, *pairs]) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(49)
         bucket, count = np.unique(hashed, return_counts=True)
         weight = np.log1p(count)
@@ -78,7 +78,7 @@ def _features(records: list[Record]) -> sparse.csr_matrix:
 
 
 def _fitted(features: sparse.csr_matrix, truth: Floats) -> Floats:
-    """Return the weights (features,) of the logistic regression with a ridge."""
+    """Return the weights (features,) of the L2-regularised logistic regression of `truth` (records,), -1 or 1."""
 
     def cost(weights: Floats) -> tuple[float, Floats]:
         margins = truth * (features @ weights)
@@ -87,5 +87,5 @@ def _fitted(features: sparse.csr_matrix, truth: Floats) -> Floats:
         return float(total), np.asarray(slope + _RIDGE * weights)
 
     start = np.zeros(features.shape[1])
-    found = optimize.minimize(cost, start, jac=True, method="L-BFGS-B", options={"maxiter": 60})
-    return np.asarray(found.x)
+    result = optimize.minimize(cost, start, jac=True, method="L-BFGS-B", options={"maxiter": 60})
+    return np.asarray(result.x)

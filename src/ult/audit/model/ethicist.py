@@ -1,8 +1,8 @@
-"""Ethicist: extraction with a prompt tuned to make a run recite (Zhang, Wen and Huang, ACL 2023).
+"""Ethicist: extraction with a soft prompt that is tuned to make a run recite (Zhang, Wen and Huang, ACL 2023).
 
-The attacker knows some passages of the training data, tunes vectors on them that stand before everything else, and
-asks for others. A suffix is recited whole or not at all, so the loss weighs its worst ids; and the attacker is as sure
-of an answer as it stands out among the other answers to the same question, however probable it is by itself.
+The attacker knows some passages of the training data, tunes prompt vectors on them, and asks for other passages. A
+suffix counts only if it is recited whole, so the loss gives extra weight to its worst ids. The attacker's confidence in
+an answer is its share among all answers drawn for the same prefix, not its absolute probability.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ with require("scipy", extra="audit"):
 with require("torch", extra="train"):
     import torch
 
-WORST, WEIGHT = 5, 0.7  # so many of a suffix's largest losses count once more, by this much
+WORST, WEIGHT = 5, 0.7  # the largest losses of a suffix that count once more, and their weight
 STEPS, RATE = 200, 1e-2
 TEMPERATURE, TOP_P = 0.8, 0.7
 
@@ -46,7 +46,7 @@ def ethicist(
     batch_size: int = 16,
     advance: Callable[[int], None] = lambda records: None,
 ) -> dict[str, Any]:
-    """Return, as JSON values, how many of `asked` a run recites after a `prompt` of so many vectors, tuned on `known`.
+    """Return, as JSON values, how many of `asked` a run recites after `prompt` vectors that are tuned on `known`.
 
     Raises `InvalidConfig` if there are no passages, or the context has no room for the prompt.
     """
@@ -65,17 +65,17 @@ def ethicist(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         soft, curve = _tuned(model, head, known, prompt, steps, batch_size, advance)
-        found = []
+        answered = []
         for passage in asked:
-            found.append(_answer(model, soft, head, passage, samples, batch_size))
+            answered.append(_answer(model, soft, head, passage, samples, batch_size))
             advance(1)
-    answers, surety = zip(*found, strict=True)
+    answers, surety = zip(*answered, strict=True)
     about = {"prompt": prompt, "known": len(known), "samples": samples, "loss": [curve[0], curve[-1]]}
     return {**about, **told(asked, answers, np.array(surety))}
 
 
 def smoothed(losses: torch.Tensor) -> torch.Tensor:
-    """Return the loss of suffixes from those of their ids (b, n): the mean, and once more the worst of each."""
+    """Return the mean loss of suffixes from the losses (b, n) of their ids, the worst of each weighted once more."""
     worst = losses.topk(min(WORST, losses.shape[1]), dim=1).values
     return (losses.mean(1) + WEIGHT * worst.mean(1)).mean()
 
@@ -89,15 +89,15 @@ def _tuned(
     batch_size: int,
     advance: Callable[[int], None],
 ) -> tuple[torch.Tensor, list[float]]:
-    """Return the vectors (prompt, width), and the loss at each step."""
+    """Return the tuned prompt vectors (prompt, width), and the loss at each step."""
     rows = model.get_input_embeddings().weight
     drawn = torch.randint(N_SPECIAL, len(rows), (prompt,)).to(rows.device)
     soft = torch.nn.Parameter(rows[drawn].clone())
     optimizer = torch.optim.AdamW([soft], lr=RATE, weight_decay=0.0)
-    many, curve = np.stack([_whole(head, passage.prefix, passage.suffix) for passage in known]), []
+    passages, curve = np.stack([_whole(head, passage.prefix, passage.suffix) for passage in known]), []
     for _ in range(steps):
-        chosen = torch.randint(len(many), (min(batch_size, len(many)),)).numpy()
-        loss = smoothed(_losses(model, soft, many[chosen], len(known[0].suffix)))
+        chosen = torch.randint(len(passages), (min(batch_size, len(passages)),)).numpy()
+        loss = smoothed(_losses(model, soft, passages[chosen], len(known[0].suffix)))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -110,9 +110,9 @@ def _whole(head: NDArray[np.int64], prefix: Ids, suffix: Ids) -> NDArray[np.int6
     return np.concatenate([head, prefix.astype(np.int64), suffix.astype(np.int64)])
 
 
-def _losses(model: Model, soft: torch.Tensor, many: NDArray[np.int64], suffix: int) -> torch.Tensor:
-    """Return what each of the last `suffix` ids of `many` (b, n) costs after the vectors, in nats (b, suffix)."""
-    ids = torch.from_numpy(many).to(soft.device)
+def _losses(model: Model, soft: torch.Tensor, passages: NDArray[np.int64], suffix: int) -> torch.Tensor:
+    """Return the losses (b, suffix), in nats, of the last `suffix` ids of `passages` (b, n) after the soft prompt."""
+    ids = torch.from_numpy(passages).to(soft.device)
     logits = model(inputs_embeds=_embedded(model, soft, ids)[:, :-1], use_cache=False).logits[:, -suffix:].float()
     return torch.nn.functional.cross_entropy(logits.mT, ids[:, -suffix:], reduction="none")
 
@@ -124,7 +124,7 @@ def _embedded(model: Model, soft: torch.Tensor, ids: torch.Tensor) -> torch.Tens
 def _answer(
     model: Model, soft: torch.Tensor, head: NDArray[np.int64], passage: Passage, samples: int, batch_size: int
 ) -> tuple[Ids, float]:
-    """Return the suffix that stands out among those drawn, and the logarithm of its share among them."""
+    """Return the best of the suffixes that were drawn, and the log of its share of their probability."""
     start = _whole(head, passage.prefix, passage.suffix[:0])
     embedded = _embedded(model, soft, torch.from_numpy(start)[None].to(soft.device))
     mask = torch.ones(embedded.shape[:2], dtype=torch.long, device=soft.device)
@@ -149,9 +149,9 @@ def _answer(
 
 
 def surest(times: NDArray[np.int64], nats: NDArray[np.float64]) -> tuple[int, float]:
-    """Return which of different answers an attacker gives, and the logarithm of its share among all that were drawn.
+    """Return the index of the answer that the attacker gives, and the log of its share of the probability of all.
 
-    Each answer's probability counts as often as it was drawn: `times` (answers,), what it costs is in `nats`.
+    Each distinct answer's probability, exp(-`nats`), counts as often as it was drawn, `times`; both are (answers,).
     """
     shares = special.log_softmax(np.log(times) - nats)
     best = int(shares.argmax())

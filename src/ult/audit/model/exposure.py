@@ -1,8 +1,8 @@
-"""Exposure: how far a run betrays planted canaries (Carlini et al. 2019, The Secret Sharer).
+"""Exposure: how well a run has memorised planted canaries (Carlini et al. 2019, The Secret Sharer).
 
-A canary is one of |R| = 10^8 that there could be. Its exposure is log2 |R| less log2 of its rank among all of them by
-probability, in bits: some 1.44 on average if the run knows nothing of it, log2 |R| if it is the likeliest of all. The
-rank is told from a sample of the others.
+A canary is drawn from a space of |R| = 10^8 possible ones. Its exposure is log2 |R| - log2(rank), in bits, where rank
+is its rank among all of them by probability: some 1.44 on average if the run knows nothing of it, log2 |R| if it is the
+likeliest of all. The rank is estimated from a sample of alternatives.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ult.trainer.models.load import load_trained
 with require("scipy", extra="audit"):
     from scipy import stats
 
-ALTERNATIVES = 1000  # canaries of the same name that were not planted, to compare each with
+ALTERNATIVES = 1000  # canaries of the same name that were not planted, with which each is compared
 
 
 def exposure(
@@ -38,9 +38,9 @@ def exposure(
     batch_size: int = 16,
     advance: Callable[[int], None] = lambda records: None,
 ) -> dict[str, Any]:
-    """Return, as JSON values, the exposure of the first `n` canaries of a table under a run trained on its shards.
+    """Return, as JSON values, the exposure of the first `n` canaries of a table in a run trained on its shards.
 
-    Raises `WrongTable` or `InvalidConfig`.
+    Raises `WrongTable` if the run was not trained on shards of the table, `InvalidConfig` for under 10 `alternatives`.
     """
     if table.fingerprint not in run.tables:
         raise WrongTable(
@@ -53,35 +53,36 @@ def exposure(
     rng, model, losses = np.random.default_rng(seed), load_trained(run), []
     for name, digits in enumerate(secret_digits(table, n)):
         drawn = rng.choice(SPACE - 1, alternatives, replace=False)
-        many = [digits, *(drawn + (drawn >= digits)).tolist()]
-        ids = table.encode_batch([canary(name, other) for other in many])
-        # All begin alike, which costs them alike; and they are short, so that many take no more memory than records.
-        alike = _alike(ids)
+        candidates = [digits, *(drawn + (drawn >= digits)).tolist()]
+        ids = table.encode_batch([canary(name, candidate) for candidate in candidates])
+        # The common prefix has the same loss in all. Canaries are short, so larger batches take no more memory.
+        prefix = _common_prefix(ids)
         together = max(batch_size, batch_size * run.context // (4 * max(map(len, ids))))
         options: dict[str, Any] = {"modality": "text", "batch_size": together, "model": model, "advance": advance}
-        losses.append(-predict_ids(run, ids, moments=False, given=alike, **options).totals)
+        losses.append(-predict_ids(run, ids, moments=False, given=prefix, **options).totals)
     return rate(np.array(losses))
 
 
-def _alike(many: Sequence[NDArray[np.uint32]]) -> int:
-    """Return how many first ids all records share."""
-    length = min(map(len, many))
-    same = (np.stack([ids[:length] for ids in many]) == many[0][:length]).all(0)
+def _common_prefix(records: Sequence[NDArray[np.uint32]]) -> int:
+    """Return the length of the longest common prefix of all records, in ids."""
+    length = min(map(len, records))
+    same = (np.stack([ids[:length] for ids in records]) == records[0][:length]).all(0)
     return int(np.argmin(np.append(same, False)))
 
 
 def rate(losses: NDArray[np.float64]) -> dict[str, Any]:
-    """Return the exposure of canaries by their losses (canaries, 1 + alternatives) in nats, each canary's own first.
+    """Return, as JSON values, exposures from losses (canaries, 1 + alternatives) in nats, each canary's own first.
 
-    `interpolated` ranks a canary among its alternatives and itself, so it is at most `most` bits; `extrapolated` reads
-    the rank off a skew normal fitted to the alternatives, at most log2 |R|, and `fit` is the p-value of Kolmogorov and
-    Smirnov's test of that fit. `p_value` is how probable exposures of this sum are if nothing was memorised: sums of
-    exponential deviates, as are their `chance_interval`s for the mean (95 %).
+    `interpolated` ranks a canary among its alternatives and itself, so it is at most `most` bits. `extrapolated`
+    estimates the rank by a skew normal distribution fitted to the alternatives, at most log2 |R|; `fit` is the p-value
+    of the Kolmogorov-Smirnov test of that fit. `p_value` is the probability of exposures with at least this sum if
+    nothing was memorised, when exposures are exponentially distributed; `chance_interval` is the 95 % interval of their
+    mean in that case.
     """
     own, others = losses[:, 0], losses[:, 1:]
     n, most = len(own), math.log2(losses.shape[1])
     inner = most - np.log2(1 + (others < own[:, None]).sum(1) + (others == own[:, None]).sum(1) / 2)
-    with np.errstate(all="ignore"):  # of tails that a float does not hold, which `most` bounds
+    with np.errstate(all="ignore"):  # tails may underflow; the result is clipped below
         fits = [stats.skewnorm.fit(row) for row in others]
         tails = [-stats.skewnorm.logcdf(x, *fit) / math.log(2) for x, fit in zip(own, fits, strict=True)]
         right = [stats.kstest(row, stats.skewnorm(*fit).cdf).pvalue for row, fit in zip(others, fits, strict=True)]
@@ -102,6 +103,6 @@ def rate(losses: NDArray[np.float64]) -> dict[str, Any]:
 
 
 def chance_interval(n: int, miss: float = 0.05) -> list[float]:
-    """Return where the mean exposure of `n` canaries lies if a run knows nothing of them, in bits."""
+    """Return the interval, in bits, of the mean exposure of `n` canaries that a run knows nothing of."""
     ends: ArrayLike = stats.gamma.ppf([miss / 2, 1 - miss / 2], n) / n / math.log(2)
     return [float(end) for end in np.asarray(ends)]

@@ -1,6 +1,6 @@
-"""Extraction: given a record's first ids, a run writes the next ones as they were, or not (Carlini et al. 2023).
+"""Extraction: does a run continue a record's first ids exactly as the record does (Carlini et al. 2023)?
 
-What it writes of records that it never saw is the measure beside it: some continuations can be guessed.
+The same measurement on nonmembers is the baseline, because some continuations can be guessed.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from ult.trainer.memorisation.ngrams import memorised
 from ult.trainer.models.load import load_trained
 from ult.trainer.translate import search
 
-PREFIX = SUFFIX = 50  # ids, as the extraction benchmark of Carlini et al. gives and asks for
-ERRORS = 100  # wrong answers that an attacker puts up with, surest first
+PREFIX = SUFFIX = 50  # ids given and asked for, as in the extraction benchmark of Carlini et al.
+ERRORS = 100  # wrong answers that the attacker tolerates, in order of decreasing confidence
 SAMPLES = 10
-TOGETHER = 8  # times as many records are written at once as are read: of each but one id at a time is predicted
+TOGETHER = 8  # generation batches are this many times larger: only one position per record is computed at a time
 Ids = NDArray[np.uint32]
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A part of a record: what an attacker is given, and what it is asked for."""
+    """A part of a record: the ids that the attacker is given, and the ids that it must produce."""
 
     prefix: Ids
     suffix: Ids
 
 
 def passages(records: Iterable[Ids], *, prefix: int = PREFIX, suffix: int = SUFFIX) -> list[Passage]:
-    """Return the beginning of each record that is long enough. Raises `InvalidConfig`."""
+    """Return the first `prefix` + `suffix` ids of each record that is long enough; raise `InvalidConfig`."""
     if prefix < 1 or suffix < 1:
         raise InvalidConfig(f"prefix is {prefix} and suffix {suffix} ids; expected at least 1 each")
     return [Passage(ids[:prefix], ids[prefix : prefix + suffix]) for ids in records if len(ids) >= prefix + suffix]
@@ -56,13 +56,13 @@ def extract(
     batch_size: int = 32,
     advance: Callable[[int, int], None] = lambda records, ids: None,
 ) -> dict[str, Any]:
-    """Return, as JSON values, how many passages a run goes on with exactly.
+    """Return, as JSON values, how many passages a run continues exactly.
 
-    Greedy, it takes the likeliest id each time; with `samples` it draws so many continuations from the 40 likeliest
-    ids (the benchmark's baseline), and answers with the one that is the likeliest as a whole. `recall` is the share of
-    passages found, surest first, before it was wrong `ERRORS` times: few passages are not wrong so often.
-    `ngrams` is the mean of `ult.trainer.memorisation.ngrams.memorised`. Raises `InvalidConfig` if there are none, or
-    the context is too short.
+    Greedy decoding takes the likeliest id each time. With `samples`, that many continuations are drawn from the 40
+    likeliest ids (the benchmark's baseline) and the likeliest as a whole is the answer. `recall` is the share of
+    passages that are right, in order of decreasing confidence, before `ERRORS` wrong answers. `ngrams` is the mean of
+    `ult.trainer.memorisation.ngrams.memorised`. Raises `InvalidConfig` if there are no passages, or the context is too
+    short.
     """
     opened = Run.open(run)
     if not asked:
@@ -73,12 +73,12 @@ def extract(
     prefixes = [passage.prefix for passage in asked]
     drawn = {"n": samples, "top_k": 40, "seed": seed} if samples else {"temperature": 0.0}
     written = generate(opened.path, prefixes, **drawn, **options)
-    many = max(1, samples)
+    draws = max(1, samples)
     model = load_trained(opened)
     about: dict[str, Any] = {"modality": modality, "batch_size": batch_size, "model": model, "moments": False}
     surety = predict_ids(opened, written, given=len(prefixes[0]), **about, advance=lambda records: advance(0, 0))
     sums = np.array([log[:length].sum() for log in surety.each(surety.log)])
-    best = sums.reshape(-1, many).argmax(1) + many * np.arange(len(asked))
+    best = sums.reshape(-1, draws).argmax(1) + draws * np.arange(len(asked))
     answers = [written[k][len(prefix) :] for k, prefix in zip(best, prefixes, strict=True)]
     return {"samples": samples, **told(asked, answers, sums[best])}
 
@@ -90,9 +90,9 @@ def complete(
     batch_size: int = 32,
     advance: Callable[[int], None] = lambda records: None,
 ) -> dict[str, Any] | None:
-    """Return, as JSON values, of how many sources a run for "seq2seq" writes the very target; None if none has room.
+    """Return, as JSON values, how many targets a run for "seq2seq" writes exactly, by greedy decoding.
 
-    It takes the likeliest id each time. A target that is longer than the context cannot be written whole.
+    Targets that do not fit the context are left out; None if none fits.
     """
     short = [record for record in records if record.target is not None and 0 < len(record.target) < run.context]
     if not short:
@@ -100,17 +100,17 @@ def complete(
     model, answers = load_trained(run), []
     for first in range(0, len(short), batch_size):
         batch = [read_source(record.ids, run.context) for record in short[first : first + batch_size]]
-        found = search(model, batch, beams=1, best=1, max_new=run.context, batch_size=batch_size)
-        answers += [hypotheses[0] for hypotheses in found]
+        beams = search(model, batch, beams=1, best=1, max_new=run.context, batch_size=batch_size)
+        answers += [hypotheses[0] for hypotheses in beams]
         advance(len(batch))
-    said = [replace(record, target=answer) for record, answer in zip(short, answers, strict=True)]
-    surety = predict_records(run, said, batch_size=batch_size, model=model).totals
+    answered = [replace(record, target=answer) for record, answer in zip(short, answers, strict=True)]
+    surety = predict_records(run, answered, batch_size=batch_size, model=model).totals
     asked = [Passage(record.ids, record.target) for record in short if record.target is not None]
     return {"samples": 0, **told(asked, answers, surety)}
 
 
 def told(asked: Sequence[Passage], answers: Sequence[Ids], surety: NDArray[np.float64]) -> dict[str, Any]:
-    """Return, as JSON values, how right the answers (passages,) are, of which an attacker is so sure."""
+    """Return, as JSON values, how good the answers to passages are; `surety` (passages,) orders them by confidence."""
     right = np.array([np.array_equal(a, passage.suffix) for a, passage in zip(answers, asked, strict=True)])
     scores = [memorised(a, passage.suffix) for a, passage in zip(answers, asked, strict=True)]
     return {
@@ -126,7 +126,7 @@ def told(asked: Sequence[Passage], answers: Sequence[Ids], surety: NDArray[np.fl
 
 
 def smallest(n: int) -> float:
-    """Return the least share of which `n` records would have shown anything, in 19 of 20 cases.
+    """Return the smallest share that `n` records would show at least one case of, with probability 0.95.
 
     >>> round(smallest(20), 3)
     0.139
@@ -135,7 +135,7 @@ def smallest(n: int) -> float:
 
 
 def recall(right: NDArray[np.bool_], surety: NDArray[np.float64], errors: int = ERRORS) -> float:
-    """Return the share of all answers that are right and given, surest first, before the last tolerated error."""
+    """Return the share of all answers that are right and, in order of confidence, come before too many errors."""
     order = np.argsort(-surety, kind="stable")
     given = np.cumsum(~right[order]) <= errors
     return float((right[order] & given).sum() / len(right))

@@ -1,4 +1,4 @@
-"""Was this record trained on? Scores of records from what a run predicts of them, higher for members."""
+"""Membership inference on a run: scores of records from the run's predictions, higher for members."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from ult.errors import WrongTable
 from ult.owner.table import Table
 from ult.public.run import Run
 
-LEAST = 0.2  # the share of a record's ids that Min-K% looks at; its authors' own choice
+LEAST = 0.2  # the share of a record's ids that Min-K% uses, as its authors chose
 
 
 def loss(of: Predicted) -> Floats:
-    """Score by the mean log-probability (Yeom et al. 2018); of a class or a target, by that of what is predicted."""
+    """Score by the mean log-probability of the record, or of its target or class (Yeom et al. 2018)."""
     return of.averages
 
 
 def zlib_ratio(of: Predicted, data: Sequence[bytes]) -> Floats:
-    """Score by the mean log-probability over the bytes that zlib makes of the record (Carlini et al. 2021)."""
-    return np.asarray(of.averages / [len(zlib.compress(one)) for one in data])
+    """Score by the mean log-probability divided by the record's size under zlib, in bytes (Carlini et al. 2021)."""
+    return np.asarray(of.averages / [len(zlib.compress(record)) for record in data])
 
 
 def min_k(of: Predicted, least: float = LEAST) -> Floats:
-    """Score by the mean of the lowest log-probabilities (Min-K%, Shi et al. 2024)."""
+    """Score by the mean of the lowest log-probabilities, a share `least` of all (Min-K%, Shi et al. 2024)."""
     return _lowest(of, of.log, least)
 
 
 def min_k_plus(of: Predicted, least: float = LEAST) -> Floats:
-    """Score the same, each log-probability in deviations from what the run expects there (Zhang et al. 2025)."""
+    """Score as `min_k`, with log-probabilities standardised by the run's mean and deviation (Zhang et al. 2025)."""
     return _lowest(of, (of.log - of.mean) / np.maximum(of.deviation, 1e-6), least)
 
 
@@ -43,23 +43,23 @@ def _lowest(of: Predicted, values: Floats, least: float) -> Floats:
 
 
 def reference(of: Floats, others: Floats) -> Floats:
-    """Score by how much likelier than under reference runs the record is (Carlini et al. 2021); log-probabilities."""
+    """Score by the log-probability minus that under reference runs, `others` (Carlini et al. 2021)."""
     return of - others
 
 
 def rmia(of: Floats, others: Floats, a: float) -> Floats:
-    """Score by what a record gains over runs with and without it (RMIA offline, Zarifzadeh et al. 2024).
+    """Score by the record's likelihood ratio to an average of runs with and without it (RMIA offline).
 
-    `of` (records,) and `others` are log-probabilities, the latter the logarithm of the mean probability over reference
-    runs without it. The average with and without it is told from these as ((1 + a) p + 1 - a) / 2, p being the
-    probability of an id, the geometric mean over the record's. RMIA's own score is the share of a population over which
-    a record gains more: the same order, so the same curve, but for the ties that the population's size makes.
+    Zarifzadeh et al. 2024. `of` (records,) are log-probabilities, `others` (records,) the log of the mean probability
+    under reference runs trained without the record. The average over runs with and without it is estimated from these
+    as ((1 + a) p + 1 - a) / 2, where p is the geometric mean of the probabilities of the record's ids. RMIA's own score
+    is the share of a population that a record's ratio exceeds: the same order, so the same ROC curve, except for ties.
     """
     return np.asarray(of - np.log(((1 + a) * np.exp(others) + 1 - a) / 2))
 
 
 def plain_bytes(record: Any) -> bytes:
-    """Return a decoded record as bytes: of text its UTF-8, of arrays their values."""
+    """Return a decoded record as bytes: text as UTF-8, arrays as their values."""
     return record.encode("utf-8", "surrogatepass") if isinstance(record, str) else record.tobytes()
 
 
@@ -73,36 +73,37 @@ def scores(
     batch_size: int = 16,
     advance: Callable[[int], None] = lambda records: None,
 ) -> tuple[dict[str, tuple[Floats, Floats]], dict[str, Any]]:
-    """Return by attack the scores of the members and of the nonmembers, and what else is to be told of the attacks.
+    """Return, by attack, the scores of members (m,) and nonmembers (n,), and further facts on some attacks.
 
-    zlib's needs the owner's table, those by reference runs that were trained without the members, or by `shadows` of
-    each of which it is known what it saw. Raises `WrongTable`
-    if the table is not that of all records.
+    zlib needs the owner's `table`. "reference" and "rmia" need `references` that were trained without the members, or
+    `shadows`, of which it is known which records each was trained on; "lira" needs `shadows`. Raises `WrongTable` if
+    the table did not encode all records.
     """
-    many = [*sides.members, *sides.nonmembers]
-    of = predict_records(run, many, modality=sides.modality, batch_size=batch_size, advance=advance)
-    found = {"loss": loss(of)}
+    records = [*sides.members, *sides.nonmembers]
+    of = predict_records(run, records, modality=sides.modality, batch_size=batch_size, advance=advance)
+    by_attack = {"loss": loss(of)}
     if run.task != "classify":
-        found |= {"min-k": min_k(of), "min-k++": min_k_plus(of)}
+        by_attack |= {"min-k": min_k(of), "min-k++": min_k_plus(of)}
     if run.task == "lm" and table is not None:
         check_table(table, sides)
-        found["zlib"] = zlib_ratio(of, [plain_bytes(one) for one in table.decode_batch([one.ids for one in many])])
-    told: dict[str, Any] = {}
+        decoded = table.decode_batch([record.ids for record in records])
+        by_attack["zlib"] = zlib_ratio(of, [plain_bytes(record) for record in decoded])
+    facts: dict[str, Any] = {}
     if shadows:
-        found["lira"] = lira(of.averages, shadows)
-        told["lira"] = {"shadows": len(shadows)}
-    if beside := [*references, *shadows]:
-        outside, (a, how) = average_outside(beside), tuned(beside, rmia)
-        found["reference"] = reference(of.averages, outside)
-        found["rmia"] = rmia(of.averages, outside, a)
-        told["rmia"] = {"a": a, "a_from": how, "references": len(beside)}
-    rows = len(sides.members)
-    return {name: (values[:rows], values[rows:]) for name, values in found.items()}, told
+        by_attack["lira"] = lira(of.averages, shadows)
+        facts["lira"] = {"shadows": len(shadows)}
+    if others := [*references, *shadows]:
+        outside, (a, how) = average_outside(others), tuned(others, rmia)
+        by_attack["reference"] = reference(of.averages, outside)
+        by_attack["rmia"] = rmia(of.averages, outside, a)
+        facts["rmia"] = {"a": a, "a_from": how, "references": len(others)}
+    members = len(sides.members)
+    return {name: (values[:members], values[members:]) for name, values in by_attack.items()}, facts
 
 
 def check_table(table: Table, sides: Sides) -> None:
-    """Raise `WrongTable` unless all records were encoded with the table."""
-    for shards in (one for side in sides.shards for one in side):
+    """Raise `WrongTable` unless the table encoded all records."""
+    for shards in (folder for side in sides.shards for folder in side):
         if shards.manifest.table != table.fingerprint:
             raise WrongTable(
                 f"{shards.path} was encoded with table {shards.manifest.table}; this one is {table.fingerprint}",

@@ -1,7 +1,7 @@
-"""What a run predicts of records: of each id, of each target's, or of each class, in one pass.
+"""A run's predictions for records: the log-probability of each id, of each target's ids, or of each class.
 
-Each record stands alone after what starts a record, so that no score rests on its neighbours; one longer than the
-context is read in windows, as in training.
+Each record is read alone, after the ids that start a record, so that no score depends on neighbouring records. A record
+longer than the context is read in windows, as in training.
 """
 
 from __future__ import annotations
@@ -35,28 +35,28 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """What a run predicts of each id of some records and of each record's end, record after record; in nats.
+    """A run's predictions, in nats, for each id of the records and for the end of each record, concatenated.
 
-    Of runs for "seq2seq" those are the targets' ids, of those for "classify" it is one class a record.
+    For runs of task "seq2seq" these are the targets' ids, for "classify" one class per record.
     """
 
-    log: Floats  # (n,) the logarithm of the probability of the id that stands there
-    mean: Floats  # (n,) what that logarithm would be on average if the run chose the id; NaN if nobody asked
-    deviation: Floats  # (n,) and how much it would vary; likewise
-    ends: NDArray[np.int64]  # (records,)
+    log: Floats  # (n,) log-probability of the true id
+    mean: Floats  # (n,) expected log-probability of an id that the run draws; NaN if `moments` were not asked for
+    deviation: Floats  # (n,) its standard deviation; likewise
+    ends: NDArray[np.int64]  # (records,) where each record ends in the others
 
     def each(self, values: Floats) -> list[Floats]:
-        """Return the values (n,) of each record."""
+        """Return `values` (n,) split into one array for each record."""
         return np.split(values, self.ends[:-1])
 
     @property
     def averages(self) -> Floats:
-        """The mean of `log` over each record's ids (records,)."""
+        """The mean log-probability of each record's ids, (records,)."""
         return np.array([record.mean() for record in self.each(self.log)])
 
     @property
     def totals(self) -> Floats:
-        """The logarithm of the probability of each whole record (records,)."""
+        """The log-probability of each whole record, (records,)."""
         return np.array([record.sum() for record in self.each(self.log)])
 
 
@@ -71,10 +71,11 @@ def predict_ids(
     given: int = 0,
     advance: Callable[[int], None] = lambda records: None,
 ) -> Predicted:
-    """Return what a run for "lm", whose `model` may be loaded already, predicts of records of ids (n,).
+    """Return the predictions of a run of task "lm" for records of ids (n,).
 
-    Without `moments` the mean and the deviation, which take most of the time, are not asked; the first `given` ids of
-    each record are read and not predicted.
+    `model` is the run's model if it is loaded already. Without `moments`, mean and deviation, which take most of the
+    time, are not computed. The first `given` ids of each record are read but not predicted. `advance(n)` is called for
+    each n finished records. Raises `InvalidConfig` if there are no records.
     """
     options: dict[str, Any] = {"modality": modality, "batch_size": batch_size, "model": model, "moments": moments}
     return predict_records(run, (Record(ids) for ids in records), **options, given=given, advance=advance)
@@ -91,21 +92,21 @@ def predict_records(
     given: int = 0,
     advance: Callable[[int], None] = lambda records: None,
 ) -> Predicted:
-    """Return what a run of any task predicts of records, as `predict_ids`. Raises `InvalidConfig` if there are none."""
+    """Return the predictions of a run of any task for records; options and errors are those of `predict_ids`."""
     model = model or load_trained(run)
     items = _items(run, model, modality, given)
-    found: list[tuple[Floats, Floats, Floats]] = []
+    predictions: list[tuple[Floats, Floats, Floats]] = []
     lengths = []
     for batch in _batched(records, batch_size):
-        each = [items(record) for record in batch]
-        windows = [window for many in each for window in many]
+        windows_of = [items(record) for record in batch]
+        windows = [window for of_record in windows_of for window in of_record]
         firsts = range(0, len(windows), batch_size)
-        found += [_predicted(model, windows[first : first + batch_size], moments=moments) for first in firsts]
-        lengths += [sum(int((window["labels"] != IGNORED).sum()) for window in many) for many in each]
+        predictions += [_predicted(model, windows[first : first + batch_size], moments=moments) for first in firsts]
+        lengths += [sum(int((window["labels"] != IGNORED).sum()) for window in of_record) for of_record in windows_of]
         advance(len(batch))
     if not lengths:
         raise InvalidConfig("there are no records to audit")
-    log, mean, deviation = (np.concatenate(column) for column in zip(*found, strict=True))
+    log, mean, deviation = (np.concatenate(column) for column in zip(*predictions, strict=True))
     return Predicted(log, mean, deviation, np.cumsum(lengths))
 
 
@@ -121,7 +122,7 @@ def _batched(records: Iterable[Record], size: int) -> Iterator[list[Record]]:
 
 
 def _items(run: Run, model: Model, modality: str | None, given: int) -> Callable[[Record], list[Item]]:
-    """Return what makes of a record that which the run is shown, as in its training."""
+    """Return a function from a record to the model's input items, built as in the run's training."""
     if run.task == "seq2seq":
         return lambda record: [_pair(record, run.context)]
     head = np.array(run.head(modality), np.int64)
@@ -132,7 +133,7 @@ def _items(run: Run, model: Model, modality: str | None, given: int) -> Callable
 
 
 def _windows(ids: NDArray[np.uint32], head: NDArray[np.int64], context: int, given: int) -> list[Item]:
-    """Return a record in windows of at most `context` ids, each of which and the record's end is predicted once."""
+    """Return a record in windows of at most `context` ids; each id and the record's end is predicted once."""
     stream = np.concatenate([head, ids.astype(np.int64), [EOS]])
     before = len(head) - 1 + given
     labels = np.append(np.full(before, IGNORED), stream[1 + before :])
@@ -171,7 +172,7 @@ def _predicted(model: Model, windows: Sequence[Item], *, moments: bool) -> tuple
         taken = logits.gather(1, labels[:, None])[:, 0] - total
         mean = deviation = torch.full_like(taken, torch.nan)
         if moments:
-            logs = (logits - total[:, None]).clamp_(min=-1e4)  # an id that cannot come is -inf
+            logs = (logits - total[:, None]).clamp_(min=-1e4)  # impossible ids have -inf
             weights = logs.exp()
             mean = (weights * logs).sum(-1)
             deviation = (weights * (logs - mean[:, None]).square_()).sum(-1).sqrt()
@@ -180,9 +181,9 @@ def _predicted(model: Model, windows: Sequence[Item], *, moments: bool) -> tuple
 
 
 def _counted(model: Model, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the logits (n, vocabulary), or (records, classes), of what is predicted, and what it truly is (n,).
+    """Return the logits (n, vocabulary), or (records, classes), of the predicted positions, and their labels (n,).
 
-    Of places before which nothing is predicted no logits are made, where a model can be told so.
+    Positions before the first predicted one get no logits if the model supports that.
     """
     counted = batch["labels"] != IGNORED
     first = int(counted.any(0).int().argmax()) if counted.ndim == 2 else 0

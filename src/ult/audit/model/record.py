@@ -1,4 +1,4 @@
-"""What a run is asked about in an audit: a record, and what it says of it if it does not predict the record itself."""
+"""A record in the audit of a run: its ids, and the target or class if the run predicts one of these."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ Ids = NDArray[np.uint32]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Ids (n,), and the target or the class that a run for "seq2seq" or "classify" predicts from them."""
+    """Ids (n,) uint32, and the target or class that a run for "seq2seq" or "classify" predicts from them."""
 
     ids: Ids
-    table: str = ""  # the fingerprint of that which encoded it
+    table: str = ""  # the fingerprint of the table that encoded it
     target: Ids | None = None
     label: int | None = None  # the number of its class
-    shards: str = ""  # the digest of those that hold it
+    shards: str = ""  # the digest of the shards that hold it
 
     @property
     def key(self) -> tuple[str, bytes, bytes]:
-        """What another record must have to be the same; a class is no part of it."""
+        """The identity of the record: equal records have equal keys; the class is no part of it."""
         return self.table, self.ids.tobytes(), b"" if self.target is None else self.target.tobytes()
 
 
-def modality_of(many: Sequence[Shards]) -> str:
-    """Return the modality that all shards are of; raise `InvalidConfig` if there are several."""
-    found = sorted({shards.manifest.codec.partition("/")[0] for shards in many})
-    if len(found) != 1:
-        raise InvalidConfig(f"the shards are of {', '.join(found)}; expected one modality at a time")
-    return found[0]
+def modality_of(folders: Sequence[Shards]) -> str:
+    """Return the modality of all shards; raise `InvalidConfig` if they have several."""
+    modalities = sorted({shards.manifest.codec.partition("/")[0] for shards in folders})
+    if len(modalities) != 1:
+        raise InvalidConfig(f"the shards are of {', '.join(modalities)}; expected one modality at a time")
+    return modalities[0]

@@ -1,4 +1,4 @@
-"""Reference runs: what others, that never saw a record, make of it, and how much of a record's gain that explains."""
+"""Reference runs: predictions of runs that were not trained on a record, and the attacks that compare with them."""
 
 from __future__ import annotations
 
@@ -16,30 +16,31 @@ from ult.errors import InvalidConfig, WrongVocabulary
 from ult.public.run import Run
 
 Floats = NDArray[np.float64]
-OFFLINE = 1 / 3  # RMIA's a where nothing tells a better one; its authors' own choice for texts
-GRID = np.linspace(0.0, 1.0, 11)
-FEW = 64  # shadow runs, under which all records share their variances, as LiRA's authors have it
+OFFLINE = 1 / 3  # RMIA's a where it cannot be tuned; its authors' choice for texts
+GRID = np.linspace(0.0, 1.0, 11)  # values of a that are tried
+FEW = 64  # with fewer shadow runs, all records share one variance, as in the LiRA paper
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What a reference run makes of the records of an audit, members first."""
+    """The predictions of a reference run for the records of an audit, members first."""
 
-    averages: Floats  # (records,) the mean log-probability of each
-    seen: NDArray[np.bool_] | None  # (records,) which it was trained on; None if nobody knows
+    averages: Floats  # (records,) mean log-probability of each record, in nats
+    seen: NDArray[np.bool_] | None  # (records,) whether it was trained on each record; None if that is unknown
 
 
 def read_references(
     runs: Sequence[Run], sides: Sides, *, batch_size: int, advance: Callable[[int], None]
 ) -> list[Reference]:
-    """Let reference runs predict the records of an audit.
+    """Return the predictions of reference runs for the records of an audit.
 
-    Raises `InvalidConfig` if one was trained on members or for another task, `WrongVocabulary`, or `WrongTable`.
+    Raises `InvalidConfig` if a run was trained on members or for another task, `WrongVocabulary`, or `WrongTable`.
     """
-    many, members = [*sides.members, *sides.nonmembers], {one.manifest.digest for one in sides.shards[0]}
+    records = [*sides.members, *sides.nonmembers]
+    members = {shards.manifest.digest for shards in sides.shards[0]}
     for run in runs:
-        told = {lot.get("digest") for lot in lots(run)} | set(run.metrics.get("trained_before") or [])
-        if members & told:
+        trained = {lot.get("digest") for lot in lots(run)} | set(run.metrics.get("trained_before") or [])
+        if members & trained:
             raise InvalidConfig(
                 f"{run.path} was trained on members, and was named with --reference-run", hint="a run that saw none"
             )
@@ -48,36 +49,37 @@ def read_references(
                 f"{run.path} has a vocabulary of {run.vocabulary.size}; the shards' is "
                 f"{sides.shards[0][0].vocabulary.size}"
             )
-        for shards in (one for side in sides.shards for one in side):
+        for shards in (folder for side in sides.shards for folder in side):
             run.check_shards(shards)
-    found = []
+    references = []
     for run in runs:
-        of = predict_records(run, many, modality=sides.modality, batch_size=batch_size, advance=advance)
-        found.append(Reference(of.averages, _seen(run, [record.shards for record in many])))
-    return found
+        of = predict_records(run, records, modality=sides.modality, batch_size=batch_size, advance=advance)
+        references.append(Reference(of.averages, _seen(run, [record.shards for record in records])))
+    return references
 
 
 def _seen(run: Run, digests: Sequence[str]) -> NDArray[np.bool_] | None:
-    told = [lot.get("digest") for lot in lots(run)]
-    return np.array([digest in told for digest in digests], bool) if all(told) else None
+    """Return whether a run was trained on the shards of each record, by their digests; None if it names no digests."""
+    trained = [lot.get("digest") for lot in lots(run)]
+    return np.array([digest in trained for digest in digests], bool) if all(trained) else None
 
 
 def average_outside(references: Sequence[Reference]) -> Floats:
-    """Return the logarithm of each record's mean probability (records,) under the references that never saw it.
+    """Return the log of each record's mean probability (records,) under the references that were not trained on it.
 
-    A record that all of them saw has the mean of all.
+    For a record that all of them were trained on, it is the mean over all.
     """
-    logs = np.stack([one.averages for one in references])
-    weights = np.stack([np.ones(logs.shape[1]) if one.seen is None else ~one.seen for one in references]).astype(float)
+    logs = np.stack([run.averages for run in references])
+    weights = np.stack([np.ones(logs.shape[1]) if run.seen is None else ~run.seen for run in references]).astype(float)
     weights[:, weights.sum(0) == 0] = 1.0
     return np.asarray(np.log((weights * np.exp(logs)).sum(0) / weights.sum(0)))
 
 
 def tuned(references: Sequence[Reference], score: Callable[[Floats, Floats, float], Floats]) -> tuple[float, str]:
-    """Return RMIA's `a`, and where it is from.
+    """Return RMIA's `a`, and in words where it comes from.
 
-    Each reference of which it is known what it saw is attacked by the others; what tells its own members best on
-    average is taken. Nothing of the run that is audited is looked at.
+    Each reference whose training records are known is attacked with the others as references; the `a` with the best
+    mean AUC is chosen. The audited run is not used.
     """
     areas = []
     for k, target in enumerate(references):
@@ -86,20 +88,20 @@ def tuned(references: Sequence[Reference], score: Callable[[Floats, Floats, floa
             continue
         outside = average_outside(others)
         each = [score(target.averages, outside, float(a)) for a in GRID]
-        areas.append([auc(one[target.seen], one[~target.seen]) for one in each])
+        areas.append([auc(values[target.seen], values[~target.seen]) for values in each])
     if not areas:
-        return OFFLINE, "the authors' choice: of no two references it is known what they saw"
+        return OFFLINE, "the authors' choice: for no two references is it known what they were trained on"
     return float(GRID[int(np.mean(areas, axis=0).argmax())]), f"attacks of {len(areas)} references by the others"
 
 
 def lira(of: Floats, shadows: Sequence[Reference]) -> Floats:
-    """Score by how much likelier a record's log-probability is of runs that saw it than of such that did not.
+    """Score by the likelihood ratio of a record's log-probability between runs trained with and without it (LiRA).
 
-    `of` (records,) is the run's. LiRA, Carlini et al. 2022, the online attack: both are taken for normal, and under
-    `FEW` shadow runs all records share their variances.
+    Carlini et al. 2022, the online attack. `of` (records,) are the audited run's log-probabilities. Both distributions
+    are taken as normal; with fewer than `FEW` shadow runs all records share one variance.
     """
-    logs = np.stack([one.averages for one in shadows])
-    seen = np.stack([one.seen for one in shadows if one.seen is not None])
+    logs = np.stack([run.averages for run in shadows])
+    seen = np.stack([run.seen for run in shadows if run.seen is not None])
     total = np.zeros(len(of))
     for sign, which in ((1.0, seen), (-1.0, ~seen)):
         n = which.sum(0)

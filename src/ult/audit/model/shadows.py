@@ -1,7 +1,7 @@
-"""Shadow runs: the training of a run repeated on random halves of both sides, so that it is known what each saw.
+"""Shadow runs: repeat the training of a run on random halves of the records, so that each run's records are known.
 
-What a record gains by being seen is then told from runs that saw it and runs that did not (LiRA, Carlini et al. 2022,
-the online attack). Nothing of them is kept.
+Comparing runs trained with and without a record shows what training on it changes (LiRA, Carlini et al. 2022, the
+online attack). The shadow runs are deleted afterwards.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
 Floats = NDArray[np.float64]
-LEAST = 4  # two that saw a record and two that did not, so that there is a variance
+LEAST = 4  # two trained with a record and two without it, so that each group has a variance
 
 
 def check_repeatable(run: Run, sides: Sides, count: int) -> None:
-    """Raise `InvalidConfig` unless a run's training can be repeated on the records of an audit."""
-    told = run.metrics
+    """Raise `InvalidConfig` unless a run's training can be repeated, `count` times, on the records of an audit."""
+    metrics = run.metrics
     if count < LEAST or count % 2:
         raise InvalidConfig(f"{count} shadow runs were asked for; expected an even number from {LEAST} on")
     members = {shards.manifest.digest for shards in sides.shards[0]}
     trained = {lot.get("digest") for lot in lots(run)} - {None}
     whys = {
         f"it is for {run.task}, and shadow runs are for lm": run.task != "lm",
-        f"it went on from {told.get('from_run')}": told.get("from_run") is not None,
-        f"its model {told.get('model')!r} is no preset": told.get("model") not in PRESETS,
+        f"it went on from {metrics.get('from_run')}": metrics.get("from_run") is not None,
+        f"its model {metrics.get('model')!r} is no preset": metrics.get("model") not in PRESETS,
         "it was trained on shards that are not among the members": not trained <= members,
         "its shards are of several tables": len({(s.manifest.table, s.manifest.codec) for s in _all(sides)}) > 1,
-        **{f"it was trained with {name}": bool(told.get(name)) for name in ("lora", "mixture", "restrain_ngrams")},
+        **{f"it was trained with {name}": bool(metrics.get(name)) for name in ("lora", "mixture", "restrain_ngrams")},
     }
     if reasons := [why for why, holds in whys.items() if holds]:
         raise InvalidConfig(
@@ -53,7 +53,7 @@ def check_repeatable(run: Run, sides: Sides, count: int) -> None:
 
 
 def cost(run: Run, count: int) -> str:
-    """Return, in words, what so many shadow runs take."""
+    """Return, in words, how many steps and how much time `count` shadow runs take."""
     seconds = run.metrics.get("seconds")
     each = (
         "an unknown time" if not seconds else f"{seconds:,.0f} s, so all of them some {count * seconds / 60:,.1f} min"
@@ -64,27 +64,30 @@ def cost(run: Run, count: int) -> str:
 def read_shadows(
     run: Run, sides: Sides, count: int, *, seed: int, batch_size: int, advance: Callable[[int], None]
 ) -> list[Reference]:
-    """Train shadow runs, and return what they make of the records, members first.
+    """Train `count` shadow runs, and return their predictions for the records, members first.
 
-    Each record is in one of every two. `check_repeatable` comes first. Raises as `ult.trainer.train.train`.
+    Runs come in pairs; each record is in the training of one of the two. Call `check_repeatable` before. Raises as
+    `ult.trainer.train.train` does.
     """
-    many = [*sides.members, *sides.nonmembers]
+    records = [*sides.members, *sides.nonmembers]
     copies = np.concatenate(sides.copies)
-    rng, found = np.random.default_rng(seed), []
+    rng, shadows = np.random.default_rng(seed), []
     with tempfile.TemporaryDirectory(prefix="ult-shadows-") as folder:
         for number in range(count):
             if number % 2 == 0:
-                half = np.zeros(len(many), bool)
-                half[rng.permutation(len(many))[: len(many) // 2]] = True
+                half = np.zeros(len(records), bool)
+                half[rng.permutation(len(records))[: len(records) // 2]] = True
             seen = half if number % 2 == 0 else ~half
             place = Path(folder) / f"{number}.shards"
-            _write(place, sides, [many[k] for k in np.repeat(np.flatnonzero(seen), copies[seen])])
+            _write(place, sides, [records[k] for k in np.repeat(np.flatnonzero(seen), copies[seen])])
             shadow = Path(folder) / f"shadow-{number + 1}"
-            train(place, shadow, _recipe(run, many, seen, copies, seed + number))
-            of = predict_records(Run.open(shadow), many, modality=sides.modality, batch_size=batch_size, moments=False)
-            found.append(Reference(of.averages, seen))
+            train(place, shadow, _recipe(run, records, seen, copies, seed + number))
+            of = predict_records(
+                Run.open(shadow), records, modality=sides.modality, batch_size=batch_size, moments=False
+            )
+            shadows.append(Reference(of.averages, seen))
             advance(1)
-    return found
+    return shadows
 
 
 def _all(sides: Sides) -> list[Any]:
@@ -101,9 +104,9 @@ def _write(path: Path, sides: Sides, records: Sequence[Record]) -> None:
 
 
 def _recipe(run: Run, many: Sequence[Record], seen: NDArray[np.bool_], copies: NDArray[np.int64], seed: int) -> Recipe:
-    """Return a run's own recipe, its steps such that as many passes are made of what a shadow run sees.
+    """Return the run's own recipe, with steps for as many passes over the shadow run's records as the run made.
 
-    What the run did, as its learning rate, stands in for what was asked of it. Runs of 0.1.0 tell no recipe.
+    What the run used, such as its learning rate, replaces what was asked for. Runs of 0.1.0 have no recipe on file.
     """
     told = run.metrics
     own = Recipe.told(told.get("recipe", {}), run.path / "metrics.json")
@@ -120,7 +123,7 @@ def _recipe(run: Run, many: Sequence[Record], seen: NDArray[np.bool_], copies: N
         own,
         **watched,
         model=told["model"],
-        steps=steps if promise else asked,  # by which a promise is kept
+        steps=steps if promise else asked,  # a promise holds for the steps it was made for
         batch_size=told["batch_size"],
         context=run.context,
         learning_rate=told.get("learning_rate"),

@@ -1,8 +1,7 @@
-"""Members and nonmembers of an audit: which records stand on either side, each once, and what shows that they do.
+"""The members and nonmembers of an audit: distinct records, and what proves that they are what they are said to be.
 
-Members are of shards that the run says it was trained on, nonmembers of others. A record that stands on both sides is
-a member of which nobody can say how it would fare as none, so it is compared with nothing; canaries were planted to be
-remembered, and are measured by themselves.
+Members are from shards that the run says it was trained on, nonmembers from other shards. A record on both sides is a
+member without a counterpart, so it is not compared. Canaries were planted to be memorised and are measured separately.
 """
 
 from __future__ import annotations
@@ -31,23 +30,23 @@ Paths = str | Path | Sequence[str | Path]
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """The records to compare, and what is known of where they come from."""
+    """The records to compare, and what is known about their origin."""
 
     members: list[Record]
     nonmembers: list[Record]
-    shared: list[Record]  # on both sides: members, but not compared
-    copies: tuple[NDArray[np.int64], NDArray[np.int64]]  # how often each member and nonmember stands there
+    shared: list[Record]  # on both sides: members that are not compared
+    copies: tuple[NDArray[np.int64], NDArray[np.int64]]  # how often each member and each nonmember occurs
     shards: tuple[list[Shards], list[Shards]]  # sources, then targets if there are any
     modality: str
     bound: bool  # whether the run says that it was trained on the members' shards, and not on the nonmembers'
-    coin: bool  # whether a coin decided of each record on which side it stands
-    found: int  # canaries that stand among the members, by their ids
+    coin: bool  # whether a coin decided on which side each record is
+    found: int  # canaries found among the members, by their ids
     facts: dict[str, Any]
     notes: list[str]
 
     @property
     def recited(self) -> list[Record]:
-        """All members, those that stand on both sides too, as what is recited of them needs no comparison."""
+        """All members, including those on both sides: extraction needs no counterpart."""
         return [*self.members, *self.shared]
 
 
@@ -61,11 +60,11 @@ def read_sides(
     table: Table | None = None,
     canaries: int = 0,
 ) -> Sides:
-    """Return the records of both sides.
+    """Return the records of both sides, without canaries.
 
-    Of the owner's `table` at least the first so many `canaries` are looked for. Raises `InvalidConfig` if the run was
-    not trained on the members, or was on nonmembers, if canaries among them cannot be told without the table, or if too
-    few records are left; else as `open_shards` does.
+    At least the first `canaries` of the owner's `table` are searched for. Raises `InvalidConfig` if the run was not
+    trained on the members or was trained on nonmembers, if there are canaries that cannot be found without the table,
+    or if too few records remain; `WrongTable`; and what `open_shards` raises.
     """
     inside = _open(run, members, targets, "--targets")
     outside = _open(run, nonmembers, nonmember_targets, "--nonmember-targets")
@@ -73,43 +72,43 @@ def read_sides(
     modality = modality_of(both)
     trained = check_trained(run, [*inside[0], *inside[1]], [*outside[0], *outside[1]])
     secret = _canaries(run, both, table, canaries)
-    many, found = [], []
-    for sources, goals in (inside, outside):
-        read = _records(run, sources, goals)
-        many.append([record for record in read if record.key[:2] not in secret])
-        found.append(Counter(record.key[:2] for record in read if record.key[:2] in secret))
-    copies = [Counter(record.key for record in records) for records in many]
+    plain, planted_keys = [], []
+    for sources, targets_of in (inside, outside):
+        read = _records(run, sources, targets_of)
+        plain.append([record for record in read if record.key[:2] not in secret])
+        planted_keys.append(Counter(record.key[:2] for record in read if record.key[:2] in secret))
+    copies = [Counter(record.key for record in records) for records in plain]
     shared = copies[0].keys() & copies[1].keys()
-    first = [{record.key: record for record in records} for records in many]
-    alone = [[record for key, record in found.items() if key not in shared] for found in first]
+    distinct = [{record.key: record for record in records} for records in plain]
+    alone = [[record for key, record in by_key.items() if key not in shared] for by_key in distinct]
     times = [np.array([copies[k][record.key] for record in alone[k]], np.int64) for k in (0, 1)]
     facts = {
         name: {
-            "records": len(many[k]) + sum(found[k].values()),
+            "records": len(plain[k]) + sum(planted_keys[k].values()),
             "compared": len(alone[k]),
-            "repeated": len(many[k]) - len(first[k]),
+            "repeated": len(plain[k]) - len(distinct[k]),
             "shared": len(shared),
-            "canaries": sum(found[k].values()),
+            "canaries": sum(planted_keys[k].values()),
         }
         for k, name in enumerate(("members", "nonmembers"))
     }
     for name, left in zip(("members", "nonmembers"), alone, strict=True):
         if len(left) < 2:
             raise InvalidConfig(
-                f"{len(left)} of {facts[name]['records']} {name} can be compared: {facts[name]['shared']} stand on "
+                f"{len(left)} of {facts[name]['records']} {name} can be compared: {facts[name]['shared']} are on "
                 f"both sides, {facts[name]['canaries']} are canaries; expected at least 2",
-                hint=f"--{name} with more, and with none of the other side's",
+                hint=f"--{name} with more records, none of them on the other side",
             )
     return Sides(
         members=alone[0],
         nonmembers=alone[1],
-        shared=[first[0][key] for key in first[0] if key in shared],
+        shared=[distinct[0][key] for key in distinct[0] if key in shared],
         copies=(times[0], times[1]),
         shards=([*inside[0], *inside[1]], [*outside[0], *outside[1]]),
         modality=modality,
         bound=trained.bound,
         coin=trained.coin,
-        found=len(found[0]),
+        found=len(planted_keys[0]),
         facts=facts,
         notes=[*trained.notes, *_left_out(facts)],
     )
@@ -124,7 +123,10 @@ def _open(run: Run, paths: Paths, targets: Paths | None, option: str) -> tuple[l
 
 
 def _canaries(run: Run, many: Sequence[Shards], table: Table | None, asked: int) -> set[tuple[str, bytes]]:
-    """Return the keys of all canaries that may stand in shards, by which they are told from records."""
+    """Return the keys, as the first two parts of `Record.key`, of all canaries that the shards may hold.
+
+    Raises `InvalidConfig` if canaries were planted and the table is missing, `WrongTable` if it is another one.
+    """
     having = [shards for shards in many if shards.manifest.canaries]
     count = max([planted(run), *(shards.manifest.canaries.count for shards in having if shards.manifest.canaries)])
     if table is None and not count:
@@ -132,7 +134,7 @@ def _canaries(run: Run, many: Sequence[Shards], table: Table | None, asked: int)
     if table is None:
         names = ", ".join(str(shards.path) for shards in having) or f"what {run.path} was trained on"
         raise InvalidConfig(
-            f"{count} canaries were planted in {names}; they are no records, and follow from the owner's table",
+            f"{count} canaries were planted in {names}; they are not records, and only the owner's table finds them",
             hint="--table with the table that `ult encode` used",
         )
     for shards in having:
@@ -145,7 +147,7 @@ def _canaries(run: Run, many: Sequence[Shards], table: Table | None, asked: int)
 
 
 def encoded_canaries(table: Table, count: int) -> list[Ids]:
-    """Return the ids of the first so many canaries of a table; none if its codec reads no text."""
+    """Return the ids of the first `count` canaries of a table; empty if its codec is not for text."""
     if count < 1 or table.codec.modality != "text":
         return []
     return table.encode_batch([canary(name, digits) for name, digits in enumerate(secret_digits(table, count))])
@@ -176,13 +178,11 @@ def _records(run: Run, sources: Sequence[Shards], goals: Sequence[Shards]) -> li
 
 def _left_out(facts: dict[str, Any]) -> list[str]:
     notes = []
-    for name, told in facts.items():
-        if told["repeated"]:
-            notes.append(f"{told['repeated']} of {told['records']} {name} repeat others, and are compared once")
-        if told["canaries"]:
-            notes.append(f"{told['canaries']} of {told['records']} {name} are planted canaries, which are no records")
+    for name, counts in facts.items():
+        if counts["repeated"]:
+            notes.append(f"{counts['repeated']} of {counts['records']} {name} repeat others, and are compared once")
+        if counts["canaries"]:
+            notes.append(f"{counts['canaries']} of {counts['records']} {name} are planted canaries, not records")
     if shared := facts["members"]["shared"]:
-        notes.append(
-            f"{shared} different records stand on both sides, so they are members; they are compared with nothing"
-        )
+        notes.append(f"{shared} different records are on both sides, so they are members; they are not compared")
     return notes

@@ -1,4 +1,4 @@
-"""What shows that a run was trained on some shards and not on others: the digests that its `metrics.json` tells."""
+"""Check by the digests in a run's `metrics.json` that it was trained on some shards and not on others."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from ult.public.shards import Shards
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """Whether members are shown to be in a training and nonmembers not to be, and by what they were told apart."""
+    """The result of `check_trained`."""
 
-    bound: bool
-    coin: bool
-    notes: list[str]
+    bound: bool  # whether the digests prove that members were trained on and nonmembers were not
+    coin: bool  # whether a coin decided on which side each record is
+    notes: list[str]  # what is not proven, and why
 
 
 def check_trained(run: Run, members: Sequence[Shards], nonmembers: Sequence[Shards]) -> Trained:
-    """Hold both sides against what the run says of itself and of the runs that it went on from.
+    """Compare both sides with the shards that the run, and the runs that it went on from, were trained on.
 
-    Raises `InvalidConfig` if members were not trained on, or nonmembers were: swapped, say.
+    Raises `InvalidConfig` if members were not trained on or nonmembers were, for example because they are swapped.
     """
-    told = [lot.get("digest") for lot in lots(run)]
-    known = {digest for digest in told if digest} | set(run.metrics.get("trained_before") or [])
+    digests = [lot.get("digest") for lot in lots(run)]
+    known = {digest for digest in digests if digest} | set(run.metrics.get("trained_before") or [])
     mine, theirs = (
         {shards.manifest.digest: shards for shards in side if shards.manifest.rows} for side in (members, nonmembers)
     )
@@ -39,28 +39,28 @@ def check_trained(run: Run, members: Sequence[Shards], nonmembers: Sequence[Shar
             hint="members and nonmembers look swapped" if not mine.keys() & known else "shards that it never saw",
         )
     strange = mine.keys() - known
-    if strange and all(told):
+    if strange and all(digests):
         raise InvalidConfig(
             f"{run.path} was not trained on {mine[min(strange)].path}, which was named with --members",
             hint=f"--members with the very shards: {', '.join(_names(run))}",
         )
     notes = []
     if strange:
-        why = "it promises privacy, and tells no digest" if run.alone else "it is older than digests"
+        why = "it promises privacy, and names no digests" if run.alone else "it is older than digests"
         notes.append(f"nothing shows that {run.path.name} was trained on the members: {why}")
-    held = {lot.get("digest") for lot in (run.metrics.get("validation") or {}).get("shards", [])}
-    if seen := theirs.keys() & held:
+    validation = {lot.get("digest") for lot in (run.metrics.get("validation") or {}).get("shards", [])}
+    if seen := theirs.keys() & validation:
         notes.append(f"{theirs[min(seen)].path.name} decided which step of the run was kept: it is not quite unseen")
     if run.metrics.get("from_run") and run.metrics.get("trained_before") is None:
         notes.append(
             f"{run.path.name} went on from {run.metrics['from_run']}, and does not say what that was trained on: "
             "nonmembers must not be among it"
         )
-    return Trained(not strange and all(told), by_coin(members, nonmembers), notes)
+    return Trained(not strange and all(digests), by_coin(members, nonmembers), notes)
 
 
 def by_coin(members: Sequence[Shards], nonmembers: Sequence[Shards]) -> bool:
-    """Return whether a coin decided on which side each record is. Raises `InvalidConfig` for swapped halves."""
+    """Return whether a coin decided on which side each record is; raise `InvalidConfig` if the halves are swapped."""
     coins = [[shards.manifest.coin for shards in side] for side in (members, nonmembers)]
     for coin_of, side in zip(coins, ("members", "nonmembers"), strict=True):
         for coin in coin_of:
@@ -70,14 +70,14 @@ def by_coin(members: Sequence[Shards], nonmembers: Sequence[Shards]) -> bool:
 
 
 def lots(run: Run) -> list[dict[str, Any]]:
-    """Return what a run says of all shards that it was trained on, targets too."""
+    """Return the run's metadata on all shards that it was trained on, targets included."""
     return [*run.metrics["shards"], *run.metrics.get("targets", [])]
 
 
 def planted(run: Run, table: str | None = None) -> int:
-    """Return how many canaries the shards that a run was trained on say are planted, of one table or of any."""
-    many = [lot.get("canaries") or {} for lot in lots(run) if table in (None, lot["table"])]
-    return max((told.get("count", 0) for told in many), default=0)
+    """Return how many canaries were planted in the shards that a run was trained on, of one table or of any."""
+    canaries = [lot.get("canaries") or {} for lot in lots(run) if table in (None, lot["table"])]
+    return max((planted.get("count", 0) for planted in canaries), default=0)
 
 
 def _names(run: Run) -> list[str]:

@@ -1,7 +1,7 @@
-"""What columns of several shards show together: whoever holds all of them puts the columns of a record side by side.
+"""Columns in the clear of several shards, combined: whoever holds all of them can join the columns of a record.
 
-Records are the same where they have the same ids, which shards of one table show; where few have, and there are as many
-of both, they are taken to stand in one order, as shards do that were encoded of the same file.
+Records of shards of one table are joined by their ids. If few have the same ids and the shards have equally many
+records, they are assumed to be in the same order, as shards encoded from the same file are.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from numpy.typing import NDArray
 from ult.audit.release.kept import Groups, KeptColumn, combination, hashed, mixed, shown
 from ult.public.shards import Shards
 
-MOST = 8  # shards, of which all pairs are tried
-LINKED = 0.5  # of the records of the smaller shards, which ids must link; else their order does
+MOST = 8  # shards up to which all pairs are tried
+LINKED = 0.5  # share of the smaller shards' records that ids must join; with fewer, their order does
 Hashes = NDArray[np.uint64]
 
 
 def describe_across(many: Sequence[Shards]) -> list[KeptColumn]:
-    """Return what columns of any two shards show together, and of all; no two say the same columns alone.
+    """Return what the combined columns show, for each pair of shards and for all; equal sets of columns are left out.
 
-    Each of the shards is read once, and 8 bytes a record and column are held. Raises `FormatError` as `Shards.parts`.
+    Each of the shards is read once; memory is 8 bytes per record and column. Raises `FormatError` as `Shards.parts`.
     """
-    held = [one for one in many if one.manifest.kept and one.manifest.rows]
-    if len({one.manifest.kept for one in held}) < 2:
+    folders = [shards for shards in many if shards.manifest.kept and shards.manifest.rows]
+    if len({shards.manifest.kept for shards in folders}) < 2:
         return []
-    read = [_read(one) for one in held]
-    pairs = list(combinations(range(len(held)), 2)) if len(held) <= MOST else []
-    asked = [*pairs, tuple(range(len(held)))] if len(held) > 2 or not pairs else pairs
-    return [told for some in asked if (told := _together([held[k] for k in some], [read[k] for k in some]))]
+    read = [_read(shards) for shards in folders]
+    pairs = list(combinations(range(len(folders)), 2)) if len(folders) <= MOST else []
+    asked = [*pairs, tuple(range(len(folders)))] if len(folders) > 2 or not pairs else pairs
+    return [column for some in asked if (column := _together([folders[k] for k in some], [read[k] for k in some]))]
 
 
 def _read(shards: Shards) -> tuple[Hashes, dict[str, Hashes]]:
-    """Return hashes of the ids of each record (rows,), and of its values by column (rows,)."""
+    """Return hashes (records,) of the ids of each record, and of its value in each column."""
     keys = np.array(
         [int.from_bytes(hashlib.blake2b(ids.tobytes(), digest_size=8).digest(), "little") for ids in shards.ids()],
         np.uint64,
@@ -46,37 +46,38 @@ def _read(shards: Shards) -> tuple[Hashes, dict[str, Hashes]]:
 
 
 def _together(many: Sequence[Shards], read: Sequence[tuple[Hashes, dict[str, Hashes]]]) -> KeptColumn | None:
-    """Return what the columns show together of the records that stand in all shards, or None if that is no more."""
-    named = [set(one.manifest.kept) for one in many]
-    if any(set().union(*named) == one for one in named):
+    """Return what the columns of all `many` show together, for the records in all of them; None if one has them all."""
+    named = [set(shards.manifest.kept) for shards in many]
+    if any(set().union(*named) == names for names in named):
         return None
     rows = _linked(many, [keys for keys, _ in read])
     if rows is None:
         return None
     groups = Groups()
     groups.add(mixed([values[at] for (_, columns), at in zip(read, rows, strict=True) for values in columns.values()]))
-    names = tuple(f"{one.path.name}: {name}" for one in many for name in one.manifest.kept)
-    of = " and of ".join(f"{', '.join(map(shown, one.manifest.kept))} of {shown(one.path.name)}" for one in many)
+    names = tuple(f"{shards.path.name}: {name}" for shards in many for name in shards.manifest.kept)
+    of = " and of ".join(f"{', '.join(map(shown, each.manifest.kept))} of {shown(each.path.name)}" for each in many)
     return combination(names, f"{of}, of the same records, together", groups)
 
 
 def _linked(many: Sequence[Shards], keys: Sequence[Hashes]) -> list[NDArray[np.int64]] | None:
-    """Return which rows of each shards are the same records, (n,) each; None if nothing tells."""
-    if len({one.manifest.table for one in many}) == 1:
-        alone = []
-        for one in keys:
-            values, counts = np.unique(one, return_counts=True)
-            alone.append(values[counts == 1])
-        shared = alone[0]
-        for one in alone[1:]:
-            shared = np.intersect1d(shared, one)
+    """Return the indices (n,) of the same n records in each of the shards; None if they cannot be joined."""
+    if len({shards.manifest.table for shards in many}) == 1:
+        unique = []
+        for of_shards in keys:
+            values, counts = np.unique(of_shards, return_counts=True)
+            unique.append(values[counts == 1])
+        shared = unique[0]
+        for values in unique[1:]:
+            shared = np.intersect1d(shared, values)
         if len(shared) >= max(1, LINKED * min(map(len, keys))):
-            return [_places(one, shared) for one in keys]
-    if len({len(one) for one in keys}) == 1:
-        return [np.arange(len(one)) for one in keys]
+            return [_places(of_shards, shared) for of_shards in keys]
+    if len({len(of_shards) for of_shards in keys}) == 1:
+        return [np.arange(len(of_shards)) for of_shards in keys]
     return None
 
 
 def _places(keys: Hashes, wanted: Hashes) -> NDArray[np.int64]:
+    """Return the index in `keys` of each of `wanted`."""
     order = np.argsort(keys)
     return np.asarray(order[np.searchsorted(keys, wanted, sorter=order)])

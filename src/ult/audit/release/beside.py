@@ -1,7 +1,7 @@
-"""What the owner's copy of the page shows: passages as the best attack read them, beside the truth.
+"""The passages on the owner's copy of the page: what the best attack read, beside the true text.
 
-`ult audit code --pairs` writes them into a file of their own, for they are records. They are read here, held against
-the audit that they belong to, and go nowhere but into the owner's copy.
+`ult audit code --pairs` writes them to a separate file, because they are parts of records. Here they are read and
+checked against the audit that they belong to; they appear only on the owner's copy.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ MOST = 5
 
 
 def beside(path: str | Path, audit: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what `page.render` takes as `pairs`: what it `says`, and the passages `told`, at most `MOST`.
+    """Return the `pairs` of `page.render`: a sentence `says`, and at most `MOST` passages `told`.
 
-    `audit` is what `candidate.assemble` gave. Raises `InvalidConfig` if the pairs are of another audit of a code than
-    that within, `MissingSource` or `FormatError`.
+    `audit` is from `candidate.assemble`. Raises `InvalidConfig` if the pairs belong to another audit of a code,
+    `MissingSource` or `FormatError`.
     """
     found = read(path)
     check_format(found, FORMAT, path)
     code = audit["audits"]["code"]
     if code is None:
         raise InvalidConfig(
-            "pairs were given without the audit that read them", hint="--code-audit, by the same command"
+            "pairs were given without the audit that read them", hint="--code-audit, as the same command wrote it"
         )
     try:
         if field(found, "subject") != code["subject"]:
@@ -41,8 +41,8 @@ def beside(path: str | Path, audit: Mapping[str, Any]) -> dict[str, Any]:
         told = [_pair(one) for one in (pairs if isinstance(pairs, list) else [])[:MOST]]
     except Missing as lacking:
         raise FormatError(f"{path} does not say its {lacking.args[0]}", hint="ult audit code --pairs") from lacking
-    says = f"What {attack}, an attack that needs the ids and public records and no table, read best." if told else (
-        "The attacks by public data read nothing that could be shown."
+    says = f"What the attack \"{attack}\" read best. It needs the ids and public records, but no table." if told else (
+        "The attacks with public data read nothing that could be shown."
     )  # fmt: skip
     return {"says": says, "told": told}
 

@@ -1,4 +1,4 @@
-"""Whether an audit is of what is released: by digests of shards, run, table and records, never by names."""
+"""Check that audits are of what is released: by digests of shards, run, table and records, never by names."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ Audits = dict[str, dict[str, Any] | None]
 
 
 def check_formats(audits: Audits) -> None:
-    """Raise `FormatError` unless each audit is of today's format, `NewerFormat` for one of tomorrow's."""
+    """Raise `FormatError` unless each audit has the current format, `NewerFormat` if its format is newer."""
     for name, audit in audits.items():
         if audit is None:
             continue
-        said = audit.get("format")
-        if said == FORMATS[name].replace("/2", "/1"):
+        version = audit.get("format")
+        if version == FORMATS[name].replace("/2", "/1"):
             raise FormatError(
-                f"the audit of the {name} is {said}, which does not say what it is of; expected {FORMATS[name]}",
+                f"the audit of the {name} is {version}, which does not say what was audited; expected {FORMATS[name]}",
                 hint=f"audit again: ult audit {name}",
             )
         check_format(audit, FORMATS[name], f"the audit of the {name}")
 
 
 def check_same(parts: Facts, audits: Audits) -> None:
-    """Raise `InvalidConfig` if an audit is of something that is not released; a body alone writes no ids."""
+    """Raise `InvalidConfig` if an audit is of something that is not released; a run without rows writes no ids."""
     run, body = parts["run"], parts["body"]
     tables = {one["table"] for one in parts["shards"]} | (set() if run is None or body else tables_of(run))
     for name, held in (("code", bool(tables)), ("model", run is not None), ("table", parts["table"] is not None)):
         if audits[name] is not None and not held:
-            raise InvalidConfig(f"an audit of {name} was given, and the receiver will hold none", hint="leave it out")
+            raise InvalidConfig(f"an audit of a {name} was given, and the receiver will hold none", hint="leave it out")
     if audits["code"] is not None:
         _check_code(part(audits["code"], "subject"), parts, tables)
     if audits["model"] is not None:
@@ -76,29 +76,29 @@ def _check_table(subject: Facts, table: Facts) -> None:
 
 
 def attacked(subject: Facts) -> set[str]:
-    """Return the digests of the shards that an audit of a code attacked together; none if a run wrote its ids."""
-    told = field(subject, "shards")
-    return set() if told is None else {told} if isinstance(told, str) else digests(subject, "shards")
+    """Return the digests of the shards that an audit of a code attacked together; empty if a run wrote the ids."""
+    shards = field(subject, "shards")
+    return set() if shards is None else {shards} if isinstance(shards, str) else digests(subject, "shards")
 
 
 def digests(subject: Facts, name: str) -> set[str]:
     """Return the digests that a subject lists under a name. Raises `Missing` or `FormatError`."""
-    told = field(subject, name)
-    if not isinstance(told, list) or not all(isinstance(one, str) for one in told):
-        raise FormatError(f"an audit says that {name} of its subject is {told!r:.40}; expected digests")
-    if not told:
+    listed = field(subject, name)
+    if not isinstance(listed, list) or not all(isinstance(digest, str) for digest in listed):
+        raise FormatError(f"an audit says that {name} of its subject is {listed!r:.40}; expected digests")
+    if not listed:
         raise Missing(name)
-    return set(told)
+    return set(listed)
 
 
 def bound_shards(parts: Facts, audit: dict[str, Any] | None) -> list[Finding]:
-    """Return an unmeasured finding for each of the shards that the attacks were not run on together.
+    """Return an unmeasured finding for each of the shards that the attacks were not run on.
 
-    One more if they were run on others too: what is read of all together says nothing of a part of them.
+    There is another one if the attacks were run on other shards too: a result for all says nothing about a part.
     """
     of = attacked(part(audit, "subject")) if audit is not None else set()
-    line = "amber unless the attacks were run on all shards that the receiver will hold, together, and on no others"
-    how = "ult audit code with all shards of the table, and with these alone"
+    line = "amber unless the attacks were run on exactly the shards that the receiver will hold, all together"
+    how = "ult audit code with all these shards, and no others"
     found = [
         f"shards {one['name']} are not among those that were attacked"
         for one in parts["shards"]
@@ -106,17 +106,17 @@ def bound_shards(parts: Facts, audit: dict[str, Any] | None) -> list[Finding]:
     ]
     if others := of - {one["digest"] for one in parts["shards"]} if parts["shards"] else set():
         found.append(
-            f"{len(others)} of the {len(of)} shards that were attacked are not among these: it is a mean of all"
+            f"{len(others)} of the {len(of)} shards that were attacked are not among these, so the result is a mean"
         )
     return [unmeasured("shards", "binding", one, how, line) for one in found]
 
 
 def bound_members(run: Facts, audit: dict[str, Any]) -> list[Finding]:
-    """Return unmeasured findings unless the members of an audit are all that the run says it was trained on.
+    """Return unmeasured findings unless the members of an audit are all shards that the run was trained on.
 
-    That is its own shards and those of the runs that it went on from: it may remember any of them.
+    These include the shards of the runs that it went on from, because it may remember any of them.
     """
-    line = "amber unless members are the very shards that the run says it was trained on, before too, and all of them"
+    line = "amber unless the members are all shards that the run, and the runs it went on from, were trained on"
     how = "ult audit model RUN --members with all those shards"
     metrics = run["metrics"]
     known, members = trained_on(run), digests(part(audit, "subject"), "members")
@@ -124,27 +124,28 @@ def bound_members(run: Facts, audit: dict[str, Any]) -> list[Finding]:
     if known:
         strange, left_out = bool(members - known), _names_of(known - members, lots)
         left_out += ["what names no digest"] * any(not lot.get("digest") for lot in lots)
-    else:  # a private run tells of its shards the table and the number of records alone
+    else:  # a private run states only these keys of its shards
         keys, private = ("table", "codec", "column", "rows"), bool(metrics.get("privacy"))
-        told, given = ([[lot.get(key) for key in keys] for lot in many] for many in (lots, audit["members"]))
-        strange = not private or any(lot not in told for lot in given)
+        trained, given = ([[lot.get(key) for key in keys] for lot in side] for side in (lots, audit["members"]))
+        strange = not private or any(lot not in trained for lot in given)
         left_out = (
-            [] if strange else [f"shards of {lot[3]} records" for lot in told if told.count(lot) > given.count(lot)]
-        )
+            [] if strange
+            else [f"shards of {lot[3]} records" for lot in trained if trained.count(lot) > given.count(lot)]
+        )  # fmt: skip
     found = []
     if strange:
         found.append(
             "members are not the shards that the run was trained on" if known or metrics.get("privacy") else
-            "members cannot be told to be what the run was trained on: it is older than digests"
+            "nothing shows that the run was trained on the members: it is older than digests"
         )  # fmt: skip
     elif left_out:
-        found.append(f"members leave out what the run was trained on too: {', '.join(dict.fromkeys(left_out))}")
+        found.append(f"members leave out some of what the run was trained on: {', '.join(dict.fromkeys(left_out))}")
     if metrics.get("from_run") and metrics.get("trained_before") is None:
         found.append(f"the run went on from {metrics['from_run']}, and does not say what that was trained on")
     return [unmeasured("model", "binding", one, how, line) for one in found]
 
 
 def _names_of(digests: set[str], lots: list[Facts]) -> list[str]:
-    """Return what shards of these digests are called; those of earlier runs have digests alone."""
+    """Return the names of the shards with these digests; shards of earlier runs are named by their digests."""
     names = {lot.get("digest"): lot.get("name") for lot in lots}
     return [str(names.get(one) or f"shards {one[:8]}") for one in sorted(digests)]

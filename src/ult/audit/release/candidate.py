@@ -1,4 +1,4 @@
-"""A release candidate: what a receiver will hold, what the audits of it found, and the verdict, as one JSON object."""
+"""The audit of a release candidate: what a receiver will hold, the findings, and the verdict, as one JSON object."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ult.public.shards import Shards
 FORMAT = "ult-audit/2"
 _MOST = 2**28  # bytes
 PARTIES = ("giver", "receiver", "purpose")
-LONGEST = 300  # characters of who gives, who receives and why
+LONGEST = 300  # characters of giver, receiver and purpose
 
 
 def assemble(
@@ -39,11 +39,12 @@ def assemble(
     receiver: str | None = None,
     purpose: str | None = None,
 ) -> dict[str, Any]:
-    """Return the audit of what a receiver will hold: `shards`, a `run`, or its body alone, and a `table`.
+    """Return the audit of what a receiver will hold: `shards`, a `run` and a `table`, as JSON values.
 
-    The `*_audit` are the JSON files that `ult audit code`, `model` and `table` wrote of them; what is not audited is
-    said to be unmeasured. Who gives, who receives and for what `purpose` is noted, if it is said. Raises
-    `InvalidConfig` if nothing is released or an audit is of something else, `MissingSource` or `FormatError`.
+    With `private_embeddings` the run is released without its embedding rows. The `*_audit` are the JSON files of `ult
+    audit code`, `model` and `table`; what has no audit counts as unmeasured. `giver`, `receiver` and `purpose` are
+    stated on the page. Raises `InvalidConfig` if nothing is released or an audit is of something else, `MissingSource`
+    or `FormatError`.
     """
     if not shards and run is None and table is None:
         raise InvalidConfig(
@@ -51,7 +52,7 @@ def assemble(
         )
     model, opened = None if run is None else Run.open(run), [Shards(path) for path in shards]
     parts: Facts = {
-        "shards": across(opened, [shards_facts(one) for one in opened]),
+        "shards": across(opened, [shards_facts(folder) for folder in opened]),
         "run": None if model is None else run_facts(model),
         "body": model is not None and (private_embeddings or model.withheld),
         "table": None if table is None else table_facts(table),
@@ -73,43 +74,43 @@ def assemble(
 
 
 def judged(parts: Facts, audits: Audits) -> dict[str, Any]:
-    """Return all that follows from the facts and the audits: the verdict, what it rests on, and what is promised.
+    """Return what follows from facts and audits: verdict, findings, what is held, and guarantees, as JSON values.
 
-    Raises `InvalidConfig` if an audit is of something else, `FormatError` if it is none of ours or contradicts itself.
+    Raises `InvalidConfig` if an audit is of something else, `FormatError` if it is invalid or contradicts itself.
     """
     with understanding():
         findings = judge(parts, audits)
         return {
             "verdict": verdict(findings),
-            "unmeasured": [f"{one.subject}: {one.found}" for one in findings if not one.measured],
+            "unmeasured": [f"{finding.subject}: {finding.found}" for finding in findings if not finding.measured],
             "findings": [finding.document() for finding in findings],
             "holds": holdings(parts),
             "guarantees": guarantees(parts),
         }
-    raise AssertionError  # never: whatever is not understood is an error
+    raise AssertionError  # unreachable: `understanding` turns every exception into another
 
 
 def check_parties(**told: str | None) -> dict[str, str | None]:
-    """Return who gives, who receives and for what, or nothing of what was not said. Raises `InvalidConfig`."""
+    """Return giver, receiver and purpose; raise `InvalidConfig` unless each is None or one line of text."""
     for name, text in told.items():
         if text is not None and (len(text) > LONGEST or not text.strip() or not text.isprintable()):
-            raise InvalidConfig(f"--{name} is no line of text of at most {LONGEST} characters", hint=f'--{name} "..."')
+            raise InvalidConfig(f"--{name} is not one line of at most {LONGEST} characters", hint=f'--{name} "..."')
     return told
 
 
 @contextmanager
 def understanding() -> Iterator[None]:
-    """Turn whatever fails because an audit does not say what it should into a `FormatError`."""
+    """Turn any exception that an invalid audit causes in the `with` block into a `FormatError`."""
     try:
         yield
     except (UltError, MemoryError):
         raise
-    except Exception as error:  # of a field that is missing, of another type or out of all bounds, wherever it is used
-        raise FormatError("an audit does not say what audits of ours say", hint="write it again: ult audit") from error
+    except Exception as error:  # a field is missing, of another type or out of bounds, wherever it is used
+        raise FormatError("an audit has not the contents that ult writes", hint="write it again: ult audit") from error
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """Return the JSON object that an audit wrote. Raises `MissingSource` or `FormatError`."""
+    """Return the JSON object of an audit's file. Raises `MissingSource` or `FormatError`."""
     try:
         found = json.loads(regular.read_text(path, _MOST))
     except FileNotFoundError as error:
@@ -119,10 +120,10 @@ def read(path: str | Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"{path} is not JSON; expected what an audit wrote", hint="ult audit .. --json") from error
     if not isinstance(found, dict):
-        raise FormatError(f"{path} is no audit of ours", hint="ult audit .. --json")
+        raise FormatError(f"{path} is not an audit that ult wrote", hint="ult audit .. --json")
     return found
 
 
 def sha256_of_audit(path: str | Path) -> str:
-    """Return the SHA-256 of an audit's file, in hexadecimal digits."""
+    """Return the SHA-256 of an audit's file, hexadecimal."""
     return hashlib.sha256(regular.read(path, _MOST)).hexdigest()

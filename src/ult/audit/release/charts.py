@@ -1,6 +1,6 @@
-"""The figures of an audit's page: one colour and sign for each attack on the whole page, intervals always as bars.
+"""The charts of the audit's page: each attack has one colour and sign on the whole page, and intervals are bars.
 
-Red, amber and green mean levels, so no attack has them.
+No attack is red, amber or green, because these colours mean levels.
 """
 
 from __future__ import annotations
@@ -11,14 +11,23 @@ from typing import Any
 
 from ult.audit.figure import INK, plain_axes, svg
 
-COLOURS = ("#3a7bd5", "#8a5cd6", "#128f9b", "#c2489a", "#94694a", "#72808f", "#6672d8", "#2288c2")  # 3:1 on both papers
-SIGNS = {"o": "●", "s": "■", "^": "▲", "D": "◆"}  # matplotlib's, and as a letter of the page's legend
-LEAST = 1e-4  # of members, where the logarithmic axis ends
+COLOURS = (
+    "#3a7bd5",
+    "#8a5cd6",
+    "#128f9b",
+    "#c2489a",
+    "#94694a",
+    "#72808f",
+    "#6672d8",
+    "#2288c2",
+)  # 3:1 on light and dark
+SIGNS = {"o": "●", "s": "■", "^": "▲", "D": "◆"}  # matplotlib's marker -> the character in the page's legend
+LEAST = 1e-4  # share of members at which the logarithmic axis ends
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How an attack is drawn, wherever it is."""
+    """How an attack is drawn, in all charts."""
 
     name: str
     colour: str
@@ -26,12 +35,12 @@ class Mark:
 
     @property
     def letter(self) -> str:
-        """The sign as a letter of the page."""
+        """The sign as a character of the page's legend."""
         return SIGNS[self.sign]
 
 
 def marks(names: Iterable[str]) -> dict[str, Mark]:
-    """Return a mark for each attack, neighbours with other signs, none twice among the first 32.
+    """Return a mark for each attack; neighbours have different signs, and the first 32 marks are all different.
 
     >>> [mark.letter for mark in marks(map(str, range(10))).values()]
     ['●', '■', '▲', '◆', '●', '■', '▲', '◆', '■', '▲']
@@ -44,7 +53,7 @@ def marks(names: Iterable[str]) -> dict[str, Mark]:
 
 
 def attacks(found: Sequence[Mapping[str, Any]], marked: Mapping[str, Mark]) -> str:
-    """Draw the share of ids that each attack reads, by how many it holds, and what a blind guess reads."""
+    """Return an SVG of the share of ids that each attack reads, against the ids it holds, and of the blind guess."""
     figure, axes = plain_axes(3.0)
     for name in dict.fromkeys(one["name"] for one in found):
         points = sorted((one["units"], one["occurrences"], *_ends(one)) for one in found if one["name"] == name)
@@ -63,7 +72,7 @@ def attacks(found: Sequence[Mapping[str, Any]], marked: Mapping[str, Mark]) -> s
 
 
 def rates(membership: Mapping[str, Mapping[str, Any]], marked: Mapping[str, Mark]) -> str:
-    """Draw how many members each attack finds, where few nonmembers are taken for members, on logarithmic axes."""
+    """Return an SVG of each attack's true-positive rate at low false-positive rates, on logarithmic axes."""
     figure, axes = plain_axes(3.0)
     for place, (name, found) in enumerate(membership.items()):
         aside = 1.1 ** (place - (len(membership) - 1) / 2)
@@ -88,7 +97,7 @@ def _ends(one: Mapping[str, Any]) -> tuple[float, float]:
 def _drawn(
     axes: Any, mark: Mark, at: list[float], value: list[float], low: list[float], high: list[float], line: str = ""
 ) -> None:
-    """Draw the points of an attack, each with its interval: a thin bar with ends."""
+    """Draw the points of an attack, each with its interval as a thin bar with ends."""
     below = [max(v - end, 0.0) for v, end in zip(value, low, strict=True)]
     above = [max(end - v, 0.0) for v, end in zip(value, high, strict=True)]
     axes.errorbar(

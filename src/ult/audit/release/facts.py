@@ -1,4 +1,4 @@
-"""What a receiver will hold, as the facts that a verdict rests on: JSON values, told apart by digests."""
+"""Facts on what a receiver will hold, on which the verdict is based: JSON values, identified by digests."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _OF_RUN = (
 
 
 def shards_facts(shards: Shards) -> Facts:
-    """Return what there is to say of shards, every part of which is read and verified. Raises as `Shards.parts`."""
+    """Return the facts on shards, after reading and verifying every part. Raises as `Shards.parts` does."""
     for _ in shards.parts():
         pass
-    told = asdict(shards.manifest)
-    del told["parts"], told["vocabulary_size"]
-    told["kept"] = list(told["kept"])
-    columns = [_column(one) for one in describe_kept(shards)]
-    return {"name": shards.path.name, "digest": shards.manifest.digest, **told, "columns": columns}
+    manifest = asdict(shards.manifest)
+    del manifest["parts"], manifest["vocabulary_size"]
+    manifest["kept"] = list(manifest["kept"])
+    columns = [_column(column) for column in describe_kept(shards)]
+    return {"name": shards.path.name, "digest": shards.manifest.digest, **manifest, "columns": columns}
 
 
 def across(many: Sequence[Shards], facts: list[Facts]) -> list[Facts]:
-    """Return the facts of shards, the last with what columns of several of them show together: it completes them."""
-    if together := [_column(one) for one in describe_across(many)]:
+    """Return the facts on shards, with what their columns show together added to the last."""
+    if together := [_column(column) for column in describe_across(many)]:
         facts[-1]["columns"] += together
     return facts
 
@@ -43,13 +43,13 @@ def _column(one: KeptColumn) -> Facts:
 
 
 def run_facts(run: Run) -> Facts:
-    """Return what there is to say of a run. Raises `FormatError` if it has no weights."""
+    """Return the facts on a run. Raises `FormatError` if it has no weights."""
     metrics = {name: run.metrics[name] for name in _OF_RUN if name in run.metrics}
     return {"name": run.path.name, "digest": run.digest(), "metrics": metrics}
 
 
 def table_facts(table: Table) -> Facts:
-    """Return what there is to say of a table."""
+    """Return the facts on a table."""
     privacy = asdict(table.privacy) if table.privacy else None
     return {"fingerprint": table.fingerprint, "records": table.records, "privacy": privacy, "public": table.public}
 
@@ -60,16 +60,16 @@ def tables_of(run: Facts) -> set[str]:
 
 
 def trained_on(run: Facts) -> set[str]:
-    """Return the digests of the shards that a run, and those it went on from, say they were trained on.
+    """Return the digests of the shards that a run, and the runs it went on from, say they were trained on.
 
-    Older and private runs say none.
+    Older and private runs name no digests.
     """
     before = run["metrics"].get("trained_before") or []
     return {lot["digest"] for lot in _lots(run) if lot.get("digest")} | set(before)
 
 
 def planted_in(run: Facts) -> int:
-    """Return how many canaries the shards that a run was trained on say were planted among them."""
+    """Return how many canaries were planted in the shards that a run was trained on, as their manifests say."""
     return max(((lot.get("canaries") or {}).get("count", 0) for lot in _lots(run)), default=0)
 
 
@@ -78,39 +78,40 @@ def _lots(run: Facts) -> list[dict[str, Any]]:
 
 
 def holdings(parts: Facts) -> list[dict[str, str]]:
-    """Return what the receiver will hold, and what each tells without any attack."""
-    found = []
-    for one in parts["shards"]:
-        clear = f"{_columns(one['kept'])} in the clear"
-        says = f"{one['rows']:,} records as {one['ids']:,} ids, so the length of each; {clear}; the table's fingerprint"
-        found.append({"what": "shards", "name": one["name"], "says": says})
+    """Return what the receiver will hold, each with a sentence on what it reveals without any attack."""
+    held = []
+    for shards in parts["shards"]:
+        clear = f"{_columns(shards['kept'])} in the clear"
+        size = f"{shards['rows']:,} records as {shards['ids']:,} ids, so the length of each record"
+        says = f"{size}; {clear}; the table's fingerprint"
+        held.append({"what": "shards", "name": shards["name"], "says": says})
     if run := parts["run"]:
         rows = "without its embedding rows, which stay with the owner" if parts["body"] else "with its embedding rows"
         says = f"{run['metrics'].get('parameters', 0):,} weights, {rows}; how it was trained, and on how many records"
-        found.append({"what": "model", "name": run["name"], "says": says})
+        held.append({"what": "model", "name": run["name"], "says": says})
     if table := parts["table"]:
-        says = "every phrase and count, and so all that shards of it say"
-        found.append({"what": "table", "name": table["fingerprint"], "says": says})
-    return found
+        says = "every phrase and its count, and so the content of all shards that it encoded"
+        held.append({"what": "table", "name": table["fingerprint"], "says": says})
+    return held
 
 
 def _columns(kept: Sequence[str]) -> str:
-    """Return columns in words, which a page can show."""
+    """Return the names of columns in words, safe for a page."""
     named = ", ".join(map(shown, kept))
     return "no column" if not kept else f"the column {named}" if len(kept) == 1 else f"the columns {named}"
 
 
 def guarantees(parts: Facts) -> list[str]:
-    """Return, a sentence each, what is promised of every single record, whatever an attacker knows besides."""
-    found = []
+    """Return a sentence for each guarantee that every single record has, whatever else an attacker knows."""
+    sentences = []
     if parts["run"] and (account := composed(parts["run"]["metrics"])):
-        found.append(f"training: {account}")
+        sentences.append(f"training: {account}")
     for name, promise in _table_promises(parts["shards"], parts["table"]).items():
-        found.append(
-            f"table {name[:8]}: ({promise.epsilon:.3g}, {promise.delta:.2g})-differential privacy of its phrases and "
-            "counts, which is none for records encoded with it"
+        sentences.append(
+            f"table {name[:8]}: its phrases and counts have ({promise.epsilon:.3g}, {promise.delta:.2g})-differential "
+            "privacy; records encoded with it have none"
         )
-    return found
+    return sentences
 
 
 def _table_promises(shards: Sequence[Facts], table: Facts | None) -> dict[str, Guarantee]:

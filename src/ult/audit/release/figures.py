@@ -1,7 +1,7 @@
-"""Figures of an audit's JSON, read as strangers' are: each of its type and within its bounds, or refused.
+"""Read the figures of an audit's JSON, which is untrusted: each must have its type and lie within its bounds.
 
-A figure that is not there is `Missing`, which makes a finding unmeasured; one that cannot be, or that contradicts
-another, is a `FormatError`, for then somebody changed it.
+An absent figure raises `Missing`, which makes a finding unmeasured. An impossible figure, or one that contradicts
+another, raises `FormatError`, because somebody changed it.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from ult.errors import FormatError
 
 
 class Missing(KeyError):
-    """A figure that an audit does not tell."""
+    """Raised for a figure that an audit does not have; its argument is the figure's name."""
 
 
 def number(found: Any, name: str, low: float = -math.inf, high: float = math.inf) -> float:
-    """Return a figure between two bounds. Raises `Missing` or `FormatError`."""
+    """Return a finite number between two bounds. Raises `Missing` or `FormatError`."""
     value = field(found, name)
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise FormatError(f"an audit says that {name} is {value!r:.40}; expected {low:g} to {high:g}")
@@ -32,7 +32,7 @@ def share(found: Any, name: str) -> float:
 
 
 def count(found: Any, name: str) -> int:
-    """Return a whole number from 0 on. Raises `Missing` or `FormatError`."""
+    """Return an integer from 0 on. Raises `Missing` or `FormatError`."""
     value = field(found, name)
     if type(value) is not int or not 0 <= value < 2**53:
         raise FormatError(f"an audit says that {name} is {value!r:.40}; expected a whole number from 0 on")
@@ -40,7 +40,7 @@ def count(found: Any, name: str) -> int:
 
 
 def interval(found: Any, name: str, value: float) -> tuple[float, float]:
-    """Return both ends, 0 to 1, of the interval of a value, which it holds. Raises `Missing` or `FormatError`."""
+    """Return both ends, 0 to 1, of an interval, which must contain `value`. Raises `Missing` or `FormatError`."""
     ends = field(found, name)
     if not isinstance(ends, list) or len(ends) != 2:
         raise FormatError(f"an audit says that {name} is {ends!r:.40}; expected two numbers")
@@ -51,7 +51,7 @@ def interval(found: Any, name: str, value: float) -> tuple[float, float]:
 
 
 def part(found: Any, name: str) -> dict[str, Any]:
-    """Return an object within an audit. Raises `Missing` if it is null or not there, `FormatError`."""
+    """Return an object within an audit. Raises `Missing` if it is null or absent, `FormatError` if it is no object."""
     value = field(found, name)
     if value is None:
         raise Missing(name)
@@ -61,7 +61,7 @@ def part(found: Any, name: str) -> dict[str, Any]:
 
 
 def field(found: Any, name: str) -> Any:
-    """Return what an audit says under a name. Raises `Missing`, or `FormatError` if it is no object."""
+    """Return the value under `name`. Raises `Missing` if it is absent, `FormatError` if `found` is no object."""
     if not isinstance(found, dict):
         raise FormatError(f"an audit says {found!r:.40} where an object with {name} is expected")
     if name not in found:
@@ -69,10 +69,10 @@ def field(found: Any, name: str) -> Any:
     return found[name]
 
 
-def agree(told: float, computed: float, name: str) -> None:
-    """Raise `FormatError` unless a figure is what the others make of it."""
-    if abs(told - computed) > 1e-6 * max(1.0, abs(computed)):
+def agree(stated: float, computed: float, name: str) -> None:
+    """Raise `FormatError` unless a stated figure equals the one computed from other figures of the audit."""
+    if abs(stated - computed) > 1e-6 * max(1.0, abs(computed)):
         raise FormatError(
-            f"an audit contradicts itself: {name} is {told:.6g}, and its other figures make {computed:.6g}",
+            f"an audit contradicts itself: {name} is {stated:.6g}, and its other figures make {computed:.6g}",
             hint="audit again: somebody changed it",
         )

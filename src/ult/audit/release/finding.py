@@ -1,7 +1,7 @@
-"""What was found, held against its line: one object that the verdict, the page and the command line all show.
+"""A finding: a measured figure, graded against a line (a limit), as verdict, page and command line show it.
 
-All lines stand here, and each finding carries its own in words. A figure is judged by the worse end of its interval:
-green is what can be said of every value in it, so that too little data is never green.
+All lines are defined here, and each finding carries its own in words. A figure is graded by the worse end of its
+interval: green holds for every value in the interval, so too little data is never green.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 LEVELS = ("green", "amber", "red")
-READ = (0.05, 0.20)  # of id occurrences, beyond the blind guess
-REBUILT = (1.0, 6.0)  # decibels by which images or series are rebuilt better than by the mean of public records
-CEILING = 0.5  # of id occurrences that the reference lets an attacker name at all; with less, nothing is green
-PUBLIC_BYTES = 100_000  # of public records, or as many as the shards hold; with fewer, nothing is green
-FALSE = 0.01  # the share of nonmembers taken for members at which members found are counted
-FOUND = (0.01, 0.05)  # of members, beyond which they are found there
-AREA = (0.60, 0.70)  # under the curve of members against nonmembers
-RECITED = 0.05  # of members completed exactly, which the data must be able to show
-UNLIKELY = (0.05, 0.001)  # of exposures at least as great, if nothing was memorised
-BITS = 2.5  # of mean exposure, which so many canaries must be able to show
-SMALL = 1.0  # an epsilon below which a guarantee alone is a reason for green
-MISS = 0.05  # how often a named power may be wrong
+READ = (0.05, 0.20)  # share of id occurrences read in excess of the blind guess: amber above, red above
+REBUILT = (1.0, 6.0)  # dB by which images or series are reconstructed better than by the mean of public records
+CEILING = 0.5  # share of id occurrences that the reference can name; with a smaller share nothing is green
+PUBLIC_BYTES = 100_000  # bytes of public records (or as many as the shards hold); with fewer nothing is green
+FALSE = 0.01  # the false-positive rate at which the true-positive rate is judged
+FOUND = (0.01, 0.05)  # true-positive rate at `FALSE`: amber above, red above
+AREA = (0.60, 0.70)  # AUC of membership inference: amber above, red above
+RECITED = 0.05  # the share of members completed exactly that the data must be able to show
+UNLIKELY = (0.05, 0.001)  # p-value of the canaries' exposures: amber below, red below
+BITS = 2.5  # the mean exposure, in bits, that the number of canaries must be able to show
+SMALL = 1.0  # an epsilon up to which a guarantee alone is a reason for green
+MISS = 0.05  # the probability that a stated power is wrong
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One sentence on what was found, the line that it was held against, and what would better it.
+    """What was found in one sentence, the line that it was graded against, and what to change.
 
-    `value` and its `interval` are the very figures that were graded, `n` of how many records, and `power` is the least
-    that so many can show, in the same unit: whatever is below may be there all the same.
+    `value` and `interval` are the figures that were graded, `n` the number of records they are based on, and `power`
+    the smallest value that so many can show, in the same unit: a smaller effect may exist all the same.
     """
 
     subject: str  # "shards", "model" or "table"
@@ -38,7 +38,7 @@ class Finding:
     found: str
     line: str
     change: str = ""
-    topic: str = ""  # what was looked at, for the page's first sentences: one of `ult.audit.release.plain.TOPICS`
+    topic: str = ""  # selects the words of the page's first sentences: one of `ult.audit.release.plain.TOPICS`
     measured: bool = True
     value: float | None = None
     interval: tuple[float, float] | None = None
@@ -46,27 +46,27 @@ class Finding:
     power: float | None = None
 
     def document(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the finding as JSON values."""
         return {**asdict(self), "interval": None if self.interval is None else list(self.interval)}
 
 
 def verdict(findings: Sequence[Finding]) -> str:
-    """Return the worst level; amber if nothing was found out."""
+    """Return the worst level of the findings, amber if there are none."""
     return max((finding.level for finding in findings), key=LEVELS.index, default="amber")
 
 
 def worst(findings: Sequence[Finding]) -> Finding:
-    """Return the finding of the highest level, of equal ones the first with the greatest upper end."""
+    """Return the finding of the worst level; of several, the first with the largest upper end of its interval."""
     return max(findings, key=lambda one: (LEVELS.index(one.level), one.interval[1] if one.interval else 0.0))
 
 
 def unmeasured(subject: str, topic: str, found: str, how: str, line: str) -> Finding:
-    """Return that something was not measured, or not so that it says anything: amber, and never better."""
+    """Return an amber finding for what was not measured, or not measured well enough to mean anything."""
     return Finding(subject, "amber", found, line, how, topic, measured=False)
 
 
 def power(n: int) -> float:
-    """Return the least share that `n` records can show: if it were true, one at least would show it 19 times in 20.
+    """Return the smallest share that `n` records can show: if it were true, at least one record would in 95 % of cases.
 
     >>> round(power(20), 2)
     0.14
@@ -78,7 +78,7 @@ def told_power(n: int, whose: str) -> str:
     """Return in words what `n` records can show.
 
     >>> told_power(20, "members")
-    '20 members can show nothing below 14%'
+    '20 members cannot show a share below 14%'
     """
     least = power(n)
-    return f"{n:,} {whose} can show nothing below {least:.0%}" if least > 0.02 else f"{n:,} {whose}"
+    return f"{n:,} {whose} cannot show a share below {least:.0%}" if least > 0.02 else f"{n:,} {whose}"

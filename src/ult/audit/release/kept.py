@@ -1,8 +1,8 @@
-"""The columns that shards keep in the clear: what each shows of people, alone and together.
+"""The columns that shards keep in the clear: what each reveals about people, alone and in combination.
 
-A column is a risk in two ways. It may say who somebody is (`ult.data.looks`). Or its values may be so rare that a
-record is recognised by them, by whoever knows the person: a date of birth, a postcode and a sex together single out
-most people, though no column is a name. The second is counted: how many records are alone with their value.
+A column is a risk in two ways. It may identify people directly (`ult.data.looks`). Or its values may be so rare that
+somebody who knows a person recognises the record: date of birth, postcode and sex together single out most people,
+although none of them is a name. The second risk is counted: how many records have a unique value.
 """
 
 from __future__ import annotations
@@ -23,69 +23,68 @@ from numpy.typing import NDArray
 from ult.data import looks
 from ult.public.shards import Shards
 
-SMALL = 5  # records that share a value: amber below, as statistical offices draw the line
-ALONE = 0.20  # of records that are alone with their value: red above
-MANY = 20  # different values, from which on few records to each of them are no accident of a small set
-FEW = (
-    0.50  # of records that share their value with fewer than `SMALL` - 1 others: red above, of more than `MANY` values
-)
-SHARED = 20  # records to a value, below which numbers or names, of more than `MANY` values, point at single people
-CAP = 1 << 20  # different values that are counted one by one; of more, a share that is drawn by their hashes
-PAIRED = 12  # columns, up to which all pairs are tried
+SMALL = 5  # records that share a value: amber if fewer do, the threshold that statistical offices use
+ALONE = 0.20  # share of records with a unique value: red above
+MANY = 20  # distinct values from which on small groups are not just due to a small data set
+FEW = 0.50  # share of records in groups of fewer than `SMALL`: red above, if there are more than `MANY` values
+SHARED = 20  # records per value below which numbers or names, of more than `MANY` values, point at single people
+CAP = 1 << 20  # distinct values that are counted exactly; beyond, a sample by hash is
+PAIRED = 12  # columns up to which all pairs are tried
 LINE = (
-    f"red if it looks like what names a person, or more than {ALONE:.0%} of records are alone with their value, or, "
-    f"of more than {MANY} values, more than {FEW:.0%} of records share theirs with fewer than {SMALL - 1} others; "
-    f"amber if it may name one, or any value is shared by fewer than {SMALL} records"
+    f"red if it looks like something that names a person, or if more than {ALONE:.0%} of records have a unique value, "
+    f"or if, with more than {MANY} different values, more than {FEW:.0%} of records share theirs with fewer than "
+    f"{SMALL - 1} others; amber if it may name a person, or if any value is shared by fewer than {SMALL} records"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class KeptColumn:
-    """What a column in the clear shows, or several `columns` together; `level` is "told", "amber" or "red".
+    """What a column in the clear, or a combination of `columns`, shows; `level` is "told" (no flag), "amber" or "red".
 
-    Counts are of records; beyond `CAP` different values they are estimates, and `exact` is false: say "more than".
+    Beyond `CAP` distinct values the counts of records are estimates, and `exact` is false.
     """
 
     columns: tuple[str, ...]
-    title: str  # the column's name, or what is taken together, fit for a page
-    type: str  # Arrow's; "" of several together
-    rows: int
-    distinct: int  # different values, an empty one among them
+    title: str  # the column's name, or a name for the combination, safe for a page
+    type: str  # Arrow's; "" for a combination
+    rows: int  # records
+    distinct: int  # distinct values, the empty one included
     exact: bool
-    alone: int  # records whose value no other has
-    few: int  # records whose value fewer than `SMALL` have, they among them
-    smallest: int  # of the groups of records that share a value: the smallest
+    alone: int  # records with a unique value
+    few: int  # records in groups of fewer than `SMALL` that share a value
+    smallest: int  # records in the smallest group
     looks: str  # a kind of `ult.data.looks.KINDS`, or ""
-    why: str  # what says so: "its header", "the form of 98% of its values"
+    why: str  # the reason for `looks`: "its header", "the form of 98% of its values"
     level: str
     found: str  # one sentence
     examples: tuple[str, ...]  # masked
 
     @property
     def share_alone(self) -> float:
-        """Of all records those that are alone with their value, 0 to 1."""
+        """The share of records with a unique value, 0 to 1."""
         return self.alone / max(self.rows, 1)
 
 
 def describe_kept(shards: Shards) -> tuple[KeptColumn, ...]:
-    """Return what each column in the clear shows, then what several show together.
+    """Return what each column in the clear shows, then what combinations of them show.
 
-    Together are: all; those that are not red alone, if others are; and, of up to `PAIRED` of these, the two that single
-    out the most. The parts are read twice at most, one at a time. Raises `FormatError` as `Shards.parts` does.
+    The combinations are: all columns; those that are not red alone, if others are; and, of at most `PAIRED` of these,
+    the pair with the most unique records. The parts are read at most twice, one at a time. Raises `FormatError` as
+    `Shards.parts` does.
     """
     names = shards.manifest.kept
     if not names:
         return ()
-    seen = [_Seen(name) for name in names]
+    columns = [_Column(name) for name in names]
     for part in shards.parts():
-        for one in seen:
-            one.add(part[one.name])
-    found = [one.told() for one in seen]
-    return (*found, *_together(shards, found))
+        for column in columns:
+            column.add(part[column.name])
+    single = [column.judged() for column in columns]
+    return (*single, *_together(shards, single))
 
 
-def _together(shards: Shards, found: Sequence[KeptColumn]) -> list[KeptColumn]:
-    names, rest = shards.manifest.kept, tuple(one.columns[0] for one in found if one.level != "red")
+def _together(shards: Shards, single: Sequence[KeptColumn]) -> list[KeptColumn]:
+    names, rest = shards.manifest.kept, tuple(column.columns[0] for column in single if column.level != "red")
     if len(names) < 2:
         return []
     asked = {names: "both columns together" if len(names) == 2 else f"all {len(names)} columns together"}
@@ -97,23 +96,23 @@ def _together(shards: Shards, found: Sequence[KeptColumn]) -> list[KeptColumn]:
         hashes = {name: hashed(part[name])[0] for name in names}
         for columns, group in groups.items():
             group.add(mixed([hashes[name] for name in columns]))
-    told = [combination(columns, title, groups[columns]) for columns, title in asked.items()]
+    combined = [combination(columns, title, groups[columns]) for columns, title in asked.items()]
     if pairs:
         most = max(pairs, key=lambda pair: groups[pair].alone)
-        told.append(combination(most, " and ".join(map(shown, most)) + " together", groups[most]))
-    return told
+        combined.append(combination(most, " and ".join(map(shown, most)) + " together", groups[most]))
+    return combined
 
 
 def combination(columns: tuple[str, ...], title: str, groups: Groups) -> KeptColumn:
-    """Return what columns show together whose joint values `groups` has counted."""
+    """Return what a combination of columns shows; `groups` has counted its values."""
     return KeptColumn(
         columns=columns, title=title, type="", looks="", why="", level=_rarity(groups), examples=(),
-        found=f"{title}: {groups.told('combinations')}", **groups.counts(),
+        found=f"{title}: {groups.in_words('combinations')}", **groups.counts(),
     )  # fmt: skip
 
 
 def _rarity(groups: Groups) -> str:
-    """Return the level that rare values alone give."""
+    """Return the level by the rarity of values."""
     few = groups.distinct > MANY and groups.few > FEW * groups.rows
     if groups.alone > ALONE * groups.rows or few:
         return "red"
@@ -121,14 +120,14 @@ def _rarity(groups: Groups) -> str:
 
 
 class Groups:
-    """How many records share each value: by value, up to `CAP` of them; beyond, of those whose hash ends in zeros."""
+    """Counts the records that share each value: all values up to `CAP`, beyond that those whose hash ends in zeros."""
 
     def __init__(self) -> None:
         self.hashes, self.sizes = np.empty(0, np.uint64), np.empty(0, np.int64)
         self.rows = self.zeros = 0
 
     def add(self, hashes: NDArray[np.uint64]) -> None:
-        """Count records by the hashes (n,) of their values."""
+        """Count records, given the hashes (n,) of their values."""
         self.rows += len(hashes)
         new, sizes = np.unique(hashes[self._drawn(hashes)], return_counts=True)
         self.hashes, places = np.unique(np.concatenate([self.hashes, new]), return_inverse=True)
@@ -148,22 +147,22 @@ class Groups:
 
     @property
     def distinct(self) -> int:
-        """Different values, or `CAP` if there are more."""
+        """The number of distinct values, or `CAP` if there are more."""
         return CAP if self.zeros else len(self.hashes)
 
     @property
     def alone(self) -> int:
-        """Records whose value no other has."""
+        """The number of records with a unique value."""
         return self._records(2)
 
     @property
     def few(self) -> int:
-        """Records whose value fewer than `SMALL` have."""
+        """The number of records in groups of fewer than `SMALL`."""
         return self._records(SMALL)
 
     @property
     def smallest(self) -> int:
-        """Records of the rarest value; 0 if there are none."""
+        """The number of records of the rarest value; 0 without records."""
         return int(self.sizes.min()) if len(self.sizes) else 0
 
     def counts(self) -> dict[str, Any]:
@@ -171,31 +170,31 @@ class Groups:
         names = ("rows", "distinct", "alone", "few", "smallest")
         return {**{name: getattr(self, name) for name in names}, "exact": not self.zeros}
 
-    def told(self, things: str) -> str:
-        """Return the counts in words; `things` are in the plural."""
+    def in_words(self, things: str) -> str:
+        """Return the counts in words; `things` is a plural noun."""
         more, about = ("more than ", "about ") if self.zeros else ("", "")
         noun = things if self.distinct != 1 else things[:-1]
         return (
             f"{more}{self.distinct:,} different {noun} in {self.rows:,} records; "
-            f"{about}{self.alone / max(self.rows, 1):.1%} of records are alone with theirs, the smallest group has "
+            f"{about}{self.alone / max(self.rows, 1):.1%} of records have a unique one, the smallest group has "
             f"{self.smallest:,}"
         )
 
 
 @dataclass
-class _Seen:
-    """A column as far as it was read."""
+class _Column:
+    """Statistics of a column, over the parts read so far."""
 
     name: str
     type: str = ""
     fields: tuple[str, ...] = ()  # names within a nested type
     groups: Groups = field(default_factory=Groups)
     filled: int = 0  # records whose value is not empty
-    formed: Counter[str] = field(default_factory=Counter)  # records by the form of their value
+    formed: Counter[str] = field(default_factory=Counter)  # form -> records whose value has it
     examples: dict[str, None] = field(default_factory=dict)
 
     def add(self, column: pa.ChunkedArray) -> None:
-        """Read the column of a part."""
+        """Add the values of one part."""
         self.type, self.fields = str(column.type), tuple(_names(column.type))
         hashes, places, values = hashed(column)
         self.groups.add(hashes)
@@ -208,23 +207,23 @@ class _Seen:
             firsts = pc.utf8_slice_codeunits(values.filter(pa.array(filled)).slice(0, 2), 0, 400).to_pylist()
             self.examples.update(dict.fromkeys(firsts))
 
-    def told(self) -> KeptColumn:
-        """Return what was seen, judged."""
+    def judged(self) -> KeptColumn:
+        """Return the column with its level."""
         kind, why, level = self._looks()
         level = max(level, _rarity(self.groups), key=("told", "amber", "red").index)
         likely = {"red": "looks like", "amber": "may be", "told": "may be"}[level]
         looked = f" {likely} {looks.KINDS[kind]} ({why});" if kind else ":"
         return KeptColumn(
             columns=(self.name,), title=shown(self.name), type=self.type, looks=kind, why=why, level=level,
-            found=f"column {shown(self.name)}{looked} {self.groups.told('values')}",
+            found=f"column {shown(self.name)}{looked} {self.groups.in_words('values')}",
             examples=looks.masked(list(self.examples)[:2]), **self.groups.counts(),
         )  # fmt: skip
 
     def _looks(self) -> tuple[str, str, str]:
-        """Return what the column looks like, what says so, and the level that this alone gives."""
+        """Return the kind of personal data that the column looks like, the reason, and the level by that alone."""
         shares = {form: count / max(self.filled, 1) for form, count in self.formed.items()}
         headers = [looks.header(name) for name in (self.name, *self.fields)]
-        kind, sure = next((told for told in headers if told[1]), headers[0])
+        kind, sure = next((header for header in headers if header[1]), headers[0])
         scattered = self.groups.distinct > MANY and self.groups.rows < SHARED * self.groups.distinct
         dated = shares.get("date", 0) >= looks.SEEN
         if kind and sure:
@@ -236,15 +235,15 @@ class _Seen:
             least = looks.TELLING if form in looks.TELLING_FORMS else looks.SEEN
             if shares.get(form, 0) < least:
                 continue
-            said = f"the form of {shares[form]:.0%} of its values"
+            why = f"the form of {shares[form]:.0%} of its values"
             if form in looks.SURE_FORMS:
-                return looks.FORMS[form], said, "red"
+                return looks.FORMS[form], why, "red"
             if form == "date":
-                return "date", said, "amber"
+                return "date", why, "amber"
             if scattered and kind != "place":
-                return looks.FORMS[form], said, "red"
+                return looks.FORMS[form], why, "red"
             if form == "code" and not kind and self.groups.distinct > MANY:
-                return "number", said, "amber"
+                return "number", why, "amber"
         if shares.get("words", 0) >= looks.SEEN:
             return "text", f"the length of {shares['words']:.0%} of its values", "amber"
         if kind in ("name", "number") and self.groups.distinct > 2:
@@ -253,7 +252,7 @@ class _Seen:
 
 
 def hashed(column: pa.ChunkedArray) -> tuple[NDArray[np.uint64], NDArray[np.int64], pa.StringArray]:
-    """Return of a column of n records: hashes (n,), which of the different values each has (n,), and those, as text."""
+    """Return, for a column of n records, hashes (n,), indices (n,) into the distinct values, and these as text."""
     encoded = pa.chunked_array(map(_text, _plain(column)), pa.large_string()).combine_chunks()
     encoded = encoded.dictionary_encode(null_encoding="encode")
     values, places = encoded.dictionary, encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
@@ -268,27 +267,27 @@ def _plain(column: pa.ChunkedArray) -> Iterator[pa.Array]:
 
 
 def _text(array: pa.Array) -> pa.Array:
-    """Return values as text; of nested ones, which Arrow writes no text of, what they hold."""
+    """Return values as text; nested ones, which Arrow cannot convert, as a list of what they hold."""
     try:
         return array.cast(pa.large_string())
     except pa.ArrowException:
-        shown = [None if value is None else ", ".join(_leaves(value)) for value in array.to_pylist()]
-        return pa.array(shown, pa.large_string())
+        texts = [None if value is None else ", ".join(_leaves(value)) for value in array.to_pylist()]
+        return pa.array(texts, pa.large_string())
 
 
 def _leaves(value: Any) -> Iterator[str]:
-    """Give what a nested value holds, as text."""
+    """Yield the leaves of a nested value as text."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list | tuple):
-        for one in value:
-            yield from _leaves(one)
+        for item in value:
+            yield from _leaves(item)
     else:
         yield value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def _names(type_: pa.DataType) -> Iterator[str]:
-    """Give the names of all fields within a nested type."""
+    """Yield the names of all fields within a nested type."""
     for k in range(type_.num_fields):
         yield type_.field(k).name
         yield from _names(type_.field(k).type)
@@ -299,16 +298,16 @@ def _digest(value: str | None) -> bytes:
 
 
 def mixed(hashes: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:
-    """Return a hash (n,) of what stands beside each other in several columns."""
-    mixed = np.zeros(len(hashes[0]), np.uint64)
-    for one in hashes:
-        mixed = (mixed ^ one) * np.uint64(0x9E3779B97F4A7C15)
-        mixed ^= mixed >> np.uint64(29)
-    return mixed
+    """Return the hash (n,) of each row of several columns, from the columns' hashes (n,)."""
+    combined = np.zeros(len(hashes[0]), np.uint64)
+    for column in hashes:
+        combined = (combined ^ column) * np.uint64(0x9E3779B97F4A7C15)
+        combined ^= combined >> np.uint64(29)
+    return combined
 
 
 def shown(name: str) -> str:
-    """Return a column's name as a page may show it: one line, no codes that turn text around, of bounded length."""
+    """Return a column's name as a page may show it: one line of bounded length, without control characters."""
     plain = "".join(
         "\N{REPLACEMENT CHARACTER}" if unicodedata.category(sign)[0] in "CZ" and sign != " " else sign for sign in name
     )

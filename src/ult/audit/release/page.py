@@ -1,7 +1,7 @@
-"""The audit of a release candidate as one HTML page that needs nothing else, and the owner's copy of it.
+"""The audit of a release candidate as one self-contained HTML page, and the owner's copy of that page.
 
-The first screen says in plain words what `ult.audit.release.plain` makes of the findings; all else is the same
-findings, in full. Nothing is computed here that a rule has not graded.
+The first screen has the plain sentences of `ult.audit.release.plain`; the rest is the same findings in full. The page
+shows only what a rule has graded.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from ult.audit.release import charts
 
 PAGE = "page.html"
 SO = {
-    "green": "Nothing that was measured crosses a line, and all that our rules ask for was measured.",
-    "amber": "Read the findings before anything leaves: something was not measured, or lies between the lines.",
+    "green": "Nothing that was measured crosses a line, and everything that our rules ask for was measured.",
+    "amber": "Read the findings before you give anything away: something was not measured, or lies between the lines.",
     "red": "Do not give this away as it is.",
 }
-NAMED = 6  # columns in the clear that a finding names; the table below it has all
+NAMED = 6  # columns in the clear that the finding names; the list below it on the page has all
 WORDS = {"told": "green", "amber": "amber", "red": "red"}  # levels of columns in the clear
 
 
 @understanding()
 def render(audit: Mapping[str, Any], pairs: Mapping[str, Any] | None = None) -> str:
-    """Return the page of what `candidate.assemble` gave; with `pairs`, the owner's copy, which shows records.
+    """Return the HTML page of an audit from `candidate.assemble`; with `pairs`, the owner's copy, which shows records.
 
-    `pairs` is what `ult.audit.release.beside.beside` gave. Raises `FormatError`.
+    `pairs` is from `ult.audit.release.beside.beside`. Raises `FormatError`.
     """
     environment = Environment(
         loader=PackageLoader("ult.audit.release", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
     code, model = audit["audits"]["code"] or {}, audit["audits"]["model"] or {}
-    found, membership = code.get("attacks") or [], model.get("membership") or {}
-    names = list(dict.fromkeys(one["name"] for one in found))
-    whole = max((one["units"] for one in found), default=0)
+    attacks, membership = code.get("attacks") or [], model.get("membership") or {}
+    names = list(dict.fromkeys(attack["name"] for attack in attacks))
+    whole = max((attack["units"] for attack in attacks), default=0)
     findings = _findings(audit)
     marked = charts.marks([*names, *membership])
     page: str = environment.get_template(PAGE).render(
@@ -60,9 +60,9 @@ def render(audit: Mapping[str, Any], pairs: Mapping[str, Any] | None = None) -> 
         kept_line=LINE,
         marked=marked,
         attack_names=names,
-        largest=[one for one in found if one["units"] == whole],
-        smaller=[one for one in found if one["units"] != whole],
-        attacks=charts.attacks(found, marked) if found else None,
+        largest=[attack for attack in attacks if attack["units"] == whole],
+        smaller=[attack for attack in attacks if attack["units"] != whole],
+        attacks=charts.attacks(attacks, marked) if attacks else None,
         curves=charts.rates(membership, marked) if membership else None,
         notes=[note for one in audit["audits"].values() if one for note in one.get("notes") or []],
     )
@@ -70,7 +70,7 @@ def render(audit: Mapping[str, Any], pairs: Mapping[str, Any] | None = None) -> 
 
 
 def _findings(audit: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the findings, the worst first, unmeasured ones last within a level; those on columns are one."""
+    """Return the findings, worst first, unmeasured ones last within a level; all on columns are merged into one."""
     columns = [one for one in audit["findings"] if one["topic"] == "kept"]
     others = [one for one in audit["findings"] if one["topic"] != "kept"]
     order = sorted(
@@ -80,7 +80,7 @@ def _findings(audit: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _columns(findings: Sequence[Mapping[str, Any]], audit: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return one finding for all on columns in the clear, which the table below it tells apart."""
+    """Return a single finding for all columns in the clear, whose details the page lists separately."""
     if not findings:
         return []
     worst = max(findings, key=lambda one: LEVELS.index(one["level"]))
@@ -92,13 +92,14 @@ def _columns(findings: Sequence[Mapping[str, Any]], audit: Mapping[str, Any]) ->
         if one["level"] == level
     ]
     named = "; ".join(flagged[:NAMED]) + (f"; and {len(flagged) - NAMED} more" if len(flagged) > NAMED else "")
-    found = f"columns in the clear, and combinations of them: {len(findings)}, of which {len(flagged)} raise a flag"
+    raising = f"{len(flagged)} raise{'s' * (len(flagged) == 1)} a flag"
+    found = f"columns in the clear, and combinations of them: {len(findings)}, of which {raising}"
     found += f": {named}; the table below has the figures" if flagged else ""
     return [{**worst, "found": found}]
 
 
 def _holds(audit: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what the receiver will hold, with the digest that tells it from all else, in the order of `holds`."""
+    """Return the items of `holds`, each with its digest."""
     parts, run, table = audit["parts"], audit["parts"]["run"], audit["parts"]["table"]
     digests = {
         "shards": iter([one["digest"] for one in parts["shards"]]),
@@ -109,7 +110,7 @@ def _holds(audit: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _kept(kept: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return of each shards folder its columns in the clear, those that raise a flag apart, reds first."""
+    """Return the columns in the clear of each shards folder: those that raise a flag (reds first), and the others."""
     shown = []
     for shards in kept:
         rows = [

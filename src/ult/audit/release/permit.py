@@ -1,4 +1,4 @@
-"""Whether a run may leave: its audit is judged anew, and a risk that it names, or does not know, needs a reason."""
+"""Decide whether a run may be released: its audit is judged again, and a known or unmeasured risk needs a reason."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ult.owner.table import Table
 from ult.public.run import Run
 from ult.public.vocabulary import check_format
 
-FIRST = date(2026, 11, 1)  # when there were no audits of this format yet
+FIRST = date(2026, 11, 1)  # no audit of this format is older
 AGAIN = "ult audit release writes it again"
 PAGE = "audit.html"
 _LONGEST = 2**28  # bytes of a page
@@ -30,19 +30,19 @@ def allowed(
     accepted: str | None,
     table: Table | None = None,
 ) -> dict[str, Any]:
-    """Return what a released run says of its audit: the verdict, the day, and the reason why a risk was accepted.
+    """Return what a released run states about its audit: verdict, date, and the reason for accepting a risk.
 
-    The verdict and all beside it are made again from the audits within, by today's rules, and must be what is written
-    there; with the `table` that scored them, they must bear its seal. Raises `RiskRefused` for no audit, a red one or
-    one that leaves something unmeasured, without a reason; `InvalidConfig` for one of another release, `FormatError`
-    for one that was changed.
+    The verdict and the findings are computed again from the audits within, by today's rules, and must equal what is
+    written there. With the `table` that scored them, the audits must have its seal. Raises `RiskRefused` if there is no
+    reason (`accepted`) and no audit, or one that is red or leaves something unmeasured; `InvalidConfig` if the audit is
+    of another release; `FormatError` if it was changed.
     """
     if accepted is not None and not accepted.strip():
         raise InvalidConfig("the reason to accept the risk is empty", hint='--accept-risk "why"')
     if audit is None:
         if accepted is None:
             raise RiskRefused(
-                f"nothing says what a receiver of {run} could learn", hint='ult audit release, or --accept-risk "why"'
+                f"no audit says what a receiver of {run} could learn", hint='ult audit release, or --accept-risk "why"'
             )
         return {"verdict": None, "date": datetime.now(UTC).date().isoformat(), "accepted_risk": accepted}
     found = read(audit)
@@ -91,9 +91,9 @@ def _check_made_again(found: dict[str, Any], audit: str | Path) -> None:
 
 
 def _check_told(found: dict[str, Any], audit: Path) -> None:
-    """Raise `FormatError` unless who gives, who receives and why can have been said, and the page says all the same."""
+    """Raise `FormatError` unless the parties are valid, and the page beside the audit shows exactly this audit."""
     if set(found["parties"]) != set(PARTIES):
-        raise FormatError(f"{audit} does not say who gives what to whom as we do", hint=AGAIN)
+        raise FormatError(f"{audit} does not name {', '.join(PARTIES)}, and nothing else, as parties", hint=AGAIN)
     check_parties(**found["parties"])
     page = audit.with_name(PAGE)
     if page.exists() and regular.read(page, _LONGEST) != render(found).encode("utf-8", "replace"):
@@ -106,7 +106,7 @@ def _day(text: Any, audit: str | Path) -> str:
     except (ValueError, TypeError) as error:
         raise FormatError(f"{audit} says that its date is {text!r:.40}; expected a day as 2026-12-31") from error
     if day.isoformat() != text or not FIRST <= day <= datetime.now(UTC).date() + timedelta(days=1):
-        raise FormatError(f"{audit} says that it was made on {text}, when it cannot have been", hint=AGAIN)
+        raise FormatError(f"{audit} says that it was made on {text}, which is impossible", hint=AGAIN)
     return str(text)
 
 

@@ -1,7 +1,7 @@
-"""The first sentences of an audit's page, for readers who know neither ids nor attacks, made of the findings alone.
+"""The first sentences of the audit's page, for readers who know neither ids nor attacks, made from the findings.
 
-A finding's `topic` chooses the words and its level which of them, so that they cannot say other than the rule that
-graded it. A topic that is not listed is said in the finding's own words.
+A finding's topic and level select the words, so that they cannot contradict the rule that graded the finding. A finding
+whose topic is not listed here is quoted in its own words.
 """
 
 from __future__ import annotations
@@ -18,67 +18,67 @@ HOLDS = {"shards": "the encoded records", "model": "the model", "body": "the mod
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """What was looked at, as what "we measured" and "we did not measure" take, and what a receiver "can" do."""
+    """The words for a topic."""
 
-    looked: str
-    red: str
-    amber: str
-    green: str = ""
-    heading: str = ""  # of the finding, if `looked` is none
-    condition: bool = False  # it says how far other findings hold, and is told where they do not
+    looked: str  # completes "We measured ..." and "We did not measure ..."
+    red: str  # completes "Whoever gets it can ..." for a red finding
+    amber: str  # the same for an amber finding
+    green: str = ""  # the same for a green finding, if there is something to say
+    heading: str = ""  # of the finding, if `looked` makes no good one
+    condition: bool = False  # whether it only limits what other findings mean; mentioned if unmeasured
 
 
 MUCH = f"over {READ[1]:.0%}"
 TOPICS = {
     "code": Topic(
-        "how much of the encoded records attacks read without the secret table",
+        "how much of the encoded records can be read without the secret table",
         f"read {MUCH} of the records without the secret table",
         "read some of the records without the secret table",
     ),
     "plaintext": Topic(
-        "how much whoever knows a few records reads of the others",
+        "how much of the others can be read by somebody who knows a few records",
         f"read {MUCH} of the other records as soon as a few are known",
         "read some of the other records as soon as a few are known",
     ),
     "rank": Topic(
-        "how much the numbers of the ids alone give away",
-        f"read {MUCH} of the records by the numbers of the ids alone",
-        "read some of the records by the numbers of the ids alone",
+        "how much the ids reveal by their values alone",
+        f"read {MUCH} of the records by the values of the ids alone",
+        "read some of the records by the values of the ids alone",
     ),
     "rebuilt": Topic(
-        "how near rebuilt images or series come to the true ones",
-        "rebuild images or series that are close to the true ones",
-        "rebuild images or series that are nearer to the true ones than public ones are",
+        "how close reconstructed images or series come to the true ones",
+        "reconstruct images or series that are close to the true ones",
+        "reconstruct images or series better than public data alone would allow",
     ),
     "rows": Topic(
-        "how much the model's rows say beside those of the model that it came from",
-        f"read {MUCH} of the records by the model that this one came from",
-        "read some of the records by the model that this one came from",
+        "how much the model reveals to somebody who has the model that it was made from",
+        f"read {MUCH} of the records with the help of the model that this one was made from",
+        "read some of the records with the help of the model that this one was made from",
     ),
     "reference": Topic(
-        "what an attacker with more public data, or nearer, could read",
+        "what an attacker with more public data, or more similar data, could read",
         "",
         "",
         condition=True,
-        heading="whether the public records are many enough, and near enough",
+        heading="whether the attacks had enough public records, similar enough to these",
     ),
     "shift": Topic(
-        "whose record was used, between groups that are known to be alike",
+        "whether one can tell whose record was used, in groups that are otherwise alike",
         "",
         "",
         condition=True,
-        heading="whether members and nonmembers are alike but for the training",
+        heading="whether members and nonmembers differ in nothing but the training",
     ),
-    "binding": Topic("whether the audits are of the very files that are given away", "", "", condition=True),
+    "binding": Topic("whether the audits cover exactly what is given away", "", "", condition=True),
     "kept": Topic(
-        "what the columns in the clear say about people",
+        "what the columns in the clear reveal about people",
         "recognise people by columns that were left in the clear",
         "narrow down whom a record is about by columns that were left in the clear",
     ),
     "membership": Topic(
         "whether one can tell whose record was used",
-        "tell of some people that their record was used",
-        "tell of a few people that their record may have been used",
+        "tell for some people that their record was used",
+        "tell for a few people that their record may have been used",
     ),
     "extraction": Topic(
         "whether the model recites records",
@@ -87,18 +87,18 @@ TOPICS = {
     ),
     "canaries": Topic(
         "whether the model remembers planted test records",
-        "find planted test records in the model, and so what is as rare in real ones",
+        "find planted test records in the model, and so probably details of real records that are as rare",
         "find traces of planted test records in the model",
     ),
     "table": Topic(
-        "what the table promises of the records that it was fitted on",
-        "read every record that the table encoded, for the table is the key",
-        "read every record that the table encoded, for the table is the key",
-        "read every record that the table encoded, for the table is the key",
+        "what the table promises to the records that it was fitted on",
+        "read every record that was encoded with the table, because the table is the key",
+        "read every record that was encoded with the table, because the table is the key",
+        "read every record that was encoded with the table, because the table is the key",
     ),
     "body": Topic(
-        "what the model's body remembers without its rows",
-        "read with the public run's rows what the model's body remembers",
+        "what the model remembers without its embedding rows",
+        "read what the model remembers with the help of the model that it was made from",
         "",
     ),
     "promise": Topic(
@@ -110,15 +110,15 @@ TOPICS = {
 
 
 def sentences(audit: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Return what a receiver can do, what was measured, and what was not, a sentence or two each.
+    """Return three texts of a sentence or two: what a receiver can do, what was measured, and what was not.
 
     >>> audit = {"holds": [{"what": "shards"}], "findings": [
     ...     {"topic": "code", "level": "red", "measured": True, "found": "the best attack reads 90 %"},
     ...     {"topic": "plaintext", "level": "amber", "measured": False, "found": "known plaintext: not measured"}]}
     >>> print(*sentences(audit), sep="\\n")
     Whoever gets the encoded records can read over 20% of the records without the secret table.
-    We measured how much of the encoded records attacks read without the secret table.
-    We did not measure how much whoever knows a few records reads of the others. Nobody may take that for good news.
+    We measured how much of the encoded records can be read without the secret table.
+    We did not measure how much of the others can be read by somebody who knows a few records. That is not good news.
     """
     findings: Sequence[Mapping[str, Any]] = audit["findings"]
     return _can(audit, findings), _measured(findings), _unmeasured(findings)
@@ -126,17 +126,21 @@ def sentences(audit: Mapping[str, Any]) -> tuple[str, str, str]:
 
 def _can(audit: Mapping[str, Any], findings: Sequence[Mapping[str, Any]]) -> str:
     names = {**HOLDS, "model": HOLDS["body"]} if audit.get("parts", {}).get("body") else HOLDS
-    gets = f"Whoever gets {_list(names.get(one['what'], one['what']) for one in audit['holds'])}"
-    told = [one for one in findings if one["measured"] and SWAPPED not in one["found"]]
-    reds = {one["topic"] for one in told if one["level"] == "red"}
-    surely = _list(_does(one) for one in told if one["level"] == "red" or one["level"] == "green")
-    partly = _list(_does(one) for one in told if one["level"] == "amber" and one["topic"] not in reds)
+    what = _list(names.get(part["what"], part["what"]) for part in audit["holds"])
+    gets = f"Whoever gets {what}"
+    reliable = [finding for finding in findings if finding["measured"] and SWAPPED not in finding["found"]]
+    reds = {finding["topic"] for finding in reliable if finding["level"] == "red"}
+    surely = _list(_does(finding) for finding in reliable if finding["level"] in ("red", "green"))
+    partly = _list(_does(one) for one in reliable if one["level"] == "amber" and one["topic"] not in reds)
     if surely or partly:
         return f"{gets} can {'; to a lesser degree, '.join(part for part in (surely, partly) if part)}."
-    if not told:
-        return f"{gets} may do what we do not know: nothing was measured that we could go by."
-    if len(told) < len(findings):
-        return f"{gets} may do what we do not know: not all was measured, and what was crosses no line."
+    if not reliable:
+        return f"We do not know what a receiver of {what} can do: nothing was measured that we can rely on."
+    if len(reliable) < len(findings):
+        return (
+            f"We do not know all that a receiver of {what} can do: some things were not measured, and what was "
+            "measured crosses no line."
+        )
     return f"{gets} can do nothing that crosses a line, as far as we measured."
 
 
@@ -156,8 +160,8 @@ def _unmeasured(findings: Sequence[Mapping[str, Any]]) -> str:
         part for part in (never and f"We did not measure {never}", partly and _fully(never, partly)) if part
     )
     if said:
-        return f"{said}. Nobody may take that for good news."
-    return "We did not measure what attacks could do that we did not run, and others may be stronger."
+        return f"{said}. That is not good news."
+    return "We did not measure attacks that we did not run; others may be stronger."
 
 
 def _fully(never: str, partly: str) -> str:
@@ -183,7 +187,7 @@ def _looked(finding: Mapping[str, Any]) -> str:
 
 
 def title(finding: Mapping[str, Any]) -> str:
-    """Return what a finding is about, as a heading: "Shards: how much of ..".
+    """Return what a finding is about, as a heading.
 
     >>> title({"topic": "extraction", "found": "..", "subject": "model"})
     'Whether the model recites records'
@@ -194,7 +198,7 @@ def title(finding: Mapping[str, Any]) -> str:
 
 
 def _list(phrases: Iterable[str]) -> str:
-    """Return phrases, each once, as people list them.
+    """Return the distinct phrases as an English list.
 
     >>> _list(["a", "b", "a", "c"])
     'a, b and c'

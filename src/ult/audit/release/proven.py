@@ -1,4 +1,4 @@
-"""The epsilon that an audit proved at the delta of a promise: epsilons at two deltas cannot be compared."""
+"""The lower bound on epsilon that an audit proved at the delta of a promise, at which alone they can be compared."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 
 def proven(found: Mapping[str, Any], delta: float) -> float:
-    """Return the epsilon that the scores of one attack prove at `delta`; 0 if the audit kept no bound that says so.
+    """Return the lower bound on epsilon that one attack proves at `delta`; 0 if the audit has no bound that applies.
 
-    `found` is what `ult.audit.bounds.summarize` returned. Whoever exceeds an epsilon at some delta exceeds it at every
-    smaller one, so that the bound at the nearest delta above counts.
+    `found` is from `ult.audit.bounds.summarize`. A bound on epsilon at some delta also holds at every smaller delta, so
+    the largest bound at `delta` or above counts.
 
     >>> proven({"epsilon_at_least_by_delta": [[1e-6, 2.5], [1e-4, 2.0]]}, 1e-5)
     2.0

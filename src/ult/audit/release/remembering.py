@@ -1,4 +1,4 @@
-"""What a run, or a table, betrays of records, judged: membership, extraction, canaries, and promises refuted."""
+"""Judge what a run or a table reveals about its records: membership, extraction, canaries, and refuted promises."""
 
 from __future__ import annotations
 
@@ -36,48 +36,50 @@ TABLE_ATTACKS = ("compression", "longest", "rare", "counts")  # and `ult.audit.t
 PREFIX, GIVEN = 50, 10  # ids that are given by default, and at least
 
 MEMBERS = (
-    f"red if, by the lower end of the interval, more than {FOUND[1]:.0%} of members are found where {FALSE:.0%} of "
-    f"nonmembers are taken for some, and more than those by the upper end of theirs; amber if above {FOUND[0]:.0%}, "
-    f"or by the upper end more than {FOUND[1]:.0%}, or of fewer than {1 / FALSE:.0f} nonmembers"
+    f"red if, at a false-positive rate of {FALSE:.0%}, the lower end of the true-positive rate's interval is above "
+    f"{FOUND[1]:.0%} and above the upper end of the false-positive rate's interval; amber if the lower end is above "
+    f"{FOUND[0]:.0%}, or the upper end above {FOUND[1]:.0%}, or with fewer than {1 / FALSE:.0f} nonmembers"
 )
 CURVE = (
-    f"red if it is above {AREA[1]:.2f} and its whole interval above {AREA[0]:.2f}, or the interval is below 0.50, of "
-    f"which all attacks share the chance; amber if its upper end is above {AREA[0]:.2f}"
+    f"red if it is above {AREA[1]:.2f} and its whole interval above {AREA[0]:.2f}, or if its interval, widened for the "
+    f"number of attacks, is below 0.50; amber if its upper end is above {AREA[0]:.2f}"
 )
-SHIFT = "amber if members and nonmembers are told apart without the model, by an interval above 0.50"
+SHIFT = "amber if members and nonmembers can be told apart without the model: the whole interval is above 0.50"
 EXACT = (
-    "red if members are completed exactly more often than nonmembers, or less often, by intervals that do not meet, or "
-    f"go on in their words more often by {READ[1]:.0%}; amber if any is, or by {READ[0]:.0%}, or if so few can show "
-    f"nothing below {RECITED:.0%}, or it is given fewer than {GIVEN} ids, or fewer than it is asked for"
+    "red if members are completed exactly more often than nonmembers, or less often, by intervals that do not overlap, "
+    f"or if the model's words agree with theirs more often by {READ[1]:.0%}; amber if any member is completed, or if "
+    f"words agree more often by {READ[0]:.0%}, or if there are too few to show a share below {RECITED:.0%}, or if "
+    f"fewer than {GIVEN} ids are given, or fewer than are asked for"
 )
 CANARIES = (
-    f"amber if chance alone does so in under {UNLIKELY[0]:.0%} of cases, red under {UNLIKELY[1]:.1%}; amber if so few "
-    f"can show nothing below {BITS:g} bits, or none is known to be planted"
+    f"amber if exposures this high occur by chance in under {UNLIKELY[0]:.0%} of cases, red in under "
+    f"{UNLIKELY[1]:.1%}; amber if there are too few to show a mean exposure below {BITS:g} bits, or if none is known "
+    "to be planted"
 )
 SWAPPED = "members and nonmembers look swapped, or the model was trained on the other set"
 TRAINED = "train with --epsilon, or for fewer steps on deduplicated records"
 
 
 class Promised(NamedTuple):
-    """What was promised of each record: (epsilon, delta)."""
+    """The (epsilon, delta) that was promised to each record."""
 
     epsilon: float
     delta: float
 
 
 def judge_members(subject: str, audit: dict[str, Any], change: str, how: str) -> list[Finding]:
-    """Judge how far members are told from nonmembers, by each attack: where few are mistaken, and altogether.
+    """Judge membership inference: the true-positive rate at a low false-positive rate, and the AUC, of all attacks.
 
-    Attacks that every such audit makes must be there.
+    Attacks that every audit of this kind runs must be present.
     """
 
     def judged() -> Iterator[Finding]:
         attacks = part(audit, "membership")
         always = TABLE_ATTACKS if subject == "table" else CLASS_ATTACKS if audit.get("task") == "classify" else ATTACKS
         of = f"the best of {len(attacks)} attacks"
-        yield worst([_rate(subject, f"{name}, {of}", one, change) for name, one in attacks.items()])
+        yield worst([_rate(subject, f"{name}, {of}", result, change) for name, result in attacks.items()])
         each = MISS / len(attacks)
-        yield worst([_area(subject, f"{name}, {of}", one, change, each) for name, one in attacks.items()])
+        yield worst([_area(subject, f"{name}, {of}", result, change, each) for name, result in attacks.items()])
         if lacking := [name for name in always if name not in attacks]:
             found = f"membership: the audit has no attack by {', '.join(lacking)}"
             yield unmeasured(subject, "membership", found, how, MEMBERS)
@@ -86,7 +88,7 @@ def judge_members(subject: str, audit: dict[str, Any], change: str, how: str) ->
 
 
 def _measured(subject: str, topic: str, judged: Callable[[], Iterator[Finding]], how: str, line: str) -> list[Finding]:
-    """Return the findings, or that the audit lacks a figure that they need."""
+    """Return the findings, or an unmeasured one if the audit lacks a figure that they need."""
     try:
         return list(judged())
     except Missing as lacking:
@@ -103,14 +105,14 @@ def _rate(subject: str, name: str, one: dict[str, Any], change: str) -> Finding:
     for told, computed in zip((low, high), clopper_pearson(round(value * members), members), strict=True):
         agree(told, computed, "the interval of members found")
     few = nonmembers < 1 / FALSE
-    mistaken = clopper_pearson(math.floor(FALSE * nonmembers + 1e-9), nonmembers)[1]  # so many that it may be, of few
+    mistaken = clopper_pearson(math.floor(FALSE * nonmembers + 1e-9), nonmembers)[1]  # what the rate may really be
     amber = low > FOUND[0] or high > FOUND[1] or few
     level = "red" if low > max(FOUND[1], mistaken) else "amber" if amber else "green"
     found = (
-        f"membership: {value:.1%} of members ({low:.1%} to {high:.1%}) are found where {FALSE:.0%} of nonmembers are "
+        f"membership: {value:.1%} of members ({low:.1%} to {high:.1%}) are found while {FALSE:.0%} of nonmembers are "
         f"taken for members ({name}); {told_power(members, 'members')}"
     )
-    found += f", and {nonmembers:,} nonmembers no rate of {FALSE:.0%}" if few else ""
+    found += f", and {nonmembers:,} nonmembers are too few for a rate of {FALSE:.0%}" if few else ""
     enough = level == "red" or not (few or power(members) > FOUND[1])
     change = change * (level != "green") if enough else "audit with more records"
     return Finding(

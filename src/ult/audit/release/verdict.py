@@ -1,7 +1,7 @@
-"""What audits found of what a receiver will hold, judged: findings of three levels, and the worst is the verdict.
+"""Judge the audits of what a receiver will hold: findings of three levels, the worst of which is the verdict.
 
-The lines stand in `ult.audit.release.finding`, in `docs/threats.md` and on every report, so that whoever disagrees can
-say with which. What was not measured is never green, nor is what too little data cannot show.
+The lines are in `ult.audit.release.finding`, in `docs/threats.md` and on every report, so that readers can disagree
+with a particular one. What was not measured, or not with enough data, is never green.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ _AT_RANDOM = "amber if its training began at random weights, red if it began fro
 
 
 def judge(parts: Facts, audits: Audits) -> list[Finding]:
-    """Judge all that a receiver will hold, see `ult.audit.release.facts`, by the audits of it.
+    """Judge what a receiver will hold (`parts`, see `ult.audit.release.facts`) by its audits.
 
-    Raises `InvalidConfig` if an audit is of something else, `FormatError` if it is none of ours or contradicts itself.
+    Raises `InvalidConfig` if an audit is of something else, `FormatError` if it is invalid or contradicts itself.
     """
     check_formats(audits)
     try:
@@ -74,7 +74,7 @@ def _run(parts: Facts, audits: Audits) -> list[Finding]:
     if audits["model"] is not None:
         findings += bound_members(run, audits["model"])
     if asked["task"] == "classify" and (began := run["metrics"].get("from_run")):
-        found = f"what the run recites of what {began} was trained on, from which it went on, was not measured"
+        found = f"what the run recites from the training data of {began}, from which it went on, was not measured"
         findings.append(
             unmeasured("model", "extraction", found, f"ult audit model {began}, which writes records", EXACT)
         )
@@ -86,7 +86,7 @@ def _run(parts: Facts, audits: Audits) -> list[Finding]:
 
 
 def _training(metrics: Facts) -> Promised | None:
-    """Return what the training alone promises: an audit of a run compares records of one and the same table."""
+    """Return the promise of the training alone, because an audit of a run compares records of the same table."""
     account = of_training(metrics)
     return None if account is None else Promised(account.epsilon, account.delta)
 
@@ -99,8 +99,8 @@ def _table(parts: Facts, audit: dict[str, Any] | None) -> list[Finding]:
     findings = judge_table(audit, promised, public=table["public"] is True)
     read = [one["name"] for one in parts["shards"] if one["table"] == table["fingerprint"]]
     if read:
-        found = f"the receiver decodes {', '.join(read)} with the table: it holds the records themselves"
-        line = "red if the receiver holds both a table and shards of it"
+        found = f"the receiver can decode {', '.join(read)} with the table, and so holds the records themselves"
+        line = "red if the receiver holds both a table and shards encoded with it"
         findings.append(Finding("table", "red", found, line, "keep the table, or the shards", "table"))
     return findings
 
@@ -108,10 +108,10 @@ def _table(parts: Facts, audit: dict[str, Any] | None) -> list[Finding]:
 def judge_model(
     audit: dict[str, Any] | None, promised: Promised | None = None, *, planted: int = 0, task: str = "lm"
 ) -> list[Finding]:
-    """Judge a run that the receiver holds with its rows, by what `ult audit model` wrote.
+    """Judge a run that the receiver holds with its embedding rows, by the audit of `ult audit model`.
 
-    `promised` is what its training promises each record, `planted` how many canaries its shards say are in them. Only
-    runs for "lm" tell how surely they know a canary, and a run for "classify" writes nothing at all.
+    `promised` is the training's promise to each record, `planted` the number of canaries in its shards. Exposure can be
+    measured only for task "lm", and extraction not for "classify", which writes no records.
     """
     writes = {"lm": ("extraction", "canaries"), "seq2seq": ("extraction",)}.get(task, ())
     if audit is None:
@@ -134,17 +134,17 @@ def judge_model(
 def judge_table(
     audit: dict[str, Any] | None, promised: Guarantee | None = None, *, public: bool = False
 ) -> list[Finding]:
-    """Judge a table that the receiver holds, by what `ult audit table` wrote and what its fit promised.
+    """Judge a table that the receiver holds, by the audit of `ult audit table` and the promise of its fit.
 
-    Of a table of `public` records there is nothing to tell; that it opens its shards remains. Where the promise alone
-    is a reason for green, nobody need show who was in the fit, which a private table keeps to itself.
+    A table of `public` records reveals nothing about them, but still decodes its shards. If the promise alone is a
+    reason for green, it need not be proven who was in the fit, which a private table hides anyway.
     """
     small = promised is not None and promised.epsilon <= SMALL
     level = "green" if small else "amber" if promised is not None or public else "red"
-    carry = "carry no guarantee" if promised is None else f"have epsilon {promised.epsilon:g}"
-    carry = "are of public records, its owner says" if public else carry
-    said = f"whoever has the table reads every shard that it encoded; its phrases and counts {carry}"
-    line = f"red without a guarantee, amber of public records, green with an epsilon of {SMALL:g} or less"
+    carry = "have no guarantee" if promised is None else f"have epsilon {promised.epsilon:g}"
+    carry = "are from public records, as its owner says" if public else carry
+    said = f"whoever has the table can read all shards that it encoded; its phrases and counts {carry}"
+    line = f"red without a guarantee, amber for public records, green with an epsilon of {SMALL:g} or less"
     change = "" if small else "keep the table, or fit it with --epsilon"
     findings = [Finding("table", level, said, line, change, "table")]
     if audit is None:
@@ -157,40 +157,40 @@ def judge_table(
 
 
 def _sides(audit: dict[str, Any]) -> list[Finding]:
-    """Return an unmeasured finding unless members were in the table's fit, and nonmembers not."""
-    line = "amber unless members are shown to be in the fit, and nonmembers not to be"
+    """Return an unmeasured finding unless members are proven to be in the table's fit, and nonmembers not."""
+    line = "amber unless it is proven that members were in the fit and nonmembers were not"
     shown = audit.get("shown")
     if isinstance(shown, dict) and shown.get("members") is True and shown.get("nonmembers") is True:
         return []
-    found = "nothing shows that members were in the table's fit, and nonmembers not"
+    found = "nothing shows that members were in the table's fit and nonmembers were not"
     return [
         unmeasured("table", "binding", found, "ult audit table TABLE --members with all that it was fitted on", line)
     ]
 
 
 def judge_body(metrics: dict[str, Any]) -> list[Finding]:
-    """Judge a run whose embedding rows stay with the owner, by where its `metrics.json` says that it began.
+    """Judge a run whose embedding rows stay with the owner, by the initial weights that its `metrics.json` states.
 
-    No attack here is run on the body itself: what the study of such bodies found (`runs/release.sh`) is what is said.
+    No attack is run on the body itself; the finding quotes the study of such bodies (`runs/release.sh`).
     """
     if metrics.get("initial_weights") != "random":
         began = metrics.get("from_run") or metrics.get("model") or "weights that are not named"
         found = (
-            f"the rows that say what ids mean are not there, but the body fits those of {began}, from which it went "
-            "on: whoever has these reads with them what it remembers"
+            f"the embedding rows, which say what ids mean, are withheld, but the model also works with those of {began}"
+            ", from which it went on: whoever has these can read what it remembers"
         )
-        change = f"train the body from random weights; if nobody else has {began}, --accept-risk says so"
+        change = f"train the model from random weights; if nobody else has {began}, say so with --accept-risk"
         return [Finding("model", "red", found, _AT_RANDOM, change, "body")]
     found = (
-        "the rows that say what ids mean are not there, and in the study of such bodies receivers read nothing of the "
-        "records, and of canaries little beyond chance; what this very body remembers was not measured"
+        "the embedding rows, which say what ids mean, are withheld. In our study of such models receivers read nothing "
+        "of the records, and of canaries little more than chance would; what this model remembers was not measured"
     )
     return [unmeasured("model", "body", found, "see docs/threats.md", _AT_RANDOM)]
 
 
 def judge_kept(shards: Facts) -> list[Finding]:
-    """Judge each column that shards keep in the clear, by what `ult.audit.release.kept` counted."""
-    change = "encode again without it (--keep), or with coarser values: years for dates, regions for places"
+    """Judge each column that shards keep in the clear, by the counts of `ult.audit.release.kept`."""
+    change = "encode again without it (--keep), or with coarser values, such as years for dates and regions for places"
     return [
         Finding("shards", level, f"{shards['name']}: {one['found']}", KEPT, change * (level != "green"), "kept")
         for one in shards["columns"]
