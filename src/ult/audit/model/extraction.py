@@ -1,4 +1,4 @@
-"""Extraction: does a run continue a record's first ids exactly as the record does (Carlini et al. 2023)?
+"""Extraction: how often a run continues the first ids of a record exactly as the record does (Carlini et al. 2023).
 
 The same measurement on nonmembers is the baseline, because some continuations can be guessed.
 """
