@@ -1,4 +1,4 @@
-"""Membership inference on a table: was a record in the data that the table was fitted on?
+"""Membership inference on a table: whether a record was in the data that the table was fitted on.
 
 The adversary holds the table and scores records by the phrases that encode them. Phrases come from the fitted records,
 the rarest from few records, and the counts say from how few.
