@@ -1,4 +1,4 @@
-"""How well a run predicts: bits per byte of the original data, accuracy, exact matches, each with a 95 % interval."""
+"""Measure how well a run predicts: bits per byte of the original data, accuracy, exact matches, with 95 % intervals."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ with require("torch", extra="train"):
 
 Z = 1.959964  # the normal deviate of a two-sided 95 % interval
 RESAMPLES = 2000
-TOPS = (1, 3, 5, 10)  # of so many hypotheses it is told whether one is exact, as far as there are beams
+TOPS = (1, 3, 5, 10)  # numbers of hypotheses among which an exact one is looked for, up to the number of beams
 
 
 def evaluate(
@@ -48,49 +48,55 @@ def evaluate(
 ) -> dict[str, Any]:
     """Return what a run achieves on shards, as JSON values.
 
-    "lm": every id of every record and each record's `<eos>` is predicted once, from at most `context` ids before it
-    (of the same record, if the run has seen each one alone);
-    `bits_per_byte` is the sum over the bytes of the original data (null if the manifest counts none), lower is
-    better. "classify": `accuracy` and `balanced_accuracy`, higher is better. "seq2seq": the bits of `targets`, given
-    the shards' sources (null a byte if one is cut to the context), and `exact_match`, the share of sources whose
-    likeliest target found by a search with so many `beams` has the very ids, `exact_match_top_3` and so on that of
-    those with one among the first 3. `table_seen` says whether the run was trained on shards of these tables; None if
-    it does not name its own. Raises `WrongVocabulary`, `MissingColumn` or `TrainingError`.
+    Task "lm": every id of every record and each record's `<eos>` is predicted once, from at most `context` ids before
+    it; a run with a promise of privacy sees only ids of the same record. `bits_per_byte` divides the sum of bits by the
+    bytes of the original data, and is None if the manifest counts none; lower is better.
+
+    Task "classify": `accuracy` and `balanced_accuracy`; higher is better.
+
+    Task "seq2seq": the bits of `targets` given their sources; `bits_per_byte` is None if a target is cut to the
+    context. `exact_match` is the share of sources whose likeliest target, found by a search with `beams` beams, has the
+    very ids; `exact_match_top_3` counts a source if one of the first 3 has.
+
+    `table_seen` says whether the run was trained on shards of these tables, and is None if the run names no table.
+
+    Raises `InvalidConfig`, `WrongVocabulary`, `MissingColumn` or `TrainingError`.
     """
     opened = Run.open(run)
-    many = open_shards(shards, opened.vocabulary)
-    goals = open_targets(targets, many, task=opened.task)
+    sources = open_shards(shards, opened.vocabulary)
+    answers = open_targets(targets, sources, task=opened.task)
     check_beams(beams, 1, batch_size)
-    if beams > 1 and not goals:
+    if beams > 1 and not answers:
         raise InvalidConfig(f"{beams} beams were asked for; a run for {opened.task} searches nothing")
     model = load_trained(opened)
     result = {
         "run": opened.path.name,
         "task": opened.task,
-        "shards": summary(many),
-        "table_seen": {s.manifest.table for s in [*many, *goals]} <= opened.tables if opened.names_tables else None,
+        "shards": summary(sources),
+        "table_seen": {s.manifest.table for s in [*sources, *answers]} <= opened.tables
+        if opened.names_tables
+        else None,
         "context": opened.context,
     }
     with tempfile.TemporaryDirectory(prefix="ult-") as folder:
         if opened.task == "lm":
-            pack(many, Path(folder), modality_token=opened.modality_token)
+            pack(sources, Path(folder), modality_token=opened.modality_token)
             kind = Windows if opened.alone else Blocks
-            return result | _bits(model, many, kind.open(Path(folder), context=opened.context), batch_size)
-        if goals:
-            pack(many, Path(folder))
-            pack(goals, Path(folder) / TARGETS)
+            return result | _bits(model, sources, kind.open(Path(folder), context=opened.context), batch_size)
+        if answers:
+            pack(sources, Path(folder))
+            pack(answers, Path(folder) / TARGETS)
             pairs = Pairs.open(Path(folder), context=opened.context)
-            result |= {"targets": summary(goals), "truncated": pairs.truncated}
-            return result | _bits(model, goals, pairs, batch_size) | _matches(model, pairs, beams, batch_size)
-        label = label_name(many, opened.metrics.get("label"))
-        marked = opened.modality_token
-        classes = pack(many, Path(folder), label=label, classes=opened.classes, modality_token=marked)
+            result |= {"targets": summary(answers), "truncated": pairs.truncated}
+            return result | _bits(model, answers, pairs, batch_size) | _matches(model, pairs, beams, batch_size)
+        label = label_name(sources, opened.metrics.get("label"))
+        classes = pack(sources, Path(folder), label=label, classes=opened.classes, modality_token=opened.modality_token)
         data = Labelled.open(Path(folder), context=opened.context, label=label, classes=classes)
         data = replace(data, masked=looks_ahead(model))
         return result | {"label": label, "truncated": data.truncated} | _accuracies(model, data, batch_size, seed)
 
 
-def _bits(model: Model, many: Sequence[Shards], data: Blocks | Windows | Pairs, batch_size: int) -> dict[str, Any]:
+def _bits(model: Model, shards: Sequence[Shards], data: Blocks | Windows | Pairs, batch_size: int) -> dict[str, Any]:
     counts = data.counts
     nats = np.zeros(len(counts))  # a record
     for numbers, logits, labels in batches(model, data, batch_size):
@@ -99,7 +105,7 @@ def _bits(model: Model, many: Sequence[Shards], data: Blocks | Windows | Pairs, 
         counted = losses[labels != IGNORED].double().cpu().numpy()
         np.add.at(nats, np.concatenate([data.records(k) for k in numbers]), counted)
     total = float(nats.sum()) / math.log(2)
-    predictions, nbytes = int(counts.sum()), sum(s.manifest.bytes for s in many)
+    predictions, nbytes = int(counts.sum()), sum(one.manifest.bytes for one in shards)
     per_id, half = total / predictions, _half_width(nats / math.log(2), counts)
     scale = predictions / nbytes if nbytes and data.whole else None
 
@@ -133,7 +139,7 @@ def _matches(model: Model, data: Pairs, beams: int, batch_size: int) -> dict[str
 
 
 def _half_width(bits: NDArray[np.float64], counts: NDArray[np.int64]) -> float | None:
-    """Return half the 95 % interval of sum(bits) / sum(counts) over records: the ratio estimator's standard error.
+    """Return half the width of the 95 % interval of sum(bits) / sum(counts) over records, by the ratio estimator.
 
     Cochran, Sampling Techniques (1977), section 6.4. None for a single record.
     """
@@ -150,7 +156,7 @@ def _accuracies(model: Model, data: Labelled, batch_size: int, seed: int) -> dic
     right = predicted == data.labels
     classes = len(data.classes)
     counts = np.stack([np.bincount(data.labels[right == hit], minlength=classes) for hit in (False, True)])
-    # Resampling records is drawing the (hit, class) cells from a multinomial.
+    # To resample records is to draw the counts of the (hit, class) cells from a multinomial.
     draws = np.random.default_rng(seed).multinomial(len(right), counts.ravel() / len(right), RESAMPLES)
     balanced = _balanced(draws.reshape(RESAMPLES, 2, classes))
     accuracy = float(right.mean())
@@ -167,7 +173,7 @@ def _accuracies(model: Model, data: Labelled, batch_size: int, seed: int) -> dic
 
 
 def _balanced(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the mean recall over the classes present, for each of `counts` (m, 2, classes): missed, hit."""
+    """Return the mean recall over the classes that occur (m,), of `counts` (m, 2, classes) of misses and hits."""
     present = counts.sum(1) > 0
     recall = counts[:, 1] / np.maximum(counts.sum(1), 1)
     return np.asarray(recall.sum(1) / present.sum(1))

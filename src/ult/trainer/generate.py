@@ -1,4 +1,4 @@
-"""Let a run write records, as ids; what they say only the owner's table can tell."""
+"""Let a run write records as ids. Only the owner's table can tell what they say."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ with require("torch", "transformers", extra="train"):
 
 
 class Grammar(Protocol):
-    """What an owner lends while a run writes: which ids keep a record one that its table decodes."""
+    """Says which ids may follow so that the owner's table can decode the record; the owner lends it to `generate`."""
 
     def start(self, ids: NDArray[Any]) -> Any:
-        """Return the state after a prompt (n,); raise `CorruptSymbols` if no record starts so."""
+        """Return the state after a prompt (n,). Raises `CorruptSymbols` if no record begins with it."""
 
     def allowed(self, state: Any, room: int) -> NDArray[np.bool_]:
-        """Return which ids (vocabulary,) may come next with room for so many; `<eos>` where a record may end."""
+        """Return which ids (vocabulary,) may come next if `room` ids are left; `<eos>` where a record may end."""
 
     def advance(self, state: Any, written: int) -> Any:
-        """Return the state after an allowed id; states are never altered."""
+        """Return the state after an allowed id. The given state is not changed."""
 
 
 def generate(
@@ -58,14 +58,19 @@ def generate(
 ) -> list[Ids]:
     """Return `n` records for each prompt, in order, as ids (length,) uint32 that start with it, without `<eos>`.
 
-    A record starts after `<eos>`, as in training, and ends before the next or after `max_new` ids; by default, and at
-    most, the run's context is filled. Temperature 0 takes the likeliest id each time, and what it continues a prompt
-    with depends on no other prompt. The same arguments give the same ids on one machine; another `batch_size` draws
-    others. `top_k` keeps the k likeliest ids, `top_p` the likeliest of this total probability, `min_p` those of at
-    least this share of the likeliest one's. `reserved` are special ids from 8 on that prompts and records may hold,
-    such as labels that were trained as ids. A run with modality tokens writes records of `modality`, by default of the
-    only one that it knows. `advance` is told of the records and new ids of each batch, and of none
-    once the model is loaded. Raises `InvalidConfig`, `CorruptSymbols` or `TrainingError`.
+    A record starts after `<eos>`, as in training. It ends before the next `<eos>` or after `max_new` ids; by default,
+    and at most, the run's context is filled. A run with modality tokens writes records of `modality`, by default of the
+    only one that it knows.
+
+    Temperature 0 takes the likeliest id each time, and the continuation of a prompt depends on no other prompt. Above 0
+    ids are drawn: `top_k` keeps the k likeliest, `top_p` the likeliest of this total probability, `min_p` those with at
+    least this share of the likeliest one's probability. The same arguments give the same ids on one machine; another
+    `batch_size` draws other ids.
+
+    `reserved` are special ids, from 8 on, that prompts and records may hold, such as labels that were trained as ids.
+    `advance` is called with the numbers of records and new ids of each batch, and with zeros once the model is loaded.
+
+    Raises `InvalidConfig`, `CorruptSymbols` or `TrainingError`.
     """
     opened = Run.open(run)
     if opened.task != "lm":
@@ -85,7 +90,7 @@ def generate(
     options: dict[str, Any] = {"suppress_tokens": never, "do_sample": temperature > 0}
     if temperature > 0:  # of top_k, None would mean transformers' own default, 50
         options |= {"temperature": temperature, "top_k": top_k or 0, "top_p": top_p or 1.0, "min_p": min_p}
-    # transformers' own option would count the <eos> that stands before a record, and let none end.
+    # The option of transformers would penalise <eos>, which stands before each record, so that no record would end.
     penalty = RepetitionPenaltyLogitsProcessor(float(repetition_penalty), prompt_ignore_length=len(head))
     model = load_trained(opened)
     advance(0, 0)
@@ -93,18 +98,18 @@ def generate(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         for batch in _batches([len(start) for start in starts], n, batch_size):
-            many = np.stack([starts[k // n] for k in batch])
-            room = opened.context - len(head) - many.shape[1] if max_new is None else max_new
-            processors = [penalty, _Mask(grammar, many, len(head), room)] if grammar else [penalty]
-            starting = np.hstack([np.tile(head, (len(many), 1)), many])
+            stack = np.stack([starts[k // n] for k in batch])
+            room = opened.context - len(head) - stack.shape[1] if max_new is None else max_new
+            processors = [penalty, _Mask(grammar, stack, len(head), room)] if grammar else [penalty]
+            starting = np.hstack([np.tile(head, (len(stack), 1)), stack])
             for k, record in zip(batch, _write(model, starting, len(head), room, processors, options), strict=True):
                 records[k] = record
-            advance(len(batch), sum(len(records[k]) for k in batch) - many.size)
+            advance(len(batch), sum(len(records[k]) for k in batch) - stack.size)
     return records
 
 
 def _batches(lengths: Sequence[int], n: int, batch_size: int) -> list[list[int]]:
-    """Return the numbers of the records to write together: of prompts of one length, so that nothing is padded."""
+    """Return the numbers of the records of each batch. Prompts of a batch have one length, so nothing is padded."""
     order = sorted(range(n * len(lengths)), key=lambda k: lengths[k // n])
     groups = [list(group) for _, group in itertools.groupby(order, key=lambda k: lengths[k // n])]
     return [group[at : at + batch_size] for group in groups for at in range(0, len(group), batch_size)]
@@ -113,7 +118,7 @@ def _batches(lengths: Sequence[int], n: int, batch_size: int) -> list[list[int]]
 def _write(
     model: Any, starts: NDArray[Any], head: int, room: int, processors: list[Any], options: dict[str, Any]
 ) -> list[Ids]:
-    """Return a record for each of `starts` (b, n), whose first `head` ids are not of the record."""
+    """Return a record for each row of `starts` (b, n), whose first `head` ids are not part of the record."""
     given = torch.from_numpy(starts).to(model.device)
     asked = {"input_ids": given, "attention_mask": torch.ones_like(given)}
     written = write(model, asked, processors=processors, max_new_tokens=room, **options)
@@ -121,7 +126,7 @@ def _write(
 
 
 class _Mask(LogitsProcessor):  # type: ignore[misc]
-    """Makes the scores of ids that the grammar does not allow -inf, before any are chosen or left out."""
+    """Sets the scores of ids that the grammar forbids to -inf, before any id is drawn."""
 
     def __init__(self, grammar: Grammar, prompts: NDArray[Any], head: int, room: int) -> None:
         self.grammar, self.room, self.start = grammar, room, head + prompts.shape[1]
@@ -143,7 +148,7 @@ class _Mask(LogitsProcessor):  # type: ignore[misc]
 
 
 def read_prompts(run: str | Path, shards: str | Path, *, first: int) -> list[Ids]:
-    """Return the first ids of each record of shards of a run's table, for `generate`; all of a record that has fewer.
+    """Return the first ids of each record of shards of a run's table, as prompts for `generate`.
 
     Raises `InvalidConfig`, `WrongVocabulary`, or `WrongTable` for shards whose ids mean something else to the run.
     """

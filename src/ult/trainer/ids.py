@@ -1,4 +1,4 @@
-"""Ids that a caller gives, checked, and ids that a model wrote, as records."""
+"""Check ids that a caller gives, and cut ids that a model wrote to a record."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ Ids = NDArray[np.uint32]
 
 
 def given_ids(ids: ArrayLike, size: int, what: str, reserved: Sequence[int] = ()) -> NDArray[np.int64]:
-    """Return ids (n,) that a caller gave as a `what`. Raises `CorruptSymbols` if a record cannot hold them."""
+    """Return ids (n,) that a caller gave; errors call them `what`, such as "prompt".
+
+    `size` is that of the vocabulary; `reserved` are special ids that are allowed. Raises `CorruptSymbols` if a record
+    cannot hold the ids.
+    """
     array = np.asarray(ids)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "ui"):
         raise CorruptSymbols(f"{what} ids are {array.dtype} {array.shape}; expected integers (n,)")
@@ -24,6 +28,6 @@ def given_ids(ids: ArrayLike, size: int, what: str, reserved: Sequence[int] = ()
 
 
 def record_of(row: NDArray[np.int64]) -> Ids:
-    """Return the ids of what a model wrote up to its `<eos>`, after which there is padding."""
+    """Return the ids (m,) of a row (n,) that a model wrote, up to its first `<eos>` or padding."""
     ends = np.flatnonzero((row == EOS) | (row == PAD))
     return row[: ends[0] if len(ends) else len(row)].astype(np.uint32)

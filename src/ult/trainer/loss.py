@@ -1,4 +1,4 @@
-"""The logits of a batch, and the cross-entropy of what it predicts."""
+"""Compute the logits of a batch and the cross-entropy of its predictions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ with require("torch", extra="train"):
 def cross_entropy(
     model: Model, data: Blocks | Windows | Labelled | Pairs, batch_size: int, *, part: int = 0, parts: int = 1
 ) -> tuple[float, int]:
-    """Return the nats that all predictions cost together, and their number; or one of equal parts of the batches."""
+    """Return the total cost of the predictions in nats, and their number, in batches `part`, `part + parts`, ..."""
     nats, predictions = 0.0, 0
     for _, logits, labels in batches(model, data, batch_size, part, parts):
         losses = torch.nn.functional.cross_entropy(
@@ -34,7 +34,7 @@ def cross_entropy(
 def batches(
     model: Model, data: Blocks | Windows | Labelled | Pairs, batch_size: int, part: int = 0, parts: int = 1
 ) -> Iterator[tuple[range, torch.Tensor, torch.Tensor]]:
-    """Yield the numbers of the samples of each batch, their logits and their labels; or of one of equal parts of it."""
+    """Yield the sample numbers, logits and labels of each batch; only of batches `part`, `part + parts`, ..."""
     for start in range(part * batch_size, len(data), parts * batch_size):
         numbers = range(start, min(start + batch_size, len(data)))
         batch = {name: tensor.to(model.device) for name, tensor in collate([data[k] for k in numbers]).items()}
@@ -43,6 +43,6 @@ def batches(
 
 
 def predict(model: Model, batch: dict[str, Any]) -> torch.Tensor:
-    """Return the logits, in float32, of a batch as `ult.trainer.datasets.collator.collate` makes it."""
+    """Return the logits (b, n, ids) or (b, classes), in float32, of a batch that `collate` made."""
     read = {name: tensor for name, tensor in batch.items() if name != "labels"}
     return model(**read, use_cache=False).logits.float()

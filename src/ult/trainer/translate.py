@@ -1,4 +1,4 @@
-"""Let an encoder-decoder run write the likeliest targets of sources, as ids, by beam search."""
+"""Find the likeliest targets of sources, as ids, by beam search with an encoder-decoder run."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from ult.trainer.models.load import load_trained
 with require("torch", extra="train"):
     import torch
 
-KEPT = pa.schema([("source", pa.int64()), ("rank", pa.int64())])  # row of the source, place among its hypotheses
-SORTED = 2**13  # sources that are sorted by length together, so that few ids of a batch are padding
+KEPT = pa.schema([("source", pa.int64()), ("rank", pa.int64())])  # row of the source, rank among its hypotheses
+SORTED = 2**13  # sources that are sorted by length at a time, so that batches hold little padding
 _NEVER = [i for i in range(N_SPECIAL) if i != EOS]  # a record holds no special id
 
 Hypotheses = list[NDArray[np.uint32]]  # of one source, the likeliest first
@@ -40,12 +40,14 @@ def translate(
     max_new: int | None = None,
     batch_size: int = 32,
 ) -> list[Hypotheses]:
-    """Return for each source, ids (n,), the `best` likeliest targets found, ids (m,) uint32 without special ids.
+    """Return for each source, ids (n,), the `best` likeliest targets found, each (m,) uint32 without special ids.
 
-    Beam search keeps `beams` beginnings at a time (1 takes the likeliest id each time) and ranks by the sum of the
-    log probabilities, the `<eos>` included. A target has at most `max_new` ids, its `<eos>` counted (by default, and
-    at most, the run's context). Of a longer source the model sees what it saw in training, the first `context` - 1
-    ids. Raises `InvalidConfig`, `CorruptSymbols` or `TrainingError`.
+    Beam search keeps `beams` beginnings at a time; with 1 it takes the likeliest id each time. It ranks targets by the
+    sum of their log probabilities, the `<eos>` included. A target has at most `max_new` ids with its `<eos>`; by
+    default, and at most, as many as the run's context. The model sees the first `context` - 1 ids of a source, as in
+    training.
+
+    Raises `InvalidConfig`, `CorruptSymbols` or `TrainingError`.
     """
     opened = Run.open(run)
     if opened.task != "seq2seq":
@@ -56,13 +58,13 @@ def translate(
     if not 1 <= max_new <= opened.context:
         raise InvalidConfig(f"{max_new} ids to write; expected 1 to {opened.context}, the run's context")
     check_beams(beams, best, batch_size)
-    many = [read_source(given_ids(ids, opened.vocabulary.size, "source"), opened.context) for ids in sources]
+    read = [read_source(given_ids(ids, opened.vocabulary.size, "source"), opened.context) for ids in sources]
     model = load_trained(opened)
-    return list(search(model, many, beams=beams, best=best, max_new=max_new, batch_size=batch_size))
+    return list(search(model, read, beams=beams, best=best, max_new=max_new, batch_size=batch_size))
 
 
 def check_beams(beams: int, best: int, batch_size: int) -> None:
-    """Raise `InvalidConfig` unless `beams` can find `best` targets."""
+    """Raise `InvalidConfig` unless a search with `beams` beams can find `best` targets."""
     if batch_size < 1 or not 1 <= best <= beams:
         raise InvalidConfig(
             f"batch_size {batch_size}, beams {beams}, best {best}; expected at least 1 each, and as many beams as best"
@@ -72,7 +74,7 @@ def check_beams(beams: int, best: int, batch_size: int) -> None:
 def search(
     model: Model, sources: Iterable[NDArray[np.int64]], *, beams: int, best: int, max_new: int, batch_size: int
 ) -> Iterator[Hypotheses]:
-    """Give the hypotheses of each source, which is as `ult.trainer.datasets.pairs.read_source` gives it, in order."""
+    """Yield the hypotheses of each source in order; `sources` are as `read_source` of `pairs` makes them."""
     pending: list[NDArray[np.int64]] = []
     for source in sources:
         pending.append(source)
@@ -110,10 +112,11 @@ def _search(
 def write_translated(
     run: str | Path, hypotheses: Sequence[Hypotheses], out: str | Path, *, force: bool = False
 ) -> None:
-    """Write hypotheses as shards that the owner of the targets' table can decode: of each source in order, best first.
+    """Write hypotheses as shards that the owner of the targets' table can decode.
 
-    The kept columns `source` and `rank` say so, both from 0. Raises `TrainingError` if the targets that the run was
-    trained on are of several tables: no one table decodes its ids.
+    They stand source by source, the likeliest first; the kept columns `source` and `rank`, both from 0, say which
+    hypothesis a record is. Raises `TrainingError` if the run was trained on targets of several tables, because no one
+    table decodes its ids.
     """
     opened = Run.open(run)
     targets = {(s["table"], s["codec"], s["column"]) for s in opened.metrics["targets"]}

@@ -1,1 +1,1 @@
-"""Shards as samples of a model."""
+"""Shards of ids as the samples of a model."""

@@ -1,4 +1,4 @@
-"""The stream of all records, cut into blocks of equal length: what task "lm" is trained on."""
+"""Samples of task "lm": the stream of all records, cut into blocks of equal length."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from ult.public.vocabulary import MODALITIES
 from ult.trainer.datasets.collator import IGNORED, Item
 from ult.trainer.datasets.packing import mapped_stream
 
-_GIVEN = list(MODALITIES.values())  # special ids, so in no record, that nobody predicts
+_GIVEN = list(MODALITIES.values())  # special ids that the model reads and never predicts
 
 
 def predicted(ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the labels (n,) of ids (n,) to predict: themselves, but for those that are given."""
+    """Return the labels (n,) of ids (n,): the ids, with `IGNORED` in place of those that name a modality."""
     return np.where(np.isin(ids, _GIVEN), IGNORED, ids)
 
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """The stream of all records, cut into blocks of `context` predictions; the last may be shorter.
+    """The stream of all records, cut into blocks of `context` predictions; the last block may be shorter.
 
-    Block k reads `stream[k * context :][:context]` and predicts the ids one further on, so its first prediction
-    rests on the last id of the block before.
+    Block k reads `stream[k * context :][:context]` and predicts the ids one further on. Every id after the first is
+    thus predicted exactly once, each record's `<eos>` included.
     """
 
-    stream: NDArray[np.int32]  # (1 + ids + rows,) starts with <eos>, which nobody predicts
-    ends: NDArray[np.int64]  # (rows,) where in the predictions each record's end, past its <eos>
+    stream: NDArray[np.int32]  # (1 + ids + rows,) starts with <eos>, which is not predicted
+    ends: NDArray[np.int64]  # (rows,) how many predictions there are up to the <eos> of each record, included
     context: int
     label: ClassVar[None] = None
     classes: ClassVar[list[Any]] = []
@@ -44,7 +44,7 @@ class Blocks:
 
     @property
     def ids(self) -> int:
-        """How many ids a pass reads: those of every record, its modality if it stands there, and an `<eos>` each."""
+        """How many ids a pass reads: those of all records, their modality ids if there are any, and an `<eos>` each."""
         return len(self.stream) - 1
 
     def __len__(self) -> int:

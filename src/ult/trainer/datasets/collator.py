@@ -20,9 +20,9 @@ Item = dict[str, NDArray[np.int64]]
 
 
 def collate(items: Sequence[Item]) -> dict[str, torch.Tensor]:
-    """Stack items, padding on the right; causal models need no mask for that, as no id looks to its right.
+    """Stack items and pad them on the right. Causal models need no mask for that, as no id looks to its right.
 
-    All but the labels is what the model reads.
+    Everything but the labels is input of the model.
     """
     import torch
 

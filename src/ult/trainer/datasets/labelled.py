@@ -1,4 +1,4 @@
-"""Every record by itself with its label: what task "classify" is trained on."""
+"""Samples of task "classify": each record by itself, with its label."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CHUNK = 1 << 16  # lengths of records in memory at once
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """Every record between two `<eos>`, cut to `context` ids in all, with the number of its class."""
+    """Each record between two `<eos>`, cut to `context` ids in all, with the number of its class."""
 
     stream: NDArray[np.int32]  # (1 + ids + rows,)
     ends: NDArray[np.int64]  # (rows,) the place in the stream of the <eos> after each record
@@ -27,7 +27,7 @@ class Labelled:
     label: str
     classes: list[Any]
     context: int
-    masked: bool = False  # whether it is said which ids of a batch are padding, as models that look ahead need it
+    masked: bool = False  # whether samples have an attention mask, which models that look ahead need beside padding
 
     @classmethod
     def open(cls, folder: Path, *, context: int, label: str, classes: list[Any]) -> Labelled:

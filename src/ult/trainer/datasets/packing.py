@@ -1,9 +1,8 @@
-"""Shards as a model reads them: one stream of ids cut into blocks, or one labelled record a row.
+"""Shards, verified and written once as flat files that every process of a training maps into memory.
 
-Nothing is dropped and nothing counted twice: the stream is `<eos> r1 <eos> r2 <eos> ...`, and every id after the first
-is predicted exactly once, each record's `<eos>` included. If asked for, a special id that names its modality stands
-before each record; it is given, and never predicted. Shards are verified and decoded once, a part at a time, into
-files that are memory-mapped from then on, by every process: memory does not grow with the data.
+The stream of ids is `<eos> r1 <eos> r2 <eos> ...`: nothing is dropped. If asked for, each record begins with a special
+id that names its modality; the model reads that id and never predicts it. Parts are read one at a time, so memory does
+not grow with the data.
 """
 
 from __future__ import annotations
@@ -26,33 +25,33 @@ from ult.public.vocabulary import EOS, Vocabulary, modality_id
 if TYPE_CHECKING:
     pass
 
-STREAM, ENDS, LABELS = "stream.int32", "ends.int64", "labels.int64"  # flat files, no header, this machine's byte order
+STREAM, ENDS, LABELS = "stream.int32", "ends.int64", "labels.int64"  # without a header, in this machine's byte order
 
 
 def open_shards(paths: str | Path | Sequence[str | Path], vocabulary: Vocabulary | None = None) -> list[Shards]:
-    """Open shards folders that share one vocabulary (that of a run, if given).
+    """Open shards folders of one vocabulary: `vocabulary` if it is given, that of a run.
 
-    Raises `WrongVocabulary`, or `TrainingError` if there is no record.
+    Raises `InvalidConfig` without a folder, `WrongVocabulary`, and `TrainingError` if there is no record.
     """
-    many = [Shards(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
-    if not many:
+    opened = [Shards(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+    if not opened:
         raise InvalidConfig("no shards folder was named; expected at least one")
-    expected = vocabulary or many[0].vocabulary
-    for shards in many:
+    expected = vocabulary or opened[0].vocabulary
+    for shards in opened:
         if shards.vocabulary != expected:
-            owner = "the run's" if vocabulary else f"that of {many[0].path}"
+            owner = "the run's" if vocabulary else f"that of {opened[0].path}"
             raise WrongVocabulary(
                 f"{shards.path} has a vocabulary of {shards.vocabulary.size}; {owner} is {expected.size}",
                 hint="encode with a table of the same --vocabulary-size",
             )
-    if not sum(shards.manifest.rows for shards in many):
-        raise TrainingError(f"no record in {', '.join(str(shards.path) for shards in many)}")
-    return many
+    if not sum(shards.manifest.rows for shards in opened):
+        raise TrainingError(f"no record in {', '.join(str(shards.path) for shards in opened)}")
+    return opened
 
 
-def summary(many: Sequence[Shards]) -> list[dict[str, Any]]:
-    """Return, as JSON values, what a result says about the shards it rests on."""
-    return [{"name": s.path.name, **_summary(s.manifest)} for s in many]
+def summary(shards: Sequence[Shards]) -> list[dict[str, Any]]:
+    """Return what a result says about the shards it rests on, as JSON values, one object a folder."""
+    return [{"name": one.path.name, **_summary(one.manifest)} for one in shards]
 
 
 def _summary(manifest: Manifest) -> dict[str, Any]:
@@ -63,27 +62,27 @@ def _summary(manifest: Manifest) -> dict[str, Any]:
 
 
 def pack(
-    many: Sequence[Shards],
+    shards: Sequence[Shards],
     folder: Path,
     *,
     label: str | None = None,
     classes: list[Any] | None = None,
     modality_token: bool = False,
 ) -> list[Any]:
-    """Write the stream of all records into `folder`, and with `label` the number of each one's class.
+    """Write the stream of all records into `folder`; with `label`, a kept column, also the number of each one's class.
 
-    Returns the classes: those of a run, if given, against which labels are then checked; else all there are, sorted.
-    Raises `FormatError`, `InvalidConfig`, `TrainingError` or `OutputError`.
+    Returns the classes: `classes` if they are given, those of a run, which must then hold every label; else all labels
+    that occur, sorted. Raises `FormatError`, `InvalidConfig`, `TrainingError` or `OutputError`.
     """
     seen: dict[Any, int] = {}
     numbers = []
-    heads = [[modality_id(shards.manifest.codec)] if modality_token else [] for shards in many]
+    heads = [[modality_id(one.manifest.codec)] if modality_token else [] for one in shards]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / STREAM).open("wb") as stream, (folder / ENDS).open("wb") as ends:
             stream.write(np.array([EOS], np.int32).data)
             last = 0
-            for table, head in ((table, heads[i]) for i, shards in enumerate(many) for table in shards.parts()):
+            for table, head in ((table, heads[i]) for i, one in enumerate(shards) for table in one.parts()):
                 lengths = _lengths(table) + 1 + len(head)
                 places = np.cumsum(lengths)
                 ids = np.full(int(lengths.sum()), EOS, np.int32)
@@ -108,9 +107,9 @@ def pack(
     return classes or []
 
 
-def label_name(many: Sequence[Shards], label: str | None) -> str:
-    """Return the kept column to predict: `label`, or the only one. Raises `MissingColumn`."""
-    kept = [name for name in many[0].manifest.kept if all(name in s.manifest.kept for s in many)]
+def label_name(shards: Sequence[Shards], label: str | None) -> str:
+    """Return the kept column to predict: `label`, or the only column that all folders keep. Raises `MissingColumn`."""
+    kept = [name for name in shards[0].manifest.kept if all(name in one.manifest.kept for one in shards)]
     if label is not None and label not in kept:
         raise MissingColumn(f"no column {label!r} is kept in the shards; kept are {kept}", hint="ult encode --keep")
     if label is None and len(kept) != 1:
@@ -120,7 +119,7 @@ def label_name(many: Sequence[Shards], label: str | None) -> str:
 
 
 def _numbers(column: pa.ChunkedArray, name: str, seen: dict[Any, int]) -> NDArray[np.int64]:
-    """Return the place in `seen` of each label of a part, adding those that are new."""
+    """Return the number of each label of a part (rows,) in `seen`, and add labels that are new."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     kind = column.type
@@ -150,12 +149,12 @@ def _renumber(found: NDArray[np.int64], seen: dict[Any, int], classes: list[Any]
 
 
 def mapped_stream(folder: Path) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Map the stream that `pack` wrote into `folder`, and the place in it of the `<eos>` after each record."""
+    """Map what `pack` wrote into `folder`: the stream (1 + ids + rows,), and where each record's `<eos>` is (rows,)."""
     return _mapped(folder / STREAM, np.int32), _mapped(folder / ENDS, np.int64)
 
 
 def mapped_labels(folder: Path) -> NDArray[np.int64]:
-    """Map the number of each record's class, which `pack` wrote into `folder`."""
+    """Map the number of each record's class (rows,), which `pack` wrote into `folder`."""
     return _mapped(folder / LABELS, np.int64)
 
 

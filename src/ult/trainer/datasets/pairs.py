@@ -1,7 +1,6 @@
-"""Pairs of records: two lots of shards whose rows go together, a source to read and a target to write.
+"""Samples of task "seq2seq": a source to read and a target to write, from two lots of shards whose rows go together.
 
-Each lot is packed as `ult.trainer.datasets.packing` packs any, the targets in a folder of their own inside the
-sources'.
+Both lots are packed alike, the targets in a folder inside that of the sources.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ def open_targets(
     task: str,
     option: str = "--targets",
 ) -> list[Shards]:
-    """Open the shards whose rows go with those of `sources`, folder by folder; none unless the task is "seq2seq".
+    """Open the shards whose rows go with those of `sources`, folder by folder; none for any task but "seq2seq".
 
     Raises `InvalidConfig`, `WrongVocabulary`, or `TrainingError` if there are not as many records.
     """
@@ -58,9 +57,10 @@ def open_targets(
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Each source with an `<eos>` after it, and its target, written from an `<eos>` on to the next.
+    """Each source with an `<eos>` after it, and its target between two `<eos>`.
 
-    Both are cut to `context` ids with that `<eos>`; a target that is cut has none, for it does not end there.
+    Both are cut to `context` ids, the `<eos>` after them included. A target that is cut has none, for it does not end
+    there.
     """
 
     sources: NDArray[np.int32]  # (1 + ids + rows,) <eos> record <eos> record <eos> ...
@@ -115,7 +115,7 @@ class Pairs:
         return row
 
     def records(self, k: int) -> NDArray[np.int64]:
-        """Return the pair (n,) that each prediction of pair k belongs to: k."""
+        """Return the pair (n,) of each prediction of pair k, which is k."""
         return np.full(min(len(self.target(k)) + 1, self.context), k)
 
     def source(self, k: int) -> NDArray[np.int32]:
@@ -128,7 +128,7 @@ class Pairs:
 
 
 def read_source(ids: NDArray[Any], context: int) -> NDArray[np.int64]:
-    """Return a source (n,) as a model reads it: cut to `context` - 1 ids, then `<eos>`, so never empty."""
+    """Return a source (n,) as a model reads it: at most `context` - 1 ids, then `<eos>`."""
     return np.append(ids[: context - 1], EOS).astype(np.int64)
 
 

@@ -1,4 +1,4 @@
-"""Which samples a training sees, one after another: of one stream, or of several in given shares."""
+"""The order in which a training sees its samples: pass after pass, or drawn from several folders in given shares."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _CHUNK = 1 << 16  # samples of an order in memory at once
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Which of `samples` a training sees, one after another: pass after pass, each shuffled by seed, `total` in all.
+    """The numbers of the samples, below `samples`, that a training sees: `total` in all, each pass shuffled by `seed`.
 
-    A batch may reach into the next pass, so every one is full, and what step n sees depends on nothing but the seed
-    and the batch size: neither on the number of processes nor on where a training was interrupted.
+    A batch may reach into the next pass, so every batch is full. What step n sees depends only on the seed and the
+    batch size, not on the number of processes nor on where a training was interrupted.
     """
 
     samples: int
@@ -40,25 +40,27 @@ class Order:
                 yield from order[start : start + _CHUNK].tolist()
 
 
-def check_mixture(weights: Sequence[float] | None, many: Sequence[Shards]) -> None:
-    """Raise `InvalidConfig` unless there is a weight for each of the shards folders, or none at all."""
-    if weights is not None and len(weights) != len(many):
-        raise InvalidConfig(f"mixture has {len(weights)} weights for {len(many)} shards folders; expected one for each")
+def check_mixture(weights: Sequence[float] | None, shards: Sequence[Shards]) -> None:
+    """Raise `InvalidConfig` unless `weights` is None or has one for each of the shards folders."""
+    if weights is not None and len(weights) != len(shards):
+        raise InvalidConfig(
+            f"mixture has {len(weights)} weights for {len(shards)} shards folders; expected one for each"
+        )
 
 
-def mixture(weights: Sequence[float], many: Sequence[Shards], data: Blocks | Labelled | Pairs) -> Mixture:
-    """Return the samples of each shards folder, in a stream of all of them, with its weight.
+def mixture(weights: Sequence[float], shards: Sequence[Shards], data: Blocks | Labelled | Pairs) -> Mixture:
+    """Return which samples of `data` are of which shards folder, and the weight of each folder.
 
     A block belongs to the folder of its first prediction. Raises `InvalidConfig` for a folder that has no sample.
     """
     starts, rows = [0], 0
-    for shards in many:
-        rows += shards.manifest.rows
+    for one in shards:
+        rows += one.manifest.rows
         starts.append(data.sample_of(rows))
-    for shards, (first, end) in zip(many, pairwise(starts), strict=True):
+    for one, (first, end) in zip(shards, pairwise(starts), strict=True):
         if first == end:
             raise InvalidConfig(
-                f"{shards.path} is too small for a share of its own: no block starts in it", hint="a smaller --context"
+                f"{one.path} is too small for a share of its own: no block starts in it", hint="a smaller --context"
             )
     return Mixture(tuple(starts), tuple(weights))
 
@@ -71,17 +73,17 @@ class Mixture:
     weights: tuple[float, ...]  # above 0
 
     def order(self, total: int, seed: int) -> MixedOrder:
-        """Return which samples a training of `total` samples sees."""
+        """Return the order of the `total` samples that a training sees."""
         return MixedOrder(self, total, seed)
 
 
 @dataclass(frozen=True, slots=True)
 class MixedOrder:
-    """As `Order`, for a mixture: `total` samples, each of the folder that is the furthest behind its share.
+    """The order of `total` samples of a mixture: each is of the folder that is furthest behind its share.
 
-    That is, sample t (from 0) is of the folder with the greatest `share * (t + 1) - samples so far`, the first of
-    equals, so no share is ever off by as much as the number of folders. Folder i gives its own samples
-    pass after pass, as `Order` shuffles them with seed + i.
+    Sample t (from 0) is of the folder with the greatest `share * (t + 1) - samples so far`; of equal folders, the
+    first. A folder is therefore never off its share by as many samples as there are folders. Folder i gives its samples
+    pass after pass, in the `Order` of seed + i.
     """
 
     mixture: Mixture

@@ -1,7 +1,7 @@
-"""The stream of all records, cut so that a sample is of one record alone: what task "lm" needs to promise privacy.
+"""Samples of task "lm" that are of one record each, as a promise of privacy to records needs them.
 
-The windows of a record follow one another from its start, each of `context` predictions; the last may be shorter. The
-first reads the `<eos>` before the record, the others the last id of the window before. As in `packing.Blocks`, every id
+A record is cut from its start into windows of `context` predictions; the last window may be shorter. The first window
+reads the `<eos>` before the record, and each later one the last id of the window before it. As in `Blocks`, every id
 and every record's `<eos>` is predicted exactly once.
 """
 
@@ -21,11 +21,11 @@ from ult.trainer.datasets.packing import mapped_stream
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Window k of record r, of those that `lasts[r - 1] <= k < lasts[r]`."""
+    """All windows in order: window k is of record r if `lasts[r - 1] <= k < lasts[r]`."""
 
-    stream: NDArray[np.int32]  # (1 + ids + rows,) starts with <eos>, which nobody predicts
+    stream: NDArray[np.int32]  # (1 + ids + rows,) starts with <eos>, which is not predicted
     ends: NDArray[np.int64]  # (rows,) the place in the stream of the <eos> after each record
-    lasts: NDArray[np.int64]  # (rows,) how many windows the records up to each one have
+    lasts: NDArray[np.int64]  # (rows,) how many windows there are up to each record, its own included
     context: int
     label: ClassVar[None] = None
     classes: ClassVar[list[Any]] = []
@@ -58,7 +58,7 @@ class Windows:
         return {"input_ids": window[:-1], "labels": predicted(window[1:])}
 
     def window(self, row: int, share: float) -> Item:
-        """Return the window of record `row` that a share, from 0 to below 1, falls on."""
+        """Return the window of record `row` at `share`, from 0 to below 1, of the way through its windows."""
         first = self._first(row)
         return self[first + int(share * (int(self.lasts[row]) - first))]
 
@@ -69,7 +69,7 @@ class Windows:
         return np.asarray(np.diff(self.ends, prepend=0) - given)
 
     def records(self, k: int) -> NDArray[np.int64]:
-        """Return the record (n,) that each prediction of window k belongs to: one and the same."""
+        """Return the record (n,) of each prediction of window k; all are the same."""
         return np.full(int((self[k]["labels"] >= 0).sum()), self._row(k))
 
     def _row(self, k: int) -> int:

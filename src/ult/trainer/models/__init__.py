@@ -1,1 +1,1 @@
-"""Models for ids: made, loaded, checked, and how they write."""
+"""Make models for ids, load them, check them, and let them write."""

@@ -22,10 +22,12 @@ with require("torch", "transformers", extra="train"):
 
 
 def build(recipe: Recipe, vocabulary: Vocabulary, tables: set[str], classes: list[Any]) -> tuple[Model, str]:
-    """Return the model to train, and "fresh" or "keep": where its embedding rows come from.
+    """Return the model to train, and whether its embedding rows are "fresh" or those of an earlier run ("keep").
 
-    `tables` are the fingerprints of the shards to train on. Rows of an earlier run are kept, unless the recipe says
-    otherwise, if it was trained on just these tables: equal ranks of other tables mean nothing.
+    `tables` are the fingerprints of the tables of the shards to train on. Unless the recipe says otherwise, rows of an
+    earlier run are kept if it was trained on the same tables, because an id means something else under another table.
+
+    Raises `InvalidConfig`, `WrongVocabulary`, `MissingSource` or `FormatError`.
     """
     embeddings = "fresh"
     if recipe.from_run is not None:
@@ -70,7 +72,7 @@ def _presets(task: str) -> dict[str, Callable[[str, Vocabulary], Model]]:
 
 
 def from_checkpoint(name: str, vocabulary: Vocabulary, task: str = "lm") -> Model:
-    """Return the model of a folder or of the Hub, its embeddings resized to `vocabulary` and redrawn."""
+    """Return the model of a folder or of the Hub, with as many embedding rows as `vocabulary`, drawn afresh."""
     if not Path(name).is_dir() and name.count("/") != 1:
         known = ", ".join(_presets(task))
         raise InvalidConfig(
@@ -86,16 +88,13 @@ def _resized(model: Model, vocabulary: Vocabulary) -> Model:
 
 
 def initial_weights(recipe: Recipe) -> str:
-    """Return "random" if a training begins at weights that `build` draws, "loaded" if it reads those of others.
-
-    By what is built, not by what it is called: a folder may have a preset's name.
-    """
+    """Return "random" if `build` draws the weights that a training begins with, "loaded" if it reads them."""
     drawn = recipe.from_run is None and (recipe.model or "tiny") in _presets(recipe.task)
     return "random" if drawn else "loaded"
 
 
 def weights_digest(model: Model) -> str:
-    """Return the SHA-256 of all weights by their names, in hexadecimal digits."""
+    """Return the SHA-256 of the names, shapes and values of all weights, in hexadecimal."""
     whole = hashlib.sha256()
     for name, weight in sorted(model.state_dict().items()):
         whole.update(f"{name} {tuple(weight.shape)}\n".encode())
@@ -104,7 +103,7 @@ def weights_digest(model: Model) -> str:
 
 
 def with_classes(model: Model, classes: list[Any]) -> Model:
-    """Return a sequence classifier with the body of `model` and a fresh head, which may have a layer of its own."""
+    """Return a sequence classifier with the body of `model` and a fresh head, which may have more than one layer."""
     config = model.config
     config.num_labels = len(classes)
     config.id2label = {i: str(label) for i, label in enumerate(classes)}

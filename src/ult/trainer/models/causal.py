@@ -1,7 +1,7 @@
-"""Whether a model looks ahead: whether what it says of an id rests on ids that stand after it.
+"""Find out whether a model looks ahead: whether its output at an id depends on later ids.
 
-A model that predicts the next id may not: its losses would know the answers. Of an encoder and a decoder that is the
-decoder's matter. Whether a model does is not said by its name, so it is asked.
+A model that predicts the next id must not, or its loss would know the answer. In an encoder-decoder only the decoder
+must not. The name of an architecture does not tell, so the model is run.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ with require("torch", extra="train"):
 if TYPE_CHECKING:
     from ult.trainer.models.embeddings import Model
 
-LENGTH = 12  # ids that the model is asked about
-# What may change by rounding, as a share of the largest value. A BERT of 32 channels, drawn at random, changes by
-# 2e-3, ten causal architectures by nothing.
+LENGTH = 12  # ids of the test input
+# A smaller change, as a share of the largest value, is rounding. A BERT of 32 channels drawn at random changes by 2e-3,
+# ten causal architectures do not change.
 ROUNDING = 1e-5
 
 
 def looks_ahead(model: Model) -> bool:
-    """Return whether the body of a model says something else of earlier ids if the last one is another.
+    """Return whether the output of a model's body at earlier ids changes with the last id.
 
-    Raises `FormatError` if it cannot be asked.
+    Raises `FormatError` if the model cannot be run.
     """
     body, training = model.base_model, model.training
     try:
@@ -53,7 +53,7 @@ def looks_ahead(model: Model) -> bool:
 
 
 def check_causal(model: Model, name: object) -> None:
-    """Raise `FormatError` if a model that is to predict the next id, of a record or of a target, looks ahead."""
+    """Raise `FormatError` if a model that is to predict the next id looks ahead."""
     if looks_ahead(model):
         what = "a decoder that is none" if model.config.is_encoder_decoder else "an encoder"
         raise FormatError(

@@ -1,7 +1,7 @@
-"""A stranger's checkpoint, looked at before transformers acts on it: what its config asks for, and how much of it.
+"""Check what a stranger's checkpoint asks for before transformers acts on it.
 
-Without this a `config.json` of a few bytes could name native code of the Hub as its attention, or ask for any number of
-layers and rows, which are built before they are compared with the weights.
+Without this, a `config.json` of a few bytes could name native code on the Hub as its attention, or ask for any number
+of layers and rows, which transformers builds before it compares them with the weights.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ with require("torch", "transformers", extra="train"):
     import torch
     import transformers
 
-LAYERS = 1000  # more than any model has; each takes a few ms to build
+LAYERS = 1000  # more than any model has; a layer takes a few ms to build
 LABELS = 2**17
 ROOM = 2**26  # weights that a model may have beyond one a byte of its files: rows that stayed with an owner, a new head
 
 
 def check_checkpoint(kind: Any, path: Path) -> None:
-    """Raise `FormatError` if a folder asks for code, for other files, or for a model of more than its weights."""
+    """Raise `FormatError` if a folder asks for code, for other files, or for a model larger than its weights."""
     check_all(path)
     if (path / "adapter_config.json").exists():
         raise FormatError(f"{path} holds adapters to another model; expected the weights of one", hint="merge them")
@@ -57,7 +57,7 @@ def _read(path: Path) -> Any:
 
 
 def _options(document: Any) -> Iterator[tuple[str, Any]]:
-    """Give the name of every value in a JSON document with the value; those of a list have the list's name."""
+    """Yield the name and value of everything in a JSON document; items of a list have the name of the list."""
     pending: list[tuple[str, Any]] = [("", document)]
     while pending:
         name, value = pending.pop()

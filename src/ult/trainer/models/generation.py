@@ -1,7 +1,7 @@
-"""How a model writes, decided here alone: what a checkpoint brings besides its weights is never asked, and is told.
+"""Decide how a model writes. Settings that a checkpoint brings with its weights are never used, and are listed.
 
-A stranger's `generation_config.json` could keep a run from writing what it knows by heart, so that an audit of it sees
-nothing, or let it search with a million beams. What the table's ids mean, and how they are asked for, is ours.
+A stranger's `generation_config.json` could keep a run from writing what it knows by heart, so that an audit sees
+nothing, or make it search with a million beams.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ with require("torch", "transformers", extra="train"):
 if TYPE_CHECKING:
     from ult.trainer.models.embeddings import Model
 
-MOST = 2**20  # bytes that a file of settings may have, to be read for the list of what it says
+MOST = 2**20  # bytes of a file of settings; a larger one is not read
 _OURS = {"bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id", "use_cache", "transformers_version"}
 
 
 def settings(**options: Any) -> GenerationConfig:
-    """Return settings of ours, with these `options` of transformers and its own defaults."""
+    """Return our settings, with these `options` of transformers; the others are at its defaults."""
     ids = {"pad_token_id": PAD, "bos_token_id": BOS, "eos_token_id": EOS}
     return GenerationConfig(**ids, use_cache=True, **options)
 
@@ -36,21 +36,18 @@ def settings(**options: Any) -> GenerationConfig:
 def write(
     model: Model, given: Mapping[str, torch.Tensor], *, processors: Sequence[Any] = (), **options: Any
 ) -> torch.Tensor:
-    """Return the ids (b, n) that a model writes after what is `given`, by our settings with these `options` alone.
+    """Return the ids (b, n) that a model writes after the `given` inputs, by our settings with these `options`.
 
-    Raises `TrainingError` if it predicts no numbers.
+    Raises `TrainingError` if the model predicts infinities or NaN.
     """
-    model.generation_config = settings()  # transformers fills from it what is left open
+    model.generation_config = settings()  # transformers takes from it what `options` leave open
     together = LogitsProcessorList([_Finite(), *processors])
     written: torch.Tensor = model.generate(**given, generation_config=settings(**options), logits_processor=together)
     return written
 
 
 def normalizer(logits: torch.Tensor) -> torch.Tensor:
-    """Return the logarithm of the sum (..) that makes probabilities of logits (.., ids).
-
-    Raises `TrainingError` if there are none.
-    """
+    """Return log(sum(exp(logits))) (..) of logits (.., ids). Raises `TrainingError` if it is not finite."""
     total = logits.logsumexp(-1)
     if not bool(torch.isfinite(total).all()):
         raise TrainingError(
@@ -61,13 +58,13 @@ def normalizer(logits: torch.Tensor) -> torch.Tensor:
 
 
 def check_finite(logits: torch.Tensor) -> torch.Tensor:
-    """Return the logits (.., ids); raise `TrainingError` if no probabilities can be made of them."""
+    """Return the logits (.., ids). Raises `TrainingError` if they give no probabilities."""
     normalizer(logits)
     return logits
 
 
 class _Finite(LogitsProcessor):  # type: ignore[misc]
-    """Refuses scores of which nothing can be drawn, before a zero is taken for the likeliest id."""
+    """Refuses scores that give no probabilities, before id 0 is taken for the likeliest."""
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Return the scores (b, ids)."""
@@ -75,7 +72,7 @@ class _Finite(LogitsProcessor):  # type: ignore[misc]
 
 
 def ignored(folder: str | Path) -> list[str]:
-    """Return, as notes, which settings of how to write a checkpoint's folder brought that were not used."""
+    """Return, as notes, the settings in a checkpoint's folder that `write` does not use."""
     plain = GenerationConfig().to_dict()
     notes = []
     for name in ("generation_config.json", "config.json"):

@@ -1,6 +1,6 @@
-"""Checkpoints, read as models: safetensors only, and no code that comes with a checkpoint is ever run.
+"""Load checkpoints as models, from safetensors only; code that comes with a checkpoint is never run.
 
-This file also turns off the progress bars and warnings of Hugging Face, which speak of what is done here on purpose.
+This file also turns off the progress bars of Hugging Face, and its warnings about weights that are replaced on purpose.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _KINDS = {
 def load_checkpoint(path: str | Path, task: str = "lm", *, rows: bool = True, **options: Any) -> Model:
     """Return the model of a checkpoint, in float32: for "seq2seq" an encoder-decoder, else a causal language model.
 
-    Its head may be new, its body may not, its embedding rows only if `rows` is False.
-    Raises `FormatError` if there is none, or none in safetensors, or one that looks ahead unless it is to classify.
+    The checkpoint may lack the head, but not the body, and the embedding rows only if `rows` is False. Raises
+    `FormatError` if it cannot be loaded from safetensors, or if it looks ahead and the task is not "classify".
     """
     kind = transformers.AutoModelForSeq2SeqLM if task == "seq2seq" else transformers.AutoModelForCausalLM
     model, missing = _load(kind, path, **(options or {"use_safetensors": True}))
@@ -49,7 +49,7 @@ def load_checkpoint(path: str | Path, task: str = "lm", *, rows: bool = True, **
 
 
 def load_withheld(run: Run) -> Model:
-    """Return the model of a run whose embedding rows stayed with the owner, these drawn at random."""
+    """Return the model of a run whose embedding rows stayed with the owner; the rows are drawn at random."""
     model, missing = _load(_KINDS[run.task], run.path, use_safetensors=True, local_files_only=True)
     if not missing <= row_names(model) or model.config.vocab_size != run.vocabulary.size:
         raise FormatError(f"the checkpoint in {run.path} is not the one that was released")
@@ -74,8 +74,8 @@ def load_whole(path: Path) -> Model:
 def load_trained(run: Run) -> Model:
     """Return a run's model, ready to evaluate, on the device that accelerate finds.
 
-    Raises `FormatError`, also for a run that looks ahead unless it classifies, or `InvalidConfig` if its rows stayed
-    with the owner.
+    Raises `InvalidConfig` if its rows stayed with the owner, and `FormatError`, also if the model looks ahead and does
+    not classify.
     """
     from accelerate import PartialState
 
@@ -101,12 +101,12 @@ def _load(kind: Any, path: str | Path, **options: Any) -> tuple[Model, set[str]]
             dtype=torch.float32,
             trust_remote_code=False,
             output_loading_info=True,
-            generation_config=settings(),  # so that none of the checkpoint's own is even read
+            generation_config=settings(),  # so that the checkpoint's own is not read
             **options,
         )
     except (UltError, MemoryError):
         raise
-    except Exception as error:  # what stands in a stranger's config.json makes transformers raise nearly anything
+    except Exception as error:  # a stranger's config.json makes transformers raise nearly anything
         if not Path(path).is_dir():
             raise MissingSource(f"model {path} is no folder, and the Hub was not reached or lacks it") from error
         raise FormatError(

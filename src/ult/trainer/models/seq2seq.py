@@ -1,4 +1,4 @@
-"""Encoder-decoder models: a preset's form of the two halves, and what such a model is told of the vocabulary."""
+"""Encoder-decoder models: the presets, and the special ids that such a model starts and ends with."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ with require("torch", "transformers", extra="train"):
     import torch
     import transformers
 
-# T5 1.1 models (arXiv:1910.10683) with tied embeddings, as wide as the decoder-only presets and as deep in each half.
-# Embedding rows start at the deviation d_model^-0.5 and the logits are not scaled by it, as T5's are: AdamW moves rows
-# of deviation 1 too slowly. Nats an id on 300 reactions of USPTO-MIT after 300 steps on 5,000 (vocabulary 1,024, 128
-# wide, peak rate 3e-3, one seed): 4.03; T5's own rows 4.22, with the ReLU of its first version 4.38; deviation 0.02
-# 4.35; BART 5.39.
+# T5 1.1 models (arXiv:1910.10683) with tied embeddings; each half is as wide and deep as the decoder-only preset.
+# T5 starts its embedding rows at deviation 1 and scales the logits, but AdamW moves such rows too slowly. Ours start at
+# d_model^-0.5 and the logits are not scaled. Nats an id on 300 reactions of USPTO-MIT after 300 steps on 5,000
+# (vocabulary 1,024, 128 wide, peak rate 3e-3, one seed): 4.03; with T5's own rows 4.22; with the ReLU of its first
+# version 4.38; with deviation 0.02 4.35; BART 5.39.
 ENCODER_DECODERS: dict[str, dict[str, Any]] = {
     "tiny": {"d_model": 128, "d_ff": 384, "d_kv": 32, "num_heads": 4, "num_layers": 2},
     "small": {"d_model": 384, "d_ff": 1024, "d_kv": 64, "num_heads": 6, "num_layers": 6},
@@ -24,7 +24,7 @@ ENCODER_DECODERS: dict[str, dict[str, Any]] = {
 
 
 def encoder_decoder(name: str, vocabulary: Vocabulary) -> Any:
-    """Return a preset's model, its weights drawn from the global generator."""
+    """Return a preset's encoder-decoder, with weights drawn from the global generator of torch."""
     shape = ENCODER_DECODERS[name]
     config = transformers.T5Config(
         vocab_size=vocabulary.size,
@@ -45,6 +45,6 @@ def encoder_decoder(name: str, vocabulary: Vocabulary) -> Any:
 
 
 def own_settings(model: Any) -> None:
-    """Let a target start at `<eos>`, and forget all that a checkpoint says of how to generate."""
+    """Make targets start at `<eos>`, and drop what a checkpoint says of how to generate."""
     model.config.decoder_start_token_id = EOS
     model.generation_config = settings(decoder_start_token_id=EOS)
