@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from ult.audit.release.folder import write_audit as write_page
 from ult.audit.roc import draw
-from ult.cli.audit.release import _write as write_page
 from ult.data import open_sink
 from ult.demo import _folder as demo_folder
 from ult.errors import OutputExists, UltError, WrongKey

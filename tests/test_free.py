@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ult.cli.audit.release import AUDIT
+from ult.audit.release.folder import AUDIT
 from ult.data.sink import IMAGES
 from ult.demo import DEMO
 from ult.errors import OutputExists

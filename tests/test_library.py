@@ -1,6 +1,8 @@
 """The library: what the command line does, from Python; the same files, byte for byte, and nothing silently changed."""
 
+import inspect
 import json
+import re
 import warnings
 from pathlib import Path
 
@@ -84,16 +86,16 @@ def contents(path: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def notes(tmp_path, monkeypatch):
-    """Stand in a folder with `notes.csv`, whose columns are `ward` and `text`."""
+    """Stand in a folder with `notes.csv`, whose columns are `label` and `text`."""
     monkeypatch.chdir(tmp_path)
     rows = "".join(f"{'AB'[k % 2]},{note}\n" for k, note in enumerate(NOTES))
-    Path("notes.csv").write_text("ward,text\n" + rows)
+    Path("notes.csv").write_text("label,text\n" + rows)
     return tmp_path
 
 
 def test_the_owner_s_half_writes_what_the_commands_write(notes):
     told = []
-    told_of = {"column": "text", "keep": ["ward"], "workers": 1, "progress": lambda *what: told.append(what)}
+    told_of = {"column": "text", "keep": ["label"], "workers": 1, "progress": lambda *what: told.append(what)}
     fitted = ult.fit("notes.csv", "t.ult", encrypt=False, vocabulary_size=400, **told_of)
     assert (fitted.table.records, fitted.table.min_records, fitted.encrypted) == (30, 5, False)
     encoded = ult.encode(Path("notes.csv"), "t.ult", "s", **told_of)
@@ -101,7 +103,7 @@ def test_the_owner_s_half_writes_what_the_commands_write(notes):
     decoded = ult.decode(encoded.shards, fitted.table, "back.csv", progress=told_of["progress"])
     assert (decoded.records, decoded.nothing) == (30, 0)
     assert {stage for stage, _ in told} == {"fitting", "encoding", "decoding"}
-    options = ["-c", "text", "-k", "ward", "-w", 1]
+    options = ["-c", "text", "-k", "label", "-w", 1]
     command("fit", "notes.csv", "-o", "t2.ult", "--no-encryption", "--vocabulary-size", 400, *options)
     command("encode", "notes.csv", "-t", "t2.ult", "-o", "s2", *options)
     command("decode", "s2", "-t", "t2.ult", "-o", "back2.csv")
@@ -226,3 +228,115 @@ def test_names_in_tables_of_html_are_escaped(tmp_path):
     for text in (fitted._repr_html_(), encoded._repr_html_(), encoded.shards._repr_html_()):
         assert not [tag for tag in ("<b>", "<i>", "<u>") if tag in text]
         assert "&lt;" in text
+
+
+# ---- audits
+
+
+def test_audits_find_what_the_commands_find(trained, monkeypatch):
+    folder, table, _ = trained
+    monkeypatch.chdir(folder)
+    Path("others.txt").write_text("".join(f"visitor {n} asks for the ward\n" for n in range(30)))
+    found = {
+        "code": ult.audit.audit_code("s", reference="others.txt", table=table),
+        "table": ult.audit.audit_table(table, "notes.txt", "others.txt"),
+        "mechanism": ult.audit.audit_mechanism(["table"], trials=2),
+    }
+    for name, audit in found.items():
+        audit.save(f"{name}.json")
+    command("audit", "code", "s", "--reference", "others.txt", "-t", "t.ult", "--json", "code2.json")
+    command("audit", "table", "t.ult", "--members", "notes.txt", "--nonmembers", "others.txt", "--json", "table2.json")
+    for name in ("code", "table"):
+        assert Path(f"{name}.json").read_bytes() == Path(f"{name}2.json").read_bytes()
+        assert found[name].document["seal"]
+    assert found["mechanism"].document["refuted"] is False
+    released = ult.audit.audit_release("page", shards="s", code_audit="code.json")
+    command("audit", "release", "-o", "page2", "--shards", "s", "--code-audit", "code.json")
+    assert contents(folder / "page") == contents(folder / "page2")
+    assert released.document["verdict"] in repr(released)
+    for audit in (*found.values(), released):
+        assert len(repr(audit)) < 300
+        for text in (repr(audit), audit._repr_html_()):
+            assert not [word for word in ("pain", "patient", "visitor") if word in text]
+    with pytest.raises(ult.errors.OutputExists):
+        found["code"].save("code.json")
+
+
+# ---- the shape of the library
+
+UNTYPED = re.compile(r"\b(dict|Mapping)\[str, (Any|object)\]")
+DOCUMENTS = {  # JSON documents, whose fields a test of formats or `docs/format.md` lists
+    "Codec.config": "the options that make a codec again, as a table's file holds them",
+    "Audit.document": "what an audit's file holds",
+    "Audit.made": "the same, from inside",
+    "Recipe.options_in": "the options in a file, before they are checked",
+    "Recipe.told": "the options in a document, before they are checked",
+    "Recipe.shaping": "what a working folder remembers of a recipe",
+    "Evaluation.of": "what an evaluation says as JSON, from inside",
+}
+
+
+def public_functions():
+    """Every function that `ult.__all__` reaches, by name: functions, methods of classes, and of what they return."""
+    seen, waiting = {}, [(name, getattr(ult, name)) for name in ult.__all__ if name != "errors"]
+    while waiting:
+        name, one = waiting.pop()
+        if name in seen:
+            continue
+        if inspect.ismodule(one):
+            waiting += [(f"{name}.{inner}", getattr(one, inner)) for inner in one.__all__]
+        elif inspect.isclass(one) and one.__module__.startswith("ult."):
+            seen[name] = one
+            for inner, value in inspect.getmembers(one):
+                method = value.fget if isinstance(value, property) else value
+                if inspect.isroutine(method) and (not inner.startswith("_") or inner == "__init__"):
+                    waiting.append((f"{name}.{inner}", method))
+        elif inspect.isfunction(one) or inspect.ismethod(one):
+            seen[name] = one
+            result = inspect.unwrap(one).__globals__.get(str(inspect.signature(one).return_annotation))
+            if inspect.isclass(result) and result.__module__.startswith("ult."):
+                waiting.append((result.__name__, result))
+    return seen
+
+
+def test_public_functions_say_what_they_take_and_return():
+    found = public_functions()
+    expected = {"fit", "Fitted.facts", "Table.encode", "Encoded", "Evaluation", "audit.audit_model", "Audit.save"}
+    assert expected | set(DOCUMENTS) <= set(found)
+    for name, one in found.items():
+        assert inspect.getdoc(one) or name.endswith(".__init__"), name
+        if inspect.isclass(one) or name.removeprefix("audit.") in DOCUMENTS:
+            continue
+        signature = inspect.signature(one)
+        told = [signature.return_annotation, *(each.annotation for each in signature.parameters.values())]
+        assert not [text for text in map(str, told) if UNTYPED.search(text)], f"{name}{signature}"
+
+
+def test_the_rule_on_signatures_would_see_a_breach():
+    def breach(options: dict[str, object]) -> None: ...
+
+    assert UNTYPED.search(str(inspect.signature(breach)))
+    assert UNTYPED.search("tuple[dict[str, Any], int]")
+    assert not UNTYPED.search("dict[str, str]")
+    assert not UNTYPED.search("Mapping[str, float]")
+
+
+@pytest.mark.parametrize("name", [name for name in ult.__all__ if inspect.isfunction(getattr(ult, name))])
+def test_each_function_has_an_example_and_names_its_errors(name):
+    doc = inspect.getdoc(getattr(ult, name))
+    assert "Raises `" in doc
+    assert f"ult.{name}(" in doc
+
+
+def test_the_examples_run_in_order(notes):
+    """The examples of the docstrings, from `ult.fit` on, are one session in a notebook."""
+    session = {"ult": ult, "getpass": lambda: "three random words"}
+    for name in ("fit", "encode", "decode", "train", "evaluate", "generate"):
+        _, _, below = inspect.getdoc(getattr(ult, name)).partition("For example")
+        code = "\n".join(line.strip() for line in below.splitlines()[1:])
+        if name == "evaluate":
+            code = code.replace("held-out.shards", "notes.shards")
+        exec(code, session)  # noqa: S102  of our own docstrings
+    assert session["fitted"].table.min_records == 5
+    assert session["evaluation"].bits_per_byte.value > 0
+    assert session["written"].decoded.asked == 3

@@ -1,1 +1,36 @@
-"""Attacks on codes, tables, runs and mechanisms, and the report of what they recover."""
+"""Attacks on codes, tables, runs and mechanisms, and the report of what they recover.
+
+`audit_code`, `audit_model`, `audit_table`, `audit_mechanism` and `audit_release` do what the commands `ult audit code`
+and so on do, and return an `Audit`. The packages `code`, `model`, `mechanism` and `release` hold the attacks.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ult.audit.code.audit import audit_code
+    from ult.audit.on_files import audit_mechanism, audit_model, audit_table
+    from ult.audit.release.folder import audit_release
+    from ult.audit.result import Audit
+
+__all__ = ["Audit", "audit_code", "audit_mechanism", "audit_model", "audit_release", "audit_table"]
+
+_HOME = {
+    "Audit": "ult.audit.result",
+    "audit_code": "ult.audit.code.audit",
+    "audit_mechanism": "ult.audit.on_files",
+    "audit_model": "ult.audit.on_files",
+    "audit_release": "ult.audit.release.folder",
+    "audit_table": "ult.audit.on_files",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'ult.audit' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

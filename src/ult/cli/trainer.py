@@ -38,15 +38,6 @@ def evaluate(
         note(line)
 
 
-def note_ignored(run: Path) -> None:
-    """Say which settings of how to write the run's folder brought, that were not used."""
-    from ult.cli.console import note
-    from ult.trainer.models.generation import ignored
-
-    for line in ignored(run):
-        note(line)
-
-
 def generate(
     run: RunFolder,
     out: Annotated[Path, typer.Option("--out", "-o", help="Shards; with --table, any output of `ult decode`.")],

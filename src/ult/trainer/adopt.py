@@ -49,6 +49,10 @@ def adopt(
     alone, and no code of the folder is run; nothing else of it is taken over.
 
     Raises `MissingSource`, `FormatError`, `InvalidConfig`, `WrongVocabulary`, `OutputExists` or `OutputError`.
+
+    For example, after `model.save_pretrained("theirs")`:
+
+        ult.adopt("theirs", "notes.shards", "run", context=64)
     """
     model, out = Path(model), Path(out)
     check_free(out, RUN, force=force)

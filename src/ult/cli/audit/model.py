@@ -12,7 +12,7 @@ from ult.cli.options import Column, Force, RunFolder
 from ult.host.free import check_free
 
 if TYPE_CHECKING:
-    from ult.owner.table import Table
+    from ult.audit.result import Audit
 
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write all figures there.")]
 PngFile = Annotated[Path | None, typer.Option("--png", help="Draw the attacks' curves there, on logarithmic axes.")]
@@ -70,8 +70,8 @@ def model(
     force: Force = False,
 ) -> None:
     """Say what a run betrays of records: membership, extraction, and exposure of planted canaries."""
-    from ult.audit.model.audit import audit_model
-    from ult.cli.console import facts, note
+    from ult.audit.on_files import audit_model
+    from ult.cli.console import note
     from ult.cli.stages import stages
     from ult.errors import InvalidConfig
 
@@ -83,13 +83,8 @@ def model(
     for path in filter(None, (json, png)):
         check_free(path, force=force)
     secret = load_table(table, passphrase_file, identity) if table else None
-    if shadows:
-        from ult.audit.model.shadows import cost
-        from ult.public.run import Run
-
-        note(cost(Run.open(run), shadows))
-    with stages("auditing", named=True) as tell:
-        result, curves = audit_model(
+    with stages("auditing", named=True) as progress:
+        audit = audit_model(
             run,
             members,
             unseen,
@@ -100,19 +95,17 @@ def model(
             table=secret,
             canaries=canaries,
             alternatives=alternatives,
-            prefix=prefix_ids,
-            suffix=suffix_ids,
+            prefix_ids=prefix_ids,
+            suffix_ids=suffix_ids,
             samples=samples,
             soft_prompt=soft_prompt,
             delta=delta,
             seed=seed,
             batch_size=batch_size,
-            tell=tell,
+            progress=progress,
+            notice=note,
         )
-    facts([*_sides(result), *_membership(result), *_extraction(result["extraction"]), *_canaries(result["canaries"])])
-    _write(result, curves, json, png, secret)
-    for line in result["notes"]:
-        note(line)
+    _tell(audit, json, png, force=force)
 
 
 def table(
@@ -131,24 +124,13 @@ def table(
     force: Force = False,
 ) -> None:
     """Say what a table betrays to whoever holds it of the records that it was fitted on: membership by its phrases."""
-    from ult.audit.table import audit_table
-    from ult.cli.console import counting, facts, note
-    from ult.data import open_source
+    from ult.audit.on_files import audit_table
 
     for path in filter(None, (json, png)):
         check_free(path, force=force)
     secret = load_table(table, passphrase_file, identity)
-    modality = secret.codec.modality
-    sides = (members, _nonmembers(nonmembers, others))
-    with counting("auditing"):
-        groups = [open_source(files, modality=modality, column=column).records(secret.codec) for files in sides]
-        result, curves = audit_table(secret, *groups, delta=delta)
-    facts(_membership(result))
-    _write(result, curves, json, png, secret)
-    if why := result["shown"]["why"]:
-        note(f"nothing shows that members were in the fit, and nonmembers not: {why}")
-    if taken := result["shown"]["taken_out"]:
-        note(f"{taken} nonmembers are in the fit and were taken out")
+    audit = audit_table(secret, members, _nonmembers(nonmembers, others), column=column, delta=delta)
+    _tell(audit, json, png, force=force)
 
 
 def _nonmembers(given: list[Any] | None, older: list[Any] | None) -> list[Any]:
@@ -159,75 +141,14 @@ def _nonmembers(given: list[Any] | None, older: list[Any] | None) -> list[Any]:
     return [*(given or ()), *(older or ())]
 
 
-def _sides(result: dict[str, Any]) -> list[tuple[str, str]]:
-    told, without = result["records"], result["blind"]
-    low, high = without["auc_interval"]
-    return [
-        (
-            "records compared",
-            f"{told['members']['compared']:,} members, {told['nonmembers']['compared']:,} nonmembers; without the run "
-            f"AUC {without['auc']:.3f}  (95 %: {low:.3f} to {high:.3f})",
-        )
-    ]
+def _tell(audit: Audit, json: Path | None, png: Path | None, *, force: bool) -> None:
+    """Print what an audit found, and write what was asked for."""
+    from ult.cli.console import facts, note
 
-
-def _membership(result: dict[str, Any]) -> list[tuple[str, str]]:
-    rows = []
-    for name, found in result["membership"].items():
-        low, high = found["auc_interval"]
-        rates = ", ".join(map(_rate, found["tpr"]))
-        proven = f"epsilon at least {found['epsilon_at_least']:.2f} at delta {found['delta']:g}"
-        rows.append(
-            (f"membership: {name}", f"AUC {found['auc']:.3f}  (95 %: {low:.3f} to {high:.3f}), {rates}; {proven}")
-        )
-    return rows
-
-
-def _rate(one: dict[str, Any]) -> str:
-    doubt = f"95 %: up to {one['others_above_interval'][1]:.1%}"
-    return f"{one['tpr']:.1%} of members at {one['fpr']:.1%} of nonmembers ({doubt})"
-
-
-def _extraction(found: dict[str, Any] | None) -> list[tuple[str, str]]:
-    ways = [(whose, way) for whose in ("members", "nonmembers") for way in ("greedy", "sampled", "tuned") if found]
-    given = [(w, way, found[w][way]) for w, way in ways if found and found.get(w, {}).get(way)]
-    return [
-        (
-            f"extraction: {whose}, {way}",
-            f"{one['exact']:,} of {one['passages']:,} exact, {one['recall']:.1%} at {one['errors']} errors, "
-            f"{one['ngrams']:.1%} of n-grams",
-        )
-        for whose, way, one in given
-    ]
-
-
-def _canaries(found: dict[str, Any] | None) -> list[tuple[str, str]]:
-    if not found:
-        return []
-    low, high = found["chance_interval"]
-    chance = f"chance {found['chance_mean']:.2f}  (95 %: {low:.2f} to {high:.2f})"
-    inner = f"{found['interpolated_mean']:.2f} of at most {found['most']:.2f} bits"
-    outer = f"extrapolated {found['extrapolated_mean']:.2f} of log2 |R| = log2 {found['space']:,}"
-    return [("mean exposure of canaries", f"{inner}, {outer}; {chance}, p {found['p_value']:.2g}")]
-
-
-def write_json(path: Path, result: dict[str, Any]) -> None:
-    """Write what an audit found. Raises `OutputError`."""
-    from json import dumps
-
-    from ult.host.atomic import write_text
-
-    write_text(path, dumps(result, indent=1) + "\n")
-
-
-def _write(
-    result: dict[str, Any], curves: dict[str, Any], json: Path | None, png: Path | None, table: Table | None
-) -> None:
+    facts(audit.figures)
     if json is not None:
-        from ult.audit.seal import sealed
-
-        write_json(json, result if table is None else sealed(result, table))
+        audit.save(json, force=force)
     if png is not None:
-        from ult.audit.roc import draw
-
-        draw(curves, png)
+        audit.draw(png, force=force)
+    for line in audit.notes:
+        note(line)

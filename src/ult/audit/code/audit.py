@@ -1,0 +1,210 @@
+"""`ult.audit.audit_code`: attacks on the code of shards or of a run, scored by the owner's table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from json import dumps
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ult.audit import words
+from ult.audit.code.adversary import Adversary
+from ult.audit.code.attack import attack, best
+from ult.audit.code.embedding_rows import attack_rows
+from ult.audit.code.evidence import Coded
+from ult.audit.code.sampled import draw
+from ult.audit.code.telling import MODALITIES, most_telling
+from ult.audit.result import Audit
+from ult.audit.subject import of_code, of_reference
+from ult.codecs import codec_class
+from ult.errors import InvalidConfig, WrongTable
+from ult.host.bar import shown
+from ult.host.free import check_free
+from ult.host.progress import Notice, Progress, on_stderr, unheard
+from ult.host.shown import count
+from ult.owner import keyfile
+from ult.owner.inputs import Inputs, opened, secret
+from ult.owner.keyfile import Identities, Passphrase
+from ult.owner.table import Table
+from ult.public.run import Run
+from ult.public.shards import Shards
+from ult.trainer.models.generation import ignored
+
+
+@shown("attacking")
+def audit_code(
+    shards: str | Path | Sequence[str | Path] = (),
+    *,
+    reference: Inputs = (),
+    run: str | Path | None = None,
+    samples: int = 1000,
+    seed: int = 0,
+    start: str | Path | None = None,
+    start_table: Table | str | Path | None = None,
+    table: Table | str | Path | None = None,
+    pairs: str | Path | None = None,
+    column: str | None = None,
+    passphrase: Passphrase | None = None,
+    identities: Identities = (),
+    force: bool = False,
+    progress: Progress = on_stderr,
+    notice: Notice = unheard,
+) -> Audit:
+    """Attack a code, as whoever holds shards or a run and public data would; score it by the owner's table.
+
+    The arguments are those of `ult audit code`. `shards` are folders of one table, attacked together; without any, as
+    many `samples` as a `run` writes. `reference` are public records of the same kind. `start` and `start_table` are an
+    earlier run and its table, known to the adversary, whose rows are matched with those of `run`. Nothing is scored
+    without `table`. `pairs` is a file, mode 0600, for passages that the best attack read, which are records. `notice`
+    is told what each attack read as it ends.
+
+    Raises `InvalidConfig`, `WrongTable`, `WrongKey`, `SourceError`, `OutputExists` or `OutputError`.
+
+    For example:
+
+        audit = ult.audit.audit_code("notes.shards", reference="public.txt", table="notes.ult", passphrase=getpass)
+        audit.save("code.json")
+    """
+    many = [shards] if isinstance(shards, str | Path) else list(shards)
+    given = [reference] if isinstance(reference, str | Path) else list(reference)
+    check_asked(
+        reference=bool(given),
+        run=run is not None,
+        start=start is not None,
+        start_table=start_table is not None,
+        table=table is not None,
+        pairs=pairs is not None,
+    )
+    if pairs is not None:
+        check_free(pairs, force=force)
+    truth = None if table is None else secret(table, passphrase, identities)
+    known = None if start_table is None else secret(start_table, passphrase, identities)
+    ids, made = _held(many, run, samples, seed, truth, progress)
+    if truth is not None and truth.fingerprint != made["table"]:
+        named, of = "the table given" if isinstance(table, Table) else table, ", ".join(map(str, many)) or run
+        raise WrongTable(
+            f"{of} was encoded with table {made['table']}; {named} is {truth.fingerprint}",
+            hint="--table with the table that `ult encode` used",
+        )
+    if pairs is not None and truth is not None and truth.codec.modality not in MODALITIES:
+        raise InvalidConfig(f"{truth.codec.id} has no passages to read; expected text or molecules", hint="no --pairs")
+    public, top, attacks = _public(given, made["codec"], column) if given else [], _Top(), list[dict[str, Any]]()
+
+    def ended(one: dict[str, Any]) -> None:
+        attacks.append(one)
+        notice(words.of_attack(one))
+
+    progress("attacking", 0)
+    if truth is not None and public:
+        adversary, told = Adversary.fitted(truth, public), Adversary(truth, public)
+        for one in attack(ids, adversary=adversary, truth=truth, told=told, plaintext=bool(many), keep=top.keep):
+            ended(one)
+    if truth is not None and run is not None and start is not None and known is not None:
+        ended(attack_rows(Coded.of(ids), run=run, start=start, known=known, truth=truth))
+    found: dict[str, Any] = {
+        "format": "ult-audit-code/2",
+        "subject": of_code(made["table"], made["shards"], None if run is None else Run.open(run)),
+        "codec": made["codec"],
+        "records": len(ids),
+        "units": sum(map(len, ids)),
+        "samples": None if many else len(ids),
+        "reference": of_reference(public, codec_class(made["codec"])()) if public else None,
+        "scored": truth is not None,
+        "attacks": attacks,
+        "best": best(attacks),
+    }
+    notes = list(ignored(run)) if run is not None and not many else []
+    if pairs is not None and truth is not None:
+        notes.append(_write_pairs(Path(pairs), top, truth, found["subject"], force=force))
+    return Audit.made("code", found, _figures(found), table=truth, notes=[*notes, *_unscored(truth)])
+
+
+def check_asked(*, reference: bool, run: bool, start: bool, start_table: bool, table: bool, pairs: bool) -> None:
+    """Raise `InvalidConfig` if what the adversary is given, or what is to be shown, does not go together."""
+    if start != start_table or (start and not run):
+        raise InvalidConfig(
+            "rows are matched of two runs, with the table of the first", hint="--run, --from, --from-table"
+        )
+    if not reference and not start:
+        raise InvalidConfig("the adversary knows nothing; expected public records", hint="--reference PUBLIC")
+    if pairs and not (table and reference):
+        raise InvalidConfig(
+            "passages are read by public records, and shown by the table", hint="--reference, --table, or no --pairs"
+        )
+
+
+def _figures(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what the best attack read first, then what was attacked, and what each attack read."""
+    top, public = found["best"], found["reference"]
+    scored = f"{len(found['attacks'])} attacks on {found['units']:,} ids"
+    unscored = f"{found['units']:,} ids, {public['records'] if public else 0:,} public records; no attack is scored"
+    return [
+        *([("the best by public data", words.of_best(top))] if top else []),
+        ("attacked", scored if found["scored"] else unscored),
+        *(("", words.of_attack(one)) for one in found["attacks"]),
+    ]
+
+
+def _unscored(truth: Table | None) -> list[str]:
+    if truth is not None:
+        return []
+    return ["what an attack recovers only the owner can know: --table with the table that `ult encode` used"]
+
+
+def _held(
+    shards: Sequence[str | Path],
+    run: str | Path | None,
+    samples: int,
+    seed: int,
+    truth: Table | None,
+    progress: Progress,
+) -> tuple[list[NDArray[Any]], dict[str, Any]]:
+    """Return the ids of shards, or those that a run writes, and the codec, table and shards that they are of."""
+    if shards:
+        many = [Shards(path) for path in shards]
+        told = many[0].manifest
+        for one in many:
+            if one.manifest.table != told.table:
+                raise WrongTable(
+                    f"{one.path} was encoded with table {one.manifest.table}; {many[0].path} with {told.table}",
+                    hint="an audit for each table",
+                )
+        return [ids for one in many for ids in one.ids()], {"codec": told.codec, "table": told.table, "shards": many}
+    if run is None:
+        raise InvalidConfig("there are no ids to attack; expected shards, or a run to write some", hint="--run RUN")
+    ids, made = draw(
+        run, samples=samples, truth=truth, seed=seed, advance=lambda records, _: progress("generating", records)
+    )
+    return ids, {**made, "shards": []}
+
+
+def _public(reference: Sequence[str | Path], codec: str, column: str | None) -> list[Any]:
+    kind = codec_class(codec)
+    records: list[Any] = opened(reference, modality=kind.modality, column=column).records(kind())
+    if not records:
+        raise InvalidConfig("the reference holds no records", hint="--reference with public data of the same kind")
+    return records
+
+
+class _Top:
+    """Remembers what the attack guessed that reads most of all, at whatever size."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, Any] | None = None
+        self.named: list[bytes | None] = []
+        self.target: Coded | None = None
+
+    def keep(self, found: dict[str, Any], named: list[bytes | None], target: Coded) -> None:
+        if self.found is None or found["occurrences"] >= self.found["occurrences"]:
+            self.found, self.named, self.target = found, named, target
+
+
+def _write_pairs(path: Path, top: _Top, truth: Table, subject: dict[str, Any], *, force: bool) -> str:
+    """Write what the best attack read beside the truth, for the owner alone; return what to know of the file."""
+    if top.found is None or top.target is None:
+        raise InvalidConfig("no attack by public records was tried", hint="--reference with public data")
+    told = most_telling(top.named, top.target, truth, subject=subject, attack=top.found["name"])
+    keyfile.write(path, (dumps(told, indent=1) + "\n").encode("ascii"), force=force)
+    return f"{path}: {count(len(told['pairs']), 'passage')} of the records themselves, in the clear; give it to nobody"

@@ -1,0 +1,158 @@
+"""Audits of a model, of a table and of the mechanisms, as `ult audit` does them: paths in, a result out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ult.audit import words
+from ult.audit.mechanism.audit import DELTA, MECHANISMS, SETTINGS, TRIALS
+from ult.audit.mechanism.audit import audit_mechanism as try_mechanism
+from ult.audit.result import Audit
+from ult.audit.table import audit_table as attack_table
+from ult.errors import InvalidConfig
+from ult.host.bar import shown
+from ult.host.progress import Notice, Progress, on_stderr, unheard
+from ult.owner.inputs import Inputs, opened, secret
+from ult.owner.keyfile import Identities, Passphrase
+from ult.owner.table import Table
+from ult.public.run import Run
+
+Paths = str | Path | Sequence[str | Path]
+
+
+@shown("auditing")
+def audit_model(
+    run: Run | str | Path,
+    members: Paths,
+    nonmembers: Paths,
+    *,
+    targets: Paths | None = None,
+    nonmember_targets: Paths | None = None,
+    reference_runs: Sequence[str | Path] = (),
+    shadows: int = 0,
+    table: Table | str | Path | None = None,
+    canaries: int | None = None,
+    alternatives: int = 1000,
+    prefix_ids: int = 50,
+    suffix_ids: int = 50,
+    samples: int = 10,
+    soft_prompt: int = 0,
+    delta: float | None = None,
+    seed: int = 0,
+    batch_size: int = 16,
+    passphrase: Passphrase | None = None,
+    identities: Identities = (),
+    progress: Progress = on_stderr,
+    notice: Notice = unheard,
+) -> Audit:
+    """Say what a run betrays of records: membership, extraction, and exposure of planted canaries.
+
+    The arguments are those of `ult audit model`. `members` are shards that the run was trained on, `nonmembers` shards
+    of the same kind that it never saw. With the owner's `table` there is one more attack, canaries are measured, and
+    the document is sealed. `notice` is told what `shadows` will cost. Raises `InvalidConfig`, `WrongTable`,
+    `WrongVocabulary` or `TrainingError`.
+
+    For example, after `ult.train` on "in.shards":
+
+        audit = ult.audit.audit_model("run", "in.shards", "out.shards", table="notes.ult", passphrase=getpass)
+        audit.save("model.json")
+    """
+    from ult.audit.model.audit import audit_model as attack_model
+
+    path = run.path if isinstance(run, Run) else Path(run)
+    if canaries and table is None:
+        raise InvalidConfig("canaries follow from the owner's table; none was given", hint="--table T.ult")
+    key = None if table is None else secret(table, passphrase, identities)
+    if shadows:
+        from ult.audit.model.shadows import cost
+
+        notice(cost(Run.open(path), shadows))
+    found, curves = attack_model(
+        path,
+        _several(members),
+        _several(nonmembers),
+        targets=None if targets is None else _several(targets),
+        nonmember_targets=None if nonmember_targets is None else _several(nonmember_targets),
+        reference_runs=reference_runs,
+        shadows=shadows,
+        table=key,
+        canaries=canaries,
+        alternatives=alternatives,
+        prefix=prefix_ids,
+        suffix=suffix_ids,
+        samples=samples,
+        soft_prompt=soft_prompt,
+        delta=delta,
+        seed=seed,
+        batch_size=batch_size,
+        tell=progress,
+    )
+    return Audit.made("model", found, words.of_model(found), table=key, notes=found["notes"], curves=curves)
+
+
+def audit_table(
+    table: Table | str | Path,
+    members: Inputs,
+    nonmembers: Inputs,
+    *,
+    column: str | None = None,
+    delta: float | None = None,
+    passphrase: Passphrase | None = None,
+    identities: Identities = (),
+) -> Audit:
+    """Say what a table betrays of the records that it was fitted on to whoever holds it.
+
+    The arguments are those of `ult audit table`: `members` are files of the records that it was fitted on,
+    `nonmembers` of such that it was not. Raises `InvalidConfig`, `WrongKey`, `SourceError` or `InvalidRecord`.
+
+    For example:
+
+        ult.audit.audit_table("notes.ult", "notes.txt", "others.txt", passphrase=getpass)
+    """
+    key = secret(table, passphrase, identities)
+    modality = key.codec.modality
+    groups = [opened(files, modality=modality, column=column).records(key.codec) for files in (members, nonmembers)]
+    found, curves = attack_table(key, *groups, delta=delta)
+    why, taken = found["shown"]["why"], found["shown"]["taken_out"]
+    notes = [f"nothing shows that members were in the fit, and nonmembers not: {why}"] if why else []
+    notes += [f"{taken} nonmembers are in the fit and were taken out"] if taken else []
+    return Audit.made("table", found, words.of_membership(found), table=key, notes=notes, curves=curves)
+
+
+@shown("auditing")
+def audit_mechanism(
+    of: Sequence[str] = MECHANISMS,
+    *,
+    epsilon: float | None = None,
+    delta: float = DELTA,
+    patches_per_record: int | None = None,
+    records: int | None = None,
+    trials: int = TRIALS,
+    progress: Progress = on_stderr,
+) -> Audit:
+    """Fit and train many times with one record and without, and bound epsilon and delta from below.
+
+    The arguments are those of `ult audit mechanism`. The `verdict` is the first figure: "REFUTED" where the code does
+    not keep what `epsilon` promises. Raises `InvalidConfig` or `MissingExtra`.
+
+    For example, in some seconds:
+
+        ult.audit.audit_mechanism(["table"], trials=200)
+    """
+    if patches_per_record is not None and epsilon is None:
+        raise InvalidConfig("patches_per_record was given without an epsilon", hint="--epsilon 1")
+    settings = SETTINGS if epsilon is None else ((epsilon, patches_per_record or 4),)
+    found = try_mechanism(
+        of,
+        settings=settings,
+        delta=delta,
+        records=records,
+        trials=trials,
+        advance=lambda more: progress("auditing", more),
+    )
+    return Audit.made("mechanism", found, words.of_mechanism(found))
+
+
+def _several(paths: Paths) -> list[str | Path]:
+    return [paths] if isinstance(paths, str | Path) else list(paths)

@@ -1,0 +1,123 @@
+"""`ult.audit.audit_release`: the folder that says what a receiver could learn, and the verdict."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from ult.audit.release.beside import beside
+from ult.audit.release.candidate import assemble
+from ult.audit.release.page import SO, render
+from ult.audit.release.plain import sentences
+from ult.audit.release.verdict import LEVELS
+from ult.audit.result import Audit
+from ult.errors import writing
+from ult.host.atomic import Claim, publish_together
+from ult.host.free import Kind, check_free
+from ult.owner.inputs import secret
+from ult.owner.keyfile import Identities, Passphrase
+from ult.owner.table import Table
+
+AUDIT = Kind(
+    "an audit",
+    lambda folder: (folder / "audit.json").is_file(),
+    lambda folder: sorted({path.name for path in folder.iterdir()} - {"audit.html", "audit.json"}),
+)
+NEXT = {
+    "red": "do what stands under each red finding, and audit again",
+    "amber": "measure what was not, by the commands above, and decide on the rest with whoever answers for the records",
+    "green": "show the page to whoever answers for the records; it says what was not looked at",
+}
+
+
+def audit_release(
+    out: str | Path,
+    *,
+    shards: str | Path | Sequence[str | Path] = (),
+    run: str | Path | None = None,
+    private_embeddings: bool = False,
+    table: Table | str | Path | None = None,
+    code_audit: str | Path | None = None,
+    model_audit: str | Path | None = None,
+    table_audit: str | Path | None = None,
+    pairs: str | Path | None = None,
+    giver: str | None = None,
+    receiver: str | None = None,
+    purpose: str | None = None,
+    passphrase: Passphrase | None = None,
+    identities: Identities = (),
+    force: bool = False,
+) -> Audit:
+    """Say what a receiver could learn from what it will hold, by what the audits found: a page and a verdict.
+
+    The arguments are those of `ult audit release`. `out` is a folder for `audit.html` and `audit.json`; with `pairs`,
+    what `audit_code` wrote, there is `OUT-owner.html` beside it, which holds records. The `*_audit` are files that
+    `Audit.save` wrote. Raises `InvalidConfig`, `MissingSource`, `FormatError`, `OutputExists` or `OutputError`.
+
+    For example:
+
+        ult.audit.audit_release("audit", shards="notes.shards", code_audit="code.json")
+    """
+    out = Path(out)
+    owner = owners_copy(out)
+    check_free(out, AUDIT, force=force)
+    if pairs is not None:
+        check_free(owner, force=force)
+    key = None if table is None else secret(table, passphrase, identities)
+    audit = assemble(
+        shards=[shards] if isinstance(shards, str | Path) else shards,
+        run=run,
+        private_embeddings=private_embeddings,
+        table=key,
+        code_audit=code_audit,
+        model_audit=model_audit,
+        table_audit=table_audit,
+        giver=giver,
+        receiver=receiver,
+        purpose=purpose,
+    )
+    private = None if pairs is None else render(audit, beside(pairs, audit))
+    found = Audit.made("release", audit, list(_figures(audit)), notes=_notes(out, owner, private))
+    write_audit(out, {"audit.html": render(audit), "audit.json": found.to_json()}, owner, private)
+    return found
+
+
+def owners_copy(out: Path) -> Path:
+    """Return where the owner's copy of the page is: beside the folder, not in it."""
+    return out.absolute().with_name(f"{out.absolute().name}-owner.html")
+
+
+def _notes(out: Path, owner: Path, private: str | None) -> list[str]:
+    if private is not None:
+        return [f"{owner.name}, beside {out}, contains records: it is for you alone, never give it away"]
+    return [f"{owner.name} is of an earlier audit, and contains records"] if os.path.lexists(owner) else []
+
+
+def write_audit(out: Path, texts: dict[str, str], owner: Path, private: str | None) -> None:
+    """Write the folder and, with what it says, the owner's copy, of mode 0600 and not in the folder: all or none."""
+    with ExitStack() as claims, writing(out):
+        folder = claims.enter_context(Claim(out))
+        new = folder.folder / "new"
+        new.mkdir()
+        for name, text in texts.items():
+            (new / name).write_text(text, encoding="utf-8", errors="replace")  # names of files may be no text
+        outputs = [(folder, new, False)]
+        if private is not None:
+            copy = claims.enter_context(Claim(owner))
+            (copy.folder / "new").write_text(private, encoding="utf-8", errors="replace")
+            outputs.insert(0, (copy, copy.folder / "new", True))
+        publish_together(*outputs)
+
+
+def _figures(audit: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Give what the terminal shows: the verdict, the three sentences, then the findings, the worst first."""
+    yield "verdict", f"{audit['verdict']}: {SO[audit['verdict']]}"
+    yield from (("", sentence) for sentence in sentences(audit))
+    for level in reversed(LEVELS):
+        for one in (one for one in audit["findings"] if one["level"] == level):
+            yield level, one["found"]
+            if one["change"]:
+                yield "", f"to do: {one['change']}"

@@ -1,0 +1,110 @@
+"""What audits found, in words: names and values as the commands print them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ult.host.shown import Facts
+
+
+def of_model(result: Mapping[str, Any]) -> Facts:
+    """Return the figures of the audit of a run."""
+    extracted, exposed = _extraction(result["extraction"]), _canaries(result["canaries"])
+    return [*_sides(result), *of_membership(result), *extracted, *exposed]
+
+
+def of_membership(result: Mapping[str, Any]) -> Facts:
+    """Return the figures of the attacks on membership."""
+    rows = []
+    for name, found in result["membership"].items():
+        low, high = found["auc_interval"]
+        rates = ", ".join(map(_rate, found["tpr"]))
+        proven = f"epsilon at least {found['epsilon_at_least']:.2f} at delta {found['delta']:g}"
+        rows.append(
+            (f"membership: {name}", f"AUC {found['auc']:.3f}  (95 %: {low:.3f} to {high:.3f}), {rates}; {proven}")
+        )
+    return rows
+
+
+def of_mechanism(result: Mapping[str, Any]) -> Facts:
+    """Return the verdict on the mechanisms, and the figures of each."""
+    return [("verdict", "REFUTED" if result["refuted"] else "not refuted"), *_rows(result)]
+
+
+def of_attack(one: Mapping[str, Any]) -> str:
+    """Return what an attack on a code read, as a sentence."""
+    rebuilt = f"; rebuilt at {one['psnr']:.1f} dB, blind {one['psnr_blind']:.1f} dB" if "psnr" in one else ""
+    return (
+        f"{one['name']}, {one['units']:,} ids: {one['occurrences']:.1%} read, {one['types']:.1%} of the "
+        f"{one['kinds']:,} different ones, {one['patches']:.1%} of whole patches; blind {one['blind']:.1%}{rebuilt}"
+    )
+
+
+def of_best(top: Mapping[str, Any]) -> str:
+    """Return what the best attack by public data read."""
+    low, high = top["occurrences_interval"]
+    return (
+        f"{top['name']} of {top['units']:,} ids, reads {top['occurrences']:.1%} ({low:.1%} to {high:.1%}) of at most "
+        f"{top['ceiling']:.1%}; blind {top['blind']:.1%}"
+    )
+
+
+def _sides(result: Mapping[str, Any]) -> Facts:
+    told, without = result["records"], result["blind"]
+    low, high = without["auc_interval"]
+    return [
+        (
+            "records compared",
+            f"{told['members']['compared']:,} members, {told['nonmembers']['compared']:,} nonmembers; without the run "
+            f"AUC {without['auc']:.3f}  (95 %: {low:.3f} to {high:.3f})",
+        )
+    ]
+
+
+def _rate(one: Mapping[str, Any]) -> str:
+    doubt = f"95 %: up to {one['others_above_interval'][1]:.1%}"
+    return f"{one['tpr']:.1%} of members at {one['fpr']:.1%} of nonmembers ({doubt})"
+
+
+def _extraction(found: Mapping[str, Any] | None) -> Facts:
+    ways = [(whose, way) for whose in ("members", "nonmembers") for way in ("greedy", "sampled", "tuned") if found]
+    given = [(w, way, found[w][way]) for w, way in ways if found and found.get(w, {}).get(way)]
+    return [
+        (
+            f"extraction: {whose}, {way}",
+            f"{one['exact']:,} of {one['passages']:,} exact, {one['recall']:.1%} at {one['errors']} errors, "
+            f"{one['ngrams']:.1%} of n-grams",
+        )
+        for whose, way, one in given
+    ]
+
+
+def _canaries(found: Mapping[str, Any] | None) -> Facts:
+    if not found:
+        return []
+    low, high = found["chance_interval"]
+    chance = f"chance {found['chance_mean']:.2f}  (95 %: {low:.2f} to {high:.2f})"
+    inner = f"{found['interpolated_mean']:.2f} of at most {found['most']:.2f} bits"
+    outer = f"extrapolated {found['extrapolated_mean']:.2f} of log2 |R| = log2 {found['space']:,}"
+    return [("mean exposure of canaries", f"{inner}, {outer}; {chance}, p {found['p_value']:.2g}")]
+
+
+def _rows(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for one in result["mechanisms"]:
+        of = f"{one['mechanism']}, epsilon {one['epsilon']:.3g}, delta {one['delta']:.3g}"
+        if "patches" in one:
+            of += f", {one['patches']} patches a record"
+        yield of, f"{one['records']} records"
+        for claim in one["claims"]:
+            yield f"  {claim['claim']}", _claim(claim)
+
+
+def _claim(claim: Mapping[str, Any]) -> str:
+    promised = [f"{name} {claim['promised'][name]:.4g}" for name in ("epsilon", "delta") if name in claim["promised"]]
+    seen = f"{claim['seen']:,} times; " if "seen" in claim else ""
+    least = ", ".join(f"{name} at least {value:.4g}" for name, value in claim["at_least"].items())
+    ((name, would),) = claim["would_find"].items()
+    power = f"would have found {name} {would:.4g}" if would else "are too few to find anything"
+    verdict = "REFUTED" if claim["refuted"] else "not refuted"
+    return f"{' at '.join(promised)} promised; {seen}{least}: {verdict}; {claim['trials']:,} trials {power}"
