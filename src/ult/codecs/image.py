@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from numba import carray
+from numba import carray  # type: ignore[attr-defined]  # which its types leave out
 from numpy.typing import NDArray
 
 from ult.codecs.base import Codec, check_option, check_unmasked

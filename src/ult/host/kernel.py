@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba import config
+from numba import config as _config
 
 from ult.host import portable
 
+config: Any = _config  # whose settings come from the environment, so that its types leave them out
 PACKAGE = Path(__file__).resolve().parent.parent  # all of ours: one kernel calls others
 _DISUSED = 14 * 24 * 3600.0  # seconds after which the machine code of other sources is thrown away
 

@@ -125,7 +125,7 @@ def _write(
     return [record_of(row) for row in written[:, head:].cpu().numpy()]
 
 
-class _Mask(LogitsProcessor):  # type: ignore[misc]
+class _Mask(LogitsProcessor):
     """Sets the scores of ids that the grammar forbids to -inf, before any id is drawn."""
 
     def __init__(self, grammar: Grammar, prompts: NDArray[Any], head: int, room: int) -> None:

@@ -10,7 +10,7 @@ from ult.errors import InvalidConfig
 from ult.host.extras import require
 from ult.trainer.callbacks.early_stopping import METRIC
 from ult.trainer.datasets.collator import IGNORED
-from ult.trainer.datasets.sampler import MixedOrder, Mixture, Order
+from ult.trainer.datasets.sampler import Mixture, Order
 from ult.trainer.loss import cross_entropy, predict
 from ult.trainer.memorisation.ngram_penalty import NgramPenalty
 from ult.trainer.recipe import Recipe
@@ -67,13 +67,16 @@ def uses_bfloat16(recipe: Recipe, state: PartialState) -> bool:
     return recipe.precision == "bfloat16"
 
 
-class IdTrainer(Trainer):  # type: ignore[misc]
+class IdTrainer(Trainer):
     """A `Trainer` for labels that need no shift: its loss is the mean over all predictions of a step, on all processes.
 
     The Hugging Face `Trainer` shifts labels by one and averages over each process by itself.
     """
 
     control: Any  # a transformers.TrainerControl
+    model: Any  # a transformers.PreTrainedModel; the base class says that there may be none
+    train_dataset: Any
+    eval_dataset: Any
     mixture: Mixture | None = None  # how training samples are drawn from several folders; None is pass after pass
     penalty: NgramPenalty | None = None  # what is added to the loss
     loss_is_scaled_for_ga = True  # `compute_loss` divides by the predictions of the whole step, not of its part
@@ -84,15 +87,15 @@ class IdTrainer(Trainer):  # type: ignore[misc]
         predictions = sum((part["labels"] != IGNORED).sum() for part in parts)
         return parts, self.accelerator.reduce(predictions, "sum").clamp(min=1)
 
-    def compute_loss(
-        self, model: Any, inputs: dict[str, Any], *_: Any, num_items_in_batch: torch.Tensor, **__: Any
-    ) -> torch.Tensor:
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **told: Any) -> torch.Tensor:
         """Return the loss of a part in nats. Summed over parts and averaged over processes, it is the step's loss."""
+        predictions: torch.Tensor = told["num_items_in_batch"]
         logits, labels = predict(model, inputs), inputs["labels"].flatten()
         total = torch.nn.functional.cross_entropy(logits.flatten(0, -2), labels, ignore_index=IGNORED, reduction="sum")
         if self.penalty is not None:
             total = total + self.penalty(inputs, logits)
-        return total * self.args.world_size / num_items_in_batch
+        loss: torch.Tensor = total * self.args.world_size / predictions
+        return loss
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Return and log the bits that a prediction on the validation samples costs, over all processes together."""
@@ -105,7 +108,7 @@ class IdTrainer(Trainer):  # type: ignore[misc]
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Order | MixedOrder:
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:  # an `Order` or a `MixedOrder`
         samples = self.args.max_steps * self.get_total_train_batch_size(self.args)
         if self.mixture is not None:
             return self.mixture.order(samples, self.args.seed)
@@ -120,7 +123,7 @@ def training_arguments(
     `parameters` are those of the model. Raises as `per_device_batch_size` and `uses_bfloat16`.
     """
     every = recipe.evaluate_every or max(1, recipe.steps // 10)
-    keep_best = {  # a checkpoint at each evaluation, of which the best and the last stay
+    keep_best: dict[str, Any] = {  # a checkpoint at each evaluation, of which the best and the last stay
         "eval_strategy": "steps",
         "eval_steps": every,
         "load_best_model_at_end": True,

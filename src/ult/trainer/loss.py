@@ -45,4 +45,5 @@ def batches(
 def predict(model: Model, batch: dict[str, Any]) -> torch.Tensor:
     """Return the logits (b, n, ids) or (b, classes), in float32, of a batch that `collate` made."""
     read = {name: tensor for name, tensor in batch.items() if name != "labels"}
-    return model(**read, use_cache=False).logits.float()
+    logits: torch.Tensor = model(**read, use_cache=False).logits
+    return logits.float()

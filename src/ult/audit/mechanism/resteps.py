@@ -35,7 +35,7 @@ _CLIP = 0.1  # a tenth of the norm of the record's gradient
 _RECORDS, _BATCH, _STEPS = 6, 3, 2  # so that a record is in half of the samples
 
 
-class _OneWeightPerId(torch.nn.Module):  # type: ignore[misc]
+class _OneWeightPerId(torch.nn.Module):
     """Predicts each id by its own weight, independently of the ids before."""
 
     def __init__(self) -> None:
@@ -92,7 +92,8 @@ def _direction(trainer: PrivateTrainer) -> torch.Tensor:
     weights = dict(trainer.model.named_parameters())
     record = trainer.train_dataset.data[0]
     sums, _ = clipped_sum(trainer.model, weights, [record], clip=1.0, part=1)
-    return sums["weight"] / sums["weight"].norm()
+    direction: torch.Tensor = sums["weight"] / sums["weight"].norm()
+    return direction
 
 
 def _outcome(trainer: PrivateTrainer, direction: torch.Tensor) -> float:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir  # type: ignore[import-untyped]
-from numba import types
-from numba.extending import intrinsic
+from llvmlite import ir
+from numba import extending, types
 
+# Callers pass what the compiled function takes; the declared types have the typing context before it.
+intrinsic: Callable[[Callable[..., Any]], Callable[..., Any]] = extending.intrinsic
 LANES = 8
 _ZEROS = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
 
@@ -70,7 +71,7 @@ def make_times(n: int, pitch: int) -> Callable[..., None]:
 
         return types.void(rows, at, matrix, out, to), generate
 
-    return times  # type: ignore[no-any-return]
+    return times
 
 
 def _add(n: int) -> Callable[..., None]:
@@ -89,7 +90,7 @@ def _add(n: int) -> Callable[..., None]:
 
         return types.void(rows, at, matrix, start, types.float64), generate
 
-    return add  # type: ignore[no-any-return]
+    return add
 
 
 add8, add16 = _add(8), _add(16)

@@ -30,7 +30,7 @@ def best(bits: Sequence[Sequence[float]]) -> int:
     return min(range(len(bits)), key=lambda k: bits[k][1])
 
 
-class EarlyStopping(TrainerCallback):  # type: ignore[misc]
+class EarlyStopping(TrainerCallback):
     """Evaluates after the last step too, and stops after `patience` evaluations in a row without a better one.
 
     Whether patience is spent follows from the log, which every checkpoint holds, so a resumed training stops where an
@@ -55,11 +55,12 @@ class EarlyStopping(TrainerCallback):  # type: ignore[misc]
         control.should_save &= not spent
         control.should_evaluate = not spent and (control.should_evaluate or state.global_step == state.max_steps)
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **_: Any) -> None:
+    def on_evaluate(self, args: Any, state: Any, control: Any, **told: Any) -> None:
         """Stop if patience is spent. Raises `TrainingError` if the bits are not finite."""
-        if not math.isfinite(metrics[METRIC]):
+        bits: float = told["metrics"][METRIC]
+        if not math.isfinite(bits):
             raise TrainingError(
-                f"a prediction on validation costs {metrics[METRIC]} bits at step {state.global_step}",
+                f"a prediction on validation costs {bits} bits at step {state.global_step}",
                 hint="a lower --learning-rate",
             )
         control.should_training_stop |= self._is_spent(state)

@@ -23,7 +23,7 @@ def check_freeze_body(recipe: Recipe) -> None:
         )
 
 
-class FreezeBody(TrainerCallback):  # type: ignore[misc]
+class FreezeBody(TrainerCallback):
     """Removes the gradients of the body in the first `steps` steps, so that the optimizer, decay included, skips it.
 
     Every checkpoint holds the number of steps done, so a resumed training frees the body when an uninterrupted one

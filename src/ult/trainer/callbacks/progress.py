@@ -15,7 +15,7 @@ with require("transformers", extra="train"):
     from transformers import TrainerCallback
 
 
-class Progress(TrainerCallback):  # type: ignore[misc]
+class Progress(TrainerCallback):
     """Shows step, loss and ids per second on stderr; stops a training whose loss is not finite."""
 
     def __init__(self, ids: float) -> None:
@@ -39,8 +39,9 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         self.speed = (state.global_step - self.first_step) * self.ids / self.seconds
         self.bar.show(self._said, state.global_step, state.max_steps)
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, **told: Any) -> None:
         """Show the loss. Raises `TrainingError` if it is not finite."""
+        logs: dict[str, float] = told["logs"]
         if "loss" in logs and not math.isfinite(logs["loss"]):
             raise TrainingError(
                 f"the loss is {logs['loss']} at step {state.global_step}", hint="a lower --learning-rate"

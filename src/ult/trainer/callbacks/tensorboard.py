@@ -20,21 +20,23 @@ _NAMES = {
 }
 
 
-class TensorBoard(TrainerCallback):  # type: ignore[misc]
+class TensorBoard(TrainerCallback):
     """Writes numbers alone: neither options nor paths of the training. Raises `MissingExtra`."""
 
     def __init__(self, folder: Path) -> None:
         with require("tensorboard", extra="tensorboard"):
             from torch.utils.tensorboard import SummaryWriter
-        self.folder, self.kind, self.writer = folder, SummaryWriter, None
+        self.folder, self.kind = folder, SummaryWriter
+        self.writer: SummaryWriter | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Open a file on the main process; it hides points that an interrupted training wrote after its checkpoint."""
         if state.is_world_process_zero:
             self.writer = self.kind(str(self.folder), purge_step=state.global_step + 1 if state.global_step else None)
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, **told: Any) -> None:
         """Write the next point of each curve, visible at once."""
+        logs: dict[str, float] = told["logs"]
         if self.writer is not None:
             for name in _NAMES.keys() & logs.keys():
                 self.writer.add_scalar(_NAMES[name], logs[name], state.global_step)

@@ -130,21 +130,22 @@ class PrivateTrainer(IdTrainer):
         """Return the Poisson sample of the next step."""
         return [next(iterator)], None
 
-    def training_step(self, model: Any, inputs: Sequence[Item], *_: Any) -> torch.Tensor:
+    def training_step(self, model: Any, inputs: Any, *_: Any) -> torch.Tensor:
         """Set the noisy gradient of every weight; return the mean loss of the sample, which is not published."""
         model.train()
+        items: Sequence[Item] = inputs  # as `get_batch_samples` returns them
         step, plan = self.state.global_step, self.plan
         frozen = self.frozen.frozen(step) if self.frozen else set()
         weights = {name: w for name, w in model.named_parameters() if w.requires_grad and id(w) not in frozen}
         with self.compute_loss_context_manager():
             part = self.args.per_device_train_batch_size
-            sums, losses = clipped_sum(model, weights, inputs, clip=plan.asked.clip, part=part)
+            sums, losses = clipped_sum(model, weights, items, clip=plan.asked.clip, part=part)
         draw = self.source.at(NOISE, step)
         for name, weight in weights.items():
             noise = torch.from_numpy(draw.standard_normal(tuple(weight.shape))).to(weight.device)
             noisy = sums[name].double() + plan.noise * plan.asked.clip * noise
             weight.grad = (noisy / plan.batch_size).to(weight.dtype)
-        return losses.detach() / max(1, len(inputs))
+        return losses.detach() / max(1, len(items))
 
     def log(self, logs: dict[str, float], *more: Any, **options: Any) -> None:
         """Log everything but losses, which have no noise; every checkpoint holds the log.

@@ -27,7 +27,7 @@ METRIC = "memorised"  # the mean score, 0 to 1, in the trainer's log
 PASSAGES = 64  # blocks that are measured, spread evenly over the data
 
 
-class StopMemorised(TrainerCallback):  # type: ignore[misc]
+class StopMemorised(TrainerCallback):
     """Stops once the mean n-gram score of greedy continuations of the training data exceeds `limit`.
 
     The model is given the first half of each passage and continues it. Compare up to the record's end only: scoring

@@ -63,7 +63,7 @@ def check_finite(logits: torch.Tensor) -> torch.Tensor:
     return logits
 
 
-class _Finite(LogitsProcessor):  # type: ignore[misc]
+class _Finite(LogitsProcessor):
     """Refuses scores that give no probabilities, before id 0 is taken for the likeliest."""
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:

@@ -75,5 +75,5 @@ class Adapters:
         folder.mkdir(parents=True, exist_ok=True)
         save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
         self.config.inference_mode = True
-        self.config.target_modules = sorted(self.config.target_modules)
+        self.config.target_modules = sorted(self.config.target_modules or ())
         self.config.save_pretrained(str(folder))

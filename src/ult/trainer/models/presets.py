@@ -63,16 +63,16 @@ _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 def from_preset(name: str, vocabulary: Vocabulary) -> Model:
     """Return a preset's model, with weights drawn from the global generator of torch."""
-    config = transformers.LlamaConfig(
-        vocab_size=vocabulary.size,
-        max_position_embeddings=8192,
-        tie_word_embeddings=True,
-        attn_implementation="sdpa",
-        pad_token_id=PAD,
-        bos_token_id=BOS,
-        eos_token_id=EOS,
-        **PRESETS[name],
-    )
+    settings: dict[str, Any] = {  # the signature of a config declares only some of what it takes
+        "vocab_size": vocabulary.size,
+        "max_position_embeddings": 8192,
+        "tie_word_embeddings": True,
+        "attn_implementation": "sdpa",
+        "pad_token_id": PAD,
+        "bos_token_id": BOS,
+        "eos_token_id": EOS,
+    }
+    config = transformers.LlamaConfig(**settings, **PRESETS[name])
     model = transformers.LlamaForCausalLM(config)
     with torch.no_grad():
         model.model.norm.weight.fill_(LOGITS / (config.initializer_range * config.hidden_size**0.5))

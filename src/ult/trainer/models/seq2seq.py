@@ -26,18 +26,18 @@ ENCODER_DECODERS: dict[str, dict[str, Any]] = {
 def encoder_decoder(name: str, vocabulary: Vocabulary) -> Any:
     """Return a preset's encoder-decoder, with weights drawn from the global generator of torch."""
     shape = ENCODER_DECODERS[name]
-    config = transformers.T5Config(
-        vocab_size=vocabulary.size,
-        feed_forward_proj="gated-silu",
-        dropout_rate=0.0,
-        tie_word_embeddings=True,
-        scale_decoder_outputs=False,
-        initializer_range=shape["d_model"] ** -0.5,  # of rows, where `ult.trainer.models.build` draws them
-        decoder_start_token_id=EOS,
-        pad_token_id=PAD,
-        eos_token_id=EOS,
-        **shape,
-    )
+    said: dict[str, Any] = {  # the signature of a config names some of what it takes
+        "vocab_size": vocabulary.size,
+        "feed_forward_proj": "gated-silu",
+        "dropout_rate": 0.0,
+        "tie_word_embeddings": True,
+        "scale_decoder_outputs": False,
+        "initializer_range": shape["d_model"] ** -0.5,  # of rows, where `ult.trainer.models.build` draws them
+        "decoder_start_token_id": EOS,
+        "pad_token_id": PAD,
+        "eos_token_id": EOS,
+    }
+    config = transformers.T5Config(**said, **shape)
     model = transformers.T5ForConditionalGeneration(config)
     with torch.no_grad():
         model.get_input_embeddings().weight.normal_(0.0, config.initializer_range)
