@@ -21,7 +21,7 @@ Paths = list[Path] | None
 
 
 def _with_options(verb: Callable[..., None]) -> Callable[..., None]:
-    """Give a verb the options of a recipe in place of `**options`: None where the command does not give one."""
+    """Put the options of a recipe in place of a verb's `**options`; an option that a command does not give is None."""
     own = [one for one in inspect.signature(verb, eval_str=True).parameters.values() if one.kind is not one.VAR_KEYWORD]
     place = [one.name for one in own].index("targets")
     signature = inspect.Signature([*own[:place], *_parameters(), *own[place:]])
@@ -68,15 +68,19 @@ def train(
     force: Force = False,
     targets: Annotated[
         Paths,
-        typer.Option(rich_help_panel=LEARNS, help="seq2seq: shards whose records go row by row with those of SHARDS."),
+        typer.Option(rich_help_panel=LEARNS, help="seq2seq: shards whose records go with those of SHARDS, row by row."),
     ] = None,
     validation: Annotated[
         Paths,
-        typer.Option(rich_help_panel=CHECKS, help="Shards of the same table to evaluate on; the run is then the best."),
+        typer.Option(
+            rich_help_panel=CHECKS, help="Shards of the same table to evaluate on; the run keeps the best weights."
+        ),
     ] = None,
     validation_targets: Annotated[
         Paths,
-        typer.Option(rich_help_panel=CHECKS, help="seq2seq: shards whose records go with those of --validation."),
+        typer.Option(
+            rich_help_panel=CHECKS, help="seq2seq: shards whose records go with those of --validation, row by row."
+        ),
     ] = None,
     **options: Any,
 ) -> None:
@@ -106,7 +110,7 @@ def train(
 
 
 def _recipe(config: Path | None, given: dict[str, Any]) -> Recipe:
-    """Return the recipe of a file of options and of those that stand in the command."""
+    """Return the recipe of a file, if one is given, with the options of the command in place of the file's."""
     return Recipe(**{**(Recipe.options_in(config) if config is not None else {}), **given})
 
 

@@ -1,4 +1,4 @@
-"""The trainer's verbs on runs: evaluate, generate, translate. Only `generate --table` needs the secret."""
+"""The trainer's verbs on runs: evaluate, generate, translate. Only `ult generate --table` needs the table."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     batch_size: Annotated[int, typer.Option(help="Blocks or records at once.")] = 16,
     targets: Annotated[
-        list[Path] | None, typer.Option(help="seq2seq: shards whose records go row by row with those of SHARDS.")
+        list[Path] | None, typer.Option(help="seq2seq: shards whose records go with those of SHARDS, row by row.")
     ] = None,
-    beams: Annotated[int, typer.Option(help="seq2seq: beginnings that the search for targets keeps.")] = 1,
+    beams: Annotated[int, typer.Option(help="seq2seq: beginnings of a target that the search keeps at a time.")] = 1,
 ) -> None:
-    """Say how well a run predicts shards: bits per byte of the original data, accuracy, or exact matches."""
+    """Measure how well a run predicts shards: bits per byte of the original data, accuracy, or exact matches."""
     from ult.cli.console import counting, facts, note, out
     from ult.trainer.evaluation import evaluate as measure
 
@@ -40,40 +40,49 @@ def evaluate(
 
 def generate(
     run: RunFolder,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Shards; with --table, any output of `ult decode`.")],
-    n: Annotated[int, typer.Option("-n", help="How many records, or how many for each prompt.")] = 1,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The shards to write; with --table, any output of `ult decode`.")
+    ],
+    n: Annotated[int, typer.Option("-n", help="Records to write, for each prompt if there are any.")] = 1,
     table: Annotated[
-        Path | None, typer.Option("--table", "-t", help="The owner's table: decode what is written.")
+        Path | None, typer.Option("--table", "-t", help="The owner's table, to decode what the run writes.")
     ] = None,
     prompt: Annotated[str | None, typer.Option(help="Text that every record starts with; needs --table.")] = None,
     prompts: Annotated[
-        Path | None, typer.Option(help="Shards of the run's table: go on where the first ids of each record end.")
+        Path | None, typer.Option(help="Shards of the run's table: continue the first ids of each record.")
     ] = None,
     prefix_ids: Annotated[
-        int | None, typer.Option(help="With --prompts: how many first ids; by default half the run's context.")
+        int | None,
+        typer.Option(help="With --prompts: ids of each record to continue; by default half the run's context."),
     ] = None,
     max_new: Annotated[
-        int | None, typer.Option(help="Ids to write at most; by default as many as the run's context holds.")
+        int | None,
+        typer.Option(help="The greatest number of ids to write; by default as many as the run's context holds."),
     ] = None,
-    temperature: Annotated[float, typer.Option(help="0 takes the likeliest id each time.")] = 1.0,
+    temperature: Annotated[
+        float, typer.Option(help="The randomness of what is drawn; 0 takes the likeliest id each time.")
+    ] = 1.0,
     top_k: Annotated[int | None, typer.Option(help="Draw from the k likeliest ids.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Draw from the likeliest ids of this total probability.")] = None,
     min_p: Annotated[
         float | None, typer.Option(help="Draw from ids of at least this share of the likeliest one's probability.")
     ] = None,
     repetition_penalty: Annotated[
-        float, typer.Option(help="Above 1: make ids that the record holds already less likely.")
+        float, typer.Option(help="Above 1, ids that the record already holds become less likely.")
     ] = 1.0,
     seed: Annotated[int, typer.Option(help="The same seed draws the same records.")] = 0,
     batch_size: Annotated[int, typer.Option(help="Records at once.")] = 32,
     grammar: Annotated[
-        bool, typer.Option(help="With --table: only ids that keep a record decodable; where the codec can tell.")
+        bool,
+        typer.Option(
+            help="With --table: write only ids with which the record can be decoded, where the codec can tell."
+        ),
     ] = True,
     passphrase_file: PassphraseFile = None,
     identity: Identities = None,
     force: Force = False,
 ) -> None:
-    """Let a run write records: as shards of ids, or with the owner's table as data."""
+    """Let a run write records, as shards of ids or, with the owner's table, as data."""
     from ult.cli.console import note, say
     from ult.cli.decode import tell_decoded
     from ult.cli.stages import stages
@@ -117,16 +126,20 @@ def generate(
 def translate(
     run: RunFolder,
     sources: Annotated[list[Path], typer.Argument(help="Shards folders of the run's vocabulary.", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Shards; the owner of the targets' table decodes them.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The shards to write; the owner of the targets' table decodes them.")
+    ],
     beams: Annotated[
-        int, typer.Option(help="Beginnings that the search keeps; 1 takes the likeliest id each time.")
+        int, typer.Option(help="Beginnings that the search keeps at a time; 1 takes the likeliest id each time.")
     ] = 1,
     best: Annotated[int, typer.Option(help="Targets to write for each source, the likeliest first.")] = 1,
-    max_new: Annotated[int | None, typer.Option(help="Ids to write at most; by default the run's context.")] = None,
+    max_new: Annotated[
+        int | None, typer.Option(help="The greatest number of ids to write; by default the run's context.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="Sources at once.")] = 32,
     force: Force = False,
 ) -> None:
-    """Let a run of task seq2seq write the targets of sources."""
+    """Let a run of task seq2seq write the likeliest targets of sources."""
     from ult.cli.console import counting, note, say
     from ult.trainer.translation import translate as write
 

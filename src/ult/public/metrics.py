@@ -1,4 +1,4 @@
-"""What a run's `metrics.json` must say, and of which type the rest is where it is there; it may come from anyone."""
+"""Read and check the `metrics.json` of a run, which may come from anyone."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _many(check: Check) -> Check:
 
 
 def _having(needed: Mapping[str, Check], others: Mapping[str, Check]) -> Check:
-    """Return a check for an object with all of `needed`, and of `others` those that it has."""
+    """Return a check for an object that has all fields of `needed` and may have those of `others`."""
     return lambda value: (
         isinstance(value, dict)
         and needed.keys() <= value.keys()
@@ -57,7 +57,7 @@ def _point(value: Any) -> bool:
 
 
 def _options(value: Any) -> bool:
-    """Return whether this is an object whose values are plain, or lists of numbers."""
+    """Return whether this is an object of plain values and lists of numbers."""
     return isinstance(value, dict) and all(
         _number(one) or _text(one) or one is None or isinstance(one, bool) or _many(_number)(one)
         for one in value.values()
@@ -83,7 +83,7 @@ _SUMMARY = _having(
     },
 )
 _PRIVACY = _having({"epsilon": _number, "delta": _number}, {"secure_random": lambda value: isinstance(value, bool)})
-_NEEDED: dict[str, Check] = {  # what later verbs rely on
+_NEEDED: dict[str, Check] = {  # what other verbs rely on
     "task": TASKS.__contains__,
     "context": lambda value: _count(value) and 4 <= value < 2**31,
     "classes": _many(lambda value: _text(value) or type(value) is int),
@@ -107,7 +107,7 @@ _OTHERS: dict[str, Check] = {
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
-    """Return the document. Raises `MissingSource`, `FormatError` or `NewerFormat`."""
+    """Return what `metrics.json` at `path` says. Raises `MissingSource`, `FormatError` or `NewerFormat`."""
     try:
         metrics: dict[str, Any] = json.loads(read_text(path, _MOST))
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -124,7 +124,7 @@ def read_metrics(path: Path) -> dict[str, Any]:
 
 
 def check_metrics(metrics: Mapping[str, Any], path: Path) -> None:
-    """Raise `FormatError`, naming `path`, unless a run can say this."""
+    """Raise `FormatError`, naming `path`, unless these can be the metrics of a run."""
     needed = {**_NEEDED, **({"targets": _OTHERS["targets"]} if metrics.get("task") == "seq2seq" else {})}
     for name, check in {**_OTHERS, **needed}.items():
         if name in metrics and not check(metrics[name]):

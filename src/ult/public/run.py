@@ -20,7 +20,7 @@ from ult.public.vocabulary import EOS, Vocabulary, modality_id
 if TYPE_CHECKING:
     from ult.public.shards import Shards
 
-WITHHELD = "withheld"  # what a run says of its embeddings if its rows stayed with the owner
+WITHHELD = "withheld"  # what `metrics.json` says of the embeddings if the rows stayed with the owner
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -37,7 +37,7 @@ class Run(Shown):
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
-        """Read a run folder but for its weights. Raises `MissingSource`, `FormatError` or `NewerFormat`."""
+        """Read a run folder, but not its weights. Raises `MissingSource`, `FormatError` or `NewerFormat`."""
         folder = Path(path)
         recover(folder)
         check_all(folder)
@@ -72,10 +72,10 @@ class Run(Shown):
         return str(self.metrics["task"])
 
     def digest(self) -> str:
-        """Return the SHA-256 of all that decides what the run predicts, by which an audit says what it looked at.
+        """Return the SHA-256 of everything that decides what the run predicts; audits name a run by it.
 
-        That is the weights, `config.json`, the vocabulary, and what `metrics.json` says of how records are read; not
-        `generation_config.json`, which is never asked. Raises `FormatError`.
+        It covers the weights, `config.json`, the vocabulary, and what `metrics.json` says of how records are read. It
+        does not cover `generation_config.json`, which is never used. Raises `FormatError`.
         """
         names = ("task", "context", "classes", "label", "modality_token")
         read = {name: self.metrics.get(name) for name in names} | {"alone": self.alone}
@@ -96,33 +96,33 @@ class Run(Shown):
 
     @property
     def withheld(self) -> bool:
-        """Whether the run has no embedding rows, for they stayed with the owner."""
+        """Whether the run lacks its embedding rows because they stayed with the owner."""
         return self.metrics.get("embeddings") == WITHHELD
 
     @property
     def context(self) -> int:
-        """How many ids the model saw at once in training."""
+        """The number of ids that the model saw at once in training."""
         return int(self.metrics["context"])
 
     @property
     def classes(self) -> list[Any]:
-        """The labels that the run can tell apart, sorted; empty but for "classify"."""
+        """The labels that the run tells apart, sorted; empty unless the task is "classify"."""
         return list(self.metrics["classes"])
 
     @property
     def modality_token(self) -> bool:
-        """Whether a special id before each record said its modality."""
+        """Whether a special id before each record named its modality."""
         return bool(self.metrics.get("modality_token"))
 
     @property
     def alone(self) -> bool:
-        """Whether, in task "lm", the model saw each record by itself, as a promise of privacy needs it."""
+        """Whether the model saw each record by itself in task "lm", as a promise of privacy requires."""
         return self.metrics.get("privacy") is not None
 
     def head(self, modality: str | None = None) -> list[int]:
-        """Return the ids that stand before a record: `<eos>`, then that of its modality if the run has seen them.
+        """Return the ids that stand before a record: `<eos>` and, if the run was trained with them, its modality's id.
 
-        None is the only modality of the run's shards. Raises `InvalidConfig` for one that they do not have.
+        None stands for the only modality of the run's shards. Raises `InvalidConfig` for a modality that they lack.
         """
         if not self.modality_token:
             return [EOS]
@@ -135,23 +135,23 @@ class Run(Shown):
 
     @property
     def tables(self) -> set[str]:
-        """Fingerprints of the tables whose shards the run was trained on; `UNTOLD` for one that it does not name."""
+        """The fingerprints of the tables whose shards the run was trained on; `UNTOLD` for one it does not name."""
         return {shards["table"] for shards in [*self.metrics["shards"], *self.metrics.get("targets", [])]}
 
     @property
     def names_tables(self) -> bool:
-        """Whether the run says which tables its shards were of; a released one may not, to keep its promise."""
+        """Whether the run names the tables of its shards; a released run may not, to keep its promise of privacy."""
         return UNTOLD not in self.tables
 
     @property
     def trained_on(self) -> list[str] | None:
-        """The digests of all shards that the run, and those before it, were trained on; None if not all are known."""
+        """The digests of all shards that the run and the runs before it were trained on; None if not all are known."""
         own = [lot.get("digest") for lot in [*self.metrics["shards"], *self.metrics.get("targets", [])]]
         before = self.metrics.get("trained_before", None if self.metrics.get("from_run") else [])
         return None if before is None or not all(own) else sorted({*own, *before})
 
     def check_shards(self, shards: Shards) -> None:
-        """Raise `WrongTable` unless the shards are, or may be, of a table that the run was trained on."""
+        """Raise `WrongTable` unless the shards are, or may be, of a table whose shards the run was trained on."""
         if not any(may_be_same(shards.manifest.table, table) for table in self.tables):
             raise WrongTable(
                 f"{shards.path} was encoded with table {shards.manifest.table}; the run was trained on "
@@ -160,7 +160,7 @@ class Run(Shown):
             )
 
     def check_only_table(self, fingerprint: str, *, hint: str) -> None:
-        """Raise `WrongTable` unless this is, or may be, the table of all shards that the run was trained on."""
+        """Raise `WrongTable` unless this is, or may be, the only table whose shards the run was trained on."""
         if not all(may_be_same(fingerprint, table) for table in self.tables):
             raise WrongTable(
                 f"{self.path} was trained on shards of table {', '.join(sorted(self.tables))}; {fingerprint} was given",

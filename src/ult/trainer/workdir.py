@@ -1,8 +1,8 @@
-"""The folder of a run while it is written: it appears whole or not at all.
+"""Write a run so that it appears whole or not at all: by a training, or from another run.
 
-A training works in a hidden folder beside its output. Interrupted, it leaves the folder behind with the last
-checkpoint, so that the same command can go on from there. A run made of another one, with other weights or rows,
-is written in the same way.
+A training works in a hidden folder beside its output. If it is interrupted, it leaves the folder there with its last
+checkpoint, and the same command goes on from it. A run that is made from another one, with other weights or rows, is
+written in the same way.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from ult.trainer.recipe import Recipe
 with require("safetensors", extra="train"):
     from safetensors import SafetensorError
 
-_JOURNAL = "recipe.json"  # of an unfinished training
-_OURS = re.compile(  # all that --force may replace, that earlier versions of libraries write included
+_JOURNAL = "recipe.json"  # in the hidden folder: what was asked of the unfinished training
+_OURS = re.compile(  # every file that --force may replace, those that earlier versions of libraries write included
     rf"(metrics|vocabulary|config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens)\.json|{OWNER}"
     rf"|{re.escape(CARD)}"
     r"|loss\.png|model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json"
     r"|adapter/(adapter_config\.json|adapter_model\.safetensors|README\.md)|tensorboard/events\.[^/]+"
 )
-# No adapters and no curves: adapters hold rows. A private run has no loss.png.
+# Adapters are not copied, because they hold rows, nor are curves. A private run has no loss.png.
 _COPIED = ("vocabulary.json", "tokenizer.json", "tokenizer_config.json", "loss.png")
 
 
@@ -57,12 +57,11 @@ def partial_folder(out: Path) -> Path:
 def working_folder(
     out: Path, recipe: Recipe, data: dict[str, list[dict[str, Any]]], *, resume: bool, force: bool
 ) -> Iterator[Path]:
-    """Give the folder to work in, new or (with `resume`) the one left behind by the very same command.
+    """Yield the folder to work in: a new one or, with `resume`, the one that the same command left behind.
 
-    `data` are the summaries of its shards, by what they are for.
-    After an error or an interrupt it stays only if it holds a checkpoint to resume from.
-    Raises `OutputExists` if the run or an unfinished one is there or another process works on it, `TrainingError` if
-    there is nothing to resume.
+    `data` are the summaries of the shards, by what they are for. After an error or an interrupt the folder stays only
+    if it holds a checkpoint to resume from. Raises `OutputExists` if the run or an unfinished one is there or another
+    process works on it, and `TrainingError` if there is nothing to resume or other things were asked of it.
     """
     partial = partial_folder(out)
     if resume and force:
@@ -97,7 +96,7 @@ def _check_same(partial: Path, asked: dict[str, Any], out: Path) -> None:
     try:
         before = json.loads((partial / _JOURNAL).read_text(encoding="utf-8"))
         before = {"versions": asked["versions"]} | before  # 0.1.0 named no build
-        private = before["recipe"].pop("privacy", None) or {}  # of 0.1.0
+        private = before["recipe"].pop("privacy", None) or {}  # nested in 0.1.0
         before["recipe"] = Recipe().shaping() | before["recipe"] | private
         changed = [name for part in asked for name in asked[part] if before[part][name] != asked[part][name]]
     except FileNotFoundError as error:
@@ -112,9 +111,9 @@ def _check_same(partial: Path, asked: dict[str, Any], out: Path) -> None:
 
 
 def last_checkpoint(partial: Path) -> Path | None:
-    """Return the newest whole checkpoint in `partial`, removing torn ones; None if there is none.
+    """Return the newest complete checkpoint in `partial`, and remove newer ones that are not; None if there is none.
 
-    The trainer writes `trainer_state.json` last, so a checkpoint where it can be read is whole.
+    The trainer writes `trainer_state.json` last, so a checkpoint is complete if that file can be read.
     """
     for folder in sorted(partial.glob("checkpoint-*"), key=lambda f: int(f.name.partition("-")[2]), reverse=True):
         try:
@@ -126,7 +125,7 @@ def last_checkpoint(partial: Path) -> Path | None:
 
 
 def finish(partial: Path, out: Path, *, force: bool) -> None:
-    """Turn `partial / "run"` into `out`, for whoever holds `partial`."""
+    """Move `partial / "run"` to `out`; the caller holds `partial`. Raises `OutputExists` or `OutputError`."""
     check_free(out, RUN, force=force)
     Claim(out).publish(partial / "run", owners=(OWNER,))
 
@@ -136,10 +135,10 @@ def finish(partial: Path, out: Path, *, force: bool) -> None:
 
 @contextmanager
 def deriving(run: Run, out: Path, metrics: dict[str, Any], *, force: bool) -> Iterator[Path]:
-    """Give the folder for the weights of `out`, which has the other files of `run` and these metrics.
+    """Yield a folder with the files of `run` but for its weights, and these metrics, to write the weights of `out` to.
 
-    When the block ends it takes its place; after an error nothing is left. Raises `OutputExists` if `out` is there and
-    is no run that `force` lets be replaced, or if it is being trained, and `OutputError`.
+    When the block ends the folder becomes `out`; after an error nothing is left. Raises `OutputExists` if `out` exists
+    and is not a run that `force` may replace, or if it is being trained, and `OutputError`.
     """
     with Claim(out) as claim:
         folder = begin(run, claim, metrics)
@@ -149,7 +148,7 @@ def deriving(run: Run, out: Path, metrics: dict[str, Any], *, force: bool) -> It
 
 
 def begin(run: Run, claim: Claim, metrics: dict[str, Any]) -> Path:
-    """Return a folder in the hidden one of `claim` that has the files of `run` but for its weights, and these metrics.
+    """Return a folder inside that of `claim` with the files of `run` but for its weights, and these metrics.
 
     Raises `OutputError`.
     """
@@ -164,13 +163,13 @@ def begin(run: Run, claim: Claim, metrics: dict[str, Any]) -> Path:
 
 
 def write_told(folder: Path, metrics: Mapping[str, Any]) -> None:
-    """Write what a run says of itself into its folder: `metrics.json`, and the same to people, its card."""
+    """Write `metrics.json` into the folder of a run, and the card that tells people the same."""
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
     (folder / CARD).write_text(run_card(metrics), encoding="utf-8")
 
 
 def save(model: Any, folder: Path, out: Path, weights: dict[str, Any] | None = None) -> None:
-    """Save a model, or these of its weights, as one file in the folder that `deriving` gave for `out`."""
+    """Save a model, or only `weights` of it, as one file in the folder that `deriving` yielded for `out`."""
     try:
         with writing(out):
             model.save_pretrained(folder, state_dict=weights, max_shard_size="1TB")
