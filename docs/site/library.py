@@ -7,7 +7,7 @@ import inspect
 import sys
 import types
 from pathlib import Path
-from typing import Any, Never
+from typing import Any
 
 from words import docstring, plain
 
@@ -92,35 +92,30 @@ def _signature(name: str, one: Any) -> list[str]:
         asked = inspect.signature(one)
     except (TypeError, ValueError):
         return []
-    parameters = list(asked.parameters.values())
-    if parameters and parameters[0].name in ("self", "cls"):
-        parameters = parameters[1:]
-    parameters = [one.replace(default=_Named(one.default)) if _function(one) else one for one in parameters]
-    asked = asked.replace(parameters=[one for one in parameters if one.annotation not in (Never, "Never")])
-    short = f"{name}{asked}".replace("'", "")
+    parameters = [p for p in asked.parameters.values() if p.name not in ("self", "cls") and p.annotation != "Never"]
+    said, kinds = [], [one.kind for one in parameters]
+    for k, p in enumerate(parameters):
+        if p.kind is p.KEYWORD_ONLY and p.KEYWORD_ONLY not in kinds[:k] and p.VAR_POSITIONAL not in kinds:
+            said.append("*")
+        said.append(_parameter(p))
+    back = "" if asked.return_annotation is asked.empty else f" -> {_type(asked.return_annotation)}"
+    short = f"{name}({', '.join(said)}){back}"
     if len(short) > 76:
-        said, kinds = [], [one.kind for one in parameters]
-        for k, one in enumerate(parameters):
-            if one.kind is one.KEYWORD_ONLY and one.KEYWORD_ONLY not in kinds[:k] and one.VAR_POSITIONAL not in kinds:
-                said.append("    *,")
-            said.append(f"    {one},".replace("'", ""))
-        back = "" if asked.return_annotation is asked.empty else f" -> {asked.return_annotation}".replace("'", "")
-        short = "\n".join([f"{name}(", *said, f"){back}"])
+        short = "\n".join([f"{name}(", *(f"    {one}," for one in said), f"){back}"])
     return ["```python", short, "```", ""]
 
 
-def _function(one: inspect.Parameter) -> bool:
-    return one.default is not one.empty and callable(one.default)
+def _parameter(one: inspect.Parameter) -> str:
+    stars = {one.VAR_POSITIONAL: "*", one.VAR_KEYWORD: "**"}.get(one.kind, "")
+    kind = "" if one.annotation is one.empty else f": {_type(one.annotation)}"
+    if one.default is one.empty:
+        return f"{stars}{one.name}{kind}"
+    default = one.default.__name__ if inspect.isfunction(one.default) else repr(one.default)
+    return f"{one.name}{kind} = {default}" if kind else f"{one.name}={default}"
 
 
-class _Named:
-    """A default that is a function, shown by its name."""
-
-    def __init__(self, function: Any) -> None:
-        self.name = getattr(function, "__name__", "...")
-
-    def __repr__(self) -> str:
-        return self.name
+def _type(annotation: Any) -> str:
+    return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
 
 
 def _value(one: Any) -> str:

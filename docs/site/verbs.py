@@ -56,7 +56,7 @@ def _page(name: str, command: Any) -> str:
     for panel, some in panels.items():
         lines += [f"## {plain(panel)}", "", *(_told(_option(one), one) for one in some)]
     if getattr(command, "epilog", None):
-        lines += ["", _prose(command.epilog)]
+        lines += ["", "## Example", "", _prose(command.epilog)]
     return "\n".join(lines)
 
 
@@ -84,14 +84,20 @@ def _option(one: Any) -> str:
 
 def _told(title: str, one: Any) -> str:
     """Return an entry of a list of definitions."""
-    said = [plain(getattr(one, "help", None) or "")]
+    help_, needed = _required(getattr(one, "help", None) or "")
+    said = [plain(help_)]
     if getattr(one.type, "choices", None):
         said.append("One of " + ", ".join(f"`{choice}`" for choice in one.type.choices) + ".")
-    if one.required:
+    if one.required or needed:
         said.append("*Required.*")
     elif one.default not in (None, False, (), []) and not callable(one.default):
         said.append(f"Default: `{getattr(one.default, 'value', one.default)}`.")
     return f"{title}\n: {' '.join(filter(None, said))}\n"
+
+
+def _required(text: str) -> tuple[str, bool]:
+    """Return a help without the mark of what is required, and whether it had one."""
+    return text.removesuffix("[required]").rstrip(), text.endswith("[required]")
 
 
 def _first(text: str | None) -> str:
