@@ -3,7 +3,9 @@
 `python scripts/front_door.py` builds the wheel and installs it three times, without a pin of ours: on the oldest and on
 the newest Python that there is here, each with the newest releases of what the project needs; and on the oldest with
 the lowest versions that `pyproject.toml` claims. In each it runs `ult`, `ult --help`, `ult nonsense`, `ult fit`, and
-fits, encodes and decodes a CSV. It needs uv and a package index, and fails at the first thing that is not as it says.
+fits, encodes and decodes a CSV. Before that it asks the index whether what the core, `train`, `audit` and `demo` need
+has wheels for the other systems that the project is for. It needs uv and an index, and fails at the first thing that is
+not as it says.
 """
 
 from __future__ import annotations
@@ -25,6 +27,13 @@ ROOT = Path(__file__).resolve().parent.parent
 OLDEST = (3, 11)  # `requires-python`
 TELLS = "import sys; print(*sys.version_info[:2], sys.implementation.name)"
 UV = [sys.executable, "-m", "uv", "--quiet"]
+SYSTEMS = (
+    "x86_64-unknown-linux-gnu",
+    "aarch64-unknown-linux-gnu",
+    "aarch64-apple-darwin",
+    "x86_64-pc-windows-msvc",
+)
+EXTRAS = ("train", "audit", "demo")
 OURS = ("PYTHON", "PIP_", "UV_CONSTRAINT", "VIRTUAL_ENV", "ULT_", "NUMBA_")  # what would let a pin or the checkout in
 
 
@@ -83,6 +92,14 @@ def build(folder: Path) -> Path:
     call([*UV, "build", "--wheel", "--out-dir", str(folder), *pinned, str(source)], ROOT)
     (wheel,) = folder.glob("*.whl")
     return wheel
+
+
+def has_wheels(system: str, version: tuple[int, int]) -> str:
+    """Resolve what a system and a Python would install from wheels alone, and return what to say of it."""
+    extras = [word for extra in EXTRAS for word in ("--extra", extra)]
+    place = ["--python-platform", system, "--python-version", "{}.{}".format(*version), "--only-binary", ":all:"]
+    found = call([*UV, "pip", "compile", "--no-header", "--no-annotate", "pyproject.toml", *extras, *place], ROOT)
+    return "Python {}.{}".format(*version) + f" on {system}: {len(found.split())} packages, each with a wheel"
 
 
 def install(wheel: Path, python: Path, venv: Path, *, lowest: bool) -> str:
@@ -146,6 +163,9 @@ def main() -> int:
     doors = [(version, path, False) for version, path in ends] * (not asked.lowest)
     doors += [(*found[0], True)] * (not asked.newest)
     try:
+        for system in SYSTEMS:
+            for version, _ in ends:
+                print(has_wheels(system, version), flush=True)
         with tempfile.TemporaryDirectory(prefix="door-") as name, ThreadPoolExecutor(os.cpu_count()) as several:
             wheel = build(Path(name))
             for told in several.map(lambda door: opened(wheel, *door), doors):
