@@ -18,8 +18,7 @@ from ult.codecs.base import Codec, encoded
 from ult.codecs.batches import batched, check_many
 from ult.codecs.columns import kept
 from ult.errors import FormatError, InvalidConfig, NoPhrases
-from ult.host.shown import Facts, count
-from ult.host.shown import table as as_html
+from ult.host.shown import Facts, Shown, count
 from ult.owner import keyfile, table_format
 from ult.owner.bpe.counts import CAPACITY, PatchCounts
 from ult.owner.bpe.merges import learn_merges
@@ -40,7 +39,7 @@ def held_by(min_records: int | None, patches: int | None) -> int:
     return MIN_RECORDS if patches is None else 1
 
 
-class Table(Coder):
+class Table(Coder, Shown):
     """Encodes records to ids and back; fitted by counting; the owner's secret.
 
     >>> records = ["to be or not to be", "to be is to do"]  # so few that each phrase may be of one alone
@@ -292,9 +291,6 @@ class Table(Coder):
             ("order of ids", order),
             ("fingerprint", self.fingerprint),
         ]
-
-    def _repr_html_(self) -> str:
-        return as_html("Table", self.facts())
 
     def __reduce__(self) -> Never:
         raise TypeError("a table is a secret and is not pickled; use save and load")

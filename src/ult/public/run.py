@@ -12,6 +12,7 @@ from ult.errors import FormatError, InvalidConfig, WrongTable
 from ult.host.atomic import recover
 from ult.host.regular import check_all, read_text
 from ult.host.shown import Facts, Shown
+from ult.public.guarantee import composed
 from ult.public.manifest import UNTOLD, may_be_same
 from ult.public.metrics import Metrics, check_metrics, read_metrics
 from ult.public.published import OWNER, rejoined
@@ -60,7 +61,7 @@ class Run(Shown):
             ("last loss", f"{loss[-1][1]:.4f} nats an id" if loss else "unknown"),
             ("codec", ", ".join(codecs)),
             ("table", ", ".join(sorted(self.tables)) if self.names_tables else "not told"),
-            ("privacy", "no promise" if self.metrics.get("privacy") is None else "each record has a promise"),
+            ("privacy", str(composed(told) or "no promise")),
         ]
 
     def __repr__(self) -> str:

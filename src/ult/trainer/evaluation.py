@@ -25,6 +25,9 @@ class Measured:
     low: float | None = None
     high: float | None = None
 
+    def __str__(self) -> str:
+        return f"{self:.4f}"
+
     def __format__(self, digits: str) -> str:
         between = "" if self.low is None else f"  (95 %: {self.low:{digits}} to {self.high:{digits}})"
         return f"{self.value:{digits}}{between}"
