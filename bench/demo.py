@@ -1,4 +1,4 @@
-"""`ult demo` with three seeds: how long it takes, and whether a model pre-trained on A's ids helps on B's."""
+"""`ult demo` with three seeds: how long it takes, what it reads without the table, and ids beside plain tokens."""
 
 import json
 import os
@@ -25,33 +25,30 @@ def main() -> None:
             )
             seconds.append(time.perf_counter() - started)
             runs.append(json.loads((Path(folder) / "demo" / "demo.json").read_text(encoding="utf-8")))
-    compared = [run["comparison"] for run in runs]
-    n = runs[0]["records"]
+    held, read = runs[0]["shards"]["held-out"]["records"], [run["attack"]["best"] for run in runs]
     metrics = [
-        metric("slowest demo", f"{os.cpu_count()} cores", max(seconds), n=len(SEEDS), goal="under 180", **_SECONDS),
-        _mean("bits per byte on B", "fine-tuned from A", [c["fine-tuned"]["bits_per_byte"] for c in compared], n),
-        _mean("bits per byte on B", "from scratch", [c["from-scratch"]["bits_per_byte"] for c in compared], n),
-        _mean("gain in bits per byte", "A's run, equal steps", [c["gain_bits_per_byte"] for c in compared], n),
-        _mean("digits told apart", "ids, from scratch", [r["digits"]["evaluation"]["accuracy"] for r in runs], 358),
-        metric("digits told apart", "logistic regression on pixels",
-               runs[0]["digits"]["logistic_regression"]["accuracy"], n=358, higher_is_better=True, unit="share"),
-        *(metric("ids read by frequency alone", code, score["occurrences"], n=score["units"], higher_is_better=False,
-                 unit="share") for code, score in runs[0]["attack"].items()),
+        metric("slowest demo", f"{os.cpu_count()} cores", max(seconds), n=len(SEEDS), goal="under 180", unit="s",
+               higher_is_better=False),
+        metric("made-up notes that come back exactly", "the hospital's table", min(run["exact"] for run in runs),
+               n=runs[0]["notes"], unit="notes", higher_is_better=True),
+        _mean("bits per byte, ratio to plain tokens", "ids", [run["model"]["ratio"] for run in runs], held, "x"),
+        _mean("ids read by the strongest attack", "made-up notes of another hospital",
+              [best["occurrences"] for best in read], read[0]["units"], "share"),
+        _mean("ids that it could name", "made-up notes of another hospital", [best["ceiling"] for best in read],
+              read[0]["units"], "share"),
+        _mean("area under the curve, members against others", "the best attack",
+              [run["memory"]["membership"]["auc"] for run in runs], held, ""),
     ]  # fmt: skip
     write("demo", metrics, command="python bench/demo.py", seeds=SEEDS)
 
 
-def _mean(name: str, system: str, values: list[float], n: int) -> dict:
+def _mean(name: str, system: str, values: list[float], n: int, unit: str) -> dict:
     """Return the mean over the seeds, with the interval that their spread gives."""
     half = T_95 * float(np.std(values, ddof=1)) / len(values) ** 0.5
     mean = float(np.mean(values))
-    share, gain = "told" in name, "gain" in name
-    unit = "share" if share else "bits/byte"
-    found = metric(name, system, mean, n=n, higher_is_better=share or gain, unit=unit, goal="above 0" if gain else "")
+    found = metric(name, system, mean, n=n, higher_is_better=False, unit=unit)
     return {**found, "low": mean - half, "high": mean + half, "seeds": len(values)}
 
-
-_SECONDS = {"higher_is_better": False, "unit": "s"}
 
 if __name__ == "__main__":
     main()

@@ -161,7 +161,7 @@ def release(folder: Path, text: str) -> None:
 
 def demo(folder: Path, text: str) -> None:
     with demo_folder((folder / "out").absolute(), force=True):
-        told = {"parties": {"owner-a": [], "owner-b": [], "trainer": []}, "text": text}
+        told = {"parties": {"hospital": [], "trainer": [], "adversary": []}, "text": text}
         Path("demo.json").write_text(json.dumps(told), encoding="utf-8")
 
 

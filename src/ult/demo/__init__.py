@@ -1,4 +1,4 @@
-"""The whole path, offline, on data inside installed packages: two owners, a trainer, an adversary, and a report.
+"""The whole path, offline, on made-up notes: a hospital, a trainer, an adversary, the audit's page, and a report.
 
 Every command is really run, by the command line itself, in a hidden folder beside `out` that takes its name at the
 end. So the demo appears whole or not at all.
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from ult.demo.session import Command
     from ult.demo.steps import Scale
 
-_PARTIES = ("owner-a", "owner-b", "trainer")
+_PARTIES = ("hospital", "trainer", "adversary")
+_FORMER = ("owner-a", "owner-b", "trainer")  # of a demo of 0.1.0, which --force may replace
 _NEEDS = {"train": ("torch", "transformers", "accelerate", "matplotlib"), "demo": ("jinja2", "scikit-learn", "scipy")}
 
 
@@ -42,20 +43,24 @@ def demo(
 
     scale = scale or steps.Scale()
     session = Session(command)
+    way = report.called()
+    typed = "" if way == "ult" else f"\n`ult` below is {way} here."
     started = time.perf_counter()
     with _folder(out, force=force), _one_thread():
-        session.say(f"[bold]ult demo[/]: everything below happens in {out.name}/, offline.")
+        session.say(
+            f"[bold]ult demo[/]: everything below happens in {out.name}/, offline, on records of nobody." + typed
+        )
         figures = _merged(
-            steps.documents_of_a(session, scale),
-            steps.pretraining(session, scale, seed),
-            steps.documents_of_b(session, scale, seed),
+            steps.encoding(session, scale, seed),
             steps.decoding(session, scale, seed),
-            steps.digits(session, scale, seed),
-            steps.attack(session, scale),
+            steps.attacking(session),
+            steps.training(session, scale, seed),
+            steps.remembering(session, scale),
+            steps.judging(session),
         )
         session.close()
         figures = report.summary(figures, session.steps, scale, seed, time.perf_counter() - started)
-        report.write(figures, session.steps, Path())
+        report.write(figures, Path())
     session.say(report.farewell(figures, out))
     return figures
 
@@ -68,16 +73,19 @@ def _is_demo(folder: Path) -> bool:
 
 def _others(out: Path) -> list[str]:
     """Return what lies in the folder of a demo and was not put there by it, at any depth."""
-    from ult.demo.report import FIGURES, REPORT, parties
+    from ult.demo.report import FIGURES, parties
+    from ult.demo.session import REPORT
 
-    if others := sorted({path.name for path in out.iterdir()} - {FIGURES, REPORT, *_PARTIES}):
+    names = {path.name for path in out.iterdir()} - {FIGURES, REPORT}
+    whose = _FORMER if _FORMER[0] in names else _PARTIES
+    if others := sorted(names - set(whose)):
         return others
     try:
         made = json.loads((out / FIGURES).read_bytes())["parties"]
-        now = parties(out, _PARTIES)
+        now = parties(out, whose)
         return sorted(
             f"{party}/{name}"
-            for party in _PARTIES
+            for party in whose
             for name, count in ((one["name"], one["files"]) for one in now[party])
             if {one["name"]: one["files"] for one in made[party]}.get(name) != count
         )

@@ -1,48 +1,52 @@
-"""The demo's report: one HTML file that needs nothing else, and the same figures as JSON."""
+"""The demo's report: one HTML file whose every figure is in `demo.json` beside it."""
 
 from __future__ import annotations
 
 import json
 import platform
+import re
+import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ult.audit.figure import INK, plain_axes, svg
-from ult.demo.session import Step
+from ult.demo.session import REPORT, Step
 from ult.demo.steps import Scale
 from ult.distribution import versions
 
-REPORT = "report.html"
 FIGURES = "demo.json"
 PACKAGES = ("torch", "transformers", "numpy", "numba", "pyarrow", "pyrage", "scikit-learn")
 NEXT = """\
-ult keygen -o me.key                      # your key; prints your public key, age1...
-ult fit notes.jsonl -o notes.ult -r age1...
-ult encode notes.jsonl -t notes.ult --identity me.key -o notes.shards
-ult train notes.shards -o run --model small --steps 2000
-ult generate run -n 5 -o written.shards
-ult decode written.shards --prefix -t notes.ult --identity me.key -o new.jsonl
-ult inspect notes.shards                  # any table, shards or run"""
+ult keygen -o me.key  # prints your public key, age1...
+ult fit notes.csv --column text -r age1... -o notes.ult
+ult encode notes.csv --column text -t notes.ult --identity me.key \\
+    -o notes.shards
+ult audit code notes.shards --reference public.csv --column text \\
+    -t notes.ult --identity me.key --json code.json  # before they leave
+ult train notes.shards -o run --steps 1000  # needs no table
+ult generate run -n 5 -t notes.ult --identity me.key -o written.txt
+ult inspect notes.shards  # any table, shards or run"""
 
 
 def summary(figures: dict[str, Any], steps: Sequence[Step], scale: Scale, seed: int, seconds: float) -> dict[str, Any]:
-    """Return `figures` with what they rest on: versions, seed, scale, seconds, and the files of each party."""
+    """Return `figures` with what they rest on: versions, seed, scale, seconds, the story, each party's files."""
     return {
-        "format": "ult-demo/1",
+        "format": "ult-demo/2",
         "versions": {"python": platform.python_version(), **versions(*PACKAGES)},
         "seed": seed,
         "scale": asdict(scale),
         "seconds": seconds,
-        "seconds_of_steps": {step.title: step.seconds for step in steps},
-        "parties": parties(Path(), ("owner-a", "owner-b", "trainer")),
+        "parties": parties(Path(), ("hospital", "trainer", "adversary")),
+        "story": [asdict(step) for step in steps],
         **figures,
     }
 
 
-def write(figures: dict[str, Any], steps: Sequence[Step], folder: Path) -> None:
-    """Write `demo.json` and `report.html`."""
+def write(figures: dict[str, Any], folder: Path) -> None:
+    """Write `demo.json` and, of nothing else, `report.html`."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -50,10 +54,26 @@ def write(figures: dict[str, Any], steps: Sequence[Step], folder: Path) -> None:
         lstrip_blocks=True,
     )  # fmt: skip
     page = environment.get_template(REPORT).render(
-        **figures, story=steps, next=NEXT, losses=_losses(figures["runs"]), intervals=_intervals(figures["comparison"])
+        **figures, next=NEXT, losses=_losses(figures["runs"]), bits=_bits(figures["model"])
     )
     (folder / FIGURES).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     (folder / REPORT).write_text(page, encoding="utf-8")
+
+
+def called() -> str:
+    """Return what to type for `ult` where this runs: a checkout's own is not on the path."""
+    beside = Path(sys.executable).with_name("ult")
+    found = shutil.which("ult")
+    if found is not None and (Path(found).parent == beside.parent or not beside.exists()):
+        return "ult"
+    if not beside.exists():
+        return "python -m ult"
+    return str(beside.relative_to(Path.cwd())) if beside.is_relative_to(Path.cwd()) else str(beside)
+
+
+def closing(way: str) -> str:
+    """Return the commands for data of one's own, `ult` being typed as `way`."""
+    return re.sub("^ult ", lambda _: f"{way} ", NEXT, flags=re.MULTILINE)
 
 
 def farewell(figures: dict[str, Any], out: Path) -> str:
@@ -63,8 +83,8 @@ def farewell(figures: dict[str, Any], out: Path) -> str:
     except ValueError:
         shown = out
     return (
-        f"\n[bold]Done in {figures['seconds']:.0f} s.[/] Open [bold]{shown / 'report.html'}[/] in a browser; "
-        f"{shown / 'demo.json'} has every figure.\n\nOn your own data:\n{NEXT}"
+        f"\n[bold]Done in {figures['seconds']:.0f} s.[/] Open [bold]{shown / REPORT}[/] in a browser; "
+        f"{shown / FIGURES} has every figure.\n\nOn your own data:\n{closing(called())}"
     )
 
 
@@ -84,25 +104,28 @@ def _held(folder: Path) -> list[dict[str, Any]]:
     return entries
 
 
+_LINES = (("plain", "plain tokens", "#d1792c"), ("ids", "ids", "#2f7ed8"))
+
+
 def _losses(runs: dict[str, Any]) -> str:
-    """Draw the training losses of the runs on text."""
-    figure, axes = plain_axes()
-    for name, colour in (("pretrained", "#888888"), ("from-scratch", "#d1792c"), ("fine-tuned", "#2f7ed8")):
-        axes.plot(*zip(*runs[name]["loss"], strict=True), color=colour, linewidth=1.8, label=name)
+    """Draw the training losses of the two runs."""
+    figure, axes = plain_axes(2.4)
+    for name, label, colour in _LINES:
+        axes.plot(*zip(*runs[name]["loss"], strict=True), color=colour, linewidth=1.8, label=label)
     axes.set_xlabel("step")
     axes.set_ylabel("training loss (nats an id)")
     axes.legend(frameon=False, labelcolor=INK)
     return svg(figure, "losses")
 
 
-def _intervals(comparison: dict[str, Any]) -> str:
+def _bits(model: dict[str, Any]) -> str:
     """Draw bits per byte of the two models with their intervals."""
-    figure, axes = plain_axes(height=1.6)
-    for place, (name, colour) in enumerate((("from-scratch", "#d1792c"), ("fine-tuned", "#2f7ed8"))):
-        value = comparison[name]["bits_per_byte"]
-        low, high = comparison[name]["bits_per_byte_interval"]
+    figure, axes = plain_axes(1.5)
+    for place, (name, _, colour) in enumerate(_LINES):
+        value = model[name]["bits_per_byte"]
+        low, high = model[name]["bits_per_byte_interval"]
         axes.errorbar(value, place, xerr=[[value - low], [high - value]], fmt="o", color=colour, capsize=5, linewidth=2)
-    axes.set_yticks([0, 1], ["from-scratch", "fine-tuned"])
+    axes.set_yticks([0, 1], [label for _, label, _ in _LINES])
     axes.set_ylim(-0.6, 1.6)
-    axes.set_xlabel("bits per byte on B's test records (lower is better)")
-    return svg(figure, "intervals")
+    axes.set_xlabel("bits per byte of unseen notes (lower is better)")
+    return svg(figure, "bits")

@@ -16,6 +16,7 @@ from rich.markup import escape
 from ult.errors import UltError
 
 WIDTH = 80  # columns of the story
+REPORT = "report.html"
 Command = Callable[[Sequence[str]], object]  # the command line, called with its arguments
 
 
@@ -61,10 +62,18 @@ class Session:
             self.steps[-1].seconds = now - self._started
         self._started = now
 
-    def run(self, who: str, *args: str, quiet: bool = False, refused: type[UltError] | None = None) -> str:
+    def run(
+        self,
+        who: str,
+        *args: str,
+        quiet: bool = False,
+        shown: slice = slice(None),
+        refused: type[UltError] | None = None,
+    ) -> str:
         """Run `ult` with `args`, show it and what it prints (not if `quiet`), and return that.
 
-        With `refused` the command has to raise this error, which is shown as the command line shows it.
+        The terminal shows the lines `shown` of it, the report all. With `refused` the command has to raise this error,
+        which is shown as the command line shows it.
         """
         command = folded(["ult", *args])
         self._console.print(f"\n[green]{who} $[/] [bold]{escape(command)}[/]", soft_wrap=True)
@@ -82,7 +91,10 @@ class Session:
         text = said.getvalue()
         self.steps[-1].typed.append(Typed(who, command, "" if quiet else text.rstrip()))
         if not quiet:
-            sys.stdout.write(text)
+            lines = text.splitlines(keepends=True)
+            if hidden := len(lines) - len(lines[shown]):
+                self._console.print(f"[dim]({hidden} lines that {REPORT} has)[/]")
+            sys.stdout.write("".join(lines[shown]))
             sys.stdout.flush()
         return text
 

@@ -1,243 +1,256 @@
 """What the demo does, step by step: each returns its figures as JSON values.
 
-Two owners hold half of Python's help topics each; owner A holds scikit-learn's digits too. Whatever the trainer gets
-lies in `trainer/`, and whatever is secret or plain in `owner-a/` and `owner-b/`.
+A hospital that does not exist holds made-up notes, a trainer gets their ids, and an adversary has the ids and the notes
+that another hospital published. What the trainer gets lies in `trainer/`; what is secret, in the clear or measured by
+the owner of the notes in `hospital/`; what anybody could have in `adversary/`.
 """
 
 from __future__ import annotations
 
+import csv
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ult.audit.code.adversary import Adversary
-from ult.audit.code.evidence import Coded
-from ult.audit.code.frequency import by_frequency
-from ult.audit.code.score import Recovered
-from ult.codecs import CODECS
-from ult.data import open_source
-from ult.demo.measure import DIGITS, TOPICS, forced_text, image_strips, open_table, paragraphs, pixel_baseline, short
+from ult.audit.release.plain import sentences
+from ult.demo.measure import (
+    came_back,
+    compared,
+    economy,
+    forced,
+    passages,
+    plain_shards,
+    short,
+    texts,
+)
+from ult.demo.notes import Note, private_notes, public_notes
 from ult.demo.session import Session
 from ult.errors import WrongTable
-from ult.owner.table import Table
 from ult.public.run import Run
 from ult.public.shards import Shards
-from ult.public.vocabulary import N_SPECIAL, Vocabulary
 
-A, B, TRAINER = "owner A", "owner B", "trainer"
-KEY_A, KEY_B = ("--identity", "owner-a/identity.txt"), ("--identity", "owner-b/identity.txt")
+HOSPITAL, TRAINER, ADVERSARY = "hospital", "trainer", "adversary"
+SHARDS = ("trainer/notes.shards", "trainer/held-out.shards")
+PLAIN = ("trainer/plain.shards", "trainer/plain-held-out.shards")
+KEY = ("--identity", "hospital/identity.txt")
+TABLE = ("-t", "hospital/notes.ult", *KEY)
+SHOWN = 24  # ids of a note that are shown
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much is trained. One thread of two cores trains 800 steps of text in about a minute."""
+    """How much there is to encode, to attack and to train."""
 
-    pretraining: int = 500  # optimizer steps on A's text
-    steps: int = 200  # on B's text, from A's run and from scratch alike
-    digits: int = 300
+    notes: int = 1200  # of the hospital, of which about half are trained on
+    public: int = 1200  # that the adversary has
+    steps: int = 300  # of each of two models
     generated: int = 6  # records
-    vocabulary_size: int = 1024
-    digit_holders: int = 100  # a phrase of digits is held by so many: 1,439 images teach few
+    vocabulary_size: int = 2048
+    canaries: int = 8
+    alternatives: int = 250  # that each canary is ranked among
 
 
-def documents_of_a(session: Session, scale: Scale) -> dict[str, Any]:
-    """Owner A fits a table, keeps it encrypted, and gives away shards."""
+def encoding(session: Session, scale: Scale, seed: int) -> dict[str, Any]:
+    """The hospital fits a table, keeps it encrypted, and gives shards away."""
     session.step(
-        "Owner A turns documents into ids",
-        "A's documents are half of Python's help topics, a record a paragraph. A table learned from them decides "
-        "which phrase has which id. It is A's secret, so it is stored encrypted to A's own age key. The shards, "
-        "ids and nothing else, go to the trainer.",
+        "A hospital turns its notes into ids",
+        f"{scale.notes:,} notes of patients who never lived, written by a program. A table learned from them decides "
+        "which phrase has which id. It is the hospital's secret, so it is stored encrypted to the hospital's own age "
+        "key. The trainer gets shards: ids, and the ward of each note, left in the clear on purpose. A coin decides "
+        f"which notes are trained on, and {scale.canaries} sentences with random numbers are planted among these: both "
+        "will show what the model betrays.",
     )
-    public = session.run(A, "keygen", "-o", "owner-a/identity.txt").strip()
-    size = str(scale.vocabulary_size)
-    fitted = ("--column", "text", "--vocabulary-size", size, "-r", public, "-o", "owner-a/table.ult")
-    session.run(A, "fit", TOPICS["A"], *fitted)
-    session.run(A, *_encode(TOPICS["A"], "owner-a/table.ult", "trainer/a.shards"), *KEY_A)
-    return {"shards": {"a": _sizes("trainer/a.shards")}}
-
-
-def pretraining(session: Session, scale: Scale, seed: int) -> dict[str, Any]:
-    """The trainer trains on A's shards."""
-    session.step(
-        "The trainer pre-trains a model on A's ids",
-        "A small Llama learns to predict the next id. Neither table nor text is on this side.",
-    )
-    session.run(TRAINER, *_train("a", "pretrained", scale.pretraining, seed))
-    loss = Run.open("trainer/pretrained").metrics["loss"]
-    session.result(f"training loss {loss[0][1]:.2f} -> {loss[-1][1]:.2f} nats an id in {scale.pretraining} steps")
-    return {"runs": {"pretrained": _run("pretrained")}}
-
-
-def documents_of_b(session: Session, scale: Scale, seed: int) -> dict[str, Any]:
-    """Owner B fits another table; the model goes on from A's run, and another starts from scratch."""
-    session.step(
-        "Owner B brings another table to the same model",
-        "B has the other half of the topics, a key and a table of its own: the same id means another phrase there. "
-        "The body of A's model goes on learning with embedding rows drawn afresh. Beside it, a model from scratch "
-        "gets the same steps on the same shards. Both are measured on topics that neither saw.",
-    )
-    public = session.run(B, "keygen", "-o", "owner-b/identity.txt").strip()
-    size = str(scale.vocabulary_size)
-    fitted = ("--column", "text", "--vocabulary-size", size, "-r", public, "-o", "owner-b/table.ult")
-    session.run(B, "fit", TOPICS["B"], *fitted)
-    for source, name in ((TOPICS["B"], "b-train"), (TOPICS["test"], "b-test")):
-        session.run(B, *_encode(source, "owner-b/table.ult", f"trainer/{name}.shards"), *KEY_B)
-    session.run(TRAINER, *_train("b-train", "fine-tuned", scale.steps, seed), "--from", "trainer/pretrained")
-    session.run(TRAINER, *_train("b-train", "from-scratch", scale.steps, seed))
-    measured = {}
-    for name in ("fine-tuned", "from-scratch"):
-        measured[name] = _evaluate(session, name, "b-test")
-        low, high = measured[name]["bits_per_byte_interval"]
-        session.result(
-            f"{name}: {measured[name]['bits_per_byte']:.3f} bits per byte (95 %: {low:.3f} to {high:.3f}), "
-            f"{measured[name]['rows']} records, lower is better"
-        )
-    tuned, scratch = measured["fine-tuned"], measured["from-scratch"]
-    gain = scratch["bits_per_byte"] - tuned["bits_per_byte"]
-    apart = tuned["bits_per_byte_interval"][1] < scratch["bits_per_byte_interval"][0]
-    verdict = f"{abs(gain):.3f} bits per byte {'better' if gain > 0 else 'WORSE'} than from scratch at equal steps"
-    session.result(f"fine-tuned from A is {verdict}; the intervals {'do not ' if apart else ''}overlap")
+    _write("hospital/notes.csv", notes := list(private_notes(scale.notes, seed)))
+    public = session.run(HOSPITAL, "keygen", "-o", "hospital/identity.txt").strip()
+    session.run(HOSPITAL, "fit", "hospital/notes.csv", "--column", "text", "--keep", "ward", "--vocabulary-size",
+                str(scale.vocabulary_size), "-r", public, "-o", "hospital/notes.ult")  # fmt: skip
+    session.run(HOSPITAL, "encode", "hospital/notes.csv", "--column", "text", "--keep", "ward", *TABLE, "-o", SHARDS[0],
+                "--coin-split", SHARDS[1], "--canaries", str(scale.canaries))  # fmt: skip
+    first = next(iter(Shards(SHARDS[1]).ids()))
     return {
-        "shards": {name: _sizes(f"trainer/{name}.shards") for name in ("b-train", "b-test")},
-        "runs": {name: _run(name) for name in ("fine-tuned", "from-scratch")},
-        "comparison": {**measured, "gain_bits_per_byte": gain, "intervals_apart": apart},
+        "shards": {name: _sizes(f"trainer/{name}.shards") for name in ("notes", "held-out")},
+        "notes": len(notes),
+        "first": {"ids": first[:SHOWN].tolist(), "of": len(first)},
     }
 
 
 def decoding(session: Session, scale: Scale, seed: int) -> dict[str, Any]:
-    """The model writes ids, B reads them, and A's table reads nothing of B's."""
+    """With the table all notes come back, and with another none."""
     session.step(
-        "The model writes; only B can read it",
-        "The trainer's model writes ids. B's table turns them, and B's own shards, back into text. A's table is "
-        "refused; forced past the refusal, it gives other text, or none.",
+        "Only the table brings them back",
+        "The hospital decodes both folders. Then an adversary tries, with a table that it fitted itself, on notes that "
+        "another hospital published: other names, another style, the same diseases and drugs.",
     )
-    n = str(scale.generated)
-    session.run(TRAINER, "generate", "trainer/fine-tuned", "-n", n, "--temperature", "0.7", "--top-p", "0.9",
-                "--seed", str(seed), "-o", "trainer/written.shards")  # fmt: skip
-    table_b, table_a = ("-t", "owner-b/table.ult", *KEY_B), ("-t", "owner-a/table.ult", *KEY_A)
-    session.run(B, "decode", "trainer/written.shards", "--prefix", *table_b, "-o", "owner-b/written.jsonl")
-    written = sorted((short(text, 240) for text in _texts("owner-b/written.jsonl")), key=len)[-3:]
-    session.quote("the model wrote", written[-1])
-    session.run(B, "decode", "trainer/b-test.shards", *table_b, "-o", "owner-b/decoded.jsonl")
-    truth = paragraphs("test")
-    exact = sum(a == b for a, b in zip(truth, _texts("owner-b/decoded.jsonl"), strict=True))
-    session.result(f"with B's table {exact} of {len(truth)} records come back exactly")
-    refused = session.run(
-        A, "decode", "trainer/b-test.shards", *table_a, "-o", "owner-a/stolen.jsonl", refused=WrongTable
-    )
-    wrong = forced_text(truth)
+    decoded = {}
+    for shards, name in zip(SHARDS, ("trained-on", "held-out"), strict=True):
+        session.run(HOSPITAL, "decode", shards, *TABLE, "-o", f"hospital/{name}.csv")
+        decoded[name] = texts(f"hospital/{name}.csv")
+    notes, every = texts("hospital/notes.csv"), [text for many in decoded.values() for text in many]
+    exact = came_back(notes, every)
+    session.result(f"{exact:,} of {len(notes):,} notes come back, every byte as it was")
+    _write("adversary/public.csv", public_notes(scale.public, seed))
+    session.run(ADVERSARY, "fit", "adversary/public.csv", "--column", "text", "--keep", "ward", "--vocabulary-size",
+                str(scale.vocabulary_size), "--public", "--no-encryption", "-o", "adversary/own.ult")  # fmt: skip
+    refused = session.run(ADVERSARY, "decode", SHARDS[1], "-t", "adversary/own.ult", "-o", "adversary/stolen.csv",
+                          refused=WrongTable)  # fmt: skip
+    wrong = forced(decoded["held-out"], SHARDS[1], "adversary/own.ult")
     session.result(
-        f"forced, A's table decodes {wrong['decoded']} of {len(truth)} records to some text, {wrong['exact']} of them "
-        "to what B wrote"
+        f"forced past the refusal, the other table turns {wrong['decoded']:,} of {wrong['records']:,} notes into some "
+        f"text, {wrong['exact']} of them into the right one"
     )
-    session.quote("B wrote", short(wrong["sample"], 120))
-    session.quote("A's table says", short(wrong["nonsense"], 120))
-    return {"written": written, "exact": exact, "records": len(truth), "wrong_table": {**wrong, "refused": refused}}
-
-
-def digits(session: Session, scale: Scale, seed: int) -> dict[str, Any]:
-    """Images go the same way: the label travels in the clear, the trainer learns to tell digits apart."""
-    session.step(
-        "The same with images",
-        "A fits a second table, on handwritten digits: a cosine transform, its symbols learned into phrases, ids of "
-        "the same vocabulary. The labels travel in the clear, because the trainer is to learn them. Owner B has a "
-        "table of digits as well.",
-    )
-    key_b = _public_key("owner-b/identity.txt")
-    key_a = _public_key("owner-a/identity.txt")
-    how = ("--keep", "label", "--codec", "image/dct", "--option", "quality=62", "--min-records",
-           str(scale.digit_holders), "--vocabulary-size", str(scale.vocabulary_size))  # fmt: skip
-    session.run(A, "fit", DIGITS["train"], *how, "-r", key_a, "-o", "owner-a/digits.ult")
-    for part in ("train", "test"):
-        session.run(A, "encode", DIGITS[part], "--keep", "label", "-t", "owner-a/digits.ult", *KEY_A,
-                    "-o", f"trainer/digits-{part}.shards")  # fmt: skip
-    session.run(B, "fit", DIGITS["B"], *how, "-r", key_b, "-o", "owner-b/digits.ult")
-    session.run(TRAINER, "train", "trainer/digits-train.shards", "--task", "classify", "--steps", str(scale.digits),
-                "--batch-size", "32", "--context", "64", "--seed", str(seed), "-o", "trainer/digits")  # fmt: skip
-    measured = _evaluate(session, "digits", "digits-test")
-    baseline = pixel_baseline()
-    for name in ("accuracy", "balanced_accuracy"):
-        low, high = measured[f"{name}_interval"]
-        session.result(
-            f"{name.replace('_', ' ')} on ids: {measured[name]:.1%} (95 %: {low:.1%} to {high:.1%}) of "
-            f"{measured['rows']} digits; logistic regression on the pixels: {baseline[name]:.1%}; "
-            f"chance: {measured['chance']:.0%}"
-        )
-    images = image_strips()
+    if wrong["nonsense"]:
+        session.quote("the hospital wrote", short(wrong["truth"], 120))
+        session.quote("the other table says", short(wrong["nonsense"], 120))
+    plain_shards(scale.vocabulary_size, notes, dict(zip(PLAIN, decoded.values(), strict=True)))
+    sizes = economy(SHARDS, PLAIN, every)
     session.result(
-        f"decoded with A's table: {images['psnr_right']:.1f} dB; with B's table {images['wrong_decoded']} of "
-        f"{images['n']} decode at all, and told the size and the mean, at {images['psnr_helped']:.1f} dB (the mean "
-        f"alone: {images['psnr_flat']:.1f} dB)"
+        f"{sizes['ids']['ids_per_byte']:.3f} ids per byte; byte pairs of Hugging Face tokenizers, learned from the "
+        f"same notes for as large a vocabulary: {sizes['plain']['ids_per_byte']:.3f} (fewer are cheaper to train on)"
     )
-    return {
-        "shards": {name: _sizes(f"trainer/{name}.shards") for name in ("digits-train", "digits-test")},
-        "runs": {"digits": _run("digits")},
-        "digits": {"evaluation": measured, "logistic_regression": baseline, "images": images},
-    }
+    return {"exact": exact, "first": {"text": decoded["held-out"][0]}, "economy": sizes,
+            "wrong_table": {**wrong, "refused": refused}}  # fmt: skip
 
 
-def attack(session: Session, scale: Scale) -> dict[str, Any]:
-    """An adversary with B's shards and public text of the same kind, and three codes of B's text."""
+def attacking(session: Session) -> dict[str, Any]:
+    """The adversary attacks the shards with all that ships; the hospital's table says what was read."""
     session.step(
         "What an adversary reads without the table",
-        "The adversary holds B's shards and public text of the same kind (A's topics), "
-        "knows the codec, never the table. It fits a table of its own and matches ranks to ranks: the simplest attack "
-        "on any substitution code. Beside the demo's own code stand the same without phrases, and the papers' "
-        "compressor without phrases.",
+        "A table is a substitution code, and such codes are broken by statistics. Whoever holds the shards, and public "
+        "notes of the same kind, matches ids to phrases by what stands beside what. `ult audit code` runs all "
+        "attacks that ship; the hospital runs it before it gives anything away, because only its table can tell what "
+        "an attack got right.",
     )
-    held = [ids for name in ("b-train", "b-test") for ids in Shards(f"trainer/{name}.shards").ids()]
-    secret = open_table("b", "table")
-    private = [*paragraphs("B"), *paragraphs("test")]
-    public = paragraphs("A")
-    scores = {"text/bytes": _ranks_matched(Coded.of(held), Adversary.fitted(secret, public), secret)}
-    for codec in ("text/bytes", "text/bwt"):
-        vocabulary = Vocabulary(N_SPECIAL + CODECS[codec]().alphabet)
-        truth = Table.fit(private, codec=codec, vocabulary=vocabulary, min_records=1)
-        target = Coded.of(truth.encode_batch(private))
-        scores[f"{codec}, no phrases"] = _ranks_matched(target, Adversary.fitted(truth, public), truth)
-    for name, score in scores.items():
-        session.result(
-            f"{name}: {score.occurrences:.1%} of {score.units:,} ids read, {score.types:.1%} of the {score.kinds:,} "
-            f"different ones; one blind guess for all gets {score.blind:.1%}"
-        )
+    session.run(HOSPITAL, "audit", "code", *SHARDS, "--reference", "adversary/public.csv", "--column", "text", *TABLE,
+                "--json", "hospital/code.json", "--pairs", "hospital/pairs.json", shown=slice(-1, None))  # fmt: skip
+    audit = json.loads(Path("hospital/code.json").read_bytes())
+    best, told = audit["best"], passages("hospital/pairs.json")
+    low, high = best["occurrences_interval"]
     session.result(
-        "this is the weakest attack. Those that use what stands beside what read over 90 % of such codes on 1.1 "
-        "million characters (docs/threats.md; `ult audit code` runs them). What protects is encryption at rest, and "
-        "who gets the shards"
+        f"the strongest attack by public notes ({best['name']}) reads {best['occurrences']:.1%} of {best['units']:,} "
+        f"ids (95 %: {low:.1%} to {high:.1%}); it could name {best['ceiling']:.1%} at most, as the rest never stood in "
+        f"public; one blind guess for all gets {best['blind']:.1%}"
     )
-    return {"attack": {name: asdict(score) for name, score in scores.items()}, "public_records": len(public)}
+    known = max((one for one in audit["attacks"] if one["name"].startswith("known")), key=_read, default=None)
+    if known is not None:
+        low, high = known["occurrences_interval"]
+        session.result(
+            f"with {known['knows']} in its hands, an adversary reads {known['occurrences']:.1%} of all ids (95 %: "
+            f"{low:.1%} to {high:.1%})"
+        )
+    for one in told[:1]:
+        session.quote("the adversary reads", one["read"])
+        session.quote("the hospital wrote", one["truth"])
+    return {"attack": {"best": best, "known": known, "tried": len(audit["attacks"]), "passages": told}}
 
 
-def _ranks_matched(target: Coded, adversary: Adversary, truth: Table) -> Recovered:
-    guess = by_frequency(target, adversary.reference)
-    return adversary.score(adversary.named(guess), target, truth)
+def training(session: Session, scale: Scale, seed: int) -> dict[str, Any]:
+    """A model at work: trained on ids, beside the same model on plain tokens. A better task may take its place."""
+    session.step(
+        "A model learns from ids alone",
+        "A small Llama learns to predict the next id; neither table nor text is on the trainer's side. Beside it the "
+        "same model learns from the notes in plain byte-pair tokens, as it would without a table: the same records, "
+        "steps, seed and size. Both are measured on the notes that the coin held out.",
+    )
+    measured = {}
+    for name, (train, test) in {"ids": SHARDS, "plain": PLAIN}.items():
+        session.run(TRAINER, "train", train, "--steps", str(scale.steps), "--batch-size", "8", "--learning-rate",
+                    "0.003", "--seed", str(seed), "-o", f"trainer/{name}.run")  # fmt: skip
+        said = session.run(TRAINER, "evaluate", f"trainer/{name}.run", test, "--json", quiet=True)
+        measured[name] = json.loads(said)
+    found = compared(**measured)
+    low, high = found["ratio_interval"]
+    for name, what in (("ids", "ids"), ("plain", "plain tokens")):
+        one = measured[name]
+        least, most = one["bits_per_byte_interval"]
+        session.result(
+            f"on {what}: {one['bits_per_byte']:.3f} bits per byte of unseen notes (95 %: {least:.3f} to {most:.3f}), "
+            "lower is better"
+        )
+    session.result(f"ratio {found['ratio']:.3f} (at the widest {low:.3f} to {high:.3f}): {judged(low, high)}")
+    session.run(TRAINER, "generate", "trainer/ids.run", "-n", str(scale.generated), "--temperature", "0.7", "--top-p",
+                "0.9", "--seed", str(seed), "-o", "trainer/written.shards")  # fmt: skip
+    session.run(HOSPITAL, "decode", "trainer/written.shards", "--prefix", *TABLE, "-o", "hospital/written.csv")
+    written = [short(text, 700) for text in texts("hospital/written.csv")]
+    longest = sorted(written, key=len)[-2:]
+    session.quote("the model wrote, and the hospital decoded", longest[-1])
+    return {"runs": {name: _run(name) for name in measured}, "model": found, "written": longest}
 
 
-# ---- commands
+def judged(low: float, high: float) -> str:
+    """Return what the interval of a ratio of bits per byte, ids to plain tokens, supports."""
+    if high <= 1.02:  # other seeds move it by about that
+        return "learning from ids is no worse than from plain tokens here"
+    if low > 1:
+        return f"learning from ids is worse than from plain tokens here, by {low - 1:.1%} at least"
+    return "this test does not tell which is better"
 
 
-def _encode(source: str, table: str, out: str) -> tuple[str, ...]:
-    return ("encode", source, "--column", "text", "-t", table, "-o", out)
+def remembering(session: Session, scale: Scale) -> dict[str, Any]:
+    """The owner asks what the model betrays of the notes that it was trained on."""
+    session.step(
+        "What the model remembers",
+        "Ids do not keep a model from memorising. The hospital asks the run whether one can tell which notes it was "
+        "trained on, whether it recites them, and whether it knows the planted numbers.",
+    )
+    session.run(HOSPITAL, "audit", "model", "trainer/ids.run", "--members", SHARDS[0], "--nonmembers", SHARDS[1],
+                *TABLE, "--samples", "0", "--alternatives", str(scale.alternatives), "--json", "hospital/model.json",
+                shown=slice(0))  # fmt: skip
+    audit = json.loads(Path("hospital/model.json").read_bytes())
+    name, best = max(audit["membership"].items(), key=lambda one: float(one[1]["auc"]))
+    low, high = best["auc_interval"]
+    session.result(
+        f"members are told from others with an area under the curve of {best['auc']:.3f} (95 %: {low:.3f} to "
+        f"{high:.3f}; {name}, the best of {len(audit['membership'])} attacks); 0.5 is chance"
+    )
+    planted = audit["canaries"]
+    session.result(
+        f"planted numbers: mean exposure {planted['interpolated_mean']:.2f} of at most {planted['most']:.2f} bits, "
+        f"chance {planted['chance_interval'][0]:.2f} to {planted['chance_interval'][1]:.2f}: "
+        + ("the model has memorised them" if planted["interpolated_mean"] > planted["chance_interval"][1]
+           else "no more than chance")
+    )  # fmt: skip
+    exposure = {key: planted[key] for key in ("planted", "interpolated_mean", "most", "chance_interval")
+                if key in planted}  # fmt: skip
+    return {"memory": {"membership": {"attack": name, **best}, "extraction": audit["extraction"], "canaries": exposure}}
 
 
-def _train(shards: str, out: str, steps: int, seed: int) -> tuple[str, ...]:
-    return ("train", f"trainer/{shards}.shards", "--steps", str(steps), "--batch-size", "8", "--learning-rate", "0.002",
-            "--seed", str(seed), "-o", f"trainer/{out}")  # fmt: skip
-
-
-def _evaluate(session: Session, run: str, shards: str) -> dict[str, Any]:
-    said = session.run(TRAINER, "evaluate", f"trainer/{run}", f"trainer/{shards}.shards", "--json", quiet=True)
-    result: dict[str, Any] = json.loads(said)
-    return result
+def judging(session: Session) -> dict[str, Any]:
+    """All audits on one page, with a verdict, for whoever answers for the records."""
+    session.step(
+        "The page for whoever answers for the records",
+        "`ult audit release` holds every finding against its line and puts all on a page that needs no other file. The "
+        "worst finding is the verdict, and `ult release` refuses to give away what is red.",
+    )
+    session.run(HOSPITAL, "audit", "release", *(word for path in SHARDS for word in ("--shards", path)), "--run",
+                "trainer/ids.run", "--code-audit", "hospital/code.json", "--model-audit", "hospital/model.json",
+                "--pairs", "hospital/pairs.json", "--giver", "a hospital that does not exist", "--receiver",
+                "the trainer of this demo", "--purpose", "a demonstration", "-o", "hospital/audit",
+                shown=slice(0))  # fmt: skip
+    audit = json.loads(Path("hospital/audit/audit.json").read_bytes())
+    levels = [one["level"] for one in audit["findings"]]
+    counts = {level: levels.count(level) for level in ("red", "amber", "green")}
+    says = sentences(audit)[0]
+    session.result(says)
+    session.result(
+        f"verdict: {audit['verdict']}; findings: " + ", ".join(f"{n} {level}" for level, n in counts.items())
+    )
+    return {"release": {"verdict": audit["verdict"], "findings": counts, "says": says}}
 
 
 # ---- figures
 
 
-def _public_key(path: str) -> str:
-    lines = Path(path).read_text(encoding="ascii").splitlines()
-    return next(line for line in lines if line.startswith("# public key: ")).removeprefix("# public key: ")
+def _read(one: dict[str, Any]) -> float:
+    return float(one["occurrences"])
+
+
+def _write(path: str, notes: Iterable[Note]) -> None:
+    with Path(path).open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(("ward", "text"))
+        rows.writerows((note.ward, note.text) for note in notes)
 
 
 def _sizes(path: str) -> dict[str, Any]:
@@ -248,10 +261,6 @@ def _sizes(path: str) -> dict[str, Any]:
 
 
 def _run(name: str) -> dict[str, Any]:
-    metrics = Run.open(f"trainer/{name}").metrics
+    metrics = Run.open(f"trainer/{name}.run").metrics
     return {key: metrics[key] for key in ("steps", "batch_size", "context", "learning_rate", "seed", "parameters",
-                                          "embeddings", "loss", "seconds", "ids_per_second")}  # fmt: skip
-
-
-def _texts(path: str) -> list[str]:
-    return list(open_source([path], modality="text"))
+                                          "loss", "seconds", "ids_per_second")}  # fmt: skip
