@@ -9,7 +9,7 @@ import tempfile
 
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["bucket", "leak", "needed"]
+pytest_plugins = ["bucket", "leak", "needed", "trained"]
 
 CACHE = tempfile.mkdtemp(prefix="ult-tests-")
 os.environ["OMP_NUM_THREADS"] = "1"  # two torch threads beside a busy process take fifteen times as long

@@ -9,6 +9,7 @@ from accelerate import PartialState
 
 from test_train import interrupt_at
 from toy import SIZE, TABLE, counting, reversals, same, two_classes, weights, write
+from trained import SEEDED
 from ult.errors import InvalidConfig
 from ult.privacy.accountant import spent
 from ult.public.run import Run
@@ -24,19 +25,10 @@ from ult.trainer.train import train
 
 pytestmark = pytest.mark.slow
 
-SEEDED = {"steps": 10, "batch_size": 4, "context": 8, "epsilon": 8.0, "secure_random": False}
 
-
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory):
-    return write(tmp_path_factory.mktemp("shards") / "a", counting(80))
-
-
-@pytest.fixture(scope="module")
-def run(shards, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs")
-    train(shards, folder / "a", Recipe(**SEEDED))
-    return folder / "a"
+@pytest.fixture
+def run(private_run):
+    return private_run
 
 
 def test_run_says_what_was_promised_and_nothing_else_of_the_records(run):
@@ -76,7 +68,8 @@ def test_secure_noise_is_never_the_same_and_parts_change_nothing(run, shards, tm
     assert max(float((parts[name] - whole[name]).abs().max()) for name in whole) < 1e-4
     metrics = train(shards, tmp_path / "b", Recipe(**{**options, "secure_random": True}))
     assert metrics["privacy"]["secure_random"]
-    assert not same(weights(tmp_path / "b"), parts)
+    drawn = weights(tmp_path / "b")  # other noise in every tensor, far beyond what parts change
+    assert all(float((drawn[name] - parts[name]).abs().max()) > 1e-3 for name in parts)
 
 
 def trainer(folder, shards, **options):

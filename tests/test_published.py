@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from test_train import interrupt_at
-from toy import SIZE, TABLE, counting, write
+from toy import SIZE, TABLE
+from trained import SEEDED
 from ult.__main__ import main
 from ult.errors import FormatError, InvalidConfig
 from ult.owner.handover.withhold import publish
@@ -24,7 +25,6 @@ from ult.trainer.models.build import build
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
-SEEDED = {"steps": 10, "batch_size": 4, "context": 8, "epsilon": 8.0, "secure_random": False}
 EXACT = {"digest", "ids", "bytes", "coin", "name"}
 
 
@@ -37,16 +37,9 @@ def ult(capsys, *arguments):
     return end.value.code or 0, " ".join(told.out.split()), " ".join(told.err.split())
 
 
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory):
-    return write(tmp_path_factory.mktemp("shards") / "a", counting(80))
-
-
-@pytest.fixture(scope="module")
-def run(shards, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs")
-    train(shards, folder / "a", Recipe(**SEEDED))
-    return folder / "a"
+@pytest.fixture
+def run(private_run):
+    return private_run
 
 
 def texts_of(folder):

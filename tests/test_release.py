@@ -6,6 +6,7 @@ import transformers
 from safetensors.torch import load, save
 
 from toy import OTHER, SIZE, counting, reversals, same, two_classes, weights, write
+from trained import PLAIN
 from ult.errors import FormatError, InvalidConfig, MissingSource, OutputExists, WrongKey, WrongTable
 from ult.owner import keyfile
 from ult.owner.handover.align import align
@@ -16,20 +17,7 @@ from ult.trainer.evaluate import evaluate
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
-QUICK = {"steps": 6, "batch_size": 4, "context": 16}
 KEY = {"passphrase": "swordfish"}
-
-
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory):
-    return write(tmp_path_factory.mktemp("shards") / "shards", counting(64))
-
-
-@pytest.fixture(scope="module")
-def run(shards, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    train(shards, folder / "run", Recipe(**QUICK))
-    return folder / "run"
 
 
 @pytest.fixture(scope="module")
@@ -72,15 +60,15 @@ def test_the_owner_puts_the_rows_back(run, released, tmp_path):
 @pytest.mark.parametrize("task", ["classify", "seq2seq", "untied"])
 def test_every_kind_of_run_comes_back(task, tmp_path):
     if task == "classify":
-        train(two_classes(tmp_path / "shards"), tmp_path / "run", Recipe(task=task, **QUICK))
+        train(two_classes(tmp_path / "shards"), tmp_path / "run", Recipe(task=task, **PLAIN))
     elif task == "seq2seq":
         sources, targets = reversals(tmp_path, 16)
-        train(sources, tmp_path / "run", Recipe(task=task, **QUICK), targets=targets)
+        train(sources, tmp_path / "run", Recipe(task=task, **PLAIN), targets=targets)
     else:
         train(
             write(tmp_path / "shards", counting(16)),
             tmp_path / "run",
-            Recipe(model=str(untied(tmp_path / "m")), **QUICK),
+            Recipe(model=str(untied(tmp_path / "m")), **PLAIN),
         )
     withhold(tmp_path / "run", tmp_path / "body", tmp_path / "rows", encrypt=False)
     whole, kept = weights(tmp_path / "run"), weights(tmp_path / "body")
@@ -93,7 +81,7 @@ def test_every_kind_of_run_comes_back(task, tmp_path):
 def test_a_receiver_learns_rows_of_its_own(released, run, tmp_path):
     body, _, _ = released
     mine = write(tmp_path / "mine", counting(64, seed=1), table=OTHER)
-    train(mine, tmp_path / "new", Recipe(from_run=body, freeze_body=6, **QUICK))
+    train(mine, tmp_path / "new", Recipe(from_run=body, freeze_body=6, **PLAIN))
     new, old = weights(tmp_path / "new"), weights(run)
     moved = {name for name in old if not torch.equal(new[name], old[name])}
     assert moved == {"model.embed_tokens.weight"}
@@ -103,10 +91,10 @@ def test_a_receiver_learns_rows_of_its_own(released, run, tmp_path):
 
 def test_rows_of_the_same_table_are_not_to_be_had_from_a_body(released, shards, tmp_path):
     body, _, _ = released
-    metrics = train(shards, tmp_path / "new", Recipe(from_run=body, **QUICK))
+    metrics = train(shards, tmp_path / "new", Recipe(from_run=body, **PLAIN))
     assert metrics["embeddings"] == "fresh"
     with pytest.raises(InvalidConfig, match="no rows to keep"):
-        train(shards, tmp_path / "kept", Recipe(from_run=body, embeddings="keep", **QUICK))
+        train(shards, tmp_path / "kept", Recipe(from_run=body, embeddings="keep", **PLAIN))
 
 
 def test_a_body_cannot_be_used_as_a_run(released, shards, run, tmp_path):
@@ -122,7 +110,7 @@ def test_a_body_cannot_be_used_as_a_run(released, shards, run, tmp_path):
 
 def test_rows_of_another_body_are_refused(released, shards, tmp_path):
     _, rows, _ = released
-    train(shards, tmp_path / "run", Recipe(seed=1, **QUICK))
+    train(shards, tmp_path / "run", Recipe(seed=1, **PLAIN))
     withhold(tmp_path / "run", tmp_path / "body", tmp_path / "rows.age", **KEY)
     with pytest.raises(WrongTable, match="another run"):
         attach(tmp_path / "body", tmp_path / "out", rows, **KEY)
@@ -134,18 +122,26 @@ def test_rows_of_another_body_are_refused(released, shards, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "payload", [b"", b"x" * 100, save({"a": torch.zeros(2)}), save({"ult-rows/1": torch.zeros(32, dtype=torch.uint8)})]
+    ("payload", "error", "said"),
+    [
+        (b"", FormatError, "holds no rows of a run"),
+        (b"x" * 100, FormatError, "holds no rows of a run"),
+        (save({"a": torch.zeros(2)}), FormatError, "holds no rows of a run"),
+        (save({"ult-rows/1": torch.zeros(32, dtype=torch.uint8)}), WrongTable, "were taken from another run"),
+    ],
+    ids=["empty", "no tensors", "other tensors", "another body"],
 )
-def test_a_file_that_holds_no_rows_is_refused(released, payload, tmp_path):
+def test_a_file_that_holds_no_rows_is_refused(released, payload, error, said, tmp_path):
     (tmp_path / "rows").write_bytes(payload)
-    with pytest.raises((FormatError, WrongTable)):
+    with pytest.raises(error, match=said):
         attach(released[0], tmp_path / "out", tmp_path / "rows")
+    assert [path.name for path in tmp_path.iterdir()] == ["rows"]
 
 
 def test_rows_of_another_shape_are_refused(released, tmp_path):
     held = load(keyfile.read(released[1], **KEY))
     (tmp_path / "rows").write_bytes(save(held | {"input": torch.zeros(2, 128)}))
-    with pytest.raises(FormatError, match="rows"):
+    with pytest.raises(FormatError, match="are not of the shape that"):
         attach(released[0], tmp_path / "out", tmp_path / "rows")
     assert not (tmp_path / "out").exists()
 

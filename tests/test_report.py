@@ -5,18 +5,13 @@ import sys
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from toy import arguments_of, counting, write
+from toy import arguments_of
 from ult.errors import MissingExtra
 from ult.trainer.callbacks.progress import Progress
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
 QUICK = {"steps": 10, "batch_size": 4, "context": 16}
-
-
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory):
-    return write(tmp_path_factory.mktemp("shards") / "a", counting(80))
 
 
 def curves(folder):

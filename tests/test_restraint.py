@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from test_memorisation import random_records
-from toy import OTHER, blocks, counting, same, weights, write
+from toy import OTHER, blocks, counting, weights, write
 from ult.errors import InvalidConfig
 from ult.public.vocabulary import Vocabulary
 from ult.trainer.datasets.collator import IGNORED, collate
@@ -97,7 +97,8 @@ def test_a_batch_in_parts_learns_the_same(begun, tmp_path):
     one, two = (weights(tmp_path / str(parts)) for parts in (1, 2))
     assert all(torch.allclose(one[name], two[name], atol=1e-5) for name in one)
     train(begun[0], tmp_path / "plain", Recipe(from_run=begun[1], **QUICK))
-    assert not same(one, weights(tmp_path / "plain"))
+    plain = weights(tmp_path / "plain")  # without restraint weights are farther apart than parts are
+    assert max(float((one[name] - plain[name]).abs().max()) for name in one) > 1e-3
 
 
 @pytest.mark.parametrize("options", [{"restrain_ngrams": 0.0}, {"restrain_ngrams": 1.0},

@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from toy import counting, two_classes, write
+from toy import two_classes
 from ult.errors import InvalidConfig, TrainingError
 from ult.trainer.callbacks.progress import Progress
 from ult.trainer.id_trainer import peak_learning_rate
@@ -13,11 +13,6 @@ from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
 QUICK = {"steps": 10, "batch_size": 4, "context": 16}
-
-
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory):
-    return write(tmp_path_factory.mktemp("shards") / "a", counting(80))
 
 
 def rates(monkeypatch, *args, **options):

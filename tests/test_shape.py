@@ -254,7 +254,12 @@ def test_only_our_errors_are_raised():
 def test_public_names_are_what_they_say():
     assert {name for name in dir(ult) if not name.startswith("_")} == set(ult.__all__)
     for name in ult.__all__:
-        assert getattr(ult, name) is not None
+        found = getattr(ult, name)
+        assert (
+            found is vars(importlib.import_module(ult._HOME[name]))[name]
+            if name in ult._HOME
+            else inspect.ismodule(found)
+        )
     with pytest.raises(AttributeError, match="surprise"):
         _ = ult.surprise
 

@@ -127,10 +127,13 @@ def test_names_that_are_no_utf8(owned: Path, here: Run) -> None:
 def test_long_names(owned: Path, here: Run) -> None:
     """A name that is allowed can be written; of one that is too long, one line is said."""
     assert here(f"encode n.txt -t t.ult -o {'x' * 250} --workers 1")[0] == 0
-    assert here(f"inspect {'x' * 250}")[0] == 0
+    assert here(f"decode {'x' * 250} -t t.ult -o long.txt")[0] == 0
+    assert (owned / "long.txt").read_text() == LINES
     for command in (f"encode n.txt -t t.ult -o {'y' * 300} --workers 1", f"inspect {'y' * 300}"):
         status, said = here(command)
         assert (status, said[:7], said.count("\n")) == (1, "error: ", 1)
+        assert "y" * 20 in said
+        assert "name too long" in said.lower()
     assert not [path for path in owned.iterdir() if "yyy" in path.name]
 
 

@@ -36,11 +36,6 @@ QUICK = {"steps": 10, "batch_size": 4, "context": 16}
 
 
 @pytest.fixture(scope="module")
-def shards(tmp_path_factory):
-    return write(tmp_path_factory.mktemp("shards") / "a", counting(80))
-
-
-@pytest.fixture(scope="module")
 def run(shards, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "a"
     train(shards, out, Recipe(steps=80, batch_size=8, context=16, learning_rate=3e-3))
@@ -121,7 +116,11 @@ def test_same_seed_gives_same_weights(shards, tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         train(shards, tmp_path / name, Recipe(seed=seed, **QUICK))
     assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
-    assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
+    one, other = weights(tmp_path / "a"), weights(tmp_path / "c")
+    drawn = {name for name in one if one[name].dim() > 1}
+    assert len(drawn) > 10
+    for name in drawn:  # from the start by another seed, not by some later difference alone
+        assert float(torch.nn.functional.cosine_similarity(one[name].flatten(), other[name].flatten(), 0)) < 0.5, name
 
 
 def interrupt_at(step, monkeypatch):
@@ -184,8 +183,11 @@ def test_existing_output_is_replaced_only_by_force_and_only_if_a_run(shards, tmp
     for options in ({}, {"resume": True}):
         with pytest.raises(OutputExists, match="--force to replace it"):
             train(shards, tmp_path / "run", **arguments_of(**QUICK, **options))
+    assert same(before, weights(tmp_path / "run"))  # as it was
     train(shards, tmp_path / "run", Recipe(**QUICK, seed=1), force=True)
     assert not same(before, weights(tmp_path / "run"))
+    assert Run.open(tmp_path / "run").metrics["seed"] == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
     (tmp_path / "run" / "notes.md").touch()
     with pytest.raises(OutputExists, match=r"holds notes\.md, which is no part of a run"):
         train(shards, tmp_path / "run", Recipe(**QUICK), force=True)

@@ -53,11 +53,19 @@ def write(figures: dict[str, Any], folder: Path) -> None:
         loader=PackageLoader("ult.demo", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
+    environment.filters["coded"] = _coded
     page = environment.get_template(REPORT).render(
         **figures, next=NEXT, losses=_losses(figures["runs"]), bits=_bits(figures["model"])
     )
     (folder / FIGURES).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     (folder / REPORT).write_text(page, encoding="utf-8")
+
+
+def _coded(text: str) -> Any:
+    """Return a text as HTML, what stands between backticks as code."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 escaped
 
 
 def called() -> str:
