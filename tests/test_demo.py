@@ -19,6 +19,7 @@ from ult.demo.report import NEXT, called, closing, write
 from ult.demo.session import Session, folded
 from ult.demo.steps import Scale, judged
 from ult.errors import MissingExtra, MissingSource, OutputExists, WrongTable
+from ult.host.free import check_free
 from ult.owner.keyfile import read_identities
 from ult.owner.table import Table
 from ult.public.id_columns import record_ids
@@ -230,7 +231,7 @@ def test_what_is_there_is_not_replaced_unasked(made, tmp_path):
     with pytest.raises(OutputExists, match="--force"):
         ult.demo.demo(made[0], command=command)
     (tmp_path / "mine").mkdir()
-    with pytest.raises(OutputExists, match="is no demo"):
+    with pytest.raises(OutputExists, match="is not a demo"):
         ult.demo.demo(tmp_path / "mine", command=command, force=True)
     for name in ("demo.json", "my notes"):
         (tmp_path / "mine" / name).touch()
@@ -256,10 +257,10 @@ def test_a_demo_of_an_earlier_version_is_replaced_and_what_is_not_its_own_is_kep
         (old / party / "a.shards").touch()
     held = {party: [{"name": "a.shards", "files": 1, "bytes": 0}] for party in ("owner-a", "owner-b", "trainer")}
     (old / "demo.json").write_text(json.dumps({"format": "ult-demo/1", "parties": held}), encoding="utf-8")
-    ult.demo._check_free(old, force=True)
+    check_free(old, ult.demo.DEMO, force=True)
     (old / "owner-b" / "mine").touch()
     with pytest.raises(OutputExists, match="holds owner-b/mine, which is no part of a demo"):
-        ult.demo._check_free(old, force=True)
+        check_free(old, ult.demo.DEMO, force=True)
 
 
 def test_a_crash_leaves_nothing(tmp_path):

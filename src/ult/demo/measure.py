@@ -14,7 +14,8 @@ import numpy as np
 from ult.data import open_source
 from ult.errors import CorruptSymbols
 from ult.owner.table import Table
-from ult.public.shards import Shards, ShardWriter
+from ult.public.shard_writer import ShardWriter
+from ult.public.shards import Shards
 from ult.public.vocabulary import N_SPECIAL, Vocabulary
 
 PLAIN = "raw/bpe"  # the codec that the baseline's manifest names
@@ -69,14 +70,14 @@ def plain_shards(size: int, train: Sequence[str], parts: dict[str, Sequence[str]
 def economy(ours: Sequence[str], plain: Sequence[str], records: Sequence[str]) -> dict[str, Any]:
     """Return what the same records take as ids of the table, as plain tokens, and packed by gzip.
 
-    `ids`, and `stored` bytes: of shards folders, and of one gzip file of all records, a line each.
+    `ids`, and `stored` bytes: of the parts of shards, and of one gzip file of all records, a line each.
     """
     packed = gzip.compress("\n".join(records).encode(), 9, mtime=0)
     nbytes = sum(len(record.encode()) for record in records)
     found: dict[str, Any] = {"records": len(records), "bytes": nbytes, "gzip": {"stored": len(packed)}}
     for name, many in (("ids", ours), ("plain", plain)):
         ids = sum(Shards(path).manifest.ids for path in many)
-        stored = sum(file.stat().st_size for path in many for file in Path(path).iterdir())
+        stored = sum(file.stat().st_size for path in many for file in Path(path).glob("*.parquet"))
         found[name] = {"ids": ids, "ids_per_byte": ids / nbytes, "stored": stored}
     return found
 

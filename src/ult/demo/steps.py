@@ -231,7 +231,7 @@ def judging(session: Session) -> dict[str, Any]:
     levels = [one["level"] for one in audit["findings"]]
     counts = {level: levels.count(level) for level in ("red", "amber", "green")}
     says = sentences(audit)[0]
-    session.result(says)
+    session.quote("the page says", says)
     session.result(
         f"verdict: {audit['verdict']}; findings: " + ", ".join(f"{n} {level}" for level, n in counts.items())
     )

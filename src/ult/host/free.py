@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ult.errors import OutputExists
+from ult.errors import OutputExists, writing
 from ult.host import regular
 from ult.host.atomic import recover
 
@@ -26,12 +25,15 @@ FILE = Kind("a file", lambda path: path.is_file() or not path.exists())  # or a 
 def check_free(out: str | Path, kind: Kind = FILE, *, force: bool) -> None:
     """Raise `OutputExists` unless nothing is at `out`, or `force` is set and one of the same kind is.
 
-    What a killed command had set aside is put back first.
+    What a killed command had set aside is put back first. Raises `OutputError` for a path that cannot be.
     """
     out = Path(out)
     recover(out)
-    if not os.path.lexists(out):
-        return
+    with writing(out):  # a name that is too long is refused before anything is made
+        try:
+            out.lstat()
+        except FileNotFoundError:
+            return
     if not kind.is_one(out):
         other = (
             f"is a {regular.kind(out)}; expected a file" if kind is FILE else f"exists already, and is not {kind.name}"
