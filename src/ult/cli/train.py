@@ -118,12 +118,14 @@ def _write(recipe: Recipe, path: Path, *, force: bool) -> None:
     if str(path) == "-":
         sys.stdout.write(recipe.text())
         return
+    from ult.cli.console import say
     from ult.errors import OutputExists
     from ult.host.atomic import write_text
 
     if path.exists() and not force:
         raise OutputExists(f"{path} exists already", hint="another file, or --force to replace it")
     write_text(path, recipe.text())
+    say(f"{path}: {len(OPTIONS)} options of a training; ult train SHARDS -o RUN --config {path}")
 
 
 def _tell(out: Path, metrics: dict[str, Any], shards: Sequence[Path]) -> None:
