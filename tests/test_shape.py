@@ -63,18 +63,9 @@ def floor(name):
     return heights[0]
 
 
-def typing_only(tree):
-    """The nodes that run for type checkers alone."""
-    blocks = [n for n in ast.walk(tree) if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"]
-    return {id(inner) for block in blocks for part in block.body for inner in ast.walk(part)}
-
-
-def imports(tree, *, typing=True):
+def imports(tree):
     """The modules of the package that a tree imports, wherever in it."""
-    skipped = set() if typing else typing_only(tree)
     for node in ast.walk(tree):
-        if id(node) in skipped:
-            continue
         if isinstance(node, ast.Import):
             yield from (alias.name.removeprefix("ult.") for alias in node.names if alias.name.startswith("ult."))
             assert "ult" not in [alias.name for alias in node.names]
@@ -118,7 +109,8 @@ def test_the_house_is_small():
 
 
 def test_there_are_no_cycles():
-    graph = {name: {found for found in imports(tree, typing=False) if found != name} for name, tree in TREES.items()}
+    """Inside rooms either, and none of imports that only a type checker runs."""
+    graph = {name: {found for found in imports(tree) if found != name} for name, tree in TREES.items()}
     while leaves := [name for name, below in graph.items() if not below & graph.keys()]:
         for leaf in leaves:
             del graph[leaf]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -11,16 +11,27 @@ from numpy.typing import NDArray
 
 from ult.errors import InvalidConfig
 from ult.host.extras import require
-from ult.public.manifest import IDS
+from ult.public.manifest import IDS, Manifest
 from ult.public.vocabulary import EOS
-
-if TYPE_CHECKING:
-    from ult.public.shards import Shards
 
 LEAST = 4  # ids at once, as of a training
 
 
-def to_datasets(shards: Shards, *, context: int | None = None, streaming: bool = False) -> Any:
+class Parts(Protocol):
+    """What is read of a shards folder, as `ult.public.shards.Shards` reads it: tables of ids, a part at a time."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the folder says of itself."""
+
+    def part(self, number: int) -> pa.Table:
+        """Return one part."""
+
+    def parts(self) -> Iterator[pa.Table]:
+        """Yield all parts in order."""
+
+
+def to_datasets(shards: Parts, *, context: int | None = None, streaming: bool = False) -> Any:
     """Return what `Shards.to_datasets` says."""
     with require("datasets", extra="train"):
         import datasets
@@ -35,7 +46,7 @@ def to_datasets(shards: Shards, *, context: int | None = None, streaming: bool =
     return datasets.IterableDataset.from_generator(_rows, features=features, gen_kwargs=given)
 
 
-def _rows(shards: Shards, numbers: Sequence[int], context: int | None) -> Iterator[dict[str, Any]]:
+def _rows(shards: Parts, numbers: Sequence[int], context: int | None) -> Iterator[dict[str, Any]]:
     for number in numbers:
         yield from framed(shards.part(number), context).to_pylist()
 
