@@ -24,8 +24,8 @@ from corpus import write as write_corpus
 from result import metric, write
 
 from ult import Table, Vocabulary
-from ult.codecs import TextBytes
 from ult.codecs.batches import batched
+from ult.codecs.text import TextBytes
 from ult.owner.bpe.counts import PatchCounts
 
 SIZES = (1, 10, 100, 1000)  # MB

@@ -36,6 +36,8 @@ SIZE = 8192
 class Clock(transformers.TrainerCallback):
     """Seconds from the end of the first step to the end of the last; waits for the GPU at both."""
 
+    started = 0.0, 0.0
+
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.global_step in (1, state.max_steps):
             if torch.cuda.is_available():
@@ -62,7 +64,7 @@ def ours(shards: Path, out: Path, given: argparse.Namespace) -> Clock:
     def with_clock(self: Any, *args: Any, callbacks: list[Any], **options: Any) -> None:
         initialize(self, *args, callbacks=[*callbacks, clock], **options)
 
-    transformers.Trainer.__init__ = with_clock
+    transformers.Trainer.__init__ = with_clock  # type: ignore[assignment]
     try:
         with contextlib.redirect_stderr(io.StringIO()):
             train(

@@ -63,7 +63,7 @@ def metrics(folder: Path) -> Made:
 
     def read(_: Path) -> None:
         run = Run.open(path)
-        _ = (run.tables, run.context, run.classes, run.withheld, run.alone, run.modality_token)
+        _told = (run.tables, run.context, run.classes, run.withheld, run.alone, run.modality_token)
         parts = {"shards": [], "run": run_facts(run), "body": False, "table": None}
         holdings(parts)
         guarantees(parts)

@@ -52,7 +52,7 @@ def main() -> None:
     metrics = []
     for measured in (omics, series, text, images, smiles):
         name, settings = measured.__name__, {"n": n, "distance": 1}
-        found = session.once(name, settings, lambda _, measured=measured: {"metrics": measured(session, n)})
+        found = session.once(name, settings, lambda _, measured=measured: {"metrics": measured(session, n)})  # type: ignore[misc]
         metrics += found["metrics"]
     session.write(
         "Distances kept by encoding",
@@ -112,7 +112,7 @@ def smiles(session: Session, n: int) -> list[dict[str, Any]]:
     from rdkit import Chem, DataStructs, RDLogger
     from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 
-    RDLogger.DisableLog("rdApp.*")
+    RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]  # which its types leave out
     train, test = molecules(session)
     read = {smiles: molecule for smiles in _some(test, n) if (molecule := Chem.MolFromSmiles(smiles))}
     records, prints = list(read), GetMorganGenerator(radius=2, fpSize=2048).GetFingerprints(list(read.values()))

@@ -165,7 +165,7 @@ def train_one(session: Session, system: str, seed: int, steps: int) -> dict[str,
     from ult.trainer.evaluate import evaluate
     from ult.trainer.translate import translate
 
-    RDLogger.DisableLog("rdApp.*")
+    RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]  # which its types leave out
     shards = Path(prepare(session, system)["folder"])
     name = f"{system}-{steps}-{seed}"
     run = trained_on_pairs(session, name, system, seed, steps)

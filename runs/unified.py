@@ -94,7 +94,7 @@ def records(session: Session, name: str) -> tuple[list[Any], list[Any], Any]:
         train, test, codec = reactions(session, "train"), reactions(session, "test"), "molecule/smiles"
     else:
         train, test = tumours(session) if name == "omics" else days(session)
-        codec = SeriesMulaw.calibrated(train, patch_size=1)
+        codec = SeriesMulaw.calibrated(train, patch_size=1)  # type: ignore[assignment]
     train = train[: session.sized(None, 200)]
     ends = np.cumsum([nbytes(one) for one in test])
     return train, test[: max(2, int((ends <= session.sized(TEST_BYTES, 6000)).sum()))], codec

@@ -69,7 +69,7 @@ def bill() -> dict[str, Any]:
 
 def _component(name: str, version: str) -> dict[str, Any] | None:
     try:
-        about = distribution(name).metadata
+        about: Any = distribution(name).metadata
     except PackageNotFoundError:
         return None
     purl = f"pkg:pypi/{name}@{version}"

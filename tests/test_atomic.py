@@ -21,7 +21,7 @@ from ult.demo import _folder as demo_folder
 from ult.errors import OutputExists, UltError, WrongKey
 from ult.host import atomic
 from ult.host.atomic import Claim, hidden, recover
-from ult.owner import keyfile, keylife
+from ult.owner import keyfile
 from ult.owner.pipeline.resume import Partial
 from ult.public.card import FOLDER as CARDS
 from ult.public.id_columns import ids_table
@@ -77,14 +77,14 @@ def rekey(folder: Path, text: str) -> None:
     if text == "old":
         keyfile.write(folder / "out", old(b"{}"), force=True)
     elif opened(folder) == "old":
-        keylife.rekey(folder / "out", new, identities=SECRETS[0], new_identities=SECRETS[1])
+        keyfile.rekey(folder / "out", new, identities=SECRETS[0], new_identities=SECRETS[1])
 
 
 def shred(folder: Path, text: str) -> None:
     if text == "old":
         keyfile.write(folder / "out", keyfile.encryptor(recipients=[KEYS[0][1]])(b"{}"), force=True)
     elif opened(folder) != "new" or hidden(folder / "out").exists():
-        keylife.shred(folder / "out")
+        keyfile.shred(folder / "out")
 
 
 def opened(folder: Path) -> str:

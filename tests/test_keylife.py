@@ -11,7 +11,7 @@ from ult import Table, Vocabulary
 from ult.errors import InvalidConfig, MissingSource, OutputError, WrongKey
 from ult.host import atomic
 from ult.owner import keyfile
-from ult.owner.keylife import rekey, shred
+from ult.owner.keyfile import rekey, shred
 
 TABLE = Table.fit(["to be or not", "to do or not"], vocabulary=Vocabulary(300), min_records=1)
 

@@ -32,7 +32,7 @@ ENDS = {  # by what each verb of the command line makes its outputs appear; None
 }
 BY_ITSELF = {  # files outside `ult.host` that rename or remove by themselves, and what
     "data/hub.py": "a cache of its own, in the temporary folder",
-    "owner/keylife.py": "a shredded file, cut in its place",
+    "owner/keyfile.py": "a shredded file, cut in its place",
     "owner/pipeline/ray_engine.py": "the folder of a cluster's sockets, in the temporary folder",
     "owner/pipeline/resume.py": "finished parts, within its Claim",
     "trainer/train.py": "packed ids, within its Claim",

@@ -197,7 +197,7 @@ def receive(session: Session, model: str, seed: int, volume: int, how: str) -> d
         run = trained(session, name, shards(session, kind, volume, seed), steps=size.receiver, batch_size=size.batch,
                       context=CONTEXT, seed=seed, **(options if start else {"model": model}))  # fmt: skip
     else:
-        weights = digest(start / "model.safetensors")
+        weights = digest(start / "model.safetensors")  # type: ignore[operator]  # there is one
         run = {"run": str(start), "origin": weights, "parameters": public_run(session, model, seed)["parameters"]}
     test = shards(session, kind, volume, seed, "test")
     worth = {key: bits(session, name, run, test)[key] for key in ("bits_per_byte", "rows")}

@@ -32,11 +32,11 @@ def rekey(
             hint="--new-passphrase-file FILE, or --recipient age1... --new-identity KEY",
         )
     from ult.cli.console import note, say
-    from ult.owner import keyfile, keylife
+    from ult.owner import keyfile
 
     new = new_key(new_passphrase_file, recipient, no_encryption=False)
     keys = [key for path in new_identity or () for key in keyfile.read_identities(path)]
-    keylife.rekey(
+    keyfile.rekey(
         file,
         keyfile.encryptor(**new),
         new_passphrase=new["passphrase"],
@@ -53,11 +53,11 @@ def shred(
 ) -> None:
     """Overwrite a secret file and leave a tombstone that says so. There is no way back."""
     from ult.cli.console import note, say
-    from ult.owner import keylife
+    from ult.owner import keyfile
 
     if not yes:
         typer.confirm(f"destroy {file} for good?", abort=True, err=True)
-    digest = keylife.shred(file)
+    digest = keyfile.shred(file)
     say(f"{file}: overwritten; a tombstone says what it was (SHA-256 {digest})")
     note(
         "not erased: other copies and backups; old blocks that a solid-state disk or a copy-on-write file system keeps;"

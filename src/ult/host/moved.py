@@ -87,7 +87,7 @@ MOVED = {
     "ult.heap": "ult.owner.pipeline.memory",
     "ult.kernel": "ult.host.kernel",
     "ult.keyfile": "ult.owner.keyfile",
-    "ult.keylife": "ult.owner.keylife",
+    "ult.keylife": "ult.owner.keyfile",
     "ult.learning": "ult.owner.bpe.merges",
     "ult.lora": "ult.trainer.models.lora",
     "ult.manifest": "ult.public.manifest",

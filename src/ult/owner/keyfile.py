@@ -5,17 +5,21 @@ An age file is opened by a passphrase or by X25519 identities; `age --decrypt` o
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 import pyrage
 
-from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, WrongKey, writing
+from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, OutputExists, WrongKey, writing
 from ult.host import atomic, regular
+from ult.host.disk import overwrite, sync
 from ult.host.free import check_free
 
 MAX_BYTES = 256 * 2**20  # a larger file is no table of ours
@@ -23,9 +27,10 @@ MAX_WORK = 22  # scrypt's log2 N: 4 GiB and some 20 s
 _WORK = 18  # as `age` has it; pyrage takes what a second allows, on a busy machine down to an eighth of that or less
 _TRIES = 30  # pyrage refuses what takes 16 s by a clock that runs while others have the processor; it is asked again
 AGE = b"age-encryption.org/v1\n"
-TOMBSTONE = b'{"format": "ult-tombstone/1", '  # how a file begins that `ult.owner.keylife.shred` left
+TOMBSTONE = b'{"format": "ult-tombstone/1", '  # how a file begins that `shred` left
 Passphrase = str | Callable[[], str | None]  # itself, or what asks for it, such as `getpass.getpass`
 Identities = Sequence[str | Path]  # age secret keys (AGE-SECRET-KEY-1...), and files that hold some
+_PLAIN = (b'"format":"ult-table/', b'"ult-rows/')  # what a table and rows hold that are not encrypted
 _HOW = "--passphrase-file FILE, --identity FILE or ULT_PASSPHRASE"
 
 
@@ -240,3 +245,108 @@ def unseal(data: bytes, key: str) -> bytes:
         return bytes(pyrage.decrypt(data, [_identity(key)]))
     except pyrage.DecryptError:
         raise WrongKey("what was sealed does not open: it was altered, or sealed with another key") from None
+
+
+# ---- another key, and the end
+
+
+def rekey(
+    path: str | Path,
+    encrypt: Callable[[bytes], bytes],
+    *,
+    passphrase: str | None = None,
+    identities: Sequence[str] = (),
+    new_passphrase: str | None = None,
+    new_identities: Sequence[str] = (),
+) -> None:
+    """Encrypt a table's or rows' file anew, with `encrypt` of `encryptor`, in its place.
+
+    The old file stays until the new one lies beside it, was opened with the new passphrase or identities, and holds
+    the same. The old key goes on opening every copy of the old file. Raises `WrongKey` if either key does not open,
+    `MissingSource`, `FormatError` or `OutputError`.
+    """
+    path = real(path)
+    before = read_raw(path)
+    payload = read(path, passphrase=passphrase, identities=identities)
+
+    def check(fresh: Path) -> None:
+        if read(fresh, passphrase=new_passphrase, identities=new_identities) != payload:
+            raise OutputError(f"what was written for {path} does not hold what it should; the old file is as it was")
+        if read_raw(path) != before:
+            raise OutputError(f"{path} was changed meanwhile by another command and is left alone", hint="run it again")
+        if (names := path.stat().st_nlink) > 1:
+            raise OutputError(
+                f"{path} has {names} names (hard links), and the others would go on opening with the old key; it is as "
+                "it was",
+                hint=f"find . -samefile {shlex.quote(str(path))} names them; remove the others",
+            )
+
+    data = encrypt(payload)
+    if not data.startswith(AGE):
+        raise InvalidConfig("a file is given another key, not none", hint="--recipient or --new-passphrase-file")
+    try:
+        write(path, data, force=True, check=check)
+    except WrongKey as error:
+        raise WrongKey(
+            f"the new key does not open what was written for it; {path} is as it was", hint="--new-identity FILE"
+        ) from error
+
+
+def shred(path: str | Path) -> str:
+    """Overwrite a secret file and leave a tombstone in its place; return the SHA-256 of what was there.
+
+    What a killed command left hidden beside it is overwritten too, and a link is followed. The tombstone is the first
+    that is written over the file, so a shred that was killed is finished by another, and a full disk hinders none. A
+    file system that copies on write, a solid-state disk, a backup or another copy may hold the old bytes still.
+    Raises `MissingSource`, `InvalidConfig` if it is no secret file of ours, or `OutputError`.
+    """
+    path = real(path)
+    data = read_raw(path)
+    stone = _begun(data)
+    if stone and stone == data:
+        if atomic.hidden(path).exists():
+            with suppress(OutputExists), ExitStack() as held:  # which removes what a killed shred left hidden
+                _claimed(path, held)
+        raise InvalidConfig(f"{path} was shredded already; nothing was done")
+    if not (stone or data.startswith(AGE) or any(sign in data for sign in _PLAIN)):
+        raise InvalidConfig(f"{path} is no table, no rows and no age file; nothing was done")
+    if not stone:
+        told = {"shredded": datetime.now(UTC).isoformat(timespec="seconds"), "sha256": sha256(data).hexdigest()}
+        stone = TOMBSTONE + json.dumps(told).encode()[1:] + b"\n"
+    with ExitStack() as held:
+        claim = _claimed(path, held)
+        with writing(path):
+            overwrite(path, stone)
+            if claim is not None and path.stat().st_nlink == 1:
+                with suppress(OSError):  # a full disk
+                    _replace(claim, stone)
+                    return str(json.loads(stone)["sha256"])
+            os.truncate(path, len(stone))
+            sync(path)
+    return str(json.loads(stone)["sha256"])
+
+
+def _begun(data: bytes) -> bytes:
+    """Return the tombstone that a file begins with, nothing if there is none."""
+    line, end, _ = data.partition(b"\n")
+    try:
+        return line + end if data.startswith(TOMBSTONE) and end and "sha256" in json.loads(line) else b""
+    except (ValueError, RecursionError):
+        return b""
+
+
+def _claimed(path: Path, held: ExitStack) -> atomic.Claim | None:
+    """Return the hidden folder of a file, what lay in it overwritten; None on a disk that has no room for one."""
+    try:
+        return held.enter_context(atomic.Claim(path, wipe=True))
+    except OutputExists:
+        raise
+    except OutputError:
+        return None
+
+
+def _replace(claim: atomic.Claim, stone: bytes) -> None:
+    """Give the tombstone blocks of its own, so that no name leads to those of the secret."""
+    new = claim.folder / "new"
+    put(new, stone, claim.out)
+    claim.publish(new, private=True)
