@@ -271,7 +271,7 @@ DOCUMENTS = {  # JSON documents, whose fields a test of formats or `docs/format.
     "Audit.document": "what an audit's file holds",
     "Audit.made": "the same, from inside",
     "Recipe.options_in": "the options in a file, before they are checked",
-    "Recipe.told": "the options in a document, before they are checked",
+    "Recipe.from_metrics": "the options in a document, before they are checked",
     "Recipe.shaping": "what a working folder remembers of a recipe",
     "Evaluation.of": "what an evaluation says as JSON, from inside",
 }

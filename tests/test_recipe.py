@@ -73,8 +73,8 @@ def test_an_option_stands_in_the_help_with_its_default(name):
 @by_option
 def test_an_option_stands_in_a_written_file_with_help_and_default_and_is_read_from_it(name, tmp_path):
     recipe = Recipe(**another(name))
-    assert OPTIONS[name].given(recipe)
-    text = recipe.text()
+    assert OPTIONS[name].is_set(recipe)
+    text = recipe.to_yaml()
     assert f"\n{name}: " in text
     assert OPTIONS[name].help.split()[-1] in text
     for suffix, written in (("yaml", text), ("json", json.dumps(recipe.shaping() | {"report_to": recipe.report_to}))):

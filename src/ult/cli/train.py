@@ -116,7 +116,7 @@ def _recipe(config: Path | None, given: dict[str, Any]) -> Recipe:
 
 def _write(recipe: Recipe, path: Path, *, force: bool) -> None:
     if str(path) == "-":
-        sys.stdout.write(recipe.text())
+        sys.stdout.write(recipe.to_yaml())
         return
     from ult.cli.console import say
     from ult.errors import OutputExists
@@ -124,7 +124,7 @@ def _write(recipe: Recipe, path: Path, *, force: bool) -> None:
 
     if path.exists() and not force:
         raise OutputExists(f"{path} exists already", hint="another file, or --force to replace it")
-    write_text(path, recipe.text())
+    write_text(path, recipe.to_yaml())
     say(f"{path}: {len(OPTIONS)} options of a training; ult train SHARDS -o RUN --config {path}")
 
 

@@ -57,12 +57,12 @@ def adopt(
     model, out = Path(model), Path(out)
     check_free(out, RUN, force=force)
     _check_folder(model)
-    many = open_shards(shards)
-    _check_shards(many)
+    opened = open_shards(shards)
+    _check_shards(opened)
     read = load_whole(model)
-    vocabulary = many[0].vocabulary
+    vocabulary = opened[0].vocabulary
     _check_rows(read, model, vocabulary)
-    metrics = _metrics(read, model, many, _context(read, context))
+    metrics = _metrics(read, model, opened, _context(read, context))
     for config in (read.config, read.generation_config):
         config.pad_token_id, config.bos_token_id, config.eos_token_id = PAD, BOS, EOS
     read.config.use_cache = True
@@ -96,14 +96,14 @@ def _check_folder(model: Path) -> None:
         raise FormatError(f"{model} holds no safetensors: {found}", hint=hint)
 
 
-def _check_shards(many: Sequence[Shards]) -> None:
+def _check_shards(opened: Sequence[Shards]) -> None:
     """Read and verify shards that a model says it was trained on, of one table all."""
-    if len(tables := {(one.manifest.table, one.manifest.codec) for one in many}) > 1:
+    if len(tables := {(one.manifest.table, one.manifest.codec) for one in opened}) > 1:
         raise InvalidConfig(
             f"the shards are of {len(tables)} tables; expected one, for an id means something else in each",
             hint="--shards with those of one table",
         )
-    for one in many:
+    for one in opened:
         for _ in one.parts():
             pass
 
@@ -130,7 +130,7 @@ def _context(model: Model, context: int | None) -> int:
     return context
 
 
-def _metrics(model: Model, path: Path, many: Sequence[Shards], context: int) -> dict[str, Any]:
+def _metrics(model: Model, path: Path, opened: Sequence[Shards], context: int) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "task": "lm",
@@ -148,7 +148,7 @@ def _metrics(model: Model, path: Path, many: Sequence[Shards], context: int) -> 
         "modality_token": False,
         "privacy": None,
         "loss": [],
-        "shards": summary(many),
+        "shards": summary(opened),
         "targets": [],
         "validation": None,
         "versions": versions("torch", "transformers", "numpy"),

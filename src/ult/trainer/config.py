@@ -1,6 +1,6 @@
-"""The file of arguments: options by name, in YAML or JSON.
+"""Read and write the file of arguments: options by name, in YAML or JSON.
 
-Every option that a file names is checked; a name that is none is refused, with the nearest one that is.
+Every value is checked, and an unknown name is refused with the nearest known one.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""How an option is declared: its default, what it may be, when it makes sense, and its help.
+"""Declare options: the default of each, what it may be, what it goes together with, and its help.
 
-The command line, the file of arguments and the checks are made of these declarations.
+The command line, the file of arguments and the checks are made from these declarations.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Option:
     metavar: str = ""  # what stands there for a value
     shapes_weights: bool = True  # False for what leaves the trained weights as they are
 
-    def given(self, values: object) -> bool:
-        """Return whether the option of `values`, an object of its dataclass, differs from its default."""
+    def is_set(self, values: object) -> bool:
+        """Return whether `values`, an object of the dataclass, has another value than the default."""
         return bool(getattr(values, self.name) != self.default)
 
     def checked(self, value: Any) -> Any:
@@ -66,7 +66,7 @@ class Option:
 
     @property
     def range(self) -> str:
-        """Between what the option may be, in words."""
+        """The choices or the bounds of the option, in words."""
         if self.choices:
             return f"one of {', '.join(self.choices)}"
         bounds = (("of at least", self.at_least), ("above", self.above), ("below", self.below))
@@ -74,7 +74,7 @@ class Option:
 
     @property
     def sentence(self) -> str:
-        """The help, with the tasks and the other option that it is for in front."""
+        """The help as a sentence, after the tasks and the option that it needs."""
         condition = ", ".join([*self.tasks, *([f"with {self.needs_flag}"] if self.needs else [])])
         text = f"{condition}: {self.help[0].lower()}{self.help[1:]}." if condition else f"{self.help}."
         return text if self.tasks else text[0].upper() + text[1:]
@@ -110,8 +110,8 @@ class Option:
         return low and number < (MOST if self.below is None else self.below)
 
     def check_beside(self, values: Any, options: Mapping[str, Option]) -> None:
-        """Raise `InvalidConfig` if the option was given and does not go with the others of `values`."""
-        if not self.given(values):
+        """Raise `InvalidConfig` if the option of `values` is set and does not go together with the others."""
+        if not self.is_set(values):
             return
         value, task = getattr(values, self.name), getattr(values, "task", None)
         if self.tasks and task not in self.tasks:
@@ -119,13 +119,13 @@ class Option:
                 f"{self.name} was given for task {task!r}; it is for {' and '.join(self.tasks)}",
                 hint=f"--task {self.tasks[0]}, or leave out {self.flag}",
             )
-        if self.needs and not options[self.needs].given(values):
+        if self.needs and not options[self.needs].is_set(values):
             raise InvalidConfig(
                 f"{self.name} was given without {self.needs}",
                 hint=f"{self.needs_flag} {options[self.needs].metavar}".strip(),
             )
         for other in self.excludes:
-            if options[other].given(values):
+            if options[other].is_set(values):
                 raise InvalidConfig(f"{self.name} and {other} were both given; expected one of them")
         if self.at_most and value > getattr(values, self.at_most):
             raise InvalidConfig(

@@ -1,7 +1,7 @@
 """The recipe of a training: the one place where its options are declared.
 
-A new option is a field of `Recipe`, and the line that uses it. The command line, the file of arguments (`ult train
---config`), the checks, what `metrics.json` says and what `--resume` compares all follow from the declaration.
+A new option takes a field of `Recipe` and the line that uses it. The command line, the file of arguments (`ult train
+--config`), the checks, `metrics.json` and what `--resume` compares follow from the declaration.
 """
 
 from __future__ import annotations
@@ -272,7 +272,7 @@ class Recipe:
             )
 
     def __repr__(self) -> str:
-        given = [f"{name}={getattr(self, name)!r}" for name, one in OPTIONS.items() if one.given(self)]
+        given = [f"{name}={getattr(self, name)!r}" for name, one in OPTIONS.items() if one.is_set(self)]
         return f"Recipe({', '.join(given)})"
 
     @classmethod
@@ -289,12 +289,12 @@ class Recipe:
         return read_config(Path(path), OPTIONS)
 
     @classmethod
-    def told(cls, values: Mapping[str, Any], where: str | Path) -> Recipe:
-        """Return the recipe that a document called `where` tells, as `asdict` gave it. Raises `InvalidConfig`."""
+    def from_metrics(cls, values: Mapping[str, Any], where: str | Path) -> Recipe:
+        """Return the recipe in the metrics of a run; errors call their file `where`. Raises `InvalidConfig`."""
         check_names(values, OPTIONS, str(where))
         return cls(**values)
 
-    def text(self) -> str:
+    def to_yaml(self) -> str:
         """Return the recipe as YAML that `read` reads: every option, with its help and its default as comments."""
         return config_text(self, OPTIONS)
 

@@ -109,7 +109,7 @@ def _recipe(run: Run, many: Sequence[Record], seen: NDArray[np.bool_], copies: N
     What the run used, such as its learning rate, replaces what was asked for. Runs of 0.1.0 have no recipe on file.
     """
     told = run.metrics
-    own = Recipe.told(told.get("recipe", {}), run.path / "metrics.json")
+    own = Recipe.from_metrics(told.get("recipe", {}), run.path / "metrics.json")
     ids = np.array([len(record.ids) + 1 for record in many]) * copies
     whole = sum(lot.get("ids", 0) + lot.get("rows", 0) for lot in lots(run))
     steps = int(told["steps"])
