@@ -96,7 +96,7 @@ def notes(tmp_path, monkeypatch):
 
 def test_the_owner_s_half_writes_what_the_commands_write(notes):
     told = []
-    told_of = {"column": "text", "keep": ["label"], "workers": 1, "progress": lambda *what: told.append(what)}
+    told_of = {"column": "text", "keep": "label", "workers": 1, "progress": lambda *what: told.append(what)}
     fitted = ult.fit("notes.csv", "t.ult", encrypt=False, vocabulary_size=400, **told_of)
     assert (fitted.table.records, fitted.table.min_records, fitted.encrypted) == (30, 5, False)
     encoded = ult.encode(Path("notes.csv"), "t.ult", "s", **told_of)
@@ -150,7 +150,7 @@ def test_a_passphrase_is_asked_for_once_the_rest_is_right(notes):
 def test_an_identity_may_be_a_file(notes):
     command("keygen", "-o", "key")
     public = next(line for line in Path("key").read_text().splitlines() if "age1" in line).split()[-1]
-    ult.fit("notes.csv", "t.ult", column="text", recipients=[public], workers=1)
+    ult.fit("notes.csv", "t.ult", column="text", recipients=public, workers=1)
     encoded = ult.encode("notes.csv", "t.ult", "s", column="text", identities=[Path("key")], workers=1)
     assert encoded.manifest.table == ult.Table.load("t.ult", identities=[Path("key")]).fingerprint
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +11,7 @@ import typer
 
 from ult.cli.keys import Identities, PassphraseFile, Recipients, TableFile, asking, key_of
 from ult.cli.options import Address, Canonical, Column, EngineName, Force, Inputs, Keep, Workers
+from ult.errors import InvalidConfig
 from ult.owner.pipeline.memory import return_freed_memory
 
 if TYPE_CHECKING:
@@ -78,7 +81,6 @@ def fit(
     Canaries follow from the table, so they are not in its fit: `ult encode --canaries` plants them.
     """
     return_freed_memory()  # before Arrow is loaded
-    from ult.cli.option import codec_options
     from ult.cli.stages import stages
     from ult.owner.fit import fit as write
 
@@ -87,7 +89,7 @@ def fit(
             inputs,
             out,
             codec=codec,
-            options=codec_options(option),
+            options=_codec_options(option),
             vocabulary_size=vocabulary_size,
             column=column,
             keep=keep or (),
@@ -108,6 +110,23 @@ def fit(
             progress=progress,
         )
     _tell_fitted(fitted, inputs, named=column is not None)
+
+
+def _codec_options(pairs: Sequence[str] | None) -> dict[str, float]:
+    """Return the options of `name=value` pairs, the values as JSON; raise `InvalidConfig` at anything else."""
+    options: dict[str, float] = {}
+    for pair in pairs or ():
+        name, _, value = pair.partition("=")
+        try:
+            read = json.loads(value)
+        except (ValueError, RecursionError):
+            raise InvalidConfig(
+                f"option {pair!r} is not name=value with a number", hint="--option quality=60"
+            ) from None
+        if name in options:
+            raise InvalidConfig(f"option {name!r} is given twice; expected once, for only one of them would count")
+        options[name] = read
+    return options
 
 
 def _tell_fitted(fitted: Fitted, inputs: list[str], *, named: bool) -> None:

@@ -29,6 +29,7 @@ def opened(
 ) -> Source:
     """Return the records of inputs. Raises `SourceError`."""
     names = [inputs] if isinstance(inputs, str | Path) else inputs
+    keep = [keep] if isinstance(keep, str) else keep  # or each letter would be taken for a column
     return open_source(
         [str(name) for name in names], modality=modality, column=column, keep=keep, canonical=canonical, side=side
     )

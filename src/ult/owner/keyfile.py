@@ -49,7 +49,7 @@ def encryptor(
         return lambda payload: _by_passphrase(payload, passphrase)
     if not encrypt:
         return lambda payload: payload
-    keys = [_recipient(text) for text in recipients]
+    keys = [_recipient(text) for text in ([recipients] if isinstance(recipients, str) else recipients)]
     return lambda payload: bytes(pyrage.encrypt(payload, keys))
 
 
