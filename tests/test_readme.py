@@ -53,7 +53,7 @@ def test_console_blocks_run(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "notes.csv").read_bytes()
-    assert (tmp_path / "written.txt").exists()
+    assert (tmp_path / "written.csv").exists()
 
 
 def test_it_is_short() -> None:
