@@ -1,5 +1,7 @@
 """The documentation: it is built without a warning, every block of it runs, no page needs anything from elsewhere."""
 
+import doctest
+import importlib
 import json
 import os
 import re
@@ -69,6 +71,12 @@ def test_a_wrong_page_would_be_seen():
     assert "ZeroDivisionError" in console.page([["python", "1 / 0"]])
 
 
+@pytest.mark.parametrize("name", ["links", "words"])
+def test_examples_of_the_builder_hold(name, monkeypatch):
+    monkeypatch.syspath_prepend(DOCS / "site")
+    assert doctest.testmod(importlib.import_module(name)) == (doctest.TestResults(0, {"links": 2, "words": 1}[name]))
+
+
 # ---- the site
 
 
@@ -126,13 +134,18 @@ def test_no_page_scrolls_sideways_on_a_phone_or_a_screen(site, tmp_path):
     assert all(room >= width - 20 for (_, width), (_, room) in zip(asked, seen, strict=True))
 
 
+def text_of(path):
+    return re.sub(r"<[^>]*>", "", path.read_text(encoding="utf-8"))
+
+
 def test_every_verb_and_public_name_has_its_place(site):
     import ult
-    from ult.cli import app
+    from ult.cli import app, audit_app
 
-    verbs = (site / "reference" / "verbs" / "index.html").read_text(encoding="utf-8")
-    for command in app.registered_commands:
-        assert f"ult {command.callback.__name__}" in verbs
-    library = (site / "reference" / "library.html").read_text(encoding="utf-8")
+    verbs = text_of(site / "reference" / "verbs" / "index.html")
+    for group, some in (("ult", app), ("ult audit", audit_app)):
+        for command in some.registered_commands:
+            assert f"{group} {command.callback.__name__}:" in verbs
+    library = text_of(site / "reference" / "library.html")
     for name in set(ult.__all__) - {"errors"}:
-        assert f"ult.{name}<" in library
+        assert f"ult.{name}" in library
