@@ -1,17 +1,17 @@
-"""Files and folders that appear whole or not at all: the one way in which anything here is written to its place.
+"""Files and folders that appear whole or not at all. Every output of the project is written in this way.
 
-What becomes OUT is made in the hidden folder `.OUT.partial` beside it, of mode 0700:
+An output OUT is made in the hidden folder `.OUT.partial` beside it, of mode 0700:
 
-    owner.json     who made the folder, for which output: what has neither this nor a journal is none of ours
-    old            what is replaced, while the new one is put in its place
+    owner.json     the mark of the folder; a folder with neither this nor a journal was made by something else
+    old            the old output, while the new one is put in its place
     gone.*         what is being removed
-    together.json  that outputs appear together, and which
-    ...            what its maker puts there
+    together.json  the list of outputs that appear together
+    ...            the work of the command
 
-One process at a time holds the folder, by a lock that ends with it. What is whole there is synced, gets the mode that
-the umask says, and is renamed to OUT; what was there before is renamed aside first and put back if that fails. A
-process that is killed between the two leaves `old`, and whoever next reads or writes OUT puts it back, before anything
-is removed: at every moment there is the old one or the new one.
+One process at a time holds the folder, by a lock that ends with the process. A finished output is synced, gets the mode
+that the umask gives, and is renamed to OUT. The old output is renamed aside first, and put back if the second rename
+fails. A process that is killed between the two leaves `old`; the next command that reads or writes OUT puts it back
+before it removes anything. So at every moment there is the old output or the new one.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ def hidden(out: str | Path) -> Path:
 
 
 class Claim:
-    """The hidden folder of an output, held by this process; leave the `with` block and it is removed.
+    """The hidden folder of an output, held by this process until the `with` block ends, which removes it.
 
-    It begins empty but for its owner's mark: what a killed command left is removed, once what that had set aside is
-    back in its place. With `journal`, one of `JOURNALS`, work that has it stays; set `keep` to leave it to the next
-    command. Raises `OutputExists` if another process has the folder, or something else is in the way, and
-    `OutputError`.
+    The folder begins empty but for its mark: what a killed command left is removed, after the output that it had set
+    aside is put back. With `journal`, one of `JOURNALS`, unfinished work with that journal stays; set `keep` to leave
+    it to the next command. With `wipe`, files are overwritten before they are removed. Raises `OutputExists` if another
+    process holds the folder or something else is in the way, and `OutputError`.
     """
 
     def __init__(self, out: str | Path, *, journal: str | None = None, wipe: bool = False) -> None:
@@ -105,7 +105,7 @@ class Claim:
         return [name for name in JOURNALS if (self.folder / name).exists()]
 
     def clear(self, *keep: str) -> None:
-        """Remove what lies in the folder but for its owner's mark and `keep`; never what belongs in the place."""
+        """Remove what is in the folder except its mark, `keep`, and an old output that is not put back yet."""
         for path in sorted(self.folder.iterdir(), key=lambda path: (path.name in JOURNALS, path.name)):
             if path.name == _OLD and os.path.lexists(self.out):
                 path = _set_gone(self.folder)
@@ -126,11 +126,11 @@ class Claim:
         modes: bool = True,
         owners: Collection[str] = (),
     ) -> None:
-        """Give `new`, a file or folder inside the hidden one, the name of the output, in place of what is there.
+        """Rename `new`, a file or folder inside the hidden one, to the output, in place of what is there.
 
-        It gets the mode that the umask says, with `private` 0600, without `modes` it keeps its own, and is on the disk
-        by then; files in it that are called as one of `owners` get 0600. With `exclusive`, a file that appeared
-        meanwhile is not replaced. Raises `OutputExists` or `OutputError`; then all is as it was.
+        Before that, `new` is synced and gets the mode that the umask gives: with `private` 0600, without `modes` it
+        keeps its own. Files in it whose names are in `owners` get 0600. With `exclusive`, a file that appeared
+        meanwhile is not replaced. Raises `OutputExists` or `OutputError`, and then everything is as it was.
         """
         with writing(self.out):
             settle(new, private=private, modes=modes, owners=owners)
@@ -151,7 +151,7 @@ class Claim:
             raise OutputExists(f"{self.out} exists already", hint="another --out") from None
 
     def exchange(self, new: Path) -> None:
-        """Rename what is there aside and `new` to its place; put the old one back if that fails."""
+        """Rename the old output aside and `new` to its place; put the old output back if that fails."""
         old = self.folder / _OLD
         try:
             if os.path.lexists(self.out):
@@ -163,7 +163,7 @@ class Claim:
             raise
 
     def forget_old(self) -> None:
-        """Say that what was set aside is not to be put back."""
+        """Mark the old output as one that is not to be put back."""
         if os.path.lexists(self.folder / _OLD):
             _set_gone(self.folder)
 
@@ -184,9 +184,10 @@ class Claim:
             self._unmake()
 
     def discard(self) -> None:
-        """Remove the folder, its owner's mark last, so that at every moment it can be told what the rest is.
+        """Remove the folder, its mark last, so that at every moment the rest can be recognised.
 
-        A signal meanwhile is heard once it is done: what lies there may be old records, or a private run's weights.
+        A signal that arrives meanwhile takes effect afterwards, because the folder may hold old records or the weights
+        of a private run.
         """
         try:
             self._discard()
@@ -220,9 +221,9 @@ class Claim:
 
 @contextmanager
 def whole(out: str | Path, *, private: bool = False, exclusive: bool = False, modes: bool = True) -> Iterator[Path]:
-    """Give the path of a file or folder to make, which takes the place of `out` when the block ends without an error.
+    """Yield the path of a file or folder to make, which takes the place of `out` if the block ends without an error.
 
-    Nothing is there yet; the folder around it is ours alone. Raises as `Claim` and its `publish`.
+    Nothing is at that path, and no other user may enter the folder around it. Raises as `Claim` and its `publish`.
     """
     with Claim(out) as claim:
         new = claim.folder / "new"
@@ -231,15 +232,16 @@ def whole(out: str | Path, *, private: bool = False, exclusive: bool = False, mo
 
 
 def write_text(out: str | Path, text: str) -> None:
-    """Write a text file whole or not at all, in place of what is there. Raises `OutputExists` or `OutputError`."""
+    """Write a text file whole or not at all, replacing what is there. Raises `OutputExists` or `OutputError`."""
     with whole(out) as new, writing(Path(out)):
         new.write_text(text, encoding="utf-8")
 
 
 def recover(out: str | Path) -> None:
-    """Put back what a killed command had set aside of `out`, or finish what it had decided; before `out` is looked at.
+    """Put back the old `out` that a killed command had set aside, or finish outputs that were to appear together.
 
-    Nothing is removed. While the command lives, or where nothing may be changed, nothing is done.
+    Call it before `out` is looked at. It removes nothing, and does nothing while the command still runs or where this
+    process may change nothing.
     """
     out, folder = Path(out), hidden(out)
     if not os.path.lexists(folder / _OLD) and not os.path.lexists(folder / _TOGETHER):
@@ -266,7 +268,7 @@ def _recover(folder: Path, out: Path) -> None:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Return whether a hidden folder was made here: it is empty, or has the mark of an owner or a journal."""
+    """Return whether a hidden folder is ours: it is empty, or has our mark or a journal."""
     names = {path.name.removesuffix(".tmp") for path in folder.iterdir()}
     if OWNER in names:
         try:
@@ -287,10 +289,11 @@ def _set_gone(folder: Path) -> Path:
 
 
 def publish_together(*outputs: tuple[Claim, Path, bool]) -> None:
-    """Publish several outputs, each a claim, what is new in its folder, and whether it is private: all or none.
+    """Publish several outputs, all or none; each is a claim, the new file or folder, and whether it is private.
 
-    From the moment on at which the first one's folder has its `together.json`, a process that is killed leaves what
-    the next that reads or writes one of them finishes. Raises `OutputError`; then all is as it was.
+    Once the hidden folder of the first has its `together.json`, the outputs are decided: if the process is killed after
+    that, the next command that reads or writes one of them finishes them all. Raises `OutputError`, and then everything
+    is as it was.
     """
     for claim, new, private in outputs:
         with writing(claim.out):
@@ -327,7 +330,7 @@ def publish_together(*outputs: tuple[Claim, Path, bool]) -> None:
 
 
 def _settled(outputs: Sequence[tuple[Claim, Path, bool]]) -> None:
-    """Say that outputs which are in their places stay there."""
+    """Make outputs that are in their places stay there."""
     for claim, _, _ in outputs:
         with writing(claim.out):
             sync(claim.out.parent)
@@ -345,7 +348,7 @@ def _undo(claim: Claim, new: Path) -> None:
 
 
 def _finish_together(folder: Path) -> None:
-    """Finish what a killed process had decided, or drop what it had only prepared."""
+    """Finish outputs that a killed process had decided to publish, or drop those that it had only prepared."""
     try:
         told = (folder / _TOGETHER).read_bytes()
         plan = [(Path(out), Path(name).name) for out, name in json.loads(told)["outputs"]]

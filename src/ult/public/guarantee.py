@@ -1,4 +1,4 @@
-"""What the records of a table were promised, as the table and its shards say it."""
+"""Differential privacy as tables, shards and runs state it: (epsilon, delta), of what, and on which conditions."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from ult.errors import FormatError
 
 @dataclass(frozen=True, slots=True)
 class Guarantee:
-    """Differential privacy for each record that a table was fitted on: (epsilon, delta), and how it was kept."""
+    """The promise to each record that a table was fitted on: (epsilon, delta), and the mechanism that keeps it."""
 
     epsilon: float
     delta: float
-    patches: int  # distinct ones that a record counts in, at most
-    noise: float  # the deviation of what was added to each count of a patch
-    threshold: float  # that a noisy count had to pass
+    patches: int  # the most distinct patches of a record that are counted
+    noise: float  # the standard deviation of the noise that was added to each patch's count
+    threshold: float  # the lowest noisy count that a patch is kept for
 
     def document(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the guarantee as JSON values."""
         return asdict(self)
 
     @classmethod
     def read(cls, document: object, path: object) -> Guarantee:
-        """Return what `document` gave. Raises `FormatError`, naming `path`, for anything else."""
+        """Return the guarantee that `document()` wrote; raise `FormatError` naming `path` for anything else."""
         names = set(cls.__dataclass_fields__)
         if not isinstance(document, dict) or set(document) != names:
             raise FormatError(f"{path}: privacy has other fields; expected {sorted(names)}")
@@ -38,31 +38,31 @@ class Guarantee:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What a run promises of any one record, with all that was made of the records on one account.
+    """The promise of a run to any one record: what its training and its tables spent, added up.
 
-    Without `of_records` the promise is of the weights given the ids alone: the ids themselves, and with them the
+    Without `of_records` the promise covers the weights given the ids alone. The ids themselves, and with them the
     weights, then depend on every record of a table that promises nothing.
     """
 
     epsilon: float
     delta: float
     of_records: bool
-    parts: tuple[tuple[str, float, float], ...]  # what was spent on it: by whom, epsilon, delta
-    conditions: tuple[str, ...]  # what must hold besides
+    parts: tuple[tuple[str, float, float], ...]  # name, epsilon and delta of each mechanism
+    conditions: tuple[str, ...]  # sentences that must be true for the promise to hold
 
     def __str__(self) -> str:
         spent = f"({self.epsilon:.3g}, {self.delta:.2g})-differential privacy {self.covers('each record')}"
         return "; ".join((spent, *([self.sums] if self.sums else []), *self.conditions))
 
     def covers(self, records: str) -> str:
-        """Return for what the promise is; `records` says of whom, as "each record"."""
+        """Return what the promise covers, in words; `records` names the records, such as "each record"."""
         if self.of_records:
             return f"for {records}"
         return "of the weights given the ids; not of the records, because the table is not private"
 
     @property
     def sums(self) -> str:
-        """What was spent on what, if on several."""
+        """The terms of the sum, in words; empty if there is one mechanism."""
         if len(self.parts) < 2:
             return ""
         return "on one account: " + " + ".join(
@@ -70,7 +70,7 @@ class Account:
         )
 
     def document(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the account as JSON values."""
         return {
             "epsilon": self.epsilon,
             "delta": self.delta,
@@ -82,12 +82,12 @@ class Account:
 
 
 def composed(metrics: Mapping[str, Any]) -> Account | None:
-    """Return what a run whose `metrics.json` this is promises of a record; None if its training promised nothing.
+    """Return the promise of a run with these `metrics` (its `metrics.json`); None if its training promised nothing.
 
-    Epsilons and deltas of the training and of each private table add up, as if every record were in the fit of each:
-    who knows which were can promise no less. Tables of public records cost nothing. A table that is neither private nor
-    declared public takes the promise back to the weights given the ids: its phrases, ranks and so the ids of all
-    records change with any one of them.
+    The epsilons and deltas of the training and of each private table add up, as if every record were in the fit of
+    each, because nobody can say which are. A table of public records costs nothing. If a table is neither private nor
+    declared public, the promise covers the weights given the ids alone: any one record of such a table can change its
+    phrases and ranks, and so the ids of all records.
     """
     told = metrics.get("privacy")
     if not told:
@@ -103,9 +103,10 @@ def composed(metrics: Mapping[str, Any]) -> Account | None:
 
 
 def of_training(metrics: Mapping[str, Any]) -> Account | None:
-    """Return what attacks on a run can refute: the promise of its training alone, given the ids.
+    """Return the part of a run's promise that attacks on it can refute: that of its training alone, given the ids.
 
-    None if there is none, or if something takes it back: a seed that is known, an earlier run that saw who knows what.
+    None if the training promised nothing, if the seed of its noise is known, or if it went on from an earlier run,
+    whose records nobody knows.
     """
     account = composed(metrics)
     if account is None or metrics.get("from_run") or not metrics["privacy"].get("secure_random"):

@@ -1,6 +1,7 @@
-"""What the manifest of a shards folder says: its parts, what encoded them, and what an audit may rely on.
+"""The manifest of a shards folder: its parts, what encoded them, and what an audit may rely on.
 
-The oldest format that can say it is written: `ult-shards/3` only of canaries, halves drawn by coin or a public table.
+A manifest is written in the oldest format that can hold it: `ult-shards/3` only for canaries, for halves drawn by coin
+and for a public table.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ FORMAT = "ult-shards/1"
 PRIVATE = "ult-shards/2"  # of a table with a guarantee
 TOLD = "ult-shards/3"  # with canaries, a coin or a public table
 IDS = "input_ids"  # the column of ids, list<int32>: the name and type that Hugging Face trainers read
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # what a terminal obeys; tabs and line ends only look odd
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # what a terminal obeys; tab and line feed are harmless
 SIDES = ("members", "nonmembers")  # of a coin: those to train on, those to compare with
 UNTOLD = "0" * 32  # in place of the fingerprint of a table that a released run does not name
 CODECS = frozenset({"image/dct", "molecule/smiles", "series/mulaw", "text/bwt", "text/bytes"})  # those that there are
@@ -46,7 +47,7 @@ def manifest_of(folder: Path) -> Path:
 
 
 def is_shards(folder: Path) -> bool:
-    """Return whether a manifest says that the folder holds shards; it is not read."""
+    """Return whether the folder has a manifest, and so holds shards; the manifest is not read."""
     return any((folder / name).is_file() for name in (FILE, FORMER))
 
 
@@ -62,7 +63,7 @@ class Part:
 
     @classmethod
     def read(cls, document: object, path: object) -> Self:
-        """Return a part of its JSON object; raise `FormatError` naming `path`."""
+        """Return the part that a JSON object describes; raise `FormatError` naming `path`."""
         return cls(**_fields(document, cls, path))
 
 
@@ -80,7 +81,7 @@ class Canaries:
 
     @classmethod
     def read(cls, document: object, path: object) -> Self:
-        """Return what the JSON object says; raise `FormatError` naming `path`."""
+        """Return what a JSON object describes; raise `FormatError` naming `path`."""
         found = cls(**_fields(document, cls, path))
         if not (0 < found.count < _MOST and 0 < found.repeats < _MOST):
             raise FormatError(f"{path}: canaries are {found.count} times {found.repeats}; expected at least 1 of both")
@@ -89,7 +90,7 @@ class Canaries:
 
 @dataclass(frozen=True, slots=True)
 class Coin:
-    """That a fair coin decided of each of `records` records whether it is here or in the other half of the `split`."""
+    """One half of a `split`: a fair coin put each of `records` records into this half or the other one."""
 
     split: str  # 32 hexadecimal digits, the same in both halves
     side: str  # one of `SIDES`
@@ -97,7 +98,7 @@ class Coin:
 
     @classmethod
     def read(cls, document: object, path: object) -> Self:
-        """Return what the JSON object says; raise `FormatError` naming `path`."""
+        """Return what a JSON object describes; raise `FormatError` naming `path`."""
         found = cls(**_fields(document, cls, path))
         if not re.fullmatch(r"[0-9a-f]{32}", found.split):
             raise FormatError(f"{path}: split of coin is not 32 hexadecimal digits")
@@ -108,7 +109,7 @@ class Coin:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What the manifest says. `column` names the records' column, `kept` the columns that travel in the clear."""
+    """The content of a manifest. `column` is the records' column, `kept` are the columns kept in the clear."""
 
     vocabulary_size: int
     table: str
@@ -119,10 +120,10 @@ class Manifest:
     ids: int
     bytes: int
     parts: tuple[Part, ...]
-    privacy: Guarantee | None = None  # what the table promised to the records that it was fitted on
+    privacy: Guarantee | None = None  # the promise of the table to the records that it was fitted on
     canaries: Canaries | None = None
     coin: Coin | None = None
-    public_table: bool = False  # the owner said so when it was fitted: on records that everyone may read
+    public_table: bool = False  # the owner declared that the table was fitted on records that everyone may read
 
     @classmethod
     def of(
@@ -139,7 +140,7 @@ class Manifest:
         coin: Coin | None = None,
         public_table: bool = False,
     ) -> Self:
-        """Return the manifest of `parts`, in order. Raises `FormatError` if what it says cannot be."""
+        """Return the manifest of `parts`, in order; raise `FormatError` if its figures contradict each other."""
         manifest = cls(
             vocabulary_size=vocabulary.size,
             table=table,
@@ -160,21 +161,21 @@ class Manifest:
 
     @property
     def format(self) -> str:
-        """The oldest format that can say this."""
+        """The oldest format that can hold this manifest."""
         if self.canaries or self.coin or self.public_table:
             return TOLD
         return PRIVATE if self.privacy else FORMAT
 
     @property
     def digest(self) -> str:
-        """The SHA-256, in hexadecimal digits, of the document as `to_json` writes it: *the* identity of these shards.
+        """The identity of these shards: the SHA-256, in hexadecimal digits, of what `to_json` writes.
 
-        It covers every part by its SHA-256, and does not depend on the folder's name or on how the file is indented.
+        It covers every part by its SHA-256. It depends neither on the folder's name nor on how the file is indented.
         """
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     def to_json(self) -> str:
-        """Return the document, keys sorted."""
+        """Return the manifest as JSON, with sorted keys."""
         document = {"format": self.format, **asdict(self)}
         for name in _unsaid(self.format):
             del document[name]
@@ -182,7 +183,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, text: str, path: object) -> Self:
-        """Read what `to_json` wrote; raise `FormatError` or `NewerFormat` naming `path`."""
+        """Return the manifest that `to_json` wrote; raise `FormatError` or `NewerFormat` naming `path`."""
         try:
             document = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -231,7 +232,7 @@ class Manifest:
         self._check_told(path)
 
     def _check_told(self, path: object) -> None:
-        """Raise `FormatError` unless there are as many records as what is told of them needs."""
+        """Raise `FormatError` if the canaries or the coin need more records than there are."""
         planted = self.canaries.rows if self.canaries else 0
         if planted > self.rows:
             raise FormatError(f"{path}: canaries are {planted} of its {self.rows} records")
@@ -244,13 +245,13 @@ _NESTED: dict[str, Any] = {"privacy": Guarantee, "canaries": Canaries, "coin": C
 
 
 def _unsaid(said: str | None) -> tuple[str, ...]:
-    """Return the fields of a manifest that a format does not have."""
+    """Return the fields of a manifest that `said`, its format, does not have."""
     told = ("canaries", "coin", "public_table")
     return () if said == TOLD else told if said == PRIVATE else ("privacy", *told)
 
 
 def may_be_same(table: str, other: str) -> bool:
-    """Return whether two fingerprints are the same, or one of them is not told, so that nobody can say."""
+    """Return whether two fingerprints are equal, or one of them is untold, so that they may be."""
     return table == other or UNTOLD in (table, other)
 
 
@@ -260,7 +261,7 @@ def part_name(number: int) -> str:
 
 
 def _fields(document: object, cls: type[Any], path: object, without: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the fields of a class from its JSON object, checked one by one; raise `FormatError` naming `path`."""
+    """Return the fields of `cls` from a JSON object, each checked; raise `FormatError` naming `path`."""
     kinds = {name: field.type for name, field in cls.__dataclass_fields__.items() if name not in without}
     called = cls.__name__.lower()
     if not isinstance(document, dict) or set(document) != set(kinds):
