@@ -72,6 +72,8 @@ def test_an_adopted_run_works_and_nothing_is_taken_for_known(shards, foreign, tm
     assert "whether records were promised privacy" in err
     run = Run.open(tmp_path / "run")
     assert run.trained_on is None
+    assert dict(run.facts())["trained"] == "by another trainer, nobody can say how"
+    assert dict(run.facts())["privacy"] == "unknown"
     assert run.context == 64  # the model has room for no more
     assert "another trainer wrote it" in (run.path / "README.md").read_text()
     assert len(generate(run.path, [()], n=2, max_new=4)) == 2

@@ -57,12 +57,18 @@ class Run(Shown):
             ("task", self.task + (f" ({len(self.classes)} classes)" if self.classes else "")),
             ("model", str(began) if told.get("model") else f"from {began}"),
             ("parameters", f"{told['parameters']:,}" if told.get("parameters") else "unknown"),
-            ("trained", f"{told.get('steps') or 0:,} steps of {told.get('batch_size')} x {self.context} ids"),
+            ("trained", self._trained()),
             ("last loss", f"{loss[-1][1]:.4f} nats an id" if loss else "unknown"),
             ("codec", ", ".join(codecs)),
             ("table", ", ".join(sorted(self.tables)) if self.names_tables else "not told"),
-            ("privacy", str(composed(told) or "no promise")),
+            ("privacy", str(composed(told) or ("unknown" if told.get("adopted") else "no promise"))),
         ]
+
+    def _trained(self) -> str:
+        """Return how long it was trained, in words; of an adopted run nobody knows."""
+        if self.metrics.get("adopted"):
+            return "by another trainer, nobody can say how"
+        return f"{self.metrics.get('steps') or 0:,} steps of {self.metrics.get('batch_size')} x {self.context} ids"
 
     def __repr__(self) -> str:
         return f"<Run {self.path}: {self.task}, {self.metrics.get('steps') or 0:,} steps>"

@@ -125,11 +125,13 @@ def table(
 ) -> None:
     """Say what a table betrays to whoever holds it of the records that it was fitted on: membership by its phrases."""
     from ult.audit.on_files import audit_table
+    from ult.cli.console import counting
 
     for path in filter(None, (json, png)):
         check_free(path, force=force)
     secret = load_table(table, passphrase_file, identity)
-    audit = audit_table(secret, members, _nonmembers(nonmembers, others), column=column, delta=delta)
+    with counting("auditing"):
+        audit = audit_table(secret, members, _nonmembers(nonmembers, others), column=column, delta=delta)
     _tell(audit, json, png, force=force)
 
 
