@@ -113,8 +113,8 @@ def test_step_adds_clipped_gradients_to_the_noise_over_the_expected_batch(shards
 
 
 def test_patterns_are_learned_under_weak_privacy(shards, tmp_path):
-    many = write(tmp_path / "many", counting(2000, seed=1))
-    options = {**SEEDED, "steps": 30, "batch_size": 60, "epsilon": 50.0}
+    many = write(tmp_path / "many", counting(1000, seed=1))
+    options = {**SEEDED, "steps": 30, "batch_size": 30, "epsilon": 50.0}
     train(many, tmp_path / "run", Recipe(**options))
     assert evaluate(tmp_path / "run", shards)["bits_per_id"] < 4.0  # 6 for nothing
 

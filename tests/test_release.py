@@ -17,13 +17,14 @@ from ult.trainer.evaluate import evaluate
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
-KEY = {"passphrase": "swordfish"}
+TEXT, PUBLIC = keyfile.keygen()
+LOCK, KEY = {"recipients": [PUBLIC]}, {"identities": TEXT.split()[-1:]}  # a passphrase takes 0.6 s each time
 
 
 @pytest.fixture(scope="module")
 def released(run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("released")
-    told = withhold(run, folder / "body", folder / "rows.age", **KEY)
+    told = withhold(run, folder / "body", folder / "rows.age", **LOCK)
     return folder / "body", folder / "rows.age", told
 
 
@@ -102,7 +103,7 @@ def test_a_body_cannot_be_used_as_a_run(released, shards, run, tmp_path):
     with pytest.raises(InvalidConfig, match="stayed with its owner"):
         evaluate(body, shards)
     with pytest.raises(InvalidConfig, match="stayed with its owner"):
-        withhold(body, tmp_path / "again", tmp_path / "rows", **KEY)
+        withhold(body, tmp_path / "again", tmp_path / "rows", **LOCK)
     with pytest.raises(InvalidConfig, match="has its rows"):
         attach(run, tmp_path / "out", released[1], **KEY)
     assert list(tmp_path.iterdir()) == []
@@ -111,11 +112,11 @@ def test_a_body_cannot_be_used_as_a_run(released, shards, run, tmp_path):
 def test_rows_of_another_body_are_refused(released, shards, tmp_path):
     _, rows, _ = released
     train(shards, tmp_path / "run", Recipe(seed=1, **PLAIN))
-    withhold(tmp_path / "run", tmp_path / "body", tmp_path / "rows.age", **KEY)
+    withhold(tmp_path / "run", tmp_path / "body", tmp_path / "rows.age", **LOCK)
     with pytest.raises(WrongTable, match="another run"):
         attach(tmp_path / "body", tmp_path / "out", rows, **KEY)
     with pytest.raises(WrongKey):
-        attach(tmp_path / "body", tmp_path / "out", tmp_path / "rows.age", passphrase="other")
+        attach(tmp_path / "body", tmp_path / "out", tmp_path / "rows.age", identities=keyfile.keygen()[0].split()[-1:])
     with pytest.raises(MissingSource):
         attach(tmp_path / "body", tmp_path / "out", tmp_path / "nothing.age", **KEY)
     assert not (tmp_path / "out").exists()
@@ -150,9 +151,9 @@ def test_nothing_is_replaced_unasked(run, released, tmp_path):
     body, rows, _ = released
     (tmp_path / "rows.age").write_bytes(b"")
     with pytest.raises(OutputExists):
-        withhold(run, tmp_path / "body", tmp_path / "rows.age", **KEY)
+        withhold(run, tmp_path / "body", tmp_path / "rows.age", **LOCK)
     with pytest.raises(OutputExists):
-        withhold(run, body, tmp_path / "new.age", **KEY)
+        withhold(run, body, tmp_path / "new.age", **LOCK)
     with pytest.raises(OutputExists):
         attach(body, run, rows, **KEY)
     with pytest.raises(InvalidConfig, match="exactly one way"):
