@@ -1,4 +1,4 @@
-"""What a run promises of a record once everything that was made of the records is on one account."""
+"""The privacy account of a run: the sum of all promises that were made to a record."""
 
 import pytest
 

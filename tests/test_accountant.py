@@ -1,4 +1,4 @@
-"""The accounts of privacy against published figures, closed forms and a simulated attack; sources of randomness."""
+"""The privacy accountant against published figures, closed forms and a simulated attack; sources of randomness."""
 
 import math
 import sys

@@ -1,4 +1,4 @@
-"""Rows that move from one table to another, and a body that waits for them."""
+"""`ult align`: embedding rows move from one table to another; and training with a frozen body."""
 
 import json
 import shutil

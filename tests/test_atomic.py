@@ -1,4 +1,4 @@
-"""Every system call fails in turn, and the process ends at each, for all that writes: old or new, never neither."""
+"""For all that writes, each system call fails in turn and the process ends at each: the output is old or new."""
 
 import errno
 import io

@@ -1,4 +1,4 @@
-"""Attacks on codes: planted ones that must be read, one that nobody can read, and their parts by hand."""
+"""Attacks on codes: planted codes that must be read, one that nobody can read, and parts checked by hand."""
 
 import numpy as np
 import pytest

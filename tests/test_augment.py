@@ -1,4 +1,4 @@
-"""Mixtures: between their parents, of their class alone, the same for the same seed."""
+"""Augmentation by mixtures: between their parents, of one class only, the same for the same seed."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The owner's copy of the audit's page: it alone shows records, and nothing that may travel does."""
+"""The owner's copy of the audit's page: it shows records, and nothing else that an audit writes does."""
 
 import json
 import stat

@@ -1,4 +1,4 @@
-"""Counting within a capacity: what is counted is exact, what is left out is rare, and no order changes a byte."""
+"""Counting within a capacity: counts are exact, only rare patches are left out, and order changes no byte."""
 
 import itertools
 import random

@@ -1,4 +1,4 @@
-"""Canaries: planted where the table says, found again by it alone, and exposed by a run that memorised them."""
+"""Canaries: planted where the table says, found again only with it, and exposed by a run that memorised them."""
 
 import math
 import sys

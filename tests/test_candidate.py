@@ -1,4 +1,4 @@
-"""A release candidate: bound to what it is of, judged anew before it leaves."""
+"""The audit of a release candidate: bound to what it audits, and judged again before the release."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""A stranger's checkpoint is looked at before transformers acts on it."""
+"""An untrusted checkpoint is checked before transformers loads it."""
 
 import json
 import sys

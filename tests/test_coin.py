@@ -1,4 +1,4 @@
-"""Halves drawn by coin: fair, of each record alone, the same for whoever goes on, and whole or not there."""
+"""Halves drawn by coin: fair, independent for each record, the same after a resume, and complete or absent."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""`series/mulaw` has one range for all: a column that falls on few levels is refused, and the worst is told."""
+"""`series/mulaw` has one range for all columns: a column on too few levels is refused, and the worst is named."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""Output is there whole or not at all, is never overwritten, and refuses what its format cannot hold."""
+"""Output appears whole or not at all, never overwrites, and refuses what its format cannot hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What hints tell people to install is ours: the folder that runs, or the distribution; never a stranger's package."""
+"""Hints only ever say to install this checkout or this distribution, never a package of somebody else."""
 
 import json
 import os

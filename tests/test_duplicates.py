@@ -1,4 +1,4 @@
-"""Which records are there already."""
+"""Duplicate and near-duplicate records are found."""
 
 import numpy as np
 import pyarrow as pa

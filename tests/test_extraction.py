@@ -1,4 +1,4 @@
-"""Extraction: found in a run that memorised its records, not in one that never saw them; its counts by hand."""
+"""Extraction: succeeds on a run that memorised its records, not on one that never saw them; counts by hand."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Goldfish loss: which ids are left out, and that the loss of a training is of all others."""
+"""Goldfish loss: which ids are left out, and that a training's loss covers all others."""
 
 import numpy as np
 import pytest

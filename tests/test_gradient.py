@@ -1,4 +1,4 @@
-"""Gradients of single records, taken together, against a plain loop over them, for every kind of model."""
+"""Per-record gradients, computed in a batch, against a plain loop, for every kind of model."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Grammars: what they let through is what decoders take, symbol for symbol."""
+"""Grammars accept exactly what decoders accept, symbol by symbol."""
 
 from bisect import bisect_left
 

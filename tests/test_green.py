@@ -1,4 +1,4 @@
-"""What came out green once, and must not: each with the real commands. And what leaked nothing, which came out red."""
+"""Regressions of the verdict: leaks that were once green, and a harmless release that was red, by real commands."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Freed memory goes back to the system: a process does not stay as large as it has been."""
+"""Freed memory is returned to the operating system, so that a process shrinks again."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Strangers' files that are waited for or never end, and words in them that a terminal would obey, are refused."""
+"""Untrusted files that block or never end are refused, and control codes in them never reach a terminal."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`image/dct`: projection, constant images, brightness, the shape in-band, and symbols that no encode made."""
+"""`image/dct`: projection, constant images, brightness, the header, and symbols that no encoder wrote."""
 
 import itertools
 import json

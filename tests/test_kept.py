@@ -1,4 +1,4 @@
-"""Columns in the clear: what they look like, and how many records they single out. All people here are made up."""
+"""Columns in the clear: what they look like, and how many records they single out. All people are invented."""
 
 import hashlib
 import json

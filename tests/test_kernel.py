@@ -1,4 +1,4 @@
-"""Machine code is kept where only the user can have put it, is never of other sources, and is not needed at all."""
+"""The cache of machine code is only where the user alone can write, never of other sources, and never required."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Another key for a secret file, and its end."""
+"""`ult rekey` and `ult shred`: another key for a secret file, and its destruction."""
 
 import errno
 import hashlib

@@ -1,4 +1,4 @@
-"""Every codec, in several configurations, keeps the contract of `laws`."""
+"""Every codec, in several configurations, keeps the contract stated in `laws`."""
 
 import numpy as np
 import pytest

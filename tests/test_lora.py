@@ -1,4 +1,4 @@
-"""Adapters in place of the body: what moves, what is left, and that peft reads what is written."""
+"""LoRA: which weights are trained, which stay, and that peft can read the result."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""A training that ends before its data are learnt by heart."""
+"""`--stop-memorised`: a training ends before it has memorised its data."""
 
 import numpy as np
 import pytest

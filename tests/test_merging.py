@@ -1,4 +1,4 @@
-"""Counts of parts add up to the counts of the whole, and to the same table, whatever the split and the order."""
+"""Counts of parts add up to the counts of the whole and give the same table, for any split and order."""
 
 import itertools
 import os

@@ -1,4 +1,4 @@
-"""Shares of several shards folders, and the id that says of which modality a record is."""
+"""`--mixture`, the shares of several shards folders, and the id that names a record's modality."""
 
 import json
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""What people have that would be read wrong, or lost without a word, is refused in one line that says where."""
+"""Inputs that would be misread or silently lost are refused in one line that says where."""
 
 import struct
 

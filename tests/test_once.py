@@ -1,4 +1,4 @@
-"""An option of one value that stands twice in a command is refused: one of its values would be lost in silence."""
+"""A single-valued option that is given twice is refused, because one value would be ignored silently."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What one run proves: against published figures, and by simulation of mechanisms whose epsilon is known."""
+"""Lower bounds on epsilon from one run, against published figures and simulated mechanisms of known epsilon."""
 
 import math
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""The audit's page: what it says is what was graded, on a phone as on paper, whatever names come."""
+"""The audit's page: it shows what was graded, on a phone and on paper, whatever the names of files are."""
 
 import html
 import re

@@ -1,4 +1,4 @@
-"""The papers' images, against their description: what a block becomes, how many ids, what comes back."""
+"""Images as in the papers, against their description: levels of a block, number of ids, decoded pixels."""
 
 import sys
 from pathlib import Path

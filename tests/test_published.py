@@ -1,4 +1,4 @@
-"""What a run says of its records: the owner all, everyone else nothing that tells two sets of records apart."""
+"""What a private run says about its records: everything to the owner, and to others only what is public."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""One side of reactions: what is read, that a table sees the whole in its parts, and what is refused."""
+"""`--side` of reactions: what is read, that both sides encode as the whole does, and what is refused."""
 
 import numpy as np
 import pytest

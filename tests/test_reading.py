@@ -1,4 +1,4 @@
-"""What people have: read as it is meant, or refused with where and what to type; nothing vanishes in silence."""
+"""Inputs as people have them are read as meant, or refused with place and hint; nothing is silently lost."""
 
 import os
 import shlex

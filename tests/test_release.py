@@ -1,4 +1,4 @@
-"""A run without its rows, and the rows put back."""
+"""`ult release --private-embeddings` and `ult attach`: a run without its embedding rows, and with them again."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What goes wrong behind a URL: one of our errors, in a line with a hint, soon, and without a secret."""
+"""Failures of remote inputs become our errors: one line with a hint, soon, and without secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What TensorBoard is told: the curves, once, and nothing else."""
+"""TensorBoard files hold the curves, once, and nothing else."""
 
 import sys
 

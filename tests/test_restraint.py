@@ -1,4 +1,4 @@
-"""The penalty on n-grams that a training makes likelier than the run it began from."""
+"""`--restrain-ngrams`: the penalty on n-grams that become likelier than in the initial run."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Attacks by who holds a model: rows that are like known ones, ids that it writes."""
+"""Attacks by an adversary who holds a model: matching embedding rows, and ids that it generates."""
 
 import numpy as np
 import pytest

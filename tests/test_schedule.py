@@ -1,4 +1,4 @@
-"""What a step is made of: the learning rate's way, parts of a batch, the precision."""
+"""A training step: learning-rate schedule, gradient accumulation, and precision."""
 
 import numpy as np
 import pytest

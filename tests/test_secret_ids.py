@@ -1,4 +1,4 @@
-"""Tables whose ids are in a secret order: the same phrases, the same records back, and ids that tell no ranks."""
+"""Tables with ids in a secret order: the same phrases and records, and ids that reveal no ranks."""
 
 import json
 from random import Random

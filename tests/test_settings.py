@@ -1,4 +1,4 @@
-"""A stranger's run decides nothing but its weights: how it writes is ours; what it may not be is said in a line."""
+"""Of an untrusted run only the weights count: its generation settings are ignored, invalid runs are refused."""
 
 import json
 import shutil

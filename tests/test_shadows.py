@@ -1,4 +1,4 @@
-"""Reference and shadow runs: what is made of them by hand, a planted leak found by them, nothing where nothing is."""
+"""Reference and shadow runs: scores by hand, a planted leak that is found, and nothing where nothing leaks."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Inputs in parts that are read apart: together they give what the whole gives, and errors name the same place."""
+"""Inputs that are split: parts together give the same records as the whole, and errors name the same place."""
 
 import json
 import pickle

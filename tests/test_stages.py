@@ -1,4 +1,4 @@
-"""An audit that takes minutes says what it does, where no terminal shows a bar as well."""
+"""A long audit reports its stages, also where there is no terminal for a progress bar."""
 
 import time
 

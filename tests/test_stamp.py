@@ -1,4 +1,4 @@
-"""An input that changed since a command was killed is noticed, wherever it lies: behind a name, a glob or a URL."""
+"""An input that changed since a command was killed is noticed, whether named directly, by a glob or by a URL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Membership by the phrases of a table: found where records left rare phrases, chance where none of them was in it."""
+"""Membership inference on tables: succeeds where records left rare phrases, and is chance where none was fitted."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What an attack read beside the truth: passages, for the owner alone."""
+"""Passages that an attack read, beside the truth, for the owner only."""
 
 import json
 

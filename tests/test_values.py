@@ -1,4 +1,4 @@
-"""Attacks on codes of values: series laid out on a line, images and series rebuilt by what was guessed."""
+"""Attacks on codes of values: seriation, and images and series reconstructed from guesses."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The rules of the verdict: what each figure of an audit makes of it."""
+"""The rules of the verdict: the level that each figure of an audit gives."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""With the owner's grammar a model that has learnt nothing writes what decodes."""
+"""With the owner's grammar even an untrained model generates ids that decode."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Audits of a model, of a table and of the mechanisms, as `ult audit` does them: paths in, a result out."""
+"""The audits of a model, a table and the mechanisms, as `ult audit` runs them: paths in, an `Audit` out."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ def audit_model(
     progress: Progress = on_stderr,
     notice: Notice = unheard,
 ) -> Audit:
-    """Say what a run betrays of records: membership, extraction, and exposure of planted canaries.
+    """Measure what a run reveals about its records: membership inference, extraction, and planted canaries.
 
     The arguments are those of `ult audit model`. `members` are shards that the run was trained on, `nonmembers` shards
-    of the same kind that it never saw. With the owner's `table` there is one more attack, canaries are measured, and
-    the document is sealed. `notice` is told what `shadows` will cost. Raises `InvalidConfig`, `WrongTable`,
+    of the same kind that it was not trained on. The owner's `table` adds an attack and the canaries, and seals the
+    document. `notice` is called with a sentence on what `shadows` will cost. Raises `InvalidConfig`, `WrongTable`,
     `WrongVocabulary` or `TrainingError`.
 
     For example, after `ult.train` on "in.shards":
@@ -62,7 +62,7 @@ def audit_model(
 
     path = run.path if isinstance(run, Run) else Path(run)
     if canaries and table is None:
-        raise InvalidConfig("canaries follow from the owner's table; none was given", hint="--table T.ult")
+        raise InvalidConfig("canaries can only be found with the owner's table", hint="--table T.ult")
     key = None if table is None else secret(table, passphrase, identities)
     if shadows:
         from ult.audit.model.shadows import cost
@@ -101,10 +101,11 @@ def audit_table(
     passphrase: Passphrase | None = None,
     identities: Identities = (),
 ) -> Audit:
-    """Say what a table betrays of the records that it was fitted on to whoever holds it.
+    """Measure what a table reveals about the records that it was fitted on: membership inference by its phrases.
 
     The arguments are those of `ult audit table`: `members` are files of the records that it was fitted on,
-    `nonmembers` of such that it was not. Raises `InvalidConfig`, `WrongKey`, `SourceError` or `InvalidRecord`.
+    `nonmembers` of other records of the same kind. Raises `InvalidConfig`, `WrongKey`, `SourceError` or
+    `InvalidRecord`.
 
     For example:
 
@@ -115,7 +116,7 @@ def audit_table(
     groups = [opened(files, modality=modality, column=column).records(key.codec) for files in (members, nonmembers)]
     found, curves = attack_table(key, *groups, delta=delta)
     why, taken = found["shown"]["why"], found["shown"]["taken_out"]
-    notes = [f"nothing shows that members were in the fit, and nonmembers not: {why}"] if why else []
+    notes = [f"nothing shows that members were in the fit and nonmembers were not: {why}"] if why else []
     notes += [f"{taken} nonmembers are in the fit and were taken out"] if taken else []
     return Audit.made("table", found, words.of_membership(found), table=key, notes=notes, curves=curves)
 
@@ -131,10 +132,10 @@ def audit_mechanism(
     trials: int = TRIALS,
     progress: Progress = on_stderr,
 ) -> Audit:
-    """Fit and train many times with one record and without, and bound epsilon and delta from below.
+    """Fit and train many times with one record and without, and compute lower bounds on epsilon and delta.
 
-    The arguments are those of `ult audit mechanism`. The `verdict` is the first figure: "REFUTED" where the code does
-    not keep what `epsilon` promises. Raises `InvalidConfig` or `MissingExtra`.
+    The arguments are those of `ult audit mechanism`. The first figure is the `verdict`: "REFUTED" if the code does not
+    keep what `epsilon` promises. Raises `InvalidConfig` or `MissingExtra`.
 
     For example, in some seconds:
 

@@ -1,4 +1,4 @@
-"""What an audit returns: its figures as people read them, and the JSON document that files hold."""
+"""The result of an audit: figures for people to read, and the JSON document that is saved."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from ult.host.free import check_free
 from ult.host.shown import Facts, Shown
 from ult.owner.table import Table
 
-Curves = Mapping[str, tuple[Scores, Scores]]  # by attack the scores of members (m,) and of nonmembers (n,)
+Curves = Mapping[str, tuple[Scores, Scores]]  # attack -> scores of members (m,) and of nonmembers (n,)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Audit(Shown):
-    """What an audit found: of a code, a model, a table, a mechanism, or of what is to be released.
+    """The result of an audit: of a code, a model, a table, a mechanism, or what is to be released (`of`).
 
-    `figures` are names and values as the command prints them, `notes` what must be known besides. `text` is the JSON
-    document, sealed under the table where one scored; `docs/format.md` says what it holds. `curves` are the scores of
-    attacks on membership, higher for members.
+    `figures` are names and values as the command prints them, `notes` what else a reader must know. `text` is the JSON
+    document, sealed under the table if one scored it; `docs/format.md` describes it. `curves` are the scores of the
+    membership attacks, higher for members.
     """
 
     of: str
@@ -44,18 +44,18 @@ class Audit(Shown):
         notes: Sequence[str] = (),
         curves: Curves | None = None,
     ) -> Audit:
-        """Return the audit that a document of JSON values says, sealed under the `table` that scored it."""
+        """Return the audit with a document of JSON values, sealed under the `table` that scored it, if any."""
         whole = document if table is None else sealed(document, table)
         return cls(of, tuple(figures), json.dumps(whole, indent=1) + "\n", tuple(notes), curves or {})
 
     @property
     def document(self) -> Mapping[str, object]:
-        """The JSON document, read."""
-        found: Mapping[str, object] = json.loads(self.text)
-        return found
+        """The JSON document as a mapping."""
+        document: Mapping[str, object] = json.loads(self.text)
+        return document
 
     def to_json(self) -> str:
-        """Return the document as files hold it; `ult.audit.audit_release` reads such files."""
+        """Return the document as JSON text, as in the files that `ult.audit.audit_release` reads."""
         return self.text
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
@@ -64,7 +64,7 @@ class Audit(Shown):
         write_text(Path(path), self.text)
 
     def draw(self, path: str | Path, *, force: bool = False) -> None:
-        """Draw the curves of attacks on membership as a PNG, on logarithmic axes. Raises `OutputExists`."""
+        """Write the ROC curves of the membership attacks as a PNG, on logarithmic axes. Raises `OutputExists`."""
         from ult.audit.roc import draw
 
         check_free(path, force=force)
@@ -75,7 +75,7 @@ class Audit(Shown):
         return list(self.figures)
 
     def remarks(self) -> list[str]:
-        """Return what the reader of the figures should know besides."""
+        """Return what else a reader of the figures should know."""
         return list(self.notes)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""What audits found, in words: names and values as the commands print them."""
+"""The figures of audits in words: names and values as the commands print them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def of_model(result: Mapping[str, Any]) -> Facts:
 
 
 def of_membership(result: Mapping[str, Any]) -> Facts:
-    """Return the figures of the attacks on membership."""
+    """Return the figures of the membership attacks."""
     rows = []
     for name, found in result["membership"].items():
         low, high = found["auc_interval"]
@@ -33,7 +33,7 @@ def of_mechanism(result: Mapping[str, Any]) -> Facts:
 
 
 def of_attack(one: Mapping[str, Any]) -> str:
-    """Return what an attack on a code read, as a sentence."""
+    """Return the result of an attack on a code in words."""
     rebuilt = f"; rebuilt at {one['psnr']:.1f} dB, blind {one['psnr_blind']:.1f} dB" if "psnr" in one else ""
     return (
         f"{one['name']}, {one['units']:,} ids: {one['occurrences']:.1%} read, {one['types']:.1%} of the "
@@ -42,7 +42,7 @@ def of_attack(one: Mapping[str, Any]) -> str:
 
 
 def of_best(top: Mapping[str, Any]) -> str:
-    """Return what the best attack by public data read."""
+    """Return the result of the best attack by public data in words."""
     low, high = top["occurrences_interval"]
     return (
         f"{top['name']} of {top['units']:,} ids, reads {top['occurrences']:.1%} ({low:.1%} to {high:.1%}) of at most "
@@ -62,9 +62,9 @@ def _sides(result: Mapping[str, Any]) -> Facts:
     ]
 
 
-def _rate(one: Mapping[str, Any]) -> str:
-    doubt = f"95 %: up to {one['others_above_interval'][1]:.1%}"
-    return f"{one['tpr']:.1%} of members at {one['fpr']:.1%} of nonmembers ({doubt})"
+def _rate(rate: Mapping[str, Any]) -> str:
+    upper = f"95 %: up to {rate['others_above_interval'][1]:.1%}"
+    return f"{rate['tpr']:.1%} of members at {rate['fpr']:.1%} of nonmembers ({upper})"
 
 
 def _extraction(found: Mapping[str, Any] | None) -> Facts:
@@ -91,12 +91,12 @@ def _canaries(found: Mapping[str, Any] | None) -> Facts:
 
 
 def _rows(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for one in result["mechanisms"]:
-        of = f"{one['mechanism']}, epsilon {one['epsilon']:.3g}, delta {one['delta']:.3g}"
-        if "patches" in one:
-            of += f", {one['patches']} patches a record"
-        yield of, f"{one['records']} records"
-        for claim in one["claims"]:
+    for tested in result["mechanisms"]:
+        of = f"{tested['mechanism']}, epsilon {tested['epsilon']:.3g}, delta {tested['delta']:.3g}"
+        if "patches" in tested:
+            of += f", {tested['patches']} patches per record"
+        yield of, f"{tested['records']} records"
+        for claim in tested["claims"]:
             yield f"  {claim['claim']}", _claim(claim)
 
 

@@ -1,4 +1,4 @@
-"""The command line: one short function a verb, heavy imports inside."""
+"""The command line: one short function for each verb, which imports heavy packages inside."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ app = typer.Typer(
 
 
 audit_app = typer.Typer(
-    help="Attack what leaves the owner's hands, and say what each attack got.",
+    help="Attack what is to be given away, and report what each attack recovers.",
     cls=Verbs,
     epilog=EXAMPLES["audit code"],
     rich_markup_mode=None,
@@ -96,7 +96,7 @@ def _wanted(needs: Mapping[str, Sequence[str]], options: dict[str, Any]) -> dict
 
 
 def _check_local(options: dict[str, Any]) -> None:
-    """Refuse a URL where a path belongs, before any work. Only the inputs, which are no paths, may be URLs."""
+    """Refuse a URL where a local path is expected, before any work; only inputs, which are `str`, may be URLs."""
     for name, value in options.items():
         for path in value if isinstance(value, list) else [value]:
             if isinstance(path, Path) and (match := re.match(r"([a-z][a-z0-9+.-]+):/", str(path))):
@@ -105,18 +105,19 @@ def _check_local(options: dict[str, Any]) -> None:
                     raise OutputError(
                         f"{what}; tables, shards and records are written to a local folder", hint="copy them from there"
                     )
-                raise MissingSource(f"{what}; expected a path of this machine", hint="copy it here")
+                raise MissingSource(f"{what}; expected a local path", hint="copy it to this machine")
 
 
 def _check_names(verb: str, options: dict[str, Any]) -> None:
-    """Refuse the path of a model that is no UTF-8: what reads and writes weights takes no other, and says so late."""
+    """Refuse a model's path that is not UTF-8, because the library for weights would refuse it only at the end."""
     models = {"run", "model", "from_run", "body", "start"} | (
         {"out"} if verb in ("train", "align", "attach", "adopt") else set()
     )
     for name in models & options.keys():
         if options[name] is not None and re.search("[\ud800-\udfff]", str(Path(options[name]).absolute())):
             raise InvalidConfig(
-                f"the path {options[name]} is not UTF-8, and models can be read and written under no other", hint="mv"
+                f"the path {options[name]} is not UTF-8, and models can only be read and written under such paths",
+                hint="rename it with mv",
             )
 
 
@@ -159,11 +160,11 @@ def version(show: bool = typer.Option(False, "--version", help="Print the versio
 
 
 def report(error: BaseException) -> int:
-    """Print an error as one line on stderr and return the exit status; what we did not foresee is raised again."""
+    """Print an error as one line on stderr and return the exit status; raise an unexpected error again."""
     if isinstance(error, BrokenPipeError):
         return streams.LOST
     if isinstance(error, SystemExit):
-        if isinstance(error.__context__, BrokenPipeError):  # of which typer and rich make an exit with 1
+        if isinstance(error.__context__, BrokenPipeError):  # typer and rich turn it into an exit with status 1
             return streams.LOST
         return error.code if isinstance(error.code, int) else error.code is not None
     if isinstance(error, typer.Exit):
@@ -185,13 +186,13 @@ def report(error: BaseException) -> int:
 
 
 def _is_usage(error: BaseException) -> bool:
-    """Return whether typer raised `error`: told by its form, for no version exports a base of all its errors."""
+    """Return whether typer raised `error`, by its attributes: no version exports a base class of all its errors."""
     return callable(getattr(error, "format_message", None)) and isinstance(getattr(error, "exit_code", None), int)
 
 
 def _usage(error: Any) -> int:
-    """Say what is wrong with the command itself."""
-    if not hasattr(error, "ctx"):  # no error of usage
+    """Print what is wrong with the command line; return the exit status."""
+    if not hasattr(error, "ctx"):  # not a usage error
         return _line(error.format_message(), error.exit_code)
     error.show()
     return int(error.exit_code)

@@ -1,4 +1,4 @@
-"""What the commands print: results on stdout, progress on stderr."""
+"""Printing by the commands: results on stdout, notes and progress on stderr."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ult.host import bar
 from ult.host.shown import count as count
 from ult.host.shown import size as size
 
-_CODES = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # that a terminal would act on, or not show
+_CODES = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control codes and surrogates
 _IN_LINES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 err = Console(stderr=True, highlight=False)
@@ -23,7 +23,7 @@ out = Console(highlight=False, soft_wrap=True)
 
 
 def plain(text: str) -> str:
-    r"""Return lines of text without what a terminal would act on, names of files and columns being a stranger's word.
+    r"""Return lines of text with control codes escaped, because names of files and columns are untrusted.
 
     >>> plain("a\x1b[2Jb")
     'a\\x1b[2Jb'
@@ -32,7 +32,7 @@ def plain(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """Print a line of what was done."""
+    """Print a line on what was done, on stdout."""
     out.print(plain(text), markup=False)
 
 
@@ -49,7 +49,7 @@ def counting(doing: str, of: str = "records") -> Iterator[Callable[[int], None]]
 
 
 def watch(batches: Iterable[Any], doing: str) -> Iterator[Any]:
-    """Give the batches on, counting their records on a terminal."""
+    """Yield the batches while counting their records on stderr."""
     with counting(doing) as advance:
         for batch in batches:
             yield batch
@@ -57,7 +57,7 @@ def watch(batches: Iterable[Any], doing: str) -> Iterator[Any]:
 
 
 def facts(rows: Iterable[tuple[str, object]]) -> None:
-    """Print names and values in two columns; what a stranger's file says is neither markup nor codes."""
+    """Print names and values in two columns; markup and control codes in values have no effect."""
     grid = Grid.grid(padding=(0, 2))
     for name, value in rows:
         text = _CODES.sub("\N{REPLACEMENT CHARACTER}", value) if isinstance(value, str) else f"{value:,}"

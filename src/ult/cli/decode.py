@@ -1,4 +1,4 @@
-"""`ult decode`: shards back to records; and what is said of records that a model wrote."""
+"""`ult decode`: shards back to records, and the messages on records that a model wrote."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def decode(
         Path, typer.Option("--out", "-o", help=".txt, .jsonl, .csv, .parquet, .npz, or a folder of images.")
     ],
     prefix: Annotated[
-        bool, typer.Option("--prefix", help="For what a model wrote: decode the longest valid prefix of each record.")
+        bool, typer.Option("--prefix", help="For a model's output: decode the longest valid prefix of each record.")
     ] = False,
     passphrase_file: PassphraseFile = None,
     identity: Identities = None,
@@ -42,7 +42,7 @@ def decode(
 
 
 def tell_decoded(decoded: Decoded) -> None:
-    """Say how many records were written, and what became of the others."""
+    """Print how many records were written, and what became of the others."""
     from ult.cli.console import note, say
     from ult.host.shown import count
 

@@ -1,4 +1,4 @@
-"""`ult dedupe`: records without those that are there already."""
+"""`ult dedupe`: remove repeated records."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ult.cli.options import Column, Force, Inputs, Keep
 
 def dedupe(
     inputs: Inputs,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Where the others go; the form is by the suffix.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file for the rest; its suffix gives the format.")],
     modality: Annotated[str, typer.Option(help="text, image, series or molecule.")] = "text",
     near: Annotated[
         float | None,
         typer.Option(
-            help="Texts: drop also those that share so much of their runs of five words with one before, 0.8."
+            help="Texts: also drop those that share this part of their runs of five words with one before, e.g. 0.8."
         ),
     ] = None,
     column: Column = None,
     keep: Keep = None,
     force: Force = False,
 ) -> None:
-    """Drop records that repeat another, before a table is fitted: what is repeated, a model learns by heart."""
+    """Drop repeated records before a table is fitted, because a model memorises what is repeated."""
     from ult.cli.console import count, note, say, watch
     from ult.data import open_sink, open_source
     from ult.data.duplicates import Duplicates
@@ -35,17 +35,17 @@ def dedupe(
     if modality not in SUFFIXES:
         raise InvalidConfig(f"modality is {modality!r}; expected one of {', '.join(SUFFIXES)}")
     if near is not None and modality != "text":
-        raise InvalidConfig(f"near duplicates are of texts; the records are of {modality}", hint="leave out --near")
+        raise InvalidConfig(f"near duplicates are found in texts only; these are {modality}", hint="leave out --near")
     source = open_source(inputs, modality=modality, column=column, keep=keep or ())
-    found, kept = Duplicates(near), 0
+    duplicates, kept = Duplicates(near), 0
     with open_sink(
         out, modality=modality, column=source.column, fields=source.fields, kept_schema=source.kept_schema, force=force
     ) as sink:
-        for batch in watch(found.distinct(source.batches()), "comparing"):
+        for batch in watch(duplicates.distinct(source.batches()), "comparing"):
             sink.write(batch.records, batch.kept if source.kept_schema.names else None)
             kept += batch.rows
-    gone = f"{found.exact:,} repeated" + (
-        f" and {found.near_found:,} that resemble another" if near is not None else ""
+    gone = f"{duplicates.exact:,} repeated" + (
+        f" and {duplicates.near_found:,} that resemble another" if near is not None else ""
     )
     say(f"{out}: {count(kept, 'record')}; {gone} left out")
     for remark in remarks(source):

@@ -1,4 +1,4 @@
-"""`ult demo`: the whole path on data that ships inside dependencies."""
+"""`ult demo`: the whole path on data from installed packages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ult.cli.options import Force
 def demo(
     context: typer.Context,
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")] = Path("demo"),
-    seed: Annotated[int, typer.Option(help="Of every training and drawing.")] = 0,
+    seed: Annotated[int, typer.Option(help="The seed of all trainings and draws.")] = 0,
     force: Force = False,
 ) -> None:
     """Show the whole path, offline, in under three minutes: two owners, a trainer, an adversary, a report."""

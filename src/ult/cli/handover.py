@@ -1,4 +1,4 @@
-"""`ult release` and `ult attach`: a run leaves the owner without its embedding rows, and gets rows again."""
+"""`ult release` and `ult attach`: export a run, with or without its embedding rows, and add rows to it again."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def release(
         str | None,
         typer.Option(
             metavar="REASON",
-            help="Release without an audit, against a red one, or one that leaves something unmeasured; recorded.",
+            help="Release without an audit, or despite a red or incomplete one; the reason is recorded in the run.",
         ),
     ] = None,
     table: Annotated[
-        Path | None, typer.Option("--table", "-t", help="The table that the audits were scored by: check their seals.")
+        Path | None, typer.Option("--table", "-t", help="The table that scored the audits, to check their seals.")
     ] = None,
     private_embeddings: Annotated[
-        bool, typer.Option("--private-embeddings", help="Keep the input and output rows; give the body alone.")
+        bool, typer.Option("--private-embeddings", help="Export the run without its embedding rows.")
     ] = False,
     rows: Annotated[Path | None, typer.Option(help="With --private-embeddings: the secret file for the rows.")] = None,
     passphrase_file: PassphraseFile = None,
@@ -38,17 +38,18 @@ def release(
     no_encryption: Annotated[bool, typer.Option("--no-encryption", help="Store the rows in the clear.")] = False,
     force: Force = False,
 ) -> None:
-    """Make what others may have of a run: all of it, or its body, while the rows that say what ids mean stay here."""
+    """Export a run for others, optionally without its embedding rows."""
     if private_embeddings != (rows is not None):
         raise InvalidConfig(
-            "the rows of a body go to a secret file, and only those", hint="--private-embeddings --rows ROWS.age"
+            "--private-embeddings and --rows, the secret file for the rows, go together",
+            hint="--private-embeddings --rows ROWS.age",
         )
     from ult.audit.release.permit import allowed
     from ult.cli.console import count, note, say
     from ult.owner.handover.withhold import publish, withhold
 
     if table is not None and audit is None:
-        raise InvalidConfig("there is no audit whose seals the table could check", hint="--audit AUDIT.json")
+        raise InvalidConfig("a table was given to check seals, but no audit", hint="--audit AUDIT.json")
     secret = None if table is None else load_table(table, passphrase_file, identity)
     audited = allowed(audit, run, private_embeddings=private_embeddings, accepted=accept_risk, table=secret)
     if rows is None:
@@ -58,7 +59,7 @@ def release(
         told = withhold(run, out, rows, audited=audited, force=force, **key)
         say(f"{out}: a body of {count(told['body'], 'weight')}, no rows")
         say(f"{rows}: rows of {count(told['rows'], 'weight')}, {'NOT encrypted' if no_encryption else 'encrypted'}")
-        note("this is no guarantee: docs/threats.md says what receivers of such bodies read, and where it stops")
+        note("this is no guarantee: docs/threats.md says what receivers of such bodies could read")
     if accept_risk is not None:
         note(f"{out} says that it was released at your risk, and why")
 
@@ -66,19 +67,20 @@ def release(
 def attach(
     body: Annotated[Path, typer.Argument(metavar="BODY", help="A run without rows, as `ult release` wrote it.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The run folder to write.")],
-    rows: Annotated[Path | None, typer.Option(help="The owner: the secret file of its rows.")] = None,
+    rows: Annotated[Path | None, typer.Option(help="For the owner: the secret file with its rows.")] = None,
     learn: Annotated[
-        list[Path] | None, typer.Option(help="A receiver: shards whose rows to draw and learn, the body kept as it is.")
+        list[Path] | None,
+        typer.Option(help="For a receiver: shards to learn new rows from, while the body stays as it is."),
     ] = None,
     steps: Annotated[int, typer.Option(help="With --learn: optimizer steps.")] = 400,
-    batch_size: Annotated[int, typer.Option(help="With --learn: blocks a step.")] = 16,
+    batch_size: Annotated[int, typer.Option(help="With --learn: blocks per step.")] = 16,
     context: Annotated[int, typer.Option(help="With --learn: ids that the model sees at once.")] = 128,
-    seed: Annotated[int, typer.Option(help="With --learn: of rows, order and all else.")] = 0,
+    seed: Annotated[int, typer.Option(help="With --learn: the seed of rows, order and everything else.")] = 0,
     passphrase_file: PassphraseFile = None,
     identity: Identities = None,
     force: Force = False,
 ) -> None:
-    """Give a released body rows: its own, from the owner's secret file, or new ones, learned from shards."""
+    """Add embedding rows to a released body: its own, from the secret file, or new ones, learned from shards."""
     if (rows is None) == (not learn):
         raise InvalidConfig("expected either rows to put back or shards to learn them from", hint="--rows or --learn")
     if rows is not None:

@@ -1,4 +1,4 @@
-"""`ult inspect`: what a table, a shards folder, a run or a vocabulary holds, in sizes; never a record."""
+"""`ult inspect`: facts on a table, a shards folder or a run; never a record."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def inspect(
     path: Annotated[Path, typer.Argument(help="A table, a shards folder or a run.", show_default=False)],
     passphrase_file: PassphraseFile = None,
     identity: Identities = None,
-    plot: Annotated[Path | None, typer.Option(help="Also draw the plot to this .png or .svg file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Also save the plot as this .png or .svg file.")] = None,
 ) -> None:
-    """Show what is in a table, shards or a run: sizes, ranks, ids per byte, a plot."""
+    """Show facts on a table, shards or a run: sizes, ranks, ids per byte, and a plot."""
     from ult.errors import MissingSource
     from ult.host.atomic import recover
     from ult.public.manifest import is_shards
@@ -49,7 +49,7 @@ def _table(path: Path, passphrase_file: Path | None, identities: Sequence[Path] 
 
     table = load_table(path, passphrase_file, identities)
     counts = table.counts
-    used = np.sort(counts[counts > 0])[::-1]  # by rank, whatever their ids are
+    used = np.sort(counts[counts > 0])[::-1]  # by rank, even if ids are in a secret order
     lengths = table.lengths
     facts(
         [
@@ -74,9 +74,9 @@ def _table(path: Path, passphrase_file: Path | None, identities: Sequence[Path] 
 
 
 def _promised(privacy: Guarantee | None, public: bool) -> list[tuple[str, str]]:
-    """Return a line of what the table promised to the records that it was fitted on."""
+    """Return a line on what the table promises to the records that it was fitted on."""
     if public:
-        return [("privacy of the table", "none is needed: its owner declared that it is of public records")]
+        return [("privacy of the table", "none is needed: its owner declared that it was fitted on public records")]
     if privacy is None:
         return []
     what = f"epsilon {privacy.epsilon:g}, delta {privacy.delta:.2g}; at most {privacy.patches} patches of a record"
@@ -121,46 +121,48 @@ def _run(path: Path, plot: Path | None) -> None:
     from ult.public.run import Run
 
     run = Run.open(path)
-    told: dict[str, Any] = dict.fromkeys(("model", "from_run", "embeddings", "parameters", "steps", "loss")) | dict(
-        run.metrics
-    )
+    metrics: dict[str, Any] = dict.fromkeys(("model", "from_run", "embeddings", "parameters", "steps", "loss"))
+    metrics |= run.metrics
     facts(
         [
             ("run", str(path)),
             ("task", run.task + (f" ({len(run.classes)} classes)" if run.classes else "")),
-            ("model", told["model"] or f"from {told['from_run']}"),
-            *([("embedding rows", told["embeddings"] or "unknown")] if told["from_run"] or run.withheld else []),
-            ("parameters", told["parameters"] or "unknown"),
-            _trained(run, told),
+            ("model", metrics["model"] or f"from {metrics['from_run']}"),
+            *([("embedding rows", metrics["embeddings"] or "unknown")] if metrics["from_run"] or run.withheld else []),
+            ("parameters", metrics["parameters"] or "unknown"),
+            _trained(run, metrics),
             *([("digest", run.digest())] if (run.path / "model.safetensors").is_file() else []),
-            *_guaranteed(told),
-            *((name, "; ".join(map(_summary, told[name]))) for name in ("shards", "targets") if told.get(name)),
+            *_guaranteed(metrics),
+            *((name, "; ".join(map(_summary, metrics[name]))) for name in ("shards", "targets") if metrics.get(name)),
         ]
     )
-    if told["loss"]:
-        steps, losses = np.array(told["loss"]).T
+    if metrics["loss"]:
+        steps, losses = np.array(metrics["loss"]).T
         _draw(losses, f"training loss in nats, step {int(steps[0])} to {int(steps[-1])}", plot, log_x=False)
 
 
-def _trained(run: Run, told: dict[str, Any]) -> tuple[str, str]:
-    if adopted := told.get("adopted"):
+def _trained(run: Run, metrics: dict[str, Any]) -> tuple[str, str]:
+    if adopted := metrics.get("adopted"):
         return "trained", f"by another trainer; unknown: {'; '.join(adopted['unknown'])}"
-    return "trained", f"{told['steps'] or 0:,} steps of {told.get('batch_size')} x {run.context} ids"
+    return "trained", f"{metrics['steps'] or 0:,} steps of {metrics.get('batch_size')} x {run.context} ids"
 
 
 def _summary(shards: dict[str, Any]) -> str:
     return f"{shards['codec']}, table {shards['table']}, {shards.get('rows', 0):,} records"
 
 
-def _guaranteed(told: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return a line of the run's promise to its records; without one, of its speed, which tells of their length."""
-    privacy = told.get("privacy")
+def _guaranteed(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return lines on the run's promise to its records; without one, its speed, which a promise hides.
+
+    The speed reveals the records' lengths.
+    """
+    privacy = metrics.get("privacy")
     if privacy is None:
-        speed = told.get("ids_per_second")
-        return [("speed", f"{speed:,.0f} ids a second on {told.get('device')}")] if speed is not None else []
+        speed = metrics.get("ids_per_second")
+        return [("speed", f"{speed:,.0f} ids a second on {metrics.get('device')}")] if speed is not None else []
     from ult.public.guarantee import composed
 
-    account = composed(told)
+    account = composed(metrics)
     if account is None:
         return []
     covers = account.covers("each record") + (
@@ -172,7 +174,7 @@ def _guaranteed(told: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _draw_ranks(used: NDArray, plot: Path | None) -> None:  # type: ignore[type-arg]
-    """Draw how often each id occurred, the first rank first, or say that none did, as with a small --epsilon."""
+    """Plot how often each id occurred, by rank, or print that none did, as with a small --epsilon."""
     import numpy as np
 
     from ult.cli.console import say
@@ -184,7 +186,7 @@ def _draw_ranks(used: NDArray, plot: Path | None) -> None:  # type: ignore[type-
 
 
 def _draw(values: NDArray, title: str, plot: Path | None, *, log_x: bool = True) -> None:  # type: ignore[type-arg]
-    """Draw values as a text plot of 60 x 8, and to a file if one was named."""
+    """Print values as a text plot of 60 x 8, and save the plot if a file was named."""
     import numpy as np
 
     from ult.cli.console import say

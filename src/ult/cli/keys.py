@@ -16,8 +16,8 @@ from ult.errors import FormatError, InvalidConfig, MissingSource, WrongKey
 if TYPE_CHECKING:
     from ult.owner.table import Table
 
-_MARK = "\ufeff"  # of byte order
-_LONGEST = 2**16  # bytes of a passphrase
+_MARK = "\ufeff"  # byte order mark
+_LONGEST = 2**16  # bytes in a passphrase
 TableFile = Annotated[Path, typer.Option("--table", "-t", help="The table, as `ult fit` wrote it.")]
 PassphraseFile = Annotated[
     Path | None,
@@ -33,26 +33,26 @@ Recipients = Annotated[
 
 
 def load_table(path: Path, passphrase_file: Path | None, identities: Sequence[Path] | None) -> Table:
-    """Return the table at `path`, asking for the passphrase if that is what opens it."""
+    """Return the table at `path`, asking for its passphrase if needed."""
     from ult.owner.table import Table
 
     return Table.load(path, **key_of(path, passphrase_file, identities))
 
 
 def key_of(path: Path, passphrase_file: Path | None, identities: Sequence[Path] | None) -> dict[str, Any]:
-    """Return the `passphrase` and `identities` that open `path`, asking for the former if it needs one."""
+    """Return the `passphrase` and `identities` that open `path`, asking for the passphrase if needed."""
     from ult.owner import keyfile
 
     keys = [key for file in identities or () for key in keyfile.read_identities(file)]
     wanted = keyfile.needs_passphrase(path)
     passphrase = None
     if passphrase_file is not None:
-        line = _first_line(passphrase_file)  # once: it may be a pipe
+        line = _first_line(passphrase_file)  # read only once, because it may be a pipe
         passphrase = line.removeprefix(_MARK)
         if wanted and line != passphrase:
             passphrase = _opening(path, passphrase)
     elif wanted:
-        passphrase = _known(None)
+        passphrase = _stated(None)
     if wanted and passphrase is None and not keys and sys.stdin.isatty():
         passphrase = typer.prompt(f"passphrase of {path}", hide_input=True, err=True)
     return {"passphrase": passphrase, "identities": keys}
@@ -61,24 +61,24 @@ def key_of(path: Path, passphrase_file: Path | None, identities: Sequence[Path] 
 def asking(
     passphrase_file: Path | None, recipients: Sequence[str] | None, no_encryption: bool
 ) -> Callable[[], str | None]:
-    """Return what gives the passphrase of a new file, asking for it if nothing else was said; None without one."""
+    """Return a function that returns the passphrase of a new file, or None without one; it prompts only if needed."""
 
     def ask() -> str | None:
         if passphrase_file is not None:
-            return _known(passphrase_file)
+            return _stated(passphrase_file)
         if recipients or no_encryption:
             return None
-        known = _known(None)
-        if known is None and sys.stdin.isatty():
-            told: str = typer.prompt("passphrase of the new file", hide_input=True, confirmation_prompt=True, err=True)
-            return told
-        return known
+        passphrase = _stated(None)
+        if passphrase is None and sys.stdin.isatty():
+            typed: str = typer.prompt("passphrase of the new file", hide_input=True, confirmation_prompt=True, err=True)
+            return typed
+        return passphrase
 
     return ask
 
 
 def new_key(passphrase_file: Path | None, recipients: Sequence[str] | None, no_encryption: bool) -> dict[str, Any]:
-    """Return how a new file shall be encrypted, asking for a passphrase if nothing else was said."""
+    """Return the options of `keyfile.encryptor` for a new file, asking for a passphrase if needed."""
     from ult.owner import keyfile
 
     storage: dict[str, Any] = {
@@ -86,16 +86,17 @@ def new_key(passphrase_file: Path | None, recipients: Sequence[str] | None, no_e
         "recipients": tuple(recipients or ()),
         "encrypt": not no_encryption,
     }
-    keyfile.encryptor(**storage)  # refuses what will not do before any work is done
+    keyfile.encryptor(**storage)  # refuses invalid options before any work is done
     return storage
 
 
-def _known(file: Path | None) -> str | None:
+def _stated(file: Path | None) -> str | None:
+    """Return the passphrase in the file or, without a file, in the environment; None if there is none."""
     return os.environ.get("ULT_PASSPHRASE") if file is None else _first_line(file).removeprefix(_MARK)
 
 
 def _first_line(file: Path) -> str:
-    """Return the passphrase of a file, which may be a pipe, with the mark of byte order that it may begin with."""
+    """Return the first line of a file, which may be a pipe, including a byte order mark."""
     from ult.host import regular
 
     try:
@@ -112,7 +113,7 @@ def _first_line(file: Path) -> str:
 
 
 def _opening(path: Path, passphrase: str) -> str:
-    """Return the passphrase, with its mark if `path` was encrypted so, as it was before marks were left out."""
+    """Return the passphrase that opens `path`: with a byte order mark if an earlier version encrypted it so."""
     from ult.owner import keyfile
 
     try:

@@ -1,4 +1,4 @@
-"""A command that refuses an option that is given twice, where one value is all it takes: the first would be lost."""
+"""A command that refuses an option given twice if it takes one value, because the first value would be ignored."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from ult.errors import InvalidConfig
 
 
 class Once(TyperCommand):
-    """A command each of whose single-valued options may stand in its line once."""
+    """A command that accepts each single-valued option only once."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse as ever; raise `InvalidConfig` at an option of one value that occurs twice, whatever its values."""
-        _, _, met = self.make_parser(ctx).parse_args(args=list(args))
-        several = Counter(id(one) for one in met)
-        for one in met:
-            if several[id(one)] > 1 and _takes_one(one):
-                name, n = max(one.opts, key=len), several[id(one)]
-                others = " or ".join([name, *one.secondary_opts])
-                raise InvalidConfig(f"{name} is given {n} times; expected once, for one alone would count", hint=others)
+        """Parse the command line; raise `InvalidConfig` if a single-valued option occurs twice, with any values."""
+        _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        times = Counter(id(option) for option in given)
+        for option in given:
+            if times[id(option)] > 1 and _takes_one(option):
+                name, n = max(option.opts, key=len), times[id(option)]
+                forms = " or ".join([name, *option.secondary_opts])
+                raise InvalidConfig(f"{name} is given {n} times; expected once, as it takes one value", hint=forms)
         return super().parse_args(ctx, args)
 
 
 def _takes_one(option: Any) -> bool:
-    """Return whether a second value of an option would replace the first: not of `--keep`, nor of a plain switch."""
+    """Return whether a second value of an option would replace the first; not for `--keep` or a plain switch."""
     if option.param_type_name != "option" or option.multiple or option.count:
         return False
     return not option.is_flag or bool(option.secondary_opts)

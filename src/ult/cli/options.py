@@ -1,4 +1,4 @@
-"""Arguments and options that several verbs have, each declared once."""
+"""Arguments and options that several verbs share."""
 
 from __future__ import annotations
 
@@ -10,26 +10,28 @@ import typer
 Inputs = Annotated[
     list[str],
     typer.Argument(
-        help=".txt (a record a line), .jsonl, .csv, .parquet, .npy, .npz, images or a folder of them, "
-        "hf:org/name; globs, and s3://, gs:// and hf:// addresses of files.",
+        help=".txt (one record per line), .jsonl, .csv, .parquet, .npy, .npz, images or folders of them, "
+        "hf:org/name; also globs, and s3://, gs:// and hf:// addresses.",
         show_default=False,
     ),
 ]
 Column = Annotated[str | None, typer.Option("--column", "-c", help="The column (or array) that holds the records.")]
-Keep = Annotated[list[str] | None, typer.Option("--keep", "-k", help="A column that is no record, such as a label.")]
+Keep = Annotated[
+    list[str] | None, typer.Option("--keep", "-k", help="A column to keep beside the records, such as a label.")
+]
 Canonical = Annotated[bool, typer.Option(help="Rewrite SMILES in RDKit's canonical form first.")]
-Force = Annotated[bool, typer.Option(help="Replace what is there.")]
+Force = Annotated[bool, typer.Option(help="Replace an existing output.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as `ult train` wrote it.")]
 Workers = Annotated[
     int | None,
     typer.Option(
-        "--workers", "-w", min=1, help="Processes, or tasks at a time of Ray; all by default. No byte changes."
+        "--workers", "-w", min=1, help="Processes, or Ray tasks at a time; all by default. The output is the same."
     ),
 ]
 EngineName = Annotated[
-    str, typer.Option("--engine", help="local: processes of this machine; ray: a Ray cluster. No byte changes.")
+    str, typer.Option("--engine", help="local: processes of this machine; ray: a Ray cluster. Same output.")
 ]
 Address = Annotated[
     str | None,
-    typer.Option(help="HOST:PORT of the Ray cluster; by default RAY_ADDRESS, or one that is started on this machine."),
+    typer.Option(help="HOST:PORT of the Ray cluster; by default RAY_ADDRESS, or a new one on this machine."),
 ]

@@ -1,4 +1,4 @@
-"""`ult rekey` and `ult shred`: another key for a secret file, and its end."""
+"""`ult rekey` and `ult shred`: change the key of a secret file, or destroy the file."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def rekey(
     ] = None,
     recipient: Recipients = None,
     new_identity: Annotated[
-        list[Path] | None, typer.Option(help="With --recipient: the secret key of one of them, to try the new file.")
+        list[Path] | None, typer.Option(help="With --recipient: a secret key of one of them, to test the new file.")
     ] = None,
 ) -> None:
-    """Encrypt a secret file anew for another key, in its place, once the new file was opened and compared."""
+    """Encrypt a secret file for another key. The new file replaces it once it was opened and compared."""
     if (new_passphrase_file is None) == (not recipient) or bool(recipient) != bool(new_identity):
         raise InvalidConfig(
-            "expected one new key, and for recipients a secret key of theirs, to try the new file with",
+            "expected one new key, and for recipients also a secret key of one of them, to test the new file",
             hint="--new-passphrase-file FILE, or --recipient age1... --new-identity KEY",
         )
     from ult.cli.console import note, say
@@ -43,23 +43,23 @@ def rekey(
         new_identities=keys,
         **key_of(file, passphrase_file, identity),
     )
-    say(f"{file}: opens with the new key alone")
+    say(f"{file}: opens with the new key only")
     note("copies and backups of the old file still open with the old key")
 
 
 def shred(
     file: Secret,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; there is no way back.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; this cannot be undone.")] = False,
 ) -> None:
-    """Overwrite a secret file and leave a tombstone that says so. There is no way back."""
+    """Overwrite a secret file, and leave a tombstone that says so. This cannot be undone."""
     from ult.cli.console import note, say
     from ult.owner import keyfile
 
     if not yes:
-        typer.confirm(f"destroy {file} for good?", abort=True, err=True)
+        typer.confirm(f"destroy {file} irrevocably?", abort=True, err=True)
     digest = keyfile.shred(file)
     say(f"{file}: overwritten; a tombstone says what it was (SHA-256 {digest})")
     note(
         "not erased: other copies and backups; old blocks that a solid-state disk or a copy-on-write file system keeps;"
     )
-    note("what shards hold (a substitution code, readable without the table) and what runs have learnt")
+    note("and not what shards hold (a substitution code, readable without the table) or what runs have learnt")

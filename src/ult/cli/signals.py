@@ -1,4 +1,4 @@
-"""The signals that end a command from outside end it as Ctrl-C does: what is half done is cleared away first."""
+"""Handle the signals that end a command, such as SIGTERM, like Ctrl-C: unfinished output is removed first."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from types import FrameType
 
 from ult.host.portable import ending_signals
 
-_GRACE = 3.0  # seconds in which more of them, as shells and schedulers send, do not disturb the clearing away
+_GRACE = 3.0  # seconds in which further signals, as shells and schedulers send, do not interrupt the removal
 _last = float("-inf")
 _numbers: list[int] = []
 
 
 class Terminated(KeyboardInterrupt):
-    """A signal came; raised where the command was at."""
+    """Raised in the main thread when such a signal arrives."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class Terminated(KeyboardInterrupt):
 
 
 def heed() -> None:
-    """Let each of these signals raise `Terminated` in the main thread, but for those that are ignored, as by nohup."""
+    """Make each of these signals raise `Terminated` in the main thread, except those that are ignored, as by nohup."""
     if threading.current_thread() is not threading.main_thread():
         return
     for number in ending_signals():
@@ -32,7 +32,7 @@ def heed() -> None:
 
 
 def ended_by() -> signal.Signals | None:
-    """Return the first signal that came, None if none did; libraries make other errors of `Terminated`, as Ray does."""
+    """Return the first signal that arrived, or None; libraries such as Ray turn `Terminated` into other errors."""
     return signal.Signals(_numbers[0]) if _numbers else None
 
 

@@ -1,4 +1,4 @@
-"""The stages of long work as they go: their names and counts, on a terminal at once, else in a line now and then."""
+"""Progress of work in stages on stderr: on a terminal continuously, elsewhere by a line now and then."""
 
 from __future__ import annotations
 

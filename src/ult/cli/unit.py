@@ -1,4 +1,4 @@
-"""What one record is, said in a line wherever something is promised to each of them."""
+"""Print what one record is, wherever a privacy promise is made to each record."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OF = {"image": "image", "series": "series", "text": "row", "molecule": "row"}
 
 
 def unit(inputs: Sequence[str], modality: str) -> str:
-    """Return what a record of these inputs is.
+    """Return a sentence on what one record of these inputs is.
 
     >>> unit(["data/notes.txt"], "text")
     'each line of notes.txt is one record'
@@ -30,13 +30,13 @@ def unit(inputs: Sequence[str], modality: str) -> str:
 
 
 def tell_unit(out: Path, inputs: Sequence[str], modality: str, empty: int) -> None:
-    """Say what a table's promise is for, and how many records say nothing."""
+    """Print to what a table's promise applies, and how many records are empty."""
     say(f"{out}: the promise is for one record: {unit(inputs, modality)}, whoever it is of")
     _tell_empty(empty)
 
 
 def tell_records(out: Path, many: Sequence[Shards]) -> None:
-    """Say what a training's promise is for, and how many records have no id."""
+    """Print to what a training's promise applies, and how many records have no ids."""
     from ult.public.manifest import IDS
 
     names = ", ".join(shards.path.name for shards in many)
@@ -48,4 +48,4 @@ def tell_records(out: Path, many: Sequence[Shards]) -> None:
 def _tell_empty(empty: int) -> None:
     if empty:
         verb = "is" if empty == 1 else "are"
-        note(f"{count(empty, 'record')} {verb} empty; each counts as a record all the same, so drop what is none")
+        note(f"{count(empty, 'record')} {verb} empty; each counts as a record, so remove those that are none")

@@ -52,13 +52,13 @@ def audit_code(
     progress: Progress = on_stderr,
     notice: Notice = unheard,
 ) -> Audit:
-    """Attack a code, as whoever holds shards or a run and public data would; score it by the owner's table.
+    """Attack a code as somebody with shards or a run, and public data, would; the owner's table scores the attacks.
 
-    The arguments are those of `ult audit code`. `shards` are folders of one table, attacked together; without any, as
-    many `samples` as a `run` writes. `reference` are public records of the same kind. `start` and `start_table` are an
-    earlier run and its table, known to the adversary, whose rows are matched with those of `run`. Nothing is scored
-    without `table`. `pairs` is a file, mode 0600, for passages that the best attack read, which are records. `notice`
-    is told what each attack read as it ends.
+    The arguments are those of `ult audit code`. `shards` are folders of one table, attacked together; without any,
+    `samples` records that `run` generates are attacked. `reference` are public records of the same kind. `start` and
+    `start_table` are an earlier run and its table, known to the adversary, whose embedding rows are matched with those
+    of `run`. Without `table` nothing is scored. `pairs` is a file, mode 0600, for passages that the best attack read,
+    which are parts of records. `notice` is called with a sentence on each attack as it ends.
 
     Raises `InvalidConfig`, `WrongTable`, `WrongKey`, `SourceError`, `OutputExists` or `OutputError`.
 
@@ -92,15 +92,15 @@ def audit_code(
         raise InvalidConfig(f"{truth.codec.id} has no passages to read; expected text or molecules", hint="no --pairs")
     public, top, attacks = _public(given, made["codec"], column) if given else [], _Top(), list[dict[str, Any]]()
 
-    def ended(one: dict[str, Any]) -> None:
-        attacks.append(one)
-        notice(words.of_attack(one))
+    def ended(result: dict[str, Any]) -> None:
+        attacks.append(result)
+        notice(words.of_attack(result))
 
     progress("attacking", 0)
     if truth is not None and public:
-        adversary, told = Adversary.fitted(truth, public), Adversary(truth, public)
-        for one in attack(ids, adversary=adversary, truth=truth, told=told, plaintext=bool(many), keep=top.keep):
-            ended(one)
+        adversary, informed = Adversary.fitted(truth, public), Adversary(truth, public)
+        for result in attack(ids, adversary=adversary, truth=truth, told=informed, plaintext=bool(many), keep=top.keep):
+            ended(result)
     if truth is not None and run is not None and start is not None and known is not None:
         ended(attack_rows(Coded.of(ids), run=run, start=start, known=known, truth=truth))
     found: dict[str, Any] = {
@@ -122,21 +122,22 @@ def audit_code(
 
 
 def check_asked(*, reference: bool, run: bool, start: bool, start_table: bool, table: bool, pairs: bool) -> None:
-    """Raise `InvalidConfig` if what the adversary is given, or what is to be shown, does not go together."""
+    """Raise `InvalidConfig` for a combination of arguments that the attacks, or the passages, cannot work with."""
     if start != start_table or (start and not run):
         raise InvalidConfig(
-            "rows are matched of two runs, with the table of the first", hint="--run, --from, --from-table"
+            "matching rows needs two runs and the table of the first", hint="--run, --from, --from-table"
         )
     if not reference and not start:
         raise InvalidConfig("the adversary knows nothing; expected public records", hint="--reference PUBLIC")
     if pairs and not (table and reference):
         raise InvalidConfig(
-            "passages are read by public records, and shown by the table", hint="--reference, --table, or no --pairs"
+            "passages need public records to be read and the table to be shown",
+            hint="--reference, --table, or no --pairs",
         )
 
 
 def _figures(found: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return what the best attack read first, then what was attacked, and what each attack read."""
+    """Return the figures to show: the best attack, then what was attacked, then each attack."""
     top, public = found["best"], found["reference"]
     scored = f"{len(found['attacks'])} attacks on {found['units']:,} ids"
     unscored = f"{found['units']:,} ids, {public['records'] if public else 0:,} public records; no attack is scored"
@@ -150,7 +151,7 @@ def _figures(found: dict[str, Any]) -> list[tuple[str, str]]:
 def _unscored(truth: Table | None) -> list[str]:
     if truth is not None:
         return []
-    return ["what an attack recovers only the owner can know: --table with the table that `ult encode` used"]
+    return ["only the owner can know what an attack recovers: --table with the table that `ult encode` used"]
 
 
 def _held(
@@ -161,17 +162,19 @@ def _held(
     truth: Table | None,
     progress: Progress,
 ) -> tuple[list[NDArray[Any]], dict[str, Any]]:
-    """Return the ids of shards, or those that a run writes, and the codec, table and shards that they are of."""
+    """Return the ids of shards, or ids that a run generates, and their codec, table and shards."""
     if shards:
-        many = [Shards(path) for path in shards]
-        told = many[0].manifest
-        for one in many:
-            if one.manifest.table != told.table:
+        folders = [Shards(path) for path in shards]
+        first = folders[0].manifest
+        for folder in folders:
+            if folder.manifest.table != first.table:
                 raise WrongTable(
-                    f"{one.path} was encoded with table {one.manifest.table}; {many[0].path} with {told.table}",
+                    f"{folder.path} was encoded with table {folder.manifest.table}; "
+                    f"{folders[0].path} with {first.table}",
                     hint="an audit for each table",
                 )
-        return [ids for one in many for ids in one.ids()], {"codec": told.codec, "table": told.table, "shards": many}
+        ids = [ids for folder in folders for ids in folder.ids()]
+        return ids, {"codec": first.codec, "table": first.table, "shards": folders}
     if run is None:
         raise InvalidConfig("there are no ids to attack; expected shards, or a run to write some", hint="--run RUN")
     ids, made = draw(
@@ -189,22 +192,23 @@ def _public(reference: Sequence[str | Path], codec: str, column: str | None) -> 
 
 
 class _Top:
-    """Remembers what the attack guessed that reads most of all, at whatever size."""
+    """Keeps the guesses of the attack that reads the largest share of ids, of any number of ids."""
 
     def __init__(self) -> None:
-        self.found: dict[str, Any] | None = None
+        self.result: dict[str, Any] | None = None
         self.named: list[bytes | None] = []
         self.target: Coded | None = None
 
-    def keep(self, found: dict[str, Any], named: list[bytes | None], target: Coded) -> None:
-        if self.found is None or found["occurrences"] >= self.found["occurrences"]:
-            self.found, self.named, self.target = found, named, target
+    def keep(self, result: dict[str, Any], named: list[bytes | None], target: Coded) -> None:
+        if self.result is None or result["occurrences"] >= self.result["occurrences"]:
+            self.result, self.named, self.target = result, named, target
 
 
 def _write_pairs(path: Path, top: _Top, truth: Table, subject: dict[str, Any], *, force: bool) -> str:
-    """Write what the best attack read beside the truth, for the owner alone; return what to know of the file."""
-    if top.found is None or top.target is None:
+    """Write the passages that the best attack read, beside the truth, to a file for the owner only; return a note."""
+    if top.result is None or top.target is None:
         raise InvalidConfig("no attack by public records was tried", hint="--reference with public data")
-    told = most_telling(top.named, top.target, truth, subject=subject, attack=top.found["name"])
-    keyfile.write(path, (dumps(told, indent=1) + "\n").encode("ascii"), force=force)
-    return f"{path}: {count(len(told['pairs']), 'passage')} of the records themselves, in the clear; give it to nobody"
+    passages = most_telling(top.named, top.target, truth, subject=subject, attack=top.result["name"])
+    keyfile.write(path, (dumps(passages, indent=1) + "\n").encode("ascii"), force=force)
+    held = count(len(passages["pairs"]), "passage")
+    return f"{path}: {held} of the records themselves, in the clear; give it to nobody"

@@ -1,4 +1,4 @@
-"""`ult.audit.audit_release`: the folder that says what a receiver could learn, and the verdict."""
+"""`ult.audit.audit_release`: the folder with the report on what a receiver could learn, and the verdict."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ AUDIT = Kind(
     lambda folder: sorted({path.name for path in folder.iterdir()} - {"audit.html", "audit.json"}),
 )
 NEXT = {
-    "red": "do what stands under each red finding, and audit again",
-    "amber": "measure what was not, by the commands above, and decide on the rest with whoever answers for the records",
-    "green": "show the page to whoever answers for the records; it says what was not looked at",
+    "red": "do what each red finding asks for, and audit again",
+    "amber": "measure what was not, by the commands above; decide on the rest with whoever is in charge of the records",
+    "green": "show the page to whoever is in charge of the records; it says what was not measured",
 }
 
 
@@ -51,11 +51,12 @@ def audit_release(
     identities: Identities = (),
     force: bool = False,
 ) -> Audit:
-    """Say what a receiver could learn from what it will hold, by what the audits found: a page and a verdict.
+    """Report what a receiver could learn from what it will hold, by the other audits: a page and a verdict.
 
-    The arguments are those of `ult audit release`. `out` is a folder for `audit.html` and `audit.json`; with `pairs`,
-    what `audit_code` wrote, there is `OUT-owner.html` beside it, which holds records. The `*_audit` are files that
-    `Audit.save` wrote. Raises `InvalidConfig`, `MissingSource`, `FormatError`, `OutputExists` or `OutputError`.
+    The arguments are those of `ult audit release`. `out` is the folder for `audit.html` and `audit.json`. With `pairs`,
+    the file that `audit_code` wrote, there is also `OUT-owner.html` beside the folder, which contains records. The
+    `*_audit` are files of `Audit.save`. Raises `InvalidConfig`, `MissingSource`, `FormatError`, `OutputExists` or
+    `OutputError`.
 
     For example:
 
@@ -92,18 +93,18 @@ def owners_copy(out: Path) -> Path:
 
 def _notes(out: Path, owner: Path, private: str | None) -> list[str]:
     if private is not None:
-        return [f"{owner.name}, beside {out}, contains records: it is for you alone, never give it away"]
-    return [f"{owner.name} is of an earlier audit, and contains records"] if os.path.lexists(owner) else []
+        return [f"{owner.name}, beside {out}, contains records: it is for you only, never give it away"]
+    return [f"{owner.name} is from an earlier audit, and contains records"] if os.path.lexists(owner) else []
 
 
 def write_audit(out: Path, texts: dict[str, str], owner: Path, private: str | None) -> None:
-    """Write the folder and, with what it says, the owner's copy, of mode 0600 and not in the folder: all or none."""
+    """Write the folder, and the owner's copy with mode 0600 outside the folder: all or nothing."""
     with ExitStack() as claims, writing(out):
         folder = claims.enter_context(Claim(out))
         new = folder.folder / "new"
         new.mkdir()
         for name, text in texts.items():
-            (new / name).write_text(text, encoding="utf-8", errors="replace")  # names of files may be no text
+            (new / name).write_text(text, encoding="utf-8", errors="replace")  # file names may not be valid text
         outputs = [(folder, new, False)]
         if private is not None:
             copy = claims.enter_context(Claim(owner))
@@ -113,11 +114,11 @@ def write_audit(out: Path, texts: dict[str, str], owner: Path, private: str | No
 
 
 def _figures(audit: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Give what the terminal shows: the verdict, the three sentences, then the findings, the worst first."""
+    """Yield the lines for the terminal: the verdict, the three sentences, then the findings, worst first."""
     yield "verdict", f"{audit['verdict']}: {SO[audit['verdict']]}"
     yield from (("", sentence) for sentence in sentences(audit))
     for level in reversed(LEVELS):
-        for one in (one for one in audit["findings"] if one["level"] == level):
-            yield level, one["found"]
-            if one["change"]:
-                yield "", f"to do: {one['change']}"
+        for finding in (finding for finding in audit["findings"] if finding["level"] == level):
+            yield level, finding["found"]
+            if finding["change"]:
+                yield "", f"to do: {finding['change']}"

@@ -1,1 +1,1 @@
-"""The commands below `ult audit`."""
+"""The verbs of `ult audit`."""

@@ -1,4 +1,4 @@
-"""`ult audit code`: attacks on the code of shards or of a run, as an adversary; scored by the owner's table."""
+"""`ult audit code`: attack the code of shards or of a run as an adversary would, scored by the owner's table."""
 
 from __future__ import annotations
 
@@ -17,35 +17,36 @@ def code(
     shards: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Shards folders of one table, attacked together; without any, what --run writes.", show_default=False
+            help="Shards folders of one table, attacked together; by default what --run writes.", show_default=False
         ),
     ] = None,
     reference: Annotated[
         list[str] | None,
         typer.Option(help="Public records of the same kind, in any form that `ult fit` reads; repeatable."),
     ] = None,
-    run: Annotated[Path | None, typer.Option(help="A run on the table, held by an adversary.")] = None,
-    samples: Annotated[int, typer.Option(min=1, help="With --run and no shards: records to let it write.")] = 1000,
+    run: Annotated[Path | None, typer.Option(help="A run on the table, which the adversary holds.")] = None,
+    samples: Annotated[int, typer.Option(min=1, help="With --run and no shards: records to generate.")] = 1000,
     seed: Annotated[int, typer.Option(help="The same seed draws the same records.")] = 0,
     start: Annotated[
-        Path | None, typer.Option("--from", help="The run that --run was aligned or trained on from: match their rows.")
+        Path | None, typer.Option("--from", help="The run that --run was aligned or trained from, to match their rows.")
     ] = None,
     start_table: Annotated[
         Path | None, typer.Option("--from-table", help="The table of --from, known to the adversary.")
     ] = None,
     table: Annotated[
-        Path | None, typer.Option("--table", "-t", help="The table of the ids, to score by; no attack reads it.")
+        Path | None,
+        typer.Option("--table", "-t", help="The table of the ids, to score attacks; none of them reads it."),
     ] = None,
     pairs: Annotated[
         Path | None,
-        typer.Option(help="A file, mode 0600, for passages that the best attack read, beside the truth: yours alone."),
+        typer.Option(help="A file for passages as the best attack read them, with the truth; secret, mode 0600."),
     ] = None,
     column: Column = None,
     passphrase_file: PassphraseFile = None,
     identity: Identities = None,
     force: Force = False,
 ) -> None:
-    """Attack a code, as whoever holds shards or a model and public data would; score it by the table."""
+    """Attack a code as somebody with shards or a model, and public data, would; the table scores the attacks."""
     from ult.audit.code.audit import audit_code, check_asked
     from ult.cli.console import note, say
     from ult.cli.stages import stages
@@ -80,6 +81,6 @@ def code(
     audit.save(out, force=force)
     for line in audit.notes:
         note(line)
-    told = dict(audit.figures)
-    best = told.get("the best by public data")
-    say(f"{out}: {told['attacked']}" + (f"; the best by public data, {best}" if best else ""))
+    figures = dict(audit.figures)
+    best = figures.get("the best by public data")
+    say(f"{out}: {figures['attacked']}" + (f"; the best by public data, {best}" if best else ""))

@@ -1,4 +1,4 @@
-"""`ult audit mechanism`: whether the code keeps what `--epsilon` promises, by many trials of it."""
+"""`ult audit mechanism`: test by many trials whether the code keeps what `--epsilon` promises."""
 
 from __future__ import annotations
 
@@ -16,20 +16,25 @@ def mechanism(
         list[str] | None, typer.Option(help="table (ult fit) or training (ult train); repeatable, by default both.")
     ] = None,
     epsilon: Annotated[
-        float | None, typer.Option(help="What is promised; by default 1 with 4 patches a record, and 8 with 1.")
+        float | None, typer.Option(help="The promise; by default 1 with 4 patches per record, and 8 with 1.")
     ] = None,
-    delta: Annotated[float, typer.Option(help="What is promised; the smaller, the more trials it takes.")] = 0.05,
-    patches_per_record: Annotated[int | None, typer.Option(min=1, help="Of a table, with --epsilon; else 4.")] = None,
+    delta: Annotated[float, typer.Option(help="The promise; a smaller one needs more trials.")] = 0.05,
+    patches_per_record: Annotated[
+        int | None, typer.Option(min=1, help="For tables, with --epsilon; by default 4.")
+    ] = None,
     records: Annotated[
-        int | None, typer.Option(min=2, help="Of a table; by default as few as the threshold allows.")
+        int | None, typer.Option(min=2, help="For tables; by default as few as the threshold allows.")
     ] = None,
     trials: Annotated[
-        int, typer.Option(min=2, help="Fits of each kind, with one record and without; half as many trainings.")
+        int, typer.Option(min=2, help="Fits with one record and as many without; half as many trainings.")
     ] = 4000,
-    json: Annotated[Path | None, typer.Option("--json", help="Write all figures there.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="A file for all figures.")] = None,
     force: Force = False,
 ) -> None:
-    """Fit and train many times with one record and without, and bound epsilon and delta from below; 1 if refuted."""
+    """Fit and train many times with one record and without, and compute lower bounds on epsilon and delta.
+
+    The exit status is 1 if they refute the promise.
+    """
     from ult.audit.mechanism.audit import MECHANISMS
     from ult.audit.on_files import audit_mechanism
     from ult.cli.console import facts, say
@@ -51,5 +56,5 @@ def mechanism(
         audit.save(json, force=force)
     facts(audit.figures)
     if audit.document["refuted"]:
-        say("the code does not keep what it promises: trust no --epsilon of it, and report this as a bug")
+        say("the code does not keep its promise: do not rely on --epsilon, and report this as a bug")
         raise SystemExit(1)

@@ -1,4 +1,4 @@
-"""`ult audit model` and `ult audit table`: what a run, and a table, betray of the records that made them."""
+"""`ult audit model` and `ult audit table`: what a run or a table reveals about the records that it was made from."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ult.host.free import check_free
 if TYPE_CHECKING:
     from ult.audit.result import Audit
 
-JsonFile = Annotated[Path | None, typer.Option("--json", help="Write all figures there.")]
-PngFile = Annotated[Path | None, typer.Option("--png", help="Draw the attacks' curves there, on logarithmic axes.")]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="A file for all figures.")]
+PngFile = Annotated[Path | None, typer.Option("--png", help="A file for the attacks' ROC curves, on log axes.")]
 Delta = Annotated[
     float | None,
-    typer.Option(help="The delta of the lower bounds on epsilon; by default that of the promise, 1e-5 without one."),
+    typer.Option(help="The delta of the lower bounds on epsilon; by default that of the promise, else 1e-5."),
 ]
 
 
@@ -37,32 +37,30 @@ def model(
     ] = None,
     reference_run: Annotated[
         list[Path] | None,
-        typer.Option(metavar="RUN", help="A run on the same table that saw no member: two more attacks; repeatable."),
+        typer.Option(metavar="RUN", help="A run on the same table, not trained on members; adds attacks; repeatable."),
     ] = None,
     shadows: Annotated[
         int,
-        typer.Option(min=0, help="Runs to train by the same recipe on halves of both sides: one more attack, LiRA."),
+        typer.Option(min=0, help="Runs to train by the same recipe on halves of both sides; adds the attack LiRA."),
     ] = 0,
     table: Annotated[
-        Path | None, typer.Option("--table", "-t", help="The owner's table: one more attack, and canaries.")
+        Path | None, typer.Option("--table", "-t", help="The owner's table; adds an attack, and finds canaries.")
     ] = None,
     canaries: Annotated[
         int | None,
-        typer.Option(min=0, help="With --table: how many of those that `ult encode` planted; all by default."),
+        typer.Option(min=0, help="With --table: how many of the planted canaries to measure; by default all."),
     ] = None,
-    alternatives: Annotated[int, typer.Option(help="Of canaries: others to rank each among.")] = 1000,
+    alternatives: Annotated[int, typer.Option(help="Canaries: alternatives among which each is ranked.")] = 1000,
     prefix_ids: Annotated[int, typer.Option(help="Extraction: ids of a record that are given.")] = 50,
-    suffix_ids: Annotated[int, typer.Option(help="Extraction: ids that the run must write.")] = 50,
-    samples: Annotated[int, typer.Option(min=0, help="Extraction: continuations to draw; 0 is greedy alone.")] = 10,
+    suffix_ids: Annotated[int, typer.Option(help="Extraction: ids that the run must continue with.")] = 50,
+    samples: Annotated[int, typer.Option(min=0, help="Extraction: continuations to draw; 0: only greedy.")] = 10,
     soft_prompt: Annotated[
         int,
-        typer.Option(
-            min=0, help="Extraction: vectors to tune on half of the members and ask for the rest with; 0: none."
-        ),
+        typer.Option(min=0, help="Extraction: prompt vectors to tune on half of the members; 0: none."),
     ] = 0,
     delta: Delta = None,
     seed: Annotated[int, typer.Option(help="The same seed draws the same alternatives and samples.")] = 0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Records at once.")] = 16,
+    batch_size: Annotated[int, typer.Option(min=1, help="Records in a batch.")] = 16,
     json: JsonFile = None,
     png: PngFile = None,
     passphrase_file: PassphraseFile = None,
@@ -79,7 +77,7 @@ def model(
     if not unseen:
         raise InvalidConfig("there is nothing to compare the members with", hint="--nonmembers SHARDS")
     if canaries and table is None:
-        raise InvalidConfig("canaries follow from the owner's table; none was given", hint="--table T.ult")
+        raise InvalidConfig("canaries can only be found with the owner's table", hint="--table T.ult")
     for path in filter(None, (json, png)):
         check_free(path, force=force)
     secret = load_table(table, passphrase_file, identity) if table else None
@@ -112,7 +110,7 @@ def table(
     table: Annotated[Path, typer.Argument(metavar="TABLE", help="A table, as `ult fit` wrote it.")],
     members: Annotated[list[str], typer.Option(help="Files of records that it was fitted on; repeatable.")],
     nonmembers: Annotated[
-        list[str] | None, typer.Option(help="Files of records of the same kind that it was not; repeatable.")
+        list[str] | None, typer.Option(help="Files of other records of the same kind; repeatable.")
     ] = None,
     others: Annotated[list[str] | None, typer.Option(hidden=True, help="The same, by its older name.")] = None,
     column: Column = None,
@@ -123,7 +121,7 @@ def table(
     identity: Identities = None,
     force: Force = False,
 ) -> None:
-    """Say what a table betrays to whoever holds it of the records that it was fitted on: membership by its phrases."""
+    """Measure what a table reveals about the records that it was fitted on: membership inference by its phrases."""
     from ult.audit.on_files import audit_table
     from ult.cli.console import counting
 
@@ -139,12 +137,12 @@ def _nonmembers(given: list[Any] | None, older: list[Any] | None) -> list[Any]:
     from ult.errors import InvalidConfig
 
     if not (given or older):
-        raise InvalidConfig("there is nothing to compare members with", hint="--nonmembers with what was not used")
+        raise InvalidConfig("there is nothing to compare members with", hint="--nonmembers with records not used")
     return [*(given or ()), *(older or ())]
 
 
 def _tell(audit: Audit, json: Path | None, png: Path | None, *, force: bool) -> None:
-    """Print what an audit found, and write what was asked for."""
+    """Print the figures and notes of an audit, and write the files that were asked for."""
     from ult.cli.console import facts, note
 
     facts(audit.figures)

@@ -1,4 +1,4 @@
-"""`ult audit release`: the page that says what a receiver could learn, and the verdict."""
+"""`ult audit release`: the report on what a receiver could learn, and the verdict."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ult.cli.keys import Identities, PassphraseFile, load_table
 from ult.cli.options import Force
 from ult.host.free import check_free
 
-JsonFile = typer.Option(help="What the audit of that wrote.")
+JsonFile = typer.Option(help="The JSON file of that audit.")
 
 
 def release(
@@ -19,7 +19,7 @@ def release(
     shards: Annotated[list[Path] | None, typer.Option(help="Shards that the receiver will hold; repeatable.")] = None,
     run: Annotated[Path | None, typer.Option(help="A run that the receiver will hold.")] = None,
     private_embeddings: Annotated[
-        bool, typer.Option("--private-embeddings", help="Of the run the body alone; its rows stay with you.")
+        bool, typer.Option("--private-embeddings", help="The run is released without its embedding rows.")
     ] = False,
     table: Annotated[
         Path | None, typer.Option("--table", "-t", help="The table, if the receiver will hold that too.")
@@ -28,18 +28,18 @@ def release(
     model_audit: Annotated[Path | None, JsonFile] = None,
     table_audit: Annotated[Path | None, JsonFile] = None,
     pairs: Annotated[
-        Path | None, typer.Option(help="What `ult audit code --pairs` wrote: adds OUT-owner.html, which holds records.")
+        Path | None, typer.Option(help="The file of `ult audit code --pairs`; adds OUT-owner.html, with records.")
     ] = None,
-    giver: Annotated[str | None, typer.Option(metavar="WHO", help="Who gives, for the page.")] = None,
-    receiver: Annotated[str | None, typer.Option(metavar="WHO", help="Who receives, for the page.")] = None,
-    purpose: Annotated[str | None, typer.Option(metavar="WHAT", help="What for, for the page.")] = None,
+    giver: Annotated[str | None, typer.Option(metavar="WHO", help="Who gives, to state on the page.")] = None,
+    receiver: Annotated[str | None, typer.Option(metavar="WHO", help="Who receives, to state on the page.")] = None,
+    purpose: Annotated[str | None, typer.Option(metavar="WHAT", help="For what purpose, to state on the page.")] = None,
     passphrase_file: PassphraseFile = None,
     identity: Identities = None,
     force: Force = False,
 ) -> None:
-    """Say what a receiver could learn from what it will hold, by what the audits found: a page and a verdict.
+    """Report what a receiver could learn from what it will hold, by the other audits: a page and a verdict.
 
-    The exit status is 0 whatever the verdict: audit.json has it, and `ult release` goes by it.
+    The exit status is 0 whatever the verdict, which is in audit.json and which `ult release` checks.
     """
     from ult.audit.release.folder import AUDIT, NEXT, audit_release, owners_copy
     from ult.cli.console import counting, facts, note, say
