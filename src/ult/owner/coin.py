@@ -1,8 +1,8 @@
-"""A fair coin for each record alone, tossed after the table was fitted: who is a member, and who is compared with.
+"""A fair coin that decides, after the table was fitted, for each record by itself whether it is a member or not.
 
-That is what the theorems on one-run audits ask for (`ult.audit.onerun`). The coin is a function of the table's secret
-document, the input and a record's place in it, so that whoever goes on with a killed command tosses the same, and
-nobody without the table can tell. Equal records have coins of their own: one for several would prove too much.
+The theorems on one-run audits require such a coin (`ult.audit.onerun`). It is a function of the table's secret
+document, the input and a record's place in it. So a command that goes on after a kill tosses the same coins, and nobody
+without the table can predict them. Equal records have a coin each: one coin for several would prove too much.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LABEL = b"ult-coin/1\n"
 class Half:
     """The records of a piece that are on one side; it can be sent to another process of the owner."""
 
-    rows: ClassVar[None] = None  # how many records there are, the coin tells once they are read
+    rows: ClassVar[None] = None  # the number of records is known once they are read
     piece: Whole
     seed: bytes
     side: str

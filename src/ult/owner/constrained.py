@@ -1,7 +1,6 @@
-"""Which ids keep what a model writes decodable: the grammar of a table's codec, lifted to its phrases.
+"""Ids that keep what a model writes decodable: the grammar of a table's codec, lifted to the table's phrases.
 
-The owner's side: whoever has this has the table. `ult.trainer.generate` takes it as a `Grammar` of ids, and knows no
-more.
+It belongs to the owner, because it holds the table. `ult.trainer.generate` sees it only as a `Grammar` of ids.
 """
 
 from __future__ import annotations
@@ -20,11 +19,12 @@ from ult.public.vocabulary import EOS, N_SPECIAL
 
 
 class TableGrammar:
-    """Allows an id if its phrase goes on with a record, and with one that fits: so every record ends whole.
+    """Allows an id if its phrase continues a record that can still end within the room that is left.
 
-    Every symbol has an id of its own, so what is missing to an end fits if it has as many symbols as there is room
-    for ids. Only what fits nowhere, as after a prompt of an image too large, is let go on without. A table of wide
-    numeric records allows those of its number of values. Raises `InvalidConfig` if the codec has no grammar.
+    Every symbol has an id of its own, so a record can end if at most as many symbols are missing as there is room for
+    ids. A record that cannot end in any case, such as one after a prompt of too large an image, is not held to that.
+    For a table of wide numeric records only records of its number of values are allowed. Raises `InvalidConfig` if the
+    codec has no grammar.
     """
 
     def __init__(self, table: Table) -> None:

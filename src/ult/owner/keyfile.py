@@ -54,7 +54,7 @@ def encryptor(
 
 
 def _by_passphrase(payload: bytes, passphrase: str) -> bytes:
-    """Encrypt, again if a busy machine made it cheap to guess at."""
+    """Encrypt; try again if a busy machine made pyrage choose parameters that are cheap to attack."""
     made = [bytes(pyrage.passphrase.encrypt(payload, passphrase))]
     while len(made) < 4 and _factor(made[-1]) < _WORK:
         made.append(bytes(pyrage.passphrase.encrypt(payload, passphrase)))
@@ -86,7 +86,7 @@ def write(path: str | Path, data: bytes, *, force: bool = False, check: Callable
 
 
 def real(path: str | Path) -> Path:
-    """Return the file behind a link, for that is what is to be replaced."""
+    """Return the file that a link leads to, because that file is the one to replace."""
     path = Path(path)
     try:
         return path.resolve() if path.is_symlink() else path
@@ -95,7 +95,7 @@ def real(path: str | Path) -> Path:
 
 
 def put(path: Path, data: bytes, about: Path) -> None:
-    """Write a new file of mode 0600 that is not at its place yet; `about` is what an error names."""
+    """Write a new file of mode 0600 which is published later; an error names `about`."""
     with writing(about), os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(data)
 
@@ -230,17 +230,17 @@ def secret_keys(identities: Identities) -> list[str]:
 
 
 def session_key() -> str:
-    """Return a new key for `seal` and `unseal`; it lives as long as the processes that have it."""
+    """Return a new key for `seal` and `unseal`; it is never stored, so it ends with the processes that have it."""
     return str(pyrage.x25519.Identity.generate())
 
 
 def seal(data: bytes, key: str) -> bytes:
-    """Return `data` encrypted: for what passes through a program that may put it on a disk."""
+    """Return `data` encrypted, to pass it through a program that may write it to a disk."""
     return bytes(pyrage.encrypt(data, [_identity(key).to_public()]))
 
 
 def unseal(data: bytes, key: str) -> bytes:
-    """Return what was sealed. Raises `WrongKey`, also if it was altered."""
+    """Return the data that was sealed; raise `WrongKey` for another key or altered data."""
     try:
         return bytes(pyrage.decrypt(data, [_identity(key)]))
     except pyrage.DecryptError:
@@ -295,9 +295,9 @@ def rekey(
 def shred(path: str | Path) -> str:
     """Overwrite a secret file and leave a tombstone in its place; return the SHA-256 of what was there.
 
-    What a killed command left hidden beside it is overwritten too, and a link is followed. The tombstone is the first
-    that is written over the file, so a shred that was killed is finished by another, and a full disk hinders none. A
-    file system that copies on write, a solid-state disk, a backup or another copy may hold the old bytes still.
+    A link is followed, and what a killed command left hidden beside the file is overwritten too. The tombstone is
+    written over the file first, so another shred finishes one that was killed, and a full disk is no obstacle. A file
+    system that copies on write, a solid-state disk, a backup or another copy may still hold the old bytes.
     Raises `MissingSource`, `InvalidConfig` if it is no secret file of ours, or `OutputError`.
     """
     path = real(path)
@@ -327,7 +327,7 @@ def shred(path: str | Path) -> str:
 
 
 def _begun(data: bytes) -> bytes:
-    """Return the tombstone that a file begins with, nothing if there is none."""
+    """Return the tombstone at the start of a file; empty if there is none."""
     line, end, _ = data.partition(b"\n")
     try:
         return line + end if data.startswith(TOMBSTONE) and end and "sha256" in json.loads(line) else b""
@@ -336,7 +336,7 @@ def _begun(data: bytes) -> bytes:
 
 
 def _claimed(path: Path, held: ExitStack) -> atomic.Claim | None:
-    """Return the hidden folder of a file, what lay in it overwritten; None on a disk that has no room for one."""
+    """Return the hidden folder of a file, its old content overwritten; None if the disk has no room for a folder."""
     try:
         return held.enter_context(atomic.Claim(path, wipe=True))
     except OutputExists:
@@ -346,7 +346,7 @@ def _claimed(path: Path, held: ExitStack) -> atomic.Claim | None:
 
 
 def _replace(claim: atomic.Claim, stone: bytes) -> None:
-    """Give the tombstone blocks of its own, so that no name leads to those of the secret."""
+    """Replace the file by the tombstone, so that no name leads to the blocks that held the secret."""
     new = claim.folder / "new"
     put(new, stone, claim.out)
     claim.publish(new, private=True)

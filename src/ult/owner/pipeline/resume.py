@@ -1,4 +1,4 @@
-"""Shards that are being written, so that a command that was killed goes on where it stood.
+"""Shards while they are written, in a form from which the same command goes on after a kill.
 
 Beside `OUT` lies the hidden folder `.OUT.partial`:
 
@@ -7,8 +7,8 @@ Beside `OUT` lies the hidden folder `.OUT.partial`:
     tmp.*/           what is being written; a run removes those of runs before it
     owner.json, old  as `ult.host.atomic` has them
 
-A part is written to `tmp.*`, synced, read back and renamed; then it is recorded. What is not recorded, or is no longer
-what was recorded, is written again. One process at a time holds the folder, by a lock that ends with it.
+A part is written to `tmp.*`, synced, read back and renamed; then it is recorded. A part that is not recorded, or that
+was altered since, is written again. One process at a time holds the folder, by a lock that ends with the process.
 """
 
 from __future__ import annotations
