@@ -25,7 +25,7 @@ EXAMPLES = {
     "keygen": "ult keygen -o owner.key",
     "dedupe": "ult dedupe notes.jsonl -o distinct.jsonl --near 0.8",
     "fit": "ult fit notes.csv -o notes.ult --column note --vocabulary-size 4096",
-    "encode": "ult encode notes.csv -t notes.ult -o shards --column note --keep ward",
+    "encode": "ult encode notes.csv -t notes.ult -o shards --column note",
     "decode": "ult decode shards -t notes.ult -o notes-again.csv",
     "align": "ult align run -t notes.ult --to later.ult -o aligned",
     "release": "ult release run -o for-others --audit audit/audit.json -t notes.ult",
