@@ -114,7 +114,7 @@ def test_no_room(command: list[str], folder: Path) -> None:
         [*ULT, *command], cwd=folder, preexec_fn=limit, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 1
-    assert done.stderr.startswith("error: ")
+    assert done.stderr.splitlines()[-1].startswith("error: ")  # after signs of life, on a busy machine
     assert "Traceback" not in done.stderr
     assert names(folder) == before
 
