@@ -166,6 +166,7 @@ def test_polars_reads_the_parts(shards):
 def test_shards_say_that_records_carry_no_ends_and_to_datasets_adds_them(shards):
     opened = Shards(shards)
     assert opened.has_begin_and_end is False
+    assert dict(opened.facts())["begin and end ids"].startswith("none")
     data = opened.to_datasets()
     assert data["input_ids"][:] == [[2, *ids, 2] for ids in expected(shards)]
     assert data.column_names == ["input_ids", "ward"]

@@ -74,6 +74,7 @@ class Shards(Shown):
             ("vocabulary", f"{told.vocabulary_size:,}"),
             ("codec", told.codec),
             ("table", told.table),
+            ("begin and end ids", "none; to_datasets() puts them around"),
             ("in the clear", ", ".join(told.kept) or "nothing"),
         ]
 
