@@ -116,6 +116,42 @@ def coded(folder):
     return folder
 
 
+@pytest.mark.parametrize("run", [False, True])
+def test_code_that_a_config_names_does_not_go_along(shards, tmp_path, run):
+    """Whoever loads the run with `trust_remote_code` would run a stranger's code from the Hub, in the owner's name."""
+    folder = llama(tmp_path / "their-model")
+    config = json.loads((folder / "config.json").read_text())
+    named = {"AutoModelForCausalLM": "org/theirs--modeling.Theirs"}
+    (folder / "config.json").write_text(json.dumps(config | {"auto_map": named}))
+    if run:
+        train(shards, tmp_path / "run", Recipe(model=str(folder), steps=1, batch_size=2, context=8))
+    else:
+        adopt(folder, shards, tmp_path / "run")
+    assert "org/theirs" not in (tmp_path / "run" / "config.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("room", "context", "said"),
+    [
+        (2, None, "room for 2 ids"),
+        (-5, None, "room for -5"),
+        (64, 16.5, "context is 16.5"),
+        (64, "16", "context is '16'"),
+    ],
+)
+def test_a_context_that_no_run_has_is_refused_before_anything_is_replaced(
+    shards, foreign, tmp_path, room, context, said
+):
+    before = adopt(foreign, shards, tmp_path / "run").metrics
+    folder = tmp_path / "their-model"
+    shutil.copytree(foreign, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"max_position_embeddings": room}))
+    with pytest.raises(InvalidConfig, match=said):
+        adopt(folder, shards, tmp_path / "run", context=context, force=True)
+    assert Run.open(tmp_path / "run").metrics == before
+
+
 def outputs(folder):
     (folder / "checkpoint-20").mkdir(parents=True)
     (folder / "checkpoint-100").mkdir()

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,9 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from toy import OTHER, SIZE, TABLE, counting, write
-from ult.errors import InvalidConfig, OutputExists
+from ult.errors import FormatError, InvalidConfig, OutputExists
 from ult.public.card import run_card, shards_card
 from ult.public.manifest import UNTOLD, Canaries
+from ult.public.metrics import check_metrics
 from ult.public.published import released
 from ult.public.shard_writer import ShardWriter
 from ult.public.shards import Shards
@@ -76,6 +78,31 @@ def test_a_name_cannot_write_into_a_card():
     card = run_card(metrics)
     assert "`a <script> # b`" in card
     assert "\n# b" not in card
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"validation": "x"},
+        {"validation": {"bits": 3, "best_step": 1}},
+        {"validation": {"bits": [[1, "many"]], "best_step": 1}},
+        {"validation": {"bits": [[1, 2.0]], "best_step": 1, "shards": [{"bytes": "a", "ids": 1}]}},
+        {"release": "never"},
+    ],
+)
+def test_metrics_that_no_card_can_be_made_of_are_refused(told):
+    lot = {"table": TABLE, "codec": "text/bytes", "column": "x", "rows": 3}
+    plain = {"task": "lm", "context": 8, "classes": [], "shards": [lot]}
+    check_metrics(plain, Path("metrics.json"))
+    with pytest.raises(FormatError, match="which no run says"):
+        check_metrics(plain | told, Path("metrics.json"))
+
+
+def test_a_step_that_was_not_evaluated_says_nothing():
+    lot = {"table": TABLE, "codec": "text/bytes", "column": "x"}
+    for held in ({"bits": [[1, 2.0]], "best_step": 5}, {"bits": []}, {}):
+        card = run_card({"task": "lm", "context": 8, "shards": [lot], "validation": held})
+        assert "| bits per byte | unknown |" in card
 
 
 @pytest.mark.parametrize("size", [33, 300])

@@ -11,7 +11,7 @@ import pytest
 
 import ult
 from ult.cli import app
-from ult.errors import NoPhrases, ValuesClipped, WrongKey
+from ult.errors import InvalidConfig, NoPhrases, ValuesClipped, WrongKey
 
 VOCABULARY = ult.Vocabulary(512)
 NOTES = [f"patient {n} reports chest pain and no fever" for n in range(30)]
@@ -364,3 +364,28 @@ def test_an_evaluation_shows_what_its_task_measures():
     assert dict(two.facts())["bits per byte"].startswith("unknown")
     assert str(two.bits_per_id) == "2.0000  (95 %: 1.5000 to 2.5000)"
     assert json.loads(two.to_json()) == common | pairs
+
+
+# ---- what is no path, no key and no recipe
+
+
+@pytest.mark.parametrize("inputs", [None, b"notes.csv", {"text": NOTES}, {"notes.csv"}, [NOTES], 5])
+def test_what_is_no_path_is_refused_in_words(inputs, tmp_path):
+    """So is a table of pandas, whose columns, or records, would be taken for names of files."""
+    with pytest.raises(InvalidConfig, match=r"are of type .*; expected paths"):
+        ult.fit(inputs, tmp_path / "t.ult", encrypt=False)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("key", [b"words", Path("words.txt"), lambda: b"words", re])
+def test_a_passphrase_is_a_text(key, tmp_path):
+    with pytest.raises(InvalidConfig, match=r"passphrase is of type \w+; expected a text"):
+        ult.fit("notes.txt", tmp_path / "t.ult", passphrase=key)
+    with pytest.raises(InvalidConfig, match="a recipient is not"):
+        ult.fit("notes.txt", tmp_path / "t.ult", recipients=[Path("hospital.pub")])
+
+
+@pytest.mark.parametrize("recipe", [SMALL, "recipe.yaml", {}])
+def test_a_recipe_is_no_dict(recipe, tmp_path):
+    with pytest.raises(InvalidConfig, match=r"of type \w+; expected ult.Recipe"):
+        ult.train("shards", tmp_path / "run", recipe)

@@ -191,6 +191,16 @@ def test_a_file_is_written_once_and_trains(trained, tmp_path):
     assert Run.open(tmp_path / "run").metrics["recipe"] == metrics["recipe"]
 
 
+def test_force_replaces_no_folder_by_a_file_of_options(tmp_path):
+    (tmp_path / "records" / "deep").mkdir(parents=True)
+    with pytest.raises(OutputExists, match="is a folder; expected a file"):
+        command("--write-config", tmp_path / "records", "--force")
+    assert (tmp_path / "records" / "deep").is_dir()
+    command("--write-config", tmp_path / "r.yaml")
+    command("--write-config", tmp_path / "r.yaml", "--steps", 7, "--force")
+    assert Recipe.read(tmp_path / "r.yaml").steps == 7
+
+
 @pytest.mark.parametrize(("given", "said"), [((), "shards folders"), (("shards",), "run folder to write")])
 def test_what_is_missing_is_an_error_of_usage(given, said):
     with pytest.raises(typer.BadParameter, match=said):

@@ -119,11 +119,10 @@ def _write(recipe: Recipe, path: Path, *, force: bool) -> None:
         sys.stdout.write(recipe.to_yaml())
         return
     from ult.cli.console import say
-    from ult.errors import OutputExists
     from ult.host.atomic import write_text
+    from ult.host.free import check_free
 
-    if path.exists() and not force:
-        raise OutputExists(f"{path} exists already", hint="another file, or --force to replace it")
+    check_free(path, force=force)  # --force replaces a file, never a folder
     write_text(path, recipe.to_yaml())
     say(f"{path}: {len(OPTIONS)} options of a training; ult train SHARDS -o RUN --config {path}")
 

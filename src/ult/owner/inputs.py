@@ -9,7 +9,7 @@ from typing import Any
 from ult.codecs.base import Codec
 from ult.codecs.series import SeriesMulaw
 from ult.data import Source, open_source
-from ult.errors import SourceError
+from ult.errors import InvalidConfig, SourceError
 from ult.host.progress import Progress, counted
 from ult.owner import keyfile
 from ult.owner.keyfile import Identities, Passphrase
@@ -29,6 +29,11 @@ def opened(
 ) -> Source:
     """Return the records of inputs. Raises `SourceError`."""
     names = [inputs] if isinstance(inputs, str | Path) else inputs
+    if not isinstance(names, Sequence) or not all(isinstance(name, str | Path) for name in names):
+        raise InvalidConfig(
+            f"the inputs are of type {type(inputs).__name__}; expected paths of files",
+            hint="save it as .csv or .parquet first; ult.Table.fit takes records themselves",
+        )
     keep = [keep] if isinstance(keep, str) else keep  # or each letter would be taken for a column
     return open_source(
         [str(name) for name in names], modality=modality, column=column, keep=keep, canonical=canonical, side=side

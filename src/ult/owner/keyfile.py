@@ -64,7 +64,7 @@ def _by_passphrase(payload: bytes, passphrase: str) -> bytes:
 def _recipient(text: str) -> pyrage.x25519.Recipient:
     try:
         return pyrage.x25519.Recipient.from_str(text.strip())
-    except (pyrage.RecipientError, ValueError):
+    except (pyrage.RecipientError, ValueError, AttributeError):  # the last if it is no text
         raise InvalidConfig("a recipient is not an age X25519 public key (age1...)", hint="ult keygen -o KEY") from None
 
 
@@ -219,12 +219,18 @@ def read_identities(path: str | Path) -> list[str]:
 
 def told(passphrase: Passphrase | None) -> str | None:
     """Return the passphrase, asking for it if it is a function."""
-    return passphrase() if callable(passphrase) else passphrase
+    said = passphrase() if callable(passphrase) else passphrase
+    if said is not None and not isinstance(said, str):
+        raise InvalidConfig(
+            f"the passphrase is of type {type(said).__name__}; expected a text, or a function that asks for one",
+            hint="passphrase=getpass.getpass",
+        )
+    return said
 
 
 def secret_keys(identities: Identities) -> list[str]:
     """Return age secret keys: those that are given, and those of files. Raises as `read_identities`."""
-    if isinstance(identities, str):  # or each letter would be taken for a key
+    if isinstance(identities, str | Path):  # or each letter would be taken for a key
         identities = [identities]
     return [key for one in identities for key in (read_identities(one) if isinstance(one, Path) else [one])]
 

@@ -171,11 +171,15 @@ def _origin(metrics: Mapping[str, Any]) -> str:
 def _bits(metrics: Mapping[str, Any]) -> str:
     """Return what one prediction on validation shards cost, and a byte where `metrics.json` tells their bytes."""
     held = metrics.get("validation") or {}
-    if not held.get("bits"):
+    bits = dict(map(tuple, held.get("bits") or ())).get(held.get("best_step"))
+    if bits is None:
         return "unknown"
-    bits = dict(map(tuple, held["bits"]))[held["best_step"]]
     lots: Sequence[Mapping[str, Any]] = held.get("shards", [])
-    if metrics["task"] != "lm" or not lots or not all(lot.get("bytes") and "ids" in lot for lot in lots):
+    if (
+        metrics["task"] != "lm"
+        or not lots
+        or not all(lot.get("bytes") and {"ids", "rows"} <= lot.keys() for lot in lots)
+    ):
         return f"unknown; {bits:.3f} bits a prediction on validation"
     predictions = sum(lot["ids"] + lot["rows"] for lot in lots)
     return f"{bits * predictions / sum(lot['bytes'] for lot in lots):.3f} on validation"

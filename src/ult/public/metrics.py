@@ -56,6 +56,11 @@ def _point(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(_number, value))
 
 
+def _measured(value: Any) -> bool:
+    """Return whether this is a pair of a step and what was measured there, which is no number once all is lost."""
+    return isinstance(value, list) and len(value) == 2 and _count(value[0]) and type(value[1]) in (int, float)
+
+
 def _options(value: Any) -> bool:
     """Return whether this is an object of plain values and lists of numbers."""
     return isinstance(value, dict) and all(
@@ -74,7 +79,7 @@ _SUMMARY = _having(
     {"table": _text, "codec": _text, "column": _text},
     {
         "name": _text,
-        "rows": _count,
+        **dict.fromkeys(("rows", "ids", "bytes"), _count),
         "digest": _hex(64),  # older runs have none
         "privacy": _or_null(_PROMISE),
         "canaries": _or_null(_having({"count": _count, "repeats": _count}, {})),
@@ -83,6 +88,7 @@ _SUMMARY = _having(
     },
 )
 _PRIVACY = _having({"epsilon": _number, "delta": _number}, {"secure_random": lambda value: isinstance(value, bool)})
+_VALIDATION = _having({}, {"bits": _many(_measured), "best_step": _count, "shards": _many(_SUMMARY)})
 _NEEDED: dict[str, Check] = {  # what other verbs rely on
     "task": TASKS.__contains__,
     "context": lambda value: _count(value) and 4 <= value < 2**31,
@@ -102,6 +108,8 @@ _OTHERS: dict[str, Check] = {
     "modality_token": lambda value: isinstance(value, bool),
     "privacy": _or_null(_PRIVACY),
     "trained_before": _or_null(_many(_hex(64))),
+    "validation": _or_null(_VALIDATION),
+    "release": _or_null(_having({}, {})),
     "adopted": _or_null(_having({"unknown": _many(_text)}, {})),
 }
 

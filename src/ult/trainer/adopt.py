@@ -25,6 +25,7 @@ from ult.trainer.models.load import load_whole
 from ult.trainer.workdir import RUN, save, write_told
 
 CONTEXT = 128  # ids at once, as of a training that says nothing else
+LEAST = 4
 UNKNOWN = (
     "on what else it was trained",
     "how it was trained, and for how many steps",
@@ -121,10 +122,12 @@ def _check_rows(model: Model, path: Path, vocabulary: Vocabulary) -> None:
 def _context(model: Model, context: int | None) -> int:
     room = getattr(model.config, "max_position_embeddings", None)
     most = room if isinstance(room, int) and not isinstance(room, bool) else None
+    if most is not None and most < LEAST:
+        raise InvalidConfig(f"the model has room for {most} ids; expected at least {LEAST}")
     if context is None:
-        return min(CONTEXT, most or CONTEXT)
-    if not 4 <= context < 2**31:
-        raise InvalidConfig(f"context is {context}; expected an integer of at least 4")
+        return CONTEXT if most is None else min(CONTEXT, most)
+    if type(context) is not int or not LEAST <= context < 2**31:
+        raise InvalidConfig(f"context is {context!r}; expected an integer of at least {LEAST}")
     if most is not None and context > most:
         raise InvalidConfig(f"context is {context}; the model has room for {most}", hint=f"--context {most}")
     return context

@@ -76,7 +76,12 @@ def train(
     """
     for option in options:
         raise TypeError(f"{option} is an option of the recipe: train(shards, out, Recipe({option}=...))")
-    recipe = recipe or Recipe()
+    recipe = Recipe() if recipe is None else recipe
+    if not isinstance(recipe, Recipe):
+        raise InvalidConfig(
+            f"the recipe is of type {type(recipe).__name__}; expected ult.Recipe",
+            hint="ult.Recipe(steps=200), or ult.Recipe.read(FILE)",
+        )
     out, partial = Path(out), partial_folder(Path(out))
     packed = partial / "packed"
     state = join_processes()

@@ -28,12 +28,15 @@ if TYPE_CHECKING:
 STREAM, ENDS, LABELS = "stream.int32", "ends.int64", "labels.int64"  # without a header, in this machine's byte order
 
 
-def open_shards(paths: str | Path | Sequence[str | Path], vocabulary: Vocabulary | None = None) -> list[Shards]:
-    """Open shards folders of one vocabulary: `vocabulary` if it is given, that of a run.
+def open_shards(
+    paths: str | Path | Shards | Sequence[str | Path | Shards], vocabulary: Vocabulary | None = None
+) -> list[Shards]:
+    """Open shards folders of one vocabulary, those that are not open yet: `vocabulary` if it is given, that of a run.
 
     Raises `InvalidConfig` without a folder, `WrongVocabulary`, and `TrainingError` if there is no record.
     """
-    opened = [Shards(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+    several = [paths] if isinstance(paths, str | Path | Shards) else paths
+    opened = [one if isinstance(one, Shards) else Shards(one) for one in several]
     if not opened:
         raise InvalidConfig("no shards folder was named; expected at least one")
     expected = vocabulary or opened[0].vocabulary

@@ -114,8 +114,18 @@ def _load(kind: Any, path: str | Path, **options: Any) -> tuple[Model, set[str]]
             hint="it takes config.json and model.safetensors",
         ) from error
     _check_finite(model, path)
+    _forget_code(model.config)
     model.config.return_dict, model.config.output_hidden_states = True, False
     return model, set(report["missing_keys"])
+
+
+def _forget_code(config: Any) -> None:
+    """Take the code that a stranger's config names, and those inside it, out of what is saved with the weights."""
+    for name in ("auto_map", "custom_pipelines"):
+        vars(config).pop(name, None)
+    for nested in vars(config).values():
+        if isinstance(nested, transformers.PretrainedConfig):
+            _forget_code(nested)
 
 
 def _check_finite(model: Model, path: str | Path) -> None:
