@@ -1,1 +1,1 @@
-"""Phrases: patches counted, merges learned and applied, ids spelled out again."""
+"""Byte-pair encoding: count patches, learn merges from them, write patches as ids, and turn ids back into symbols."""

@@ -1,14 +1,14 @@
-"""How often each patch occurs, and how many distinct records hold it: all that fitting a table needs to know.
+"""Count how often each patch occurs and how many distinct records hold it, which is all that fitting a table needs.
 
-Counting is bounded, in symbols of distinct patches: memory, here and in `learning`, is in proportion to them. What has
-more than `capacity` is counted in two passes over the records. The first only weighs patches: it adds up, in a fixed
-number of buckets (a count-min sketch), how often the patches of each occur; of these weights a byte each goes on, for
-the sieve of the second (`_grade`). That counts those patches exactly whose grade is at least the lowest one for which
-they fit. A patch weighs no less than its count, so every patch that occurs at least `exact_from` times is counted, and
-exactly; of rarer ones some are left out.
+`capacity` bounds memory, here and in `merges`: it is the number of symbols that all distinct patches may have together.
+Records whose patches have more are read twice. The first pass then keeps weights instead of patches: a count-min sketch
+adds the count of each patch to one bucket per row, and the weight of a patch, the least of its buckets, is never below
+its count. The second pass gets each weight as a grade of one byte (`_grade`) and counts only the patches whose grade is
+at least the lowest one for which they fit into `capacity`. So every patch that occurs at least `exact_from` times is
+counted exactly, and some of the rarer ones are left out.
 
-All of this depends on the records alone: sums and a maximum have no order, so counts of parts add up to the same
-counts, whatever the parts and the order.
+The result depends on the records alone. Sums and maxima do not depend on order, so the counts of parts, merged in any
+order, are the counts of the whole.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from ult.owner.bpe.patch_table import (
     weigh,
 )
 
-CAPACITY = 2**22  # symbols: some 450,000 patches, which 250 MB of Python sources have
-_SLACK = 17 / 16  # a second pass holds so many times the capacity, to sieve rarely
+CAPACITY = 2**22  # symbols, about 450,000 patches: as many as 250 MB of Python sources have
+_SLACK = 17 / 16  # multiple of the capacity at which a second pass sieves; above 1, so that it sieves rarely
 _NO_SIEVE: NDArray[np.uint8] = np.zeros((ROWS, 1), np.uint8)
-_GRADE_BITS = np.int64(50)  # of a float64, that its grade leaves out
+_GRADE_BITS = np.int64(50)  # the low bits of a float64, which its grade leaves out
 
 
 class Counted(NamedTuple):
-    """What was counted, as arrays to hand to another `PatchCounts`: as secret as the records."""
+    """The counts of one `PatchCounts`, as arrays for another one to `merge`. They are as secret as the records."""
 
     min_records: int
     capacity: int
@@ -56,12 +56,12 @@ class Counted(NamedTuple):
 
 
 class PatchCounts:
-    """Counts of unique patches. What is added or merged in which order or batches changes no count.
+    """Counts of distinct patches. The order and the batches in which records are added or merged change no count.
 
-    Holders are counted up to `min_records` only, and a record is known by a hash of its symbols, so the same record
-    given twice is one holder. `capacity` bounds the symbols of distinct patches: once there are more, `over_capacity`
-    is set, and `second_pass` returns empty counts for a second pass over all of the records. Every patch that occurs at
-    least `exact_from` times is counted, exactly.
+    Each patch keeps at most `min_records` of its holders. A holder is identified by a hash of its symbols, so a record
+    that is added twice is one holder. `capacity` bounds the symbols of all distinct patches. Once there are more,
+    `over_capacity` is true, and `second_pass` returns empty counts to add all records to again. Every patch that occurs
+    at least `exact_from` times is counted exactly.
 
     Raises `InvalidConfig` for a `min_records` or `capacity` below 1.
     """
@@ -74,13 +74,13 @@ class PatchCounts:
                 raise InvalidConfig(f"{name} is {value!r}; expected an integer of at least 1")
         self.min_records, self.capacity = int(min_records), int(capacity)
         self.records = 0
-        self._least = self._sieved = 0  # the least grade, and for which one what is held was sieved
+        self._least = self._sieved = 0  # the least grade that passes, and the one that the patches were sieved with
         self._sieve = sieve
         self._weights: NDArray[np.int64] | None = None  # instead of patches, once there are too many
         self._unique = no_patches()
 
     def add(self, patches: Patches) -> None:
-        """Count every patch of the records in `patches`."""
+        """Count every patch of every record in `patches`."""
         self.records += len(patches.records)
         if self._weights is not None:
             weigh(patches.symbols, patches.ends, np.ones(len(patches.ends), np.int64), self._weights)
@@ -103,9 +103,9 @@ class PatchCounts:
         self._bound()
 
     def merge(self, other: Counted) -> None:
-        """Add what was counted elsewhere, as if all of its records had been added here.
+        """Add the counts of `other`, as if its records had been added here.
 
-        Raises `InvalidConfig` unless it was counted for the same `min_records` and `capacity`, in the same pass.
+        Raises `InvalidConfig` unless `other` has the same `min_records` and `capacity` and is from the same pass.
         """
         for name in ("min_records", "capacity"):
             if getattr(other, name) != getattr(self, name):
@@ -131,7 +131,7 @@ class PatchCounts:
         return Sieve(_NO_SIEVE if self._sieve is None else self._sieve, self._least)
 
     def _bound(self) -> None:
-        """Keep what is held within bounds: in a first pass weigh from now on, in a second one sieve."""
+        """Keep memory within bounds: a first pass keeps weights only from now on, a second pass sieves."""
         if self._sieve is None and self._unique.size[1] > self.capacity:
             self._overflow()
         elif self._unique.size[1] > _SLACK * self.capacity:
@@ -144,7 +144,7 @@ class PatchCounts:
         self._unique = no_patches()
 
     def _settle(self) -> None:
-        """Leave out what the final sieve will not let pass, as far as can be told."""
+        """Remove the patches that cannot pass the final sieve, by what has been counted so far."""
         if self._sieve is None:
             return
         self._least = max(self._least, least_that_fits(self._unique, self._sieve, self.capacity))
@@ -154,34 +154,34 @@ class PatchCounts:
 
     @property
     def over_capacity(self) -> bool:
-        """Whether the distinct patches have more symbols than `capacity`, so that they were weighed, not counted."""
+        """Whether the distinct patches have more than `capacity` symbols, so that only weights of them are known."""
         return self._weights is not None
 
     @property
     def exact_from(self) -> int:
-        """How often a patch must occur to be counted in any case; 0 if all are."""
+        """The number of occurrences from which every patch is counted; 0 if all patches are."""
         self._settle()
         return _occurrences(self._least)
 
     def second_pass(self) -> Self:
-        """Return empty counts for a second pass over the same records, which counts the patches that weigh most."""
+        """Return empty counts for a second pass over the same records, which counts the patches of greatest weight."""
         sieve = None if self._weights is None else _grade(self._weights)
         return type(self)(min_records=self.min_records, capacity=self.capacity, sieve=sieve)
 
     def settings(self) -> dict[str, Any]:
-        """Return the keyword arguments that make empty counts for the same pass: as secret as the records."""
+        """Return the keyword arguments that make empty counts for the same pass. They are as secret as the records."""
         return {"min_records": self.min_records, "capacity": self.capacity, "sieve": self._sieve}
 
     def counted(self) -> Counted:
-        """Return what was counted, for `merge`."""
+        """Return the counts as arrays, for another `PatchCounts` to `merge`."""
         self._settle()
         about = (self.min_records, self.capacity, self._sieve is not None, self._least, self.records, self._weights)
         return Counted(*about, *self._arrays())
 
     def patches(self) -> tuple[Symbols, Ends, NDArray[np.int64], Holders]:
-        """Return the unique patches: their symbols, ends, counts and holders.
+        """Return the distinct patches: their symbols (n,), ends (p,) int64, counts (p,) int64 and holders.
 
-        Raises `InvalidConfig` if they are over capacity.
+        Raises `InvalidConfig` if `over_capacity`.
         """
         if self.over_capacity:
             raise InvalidConfig(
@@ -198,12 +198,12 @@ class PatchCounts:
 
 
 def _grade(weights: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Return a grade for each weight that never falls as it rises: four to a doubling, the top bits of a float64."""
+    """Return a grade for each weight: the top bits of a float64, four grades per doubling, never falling with it."""
     bits = np.maximum(weights, 1).astype(np.float64).view(np.int64) >> _GRADE_BITS
     return (bits - (1023 << 2)).astype(np.uint8)
 
 
 def _occurrences(grade: int) -> int:
-    """Return the lowest count of this grade or a higher one; 0 of grade 0, which all have."""
+    """Return the lowest count whose grade is at least `grade`; 0 for grade 0, which every count reaches."""
     lowest = np.array([(grade + (1023 << 2)) << 50]).view(np.float64)[0]
     return int(np.ceil(lowest)) if grade else 0

@@ -1,4 +1,4 @@
-"""What each rank spells, and the symbols of a run of ranks: decoding is a gather."""
+"""Turn ranks back into symbols: the symbols of every rank are kept in one array, and decoding gathers them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ROW = 16  # symbols
 
 
 class Spelled(NamedTuple):
-    """The symbols of every rank: rank r has `sizes[r]` of them, from `starts[r]` on."""
+    """The symbols of every rank: those of rank r are `symbols[starts[r] : starts[r] + sizes[r]]`."""
 
     symbols: Symbols
     starts: NDArray[np.int64]
@@ -25,12 +25,12 @@ class Spelled(NamedTuple):
 
 
 class Spelling:
-    """The symbols of every rank, one after the other; as bytes where the alphabet allows."""
+    """Spells ranks as symbols: uint8 if the alphabet has at most 256 symbols, uint32 otherwise."""
 
     def __init__(self, merges: NDArray[np.int32], ranks: NDArray[np.int32], alphabet: int, max_patch: int) -> None:
-        """Spell the units of `merges` (m, 2) over `alphabet`, and list them as `ranks` (units,) do.
+        """Spell out the units of `merges` (m, 2) over `alphabet`, in the order of `ranks` (units,).
 
-        Raises `InvalidConfig` for a unit that is longer than any patch, which no fit makes.
+        Raises `InvalidConfig` for a unit of more than `max_patch` symbols, which no fitted table has.
         """
         lengths = [1] * alphabet
         for left, right in merges.tolist():
@@ -44,17 +44,18 @@ class Spelling:
         _fill(symbols, merges, ends, alphabet)
         self.lengths = sizes[ranks]  # (ranks,) symbols
         self._spelled = Spelled(symbols, (ends - sizes)[ranks], self.lengths.astype(np.int32))
-        # Of bytes the first sixteen of each rank side by side, most often all: two loads and two stores spell them.
+        # For bytes: the first sixteen of each rank in one row. Most ranks have no more, so that two loads and two
+        # stores spell them.
         first = symbols[self._spelled.starts[:, None] + np.arange(_ROW)] if alphabet <= 256 else np.empty((0, 8), "u1")
         self._rows = first.view(np.uint64)
 
     def ends(self, ranks: NDArray[np.uint32], stops: Ends) -> Ends:
-        """Return where in the symbols of a run of ranks (m,) each record (r,) ends, whose ranks end at `stops`."""
+        """Return where each record ends in the symbols, (r,) int64; its ranks end at `stops` (r,) in `ranks` (m,)."""
         ends: Ends = _ends(ranks, stops, self._spelled.sizes)
         return ends
 
     def spell(self, ranks: NDArray[np.uint32], total: int) -> Symbols:
-        """Return the `total` symbols (n,) of a run of ranks (m,)."""
+        """Return the symbols (total,) of `ranks` (m,); `total` is the last of their `ends`."""
         out = np.empty(total + _ROW, self._spelled.symbols.dtype)
         if len(self._rows):
             _gather_bytes(ranks, self._rows, self._spelled, out)
@@ -65,7 +66,7 @@ class Spelling:
 
 @njit(cache=True)
 def _fill(symbols: Symbols, merges: NDArray[np.int32], ends: Ends, alphabet: int) -> None:
-    """Spell each phrase as its left unit, then its right one."""
+    """Write the symbols of each phrase: those of its left unit, then those of its right unit."""
     for k in range(len(merges)):
         at = ends[alphabet + k - 1]
         for side in range(2):
@@ -101,7 +102,7 @@ def _gather(ranks: NDArray[np.uint32], spelled: Spelled, out: Symbols) -> None:
 def _gather_bytes(
     ranks: NDArray[np.uint32], rows: NDArray[np.uint64], spelled: Spelled, out: NDArray[np.uint8]
 ) -> None:
-    """Write sixteen bytes a rank, and the rest of longer ones; the next rank writes over what is too much."""
+    """Write sixteen bytes per rank, and the rest of a longer one; the next rank overwrites any surplus bytes."""
     at = np.uint64(0)
     for rank in ranks:
         first, second, size = rows[rank, 0], rows[rank, 1], np.uint64(spelled.sizes[rank])

@@ -1,6 +1,6 @@
-"""Write patches as ids, by looking whole patches up: they repeat (Zipf), so only unseen ones are merged.
+"""Write patches as ids. Patches repeat (Zipf's law), so their ids are cached, and merges are applied to new ones only.
 
-`phrases.merge` is the plain twin.
+`reference.merge` is the same in plain Python; tests compare the two.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from ult.host.kernel import njit
 from ult.owner.bpe.hashtable import EMPTY, find_key, hash_run, load8, pair_key
 
 NO_MERGE = 2**31 - 1
-CACHED = 1 << 18  # patches remembered; beyond that the memory starts afresh
-POOL = 1 << 20  # symbols of long ones remembered, likewise, and ids of those that became over two
+CACHED = 1 << 18  # patches in the cache; a full cache is emptied
+POOL = 1 << 20  # symbols of long patches in the cache, and ids of patches with more than two, before it is emptied
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _ONE, _EIGHT = np.uint64(1), np.uint64(8)
 _ALL = ~np.uint64(0)
@@ -26,7 +26,7 @@ _LOW = np.uint64(0xFFFFFFFF)
 
 
 class Merges(NamedTuple):
-    """The learned pairs: `slots` finds a pair in `keys`; its place there is its order."""
+    """The learned pairs: `keys` lists them in the order they were learned; the hash table `slots` finds one there."""
 
     slots: NDArray[np.int32]
     keys: NDArray[np.uint64]
@@ -34,12 +34,13 @@ class Merges(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """Patches met before and what they became; `size` is [patches, pooled symbols, pooled ids].
+    """A cache of patches and their ids; `size` is [patches, used length of `symbols`, used length of `ids`].
 
-    A row of `slots` is half a cache line, so that most patches cost one visit to memory: the key; a tag of 16 bits,
-    the number of ids (16) and the place in `ids` (32); the first two ids; the place in `symbols`. A tag of 0 marks an
-    empty row. The key of up to eight bytes is the bytes themselves, and needs no comparison; any other key is a hash,
-    and the symbols are compared, which `symbols` keeps of these alone. A patch has at most 32,767 symbols.
+    A row of `slots` is half a cache line, so that most patches cost one memory access. Its four 64-bit words are: the
+    key; a tag (16 bits), the number of ids (16) and the place in `ids` (32); the first two ids; the place in `symbols`.
+    A tag of 0 marks an empty row. The key of a patch of up to eight bytes is the bytes themselves, so equal keys mean
+    equal patches. Any other key is a hash; only then `symbols` holds the patch, to be compared. A patch has at most
+    32,767 symbols.
     """
 
     slots: NDArray[np.uint64]
@@ -49,10 +50,10 @@ class Memory(NamedTuple):
 
 
 class Segmenter:
-    """Writes patches as one table's ids; remembers at most `CACHED` patches, and no more than fixed arrays hold."""
+    """Writes patches as the ids of one table, with a cache of at most `CACHED` patches in arrays of fixed size."""
 
     def __init__(self, merges: NDArray[np.int32], ids: NDArray[np.uint32], alphabet: int, max_patch: int) -> None:
-        """Apply `merges` (m, 2) over `alphabet`; `ids` (units,) are written for the units."""
+        """Prepare to apply `merges` (m, 2) over `alphabet`; `ids` (units,) uint32 holds the id of each unit."""
         slots = np.full(max(16, 1 << (4 * len(merges)).bit_length()), EMPTY, np.int32)
         keys = (merges[:, 0].astype(np.uint64) << np.uint64(32)) | merges[:, 1].astype(np.uint64)
         _fill(slots, keys)
@@ -63,13 +64,13 @@ class Segmenter:
         )  # fmt: skip
 
     def ids(self, patches: Patches) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-        """Return the ids (n,) of all records, and where each record ends in them (r,)."""
+        """Return the ids of all records, (n,) uint32, and where each record ends in them, (r,) int64."""
         ids, ends = _segment(patches.symbols, patches.ends, patches.records, self._merges, self._ids, self._memory)
         return ids, ends
 
 
 def _rows(n: int) -> NDArray[np.uint64]:
-    """Return `n` empty rows that do not straddle cache lines."""
+    """Return `n` empty rows (n, 4), none of which crosses the border of a cache line."""
     memory = np.zeros(4 * n + 8, np.uint64)
     first = -memory.ctypes.data % 64 // 8
     return memory[first : first + 4 * n].reshape(n, 4)
@@ -89,9 +90,10 @@ def _order(merges: Merges, left: int, right: int) -> int:
 
 @njit(cache=True)
 def _merge(units: NDArray[np.int32], orders: NDArray[np.int32], n: int, merges: Merges) -> int:
-    """Merge `units[:n]` in place, earliest merge first, each from left to right; return how many are left.
+    """Merge `units[:n]` in place, earliest merge first, each from left to right; return how many units remain.
 
-    `orders[i]` is the order of the pair (i, i + 1). Each round costs one pass over the patch, and shortens it.
+    `orders[i]` says when the pair of units i and i + 1 was learned. Each round is one pass over the patch and makes it
+    shorter.
     """
     first = NO_MERGE
     for i in range(n - 1):
@@ -100,7 +102,7 @@ def _merge(units: NDArray[np.int32], orders: NDArray[np.int32], n: int, merges: 
     while first != NO_MERGE:
         joined = merges.alphabet + first
         out = i = 0
-        dirty = False  # Whether the unit before `out` is new, so that its pair with the next must be looked up.
+        dirty = False  # whether the last unit written is new, so that its pair with the next one must be looked up
         lowest = NO_MERGE
         while i < n:
             unit = units[i]
@@ -125,7 +127,7 @@ def _merge(units: NDArray[np.int32], orders: NDArray[np.int32], n: int, merges: 
 
 @njit(cache=True)
 def _key(symbols: Symbols, start: np.uint64, end: np.uint64) -> np.uint64:
-    """Return what a patch is looked up by."""
+    """Return the cache key of a patch: its bytes if it has at most eight, otherwise a hash of its symbols."""
     size = end - start
     if symbols.itemsize > 1 or size > _EIGHT:
         return np.uint64(hash_run(symbols, np.int64(start), np.int64(end)))
@@ -139,7 +141,7 @@ def _key(symbols: Symbols, start: np.uint64, end: np.uint64) -> np.uint64:
 
 @njit(cache=True)
 def _find(memory: Memory, key: np.uint64, symbols: Symbols, start: np.uint64, end: np.uint64) -> np.uint64:
-    """Return the row of a patch, or the empty row where it belongs."""
+    """Return the number of the row that holds a patch, or of the empty row where it belongs."""
     slots = memory.slots
     mask = np.uint64(len(slots)) - _ONE
     tag = _tag(symbols, end - start)
@@ -158,7 +160,7 @@ def _find(memory: Memory, key: np.uint64, symbols: Symbols, start: np.uint64, en
 
 @njit(cache=True)
 def _tag(symbols: Symbols, size: np.uint64) -> np.uint64:
-    """Return the length of a patch, marked if its key is exact."""
+    """Return the length of a patch, with the bit `_EXACT` set if its key is the patch itself."""
     return np.uint64(size | _EXACT if symbols.itemsize == 1 and size <= _EIGHT else size)
 
 
@@ -190,7 +192,7 @@ def _remember(memory: Memory, at: np.uint64, key: np.uint64, patch: Symbols, ids
 
 @njit(cache=True)
 def _has_room(memory: Memory, size: int, count: int) -> bool:
-    """Return whether a patch of `size` symbols and `count` ids can be remembered."""
+    """Return whether the cache has room for a patch of `size` symbols and `count` ids."""
     used = memory.size
     fits = used[1] + size <= len(memory.symbols) and used[2] + count <= len(memory.ids)
     return bool(fits and 2 * used[0] < len(memory.slots))
@@ -205,7 +207,7 @@ def _segment(
     unit_ids: NDArray[np.uint32],
     memory: Memory,
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    out = np.empty(len(symbols) + 1, np.uint32)  # one more, for the second id that is always written
+    out = np.empty(len(symbols) + 1, np.uint32)  # one extra place, because two ids are always written
     out_ends = np.empty(len(records), np.int64)
     longest = np.diff(np.append(0, ends)).max() if len(ends) else 0
     work = np.empty(longest, np.int32)
@@ -248,7 +250,7 @@ def _merged(
     orders: NDArray[np.int32],
     out: NDArray[np.uint32],
 ) -> np.uint64:
-    """Write the ids of a patch that was not met before; return how many they are."""
+    """Write the ids of a patch that is not in the cache to `out`; return their number."""
     work[: len(patch)] = patch
     count = _merge(work, orders, len(patch), merges)
     for i in range(count):

@@ -1,4 +1,7 @@
-"""Learn merges from counted patches, each at the cost of its own occurrences only; `phrases.learn` is the twin."""
+"""Learn merges from counted patches. The time of a merge grows with the occurrences of its pair, not with the data.
+
+`reference.learn` is the same in plain Python; tests compare the two.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +19,19 @@ _LOW = np.uint64(0xFFFFFFFF)
 
 
 class Text(NamedTuple):
-    """The unique patches as a linked list of units; EMPTY ends a patch, and marks a unit that was merged away."""
+    """The distinct patches as linked lists of units; EMPTY ends a patch, and replaces a unit that was merged away."""
 
     unit: NDArray[np.int32]
     preceding: NDArray[np.int32]
     following: NDArray[np.int32]
     patch: NDArray[np.int32]
-    weight: NDArray[np.int64]  # of each patch
+    weight: NDArray[np.int64]  # how often each patch occurs
 
 
 class Pairs(NamedTuple):
-    """Adjacent pairs: an open-addressing table of keys, and for each pair its total and list of positions.
+    """Pairs of adjacent units: a hash table of keys, and for each pair its count and a linked list of its positions.
 
-    A list may hold positions where the pair no longer stands; they are checked when read. `size` is [pairs, nodes].
+    A list may hold positions where the pair no longer is, so a reader checks each one. `size` is [pairs, list nodes].
     """
 
     slots: NDArray[np.int32]
@@ -58,7 +61,7 @@ def _link(symbols: NDArray[np.uint32], ends: NDArray[np.int64], weight: NDArray[
 
 @njit(cache=True)
 def _no_pairs(n: int) -> Pairs:
-    """Return an empty table. Every merge of an occurrence shortens the text by one and enters at most two nodes."""
+    """Return no pairs, with room for 3 n list nodes: n at first, and two for each of at most n merged occurrences."""
     return Pairs(
         np.full(2048, EMPTY, np.int32),
         np.empty(1024, np.uint64),
@@ -97,7 +100,7 @@ def _doubled(pairs: Pairs) -> Pairs:
 
 @njit(cache=True)
 def _enter(pairs: Pairs, text: Text, at: int) -> Pairs:
-    """Count the pair that stands at `at`, and remember the position."""
+    """Add position `at` to the count and the list of the pair there; return the pairs, maybe in larger arrays."""
     if pairs.size[0] == len(pairs.key):
         pairs = _doubled(pairs)
     key = pair_key(text.unit[at], text.unit[text.following[at]])
@@ -123,7 +126,7 @@ def _enter(pairs: Pairs, text: Text, at: int) -> Pairs:
 
 @njit(cache=True)
 def _leave(pairs: Pairs, text: Text, at: int) -> None:
-    """Take back the count of the pair that stands at `at`."""
+    """Subtract the pair at position `at` from its count; the list of positions keeps it."""
     key = pair_key(text.unit[at], text.unit[text.following[at]])
     pairs.total[pairs.slots[find_key(pairs.slots, pairs.key, key)]] -= text.weight[text.patch[at]]
 
@@ -135,7 +138,7 @@ def _before(pairs: Pairs, count_a: int, a: int, count_b: int, b: int) -> bool:
 
 @njit(cache=True)
 def _push(counts: NDArray[np.int64], heap: NDArray[np.int64], n: int, pairs: Pairs, pair: int) -> None:
-    """Add a pair to a heap of `n`: highest count first, then the lower pair."""
+    """Add a pair to a heap of `n` entries, ordered by falling count, then by rising pair."""
     count = pairs.total[pair]
     while n > 0 and _before(pairs, count, pair, counts[(n - 1) // 2], heap[(n - 1) // 2]):
         counts[n], heap[n] = counts[(n - 1) // 2], heap[(n - 1) // 2]
@@ -145,7 +148,7 @@ def _push(counts: NDArray[np.int64], heap: NDArray[np.int64], n: int, pairs: Pai
 
 @njit(cache=True)
 def _pop(counts: NDArray[np.int64], heap: NDArray[np.int64], n: int, pairs: Pairs) -> None:
-    """Remove the first entry of a heap of `n`."""
+    """Remove the first entry of a heap of `n` entries."""
     count, pair = counts[n - 1], heap[n - 1]
     at = 0
     while 2 * at + 1 < n - 1:
@@ -161,7 +164,7 @@ def _pop(counts: NDArray[np.int64], heap: NDArray[np.int64], n: int, pairs: Pair
 
 @njit(cache=True)
 def _held_by(pairs: Pairs, text: Text, holders: Holders, pair: int, limit: int) -> bool:
-    """Return whether at least `limit` distinct records hold the pair somewhere."""
+    """Return whether at least `limit` distinct records hold the pair."""
     seen = np.empty(limit, np.uint64)
     n = 0
     node = pairs.head[pair]
@@ -193,7 +196,7 @@ def _stands(pairs: Pairs, text: Text, pair: int, at: int) -> bool:
 
 @njit(cache=True)
 def _join(pairs: Pairs, text: Text, pair: int, new: int) -> Pairs:
-    """Write every occurrence of the pair as unit `new`, from left to right."""
+    """Replace every occurrence of the pair by unit `new`, from left to right; return the pairs as `_enter` does."""
     node = pairs.head[pair]
     while node != EMPTY:
         at = pairs.node_at[node]
@@ -228,10 +231,10 @@ def learn_merges(
     n_merges: int,
     min_records: int,
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Return the merges (m, 2) and how often each unit (alphabet + m,) occurs once all of them are applied.
+    """Return the merges (m, 2) int32 and how often each unit occurs once all are applied, (alphabet + m,) int64.
 
-    Patch k spells `symbols[ends[k - 1]:ends[k]]` and occurs `weight[k]` times. A merge costs its own occurrences
-    only: a heap gives the most frequent pair; a count that has fallen since it was pushed is pushed again.
+    Patch k is `symbols[ends[k - 1] : ends[k]]` and occurs `weight[k]` times. A heap finds the most frequent pair; if
+    the count of a pair has fallen since it was pushed, the pair is pushed again with its present count.
     """
     text = _link(symbols, ends, weight)
     pairs = _no_pairs(len(symbols))
@@ -261,7 +264,7 @@ def learn_merges(
             n_heap += 1
             continue
         if min_records > 1 and not _held_by(pairs, text, holders, pair, min_records):
-            continue  # Barred for good: a pair gains no occurrence after the merge that made its newer unit.
+            continue  # for good: a pair gains no occurrence after the merge that made the newer of its units
         merges[made, 0] = np.int32(pairs.key[pair] >> _SHIFT)
         merges[made, 1] = np.int32(pairs.key[pair] & _LOW)
         pairs = _join(pairs, text, pair, alphabet + made)

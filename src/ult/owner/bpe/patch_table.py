@@ -1,4 +1,4 @@
-"""Unique patches in a hash table: the compiled loops that count them, add counts up, and weigh patches."""
+"""A hash table of distinct patches: compiled loops that count patches, merge counts, and add weights to a sketch."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from ult.host.kernel import njit
 from ult.owner.bpe.hashtable import EMPTY, hash_run
 
-ROWS = 3  # of weights; a patch weighs what the lightest of its buckets does
-BUCKETS = 1 << 20  # of a row, which goes by 20 bits of the hash of its own
+ROWS = 3  # rows of the count-min sketch; the weight of a patch is the least of its buckets
+BUCKETS = 1 << 20  # buckets per row; each row uses 20 bits of the hash, different from those of the other rows
 _BUCKET_BITS = np.uint64(20)
 _MASK = np.uint64(BUCKETS - 1)
 
 
 class Holders(NamedTuple):
-    """The distinct records that hold each patch: patch k has `held[k]`, in a list from `last[k]` on."""
+    """The hashes of the records that hold each patch: patch k has `held[k]` of them, linked from node `last[k]` on."""
 
     held: NDArray[np.int32]
     last: NDArray[np.int32]
@@ -26,9 +26,9 @@ class Holders(NamedTuple):
 
 
 class Unique(NamedTuple):
-    """Patches with their counts and holders; `size` is [patches, pooled symbols, holder nodes], and the rest is room.
+    """Distinct patches with their counts and holders; `size` is [patches, symbols, holder nodes] in use.
 
-    Patch k spells `pool[ends[k]:ends[k + 1]]` and occurs `counts[k]` times; `slots` finds it by its hash.
+    Patch k is `pool[ends[k] : ends[k + 1]]` and occurs `counts[k]` times; `slots` finds it by its hash.
     """
 
     size: NDArray[np.int64]
@@ -41,14 +41,14 @@ class Unique(NamedTuple):
 
 
 class Sieve(NamedTuple):
-    """Lets a patch pass whose grade (of a bound on its count from above) is at least `least`; 0 lets all pass."""
+    """Lets patches pass whose grade, that of an upper bound of their count, is at least `least_grade`; 0 passes all."""
 
     grades: NDArray[np.uint8]  # (ROWS, BUCKETS)
     least_grade: int
 
 
 def no_patches() -> Unique:
-    """Return an empty table with room for some."""
+    """Return an empty hash table with room for some patches."""
     n = 1 << 11
     holders = Holders(
         np.empty(n, np.int32), np.empty(n, np.int32), np.empty(2 * n, np.uint64), np.empty(2 * n, np.int32)
@@ -65,7 +65,7 @@ def no_patches() -> Unique:
 
 
 def roomier(unique: Unique, patches: int, symbols: int, nodes: int) -> Unique:
-    """Return the same table with room for so many more."""
+    """Return the same patches with room for at least so many more patches, symbols and holder nodes."""
     n, pooled, linked = (int(size) for size in unique.size)
     _, slots, hashes, pool, ends, counts, (held, last, record, link) = unique
     if 2 * (n + patches + 1) >= len(slots):
@@ -89,7 +89,7 @@ def _moved(array: NDArray[Any], used: int, room: int) -> NDArray[Any]:
 
 @njit(cache=True)
 def fill_slots(slots: NDArray[np.int32], hashes: NDArray[np.uint64], n: int) -> None:
-    """Enter the first `n` patches into empty `slots`."""
+    """Enter the first `n` patches into `slots`, which are all empty."""
     mask = np.uint64(len(slots) - 1)
     for k in range(n):
         at = hashes[k] & mask
@@ -100,7 +100,7 @@ def fill_slots(slots: NDArray[np.int32], hashes: NDArray[np.uint64], n: int) -> 
 
 @njit(cache=True, inline="always")
 def _enter(unique: Unique, at: np.uint64, symbols: NDArray[Any], start: int, end: int, h: np.uint64) -> int:
-    """Put a new patch into the empty slot `at`; return its number."""
+    """Enter a new patch at the empty slot `at`, with a count of 0; return its number."""
     size = unique.size
     k = size[0]
     unique.slots[at] = k
@@ -117,7 +117,7 @@ def _enter(unique: Unique, at: np.uint64, symbols: NDArray[Any], start: int, end
 
 @njit(cache=True, inline="always")
 def _hold(size: NDArray[np.int64], holders: Holders, k: int, one: np.uint64) -> None:
-    """Add a holder to patch `k`, unless it is one already."""
+    """Add the record with hash `one` to the holders of patch `k`, unless it is one of them."""
     held, last, record, link = holders
     node = last[k]
     while node != EMPTY:
@@ -149,9 +149,10 @@ def count_patches(
     sieve: Sieve,
     unique: Unique,
 ) -> int:
-    """Count the patches from `first` on; return the first that found no room (the caller grows and calls again).
+    """Count the patches from number `first` on; return the first one for which there was no room, or their number.
 
-    A record is known by the hash of its symbols; a patch keeps up to `limit` of those that hold it.
+    The caller then makes room and calls again. A record is identified by the hash of its symbols; a patch keeps at most
+    `limit` of its holders.
     """
     size, slots, hashes, pool, pool_ends, counts, holders = unique
     grades, least = sieve
@@ -207,9 +208,9 @@ def merge_patches(
     sieve: Sieve,
     unique: Unique,
 ) -> None:
-    """Add unique patches, `times` each, and their holders; there is room for all of them.
+    """Add distinct patches that occur `times` (p,) each, and their holders; `unique` has room for all of them.
 
-    Holders are sets of record hashes, kept up to `limit`: a set that is full needs no more, one that is not is whole.
+    A patch keeps at most `limit` holders. A set of fewer is complete, so the union is right up to `limit`.
     """
     size, slots, hashes, pool, pool_ends, counts, holders = unique
     grades, least = sieve
@@ -245,10 +246,10 @@ def merge_patches(
 
 @njit(cache=True)
 def leave_out(unique: Unique, sieve: Sieve) -> None:
-    """Leave out, in place, the patches that the sieve does not let pass; the others keep their order."""
+    """Remove, in place, the patches that do not pass the sieve; the others keep their order."""
     size, slots, hashes, pool, ends, counts, holders = unique
     held, last, record, link = holders
-    place = np.full(size[2], EMPTY, np.int32)  # where each holder's node moves; a link leads to an earlier one
+    place = np.full(size[2], EMPTY, np.int32)  # the new place of each holder node; a link leads to an earlier node
     n = start = pooled = nodes = 0
     for k in range(size[0]):
         end, stays = ends[k + 1], _grade(sieve.grades, hashes[k]) >= sieve.least_grade
@@ -280,7 +281,7 @@ def leave_out(unique: Unique, sieve: Sieve) -> None:
 
 @njit(cache=True)
 def weigh(symbols: NDArray[Any], ends: NDArray[np.int64], times: NDArray[np.int64], weights: NDArray[np.int64]) -> None:
-    """Add patches, `times` each, to their buckets of `weights` (ROWS, BUCKETS)."""
+    """Add `times` (p,) of each patch to its bucket in each row of `weights` (ROWS, BUCKETS)."""
     start = 0
     for patch in range(len(ends)):
         h = hash_run(symbols, start, ends[patch])
@@ -291,7 +292,7 @@ def weigh(symbols: NDArray[Any], ends: NDArray[np.int64], times: NDArray[np.int6
 
 @njit(cache=True)
 def least_that_fits(unique: Unique, grades: NDArray[np.uint8], capacity: int) -> int:
-    """Return the lowest grade so that the patches of at least that grade have `capacity` symbols together at most."""
+    """Return the lowest grade for which the patches of at least that grade have at most `capacity` symbols together."""
     n = unique.size[0]
     grade = np.empty(n, np.int64)
     for k in range(n):

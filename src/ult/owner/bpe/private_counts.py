@@ -1,12 +1,12 @@
 """Differential privacy for the records that a table is fitted on: bounded, noisy counts of patches.
 
-Each record counts in at most so many of its distinct patches, drawn at random, once in each: a record more or less
-changes a vector of counts by 1 in at most so many places. Gaussian noise is added to every count that is not zero, and
-a patch is released only if what comes out, before it is rounded, is above a threshold that patches of a single record
-hardly ever pass (the union of sets of arXiv:2002.09745 with equal weights, whose sums are counts). Phrases, ranks and
-the counts that a table stores are computed from what is released and from nothing else. The alphabet is public, so its
-symbols are always in; so is the number of records, which a table tells: neighbours differ by one record, in whose place
-the other set has nothing. `ult audit mechanism` holds the code against the promise.
+Each record counts once in each of at most `patches` of its distinct patches, drawn at random. So adding or removing one
+record changes at most `patches` counts, by 1 each. Gaussian noise is added to every count that is not zero. A patch is
+released only if its noisy count, before rounding, is above a threshold that a patch of a single record passes with
+small probability (the set union of arXiv:2002.09745 with equal weights, whose sums are counts). Phrases, ranks and the
+counts that a table stores are computed from the released patches and counts alone. The alphabet is public, so all of
+its symbols have ids. The number of records is public as well, and the table stores it: neighbouring data sets differ in
+one record, in whose place the other set has nothing. `ult audit mechanism` tests this code against the promise.
 """
 
 from __future__ import annotations
@@ -29,14 +29,17 @@ from ult.privacy import accountant
 from ult.privacy.randomness import NOISE, SAMPLE, Draw, Secure
 from ult.public.guarantee import Guarantee
 
-PATCHES = 64  # distinct ones that a record counts in, unless said; see dev/log.md, 2026-11-21
-ROOM = 16 * CAPACITY  # symbols of distinct patches: a second pass, which `ult.owner.bpe.counts` has, would draw others
+PATCHES = 64  # default number of distinct patches that a record counts in; see dev/log.md, 2026-11-21
+ROOM = 16 * CAPACITY  # symbols of distinct patches; large, as a second pass (`counts`) would draw other patches
 
 
 def check_asked(
     epsilon: float | None, delta: float | None, patches: int | None, min_records: int | None, *, public: bool = False
 ) -> int | None:
-    """Return in how many patches a record may count; None without an epsilon. Raises `InvalidConfig`."""
+    """Return in how many patches a record counts at most; None if `epsilon` is None.
+
+    Raises `InvalidConfig` if the settings contradict each other or `patches` is outside 1 to 2**20.
+    """
     if epsilon is None:
         for name, given in (("delta", delta), ("patches_per_record", patches)):
             if given is not None:
@@ -55,7 +58,7 @@ def check_asked(
 
 
 def without_records(kind: type[Codec[Any]], options: dict[str, Any]) -> Codec[Any]:
-    """Return a codec whose config rests on no record. Raises `InvalidConfig` if it would."""
+    """Return a codec of this kind whose config depends on no record. Raises `InvalidConfig` if it needs records."""
     if kind.calibrates and not {"low", "high"} <= set(options):
         raise InvalidConfig(
             f"{kind.id} takes its range from the records, which epsilon does not cover; expected a given one",
@@ -67,25 +70,25 @@ def without_records(kind: type[Codec[Any]], options: dict[str, Any]) -> Codec[An
 def promise(epsilon: float, delta: float | None, *, patches: int, records: int) -> Guarantee:
     """Return the guarantee for a table fitted on so many records. Raises `InvalidConfig` or `MissingExtra`.
 
-    Half of `delta`, by default records^-1.1, pays for the noise, half for patches that a single record holds: with no
-    greater probability does any of at most `patches` such pass the threshold.
+    `delta` is records^-1.1 by default. One half of it pays for the noise. The other half bounds the probability that
+    any of the patches that a single record holds, at most `patches` of them, passes the threshold.
     """
     delta = accountant.default_delta(records) if delta is None else delta
     accountant.check(epsilon, delta, records)
-    length = math.sqrt(patches)  # of the change that a record makes to the counts
+    length = math.sqrt(patches)  # the L2 norm of the change that one record makes to the counts
     noise = length * accountant.noise_multiplier(epsilon, delta / 2, rate=1.0, steps=1)
-    tail = -math.expm1(math.log1p(-delta / 2) / patches)  # of each patch alone
+    tail = -math.expm1(math.log1p(-delta / 2) / patches)  # the probability for each patch alone
     return Guarantee(float(epsilon), delta, patches, noise, 1 + noise * -NormalDist().inv_cdf(tail))
 
 
 def release(
     counts: PatchCounts, kept: Guarantee, *, draw: Draw | None = None
 ) -> tuple[Symbols, Ends, NDArray[np.int64], Holders]:
-    """Return what may be known of `counts`, as `PatchCounts.patches` does: noisy counts, and nobody's holders.
+    """Return the patches above the threshold with noisy counts, in the form of `PatchCounts.patches`, without holders.
 
-    The records of `counts` were `bounded`. The threshold is for counts with all of their noise: rounded first, those of
-    up to half a count less would pass. What is stored is rounded, so no bit below 1 tells of the sum. Raises
-    `InvalidConfig` if there were too many patches to count.
+    The records in `counts` must have been `bounded`. The threshold applies to noisy counts before rounding: after it,
+    counts of up to half an occurrence less would pass. The returned counts are rounded, so that no fraction reveals
+    anything of the sum. Raises `InvalidConfig` if `counts` is over capacity.
     """
     if counts.over_capacity:
         raise InvalidConfig(
@@ -102,7 +105,7 @@ def release(
 
 
 def bounded(patches: Patches, most: int, *, draw: Draw | None = None) -> Patches:
-    """Return the same records with at most `most` distinct patches each, drawn at random, once each."""
+    """Return the records with at most `most` of the distinct patches of each, drawn at random, each patch once."""
     hashes = _hashes(patches.symbols, patches.ends)
     owner = np.repeat(np.arange(len(patches.records)), np.diff(patches.records, prepend=0))
     _, distinct = np.unique(np.stack([owner.astype(np.uint64), hashes], axis=1), axis=0, return_index=True)
@@ -117,7 +120,7 @@ def bounded(patches: Patches, most: int, *, draw: Draw | None = None) -> Patches
 
 @njit(cache=True)
 def _hashes(symbols: NDArray[Any], ends: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Return a hash of each patch; two patches of a record with the same would count as one, and hide no more."""
+    """Return a hash of each patch (p,). Patches of one record with equal hashes count as one; privacy is unaffected."""
     out = np.empty(len(ends), np.uint64)
     start = 0
     for k in range(len(ends)):
@@ -127,7 +130,7 @@ def _hashes(symbols: NDArray[Any], ends: NDArray[np.int64]) -> NDArray[np.uint64
 
 
 def _chosen(symbols: Symbols, ends: Ends, order: NDArray[np.int64]) -> tuple[Symbols, Ends]:
-    """Return the symbols and ends of some of the patches, in that order."""
+    """Return the symbols and ends of the patches numbered `order` (k,), in that order."""
     lengths = np.diff(ends, prepend=0)[order]
     stops = np.cumsum(lengths)
     places = np.arange(int(lengths.sum())) + np.repeat(ends[order] - stops, lengths)
@@ -135,7 +138,7 @@ def _chosen(symbols: Symbols, ends: Ends, order: NDArray[np.int64]) -> tuple[Sym
 
 
 def _canonical(symbols: Symbols, ends: Ends, which: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return `which` patches in the order of what they spell, for that in which they were met is the records'."""
+    """Return `which` patches sorted by their symbols, because the order in which they were met depends on records."""
     starts = ends - np.diff(ends, prepend=0)
     spelt = {int(k): symbols[starts[k] : ends[k]].tolist() for k in which}
     return np.array(sorted(spelt, key=spelt.__getitem__), np.int64)

@@ -1,7 +1,7 @@
-"""Phrases: merges learned over the symbols inside patches, and applied to new ones (byte-pair encoding).
+"""Byte-pair encoding in plain Python: learn merges of the symbols inside patches, and apply them to new patches.
 
-A *unit* is a base symbol (`range(alphabet)`) or a phrase (`alphabet + k` for merge k, the join of two earlier units).
-`learn` and `merge` here are the plain twins of the compiled loops in `learning` and `segment`; tests compare the two.
+A *unit* is a base symbol (`range(alphabet)`) or a phrase (`alphabet + k` for merge k, which joins two earlier units).
+`learn` and `merge` do the same as the compiled loops in `merges` and `encoder`; tests compare the results.
 
 Method: P. Gage, "A new algorithm for data compression" (1994); R. Sennrich et al., ACL 2016.
 """
@@ -17,7 +17,7 @@ Pair = tuple[int, int]
 
 
 class Counted(NamedTuple):
-    """A patch that occurs so many times; `holders` are the distinct records that hold it."""
+    """A patch that occurs `times` times; `holders` are the numbers of the distinct records that hold it."""
 
     symbols: tuple[int, ...]
     times: int
@@ -25,9 +25,9 @@ class Counted(NamedTuple):
 
 
 def learn(patches: Iterable[Counted], *, alphabet: int, merges: int, min_records: int = 1) -> list[Pair]:
-    """Return up to `merges` pairs of units: again and again the most frequent pair that enough records hold.
+    """Return up to `merges` pairs of units: each time the most frequent pair that at least `min_records` records hold.
 
-    Ties go to the lower pair, so only the multiset of patches matters.
+    Of equally frequent pairs the lower one is taken, so the result depends on the multiset of patches alone.
     """
     state = [(list(patch.symbols), patch) for patch in patches]
     learned: list[Pair] = []
@@ -49,7 +49,7 @@ def learn(patches: Iterable[Counted], *, alphabet: int, merges: int, min_records
 
 
 def merge(symbols: Sequence[int], learned: Sequence[Pair], alphabet: int) -> list[int]:
-    """Return the units of one patch: every merge in the order it was learned, each from left to right."""
+    """Return the units of one patch: all merges are applied in the order they were learned, each from left to right."""
     units = list(symbols)
     for k, pair in enumerate(learned):
         units = replace(units, pair, alphabet + k)
@@ -57,7 +57,7 @@ def merge(symbols: Sequence[int], learned: Sequence[Pair], alphabet: int) -> lis
 
 
 def replace(units: list[int], pair: Pair, unit: int) -> list[int]:
-    """Return `units` with each `pair`, from left to right, written as `unit`."""
+    """Return `units` with each occurrence of `pair`, from left to right, replaced by `unit`."""
     out: list[int] = []
     at = 0
     while at < len(units):
