@@ -1,7 +1,7 @@
-"""Canaries: records of random digits among an owner's, by which an audit measures what a model memorises.
+"""Canaries: records with random digits among the owner's records, by which an audit measures what a model memorises.
 
-They follow from the table alone, which is the secret: whoever has it finds them again, and nothing else is to be kept.
-The trainer sees ids like any other.
+They are derived from the table, which is secret. Whoever has the table can derive them again, so nothing else needs to
+be stored. To the trainer they are ids like all others.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     Piece = Batch | Unread | Half
 
 DIGITS = 8
-SPACE = 10**DIGITS  # how many canaries there could be of each name
+SPACE = 10**DIGITS  # the number of possible canaries of each name
 _LABEL = b"ult-canaries/1\n"
 
 
 def canary(name: int, digits: int) -> str:
-    """Return a canary's text.
+    """Return the text of a canary.
 
     >>> canary(3, 1234)
     'the random number of canary 3 is 00001234'
@@ -38,7 +38,10 @@ def canary(name: int, digits: int) -> str:
 
 
 def secret_digits(table: Table, n: int) -> list[int]:
-    """Return the digits of canaries 0 to n - 1, in range(SPACE). Raises `InvalidConfig` if records are no text."""
+    """Return the digits of canaries 0 to n - 1, integers in `range(SPACE)`.
+
+    Raises `InvalidConfig` if the table is not for texts or `n` is below 1.
+    """
     if table.codec.modality != "text":
         raise InvalidConfig(f"canaries are texts; the table's codec reads {table.codec.modality} records")
     if n < 1:
@@ -51,9 +54,10 @@ def _derived(table: Table, name: object) -> bytes:
 
 
 def plant(read: Callable[[], Iterable[Piece]], table: Table, n: int, repeats: int) -> Iterator[Piece | Planted]:
-    """Give the pieces, read twice, with `n` canaries of the table among their records, each `repeats` times.
+    """Yield the pieces with `n` canaries of the table among their records, each of them `repeats` times.
 
-    Where they stand follows from the table too; the last piece, which may be small, has none. Raises `InvalidConfig`.
+    `read` is called twice: to count the pieces, and to yield them. The places of the canaries are derived from the
+    table too. The last of several pieces, which may be small, gets none. Raises `InvalidConfig`.
     """
     texts = [canary(name, digits) for name, digits in enumerate(secret_digits(table, n))]
     if repeats < 1:
@@ -71,18 +75,21 @@ def plant(read: Callable[[], Iterable[Piece]], table: Table, n: int, repeats: in
 
 @dataclass(frozen=True, slots=True)
 class Planted:
-    """A piece with further records, each with its place from 0 to 1; it can be sent to another process."""
+    """A piece with canaries among its records. It can be sent to another process."""
 
     piece: Piece
-    plants: Sequence[tuple[float, str]]  # rising
+    plants: Sequence[tuple[float, str]]  # the place of each canary in the piece, from 0 to 1 and rising, and its text
 
     @property
     def rows(self) -> int | None:
-        """How many records there are, if that is known before the piece is read."""
+        """The number of records, canaries included; None if it is not known before the piece is read."""
         return None if self.piece.rows is None else self.piece.rows + len(self.plants)
 
     def read(self) -> Batch:
-        """Return all records; a planted one has the kept values of the record that it stands beside."""
+        """Return all records. A canary has the kept values of a record beside it.
+
+        Raises `InvalidConfig` if values are kept and the piece has no record of its own.
+        """
         batch = self.piece.read()
         rows = len(batch.records)
         before = np.array([int(place * (rows + 1)) for place, _ in self.plants])

@@ -1,4 +1,4 @@
-"""Records to ids and back, by merges and their ranks: what a table does once it is fitted."""
+"""Encode records to ids and decode ids to records, by merges and ranks: the work of a table once it is fitted."""
 
 from __future__ import annotations
 
@@ -21,40 +21,41 @@ from ult.public.vocabulary import N_SPECIAL
 
 _IDS = np.dtype(np.uint32)
 _FIRST = np.uint32(N_SPECIAL)
-BATCH_IDS = 2**20  # decoded together, at most, but for one record
+BATCH_IDS = 2**20  # the most ids that are decoded together; a single record may have more
 
 
 class Coder:
     """Encodes records to ids and decodes ids to records.
 
-    Units are symbols, `range(codec.alphabet)`, then `codec.alphabet + k` for `merges[k]` (m, 2), a pair of earlier
-    units. `ranks` (units,) lists them by id: id `N_SPECIAL + r` is the unit `ranks[r]`.
+    Units are the symbols, `range(codec.alphabet)`, and then the phrases: phrase `codec.alphabet + k` joins the two
+    earlier units `merges[k]`. `merges` is (m, 2) int32. `ranks` (units,) int32 lists the units by id: id
+    `N_SPECIAL + r` stands for the unit `ranks[r]`.
     """
 
     def __init__(self, codec: Codec[Any], merges: NDArray[np.int32], ranks: NDArray[np.int32]) -> None:
         self.codec = codec
         self._merges, self._ranks = merges, ranks
-        self._ids = np.empty(len(ranks), np.uint32)  # of each unit
+        self._ids = np.empty(len(ranks), np.uint32)  # the id of each unit
         self._ids[ranks] = np.arange(N_SPECIAL, N_SPECIAL + len(ranks), dtype=np.uint32)
         self._spelling = Spelling(merges, ranks, codec.alphabet, codec.max_patch)
 
     @property
     def size(self) -> int:
-        """How many ids the table uses, special tokens included; at most `vocabulary.size`."""
+        """The number of ids that the table uses, special tokens included; at most `vocabulary.size`."""
         return N_SPECIAL + len(self._ranks)
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """How many symbols each id from `N_SPECIAL` on spells; (ids,) int64."""
+        """The number of symbols that each id from `N_SPECIAL` on spells, (ids,) int64."""
         return self._spelling.lengths.copy()
 
     def spellings(self) -> list[Symbols]:
-        """Return the symbols (n,) of each id from `N_SPECIAL` on: the secret itself, for its owner and scores."""
+        """Return the symbols of each id from `N_SPECIAL` on, (n,) uint32 each. This is the secret itself."""
         ranks, ends = np.arange(len(self._ranks), dtype=np.uint32), np.cumsum(self._spelling.lengths)
         return cut(self._spelling.spell(ranks, int(ends[-1])).astype(np.uint32), ends)
 
     def encode_phrases(self, phrases: Sequence[Symbols]) -> list[NDArray[np.uint32]]:
-        """Return the ids (n,) that write each of `phrases`, symbols (n,) of one patch, by itself."""
+        """Return the ids of each phrase alone, (n,) uint32; a phrase is given as the symbols (n,) of one patch."""
         if not phrases:
             return []
         ends = np.cumsum([len(symbols) for symbols in phrases])
@@ -66,7 +67,7 @@ class Coder:
         return Segmenter(self._merges, self._ids, self.codec.alphabet, self.codec.max_patch)
 
     def encode(self, record: Any) -> NDArray[np.uint32]:
-        """Return the ids (n,) of a record; raise `InvalidRecord` if it is none for the codec.
+        """Return the ids of a record, (n,) uint32. Raises `InvalidRecord` if the codec cannot encode it.
 
         Warns as `encode_batch` does.
         """
@@ -75,27 +76,28 @@ class Coder:
         return ids
 
     def encode_batch(self, records: Sequence[Any]) -> list[NDArray[np.uint32]]:
-        """Return the ids (n,) of each record.
+        """Return the ids of each record, (n,) uint32 each. Raises `InvalidRecord`.
 
-        Values outside the range of `series/mulaw` come back as an end of it: a `ValuesClipped` warning says how many,
-        once a call.
+        Values outside the range of `series/mulaw` are clipped to it; one `ValuesClipped` warning per call says how
+        many.
         """
         ids, ends, outside, values = self._many(records, look=True)
         self._warn(outside, values)
         return cut(ids, ends)
 
     def encode_ragged(self, records: Sequence[Any], *, warn: bool = True) -> tuple[NDArray[np.uint32], Ends]:
-        """Return the ids (n,) of all records, one after the other, and where each record ends in them (r,) int64.
+        """Return the ids of all records in one array, (n,) uint32, and where each record ends in it, (r,) int64.
 
-        As Arrow holds lists, and much faster than a list of arrays where records are short. Warns as `encode_batch`
-        does, but without `warn`, for a caller that counts what is clipped by itself.
+        Arrow holds lists in this form, and for short records it is much faster than a list of arrays. Warns as
+        `encode_batch` does unless `warn` is False, for a caller that counts clipped values itself. Raises
+        `InvalidRecord`.
         """
         ids, ends, outside, values = self._many(records, look=warn)
         self._warn(outside, values)
         return ids, ends
 
     def _many(self, records: Sequence[Any], *, look: bool) -> tuple[NDArray[np.uint32], Ends, int, int]:
-        """Return the ids of records, where each ends, and, if they are looked at, values clipped and values."""
+        """Return ids, ends, the number of clipped values and the number of values; both are 0 unless `look` is set."""
         check_many(records)
         many, outside, values = [], 0, 0
         for first in range(0, len(records), BATCH):
@@ -124,25 +126,28 @@ class Coder:
             )
 
     def decode(self, ids: Sequence[int] | NDArray[Any]) -> Any:
-        """Return the record that `ids` spell; raise `CorruptSymbols` if they spell none."""
+        """Return the record that `ids` (n,) spell. Raises `CorruptSymbols` if they spell none."""
         ranks = self._check(_integers(ids))
         (size,) = self._ends(ranks, np.array([len(ranks)]))
         return self.codec.decode(self._spelling.spell(ranks, int(size)))
 
     def decode_batch(self, many: Sequence[Sequence[int] | NDArray[Any]]) -> list[Any]:
-        """Return the record of each sequence of ids."""
+        """Return the record of each sequence of ids (n,). Raises `CorruptSymbols` if one spells none."""
         if len(many) == 0:
             return []
-        ours = all(isinstance(ids, np.ndarray) and ids.dtype == _IDS for ids in many)  # as `encode_batch` gives them
+        ours = all(isinstance(ids, np.ndarray) and ids.dtype == _IDS for ids in many)  # as `encode_batch` returns them
         flat = np.concatenate(many if ours else [_integers(ids) for ids in many])
         return self.decode_ragged(flat, np.cumsum(np.fromiter(map(len, many), np.int64, len(many))))
 
     def decode_ragged(self, ids: Sequence[int] | NDArray[Any], ends: Ends) -> list[Any]:
-        """Return the records whose ids end at `ends` (r,) in `ids` (n,), as `encode_ragged` gives them."""
+        """Return the records whose ids end at `ends` (r,) in `ids` (n,), the form that `encode_ragged` returns.
+
+        Raises `CorruptSymbols` if a record's ids spell none, or if the ends do not rise to n.
+        """
         return [record for records in self.decode_ragged_batches(ids, ends) for record in records]
 
     def decode_ragged_batches(self, ids: Sequence[int] | NDArray[Any], ends: Ends) -> Iterator[list[Any]]:
-        """Give what `decode_ragged` returns, in order, as many records at a time as fit in little memory."""
+        """Yield the records of `decode_ragged` in order, in lists that are small enough to need little memory."""
         array, stops = _integers(ids), np.asarray(ends, np.int64)
         rising = stops.ndim == 1 and bool((np.diff(stops, prepend=0) >= 0).all())
         if not rising or (int(stops[-1]) if len(stops) else 0) != len(array):
@@ -157,7 +162,10 @@ class Coder:
             first, start = last, int(stops[last - 1])
 
     def _ends(self, ranks: NDArray[np.uint32], stops: Ends) -> Ends:
-        """Return where each record ends in the symbols; refuse one of too many before it is spelled."""
+        """Return where each record ends in the symbols, (r,) int64.
+
+        Raises `CorruptSymbols` if one has more symbols than the codec allows, before any memory is taken for them.
+        """
         ends = self._spelling.ends(ranks, stops)
         longest = int(np.diff(ends, prepend=0).max())
         if longest > self.codec.max_symbols:
@@ -165,10 +173,10 @@ class Coder:
         return ends
 
     def decode_prefix(self, ids: Sequence[int] | NDArray[Any]) -> tuple[Any, int]:
-        """Return the record of the longest prefix of `ids` that spells one, and how many ids that is.
+        """Return the record that the longest possible prefix of `ids` (n,) spells, and the number of ids in it.
 
-        For what a model wrote: it stops before the first special or unknown id. Raises `CorruptSymbols` if no prefix
-        spells a record.
+        It is for the output of a model. The prefix ends before the first id that is special or unknown. Raises
+        `CorruptSymbols` if no prefix spells a record.
         """
         array = _integers(ids)
         valid = (array >= N_SPECIAL) & (array < self.size)
@@ -183,9 +191,9 @@ class Coder:
         return self.codec.decode(symbols[: int(ends[last])]), last
 
     def _check(self, ids: NDArray[Any]) -> NDArray[np.uint32]:
-        """Return the ranks of `ids`."""
+        """Return the ranks of `ids`, (n,) uint32. Raises `CorruptSymbols` if an id is special or outside the table."""
         if ids.dtype == _IDS:
-            ranks = ids - _FIRST  # an id below wraps around, and is as far outside
+            ranks = ids - _FIRST  # a special id wraps around to a large rank, which is refused below
             valid = not ranks.size or int(ranks.max()) < len(self._ranks)
         else:
             valid = not ids.size or N_SPECIAL <= int(ids.min()) <= int(ids.max()) < self.size

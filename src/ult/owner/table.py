@@ -1,4 +1,4 @@
-"""The secret half: a codec, the phrases learned on the owner's data, and their ranks, which are the ids."""
+"""The table, the owner's secret: a codec, the phrases learned on the owner's data, and the id of each phrase."""
 
 from __future__ import annotations
 
@@ -28,21 +28,24 @@ from ult.owner.keyfile import Identities, Passphrase
 from ult.public.guarantee import Guarantee
 from ult.public.vocabulary import N_SPECIAL, Vocabulary
 
-_SYSTEM = secrets.SystemRandom()  # no seed, and nothing that was drawn tells what will be
-MIN_RECORDS = 5  # distinct ones that hold a phrase at least, unless said
+_SYSTEM = secrets.SystemRandom()  # has no seed, and past draws do not reveal later ones
+MIN_RECORDS = 5  # default: the number of distinct records that must hold a phrase
 
 
 def held_by(min_records: int | None, patches: int | None) -> int:
-    """Return how many distinct records must hold a phrase: `MIN_RECORDS` unless said, 1 of a table with a promise."""
+    """Return how many distinct records must hold a phrase: `min_records` if given, else 1 if `patches` is, else 5.
+
+    `patches` is given for a table with a privacy promise only.
+    """
     if min_records is not None:
         return min_records
     return MIN_RECORDS if patches is None else 1
 
 
 class Table(Coder, Shown):
-    """Encodes records to ids and back; fitted by counting; the owner's secret.
+    """Encodes records to ids and decodes ids to records. A table is fitted by counting, and is the owner's secret.
 
-    >>> records = ["to be or not to be", "to be is to do"]  # so few that each phrase may be of one alone
+    >>> records = ["to be or not to be", "to be is to do"]  # so few that a phrase of one record is allowed
     >>> table = Table.fit(records, vocabulary=Vocabulary(size=320), min_records=1)
     >>> ids = table.encode("to be or not")
     >>> ids.dtype, len(ids)
@@ -66,17 +69,17 @@ class Table(Coder, Shown):
         public: bool = False,
         secret_ids: bool = False,
     ) -> None:
-        """Make a table of its parts; use `fit` or `load`.
+        """Make a table from its parts. Use `fit` or `load` instead.
 
-        `merges` and `ranks` are those of a `Coder`; `counts` (units,) says how often each unit occurred when the table
-        was fitted: falling, or, with `secret_ids`, in any order.
+        `merges` (m, 2) int32 and `ranks` (units,) int32 are those of a `Coder`. `counts` (units,) int64 says how often
+        the unit of each id occurred when the table was fitted: falling, or in any order with `secret_ids`.
         """
         super().__init__(codec, merges, ranks)
         self.vocabulary = vocabulary
         self.records, self.min_records, self.fields = records, min_records, tuple(fields)
-        self.privacy = privacy  # what each record was promised; None is nothing
-        self.public = public  # whether its owner declared that all records it was fitted on are public
-        self.secret_ids = secret_ids  # whether ids were drawn, and do not tell which phrase is how common
+        self.privacy = privacy  # the guarantee for each record; None if there is none
+        self.public = public  # whether the owner declared that all records it was fitted on are public
+        self.secret_ids = secret_ids  # whether ids were drawn at random, so that they do not reveal how common each is
         self._counts = counts
 
     @classmethod
@@ -96,20 +99,21 @@ class Table(Coder, Shown):
         secret_ids: bool = False,
         allow_lost: bool = False,
     ) -> Table:
-        """Return the table of a multiset of records; their order changes nothing.
+        """Fit a table on records. The result does not depend on their order.
 
-        A phrase enters only if at least `min_records` distinct records hold it: 5 unless said, as `ult fit` has it, or
-        1 with `epsilon`, whose noisy counts have a threshold of their own. So a table of fewer than 5 records has no
-        phrases; if none was found and `min_records` was not said, there is a `NoPhrases` warning. 1 lets a phrase in
-        that a single record holds: whoever gets the table can read it there.
+        A phrase enters the table only if at least `min_records` distinct records hold it. The default is 5, as in
+        `ult fit`, or 1 with `epsilon`, whose noisy counts have a threshold of their own. So a table of fewer than 5
+        records has no phrases. If none was found and `min_records` was not given, the `NoPhrases` warning says so. With
+        1 a phrase of a single record may enter, and whoever gets the table can read it there.
 
-        `fields` names the values of a wide numeric record and is kept with the secret. A column or place that
-        `series/mulaw` would lose is refused (`ult.codecs.columns`), but with `allow_lost`. If the distinct patches
-        have more than `capacity` symbols, the records are read twice, and the rarest patches are left out (see
-        `ult.owner.bpe.counts`); of an iterator that is an error. With `epsilon` each record has differential privacy,
-        and each fit draws anew: see `ult.owner.bpe.private_counts`; with `secret_ids` it draws which phrase has which
-        id. `public` declares that everyone may read these records. Raises `InvalidRecord`, `InvalidConfig` or
-        `UnknownCodec`.
+        `fields` names the values of a wide numeric record; the table stores the names. A column or place that
+        `series/mulaw` would lose is an error (`ult.codecs.columns`) unless `allow_lost` is set. If the distinct patches
+        have more than `capacity` symbols, the records are read twice and the rarest patches are left out (see
+        `ult.owner.bpe.counts`); if `records` is an iterator, that is an error. With `epsilon`, each record has
+        differential privacy, and each fit draws new noise: see `ult.owner.bpe.private_counts`. With `secret_ids`, the
+        order of the ids is drawn at random. `public` declares that everyone may read these records.
+
+        Raises `InvalidRecord`, `InvalidConfig` or `UnknownCodec`.
         """
         most = check_asked(epsilon, delta, patches_per_record, min_records, public=public)
         unsaid, min_records = min_records is None and most is None, held_by(min_records, most)
@@ -119,7 +123,7 @@ class Table(Coder, Shown):
             codec = without_records(codec_class(codec), {})
         elif isinstance(codec, str):
             if iter(records) is records and codec_class(codec).calibrates:
-                records = list(records)  # it is read twice
+                records = list(records)  # they are read twice
             codec = codec_class(codec).calibrated(records)
         for batch in batched(records if allow_lost else kept(records, codec, fields)):
             patches = encoded(codec, batch, counts.records)
@@ -156,10 +160,12 @@ class Table(Coder, Shown):
         secret_ids: bool = False,
         draw: Callable[[list[int]], None] = _SYSTEM.shuffle,
     ) -> Table:
-        """Return the table of counted patches: learn merges until the vocabulary is full, rank units by use.
+        """Return the table of counted patches: learn merges until the vocabulary is full, then rank units by use.
 
-        With `secret_ids`, `draw` puts the ids in a secret order: the operating system's, but in a test. With
-        `privacy`, what `ult.owner.bpe.private_counts.promise` gave, from noisy counts of records that were `bounded`.
+        With `secret_ids`, `draw` shuffles the ids in place; by default it uses the operating system's random numbers.
+        With `privacy`, which `ult.owner.bpe.private_counts.promise` returns, the table is made from noisy counts, and
+        the counted records must have been `bounded`. Raises `InvalidConfig` if the vocabulary is smaller than the
+        codec's alphabet needs, or if there are no records.
         """
         least = N_SPECIAL + codec.alphabet
         if vocabulary.size < least:
@@ -170,7 +176,7 @@ class Table(Coder, Shown):
         if counts.records == 0:
             raise InvalidConfig("there are no records to fit a table on")
         symbols, ends, weight, holders = counts.patches() if privacy is None else release(counts, privacy)
-        # No phrase is held by more records than there are; nor is room made to count so many.
+        # No phrase has more holders than there are records, so none is looked for if that many are required.
         room = vocabulary.size - least if counts.min_records <= counts.records else 0
         merges, uses = learn_merges(symbols, ends, weight, holders, codec.alphabet, room, counts.min_records)
         ranks = np.lexsort((np.arange(len(uses)), -uses)).astype(np.int32)
@@ -194,21 +200,22 @@ class Table(Coder, Shown):
 
     @property
     def counts(self) -> NDArray[np.int64]:
-        """How often each id from `N_SPECIAL` on occurred in fitting, (ids,) int64: falling, but with `secret_ids`."""
+        """How often each id from `N_SPECIAL` on occurred in fitting, (ids,) int64; falling unless `secret_ids`."""
         return self._counts.copy()
 
     @property
     def phrases(self) -> int:
-        """How many phrases the table has: ids that write more than one symbol."""
+        """The number of phrases, the ids that stand for more than one symbol."""
         return len(self._merges)
 
     # ---- at rest
 
     @cached_property
     def fingerprint(self) -> str:
-        """32 hexadecimal digits that name the table in public; shards carry it, so that a wrong table is an error.
+        """32 hexadecimal digits that identify the table in public. Shards carry it, so that a wrong table is an error.
 
-        A hash of the whole table: who can guess the table exactly can confirm the guess, and nobody else learns more.
+        It is a hash of the whole table: whoever guesses the table exactly can confirm the guess, and it reveals nothing
+        else.
         """
         return hashlib.sha256(b"ult-table/1 fingerprint\n" + self._payload()).hexdigest()[:32]
 
@@ -221,11 +228,11 @@ class Table(Coder, Shown):
         encrypt: bool = True,
         force: bool = False,
     ) -> None:
-        """Write the table as an age file, mode 0600, whole or not at all; plain only if `encrypt` is False.
+        """Write the table as an age file of mode 0600, whole or not at all; unencrypted only if `encrypt` is False.
 
         `passphrase` may be a function that asks for it, such as `getpass.getpass`; `recipients` are age X25519 public
-        keys. Raises `InvalidConfig` unless exactly one way is given, `OutputExists` if the file is there and `force` is
-        not set.
+        keys. Raises `InvalidConfig` unless exactly one of the three ways is given, `OutputExists` if the file exists
+        and `force` is not set.
         """
         encryptor = keyfile.encryptor(passphrase=keyfile.told(passphrase), recipients=recipients, encrypt=encrypt)
         keyfile.check_place(path, force=force)
@@ -233,11 +240,11 @@ class Table(Coder, Shown):
 
     @classmethod
     def load(cls, path: str | Path, *, passphrase: Passphrase | None = None, identities: Identities = ()) -> Table:
-        """Read what `save` wrote.
+        """Read a table that `save` wrote.
 
-        `passphrase` may be a function that asks for it, such as `getpass.getpass`, and is called only if the file has
-        one; `identities` are age X25519 secret keys, or paths of files that hold some. Raises `MissingSource`,
-        `WrongKey`, `FormatError` or `NewerFormat`.
+        `passphrase` may be a function that asks for it, such as `getpass.getpass`; it is called only if the file is
+        encrypted with a passphrase. `identities` are age X25519 secret keys, or paths of files that hold some. Raises
+        `MissingSource`, `WrongKey`, `FormatError` or `NewerFormat`.
         """
         asked = not callable(passphrase) or keyfile.needs_passphrase(path)
         phrase = keyfile.told(passphrase) if asked else None
@@ -245,19 +252,19 @@ class Table(Coder, Shown):
         payload = keyfile.read(path, passphrase=phrase, identities=keys)
         try:
             return cls(**table_format.read(payload, path))
-        except InvalidConfig as error:  # a phrase too long
+        except InvalidConfig as error:  # a phrase is too long
             raise FormatError(f"{path} holds a damaged table: {error}") from None
 
     def cleartext(self) -> bytes:
-        """Return the table's document, the secret itself: for another process of its owner, by an `Engine`.
+        """Return the table's document unencrypted, for an `Engine` to hand to another process of the same owner.
 
-        Never for a disk: `save` encrypts.
+        Never write it to a disk; `save` encrypts.
         """
         return self._payload()
 
     @classmethod
     def from_cleartext(cls, payload: bytes) -> Table:
-        """Return the table that `cleartext` gave. Raises `FormatError` or `NewerFormat`."""
+        """Return the table whose `cleartext` this is. Raises `FormatError` or `NewerFormat`."""
         return cls(**table_format.read(payload, "a table in memory"))
 
     def _payload(self) -> bytes:
@@ -279,7 +286,7 @@ class Table(Coder, Shown):
         return f"<Table {self.codec.id}, {self.size} of {self.vocabulary.size} ids, {self.fingerprint}>"
 
     def facts(self) -> Facts:
-        """Return names and values that say how large the table is and what it promises, and nothing of a phrase."""
+        """Return the table's size and privacy promise as names and values, without any phrase."""
         ids, order = f"{self.size:,} of {self.vocabulary.size:,}", "secret" if self.secret_ids else "ranks"
         return [
             ("codec", self.codec.id),

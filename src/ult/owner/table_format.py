@@ -1,4 +1,4 @@
-"""A table as one canonical JSON document; `docs/format.md` describes it. No error of reading one holds any of it."""
+"""A table as one canonical JSON document, which `docs/format.md` describes. Errors never quote records or phrases."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ult.public.guarantee import Guarantee
 from ult.public.vocabulary import N_SPECIAL, Vocabulary, check_format
 
 FORMAT = "ult-table/1"
-PRIVATE = "ult-table/3"  # of a table with a guarantee; 2 was never written, and a vector calls it newer
-PUBLIC = "ult-table/4"  # of one that its owner declared to be fitted on public records alone
-DRAWN = "ult-table/5"  # of one whose ids are in a secret order, with privacy, or public, or neither
-_NONE = object()  # no document, as against null, which is one
-_MORE: dict[str, tuple[set[str], ...]] = {  # fields that each format may have besides
+PRIVATE = "ult-table/3"  # a table with a guarantee; 2 was never written, and a test vector has it as a newer format
+PUBLIC = "ult-table/4"  # a table that its owner declared to be fitted on public records only
+DRAWN = "ult-table/5"  # a table whose ids are in a secret order; it may have a guarantee, or be public, or neither
+_NONE = object()  # the payload is no JSON document; `None` would mean the document `null`
+_MORE: dict[str, tuple[set[str], ...]] = {  # sets of further fields that each format may have
     FORMAT: (set(),),
     PRIVATE: ({"privacy"},),
     PUBLIC: ({"public"},),
@@ -43,7 +43,7 @@ def write(
     public: bool = False,
     secret_ids: bool = False,
 ) -> bytes:
-    """Return the document of a table's parts: keys sorted, no white space, ASCII."""
+    """Return the document of a table with these parts: ASCII bytes, keys sorted, no white space."""
     document = {
         "codec": {"config": codec.config(), "id": codec.id},
         "counts": counts.tolist(),
@@ -64,7 +64,7 @@ def write(
 
 def read(payload: bytes, path: object) -> dict[str, Any]:
     """Return the parts that `write` was given. Raises `FormatError` or `NewerFormat`, naming `path`."""
-    document = _json(payload)  # whose own error holds the payload, so it must not be the context of ours
+    document = _json(payload)  # caught there: a JSON error holds the payload, and must not be the context of our error
     if document is _NONE:
         raise FormatError(f"{path} does not hold a table", hint="ult fit writes one")
     if not (isinstance(document, dict) and document.get("format") in (PRIVATE, PUBLIC, DRAWN)):
@@ -79,7 +79,7 @@ def read(payload: bytes, path: object) -> dict[str, Any]:
 
 
 class _Bad(ValueError):
-    """Why a document is no table."""
+    """A document is not a valid table; the message says why."""
 
 
 def _json(payload: bytes) -> Any:

@@ -1,6 +1,6 @@
-"""The public half: how many ids there are, which are special, and the printable symbol of each.
+"""The public vocabulary: the number of ids, which of them are special, and the printable symbol of each.
 
-Every table of one model fills the same vocabulary. It holds no secret, so a trainer may have it.
+All tables of one model share its vocabulary. It holds no secret, so a trainer may have it.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 FORMAT = "ult-vocabulary/1"
 PAD, BOS, EOS, UNK = range(4)
 N_SPECIAL = 32
-MODALITIES = {"text": 4, "image": 5, "series": 6, "molecule": 7}  # ids that may say it before a record
-FREE = 8  # special ids from here on mean what an experiment makes of them: labels that are trained as ids
+MODALITIES = {"text": 4, "image": 5, "series": 6, "molecule": 7}  # special ids for the start of a record
+FREE = 8  # special ids from here on are free for experiments, such as labels that are trained as ids
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>", *(f"<reserved_{i}>" for i in range(4, N_SPECIAL)))
 
-# One letter an id. All of these are assigned since Unicode 14, category Lo, left to right, and unchanged by NFC
-# and NFKC, so that no editor, log or tokenizer alters them: CJK ideographs, Hangul syllables, then the
-# ideographs of CJK extensions A to G. All there are would not do for 128 k ids, so beyond 104,057 ids the letters
-# are the private ones of planes 15 and 16: as stable, but drawn as boxes.
+# One letter per id. All of them have been assigned since Unicode 14, are of category Lo and written left to right, and
+# do not change under NFC and NFKC, so that no editor, log or tokenizer alters them: CJK ideographs, Hangul syllables,
+# then the ideographs of CJK extensions A to G. There are too few such letters for 128 k ids, so beyond 104,057 ids the
+# letters are private-use ones of planes 15 and 16, which are as stable but are drawn as boxes.
 LETTERS = (
     (0x4E00, 0x9FFF),
     (0xAC00, 0xD7A3),
@@ -50,7 +50,7 @@ MAX_SIZE = N_SPECIAL + len(_CODES)
 
 
 class Vocabulary:
-    """The ids `range(size)`, special tokens first; frozen and publishable.
+    """The ids `range(size)`, special tokens first. It cannot be changed, and may be published.
 
     >>> vocabulary = Vocabulary(size=512)
     >>> vocabulary.to_text([32, 33, 2])
@@ -68,7 +68,7 @@ class Vocabulary:
 
     @property
     def size(self) -> int:
-        """How many ids there are, special tokens included."""
+        """The number of ids, special tokens included."""
         return self._size
 
     def __repr__(self) -> str:
@@ -81,7 +81,7 @@ class Vocabulary:
         return hash(self.size)
 
     def to_text(self, ids: Sequence[int] | NDArray[Any]) -> str:
-        """Return one letter an id; special tokens are written out, as in `<eos>`.
+        """Return a text with one letter per id; special tokens are written by name, as in `<eos>`.
 
         Raises `CorruptSymbols` for an id outside `range(size)`.
         """
@@ -100,7 +100,7 @@ class Vocabulary:
         return "".join(SPECIAL[i] if i < N_SPECIAL else c for i, c in zip(array.tolist(), text, strict=True))
 
     def from_text(self, text: str) -> NDArray[np.uint32]:
-        """Return the ids (n,) uint32 of a text that `to_text` wrote; the exact inverse.
+        """Return the ids of a text that `to_text` wrote, (n,) uint32; it is the exact inverse.
 
         Raises `CorruptSymbols` at any other character.
         """
@@ -131,19 +131,20 @@ class Vocabulary:
         return ids.tolist()  # type: ignore[no-any-return]
 
     def symbols(self) -> list[str]:
-        """Return the printable form of every id, in order."""
+        """Return the printable form of every id, in the order of the ids."""
         return [*SPECIAL, *map(chr, _CODES[: self.size - N_SPECIAL].tolist())]
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        """Return a Hugging Face tokenizer over the printable symbols; it knows no phrase of any table.
+        """Return a Hugging Face tokenizer over the printable symbols. It holds no phrase of any table.
 
-        `save_pretrained` and `AutoTokenizer.from_pretrained` give it back. Raises `MissingExtra` without transformers.
+        `save_pretrained` and `AutoTokenizer.from_pretrained` read what it writes. Raises `MissingExtra` without
+        transformers.
         """
         with require("transformers", extra="train"):
             from tokenizers import AddedToken, Tokenizer, decoders, models
             from transformers import PreTrainedTokenizerFast
         ids = {symbol: i for i, symbol in enumerate(self.symbols())}
-        # Byte-pair encoding without merges reads one letter a token (and faster than any pre-tokenizer would cut).
+        # Byte-pair encoding without merges reads one letter per token, and is faster than any pre-tokenizer.
         tokenizer = Tokenizer(models.BPE(vocab=ids, merges=[], unk_token="<unk>"))  # noqa: S106
         tokenizer.decoder = decoders.Fuse()
         tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in SPECIAL])
@@ -157,7 +158,7 @@ class Vocabulary:
         )
 
     def tokenizer_files(self) -> dict[str, str]:
-        """Return what `tokenizer().save_pretrained` writes, text by file name, without loading a library."""
+        """Return the files that `tokenizer().save_pretrained` writes, texts by name, without loading a library."""
         added = [
             {"id": i, "content": name, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
             | {"special": True}
@@ -181,12 +182,12 @@ class Vocabulary:
         }
 
     def save(self, path: str | Path) -> None:
-        """Write `vocabulary.json`, a public file."""
+        """Write the vocabulary to `path` as JSON, a public file."""
         Path(path).write_text(json.dumps({"format": FORMAT, "size": self.size}) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> Vocabulary:
-        """Read what `save` wrote. Raises `MissingSource`, `FormatError` or `NewerFormat`."""
+        """Read a vocabulary that `save` wrote. Raises `MissingSource`, `FormatError` or `NewerFormat`."""
         try:
             document = json.loads(read_text(path, 2**16))
         except FileNotFoundError as error:
@@ -205,7 +206,7 @@ class Vocabulary:
 
 
 def modality_id(codec: str) -> int:
-    """Return the special id that names the modality of a codec, which is how its name begins.
+    """Return the special id of the modality with which the name of a codec begins.
 
     >>> modality_id("image/dct")
     5
