@@ -1,1 +1,1 @@
-"""Long work of the owner: records in pieces, on all cores or machines, resumed after a kill."""
+"""The owner's long work: read records in pieces, on all cores or several machines, and resume it after a kill."""

@@ -1,4 +1,4 @@
-"""Which engine work runs on, as a caller names it."""
+"""Choose the engine that work runs on, by its name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from ult.owner.pipeline.engine import Engine, Local
 
 
 def choose(engine: str, address: str | None, workers: int | None) -> Engine:
-    """Return the engine; raise `InvalidConfig` unless it is local or ray, and an address is ray's."""
+    """Return the engine with this name, "local" or "ray", and so many workers; None lets the engine choose.
+
+    `address` is that of a Ray cluster. Raises `InvalidConfig` for another name, or for an address with "local".
+    """
     if engine not in ("local", "ray"):
         raise InvalidConfig(f"engine is {engine!r}; expected local or ray", hint="--engine ray")
     if engine == "ray":

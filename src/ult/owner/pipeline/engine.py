@@ -1,12 +1,12 @@
-"""Map a function over pieces: in this process, or in several of this machine; which one changes no answer.
+"""Map a function over pieces, in this process or in several processes of this machine. Both give the same answers.
 
-`cluster` has another engine, on the nodes of a Ray cluster.
+`ray_engine` has another engine, which runs on the nodes of a Ray cluster.
 
-An engine's `map(prepare, state, pieces)` calls `prepare(*state)` once in every worker and what that returned with the
-arguments of each piece; it gives the number of a piece and its answer, as they come. A piece that is done twice, by a
-worker that was lost and by another, must give the same answer. `state`, answers and pieces pass between processes of
-one owner, through pipes or sealed, and never touch a disk in the clear: a secret among them is handed over as bytes, on
-purpose.
+An engine's `map(prepare, state, pieces)` calls `work = prepare(*state)` once in every worker, and then `work` with the
+arguments of each piece. It yields the number and the answer of each piece as soon as it is done. A piece may be done
+twice, if a worker is lost; the second answer must be the same. State, pieces and answers pass between processes of one
+owner, through pipes or encrypted, and are never on a disk unencrypted. A table cannot be pickled, so that a secret is
+in them only if the caller passes it as bytes on purpose.
 """
 
 from __future__ import annotations
@@ -23,26 +23,29 @@ from ult.errors import EngineError
 from ult.host import portable
 
 Work = Callable[..., Any]
-Piece = tuple[int, tuple[Any, ...]]  # its number, and the arguments of the work
+Piece = tuple[int, tuple[Any, ...]]  # the number of the piece, and the arguments of the work
 _LOST = "a worker process ended before its work; perhaps there was no memory left"
-_GRACE = 0.2  # seconds
+_GRACE = 0.2  # seconds to wait for a signal
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class Engine(Protocol):
-    """What runs work on pieces."""
+    """Runs work on pieces."""
 
     def map(
         self, prepare: Callable[..., Work], state: tuple[Any, ...], pieces: Iterable[Piece]
     ) -> Generator[tuple[int, Any], None, None]:
-        """Give number and answer of each piece, in any order; an error of the work is raised.
+        """Yield the number and the answer of each piece, in any order. Raises any error that the work raises.
 
         Closing the generator ends the workers.
         """
 
 
 class Local:
-    """The processes of this machine: `workers` of them, all cores by default. One, or one piece, needs no other."""
+    """Runs work in `workers` processes of this machine, one per core by default.
+
+    With one worker or a single piece, the work runs in this process.
+    """
 
     def __init__(self, workers: int | None = None) -> None:
         self.workers = portable.cpus() if workers is None else workers
@@ -50,11 +53,11 @@ class Local:
     def map(
         self, prepare: Callable[..., Work], state: tuple[Any, ...], pieces: Iterable[Piece]
     ) -> Generator[tuple[int, Any], None, None]:
-        """Give number and answer of each piece, as they come. Raises `EngineError` if a worker is lost."""
+        """Yield the number and the answer of each piece as it is done. Raises `EngineError` if a worker is lost."""
         pieces = iter(pieces)
         start = list(itertools.islice(pieces, 2 if self.workers > 1 else 1))
         alone, pieces = len(start) < 2, itertools.chain(start, pieces)
-        del start  # or two pieces stay in memory
+        del start  # otherwise two pieces stay in memory
         if not alone:
             yield from _spread(prepare, state, pieces, self.workers)
             return
@@ -66,7 +69,7 @@ class Local:
 def _spread(
     prepare: Callable[..., Work], state: tuple[Any, ...], pieces: Iterable[Piece], workers: int
 ) -> Iterator[tuple[int, Any]]:
-    """Give every idle worker a piece; no more than one each and one at hand, so memory stays bounded."""
+    """Send a piece to every idle worker. Memory stays bounded: one piece per worker, and one that is read ahead."""
     processes: list[Any] = []
     idle: list[connection.Connection] = []
     busy: dict[connection.Connection, int] = {}
@@ -83,7 +86,7 @@ def _spread(
             pipe = idle.pop()
             busy[pipe] = number
             _send(pipe, arguments)
-            del arguments  # the next piece is read while this one is worked on
+            del arguments  # frees this piece before the next one is read
         while busy:
             yield from _collect(busy, idle)
     finally:
@@ -96,12 +99,15 @@ def _spread(
 
 
 def _start() -> tuple[Any, connection.Connection]:
-    """Start a worker: a fresh interpreter that has nothing of ours but its end of a pipe, and ends when it closes."""
+    """Start a worker and return it with our end of a pipe.
+
+    The worker is a new interpreter that inherits nothing but its end of the pipe, and that ends when our end closes.
+    """
     context = get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs,), daemon=True)
-    # Ctrl-C reaches all processes of a terminal; the worker's part of it is that the pipe closes. The others may end it
-    # once it has begun, and Python must not complain before.
+    # Ctrl-C reaches all processes of a terminal. A worker blocks it and ends when the pipe closes. Other ending
+    # signals may end a worker, but only once its Python has started: before, it would print an error.
     try:
         with portable.blocked(portable.ending_signals()):
             process.start()
@@ -112,7 +118,7 @@ def _start() -> tuple[Any, connection.Connection]:
 
 def _serve(pipe: connection.Connection) -> None:
     portable.unblock(set(portable.ending_signals()) - {signal.SIGINT})
-    for name in _ONE_THREAD:  # of each of as many processes as there are cores
+    for name in _ONE_THREAD:  # there is a process for each core, so each of them needs only one thread
         os.environ.setdefault(name, "1")
     try:
         prepare, state = pipe.recv()
@@ -126,7 +132,7 @@ def _serve(pipe: connection.Connection) -> None:
             except Exception as met:
                 error = met
             pipe.send((answer, error))
-    except (EOFError, OSError):  # the owner's process has ended, or wants no more
+    except (EOFError, OSError):  # the main process has ended or has closed the pipe
         return
 
 
@@ -139,12 +145,13 @@ def _send(pipe: connection.Connection, message: Any) -> None:
 
 
 def _await_end() -> None:
-    time.sleep(_GRACE)  # the signal that ended a worker may have been sent to all, and is then to end this process
+    """Wait, because the signal that ended a worker may have been sent to this process too, and should then end it."""
+    time.sleep(_GRACE)
 
 
 def _collect(busy: dict[connection.Connection, int], idle: list[connection.Connection]) -> Iterator[tuple[int, Any]]:
     for pipe in connection.wait(list(busy)):
-        if pipe not in busy:  # a PipeConnection on Windows
+        if pipe not in busy:  # never; it narrows the declared type (a PipeConnection on Windows)
             raise AssertionError("only connections are waited for")
         try:
             answer, error = pipe.recv()

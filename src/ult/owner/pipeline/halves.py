@@ -1,4 +1,4 @@
-"""Records in two shards folders, members and nonmembers, as a coin decides: `ult encode --coin-split`."""
+"""Write records to two shards folders, members and nonmembers, as a coin decides: `ult encode --coin-split`."""
 
 from __future__ import annotations
 
@@ -39,11 +39,12 @@ def encode_halves(
     advance: Advance = lambda _: None,
     force: bool = False,
 ) -> list[Manifest]:
-    """Write the members' folder and that of the nonmembers, `paths`, and return their manifests.
+    """Write the folder of the members and that of the nonmembers, the two `paths`, and return their manifests.
 
-    `read` gives the pieces of what `command` says, whose "inputs" the coin goes by; canaries are members. Neither
-    folder appears before the parts of both are written and `check` has found nothing wrong; killed in between, the same
-    command goes on. `opened` is told of each folder that is written. Raises as `ult.owner.pipeline.resume.Partial`.
+    `read` returns the pieces of the input. The coin is derived from the table and from the "inputs" of `command`;
+    canaries are members. Neither folder appears before the parts of both are written and `check` has found no change of
+    the input. After a kill, the same command resumes. `opened` is called with each folder that is written. Raises
+    `InvalidConfig` if both paths are the same, and as `ult.owner.pipeline.resume.Partial`.
     """
     if paths[0].resolve() == paths[1].resolve():
         raise InvalidConfig(f"members and nonmembers would both be {paths[0]}; expected two folders")
@@ -51,7 +52,7 @@ def encode_halves(
     found = {side: _finished(path, split, side) for path, side in zip(paths, SIDES, strict=True)}
     done = {side: manifest for side, manifest in found.items() if manifest is not None}
     if len(done) == len(SIDES):
-        done = {}  # both were there before: to be replaced, or in the way
+        done = {}  # both are of an earlier command that ended: replace them, or raise `OutputExists`
     planted = canaries.rows if canaries else 0
     with ExitStack() as stack:
         open_ones: dict[str, Partial] = {}
@@ -77,14 +78,14 @@ def encode_halves(
 def _pieces(
     read: Callable[[], Iterable[Whole]], table: Table, inputs: object, side: str, canaries: Canaries | None
 ) -> Iterable[Piece]:
-    """Return the pieces of one side, members with their canaries."""
+    """Return the pieces of one side; those of the members hold the canaries."""
     if canaries is None or side != SIDES[0]:
         return halves(read(), table, inputs, side)
     return plant(lambda: halves(read(), table, inputs, side), table, canaries.count, canaries.repeats)
 
 
 def _finished(path: Path, split: str, side: str) -> Manifest | None:
-    """Return the manifest of a half that this very command wrote before it was killed."""
+    """Return the manifest of a half that an earlier run of this command published; None if it did not."""
     try:
         manifest = Shards(path).manifest
     except (MissingSource, FormatError):

@@ -11,13 +11,13 @@ _MMAP_THRESHOLD = -3  # of mallopt(3)
 
 
 def return_freed_memory() -> None:
-    """Make this process, and those that it starts, return large blocks to the operating system once they are freed.
+    """Make this process, and those that it starts, return large blocks to the operating system when they are freed.
 
-    By itself glibc keeps blocks of up to 32 MiB, and mimalloc, which Arrow uses by default, keeps more: with pieces of
-    16 MB these are 100 MB a process. On other C libraries only Arrow is told, and only if it is not loaded yet.
+    By default glibc keeps freed blocks of up to 32 MiB, and mimalloc, the allocator of Arrow, keeps more: with pieces
+    of 16 MB these are 100 MB per process. With other C libraries only Arrow is set, and only if it is not loaded yet.
     """
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
-    os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(_LARGE))  # for processes to come
+    os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(_LARGE))  # for processes that this one starts
     mallopt = portable.c_function("mallopt")
     if mallopt is not None:
         mallopt(_MMAP_THRESHOLD, _LARGE)

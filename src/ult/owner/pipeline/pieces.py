@@ -1,6 +1,6 @@
-"""A source in pieces: counted to fit a table, or each encoded to one part; by whatever workers, the same bytes.
+"""Work on a source in pieces: count them to fit a table, or encode each to one part. Every engine gives the same bytes.
 
-Where a piece ends depends on the input and on `nbytes` alone.
+Where a piece ends depends only on the input and on the number of bytes per piece.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from ult.owner.pipeline.resume import Partial
 
     Piece = Batch | Unread | Planted | Half
-    Advance = Callable[[int], None]  # told of records that are done
+    Advance = Callable[[int], None]  # called with the number of further records that are done
     Check = Callable[[], None]  # raises if the input changed
 
-PIECE_BYTES = 2**24  # of records; their ids, some 4 million of text, are a part
+PIECE_BYTES = 2**24  # bytes of records in a piece; its ids, about 4 million for text, are one part
 
 
 def count(
@@ -50,16 +50,17 @@ def count(
     most: int | None = None,
     advance: Advance = lambda _: None,
 ) -> PatchCounts:
-    """Return the counts of all pieces, for `Table.from_counts`; they are read once more if they are over capacity.
+    """Return the counts of all pieces, for `Table.from_counts`.
 
-    With `most`, a record counts in at most so many patches, as `ult.owner.bpe.private_counts.bounded` draws them, and
-    nothing is read again. Raises `SourceError` if pieces are others when they are.
+    If the distinct patches have more than `capacity` symbols, the pieces are read a second time. With `most`, a record
+    counts in at most so many patches, as `ult.owner.bpe.private_counts.bounded` draws them, and there is no second
+    reading. Raises `InvalidRecord`, or `SourceError` if the second reading finds another input.
     """
     empty = PatchCounts(min_records=min_records, capacity=capacity if most is None else max(capacity, ROOM))
     counts = _counted(read(), codec, empty, engine, advance, most)
     if most is not None or not counts.over_capacity:
         return counts
-    records, counts = counts.records, counts.second_pass()  # the weights of the first pass are no longer needed
+    records, counts = counts.records, counts.second_pass()  # frees the weights of the first pass
     counts = _counted(read(), codec, counts, engine, advance)
     if counts.records != records:
         raise SourceError("the input is not what it was when it was first read", hint="run it again")
@@ -74,7 +75,7 @@ def _counted(
     advance: Advance,
     most: int | None = None,
 ) -> PatchCounts:
-    """Add the counts of all pieces to `total`, which is empty, and return it."""
+    """Add the counts of all pieces to `total`, which is empty before, and return it."""
     tasks = ((number, (piece,)) for number, piece in enumerate(pieces))
     with closing(engine.map(_counter, (codec.id, codec.config(), total.settings(), most), tasks)) as answers:
         for _, counted in answers:
@@ -113,7 +114,7 @@ def encode(
     check: Check = lambda: None,
     advance: Advance = lambda _: None,
 ) -> None:
-    """Write every piece that `partial` does not have yet as a part, and publish the shards."""
+    """Write every piece that `partial` does not have yet as a part, and publish the shards. Raises as `write_parts`."""
     write_parts(pieces, table, partial, kept=kept, engine=engine, check=check, advance=advance)
     publish(table, partial, column=column, kept=kept, canaries=canaries)
 
@@ -128,7 +129,10 @@ def write_parts(
     check: Check = lambda: None,
     advance: Advance = lambda _: None,
 ) -> None:
-    """Write every piece that `partial` does not have yet as a part, and `check` that the input is what it was."""
+    """Write every piece that `partial` does not have yet as a part, then `check` that the input has not changed.
+
+    Raises `InvalidRecord`, `EngineError`, `OutputError`, or `SourceError` if the input has changed.
+    """
     state = (table.cleartext(), kept, str(partial.scratch.absolute()))
     with closing(engine.map(_encoder, state, _missing(pieces, partial))) as answers:
         for number, part in answers:
@@ -146,7 +150,7 @@ def publish(
     canaries: Canaries | None = None,
     coin: Coin | None = None,
 ) -> None:
-    """Make the parts appear, with what the manifest says of them and of the table."""
+    """Publish the parts with a manifest that describes them and names the table by its fingerprint."""
     manifest = Manifest.of(
         [part for _, part in sorted(partial.parts.items())],
         vocabulary=table.vocabulary,
@@ -186,14 +190,14 @@ def _encoder(cleartext: bytes, kept: pa.Schema, scratch: str) -> Callable[[int, 
         for records in batched(batch.records):
             rows = batch.kept.slice(first, len(records))
             try:
-                ids, ends = table.encode_ragged(records, warn=False)  # the command counts them all
+                ids, ends = table.encode_ragged(records, warn=False)  # the command counts clipped values itself
             except InvalidRecord as error:
                 raise blamed(error, table.codec, [batch]) from None
             done.append(ids_table(ids, ends, rows, table.vocabulary, kept))
             nbytes += sum(map(table.codec.nbytes, records))
             first += len(records)
         name = part_name(number)
-        own = Path(scratch) / f"{name}.{token_hex(4)}"  # a worker that was given up for lost may be at the same part
+        own = Path(scratch) / f"{name}.{token_hex(4)}"  # a worker that is thought lost may still write this part
         part = write_part(own, pa.concat_tables(done or [shards_schema(kept).empty_table()]).combine_chunks(), nbytes)
         own.replace(own.with_name(name))
         return replace(part, name=name)

@@ -1,12 +1,12 @@
-"""Map a function over pieces on the nodes of a Ray cluster: one that is there, or one started on this machine.
+"""Map a function over pieces on the nodes of a Ray cluster: a running one, or one started on this machine.
 
-Ray moves state, pieces and answers over the network, keeps them in shared memory and, when that is full, on the disks
-of the nodes. So all of them are sealed before Ray has them, with a key that is made for the job and lives in memory
-alone: it travels in each task's arguments, where Ray keeps what is small. Who runs the cluster can read the key, so
-nodes must be the owner's (`docs/threats.md`).
+Ray moves state, pieces and answers over the network and keeps them in shared memory or, when that is full, on the disks
+of the nodes. So all of them are encrypted before they are given to Ray, with a key that is made for the job. The key is
+in memory only: it is an argument of each task, and Ray keeps small arguments in the task itself. Whoever runs the
+cluster can read the key, so the nodes must be the owner's (`docs/threats.md`).
 
-A piece whose worker or node is lost is done again elsewhere, by us rather than by Ray, which would not tell a node
-that died from a piece that kills its worker each time.
+A piece whose worker or node is lost is submitted again by this module rather than by Ray, because Ray would not
+distinguish a node that died from a piece that kills its worker each time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
-from multiprocessing.reduction import ForkingPickler  # what the pipe of a local worker pickles with
+from multiprocessing.reduction import ForkingPickler  # the pickler of the pipes of local workers
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,19 +35,19 @@ from ult.host.extras import require
 from ult.owner import keyfile
 from ult.owner.pipeline.engine import Piece, Work
 
-TRIES = 8  # a piece that is lost with its worker so many times is likely what ends the workers
-_AHEAD = 2  # tasks a CPU: one that runs, and one at hand
+TRIES = 8  # a piece that is lost with its worker so many times probably ends the workers itself
+_AHEAD = 2  # tasks per CPU: one that runs and one that waits
 _NO_CPU = 600  # seconds without any CPU in the cluster; a cluster that grows on demand needs minutes
-_FIRST_WORD = 10  # seconds
-_HERE = "local"  # what Ray calls a cluster of its own on this machine
-_PREPARED: dict[str, Work] = {}  # in a worker: the work of the job that it serves, by the key of the job
+_FIRST_WORD = 10  # seconds to wait for a connection
+_HERE = "local"  # Ray's name for a new cluster on this machine
+_PREPARED: dict[str, Work] = {}  # in a worker: the prepared work of the present job, by the key of the job
 
 
 class Ray:
-    """The cluster at `address`, or where RAY_ADDRESS points, or one of this machine that ends with the work.
+    """Runs work on the Ray cluster at `address`, else at RAY_ADDRESS, else on one that is started here for the work.
 
-    `workers` bounds the tasks in flight, two a CPU by default, and is the size of a cluster that is started. A
-    connection that this process has to Ray already is used and kept.
+    `workers` bounds the tasks in flight, which are two per CPU by default; a cluster that is started here has so many
+    CPUs. If this process is connected to Ray already, that connection is used and left open.
     """
 
     def __init__(self, address: str | None = None, *, workers: int | None = None) -> None:
@@ -56,9 +56,10 @@ class Ray:
     def map(
         self, prepare: Callable[..., Work], state: tuple[Any, ...], pieces: Iterable[Piece]
     ) -> Generator[tuple[int, Any], None, None]:
-        """Give number and answer of each piece, as they come.
+        """Yield the number and the answer of each piece as it is done.
 
-        Raises `EngineError` if Ray cannot be reached or a piece is lost again and again, `MissingExtra` without Ray.
+        Raises `EngineError` if Ray cannot be reached or a piece is lost `TRIES` times, `MissingExtra` without Ray, and
+        any error that the work raises.
         """
         with _connected(self.address, self.workers) as ray:
             try:
@@ -68,7 +69,7 @@ class Ray:
 
 
 class _Task(NamedTuple):
-    """A piece in flight: its number, where Ray has it, its bytes there, and how often it was lost."""
+    """A piece in flight: its number, Ray's reference to it, its encrypted size in bytes, and how often it was lost."""
 
     number: int
     piece: Any
@@ -77,7 +78,7 @@ class _Task(NamedTuple):
 
 
 class _Job:
-    """One call of `map`. `waiting` has the tasks in flight, by what Ray will put their answers under."""
+    """One call of `map`. `waiting` holds the tasks in flight, by Ray's references to their future answers."""
 
     def __init__(self, ray: Any, prepare: Callable[..., Work], state: tuple[Any, ...], workers: int | None) -> None:
         self.ray, self.workers = ray, workers
@@ -88,7 +89,7 @@ class _Job:
         self.state = ray.put(_seal((prepare, state, str(Path.cwd())), self.key))
         here = ray.get_runtime_context().get_node_id()
         stores = [node["Resources"].get("object_store_memory", 0) for node in ray.nodes() if node["NodeID"] == here]
-        self.store = int(sum(stores)) // 2  # bytes; pieces lie in the store of this node until they are done
+        self.store = int(sum(stores)) // 2  # bytes; this node's object store holds pieces until they are done
 
     def run(self, pieces: Iterable[Piece]) -> Iterator[tuple[int, Any]]:
         try:
@@ -98,14 +99,14 @@ class _Job:
                 while self.is_full(len(sealed)):
                     yield from self.collect()
                 self.submit(_Task(number, self.ray.put(sealed), len(sealed), 0))
-                del sealed  # the next piece is read while this one is worked on
+                del sealed  # frees this piece before the next one is read
             while self.waiting:
                 yield from self.collect()
         finally:
             self.cancel()
 
     def is_full(self, nbytes: int) -> bool:
-        """Return whether a piece of `nbytes` must wait; nodes may have come or gone since the last one."""
+        """Return whether a piece of `nbytes` must wait; asked for each piece, because nodes may come and go."""
         held = sum(task.nbytes for task in self.waiting.values())
         limit = self.workers or max(1, _AHEAD * int(self.cpus()))
         return bool(self.waiting) and (len(self.waiting) >= limit or held + nbytes > self.store)
@@ -123,7 +124,7 @@ class _Job:
         self.waiting[answer] = task
 
     def collect(self) -> Iterator[tuple[int, Any]]:
-        """Give the next answer, or nothing if there is none within a second."""
+        """Yield the next answer, or nothing if there is none within a second."""
         ready, _ = self.ray.wait(list(self.waiting), num_returns=1, timeout=1)
         if not ready:
             self.cpus()
@@ -131,7 +132,7 @@ class _Job:
             task = self.waiting.pop(found)
             try:
                 answer, error = _open(self.ray.get(found), self.key)
-            except self.ray.exceptions.RayTaskError as met:  # not of the work, whose errors are answers
+            except self.ray.exceptions.RayTaskError as met:  # not an error of the work; those are in the answers
                 raise EngineError(
                     f"a node of the Ray cluster cannot run ult: {type(met.cause).__name__}",
                     hint=f"on every node the same Python and {NAME} {__version__}",
@@ -144,17 +145,20 @@ class _Job:
             yield task.number, answer
 
     def again(self, task: _Task, how: str) -> None:
-        """Submit a piece again whose worker, node or answer was lost."""
+        """Submit a piece again after its worker, node or answer was lost; `how` names Ray's error.
+
+        Raises `EngineError` after `TRIES` losses.
+        """
         if task.lost + 1 == TRIES:
             raise EngineError(
                 f"a piece was lost {TRIES} times with its worker, at last by {how}; perhaps there was no memory left",
                 hint="fewer --workers",
             )
-        time.sleep(task.lost)  # at first not at all; a node that is dying gets time to be found dead
+        time.sleep(task.lost)  # seconds, 0 at first; later Ray needs time to notice that a node is dead
         self.submit(task._replace(lost=task.lost + 1))
 
     def cancel(self) -> None:
-        """End the tasks in flight, so that none writes once `map` is left."""
+        """End the tasks in flight, so that none of them writes after `map` has ended."""
         if self.waiting and self.ray.is_initialized():
             for answer in self.waiting:
                 self.ray.cancel(answer, force=True)
@@ -162,7 +166,10 @@ class _Job:
 
 
 def _work(key: str, versions: tuple[str, ...], state: bytes, piece: bytes) -> bytes:
-    """Run in a worker: the work on a piece, prepared once; return the sealed pair of answer and error."""
+    """Do the work on one piece, in a worker, and return the encrypted pair of answer and error.
+
+    The work is prepared at the first piece of a job, and kept.
+    """
     answer = error = None
     try:
         if key not in _PREPARED:
@@ -173,7 +180,7 @@ def _work(key: str, versions: tuple[str, ...], state: bytes, piece: bytes) -> by
                 )
             prepare, arguments, folder = _open(state, key)
             with suppress(OSError):
-                os.chdir(folder)  # so that names of files mean what they mean here
+                os.chdir(folder)  # so that relative paths mean the same as in the main process
             _PREPARED.clear()
             _PREPARED[key] = prepare(*arguments)
         answer = _PREPARED[key](*_open(piece, key))
@@ -183,7 +190,7 @@ def _work(key: str, versions: tuple[str, ...], state: bytes, piece: bytes) -> by
 
 
 def _versions() -> tuple[str, ...]:
-    """Return the versions that decide the bytes of an answer."""
+    """Return the versions of the packages on which the bytes of an answer depend."""
     return f"ult {__version__} (build {build()})", f"pyarrow {version('pyarrow')}"
 
 
@@ -200,9 +207,9 @@ def _open(sealed: bytes, key: str) -> Any:
 
 @contextmanager
 def _connected(address: str | None, workers: int | None) -> Iterator[Any]:
-    """Give Ray, connected; a connection that was made here ends here."""
+    """Yield the module `ray`, connected to a cluster; a connection that is made here is closed at the end."""
     given, address = address, address or os.environ.get("RAY_ADDRESS") or _HERE
-    if "ray" not in sys.modules:  # it reads its environment as it is imported
+    if "ray" not in sys.modules:  # Ray reads the environment when it is imported
         _set_environment(here=address == _HERE)
     with require("ray", extra="ray"):
         import ray
@@ -215,7 +222,7 @@ def _connected(address: str | None, workers: int | None) -> Iterator[Any]:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     folder = None
     if address == _HERE:
-        # A path that is short enough for sockets, as Ray's own /tmp/ray, but not for every user to read.
+        # The path must be short enough for sockets, as Ray's own /tmp/ray is; unlike that, only this user can read it.
         folder = tempfile.mkdtemp(prefix="ult-ray-", dir=os.environ.get("RAY_TMPDIR", "/tmp"))  # noqa: S108
         cpus = workers or portable.cpus()
         options |= {"num_cpus": cpus, "include_dashboard": False, "_temp_dir": folder}
@@ -230,8 +237,8 @@ def _connected(address: str | None, workers: int | None) -> Iterator[Any]:
             with _without_secrets():
                 ray.init(address=address, **options)
             if threading.current_thread() is threading.main_thread():
-                signal.signal(signal.SIGTERM, ending)  # Ray's would exit 1 without a word
-        except Exception as error:  # of a dozen types
+                signal.signal(signal.SIGTERM, ending)  # Ray's handler would exit with 1 and no message
+        except Exception as error:  # Ray raises a dozen types
             ours = _unreached(address, error)
             raise ours from None
         yield ray
@@ -244,7 +251,7 @@ def _connected(address: str | None, workers: int | None) -> Iterator[Any]:
 
 @contextmanager
 def _without_secrets() -> Iterator[None]:
-    """Hide the passphrase from what is started: daemons keep their environment, and hand it to whatever they run."""
+    """Remove the passphrase from the environment while daemons start, which keep it and pass it to all they run."""
     held = {name: os.environ.pop(name) for name in list(os.environ) if name == "ULT_PASSPHRASE"}
     try:
         yield
@@ -253,9 +260,9 @@ def _without_secrets() -> Iterator[None]:
 
 
 def _set_environment(*, here: bool) -> None:
-    """Keep Ray from calling home, and a cluster that starts here to ourselves.
+    """Turn off Ray's usage statistics, and protect a cluster that starts here with a token.
 
-    Ray listens on all networks and runs what it is told; without a token of ours it would write one below $HOME.
+    Ray listens on all networks and runs whatever it is sent. Without a token from here it would write one below $HOME.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     if here and "RAY_AUTH_MODE" not in os.environ:
@@ -264,11 +271,11 @@ def _set_environment(*, here: bool) -> None:
 
 
 def _ignore(*_: Any, **__: Any) -> None:
-    """Stand in for what prints the last logs of a node that dies on stdout, whatever `log_to_driver` says."""
+    """Replace Ray's function that prints the last logs of a dying node on stdout, even without `log_to_driver`."""
 
 
 def _check_there(address: str) -> None:
-    """Raise `EngineError` if nothing listens at HOST:PORT, which Ray would find out in two minutes."""
+    """Raise `EngineError` if nothing listens at HOST:PORT; Ray itself would take two minutes to say so."""
     if "://" in address:
         raise EngineError(f"{address} is no address of a cluster; expected HOST:PORT", hint="--address HOST:6379")
     host, _, port = address.rpartition(":")

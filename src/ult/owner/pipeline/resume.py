@@ -1,14 +1,14 @@
-"""Shards while they are written, in a form from which the same command goes on after a kill.
+"""Unfinished shards, kept so that the same command can resume after a kill.
 
-Beside `OUT` lies the hidden folder `.OUT.partial`:
+The hidden folder `.OUT.partial` beside `OUT` holds:
 
-    progress.jsonl   the command on the first line, then a line a finished part, appended and synced
-    shards/          the finished parts; at the end also the manifest, and the folder is renamed to OUT
-    tmp.*/           what is being written; a run removes those of runs before it
-    owner.json, old  as `ult.host.atomic` has them
+    progress.jsonl   the command on the first line, then one line per finished part, appended and synced
+    shards/          the finished parts; at the end the manifest is added and the folder is renamed to OUT
+    tmp.*/           parts that are being written; each run removes those of earlier runs
+    owner.json, old  see `ult.host.atomic`
 
-A part is written to `tmp.*`, synced, read back and renamed; then it is recorded. A part that is not recorded, or that
-was altered since, is written again. One process at a time holds the folder, by a lock that ends with the process.
+A part is written to `tmp.*`, synced, read back, renamed and then recorded. A part that is not recorded, or that was
+altered later, is written again. One process at a time holds the folder, by a lock that ends with the process.
 """
 
 from __future__ import annotations
@@ -36,14 +36,15 @@ _JOURNAL = "progress.jsonl"
 
 
 class Partial:
-    """Collects the parts of `path`, in any order; `publish` makes them appear.
+    """Collects the parts of the shards `path`, in any order; `publish` gives the folder its name.
 
-    `command` is everything that decides the bytes, as JSON values. `parts` holds the finished ones by number, those of
-    an earlier run of the same command included; `lost` names those that were recorded and then deleted or altered.
-    Once all is published, maybe by an earlier run that was killed before it could say so, there is a `manifest`.
+    `command` holds everything that the bytes of the shards depend on, as JSON values. `parts` holds the finished parts
+    by number, including those of an earlier run of the same command. `lost` names parts that were recorded, but then
+    deleted or altered. `manifest` is set once `published` is true, which it may be from the beginning: an earlier run
+    may have been killed just after it published.
 
-    Raises `OutputExists` if `path` is there and not `force`, or if the hidden folder is another command's and not
-    `force`, or if another process has it.
+    Raises `OutputExists` if another process holds the hidden folder, or, without `force`, if `path` exists or the
+    hidden folder is that of another command.
     """
 
     def __init__(self, path: str | Path, command: dict[str, Any], *, force: bool = False) -> None:
@@ -54,14 +55,14 @@ class Partial:
         self.parts: dict[int, Part] = {}
         self.lost: list[str] = []
         self.published = False
-        self.manifest: Manifest  # once published
+        self.manifest: Manifest  # set once `published` is true
 
     def __enter__(self) -> Self:
         atomic.recover(self.path)
         if not self.folder.exists():
             check_free(self.path, SHARDS, force=self.force)
         self._claim.__enter__()
-        self._claim.keep = True  # what is there says below what becomes of it
+        self._claim.keep = True  # the code below decides what is removed
         try:
             with writing(self.path):
                 self._take()
@@ -89,11 +90,14 @@ class Partial:
         return self.folder / "shards"
 
     def _read(self) -> dict[int, Part]:
-        """Return what the journal records, nothing if there is none. Raises `OutputExists` if it is another's."""
+        """Return the parts that the journal records, none if there is no journal.
+
+        Raises `OutputExists` if the journal is that of another command and `force` is not set.
+        """
         journal = self.folder / _JOURNAL
         if not journal.is_file():
             return {}
-        lines = journal.read_bytes().split(b"\n")[:-1]  # what was cut short by a kill or a full disk has no end
+        lines = journal.read_bytes().split(b"\n")[:-1]  # drops a line cut short by a kill or a full disk
         other = self._other(lines[0] if lines else b"")
         if other and not self.force:
             raise OutputExists(
@@ -117,7 +121,7 @@ class Partial:
         return recorded
 
     def _other(self, line: bytes) -> str:
-        """Return in what the command of a journal is another one, nothing if it is not."""
+        """Return how the command of a journal, its first line, differs from this one; "" if it does not."""
         try:
             found = json.loads(line)
         except (ValueError, RecursionError):
@@ -139,7 +143,7 @@ class Partial:
         return True
 
     def _keep(self, recorded: dict[int, Part]) -> None:
-        """Keep the recorded parts that are whole, begin a journal of them, and remove everything else."""
+        """Keep the recorded parts whose digest is right, write a new journal of them, and remove everything else."""
         for number, part in recorded.items():
             path = self._shards / part.name
             if path.is_file() and sha256_of(path) == part.sha256:
@@ -159,14 +163,17 @@ class Partial:
         self.scratch = Path(tempfile.mkdtemp(prefix="tmp.", dir=self.folder))
 
     def commit(self, number: int, part: Part) -> None:
-        """Take over a part that was written to `scratch`, and record it."""
+        """Move a part from `scratch` to the finished ones and record it. Raises `OutputError`."""
         with writing(self.path):
             (self.scratch / part.name).rename(self._shards / part.name)
             _append(self._journal, {"number": number, **asdict(part)})
         self.parts[number] = part
 
     def publish(self, manifest: Manifest) -> None:
-        """Write the manifest and give the folder its name; what was there is removed once the new one stands."""
+        """Write the manifest and rename the folder to `path`; an old output is removed after that.
+
+        Raises `OutputExists` or `OutputError`.
+        """
         with writing(self.path):
             (self._shards / FILE).write_text(manifest.to_json(), encoding="utf-8")
             write_shards_card(self._shards, manifest)
@@ -180,7 +187,7 @@ class Partial:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            with suppress(OSError):  # the error that led here says more
+            with suppress(OSError):  # the first error says more
                 if hasattr(self, "_journal"):
                     self._journal.close()
                 if error is not None and self.folder.exists():
@@ -189,7 +196,7 @@ class Partial:
             self._claim.__exit__(kind, error, trace)
 
     def _leave(self, error: BaseException) -> None:
-        """Leave the finished parts for the same command, unless it must fail again, for its input is wrong."""
+        """Keep the finished parts for the same command; remove them after a `ValueError`, which it would meet again."""
         if not self.parts or isinstance(error, ValueError):
             self._claim.discard()
             return
