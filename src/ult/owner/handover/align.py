@@ -1,7 +1,7 @@
-"""Starting rows for another table, on the owner's side: a run whose embedding rows mean what its phrases say.
+"""Move the embedding rows of a run from one table to another. It needs both tables, so only their owner can do it.
 
-Equal ids of two tables mean nothing to one another; equal phrases do. Whoever holds both tables can give a model that
-was trained on one the rows that it would need for the other.
+The same id means different things under two tables, but the same phrase means the same. So a model that was trained
+with one table gets, for each id of the other table, the embedding rows of the id that had its phrase before.
 """
 
 from __future__ import annotations
@@ -28,18 +28,20 @@ with require("torch", extra="train"):
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Rows of a phrase that the old table lacks, made of its parts' rows, before any training. wikitext-2 to medical
-# abstracts, 2,048 ids, of which 994 are composed of 2.4 parts each, tiny preset, bits per byte of 100 abstracts:
-# the mean 3.04, weights doubling towards the last part 3.07 or the first 3.11, the mean at the parts' norm 3.21 or the
-# table's 3.25, the last part alone 3.30, sum over root of their number 3.33, the first part alone 3.40, the sum 4.76.
+# How the row of a phrase that the old table lacks is best made from the rows of its parts, before any training.
+# wikitext-2 to medical abstracts, 2,048 ids, of which 994 are composed of 2.4 parts each, tiny preset, bits per byte of
+# 100 abstracts: the mean 3.04, weights doubling towards the last part 3.07 or the first 3.11, the mean scaled to the
+# norm of the parts 3.21 or of the table's rows 3.25, the last part alone 3.30, the sum over the root of their number
+# 3.33, the first part alone 3.40, the sum 4.76.
 
 
 def align(run: str | Path, old: Table, new: Table, out: str | Path, *, force: bool = False) -> dict[str, int]:
-    """Write `out`, the run with its embedding rows moved from table `old` to `new`; return how many went which way.
+    """Write `out`, the run with its embedding rows moved from table `old` to `new`; return how many ids are of a kind.
 
-    Of `new`'s ids "special" keep their rows, which mean the same under every table; "copied" take the row of the
-    phrase of `old` that says the same, every base symbol among them; "composed" take the mean of the rows of what
-    `old` writes their phrase with. "unused" ids of the vocabulary take the row of `<unk>`, which never occurs either.
+    The kinds are: "special" ids keep their rows, because they mean the same under every table; "copied" ids, all base
+    symbols among them, take the row of the same phrase in `old`; "composed" ids take the mean of the rows of the ids
+    with which `old` writes their phrase; "unused" ids of the vocabulary take the row of `<unk>`, which never occurs
+    either.
 
     Raises `InvalidConfig` if the codecs differ, `WrongTable`, `WrongVocabulary`, `OutputExists` or `OutputError`.
     """
@@ -60,10 +62,10 @@ def align(run: str | Path, old: Table, new: Table, out: str | Path, *, force: bo
 
 
 def sources(old: Table, new: Table) -> list[NDArray[np.int64]]:
-    """Return, for each id of the vocabulary, the ids (n,) of `old` whose rows make its own under `new`."""
+    """Return, for each id of the vocabulary, the ids (n,) int64 of `old` whose rows are averaged for it under `new`."""
     spelled: dict[bytes, int] = {}
     spellings = old.spellings()
-    for k in np.argsort(-old.counts, kind="stable").tolist():  # of two phrases that say the same the more frequent
+    for k in np.argsort(-old.counts, kind="stable").tolist():  # of two equal phrases, the more frequent one
         spelled.setdefault(spellings[k].tobytes(), N_SPECIAL + k)
     wanted = new.spellings()
     missing = [symbols for symbols in wanted if symbols.tobytes() not in spelled]
@@ -91,7 +93,10 @@ def _check(run: Run, old: Table, new: Table) -> None:
 
 
 def _metrics(run: Run, old: Table, new: Table, counts: dict[str, int]) -> dict[str, Any]:
-    """Return what the aligned run says; its rows depend on both tables, so only a public one leaves promises be."""
+    """Return the metrics of the aligned run.
+
+    Its rows depend on both tables, so it keeps the privacy promises of its shards only if `new` is public.
+    """
     shards = [
         {
             **lot,

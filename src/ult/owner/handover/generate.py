@@ -1,4 +1,4 @@
-"""`ult.generate`: records that a run writes, as ids, or with the owner's table as data."""
+"""`ult.generate`: let a run write records, as ids or, with the owner's table, as data."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 class Generated(Shown):
     """Records that a run wrote.
 
-    `ids` holds those of each record, (n,) uint32. With a table, `records` holds what they say, each up to where it
-    makes sense, and `decoded` how many do so whole; those that say nothing are left out. `path` is where they were
-    written, if they were. `written` ids came in `seconds`, beyond what the prompts hold.
+    `ids` holds the ids of each record, (n,) uint32 each. With a table, `records` holds the decoded records, each from
+    the longest prefix that decodes, without those of which no prefix does; `decoded` says how many decode as they are.
+    `path` is the output, or None. The run wrote `written` ids, not counting the prompts, in `seconds`.
     """
 
     ids: tuple[NDArray[np.uint32], ...]
@@ -48,12 +48,12 @@ class Generated(Shown):
 
     @property
     def pace(self) -> str:
-        """How many ids were written, and how fast."""
+        """The number of ids written and ids per second, as a phrase."""
         rate = self.written / max(self.seconds, 1e-9)
         return f"{self.written:,} ids written in {self.seconds:.1f} s, {rate:,.0f} ids/s"
 
     def facts(self) -> Facts:
-        """Return how many records there are, how many decode, and where they are; never what they say."""
+        """Return the number of records, the pace, how many decode, and the output's path; never a record."""
         decoded = self.decoded
         whole = (
             [("decode as they are", f"{decoded.whole:,}"), ("cut to a prefix", f"{decoded.cut:,}")] if decoded else []
@@ -66,7 +66,7 @@ class Generated(Shown):
         return f"<Generated: {count(len(self.ids), 'record')} of ids{decoded}>"
 
     def remarks(self) -> list[str]:
-        """Return what the reader should know of the records."""
+        """Return sentences that the reader of the records should know."""
         return [*self.told, *(self.decoded.remarks() if self.decoded else [])]
 
 
@@ -94,12 +94,12 @@ def generate(
     force: bool = False,
     progress: Progress = on_stderr,
 ) -> Generated:
-    """Let a run write records: as ids, or with the owner's `table` as data.
+    """Let a run write records, as ids or, with the owner's `table`, as data.
 
-    The arguments are those of `ult generate`. `n` records are written, or `n` for each of the `prompts`: sequences of
-    ids, or a shards folder whose records' first `prefix_ids` ids are gone on from. `prompt` is a record's beginning,
-    which needs the table. `grammar` keeps a run to ids that the table's codec decodes. With `out` the records are
-    written there: as shards, or with a table as `ult.decode` writes records.
+    The arguments are those of `ult generate`. The run writes `n` records, or `n` for each of the `prompts`: sequences
+    of ids (n,), or a shards folder, of which the run continues the first `prefix_ids` ids of each record. `prompt` is
+    the beginning of a record as text, which needs the table. `grammar` restricts the run to ids that the table's codec
+    can decode. With `out`, the records are written there: as shards, or with a table as `ult.decode` writes records.
 
     Raises `InvalidConfig`, `WrongTable`, `WrongKey`, `CorruptSymbols`, `TrainingError`, `OutputExists` or
     `OutputError`.
@@ -148,7 +148,7 @@ def generate(
 
 
 def _check_free(out: Path, *, force: bool, decodes: bool) -> None:
-    """Raise `OutputExists` unless shards, or records that are decoded, can be written."""
+    """Raise `OutputExists` unless the output, shards or decoded records, can be written."""
     if not decodes:
         check_free(out, SHARDS, force=force)
         return
@@ -159,7 +159,7 @@ def _check_free(out: Path, *, force: bool, decodes: bool) -> None:
 
 @dataclass(slots=True)
 class _Clock:
-    """Counts records and ids from the moment that the model is loaded, which the first call tells."""
+    """Counts ids and seconds from its first call on, which is made once the model is loaded."""
 
     progress: Progress
     ids: int = 0
@@ -186,7 +186,7 @@ def _decoded(
 
 
 def _grammar(table: Table) -> tuple[Grammar | None, list[str]]:
-    """Return what keeps a run to ids that decode, or why nothing can."""
+    """Return the grammar that restricts a run to ids that decode; or None, and why there is none."""
     from ult.owner.constrained import TableGrammar
 
     try:
@@ -202,7 +202,10 @@ def _starts(
     prompts: str | Path | Sequence[ArrayLike] | None,
     first: int | None,
 ) -> Sequence[ArrayLike]:
-    """Return what a run goes on from: a text, the first ids of records, or a new record."""
+    """Return the ids that the run continues: those of a prompt, the first ones of records, or none.
+
+    Raises `InvalidConfig` if the arguments contradict each other or a prompt lacks the table.
+    """
     if prompt is not None and prompts is not None:
         raise InvalidConfig("a prompt and shards of prompts were both given; expected one of them")
     if isinstance(prompts, str | Path):
@@ -217,7 +220,7 @@ def _starts(
 
 
 def _checked(run: Run, table: Table) -> list[str]:
-    """Return a remark where a run does not name its table. Raises `WrongTable` if it names another."""
+    """Return a remark if a run names no table, or nothing. Raises `WrongTable` if it names other tables."""
     if not run.names_tables:
         return [f"{UNCHECKED} {table.fingerprint}"]
     if table.fingerprint not in run.tables:

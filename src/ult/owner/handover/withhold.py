@@ -1,8 +1,8 @@
-"""A run without its embedding rows, for others to build on, and the rows in a secret file, for the owner to put back.
+"""Split a run into a body without embedding rows, for others, and a secret file of the rows, for the owner.
 
-The rows say what each id means to the model, and whoever has them and a model of known text can match the two. The
-body alone reads no ids: a receiver gives it rows for a table of its own and learns them, the owner puts its own back.
-What a body still tells of the records is a question for an audit, and is not answered here.
+The rows say what each id means to the model; whoever has them and a model of known text can match the two. The body
+alone cannot read ids. A receiver gives it new rows for a table of its own and trains them; the owner attaches the
+secret rows again. What a body still reveals of the records is for an audit to say; nothing here answers it.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ with require("torch", extra="train"):
     from safetensors.torch import load
     from safetensors.torch import save as dump
 
-_FORMAT = "ult-rows/1"  # also the name under which the rows' file holds the digest of the body they belong to
-_ROWS = ("input", "output")  # the second only where a model has output rows of their own
+_FORMAT = "ult-rows/1"  # also the name of the tensor, in the file of rows, that holds the digest of their body
+_ROWS = ("input", "output")  # "output" only if the model's output rows are not its input rows
 
 
 def withhold(
@@ -43,11 +43,10 @@ def withhold(
     audited: dict[str, Any] | None = None,
     force: bool = False,
 ) -> dict[str, int]:
-    """Write `out`, the run without its input and output rows, and `rows`, the age file that holds them.
+    """Write `out`, the run without its input and output rows, and `rows`, an age file with these rows.
 
-    Both appear or neither. `audited` goes into its `metrics.json`, see `publish`. Returns how many weights went where,
-    as "body" and "rows".
-    Raises `InvalidConfig`, `OutputExists` or `OutputError`.
+    Either both appear or neither. `audited` is stored in the `metrics.json` of `out`, as `publish` does. Returns the
+    number of weights in the "body" and in the "rows". Raises `InvalidConfig`, `OutputExists` or `OutputError`.
     """
     opened, out, rows = Run.open(run), Path(out), keyfile.real(rows)
     if out.resolve() in (rows.resolve(), *rows.resolve().parents):
@@ -73,9 +72,10 @@ def withhold(
 
 
 def publish(run: str | Path, out: str | Path, *, audited: dict[str, Any] | None = None, force: bool = False) -> int:
-    """Write `out`, the run as others may have it, rows and all, without adapters or curves; return its weights.
+    """Write `out`, the run for others with its rows, but without adapters or curves; return its number of weights.
 
-    `audited` goes into its `metrics.json` as `release`: the verdict, and what risk was accepted. Raises as `withhold`.
+    `audited` is stored in its `metrics.json` as `release`: the verdict, and the risk that was accepted. Raises
+    `OutputExists` or `OutputError`.
     """
     opened, out = Run.open(run), Path(out)
     check_free(out, RUN, force=force)
@@ -94,10 +94,10 @@ def attach(
     identities: Sequence[str] = (),
     force: bool = False,
 ) -> None:
-    """Write `out`, the run that `withhold` made `body` and `rows` of.
+    """Write `out`, the run that `withhold` split into `body` and `rows`.
 
-    Raises `InvalidConfig` if `body` has rows, `WrongTable` if these are another's, `WrongKey`, `FormatError`,
-    `MissingSource`, `OutputExists` or `OutputError`.
+    Raises `InvalidConfig` if `body` has its rows, `WrongTable` if the rows are those of another run, `WrongKey`,
+    `FormatError`, `MissingSource`, `OutputExists` or `OutputError`.
     """
     opened, out = Run.open(body), Path(out)
     if not opened.withheld:
