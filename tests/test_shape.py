@@ -270,6 +270,17 @@ def test_a_module_that_moved_says_where_it_is(old, new):
     assert new.removeprefix("ult.") in MODULES
     if old.removeprefix("ult.") in MODULES:  # a folder has the name now
         assert (SOURCE.parent / old.replace(".", "/")).is_dir()
+        names = [name for name, value in vars(importlib.import_module(new)).items() if inspect.isfunction(value)]
+        said = []
+        for name in names:
+            try:
+                getattr(importlib.import_module(old), name)
+            except AttributeError:
+                continue
+            except ModuleNotFoundError as error:
+                said.append(str(error) == f"{name} of {old} is in {new} now")
+        assert said
+        assert all(said)
         return
     with pytest.raises(ModuleNotFoundError, match=f"^{old} is {new} now$"):
         importlib.import_module(old)

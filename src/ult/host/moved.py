@@ -1,5 +1,10 @@
 """Where modules of 0.1.0 are now, for whoever imports one by its old name: Python says where instead of "not found"."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 MOVED = {
     "ult.ahead": "ult.trainer.models.causal",
     "ult.align": "ult.owner.handover.align",
@@ -89,6 +94,7 @@ MOVED = {
     "ult.keyfile": "ult.owner.keyfile",
     "ult.keylife": "ult.owner.keyfile",
     "ult.learning": "ult.owner.bpe.merges",
+    "ult.lock": "ult.host.lock",
     "ult.lora": "ult.trainer.models.lora",
     "ult.manifest": "ult.public.manifest",
     "ult.memorisation": "ult.trainer.memorisation.stop_memorised",
@@ -129,3 +135,14 @@ MOVED = {
     "ult.vocabulary": "ult.public.vocabulary",
     "ult.windows": "ult.trainer.datasets.windows",
 }
+
+
+def moved_names(package: str, *names: str) -> Callable[[str], Any]:
+    """Return `__getattr__` of a package that was a module with these `names`, which are in a module inside it now."""
+
+    def missing(name: str) -> Any:
+        if name in names:
+            raise ModuleNotFoundError(f"{name} of {package} is in {MOVED[package]} now", name=package)
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    return missing
