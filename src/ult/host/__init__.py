@@ -1,1 +1,1 @@
-"""What the machine is asked for: files that appear whole, locks, streams, optional packages, compiled code."""
+"""Services of the machine: files that appear whole, locks, streams, optional packages, progress, compiled code."""

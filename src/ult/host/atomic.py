@@ -1,17 +1,17 @@
-"""Files and folders that appear whole or not at all. Every output of the project is written in this way.
+"""Write files and folders that appear whole or not at all. Every output of the project is written in this way.
 
 An output OUT is made in the hidden folder `.OUT.partial` beside it, of mode 0700:
 
-    owner.json     the mark of the folder; a folder with neither this nor a journal was made by something else
-    old            the old output, while the new one is put in its place
-    gone.*         what is being removed
+    owner.json     the mark of the folder; a folder with neither this nor a journal was made by another program
+    old            the old output, until the new one is in its place
+    gone.*         old outputs that are being removed
     together.json  the list of outputs that appear together
-    ...            the work of the command
+    ...            the unfinished output
 
 One process at a time holds the folder, by a lock that ends with the process. A finished output is synced, gets the mode
 that the umask gives, and is renamed to OUT. The old output is renamed aside first, and put back if the second rename
 fails. A process that is killed between the two leaves `old`; the next command that reads or writes OUT puts it back
-before it removes anything. So at every moment there is the old output or the new one.
+before it removes anything. So at every moment either the old output or the new one exists.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ FORMAT = "ult-partial/1"
 OWNER = "owner.json"
 JOURNALS = {"progress.jsonl": "the finished parts of an encode", "recipe.json": "an unfinished training"}
 _OLD, _GONE, _TOGETHER = "old", "gone.", "together.json"
-_LONGEST = 200  # bytes of a name that has room for what is put before and behind it
+_LONGEST = 200  # bytes in the longest name to which a prefix and a suffix can be added
 
 
 def hidden(out: str | Path) -> Path:
-    """Return the hidden folder of an output."""
+    """Return the path of the hidden folder of an output."""
     out = Path(out)
     if out.name in ("", ".."):
         out = out.resolve()
@@ -50,18 +50,18 @@ def hidden(out: str | Path) -> Path:
 
 
 class Claim:
-    """The hidden folder of an output, held by this process until the `with` block ends, which removes it.
+    """The hidden folder of an output, which this process holds until the `with` block ends and removes it.
 
-    The folder begins empty but for its mark: what a killed command left is removed, after the output that it had set
-    aside is put back. With `journal`, one of `JOURNALS`, unfinished work with that journal stays; set `keep` to leave
-    it to the next command. With `wipe`, files are overwritten before they are removed. Raises `OutputExists` if another
-    process holds the folder or something else is in the way, and `OutputError`.
+    At first the folder holds only its mark: the remains of a killed command are removed, after the old output is put
+    back. With `journal`, one of `JOURNALS`, unfinished work with that journal stays; set `keep` to leave the folder to
+    the next command. With `wipe`, files are overwritten before they are removed. Raises `OutputExists` if another
+    process holds the folder or another program made it, and `OutputError`.
     """
 
     def __init__(self, out: str | Path, *, journal: str | None = None, wipe: bool = False) -> None:
         self.out, self.folder, self.journal, self.wipe = Path(out), hidden(out), journal, wipe
         self.keep = False
-        self._made: list[Path] = []  # parents that were not there
+        self._made: list[Path] = []  # parent folders that did not exist
 
     def __enter__(self) -> Self:
         with writing(self.out):
@@ -105,7 +105,7 @@ class Claim:
         return [name for name in JOURNALS if (self.folder / name).exists()]
 
     def clear(self, *keep: str) -> None:
-        """Remove what is in the folder except its mark, `keep`, and an old output that is not put back yet."""
+        """Remove everything in the folder but its mark, the names in `keep`, and an old output not yet put back."""
         for path in sorted(self.folder.iterdir(), key=lambda path: (path.name in JOURNALS, path.name)):
             if path.name == _OLD and os.path.lexists(self.out):
                 path = _set_gone(self.folder)
@@ -126,11 +126,11 @@ class Claim:
         modes: bool = True,
         owners: Collection[str] = (),
     ) -> None:
-        """Rename `new`, a file or folder inside the hidden one, to the output, in place of what is there.
+        """Rename `new`, a file or folder in the hidden folder, to the output, and replace an old output.
 
-        Before that, `new` is synced and gets the mode that the umask gives: with `private` 0600, without `modes` it
-        keeps its own. Files in it whose names are in `owners` get 0600. With `exclusive`, a file that appeared
-        meanwhile is not replaced. Raises `OutputExists` or `OutputError`, and then everything is as it was.
+        Before that, `new` is synced and gets the mode that the umask gives, or 0600 with `private`; without `modes` it
+        keeps its mode. Files in it whose names are in `owners` get 0600. With `exclusive`, a file that has appeared in
+        the meantime is not replaced. Raises `OutputExists` or `OutputError`, and then nothing has changed.
         """
         with writing(self.out):
             settle(new, private=private, modes=modes, owners=owners)
@@ -151,7 +151,7 @@ class Claim:
             raise OutputExists(f"{self.out} exists already", hint="another --out") from None
 
     def exchange(self, new: Path) -> None:
-        """Rename the old output aside and `new` to its place; put the old output back if that fails."""
+        """Rename the old output aside, then `new` to the output; put the old output back if that fails."""
         old = self.folder / _OLD
         try:
             if os.path.lexists(self.out):
@@ -163,7 +163,7 @@ class Claim:
             raise
 
     def forget_old(self) -> None:
-        """Mark the old output as one that is not to be put back."""
+        """Rename the old output so that it is removed and never put back."""
         if os.path.lexists(self.folder / _OLD):
             _set_gone(self.folder)
 
@@ -177,16 +177,16 @@ class Claim:
                 with writing(self.out):
                     self.discard()
             else:
-                with suppress(OSError):  # the error that led here says more
+                with suppress(OSError):  # the first error says more
                     self.discard()
         finally:
             os.close(self._lock)
             self._unmake()
 
     def discard(self) -> None:
-        """Remove the folder, its mark last, so that at every moment the rest can be recognised.
+        """Remove the folder, and its mark last, so that the rest can be recognised at every moment.
 
-        A signal that arrives meanwhile takes effect afterwards, because the folder may hold old records or the weights
+        The removal is completed even if a signal interrupts it, because the folder may hold old records or the weights
         of a private run.
         """
         try:
@@ -221,9 +221,9 @@ class Claim:
 
 @contextmanager
 def whole(out: str | Path, *, private: bool = False, exclusive: bool = False, modes: bool = True) -> Iterator[Path]:
-    """Yield the path of a file or folder to make, which takes the place of `out` if the block ends without an error.
+    """Yield a path for a new file or folder, which is renamed to `out` if the block ends without an error.
 
-    Nothing is at that path, and no other user may enter the folder around it. Raises as `Claim` and its `publish`.
+    Nothing exists at that path, and no other user may enter its parent folder. Raises as `Claim` and its `publish`.
     """
     with Claim(out) as claim:
         new = claim.folder / "new"
@@ -232,21 +232,21 @@ def whole(out: str | Path, *, private: bool = False, exclusive: bool = False, mo
 
 
 def write_text(out: str | Path, text: str) -> None:
-    """Write a text file whole or not at all, replacing what is there. Raises `OutputExists` or `OutputError`."""
+    """Write or replace a UTF-8 text file, whole or not at all. Raises `OutputExists` or `OutputError`."""
     with whole(out) as new, writing(Path(out)):
         new.write_text(text, encoding="utf-8")
 
 
 def recover(out: str | Path) -> None:
-    """Put back the old `out` that a killed command had set aside, or finish outputs that were to appear together.
+    """Put back the old `out` that a killed command had renamed aside, or finish outputs that should appear together.
 
-    Call it before `out` is looked at. It removes nothing, and does nothing while the command still runs or where this
-    process may change nothing.
+    Call it before reading or checking `out`. It removes nothing. It does nothing while the command still runs, or if
+    this process has no permission.
     """
     out, folder = Path(out), hidden(out)
     if not os.path.lexists(folder / _OLD) and not os.path.lexists(folder / _TOGETHER):
         return
-    with suppress(OSError):  # what cannot be put back is missed where it is looked for
+    with suppress(OSError):  # if `out` cannot be put back, its reader reports that it is missing
         lock = hold(folder, out, make=False)
         try:
             if _is_ours(folder):
@@ -268,13 +268,13 @@ def _recover(folder: Path, out: Path) -> None:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Return whether a hidden folder is ours: it is empty, or has our mark or a journal."""
+    """Return whether `ult` made a hidden folder: it is empty, or holds our mark or a journal."""
     names = {path.name.removesuffix(".tmp") for path in folder.iterdir()}
     if OWNER in names:
         try:
             mark = json.loads((folder / OWNER).read_bytes() or b"{}")
         except (OSError, ValueError, RecursionError):
-            return len(names) == 1  # cut short when it was begun
+            return len(names) == 1  # a kill cut the mark short
         return isinstance(mark, dict) and (mark.get("format") == FORMAT or len(names) == 1)
     return not names or not names.isdisjoint(JOURNALS)
 
@@ -291,9 +291,9 @@ def _set_gone(folder: Path) -> Path:
 def publish_together(*outputs: tuple[Claim, Path, bool]) -> None:
     """Publish several outputs, all or none; each is a claim, the new file or folder, and whether it is private.
 
-    Once the hidden folder of the first has its `together.json`, the outputs are decided: if the process is killed after
-    that, the next command that reads or writes one of them finishes them all. Raises `OutputError`, and then everything
-    is as it was.
+    The outputs are decided once the hidden folder of the first one holds `together.json`: if the process is killed
+    after that, the next command that reads or writes one of them finishes all. Raises `OutputError`, and then nothing
+    has changed.
     """
     for claim, new, private in outputs:
         with writing(claim.out):
@@ -323,14 +323,14 @@ def publish_together(*outputs: tuple[Claim, Path, bool]) -> None:
         _settled(outputs)
     except OSError:
         raise
-    except BaseException:  # a signal, when all are in their places
+    except BaseException:  # a signal, after all outputs were renamed
         with suppress(OSError):
             _settled(outputs)
         raise
 
 
 def _settled(outputs: Sequence[tuple[Claim, Path, bool]]) -> None:
-    """Make outputs that are in their places stay there."""
+    """Sync outputs that were renamed to their places, and remove what could undo that."""
     for claim, _, _ in outputs:
         with writing(claim.out):
             sync(claim.out.parent)
@@ -348,7 +348,7 @@ def _undo(claim: Claim, new: Path) -> None:
 
 
 def _finish_together(folder: Path) -> None:
-    """Finish outputs that a killed process had decided to publish, or drop those that it had only prepared."""
+    """Finish the outputs that a killed process had decided to publish, or give up those that it had only prepared."""
     try:
         told = (folder / _TOGETHER).read_bytes()
         plan = [(Path(out), Path(name).name) for out, name in json.loads(told)["outputs"]]

@@ -1,4 +1,4 @@
-"""What long work shows of itself: a bar on a terminal or in a notebook, elsewhere a line now and then."""
+"""Show the progress of long work: a bar on a terminal or in a notebook, and elsewhere a line from time to time."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ T = TypeVar("T")
 
 
 class Bar:
-    """Shows how far work is, from when it is entered until it is left; `ends` says that there is a last step.
+    """Shows the progress of work while its `with` block runs. `ends` says that the number of steps is known.
 
-    Lines, where there is no bar, begin after `ult.host.pulse.FIRST` seconds: what takes less says nothing.
+    Where there is no bar, the first line comes after `ult.host.pulse.FIRST` seconds, so shorter work prints nothing.
     """
 
     def __init__(self, doing: str, *, text: str = "", ends: bool = False, console: Console | None = None) -> None:
         from rich.console import Console
 
         self.console = Console(stderr=True, highlight=False) if console is None else console
-        self.doing, self.text = doing, text  # of a line: what is done, and how far it is
+        self.doing, self.text = doing, text  # the two parts of a line: the work, and its progress
         self._ends, self._step = ends, ""
         self._stack = ExitStack()
         self._open: Callable[[], Draw] | None = None
@@ -40,7 +40,7 @@ class Bar:
         if in_notebook():
             self._draw = self._stack.enter_context(NotebookBar(self.doing)).show
         elif self.console.is_terminal:
-            self._open = self._on_a_terminal  # once there is something to show: a passphrase may be asked for first
+            self._open = self._on_a_terminal  # at the first `show`, as a passphrase may be asked for before
         else:
             self._stack.enter_context(Pulse(self._say, self._line))
         return self
@@ -62,7 +62,7 @@ class Bar:
         return draw
 
     def show(self, text: str, done: int | None = None, total: int | None = None) -> None:
-        """Say how far it is: `done` of `total` steps, where there is a last one, and in words."""
+        """Show the progress: `text`, and `done` of `total` steps if the number of steps is known."""
         self.text = text
         self._step = f"step {done:,} of {total:,}" if done is not None and total is not None else ""
         if self._open is not None:
@@ -74,7 +74,7 @@ class Bar:
         return ": ".join(filter(None, (self.doing, ", ".join(filter(None, (self._step, self.text))))))
 
     def mute(self) -> None:
-        """Show no more: of several processes one is enough."""
+        """Stop showing anything; of several processes only one should show the progress."""
         self._draw = self._open = None
         self._stack.close()
 
@@ -89,7 +89,7 @@ class Bar:
 
 @contextmanager
 def counting(doing: str, of: str = "records", *, console: Console | None = None) -> Iterator[Callable[[int], None]]:
-    """Yield `advance(n)`, which counts n more records, or whatever is counted, as done."""
+    """Yield `advance(n)`, which counts n more records as done, or n more of what `of` names."""
     done = 0
     with Bar(doing, console=console) as bar:
         bar.show("")
@@ -104,9 +104,9 @@ def counting(doing: str, of: str = "records", *, console: Console | None = None)
 
 @contextmanager
 def stages(doing: str, *, named: bool = False, console: Console | None = None) -> Iterator[Progress]:
-    """Yield `tell(stage, n)`, which says that a stage is on, and that n more records of it are done.
+    """Yield `tell(stage, n)`, which shows the name of the present stage and counts n more of its records as done.
 
-    `doing` is shown until the first stage is told; if it is `named`, before the stages too. A new stage counts from 0.
+    `doing` is shown until the first call, or with `named` also before each stage. Each new stage counts from 0.
     """
     stage, records = "", 0
     with Bar(doing, text="starting" if named else "", console=console) as bar:
@@ -122,7 +122,7 @@ def stages(doing: str, *, named: bool = False, console: Console | None = None) -
 
 
 def shown(doing: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Decorate a function of a library that takes `progress`: unless it is given, stages are shown on stderr."""
+    """Decorate a library function that takes `progress`; unless the caller passes one, stages are shown on stderr."""
 
     def decorate(work: Callable[P, T]) -> Callable[P, T]:
         @functools.wraps(work)
@@ -139,5 +139,5 @@ def shown(doing: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
 
 
 def _plain(text: str) -> str:
-    """Return a line without what a terminal would act on."""
+    """Return a line with control characters escaped, so that a terminal does not act on them."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

@@ -1,11 +1,10 @@
-"""Optional packages: one error names all that are missing, and the one command that installs them.
+"""Import optional packages: one error names all that are missing, and the command that installs them.
 
     with require("torch", "transformers", extra="train"):
         import torch
         from transformers import Trainer
 
-A command that needs several extras calls `require_all` before its first import, so that nobody installs one extra only
-to be told of the next.
+A command that needs several extras calls `require_all` before its first import, so that one error names all of them.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from importlib.util import find_spec
 
 from ult.errors import MissingExtra
 
-_MODULES = {"pyyaml": "yaml", "scikit-learn": "sklearn"}  # what is imported, where its name is not the distribution's
+_MODULES = {"pyyaml": "yaml", "scikit-learn": "sklearn"}  # modules whose name is not that of the distribution
 
 
 @contextmanager
 def require(*packages: str, extra: str) -> Iterator[None]:
-    """Raise `MissingExtra` if an import in the block fails; it names all of `packages` that are not installed."""
+    """Raise `MissingExtra` if an import in the block fails; the error names all `packages` that are not installed."""
     try:
         yield
     except ImportError as error:
@@ -40,11 +39,11 @@ def require_all(packages: Mapping[str, Sequence[str]]) -> None:
 
 
 def is_installed(package: str) -> bool:
-    """Return whether a distribution can be imported, without importing it."""
+    """Return whether the module of a distribution can be found, without importing it."""
     module = _MODULES.get(package, package.replace("-", "_"))
     if module in sys.modules:
         return sys.modules[module] is not None
     try:
         return find_spec(module) is not None
-    except ImportError:  # by a finder that hides it
+    except ImportError:  # from an import finder that hides the module
         return False

@@ -1,4 +1,4 @@
-"""Whether the place of an output is free: every verb asks before it works, and again before it publishes."""
+"""Check that an output may be written. Every command checks before it works, and again before it publishes."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from ult.host.atomic import recover
 
 
 class Kind(NamedTuple):
-    """What a verb writes. `--force` replaces only one of the same kind, and only if nothing else lies in it."""
+    """A kind of output. `--force` replaces only an output of the same kind, and only if it holds nothing else."""
 
-    name: str  # with its article: "a run"
+    name: str  # with its article, as in "a run"
     is_one: Callable[[Path], bool]
-    strangers: Callable[[Path], Sequence[str]] = lambda _: ()  # what a folder holds besides what the verb writes
+    strangers: Callable[[Path], Sequence[str]] = lambda _: ()  # what else an output holds
 
 
-FILE = Kind("a file", lambda path: path.is_file() or not path.exists())  # or a link that leads nowhere
+FILE = Kind("a file", lambda path: path.is_file() or not path.exists())  # or a link to nothing
 
 
 def check_free(out: str | Path, kind: Kind = FILE, *, force: bool) -> None:
-    """Raise `OutputExists` unless nothing is at `out`, or `force` is set and one of the same kind is.
+    """Raise `OutputExists` if `out` exists, unless `force` is set and it is an output of the same kind.
 
-    What a killed command had set aside is put back first. Raises `OutputError` for a path that cannot be.
+    An old output that a killed command had renamed aside is put back first. Raises `OutputError` for an impossible
+    path.
     """
     out = Path(out)
     recover(out)
-    with writing(out):  # a name that is too long is refused before anything is made
+    with writing(out):  # refuses a name that is too long before anything is made
         try:
             out.lstat()
         except FileNotFoundError:

@@ -1,11 +1,11 @@
-"""Compile functions with Numba, and keep the machine code where nobody else can have put any.
+"""Compile functions with Numba, and cache the machine code in a folder where no other user can put code.
 
-Numba keeps machine code beside the source or below $HOME, and fails where it can write to neither: an installation that
-is read-only, run without a home. What it reads again is unpickled, so whoever can write there runs code here; a torn
-file fails every later run; and it looks at a function's own file only, so that after an upgrade a function may call the
-old code of another. Here the folder is named by a digest of all sources with kernels; it is used only if it, and all
-folders above it, belong to this user, to root or to the source's owner; what cannot be read or kept is compiled again;
-and where there is no such folder, functions are compiled in memory, which takes some seconds more a process.
+Numba's own cache has four faults. It fails if neither the source folder nor $HOME can be written to, as in a read-only
+installation without a home. It unpickles what it reads, so whoever can write to the folder can run code here. A torn
+file makes every later run fail. It checks only a function's own file, so after an upgrade a function may call the old
+code of another. Here the folder is named by a digest of all sources with kernels. It is used only if it and all folders
+above it belong to this user, to root or to the owner of the source. Code that cannot be read or written is compiled
+again. If there is no such folder, functions are compiled in memory, which takes some seconds per process.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from numba import config as _config
 
 from ult.host import portable
 
-config: Any = _config  # whose settings come from the environment, so that its types leave them out
-PACKAGE = Path(__file__).resolve().parent.parent  # all of ours: one kernel calls others
-_DISUSED = 14 * 24 * 3600.0  # seconds after which the machine code of other sources is thrown away
+config: Any = _config  # its settings come from the environment, so its type stubs do not have them
+PACKAGE = Path(__file__).resolve().parent.parent  # the whole package, because kernels call kernels of other modules
+_DISUSED = 14 * 24 * 3600.0  # seconds without use after which the machine code of other sources is removed
 
 
 def njit(*, cache: bool, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Return Numba's decorator of that name; `cache` keeps the machine code, where that can be done."""
+    """Return Numba's decorator of the same name; with `cache`, the machine code is kept on the disk if possible."""
 
     def compiled(function: Callable[..., Any]) -> Any:
         where = folder() if cache else None
         if where is None:
             return numba.njit(**options)(function)
-        before, config.CACHE_DIR = config.CACHE_DIR, str(where)  # which Numba reads now, and never again
+        before, config.CACHE_DIR = config.CACHE_DIR, str(where)  # Numba reads it in the next call only
         try:
             dispatcher = numba.njit(cache=True, **options)(function)
-        except RuntimeError:  # the disk is full, say
+        except RuntimeError:  # for example, the disk is full
             return numba.njit(**options)(function)
         finally:
             config.CACHE_DIR = before
@@ -52,14 +52,14 @@ def njit(*, cache: bool, **options: Any) -> Callable[[Callable[..., Any]], Any]:
 
 
 def _forgive(dispatcher: Any) -> None:
-    """Let no trouble with its files keep a function from being compiled."""
+    """Make a compiled function ignore errors of its cache files, so that it is compiled again."""
     kept = dispatcher._cache
     load, save = kept.load_overload, kept.save_overload
 
     def loaded(*args: Any) -> Any:
         try:
             return load(*args)
-        except Exception:  # of a torn pickle, anything
+        except Exception:  # a torn pickle may raise anything
             with contextlib.suppress(OSError):
                 kept.flush()
             return None
@@ -73,16 +73,16 @@ def _forgive(dispatcher: Any) -> None:
 
 @functools.cache
 def folder() -> Path | None:
-    """Return the folder of the machine code of these sources, made if need be; `None` if there is no safe one."""
+    """Return the folder for the machine code of these sources, and make it if necessary; None if none is safe."""
     name = f"kernels-{digest()}"
-    if config.CACHE_DIR:  # NUMBA_CACHE_DIR: the user's word
+    if config.CACHE_DIR:  # NUMBA_CACHE_DIR, which the user chose
         return Path(config.CACHE_DIR) / name
     return next((path for above in _places() if (path := _ready(above, name))), None)
 
 
 @functools.cache
 def digest() -> str:
-    """Return a digest of every source whose code may end in a kernel, 16 hex digits."""
+    """Return a digest of every source file that mentions Numba, 16 hexadecimal digits."""
     found = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*.py")):
         source = path.read_bytes()
@@ -92,34 +92,34 @@ def digest() -> str:
 
 
 def _places() -> Iterator[Path]:
-    """Give the folders in which machine code may lie, in order of choice."""
+    """Yield the folders that may hold machine code, the preferred one first."""
     yield PACKAGE / "__pycache__"
     home = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser() if _has_home() else "")
     if Path(home).is_absolute():
         yield Path(home) / "ult"
     with contextlib.suppress(OSError):
-        if (shared := Path(tempfile.gettempdir())) != Path.cwd():  # where Python looks last
+        if (shared := Path(tempfile.gettempdir())) != Path.cwd():  # Python's last resort is the current folder
             yield shared / f"ult-{portable.user()}"
 
 
 def _has_home() -> bool:
     try:
         return Path.home().is_absolute()
-    except RuntimeError:  # neither $HOME nor an entry of the user's
+    except RuntimeError:  # neither $HOME nor a password entry names one
         return False
 
 
 def _ready(above: Path, name: str) -> Path | None:
-    """Make the folder unless it is there, and return it if we can write to it and no stranger can."""
+    """Make the folder `name` in `above` if necessary; return it if this user can write to it and strangers cannot."""
     try:
         above.parent.mkdir(parents=True, exist_ok=True)
         above.mkdir(mode=0o755, exist_ok=True)
-        above = above.resolve(strict=True)  # links are followed once, here, whoever may change them later
+        above = above.resolve(strict=True)  # follows links once, so that later changes do not matter
         place = above / name
         if not _is_safe(above):
             return None
         if not place.exists():
-            place.mkdir(mode=0o700, exist_ok=True)  # another process may be as quick
+            place.mkdir(mode=0o700, exist_ok=True)  # another process may make it too
             _sweep(place)
         if place.is_symlink() or not _is_safe(place):
             return None
@@ -131,12 +131,12 @@ def _ready(above: Path, name: str) -> Path | None:
 
 
 def _is_safe(real: Path) -> bool:
-    """Return whether only this user, root and the source's owner can put a file there or move a folder above."""
+    """Return whether only this user, root and the owner of the source can add files there or move a parent folder."""
     return portable.only_trusted_can_write(real, PACKAGE.stat().st_uid)
 
 
 def _sweep(path: Path) -> None:
-    """Throw away the machine code of other sources, if nothing has used it for long."""
+    """Remove the machine code of other sources that has not been used for `_DISUSED` seconds."""
     for other in path.parent.glob("kernels-*"):
         if other.stat().st_mtime < time.time() - _DISUSED:
             shutil.rmtree(other, ignore_errors=True)

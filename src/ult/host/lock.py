@@ -1,4 +1,4 @@
-"""A folder held by one process at a time, by a lock that ends with it, however it ends."""
+"""Hold a folder for one process at a time, by a lock that ends with the process, however it ends."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
 def hold(folder: Path, out: Path, *, make: bool = True) -> int:
-    """Return a handle of the hidden folder of `out`, made if need be, whose lock no other process has: close it.
+    """Lock `folder`, the hidden folder of `out`, and return a file descriptor; closing it releases the lock.
 
-    Raises `OutputExists` if another process has it, or something else is in the way.
+    With `make`, the folder is made if it does not exist. Raises `OutputExists` if another process has the lock or
+    something else is at `folder`, and `OSError`.
     """
     if not portable.locks_folders():
         return _hold_beside(folder, out, make=make)
@@ -33,7 +34,7 @@ def hold(folder: Path, out: Path, *, make: bool = True) -> int:
             if error.errno in (errno.ENOTDIR, errno.ELOOP):
                 raise OutputExists(f"{folder} is in the way and is none of ours", hint="another --out") from None
             if error.errno == errno.ENOENT and make:
-                continue  # who had it was just done with it
+                continue  # another process has just removed it
             raise
         try:
             _take(lock, folder, out, made=made)
@@ -43,11 +44,11 @@ def hold(folder: Path, out: Path, *, make: bool = True) -> int:
         except BaseException:
             os.close(lock)
             raise
-        os.close(lock)  # it was removed, and maybe made anew, before the lock was had
+        os.close(lock)  # the folder was removed, and perhaps made again, before the lock was taken
 
 
 def _hold_beside(folder: Path, out: Path, *, make: bool) -> int:
-    """Do the same where no folder can be locked: a file beside it is, before the folder is made."""
+    """Do the same where folders cannot be locked: lock a file beside the folder before the folder is made."""
     lock = portable.open_lock_file(folder.with_name(f"{folder.name}.lock"))
     try:
         _take(lock, folder, out, made=True)
@@ -69,7 +70,7 @@ def _take(lock: int, folder: Path, out: Path, *, made: bool) -> None:
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
-        if not made:  # who made it may live
+        if not made:  # the process that made it may still run
             raise OutputExists(
                 f"{folder} is there, and this file system has no locks to tell whether its maker still works",
                 hint="remove it if no command writes there",

@@ -1,4 +1,4 @@
-"""Where modules of 0.1.0 are now, for whoever imports one by its old name: Python says where instead of "not found"."""
+"""The present names of the modules of 0.1.0. The error for importing an old name tells the new one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bar in a notebook's cell, drawn by the browser alone: no widgets, no other package than the notebook's own."""
+"""A progress bar below a notebook's cell, drawn by the browser; it needs neither widgets nor further packages."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
-EVERY = 0.2  # seconds from one drawing to the next
+EVERY = 0.2  # seconds between two updates
 
 
 def in_notebook() -> bool:
-    """Return whether this process runs the cells of a notebook, Jupyter's or one like it."""
+    """Return whether this process runs the cells of a notebook, of Jupyter or another program."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None and hasattr(ipython, "get_ipython") else None
     return getattr(shell, "kernel", None) is not None
 
 
 class NotebookBar:
-    """A bar below the cell that is run, from when it is entered; left without an error, it is gone."""
+    """A bar below the running cell while a `with` block runs; it disappears if the block ends without an error."""
 
     def __init__(self, doing: str) -> None:
         self._doing, self._started, self._drawn = doing, time.perf_counter(), 0.0
@@ -33,14 +33,14 @@ class NotebookBar:
         return self
 
     def show(self, doing: str, text: str, done: int | None = None, total: int | None = None) -> None:
-        """Draw how many are done of how many, where that is known, and what else there is to say."""
+        """Draw the bar with `doing` and `text`, and `done` of `total` steps if these are known."""
         now, self._doing = time.perf_counter(), doing
         if self._handle is not None and (now - self._drawn >= EVERY or done == total is not None):
             self._drawn = now
             self._handle.update(self._html(self._draw(text, done, total)))
 
     def _draw(self, text: str, done: int | None, total: int | None) -> str:
-        known = f' value="{done}" max="{total}"' if total else ""  # without, a browser moves it to and fro
+        known = f' value="{done}" max="{total}"' if total else ""  # without, the bar moves to and fro
         seconds = f"{time.perf_counter() - self._started:,.0f} s"
         said = html.escape(", ".join(filter(None, (text, seconds))))
         return f"{html.escape(self._doing)} <progress{known}></progress> {said}"

@@ -1,7 +1,7 @@
-"""What only some systems can do, each with the way that the others take: the one file that asks which system this is.
+"""Calls that only some systems have, each with a replacement for the others. Only this file depends on the system.
 
-Linux has all of it. macOS has no affinity of processes; Windows has neither POSIX locks nor signals, owners or modes
-of files, and lets no folder be opened. `tests/test_portable.py` takes each call away and sees the other way work.
+Linux has all of them. macOS has no processor affinity. Windows has no POSIX locks or signals and no owners or modes of
+files, and cannot open a folder. `tests/test_portable.py` removes each call and checks its replacement.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any
 
 from ult.errors import OutputError
 
-fcntl: Any = None  # POSIX
-msvcrt: Any = None  # Windows
+fcntl: Any = None  # on POSIX systems
+msvcrt: Any = None  # on Windows
 with contextlib.suppress(ImportError):
     fcntl = importlib.import_module("fcntl")
 with contextlib.suppress(ImportError):
@@ -28,19 +28,19 @@ with contextlib.suppress(ImportError):
 
 
 def cpus() -> int:
-    """Return how many cores this process may use; where that is not told, how many there are."""
+    """Return the number of cores that this process may use, or where that is unknown, that the machine has."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def ending_signals() -> tuple[signal.Signals, ...]:
-    """Return the signals that ask a process to end: of systemd, Slurm, `docker stop`, a terminal that is closed."""
+    """Return the signals by which systemd, Slurm, `docker stop`, Ctrl-C or a closed terminal ask a process to end."""
     return tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 @contextlib.contextmanager
 def blocked(numbers: Iterable[signal.Signals]) -> Iterator[None]:
-    """Let signals wait until the block ends, for this process and those that it starts, where that can be said."""
+    """Block signals while the block runs, for this process and those that it starts; do nothing on Windows."""
     mask = getattr(signal, "pthread_sigmask", None)
     if mask is None:
         yield
@@ -53,7 +53,7 @@ def blocked(numbers: Iterable[signal.Signals]) -> Iterator[None]:
 
 
 def unblock(numbers: Iterable[signal.Signals]) -> None:
-    """Let signals that were blocked where this process was started come through."""
+    """Unblock signals that were blocked when this process was started; do nothing on Windows."""
     mask = getattr(signal, "pthread_sigmask", None)
     if mask is not None:
         mask(signal.SIG_UNBLOCK, set(numbers))
@@ -63,12 +63,12 @@ def unblock(numbers: Iterable[signal.Signals]) -> None:
 
 
 def open_to_read(path: str | Path) -> int:
-    """Return a handle of what is at a path, without waiting for whoever would write to a pipe."""
+    """Open a path to read and return its file descriptor, without waiting for the writer of a pipe."""
     return os.open(path, os.O_RDONLY | _flags("O_NONBLOCK", "O_NOCTTY", "O_BINARY"))
 
 
 def await_word(number: int, seconds: float) -> bool:
-    """Wait for the first byte of a pipe and return whether it came; where pipes cannot be asked, return at once."""
+    """Wait for the first byte of a pipe and return whether it came in time; return True at once without `poll`."""
     if not hasattr(select, "poll"):
         return True
     poll = select.poll()
@@ -77,17 +77,17 @@ def await_word(number: int, seconds: float) -> bool:
 
 
 def set_blocking(number: int) -> None:
-    """Let reads of a handle wait for bytes, as they do by themselves where no handle is opened otherwise."""
+    """Make reads of a file descriptor wait for bytes, where `open_to_read` opened it not to wait."""
     if _flags("O_NONBLOCK"):
         os.set_blocking(number, True)
 
 
 def sync(path: Path) -> None:
-    """Wait until a file, or the list of names in a folder, is on the disk; Windows keeps that list by itself."""
+    """Wait until a file, or the list of names in a folder, is on the disk; Windows syncs that list itself."""
     if not _opens_folders():
         if path.is_dir():
             return
-        handle = os.open(path, os.O_RDWR | _flags("O_BINARY"))  # it syncs what can be written to alone
+        handle = os.open(path, os.O_RDWR | _flags("O_BINARY"))  # Windows syncs only a file opened to write
     else:
         handle = os.open(path, os.O_RDONLY)
     try:
@@ -97,7 +97,7 @@ def sync(path: Path) -> None:
 
 
 def sync_all() -> bool:
-    """Have the system write all that it holds to its disks; return False where it cannot be asked to."""
+    """Sync all file systems and return True; return False on a system that has no such call."""
     if not hasattr(os, "sync"):
         return False
     os.sync()
@@ -105,10 +105,10 @@ def sync_all() -> bool:
 
 
 def name_new(new: Path, out: Path) -> None:
-    """Give a file a name that nothing has. Raises `FileExistsError`.
+    """Rename `new` to `out` unless `out` exists. Raises `FileExistsError`.
 
-    A link never replaces. A file system without links is asked first, which another program may use to be quicker; no
-    other command of ours does, for the output is locked.
+    A hard link never replaces a file. On a file system without hard links `out` is checked before the renaming, and
+    another program could make it in between; no command of ours does, because the output is locked.
     """
     if hasattr(os, "link"):
         try:
@@ -126,14 +126,14 @@ def name_new(new: Path, out: Path) -> None:
 
 
 def user() -> str:
-    """Return what tells the folders of this user in a shared one from those of others."""
+    """Return a name for this user, to name a folder of the user in a folder that users share."""
     return str(os.geteuid()) if hasattr(os, "geteuid") else os.environ.get("USERNAME", "user")
 
 
 def only_trusted_can_write(real: Path, owner: int) -> bool:
-    """Return whether only this user, root and `owner` can put a file in a folder or move one that it is in.
+    """Return whether only this user, root and `owner` can add files to a folder or move one of its parents.
 
-    Windows has no modes that say so; there it is what lies in the user's profile, which is closed to other users.
+    Windows has no modes that tell; there only folders in the user's profile count, which is closed to other users.
     """
     if not hasattr(os, "geteuid"):
         return real.is_relative_to(Path.home().resolve())
@@ -146,26 +146,29 @@ def only_trusted_can_write(real: Path, owner: int) -> bool:
     return True
 
 
-# ---- locks, which end with the process that has them
+# ---- locks, which end with the process that holds them
 
 
 def locks_folders() -> bool:
-    """Return whether a folder itself can be locked; elsewhere a file beside it is."""
+    """Return whether a folder can be locked; where it cannot, a file beside it is locked."""
     return fcntl is not None and _opens_folders()
 
 
 def open_folder(path: Path) -> int:
-    """Return a handle of a folder, to lock it; a link is not followed."""
+    """Open a folder to lock it and return its file descriptor; a link is not followed."""
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
 
 
 def open_lock_file(path: Path) -> int:
-    """Return a handle of a file that is made to be locked, and that Windows removes once nobody has it open."""
+    """Make a file to lock and return its file descriptor; Windows removes the file when nobody has it open."""
     return os.open(path, os.O_RDWR | os.O_CREAT | _flags("O_TEMPORARY", "O_NOINHERIT", "O_CLOEXEC"), 0o600)
 
 
 def lock(number: int) -> None:
-    """Take the lock of a handle. Raises `BlockingIOError` if another has it, `OutputError` where there are no locks."""
+    """Lock a file descriptor without waiting.
+
+    Raises `BlockingIOError` if another process has the lock, `OutputError` on a system without file locks.
+    """
     if fcntl is not None:
         fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
     elif msvcrt is not None:
@@ -183,17 +186,17 @@ def lock(number: int) -> None:
 
 
 def leave_no_core() -> None:
-    """Keep the memory of this process, and of those that it starts, off the disk if one of them dies."""
+    """Forbid core dumps of this process and of those that it starts, so that their memory is never on a disk."""
     with contextlib.suppress(ImportError, ValueError, OSError):
         resource = importlib.import_module("resource")
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def c_function(name: str) -> Any:
-    """Return a function of the C library that this process runs on, `None` where it has none of that name."""
+    """Return the function of this name in the C library of this process, or None if there is none."""
     import ctypes
 
-    with contextlib.suppress(OSError, TypeError):  # Windows names no library by None
+    with contextlib.suppress(OSError, TypeError):  # on Windows None does not name a library
         return getattr(ctypes.CDLL(None), name, None)
     return None
 
@@ -203,7 +206,7 @@ def _opens_folders() -> bool:
 
 
 def _flags(*names: str) -> int:
-    """Return flags of `os.open` together, without those that this system does not have."""
+    """Return the union of flags of `os.open`, without those that this system does not have."""
     found = 0
     for name in names:
         found |= getattr(os, name, 0)

@@ -1,4 +1,4 @@
-"""How far long work has come: what does it tells a callback the stage, and how many more records are done."""
+"""Callbacks for the progress of long work: they get the present stage and the number of further records done."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
-Progress = Callable[[str, int], None]  # told of the stage that is on, and of how many more records it is done
-Notice = Callable[[str], None]  # told at once, in a sentence, what is worth knowing before the work ends
+Progress = Callable[[str, int], None]  # called with the present stage and the number of further records done
+Notice = Callable[[str], None]  # called with a sentence that the user should read before the work ends
 
 
 def silent(stage: str, more: int) -> None:
-    """Say nothing of how far work has come."""
+    """Ignore progress."""
 
 
 def on_stderr(stage: str, more: int) -> None:
-    """Stand for what `ult.host.bar.shown` puts in its place: a bar, or lines where neither terminal nor notebook is."""
+    """Mark the default: `ult.host.bar.shown` replaces it by a bar, or by lines without a terminal or a notebook."""
 
 
 def unheard(what: str) -> None:
-    """Say nothing of what is worth knowing."""
+    """Ignore notices."""
 
 
 def counted(items: Iterable[T], progress: Progress, stage: str, size: Callable[[T], int]) -> Iterator[T]:
-    """Give the items on, and tell `progress` of the size of each once it is done."""
+    """Yield the items, and call `progress` with the stage and the size of each item when the next one is asked for."""
     for item in items:
         yield item
         progress(stage, size(item))

@@ -1,4 +1,4 @@
-"""Signs of life of long work where no terminal shows a bar: a line every ten seconds, later every minute."""
+"""Print a line about long work where no terminal shows a bar: every ten seconds at first, later every minute."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FIRST, MOST = 10.0, 60.0  # seconds
 
 
 class Pulse:
-    """Says how work stands from time to time while it is entered; of what takes less than `FIRST` seconds, nothing."""
+    """Prints the progress of work from time to time while its `with` block runs, after `FIRST` seconds at first."""
 
     def __init__(self, say: Callable[[str], None], text: Callable[[], str]) -> None:
         self._say, self._text = say, text
@@ -35,7 +35,7 @@ class Pulse:
 
 
 def pause(seconds: float) -> float:
-    """Return the seconds until the next line of work that has taken so many: a fifth of them, within bounds.
+    """Return the seconds until the next line, for work that has taken `seconds`: a fifth of it, from `FIRST` to `MOST`.
 
     >>> pause(0), pause(100), pause(3600)
     (10.0, 20.0, 60.0)

@@ -1,6 +1,6 @@
-"""Files that strangers name, opened so that none of them waits for ever or never ends: pipes, devices, sockets.
+"""Open files that strangers provide, so that none of them can block for ever or be endless.
 
-A named pipe that nobody writes to holds whoever opens it, and `/dev/zero` has no end.
+Whoever opens a named pipe waits for a writer, and `/dev/zero` never ends.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import IO
 from ult.errors import FormatError
 from ult.host import portable
 
-PATIENCE = 60  # seconds that a pipe may stay silent, where one is allowed
+PATIENCE = 60  # seconds to wait for the first byte of a pipe, where pipes are allowed
 _KINDS = {
     stat.S_IFIFO: "named pipe",
     stat.S_IFCHR: "device",
@@ -26,14 +26,14 @@ _KINDS = {
 
 
 def kind(path: str | Path) -> str:
-    """Return what is at a path that is no regular file: "named pipe", "device", "socket" or "folder"."""
+    """Return the kind of a path that is no regular file: "named pipe", "device", "socket" or "folder"."""
     return _kind(Path(path).stat().st_mode)
 
 
 def read(path: str | Path, most: int, *, pipe: bool = False) -> bytes:
-    """Return the bytes of a regular file, at most `most`; with `pipe` also of a pipe or a terminal, to its end.
+    """Return the bytes of a regular file, or with `pipe` also of a pipe or a terminal, to its end.
 
-    Raises `FormatError` for anything else and for more, `OSError` if it cannot be opened or read.
+    Raises `FormatError` for another kind of file or for more than `most` bytes, `OSError` if it cannot be read.
     """
     with _opened(path, pipe=pipe) as file:
         size = os.fstat(file.fileno()).st_size
@@ -46,7 +46,7 @@ def read(path: str | Path, most: int, *, pipe: bool = False) -> bytes:
 
 
 def first_line(path: str | Path, most: int) -> bytes:
-    """Return the first line of a file, a pipe or a terminal, without its end. Raises as `read`."""
+    """Return the first line of a file, a pipe or a terminal, without its line end. Raises as `read`."""
     with _opened(path, pipe=True) as file:
         line = file.readline(most + 1)
     if len(line) > most:
@@ -72,13 +72,13 @@ def read_text(path: str | Path, most: int) -> str:
 
 
 def check_all(folder: str | Path) -> None:
-    """Raise `FormatError` if a folder holds anything but files and folders: a stranger's pipe is never written to."""
+    """Raise `FormatError` if a folder holds anything but files and folders, such as a pipe that nobody writes to."""
     for path in sorted(Path(folder).glob("*")):
         check(path)
 
 
 def check(path: str | Path) -> None:
-    """Raise `FormatError` if what is at `path` is neither a file nor a folder; what is not there passes."""
+    """Raise `FormatError` if `path` exists and is neither a file nor a folder."""
     try:
         mode = Path(path).stat().st_mode
     except OSError:
@@ -92,7 +92,7 @@ def _kind(mode: int) -> str:
 
 
 def _await(number: int, path: str | Path) -> None:
-    """Wait for the first word of a pipe, then let reads wait for the others."""
+    """Wait for the first byte of a pipe, then let reads block. Raises `FormatError` after `PATIENCE` seconds."""
     if not os.isatty(number) and not portable.await_word(number, PATIENCE):
         raise FormatError(f"{path} is a pipe to which nobody wrote within {PATIENCE} seconds")
     portable.set_blocking(number)

@@ -1,4 +1,4 @@
-"""How results show themselves: one line as `repr`, a small table in a notebook; numbers as people write them."""
+"""Show results: one line as `repr`, a small HTML table in a notebook, and numbers in a readable form."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 
-_CODES = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # that a terminal would act on, or that no page can hold
-Facts = list[tuple[str, str]]  # names and values, as a person reads them
+_CODES = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters and surrogates
+Facts = list[tuple[str, str]]  # names and values, both as readable text
 
 
 class Shown:
-    """A result that shows figures, and never a record, a phrase or a key: it only says what `facts` returns.
+    """A result that shows its `facts` only: figures, but never a record, a phrase or a key.
 
     >>> class Two(Shown):
     ...     def facts(self):
@@ -25,11 +25,11 @@ class Shown:
     __slots__ = ()
 
     def facts(self) -> Facts:
-        """Return names and values to show, in order."""
+        """Return the names and values to show, in order."""
         raise NotImplementedError
 
     def remarks(self) -> Sequence[str]:
-        """Return what the reader of the figures should know besides, a sentence each."""
+        """Return further sentences that the reader of the figures should know."""
         return ()
 
     def __repr__(self) -> str:
@@ -40,7 +40,7 @@ class Shown:
 
 
 def table(title: str, facts: Iterable[tuple[str, str]], remarks: Iterable[str] = ()) -> str:
-    """Return an HTML table of names and values, and below it a list of remarks; all of it is escaped."""
+    """Return an HTML table of names and values, followed by a list of remarks; all texts are escaped."""
     rows = "".join(f"<tr><th>{_text(name)}</th><td>{_text(value)}</td></tr>" for name, value in facts)
     below = "".join(f"<li>{_text(one)}</li>" for one in remarks)
     return f"<table><caption>{_text(title)}</caption>{rows}</table>" + (f"<ul>{below}</ul>" if below else "")
@@ -51,7 +51,7 @@ def _text(text: str) -> str:
 
 
 def count(n: int, noun: str) -> str:
-    """Return a number of things as people write it.
+    """Return a number with its noun, in the plural where necessary.
 
     >>> count(1, "record"), count(1200, "record")
     ('1 record', '1,200 records')
@@ -60,7 +60,7 @@ def count(n: int, noun: str) -> str:
 
 
 def size(n: float) -> str:
-    """Return a number of bytes as people write it.
+    """Return a number of bytes with a decimal unit.
 
     >>> size(999), size(1_234_567)
     ('999 bytes', '1.2 MB')

@@ -1,4 +1,4 @@
-"""Standard streams that are there, can say anything, and may lose their reader."""
+"""Prepare the standard streams: open closed ones, escape what they cannot encode, and bear the loss of a reader."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import os
 import sys
 from contextlib import suppress
 
-LOST = 141  # the exit status where nobody reads on, as in `ult inspect ... | head`: a shell's for an end by SIGPIPE
+LOST = 141  # exit status when the reader has gone, as in `ult inspect ... | head`; a shell's status for SIGPIPE
 
 
 def open_all() -> None:
-    """Lead streams that were closed (`>&-`) nowhere, and write what a stream's encoding has not as an escape.
+    """Open closed standard streams (`>&-`) on /dev/null, and escape characters that an encoding does not have.
 
-    Of a closed stream the next file that is opened would take the number, and what is printed would be written into it.
+    Otherwise the next file to be opened would get the number of the closed stream, and prints would go into that file.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
@@ -28,7 +28,7 @@ def open_all() -> None:
 
 
 def lead_nowhere() -> None:
-    """Lead stdout nowhere once its reader has gone, or Python complains as it ends."""
+    """Redirect stdout to /dev/null after its reader has gone; otherwise Python prints an error when it ends."""
     with suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # type: ignore[union-attr]
 
