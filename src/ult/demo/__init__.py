@@ -1,7 +1,7 @@
-"""The whole path, offline, on made-up notes: a hospital, a trainer, an adversary, the audit's page, and a report.
+"""Run the whole workflow offline on made-up notes: a hospital, a trainer, an adversary, the audit's page, and a report.
 
-Every command is really run, by the command line itself, in a hidden folder beside `out` that takes its name at the
-end. So the demo appears whole or not at all.
+The command line itself runs every command, in a hidden folder beside `out` that is renamed to `out` at the end. So the
+demo appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from ult.demo.steps import Scale
 
 _PARTIES = ("hospital", "trainer", "adversary")
-_FORMER = ("owner-a", "owner-b", "trainer")  # of a demo of 0.1.0, which --force may replace
+_FORMER = ("owner-a", "owner-b", "trainer")  # the parties in a demo of 0.1.0, which --force may replace
 _NEEDS = {"train": ("torch", "transformers", "accelerate", "matplotlib"), "demo": ("jinja2", "scikit-learn", "scipy")}
 
 
 def demo(
     out: str | Path, *, command: Command, seed: int = 0, force: bool = False, scale: Scale | None = None
 ) -> dict[str, Any]:
-    """Run the demo into the folder `out`, and return what its `demo.json` says.
+    """Run the demo, write it to the folder `out`, and return the contents of its `demo.json`.
 
-    `command` is the command line, to be called with a list of arguments. Raises `OutputExists` or `MissingExtra`
-    before anything is done.
+    `command` is the command line, a function of a list of arguments. Raises `OutputExists` or `MissingExtra` before
+    anything is done.
     """
     out = Path(out).absolute()
     require_all(_NEEDS)
@@ -72,7 +72,7 @@ def _is_demo(folder: Path) -> bool:
 
 
 def _others(out: Path) -> list[str]:
-    """Return what lies in the folder of a demo and was not put there by it, at any depth."""
+    """Return the names of what a demo's folder holds, at any depth, but the demo did not write."""
     from ult.demo.report import FIGURES, parties
     from ult.demo.session import REPORT
 
@@ -90,7 +90,7 @@ def _others(out: Path) -> list[str]:
             if {one["name"]: one["files"] for one in made[party]}.get(name) != count
         )
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return [FIGURES]  # that is none of ours
+        return [FIGURES]  # no demo wrote this file
 
 
 DEMO = Kind("a demo", _is_demo, _others)
@@ -98,8 +98,8 @@ DEMO = Kind("a demo", _is_demo, _others)
 
 @contextlib.contextmanager
 def _folder(out: Path, *, force: bool) -> Iterator[None]:
-    """Work in a new folder that becomes `out` if all goes well, and vanishes otherwise."""
-    with atomic.whole(out, modes=False) as folder:  # each command gave its files theirs
+    """Run the block in a new folder, which is renamed to `out` if there is no error, and removed otherwise."""
+    with atomic.whole(out, modes=False) as folder:  # the commands have set the modes of their files
         with writing(out):
             folder.mkdir()
             for party in _PARTIES:
@@ -111,7 +111,7 @@ def _folder(out: Path, *, force: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """Let torch use one thread: a step takes 0.07 s on it, and 0.5 s on two where another process wants the cores."""
+    """Let torch use one thread: a step then takes 0.07 s; with two threads, 0.5 s if another process uses the cores."""
     import torch
 
     threads = torch.get_num_threads()
@@ -123,7 +123,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _merged(*parts: dict[str, Any]) -> dict[str, Any]:
-    """Return one dict of all, dicts of the same name joined."""
+    """Return one dict with the entries of all parts; dicts under the same name are joined."""
     whole: dict[str, Any] = {}
     for part in parts:
         for name, value in part.items():

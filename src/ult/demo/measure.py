@@ -1,4 +1,4 @@
-"""The demo's measurements that no command makes: another table forced, and the same notes without a table."""
+"""The demo's measurements that no command makes: decoding with a wrong table, and the same notes without a table."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from ult.public.shard_writer import ShardWriter
 from ult.public.shards import Shards
 from ult.public.vocabulary import N_SPECIAL, Vocabulary
 
-PLAIN = "raw/bpe"  # the codec that the baseline's manifest names
-PLAIN_TABLE = b"no table, plain ".hex()  # 32 hexadecimal digits in the place of a fingerprint
+PLAIN = "raw/bpe"  # the codec in the manifest of the baseline
+PLAIN_TABLE = b"no table, plain ".hex()  # 32 hexadecimal digits instead of a table's fingerprint
 
 
 def texts(path: str) -> list[str]:
-    """Return the notes of a file, in its order."""
+    """Return the notes in a file, in the order of the file."""
     return list(open_source([path], modality="text", column="text"))
 
 
@@ -34,12 +34,15 @@ def short(text: str, n: int) -> str:
 
 
 def came_back(notes: Sequence[str], decoded: Sequence[str]) -> int:
-    """Return how many of `notes` are among `decoded`, each counted once."""
+    """Return how many of `notes` are in `decoded`; equal notes count as often as they are in both."""
     return (Counter(notes) & Counter(decoded)).total()
 
 
 def forced(truth: Sequence[str], shards: str, table: str) -> dict[str, Any]:
-    """Decode shards with a table of somebody else, past the check of the fingerprint."""
+    """Decode shards with another party's table, without the check of the fingerprint, and compare with `truth`.
+
+    Returns the numbers of records, of those that decoded, and of exact ones, and one pair of texts to show.
+    """
     other = Table.load(table)
     decoded, exact, shown = 0, 0, ("", "")
     for text, ids in zip(truth, Shards(shards).ids(), strict=True):
@@ -55,7 +58,10 @@ def forced(truth: Sequence[str], shards: str, table: str) -> dict[str, Any]:
 
 
 def plain_shards(size: int, train: Sequence[str], parts: dict[str, Sequence[str]]) -> None:
-    """Write `parts` as shards of plain tokens: byte pairs of Hugging Face tokenizers, `size` ids as in the table."""
+    """Write `parts`, records by path, as shards of plain tokens, for a vocabulary of `size` ids as the table has.
+
+    The tokens are byte-level byte pairs of Hugging Face tokenizers, learned from `train`.
+    """
     from tokenizers import ByteLevelBPETokenizer
 
     tokenizer = ByteLevelBPETokenizer()
@@ -68,9 +74,9 @@ def plain_shards(size: int, train: Sequence[str], parts: dict[str, Sequence[str]
 
 
 def economy(ours: Sequence[str], plain: Sequence[str], records: Sequence[str]) -> dict[str, Any]:
-    """Return what the same records take as ids of the table, as plain tokens, and packed by gzip.
+    """Return the size of the same records as ids of the table, as plain tokens, and compressed by gzip.
 
-    `ids`, and `stored` bytes: of the parts of shards, and of one gzip file of all records, a line each.
+    `ids` counts ids. `stored` is in bytes: of all parts of the shards, or of one gzip file with a line per record.
     """
     packed = gzip.compress("\n".join(records).encode(), 9, mtime=0)
     nbytes = sum(len(record.encode()) for record in records)
@@ -83,13 +89,13 @@ def economy(ours: Sequence[str], plain: Sequence[str], records: Sequence[str]) -
 
 
 def compared(ids: dict[str, Any], plain: dict[str, Any]) -> dict[str, Any]:
-    """Return the ratio of bits per byte on ids to those on plain tokens, and the widest interval that both leave."""
+    """Return both measurements, the ratio of bits per byte, ids to plain tokens, and its widest possible interval."""
     (low, high), (plain_low, plain_high) = ids["bits_per_byte_interval"], plain["bits_per_byte_interval"]
     ratio = ids["bits_per_byte"] / plain["bits_per_byte"]
     return {"ids": ids, "plain": plain, "ratio": ratio, "ratio_interval": [low / plain_high, high / plain_low]}
 
 
 def passages(path: str) -> list[dict[str, Any]]:
-    """Return what the best attack read of the notes, beside the truth."""
+    """Return passages of the notes as the best attack read them, each with the true text."""
     found: list[dict[str, Any]] = json.loads(Path(path).read_bytes())["pairs"]
     return found

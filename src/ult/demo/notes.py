@@ -1,7 +1,7 @@
-"""Made-up notes of two hospitals that do not exist, written from templates: nobody's, and the same for the same seed.
+"""Made-up notes of two hospitals that do not exist, filled in from templates. Equal seeds give equal notes.
 
-The hospital whose notes are private writes names, dates and headings. The other one published its notes without names,
-in a style of its own: what an adversary finds of the same kind.
+The notes of one hospital are private and have names, dates and headings. The other one has published its notes without
+names and in another style: they are what an adversary finds of the same kind.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MONTHS = "January February March April May June July August September October No
 
 
 class _Case(NamedTuple):
-    """What notes of one condition choose from."""
+    """The phrases among which notes of one condition choose."""
 
     ward: str
     complaint: str
@@ -120,19 +120,19 @@ _HOME = ("lives alone on the third floor|lives with a partner and two children|r
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A note and the ward that it is from."""
+    """A note and its ward."""
 
     ward: str
     text: str
 
 
 def private_notes(n: int, seed: int) -> Iterator[Note]:
-    """Give `n` notes of the hospital whose records are secret, with names."""
+    """Yield `n` notes, with names, of the hospital whose records are secret."""
     yield from (_private(Random(f"private {seed} {number}")) for number in range(n))  # noqa: S311 no secret
 
 
 def public_notes(n: int, seed: int) -> Iterator[Note]:
-    """Give `n` notes of another hospital, which published them without names."""
+    """Yield `n` notes of another hospital, which has published them without names."""
     yield from (_public(Random(f"public {seed} {number}")) for number in range(n))  # noqa: S311 no secret
 
 
@@ -199,7 +199,7 @@ def _capital(text: str) -> str:
 
 
 def _filled(rng: Random, text: str) -> str:
-    """Return a text with a number in the place of each `{name}`, drawn as its name asks."""
+    """Return a text in which each `{name}` is replaced by a number drawn from the range of that name."""
     return text.format(
         troponin=rng.randint(3, 900), tsh=rng.randint(2, 89) / 10, pack=rng.randint(4, 40), rate=rng.randint(18, 38),
         crp=rng.randint(2, 320), white=rng.randint(41, 229) / 10, times=rng.randint(2, 12),

@@ -1,4 +1,4 @@
-"""The demo's report: one HTML file whose every figure is in `demo.json` beside it."""
+"""Write the demo's report, one HTML file; `demo.json` beside it holds all of its figures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ult inspect notes.shards  # any table, shards or run"""
 
 
 def summary(figures: dict[str, Any], steps: Sequence[Step], scale: Scale, seed: int, seconds: float) -> dict[str, Any]:
-    """Return `figures` with what they rest on: versions, seed, scale, seconds, the story, each party's files."""
+    """Return `figures` with versions, seed, scale, seconds, the story and each party's files."""
     return {
         "format": "ult-demo/2",
         "versions": {"python": platform.python_version(), **versions(*PACKAGES)},
@@ -46,7 +46,7 @@ def summary(figures: dict[str, Any], steps: Sequence[Step], scale: Scale, seed: 
 
 
 def write(figures: dict[str, Any], folder: Path) -> None:
-    """Write `demo.json` and, of nothing else, `report.html`."""
+    """Write `demo.json`, and `report.html` from the same figures alone."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -62,14 +62,14 @@ def write(figures: dict[str, Any], folder: Path) -> None:
 
 
 def _coded(text: str) -> Any:
-    """Return a text as HTML, what stands between backticks as code."""
+    """Return a text as HTML in which parts between backticks are `<code>`."""
     from markupsafe import Markup, escape
 
     return Markup(re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 escaped
 
 
 def called() -> str:
-    """Return what to type for `ult` where this runs: a checkout's own is not on the path."""
+    """Return what the user has to type for `ult`, because the `ult` of a checkout is not on the path."""
     beside = Path(sys.executable).with_name("ult")
     found = shutil.which("ult")
     if found is not None and (Path(found).parent == beside.parent or not beside.exists()):
@@ -80,12 +80,12 @@ def called() -> str:
 
 
 def closing(way: str) -> str:
-    """Return the commands for data of one's own, `ult` being typed as `way`."""
+    """Return the commands for the user's own data, with `ult` typed as `way`."""
     return re.sub("^ult ", lambda _: f"{way} ", NEXT, flags=re.MULTILINE)
 
 
 def farewell(figures: dict[str, Any], out: Path) -> str:
-    """Return what the terminal says at the end."""
+    """Return the text that ends the demo on the terminal."""
     try:
         shown = out.relative_to(Path.cwd())
     except ValueError:
@@ -97,12 +97,12 @@ def farewell(figures: dict[str, Any], out: Path) -> str:
 
 
 def parties(folder: Path, names: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-    """Return of each party, by its name, what lies at the top of its folder: `name`, `files` and `bytes`."""
+    """Return, for each party, the entries of its folder with `name`, number of `files` and `bytes`."""
     return {party: _held(folder / party) for party in names}
 
 
 def _held(folder: Path) -> list[dict[str, Any]]:
-    """Return name and bytes of each file; a folder in `folder` is one entry with all of its files."""
+    """Return `name`, `files` and `bytes` of each entry of a folder; a folder in it is one entry with all its files."""
     entries = []
     for path in sorted(folder.iterdir()):
         files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
@@ -116,7 +116,7 @@ _LINES = (("plain", "plain tokens", "#d1792c"), ("ids", "ids", "#2f7ed8"))
 
 
 def _losses(runs: dict[str, Any]) -> str:
-    """Draw the training losses of the two runs."""
+    """Return a plot of the training losses of the two runs."""
     figure, axes = plain_axes(2.4)
     for name, label, colour in _LINES:
         axes.plot(*zip(*runs[name]["loss"], strict=True), color=colour, linewidth=1.8, label=label)
@@ -127,7 +127,7 @@ def _losses(runs: dict[str, Any]) -> str:
 
 
 def _bits(model: dict[str, Any]) -> str:
-    """Draw bits per byte of the two models with their intervals."""
+    """Return a plot of the bits per byte of the two models with their intervals."""
     figure, axes = plain_axes(1.5)
     for place, (name, _, colour) in enumerate(_LINES):
         value = model[name]["bits_per_byte"]

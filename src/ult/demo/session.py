@@ -1,4 +1,4 @@
-"""A session on the command line that is typed by a program: shown as it goes, and kept for the report."""
+"""A session on the command line that a program types: it is shown while it runs, and kept for the report."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from rich.markup import escape
 
 from ult.errors import UltError
 
-WIDTH = 80  # columns of the story
+WIDTH = 80  # columns of the terminal output
 REPORT = "report.html"
-Command = Callable[[Sequence[str]], object]  # the command line, called with its arguments
+Command = Callable[[Sequence[str]], object]  # the command line as a function of its arguments
 
 
 @dataclass(slots=True)
 class Typed:
-    """A command, who typed it, and what it said."""
+    """A command, who typed it, and what it printed."""
 
     who: str
     command: str
@@ -50,13 +50,13 @@ class Session:
         self._started = time.perf_counter()
 
     def step(self, title: str, text: str) -> None:
-        """Begin a chapter."""
+        """Begin a chapter with a title and an introduction."""
         self.close()
         self.steps.append(Step(title, text))
         self._console.print(f"\n[bold cyan]{len(self.steps)}  {escape(title)}[/]\n{escape(text)}")
 
     def close(self) -> None:
-        """Note how long the chapter took."""
+        """Record the seconds that the chapter took."""
         now = time.perf_counter()
         if self.steps:
             self.steps[-1].seconds = now - self._started
@@ -70,10 +70,10 @@ class Session:
         shown: slice = slice(None),
         refused: type[UltError] | None = None,
     ) -> str:
-        """Run `ult` with `args`, show it and what it prints (not if `quiet`), and return that.
+        """Run `ult` with `args`, show the command and, unless `quiet`, its output, and return the output.
 
-        The terminal shows the lines `shown` of it, the report all. With `refused` the command has to raise this error,
-        which is shown as the command line shows it.
+        The terminal shows only the lines `shown` of the output; the report shows all. With `refused`, the command must
+        raise this error, which is shown in the form of the command line.
         """
         command = folded(["ult", *args])
         self._console.print(f"\n[green]{who} $[/] [bold]{escape(command)}[/]", soft_wrap=True)
@@ -99,21 +99,21 @@ class Session:
         return text
 
     def result(self, sentence: str) -> None:
-        """Say what was measured."""
+        """Show a sentence with a measured figure, and keep it for the report."""
         self.steps[-1].results.append(sentence)
         self._console.print(f"[yellow]=>[/] {escape(sentence)}")
 
     def quote(self, what: str, text: str) -> None:
-        """Show a sample of the data, on the terminal alone."""
+        """Show a sample of the data on the terminal only."""
         self._console.print(f"   [dim]{escape(what)}:[/] {escape(text)}")
 
     def say(self, text: str) -> None:
-        """Print what is no part of the story."""
+        """Print a text that is not part of the story."""
         self._console.print(text, soft_wrap=True)
 
 
 def folded(args: Sequence[str], width: int = WIDTH - 12) -> str:
-    """Return a command as typed into a shell, continued on a new line before an option where it is long."""
+    """Return a command as typed into a shell; lines of more than `width` characters are broken before an option."""
     words = [shlex.quote(arg) for arg in args]
     groups: list[str] = []  # an option and its value stay together
     for word in words:

@@ -1,8 +1,8 @@
-"""What the demo does, step by step: each returns its figures as JSON values.
+"""The steps of the demo, one function each, which returns its figures as JSON values.
 
-A hospital that does not exist holds made-up notes, a trainer gets their ids, and an adversary has the ids and the notes
-that another hospital published. What the trainer gets lies in `trainer/`; what is secret, in the clear or measured by
-the owner of the notes in `hospital/`; what anybody could have in `adversary/`.
+A hospital that does not exist has made-up notes, a trainer gets their ids, and an adversary has the ids and the notes
+that another hospital published. The folder `trainer/` holds what the trainer gets; `hospital/` holds secrets, data in
+the clear and the measurements of their owner; `adversary/` holds what anybody could have.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ SHARDS = ("trainer/notes.shards", "trainer/held-out.shards")
 PLAIN = ("trainer/plain.shards", "trainer/plain-held-out.shards")
 KEY = ("--identity", "hospital/identity.txt")
 TABLE = ("-t", "hospital/notes.ult", *KEY)
-SHOWN = 24  # ids of a note that are shown
+SHOWN = 24  # number of ids of a note that the report shows
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much there is to encode, to attack and to train."""
+    """The amount of data and of training in a demo."""
 
-    notes: int = 1200  # of the hospital, of which about half are trained on
-    public: int = 1200  # that the adversary has
-    steps: int = 300  # of each of two models
-    generated: int = 6  # records
+    notes: int = 1200  # notes of the hospital, about half of which are trained on
+    public: int = 1200  # notes that the adversary has
+    steps: int = 300  # training steps of each of two models
+    generated: int = 6  # records that the model writes
     vocabulary_size: int = 2048
     canaries: int = 8
-    alternatives: int = 250  # that each canary is ranked among
+    alternatives: int = 250  # other texts among which each canary is ranked
 
 
 def encoding(session: Session, scale: Scale, seed: int) -> dict[str, Any]:
-    """The hospital fits a table, keeps it encrypted, and gives shards away."""
+    """Let the hospital fit a table, keep it encrypted, and give shards to the trainer."""
     session.step(
         "A hospital turns its notes into ids",
         f"{scale.notes:,} notes of patients who never lived, written by a program. A table learned from them decides "
@@ -77,7 +77,7 @@ def encoding(session: Session, scale: Scale, seed: int) -> dict[str, Any]:
 
 
 def decoding(session: Session, scale: Scale, seed: int) -> dict[str, Any]:
-    """With the table all notes come back, and with another none."""
+    """Decode the shards with their table, which gives all notes back, and with another one, which gives none."""
     session.step(
         "Only the table brings them back",
         "The hospital decodes both folders. Then an adversary tries, with a table that it fitted itself, on notes that "
@@ -114,7 +114,7 @@ def decoding(session: Session, scale: Scale, seed: int) -> dict[str, Any]:
 
 
 def attacking(session: Session) -> dict[str, Any]:
-    """The adversary attacks the shards with all that ships; the hospital's table says what was read."""
+    """Run all shipped attacks on the shards; the hospital's table tells how much they read."""
     session.step(
         "What an adversary reads without the table",
         "A table is a substitution code, and such codes are broken by statistics. Whoever holds the shards, and public "
@@ -146,7 +146,7 @@ def attacking(session: Session) -> dict[str, Any]:
 
 
 def training(session: Session, scale: Scale, seed: int) -> dict[str, Any]:
-    """A model at work: trained on ids, beside the same model on plain tokens. A better task may take its place."""
+    """Train a model on ids and the same model on plain tokens, compare them, and let the first one write records."""
     session.step(
         "A model learns from ids alone",
         "A small Llama learns to predict the next id; neither table nor text is on the trainer's side. Beside it the "
@@ -179,7 +179,7 @@ def training(session: Session, scale: Scale, seed: int) -> dict[str, Any]:
 
 
 def judged(low: float, high: float) -> str:
-    """Return what the interval of a ratio of bits per byte, ids to plain tokens, supports."""
+    """Return the conclusion that the interval of a ratio of bits per byte, ids to plain tokens, supports."""
     if low <= 1 <= high:
         return "these notes show no difference"
     fewer = "fewer" if high < 1 else "more"
@@ -187,7 +187,7 @@ def judged(low: float, high: float) -> str:
 
 
 def remembering(session: Session, scale: Scale) -> dict[str, Any]:
-    """The owner asks what the model betrays of the notes that it was trained on."""
+    """Measure what the model reveals of the notes that it was trained on."""
     session.step(
         "What the model remembers",
         "Ids do not keep a model from memorising. The hospital asks the run whether one can tell which notes it was "
@@ -216,7 +216,7 @@ def remembering(session: Session, scale: Scale) -> dict[str, Any]:
 
 
 def judging(session: Session) -> dict[str, Any]:
-    """All audits on one page, with a verdict, for whoever answers for the records."""
+    """Put all audits on one page with a verdict, for the person who is responsible for the records."""
     session.step(
         "The page for whoever answers for the records",
         "`ult audit release` holds every finding against its line and puts all on a page that needs no other file. The "
