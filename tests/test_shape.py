@@ -266,24 +266,38 @@ def test_every_all_can_be_imported(name):
 
 
 @pytest.mark.parametrize(("old", "new"), moved.MOVED.items())
-def test_a_module_that_moved_says_where_it_is(old, new):
+def test_a_module_that_moved_is_found_by_its_old_name_too(old, new):
     assert new.removeprefix("ult.") in MODULES
+    today = importlib.import_module(new)
     if old.removeprefix("ult.") in MODULES:  # a folder has the name now
-        assert (SOURCE.parent / old.replace(".", "/")).is_dir()
-        names = [name for name, value in vars(importlib.import_module(new)).items() if inspect.isfunction(value)]
-        said = []
-        for name in names:
-            try:
-                getattr(importlib.import_module(old), name)
-            except AttributeError:
-                continue
-            except ModuleNotFoundError as error:
-                said.append(str(error) == f"{name} of {old} is in {new} now")
-        assert said
-        assert all(said)
+        package = importlib.import_module(old)
+        names = [name for name in vars(today) if not name.startswith("_") and name not in vars(package)]
+        with pytest.warns(DeprecationWarning, match=f" of {old} is in {new} now$"):
+            assert any(getattr(package, name, None) is vars(today)[name] for name in names)
         return
-    with pytest.raises(ModuleNotFoundError, match=f"^{old} is {new} now$"):
-        importlib.import_module(old)
+    sys.modules.pop(old, None)
+    with pytest.warns(DeprecationWarning, match=f"^{old} is {new}(, .*)? now$"):
+        module = importlib.import_module(old)
+    name = next(name for name in vars(today) if not name.startswith("_"))
+    assert getattr(module, name) is getattr(today, name)
+    del sys.modules[old]
+    vars(sys.modules[old.rpartition(".")[0]]).pop(old.rpartition(".")[2], None)
+
+
+def test_names_of_a_module_that_was_split_are_found(tmp_path):
+    code = (
+        "from ult.run import Recipe, Run; from ult.shards import Shards, ShardWriter; from ult.train import train\n"
+        "import ult\n"
+        "assert callable(ult.train) and ult.Shards is Shards\n"
+        "try: train('nothing', 'run', steps=3, model='tiny')\n"
+        "except ult.errors.MissingSource as error: print('refused:', error.what)\n"
+        "try: ult.train('nothing', 'run', Recipe(steps=3))\n"
+        "except ult.errors.MissingSource: print('refused')\n"
+    )
+    command = [sys.executable, "-W", "always", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()] == ["refused", "refused"]
+    assert "ult.train is ult.trainer.train now" in done.stderr
 
 
 def test_every_codec_is_registered():

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from ult.distribution import __version__ as __version__
 
 if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+
     from ult import audit, errors
     from ult.codecs import CODECS
     from ult.codecs.base import Codec
@@ -91,16 +93,16 @@ def __dir__() -> list[str]:
 
 
 class _Moved:
-    """Says where a module is now that is not found under the name that it had."""
+    """Finds modules that have another name today, by the name that they had."""
 
     @staticmethod
-    def find_spec(name: str, path: object = None, target: object = None) -> None:
-        """Raise `ModuleNotFoundError` for a module of ours that moved; Python asks here last."""
-        if name.startswith("ult."):
-            from ult.host.moved import MOVED
+    def find_spec(name: str, path: object = None, target: object = None) -> "ModuleSpec | None":
+        """Return what imports a module of ours that moved; Python asks here last."""
+        if not name.startswith("ult."):
+            return None
+        from ult.host.moved import spec
 
-            if name in MOVED:
-                raise ModuleNotFoundError(f"{name} is {MOVED[name]} now", name=name)
+        return spec(name)
 
 
 sys.meta_path.append(_Moved)

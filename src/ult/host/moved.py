@@ -1,8 +1,13 @@
-"""The present names of the modules of 0.1.0. The error for importing an old name tells the new one."""
+"""Modules of 0.1.0 under their old names: each import of one warns, and says where its names are today."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from importlib import import_module
+from importlib.abc import Loader
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import Any
 
 MOVED = {
@@ -135,14 +140,72 @@ MOVED = {
     "ult.vocabulary": "ult.public.vocabulary",
     "ult.windows": "ult.trainer.datasets.windows",
 }
+_SPLIT = {  # where else the names of a module went that is several today
+    "ult.evaluate": ("ult.trainer.loss",),
+    "ult.generate": ("ult.trainer.ids",),
+    "ult.metrics": ("ult.public.task",),
+    "ult.model": ("ult.trainer.models.presets", "ult.trainer.models.load", "ult.trainer.models.embeddings"),
+    "ult.packing": (
+        "ult.trainer.datasets.blocks",
+        "ult.trainer.datasets.labelled",
+        "ult.trainer.datasets.sampler",
+        "ult.trainer.datasets.collator",
+    ),
+    "ult.run": ("ult.trainer.recipe", "ult.trainer.workdir"),
+    "ult.shards": ("ult.public.shard_writer", "ult.public.id_columns", "ult.public.manifest"),
+    "ult.table": ("ult.owner.coder",),
+    "ult.validation": ("ult.trainer.datasets.validation",),
+}
+
+
+def spec(name: str) -> ModuleSpec | None:
+    """Return what imports the old name of a module of ours, or None if it never was one."""
+    return ModuleSpec(name, _Loader()) if name in MOVED else None
+
+
+class _Loader(Loader):
+    """Makes a module that looks its names up where they are today."""
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return _Old(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        name = module.__name__
+        places = ", ".join((MOVED[name], *_SPLIT.get(name, ())))
+        warnings.warn(f"{name} is {places} now", DeprecationWarning, stacklevel=2)
+
+
+class _Old(ModuleType):
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if (self.__name__, name) == ("ult.train", "train"):
+            return _train
+        for place in (MOVED[self.__name__], *_SPLIT.get(self.__name__, ())):
+            if hasattr(module := import_module(place), name):
+                return getattr(module, name)
+        raise AttributeError(f"{self.__name__}.{name} has another name today: see {MOVED[self.__name__]}")
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Do what the function of this name in `ult` does: Python puts a module that was imported in its place."""
+        name = self.__name__.removeprefix("ult.")
+        return import_module("ult").__getattr__(name)(*arguments, **options)
+
+
+def _train(shards: Any, out: Any, **options: Any) -> Any:
+    """Train as 0.1.0 did, with the options of the recipe one by one."""
+    recipe = import_module("ult.trainer.recipe").Recipe
+    ours = {name: options.pop(name) for name in list(options) if name in recipe.__dataclass_fields__}
+    return import_module("ult.trainer.train").train(shards, out, recipe(**ours), **options)
 
 
 def moved_names(package: str, *names: str) -> Callable[[str], Any]:
     """Return `__getattr__` of a package that was a module with these `names`, which are in a module inside it now."""
 
-    def missing(name: str) -> Any:
-        if name in names:
-            raise ModuleNotFoundError(f"{name} of {package} is in {MOVED[package]} now", name=package)
-        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+    def found(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        warnings.warn(f"{name} of {package} is in {MOVED[package]} now", DeprecationWarning, stacklevel=2)
+        return getattr(import_module(MOVED[package]), name)
 
-    return missing
+    return found
