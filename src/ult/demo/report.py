@@ -98,10 +98,10 @@ def farewell(figures: dict[str, Any], out: Path) -> str:
 
 def parties(folder: Path, names: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
     """Return, for each party, the entries of its folder with `name`, number of `files` and `bytes`."""
-    return {party: _held(folder / party) for party in names}
+    return {party: _entries(folder / party) for party in names}
 
 
-def _held(folder: Path) -> list[dict[str, Any]]:
+def _entries(folder: Path) -> list[dict[str, Any]]:
     """Return `name`, `files` and `bytes` of each entry of a folder; a folder in it is one entry with all its files."""
     entries = []
     for path in sorted(folder.iterdir()):

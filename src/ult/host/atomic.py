@@ -69,7 +69,7 @@ class Claim:
             try:
                 self._lock = hold(self.folder, self.out)
             except BaseException:
-                self._unmake()
+                self._remove_parents()
                 raise
             try:
                 self._begin()
@@ -80,7 +80,7 @@ class Claim:
                             self.discard()
                 finally:
                     os.close(self._lock)
-                    self._unmake()
+                    self._remove_parents()
                 raise
         return self
 
@@ -108,7 +108,7 @@ class Claim:
         """Remove everything in the folder but its mark, the names in `keep`, and an old output not yet put back."""
         for path in sorted(self.folder.iterdir(), key=lambda path: (path.name in JOURNALS, path.name)):
             if path.name == _OLD and os.path.lexists(self.out):
-                path = _set_gone(self.folder)
+                path = _mark_for_removal(self.folder)
             if path.name not in (OWNER, _OLD, *keep):
                 self._remove(path)
 
@@ -165,7 +165,7 @@ class Claim:
     def forget_old(self) -> None:
         """Rename the old output so that it is removed and never put back."""
         if os.path.lexists(self.folder / _OLD):
-            _set_gone(self.folder)
+            _mark_for_removal(self.folder)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -181,7 +181,7 @@ class Claim:
                     self.discard()
         finally:
             os.close(self._lock)
-            self._unmake()
+            self._remove_parents()
 
     def discard(self) -> None:
         """Remove the folder, and its mark last, so that the rest can be recognised at every moment.
@@ -213,7 +213,7 @@ class Claim:
             parent.mkdir(exist_ok=True)
             self._made.insert(0, parent)
 
-    def _unmake(self) -> None:
+    def _remove_parents(self) -> None:
         for parent in self._made:
             with suppress(OSError):
                 parent.rmdir()
@@ -264,7 +264,7 @@ def _recover(folder: Path, out: Path) -> None:
             old.rename(out)
             sync(out.parent)
         else:
-            _set_gone(folder)
+            _mark_for_removal(folder)
 
 
 def _is_ours(folder: Path) -> bool:
@@ -279,7 +279,7 @@ def _is_ours(folder: Path) -> bool:
     return not names or not names.isdisjoint(JOURNALS)
 
 
-def _set_gone(folder: Path) -> Path:
+def _mark_for_removal(folder: Path) -> Path:
     gone = folder / f"{_GONE}{secrets.token_hex(4)}"
     (folder / _OLD).rename(gone)
     return gone
@@ -320,16 +320,16 @@ def publish_together(*outputs: tuple[Claim, Path, bool]) -> None:
             (claim.folder / _TOGETHER).unlink(missing_ok=True)
         raise
     try:
-        _settled(outputs)
+        _sync_published(outputs)
     except OSError:
         raise
     except BaseException:  # a signal, after all outputs were renamed
         with suppress(OSError):
-            _settled(outputs)
+            _sync_published(outputs)
         raise
 
 
-def _settled(outputs: Sequence[tuple[Claim, Path, bool]]) -> None:
+def _sync_published(outputs: Sequence[tuple[Claim, Path, bool]]) -> None:
     """Sync outputs that were renamed to their places, and remove what could undo that."""
     for claim, _, _ in outputs:
         with writing(claim.out):
@@ -374,4 +374,4 @@ def _finish_one(out: Path, folder: Path, name: str) -> None:
         (folder / name).rename(out)
         sync(out.parent)
     if os.path.lexists(folder / _OLD):
-        _set_gone(folder)
+        _mark_for_removal(folder)

@@ -79,7 +79,7 @@ class Bar:
         self._stack.close()
 
     def _say(self, text: str) -> None:
-        self.console.print(_plain(text), markup=False, highlight=False, soft_wrap=True)
+        self.console.print(_escaped(text), markup=False, highlight=False, soft_wrap=True)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
@@ -138,6 +138,6 @@ def shown(doing: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     return decorate
 
 
-def _plain(text: str) -> str:
+def _escaped(text: str) -> str:
     """Return a line with control characters escaped, so that a terminal does not act on them."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

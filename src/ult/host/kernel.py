@@ -45,13 +45,13 @@ def njit(*, cache: bool, **options: Any) -> Callable[[Callable[..., Any]], Any]:
             return numba.njit(**options)(function)
         finally:
             config.CACHE_DIR = before
-        _forgive(dispatcher)
+        _ignore_cache_errors(dispatcher)
         return dispatcher
 
     return compiled
 
 
-def _forgive(dispatcher: Any) -> None:
+def _ignore_cache_errors(dispatcher: Any) -> None:
     """Make a compiled function ignore errors of its cache files, so that it is compiled again."""
     kept = dispatcher._cache
     load, save = kept.load_overload, kept.save_overload

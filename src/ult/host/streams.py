@@ -19,7 +19,7 @@ def open_all() -> None:
         try:
             os.fstat(number)
         except OSError:
-            os.set_inheritable(_nothing(number), True)
+            os.set_inheritable(_open_null(number), True)
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
@@ -33,7 +33,7 @@ def lead_nowhere() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # type: ignore[union-attr]
 
 
-def _nothing(number: int) -> int:
+def _open_null(number: int) -> int:
     opened = os.open(os.devnull, os.O_RDWR)
     if opened != number:
         os.dup2(opened, number)

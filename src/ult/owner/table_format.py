@@ -19,8 +19,8 @@ FORMAT = "ult-table/1"
 PRIVATE = "ult-table/3"  # a table with a guarantee; 2 was never written, and a test vector has it as a newer format
 PUBLIC = "ult-table/4"  # a table that its owner declared to be fitted on public records only
 DRAWN = "ult-table/5"  # a table whose ids are in a secret order; it may have a guarantee, or be public, or neither
-_NONE = object()  # the payload is no JSON document; `None` would mean the document `null`
-_MORE: dict[str, tuple[set[str], ...]] = {  # sets of further fields that each format may have
+_NO_DOCUMENT = object()  # the payload is no JSON document; `None` would mean the document `null`
+_EXTRA_FIELDS: dict[str, tuple[set[str], ...]] = {  # sets of further fields that each format may have
     FORMAT: (set(),),
     PRIVATE: ({"privacy"},),
     PUBLIC: ({"public"},),
@@ -65,7 +65,7 @@ def write(
 def read(payload: bytes, path: object) -> dict[str, Any]:
     """Return the parts that `write` was given. Raises `FormatError` or `NewerFormat`, naming `path`."""
     document = _json(payload)  # caught there: a JSON error holds the payload, and must not be the context of our error
-    if document is _NONE:
+    if document is _NO_DOCUMENT:
         raise FormatError(f"{path} does not hold a table", hint="ult fit writes one")
     if not (isinstance(document, dict) and document.get("format") in (PRIVATE, PUBLIC, DRAWN)):
         check_format(document, FORMAT, path)
@@ -86,12 +86,12 @@ def _json(payload: bytes) -> Any:
     try:
         return json.loads(payload.decode("ascii"))
     except (ValueError, RecursionError):
-        return _NONE
+        return _NO_DOCUMENT
 
 
 def _parts(document: dict[str, Any], path: object) -> dict[str, Any]:
     secret_ids = document["format"] == DRAWN
-    if set(document) not in [_FIELDS | more for more in _MORE[document["format"]]]:
+    if set(document) not in [_FIELDS | more for more in _EXTRA_FIELDS[document["format"]]]:
         raise _Bad(f"it has fields {sorted(document)}")
     codec = document["codec"]
     if not isinstance(codec, dict) or set(codec) != {"config", "id"} or not isinstance(codec["config"], dict):

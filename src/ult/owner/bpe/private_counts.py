@@ -107,14 +107,14 @@ def release(
 def bounded(patches: Patches, most: int, *, draw: Draw | None = None) -> Patches:
     """Return the records with at most `most` of the distinct patches of each, drawn at random, each patch once."""
     hashes = _hashes(patches.symbols, patches.ends)
-    owner = np.repeat(np.arange(len(patches.records)), np.diff(patches.records, prepend=0))
-    _, distinct = np.unique(np.stack([owner.astype(np.uint64), hashes], axis=1), axis=0, return_index=True)
+    record_of = np.repeat(np.arange(len(patches.records)), np.diff(patches.records, prepend=0))
+    _, distinct = np.unique(np.stack([record_of.astype(np.uint64), hashes], axis=1), axis=0, return_index=True)
     draw = Secure().at(SAMPLE, 0) if draw is None else draw
-    order = distinct[np.lexsort((draw.random(len(distinct)), owner[distinct]))]
-    of = owner[order]
-    place = np.arange(len(of)) - np.searchsorted(of, of)
-    kept = np.sort(order[place < most])
-    records = np.cumsum(np.bincount(owner[kept], minlength=len(patches.records)))
+    order = distinct[np.lexsort((draw.random(len(distinct)), record_of[distinct]))]
+    drawn_from = record_of[order]
+    position = np.arange(len(drawn_from)) - np.searchsorted(drawn_from, drawn_from)
+    kept = np.sort(order[position < most])
+    records = np.cumsum(np.bincount(record_of[kept], minlength=len(patches.records)))
     return Patches(*_chosen(patches.symbols, patches.ends, kept), records)
 
 

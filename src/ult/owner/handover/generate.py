@@ -118,8 +118,8 @@ def generate(
         from ult.owner.inputs import secret
 
         key = secret(table, passphrase, identities)
-        told += _checked(opened, key)
-    starts = _starts(opened, key, prompt, prompts, prefix_ids)
+        told += _check_table(opened, key)
+    starts = _prompt_ids(opened, key, prompt, prompts, prefix_ids)
     allowed, why = _grammar(key) if key is not None and grammar else (None, [])
     clock = _Clock(progress)
     records = write(
@@ -195,7 +195,7 @@ def _grammar(table: Table) -> tuple[Grammar | None, list[str]]:
         return None, [error.what]
 
 
-def _starts(
+def _prompt_ids(
     run: Run,
     table: Table | None,
     prompt: str | None,
@@ -219,7 +219,7 @@ def _starts(
     return [table.encode(prompt)] if table is not None and prompt is not None else [()]
 
 
-def _checked(run: Run, table: Table) -> list[str]:
+def _check_table(run: Run, table: Table) -> list[str]:
     """Return a remark if a run names no table, or nothing. Raises `WrongTable` if it names other tables."""
     if not run.names_tables:
         return [f"{UNCHECKED} {table.fingerprint}"]

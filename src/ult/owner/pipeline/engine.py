@@ -59,14 +59,14 @@ class Local:
         alone, pieces = len(start) < 2, itertools.chain(start, pieces)
         del start  # otherwise two pieces stay in memory
         if not alone:
-            yield from _spread(prepare, state, pieces, self.workers)
+            yield from _run_in_workers(prepare, state, pieces, self.workers)
             return
         work = prepare(*state)
         for number, arguments in pieces:
             yield number, work(*arguments)
 
 
-def _spread(
+def _run_in_workers(
     prepare: Callable[..., Work], state: tuple[Any, ...], pieces: Iterable[Piece], workers: int
 ) -> Iterator[tuple[int, Any]]:
     """Send a piece to every idle worker. Memory stays bounded: one piece per worker, and one that is read ahead."""
@@ -140,11 +140,11 @@ def _send(pipe: connection.Connection, message: Any) -> None:
     try:
         pipe.send(message)
     except OSError:
-        _await_end()
+        _wait_for_signal()
         raise EngineError(_LOST, hint="--workers 1") from None
 
 
-def _await_end() -> None:
+def _wait_for_signal() -> None:
     """Wait, because the signal that ended a worker may have been sent to this process too, and should then end it."""
     time.sleep(_GRACE)
 
@@ -156,7 +156,7 @@ def _collect(busy: dict[connection.Connection, int], idle: list[connection.Conne
         try:
             answer, error = pipe.recv()
         except (EOFError, OSError):
-            _await_end()
+            _wait_for_signal()
             raise EngineError(_LOST, hint="--workers 1") from None
         if error is not None:
             raise error

@@ -36,10 +36,10 @@ from ult.owner import keyfile
 from ult.owner.pipeline.engine import Piece, Work
 
 TRIES = 8  # a piece that is lost with its worker so many times probably ends the workers itself
-_AHEAD = 2  # tasks per CPU: one that runs and one that waits
+_TASKS_PER_CPU = 2  # tasks per CPU: one that runs and one that waits
 _NO_CPU = 600  # seconds without any CPU in the cluster; a cluster that grows on demand needs minutes
-_FIRST_WORD = 10  # seconds to wait for a connection
-_HERE = "local"  # Ray's name for a new cluster on this machine
+_CONNECT_SECONDS = 10  # seconds to wait for a connection
+_NEW_CLUSTER = "local"  # Ray's name for a new cluster on this machine
 _PREPARED: dict[str, Work] = {}  # in a worker: the prepared work of the present job, by the key of the job
 
 
@@ -84,7 +84,7 @@ class _Job:
         self.ray, self.workers = ray, workers
         self.key = keyfile.session_key()
         self.waiting: dict[Any, _Task] = {}
-        self.seen = time.monotonic()  # when the cluster last had a CPU
+        self.cpu_seen = time.monotonic()  # when the cluster last had a CPU
         self.task = ray.remote(num_cpus=1, max_retries=0)(_work)
         self.state = ray.put(_seal((prepare, state, str(Path.cwd())), self.key))
         here = ray.get_runtime_context().get_node_id()
@@ -108,14 +108,14 @@ class _Job:
     def is_full(self, nbytes: int) -> bool:
         """Return whether a piece of `nbytes` must wait; asked for each piece, because nodes may come and go."""
         held = sum(task.nbytes for task in self.waiting.values())
-        limit = self.workers or max(1, _AHEAD * int(self.cpus()))
+        limit = self.workers or max(1, _TASKS_PER_CPU * int(self.cpus()))
         return bool(self.waiting) and (len(self.waiting) >= limit or held + nbytes > self.store)
 
     def cpus(self) -> float:
         found = float(self.ray.cluster_resources().get("CPU", 0))
         if found:
-            self.seen = time.monotonic()
-        elif time.monotonic() - self.seen > _NO_CPU:
+            self.cpu_seen = time.monotonic()
+        elif time.monotonic() - self.cpu_seen > _NO_CPU:
             raise EngineError("the Ray cluster has no CPU left", hint="add a node and run it again")
         return found
 
@@ -208,9 +208,9 @@ def _open(sealed: bytes, key: str) -> Any:
 @contextmanager
 def _connected(address: str | None, workers: int | None) -> Iterator[Any]:
     """Yield the module `ray`, connected to a cluster; a connection that is made here is closed at the end."""
-    given, address = address, address or os.environ.get("RAY_ADDRESS") or _HERE
+    given, address = address, address or os.environ.get("RAY_ADDRESS") or _NEW_CLUSTER
     if "ray" not in sys.modules:  # Ray reads the environment when it is imported
-        _set_environment(here=address == _HERE)
+        _set_environment(here=address == _NEW_CLUSTER)
     with require("ray", extra="ray"):
         import ray
     if ray.is_initialized():
@@ -221,7 +221,7 @@ def _connected(address: str | None, workers: int | None) -> Iterator[Any]:
         return
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     folder = None
-    if address == _HERE:
+    if address == _NEW_CLUSTER:
         # The path must be short enough for sockets, as Ray's own /tmp/ray is; unlike that, only this user can read it.
         folder = tempfile.mkdtemp(prefix="ult-ray-", dir=os.environ.get("RAY_TMPDIR", "/tmp"))  # noqa: S108
         cpus = workers or portable.cpus()
@@ -281,14 +281,14 @@ def _check_there(address: str) -> None:
     host, _, port = address.rpartition(":")
     try:
         if address != "auto":
-            socket.create_connection((host.strip("[]"), int(port)), timeout=_FIRST_WORD).close()
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
     except (OSError, ValueError, OverflowError) as error:
         ours = _unreached(address, error)
         raise ours from None
 
 
 def _unreached(address: str, error: Exception) -> EngineError:
-    if address == _HERE:
+    if address == _NEW_CLUSTER:
         return EngineError(f"Ray does not start on this machine: {type(error).__name__}", hint="--engine local")
     return EngineError(
         f"there is no Ray cluster at {address}, or it does not know this machine: {type(error).__name__}",

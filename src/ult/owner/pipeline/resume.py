@@ -98,7 +98,7 @@ class Partial:
         if not journal.is_file():
             return {}
         lines = journal.read_bytes().split(b"\n")[:-1]  # drops a line cut short by a kill or a full disk
-        other = self._other(lines[0] if lines else b"")
+        other = self._difference(lines[0] if lines else b"")
         if other and not self.force:
             raise OutputExists(
                 f"{self.folder} holds the finished parts of another command: {other}",
@@ -120,7 +120,7 @@ class Partial:
                 recorded[number] = part
         return recorded
 
-    def _other(self, line: bytes) -> str:
+    def _difference(self, line: bytes) -> str:
         """Return how the command of a journal, its first line, differs from this one; "" if it does not."""
         try:
             found = json.loads(line)
