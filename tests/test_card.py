@@ -276,7 +276,22 @@ def test_the_card_of_a_private_or_released_run_tells_no_more_than_its_metrics(tm
     card = run_card(released(metrics))
     for told in ("secret-name", OTHER, "a" * 64, "31,337", "65,537", "3.14", UNTOLD):
         assert told not in card
-    assert "(8, 1e-05)-differential privacy" in card
+    assert "(8, 1e-05)-differential privacy of the weights given the ids; not of the records" in card
+
+
+def test_a_card_promises_what_the_account_says_and_no_more():
+    """The table's part is added up, conditions are told, and the ids of a plain table are not called private."""
+    lot = {"table": TABLE, "codec": "text/bytes", "column": "x", "rows": 3}
+    metrics = {"task": "lm", "context": 8, "shards": [lot], "privacy": {"epsilon": 8.0, "delta": 1e-5}}
+    card = run_card(metrics)
+    assert "not of the records, because the table is not private" in card
+    assert "if nobody knows the seed" in card
+    assert "Each record was promised" not in card
+    both = run_card(metrics | {"shards": [lot | {"privacy": {"epsilon": 2.0, "delta": 1e-5}}], "from_run": "a |\n# b"})
+    assert "(10, 2e-05)-differential privacy for each record" in both
+    assert "records that a # b, which it started from" in both
+    public = run_card(metrics | {"shards": [lot | {"public_table": True}]})
+    assert "(8, 1e-05)-differential privacy for each record" in public
 
 
 def test_canaries_are_told(tmp_path):

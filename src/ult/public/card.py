@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ult.public.guarantee import composed
 from ult.public.manifest import UNTOLD, Manifest
 from ult.public.vocabulary import Vocabulary
 
@@ -186,9 +187,9 @@ def _bits(metrics: Mapping[str, Any]) -> str:
 
 
 def _kept_promise(metrics: Mapping[str, Any]) -> str:
-    if privacy := metrics.get("privacy"):
-        promise = _promise(privacy["epsilon"], privacy["delta"])
-        return f"Each record was promised {promise}; `metrics.json` says of what."
+    """Return the promise on one account, what it covers and on what conditions: never that of the training alone."""
+    if account := composed(metrics):
+        return f"It promises {_text(account, 1000)}."
     if metrics.get("adopted"):
         return "Nobody can say whether privacy was promised to the records."
     return "No privacy was promised to the records."
@@ -206,9 +207,9 @@ def _rows(facts: Sequence[tuple[str, str]]) -> str:
     return "".join(f"| {name} | {value} |\n" for name, value in facts)
 
 
-def _text(value: object) -> str:
+def _text(value: object, most: int = 200) -> str:
     """Return a stranger's word as one line that is no markup of a table."""
-    return re.sub(r"[`|\s]+", " ", str(value))[:200]
+    return re.sub(r"[`|\s]+", " ", str(value))[:most]
 
 
 def _code(value: object) -> str:
