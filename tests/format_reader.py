@@ -45,6 +45,7 @@ class Table:
         if data.startswith(b"age-encryption.org/v1\n"):
             data = pyrage.decrypt(data, [pyrage.x25519.Identity.from_str(identity)])
         document = json.loads(data)
+        may: dict[str, list[set[str]]]
         may = {"ult-table/1": [set()], "ult-table/3": [{"privacy"}], "ult-table/4": [{"public"}]}
         may["ult-table/5"] = [set(), {"privacy"}, {"public"}]
         must({"privacy", "public"} & set(document) in may.get(document["format"], []), "no table")

@@ -34,7 +34,8 @@ def assert_same_patches(found: Patches, expected: Patches) -> None:
 
 def check_shape(codec: Codec[Any], patches: Patches, records: int) -> None:
     """Range: symbols lie in the alphabet. Ends rise to the number of symbols, no patch is empty or too long."""
-    assert (patches.symbols.dtype, patches.ends.dtype, patches.records.dtype) == (np.uint32, np.int64, np.int64)
+    found: tuple[Any, ...] = (patches.symbols.dtype, patches.ends.dtype, patches.records.dtype)
+    assert found == (np.uint32, np.int64, np.int64)
     assert len(patches.symbols) == (patches.ends[-1] if len(patches.ends) else 0)
     lengths = np.diff(patches.ends, prepend=0)
     assert not len(lengths) or 0 < lengths.min() <= lengths.max() <= codec.max_patch

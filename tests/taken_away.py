@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from typing import Any
 
 import numba
 import numpy as np
@@ -55,9 +56,10 @@ EXTRAS = ("ult.trainer", "ult.audit", "ult.demo", "ult.__main__")
 
 def take_away(*, locks: bool) -> None:
     """Remove the names; what the standard library looked at as it was imported stays with it."""
+    lacking: dict[str, Any] = sys.modules  # None there: an import of that name fails
     for name in MODULES:
-        sys.modules[name] = None
-    sys.modules["msvcrt"] = msvcrt_played if locks else None
+        lacking[name] = None
+    lacking["msvcrt"] = msvcrt_played if locks else None
     for module, names in LACKING.items():
         for name in names.split():
             module.__dict__.pop(name, None)

@@ -143,7 +143,7 @@ def test_one_run_as_published():
     counts = [np.searchsorted(np.sort(scores), thresholds).tolist() for scores in (members, others)]
     corners = []
     for point in zip(*counts, strict=True):
-        while len(corners) > 1 and _turns(*corners[-2:], point):
+        while len(corners) > 1 and _turns(corners[-2], corners[-1], point):
             corners.pop()
         corners.append(point)
     tries = [(20_000 - missed - spared, 10_000 - missed) for missed, spared in corners]

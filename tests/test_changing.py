@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ult.__main__ import main
-from ult.data import open_source, stamp
+from ult.data import files, open_source, stamp
 from ult.errors import SourceError
 from ult.owner.pipeline import pieces
 
@@ -120,7 +120,7 @@ def test_encode_and_fit_publish_nothing(
 
 def test_what_small_inputs_hold_counts_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a disk whose times are coarse nothing but the content tells."""
-    monkeypatch.setattr(stamp.files, "_state", lambda path: [Path(path).stat().st_size])
+    monkeypatch.setattr(files, "_state", lambda path: [Path(path).stat().st_size])
     write("in.txt", LINES)
     before = stamp.stamp(["in.txt"])
     shutil.copy("in.txt", "same.txt")

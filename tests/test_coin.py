@@ -12,7 +12,8 @@ from ult.__main__ import main
 from ult.data import Batch
 from ult.errors import FormatError
 from ult.owner.coin import Half, derived, drawn_by_coin, tosses
-from ult.owner.pipeline import halves, pieces
+from ult.owner.pipeline import pieces
+from ult.owner.pipeline.resume import Partial
 from ult.owner.table import Table
 from ult.public.manifest import SIDES
 from ult.public.shards import Shards
@@ -118,9 +119,9 @@ def test_killed_at_any_time_the_same_command_goes_on(folder, capsys, monkeypatch
                     raise KeyboardInterrupt
                 real(table, partial, **told)
 
-            patch.setattr(halves.pieces, "publish", cut)
+            patch.setattr(pieces, "publish", cut)
         else:
-            real_commit = halves.Partial.commit
+            real_commit = Partial.commit
             done = []
 
             def commit(self, number, part):
@@ -129,7 +130,7 @@ def test_killed_at_any_time_the_same_command_goes_on(folder, capsys, monkeypatch
                     raise KeyboardInterrupt
                 real_commit(self, number, part)
 
-            patch.setattr(halves.Partial, "commit", commit)
+            patch.setattr(Partial, "commit", commit)
         assert split(capsys)[0] == 130
     assert [(folder / name).exists() for name in FOLDERS] == [after == "first", False]
     status, _, err = split(capsys)
@@ -146,7 +147,7 @@ def test_an_input_that_changes_between_the_halves_is_refused(folder, capsys, mon
         with (folder / "x.jsonl").open("a") as file:
             file.write('{"text": "late", "row": 401}\n')
 
-    monkeypatch.setattr(halves.pieces, "write_parts", edited)
+    monkeypatch.setattr(pieces, "write_parts", edited)
     status, _, err = split(capsys)
     assert (status, "x.jsonl" in err) == (1, True)
     assert not [name for name in FOLDERS if (folder / name).exists()]

@@ -111,7 +111,7 @@ def test_any_line(tmp_path: Path, records: list[str]) -> None:
 
 
 def test_kept_json_values_keep_their_types(tmp_path: Path) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"id": 1, "x": None, "text": "a", "ok": True, "who": "b\u2028"},
         {"id": 2, "x": 1, "text": "b", "ok": False, "who": None},
         {"id": 3, "x": 2.5, "text": "c", "ok": None, "who": ""},

@@ -17,7 +17,7 @@ from ult.data.image import _file_name
 from ult.errors import OutputError, OutputExists
 
 LABEL = pa.schema([("label", pa.string())])
-RECORDS = {"text": ["a"], "molecule": ["CCO"], "image": [np.zeros((2, 2), np.uint8)], "series": [np.zeros(3)]}
+RECORDS: Any = {"text": ["a"], "molecule": ["CCO"], "image": [np.zeros((2, 2), np.uint8)], "series": [np.zeros(3)]}
 OUTPUTS = [
     ("text", "a.txt"),
     ("text", "a.jsonl"),

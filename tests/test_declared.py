@@ -6,8 +6,10 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -117,7 +119,7 @@ for command in {commands!r}:
 
 def required() -> list[tuple[str, str, str]]:
     """Return each file, package and extra of the calls of `require`, and of what verbs of the command line need."""
-    found = []
+    found: list[tuple[str, Any, Any]] = []
     for path in sorted(SOURCE.rglob("*.py")):
         name = path.relative_to(SOURCE).as_posix()
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -125,7 +127,7 @@ def required() -> list[tuple[str, str, str]]:
                 extra = node.keywords[0].value
                 if isinstance(extra, ast.Constant):
                     found += [(name, one.value, extra.value) for one in node.args if isinstance(one, ast.Constant)]
-    verbs = [cli.TRAIN, cli.PAGE, *cli.BY_OPTION.values(), demo._NEEDS]
+    verbs: list[Mapping[str, Sequence[str]]] = [cli.TRAIN, cli.PAGE, *cli.BY_OPTION.values(), demo._NEEDS]
     return found + [("cli", one, extra) for needs in verbs for extra, packages in needs.items() for one in packages]
 
 
@@ -172,4 +174,4 @@ def test_a_package_that_is_there_but_broken_says_why() -> None:
 
 def broken() -> None:
     with require("numpy", extra="train"):
-        from numpy import no_such_name  # noqa: F401
+        from numpy import no_such_name  # type: ignore[attr-defined]  # noqa: F401

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -26,7 +27,7 @@ from ult.public.id_columns import record_ids
 from ult.public.shards import Shards
 
 SMALL = Scale(notes=100, public=100, steps=3, generated=2, vocabulary_size=1024, canaries=2, alternatives=20)
-ROOT = typer.main.get_command(app)
+ROOT: Any = typer.main.get_command(app)  # typer leaves open that it is a group
 
 
 def command(args):

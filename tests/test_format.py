@@ -7,6 +7,7 @@ import random
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def images(shapes=SHAPES):
 
 
 # name: codec or its id, records, size of the vocabulary
-CASES = {
+CASES: dict[str, tuple[Any, list[Any], int]] = {
     "text-bytes": ("text/bytes", [*texts(60, 1), *TEXTS.values()], 512),
     "text-bwt": ("text/bwt", [*texts(30, 2), "banana" * 9], 512),
     "text-bwt-3": (CODECS["text/bwt"](patch_size=3), texts(20, 3), 320),

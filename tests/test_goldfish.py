@@ -91,8 +91,12 @@ def test_the_loss_of_a_training_is_of_all_ids_but_those_left_out(tmp_path, monke
 
 def test_a_training_without_it_leaves_out_none(tmp_path, monkeypatch):
     labels, compute = [], IdTrainer.compute_loss
-    monkeypatch.setattr(IdTrainer, "compute_loss", lambda self, model, inputs, *rest, **options: (
-        labels.append(inputs["labels"]), compute(self, model, inputs, *rest, **options))[1])  # fmt: skip
+
+    def seen(self, model, inputs, *rest, **options):
+        labels.append(inputs["labels"])
+        return compute(self, model, inputs, *rest, **options)
+
+    monkeypatch.setattr(IdTrainer, "compute_loss", seen)
     path = write(tmp_path / "x", [np.arange(32, 63).astype(np.uint32)])  # 32 predictions: blocks without padding
     train(path, tmp_path / "run", Recipe(**QUICK))
     assert not any((some == IGNORED).any() for some in labels)

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import typer
@@ -12,7 +13,7 @@ import typer
 from ult.cli import app
 from ult.cli.help import EXAMPLES, EXIT_STATUSES
 
-ROOT = typer.main.get_command(app)
+ROOT: Any = typer.main.get_command(app)  # typer leaves open that it is a group
 VERBS = {
     f"{name} {inner}".strip(): command if not inner else command.commands[inner]
     for name, command in ROOT.commands.items()

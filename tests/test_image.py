@@ -11,8 +11,9 @@ from hypothesis.extra import numpy as hnp
 
 from ult.codecs.dct.blocks import SCALE, SLOPE, UNIT, workspace
 from ult.codecs.dct.colour import bases_of, colour_of, load, store
+from ult.codecs.dct.grammar import LEVEL, MAX_PATCH, MEAN, ZEROS
 from ult.codecs.dct.transform import _flatten, _measure, _paint, _rebase
-from ult.codecs.image import LEVEL, MAX_PATCH, MEAN, ZEROS, ImageDct
+from ult.codecs.image import ImageDct
 from ult.errors import CorruptSymbols, InvalidConfig, InvalidRecord
 
 QUALITIES = st.sampled_from([1, 20, 50, 75, 100])

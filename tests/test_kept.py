@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from dataclasses import asdict
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -129,7 +130,7 @@ def test_values_that_few_share_are_red_whatever_they_are(tmp_path):
 def test_columns_that_are_harmless_alone_single_out_together(tmp_path):
     rng = np.random.default_rng(2)
     rows = 600
-    columns = {
+    columns: dict[str, list[Any]] = {
         "year": [1930 + int(rng.integers(60)) for _ in range(rows)],
         "region": [f"r{rng.integers(20)}" for _ in range(rows)],
         "sex": [str(rng.choice(["M", "F"])) for _ in range(rows)],

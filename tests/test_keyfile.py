@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -217,7 +218,7 @@ def test_a_busy_machine_neither_calls_a_file_damaged_nor_makes_its_passphrase_ch
         return b"x"
 
     monkeypatch.setattr(pyrage, "passphrase", SimpleNamespace(encrypt=encrypt, decrypt=decrypt))
-    monkeypatch.setattr(keyfile.time, "sleep", lambda _: None)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
     assert keyfile.encryptor(passphrase="p")(b"").endswith(b" 20\n")
     assert not factors
     (tmp_path / "busy").write_bytes(sealed)

@@ -80,7 +80,7 @@ def test_a_full_disk_leaves_the_old_file(old, monkeypatch):
     def full(_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(keyfile.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OutputError, match="space"):
         rekey(old, keyfile.encryptor(passphrase="new"), passphrase="old words", new_passphrase="new")
     assert old.read_bytes() == before

@@ -5,6 +5,7 @@ import json
 import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -165,7 +166,7 @@ def test_results_show_figures_and_nothing_of_a_record(notes):
             assert not [word for word in ("pain", "patient", "correct", "horse") if word in text]
         assert len(repr(result)) < 200
         with pytest.raises(AttributeError):
-            result.path = "elsewhere"
+            result.path = Path("elsewhere")
 
 
 @pytest.fixture(scope="module")
@@ -190,16 +191,17 @@ def test_the_trainer_s_half_writes_what_the_commands_write(trained, monkeypatch,
     capsys.readouterr()
     command("evaluate", "run", "s", "--json")
     assert json.loads(capsys.readouterr().out) == json.loads(found.to_json())
-    assert found.bits_per_byte.low < found.bits_per_byte.value < found.bits_per_byte.high
+    low, value, high = (getattr(found.bits_per_byte, name) for name in ("low", "value", "high"))
+    assert low < value < high
     assert (found.records, found.table_seen, found.accuracy) == (30, True, None)
     told = []
 
     def count(stage, more):
         told.append((stage, more))
 
-    for out, options in (("w", []), ("w.txt", ["-t", "t.ult"])):
-        written = ult.generate(run, out, n=2, max_new=6, table=table if options else None, progress=count)
-        command("generate", "run", "-o", f"2{out}", "-n", 2, "--max-new", 6, *options)
+    for out, given in (("w", ()), ("w.txt", ("-t", "t.ult"))):
+        written = ult.generate(run, out, n=2, max_new=6, table=table if given else None, progress=count)
+        command("generate", "run", "-o", f"2{out}", "-n", 2, "--max-new", 6, *given)
         assert contents(folder / out) == contents(folder / f"2{out}")
         assert len(written.ids) == 2
     assert {stage for stage, _ in told} == {"generating"}
@@ -219,6 +221,7 @@ def test_what_a_trainer_holds_shows_figures_and_no_record(trained):
         assert len(repr(one)) < 200
         for text in (repr(one), one._repr_html_()):
             assert not [word for word in ("pain", "patient", "<script") if word in text]
+    assert written.records is not None
     assert written.records[0][:4] not in repr(written) + written._repr_html_()
 
 
@@ -254,7 +257,9 @@ def test_audits_find_what_the_commands_find(trained, monkeypatch):
     released = ult.audit.audit_release("page", shards="s", code_audit="code.json")
     command("audit", "release", "-o", "page2", "--shards", "s", "--code-audit", "code.json")
     assert contents(folder / "page") == contents(folder / "page2")
-    assert released.document["verdict"] in repr(released)
+    verdict = released.document["verdict"]
+    assert isinstance(verdict, str)
+    assert verdict in repr(released)
     for audit in (*found.values(), released):
         assert len(repr(audit)) < 300
         for text in (repr(audit), audit._repr_html_()):
@@ -279,7 +284,8 @@ DOCUMENTS = {  # JSON documents, whose fields a test of formats or `docs/format.
 
 def public_functions():
     """Every function that `ult.__all__` reaches, by name: functions, methods of classes, and of what they return."""
-    seen, waiting = {}, [(name, getattr(ult, name)) for name in ult.__all__ if name != "errors"]
+    seen: dict[str, object] = {}
+    waiting = [(name, getattr(ult, name)) for name in ult.__all__ if name != "errors"]
     while waiting:
         name, one = waiting.pop()
         if name in seen:
@@ -324,14 +330,14 @@ def test_the_rule_on_signatures_would_see_a_breach():
 
 @pytest.mark.parametrize("name", [name for name in ult.__all__ if inspect.isfunction(getattr(ult, name))])
 def test_each_function_has_an_example_and_names_its_errors(name):
-    doc = inspect.getdoc(getattr(ult, name))
+    doc = inspect.getdoc(getattr(ult, name)) or ""
     assert "Raises `" in doc
     assert f"ult.{name}(" in doc
 
 
 def test_the_examples_run_in_order(notes):
     """The examples of the docstrings, from `ult.fit` on, are one session in a notebook."""
-    session = {"ult": ult, "getpass": lambda: "three random words"}
+    session: dict[str, Any] = {"ult": ult, "getpass": lambda: "three random words"}
     for name in ("fit", "encode", "decode", "train", "evaluate", "generate"):
         _, _, below = inspect.getdoc(getattr(ult, name)).partition("For example")
         code = "\n".join(line.strip() for line in below.splitlines()[1:])

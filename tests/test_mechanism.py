@@ -15,6 +15,9 @@ from ult.audit.mechanism.audit import audit_mechanism
 from ult.errors import InvalidConfig
 from ult.owner import table as tables
 from ult.owner.bpe import private_counts as real
+from ult.owner.bpe.hashtable import EMPTY
+from ult.owner.bpe.patch_table import Holders
+from ult.owner.pipeline import pieces
 from ult.trainer.dp import clipping, dp_trainer
 
 pytestmark = pytest.mark.slow
@@ -37,10 +40,11 @@ def verdicts(setting, **options):
 def rounded_first(counts, kept, *, draw=None):
     """`release` as it was: the count is rounded, then compared with the threshold."""
     symbols, ends, times, _ = counts.patches()
-    noisy = np.rint(times + kept.noise * real.Secure().at(0, 0).standard_normal((len(times),)))
+    secure = real.Secure()  # type: ignore[attr-defined]  # that of the fixture
+    noisy = np.rint(times + kept.noise * secure.at(0, 0).standard_normal((len(times),)))
     order = real._canonical(symbols, ends, np.flatnonzero(noisy > kept.threshold))
-    none = np.full(len(order), real.EMPTY, np.int32)
-    holders = real.Holders(np.zeros(len(order), np.int32), none, np.empty(0, np.uint64), np.empty(0, np.int32))
+    none = np.full(len(order), EMPTY, np.int32)
+    holders = Holders(np.zeros(len(order), np.int32), none, np.empty(0, np.uint64), np.empty(0, np.int32))
     return *real._chosen(symbols, ends, order), noisy[order].astype(np.int64), holders
 
 
@@ -96,7 +100,7 @@ def test_noise_of_twice_the_epsilon_is_refuted(monkeypatch):
 def test_records_that_count_too_much_are_refuted(monkeypatch, most):
     """A record counts in all of its patches, or as often as it says them."""
     bounded = (lambda patches, _: real.bounded(patches, 2**20)) if most == "all" else (lambda patches, _: patches)
-    monkeypatch.setattr(refits.pieces, "bounded", bounded)
+    monkeypatch.setattr(pieces, "bounded", bounded)
     assert any(verdicts((1.0, 4), **MANY))
 
 
@@ -172,11 +176,15 @@ def test_power_is_what_it_says():
         with_, without = rng.normal(1, 1 / shift, n), rng.normal(0, 1 / shift, n)
         return [(x - 0.5) * claimed**2 for x in (with_, without)]
 
+    def judged(shift):
+        with_, without = scores(shift, claimed)
+        return claims.alike("x", with_, without, epsilon, delta, miss=1e-3)
+
     claimed = claims.shift_of(epsilon, delta)
-    first = claims.alike("x", *scores(claimed, claimed), epsilon, delta, miss=1e-3)
+    first = judged(claimed)
     assert not first["refuted"]
     would = claims.shift_of(first["would_find"]["epsilon"], delta)
-    found = [claims.alike("x", *scores(would, claimed), epsilon, delta, miss=1e-3)["refuted"] for _ in range(20)]
+    found = [judged(would)["refuted"] for _ in range(20)]
     assert np.mean(found) > 0.8
 
 

@@ -94,8 +94,10 @@ def test_what_follows_the_end_of_a_record_does_not_count(tmp_path):
 def test_what_it_says_of_the_end():
     history = [{"step": 1, "loss": 3.0}, {"step": 2, "memorised": 0.1}, {"step": 4, "memorised": 0.3}]
     assert memorisation_scores(history) == [[2, 0.1], [4, 0.3]]
-    assert memorisation_facts(history, 0.2)["stopped_at"] == 4
-    assert memorisation_facts(history, 0.3)["stopped_at"] is None
+    for most, step in ((0.2, 4), (0.3, None)):
+        facts = memorisation_facts(history, most)
+        assert facts is not None
+        assert facts["stopped_at"] == step
 
 
 @pytest.mark.parametrize("options", [{"stop_memorised": 1.0}, {"stop_memorised": -0.1},

@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,7 +75,7 @@ def test_no_attack_on_simulated_releases_gets_more_than_the_promise():
     shared = kept.threshold
     without = shared + kept.noise * rng.standard_normal((n, 2))
     also = 1 + shared + kept.noise * rng.standard_normal((n, 2))
-    own = (1 + kept.noise * rng.standard_normal((n, 2)) > kept.threshold).any(1)
+    own: Any = (1 + kept.noise * rng.standard_normal((n, 2)) > kept.threshold).any(1)
     assert own.mean() < kept.delta / 2
     thresholds = np.quantile(without.sum(1), 1 - np.geomspace(1e-2, 0.5, 40))
     false = (without.sum(1)[:, None] > thresholds).mean(0)
@@ -134,8 +135,8 @@ def test_table_holds_what_many_records_hold_and_counts_with_noise():
     assert (table.privacy.epsilon, table.privacy.patches) == (2.0, 4)
     again = Table.fit(records, vocabulary=V, epsilon=2.0, patches_per_record=4)
     counted = [dict(zip(map(bytes, one.spellings()), one.counts.tolist(), strict=True)) for one in (table, again)]
-    apart = [counted[0][phrase] - counted[1][phrase] for phrase in counted[0] if phrase in counted[1]]
-    apart = np.array([difference for difference in apart if difference])  # the noise is never the same
+    differences = [counted[0][phrase] - counted[1][phrase] for phrase in counted[0] if phrase in counted[1]]
+    apart = np.array([difference for difference in differences if difference])  # the noise is never the same
     assert len(apart) >= 3
     assert np.abs(apart).max() < 8 * table.privacy.noise
 
@@ -181,7 +182,7 @@ def test_pieces_are_bounded_by_their_workers():
         def read(self):
             return self
 
-    pieces = [Piece(RECORDS[:1000]), Piece(RECORDS[1000:])]
+    pieces: list[Any] = [Piece(RECORDS[:1000]), Piece(RECORDS[1000:])]
     counts = count(lambda: pieces, TextBytes(), min_records=1, engine=Local(1), most=2)
     times = counts.patches()[2]
     assert (times.sum(), counts.records) == (4000, 2000)

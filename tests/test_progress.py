@@ -2,6 +2,7 @@
 
 import sys
 import types
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -22,6 +23,8 @@ from ult.trainer.train import train
 class Cell:
     """What a notebook shows below a cell, as IPython has it: outputs that are drawn again by their handle."""
 
+    shell: types.SimpleNamespace
+
     def __init__(self):
         self.drawn = []
 
@@ -35,10 +38,10 @@ class Cell:
 def cell(monkeypatch):
     found = Cell()
     shell = types.SimpleNamespace(kernel=object())
-    ipython = types.ModuleType("IPython")
+    ipython: Any = types.ModuleType("IPython")
     ipython.version_info = (9, 0)  # matplotlib asks
     ipython.get_ipython = lambda: shell
-    shown = types.ModuleType("IPython.display")
+    shown: Any = types.ModuleType("IPython.display")
     shown.display, shown.HTML = found.display, lambda data: types.SimpleNamespace(data=data)
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     monkeypatch.setitem(sys.modules, "IPython.display", shown)

@@ -259,9 +259,8 @@ def test_pieces_in_flight_are_bounded(cluster: Any) -> None:
     cpus = int(ray.cluster_resources()["CPU"])
     for workers, bound in ((None, 2 * cpus), (1, 1), (3, 3)):
         given: list[int] = []
-        answers = Ray(cluster.address, workers=workers).map(
-            refusing, (-1,), ((n, (n,)) for n in range(30) if not given.append(n))
-        )
+        items = ((n, (n,)) for n in range(30) if not given.append(n))  # type: ignore[func-returns-value]
+        answers = Ray(cluster.address, workers=workers).map(refusing, (-1,), items)
         for done, _ in enumerate(answers, 1):
             assert len(given) - done <= bound  # what is in flight, and one at hand
     room = iter(Ray(cluster.address).map(sized, (), ((n, (bytes(2**24),)) for n in range(8))))

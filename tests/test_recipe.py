@@ -3,6 +3,7 @@
 import json
 from contextlib import suppress
 from dataclasses import fields
+from typing import Any
 
 import pytest
 import typer
@@ -23,6 +24,7 @@ NAMES = [one.name for one in fields(Recipe)]
 def another(name):
     """Options of which `name` differs from its default, with what it needs beside it."""
     one = OPTIONS[name]
+    value: Any
     if one.kind is bool:
         value = not one.default
     elif one.choices:
@@ -30,7 +32,7 @@ def another(name):
     elif one.kind is tuple:
         value = (3.0, 1.0)
     elif one.kind is int:
-        value = next(n for n in range(one.at_least + 1, one.at_least + 3) if n != one.default)
+        value = next(n for n in range(int(one.at_least) + 1, int(one.at_least) + 3) if n != one.default)
     elif one.kind is float:
         value = (one.at_least or one.above or 0.0) + 1e-5  # which YAML would take for a text
     else:
@@ -44,7 +46,8 @@ by_option = pytest.mark.parametrize("name", NAMES)
 
 def command(*arguments):
     """Run `ult train` in this process, as the command line does."""
-    verb = typer.main.get_command(app).commands["train"]
+    root: Any = typer.main.get_command(app)  # typer leaves open that it is a group
+    verb = root.commands["train"]
     verb.main([str(one) for one in arguments], prog_name="ult train", standalone_mode=False)
 
 
@@ -61,7 +64,8 @@ def trained(tmp_path_factory):
 
 @by_option
 def test_an_option_stands_in_the_help_with_its_default(name):
-    verb = typer.main.get_command(app).commands["train"]
+    root: Any = typer.main.get_command(app)  # typer leaves open that it is a group
+    verb = root.commands["train"]
     with verb.make_context("ult train", [], resilient_parsing=True, terminal_width=80) as context:
         text = " ".join(verb.get_help(context).split())
     one = OPTIONS[name]

@@ -105,7 +105,12 @@ def test_large_files_are_read_in_blocks_and_again(suffix: str, tmp_path: Path, m
     client.close()
     asked = []
     fetch = s3fs.S3File._fetch_range
-    monkeypatch.setattr(s3fs.S3File, "_fetch_range", lambda file, *at: asked.append(at) or fetch(file, *at))
+
+    def fetched(file, *at):
+        asked.append(at)
+        return fetch(file, *at)
+
+    monkeypatch.setattr(s3fs.S3File, "_fetch_range", fetched)
     source = open_source([f"s3://bucket/large/{path.name}"], modality="text")
     asked.clear()
     assert list(source) == lines

@@ -45,7 +45,8 @@ def test_the_penalty_is_the_sum_over_ngrams(n):
     rng = np.random.default_rng(n)
     mine, theirs = rng.random((2, 3, n))
     counted = rng.random((3, n)) < 0.9
-    found = penalty(*(torch.tensor(np.log(p)) for p in (mine, theirs)), torch.tensor(counted), 0.1)
+    log, base = (torch.tensor(np.log(p)) for p in (mine, theirs))
+    found = penalty(log, base, torch.tensor(counted), 0.1)
     expected = sum(by_hand(*row, 0.1) for row in zip(mine.tolist(), theirs.tolist(), counted.tolist(), strict=True))
     assert float(found) == pytest.approx(expected)
     assert (expected > 0) == (n > 3)
@@ -73,6 +74,7 @@ def test_it_is_zero_at_the_base_and_not_beyond(begun, tmp_path):
 def test_an_ngram_above_the_margin_comes_down_though_it_is_rewarded():
     log = torch.full((1, 20), math.log(0.5), requires_grad=True)
     (-log.sum() + penalty(log, torch.full((1, 20), -9.0), torch.ones(1, 20, dtype=torch.bool), 0.4)).backward()
+    assert log.grad is not None
     assert (log.grad[0, 5:-5] > 0.4).all()
 
 

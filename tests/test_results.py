@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ def figure(**changes):
 
 
 def document(*metrics, **changes):
-    whole = dict.fromkeys(("title", "asked", "setting", "command", "python", "device"), "x")
+    whole: dict[str, Any] = dict.fromkeys(("title", "asked", "setting", "command", "python", "device"), "x")
     whole |= {"row": "text-lm", "notes": [], "chart": [], "date": "2026-11-21", "git": "0" * 12, "trainings": []}
     whole |= {"versions": {}, "minutes": 1.5, "model": {"name": "tiny", "parameters": 1}, "metrics": list(metrics)}
     return whole | changes

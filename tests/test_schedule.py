@@ -1,5 +1,7 @@
 """A training step: learning-rate schedule, gradient accumulation, and precision."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -17,7 +19,8 @@ QUICK = {"steps": 10, "batch_size": 4, "context": 16}
 
 def rates(monkeypatch, *args, **options):
     """Return what training gives, and its learning rates, step by step, as shares of the peak."""
-    seen, log = [], Progress.on_log
+    seen: list[float | None] = []
+    log: Any = Progress.on_log
 
     def record(self, args, state, control, logs, **rest):
         seen.append(logs.get("learning_rate"))

@@ -1,5 +1,7 @@
 """Reference and shadow runs: scores by hand, a planted leak that is found, and nothing where nothing leaks."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -31,7 +33,8 @@ def test_the_mean_is_of_references_that_never_saw_a_record():
 def test_a_is_what_tells_most_of_references_about_each_other():
     """Whoever saw a record says more of it by a share of what is left to say, so that a small `a` tells too little."""
     rng = np.random.default_rng(0)
-    hard, many = rng.uniform(-3, -0.5, 400), []
+    hard = rng.uniform(-3, -0.5, 400)
+    many: list[Any] = []
     for _ in range(4):
         seen = rng.random(400) < 0.5
         many.append(Reference(hard + 0.3 * seen + rng.normal(0, 0.1, 400), seen))

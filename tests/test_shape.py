@@ -180,7 +180,8 @@ def _imports_pyrage(node):
 
 def drawn():
     """The tree of the docstring of `errors`: name -> (name of the parent, name of the built-in or "")."""
-    found, path = {}, []
+    found: dict[str, tuple[str | None, str]] = {}
+    path = []
     for line in errors.__doc__.splitlines():
         if match := re.match(r"^( +)((?:│   |    )*)(?:[├└]── )?(\w+)(?: +(\w+Error))?(?:  .*)?$", line):
             _, bars, name, builtin = match.groups()

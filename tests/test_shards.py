@@ -311,7 +311,7 @@ def damage(path, kind):
 def test_a_method_that_was_renamed_says_its_name(tmp_path):
     shards = Shards(write(tmp_path / "x.shards"))
     with pytest.raises(AttributeError, match=r"it is to_arrow\(\) now"):
-        shards.table()
+        shards.table()  # type: ignore[attr-defined]
     assert not hasattr(shards, "rows")
 
 

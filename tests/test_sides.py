@@ -185,9 +185,12 @@ def test_what_cannot_be_done_is_refused_before_anything_is(folder, table, monkey
 
 def test_bounds_on_epsilon_are_of_records_that_stand_there_once(folder, table, monkeypatch):
     seen = []
-    monkeypatch.setattr(
-        "ult.audit.model.audit.proofs", lambda *pair, **_: seen.append([len(one) for one in pair]) or {}
-    )
+
+    def proofs(*pair, **_):
+        seen.append([len(one) for one in pair])
+        return {}
+
+    monkeypatch.setattr("ult.audit.model.audit.proofs", proofs)
     audit_model(folder / "run", folder / "in", folder / "out", table=table, **QUICK)
     assert set(map(tuple, seen)) == {(11, 19)}
 

@@ -337,7 +337,7 @@ def test_an_error_of_loading_holds_no_payload(tmp_path):
     (tmp_path / "t.ult").write_bytes(b'{"secret phrase": ')
     with pytest.raises(FormatError) as caught:
         Table.load(tmp_path / "t.ult")
-    error = caught.value
+    error: BaseException | None = caught.value
     while error is not None:
         assert "secret" not in repr(vars(error)) + str(error.args)
         error = error.__context__

@@ -1,5 +1,7 @@
 """With the owner's grammar even an untrained model generates ids that decode."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -25,7 +27,7 @@ def pictures():
         yield (128 + 100 * np.sin(rng.random() + y / 5 + x / 7 + c)).astype(np.uint8)
 
 
-RECORDS = {
+RECORDS: dict[str, list[Any]] = {
     "text/bytes": WORDS,
     "molecule/smiles": MOLECULES,
     "series/mulaw": [np.sin(np.arange(n) / 3) for n in (5, 20, 31)],

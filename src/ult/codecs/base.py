@@ -35,6 +35,10 @@ class Codec(ABC, Generic[T]):
     max_patch: int  # symbols in the longest patch
     max_symbols: int  # symbols in the longest record
 
+    if TYPE_CHECKING:  # a codec that is found by its id takes options, which are numbers
+
+        def __init__(self, **options: float) -> None: ...
+
     @abstractmethod
     def encode(self, record: T) -> Patches:
         """Return the patches of `record`; raise `InvalidRecord` if it is not one."""
