@@ -388,7 +388,7 @@ def test_a_passphrase_is_a_text(key, tmp_path):
     with pytest.raises(InvalidConfig, match=r"passphrase is of type \w+; expected a text"):
         ult.fit("notes.txt", tmp_path / "t.ult", passphrase=key)
     with pytest.raises(InvalidConfig, match="a recipient is not"):
-        ult.fit("notes.txt", tmp_path / "t.ult", recipients=[Path("hospital.pub")])
+        ult.fit("notes.txt", tmp_path / "t.ult", recipients=[Path("hospital.pub")])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize("recipe", [SMALL, "recipe.yaml", {}])
