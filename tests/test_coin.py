@@ -156,6 +156,8 @@ def test_an_input_that_changes_between_the_halves_is_refused(folder, capsys, mon
 def test_two_folders_of_one_name_are_refused(folder, capsys):
     status, _, err = ult(capsys, *SPLIT, "-o", "a", "--coin-split", "./a")
     assert (status, "expected two folders" in err) == (1, True)
+    status, _, err = ult(capsys, *SPLIT, "-o", "a", "--coin-split", "a/inside")
+    assert (status, "would lie inside a; expected two folders" in " ".join(err.split())) == (1, True)
     assert not (folder / "a").exists()
 
 

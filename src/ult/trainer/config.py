@@ -33,6 +33,8 @@ _OF_THE_COMMAND = {  # what is given beside the options of a recipe
     "force": "--force",
 }
 
+_ODD = re.compile(r"[-+]?(0[0-9_]+|0[bx].*|[0-9_]+(:[0-9_.]+)+)")  # octal, binary, hexadecimal, base 60
+
 
 def read_config(path: Path, options: Mapping[str, Option]) -> dict[str, Any]:
     """Return the options that a file gives, by name; a file called `.json` is JSON, any other YAML.
@@ -131,6 +133,10 @@ def _yaml(path: Path, text: str) -> list[tuple[str, str, Any]]:
             flat = value.value if isinstance(value, yaml.SequenceNode) else [value]
             if not all(isinstance(one, yaml.ScalarNode) for one in [key, *flat]):
                 raise FormatError(f"{where}: expected a name with a value, or with a list of values")
+            if odd := [one.value for one in flat if "str" not in one.tag and _ODD.fullmatch(one.value)]:
+                raise FormatError(
+                    f"{where}: {key.value} is {odd[0]}, which YAML reads as another number; expected plain decimals"
+                )
             found.append((where, key.value, loader.construct_object(value, deep=True)))
         return found
     except FormatError:

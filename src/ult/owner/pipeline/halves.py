@@ -44,10 +44,13 @@ def encode_halves(
     `read` returns the pieces of the input. The coin is derived from the table and from the "inputs" of `command`;
     canaries are members. Neither folder appears before the parts of both are written and `check` has found no change of
     the input. After a kill, the same command resumes. `opened` is called with each folder that is written. Raises
-    `InvalidConfig` if both paths are the same, and as `ult.owner.pipeline.resume.Partial`.
+    `InvalidConfig` if one path is or holds the other, and as `ult.owner.pipeline.resume.Partial`.
     """
     if paths[0].resolve() == paths[1].resolve():
         raise InvalidConfig(f"members and nonmembers would both be {paths[0]}; expected two folders")
+    for one, other in (paths, paths[::-1]):
+        if one.resolve() in other.resolve().parents:
+            raise InvalidConfig(f"{other} would lie inside {one}; expected two folders side by side")
     split = derived(table, "split", command).hex()[:32]
     found = {side: _finished(path, split, side) for path, side in zip(paths, SIDES, strict=True)}
     done = {side: manifest for side, manifest in found.items() if manifest is not None}
