@@ -182,11 +182,6 @@ def test_datasets_reads_the_folder_with_its_card_in_sight(shards, tmp_path):
     assert rows["input_ids"][:] == expected(shards)
 
 
-def test_polars_reads_the_parts(shards):
-    polars = pytest.importorskip("polars")
-    assert polars.read_parquet(shards / "part-*.parquet")["input_ids"].to_list() == expected(shards)
-
-
 # ---- records between ends
 
 

@@ -22,9 +22,9 @@ def rates(monkeypatch, *args, **options):
     seen: list[float | None] = []
     log: Any = Progress.on_log
 
-    def record(self, args, state, control, logs, **rest):
-        seen.append(logs.get("learning_rate"))
-        log(self, args, state, control, logs, **rest)
+    def record(self, args, state, control, **told):
+        seen.append(told["logs"].get("learning_rate"))
+        log(self, args, state, control, **told)
 
     with monkeypatch.context() as patch:
         patch.setattr(Progress, "on_log", record)

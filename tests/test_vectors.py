@@ -59,6 +59,7 @@ def test_symbols_are_for_ever(path):
         assert vector["decoded"] == vector["record"]
 
 
+@pytest.mark.filterwarnings("ignore::ult.errors.ValuesClipped")  # a value of a vector lies outside, on purpose
 @vectors("table")
 def test_tables_are_for_ever(path, tmp_path):
     vector = read(path)
@@ -105,6 +106,7 @@ def test_refused_for_its_own_reason(path, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.filterwarnings("ignore::ult.errors.ValuesClipped")  # a value of a vector lies outside, on purpose
 def test_a_vector_that_is_there_is_not_written_again(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER))
     import make
