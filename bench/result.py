@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ult.distribution import versions
+from ult.host.distribution import versions
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("numpy", "numba", "pyarrow", "pillow", "tokenizers", "scikit-learn", "rdkit")

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ult.distribution import versions
+from ult.host.distribution import versions
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT, PAGE = ROOT / "results" / "fuzz.json", ROOT / "dev" / "fuzz.md"

@@ -23,7 +23,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
-from ult.distribution import NAME, __version__
+from ult.host.distribution import NAME, __version__
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "hashes.txt"

@@ -15,8 +15,8 @@ import pytest
 
 import ult
 from ult import cli, demo
-from ult.distribution import NAME
 from ult.errors import MissingExtra
+from ult.host.distribution import NAME
 from ult.host.extras import require
 
 ROOT = Path(__file__).parent.parent

@@ -14,13 +14,14 @@ import pytest
 import yaml
 
 import ult
-from ult import distribution
-from ult.distribution import NAME
 from ult.errors import MissingExtra, TrainingError
+from ult.host import distribution
+from ult.host.distribution import NAME
+from ult.host.extras import require
 from ult.trainer import workdir
 
 ROOT = Path(__file__).parent.parent
-SAY = "from ult.distribution import install, upgrade; print(install('train')); print(upgrade())"
+SAY = "from ult.host.distribution import install, upgrade; print(install('train')); print(upgrade())"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
@@ -79,7 +80,11 @@ def test_a_build_is_that_of_the_sources(tmp_path):
     """A copy with the same sources is the same build, wherever it lies; one letter more is another."""
     copy = tmp_path / "ult"
     shutil.copytree(Path(ult.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__", "*.nb?"))
-    ask = [sys.executable, "-c", "from ult import distribution; print(distribution.build(), distribution.commit())"]
+    ask = [
+        sys.executable,
+        "-c",
+        "from ult.host import distribution; print(distribution.build(), distribution.commit())",
+    ]
     env = {**os.environ, "PYTHONPATH": str(tmp_path)}
     same = subprocess.run(ask, env=env, capture_output=True, text=True, check=True).stdout.split()
     assert same == [distribution.build(), "None"]
@@ -107,7 +112,9 @@ def test_the_version_says_which_commit_runs(tmp_path, monkeypatch):
 
 
 def test_a_checkout_is_named_by_its_folder():
-    assert MissingExtra("torch", extra="train").hint == f'pip install -e "{ROOT.resolve()}[train]"'
+    with pytest.raises(MissingExtra) as caught, require("no_such_package", extra="train"):
+        import no_such_package  # noqa: F401
+    assert caught.value.hint == f'pip install -e "{ROOT.resolve()}[train]"'
     assert distribution.upgrade() == f'git -C "{ROOT.resolve()}" pull'
 
 

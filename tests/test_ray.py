@@ -21,8 +21,8 @@ import ult
 from ult.__main__ import main
 from ult.codecs import codec_class
 from ult.data import open_source
-from ult.distribution import install
 from ult.errors import EngineError, InvalidRecord, MissingExtra, WrongKey
+from ult.host.distribution import install
 from ult.owner import keyfile
 from ult.owner.pipeline import pieces
 from ult.owner.pipeline import ray_engine as engine

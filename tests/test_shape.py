@@ -19,7 +19,6 @@ from ult.host import moved
 SOURCE = Path(ult.__file__).parent
 ROOT = SOURCE.parent.parent
 FLOORS = (  # imports between rooms go down, never up; within a folder, only in no circle
-    ("distribution",),
     ("errors",),
     ("host",),
     ("codecs", "privacy"),
@@ -105,7 +104,7 @@ def test_the_house_is_small():
     arrows = {(name.partition(".")[0], found.partition(".")[0]) for name in MODULES for found in imports(TREES[name])}
     arrows = {(one, other) for one, other in arrows if one != other}
     assert len(rooms) <= 16, "with bench, fuzz, runs and scripts: 20"
-    assert len(arrows) <= 70, "and ten of theirs"
+    assert len(arrows) <= 55, "with those of bench, fuzz, runs and scripts: 80"
 
 
 def test_there_are_no_cycles():
@@ -215,7 +214,11 @@ def test_every_error_is_drawn_and_is_the_built_in_that_it_says():
 def test_every_error_is_one_line_with_its_hint():
     for name in drawn():
         kind = getattr(errors, name)
-        error = kind("torch", extra="train") if name == "MissingExtra" else kind("x is y; expected z", hint="try w")
+        error = (
+            kind("torch", extra="train", hint="try w")
+            if name == "MissingExtra"
+            else kind("x is y; expected z", hint="try w")
+        )
         assert re.fullmatch(r".+ \(hint: .+\)", str(error))
         assert error.what in str(error)
         assert error.hint in str(error)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.interval import COUNTED, KINDS
-from ult import distribution
+from ult.host import distribution
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ROWS = (

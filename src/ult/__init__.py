@@ -11,7 +11,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ult.distribution import __version__ as __version__
+from ult.host.distribution import __version__ as __version__
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec

@@ -44,8 +44,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ult.distribution import install
-
 
 class UltError(Exception):
     """What was met and what was expected, with a `hint` on what to type next."""
@@ -156,16 +154,16 @@ class MissingExtra(UltError, ImportError):
     `extra` names one extra that brings them, or several with commas.
     """
 
-    def __init__(self, *packages: str, extra: str, because: str = "") -> None:
+    def __init__(self, *packages: str, extra: str, because: str = "", hint: str = "") -> None:
         names = " and ".join(filter(None, (", ".join(packages[:-1]), packages[-1])))
         what = (
             f"cannot be imported ({because})" if because else f"{'is' if len(packages) == 1 else 'are'} not installed"
         )
-        super().__init__(f"{names} {what}", hint=install(extra))
+        super().__init__(f"{names} {what}", hint=hint)
         self.packages, self.extra, self.because = packages, extra, because
 
     def __reduce__(self) -> tuple[Any, ...]:  # from a worker; the default would call it with the message alone
-        return partial(MissingExtra, extra=self.extra, because=self.because), self.packages
+        return partial(MissingExtra, extra=self.extra, because=self.because, hint=self.hint), self.packages
 
 
 class UltWarning(UserWarning):

@@ -152,7 +152,7 @@ _add(demo.demo, "Both")
 def version(show: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
     """Print the version."""
     if show:
-        from ult.distribution import __version__, build, commit
+        from ult.host.distribution import __version__, build, commit
 
         found = commit()
         print(f"ult {__version__} ({f'commit {found}; ' if found else ''}build {build()})")

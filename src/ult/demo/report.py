@@ -15,7 +15,7 @@ from typing import Any
 from ult.audit.figure import INK, plain_axes, svg
 from ult.demo.session import REPORT, Step
 from ult.demo.steps import Scale
-from ult.distribution import versions
+from ult.host.distribution import versions
 
 FIGURES = "demo.json"
 PACKAGES = ("torch", "transformers", "numpy", "numba", "pyarrow", "pyrage", "scikit-learn")

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 
 from ult.errors import MissingExtra
+from ult.host.distribution import install
 
 _MODULES = {"pyyaml": "yaml", "scikit-learn": "sklearn"}  # modules whose name is not that of the distribution
 
@@ -28,14 +29,15 @@ def require(*packages: str, extra: str) -> Iterator[None]:
         if isinstance(error, MissingExtra):
             raise
         if missing := [package for package in packages if not is_installed(package)]:
-            raise MissingExtra(*missing, extra=extra) from error
-        raise MissingExtra(*packages, extra=extra, because=str(error)) from error
+            raise MissingExtra(*missing, extra=extra, hint=install(extra)) from error
+        raise MissingExtra(*packages, extra=extra, because=str(error), hint=install(extra)) from error
 
 
 def require_all(packages: Mapping[str, Sequence[str]]) -> None:
     """Raise one `MissingExtra` that names every package that is not installed; `packages` lists them by extra."""
     if missing := [name for names in packages.values() for name in names if not is_installed(name)]:
-        raise MissingExtra(*missing, extra=",".join(packages))
+        extra = ",".join(packages)
+        raise MissingExtra(*missing, extra=extra, hint=install(extra))
 
 
 def is_installed(package: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable
 from importlib import import_module
@@ -83,6 +84,7 @@ MOVED = {
     "ult.counting": "ult.owner.bpe.counts",
     "ult.derived": "ult.trainer.workdir",
     "ult.disk": "ult.host.disk",
+    "ult.distribution": "ult.host.distribution",
     "ult.document": "ult.owner.table_format",
     "ult.engine": "ult.owner.pipeline.engine",
     "ult.evaluate": "ult.trainer.evaluate",
@@ -189,14 +191,14 @@ class _Old(ModuleType):
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         """Do what the function of this name in `ult` does: Python puts a module that was imported in its place."""
         name = self.__name__.removeprefix("ult.")
-        return import_module("ult").__getattr__(name)(*arguments, **options)
+        return sys.modules["ult"].__getattr__(name)(*arguments, **options)
 
 
 def _train(shards: Any, out: Any, **options: Any) -> Any:
     """Train as 0.1.0 did, with the options of the recipe one by one."""
-    recipe = import_module("ult.trainer.recipe").Recipe
+    recipe = import_module(_SPLIT["ult.run"][0]).Recipe
     ours = {name: options.pop(name) for name in list(options) if name in recipe.__dataclass_fields__}
-    return import_module("ult.trainer.train").train(shards, out, recipe(**ours), **options)
+    return import_module(MOVED["ult.train"]).train(shards, out, recipe(**ours), **options)
 
 
 def moved_names(package: str, *names: str) -> Callable[[str], Any]:

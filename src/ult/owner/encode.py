@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow
 
 from ult.data import Source
-from ult.distribution import build
 from ult.errors import InvalidRecord
 from ult.host.bar import shown
+from ult.host.distribution import build
 from ult.host.progress import Notice, Progress, on_stderr, unheard
 from ult.host.shown import Facts, Shown, count, size
 from ult.owner.canaries import plant

@@ -17,8 +17,8 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from ult.distribution import upgrade
 from ult.errors import FormatError, InvalidConfig
+from ult.host.distribution import upgrade
 from ult.public.guarantee import Guarantee
 from ult.public.vocabulary import Vocabulary, check_format
 

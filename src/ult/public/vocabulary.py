@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.distribution import upgrade
 from ult.errors import CorruptSymbols, FormatError, InvalidConfig, MissingSource, NewerFormat
+from ult.host.distribution import upgrade
 from ult.host.extras import require
 from ult.host.regular import read_text
 

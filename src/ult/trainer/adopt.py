@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ult.distribution import versions
 from ult.errors import FormatError, InvalidConfig, MissingSource, WrongVocabulary, writing
 from ult.host.atomic import Claim
+from ult.host.distribution import versions
 from ult.host.free import check_free
 from ult.public.metrics import FORMAT
 from ult.public.run import Run

@@ -14,8 +14,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from ult.distribution import __version__
 from ult.errors import FormatError, InvalidConfig, MissingSource
+from ult.host.distribution import __version__
 from ult.host.extras import require
 from ult.host.regular import read_text
 from ult.trainer.option import Option

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ult.distribution import versions
 from ult.errors import OutputError
+from ult.host.distribution import versions
 from ult.host.extras import require
 from ult.public.metrics import FORMAT
 from ult.public.published import OWNER

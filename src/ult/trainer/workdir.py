@@ -16,10 +16,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ult.distribution import build
 from ult.errors import InvalidConfig, OutputError, OutputExists, TrainingError, writing
 from ult.host.atomic import Claim, hidden
 from ult.host.disk import strangers
+from ult.host.distribution import build
 from ult.host.extras import require
 from ult.host.free import Kind, check_free
 from ult.public.card import CARD, run_card

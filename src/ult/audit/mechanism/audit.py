@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from ult.distribution import versions
 from ult.errors import InvalidConfig
+from ult.host.distribution import versions
 
 FORMAT = "ult-audit-mechanism/1"
 MECHANISMS = ("table", "training")

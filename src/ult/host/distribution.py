@@ -52,7 +52,7 @@ def build() -> str:
     import hashlib
     from pathlib import Path
 
-    package, found = Path(__file__).resolve().parent, hashlib.sha256()
+    package, found = Path(__file__).resolve().parent.parent, hashlib.sha256()
     for name in sorted(path.relative_to(package).as_posix() for path in package.rglob("*.py")):
         source = (package / name).read_bytes()
         found.update(b"%s\0%d\0%s" % (name.encode(), len(source), source))
@@ -78,7 +78,7 @@ def checkout() -> Path | None:
     """Return the project's folder if this code runs from one."""
     from pathlib import Path
 
-    return _project(Path(__file__).resolve().parents[2])
+    return _project(Path(__file__).resolve().parents[3])
 
 
 def installed_from() -> Path | None:
