@@ -14,10 +14,10 @@ demo: .venv/.demo
 	$(BIN)/ult demo --force
 
 test: .venv/.dev check
-	$(BIN)/python -m pytest -n auto --dist loadfile --durations=20
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=20
 
 quick: .venv/.dev  ## The tests that are not marked slow, while one works; `make test` runs all.
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow"
 
 check: .venv/.dev
 	$(BIN)/ruff check
