@@ -1,4 +1,4 @@
-"""The audits of a model, a table and the mechanisms, as `ult audit` runs them: paths in, an `Audit` out."""
+"""Audit a model, a table or the mechanisms, as `ult audit` does: paths in, an `Audit` out."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def audit_model(
 ) -> Audit:
     """Measure what a run reveals about its records: membership inference, extraction, and planted canaries.
 
-    The arguments are those of `ult audit model`. `members` are shards that the run was trained on, `nonmembers` shards
-    of the same kind that it was not trained on. The owner's `table` adds an attack and the canaries, and seals the
-    document. `notice` is called with a sentence on what `shadows` will cost. Raises `InvalidConfig`, `WrongTable`,
+    The arguments are those of `ult audit model`. The run was trained on the shards `members`, and not on the shards
+    `nonmembers`, which hold records of the same kind. The owner's `table` adds an attack and the canaries, and seals
+    the document. `notice` is called with a sentence on what `shadows` will cost. Raises `InvalidConfig`, `WrongTable`,
     `WrongVocabulary` or `TrainingError`.
 
     For example, after `ult.train` on "in.shards":
@@ -103,8 +103,8 @@ def audit_table(
 ) -> Audit:
     """Measure what a table reveals about the records that it was fitted on: membership inference by its phrases.
 
-    The arguments are those of `ult audit table`: `members` are files of the records that it was fitted on,
-    `nonmembers` of other records of the same kind. Raises `InvalidConfig`, `WrongKey`, `SourceError` or
+    The arguments are those of `ult audit table`. The files `members` hold records that the table was fitted on, the
+    files `nonmembers` other records of the same kind. Raises `InvalidConfig`, `WrongKey`, `SourceError` or
     `InvalidRecord`.
 
     For example:
@@ -132,12 +132,12 @@ def audit_mechanism(
     trials: int = TRIALS,
     progress: Progress = on_stderr,
 ) -> Audit:
-    """Fit and train many times with one record and without, and compute lower bounds on epsilon and delta.
+    """Fit and train many times with and without one record, and compute lower bounds on epsilon and delta.
 
     The arguments are those of `ult audit mechanism`. The first figure is the `verdict`: "REFUTED" if the code does not
     keep what `epsilon` promises. Raises `InvalidConfig` or `MissingExtra`.
 
-    For example, in some seconds:
+    For example, which takes some seconds:
 
         ult.audit.audit_mechanism(["table"], trials=200)
     """

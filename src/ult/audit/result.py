@@ -20,11 +20,11 @@ Curves = Mapping[str, tuple[Scores, Scores]]  # attack -> scores of members (m,)
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Audit(Shown):
-    """The result of an audit: of a code, a model, a table, a mechanism, or what is to be released (`of`).
+    """The result of an audit of a code, a model, a table, a mechanism, or a release (`of`).
 
-    `figures` are names and values as the command prints them, `notes` what else a reader must know. `text` is the JSON
-    document, sealed under the table if one scored it; `docs/format.md` describes it. `curves` are the scores of the
-    membership attacks, higher for members.
+    `figures` are the names and values that the command prints, and `notes` say what else a reader must know. `text` is
+    the JSON document that `docs/format.md` describes, sealed under the table if a table scored the audit. `curves` are
+    the scores of the membership attacks, higher for members.
     """
 
     of: str
@@ -44,7 +44,7 @@ class Audit(Shown):
         notes: Sequence[str] = (),
         curves: Curves | None = None,
     ) -> Audit:
-        """Return the audit with a document of JSON values, sealed under the `table` that scored it, if any."""
+        """Return the audit with this document, sealed under the `table` that scored it, if any."""
         whole = document if table is None else sealed(document, table)
         return cls(of, tuple(figures), json.dumps(whole, indent=1) + "\n", tuple(notes), curves or {})
 
@@ -55,11 +55,11 @@ class Audit(Shown):
         return document
 
     def to_json(self) -> str:
-        """Return the document as JSON text, as in the files that `ult.audit.audit_release` reads."""
+        """Return the document as the JSON text of the files that `ult.audit.audit_release` reads."""
         return self.text
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
-        """Write the document, whole or not at all. Raises `OutputExists` or `OutputError`."""
+        """Write the document whole or not at all. Raises `OutputExists` or `OutputError`."""
         check_free(path, force=force)
         write_text(Path(path), self.text)
 

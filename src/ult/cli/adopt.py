@@ -1,4 +1,4 @@
-"""`ult adopt`: a run of a model that another trainer wrote."""
+"""`ult adopt`: make a run of a model that another trainer wrote."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def adopt(
     shards: Annotated[list[Path], typer.Option("--shards", "-s", help="The shards that it was trained on.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The run folder to write.")],
     context: Annotated[
-        int | None, typer.Option(help="Ids that it shall see at once; by default 128, or what it has room for.")
+        int | None, typer.Option(help="Ids that the run sees at once; by default 128, or what the model has room for.")
     ] = None,
     force: Force = False,
 ) -> None:
@@ -29,5 +29,5 @@ def adopt(
     metrics = write(model, shards, out, context=context, force=force).metrics
     table = metrics["shards"][0]["table"]
     say(f"{out}: {metrics['parameters']:,} weights, {metrics['context']} ids at once, for shards of table {table}")
-    note(f"unknown of it, as metrics.json says: {'; '.join(metrics['adopted']['unknown'])}")
+    note(f"metrics.json says what is unknown of it: {'; '.join(metrics['adopted']['unknown'])}")
     say(f"next: ult evaluate {out} {shards[0]}")

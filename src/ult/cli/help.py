@@ -1,6 +1,6 @@
-"""What `--help` shows: arguments and options by panel, names never cut, an example for each verb, the exit statuses.
+"""Format `--help`: arguments and options by panel, names never cut, an example for each verb, and the exit statuses.
 
-The help is written without Rich, whose tables cut long option names with an ellipsis at 80 columns.
+This module does without Rich, whose tables cut long option names with an ellipsis at 80 columns.
 """
 
 from __future__ import annotations
@@ -47,23 +47,23 @@ EXAMPLES = {
 }
 
 
-_HYPHEN = "\ue000"  # stands for a hyphen while lines are broken: an option that is named in a text stays whole
+_HYPHEN = "\ue000"  # replaces each hyphen while lines are broken, so that an option named in a text stays whole
 
 
 class Verb(Once):
-    """A command whose help has its options by panel, then an example."""
+    """A command whose help lists its options by panel, then an example."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write arguments, options, and the panels of options, in the order in which they were declared."""
+        """Write the arguments, the options and the panels of options, in the order of their declaration."""
         _panels(self, ctx, formatter)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """Write the example, word for word."""
+        """Write the example verbatim."""
         _verbatim(formatter, "Example", self.epilog)
 
 
 class Verbs(TyperGroup):
-    """A group whose help has its verbs by panel, then the exit statuses."""
+    """A group whose help lists its verbs by panel, then the exit statuses."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the options, then the verbs of each panel."""
@@ -77,7 +77,7 @@ class Verbs(TyperGroup):
         _write(formatter, panels)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """Write an example, then what the exit statuses mean."""
+        """Write an example, then the meaning of each exit status."""
         _verbatim(formatter, "Example", self.epilog)
         _write(formatter, {"Exit status": list(EXIT_STATUSES.items())})
 
@@ -96,7 +96,7 @@ def _panels(command: TyperCommand | TyperGroup, ctx: Any, formatter: Any) -> Non
 
 
 def _describe(argument: Any, command: TyperCommand | TyperGroup) -> None:
-    """Give an argument the help it was declared with: click from 8.5 on loses what typer before 0.26 tells it."""
+    """Set the help that an argument was declared with: click from 8.5 on drops what typer before 0.26 passes."""
     if not getattr(argument, "help", None) and command.callback is not None:
         declared = inspect.signature(command.callback, eval_str=True).parameters[argument.name].annotation
         argument.help = declared.__metadata__[0].help
@@ -112,7 +112,7 @@ def _write(formatter: Any, panels: dict[str, list[tuple[str, str]]]) -> None:
 
 
 def _first_paragraph(verb: Any) -> str:
-    """Return the first paragraph of a verb's help, whole: typer's own short help ends in an ellipsis."""
+    """Return the whole first paragraph of a verb's help; typer's own short help may end in an ellipsis."""
     return " ".join(str(verb.help or "").split("\n\n")[0].split())
 
 

@@ -1,4 +1,4 @@
-"""`ult.decode`: shards decoded to files, as `ult decode` does it; and what a model wrote."""
+"""`ult.decode`: decode shards, or what a model wrote, to files, as `ult decode` does."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from ult.public.shards import Shards
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Decoded(Shown):
-    """Records that were decoded and written, counted.
+    """How many records were decoded and written.
 
-    Of `asked` sequences of ids, `whole` decode as they are, `cut` up to where they make sense, and `nothing` not even
-    in part; only what a model wrote is cut or left out. `told` is whether the shards name their table. Records that
-    were only decoded have no `path`.
+    Of `asked` sequences of ids, `whole` decode as they are, `cut` decode only up to some id, and of `nothing` not even
+    a beginning decodes; only what a model wrote is cut or left out. `told` says whether the shards name their table.
+    `path` is None if the records were not written to a file.
     """
 
     path: Path | None
-    asked: int  # records of ids
+    asked: int  # sequences of ids
     whole: int
     cut: int = 0
     prefix: bool = False  # whether records could be cut
@@ -42,16 +42,16 @@ class Decoded(Shown):
 
     @property
     def records(self) -> int:
-        """How many records were written."""
+        """The number of records that were written."""
         return self.whole + self.cut
 
     @property
     def nothing(self) -> int:
-        """Of how many records of ids not even a beginning decodes."""
+        """The number of sequences of which not even a beginning decodes."""
         return self.asked - self.records
 
     def facts(self) -> Facts:
-        """Return where the records are, and how many."""
+        """Return the path of the records, and how many there are."""
         cut = [("decode as they are", f"{self.whole:,}"), ("cut to a prefix", f"{self.cut:,}")] if self.prefix else []
         file = [("file", str(self.path))] if self.path else []
         return [*file, ("records", f"{self.records:,}"), *cut]
@@ -61,7 +61,7 @@ class Decoded(Shown):
         return f"<Decoded {self.path}: {count(self.records, 'record')}{cut if self.prefix else ''}>"
 
     def remarks(self) -> list[str]:
-        """Return what the owner should know of the records, a sentence each."""
+        """Return what the owner should know about the records, in one sentence each."""
         untold = [] if self.told else ["the shards do not name their table: nothing shows whether it is the one"]
         left = [f"{self.nothing} of {self.asked} do not decode and are left out"] if self.nothing else []
         return untold + left
@@ -79,11 +79,11 @@ def decode(
     force: bool = False,
     progress: Progress = on_stderr,
 ) -> Decoded:
-    """Decode a shards folder to records, with the table that encoded it, and write them to `out`.
+    """Decode a shards folder with the table that encoded it, and write the records to `out`.
 
-    The arguments are those of `ult decode`, and the file is the same, byte for byte; its form is by the suffix: .txt,
-    .jsonl, .csv, .parquet or .npz, or a folder of images. With `prefix`, for what a model wrote, the longest prefix of
-    each record that decodes is written. The columns that the shards keep come along.
+    The arguments are those of `ult decode`, and the file is the same, byte for byte. The suffix of `out` decides its
+    form: .txt, .jsonl, .csv, .parquet or .npz, or a folder of images. With `prefix`, meant for what a model wrote, the
+    longest prefix of each record that decodes is written. The kept columns of the shards are written too.
 
     Raises `MissingSource`, `FormatError`, `WrongKey`, `WrongTable`, `CorruptSymbols`, `OutputExists` or `OutputError`;
     then nothing was written.
@@ -120,9 +120,9 @@ def write_decoded(
     told: bool = True,
     force: bool = False,
 ) -> Decoded:
-    """Write what a model wrote: of each sequence of ids (n,) the record of the longest prefix that decodes.
+    """Decode what a model wrote: of each sequence of ids (n,), write the record of the longest prefix that decodes.
 
-    `kept` has a row for each. Raises `CorruptSymbols` if none decodes.
+    `kept` has one line for each sequence. Raises `CorruptSymbols` if none decodes.
     """
     written = read_written(many, table)
     if not written.records:

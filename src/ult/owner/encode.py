@@ -1,4 +1,4 @@
-"""`ult.encode`: files encoded to shards of ids, as `ult encode` does it."""
+"""`ult.encode`: encode files to shards of ids, as `ult encode` does."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from ult.public.id_columns import check_kept
 from ult.public.manifest import Canaries, Manifest
 from ult.public.shards import Shards
 
-PART_BYTES = 2**24  # of input in a part, about
+PART_BYTES = 2**24  # about how many bytes of input a part holds
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Encoded(Shown):
-    """A shards folder that was written: what its manifest says, and what came of the records in it.
+    """A shards folder that was written: its manifest, and facts on the records in it.
 
-    Of `values` of `series/mulaw`, `clipped` lie outside the table's range and come back as an end of it. `nonmembers`
-    is the other folder, where a coin decided of each record in which of the two it is; `table` is the file of the
-    table, if it was read from one.
+    For `series/mulaw`, `clipped` of the `values` lie outside the table's range and are decoded to an end of it.
+    `nonmembers` is the second folder, if a coin assigned each record to one of two. `table` is the path of the table,
+    if it was read from a file.
     """
 
     path: Path
@@ -47,7 +47,7 @@ class Encoded(Shown):
     clipped: int = 0  # values
     values: int = 0
     table: Path | None = None
-    told: tuple[str, ...] = ()  # of the inputs
+    told: tuple[str, ...] = ()  # remarks on the inputs
 
     @property
     def shards(self) -> Shards:
@@ -55,7 +55,7 @@ class Encoded(Shown):
         return Shards(self.path)
 
     def facts(self) -> Facts:
-        """Return where the shards are, how much they hold, and what of it is in the clear."""
+        """Return the path of the shards, how much they hold, and which columns are in the clear."""
         done = self.manifest
         return [
             ("folder", str(self.path)),
@@ -74,15 +74,15 @@ class Encoded(Shown):
         return f"<Encoded {self.path}: {count(done.rows, 'record')}, {size(done.bytes)} of data, {done.ids:,} ids>"
 
     def remarks(self) -> list[str]:
-        """Return what the owner should know of the shards, a sentence each."""
+        """Return what the owner should know about the shards, in one sentence each."""
         found = []
         if self.nonmembers is not None:
             members, nonmembers = self.path, self.nonmembers.path
             found += [
-                f"a coin, tossed after the table was fitted, decided of each record alone: train on {members}, then "
+                f"a coin, tossed after the table was fitted, decided where each record goes: train on {members}, then "
                 f"ult audit model RUN --members {members} --nonmembers {nonmembers}",
-                f"equal records may stand in both: ult dedupe before, or what {members} holds of {nonmembers} hides "
-                "leaks",
+                "equal records may be in both: run ult dedupe first, or records of "
+                f"{nonmembers} that {members} holds too hide leaks",
             ]
         found += self.told
         if self.clipped:
@@ -123,10 +123,10 @@ def encode(
 ) -> Encoded:
     """Encode the records of files to a shards folder `out`, for whoever trains the model.
 
-    The arguments are those of `ult encode`, and the folder is the same, byte for byte. `table` is one that is open, or
-    the path of a file that `passphrase` or `identities` open, as for `Table.load`. The columns `keep` go along, in the
-    clear. Interrupted or killed, the same call goes on where it stood, and `notice` is told so. `workers` are
-    processes, all cores unless said; no byte depends on them.
+    The arguments are those of `ult encode`, and the folder is the same, byte for byte. `table` is an open table, or the
+    path of a file that `passphrase` or `identities` open, as for `Table.load`. The shards hold the columns `keep` in
+    the clear. After an interruption, the same call continues where the last one stopped, and tells `notice` so.
+    `workers` is the number of processes, by default that of all cores; no byte depends on it.
 
     Raises `InvalidConfig`, `WrongKey`, `SourceError`, `InvalidRecord`, `OutputExists`, `OutputError` or `EngineError`.
 
@@ -166,7 +166,7 @@ def encode(
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """What is to be encoded, and how."""
+    """What to encode, and how."""
 
     table: Table
     source: Source
@@ -184,7 +184,7 @@ class _Work:
         self.progress("encoding", more)
 
     def whole(self, out: Path, notice: Notice) -> Encoded:
-        """Write all records to one folder."""
+        """Encode all records to one folder."""
         with Partial(out, dict(self.command), force=self.force) as partial:
             _going_on(notice, partial)
             if not partial.published:
@@ -204,7 +204,7 @@ class _Work:
         return Encoded(out, partial.manifest)
 
     def halves(self, out: Path, aside: Path, notice: Notice) -> Encoded:
-        """Write the members to `out` and the nonmembers `aside`, as a coin decides."""
+        """Encode the members to `out` and the nonmembers to `aside`, as a coin decides."""
         members, nonmembers = encode_halves(
             self.read,
             self.table,
@@ -223,7 +223,7 @@ class _Work:
 
 
 def _going_on(notice: Notice, partial: Partial) -> None:
-    """Tell what an earlier, interrupted call of the same kind left."""
+    """Tell which parts an earlier, interrupted call left, and which of these are lost."""
     if partial.parts:
         notice(f"going on: {count(len(partial.parts), 'part')} of {partial.path} finished already")
     if partial.lost:

@@ -1,4 +1,4 @@
-"""`ult.fit`: a table fitted on files and stored, as `ult fit` does it."""
+"""`ult.fit`: fit a table on files and store it, as `ult fit` does."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from ult.public.vocabulary import Vocabulary
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Fitted(Shown):
-    """A table that was fitted and stored, and what came of the records in it.
+    """A table that was fitted and stored, with facts on the records that it was fitted on.
 
-    `column` names the column of the records, or what the first line of a CSV file says in its place. Of `values` of
-    `series/mulaw`, `clipped` lie outside the range, and `worst` says which column is kept worst. Where there were too
-    many distinct patches to count, those that occur fewer than `exact_from` times are left out in part; else it is 0.
-    `empty_records` are counted for a table with a promise alone.
+    `column` names the column of the records, or is what the first line of a CSV file has in its place. For
+    `series/mulaw`, `clipped` of the `values` lie outside the range, and `worst` says which column loses most. If there
+    were too many distinct patches to count, some of those that occur fewer than `exact_from` times are left out; else
+    `exact_from` is 0. `empty_records` are counted only for a table with a promise of privacy.
     """
 
     path: Path
@@ -45,10 +45,10 @@ class Fitted(Shown):
     worst: str = ""
     exact_from: int = 0  # occurrences
     empty_records: int = 0
-    told: tuple[str, ...] = ()  # of the inputs
+    told: tuple[str, ...] = ()  # remarks on the inputs
 
     def facts(self) -> Facts:
-        """Return where the table is, what `Table` shows of itself, and whether it is encrypted."""
+        """Return the path of the table, whether it is encrypted, and what `Table` shows of itself."""
         stored = ("encrypted", "yes (age)" if self.encrypted else "NO")
         return [("file", str(self.path)), stored, *self.table.facts()]
 
@@ -58,7 +58,7 @@ class Fitted(Shown):
         return f"<Fitted {self.path}: {table.codec.id}, {table.size:,} ids ({phrases}) from {records}>"
 
     def remarks(self) -> list[str]:
-        """Return what the owner should know of the table, a sentence each."""
+        """Return what the owner should know about the table, in one sentence each."""
         found, table = list(self.told), self.table
         if self.clipped:
             found.append(of_clipped(self.clipped, self.values))
@@ -109,14 +109,15 @@ def fit(
 ) -> Fitted:
     """Fit a table on the records of files and store it at `out`, encrypted: the table is the secret.
 
-    The arguments are those of `ult fit`, and the table is the same, byte for byte. `inputs` are one or several of .txt,
-    .jsonl, .csv, .parquet, .npy, .npz, images, folders of images and `hf:org/name`; `options` are those of the codec,
-    such as `{"quality": 60}`. `min_records` is 5 unless said, or 1 with `epsilon`, see `Table.fit`.
+    The arguments are those of `ult fit`, and the table is the same, byte for byte. `inputs` are one or several .txt,
+    .jsonl, .csv, .parquet, .npy and .npz files, images, folders of images or `hf:org/name`. `options` are those of the
+    codec, such as `{"quality": 60}`. `min_records` is 5 by default, or 1 with `epsilon`; see `Table.fit`.
 
-    The file is encrypted for a `passphrase`, which may be a function that asks for it, such as `getpass.getpass`, or
-    for `recipients`, age public keys; it is in the clear only without `encrypt`. `workers` are processes, all cores
-    unless said; no byte depends on them. `progress` is told of each stage and how many more records it is done; by
-    default a bar shows it, on a terminal or in a notebook, and elsewhere a line on stderr now and then.
+    The file is encrypted to a `passphrase`, which may be a function that asks for it, such as `getpass.getpass`, or to
+    the age public keys `recipients`. It is in the clear only if `encrypt` is False. `workers` is the number of
+    processes, by default that of all cores; no byte depends on it. `progress` is called with a stage and how many more
+    records are done; by default it draws a bar on a terminal or in a notebook, and elsewhere writes a line to stderr
+    now and then.
 
     Raises `InvalidConfig`, `UnknownCodec`, `SourceError`, `InvalidRecord`, `OutputExists`, `OutputError` or
     `EngineError`; then nothing was written.
@@ -133,7 +134,7 @@ def fit(
     keyfile.check_place(out, force=force)
     vocabulary = Vocabulary(vocabulary_size)
     storage: dict[str, Any] = {"passphrase": keyfile.told(passphrase), "recipients": recipients, "encrypt": encrypt}
-    keyfile.encryptor(**storage)  # refuses what will not do before any work is done
+    keyfile.encryptor(**storage)  # refuses bad arguments before any work is done
     source = opened(inputs, modality=kind.modality, column=column, keep=keep, canonical=canonical)
     source.check_apart(out)
     made = _codec(kind, check_options(kind, options or {}, calibrate=most is None), source, most, progress)
@@ -169,7 +170,7 @@ def fit(
 def _codec(
     kind: type[Codec[Any]], options: dict[str, Any], source: Source, most: int | None, progress: Progress
 ) -> Codec[Any]:
-    """Return the codec that suits the records, or, for a table with a promise, one that rests on none."""
+    """Return the codec calibrated on the records, or, for a table with a promise, one that depends on no record."""
     if most is not None:
         return without_records(kind, options)
     probe = kind(**{name: value for name, value in options.items() if name != "clip"})
@@ -178,7 +179,7 @@ def _codec(
 
 
 def _columns(codec: Codec[Any], source: Source, progress: Progress) -> Columns | None:
-    """Return what becomes of the columns, None of a codec without a range; raise `InvalidConfig` if one is lost."""
+    """Return how well columns are kept, or None if the codec has no range; raise `InvalidConfig` if one is lost."""
     if not isinstance(codec, SeriesMulaw):
         return None
     columns = Columns(codec, source.fields)

@@ -1,4 +1,4 @@
-"""What the owner's functions are given, in the forms that a caller may have it: inputs, a table, keys."""
+"""Open the arguments of the owner's functions in whatever form a caller has them: inputs, a table, keys."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ def opened(
     canonical: bool = False,
     side: str | None = None,
 ) -> Source:
-    """Return the records of inputs. Raises `SourceError`."""
+    """Return the source of the records in `inputs`. Raises `SourceError` or `InvalidConfig`."""
     names = [inputs] if isinstance(inputs, str | Path) else inputs
     if not isinstance(names, Sequence) or not all(isinstance(name, str | Path) for name in names):
         raise InvalidConfig(
             f"the inputs are of type {type(inputs).__name__}; expected paths of files",
             hint="save it as .csv or .parquet first; ult.Table.fit takes records themselves",
         )
-    keep = [keep] if isinstance(keep, str) else keep  # or each letter would be taken for a column
+    keep = [keep] if isinstance(keep, str) else keep  # else each letter would count as a column
     return open_source(
         [str(name) for name in names], modality=modality, column=column, keep=keep, canonical=canonical, side=side
     )
 
 
 def secret(table: Table | str | Path, passphrase: Passphrase | None, identities: Identities) -> Table:
-    """Return the table, loaded by its keys if it is a path. Raises as `Table.load`."""
+    """Return the table, loaded with the keys if it is a path. Raises what `Table.load` raises."""
     if isinstance(table, Table):
         return table
     return Table.load(table, passphrase=passphrase, identities=keyfile.secret_keys(identities))
 
 
 class Watched:
-    """The records of a source, each reading of them told to `progress` as a stage."""
+    """The records of a source; each iteration tells `progress` how far it is, as a stage."""
 
     def __init__(self, source: Source, progress: Progress, stage: str) -> None:
         self.source, self.progress, self.stage = source, progress, stage
@@ -59,7 +59,7 @@ class Watched:
 
 
 def remarks(source: Source) -> list[str]:
-    """Return how many SMILES are not valid, and which inputs hold no record."""
+    """Return sentences on how many SMILES are invalid and which inputs hold no record."""
     found = [f"{source.invalid} and were encoded as they are"] if source.invalid else []
     if source.empty:
         more = ", ..." if len(source.empty) > 5 else ""
@@ -68,9 +68,10 @@ def remarks(source: Source) -> list[str]:
 
 
 def count_clipped(codec: Codec[Any], source: Source) -> tuple[int, int, str]:
-    """Return how many values fell outside the range of a codec that has one, of how many, or why nobody can tell.
+    """Return how many values fall outside the codec's range, the number of all values, and why these are unknown.
 
-    The source is read again for it, after the shards were published, which hold what was there.
+    Both numbers are 0 if the codec has no range or the source cannot be read. The source is read again, after the
+    shards were published, so an error here does not lose them.
     """
     if not isinstance(codec, SeriesMulaw):
         return 0, 0, ""
@@ -85,5 +86,5 @@ def count_clipped(codec: Codec[Any], source: Source) -> tuple[int, int, str]:
 
 
 def of_clipped(clipped: int, values: int) -> str:
-    """Return how many values are clipped, as a sentence."""
+    """Return a sentence on how many values are clipped."""
     return f"{clipped:,} of {values:,} values ({clipped / values:.2%}) lie outside the range and are clipped to it"

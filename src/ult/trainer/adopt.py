@@ -1,7 +1,7 @@
 """Make a run of a model that another trainer wrote: a Hugging Face folder that was trained on shards without `ult`.
 
-What only its trainer knows stays unknown, and the run says so: its `metrics.json` names the model as what it went on
-from, with nothing told of what that was trained on, so that an audit takes none of it for granted.
+What only its trainer knows stays unknown, and the run says so. Its `metrics.json` names the model as the one that the
+run was trained from, and leaves open what that model was trained on, so an audit takes none of this for granted.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from ult.trainer.models.embeddings import Model, rows_of
 from ult.trainer.models.load import load_whole
 from ult.trainer.workdir import RUN, save, write_told
 
-CONTEXT = 128  # ids at once, as of a training that says nothing else
-LEAST = 4
+CONTEXT = 128  # ids at once, the default of a training too
+LEAST = 4  # ids at once
 UNKNOWN = (
     "on what else it was trained",
     "how it was trained, and for how many steps",
@@ -45,9 +45,9 @@ def adopt(
 ) -> Run:
     """Write the run folder `out` of the causal model in folder `model`, and return it, opened.
 
-    `shards` are those that it was trained on, of one table; its vocabulary is theirs. `context` is how many ids it
-    shall see at once, by default 128 or, if that is less, what it has room for. Weights are read from safetensors
-    alone, and no code of the folder is run; nothing else of it is taken over.
+    `shards` are those that the model was trained on, all of one table; the run gets their vocabulary. `context` is the
+    number of ids that the run sees at once: by default 128, or as many as the model has room for if that is fewer. Only
+    configuration and weights are taken over, the weights from safetensors alone, and no code in the folder is run.
 
     Raises `MissingSource`, `FormatError`, `InvalidConfig`, `WrongVocabulary`, `OutputExists` or `OutputError`.
 
@@ -81,7 +81,7 @@ def adopt(
 
 
 def _check_folder(model: Path) -> None:
-    """Raise unless a folder holds a model in safetensors, by its names alone."""
+    """Raise unless the names in a folder are those of a model in safetensors."""
     if not model.is_dir():
         raise MissingSource(f"{model} is no folder", hint="the folder that model.save_pretrained(folder) wrote")
     if (model / "vocabulary.json").exists() and (model / "metrics.json").exists():
@@ -98,7 +98,7 @@ def _check_folder(model: Path) -> None:
 
 
 def _check_shards(opened: Sequence[Shards]) -> None:
-    """Read and verify shards that a model says it was trained on, of one table all."""
+    """Verify the shards that the model was trained on; raise unless all are of one table."""
     if len(tables := {(one.manifest.table, one.manifest.codec) for one in opened}) > 1:
         raise InvalidConfig(
             f"the shards are of {len(tables)} tables; expected one, for an id means something else in each",
