@@ -348,7 +348,7 @@ def test_a_cluster_of_its_own(text: Path, tmp_path: Path) -> None:
     (tmp_path / "ray").mkdir()
     done = run(tmp_path, *fit, "-o", "ray.ult", "--engine", "ray", HOME=str(tmp_path / "ray"))
     assert done.returncode == 0
-    assert all(line.startswith(("note: ", "fitting, ")) for line in done.stderr.splitlines()), done.stderr
+    assert all(line.startswith(("note: ", "fitting, ", "fitting: ")) for line in done.stderr.splitlines()), done.stderr
     assert (tmp_path / "ray.ult").read_bytes() == (tmp_path / "local.ult").read_bytes()
     assert not list((tmp_path / "ray").iterdir())  # no token below $HOME
 
