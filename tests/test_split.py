@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ult.data import open_source
-from ult.data.source import Unread
+from ult.data.form import Unread
 from ult.errors import SourceError
 
 WORDS = ["", "a", "two words", "é", "\U0001f600 \r", "x" * 70, " ", "last\ttab"]

@@ -28,7 +28,7 @@ def dedupe(
     from ult.cli.console import count, note, say, watch
     from ult.data import open_sink, open_source
     from ult.data.duplicates import Duplicates
-    from ult.data.source import SUFFIXES
+    from ult.data.opening import SUFFIXES
     from ult.errors import InvalidConfig
     from ult.owner.inputs import remarks
 

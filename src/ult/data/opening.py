@@ -1,0 +1,89 @@
+"""Open the inputs that a command names: find out their kind, which all of them share, and the reader of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ult.data import files, hub, image, record, sample
+from ult.data.array import ArrayRows
+from ult.data.image import FolderRows
+from ult.data.rows import Rows, inside, listed, unpacking
+from ult.data.tabular import CsvRows, ParquetRows
+from ult.data.text import JsonlRows, TxtRows
+from ult.errors import EmptySource, MissingSource, SourceError
+
+SUFFIXES = {
+    "text": (".txt", ".jsonl", ".csv", ".parquet"),
+    "molecule": (".txt", ".jsonl", ".csv", ".parquet"),
+    "image": (*image.SUFFIXES, ".parquet", ".npy", ".npz"),
+    "series": (".csv", ".parquet", ".npy", ".npz"),
+}
+
+
+def open_inputs(inputs: Sequence[str | Path], modality: str) -> tuple[list[Rows], list[str]]:
+    """Return the inputs that hold records, and the names of files without records that are passed over."""
+    if not inputs:
+        raise MissingSource("no input was named; expected files, a folder of images, or hf:org/name")
+    names = [name for one in inputs for name in ([str(one)] if _scheme(str(one)) else files.expand(str(one)))]
+    named: dict[object, str] = {}
+    for name in names:
+        mark = files.mark(name)
+        if before := named.get(mark):
+            again = "is named twice" if before == name else f"is {before} again"
+            raise SourceError(f"{name} {again}: its records would count twice", hint="each input once")
+        named[mark] = name
+    kinds = {_kind(name, modality) for name in names}
+    if len(kinds) > 1:
+        raise SourceError(f"the inputs are of several kinds: {listed(sorted(kinds))}; expected one kind")
+    kind = kinds.pop()
+    opened: list[Rows] = []
+    empty: dict[str, EmptySource] = {}
+    for name in names:
+        try:
+            opened.append(_reader(name, kind, record.COLUMN[modality]))
+        except EmptySource as error:
+            empty[name] = error
+    if not opened:
+        first, *_ = empty.values()
+        raise first
+    passed = [one for rows in opened if isinstance(rows, FolderRows) for one in rows.passed]
+    return opened, [*empty, *passed]
+
+
+def _scheme(name: str) -> str:
+    """Return `hf:` or `sample:` if the name starts with it, else the empty string."""
+    return next((s for s in (hub.PREFIX, sample.PREFIX) if name.startswith(s) and not files.is_url(name)), "")
+
+
+def _kind(name: str, modality: str) -> str:
+    """Return the kind of the input `name`: a scheme, "image", or a suffix; raise if it is none of the modality's."""
+    if scheme := _scheme(name):
+        return scheme
+    suffix = files.suffix(name)
+    if modality == "image" and (suffix in image.SUFFIXES or files.is_folder(name)):
+        return "image"
+    if files.is_folder(name):
+        raise MissingSource(f"{name} is a folder; expected files", hint=inside(name, SUFFIXES[modality]))
+    if suffix in SUFFIXES[modality]:
+        return suffix
+    if not files.is_file(name):
+        raise files.missing(name, f"a file that ends in {', '.join(SUFFIXES[modality])}")
+    what = f"{name} ends in {suffix!r}; expected {', '.join(SUFFIXES[modality])} for {modality} records"
+    raise SourceError(what, hint=unpacking(name))
+
+
+def _reader(name: str, kind: str, column: str) -> Rows:
+    if kind == hub.PREFIX:
+        return hub.HubRows(name)
+    if kind == sample.PREFIX:
+        return sample.SampleRows(name)
+    if kind == ".txt":
+        return TxtRows(name, column)
+    if kind == ".jsonl":
+        return JsonlRows(name, column)
+    if kind == ".csv":
+        return CsvRows(name)
+    if kind == ".parquet":
+        return ParquetRows(name)
+    return FolderRows(name, column) if kind == "image" else ArrayRows(name, column)
