@@ -1,0 +1,1 @@
+"""Records of several columns as one sequence of symbols."""
