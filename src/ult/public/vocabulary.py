@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.errors import CorruptSymbols, FormatError, InvalidConfig, MissingSource, NewerFormat
-from ult.host.distribution import upgrade
+from ult.errors import CorruptSymbols, FormatError, InvalidConfig, MissingSource
 from ult.host.extras import require
+from ult.host.formats import check_format as check_format
 from ult.host.regular import read_text
 
 if TYPE_CHECKING:
@@ -215,19 +215,6 @@ def modality_id(codec: str) -> int:
     if name not in MODALITIES:
         raise InvalidConfig(f"codec {codec!r} is of no modality that has a token; expected {', '.join(MODALITIES)}")
     return MODALITIES[name]
-
-
-def check_format(document: object, expected: str, path: object) -> None:
-    """Raise `FormatError` unless `document` is a JSON object of format `expected`, `NewerFormat` if of a later one."""
-    found = document.get("format") if isinstance(document, dict) else None
-    if found == expected:
-        return
-    name, _, version = expected.partition("/")
-    if isinstance(found, str) and found.startswith(name + "/") and found[len(name) + 1 :].isascii():
-        number = found[len(name) + 1 :]
-        if number.isdigit() and len(number) < 9 and int(number) > int(version):
-            raise NewerFormat(f"{path} is {found}; this version reads {expected}", hint=upgrade())
-    raise FormatError(f"{path} is not {expected}")
 
 
 _SPECIAL_ID = {name: i for i, name in enumerate(SPECIAL)}

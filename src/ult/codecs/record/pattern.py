@@ -192,9 +192,7 @@ def _deterministic(arcs: Sequence[Sequence[tuple[frozenset[int], int]]], skips: 
 
 
 @njit(cache=True)
-def _matches(
-    follow: Follow, missing: NDArray[np.int64], data: NDArray[np.uint8], ends: Ends
-) -> NDArray[np.bool_]:
+def _matches(follow: Follow, missing: NDArray[np.int64], data: NDArray[np.uint8], ends: Ends) -> NDArray[np.bool_]:
     found = np.zeros(len(ends), np.bool_)
     start = 0
     for i in range(len(ends)):

@@ -1,0 +1,153 @@
+"""A schema says how the columns of a table become the fields of a record. It holds names and values of the owner's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+from ult.codecs.record.field import Field, check_fields
+from ult.errors import FormatError, InvalidConfig, MissingSource, writing
+from ult.host.atomic import whole
+from ult.host.formats import check_format
+from ult.host.regular import read_text
+
+FORMAT = "ult-schema/1"
+_NAMES = ("columns", "dropped", "identifiers")
+_MOST = 2**28  # bytes of a schema file: 10^5 columns with 256 bins each have fewer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schema:
+    """The fields of a record, and what else turns the columns of a table into records and back.
+
+    With `unit`, all rows that have one value in that column are one record: `fields` are then those that are constant
+    in a unit, and last one field of kind `rows` for all others. The column `unit` is always read, but encoded only if
+    a field has its name. `columns` are the names of the encoded columns in the order of the table, which decoding
+    restores; if not given, that of the fields. `dropped` are columns that nobody reads; a column that is neither a
+    field nor dropped nor the unit is refused.
+
+    `identifiers` are fields that may say who somebody is and that the owner has agreed to encode. `asked` holds the
+    columns that can be read in more than one way, each with its readings, of which the owner has to choose one.
+    """
+
+    fields: tuple[Field, ...]
+    unit: str = ""
+    dropped: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    identifiers: tuple[str, ...] = ()
+    asked: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_fields(self.fields)
+        grouped = [one for one in self.fields if one.kind == "rows"]
+        if bool(grouped) != bool(self.unit) or (grouped and grouped != [self.fields[-1]]):
+            raise InvalidConfig("a schema has a unit and, as its last field, the unit's rows; or it has neither")
+        leaves = [one.name for one in self.leaves]
+        object.__setattr__(self, "columns", self.columns or tuple(leaves))
+        if len(set(leaves)) != len(leaves):
+            again = next(name for name in leaves if leaves.count(name) > 1)
+            raise InvalidConfig(f"two fields are called {again!r}; expected different names")
+        if sorted(self.columns) != sorted(leaves):
+            raise InvalidConfig("the columns of a schema are not the names of its fields, each once")
+        if both := set(self.dropped) & set(leaves):
+            raise InvalidConfig(f"column {min(both)!r} is both a field and dropped; expected one of the two")
+
+    @property
+    def leaves(self) -> tuple[Field, ...]:
+        """The fields that hold one column each: those of the record, then those of its rows."""
+        return tuple(one for each in self.fields for one in (each.fields or (each,)))
+
+    @property
+    def rows(self) -> Field | None:
+        """The field of the unit's rows, or None."""
+        return self.fields[-1] if self.unit else None
+
+    def without(self, names: Sequence[str]) -> Schema:
+        """Return the schema with the columns `names` dropped. Raises `InvalidConfig` if no field is left."""
+        gone, kept = set(names), self.fields
+        if self.rows is not None:
+            left = _but(self.rows.fields, gone)
+            kept = (*self.fields[:-1], replace(self.rows, fields=left)) if left else ()
+        fields = _but(kept, gone - {"" if self.rows is None else self.rows.name})
+        if not fields:
+            raise InvalidConfig("every field is dropped; expected at least one that is encoded")
+        return replace(
+            self,
+            fields=fields,
+            dropped=tuple(dict.fromkeys((*self.dropped, *names))),
+            columns=tuple(name for name in self.columns if name not in gone),
+            identifiers=tuple(name for name in self.identifiers if name not in gone),
+            asked={name: readings for name, readings in self.asked.items() if name not in gone},
+        )
+
+    def document(self) -> dict[str, Any]:
+        """Return the schema as JSON values, as `read` takes them."""
+        found: dict[str, Any] = {"format": FORMAT, "fields": [one.document() for one in self.fields]}
+        found |= {name: list(getattr(self, name)) for name in _NAMES if getattr(self, name)}
+        found |= {"unit": self.unit} if self.unit else {}
+        return found | ({"asked": {name: list(all_) for name, all_ in self.asked.items()}} if self.asked else {})
+
+    def write(self, path: str | Path) -> None:
+        """Write the schema to `path`, for its owner alone, whole or not at all. Raises `OutputError`."""
+        text = json.dumps(self.document(), indent=1, sort_keys=True)
+        with whole(path, private=True) as new, writing(Path(path)):
+            new.write_text(text + "\n", encoding="ascii")
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Return the schema in a file. Raises `MissingSource`, `FormatError` or `NewerFormat`, naming `path`."""
+        try:
+            text = read_text(path, _MOST)
+        except OSError as error:
+            raise MissingSource(f"{path} cannot be read: {error.strerror}", hint="ult describe FILE -o FILE") from error
+        except UnicodeDecodeError:
+            raise FormatError(f"{path} is not UTF-8; expected a schema", hint="ult describe FILE -o FILE") from None
+        document, wrong = _json(text)  # caught there: a JSON error holds the text, and must not be our error's context
+        if wrong:
+            raise FormatError(f"{path}{wrong}; expected a schema", hint="ult describe FILE -o FILE")
+        check_format(document, FORMAT, path)
+        try:
+            return cls.of(document)
+        except InvalidConfig as error:
+            raise FormatError(f"{path} holds no valid schema: {error.what}", hint=error.hint) from None
+        except RecursionError:
+            raise FormatError(f"{path} holds no valid schema: its fields are nested too deeply") from None
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Self:
+        """Return the schema of what `document` returned. Raises `InvalidConfig`."""
+        if more := sorted(document.keys() - {"format", "fields", "unit", "asked", *_NAMES}):
+            raise InvalidConfig(f"a schema has no {more[0]!r}")
+        fields, unit, asked = document.get("fields"), document.get("unit", ""), document.get("asked", {})
+        if not isinstance(fields, list) or not isinstance(unit, str) or not isinstance(asked, dict):
+            raise InvalidConfig("fields are not a list, unit is not a name, or asked is not an object")
+        return cls(
+            fields=tuple(map(Field.read, fields)),
+            unit=unit,
+            asked={name: _texts("asked", readings) for name, readings in asked.items()},
+            **{name: _texts(name, document.get(name, [])) for name in _NAMES},
+        )
+
+
+def _but(fields: Sequence[Field], gone: set[str]) -> tuple[Field, ...]:
+    """Return the fields that are not in `gone`; one whose category `by` is gone has its own edges for all."""
+    return tuple(replace(one, by="", edges_by={}) if one.by in gone else one for one in fields if one.name not in gone)
+
+
+def _texts(name: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise InvalidConfig(f"{name} is no list of texts")
+    return tuple(value)
+
+
+def _json(text: str) -> tuple[Any, str]:
+    """Return the JSON value of a text, or None and where it ends to be one."""
+    try:
+        return json.loads(text), ""
+    except json.JSONDecodeError as error:
+        return None, f", line {error.lineno} is not JSON: {error.msg[0].lower()}{error.msg[1:]}"
+    except (ValueError, RecursionError):
+        return None, " is not JSON that can be read"
