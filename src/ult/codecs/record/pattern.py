@@ -124,8 +124,8 @@ def compile_pattern(pattern: Pattern) -> Machine:
         if part.kind == "either":
             ends = [build(one, start) for one in part.parts]
             end = fresh()
-            for one in ends:
-                skips[one].append(end)
+            for state in ends:
+                skips[state].append(end)
             return end
         for _ in range(part.least):
             start = build(part.parts[0], start)
