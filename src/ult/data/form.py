@@ -147,7 +147,9 @@ def unread(opened: Sequence[Rows], form: Form, schema: pa.Schema, nbytes: int) -
 
 def size_of(item: Any) -> int:
     """Return about how many bytes a record has."""
-    return len(item) if isinstance(item, str) else int(item.nbytes)
+    if isinstance(item, tuple):
+        return 8 * len(item) + sum(map(size_of, item))
+    return len(item) if isinstance(item, str) else 0 if item is None else int(item.nbytes)
 
 
 def _only_array(rows: ArrayRows, others: dict[str, pa.DataType]) -> str:

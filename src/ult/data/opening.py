@@ -18,6 +18,7 @@ SUFFIXES = {
     "molecule": (".txt", ".jsonl", ".csv", ".parquet"),
     "image": (*image.SUFFIXES, ".parquet", ".npy", ".npz"),
     "series": (".csv", ".parquet", ".npy", ".npz"),
+    "record": (".csv", ".jsonl", ".parquet"),
 }
 
 
@@ -25,7 +26,7 @@ def open_inputs(inputs: Sequence[str | Path], modality: str) -> tuple[list[Rows]
     """Return the inputs that hold records, and the names of files without records that are passed over."""
     if not inputs:
         raise MissingSource("no input was named; expected files, a folder of images, or hf:org/name")
-    names = [name for one in inputs for name in ([str(one)] if _scheme(str(one)) else files.expand(str(one)))]
+    names = [name for one in inputs for name in ([str(one)] if scheme(str(one)) else files.expand(str(one)))]
     named: dict[object, str] = {}
     for name in names:
         mark = files.mark(name)
@@ -51,15 +52,15 @@ def open_inputs(inputs: Sequence[str | Path], modality: str) -> tuple[list[Rows]
     return opened, [*empty, *passed]
 
 
-def _scheme(name: str) -> str:
-    """Return `hf:` or `sample:` if the name starts with it, else the empty string."""
+def scheme(name: str) -> str:
+    """Return the prefix `hf:` or `sample:` if the name starts with it, else the empty string."""
     return next((s for s in (hub.PREFIX, sample.PREFIX) if name.startswith(s) and not files.is_url(name)), "")
 
 
 def _kind(name: str, modality: str) -> str:
     """Return the kind of the input `name`: a scheme, "image", or a suffix; raise if it is none of the modality's."""
-    if scheme := _scheme(name):
-        return scheme
+    if prefix := scheme(name):
+        return prefix
     suffix = files.suffix(name)
     if modality == "image" and (suffix in image.SUFFIXES or files.is_folder(name)):
         return "image"

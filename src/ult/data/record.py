@@ -17,7 +17,8 @@ from ult.data.image import to_pixels
 from ult.data.rows import Chunk, Column, Rows, listed
 from ult.errors import MissingColumn, SourceError
 
-COLUMN = {"text": "text", "molecule": "smiles", "image": "image", "series": "series"}  # names for unnamed columns
+# names for unnamed columns
+COLUMN = {"text": "text", "molecule": "smiles", "image": "image", "series": "series", "record": "record"}
 _NAME = {"text": "text", "molecule": "text", "image": "images", "series": "lists of numbers"}
 
 
@@ -94,7 +95,7 @@ def records(chunk: Chunk, modality: str, column: str) -> Iterator[Any]:
     """Yield the record of each row; raise `SourceError`, naming the row, for a value that is no record."""
     values = chunk.columns[column]
     if modality == "image":
-        return (_image(value, chunk, i, column) for i, value in enumerate(cells(values)))
+        return (image(value, chunk, i, column) for i, value in enumerate(cells(values)))
     if modality == "series":
         return iter(_series(chunk, column, values))
     return iter(_texts(chunk, column, values))
@@ -164,7 +165,8 @@ def _texts(chunk: Chunk, column: str, values: Column) -> Sequence[str]:
     return texts
 
 
-def _image(value: Any, chunk: Chunk, i: int, column: str) -> NDArray[np.uint8]:
+def image(value: Any, chunk: Chunk, i: int, column: str) -> NDArray[np.uint8]:
+    """Return the pixels of value `i` of a column; raise `SourceError`, naming the row, if it is no image."""
     if isinstance(value, np.ndarray):
         return _shaped(value, chunk.place(i))
     place = chunk.place(i)

@@ -73,6 +73,7 @@ class Rows(ABC):
     column: str | None = None  # the records' column, if the input leaves no choice
     splits: bool = False  # whether `split` is implemented
     nbytes: int = 0  # approximate size of a part
+    together: str = ""  # the column whose equal values the reader puts one after another
 
     @abstractmethod
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:

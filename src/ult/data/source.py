@@ -21,6 +21,7 @@ from ult.errors import InvalidConfig, InvalidRecord, MissingSource, SourceError
 
 if TYPE_CHECKING:
     from ult.codecs.base import Codec
+    from ult.data.schema import Schema
 
 PIECE_RECORDS = 2**18
 
@@ -125,6 +126,7 @@ def open_source(
     keep: Sequence[str] = (),
     canonical: bool = False,
     side: str | None = None,
+    schema: Schema | None = None,
 ) -> Source:
     """Return a `Source` of the records of `inputs`, which are all of one kind and have the same columns.
 
@@ -133,6 +135,10 @@ def open_source(
     column of lists, a file of number columns (each row is a record, each column not kept one of its values), or, named
     by `column`, a single column of numbers (each file is one record). All modalities are also read from `hf:org/name`
     and from `sample:topics` or `sample:digits`. A file name may be a glob, and an address `s3://`, `gs://` or `hf://`.
+
+    Records of modality "record" are tuples with a cell for each field of `schema`, one for each row of `.csv`, `.jsonl`
+    or `.parquet` files, or one for each unit of the schema. With a unit, an input `labs=labs.csv` holds the rows of
+    field `labs`, and `labs:PATIENT=labs.csv` has the unit in the column PATIENT.
 
     `column` names the records' column; it may be left out if only one column fits. `keep` names the columns that travel
     with the records. `canonical` rewrites SMILES by RDKit; `side` takes the "left" or "right" part of reaction SMILES.
@@ -144,8 +150,15 @@ def open_source(
         raise InvalidConfig(f"canonical is for molecules; the codec reads {modality} records")
     if side is not None and (modality != "molecule" or side not in SIDES):
         raise InvalidConfig(f"side is {side!r} of {modality} records; expected {listed(SIDES)} of molecule records")
+    if (schema is not None) != (modality == "record"):
+        raise InvalidConfig(
+            f"the codec reads {modality} records, " + ("which have no schema" if schema else "which need a schema"),
+            hint="" if schema else "ult describe FILE -o schema.json",
+        )
     keep = tuple(dict.fromkeys(keep))
     seen = None
+    if schema is not None:
+        return _of_fields(inputs, schema, keep, column)
     with suppress(MissingSource):  # opening the inputs below gives the better message
         seen = Snapshot(inputs)
     opened, empty = open_inputs(inputs, modality)
@@ -167,4 +180,24 @@ def open_source(
         canonical=canonical,
         seen=seen,
         empty=empty,
+    )
+
+
+def _of_fields(inputs: Sequence[str | Path], schema: Schema, keep: Sequence[str], column: str | None) -> Source:
+    """Return the source of records of the fields of a schema."""
+    from ult.data import records
+
+    if column is not None:
+        raise InvalidConfig("column is for records of one column; these have the fields of a schema")
+    seen = None
+    with suppress(MissingSource):
+        seen = Snapshot(records.paths(inputs))
+    found = records.open_records(inputs, schema, keep)
+    return Source(
+        found.read,
+        split=found.split,
+        column=found.column,
+        kept_schema=found.kept_schema,
+        seen=seen,
+        empty=found.empty,
     )

@@ -1,0 +1,96 @@
+"""Rows become records of fields: one tuple of cells a row, in the order of a schema's fields."""
+
+from __future__ import annotations
+
+import difflib
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ult.codecs.record.field import Field
+from ult.data import record
+from ult.data.cells import has_text, written
+from ult.data.form import Form
+from ult.data.rows import Chunk, Rows, listed
+from ult.errors import MissingColumn, SourceError
+
+COLUMN = record.COLUMN["record"]
+_MANY = 4  # columns that a hint drops, at most
+
+
+@dataclass(frozen=True, slots=True)
+class FieldsForm(Form):
+    """Each row is a record: a tuple with the cell of each of `layout`, and `fields` are their names."""
+
+    layout: tuple[Field, ...] = ()
+
+    @classmethod
+    def of_fields(cls, layout: Sequence[Field]) -> FieldsForm:
+        """Return the form of records with these fields, none of which holds rows."""
+        return cls("record", COLUMN, tuple(one.name for one in layout), layout=tuple(layout))
+
+    def _records(self, chunk: Chunk) -> Iterator[Any]:
+        return zip(*(cells(chunk, one) for one in self.layout), strict=True)
+
+
+def cells(chunk: Chunk, field: Field) -> Sequence[Any]:
+    """Return the cells of a column as a record holds them: texts as written, None for null, and arrays.
+
+    Raises `SourceError`, naming file, row and column, for a value that is no cell of such a field.
+    """
+    values = chunk.columns[field.name]
+    if field.kind == "image":
+        return [
+            None if value is None else record.image(value, chunk, i, field.name)
+            for i, value in enumerate(record.cells(values))
+        ]
+    if field.kind == "series":
+        return [None if value is None else np.asarray(value) for value in record.cells(values)]
+    return texts(chunk, field.name)
+
+
+def texts(chunk: Chunk, column: str) -> Sequence[str | None]:
+    """Return the texts of a column's cells, None for null. Raises `SourceError`, naming file, row and column."""
+    values = chunk.columns[column]
+    if isinstance(values, pa.ChunkedArray):
+        try:
+            return written(values)
+        except UnicodeDecodeError:
+            raise SourceError(f"{chunk.place(0)} or soon after: {column!r} is not UTF-8") from None
+    for i, value in enumerate(values):
+        if value is not None and not isinstance(value, str):
+            met = type(value).__name__
+            raise SourceError(f"{chunk.place(i)}: {column!r} is a value of type {met}; expected a text or null")
+    return values  # type: ignore[no-any-return]
+
+
+def check_columns(rows: Rows, fields: Sequence[Field], others: Sequence[str]) -> None:
+    """Raise `MissingColumn` or `SourceError` unless the columns are those of `fields`, with cells of their kinds.
+
+    The columns `others` may be there or not: dropped and kept ones, and that of the unit.
+    """
+    names = [field.name for field in fields]
+    missing = [name for name in names if name not in rows.types]
+    unseen = [name for name in rows.types if name not in {*names, *others}]
+    if missing:
+        near = difflib.get_close_matches(missing[0], unseen, 1, 0.6)
+        raise MissingColumn(
+            f"{rows.name} has no column {listed(missing)}, which the schema names; it has {listed(list(rows.types))}",
+            hint=f"did you mean {near[0]!r}? Then rename it to {missing[0]!r} in the file" if near else "",
+        )
+    if unseen:
+        drop = " ".join(f"--drop {shlex.quote(name)}" for name in unseen[:_MANY])
+        raise SourceError(
+            f"{rows.name} has columns that the schema does not name: {listed(unseen)}; "
+            "columns unseen at fit are refused",
+            hint=f"{drop}{' ...' if len(unseen) > _MANY else ''} leaves them out",
+        )
+    for field in fields:
+        kind = rows.types[field.name]
+        fits = record.FITS[field.kind] if field.kind in ("image", "series") else has_text
+        if not fits(kind):
+            raise SourceError(f"{rows.name}: column {field.name!r} is {kind}; expected a column of kind {field.kind}")
