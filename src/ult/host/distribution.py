@@ -13,6 +13,7 @@ import functools
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # `import ult` loads this file, and is instant
+    from collections.abc import Callable
     from pathlib import Path
 
 NAME = "unified-lookup-tables"
@@ -48,14 +49,20 @@ def versions(*others: str) -> dict[str, str]:
 
 @functools.cache
 def build() -> str:
-    """Return a digest of every source of this package, 16 hex digits: copies that have the same do the same."""
+    """Return a digest of every source of this package: copies that have the same do the same."""
+    return digest_of_sources()
+
+
+def digest_of_sources(takes: Callable[[bytes], bool] = lambda _: True) -> str:
+    """Return a digest, 16 hex digits, of the names and texts of this package's sources whose text `takes` accepts."""
     import hashlib
     from pathlib import Path
 
     package, found = Path(__file__).resolve().parent.parent, hashlib.sha256()
     for name in sorted(path.relative_to(package).as_posix() for path in package.rglob("*.py")):
         source = (package / name).read_bytes()
-        found.update(b"%s\0%d\0%s" % (name.encode(), len(source), source))
+        if takes(source):
+            found.update(b"%s\0%d\0%s" % (name.encode(), len(source), source))
     return found.hexdigest()[:16]
 
 

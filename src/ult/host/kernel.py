@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import os
 import shutil
 import tempfile
@@ -24,7 +23,7 @@ from typing import Any
 import numba
 from numba import config as _config
 
-from ult.host import portable
+from ult.host import distribution, portable
 
 config: Any = _config  # its settings come from the environment, so its type stubs do not have them
 PACKAGE = Path(__file__).resolve().parent.parent  # the whole package, because kernels call kernels of other modules
@@ -83,12 +82,7 @@ def folder() -> Path | None:
 @functools.cache
 def digest() -> str:
     """Return a digest of every source file that mentions Numba, 16 hexadecimal digits."""
-    found = hashlib.sha256()
-    for path in sorted(PACKAGE.rglob("*.py")):
-        source = path.read_bytes()
-        if b"njit" in source or b"numba" in source:
-            found.update(b"%s\0%d\0%s" % (path.relative_to(PACKAGE).as_posix().encode(), len(source), source))
-    return found.hexdigest()[:16]
+    return distribution.digest_of_sources(lambda source: b"njit" in source or b"numba" in source)
 
 
 def _places() -> Iterator[Path]:
