@@ -44,7 +44,6 @@ bench: .venv/.bench  ## Time ours beside peers, one thread each; half an hour, a
 	$(ONE) $(BIN)/python bench/train_speed.py
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/growth.py --data $(DATA)/text/wikitext-2
-	$(BIN)/python bench/charts.py
 	$(BIN)/python bench/scale.py
 	$(BIN)/python bench/readme.py
 

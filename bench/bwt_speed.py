@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from result import data_folder, write
+from session import data_folder, write
 from timing import compared, turns
 
 from ult.codecs.bwt import TextBwt
@@ -87,7 +87,13 @@ def main() -> None:
     text = (data_folder() / "text" / "wikitext-2" / "train.txt").read_text("utf-8")
     lines = [line for line in text.splitlines(keepends=True) if line.strip()][:4000]
     metrics = [figure for size in SIZES for figure in measure(lines, size)]
-    write("bwt-speed", metrics, command="OMP_NUM_THREADS=1 python bench/bwt_speed.py --data DATA")
+    write(
+        "bwt-speed",
+        "Speed of text/bwt",
+        metrics,
+        __doc__,
+        command="OMP_NUM_THREADS=1 python bench/bwt_speed.py --data DATA",
+    )
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 from corpus import write as write_corpus
-from result import metric, write
+from session import metric, unmeasured, write
 
 from ult import Table, Vocabulary
 from ult.codecs.batches import batched
@@ -51,7 +51,8 @@ def main() -> None:
             if megabytes == 100:
                 points += entries(text)
             text.unlink()
-    write("growth", [*points, *exponents(points), *flat(points)], command="python bench/growth.py --data DATA")
+    metrics = [*points, *exponents(points), *flat(points)]
+    write("growth", "Growth of time and memory", metrics, __doc__, command="python bench/growth.py --data DATA")
 
 
 def commands(text: Path, megabytes: int) -> list[dict[str, Any]]:
@@ -156,8 +157,11 @@ def entries(text: Path) -> list[dict[str, Any]]:
 
 def point(name: str, system: str, x: int, value: float, unit: str, axis: str = "MB of text") -> dict[str, Any]:
     """Return one point of a curve."""
-    goal = "under 1000" if (name, x) == (MEMORY, 1000) else ""
-    return metric(name, system, value, n=x, higher_is_better=False, unit=unit, goal=goal) | {"x": x, "axis": axis}
+    goal = "below 1000" if (name, x) == (MEMORY, 1000) else ""
+    return metric(name, system, unmeasured(value), n=x, higher_is_better=False, unit=unit, goal=goal) | {
+        "x": x,
+        "axis": axis,
+    }
 
 
 def exponents(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -169,7 +173,7 @@ def exponents(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
             slope, _ = np.polyfit(np.log([p["x"] for p in curve]), np.log([p["value"] for p in curve]), 1)
             of = f"{system}, {curve[0]['x']:,} to {curve[-1]['x']:,} {curve[0]['axis']}"
             found.append(
-                metric(f"{name}, exponent", of, float(slope), n=len(curve), higher_is_better=False, unit="",
+                metric(f"{name}, exponent", of, unmeasured(float(slope)), n=len(curve), higher_is_better=False, unit="",
                        goal="at most 1.05")
             )  # fmt: skip
     return found
@@ -179,8 +183,8 @@ def flat(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the peak memory on 1000 MB as a multiple of that on 100 MB."""
     peaks = {(p["system"], p["x"]): p["value"] for p in points if p["name"] == MEMORY}
     return [
-        metric("peak memory, 1000 MB / 100 MB", system, peak / peaks[system, 100], n=2, higher_is_better=False,
-               unit="x", goal="at most 1.10")
+        metric("peak memory, 1000 MB / 100 MB", system, unmeasured(peak / peaks[system, 100]), n=2,
+               higher_is_better=False, unit="x", goal="at most 1.10")
         for (system, x), peak in peaks.items() if x == 1000 and (system, 100) in peaks
     ]  # fmt: skip
 

@@ -12,7 +12,7 @@ import numpy as np
 from image import PHOTO_QUALITY, cifar, psnr
 from numpy.typing import NDArray
 from PIL import Image
-from result import data_folder, metric, write
+from session import data_folder, metric, unmeasured, write
 from timing import compared, turns
 
 from ult.codecs.image import ImageDct
@@ -50,8 +50,8 @@ def measure(name: str, images: Sequence[Photo], codec: ImageDct) -> list[dict[st
     files = jpegs(images, quality)
     about: dict[str, Any] = {"n": len(images), "higher_is_better": True, "unit": "dB"}
     metrics = [
-        metric("PSNR", f"{name}, image/dct at {codec.quality}", ours, **about),
-        metric("PSNR", f"{name}, Pillow at {quality}", mean_psnr(images, pixels(files)), **about),
+        metric("PSNR", f"{name}, image/dct at {codec.quality}", unmeasured(ours), **about),
+        metric("PSNR", f"{name}, Pillow at {quality}", unmeasured(mean_psnr(images, pixels(files))), **about),
     ]
     encode = {
         "image/dct": lambda: codec.encode_batch(images),
@@ -81,7 +81,13 @@ def main() -> None:
     ]
     metrics = measure("32x32", small, ImageDct())
     metrics += measure("256x256", large, ImageDct(quality=PHOTO_QUALITY))
-    write("image-speed", metrics, command="OMP_NUM_THREADS=1 python bench/image_speed.py --data DATA")
+    write(
+        "image-speed",
+        "Speed of images",
+        metrics,
+        __doc__,
+        command="OMP_NUM_THREADS=1 python bench/image_speed.py --data DATA",
+    )
 
 
 if __name__ == "__main__":

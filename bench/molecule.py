@@ -3,7 +3,7 @@
 import csv
 import re
 
-from result import data_folder, metric, write
+from session import counted, data_folder, metric, write
 
 import ult
 
@@ -29,11 +29,11 @@ def main() -> None:
             metrics.append(_row(name, codec, sum(map(len, ids)) / len(test), len(test)))
         atoms = sum(len(ATOMS.findall(record)) for record in test)
         metrics.append(_row(name, "atom-wise tokens", atoms / len(test), len(test)))
-    write("molecule-ids", metrics, command="python bench/molecule.py --data DATA")
+    write("molecule-ids", "Ids of molecules", metrics, __doc__, command="python bench/molecule.py --data DATA")
 
 
 def _row(name: str, system: str, value: float, n: int) -> dict:
-    return metric(f"ids per record, {name}", system, value, n=n, higher_is_better=False, unit="ids")
+    return metric(f"ids per record, {name}", system, counted(value), n=n, higher_is_better=False, unit="ids")
 
 
 if __name__ == "__main__":

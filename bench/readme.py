@@ -1,15 +1,12 @@
 """Write `dev/speed.md`, and the README's lines on speed, from `results/*.json`; nothing in them is typed by hand."""
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from result import ROOT
+from session import FIGURES, ROOT, SPEEDS, load, verdict
 
-ROWS = ("text-ids", "exact", "image-quality", "series-quality", "demo")
 WHOLE = ("demo",)  # rows shown with the figures that have no goal; the others show goals only
-SPEEDS = ("text-speed", "bwt-speed", "image-speed", "series-speed", "train-speed", "startup")
 SUMMARY = (  # of the README: row, how a metric's name starts, the peer, and what it says in words
     ("text-speed", "encode, ", "tokenizers", "encode text, beside Hugging Face tokenizers, one thread"),
     ("text-speed", "decode, ", "tiktoken", "decode text, beside tiktoken, one thread"),
@@ -22,16 +19,16 @@ BEGIN, END = "<!-- speed: written by bench/readme.py -->", "<!-- /speed -->"
 def figures() -> list[str]:
     """Return the Markdown table of what was measured of ours alone."""
     lines = ["| figure | of | value | goal | n | script |", "|---|---|---|---|---|---|"]
-    for row in ROWS:
+    for row in FIGURES:
         document = _result(row)
         for m in document["metrics"]:
             if not m["goal"] and row not in WHOLE:
                 continue
             unit = "" if m["unit"] == "share" else m["unit"]
             value = f"{_value(m['value'], m['unit'])} {unit}".strip()
-            if m.get("low") is not None:
+            if m["low"] is not None:
                 value += f" ({_value(m['low'], m['unit'])} to {_value(m['high'], m['unit'])})"
-            lines.append(f"| {m['name']} | {m['system']} | {value} | {m['goal']} | {m['n']:,} | {_script(document)} |")
+            lines.append(f"| {m['name']} | {m['system']} | {value} | {_goal(m)} | {m['n']:,} | {_script(document)} |")
     return lines
 
 
@@ -67,13 +64,17 @@ def _short(value: float) -> str:
 
 
 def _met(many: Sequence[dict[str, Any]]) -> str:
-    met = sum(_meets(m["value"], m["goal"]) for m in many)
+    met = sum(verdict(m).startswith("met") for m in many)
     return f"{met} of {len(many)}"
 
 
-def _meets(value: float, goal: str) -> bool:
-    words, number = goal.rsplit(" ", 1)
-    return value >= float(number) if words == "at least" else value <= float(number)
+def _goal(m: dict[str, Any]) -> str:
+    """Return a goal as tables show it, with what became of it; of a share in percent."""
+    if not m["goal"]:
+        return ""
+    words, number = m["goal"].rsplit(" ", 1)
+    limit = f"{100 * float(number):.3g} %" if m["unit"] == "share" else number
+    return f"{words} {limit}: **{verdict(m)}**"
 
 
 def speeds() -> list[str]:
@@ -83,7 +84,7 @@ def speeds() -> list[str]:
         ratio = f"{m['value']:.3g} x ({m['low']:.3g} to {m['high']:.3g}, {m['rounds']} rounds)"
         ours, peer = (f"{m[side]:,.{1 if m[side] < 100 else 0}f}" for side in ("ours", "peer"))
         lines.append(
-            f"| {m['name']} | {m['system']} | {ours} {m['speed']} | {peer} {m['speed']} | {ratio} | {m['goal']} "
+            f"| {m['name']} | {m['system']} | {ours} {m['speed']} | {peer} {m['speed']} | {ratio} | {_goal(m)} "
             f"| {m['n']:,} | {m['script']} |"
         )
     return lines
@@ -93,7 +94,7 @@ def grown() -> list[str]:
     """Return the Markdown table of how time and memory grow."""
     lines = ["| what | of | value | goal | script |", "|---|---|---|---|---|"]
     return lines + [
-        f"| {m['name']} | {_of(m)} | {m['value']:.3g} {m['unit']} | {m['goal']} | `bench/growth.py` |"
+        f"| {m['name']} | {_of(m)} | {_figure(m)} | {_goal(m)} | `bench/growth.py` |"
         for m in _result("growth")["metrics"]
         if m["goal"]
     ]
@@ -103,7 +104,8 @@ PAGE = """# Speed, growth and figures
 
 Every case that has a goal, as `make bench` and `make figures` measured it; written by `bench/readme.py` from
 `results/*.json`, where those without a goal stand too. Beside peers: one process and one thread each, in turns; a ratio
-is the median of the rounds, with their range. `make bench DATA=...` measures speed and growth again, `make figures
+is the median of the rounds, with their range. A goal is *met* or *missed* by the value, and *inconclusive* where the
+range or interval reaches to the other side. `make bench DATA=...` measures speed and growth again, `make figures
 DATA=...` the rest.
 
 ## Beside peers
@@ -119,13 +121,16 @@ def page() -> str:
     )
 
 
+def _figure(m: dict[str, Any]) -> str:
+    return f"{m['value']:.3g} {m['unit']}".strip()
+
+
 def _of(m: dict[str, Any]) -> str:
     return f"{m['system']}, {m['x']:,} {m['axis']}" if "x" in m else m["system"]
 
 
 def _result(row: str) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads((ROOT / "results" / f"{row}.json").read_text(encoding="utf-8"))
-    return document
+    return load(ROOT / "results" / f"{row}.json")
 
 
 def _script(document: dict[str, Any]) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
-from result import ROOT
+from session import ROOT, load
 
 TERABYTE = 10**6  # MB
 NODES, CORES = (1, 16, 256), 16
@@ -34,8 +32,8 @@ def table() -> list[str]:
 
 def per_megabyte(name: str, system: str) -> float:
     """Return the seconds a MB, of the last 900 of 1000 MB: without what starting costs."""
-    document = json.loads((ROOT / "results" / "growth.json").read_text(encoding="utf-8"))
-    points = {m["x"]: m["value"] for m in document["metrics"] if (m["name"], m["system"]) == (name, system)}
+    metrics = load(ROOT / "results" / "growth.json")["metrics"]
+    points = {m["x"]: m["value"] for m in metrics if (m["name"], m["system"]) == (name, system)}
     return float(points[1000] - points[100]) / 900
 
 

@@ -7,7 +7,7 @@ the project's; the reference clips 30 % of the published gene values.
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from result import data_folder, metric, write
+from session import counted, data_folder, metric, unmeasured, write
 
 import ult
 from ult.codecs.series import SeriesMulaw
@@ -30,7 +30,9 @@ def main() -> None:
     }
     write(
         "series-quality",
+        "Quality of series",
         [row for name, rows in sets.items() for row in _measure(name, rows)],
+        __doc__,
         command="python bench/series.py --data DATA",
     )
 
@@ -58,7 +60,7 @@ def _measure(name: str, rows: NDArray[np.float64]) -> list[dict]:
     about_mean = 10 * np.log10(((x - x.mean()) ** 2).sum() / noise)
     is_goal = name.startswith(GENES)
     return [
-        _row(name, "values clipped", clipped, x, False, "share", "at most 1 %" if is_goal else ""),
+        _row(name, "values clipped", clipped, x, False, "share", "at most 0.01" if is_goal else ""),
         _row(name, "signal-to-noise", decibel, x, True, "dB", "at least 25" if is_goal else ""),
         _row(name, "signal-to-noise about the mean", about_mean, x, True, "dB"),
         _row(name, "ids per value, vocabulary 8192", sum(map(len, ids)) / len(x), x, False, "ids/value"),
@@ -66,7 +68,8 @@ def _measure(name: str, rows: NDArray[np.float64]) -> list[dict]:
 
 
 def _row(name: str, what: str, value: float, x: NDArray, higher: bool, unit: str, goal: str = "") -> dict:
-    return metric(what, f"series/mulaw, {name}", float(value), n=len(x), higher_is_better=higher, unit=unit, goal=goal)
+    found = unmeasured(value) if unit == "dB" else counted(value)
+    return metric(what, f"series/mulaw, {name}", found, n=len(x), higher_is_better=higher, unit=unit, goal=goal)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import os
 from typing import Any
 
 import numpy as np
-from result import write
+from session import write
 from timing import compared, turns
 
 from ult.codecs.series import SeriesMulaw
@@ -39,7 +39,7 @@ def measure(n: int, dtype: type[np.floating[Any]]) -> list[dict[str, Any]]:
     )
     return [
         compared(f"{what}, {np.dtype(dtype).name}, {n:,} values", seconds, f"series/mulaw, {what}", [peer],
-                 amount=n / 1e6, unit="M values", n=n, better_is_less=True, goal=goal)
+                 amount=n / 1e6, unit="M values", n=n, seeds=[0], better_is_less=True, goal=goal)
         for what, peer, goal in (
             ("encode", "log1p of the values", "at most 4"),
             ("decode", "log1p of the decoded", "at most 4"),
@@ -52,7 +52,7 @@ def main() -> None:
     if os.environ.get("OMP_NUM_THREADS") != "1":
         raise SystemExit("set OMP_NUM_THREADS=1: the figures are of one thread")
     metrics = [m for dtype in (np.float32, np.float64) for n in SIZES for m in measure(n, dtype)]
-    write("series-speed", metrics, command="OMP_NUM_THREADS=1 python bench/series_speed.py", seeds=[0])
+    write("series-speed", "Speed of series", metrics, __doc__, command="OMP_NUM_THREADS=1 python bench/series_speed.py")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from result import metric, write
+from session import metric, of_rounds, write
 
 ROUNDS = 25
 COMMANDS = {
@@ -14,7 +14,7 @@ COMMANDS = {
     "import ult": [sys.executable, "-c", "import ult"],
     "ult --help": [str(Path(sys.executable).with_name("ult")), "--help"],
 }
-GOALS = {"import ult": "under 10", "ult --help": "under 20"}
+GOALS = {"import ult": "below 10", "ult --help": "below 20"}
 
 
 def main() -> None:
@@ -27,14 +27,14 @@ def main() -> None:
                 seconds[name].append(time.perf_counter() - started)
     bare = seconds["python -c pass"]
     metrics = [
-        metric(name, "ult / python -c pass", statistics.median(ratios), n=ROUNDS, higher_is_better=False, unit="x",
+        metric(name, "ult / python -c pass", of_rounds(ratios), n=ROUNDS, higher_is_better=False, unit="x",
                goal=goal)
-        | {"low": min(ratios), "high": max(ratios), "rounds": ROUNDS, "ours": 1000 * statistics.median(seconds[name]),
+        | {"rounds": ROUNDS, "ours": 1000 * statistics.median(seconds[name]),
            "peer": 1000 * statistics.median(bare), "speed": "ms"}
         for name, goal in GOALS.items()
         for ratios in [[a / b for a, b in zip(seconds[name], bare, strict=True)]]
     ]  # fmt: skip
-    write("startup", metrics, command="python bench/startup.py")
+    write("startup", "Starting", metrics, __doc__, command="python bench/startup.py")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Ids per character of `text/bytes` beside a Hugging Face byte-level BPE of the same size, fitted on the same file."""
 
-from result import data_folder, metric, write
+from session import counted, data_folder, metric, write
 from tokenizers import ByteLevelBPETokenizer
 
 import ult
@@ -25,17 +25,21 @@ def main() -> None:
         assert table.decode_batch(ids) == test
         ours = sum(map(len, ids))
         name = f"text/bytes, min_records {min_records}"
-        metrics.append(metric("ids per character", name, ours / characters, n=characters, **_FEWER))
-        metrics.append(metric("ids, relative to BPE", name, ours / peers, n=characters, goal="at most 1.00", **_SHARE))
+        metrics.append(metric("ids per character", name, counted(ours / characters), n=characters, **_FEWER))
+        metrics.append(
+            metric("ids, relative to BPE", name, counted(ours / peers), n=characters, goal="at most 1.00", **_SHARE)
+        )
     bwt = ult.Table.fit(train, codec="text/bwt", vocabulary=ult.Vocabulary(SIZE), min_records=1)
     ids = bwt.encode_batch(test)
     assert bwt.decode_batch(ids) == test
     ours = sum(map(len, ids))
-    metrics.append(metric("ids per character", "text/bwt, patches of 8", ours / characters, n=characters, **_FEWER))
     metrics.append(
-        metric("ids per character", "byte-level BPE (tokenizers)", peers / characters, n=characters, **_FEWER)
+        metric("ids per character", "text/bwt, patches of 8", counted(ours / characters), n=characters, **_FEWER)
     )
-    write("text-ids", metrics, command="python bench/text.py --data DATA")
+    metrics.append(
+        metric("ids per character", "byte-level BPE (tokenizers)", counted(peers / characters), n=characters, **_FEWER)
+    )
+    write("text-ids", "Ids of text", metrics, __doc__, command="python bench/text.py --data DATA")
 
 
 _FEWER = {"higher_is_better": False, "unit": "ids/character"}

@@ -21,7 +21,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import numpy as np
 import tiktoken
-from result import write
+from session import write
 from timing import compared, turns
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -50,7 +50,7 @@ def main() -> None:
     metrics = speeds(table, hugging, tik, lines, documents)
     metrics += [worst(name, text, table, hugging) for name, text in hostile().items()]
     metrics += [fits(documents, entries) for entries in (16384, 32768)]
-    write("text-speed", metrics, command="python bench/text_speed.py")
+    write("text-speed", "Speed of text", metrics, __doc__, command="python bench/text_speed.py")
 
 
 def speeds(

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from result import metric
+from session import metric, of_rounds
 
 
 def turns(runs: Mapping[str, Callable[[], Any]], *, rounds: int, warm: bool = True) -> dict[str, list[float]]:
@@ -37,6 +37,7 @@ def compared(
     amount: float,
     unit: str,
     n: int,
+    seeds: Sequence[int] = (),
     goal: str = "",
     better_is_less: bool = False,
 ) -> dict[str, Any]:
@@ -47,11 +48,9 @@ def compared(
     peer = min(peers, key=lambda name: statistics.median(seconds[name]))
     pairs = list(zip(seconds[ours], seconds[peer], strict=True))
     ratios = [a / b if better_is_less else b / a for a, b in pairs]
-    found = metric(what, f"{ours} / {peer}", statistics.median(ratios), n=n, higher_is_better=not better_is_less,
-                   unit="x", goal=goal)  # fmt: skip
+    found = metric(what, f"{ours} / {peer}", of_rounds(ratios), n=n, seeds=seeds,
+                   higher_is_better=not better_is_less, unit="x", goal=goal)  # fmt: skip
     return found | {
-        "low": min(ratios),
-        "high": max(ratios),
         "rounds": len(ratios),
         "ours": amount / statistics.median(seconds[ours]),
         "peer": amount / statistics.median(seconds[peer]),

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from result import write
+from session import write
 from timing import compared
 
 from ult.public.shard_writer import ShardWriter
@@ -144,7 +144,8 @@ def main() -> None:
                  n=given.pairs, goal="at least 0.98")
         for kind in (("wall",) if cuda else ("CPU",))
     ]  # fmt: skip
-    write("train-speed-gpu" if cuda else "train-speed", metrics, command="python bench/train_speed.py")
+    place = "cuda" if cuda else "cpu"
+    write("train-speed", "Speed of training", metrics, __doc__, command="python bench/train_speed.py", device=place)
 
 
 if __name__ == "__main__":

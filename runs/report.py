@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lib.result import ROOT, load, results, verdict
+from lib.result import ROOT, SPEEDS, TRAINED, load, results, verdict
 from lib.tables import TABLES
 
 BEGIN, END = "<!-- results: written by runs/report.py -->", "<!-- /results -->"
@@ -122,7 +122,7 @@ def pictures(folder: Path) -> None:
     from lib.chart import draw
     from transfer import draw_pairs
 
-    for path in results():
+    for path in results((*TRAINED, *SPEEDS, "growth")):
         draw(load(path), folder / f"{path.stem}.png")
     draw_plot(load(ROOT / "results" / "frontier.json")["metrics"], folder / "frontier-plot.png")
     draw_pairs(load(ROOT / "results" / "transfer.json")["metrics"], folder / "transfer-curves.png")

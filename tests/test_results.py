@@ -1,5 +1,6 @@
 """The committed results of the rows: their schema, and that docs, README and scripts say the same."""
 
+import ast
 import json
 import subprocess
 import sys
@@ -13,12 +14,15 @@ sys.path.insert(0, str(ROOT / "runs"))
 
 from lib import interval, result, score  # noqa: E402
 
-COMMITTED = result.results()
+COMMITTED = result.results(result.ROWS)
 
 
 def figure(**changes):
     found = {"value": 2.0, "low": 1.0, "high": 3.0, "interval": interval.T}
     return result.metric("a", "ult", found, n=10, seeds=[0, 1], higher_is_better=True) | changes
+
+
+TIMED = {"rounds": 3, "ours": 2.0, "peer": 1, "speed": "MB/s"}
 
 
 def document(*metrics, **changes):
@@ -28,22 +32,31 @@ def document(*metrics, **changes):
     return whole | changes
 
 
-def test_there_are_results():
-    assert COMMITTED
+def test_every_row_has_a_result_and_every_result_is_a_row():
+    assert {path.stem for path in COMMITTED if not path.stem.endswith("-cuda")} == set(result.ROWS)
+    assert set((ROOT / "results").glob("*.json")) == {
+        *COMMITTED,
+        ROOT / "results" / "fuzz.json",
+    }  # which has no metrics
 
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda p: p.stem)
 def test_a_result_keeps_the_schema_and_has_its_script(path):
     found = result.load(path)
-    script = ROOT / found["command"]
     assert path.stem.removesuffix("-cuda") == found["row"]
-    assert script.stat().st_mode & 0o100
-    assert script.read_text(encoding="utf-8").splitlines()[1].startswith("# Cost: ")
+    script = ROOT / next(word for word in found["command"].split() if word.startswith(("runs/", "bench/")))
+    text = script.read_text(encoding="utf-8")
+    if found["row"] in result.TRAINED:
+        assert script.stat().st_mode & 0o100
+        assert text.splitlines()[1].startswith("# Cost: ")
+    else:
+        assert f'"{found["row"]}"' in text
+        assert " ".join(ast.get_docstring(ast.parse(text)).split()) == f"{found['asked']} {found['setting']}".strip()
 
 
 def test_every_script_is_a_row():
     scripts = {path.stem for path in (ROOT / "runs").glob("*.sh")}
-    assert scripts <= set(result.ROWS)
+    assert scripts == set(result.TRAINED)
     assert scripts <= {path.stem.replace("_", "-") for path in (ROOT / "runs").glob("*.py")}
 
 
@@ -54,6 +67,11 @@ def test_docs_and_readme_are_the_results():
 
 def test_a_whole_result_is_accepted():
     result.check(document(figure(), figure(system="raw"), figure(name="b", baseline="raw", goal="at least 0.98")))
+    of_bench = [
+        figure(interval=interval.ROUNDS, seeds=[]) | TIMED,
+        *(figure(system="raw") | {"x": x, "axis": "MB"} for x in (1, 2)),
+    ]
+    result.check(document(*of_bench, row="text-speed", model={}, minutes=None, git=result.UNCOMMITTED[0]))
 
 
 @pytest.mark.parametrize(
@@ -72,6 +90,12 @@ def test_a_whole_result_is_accepted():
         (document(figure(baseline="raw")), r"no metric of baseline \['raw'\]"),
         (document(figure(), figure()), "a metric stands there twice"),
         (document(figure(extra=1)), "a metric of text-lm has other fields"),
+        (document(figure() | TIMED | {"rounds": None}), "rounds is None"),
+        (document(figure(peer=1.0)), "a metric of text-lm has other fields"),
+        (document(figure(x=1)), "a metric of text-lm has other fields"),
+        (document(*[figure() | {"x": 1, "axis": "MB"}] * 2), "a metric stands there twice"),
+        (document(figure(), git=result.UNCOMMITTED[0]), "expected a commit"),
+        (document(figure(), row="text-speed", git="0" * 12 + "-dirty"), "expected a commit"),
         (document(figure(), git="0" * 12 + "-dirty"), "git is '000000000000-dirty'; expected a commit"),
         (document(figure(), row="other"), "row is 'other'; expected one of"),
         (document(figure(), model={}), "model lacks name or parameters"),
@@ -82,6 +106,20 @@ def test_a_whole_result_is_accepted():
 def test_a_wrong_result_is_refused(wrong, said):
     with pytest.raises(ValueError, match=said):
         result.check(json.loads(json.dumps(wrong)))
+
+
+def test_what_is_written_is_read_and_uncommitted_code_only_looked_at(tmp_path, monkeypatch, capsys):
+    for at, said in (("0" * 12, None), ("0" * 12 + "-dirty", "commit, and run it again")):
+        monkeypatch.setattr(result, "git", lambda at=at: at)
+        about = {"asked": "?", "setting": "", "command": "python bench/exact.py", "device": "cuda"}
+        path = result.write(result.document("exact", "Exact", [figure()], **about), tmp_path)
+        assert path == tmp_path / "exact-cuda.json"
+        assert (said or "wrote") in capsys.readouterr().out
+    with pytest.raises(ValueError, match="expected a commit"):
+        result.load(path)
+    path.write_text(path.read_text().replace("-dirty", ""))
+    assert result.load(path)["metrics"] == [figure()]
+    assert {"ult", "numpy", "torch"} <= set(result.load(path)["versions"])
 
 
 @pytest.mark.parametrize(

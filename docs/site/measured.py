@@ -51,15 +51,14 @@ def _read(root: Path, name: str) -> str:
 
 def draw(root: Path, folder: Path) -> None:
     """Draw all results as PNGs in `folder`, unless they were drawn after the last result was written."""
-    sources = [*(root / "results").glob("*.json"), *(root / name for name in ("runs/lib/chart.py", "bench/charts.py"))]
+    sources = [*(root / "results").glob("*.json"), root / "runs" / "lib" / "chart.py"]
     drawn = folder / ".drawn"
     if drawn.exists() and drawn.stat().st_mtime > max(path.stat().st_mtime for path in sources):
         return
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root / "src"), os.environ.get("PYTHONPATH", "")])}
-    for command in (["runs/report.py", "--pictures"], ["bench/charts.py"]):
-        subprocess.run([sys.executable, *command, folder], cwd=root, env=env, check=True)
+    subprocess.run([sys.executable, "runs/report.py", "--pictures", folder], cwd=root, env=env, check=True)
     for name in GIVEN:
         shutil.copyfile(root / "results" / f"{name}.png", folder / f"{name}.png")
     drawn.touch()

@@ -1,8 +1,12 @@
-"""95 % intervals: over seeds (Student's t), over records (bootstrap, Wilson), over both at once (bootstrap)."""
+"""95 % intervals: over seeds (Student's t), over records (bootstrap, Wilson), over both at once (bootstrap).
+
+What was timed in rounds has their whole range instead.
+"""
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,7 +15,10 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 T, WILSON, RECORDS, BOTH = "t over seeds", "Wilson over records", "bootstrap over records", "bootstrap over both"
-COUNTED, KINDS = "none: counted", (T, WILSON, RECORDS, BOTH, "none: counted", "none: one seed")
+ROUNDS = "range of the rounds"
+COUNTED, UNMEASURED, ONE_SEED = "none: counted", "none: not measured", "none: one seed"
+KINDS = (T, WILSON, RECORDS, BOTH, ROUNDS, COUNTED, UNMEASURED, ONE_SEED)
+NO_SEEDS = (ROUNDS, COUNTED, UNMEASURED)  # kinds that may rest on no seed
 RESAMPLES = 1000
 
 
@@ -25,7 +32,7 @@ def over_seeds(values: Sequence[float]) -> dict[str, Any]:
 
     mean = float(np.mean(values))
     if len(values) < 2:
-        return {"value": mean, "low": None, "high": None, "interval": "none: one seed"}
+        return {"value": mean, "low": None, "high": None, "interval": ONE_SEED}
     half = float(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values)))
     return {"value": mean, "low": mean - half, "high": mean + half, "interval": T}
 
@@ -79,3 +86,17 @@ def over_both(scores: Floats, classes: NDArray[Any] | None = None, *, seed: int 
 def counted(value: float) -> dict[str, Any]:
     """Return a value that was counted, not estimated: it has no interval."""
     return {"value": float(value), "low": None, "high": None, "interval": COUNTED}
+
+
+def unmeasured(value: float) -> dict[str, Any]:
+    """Return an estimate of which nobody measured how far off it may be."""
+    return counted(value) | {"interval": UNMEASURED}
+
+
+def of_rounds(values: Sequence[float]) -> dict[str, Any]:
+    """Return the median of what was timed in rounds, and their range.
+
+    >>> of_rounds([3.0, 1.0, 2.0])
+    {'value': 2.0, 'low': 1.0, 'high': 3.0, 'interval': 'range of the rounds'}
+    """
+    return {"value": statistics.median(values), "low": min(values), "high": max(values), "interval": ROUNDS}

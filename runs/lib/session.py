@@ -15,12 +15,11 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from lib.result import ROOT, check, git, versions
+from lib.result import ROOT, committed, document, git, write
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -103,39 +102,25 @@ class Session:
         """Check and write the result, draw it, and print its figures."""
         used = [path for path in self.work.rglob("done.json") if path.stat().st_mtime >= self.began]
         finished = [json.loads(path.read_text(encoding="utf-8")) for path in used]
-        found = versions()
-        document = {
-            "row": self.row,
-            "title": title,
-            "asked": asked,
-            "setting": setting,
-            "notes": list(notes),
-            "chart": list(chart),
-            "command": f"runs/{self.row}.sh",
-            "date": datetime.now(UTC).date().isoformat(),
-            "git": git(),
-            "trainings": sorted({done["git"] for done in finished}),
-            "python": found.pop("python"),
-            "versions": found,
-            "device": _device(),
-            "minutes": round(sum(done["seconds"] for done in finished) / 60, 1),
-            "model": model,
-            "metrics": list(metrics),
-        }
-        whole = document | {"git": document["git"].removesuffix("-dirty")}
-        check(whole)
-        name = self.row if document["device"] == "cpu" else f"{self.row}-{document['device']}"
-        path = (self.work if self.quick else ROOT / "results") / f"{name}.json"
-        path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        made = document(
+            self.row,
+            title,
+            metrics,
+            asked=asked,
+            setting=setting,
+            notes=notes,
+            chart=chart,
+            command=f"runs/{self.row}.sh",
+            trainings=sorted({done["git"] for done in finished}),
+            device=_device(),
+            minutes=round(sum(done["seconds"] for done in finished) / 60, 1),
+            model=model,
+        )
+        path = write(made, self.work if self.quick else ROOT / "results")
         from lib.chart import draw
 
-        draw(whole, path.with_suffix(".png"))
-        for m in metrics:
-            ends = "" if m["low"] is None else f" ({m['low']:.4g} to {m['high']:.4g})"
-            print(f"{m['name']:<44} {m['system']:<20} {m['value']:>10.4g}{ends} {m['unit']}  {m['goal']}")
-        print(f"wrote {path}; {document['minutes']} minutes of CPU")
-        if whole["git"] != document["git"]:
-            print("the code has changes that are not committed: commit, and run it again before the result is kept")
+        draw(committed(made), path.with_suffix(".png"))
+        print(f"{made['minutes']} minutes of CPU")
 
 
 def digest(*paths: Path) -> str:
