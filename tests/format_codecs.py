@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+import format_deep
 import format_image
 import format_image_writer
 from format_image import Refused, must
@@ -189,5 +190,9 @@ CODECS = {
     "text/bwt": (lambda config: 256 + config["patch_size"], decode_bwt, cut_bwt),
     "molecule/smiles": (lambda config: 455, decode_smiles, cut_smiles),
     "series/mulaw": (lambda config: config["levels"] + 1, decode_mulaw, cut_mulaw),
-    "image/dct": (lambda config: 450, format_image.decode, format_image_writer.cut),
+    "image/dct": (
+        lambda config: 450,
+        lambda symbols, config: (format_deep if "bits" in config else format_image).decode(symbols, config),
+        lambda image, config: (format_deep if "bits" in config else format_image_writer).cut(image, config),
+    ),
 }

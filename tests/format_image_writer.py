@@ -9,11 +9,11 @@ def nearest(value, step):
     return (2 * value + step) // (2 * step)
 
 
-def quantise(block, plane, base):
-    """Return the levels {position: level} of a block of samples (h, w)."""
+def quantise(block, plane, base, scale=1, shift=26):
+    """Return the levels {position: level} of a block of samples (h, w); `base` times `scale` is in samples."""
     height, width = block.shape
-    c = (plane.forward(height).T @ block @ plane.forward(width) + 2**25) >> 26
-    levels = {0: int(nearest(c[0, 0] - base * plane.side, plane.steps[0]))}
+    c = (plane.forward(height).T @ block @ plane.forward(width) + 2 ** (shift - 1)) >> shift
+    levels = {0: int(nearest(c[0, 0] - scale * base * plane.side, plane.steps[0]))}
     zeros = 0
     for position, step in list(enumerate(plane.steps))[1:]:
         value = int(c[plane.order[position]])

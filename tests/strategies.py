@@ -95,6 +95,18 @@ def _images() -> dict[str, Any]:
     return images
 
 
+def _deep_images(low: int, high: int, dtype: type) -> dict[str, Any]:
+    """Grey and colour images of stored values from `low` to `high`: noise, extremes, constants, ramps, odd sizes."""
+    rng, found = np.random.default_rng(2), {}
+    for height, width, *channels in ((1, 1), (1, 30), (30, 1), (7, 9), (16, 17), (9, 5, 3), (3, 11, 4)):
+        shape = (height, width, *channels)
+        found[f"{shape} noise"] = rng.integers(low, high + 1, shape).astype(dtype)
+        found[f"{shape} extremes"] = (low + rng.integers(0, 2, shape) * (high - low)).astype(dtype)
+        found[f"{shape} constant"] = np.full(shape, rng.integers(low, high + 1), dtype)
+        found[f"{shape} ramp"] = (low + np.indices(shape).sum(0) * 7 % (high - low + 1)).astype(dtype)
+    return found
+
+
 IMAGES = _images()
 SERIES = {
     "empty": np.empty(0),
@@ -126,7 +138,10 @@ series = hnp.arrays(
 
 @dataclass(frozen=True)
 class Modality:
-    """What the laws need to know of one codec. `sized(n)` is a record of n units of its `max_length`."""
+    """What the laws need to know of one codec. `sized(n)` is a record of n units of its `max_length`.
+
+    It stands under the codec's id, or the id and " of " a kind of its records.
+    """
 
     configs: Sequence[dict[str, Any]]
     records: st.SearchStrategy[Any]
@@ -134,6 +149,11 @@ class Modality:
     sized: Callable[[int], Any]
     invalid: Sequence[Any]
     claims: Sequence[list[int]] = field(default=())  # symbols that claim far more than they hold
+
+
+def _deep(low: int, high: int, dtype: type) -> st.SearchStrategy[Any]:
+    shapes = st.one_of(st.tuples(_sides, _sides), st.tuples(_sides, _sides, st.sampled_from([3, 4])))
+    return hnp.arrays(dtype, shapes, elements=st.integers(low, high))
 
 
 _HUGE = [255, 255, 255, 255, 127]  # 2**35 - 1
@@ -162,6 +182,22 @@ MODALITIES = {
         SERIES,
         np.zeros,
         (None, "1", [1.0], np.array([np.inf]), np.array([1j]), np.zeros((2, 2)), np.array([2**60]), np.array(["a"])),
+    ),
+    "image/dct of 12 bits": Modality(
+        [{"bits": 12}, {"bits": 12, "coefficients": 3, "quality": 100}],
+        _deep(0, 4095, np.uint16),
+        _deep_images(0, 4095, np.uint16),
+        lambda n: np.zeros((1, n), np.uint16),
+        (None, np.zeros((2, 2), np.uint8), np.full((2, 2), 4096, np.uint16), np.zeros((0, 2), np.uint16)),
+        [[3, *_HUGE, *_HUGE, 0], [0, 1, 1, 128, 32]],
+    ),
+    "image/dct of signed 16 bits": Modality(
+        [{"bits": 16, "low": -(2**15), "quality": 100}, {"bits": 10, "low": -300, "high": 299, "clip": 1}],
+        _deep(-(2**15), 2**15 - 1, np.int16),
+        _deep_images(-(2**15), 2**15 - 1, np.int16),
+        lambda n: np.zeros((1, n), np.int16),
+        (None, np.zeros((2, 2)), np.zeros((2, 2), np.int32)),
+        [[0, *_HUGE, 1, 0]],
     ),
     "molecule/smiles": Modality([{}], smiles, {**SMILES, **TEXTS}, lambda n: "C" * n, _NO_TEXT),
 }

@@ -48,6 +48,12 @@ def images(shapes=SHAPES):
         yield np.where(rng.random(shape) < 0.1 * (number % 4), noise, waves).astype(np.uint8)
 
 
+def deep_images(low, high):
+    for image in images([*SHAPES[:4], (9, 12, 3), (5, 9, 4)]):
+        dtype = np.int16 if low < 0 else np.uint16
+        yield np.rint(low + image / 255 * (high - low)).astype(dtype)
+
+
 # name: codec or its id, records, size of the vocabulary
 CASES: dict[str, tuple[Any, list[Any], int]] = {
     "text-bytes": ("text/bytes", [*texts(60, 1), *TEXTS.values()], 512),
@@ -60,6 +66,13 @@ CASES: dict[str, tuple[Any, list[Any], int]] = {
     "image": ("image/dct", list(images()), 600),
     "image-fine": (CODECS["image/dct"](quality=93), list(images()), 600),
     "image-papers": (CODECS["image/dct"](quality=60, coefficients=3), list(images()), 600),
+    "image-12-bits": (CODECS["image/dct"](bits=12), list(deep_images(0, 4095)), 600),
+    "image-16-bits": (CODECS["image/dct"](bits=16, quality=90), list(deep_images(0, 65535)), 600),
+    "image-signed": (
+        CODECS["image/dct"](bits=11, low=-1000, high=700, coefficients=5, clip=1),
+        list(deep_images(-1200, 900)),
+        600,
+    ),
     "image-coarse": (CODECS["image/dct"](quality=1, coefficients=7), list(images()), 600),
 }
 
@@ -91,7 +104,7 @@ def owned(request, tmp_path_factory):
 
 def test_the_second_reader_knows_nothing_of_ult():
     paths = list(HERE.glob("format_*.py"))
-    assert len(paths) == 4
+    assert len(paths) == 5
     for path in paths:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}

@@ -25,6 +25,8 @@ CONFIGS = [
     ("image/dct", {"coefficients": 3}),
     ("image/dct", {"coefficients": 1, "max_length": 200}),
     ("image/dct", {"max_length": 2}),
+    ("image/dct", {"bits": 12, "high": 300}),
+    ("image/dct", {"bits": 16, "coefficients": 1, "max_length": 200}),
 ]
 codecs = pytest.mark.parametrize(("codec", "config"), CONFIGS)
 

@@ -30,6 +30,7 @@ HERE = Path(__file__).parent
 Scenario = tuple[str, dict[str, Any]]
 
 _Y, _X = np.mgrid[:19, :21]
+_RGB16 = np.stack([_X * 3001, _Y * 3500, (_X + _Y) * 1600], axis=2).astype(np.uint16)
 IMAGES = {
     "grey": (_X * 12).astype(np.uint8),
     "rgb": np.stack([_X * 12, _Y * 13, (_X + _Y) * 6], axis=2).astype(np.uint8),
@@ -62,6 +63,12 @@ RECORDS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {  # codec -> 
         ({}, IMAGES),
         ({"coefficients": 3}, {"papers": IMAGES["rgb"]}),
         ({"quality": 90}, {"fine": IMAGES["grey"]}),
+        ({"bits": 12}, {"12-bits": (_X * 191 + _Y).astype(np.uint16), "12-bits-rgb": _RGB16 // 16}),
+        ({"bits": 16, "quality": 100}, {"16-bits": _RGB16[:, :, 0]}),
+        (
+            {"bits": 12, "low": -1024, "high": 500, "quality": 75, "clip": 1},
+            {"signed-clipped": (_X * 90 - 1100 + (_Y * _X) % 57).astype(np.int16)},
+        ),
     ],
     "series/mulaw": [({}, SERIES), ({"low": 0.0, "high": 20.0, "levels": 64}, {"positive": SERIES["values"] * 9})],
     "molecule/smiles": [({}, SMILES)],
@@ -129,6 +136,14 @@ def _table_vector(table: Table, records: Iterable[Any]) -> dict[str, Any]:
     }
 
 
+def deep_rejects() -> Iterator[Scenario]:
+    """Symbols of an image of 12 bits whose base is none."""
+    deep = {"codec": "image/dct", "config": CODECS["image/dct"](bits=12).config()}
+    for scenario, found in {"base-beyond": [0, 1, 1, 128, 32], "base-cut-short": [0, 1, 1, 200]}.items():
+        name = f"symbols-image-dct-{scenario}"
+        yield rejects.reject(name, "CorruptSymbols", "do not spell the 1 blocks", **deep, symbols=found)
+
+
 def slug(name: str) -> str:
     """Return the id of a codec as part of a file name."""
     return name.replace("/", "-")
@@ -137,7 +152,7 @@ def slug(name: str) -> str:
 def main() -> None:
     """Write what is missing, and say what."""
     with tempfile.TemporaryDirectory() as folder:
-        for name, document in (*codec_vectors(), *table_vectors(), *rejects.scenarios(Path(folder))):
+        for name, document in (*codec_vectors(), *table_vectors(), *deep_rejects(), *rejects.scenarios(Path(folder))):
             path = HERE / f"{name}.json"
             path.parent.mkdir(exist_ok=True)
             if not path.exists():

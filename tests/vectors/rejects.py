@@ -198,7 +198,9 @@ def shards(folder: Path) -> dict[str, bytes]:
     ) as writer:
         for ids in ([40, 41], [42]):
             writer.write([np.array(ids, np.uint32)], 3, pa.table({"label": ["a"]}))
-    return {file.name.removeprefix("."): file.read_bytes() for file in path.iterdir()}  # by the manifest's former name
+    return {
+        file.name.removeprefix("."): file.read_bytes() for file in path.iterdir() if file.is_file()
+    }  # by the manifest's former name
 
 
 def manifests(folder: Path) -> Iterator[Scenario]:

@@ -1,4 +1,4 @@
-"""`image/dct`: 8-bit images as a quantised block DCT, with levels in zigzag scan order and runs of zeros.
+"""`image/dct`: images of 8 to 16 bits as a quantised block DCT, with levels in zigzag scan order and runs of zeros.
 
 The symbols of an image are a header, then the planes Y, Cb, Cr, A, each as rows of blocks:
 
@@ -11,6 +11,8 @@ The symbols of an image are a header, then the planes Y, Cb, Cr, A, each as rows
 
 Numbers are LEB128: seven bits a symbol, lowest first; the eighth bit says that more follow. Differences of means from
 -31 to 31 and levels from -3 to 3 take one symbol; a larger one takes an escape symbol and the rest as a number.
+
+With 9 to 16 bits every channel is a plane of its own, and its first block begins with its base as a number.
 """
 
 from __future__ import annotations
@@ -23,36 +25,31 @@ from numba import carray  # type: ignore[attr-defined]  # which its types leave 
 from numpy.typing import NDArray
 
 from ult.codecs.base import Codec, check_option, check_unmasked
-from ult.codecs.dct.blocks import Bits, Levels, Plane, make_plane, nonzero, workspace
+from ult.codecs.dct import deep
+from ult.codecs.dct.blocks import Levels, Plane, make_plane, workspace
 from ult.codecs.dct.colour import bases_of, colour_of
-from ult.codecs.dct.grammar import (
-    FAR_LEVEL,
-    FAR_MEAN,
-    LARGEST,
-    LEVEL,
-    MAX_PATCH,
-    MEAN,
-    ZEROS,
-    ImageGrammar,
-    Limits,
-)
-from ult.codecs.dct.simd import lowest, ones, pointer
+from ult.codecs.dct.grammar import MAX_PATCH, ZEROS, ImageGrammar, Limits
+from ult.codecs.dct.simd import pointer
+from ult.codecs.dct.spelling import MAX_BLOCK, count_blocks, grown, mask, parse, read_header, write
 from ult.codecs.dct.transform import analyse, grids, synthesise
 from ult.codecs.patches import Ends, Patches, Symbols
 from ult.errors import CorruptSymbols, InvalidRecord
 from ult.host.kernel import njit
 
-MAX_BLOCK = 196  # symbols: 4 of the mean, 3 for each of 63 levels, 3 of ZEROS at most
-
-Image = NDArray[np.uint8]  # (h, w), (h, w, 3) or (h, w, 4)
+Image = NDArray[Any]  # (h, w), (h, w, 3) or (h, w, 4); uint8, or uint16 or int16 of more than 8 bits
 
 
 class ImageDct(Codec[Image]):
-    """Lossy codec of uint8 images: (h, w) grey, (h, w, 3) RGB or (h, w, 4) RGBA.
+    """Lossy codec of images: (h, w) grey, (h, w, 3) RGB or (h, w, 4) RGBA, uint8 or, with `bits`, of 9 to 16 bits.
 
-    `quality` from 1 to 100 sets the quantisation step, which halves every 12.5: 64 grey levels at 50, 4 at 100.
-    `coefficients` below 8 keeps only that many low frequencies per block side, with equal steps and no chroma
-    subsampling; the papers keep 3. `max_length` is in samples, h * w * channels. Constant images are kept exactly.
+    `quality` from 1 to 100 sets the quantisation step, which halves every 12.5: 64 stored values at 50, 4 at 100, and
+    from 14 bits on twice as many with each bit. `coefficients` below 8 keeps only that many low frequencies per block
+    side, with equal steps and no chroma subsampling; the papers keep 3. `max_length` is in samples, h * w * channels.
+    Constant images are kept exactly; `error_bound` says by how much another one changes.
+
+    With `bits` 9 to 16, images are uint16 or int16 and hold the stored values `low` to `high`, a window of 256 to
+    2**bits values: by default 0 and 2**bits - 1. They decode to int16 if `low` is negative, else to uint16. A value
+    outside the window is refused, or with `clip=1` becomes the nearer end of it; `clipped` counts those.
 
     >>> codec = ImageDct()
     >>> grey = np.full((3, 20), 77, np.uint8)
@@ -68,7 +65,17 @@ class ImageDct(Codec[Image]):
     alphabet = ZEROS + 1
     max_patch = MAX_PATCH
 
-    def __init__(self, *, quality: int = 50, coefficients: int = 8, max_length: int = 2**26) -> None:
+    def __init__(
+        self,
+        *,
+        quality: int = 50,
+        coefficients: int = 8,
+        max_length: int = 2**26,
+        bits: int = 8,
+        low: int | None = None,
+        high: int | None = None,
+        clip: int = 0,
+    ) -> None:
         check_option("quality", quality, 1, 100)
         check_option("coefficients", coefficients, 1, 8)
         check_option("max_length", max_length, 1, 2**32)
@@ -79,6 +86,9 @@ class ImageDct(Codec[Image]):
         papers = coefficients < 8
         self._luma = make_plane(8, coefficients, step, flat=papers)
         self._chroma = self._luma if papers else make_plane(16, coefficients, step, flat=False)
+        self.bits, self.clip = bits, clip
+        self.low, self.high = deep.check_window(bits, low, high, clip)
+        self._window = deep.make_window(self.low, self.high, coefficients, quality) if bits > 8 else None
 
     def encode(self, record: Image) -> Patches:
         """Return the patches, which are runs of whole blocks; raise `InvalidRecord` if `record` is no such image."""
@@ -86,6 +96,8 @@ class ImageDct(Codec[Image]):
 
     def encode_batch(self, records: Sequence[Image]) -> Patches:
         """Return the patches of several images by one compiled call: each call costs as much as 16x16 pixels."""
+        if self._window:
+            return Patches.concatenate([self._deep(self._pixels(record), self._window) for record in records])
         images = [np.ascontiguousarray(self._pixels(record)) for record in records]
         shapes = np.array([image.shape for image in images], np.int64).reshape(-1, 3)
         # Pass addresses: for read-only arrays Numba would compile the loops a second time.
@@ -98,8 +110,11 @@ class ImageDct(Codec[Image]):
         shape, grid, levels, colour, good = self._read(symbols)
         if not good[-1]:
             raise CorruptSymbols(f"{len(symbols)} symbols do not spell the {len(levels)} blocks of an image")
-        image = np.empty((shape[0], shape[1], shape[2] or 1), np.uint8)
-        synthesise(levels, bases_of(colour), self._luma, self._chroma, grid, image)
+        image = np.empty((shape[0], shape[1], shape[2] or 1), self._dtype)
+        if self._window:
+            deep.decoded(levels, colour, self._window, grid, image)
+        else:
+            synthesise(levels, bases_of(colour.astype(np.uint8)), self._luma, self._chroma, grid, image)
         return image if shape[2] else image[:, :, 0]
 
     def prefixes(self, symbols: Symbols) -> NDArray[np.int64]:
@@ -111,114 +126,102 @@ class ImageDct(Codec[Image]):
             return np.empty(0, np.int64)
 
     def nbytes(self, record: Image) -> int:
-        """Return the number of samples, one byte each."""
-        return self._pixels(record).size
+        """Return the number of bytes: one for each sample, two if `bits` are more than 8."""
+        return self._pixels(record).size * self._dtype.itemsize
+
+    def clipped(self, record: Image) -> int:
+        """Return how many samples of `record` lie outside the window and so decode to an end of it."""
+        if not self.clip:
+            return 0
+        return int(np.count_nonzero((record < self.low) | (record > self.high)))
+
+    def error_bound(self, record: Image) -> int:
+        """Return the most by which a sample of `record` changes, in stored values: the record is coded to see it."""
+        once = self.decode(self.encode(record).symbols)
+        return int(np.abs(once.astype(np.int64) - record).max())
 
     def config(self) -> dict[str, Any]:
-        """Return `quality`, `coefficients` and `max_length`."""
-        return {"quality": self.quality, "coefficients": self.coefficients, "max_length": self.max_length}
+        """Return `quality`, `coefficients` and `max_length`, and of more than 8 bits the window."""
+        found = {"quality": self.quality, "coefficients": self.coefficients, "max_length": self.max_length}
+        if self.bits > 8:
+            found |= {"bits": self.bits, "low": self.low, "high": self.high, "clip": self.clip}
+        return found
 
     def grammar(self, values: int = 0) -> ImageGrammar:
         """Return the grammar of a header and the blocks that it announces."""
-        return ImageGrammar(Limits(self.coefficients**2, self._chroma.side, self.max_length, self.max_symbols))
+        return ImageGrammar(
+            Limits(self.coefficients**2, self._chroma_side, self.max_length, self.max_symbols, self._highest)
+        )
+
+    @property
+    def _dtype(self) -> np.dtype[Any]:
+        return np.dtype(np.uint8 if self.bits == 8 else np.int16 if self.low < 0 else np.uint16)
+
+    @property
+    def _chroma_side(self) -> int:
+        return 8 if self._window else self._chroma.side
+
+    @property
+    def _highest(self) -> int:
+        """The largest base that is written as a number, 0 if bases are bytes."""
+        return self.high - self.low if self._window else 0
 
     def _pixels(self, record: Image) -> Image:
         """Return `record` as (h, w, channels)."""
-        if not isinstance(record, np.ndarray) or record.dtype != np.uint8:
-            kind = record.dtype if isinstance(record, np.ndarray) else type(record).__name__
-            raise InvalidRecord(f"image is {kind}; expected a uint8 array")
+        kinds = ("u2", "i2") if self._window else ("u1",)
+        if not isinstance(record, np.ndarray) or record.dtype.str[1:] not in kinds:
+            raise self._refused(record)
         check_unmasked(record)
         if record.ndim not in (2, 3) or record.shape[2:] not in ((), (3,), (4,)) or record.size == 0:
             raise InvalidRecord(f"image is {record.shape}; expected (h, w), (h, w, 3) or (h, w, 4), none 0")
         if record.size > self.max_length:
             raise InvalidRecord(f"image has {record.size} samples; expected at most {self.max_length}")
+        if self._window and not self.clip and not self.low <= record.min() <= record.max() <= self.high:
+            raise InvalidRecord(
+                f"image has values from {record.min()} to {record.max()}; expected {self.low} to {self.high}",
+                hint="fit with wider --option low= and high=, or with --option clip=1, which counts what it clips",
+            )
         return record[:, :, None] if record.ndim == 2 else record
 
-    def _read(self, symbols: Symbols) -> tuple[tuple[int, ...], Ends, Levels, Image, NDArray[np.bool_]]:
+    def _refused(self, record: object) -> InvalidRecord:
+        """Return the error for what is no array of this codec's type."""
+        kind = record.dtype if isinstance(record, np.ndarray) else type(record).__name__
+        if self._window:
+            hint = "a table of 8 bits takes it" if str(kind) == "uint8" else ""
+            return InvalidRecord(f"image is {kind}; expected a uint16 or int16 array", hint=hint)
+        hint = "fit with --option bits=16, or low= and high= too" if str(kind) in ("uint16", "int16") else ""
+        return InvalidRecord(f"image is {kind}; expected a uint8 array", hint=hint)
+
+    def _deep(self, pixels: Image, window: deep.Window) -> Patches:
+        """Return the patches of an image of more than 8 bits, (h, w, channels)."""
+        height, width, channels = pixels.shape
+        grid = grids(height, width, channels, 8)
+        levels, bases = deep.encoded(pixels, window, grid)
+        masks = np.empty(len(levels), np.uint64)
+        most = 15 + 8 * len(levels) + 3 * mask(levels, masks)
+        symbols, ends = np.empty(most, np.uint32), np.empty(most // (MAX_PATCH - MAX_BLOCK) + 1, np.int64)
+        shape = np.array(pixels.shape, np.int64)
+        at, patches = write(shape, levels, masks, bases, grid, symbols, 0, ends, 0, self._highest)
+        return Patches(symbols[:at], ends[:patches], np.array([patches], np.int64))
+
+    def _read(self, symbols: Symbols) -> tuple[tuple[int, ...], Ends, Levels, Ends, NDArray[np.bool_]]:
         """Return shape, grid, levels, base colour, and (n + 1,) bool: whether `symbols[:k]` are a whole image."""
-        numbers, at = _header(symbols)
+        numbers, at = read_header(symbols)
         channels, height, width = numbers
         samples = height * width * max(channels, 1)
         if channels not in (0, 3, 4) or not 0 < samples <= self.max_length:
             raise CorruptSymbols(
                 f"header says {height} x {width} x {channels}; expected 1 to {self.max_length} samples"
             )
-        grid = grids(height, width, max(channels, 1), self._chroma.side)
+        grid = grids(height, width, max(channels, 1), self._chroma_side)
         blocks = sum(rows * columns for rows, columns in grid.tolist())
         if len(symbols) - at < blocks:  # checked before anything of that size is allocated
             raise CorruptSymbols(f"{len(symbols) - at} symbols after the header; expected at least {blocks}")
         levels = np.zeros((blocks, self.coefficients**2), np.int16)
-        colour = np.zeros(len(grid), np.uint8)
+        colour = np.zeros(len(grid), np.int64)
         good = np.zeros(len(symbols) + 1, np.bool_)
-        _parse(symbols.astype(np.int64), at, grid, levels, colour, good)
+        parse(symbols.astype(np.int64), at, grid, levels, colour, good, self._highest)
         return (height, width, channels), grid, levels, colour, good
-
-
-def _header(symbols: Symbols) -> tuple[list[int], int]:
-    """Return [channels, height, width] and where the header ends; raise `CorruptSymbols` if it is incomplete."""
-    numbers, at = [], 0
-    start = symbols[:15].astype(np.int64)
-    for _ in range(3):
-        value, at = _read_number(start, at)
-        if at < 0:
-            raise CorruptSymbols(f"{len(symbols)} symbols do not begin with channels, height and width")
-        numbers.append(int(value))
-    return numbers, at
-
-
-@njit(cache=True, _nrt=False)
-def _read_number(symbols: Ends, at: int) -> tuple[int, int]:
-    """Return the LEB128 number at `at` and where it ends, -1 if no number of at most 5 symbols starts there."""
-    value = 0
-    for digit in range(5):
-        if at >= len(symbols) or symbols[at] > 255:
-            return 0, -1
-        value |= (int(symbols[at]) & 127) << 7 * digit
-        at += 1
-        if symbols[at - 1] < 128:
-            return value, at
-    return 0, -1
-
-
-@njit(cache=True, _nrt=False)
-def _read_signed(symbols: Ends, at: int, place: int, far: int) -> tuple[int, int]:
-    """Return the value of symbol `place` of -far..far, and where it ends; -far and far are escapes to a number."""
-    value = place - far
-    if abs(value) < far:
-        return value, at
-    rest, at = _read_number(symbols, at)
-    return (value + rest if value > 0 else value - rest), at
-
-
-@njit(cache=True, _nrt=False)
-def _write_signed(value: int, base: int, far: int, symbols: Symbols, at: int) -> int:
-    """Write a value as one symbol from `base` on, followed by a number if it is `far` or more; return where it ends."""
-    near: int = min(max(value, -far), far)
-    symbols[at] = base + near + far
-    at += 1
-    if abs(near) == far:
-        at = _write_number(abs(value - near), symbols, at)
-    return at
-
-
-@njit(cache=True, _nrt=False)
-def _write_number(value: int, symbols: Symbols, at: int) -> int:
-    while value > 127:
-        symbols[at] = value & 127 | 128
-        value >>= 7
-        at += 1
-    symbols[at] = value
-    return at + 1
-
-
-@njit(cache=True, _nrt=False)
-def _expected(levels: Levels, block: int, columns: int, row: int, column: int) -> int:
-    """Return the mean of a block as predicted from its left and upper neighbours, in steps."""
-    if row and column:
-        return (int(levels[block - 1, 0]) + int(levels[block - columns, 0])) >> 1
-    if row + column == 0:
-        return 0
-    return int(levels[block - 1, 0] if column else levels[block - columns, 0])
 
 
 @njit(cache=True)
@@ -227,7 +230,7 @@ def _encode(addresses: NDArray[np.uintp], shapes: Ends, luma: Plane, chroma: Pla
     blocks = samples = np.int64(0)
     for i in range(len(shapes)):
         height, width, channels = shapes[i]
-        blocks = max(blocks, _blocks(grids(height, width, channels, chroma.side)))
+        blocks = max(blocks, count_blocks(grids(height, width, channels, chroma.side)))
         samples += height * width * channels
     # All images reuse the same memory: touching fresh pages costs more than a copy.
     memory, masks = np.empty((blocks, len(luma.steps)), np.int16), np.empty(blocks, np.uint64)
@@ -239,157 +242,18 @@ def _encode(addresses: NDArray[np.uintp], shapes: Ends, luma: Plane, chroma: Pla
         height, width, channels = shapes[i]
         image = carray(pointer(addresses[i]), (height, width, channels))
         grid = grids(height, width, channels, chroma.side)
-        levels = memory[: _blocks(grid)]
+        levels = memory[: count_blocks(grid)]
         bases = np.zeros(channels, np.int64)
         # Alpha is encoded as a grey image of its own.
         for first in range(0, channels, 3):
             planes = slice(first, min(first + 3, channels))
             part = image if channels < 4 else np.ascontiguousarray(image[:, :, planes])
-            start = _blocks(grid[:first])
+            start = count_blocks(grid[:first])
             analyse(part, luma, chroma, grid[planes], levels[start:], bases[planes], work, again)
-        most = 15 + 8 * len(levels) + 3 * _mask(levels, masks)
-        symbols = _grown(symbols, at, at + most)
-        ends = _grown(ends, patches, patches + most // (MAX_PATCH - MAX_BLOCK) + 1)
-        at, patches = _write(shapes[i], levels, masks, colour_of(bases), grid, symbols, at, ends, patches)
+        most = 15 + 8 * len(levels) + 3 * mask(levels, masks)
+        symbols = grown(symbols, at, at + most)
+        ends = grown(ends, patches, patches + most // (MAX_PATCH - MAX_BLOCK) + 1)
+        colour = colour_of(bases).astype(np.int64)
+        at, patches = write(shapes[i], levels, masks, colour, grid, symbols, at, ends, patches, 0)
         records[i] = patches
     return symbols[:at], ends[:patches], records
-
-
-@njit(cache=True)
-def _blocks(grid: Ends) -> int:
-    total = 0
-    for plane in range(len(grid)):
-        total += grid[plane, 0] * grid[plane, 1]
-    return total
-
-
-@njit(cache=True)
-def _grown(array: Any, used: int, size: int) -> Any:
-    """Return `array` if it has at least `size` items, else a larger array with its first `used` items."""
-    if size <= len(array):
-        return array
-    larger = np.empty(max(size, 2 * len(array)), array.dtype)
-    larger[:used] = array[:used]
-    return larger
-
-
-@njit(cache=True, _nrt=False)
-def _mask(levels: Levels, masks: Bits) -> int:
-    """Fill `masks` with `nonzero` of each block; return the number of non-zero levels."""
-    total = np.uint64(0)
-    for block in range(len(levels)):
-        masks[block] = nonzero(levels[block])
-        total += ones(masks[block])
-    return int(total)
-
-
-@njit(cache=True, _nrt=False)
-def _write(
-    shape: Ends,
-    levels: Levels,
-    masks: Bits,
-    colour: Image,
-    grid: Ends,
-    symbols: Symbols,
-    at: int,
-    ends: Ends,
-    patches: int,
-) -> tuple[int, int]:
-    """Write the symbols of an image from `at` on, and the ends of its patches; return the next free index of both."""
-    start, block = at, 0
-    for number in (shape[2] if shape[2] > 1 else 0, shape[0], shape[1]):
-        at = _write_number(number, symbols, at)
-    for plane in range(len(grid)):
-        columns = grid[plane, 1]
-        for row in range(grid[plane, 0]):
-            for column in range(columns):
-                begin = at
-                if row + column == 0:
-                    symbols[at] = colour[plane]
-                    at += 1
-                else:
-                    difference = int(levels[block, 0]) - _expected(levels, block, columns, row, column)
-                    at = _write_signed(difference, MEAN, FAR_MEAN, symbols, at)
-                at = _write_block(levels[block], masks[block], symbols, at)
-                if at - start > MAX_PATCH:
-                    ends[patches] = start = begin
-                    patches += 1
-                block += 1
-    ends[patches] = at
-    return at, patches + 1
-
-
-@njit(cache=True, _nrt=False)
-def _write_block(levels: Levels, bits: np.uint64, symbols: Symbols, at: int) -> int:
-    """Write the levels at the zigzag positions set in `bits`; return where they end."""
-    last = np.int64(0)
-    while bits:
-        position = np.int64(lowest(bits))
-        bits &= bits - np.uint64(1)
-        run, value = position - last - 1, int(levels[np.uint64(position)])
-        last = position
-        while run > 15:
-            symbols[np.uint64(at)] = ZEROS
-            run -= 16
-            at += 1
-        # Levels are -4..-1 or 1..4. Of the places 0..8 of a signed value, 4 (zero) is unused, so 5..8 move down by one.
-        base = LEVEL + 8 * run - (value > 0)
-        if abs(value) < FAR_LEVEL:
-            symbols[np.uint64(at)] = base + value + FAR_LEVEL
-            at += 1
-        else:
-            at = _write_signed(value, base, FAR_LEVEL, symbols, at)
-    return at
-
-
-@njit(cache=True, _nrt=False)
-def _parse(symbols: Ends, at: int, grid: Ends, levels: Levels, colour: Image, good: NDArray[np.bool_]) -> None:
-    """Fill `levels` and `colour`, set `good` where an image ends, and stop at the first symbol that cannot follow."""
-    block = 0
-    for plane in range(len(grid)):
-        columns = grid[plane, 1]
-        for index in range(grid[plane, 0] * columns):
-            if at >= len(symbols):
-                return
-            symbol = int(symbols[at])
-            at += 1
-            if index == 0:
-                if symbol > 255:
-                    return
-                colour[plane] = symbol
-            else:
-                if not MEAN <= symbol < LEVEL:
-                    return
-                difference, at = _read_signed(symbols, at, symbol - MEAN, FAR_MEAN)
-                mean = _expected(levels, block, columns, index // columns, index % columns) + difference
-                if at < 0 or abs(mean) > LARGEST:
-                    return
-                levels[block, 0] = mean
-            at = _parse_block(symbols, at, levels[block], good, block == len(levels) - 1)
-            if at < 0:
-                return
-            block += 1
-
-
-@njit(cache=True, _nrt=False)
-def _parse_block(symbols: Ends, at: int, levels: Levels, good: NDArray[np.bool_], last: bool) -> int:
-    """Fill `levels[1:]` and return where the block ends, -1 if invalid; mark possible ends of the `last` block."""
-    position = 1
-    zeros = False
-    good[at] = last
-    while at < len(symbols) and symbols[at] >= LEVEL:
-        zeros = symbols[at] == ZEROS
-        if zeros:
-            position += 16
-            at += 1
-            continue
-        place = int(symbols[at]) - LEVEL
-        position += place // 8
-        place = place % 8
-        value, at = _read_signed(symbols, at + 1, place + (place >= FAR_LEVEL), FAR_LEVEL)
-        if at < 0 or position >= len(levels) or abs(value) > LARGEST:
-            return -1
-        levels[position] = value
-        position += 1
-        good[at] = last
-    return -1 if zeros else at

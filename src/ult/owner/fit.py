@@ -18,7 +18,7 @@ from ult.host.progress import Progress, on_stderr
 from ult.host.shown import Facts, Shown, count
 from ult.owner import keyfile
 from ult.owner.bpe.private_counts import check_asked, promise, without_records
-from ult.owner.inputs import Inputs, Watched, of_clipped, opened, remarks
+from ult.owner.inputs import Inputs, Watched, count_clipped, of_clipped, opened, remarks
 from ult.owner.keyfile import Passphrase
 from ult.owner.pipeline import pieces
 from ult.owner.pipeline.choose import choose
@@ -30,10 +30,10 @@ from ult.public.vocabulary import Vocabulary
 class Fitted(Shown):
     """A table that was fitted and stored, with facts on the records that it was fitted on.
 
-    `column` names the column of the records, or is what the first line of a CSV file has in its place. For
-    `series/mulaw`, `clipped` of the `values` lie outside the range, and `worst` says which column loses most. If there
-    were too many distinct patches to count, some of those that occur fewer than `exact_from` times are left out; else
-    `exact_from` is 0. `empty_records` are counted only for a table with a promise of privacy.
+    `column` names the column of the records, or is what the first line of a CSV file has in its place. Of a codec with
+    a range, `clipped` of the `values` lie outside it; for `series/mulaw`, `worst` says which column loses most. If
+    there were too many distinct patches to count, some of those that occur fewer than `exact_from` times are left out;
+    else `exact_from` is 0. `empty_records` are counted only for a table with a promise of privacy.
     """
 
     path: Path
@@ -152,14 +152,15 @@ def fit(
     of: dict[str, Any] = {"fields": source.fields, "privacy": privacy, "public": public, "secret_ids": secret_ids}
     table = Table.from_counts(counts, codec=made, vocabulary=vocabulary, **of)
     table.save(out, **storage, force=force)
+    outside, values = (columns.clipped, columns.values) if columns else count_clipped(made, source)[:2]
     empty = privacy is not None and kind.modality in ("text", "molecule")
     return Fitted(
         out,
         table,
         encrypted=encrypt,
         column=source.column,
-        clipped=columns.clipped if columns else 0,
-        values=columns.values if columns else 0,
+        clipped=outside,
+        values=values,
         worst=columns.worst() if columns else "",
         exact_from=counts.exact_from,
         empty_records=sum(not record for record in source) if empty else 0,

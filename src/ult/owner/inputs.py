@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ult.codecs.base import Codec
+from ult.codecs.columns import clipped
+from ult.codecs.image import ImageDct
 from ult.codecs.series import SeriesMulaw
 from ult.data import Source, open_source
 from ult.errors import InvalidConfig, SourceError
@@ -73,18 +75,18 @@ def count_clipped(codec: Codec[Any], source: Source) -> tuple[int, int, str]:
     Both numbers are 0 if the codec has no range or the source cannot be read. The source is read again, after the
     shards were published, so an error here does not lose them.
     """
-    if not isinstance(codec, SeriesMulaw):
+    if not isinstance(codec, SeriesMulaw) and not (isinstance(codec, ImageDct) and codec.clip):
         return 0, 0, ""
-    values = clipped = 0
+    values = outside = 0
     try:
-        for record in source:
-            clipped += codec.clipped(record)
-            values += len(record)
+        for batch in source.batches():
+            found = clipped(codec, batch.records)
+            outside, values = outside + found[0], values + found[1]
     except SourceError as error:
         return 0, 0, error.what
-    return clipped, values, ""
+    return outside, values, ""
 
 
-def of_clipped(clipped: int, values: int) -> str:
+def of_clipped(outside: int, values: int) -> str:
     """Return a sentence on how many values are clipped."""
-    return f"{clipped:,} of {values:,} values ({clipped / values:.2%}) lie outside the range and are clipped to it"
+    return f"{outside:,} of {values:,} values ({outside / values:.2%}) lie outside the range and are clipped to it"

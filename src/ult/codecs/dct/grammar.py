@@ -27,17 +27,23 @@ LARGEST = 2**15 - 1
 USED, READING, VALUE, DIGITS, LIMIT, CHANNELS, HEIGHT, WIDTH = range(8)
 PLANE, INDEX, LEFT, POSITION, PENDING, EXPECTED, SIGN = range(8, 15)  # LEFT: blocks that have not begun
 _FIELDS = 15
-NO, IN_CHANNELS, IN_HEIGHT, IN_WIDTH, IN_MEAN, IN_LEVEL = range(6)  # values of READING: what the number is part of
+NO, IN_CHANNELS, IN_HEIGHT, IN_WIDTH, IN_MEAN, IN_LEVEL, IN_BASE = range(
+    7
+)  # values of READING: what the number is part of
 Row = NDArray[np.int64]
 
 
 class Limits(NamedTuple):
-    """A codec's limits: levels per block, the side of chroma blocks in pixels, the most samples and symbols."""
+    """A codec's limits: levels per block, the side of chroma blocks in pixels, the most samples and symbols.
+
+    `highest` is the largest base of a plane if bases are numbers; it is 0 if they are bytes.
+    """
 
     levels: int
     chroma_side: int
     max_length: int
     max_symbols: int
+    highest: int
 
 
 class Drawing(NamedTuple):
@@ -65,7 +71,7 @@ class ImageGrammar(Grammar[Drawing]):
         means[: len(state.means)] = state.means[: len(means)]
         if not _walk(now, means, np.asarray(symbols, np.int64), self.limits):
             return None
-        columns = -(-int(now[WIDTH]) // 8) if now[READING] in (NO, IN_MEAN, IN_LEVEL) else len(means)
+        columns = -(-int(now[WIDTH]) // 8) if now[READING] not in (IN_CHANNELS, IN_HEIGHT, IN_WIDTH) else len(means)
         return Drawing(now, means[:columns])
 
     def least(self, state: Drawing) -> int:
@@ -130,7 +136,7 @@ def _digit(now: Row, means: Row, symbol: int, limits: Limits) -> bool:
         now[READING] = NO
         if kind == IN_MEAN:
             means[now[INDEX] % _columns(now, limits)] = now[EXPECTED] + now[SIGN] * (FAR_MEAN + value)
-        elif kind != IN_LEVEL:
+        elif kind in (IN_CHANNELS, IN_HEIGHT, IN_WIDTH):
             _header(now, kind, value, limits)
     return True
 
@@ -156,7 +162,7 @@ def _header(now: Row, kind: int, value: int, limits: Limits) -> None:
 
 @njit(cache=True)
 def _block(now: Row, means: Row, symbol: int, limits: Limits) -> bool:
-    """Begin a block: with its mean, or with a byte if it is the first of a plane."""
+    """Begin a block: with its mean, or with the base, a byte or a number, if it is the first of a plane."""
     columns = _columns(now, limits)
     now[INDEX] += 1
     if now[INDEX] == columns * -(-now[HEIGHT] // _side(now[PLANE], limits)):
@@ -166,7 +172,10 @@ def _block(now: Row, means: Row, symbol: int, limits: Limits) -> bool:
     row, column = now[INDEX] // columns, now[INDEX] % columns
     if now[INDEX] == 0:
         means[0] = 0
-        return symbol < MEAN
+        if not limits.highest:
+            return symbol < MEAN
+        now[READING], now[VALUE], now[DIGITS], now[LIMIT] = IN_BASE, 0, 0, limits.highest
+        return _digit(now, means, symbol, limits)  # type: ignore[no-any-return]
     if symbol < MEAN:
         return False
     upper, left = means[column], means[max(column - 1, 0)]
@@ -200,7 +209,7 @@ def _level(now: Row, symbol: int, limits: Limits) -> bool:
 def _least(now: Row, limits: Limits) -> int:
     """Return the fewest symbols still needed: digits of a number, a level after zeros, and one symbol per block."""
     reading = now[READING]
-    if reading in (NO, IN_MEAN, IN_LEVEL):
+    if reading not in (IN_CHANNELS, IN_HEIGHT, IN_WIDTH):
         return now[LEFT] + now[PENDING] + (reading != NO)  # type: ignore[no-any-return]
     value = _smallest(now)
     channels = value if reading == IN_CHANNELS else now[CHANNELS]
