@@ -198,9 +198,7 @@ def shards(folder: Path) -> dict[str, bytes]:
     ) as writer:
         for ids in ([40, 41], [42]):
             writer.write([np.array(ids, np.uint32)], 3, pa.table({"label": ["a"]}))
-    return {
-        file.name.removeprefix("."): file.read_bytes() for file in path.iterdir() if file.is_file()
-    }  # by the manifest's former name
+    return {one.name.removeprefix("."): one.read_bytes() for one in path.iterdir() if one.is_file()}
 
 
 def manifests(folder: Path) -> Iterator[Scenario]:
