@@ -26,8 +26,6 @@ def test_a_schema_comes_back_for_its_owner_alone(schema, tmp_path):
 
 def test_columns_are_those_of_the_fields_unless_said():
     assert GROUPED.columns == ("sex", "day", "age")
-    assert GROUPED.rows.fields == (DAY, AGE)
-    assert FLAT.rows is None
     assert FLAT.columns == ("sex", "age")
 
 

@@ -24,10 +24,10 @@ class Schema:
     """The fields of a record, and what else turns the columns of a table into records and back.
 
     With `unit`, all rows that have one value in that column are one record: `fields` are then those that are constant
-    in a unit, and last one field of kind `rows` for all others. The column `unit` is always read, but encoded only if
-    a field has its name. `columns` are the names of the encoded columns in the order of the table, which decoding
-    restores; if not given, that of the fields. `dropped` are columns that nobody reads; a column that is neither a
-    field nor dropped nor the unit is refused.
+    in a unit, and fields of kind `rows` for all others, one for each table of data. The column `unit` is always read,
+    but encoded only if a field has its name. `columns` are the names of the encoded columns in the order of the table,
+    which decoding restores; if not given, that of the fields. `dropped` are columns that nobody reads; a column that is
+    neither a field nor dropped nor the unit is refused.
 
     `identifiers` are fields that may say who somebody is and that the owner has agreed to encode. `asked` holds the
     columns that can be read in more than one way, each with its readings, of which the owner has to choose one.
@@ -42,17 +42,13 @@ class Schema:
 
     def __post_init__(self) -> None:
         check_fields(self.fields)
-        grouped = [one for one in self.fields if one.kind == "rows"]
-        if bool(grouped) != bool(self.unit) or (grouped and grouped != [self.fields[-1]]):
-            raise InvalidConfig("a schema has a unit and, as its last field, the unit's rows; or it has neither")
-        leaves = [one.name for one in self.leaves]
-        object.__setattr__(self, "columns", self.columns or tuple(leaves))
-        if len(set(leaves)) != len(leaves):
-            again = next(name for name in leaves if leaves.count(name) > 1)
-            raise InvalidConfig(f"two fields are called {again!r}; expected different names")
-        if sorted(self.columns) != sorted(leaves):
+        if bool(self.unit) != any(one.kind == "rows" for one in self.fields):
+            raise InvalidConfig("a schema has a unit and fields that hold the unit's rows, or neither")
+        names = dict.fromkeys(one.name for one in self.leaves)
+        object.__setattr__(self, "columns", self.columns or tuple(names))
+        if sorted(self.columns) != sorted(names):
             raise InvalidConfig("the columns of a schema are not the names of its fields, each once")
-        if both := set(self.dropped) & set(leaves):
+        if both := set(self.dropped) & names.keys():
             raise InvalidConfig(f"column {min(both)!r} is both a field and dropped; expected one of the two")
 
     @property
@@ -60,19 +56,12 @@ class Schema:
         """The fields that hold one column each: those of the record, then those of its rows."""
         return tuple(one for each in self.fields for one in (each.fields or (each,)))
 
-    @property
-    def rows(self) -> Field | None:
-        """The field of the unit's rows, or None."""
-        return self.fields[-1] if self.unit else None
-
     def without(self, names: Sequence[str]) -> Schema:
         """Return the schema with the columns `names` dropped. Raises `InvalidConfig` if no field is left."""
-        gone, kept = set(names), self.fields
-        if self.rows is not None:
-            left = _but(self.rows.fields, gone)
-            kept = (*self.fields[:-1], replace(self.rows, fields=left)) if left else ()
-        fields = _but(kept, gone - {"" if self.rows is None else self.rows.name})
-        if not fields:
+        gone = set(names)
+        left = [one for one in self.fields if set(_names(one)) - gone]
+        fields = tuple(_but(one, gone) for one in left)
+        if not fields or (self.unit and not any(one.fields for one in fields)):
             raise InvalidConfig("every field is dropped; expected at least one that is encoded")
         return replace(
             self,
@@ -132,9 +121,15 @@ class Schema:
         )
 
 
-def _but(fields: Sequence[Field], gone: set[str]) -> tuple[Field, ...]:
-    """Return the fields that are not in `gone`; one whose category `by` is gone has its own edges for all."""
-    return tuple(replace(one, by="", edges_by={}) if one.by in gone else one for one in fields if one.name not in gone)
+def _but(one: Field, gone: set[str]) -> Field:
+    """Return a field without those of its rows that are `gone`; without the category `by`, all have the same edges."""
+    inner = tuple(_but(each, gone) for each in one.fields if each.name not in gone)
+    return replace(one, by="", edges_by={}, fields=inner) if one.by in gone else replace(one, fields=inner)
+
+
+def _names(one: Field) -> list[str]:
+    """Return the names of the columns that a field holds."""
+    return [inner.name for inner in one.fields] or [one.name]
 
 
 def _texts(name: str, value: object) -> tuple[str, ...]:
