@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ult.codecs import CODECS
     from ult.codecs.base import Codec
     from ult.codecs.patches import Patches
+    from ult.data.describe import describe
     from ult.owner.decode import decode
     from ult.owner.encode import encode
     from ult.owner.fit import fit
@@ -48,6 +49,7 @@ __all__ = [
     "adopt",
     "audit",
     "decode",
+    "describe",
     "encode",
     "errors",
     "evaluate",
@@ -69,6 +71,7 @@ _HOME = {
     "Vocabulary": "ult.public.vocabulary",
     "adopt": "ult.trainer.adopt",
     "decode": "ult.owner.decode",
+    "describe": "ult.data.describe",
     "encode": "ult.owner.encode",
     "evaluate": "ult.trainer.evaluation",
     "fit": "ult.owner.fit",

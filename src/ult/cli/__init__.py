@@ -20,6 +20,7 @@ from ult.cli import (
     decode,
     dedupe,
     demo,
+    describe,
     handover,
     inspect,
     owner,
@@ -124,6 +125,7 @@ def _check_names(verb: str, options: dict[str, Any]) -> None:
 OWNER = "The owner's side: these read or write the table, or the records"
 TRAINER = "The trainer's side: shards and runs; no table"
 _add(owner.keygen, OWNER)
+_add(describe.describe, OWNER)
 _add(dedupe.dedupe, OWNER)
 _add(owner.fit, OWNER)
 _add(owner.encode, OWNER)

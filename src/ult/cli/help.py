@@ -23,6 +23,7 @@ EXIT_STATUSES = {
 
 EXAMPLES = {
     "keygen": "ult keygen -o owner.key",
+    "describe": "ult describe patients.csv -o schema.json",
     "dedupe": "ult dedupe notes.jsonl -o distinct.jsonl --near 0.8",
     "fit": "ult fit notes.csv -o notes.ult --column note --vocabulary-size 4096",
     "encode": "ult encode notes.csv -t notes.ult -o shards --column note",

@@ -35,3 +35,14 @@ Address = Annotated[
     str | None,
     typer.Option(help="HOST:PORT of the Ray cluster; by default RAY_ADDRESS, or a new one on this machine."),
 ]
+Drop = Annotated[list[str] | None, typer.Option("--drop", help="Of records of fields: leave this column out.")]
+Unit = Annotated[str, typer.Option(help="Of records of fields: rows with one value here are one record.")]
+FieldForm = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--form",
+        metavar="COLUMN=FORM",
+        help="Of records of fields: how to read a column: number, category, date, text, list or molecule; its decimal "
+        "mark, . or ,; or its date form, such as d/m/Y.",
+    ),
+]

@@ -21,13 +21,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ult.data import looks
+from ult.data.identifier import MANY, judge
 from ult.public.shards import Shards
 
 SMALL = 5  # records that share a value: amber if fewer do, the threshold that statistical offices use
 ALONE = 0.20  # share of records with a unique value: red above
-MANY = 20  # distinct values from which on small groups are not just due to a small data set
 FEW = 0.50  # share of records in groups of fewer than `SMALL`: red above, if there are more than `MANY` values
-SHARED = 20  # records per value below which numbers or names, of more than `MANY` values, point at single people
 CAP = 1 << 20  # distinct values that are counted exactly; beyond, a sample by hash is
 PAIRED = 12  # columns up to which all pairs are tried
 LINE = (
@@ -209,7 +208,9 @@ class _Column:
 
     def judged(self) -> KeptColumn:
         """Return the column with its level."""
-        kind, why, level = self._looks()
+        names, groups = (self.name, *self.fields), self.groups
+        found = judge(names, self.formed, filled=self.filled, distinct=groups.distinct, rows=groups.rows)
+        kind, why, level = found.kind, found.why, found.level
         level = max(level, _rarity(self.groups), key=("told", "amber", "red").index)
         likely = {"red": "looks like", "amber": "may be", "told": "may be"}[level]
         looked = f" {likely} {looks.KINDS[kind]} ({why});" if kind else ":"
@@ -218,37 +219,6 @@ class _Column:
             found=f"column {shown(self.name)}{looked} {self.groups.in_words('values')}",
             examples=looks.masked(list(self.examples)[:2]), **self.groups.counts(),
         )  # fmt: skip
-
-    def _looks(self) -> tuple[str, str, str]:
-        """Return the kind of personal data that the column looks like, the reason, and the level by that alone."""
-        shares = {form: count / max(self.filled, 1) for form, count in self.formed.items()}
-        headers = [looks.header(name) for name in (self.name, *self.fields)]
-        kind, sure = next((header for header in headers if header[1]), headers[0])
-        scattered = self.groups.distinct > MANY and self.groups.rows < SHARED * self.groups.distinct
-        dated = shares.get("date", 0) >= looks.SEEN
-        if kind and sure:
-            flag = self.groups.distinct <= 2 and self.groups.rows > MANY  # "has telephone"
-            return kind, "its header", "amber" if flag else "red"
-        if kind == "birth" and dated:
-            return kind, "its header, and the form of its values", "red"
-        for form in sorted(looks.FORMS, key=lambda form: -shares.get(form, 0)):
-            least = looks.TELLING if form in looks.TELLING_FORMS else looks.SEEN
-            if shares.get(form, 0) < least:
-                continue
-            why = f"the form of {shares[form]:.0%} of its values"
-            if form in looks.SURE_FORMS:
-                return looks.FORMS[form], why, "red"
-            if form == "date":
-                return "date", why, "amber"
-            if scattered and kind != "place":
-                return looks.FORMS[form], why, "red"
-            if form == "code" and not kind and self.groups.distinct > MANY:
-                return "number", why, "amber"
-        if shares.get("words", 0) >= looks.SEEN:
-            return "text", f"the length of {shares['words']:.0%} of its values", "amber"
-        if kind in ("name", "number") and self.groups.distinct > 2:
-            return kind, "its header", "red" if scattered else "amber"
-        return (kind, "its header", "amber") if kind == "place" else ("", "", "told")
 
 
 def hashed(column: pa.ChunkedArray) -> tuple[NDArray[np.uint64], NDArray[np.int64], pa.StringArray]:

@@ -1,0 +1,122 @@
+"""`ult describe`: what the columns of a table hold, and a schema of them."""
+
+from __future__ import annotations
+
+import shlex
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ult.cli.options import Drop, FieldForm, Force, Inputs, Unit
+
+if TYPE_CHECKING:
+    from ult.data.describe import Described, Description
+
+_WIDTHS = (18, 9, 8, 9, 25, 11)
+_HEAD = ("column", "kind", "missing", "distinct", "range", "example")
+
+
+def describe(
+    inputs: Inputs,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write the schema here, for `ult fit --schema`; mode 0600.")
+    ] = None,
+    column: Annotated[
+        list[str] | None, typer.Option("--column", "-c", help="Describe only this column; repeatable.")
+    ] = None,
+    drop: Drop = None,
+    unit: Unit = "",
+    form: FieldForm = None,
+    bins: Annotated[int, typer.Option(help="Bins of a number: 8, 16, 32 or 64.")] = 16,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")] = False,
+    force: Force = False,
+) -> None:
+    """Say what the columns of a table hold, and write a schema by which its rows become records.
+
+    Examples are masked. The range, and the schema, are data: keep them to yourself.
+    """
+    from ult.cli.console import note, say
+    from ult.data.describe import describe as found_in
+    from ult.errors import SourceError
+    from ult.host.free import check_free
+
+    if out is not None:
+        check_free(out, force=force)
+    found = found_in(inputs, unit=unit, drop=drop or (), column=column or (), forms=forms_of(form), bins=bins)
+    if as_json:
+        _print_json(found)
+    else:
+        _print(found)
+    for remark in found.remarks():
+        note(remark)
+    asked = [one for one in found.columns if one.identifier]
+    if asked:
+        note(f"{len(asked)} of {len(found.columns)} columns look like an identifier: ult fit asks what to do with them")
+    if out is not None:
+        if found.schema is None:
+            raise SourceError("no column can be encoded; expected one that a schema can hold")
+        found.schema.write(out)
+        say(f"{out}: schema of {len(found.schema.columns)} columns, for its owner alone (mode 0600)")
+        note(f"{out} holds names and values of your columns: it is as private as they are")
+
+
+def forms_of(pairs: Sequence[str] | None) -> dict[str, str]:
+    """Return the answers of `COLUMN=FORM` pairs; raise `InvalidConfig` at anything else."""
+    from ult.errors import InvalidConfig
+
+    found: dict[str, str] = {}
+    for pair in pairs or ():
+        name, mark, form = pair.rpartition("=")
+        if not mark or not name or name in found:
+            raise InvalidConfig(f"form {pair!r} is not COLUMN=FORM, one for each column", hint="--form visit=d/m/Y")
+        found[name] = form
+    return found
+
+
+def _print_json(found: Description) -> None:
+    import json
+    from dataclasses import asdict
+
+    print(json.dumps({"columns": [asdict(one) for one in found.columns], "rows": found.rows}, indent=1))
+
+
+def _print(found: Description) -> None:
+    from ult.cli.console import say
+
+    say(_line(_HEAD))
+    for one in found.columns:
+        say(_line(_cells(one)))
+        for told in _told(one):
+            say(textwrap.fill(told, 80, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False))
+
+
+def _told(one: Described) -> list[str]:
+    found = [f"looks like an identifier: {one.identifier}"] if one.identifier else []
+    answers = " or ".join(f"--form {shlex.quote(f'{one.name}={reading}')}" for reading in one.readings)
+    return [*found, *([f"asked, {one.why}: {answers}"] if answers else [])]
+
+
+def _cells(one: Described) -> tuple[str, ...]:
+    about = "" if one.exact else "~"
+    if not one.rows:
+        return (one.name, one.kind or "none", "", "", one.type, "")
+    missing = f"{one.missing / one.rows:.1%}" if one.missing else "0"
+    low, high = (text[:10] if one.kind == "date" else text for text in (one.low, one.high))
+    span = low if low == high else f"{low} to {high}"
+    return (one.name, one.kind or "none", missing, f"{about}{one.distinct:,}", span, one.example)
+
+
+def _line(cells: Sequence[str]) -> str:
+    from rich.cells import cell_len, set_cell_size
+
+    from ult.cli.console import plain
+
+    shown = []
+    for cell, width in zip(cells, _WIDTHS, strict=True):
+        text = plain(cell).replace("\n", "\\n").replace("\t", "\\t")
+        shown.append(text if cell_len(text) <= width - 1 else set_cell_size(text, width - 2) + "…")
+    padded = [text + " " * (width - cell_len(text)) for text, width in zip(shown, _WIDTHS, strict=True)]
+    return "".join(padded).rstrip()
