@@ -10,8 +10,8 @@ import typer
 Inputs = Annotated[
     list[str],
     typer.Argument(
-        help=".txt (one record per line), .jsonl, .csv, .parquet, .npy, .npz, images or folders of them, "
-        "hf:org/name; also globs, and s3://, gs:// and hf:// addresses.",
+        help=".txt (one record per line), .jsonl, .csv, .parquet, .npy, .npz, images or folders of them, FASTA, FASTQ, "
+        "SDF, .h5ad, WFDB (.hea), EDF, hf:org/name; also globs, and s3://, gs:// and hf:// addresses.",
         show_default=False,
     ),
 ]
@@ -20,6 +20,11 @@ Keep = Annotated[
     list[str] | None, typer.Option("--keep", "-k", help="A column to keep beside the records, such as a label.")
 ]
 Canonical = Annotated[bool, typer.Option(help="Rewrite SMILES in RDKit's canonical form first.")]
+Layer = Annotated[str | None, typer.Option(help="Of .h5ad, the matrix: X (the default), raw/X or layers/NAME.")]
+Window = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", help="Of a signal, a record is so many seconds; else a whole channel."),
+]
 Force = Annotated[bool, typer.Option(help="Replace an existing output.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as `ult train` wrote it.")]
 Workers = Annotated[
@@ -46,3 +51,9 @@ FieldForm = Annotated[
         "mark, . or ,; or its date form, such as d/m/Y.",
     ),
 ]
+
+
+def reading(layer: str | None, window: float | None) -> dict[str, str | float]:
+    """Return the choices of how files are read that were made."""
+    given: dict[str, str | float | None] = {"layer": layer, "window": window}
+    return {name: value for name, value in given.items() if value is not None}

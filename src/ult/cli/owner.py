@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ult.cli.keys import Identities, PassphraseFile, Recipients, TableFile, asking, key_of
-from ult.cli.options import Address, Canonical, Column, EngineName, Force, Inputs, Keep, Workers
+from ult.cli.options import Address, Canonical, Column, EngineName, Force, Inputs, Keep, Layer, Window, Workers, reading
 from ult.errors import InvalidConfig
 from ult.owner.pipeline.memory import return_freed_memory
 
@@ -68,6 +68,8 @@ def fit(
         ),
     ] = False,
     canonical: Canonical = False,
+    layer: Layer = None,
+    window: Window = None,
     passphrase_file: PassphraseFile = None,
     recipient: Recipients = None,
     no_encryption: Annotated[bool, typer.Option("--no-encryption", help="Store the table in the clear.")] = False,
@@ -94,6 +96,7 @@ def fit(
             column=column,
             keep=keep or (),
             canonical=canonical,
+            reading=reading(layer, window),
             min_records=min_records,
             epsilon=epsilon,
             delta=delta,
@@ -158,6 +161,8 @@ def encode(
         list[str] | None, typer.Option("--keep", "-k", help="A column that goes along, in the clear; repeatable.")
     ] = None,
     canonical: Canonical = False,
+    layer: Layer = None,
+    window: Window = None,
     side: Annotated[
         str | None,
         typer.Option(
@@ -205,6 +210,7 @@ def encode(
             keep=keep or (),
             canonical=canonical,
             side=side,
+            reading=reading(layer, window),
             canaries=canaries,
             repeats=repeats,
             coin_split=coin_split,

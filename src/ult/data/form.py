@@ -45,6 +45,8 @@ class Form:
         others = {name: kind for name, kind in rows.types.items() if name not in keep}
         if column is None and isinstance(rows, ArrayRows):
             column = _only_array(rows, others)
+        if column is None and rows.fields:
+            return cls(modality, record.COLUMN[modality], tuple(rows.fields))
         if column is None and not any(map(record.is_series, others.values())):
             return cls(modality, record.COLUMN[modality], wide.fields(rows, others))
         column = record.choose(rows, modality, keep) if column is None else column
@@ -62,7 +64,8 @@ class Form:
     def check_same(self, first: Rows, rows: Rows, keep: Sequence[str]) -> None:
         """Raise `SourceError` or `MissingColumn` unless `rows` has the columns of `first`, with the same types."""
         rows.check_columns(self.fields or [self.column])
-        if self.fields and (more := [name for name in rows.types if name not in {*self.fields, *keep}]):
+        known = {*self.fields, *keep}
+        if self.fields and (more := [name for name in rows.fields or rows.types if name not in known]):
             raise SourceError(
                 f"{rows.name} has columns that {first.name} has not: {listed(more)}; expected the same values a record"
             )

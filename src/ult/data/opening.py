@@ -5,24 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ult.data import files, hub, image, record, sample
+from ult.data import edf, files, h5ad, hub, image, record, sample, sdf, sequence, wfdb
 from ult.data.array import ArrayRows
 from ult.data.image import FolderRows
+from ult.data.reading import AS_IT_IS, Reading
 from ult.data.rows import Rows, inside, listed, unpacking
 from ult.data.tabular import CsvRows, ParquetRows
 from ult.data.text import JsonlRows, TxtRows
 from ult.errors import EmptySource, MissingSource, SourceError
 
 SUFFIXES = {
-    "text": (".txt", ".jsonl", ".csv", ".parquet"),
-    "molecule": (".txt", ".jsonl", ".csv", ".parquet"),
+    "text": (".txt", ".jsonl", ".csv", ".parquet", *sequence.SUFFIXES),
+    "molecule": (".txt", ".jsonl", ".csv", ".parquet", *sdf.SUFFIXES),
     "image": (*image.SUFFIXES, ".parquet", ".npy", ".npz"),
-    "series": (".csv", ".parquet", ".npy", ".npz"),
+    "series": (".csv", ".parquet", ".npy", ".npz", h5ad.SUFFIX, wfdb.SUFFIX, *edf.SUFFIXES),
     "record": (".csv", ".jsonl", ".parquet"),
 }
+_PACKED = tuple(one for every in SUFFIXES.values() for one in every if one.count(".") > 1)  # such as .fasta.gz
 
 
-def open_inputs(inputs: Sequence[str | Path], modality: str) -> tuple[list[Rows], list[str]]:
+def open_inputs(
+    inputs: Sequence[str | Path], modality: str, reading: Reading = AS_IT_IS
+) -> tuple[list[Rows], list[str]]:
     """Return the inputs that hold records, and the names of files without records that are passed over."""
     if not inputs:
         raise MissingSource("no input was named; expected files, a folder of images, or hf:org/name")
@@ -38,11 +42,12 @@ def open_inputs(inputs: Sequence[str | Path], modality: str) -> tuple[list[Rows]
     if len(kinds) > 1:
         raise SourceError(f"the inputs are of several kinds: {listed(sorted(kinds))}; expected one kind")
     kind = kinds.pop()
+    reading.check(kind)
     opened: list[Rows] = []
     empty: dict[str, EmptySource] = {}
     for name in names:
         try:
-            opened.append(_reader(name, kind, record.COLUMN[modality]))
+            opened.append(_reader(name, kind, record.COLUMN[modality], reading))
         except EmptySource as error:
             empty[name] = error
     if not opened:
@@ -61,7 +66,7 @@ def _kind(name: str, modality: str) -> str:
     """Return the kind of the input `name`: a scheme, "image", or a suffix; raise if it is none of the modality's."""
     if prefix := scheme(name):
         return prefix
-    suffix = files.suffix(name)
+    suffix = next((one for one in _PACKED if name.lower().endswith(one)), files.suffix(name))
     if modality == "image" and (suffix in image.SUFFIXES or files.is_folder(name)):
         return "image"
     if files.is_folder(name):
@@ -74,7 +79,7 @@ def _kind(name: str, modality: str) -> str:
     raise SourceError(what, hint=unpacking(name))
 
 
-def _reader(name: str, kind: str, column: str) -> Rows:
+def _reader(name: str, kind: str, column: str, reading: Reading) -> Rows:
     if kind == hub.PREFIX:
         return hub.HubRows(name)
     if kind == sample.PREFIX:
@@ -87,4 +92,14 @@ def _reader(name: str, kind: str, column: str) -> Rows:
         return CsvRows(name)
     if kind == ".parquet":
         return ParquetRows(name)
+    if kind in sequence.SUFFIXES:
+        return sequence.SequenceRows(name)
+    if kind in sdf.SUFFIXES:
+        return sdf.MoleculeRows(name)
+    if kind == h5ad.SUFFIX:
+        return h5ad.H5adRows(name, reading.layer)
+    if kind == wfdb.SUFFIX:
+        return wfdb.WfdbRows(name, reading.window)
+    if kind in edf.SUFFIXES:
+        return edf.EdfRows(name, reading.window)
     return FolderRows(name, column) if kind == "image" else ArrayRows(name, column)

@@ -74,6 +74,9 @@ class Rows(ABC):
     splits: bool = False  # whether `split` is implemented
     nbytes: int = 0  # approximate size of a part
     together: str = ""  # the column whose equal values the reader puts one after another
+    fields: Sequence[str] = ()  # the columns whose values in a row are a record, if the input leaves no choice
+    beside: Sequence[str] = ()  # other files that are read
+    told: Sequence[str] = ()  # sentences on what the last pass left out, for people
 
     @abstractmethod
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:

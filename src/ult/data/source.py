@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from ult.data.batch import Batch, blamed, joined
 from ult.data.form import Form, Unread, kept_schema, size_of, unread
 from ult.data.molecule import SIDES, Canonicaliser, Invalid
 from ult.data.opening import SUFFIXES, open_inputs
+from ult.data.reading import Reading
 from ult.data.rows import listed
 from ult.data.stamp import Snapshot
 from ult.errors import InvalidConfig, InvalidRecord, MissingSource, SourceError
@@ -46,10 +47,11 @@ class Source:
         split: Callable[[int], Iterator[Unread]] | None = None,
         seen: Snapshot | None = None,
         empty: Sequence[str] = (),
+        told: Callable[[], list[str]] = list,
     ) -> None:
         self.column, self.fields, self.kept_schema = column, tuple(fields), kept_schema
         self.invalid = Invalid()
-        self.empty = tuple(empty)
+        self.empty, self._told = tuple(empty), told
         self._seen = seen or Snapshot(())
         self._read, self._split = read, split
         self._canonicaliser = Canonicaliser() if canonical else None
@@ -63,6 +65,11 @@ class Source:
             first += len(batch.records)
             yield batch
         self.check_unchanged()
+
+    @property
+    def told(self) -> list[str]:
+        """Sentences on what the last pass left out of the inputs, such as annotations."""
+        return self._told()
 
     @property
     def stamp(self) -> list[list[Any]]:
@@ -127,13 +134,16 @@ def open_source(
     canonical: bool = False,
     side: str | None = None,
     schema: Schema | None = None,
+    reading: Mapping[str, str | float] | None = None,
 ) -> Source:
     """Return a `Source` of the records of `inputs`, which are all of one kind and have the same columns.
 
     Texts and molecules are read from `.txt` (one record per line), `.jsonl`, `.csv` and `.parquet`; images from
     folders, image files, and columns of `.parquet`, `.npy` and `.npz`. Series are read from `.npy`, `.npz`, a Parquet
     column of lists, a file of number columns (each row is a record, each column not kept one of its values), or, named
-    by `column`, a single column of numbers (each file is one record). All modalities are also read from `hf:org/name`
+    by `column`, a single column of numbers (each file is one record). Sequences are read from FASTA and FASTQ,
+    molecules from SDF, cells from `.h5ad`, channels of signals from WFDB and EDF; `reading` says which matrix ("layer")
+    of cells, and how many seconds of a signal ("window") are a record. All modalities are also read from `hf:org/name`
     and from `sample:topics` or `sample:digits`. A file name may be a glob, and an address `s3://`, `gs://` or `hf://`.
 
     Records of modality "record" are tuples with a cell for each field of `schema`, one for each row of `.csv`, `.jsonl`
@@ -158,10 +168,13 @@ def open_source(
     keep = tuple(dict.fromkeys(keep))
     seen = None
     if schema is not None:
+        Reading.of(reading).check("records of fields")
         return _of_fields(inputs, schema, keep, column)
     with suppress(MissingSource):  # opening the inputs below gives the better message
         seen = Snapshot(inputs)
-    opened, empty = open_inputs(inputs, modality)
+    opened, empty = open_inputs(inputs, modality, Reading.of(reading))
+    if beside := [name for rows in opened for name in rows.beside]:
+        seen = Snapshot([*inputs, *beside])
     for rows in opened:
         rows.check_columns([*keep, *([column] if column is not None else [])])
     if column in keep:
@@ -180,6 +193,7 @@ def open_source(
         canonical=canonical,
         seen=seen,
         empty=empty,
+        told=lambda: [one for rows in opened for one in rows.told],
     )
 
 

@@ -108,6 +108,7 @@ def encode(
     keep: Sequence[str] = (),
     canonical: bool = False,
     side: str | None = None,
+    reading: Mapping[str, str | float] | None = None,
     canaries: int = 0,
     repeats: int = 10,
     coin_split: str | Path | None = None,
@@ -137,7 +138,8 @@ def encode(
     """
     chosen = choose(engine, address, workers)
     key = secret(table, passphrase, identities)
-    source = opened(inputs, modality=key.codec.modality, column=column, keep=keep, canonical=canonical, side=side)
+    of: dict[str, Any] = {"column": column, "keep": keep, "canonical": canonical, "side": side, "reading": reading}
+    source = opened(inputs, modality=key.codec.modality, **of)
     if source.fields != key.fields:
         raise InvalidRecord(
             f"the input has {len(source.fields)} value columns that are not the table's {len(key.fields)}, in order",
@@ -151,6 +153,7 @@ def encode(
         "kept": [[field.name, str(field.type)] for field in source.kept_schema],
         "canonical": canonical,
         "side": side,
+        **({"reading": dict(reading)} if reading else {}),
         "canaries": [canaries, repeats],
         "part_bytes": part_bytes,
         "versions": {"build": build(), "pyarrow": pyarrow.__version__},  # which decide the bytes of Parquet

@@ -92,6 +92,7 @@ def fit(
     column: str | None = None,
     keep: Sequence[str] = (),
     canonical: bool = False,
+    reading: Mapping[str, str | float] | None = None,
     min_records: int | None = None,
     epsilon: float | None = None,
     delta: float | None = None,
@@ -110,8 +111,10 @@ def fit(
     """Fit a table on the records of files and store it at `out`, encrypted: the table is the secret.
 
     The arguments are those of `ult fit`, and the table is the same, byte for byte. `inputs` are one or several .txt,
-    .jsonl, .csv, .parquet, .npy and .npz files, images, folders of images or `hf:org/name`. `options` are those of the
-    codec, such as `{"quality": 60}`. `min_records` is 5 by default, or 1 with `epsilon`; see `Table.fit`.
+    .jsonl, .csv, .parquet, .npy and .npz files, laboratory files such as .h5ad, images, folders of images or
+    `hf:org/name`. `options` are those of the codec, such as `{"quality": 60}`. `reading` says what of a file is read,
+    such as `{"layer": "raw/X"}` of .h5ad, or `{"window": 10}`, seconds of a signal. `min_records` is 5 by default, or 1
+    with `epsilon`; see `Table.fit`.
 
     The file is encrypted to a `passphrase`, which may be a function that asks for it, such as `getpass.getpass`, or to
     the age public keys `recipients`. It is in the clear only if `encrypt` is False. `workers` is the number of
@@ -135,7 +138,7 @@ def fit(
     vocabulary = Vocabulary(vocabulary_size)
     storage: dict[str, Any] = {"passphrase": keyfile.told(passphrase), "recipients": recipients, "encrypt": encrypt}
     keyfile.encryptor(**storage)  # refuses bad arguments before any work is done
-    source = opened(inputs, modality=kind.modality, column=column, keep=keep, canonical=canonical)
+    source = opened(inputs, modality=kind.modality, column=column, keep=keep, canonical=canonical, reading=reading)
     source.check_apart(out)
     made = _codec(kind, check_options(kind, options or {}, calibrate=most is None), source, most, progress)
     columns = _columns(made, source, progress)

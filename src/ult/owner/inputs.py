@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ def opened(
     keep: Sequence[str] = (),
     canonical: bool = False,
     side: str | None = None,
+    reading: Mapping[str, str | float] | None = None,
 ) -> Source:
     """Return the source of the records in `inputs`. Raises `SourceError` or `InvalidConfig`."""
     names = [inputs] if isinstance(inputs, str | Path) else inputs
@@ -38,7 +39,13 @@ def opened(
         )
     keep = [keep] if isinstance(keep, str) else keep  # else each letter would count as a column
     return open_source(
-        [str(name) for name in names], modality=modality, column=column, keep=keep, canonical=canonical, side=side
+        [str(name) for name in names],
+        modality=modality,
+        column=column,
+        keep=keep,
+        canonical=canonical,
+        side=side,
+        reading=reading,
     )
 
 
@@ -66,7 +73,7 @@ def remarks(source: Source) -> list[str]:
     if source.empty:
         more = ", ..." if len(source.empty) > 5 else ""
         found.append(f"without a record: {', '.join(source.empty[:5])}{more}")
-    return found
+    return [*found, *source.told]
 
 
 def count_clipped(codec: Codec[Any], source: Source) -> tuple[int, int, str]:
