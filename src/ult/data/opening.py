@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ult.data import edf, files, h5ad, hub, image, record, sample, sdf, sequence, wfdb
 from ult.data.array import ArrayRows
+from ult.data.events.addresses import PREFIXES, open_events
 from ult.data.image import FolderRows
 from ult.data.reading import AS_IT_IS, Reading
 from ult.data.rows import Rows, inside, listed, unpacking
@@ -43,6 +44,8 @@ def open_inputs(
         raise SourceError(f"the inputs are of several kinds: {listed(sorted(kinds))}; expected one kind")
     kind = kinds.pop()
     reading.check(kind)
+    if kind in PREFIXES:
+        return [open_events(kind, names)], []
     opened: list[Rows] = []
     empty: dict[str, EmptySource] = {}
     for name in names:
@@ -58,8 +61,10 @@ def open_inputs(
 
 
 def scheme(name: str) -> str:
-    """Return the prefix `hf:` or `sample:` if the name starts with it, else the empty string."""
-    return next((s for s in (hub.PREFIX, sample.PREFIX) if name.startswith(s) and not files.is_url(name)), "")
+    """Return the prefix, such as `hf:` or `fhir:`, if the name starts with it, else the empty string."""
+    return next(
+        (s for s in (hub.PREFIX, sample.PREFIX, *PREFIXES) if name.startswith(s) and not files.is_url(name)), ""
+    )
 
 
 def _kind(name: str, modality: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,12 @@ class Opened:
     split: Callable[[int], Iterator[Unread]] | None
     kept_schema: pa.Schema
     empty: tuple[str, ...]
+    opened: Sequence[Rows]
     column: str = COLUMN
+
+    def told(self) -> list[str]:
+        """Return sentences on what was not read in the last pass."""
+        return [one for rows in self.opened for one in rows.told]
 
 
 def open_records(inputs: Sequence[str | Path], schema: Schema, keep: Sequence[str]) -> Opened:
@@ -56,6 +61,7 @@ def open_records(inputs: Sequence[str | Path], schema: Schema, keep: Sequence[st
         partial(unread, opened, form, kept) if all(rows.splits for rows in opened) else None,
         kept,
         tuple(empty),
+        opened,
     )
 
 
@@ -79,7 +85,8 @@ def _grouped(inputs: Sequence[str], schema: Schema, keep: Sequence[str]) -> Open
         if static or keep:
             one = static[0].name if static else keep[0]
             raise InvalidConfig(f"{one!r} is a column of no rows; expected an input without a name, which holds it")
-        return Opened(partial(grouped.batches, schema.fields, strands, None, _NONE), None, _NONE, tuple(empty))
+        read = partial(grouped.batches, schema.fields, strands, None, _NONE)
+        return Opened(read, None, _NONE, tuple(empty), _opened(strands))
     inner = left[0].fields if left else ()
     opened, none = open_inputs(plain, MODALITY)
     for rows in opened:
@@ -88,7 +95,9 @@ def _grouped(inputs: Sequence[str], schema: Schema, keep: Sequence[str]) -> Open
     kept = kept_schema(opened, keep)
     main = Strand(opened, schema.unit, name=opened[0].name, static=static, inner=inner, kept=kept)
     strands |= {one.name: main for one in left}
-    return Opened(partial(grouped.batches, schema.fields, strands, main, kept), None, kept, (*empty, *none))
+    read = partial(grouped.batches, schema.fields, strands, main, kept)
+    every = _opened({**strands, "": main})
+    return Opened(read, None, kept, (*empty, *none), every)
 
 
 def _of_names(named: Sequence[grouped.Named], schema: Schema, empty: list[str]) -> dict[str, Strand]:
@@ -107,6 +116,11 @@ def _of_names(named: Sequence[grouped.Named], schema: Schema, empty: list[str]) 
         strands[name] = Strand(opened, unit, name=mine[0].path, inner=fields)
         empty += none
     return strands
+
+
+def _opened(strands: Mapping[str, Strand]) -> list[Rows]:
+    """Return the readers of all strands, each once."""
+    return [rows for strand in dict.fromkeys(strands.values()) for rows in strand.opened]
 
 
 def _some(names: Sequence[str]) -> tuple[list[Rows], list[str]]:

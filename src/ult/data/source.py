@@ -214,4 +214,5 @@ def _of_fields(inputs: Sequence[str | Path], schema: Schema, keep: Sequence[str]
         kept_schema=found.kept_schema,
         seen=seen,
         empty=found.empty,
+        told=found.told,
     )

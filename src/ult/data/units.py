@@ -20,7 +20,7 @@ from ult.data.rows import Chunk, Rows
 from ult.errors import SourceError
 
 HELD_BYTES = 2**30  # of rows that wait in memory for others of their unit, about
-_FIRST_CHECK = 2**20  # runs after which it is first looked whether units come again
+_FIRST_CHECK = 2**16  # runs after which it is first looked whether units come again
 _CELL_BYTES = 56  # of a text in memory beside its letters
 
 

@@ -68,7 +68,7 @@ class Watched:
 
 
 def remarks(source: Source) -> list[str]:
-    """Return sentences on how many SMILES are invalid and which inputs hold no record."""
+    """Return sentences on how many SMILES are invalid, which inputs hold no record, and what was not read."""
     found = [f"{source.invalid} and were encoded as they are"] if source.invalid else []
     if source.empty:
         more = ", ..." if len(source.empty) > 5 else ""

@@ -1,0 +1,83 @@
+"""Records of a unit whose rows stand in several tables of data."""
+
+import pytest
+
+from ult.codecs.record.field import Field
+from ult.data import open_source, units
+from ult.data.schema import Schema
+from ult.errors import InvalidConfig, SourceError
+
+SEX = Field(name="sex", kind="category")
+
+
+def write(path, text):
+    path.write_text(text, encoding="utf-8", newline="")
+    return path
+
+
+def opened(*inputs, schema):
+    return open_source([str(one) for one in inputs], modality="record", schema=schema)
+
+
+def several(tmp_path, conditions, labs="patient,code,value\nb,x,5.0\na,x,6\n"):
+    people = write(tmp_path / "people.csv", "id,sex\na,f\nb,m\nc,f\n")
+    one, other = write(tmp_path / "conditions.csv", conditions), write(tmp_path / "labs.csv", labs)
+    return people, f"conditions={one}", f"labs:patient={other}"
+
+
+CODE, VALUE = Field(name="code", kind="category"), Field(name="value", kind="number")
+TABLES = Schema(
+    fields=(
+        SEX,
+        Field(name="conditions", kind="rows", fields=(CODE,)),
+        Field(name="labs", kind="rows", fields=(CODE, VALUE)),
+    ),
+    unit="id",
+)
+
+
+@pytest.mark.parametrize("conditions", ["id,code\na,1\na,2\nc,3\n", "id,code\na,1\nc,3\na,2\n"])
+def test_tables_of_one_unit_are_joined_in_the_order_of_the_first(tmp_path, conditions):
+    inputs = several(tmp_path, conditions)
+    assert list(opened(*inputs, schema=TABLES)) == [
+        ("f", (("1",), ("2",)), (("x", "6"),)),
+        ("m", (), (("x", "5.0"),)),
+        ("f", (("3",),), ()),
+    ]
+
+
+def test_joined_tables_in_one_order_hold_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(units, "HELD_BYTES", 400)
+    people, conditions, labs = several(tmp_path, "")
+    names = [f"p{k}" for k in range(50)]
+    write(people, "id,sex\n" + "".join(f"{name},f\n" for name in names))
+    write(tmp_path / "conditions.csv", "id,code\n" + "".join(f"{name},1\n" for name in names[::3]))
+    write(tmp_path / "labs.csv", "patient,code,value\n" + "".join(f"{name},x,1\n" for name in names[1::2]))
+    source = opened(people, conditions, labs, schema=TABLES)
+    assert [len(one[1] + one[2]) for one in source] == [(k % 3 == 0) + k % 2 for k in range(50)]
+    write(tmp_path / "conditions.csv", "id,code\n" + "".join(f"{name},1\n" for name in names[::-1]))
+    with pytest.raises(SourceError, match="in another order than other inputs"):
+        list(opened(people, conditions, labs, schema=TABLES))
+
+
+def test_a_row_of_an_unknown_unit_and_a_unit_twice_are_refused(tmp_path):
+    inputs = several(tmp_path, "id,code\na,1\nd,2\n")
+    with pytest.raises(SourceError, match=r"conditions\.csv, row 2: its 'id' has no row in .*people\.csv"):
+        list(opened(*inputs, schema=TABLES))
+    inputs = several(tmp_path, "id,code\na,1\n")
+    write(tmp_path / "people.csv", "id,sex\na,f\nb,m\na,f\n")
+    with pytest.raises(SourceError, match=r"people\.csv, row 1 to 3 have one 'id'; expected one row for each"):
+        list(opened(*inputs, schema=TABLES))
+
+
+def test_a_table_may_be_empty_but_not_be_missing_or_unknown(tmp_path):
+    people, conditions, labs = several(tmp_path, "id,code\n")
+    source = opened(people, conditions, labs, schema=TABLES)
+    assert [one[1] for one in source] == [(), (), ()]
+    assert source.empty == (conditions.partition("=")[2],)
+    with pytest.raises(InvalidConfig, match=r"no input holds the rows of field 'labs' \(hint: labs=FILE"):
+        opened(conditions, schema=TABLES)
+    with pytest.raises(InvalidConfig, match="no field of rows 'notes'; it has 'conditions', 'labs'"):
+        opened(people, conditions, labs, f"notes={tmp_path / 'labs.csv'}", schema=TABLES)
+    with pytest.raises(InvalidConfig, match="'sex' is a column of no rows"):
+        opened(conditions, labs, schema=TABLES)
