@@ -7,6 +7,7 @@ import pytest
 import patients
 from ult.codecs.record.field import Field
 from ult.data import open_source
+from ult.data.describe import describe
 from ult.data.events.addresses import open_events
 from ult.data.events.moment import moment
 from ult.data.events.rows import COLUMNS
@@ -87,3 +88,17 @@ def test_several_addresses_are_one_set_of_events(tmp_path):
     source = open_source(names, modality="record", schema=EVENTS)
     assert [len(one) for (one,) in source] == [12, 4, 3]
     assert list(open_source([f"fhir:{folder}/*"], modality="record", schema=EVENTS)) == list(source)
+
+
+def test_a_schema_of_events_has_bins_for_each_code(tmp_path, monkeypatch):
+    monkeypatch.setattr("ult.data.event_schema._FEW", 1)
+    address = f"fhir:{patients.as_fhir(tmp_path / 'of')}"
+    schema = describe(address, unit="subject_id").schema
+    assert schema is not None
+    (field,) = schema.fields
+    assert (field.name, [one.name for one in field.fields]) == ("events", list(COLUMNS[1:]))
+    value = field.fields[2]
+    assert (value.kind, value.by, value.edges_by) == ("number", "code", {"LOINC:2345-7": ("100",)})
+    assert list(open_source([address], modality="record", schema=schema)) == list(
+        open_source([address], modality="record", schema=EVENTS)
+    )

@@ -4,8 +4,9 @@ import pytest
 
 from ult.codecs.record.field import Field
 from ult.data import open_source, units
+from ult.data.describe import describe
 from ult.data.schema import Schema
-from ult.errors import InvalidConfig, SourceError
+from ult.errors import InvalidConfig, MissingColumn, SourceError
 
 SEX = Field(name="sex", kind="category")
 
@@ -81,3 +82,22 @@ def test_a_table_may_be_empty_but_not_be_missing_or_unknown(tmp_path):
         opened(people, conditions, labs, f"notes={tmp_path / 'labs.csv'}", schema=TABLES)
     with pytest.raises(InvalidConfig, match="'sex' is a column of no rows"):
         opened(conditions, labs, schema=TABLES)
+
+
+def test_tables_of_one_unit_are_described_together(tmp_path):
+    people, conditions, labs = several(tmp_path, "id,code,why\na,1,x\na,2,y\nc,3,z\n")
+    found = describe([people, conditions, labs], unit="id", drop=["why"])
+    schema = found.schema
+    assert schema is not None
+    assert schema.unit == "id"
+    assert [(one.name, [inner.name for inner in one.fields]) for one in schema.fields] == [
+        ("sex", []),
+        ("conditions", ["code"]),
+        ("labs", ["code", "value"]),
+    ]
+    assert [one.name for one in found.columns] == ["sex", "conditions.code", "labs.code", "labs.value"]
+    assert list(opened(people, conditions, labs, schema=Schema.of(schema.document())))[1] == ("m", (), (("x", "5.0"),))
+    with pytest.raises(InvalidConfig, match=r"tables of data of one unit \(hint: --unit"):
+        describe([people, labs])
+    with pytest.raises(MissingColumn, match="no input has a column 'because'"):
+        describe([people, labs], unit="id", drop=["because"])

@@ -11,10 +11,11 @@ from typing import Any
 import pyarrow as pa
 
 from ult.codecs.record.field import DATE_FORMS, Field
-from ult.data import identifier, looks, measure, record, tally
+from ult.data import describe_tables, event_schema, grouped, identifier, looks, measure, record, tally
 from ult.data.bins import BINS, CHOICES
 from ult.data.cells import has_text
 from ult.data.constant import Constant
+from ult.data.describe_tables import Part
 from ult.data.fields import texts
 from ult.data.infer import SHARED, Reading, infer
 from ult.data.opening import open_inputs
@@ -91,12 +92,24 @@ def describe(
     """Return what the columns of files hold, and a schema for `ult.fit`. The files are read twice.
 
     With `column` only these columns are described. `drop` names columns that are not encoded. `unit` groups rows into
-    one record. `forms` answers what can be read in two ways: for a column a kind, a decimal mark, or a date form.
+    one record; inputs `labs=labs.csv` and `labs:PATIENT=labs.csv` are other tables of data of the same units. `forms`
+    answers what can be read in two ways: for a column a kind, a decimal mark, or a date form.
     Raises `SourceError`, `MissingColumn` or `InvalidConfig`.
     """
     names = [inputs] if isinstance(inputs, str | Path) else list(inputs)
     if bins not in CHOICES:
         raise InvalidConfig(f"bins are {bins}; expected one of {', '.join(map(str, CHOICES))}")
+    if any(grouped.named(str(one)) for one in names):
+        asked = [*column, *(forms or {})]
+
+        def flat(opened: Sequence[Rows], but: Sequence[str]) -> Part:
+            there = opened[0].types
+            mine = {name: form for name, form in (forms or {}).items() if name in there}
+            found = _Describing(opened, "", but, [name for name in column if name in there], mine, bins).run()
+            return found.columns, found.schema, found.rows
+
+        columns, schema, rows = describe_tables.described([str(one) for one in names], unit, drop, asked, flat)
+        return Description(tuple(columns), schema, rows)
     opened, _ = open_inputs(names, "record")
     return _Describing(opened, unit, drop, column, forms or {}, bins).run()
 
@@ -248,6 +261,8 @@ class _Describing:
         )
         if self.constant is None:
             return schema
+        if events := event_schema.events_of(self.opened, self.unit):
+            return event_schema.grouped_by_subject(schema, events, self.bins)
         static = self.constant.columns(self._chunks)
         inner = tuple(one for one in schema.fields if one.name not in static)
         if not inner:
