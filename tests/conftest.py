@@ -10,7 +10,7 @@ import tempfile
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["bucket", "leak", "needed", "trained"]
+pytest_plugins = ["bucket", "leak", "needed", "passphrases", "trained"]
 
 CACHE = tempfile.mkdtemp(prefix="ult-tests-")
 os.environ["OMP_NUM_THREADS"] = "1"  # two torch threads beside a busy process take fifteen times as long

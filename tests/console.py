@@ -19,22 +19,12 @@ import time
 import traceback
 from pathlib import Path
 
+from passphrases import cheap
+
 FASTER = (
     (r"--steps \d+", "--steps 2"),
     (r"Recipe\(steps=\d+", "Recipe(steps=2"),
 )  # than a page says: what is learned in so few is not looked at
-
-
-def remembered(keys):
-    """Let a passphrase be tried once on each file: key derivation takes most of the time of small commands."""
-    opened, decrypt = {}, keys.decrypt
-
-    def once(data, passphrase):
-        if (data, passphrase) not in opened:
-            opened[data, passphrase] = decrypt(data, passphrase)
-        return opened[data, passphrase]
-
-    keys.decrypt = once
 
 
 def verb(words):
@@ -116,9 +106,7 @@ def page(blocks):
 
 
 def main():
-    import pyrage
-
-    remembered(pyrage.passphrase)
+    cheap().start()
     environment, home = dict(os.environ), Path.cwd()
     for name, blocks in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")):
         began = time.process_time()

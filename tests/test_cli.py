@@ -32,7 +32,7 @@ from PIL import Image
 from ult.__main__ import main
 from ult.cli import console
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("cheap_passphrases")]
 
 TRANSCRIPTS = sorted((Path(__file__).parent / "transcripts").glob("*.txt"))
 

@@ -13,12 +13,14 @@ from ult.host import atomic
 from ult.owner import keyfile
 from ult.owner.keyfile import rekey, shred
 
+pytestmark = pytest.mark.usefixtures("cheap_passphrases")
+
 TABLE = Table.fit(["to be or not", "to do or not"], vocabulary=Vocabulary(300), min_records=1)
 
 
 @pytest.fixture(scope="module")
 def encrypted(tmp_path_factory):
-    """A table under a passphrase, which takes 0.6 s, as bytes."""
+    """A table under a passphrase, as bytes."""
     path = tmp_path_factory.mktemp("old") / "t.ult"
     TABLE.save(path, passphrase="old words")
     return path.read_bytes()
