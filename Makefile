@@ -13,7 +13,7 @@ ROWS = for row in $(1); do PYTHON=$(BIN)/python DATA=$(DATA) sh $$row || exit 1;
 demo: .venv/.demo
 	$(BIN)/ult demo --force
 
-test: .venv/.dev check
+test: .venv/.dev  ## All tests; what `check` says is one of them.
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=20
 
 quick: .venv/.dev  ## The tests that are not marked slow, while one works; `make test` runs all.
