@@ -11,27 +11,50 @@ from ult.audit.mechanism.audit import audit_mechanism as try_mechanism
 from ult.audit.result import Audit
 from ult.audit.table import audit_table as attack_table
 from ult.errors import InvalidConfig
+from ult.host import arguments
+from ult.host.arguments import KEYS, checked, integer, number
 from ult.host.bar import shown
 from ult.host.progress import Notice, Progress, on_stderr, unheard
-from ult.owner.inputs import Inputs, opened, secret
+from ult.owner.inputs import Inputs, Secret, inputs_argument, opened, secret, table_argument
 from ult.owner.keyfile import Identities, Passphrase
-from ult.owner.table import Table
+from ult.public import folders
+from ult.public.folders import Folders
 from ult.public.run import Run
 
-Paths = str | Path | Sequence[str | Path]
 
-
+@checked(
+    run=folders.run_argument,
+    members=folders.folders_argument,
+    nonmembers=folders.folders_argument,
+    targets=folders.folders_argument,
+    nonmember_targets=folders.folders_argument,
+    reference_runs=folders.runs_argument,
+    shadows=integer(0),
+    table=table_argument,
+    canaries=integer(0),
+    alternatives=integer(1),
+    prefix_ids=integer(1),
+    suffix_ids=integer(1),
+    samples=integer(0),
+    soft_prompt=integer(0),
+    delta=number,
+    seed=integer(),
+    batch_size=integer(1),
+    **KEYS,
+    progress=arguments.call,
+    notice=arguments.call,
+)
 @shown("auditing")
 def audit_model(
     run: Run | str | Path,
-    members: Paths,
-    nonmembers: Paths,
+    members: Folders,
+    nonmembers: Folders,
     *,
-    targets: Paths | None = None,
-    nonmember_targets: Paths | None = None,
-    reference_runs: Sequence[str | Path] = (),
+    targets: Folders | None = None,
+    nonmember_targets: Folders | None = None,
+    reference_runs: Sequence[Run | str | Path] = (),
     shadows: int = 0,
-    table: Table | str | Path | None = None,
+    table: Secret | None = None,
     canaries: int | None = None,
     alternatives: int = 1000,
     prefix_ids: int = 50,
@@ -60,7 +83,7 @@ def audit_model(
     """
     from ult.audit.model.audit import audit_model as attack_model
 
-    path = run.path if isinstance(run, Run) else Path(run)
+    path = folders.run_path(run)
     if canaries and table is None:
         raise InvalidConfig("canaries can only be found with the owner's table", hint="--table T.ult")
     key = None if table is None else secret(table, passphrase, identities)
@@ -70,11 +93,11 @@ def audit_model(
         notice(cost(Run.open(path), shadows))
     found, curves = attack_model(
         path,
-        _several(members),
-        _several(nonmembers),
-        targets=None if targets is None else _several(targets),
-        nonmember_targets=None if nonmember_targets is None else _several(nonmember_targets),
-        reference_runs=reference_runs,
+        folders.paths(members),
+        folders.paths(nonmembers),
+        targets=None if targets is None else folders.paths(targets),
+        nonmember_targets=None if nonmember_targets is None else folders.paths(nonmember_targets),
+        reference_runs=list(map(folders.run_path, reference_runs)),
         shadows=shadows,
         table=key,
         canaries=canaries,
@@ -91,8 +114,16 @@ def audit_model(
     return Audit.made("model", found, words.of_model(found), table=key, notes=found["notes"], curves=curves)
 
 
+@checked(
+    table=table_argument,
+    members=inputs_argument,
+    nonmembers=inputs_argument,
+    column=arguments.COLUMNS["column"],
+    delta=number,
+    **KEYS,
+)
 def audit_table(
-    table: Table | str | Path,
+    table: Secret,
     members: Inputs,
     nonmembers: Inputs,
     *,
@@ -121,9 +152,18 @@ def audit_table(
     return Audit.made("table", found, words.of_membership(found), table=key, notes=notes, curves=curves)
 
 
+@checked(
+    of=arguments.texts("the name of a mechanism"),
+    epsilon=number,
+    delta=number,
+    patches_per_record=integer(1),
+    records=integer(2),
+    trials=integer(2),
+    progress=arguments.call,
+)
 @shown("auditing")
 def audit_mechanism(
-    of: Sequence[str] = MECHANISMS,
+    of: str | Sequence[str] = MECHANISMS,
     *,
     epsilon: float | None = None,
     delta: float = DELTA,
@@ -145,7 +185,7 @@ def audit_mechanism(
         raise InvalidConfig("patches_per_record was given without an epsilon", hint="--epsilon 1")
     settings = SETTINGS if epsilon is None else ((epsilon, patches_per_record or 4),)
     found = try_mechanism(
-        of,
+        [of] if isinstance(of, str) else of,
         settings=settings,
         delta=delta,
         records=records,
@@ -153,7 +193,3 @@ def audit_mechanism(
         advance=lambda more: progress("auditing", more),
     )
     return Audit.made("mechanism", found, words.of_mechanism(found))
-
-
-def _several(paths: Paths) -> list[str | Path]:
-    return [paths] if isinstance(paths, str | Path) else list(paths)

@@ -10,6 +10,8 @@ from typing import Any
 
 from ult.audit.bounds import Scores
 from ult.audit.seal import sealed
+from ult.host.arguments import checked, switch
+from ult.host.arguments import path as path_argument
 from ult.host.atomic import write_text
 from ult.host.free import check_free
 from ult.host.shown import Facts, Shown
@@ -58,11 +60,13 @@ class Audit(Shown):
         """Return the document as the JSON text of the files that `ult.audit.audit_release` reads."""
         return self.text
 
+    @checked(path=path_argument, force=switch)
     def save(self, path: str | Path, *, force: bool = False) -> None:
         """Write the document whole or not at all. Raises `OutputExists` or `OutputError`."""
         check_free(path, force=force)
         write_text(Path(path), self.text)
 
+    @checked(path=path_argument, force=switch)
     def draw(self, path: str | Path, *, force: bool = False) -> None:
         """Write the ROC curves of the membership attacks as a PNG, on logarithmic axes. Raises `OutputExists`."""
         from ult.audit.roc import draw

@@ -12,13 +12,17 @@ from numpy.typing import NDArray
 
 from ult.data import Batch, Sink, open_sink
 from ult.errors import CorruptSymbols, WrongTable
+from ult.host import arguments
+from ult.host.arguments import KEYS, checked, path, switch
 from ult.host.bar import shown
 from ult.host.progress import Progress, counted, on_stderr
 from ult.host.shown import Facts, Shown, count
 from ult.owner.constrained import read_written
-from ult.owner.inputs import secret
+from ult.owner.inputs import Secret, secret, table_argument
 from ult.owner.keyfile import Identities, Passphrase
 from ult.owner.table import Table
+from ult.public import folders
+from ult.public.folders import Folder
 from ult.public.id_columns import ragged_ids
 from ult.public.manifest import IDS, UNTOLD, may_be_same
 from ult.public.shards import Shards
@@ -67,10 +71,19 @@ class Decoded(Shown):
         return untold + left
 
 
+@checked(
+    shards=folders.shards_argument,
+    table=table_argument,
+    out=path,
+    prefix=switch,
+    **KEYS,
+    force=switch,
+    progress=arguments.call,
+)
 @shown("decoding")
 def decode(
-    shards: Shards | str | Path,
-    table: Table | str | Path,
+    shards: Folder,
+    table: Secret,
     out: str | Path,
     *,
     prefix: bool = False,
@@ -92,10 +105,10 @@ def decode(
 
         ult.decode("notes.shards", "notes.ult", "back.csv", passphrase=getpass)
     """
-    opened, out = shards if isinstance(shards, Shards) else Shards(shards), Path(out)
+    opened, out = folders.opened(shards), Path(out)
     key, manifest = secret(table, passphrase, identities), opened.manifest
     if not may_be_same(manifest.table, key.fingerprint):
-        named = "the table given" if isinstance(table, Table) else table
+        named = table if isinstance(table, str | Path) else "the table given"
         raise WrongTable(
             f"{opened.path} was encoded with table {manifest.table}; {named} is {key.fingerprint}",
             hint="--table with the table that `ult encode` used",

@@ -12,12 +12,24 @@ import pyarrow
 
 from ult.data import Source
 from ult.errors import InvalidRecord
+from ult.host import arguments
+from ult.host.arguments import COLUMNS, KEYS, checked, integer, path, switch
 from ult.host.bar import shown
 from ult.host.distribution import build
 from ult.host.progress import Notice, Progress, on_stderr, unheard
 from ult.host.shown import Facts, Shown, count, size
 from ult.owner.canaries import plant
-from ult.owner.inputs import Inputs, count_clipped, of_clipped, opened, remarks, secret
+from ult.owner.inputs import (
+    Inputs,
+    Secret,
+    count_clipped,
+    inputs_argument,
+    of_clipped,
+    opened,
+    remarks,
+    secret,
+    table_argument,
+)  # fmt: skip
 from ult.owner.keyfile import Identities, Passphrase
 from ult.owner.pipeline import pieces
 from ult.owner.pipeline.choose import choose
@@ -98,10 +110,29 @@ class Encoded(Shown):
         return found
 
 
+@checked(
+    inputs=inputs_argument,
+    table=table_argument,
+    out=path,
+    **COLUMNS,
+    canonical=switch,
+    side=arguments.text(),
+    canaries=integer(0),
+    repeats=integer(1),
+    coin_split=path,
+    **KEYS,
+    part_bytes=integer(1),
+    workers=integer(1),
+    engine=arguments.text(),
+    address=arguments.text(),
+    force=switch,
+    progress=arguments.call,
+    notice=arguments.call,
+)
 @shown("encoding")
 def encode(
     inputs: Inputs,
-    table: Table | str | Path,
+    table: Secret,
     out: str | Path,
     *,
     column: str | None = None,
@@ -124,10 +155,10 @@ def encode(
 ) -> Encoded:
     """Encode the records of files to a shards folder `out`, for whoever trains the model.
 
-    The arguments are those of `ult encode`, and the folder is the same, byte for byte. `table` is an open table, or the
-    path of a file that `passphrase` or `identities` open, as for `Table.load`. The shards hold the columns `keep` in
-    the clear. After an interruption, the same call continues where the last one stopped, and tells `notice` so.
-    `workers` is the number of processes, by default that of all cores; no byte depends on it.
+    The arguments are those of `ult encode`, and the folder is the same, byte for byte. `table` is an open table, what
+    `ult.fit` returned, or the path of a file that `passphrase` or `identities` open, as for `Table.load`. The shards
+    hold the columns `keep` in the clear. After an interruption, the same call continues where the last one stopped, and
+    tells `notice` so. `workers` is the number of processes, by default that of all cores; no byte depends on it.
 
     Raises `InvalidConfig`, `WrongKey`, `SourceError`, `InvalidRecord`, `OutputExists`, `OutputError` or `EngineError`.
 
@@ -163,7 +194,7 @@ def encode(
     done = work.whole(to, notice) if aside is None else work.halves(to, aside, notice)
     clipped, values, untold = count_clipped(key.codec, source)
     told = [*remarks(source), *([f"how many values are clipped cannot be told: {untold}"] if untold else [])]
-    file = None if isinstance(table, Table) else Path(table)
+    file = Path(table) if isinstance(table, str | Path) else None if isinstance(table, Table) else table.path
     return replace(done, clipped=clipped, values=values, table=file, told=tuple(told))
 
 

@@ -13,12 +13,14 @@ from ult.codecs.columns import Columns
 from ult.codecs.options import check_options
 from ult.codecs.series import SeriesMulaw
 from ult.data import Source
+from ult.host import arguments
+from ult.host.arguments import COLUMNS, checked, integer, number, path, switch
 from ult.host.bar import shown
 from ult.host.progress import Progress, on_stderr
 from ult.host.shown import Facts, Shown, count
 from ult.owner import keyfile
 from ult.owner.bpe.private_counts import check_asked, promise, without_records
-from ult.owner.inputs import Inputs, Watched, count_clipped, of_clipped, opened, remarks
+from ult.owner.inputs import Inputs, Watched, count_clipped, inputs_argument, of_clipped, opened, remarks
 from ult.owner.keyfile import Passphrase
 from ult.owner.pipeline import pieces
 from ult.owner.pipeline.choose import choose
@@ -81,6 +83,29 @@ class Fitted(Shown):
         return f"{why} in patches that passed the threshold"
 
 
+@checked(
+    inputs=inputs_argument,
+    out=path,
+    codec=arguments.text(),
+    options=arguments.options,
+    vocabulary_size=integer(),
+    **COLUMNS,
+    canonical=switch,
+    min_records=integer(),
+    epsilon=number,
+    delta=number,
+    patches_per_record=integer(),
+    public=switch,
+    secret_ids=switch,
+    passphrase=arguments.secret,
+    recipients=arguments.texts("an age public key (age1...)"),
+    encrypt=switch,
+    workers=integer(1),
+    engine=arguments.text(),
+    address=arguments.text(),
+    force=switch,
+    progress=arguments.call,
+)
 @shown("fitting")
 def fit(
     inputs: Inputs,

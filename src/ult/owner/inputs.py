@@ -4,20 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ult.codecs.base import Codec
 from ult.codecs.columns import clipped
 from ult.codecs.image import ImageDct
 from ult.codecs.series import SeriesMulaw
 from ult.data import Source, open_source
-from ult.errors import InvalidConfig, SourceError
+from ult.errors import SourceError
+from ult.host import arguments
 from ult.host.progress import Progress, counted
 from ult.owner import keyfile
 from ult.owner.keyfile import Identities, Passphrase
 from ult.owner.table import Table
 
 Inputs = str | Path | Sequence[str | Path]  # files, folders of images, globs, addresses; one or several of one kind
+
+
+class Stored(Protocol):
+    """What stored a table, such as the result of `ult.fit`."""
+
+    @property
+    def path(self) -> Path:
+        """The path of the table's file."""
+
+    @property
+    def table(self) -> Table:
+        """The table, open."""
+
+
+Secret = Table | Stored | str | Path  # a table, as callers give it
+table_argument = arguments.path_or(
+    "a table: its file's path, ult.Table, or what ult.fit returned",
+    lambda value: isinstance(value, Table) or isinstance(getattr(value, "table", None), Table),
+)
+
+
+def inputs_argument(name: str, value: Any) -> Any:
+    """Check for the path of a file with records, or for several."""
+    several = [value] if isinstance(value, str | Path) else value
+    if isinstance(several, Sequence) and not isinstance(several, bytes | bytearray):
+        wrong = [(f"{name}[{k}]", one) for k, one in enumerate(several) if not isinstance(one, str | Path)]
+    else:
+        wrong = [(name, value)]
+    for place, one in wrong:
+        hint = "save records as .csv or .parquet first; ult.Table.fit takes records themselves"
+        raise arguments.refusal(place, one, "paths of files with records", hint=hint)
+    return value
 
 
 def opened(
@@ -32,11 +65,6 @@ def opened(
 ) -> Source:
     """Return the source of the records in `inputs`. Raises `SourceError` or `InvalidConfig`."""
     names = [inputs] if isinstance(inputs, str | Path) else inputs
-    if not isinstance(names, Sequence) or not all(isinstance(name, str | Path) for name in names):
-        raise InvalidConfig(
-            f"the inputs are of type {type(inputs).__name__}; expected paths of files",
-            hint="save it as .csv or .parquet first; ult.Table.fit takes records themselves",
-        )
     keep = [keep] if isinstance(keep, str) else keep  # else each letter would count as a column
     return open_source(
         [str(name) for name in names],
@@ -49,10 +77,12 @@ def opened(
     )
 
 
-def secret(table: Table | str | Path, passphrase: Passphrase | None, identities: Identities) -> Table:
+def secret(table: Secret, passphrase: Passphrase | None, identities: Identities) -> Table:
     """Return the table, loaded with the keys if it is a path. Raises what `Table.load` raises."""
     if isinstance(table, Table):
         return table
+    if not isinstance(table, str | Path):
+        return table.table
     return Table.load(table, passphrase=passphrase, identities=keyfile.secret_keys(identities))
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pyrage
 
 from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, OutputExists, WrongKey, writing
-from ult.host import atomic, regular
+from ult.host import arguments, atomic, regular
 from ult.host.disk import overwrite, sync
 from ult.host.free import check_free
 
@@ -221,10 +221,7 @@ def told(passphrase: Passphrase | None) -> str | None:
     """Return the passphrase, asking for it if it is a function."""
     said = passphrase() if callable(passphrase) else passphrase
     if said is not None and not isinstance(said, str):
-        raise InvalidConfig(
-            f"the passphrase is of type {type(said).__name__}; expected a text, or a function that asks for one",
-            hint="passphrase=getpass.getpass",
-        )
+        arguments.secret("passphrase", said)
     return said
 
 

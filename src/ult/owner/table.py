@@ -18,6 +18,8 @@ from ult.codecs.base import Codec, encoded
 from ult.codecs.batches import batched, check_many
 from ult.codecs.columns import kept
 from ult.errors import FormatError, InvalidConfig, NoPhrases
+from ult.host import arguments
+from ult.host.arguments import KEYS, checked, integer, kind, number, switch
 from ult.host.shown import Facts, Shown, count
 from ult.owner import keyfile, table_format
 from ult.owner.bpe.counts import CAPACITY, PatchCounts
@@ -83,6 +85,20 @@ class Table(Coder, Shown):
         self._counts = counts
 
     @classmethod
+    @checked(
+        records=lambda name, value: value,
+        codec=lambda name, value: value,
+        vocabulary=kind(Vocabulary, "ult.Vocabulary, such as ult.Vocabulary(8192)"),
+        min_records=integer(),
+        fields=arguments.texts("the name of a value"),
+        capacity=integer(1),
+        epsilon=number,
+        delta=number,
+        patches_per_record=integer(),
+        public=switch,
+        secret_ids=switch,
+        allow_lost=switch,
+    )
     def fit(
         cls,
         records: Iterable[Any],
@@ -143,8 +159,11 @@ class Table(Coder, Shown):
         about: dict[str, Any] = {"codec": codec, "vocabulary": vocabulary, "fields": fields}
         table = cls.from_counts(counts, **about, privacy=privacy, public=public, secret_ids=secret_ids)
         if unsaid and not table.phrases and table.size < vocabulary.size:
+            # The caller is two frames up, above the check of the arguments.
             what = f"the table has no phrases: no sequence of symbols is held by {min_records} distinct records"
-            warnings.warn(f"{what} (min_records); more records would have some", NoPhrases, stacklevel=2)
+            warnings.warn(
+                f"{what} (min_records); more records would have some", NoPhrases, stacklevel=3
+            )  # that of `fit`, and of its check
         return table
 
     @classmethod
@@ -219,6 +238,13 @@ class Table(Coder, Shown):
         """
         return hashlib.sha256(b"ult-table/1 fingerprint\n" + self._payload()).hexdigest()[:32]
 
+    @checked(
+        path=arguments.path,
+        passphrase=arguments.secret,
+        recipients=arguments.texts("an age public key (age1...)"),
+        encrypt=switch,
+        force=switch,
+    )
     def save(
         self,
         path: str | Path,
@@ -239,6 +265,7 @@ class Table(Coder, Shown):
         keyfile.write(path, encryptor(self._payload()), force=force)
 
     @classmethod
+    @checked(path=arguments.path, **KEYS)
     def load(cls, path: str | Path, *, passphrase: Passphrase | None = None, identities: Identities = ()) -> Table:
         """Read a table that `save` wrote.
 

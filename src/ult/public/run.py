@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ult.errors import FormatError, InvalidConfig, WrongTable
+from ult.host import arguments
 from ult.host.atomic import recover
 from ult.host.regular import check_all, read_text
 from ult.host.shown import Facts, Shown
@@ -37,6 +38,7 @@ class Run(Shown):
     vocabulary: Vocabulary
 
     @classmethod
+    @arguments.checked(path=arguments.path)
     def open(cls, path: str | Path) -> Run:
         """Read a run folder, but not its weights. Raises `MissingSource`, `FormatError` or `NewerFormat`."""
         folder = Path(path)

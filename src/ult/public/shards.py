@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ult.errors import FormatError, MissingSource
+from ult.host import arguments
 from ult.host.atomic import recover
 from ult.host.disk import strangers
 from ult.host.free import Kind
@@ -45,6 +46,7 @@ class Shards(Shown):
     before it yields the part. Both raise `MissingSource`, `FormatError` or `NewerFormat`.
     """
 
+    @arguments.checked(path=arguments.path)
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         recover(self.path)

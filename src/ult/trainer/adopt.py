@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from ult.errors import FormatError, InvalidConfig, MissingSource, WrongVocabulary, writing
+from ult.host.arguments import checked, integer, path, switch
 from ult.host.atomic import Claim
 from ult.host.distribution import versions
 from ult.host.free import check_free
+from ult.public import folders
+from ult.public.folders import Folders
 from ult.public.metrics import FORMAT
 from ult.public.run import Run
 from ult.public.shards import Shards
@@ -35,9 +38,10 @@ UNKNOWN = (
 )
 
 
+@checked(model=path, shards=folders.folders_argument, out=path, context=integer(), force=switch)
 def adopt(
     model: str | Path,
-    shards: str | Path | Sequence[str | Path],
+    shards: Folders,
     out: str | Path,
     *,
     context: int | None = None,
@@ -58,7 +62,7 @@ def adopt(
     model, out = Path(model), Path(out)
     check_free(out, RUN, force=force)
     _check_folder(model)
-    opened = open_shards(shards)
+    opened = open_shards(folders.paths(shards))
     _check_shards(opened)
     read = load_whole(model)
     vocabulary = opened[0].vocabulary

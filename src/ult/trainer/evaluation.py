@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ult.host.arguments import checked, integer
 from ult.host.shown import Facts, Shown
+from ult.public import folders
+from ult.public.folders import Folders
 from ult.public.run import Run
 from ult.trainer.evaluate import evaluate as measure
 from ult.trainer.models.generation import ignored
@@ -132,11 +135,18 @@ class Evaluation(Shown):
         return []
 
 
+@checked(
+    run=folders.run_argument,
+    shards=folders.folders_argument,
+    targets=folders.folders_argument,
+    beams=integer(),
+    batch_size=integer(1),
+)
 def evaluate(
     run: Run | str | Path,
-    shards: str | Path | Sequence[str | Path],
+    shards: Folders,
     *,
-    targets: str | Path | Sequence[str | Path] | None = None,
+    targets: Folders | None = None,
     beams: int = 1,
     batch_size: int = 16,
 ) -> Evaluation:
@@ -152,6 +162,7 @@ def evaluate(
         evaluation = ult.evaluate(run, "held-out.shards")
         evaluation.bits_per_byte.value
     """
-    path = run.path if isinstance(run, Run) else Path(run)
-    found = measure(path, shards, targets=targets, beams=beams, batch_size=batch_size)
+    path = folders.run_path(run)
+    answers = None if targets is None else folders.paths(targets)
+    found = measure(path, folders.paths(shards), targets=answers, beams=beams, batch_size=batch_size)
     return Evaluation.of(found, ignored(path))

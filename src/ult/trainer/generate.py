@@ -14,6 +14,7 @@ from ult.errors import InvalidConfig, TrainingError
 from ult.host.extras import require
 from ult.public.run import Run
 from ult.public.shard_writer import ShardWriter
+from ult.public.shards import Shards
 from ult.public.vocabulary import EOS, FREE, N_SPECIAL
 from ult.trainer.datasets.packing import open_shards
 from ult.trainer.ids import Ids, given_ids, record_of
@@ -147,7 +148,7 @@ class _Mask(LogitsProcessor):
         return scores.masked_fill(~torch.from_numpy(allowed).to(scores.device), -torch.inf)
 
 
-def read_prompts(run: str | Path, shards: str | Path, *, first: int) -> list[Ids]:
+def read_prompts(run: str | Path, shards: Shards | str | Path, *, first: int) -> list[Ids]:
     """Return the first ids of each record of shards of a run's table, as prompts for `generate`.
 
     Raises `InvalidConfig`, `WrongVocabulary`, or `WrongTable` for shards whose ids mean something else to the run.

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Never
 
+from ult.host.arguments import checked, kind, path, switch
+from ult.public import folders
+from ult.public.folders import Folders
 from ult.public.run import Run
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train as write
 
-Paths = str | Path | Sequence[str | Path]
 
-
+@checked(
+    shards=folders.folders_argument,
+    out=path,
+    recipe=kind(Recipe, "ult.Recipe, such as ult.Recipe(steps=200), or ult.Recipe.read(FILE)"),
+    targets=folders.folders_argument,
+    validation=folders.folders_argument,
+    validation_targets=folders.folders_argument,
+    resume=switch,
+    force=switch,
+)
 def train(
-    shards: Paths,
+    shards: Folders,
     out: str | Path,
     recipe: Recipe | None = None,
     *,
-    targets: Paths | None = None,
-    validation: Paths | None = None,
-    validation_targets: Paths | None = None,
+    targets: Folders | None = None,
+    validation: Folders | None = None,
+    validation_targets: Folders | None = None,
     resume: bool = False,
     force: bool = False,
     **options: Never,
@@ -41,14 +51,18 @@ def train(
         run.metrics["loss"][-1]
     """
     write(
-        shards,
+        folders.paths(shards),
         out,
         recipe,
-        targets=targets,
-        validation=validation,
-        validation_targets=validation_targets,
+        targets=_paths(targets),
+        validation=_paths(validation),
+        validation_targets=_paths(validation_targets),
         resume=resume,
         force=force,
         **options,
     )
     return Run.open(out)
+
+
+def _paths(given: Folders | None) -> list[str | Path] | None:
+    return None if given is None else folders.paths(given)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ult.host.arguments import checked, integer, path, switch
 from ult.host.free import check_free
 from ult.host.shown import Facts, Shown
+from ult.public import folders
+from ult.public.folders import Folders
 from ult.public.run import Run
 from ult.public.shards import SHARDS
 from ult.trainer.datasets.packing import open_shards
@@ -50,9 +52,19 @@ class Translated(Shown):
         return [*self.ignored, *([why] if self.cut else [])]
 
 
+@checked(
+    run=folders.run_argument,
+    sources=folders.folders_argument,
+    out=path,
+    beams=integer(),
+    best=integer(),
+    max_new=integer(),
+    batch_size=integer(),
+    force=switch,
+)
 def translate(
     run: Run | str | Path,
-    sources: str | Path | Sequence[str | Path],
+    sources: Folders,
     out: str | Path | None = None,
     *,
     beams: int = 1,
@@ -75,7 +87,7 @@ def translate(
     opened = run if isinstance(run, Run) else Run.open(run)
     if out is not None:
         check_free(out, SHARDS, force=force)
-    many = [ids for shards in open_shards(sources, opened.vocabulary) for ids in shards.ids()]
+    many = [ids for shards in open_shards(folders.paths(sources), opened.vocabulary) for ids in shards.ids()]
     written = search(opened.path, many, beams=beams, best=best, max_new=max_new, batch_size=batch_size)
     if out is not None:
         write_translated(opened.path, written, out, force=force)

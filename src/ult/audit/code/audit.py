@@ -20,30 +20,50 @@ from ult.audit.result import Audit
 from ult.audit.subject import of_code, of_reference
 from ult.codecs import codec_class
 from ult.errors import InvalidConfig, WrongTable
+from ult.host import arguments
+from ult.host.arguments import COLUMNS, KEYS, checked, integer, path, switch
 from ult.host.bar import shown
 from ult.host.free import check_free
 from ult.host.progress import Notice, Progress, on_stderr, unheard
 from ult.host.shown import count
 from ult.owner import keyfile
-from ult.owner.inputs import Inputs, opened, secret
+from ult.owner.inputs import Inputs, Secret, inputs_argument, opened, secret, table_argument
 from ult.owner.keyfile import Identities, Passphrase
 from ult.owner.table import Table
+from ult.public import folders
+from ult.public.folders import Folders
 from ult.public.run import Run
 from ult.public.shards import Shards
 from ult.trainer.models.generation import ignored
 
 
+@checked(
+    shards=folders.folders_or_none,
+    reference=inputs_argument,
+    run=folders.run_argument,
+    samples=integer(1),
+    seed=integer(),
+    start=folders.run_argument,
+    start_table=table_argument,
+    table=table_argument,
+    pairs=path,
+    column=COLUMNS["column"],
+    **KEYS,
+    force=switch,
+    progress=arguments.call,
+    notice=arguments.call,
+)
 @shown("attacking")
 def audit_code(
-    shards: str | Path | Sequence[str | Path] = (),
+    shards: Folders = (),
     *,
     reference: Inputs = (),
-    run: str | Path | None = None,
+    run: Run | str | Path | None = None,
     samples: int = 1000,
     seed: int = 0,
-    start: str | Path | None = None,
-    start_table: Table | str | Path | None = None,
-    table: Table | str | Path | None = None,
+    start: Run | str | Path | None = None,
+    start_table: Secret | None = None,
+    table: Secret | None = None,
     pairs: str | Path | None = None,
     column: str | None = None,
     passphrase: Passphrase | None = None,
@@ -67,7 +87,8 @@ def audit_code(
         audit = ult.audit.audit_code("notes.shards", reference="public.txt", table="notes.ult", passphrase=getpass)
         audit.save("code.json")
     """
-    many = [shards] if isinstance(shards, str | Path) else list(shards)
+    many = folders.paths(shards)
+    run, start = (None if one is None else folders.run_path(one) for one in (run, start))
     given = [reference] if isinstance(reference, str | Path) else list(reference)
     check_asked(
         reference=bool(given),
@@ -83,7 +104,8 @@ def audit_code(
     known = None if start_table is None else secret(start_table, passphrase, identities)
     ids, made = _held(many, run, samples, seed, truth, progress)
     if truth is not None and truth.fingerprint != made["table"]:
-        named, of = "the table given" if isinstance(table, Table) else table, ", ".join(map(str, many)) or run
+        named = table if isinstance(table, str | Path) else "the table given"
+        of = ", ".join(map(str, many)) or run
         raise WrongTable(
             f"{of} was encoded with table {made['table']}; {named} is {truth.fingerprint}",
             hint="--table with the table that `ult encode` used",

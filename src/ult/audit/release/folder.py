@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,15 @@ from ult.audit.release.plain import sentences
 from ult.audit.release.verdict import LEVELS
 from ult.audit.result import Audit
 from ult.errors import writing
+from ult.host import arguments
+from ult.host.arguments import KEYS, checked, path, switch
 from ult.host.atomic import Claim, publish_together
 from ult.host.free import Kind, check_free
-from ult.owner.inputs import secret
+from ult.owner.inputs import Secret, secret, table_argument
 from ult.owner.keyfile import Identities, Passphrase
-from ult.owner.table import Table
+from ult.public import folders
+from ult.public.folders import Folders
+from ult.public.run import Run
 
 AUDIT = Kind(
     "an audit",
@@ -33,13 +37,29 @@ NEXT = {
 }
 
 
+@checked(
+    out=path,
+    shards=folders.folders_or_none,
+    run=folders.run_argument,
+    private_embeddings=switch,
+    table=table_argument,
+    code_audit=path,
+    model_audit=path,
+    table_audit=path,
+    pairs=path,
+    giver=arguments.text(),
+    receiver=arguments.text(),
+    purpose=arguments.text(),
+    **KEYS,
+    force=switch,
+)
 def audit_release(
     out: str | Path,
     *,
-    shards: str | Path | Sequence[str | Path] = (),
-    run: str | Path | None = None,
+    shards: Folders = (),
+    run: Run | str | Path | None = None,
     private_embeddings: bool = False,
-    table: Table | str | Path | None = None,
+    table: Secret | None = None,
     code_audit: str | Path | None = None,
     model_audit: str | Path | None = None,
     table_audit: str | Path | None = None,
@@ -69,8 +89,8 @@ def audit_release(
         check_free(owner, force=force)
     key = None if table is None else secret(table, passphrase, identities)
     audit = assemble(
-        shards=[shards] if isinstance(shards, str | Path) else shards,
-        run=run,
+        shards=folders.paths(shards),
+        run=None if run is None else folders.run_path(run),
         private_embeddings=private_embeddings,
         table=key,
         code_audit=code_audit,

@@ -12,10 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ult.errors import InvalidConfig, WrongTable
+from ult.host import arguments
+from ult.host.arguments import KEYS, checked, integer, number, path, switch
 from ult.host.bar import shown
 from ult.host.free import check_free
 from ult.host.progress import Progress, on_stderr
 from ult.host.shown import Facts, Shown, count
+from ult.public import folders
+from ult.public.folders import Folder
 from ult.public.run import Run
 from ult.public.shards import SHARDS
 from ult.trainer.evaluation import UNCHECKED
@@ -25,6 +29,7 @@ from ult.trainer.models.generation import ignored
 
 if TYPE_CHECKING:
     from ult.owner.decode import Decoded
+    from ult.owner.inputs import Secret
     from ult.owner.keyfile import Identities, Passphrase
     from ult.owner.table import Table
 
@@ -70,15 +75,52 @@ class Generated(Shown):
         return [*self.told, *(self.decoded.remarks() if self.decoded else [])]
 
 
+def _table(name: str, value: Any) -> Any:
+    """Check for a table; only then is the owner's side imported."""
+    from ult.owner.inputs import table_argument
+
+    return table_argument(name, value)
+
+
+def _prompts(name: str, value: Any) -> Any:
+    """Check for shards, or for sequences of ids, at least one."""
+    if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str | bytes):
+        if not len(value):
+            raise InvalidConfig(f"{name} is empty; expected at least one sequence of ids", hint=f"no {name}, for none")
+        return value
+    return folders.shards_argument(name, value)
+
+
+@checked(
+    run=folders.run_argument,
+    out=path,
+    n=integer(),
+    table=_table,
+    prompt=arguments.text(),
+    prompts=_prompts,
+    prefix_ids=integer(),
+    max_new=integer(),
+    temperature=number,
+    top_k=integer(),
+    top_p=number,
+    min_p=number,
+    repetition_penalty=number,
+    seed=integer(),
+    batch_size=integer(),
+    grammar=switch,
+    **KEYS,
+    force=switch,
+    progress=arguments.call,
+)
 @shown("generating")
 def generate(
     run: Run | str | Path,
     out: str | Path | None = None,
     *,
     n: int = 1,
-    table: Table | str | Path | None = None,
+    table: Secret | None = None,
     prompt: str | None = None,
-    prompts: str | Path | Sequence[ArrayLike] | None = None,
+    prompts: Folder | Sequence[ArrayLike] | None = None,
     prefix_ids: int | None = None,
     max_new: int | None = None,
     temperature: float = 1.0,
@@ -110,9 +152,9 @@ def generate(
         written.records
     """
     opened = run if isinstance(run, Run) else Run.open(run)
-    path = None if out is None else Path(out)
-    if path is not None:
-        _check_free(path, force=force, decodes=table is not None)
+    place = None if out is None else Path(out)
+    if place is not None:
+        _check_free(place, force=force, decodes=table is not None)
     key, told = None, list[str]()
     if table is not None:
         from ult.owner.inputs import secret
@@ -141,10 +183,10 @@ def generate(
     told += [*why, *ignored(opened.path)]
     said, decoded = None, None
     if key is not None:
-        said, decoded = _decoded(records, key, path, str(opened.metrics["shards"][0]["column"]), force=force)
-    elif path is not None:
-        write_generated(opened.path, records, path, force=force)
-    return Generated(tuple(records), said, decoded, path, clock.ids, clock.seconds, tuple(told))
+        said, decoded = _decoded(records, key, place, str(opened.metrics["shards"][0]["column"]), force=force)
+    elif place is not None:
+        write_generated(opened.path, records, place, force=force)
+    return Generated(tuple(records), said, decoded, place, clock.ids, clock.seconds, tuple(told))
 
 
 def _check_free(out: Path, *, force: bool, decodes: bool) -> None:
@@ -199,7 +241,7 @@ def _prompt_ids(
     run: Run,
     table: Table | None,
     prompt: str | None,
-    prompts: str | Path | Sequence[ArrayLike] | None,
+    prompts: Folder | Sequence[ArrayLike] | None,
     first: int | None,
 ) -> Sequence[ArrayLike]:
     """Return the ids that the run continues: those of a prompt, the first ones of records, or none.
@@ -208,8 +250,9 @@ def _prompt_ids(
     """
     if prompt is not None and prompts is not None:
         raise InvalidConfig("a prompt and shards of prompts were both given; expected one of them")
-    if isinstance(prompts, str | Path):
-        return read_prompts(run.path, prompts, first=max(1, run.context // 2) if first is None else first)
+    if prompts is not None and (isinstance(prompts, str) or not isinstance(prompts, Sequence | np.ndarray)):
+        first = max(1, run.context // 2) if first is None else first
+        return read_prompts(run.path, folders.opened(prompts), first=first)
     if first is not None:
         raise InvalidConfig("prefix_ids was given without shards of prompts", hint="--prompts SHARDS")
     if prompts is not None:
