@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import shlex
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -90,11 +91,12 @@ class Rows(ABC):
         """Return the names and types of the columns `keep`, all of which exist."""
         return pa.schema([(name, self.types[name]) for name in keep])
 
-    def check_columns(self, names: Sequence[str]) -> None:
-        """Raise `MissingColumn` unless all of `names` are columns."""
+    def check_columns(self, names: Sequence[str], *, hint: bool = True) -> None:
+        """Raise `MissingColumn` unless all of `names` are columns; the `hint` is a column of nearly that name."""
         for name in names:
             if name not in self.types:
-                raise MissingColumn(f"{self.name} has no column {name!r}; it has {listed(list(self.types))}")
+                what = f"{self.name} has no column {name!r}; it has {listed(list(self.types))}"
+                raise MissingColumn(what, hint=_alike(name, self.types) if hint else "")
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:
@@ -103,6 +105,13 @@ def listed(names: Sequence[str], most: int = 12) -> str:
         return "none"
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(repr(name) for name in names[:most]) + more
+
+
+def _alike(name: str, columns: Iterable[str]) -> str:
+    """Return a question that names the column whose name is most like `name`; the empty string if none is."""
+    folded = {column.casefold(): column for column in columns}
+    near = difflib.get_close_matches(name.casefold(), folded, 1)
+    return f"did you mean {folded[near[0]]!r}?" if near else ""
 
 
 def inside(folder: str, suffixes: Sequence[str]) -> str:

@@ -50,13 +50,13 @@ def _text(text: str) -> str:
     return html.escape(_CODES.sub("\N{REPLACEMENT CHARACTER}", text))
 
 
-def count(n: int, noun: str) -> str:
+def count(n: int, noun: str, plural: str = "") -> str:
     """Return a number with its noun, in the plural where necessary.
 
-    >>> count(1, "record"), count(1200, "record")
-    ('1 record', '1,200 records')
+    >>> count(1, "record"), count(1200, "record"), count(2, "patch", "patches")
+    ('1 record', '1,200 records', '2 patches')
     """
-    return f"{n:,} {noun}" + ("" if n == 1 else "s")
+    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 
 def size(n: float) -> str:

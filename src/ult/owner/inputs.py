@@ -11,9 +11,11 @@ from ult.codecs.columns import clipped
 from ult.codecs.image import ImageDct
 from ult.codecs.series import SeriesMulaw
 from ult.data import Source, open_source
+from ult.data.rows import listed
 from ult.errors import SourceError
 from ult.host import arguments
 from ult.host.progress import Progress, counted
+from ult.host.shown import count
 from ult.owner import keyfile
 from ult.owner.keyfile import Identities, Passphrase
 from ult.owner.table import Table
@@ -32,6 +34,8 @@ class Stored(Protocol):
     def table(self) -> Table:
         """The table, open."""
 
+
+_NAMES, _NAME = 8, 40  # columns that a remark names, and the characters of each
 
 Secret = Table | Stored | str | Path  # a table, as callers give it
 table_argument = arguments.path_or(
@@ -98,11 +102,15 @@ class Watched:
 
 
 def remarks(source: Source) -> list[str]:
-    """Return sentences on how many SMILES are invalid, which inputs hold no record, and what was not read."""
+    """Return sentences on invalid SMILES, inputs without a record, columns that are left out, and what was not read."""
     found = [f"{source.invalid} and were encoded as they are"] if source.invalid else []
     if source.empty:
         more = ", ..." if len(source.empty) > 5 else ""
         found.append(f"without a record: {', '.join(source.empty[:5])}{more}")
+    if left := source.left_out:
+        verb = "is" if len(left) == 1 else "are"
+        names = listed([name if len(name) <= _NAME else f"{name[:_NAME]}..." for name in left], _NAMES)
+        found.append(f"{count(len(left), 'column')} {verb} left out: {names}")
     return [*found, *source.told]
 
 

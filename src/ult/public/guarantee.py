@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ult.errors import FormatError
+from ult.host.shown import count
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,10 @@ class Guarantee:
     patches: int  # the most distinct patches of a record that are counted
     noise: float  # the standard deviation of the noise that was added to each patch's count
     threshold: float  # the lowest noisy count that a patch is kept for
+
+    def __str__(self) -> str:
+        most = count(self.patches, "patch", "patches")
+        return f"({self.epsilon:.3g}, {self.delta:.2g})-differential privacy for each record, counted in up to {most}"
 
     def document(self) -> dict[str, Any]:
         """Return the guarantee as JSON values."""
