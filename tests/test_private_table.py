@@ -220,3 +220,10 @@ def test_public_records_are_declared_and_shards_say_so(tmp_path):
         payload = json.dumps(document | change, sort_keys=True, separators=(",", ":")).encode()
         with pytest.raises(FormatError):
             Table.from_cleartext(payload)
+
+
+def test_a_promise_is_shown_as_a_sentence():
+    table = Table.fit(RECORDS[:200], vocabulary=V, epsilon=8.0, delta=1e-4, patches_per_record=1)
+    said = "(8, 0.0001)-differential privacy for each record, counted in up to 1 patch"
+    assert f"<td>{said}</td>" in table._repr_html_()
+    assert "Guarantee" not in table._repr_html_()

@@ -32,8 +32,9 @@ class Source:
 
     `column` names the records' column. `fields` are the columns that make up a record where each row of numbers is one
     record, else empty. After a pass, `invalid` counts the SMILES that could not be made canonical. `empty` names the
-    inputs without records, and files in image folders that may be images of unsupported formats. A pass ends with a
-    `SourceError` if an input changed since it was opened.
+    inputs without records, and files in image folders that may be images of unsupported formats. `left_out` are the
+    columns of the inputs that are neither read as records nor kept. A pass ends with a `SourceError` if an input
+    changed since it was opened.
     """
 
     def __init__(
@@ -48,10 +49,11 @@ class Source:
         seen: Snapshot | None = None,
         empty: Sequence[str] = (),
         told: Callable[[], list[str]] = list,
+        left_out: Sequence[str] = (),
     ) -> None:
         self.column, self.fields, self.kept_schema = column, tuple(fields), kept_schema
         self.invalid = Invalid()
-        self.empty, self._told = tuple(empty), told
+        self.empty, self._told, self.left_out = tuple(empty), told, tuple(left_out)
         self._seen = seen or Snapshot(())
         self._read, self._split = read, split
         self._canonicaliser = Canonicaliser() if canonical else None
@@ -176,7 +178,8 @@ def open_source(
     if beside := [name for rows in opened for name in rows.beside]:
         seen = Snapshot([*inputs, *beside])
     for rows in opened:
-        rows.check_columns([*keep, *([column] if column is not None else [])])
+        rows.check_columns(keep, hint=False)  # which would name what to publish
+        rows.check_columns([column] if column is not None else [])
     if column in keep:
         raise SourceError(f"column {column!r} holds the records; expected other columns to keep")
     form = replace(Form.of(opened[0], modality, column, keep), side=side)
@@ -194,6 +197,7 @@ def open_source(
         seen=seen,
         empty=empty,
         told=lambda: [one for rows in opened for one in rows.told],
+        left_out=form.left_out(opened, keep),
     )
 
 
