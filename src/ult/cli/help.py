@@ -91,6 +91,8 @@ def _panels(command: TyperCommand | TyperGroup, ctx: Any, formatter: Any) -> Non
             _describe(one, command)
         if record := one.get_help_record(ctx):
             name, text = record
+            if getattr(one, "secondary_opts", ()) and one.default is False:
+                name = name.partition(" / ")[0]  # --no-force is taken, and asks for what is there without it
             panel = str(getattr(one, "rich_help_panel", None) or kind)
             panels.setdefault(panel, []).append((name, text.replace("\\[", "[")))  # typer escapes for Rich
     _write(formatter, panels)

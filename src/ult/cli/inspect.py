@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ult.cli.keys import Identities, PassphraseFile, load_table
+from ult.cli.options import Force
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,12 +23,15 @@ def inspect(
     passphrase_file: PassphraseFile = None,
     identity: Identities = None,
     plot: Annotated[Path | None, typer.Option(help="Also save the plot as this .png or .svg file.")] = None,
+    force: Force = False,
 ) -> None:
     """Show facts on a table, shards or a run: sizes, ranks, ids per byte, and a plot."""
     from ult.errors import MissingSource
     from ult.host.atomic import recover
     from ult.public.manifest import is_shards
 
+    if plot is not None:
+        _check_place(plot, force=force)
     recover(path)
     if not path.exists():
         raise MissingSource(f"{path} is not there; expected a table, a shards folder or a run")
@@ -39,6 +43,15 @@ def inspect(
         raise MissingSource(f"{path} holds neither a .manifest.json nor a metrics.json; expected shards or a run")
     else:
         _table(path, passphrase_file, identity, plot)
+
+
+def _check_place(plot: Path, *, force: bool) -> None:
+    from ult.errors import OutputError
+    from ult.host.free import check_free
+
+    if plot.suffix not in (".png", ".svg"):
+        raise OutputError(f"{plot} has suffix {plot.suffix!r}; expected .png or .svg")
+    check_free(plot, force=force, option="--plot")
 
 
 def _table(path: Path, passphrase_file: Path | None, identities: Sequence[Path] | None, plot: Path | None) -> None:
@@ -207,14 +220,12 @@ def _draw(values: NDArray, title: str, plot: Path | None, *, log_x: bool = True)
 
 
 def _draw_file(values: NDArray, title: str, plot: Path, log_x: bool) -> None:  # type: ignore[type-arg]
-    from ult.errors import OutputError, writing
+    from ult.errors import writing
     from ult.host.atomic import whole
     from ult.host.extras import require
 
     with require("matplotlib", extra="train"):
         from matplotlib.figure import Figure
-    if plot.suffix not in (".png", ".svg"):
-        raise OutputError(f"{plot} has suffix {plot.suffix!r}; expected .png or .svg")
     figure = Figure(figsize=(6, 3.5), dpi=150, layout="constrained")
     axes = figure.add_subplot()
     places = range(1, len(values) + 1)

@@ -122,7 +122,7 @@ def _write(recipe: Recipe, path: Path, *, force: bool) -> None:
     from ult.host.atomic import write_text
     from ult.host.free import check_free
 
-    check_free(path, force=force)  # --force replaces a file, never a folder
+    check_free(path, force=force, option="--write-config")  # --force replaces a file, never a folder
     write_text(path, recipe.to_yaml())
     say(f"{path}: {len(OPTIONS)} options of a training; ult train SHARDS -o RUN --config {path}")
 

@@ -22,11 +22,11 @@ class Kind(NamedTuple):
 FILE = Kind("a file", lambda path: path.is_file() or not path.exists())  # or a link to nothing
 
 
-def check_free(out: str | Path, kind: Kind = FILE, *, force: bool) -> None:
+def check_free(out: str | Path, kind: Kind = FILE, *, force: bool, option: str = "--out") -> None:
     """Raise `OutputExists` if `out` exists, unless `force` is set and it is an output of the same kind.
 
-    An old output that a killed command had renamed aside is put back first. Raises `OutputError` for an impossible
-    path.
+    An old output that a killed command had renamed aside is put back first. `option` is what names `out` on the command
+    line. Raises `OutputError` for an impossible path.
     """
     out = Path(out)
     recover(out)
@@ -39,9 +39,9 @@ def check_free(out: str | Path, kind: Kind = FILE, *, force: bool) -> None:
         other = (
             f"is a {regular.kind(out)}; expected a file" if kind is FILE else f"exists already, and is not {kind.name}"
         )
-        raise OutputExists(f"{out} {other}", hint="another --out")
+        raise OutputExists(f"{out} {other}", hint=f"another {option}")
     if not force:
-        raise OutputExists(f"{out} exists already", hint="another --out, or --force to replace it")
+        raise OutputExists(f"{out} exists already", hint=f"another {option}, or --force to replace it")
     if others := kind.strangers(out):
         what = f"{out} holds {others[0]}, which is no part of {kind.name}"
-        raise OutputExists(what, hint="move it, or another --out")
+        raise OutputExists(what, hint=f"move it, or another {option}")

@@ -59,9 +59,9 @@ def code(
         table=table is not None,
         pairs=pairs is not None,
     )
-    for path in (out, pairs):
-        if path is not None:
-            check_free(path, force=force)
+    check_free(out, force=force, option="--json")
+    if pairs is not None:
+        check_free(pairs, force=force, option="--pairs")
     with stages("attacking") as progress:
         audit = audit_code(
             shards or (),

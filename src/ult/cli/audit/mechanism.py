@@ -41,7 +41,7 @@ def mechanism(
     from ult.cli.stages import stages
 
     if json is not None:
-        check_free(json, force=force)
+        check_free(json, force=force, option="--json")
     with stages("auditing") as progress:
         audit = audit_mechanism(
             of or MECHANISMS,

@@ -78,8 +78,7 @@ def model(
         raise InvalidConfig("there is nothing to compare the members with", hint="--nonmembers SHARDS")
     if canaries and table is None:
         raise InvalidConfig("canaries can only be found with the owner's table", hint="--table T.ult")
-    for path in filter(None, (json, png)):
-        check_free(path, force=force)
+    _check_places(json, png, force=force)
     secret = load_table(table, passphrase_file, identity) if table else None
     with stages("auditing", named=True) as progress:
         audit = audit_model(
@@ -125,12 +124,17 @@ def table(
     from ult.audit.on_files import audit_table
     from ult.cli.console import counting
 
-    for path in filter(None, (json, png)):
-        check_free(path, force=force)
+    _check_places(json, png, force=force)
     secret = load_table(table, passphrase_file, identity)
     with counting("auditing"):
         audit = audit_table(secret, members, _nonmembers(nonmembers, others), column=column, delta=delta)
     _tell(audit, json, png, force=force)
+
+
+def _check_places(json: Path | None, png: Path | None, *, force: bool) -> None:
+    for option, path in (("--json", json), ("--png", png)):
+        if path is not None:
+            check_free(path, force=force, option=option)
 
 
 def _nonmembers(given: list[Any] | None, older: list[Any] | None) -> list[Any]:
