@@ -25,6 +25,7 @@ READ_BY = {("attach", "rows"), ("audit release", "pairs")}  # which another verb
 WRITES = {  # verb and option -> a command that would write the file `old`
     ("keygen", "out"): "keygen -o old",
     ("dedupe", "out"): "dedupe notes.txt -o old.txt",
+    ("describe", "out"): "describe notes.csv -o old",
     ("fit", "out"): "fit notes.txt -o old --no-encryption",
     ("encode", "out"): "encode notes.txt -t t.ult -o old",
     ("encode", "coin_split"): "encode notes.txt -t t.ult -o new --coin-split old",

@@ -15,7 +15,7 @@ from ult.host import arguments
 from ult.host.arguments import KEYS, checked, integer, number
 from ult.host.bar import shown
 from ult.host.progress import Notice, Progress, on_stderr, unheard
-from ult.owner.inputs import Inputs, Secret, inputs_argument, opened, secret, table_argument
+from ult.owner.inputs import Inputs, Secret, opened, secret, table_argument
 from ult.owner.keyfile import Identities, Passphrase
 from ult.public import folders
 from ult.public.folders import Folders
@@ -116,8 +116,8 @@ def audit_model(
 
 @checked(
     table=table_argument,
-    members=inputs_argument,
-    nonmembers=inputs_argument,
+    members=arguments.inputs,
+    nonmembers=arguments.inputs,
     column=arguments.COLUMNS["column"],
     delta=number,
     **KEYS,

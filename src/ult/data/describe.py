@@ -23,6 +23,7 @@ from ult.data.rows import Chunk, Rows, listed
 from ult.data.schema import Schema
 from ult.data.tally import Tally
 from ult.errors import InvalidConfig, SourceError
+from ult.host import arguments
 from ult.host.shown import Facts, Shown
 
 ANSWERS = "a kind, a decimal mark (. or ,), or a date form such as d/m/Y"
@@ -80,12 +81,20 @@ class Description(Shown):
         return found
 
 
+@arguments.checked(
+    inputs=arguments.inputs,
+    unit=arguments.text("the name of one column"),
+    drop=arguments.texts("the name of a column"),
+    column=arguments.texts("the name of a column"),
+    forms=arguments.by_name("kinds or forms by column, such as {'zip': 'text'}"),
+    bins=arguments.integer(),
+)
 def describe(
     inputs: str | Path | Sequence[str | Path],
     *,
     unit: str = "",
-    drop: Sequence[str] = (),
-    column: Sequence[str] = (),
+    drop: str | Sequence[str] = (),
+    column: str | Sequence[str] = (),
     forms: Mapping[str, str] | None = None,
     bins: int = BINS,
 ) -> Description:
@@ -111,6 +120,7 @@ def describe(
         columns, schema, rows = describe_tables.described([str(one) for one in names], unit, drop, asked, flat)
         return Description(tuple(columns), schema, rows)
     opened, _ = open_inputs(names, "record")
+    drop, column = ([one] if isinstance(one, str) else one for one in (drop, column))
     return _Describing(opened, unit, drop, column, forms or {}, bins).run()
 
 

@@ -91,12 +91,21 @@ class Rows(ABC):
         """Return the names and types of the columns `keep`, all of which exist."""
         return pa.schema([(name, self.types[name]) for name in keep])
 
-    def check_columns(self, names: Sequence[str], *, hint: bool = True) -> None:
-        """Raise `MissingColumn` unless all of `names` are columns; the `hint` is a column of nearly that name."""
+    def check_columns(self, names: Sequence[str]) -> None:
+        """Raise `MissingColumn` unless all of `names` are columns."""
         for name in names:
             if name not in self.types:
-                what = f"{self.name} has no column {name!r}; it has {listed(list(self.types))}"
-                raise MissingColumn(what, hint=_alike(name, self.types) if hint else "")
+                raise MissingColumn(f"{self.name} has no column {name!r}; it has {listed(list(self.types))}")
+
+    def check_column(self, name: str) -> None:
+        """Raise `MissingColumn` unless `name` is a column; the hint is one of nearly that name, if there is any.
+
+        This is for the records' column: a hint that named a column to keep would lead to publish it.
+        """
+        try:
+            self.check_columns([name])
+        except MissingColumn as error:
+            raise MissingColumn(error.what, hint=error.hint or _alike(name, self.types)) from None
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:

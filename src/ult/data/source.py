@@ -178,8 +178,9 @@ def open_source(
     if beside := [name for rows in opened for name in rows.beside]:
         seen = Snapshot([*inputs, *beside])
     for rows in opened:
-        rows.check_columns(keep, hint=False)  # which would name what to publish
-        rows.check_columns([column] if column is not None else [])
+        rows.check_columns(keep)
+        if column is not None:
+            rows.check_column(column)
     if column in keep:
         raise SourceError(f"column {column!r} holds the records; expected other columns to keep")
     form = replace(Form.of(opened[0], modality, column, keep), side=side)

@@ -149,11 +149,28 @@ def call(name: str, value: Any) -> Any:
     return value
 
 
-def options(name: str, value: Any) -> Any:
-    """Check for values by name."""
-    if not isinstance(value, Mapping) or not all(isinstance(one, str) for one in value):
-        raise refusal(name, value, "numbers by name, such as {'quality': 60}")
+def inputs(name: str, value: Any) -> Any:
+    """Check for the path of a file with records, or for several."""
+    several = [value] if isinstance(value, str | Path) else value
+    if isinstance(several, Sequence) and not isinstance(several, bytes | bytearray):
+        wrong = [(f"{name}[{k}]", one) for k, one in enumerate(several) if not isinstance(one, str | Path)]
+    else:
+        wrong = [(name, value)]
+    for place, one in wrong:
+        hint = "save records as .csv or .parquet first; ult.Table.fit takes records themselves"
+        raise refusal(place, one, "paths of files with records", hint=hint)
     return value
+
+
+def by_name(expected: str) -> Check:
+    """Return a check for values by name, of which `expected` gives an example."""
+
+    def check(name: str, value: Any) -> Any:
+        if not isinstance(value, Mapping) or not all(isinstance(one, str) for one in value):
+            raise refusal(name, value, expected)
+        return value
+
+    return check
 
 
 def kind(of: type, expected: str) -> Check:
@@ -170,6 +187,7 @@ def kind(of: type, expected: str) -> Check:
 COLUMNS: dict[str, Check] = {  # of the inputs of a function
     "column": text("the name of one column"),
     "keep": texts("the name of a column"),
+    "reading": by_name("what of a file is read, such as {'layer': 'raw/X'}"),
 }
 KEYS: dict[str, Check] = {  # of a table that is read
     "passphrase": secret,

@@ -23,7 +23,6 @@ from ult.owner.inputs import (
     Inputs,
     Secret,
     count_clipped,
-    inputs_argument,
     of_clipped,
     opened,
     remarks,
@@ -111,7 +110,7 @@ class Encoded(Shown):
 
 
 @checked(
-    inputs=inputs_argument,
+    inputs=arguments.inputs,
     table=table_argument,
     out=path,
     **COLUMNS,

@@ -20,7 +20,7 @@ from ult.host.progress import Progress, on_stderr
 from ult.host.shown import Facts, Shown, count
 from ult.owner import keyfile
 from ult.owner.bpe.private_counts import check_asked, promise, without_records
-from ult.owner.inputs import Inputs, Watched, count_clipped, inputs_argument, of_clipped, opened, remarks
+from ult.owner.inputs import Inputs, Watched, count_clipped, of_clipped, opened, remarks
 from ult.owner.keyfile import Passphrase
 from ult.owner.pipeline import pieces
 from ult.owner.pipeline.choose import choose
@@ -84,10 +84,10 @@ class Fitted(Shown):
 
 
 @checked(
-    inputs=inputs_argument,
+    inputs=arguments.inputs,
     out=path,
     codec=arguments.text(),
-    options=arguments.options,
+    options=arguments.by_name("numbers by name, such as {'quality': 60}"),
     vocabulary_size=integer(),
     **COLUMNS,
     canonical=switch,

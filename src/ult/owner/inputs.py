@@ -44,19 +44,6 @@ table_argument = arguments.path_or(
 )
 
 
-def inputs_argument(name: str, value: Any) -> Any:
-    """Check for the path of a file with records, or for several."""
-    several = [value] if isinstance(value, str | Path) else value
-    if isinstance(several, Sequence) and not isinstance(several, bytes | bytearray):
-        wrong = [(f"{name}[{k}]", one) for k, one in enumerate(several) if not isinstance(one, str | Path)]
-    else:
-        wrong = [(name, value)]
-    for place, one in wrong:
-        hint = "save records as .csv or .parquet first; ult.Table.fit takes records themselves"
-        raise arguments.refusal(place, one, "paths of files with records", hint=hint)
-    return value
-
-
 def opened(
     inputs: Inputs,
     *,

@@ -27,7 +27,7 @@ from ult.host.free import check_free
 from ult.host.progress import Notice, Progress, on_stderr, unheard
 from ult.host.shown import count
 from ult.owner import keyfile
-from ult.owner.inputs import Inputs, Secret, inputs_argument, opened, secret, table_argument
+from ult.owner.inputs import Inputs, Secret, opened, secret, table_argument
 from ult.owner.keyfile import Identities, Passphrase
 from ult.owner.table import Table
 from ult.public import folders
@@ -39,7 +39,7 @@ from ult.trainer.models.generation import ignored
 
 @checked(
     shards=folders.folders_or_none,
-    reference=inputs_argument,
+    reference=arguments.inputs,
     run=folders.run_argument,
     samples=integer(1),
     seed=integer(),
