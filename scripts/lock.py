@@ -5,8 +5,11 @@ both install from. A `pylock.toml` or a `uv.lock` must name the host of each fil
 this machine; hashes say as much of what may be installed, from whichever index. They are those of every file that the
 package index has of a version, and of wheels in the folder PIP_FIND_LINKS.
 
-`--bill FILE` writes the bill of materials of what is installed, at a release: one that lies in git is soon of another
-time. `--audit` asks an advisory service about each version, where one can be reached.
+`--standard FOLDER` writes locks in the standard form (PEP 751), at a release, with the host of the index of that day:
+`pylock.toml` of what the package needs, on every system, and `pylock.tested.toml` of all that it was tested with. They
+hold no file that `hashes.txt` does not know. `--bill FILE` writes the bill of materials of what is installed, at a
+release too: one that lies in git is soon of another time. `--audit` asks an advisory service about each version, where
+one can be reached.
 """
 
 from __future__ import annotations
@@ -18,7 +21,9 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 import uuid
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
@@ -29,6 +34,13 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "hashes.txt"
 _QUIETLY = ["-q", "--no-deps", "--no-header", "--no-annotate", "--no-emit-index-url"]
 UV = [sys.executable, "-m", "uv", "pip", "compile", "--generate-hashes", *_QUIETLY]
+
+
+STANDARD = ["-q", "--no-header", "--no-annotate", "--universal", "--python-version", "3.11", "--format", "pylock.toml"]
+LOCKS = {  # names of locks in the standard form, and what each is made of
+    "pylock.toml": ["pyproject.toml", "--constraints", "hashes.txt"],
+    "pylock.tested.toml": ["hashes.txt", "--no-deps"],
+}
 
 
 def pins() -> dict[str, str]:
@@ -48,6 +60,53 @@ def hashes() -> str:
         digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
         found = [one + f" \\\n    --hash=sha256:{digest}" if one.startswith(pin) else one for one in found]
     return "\n".join(found) + "\n"
+
+
+def standard(*words: str | Path, folder: Path = ROOT) -> str:
+    """Return a lock in the standard form of what uv finds for `words`. Needs the index, unless they say where."""
+    command = [sys.executable, "-m", "uv", "pip", "compile", *STANDARD, *words]
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("UV_FIND", "UV_EXTRA"))}
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=True).stdout
+
+
+def wrong(text: str, known: str) -> list[str]:
+    """Return what a lock in the standard form holds that it should not, in the words of an error.
+
+    A version must be the pinned one, and a file must have a hash that `known` (as `hashes.txt`) has of its package, and
+    be had from an index: a folder is of this machine.
+    """
+    pinned = {}
+    for name, version, rest in re.findall(r"^(\S+)==(\S+) \\\n((?:    --hash=.+\n?)+)", known, re.MULTILINE):
+        pinned[name] = version, set(re.findall(r"sha256:([0-9a-f]{64})", rest))
+    found = []
+    for package in tomllib.loads(text)["packages"]:
+        name = package["name"]
+        version, right = pinned.get(name, (None, set()))
+        if package["version"] != version:
+            found.append(f"{name} {package['version']}, and the pin is {version}")
+        for file in _files(package):
+            if file.get("hashes", {}).get("sha256") not in right:
+                found.append(f"a file of {name} has no hash in hashes.txt: make lock")
+            if not str(file.get("url", "")).startswith("https:"):
+                found.append(f"a file of {name} is no index's")
+    return found
+
+
+def _files(package: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for kind in ("sdist", "archive", "vcs", "directory"):
+        if kind in package:
+            yield package[kind]
+    yield from package.get("wheels", ())
+
+
+def write_standard(folder: Path, locks: dict[str, Sequence[str]]) -> int:
+    """Write the locks in the standard form into `folder`; return 1, and say why, if one holds what it should not."""
+    made = {name: standard(*words) for name, words in locks.items()}
+    errors = [f"{name}: {one}" for name, text in made.items() for one in wrong(text, LOCK.read_text(encoding="utf-8"))]
+    for name, text in made.items() if not errors else ():
+        (folder / name).write_text(text, encoding="utf-8")
+    print("\n".join(errors), end="\n" if errors else "", file=sys.stderr)
+    return bool(errors)
 
 
 def bill() -> dict[str, Any]:
@@ -98,13 +157,16 @@ def audit() -> int:
 
 
 def main() -> int:
-    """Write the lock or the bill, or audit."""
+    """Write the lock, those in the standard form or the bill, or audit."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--audit", action="store_true")
     parser.add_argument("--bill", type=Path, metavar="FILE")
+    parser.add_argument("--standard", type=Path, metavar="FOLDER")
     asked = parser.parse_args()
     if asked.audit:
         return audit()
+    if asked.standard:
+        return write_standard(asked.standard, LOCKS)
     if asked.bill:
         asked.bill.write_text(json.dumps(bill(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     else:
