@@ -156,7 +156,10 @@ def unread(opened: Sequence[Rows], form: Form, schema: pa.Schema, nbytes: int) -
 def size_of(item: Any) -> int:
     """Return about how many bytes a record has."""
     if isinstance(item, tuple):
-        return 8 * len(item) + sum(map(size_of, item))
+        try:
+            return 8 * len(item) + len("".join(filter(None, item)))  # texts and nulls, most often
+        except (TypeError, ValueError):
+            return 8 * len(item) + sum(map(size_of, item))
     return len(item) if isinstance(item, str) else 0 if item is None else int(item.nbytes)
 
 

@@ -14,7 +14,6 @@ import pyarrow as pa
 from ult.codecs.record.field import Field
 from ult.data import files
 from ult.data.batch import Batch, Where
-from ult.data.form import size_of
 from ult.data.joining import joined
 from ult.data.opening import scheme
 from ult.data.rows import CHUNK_BYTES, ROWS, Chunk
@@ -80,7 +79,7 @@ def batches(
             )
         places.append(first.place)
         tables += [first.kept] if first.kept is not None else []
-        size += size_of(records[-1])
+        size += sum(run.nbytes for run in runs if run is not None)
         if len(records) == ROWS or size >= CHUNK_BYTES:
             yield batch()
             records, places, tables, size = [], [], [], 0

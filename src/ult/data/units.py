@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -31,7 +32,7 @@ class Run:
     unit: str
     static: tuple[Any, ...]
     first: tuple[Chunk, int]
-    last: tuple[Chunk, int]
+    last: tuple[Chunk, int] = field(init=False)
     rows: list[tuple[Any, ...]] = field(default_factory=list)
     kept: pa.Table | None = None  # one row
     nbytes: int = 0
@@ -92,17 +93,19 @@ class Strand:
         for chunk in self._chunks(self.columns):
             units, static, inner = self._units(chunk), _tuples(chunk, self.static), _tuples(chunk, self.inner)
             kept, bare = record.kept(chunk, self.kept) if self.kept.names else None, chunk.without_values()
-            for i, unit in enumerate(units):
-                mine = None if kept is None else kept.slice(i, 1)
-                if run is None or run.unit != unit:
+            each = _CELL_BYTES * len(self.inner) + sum(map(size_of, inner)) / max(len(inner), 1)
+            starts = [i for i, (a, b) in enumerate(itertools.pairwise(["", *units])) if a != b]
+            for i, stop in itertools.pairwise([*starts, len(units)]):
+                if run is None or run.unit != units[i]:
                     if run is not None:
                         yield run
-                    run = Run(unit, static[i], (bare, i), (bare, i), kept=mine)
-                else:
-                    self._check_same(run, static[i], mine, (bare, i))
-                    run.last = (bare, i)
-                run.rows.append(inner[i])
-                run.nbytes += _CELL_BYTES * len(inner[i]) + size_of(inner[i])
+                    run = Run(units[i], static[i], (bare, i), kept=None if kept is None else kept.slice(i, 1))
+                if kept is not None or static[i:stop].count(run.static) < stop - i:
+                    for k in range(i, stop):
+                        self._check_same(run, static[k], None if kept is None else kept.slice(k, 1), (bare, k))
+                run.last = bare, stop - 1
+                run.rows += inner[i:stop]
+                run.nbytes += int(each * (stop - i))
                 if run.nbytes > HELD_BYTES:
                     raise SourceError(
                         f"{run.place}: one {self.unit!r} has over {HELD_BYTES >> 20:,} MiB of rows; expected fewer",
