@@ -12,6 +12,7 @@ from ult.data.events.addresses import open_events
 from ult.data.events.moment import moment
 from ult.data.events.rows import COLUMNS
 from ult.data.schema import Schema
+from ult.errors import InvalidConfig
 
 WRITERS = {
     "fhir:": patients.as_fhir,
@@ -102,3 +103,13 @@ def test_a_schema_of_events_has_bins_for_each_code(tmp_path, monkeypatch):
     assert list(open_source([address], modality="record", schema=schema)) == list(
         open_source([address], modality="record", schema=EVENTS)
     )
+
+
+def test_events_are_records_of_patients_alone(tmp_path):
+    address = f"meds:{patients.as_meds(tmp_path / 'of')}"
+    for unit in ("", "code"):
+        with pytest.raises(InvalidConfig, match=r"expected 'subject_id', .* \(hint: --unit"):
+            describe(address, unit=unit)
+    flat = Schema(fields=EVENTS.fields[0].fields, dropped=("subject_id",))
+    with pytest.raises(InvalidConfig, match="there is no unit"):
+        open_source([address], modality="record", schema=flat)

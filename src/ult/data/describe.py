@@ -120,6 +120,7 @@ def describe(
         columns, schema, rows = describe_tables.described([str(one) for one in names], unit, drop, asked, flat)
         return Description(tuple(columns), schema, rows)
     opened, _ = open_inputs(names, "record")
+    event_schema.check_unit(opened, unit)
     drop, column = ([one] if isinstance(one, str) else one for one in (drop, column))
     return _Describing(opened, unit, drop, column, forms or {}, bins).run()
 

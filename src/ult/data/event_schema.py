@@ -10,6 +10,7 @@ from ult.data.events.rows import COLUMNS, SUBJECT, EventRows
 from ult.data.measure import SAMPLES, Numbers
 from ult.data.rows import Rows
 from ult.data.schema import Schema
+from ult.errors import InvalidConfig
 
 NAME = "events"
 CODES = 2**12  # codes with bins of their own, at most: the first ones that have a value
@@ -21,6 +22,16 @@ def events_of(opened: Sequence[Rows], unit: str) -> EventRows | None:
     """Return the events if the inputs are medical events, grouped by their subject."""
     first = opened[0]
     return first if isinstance(first, EventRows) and unit == SUBJECT else None
+
+
+def check_unit(opened: Sequence[Rows], unit: str) -> None:
+    """Raise `InvalidConfig` if medical events are not grouped by their subject: then no promise would be to people."""
+    if isinstance(opened[0], EventRows) and unit != SUBJECT:
+        met = f"the unit is {unit!r}" if unit else "there is no unit"
+        raise InvalidConfig(
+            f"{opened[0].name} holds events of patients, and {met}; expected {SUBJECT!r}, so that one is one record",
+            hint=f"--unit {SUBJECT}, of ult describe or ult fit",
+        )
 
 
 def grouped_by_subject(schema: Schema, events: EventRows, bins: int) -> Schema:

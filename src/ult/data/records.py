@@ -13,6 +13,7 @@ import pyarrow as pa
 from ult.codecs.record.field import Field
 from ult.data import grouped
 from ult.data.batch import Batch
+from ult.data.event_schema import check_unit
 from ult.data.fields import COLUMN, FieldsForm, check_columns
 from ult.data.form import Unread, kept_schema, unread
 from ult.data.opening import open_inputs
@@ -52,6 +53,7 @@ def open_records(inputs: Sequence[str | Path], schema: Schema, keep: Sequence[st
     if schema.unit:
         return _grouped([str(one) for one in inputs], schema, keep)
     opened, empty = open_inputs(inputs, MODALITY)
+    check_unit(opened, schema.unit)
     for rows in opened:
         rows.check_columns(keep)
         check_columns(rows, schema.fields, (*schema.dropped, *keep))
@@ -89,6 +91,7 @@ def _grouped(inputs: Sequence[str], schema: Schema, keep: Sequence[str]) -> Open
         return Opened(read, None, _NONE, tuple(empty), _opened(strands))
     inner = left[0].fields if left else ()
     opened, none = open_inputs(plain, MODALITY)
+    check_unit(opened, schema.unit)
     for rows in opened:
         rows.check_columns(keep)
     _check(opened, schema.unit, [*static, *inner], (*schema.dropped, *keep))
