@@ -124,8 +124,7 @@ def deep_png() -> bytes:
     [
         (b"not an image", "is not an image that Pillow can read"),
         (png(np.ones((50, 50), np.uint8))[:-30], "or it is broken"),
-        (png(np.zeros((2, 2), np.uint16)), "16 bits a channel; expected 8 bits .*hint: convert it to 8-bit PNG"),
-        (deep_png(), "16 bits a channel"),
+        (deep_png(), "16 bits a channel; expected 8 bits .*hint: convert it to 8-bit PNG"),
         (png(Image.new("1", (9000, 9000))), "9000 x 9000; expected at most"),
     ],
 )
@@ -142,7 +141,7 @@ def test_images_that_would_lose_something(tmp_path: Path, data: bytes, message: 
 
 @pytest.mark.parametrize(
     ("mode", "suffix", "message"),
-    [("CMYK", ".jpg", "mode CMYK"), ("F", ".tif", "mode F"), ("I;16", ".tif", "16 bits"), ("YCbCr", ".tif", "YCbCr")],
+    [("CMYK", ".jpg", "mode CMYK"), ("F", ".tif", "mode F"), ("YCbCr", ".tif", "YCbCr")],
 )
 def test_modes_that_would_lose_something(tmp_path: Path, mode: str, suffix: str, message: str) -> None:
     with pytest.raises(SourceError, match=message):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ult.cli.options import Column, Force, Inputs, Keep, Layer, Window, reading
+from ult.cli.options import Column, Force, Inputs, Keep, Layer, Layout, Window, reading
 
 
 def dedupe(
@@ -24,6 +24,7 @@ def dedupe(
     keep: Keep = None,
     layer: Layer = None,
     window: Window = None,
+    layout: Layout = None,
     force: Force = False,
 ) -> None:
     """Drop repeated records before a table is fitted, because a model memorises what is repeated."""
@@ -38,7 +39,9 @@ def dedupe(
         raise InvalidConfig(f"modality is {modality!r}; expected one of {', '.join(SUFFIXES)}")
     if near is not None and modality != "text":
         raise InvalidConfig(f"near duplicates are found in texts only; these are {modality}", hint="leave out --near")
-    source = open_source(inputs, modality=modality, column=column, keep=keep or (), reading=reading(layer, window))
+    source = open_source(
+        inputs, modality=modality, column=column, keep=keep or (), reading=reading(layer, window, layout)
+    )
     duplicates, kept = Duplicates(near), 0
     with open_sink(
         out, modality=modality, column=source.column, fields=source.fields, kept_schema=source.kept_schema, force=force

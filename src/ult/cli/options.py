@@ -25,6 +25,12 @@ Window = Annotated[
     float | None,
     typer.Option(metavar="SECONDS", help="Of a signal, a record is so many seconds; else a whole channel."),
 ]
+Layout = Annotated[
+    str | None,
+    typer.Option(
+        metavar="AXES", help="Of .npy and .npz, the axes of images: hw, hwc, chw, nhw, nchw; nhw*255 for floats 0 to 1."
+    ),
+]
 Force = Annotated[bool, typer.Option(help="Replace an existing output.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as `ult train` wrote it.")]
 Workers = Annotated[
@@ -53,7 +59,7 @@ FieldForm = Annotated[
 ]
 
 
-def reading(layer: str | None, window: float | None) -> dict[str, str | float]:
+def reading(layer: str | None, window: float | None, layout: str | None) -> dict[str, str | float]:
     """Return the choices of how files are read that were made."""
-    given: dict[str, str | float | None] = {"layer": layer, "window": window}
+    given: dict[str, str | float | None] = {"layer": layer, "window": window, "layout": layout}
     return {name: value for name, value in given.items() if value is not None}

@@ -10,7 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ult.cli.keys import Identities, PassphraseFile, Recipients, TableFile, asking, key_of
-from ult.cli.options import Address, Canonical, Column, EngineName, Force, Inputs, Keep, Layer, Window, Workers, reading
+from ult.cli.options import (
+    Address,
+    Canonical,
+    Column,
+    EngineName,
+    Force,
+    Inputs,
+    Keep,
+    Layer,
+    Layout,
+    Window,
+    Workers,
+    reading,
+)
 from ult.errors import InvalidConfig
 from ult.owner.pipeline.memory import return_freed_memory
 
@@ -70,6 +83,7 @@ def fit(
     canonical: Canonical = False,
     layer: Layer = None,
     window: Window = None,
+    layout: Layout = None,
     passphrase_file: PassphraseFile = None,
     recipient: Recipients = None,
     no_encryption: Annotated[bool, typer.Option("--no-encryption", help="Store the table in the clear.")] = False,
@@ -96,7 +110,7 @@ def fit(
             column=column,
             keep=keep or (),
             canonical=canonical,
-            reading=reading(layer, window),
+            reading=reading(layer, window, layout),
             min_records=min_records,
             epsilon=epsilon,
             delta=delta,
@@ -163,6 +177,7 @@ def encode(
     canonical: Canonical = False,
     layer: Layer = None,
     window: Window = None,
+    layout: Layout = None,
     side: Annotated[
         str | None,
         typer.Option(
@@ -210,7 +225,7 @@ def encode(
             keep=keep or (),
             canonical=canonical,
             side=side,
-            reading=reading(layer, window),
+            reading=reading(layer, window, layout),
             canaries=canaries,
             repeats=repeats,
             coin_split=coin_split,

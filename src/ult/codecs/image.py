@@ -189,7 +189,10 @@ class ImageDct(Codec[Image]):
         if self._window:
             hint = "a table of 8 bits takes it" if str(kind) == "uint8" else ""
             return InvalidRecord(f"image is {kind}; expected a uint16 or int16 array", hint=hint)
-        hint = "fit with --option bits=16, or low= and high= too" if str(kind) in ("uint16", "int16") else ""
+        hint = {
+            "uint16": "fit with --option bits=16, or with low= and high= too if the values are fewer",
+            "int16": "fit with --option bits=16 --option low=-32768, or with a narrower window as low= and high=",
+        }.get(str(kind), "")
         return InvalidRecord(f"image is {kind}; expected a uint8 array", hint=hint)
 
     def _deep(self, pixels: Image, window: deep.Window) -> Patches:

@@ -1,7 +1,8 @@
 """Read and write NumPy files: `.npy`, one array, and `.npz`, one array per column; never with pickled objects.
 
 The first axis counts the rows. A 2-D array of numbers holds one series per row; a uint8 array (n, h, w) or (n, h, w, c)
-one image per row. (h, w, 3) is refused, because it might be one image or h of them. A 1-D array of numbers is one
+one image per row. (h, w, 3) is refused, because it might be one image or h of them; a `Layout` says which, and reads
+other axes and types too. A 1-D array of numbers is one
 series, or a column to keep. Series of different lengths are stored as two arrays: all values under the column's name,
 and the end of each series under that name with "_ends".
 """
@@ -25,6 +26,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from ult.data import files
+from ult.data.layout import Layout, hint
 from ult.data.rows import CHUNK_BYTES, ROWS, Chunk, Rows, changed, existing, listed
 from ult.errors import EmptySource, OutputError, SourceError, UltError
 
@@ -44,12 +46,13 @@ class _Header:
 class ArrayRows(Rows):
     """The arrays of a `.npz`, or the single array of a `.npy` under the name `column`."""
 
-    def __init__(self, name: str, column: str) -> None:
-        self.name = existing(name)
+    def __init__(self, name: str, column: str, layout: Layout | None = None) -> None:
+        self.name, self._layout = existing(name), layout
         self._zip = files.suffix(name) == ".npz"
         self._headers = {key: self._header(key) for key in (self._members() if self._zip else [column])}
         types = {key: self._type(key, header) for key, header in self._headers.items()}
         self.types = {key: kind for key, kind in types.items() if kind is not None}
+        self.layouts = next((found for one in self._headers.values() if (found := hint(one.shape, one.dtype))), "")
         if self.types and not any(map(self.length, self.types)):
             raise EmptySource(f"{name} holds {'arrays' if self._zip else 'an array'} without rows; expected records")
 
@@ -57,6 +60,8 @@ class ArrayRows(Rows):
         """Return how many rows `column` has."""
         if self._ragged(column):
             return self._headers[column + ENDS].shape[0]
+        if layout := self._laid_out(column):
+            return self._headers[column].shape[layout.axes.index("n")] if "n" in layout.axes else 1
         return self._headers[column].shape[0]
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
@@ -127,18 +132,23 @@ class ArrayRows(Rows):
 
     def check_images(self, name: str) -> None:
         """Raise `SourceError` if an array of images could as well be a single colour image."""
+        if layout := self._laid_out(name):
+            layout.check(f"{self.name}: {name!r}", self._headers[name].shape, self._headers[name].dtype)
+            return
         shape = self._headers[name].shape
         last, first = shape[-1] in (3, 4), shape[0] in (3, 4) and min(shape[1:]) > 4
         if len(shape) == 3 and (last or first):
             raise SourceError(
                 f"{self.name}: {name!r} is an array {shape}: one image in colour, or {shape[0]} grey ones; "
                 "expected (n, h, w, c)",
-                hint="save one image as array[None], grey images as array[..., None]; channels come last",
+                hint=self.layouts,
             )
 
     def _type(self, name: str, header: _Header) -> pa.DataType | None:
         """Return the type of the rows, or None if the array is not a column."""
         kind, axes = header.dtype.kind, len(header.shape)
+        if self._layout and axes >= 2:
+            return IMAGE
         if kind == "U" and axes == 1:
             return pa.string()
         if kind not in "biuf" or header.dtype.itemsize > 8:
@@ -150,6 +160,10 @@ class ArrayRows(Rows):
             return pa.list_(number) if axes else None
         return IMAGE if header.dtype == np.uint8 and axes <= 4 else None
 
+    def _laid_out(self, name: str) -> Layout | None:
+        """Return the layout of an array, None if none was asked for or it has a single axis: then it is kept."""
+        return self._layout if len(self._headers[name].shape) >= 2 else None
+
     def _ragged(self, name: str) -> bool:
         ends = self._headers.get(name + ENDS)
         one = len(self._headers[name].shape) == 1 if name in self._headers else False
@@ -158,12 +172,17 @@ class ArrayRows(Rows):
     def _step(self, name: str) -> int:
         """Return how many rows of a column fit a chunk."""
         header = self._headers[name]
+        if self._laid_out(name):
+            return max(1, CHUNK_BYTES // max(1, math.prod(header.shape) // self.length(name) * header.dtype.itemsize))
         values = int(self._sizes(name).max(initial=0)) if self._ragged(name) else math.prod(header.shape[1:])
         return max(1, min(ROWS, CHUNK_BYTES // max(1, values * header.dtype.itemsize)))
 
     def _values(self, name: str, step: int) -> Iterator[Any]:
         if self._ragged(name):
             yield from self._series(name, step)
+            return
+        if layout := self._laid_out(name):
+            yield from self._images(name, layout, step)
             return
         header = self._headers[name]
         inner = header.shape[1:]
@@ -176,6 +195,23 @@ class ArrayRows(Rows):
             for first in range(0, header.shape[0], step):
                 rows = min(step, header.shape[0] - first)
                 yield _read(file, rows * math.prod(inner), header.dtype).reshape(rows, *inner)
+
+    def _images(self, name: str, layout: Layout, step: int) -> Iterator[Any]:
+        """Yield images `step` at a time; only if they are not one after the other is the whole array in memory."""
+        header, place = self._headers[name], f"{self.name}: {name!r}"
+        layout.check(place, header.shape, header.dtype)
+        apart = layout.axes[0] == "n" and not header.fortran
+        with self._open(name) as (file, size):
+            self._check_header(name, file, size)
+            if not apart:
+                order: Any = "F" if header.fortran else "C"
+                whole = _read(file, math.prod(header.shape), header.dtype).reshape(header.shape, order=order)
+                images = layout.images(whole, place)
+                yield from (images[first : first + step] for first in range(0, len(images), step))
+                return
+            for first in range(0, header.shape[0], step):
+                shape = (min(step, header.shape[0] - first), *header.shape[1:])
+                yield layout.images(_read(file, math.prod(shape), header.dtype).reshape(shape), place, first)
 
     def _sizes(self, name: str) -> NDArray[np.int64]:
         """Return the length of each series of a ragged column, (n,) int64."""
@@ -216,6 +252,8 @@ class NpzWriter:
 
     def write(self, records: Sequence[NDArray[Any]], kept: pa.Table) -> None:
         """Add arrays; raise `OutputError` if their shapes differ, unless `ragged`."""
+        if not self.ragged and not self._ends and len(records):
+            self._dtype = records[0].dtype  # uint8, or uint16 or int16 of images of more than 8 bits
         for record in records:
             self._shapes.add(record.shape)
             if len(self._shapes) > 1 and not self.ragged:

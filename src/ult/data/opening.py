@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ult.data import edf, files, h5ad, hub, image, record, sample, sdf, sequence, wfdb
+from ult.data import edf, files, h5ad, hub, image_folder, record, sample, sdf, sequence, wfdb
 from ult.data.array import ArrayRows
 from ult.data.events.addresses import PREFIXES, open_events
-from ult.data.image import FolderRows
+from ult.data.image_folder import FolderRows
+from ult.data.layout import Layout
 from ult.data.reading import AS_IT_IS, Reading
 from ult.data.rows import Rows, inside, listed, unpacking
 from ult.data.tabular import CsvRows, ParquetRows
 from ult.data.text import JsonlRows, TxtRows
-from ult.errors import EmptySource, MissingSource, SourceError
+from ult.errors import EmptySource, InvalidConfig, MissingSource, SourceError
 
 SUFFIXES = {
     "text": (".txt", ".jsonl", ".csv", ".parquet", *sequence.SUFFIXES),
     "molecule": (".txt", ".jsonl", ".csv", ".parquet", *sdf.SUFFIXES),
-    "image": (*image.SUFFIXES, ".parquet", ".npy", ".npz"),
+    "image": (*image_folder.SUFFIXES, ".parquet", ".npy", ".npz"),
     "series": (".csv", ".parquet", ".npy", ".npz", h5ad.SUFFIX, wfdb.SUFFIX, *edf.SUFFIXES),
     "record": (".csv", ".jsonl", ".parquet"),
 }
@@ -46,6 +47,8 @@ def open_inputs(
     reading.check(kind)
     if kind in PREFIXES:
         return [open_events(kind, names)], []
+    if reading.layout and modality != "image":
+        raise InvalidConfig(f"--layout is for images; the codec reads {modality} records")
     opened: list[Rows] = []
     empty: dict[str, EmptySource] = {}
     for name in names:
@@ -72,7 +75,7 @@ def _kind(name: str, modality: str) -> str:
     if prefix := scheme(name):
         return prefix
     suffix = next((one for one in _PACKED if name.lower().endswith(one)), files.suffix(name))
-    if modality == "image" and (suffix in image.SUFFIXES or files.is_folder(name)):
+    if modality == "image" and (files.is_folder(name) or image_folder.is_image(name)):
         return "image"
     if files.is_folder(name):
         raise MissingSource(f"{name} is a folder; expected files", hint=inside(name, SUFFIXES[modality]))
@@ -107,4 +110,6 @@ def _reader(name: str, kind: str, column: str, reading: Reading) -> Rows:
         return wfdb.WfdbRows(name, reading.window)
     if kind in edf.SUFFIXES:
         return edf.EdfRows(name, reading.window)
-    return FolderRows(name, column) if kind == "image" else ArrayRows(name, column)
+    if kind == "image":
+        return FolderRows(name, column)
+    return ArrayRows(name, column, Layout.of(reading.layout) if reading.layout else None)

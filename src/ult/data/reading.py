@@ -7,18 +7,27 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
+from ult.data.layout import Layout
 from ult.data.rows import listed
 from ult.errors import InvalidConfig
 
-_FOR = {"layer": (".h5ad",), "window": (".hea", ".edf", ".bdf")}  # the suffixes that have such a choice
+_FOR = {
+    "layer": (".h5ad",),
+    "window": (".hea", ".edf", ".bdf"),
+    "layout": (".npy", ".npz"),
+}  # the suffixes that have such a choice
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """`layer` is the matrix of a `.h5ad` that holds the records, by default X. `window`, in seconds, cuts a signal."""
+    """`layer` is the matrix of a `.h5ad` that holds the records, by default X. `window`, in seconds, cuts a signal.
+
+    `layout` spells the axes of an array of images, as `Layout` reads it.
+    """
 
     layer: str | None = None
     window: float | None = None
+    layout: str | None = None
 
     @classmethod
     def of(cls, given: Mapping[str, Any] | None) -> Self:
@@ -29,6 +38,8 @@ class Reading:
         reading = cls(**(given or {}))
         if reading.layer is not None and not isinstance(reading.layer, str):
             raise InvalidConfig(f"layer is {reading.layer!r}; expected a name such as layers/counts")
+        if reading.layout is not None:
+            Layout.of(reading.layout)
         window = reading.window
         if window is not None and not (
             isinstance(window, int | float) and not isinstance(window, bool) and 0 < window < math.inf

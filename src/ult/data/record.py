@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ult.data import files
 from ult.data.image import to_pixels
 from ult.data.rows import Chunk, Column, Rows, listed
+from ult.data.scan import Frame
 from ult.errors import MissingColumn, SourceError
 
 # names for unnamed columns
@@ -65,7 +66,10 @@ def choose(rows: Rows, modality: str, keep: Sequence[str]) -> str:
         several = f"{rows.name} has {len(fitting)} columns of {_NAME[modality]}: {listed(fitting)}"
         hint = f"--column {shlex.quote(_longest(rows, fitting))}"
         raise MissingColumn(f"{several}; expected to be told which", hint=hint)
-    raise MissingColumn(f"{rows.name} has no column of {_NAME[modality]} to encode; it has {listed(list(rows.types))}")
+    raise MissingColumn(
+        f"{rows.name} has no column of {_NAME[modality]} to encode; it has {listed(list(rows.types))}",
+        hint=rows.layouts if modality == "image" else "",
+    )
 
 
 def _longest(rows: Rows, names: Sequence[str]) -> str:
@@ -165,8 +169,10 @@ def _texts(chunk: Chunk, column: str, values: Column) -> Sequence[str]:
     return texts
 
 
-def image(value: Any, chunk: Chunk, i: int, column: str) -> NDArray[np.uint8]:
+def image(value: Any, chunk: Chunk, i: int, column: str) -> NDArray[Any]:
     """Return the pixels of value `i` of a column; raise `SourceError`, naming the row, if it is no image."""
+    if isinstance(value, Frame):
+        return value.pixels()
     if isinstance(value, np.ndarray):
         return _shaped(value, chunk.place(i))
     place = chunk.place(i)
@@ -185,7 +191,7 @@ def image(value: Any, chunk: Chunk, i: int, column: str) -> NDArray[np.uint8]:
     return to_pixels(value, place)
 
 
-def _shaped(image: NDArray[np.uint8], place: str) -> NDArray[np.uint8]:
+def _shaped(image: NDArray[Any], place: str) -> NDArray[Any]:
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[:, :, 0]
     if image.size == 0 or (image.ndim == 3 and image.shape[2] not in (3, 4)):

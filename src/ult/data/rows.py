@@ -75,6 +75,7 @@ class Rows(ABC):
     splits: bool = False  # whether `split` is implemented
     nbytes: int = 0  # approximate size of a part
     together: str = ""  # the column whose equal values the reader puts one after another
+    layouts: str = ""  # which layouts make images of arrays that are none as they lie, as the option to type
     fields: Sequence[str] = ()  # the columns whose values in a row are a record, if the input leaves no choice
     beside: Sequence[str] = ()  # other files that are read
     told: Sequence[str] = ()  # sentences on what the last pass left out, for people
@@ -90,6 +91,10 @@ class Rows(ABC):
     def kept_schema(self, keep: Sequence[str]) -> pa.Schema:
         """Return the names and types of the columns `keep`, all of which exist."""
         return pa.schema([(name, self.types[name]) for name in keep])
+
+    def identifies(self, name: str) -> str:
+        """Return why a column may say who somebody is, if its standard tells, else the empty string."""
+        return ""
 
     def check_columns(self, names: Sequence[str]) -> None:
         """Raise `MissingColumn` unless all of `names` are columns."""

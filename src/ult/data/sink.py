@@ -17,7 +17,9 @@ import pyarrow.types as pat
 
 from ult.data import files, record
 from ult.data.array import ENDS, NpzWriter
-from ult.data.image import LABELS, FolderWriter, to_png
+from ult.data.image import to_png
+from ult.data.image_sheet import LABELS
+from ult.data.image_writer import FolderWriter
 from ult.data.rows import listed
 from ult.data.tabular import CsvWriter, ParquetWriter
 from ult.data.text import JsonlWriter, TxtWriter, encoded
