@@ -20,8 +20,9 @@ import numpy as np
 
 from ult.data import dicom_tag, files
 from ult.data.image import MAX_PIXELS
-from ult.data.scan import Head, Pixels, Scan
+from ult.data.scan import Head, Pixels, Scan, short
 from ult.errors import EmptySource, SourceError
+from ult.host.distribution import install
 from ult.host.extras import require
 
 MAX_INFLATED = 2**30  # bytes of a deflated file
@@ -48,7 +49,7 @@ def head(name: str) -> Head:
     """Return the number of frames and the header; raise `SourceError` if the frames cannot be read exactly."""
     with _quiet():
         data = _read(name, pixels=False)
-        return Head(_checked(name, data), tuple(_remarks(data)), data)
+        return Head(_checked(name, data), opened, tuple(_remarks(data)), data)
 
 
 def opened(name: str) -> Scan:
@@ -196,22 +197,19 @@ def _check_decoder(name: str, syntax: Any) -> None:
     except NotImplementedError:
         raise SourceError(f"{name} is compressed as {syntax.name}, which is not read") from None
     if not decoder.is_available:
-        with require("pylibjpeg-openjpeg", "pyjpegls", "python-gdcm", extra="dicom"):
-            raise ImportError(f"no decoder of {syntax.name}")
+        raise SourceError(
+            f"{name} is compressed as {syntax.name}, whose decoders are not installed", hint=install("dicom")
+        )
 
 
 def _undecoded(place: str, data: Any, error: Exception) -> SourceError:
     syntax = data.file_meta.TransferSyntaxUID
     if not syntax.is_compressed:
-        return SourceError(f"{place} is broken: {_short(error)}")
+        return SourceError(f"{place} is broken: {short(error)}")
     return SourceError(
         f"{place} is compressed as {syntax.name}, of {data.BitsStored} bits, which no decoder here reads, or is broken",
         hint="dcmconv or gdcmconv --raw makes an uncompressed copy",
     )
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__
 
 
 def _class(data: Any) -> str:

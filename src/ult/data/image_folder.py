@@ -10,13 +10,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from ult.data import files, image, scan
+from ult.data import files, image, scans
 from ult.data.image_sheet import Sheet
 from ult.data.rows import ROWS, Chunk, Rows, listed
 from ult.data.scan import Frame, Head
 from ult.errors import EmptySource, MissingColumn, SourceError
 
-SUFFIXES = (*image.SUFFIXES, *scan.DICOM, *scan.NIFTI)
+SUFFIXES = (*image.SUFFIXES, *scans.DICOM, *scans.NIFTI)
 _UNREAD = (
     ".avif", ".dng", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".mha", ".mhd", ".npy", ".npz", ".nrrd", ".pbm",
     ".pgm", ".pnm", ".ppm", ".svs", ".tar", ".tga", ".tgz", ".zip",
@@ -25,7 +25,7 @@ _UNREAD = (
 
 def is_image(name: str) -> bool:
     """Return whether an input is an image file by its suffix, or DICOM without one by its first bytes."""
-    return name.lower().endswith(SUFFIXES) or (files.is_file(name) and scan.is_bare_dicom(name))
+    return name.lower().endswith(SUFFIXES) or (files.is_file(name) and scans.is_bare_dicom(name))
 
 
 class FolderRows(Rows):
@@ -62,12 +62,12 @@ class FolderRows(Rows):
     def _add(self, path: str, told: Counter[str], *, alone: bool) -> None:
         """Take a file as an image, or note that it is passed over."""
         place = files.join(self._root, path)
-        kind = scan.kind_of(path)
-        if not kind and (alone or path.lower().endswith(SUFFIXES)) and not (alone and scan.is_bare_dicom(place)):
+        kind = scans.kind_of(path)
+        if not kind and (alone or path.lower().endswith(SUFFIXES)) and not (alone and scans.is_bare_dicom(place)):
             self._heads[path] = None
-        elif kind or (_is_bare(path) and scan.is_bare_dicom(place)):
+        elif kind or (_is_bare(path) and scans.is_bare_dicom(place)):
             try:
-                self._heads[path] = found = scan.head(place)
+                self._heads[path] = found = scans.head(place)
                 told.update(found.remarks)
             except EmptySource:
                 if alone:
@@ -104,9 +104,13 @@ class FolderRows(Rows):
         """Yield the images as file names or `Frame`s; `record` reads each when it is needed."""
         frames, first = self._frames(), 1
         while some := list(islice(frames, ROWS)):
-            values: dict[str, Any] = {self.column: [frame if self._heads[path] else frame.name for path, frame in some]}
-            values |= {name: [self._value(*one, name) for one in some] for name in columns if name != self.column}
-            places = [frame.place for _, frame in some]
+            values: dict[str, Any] = {self.column: [frame for _, frame in some]}
+            numbers = [(f.i, f.frames) if isinstance(f, Frame) else (0, 1) for _, f in some]
+            for name in columns:
+                if name != self.column:
+                    pairs = zip(some, numbers, strict=True)
+                    values[name] = [self._value(path, *number, name) for (path, _), number in pairs]
+            places = [frame.place if isinstance(frame, Frame) else frame for _, frame in some]
             yield Chunk(self.name, first, values, len(some), "image", names=places)
             first += len(some)
 
@@ -116,18 +120,22 @@ class FolderRows(Rows):
         types = self._sheet.schema(sheet, list(self._heads)) if sheet else pa.schema([])
         for path in self._heads if len(sheet) < len(keep) else ():
             for column in keep:
-                self._value(path, Frame(files.join(self._root, path), 0, 1), column)
+                self._value(path, 0, 1, column)
         return pa.schema([types.field(name) if name in sheet else (name, self.types[name]) for name in keep])
 
-    def _frames(self) -> Iterator[tuple[str, Frame]]:
-        """Yield every image with the path of its file."""
+    def _frames(self) -> Iterator[tuple[str, Frame | str]]:
+        """Yield every image, a `Frame` or the name of its file, with the path of the file in the folder."""
         for path, head in self._heads.items():
-            frames = head.frames if head else 1
-            yield from ((path, Frame(files.join(self._root, path), i, frames)) for i in range(frames))
+            place = files.join(self._root, path)
+            if head is None:
+                yield path, place
+            else:
+                yield from ((path, Frame(place, i, head.frames, head.opened)) for i in range(head.frames))
 
-    def _value(self, path: str, frame: Frame, column: str) -> Any:
+    def _value(self, path: str, i: int, frames: int, column: str) -> Any:
+        """Return what a column says of image `i` of the `frames` of a file."""
         if column == "name":
-            return path if frame.frames == 1 else f"{path}/{frame.i + 1}"
+            return path if frames == 1 else f"{path}/{i + 1}"
         if column in self._sheet.types:
             return self._sheet.cell(path, column)
         if column in self._tags:

@@ -30,7 +30,7 @@ def head(name: str) -> Head:
     remarks = [f"slices of NIfTI are volume[:, :, k] as stored, {shape[0]} x {shape[1]} here"]
     if scaled:
         remarks.append("stored values are encoded; scl_slope and scl_inter of NIfTI are not applied")
-    return Head(math.prod(shape[2:]), tuple(remarks))
+    return Head(math.prod(shape[2:]), opened, tuple(remarks))
 
 
 def opened(name: str) -> Scan:

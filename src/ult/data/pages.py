@@ -36,7 +36,7 @@ def head(name: str) -> Head:
             )
         if frames > MAX_PAGES:
             raise SourceError(f"{name} says it has {frames} pages; expected at most {MAX_PAGES}")
-        return Head(frames)
+        return Head(frames, opened)
 
 
 def opened(name: str) -> Scan:
