@@ -202,6 +202,82 @@ MODALITIES = {
     "molecule/smiles": Modality([{}], smiles, {**SMILES, **TEXTS}, lambda n: "C" * n, _NO_TEXT),
 }
 
+FIELDS = [
+    {"name": "plan", "kind": "category", "absent": None},
+    {"name": "age", "kind": "number", "edges": ["30", "45.5", "60"], "missing": ["?", "NA", "999"], "absent": "?"},
+    {"name": "dose", "kind": "number", "decimal": ",", "thousands": ".", "edges": ["0", "1000"], "before": ["", "<"],
+     "after": ["", " mg", " ml"], "exponent": True, "absent": ""},
+    {"name": "in", "kind": "date", "forms": ["Y-m-d", "d.m.Y", "Y-m"], "missing": ["unknown"], "absent": "unknown"},
+    {"name": "out", "kind": "date", "absent": ""},
+    {"name": "note", "kind": "text"},
+    {"name": "codes", "kind": "list", "separator": ", ", "absent": ""},
+    {"name": "drug", "kind": "molecule", "absent": ""},
+    {"name": "events", "kind": "rows", "fields": [
+        {"name": "code", "kind": "category", "absent": "-"},
+        {"name": "value", "kind": "number", "by": "code", "edges": ["1"], "edges_by": {"K": ["3.5", "5"]}},
+        {"name": "time", "kind": "date", "missing": [""]},
+    ]},
+]  # fmt: skip
+LOSSY_FIELDS = [
+    {"name": "age", "kind": "number", "edges": ["30", "60"], "levels": ["20", "45", "75.5"], "missing": ["?"]},
+    {"name": "curve", "kind": "series", "options": {"low": 0.0, "high": 10.0, "levels": 20}},
+    {"name": "scan", "kind": "image", "options": {"quality": 30}},
+]
+_days = st.dates().map(str)
+_moments = st.datetimes().map(lambda at: at.isoformat(" "))
+_counts = st.one_of(
+    st.integers(0, 99), st.integers(-(2**70), 2**70), st.decimals(allow_nan=False, allow_infinity=False)
+)
+_plain = _counts.map(lambda number: f"{number:f}")
+_doses = st.builds(
+    "{}{}{}".format,
+    st.sampled_from(["", "<"]),
+    st.sampled_from(["5", "-0,50", "1.000", "12.345,6", "2e3", ",5", "7,"]),
+    st.sampled_from(["", " mg", " ml"]),
+)  # fmt: skip
+_labs = st.tuples(
+    st.one_of(st.none(), st.sampled_from(["K", "Na", "-"]), texts),
+    st.one_of(st.none(), _plain),
+    st.one_of(st.none(), st.just(""), _days, _moments),
+)
+records = st.tuples(
+    st.one_of(st.none(), texts),
+    st.one_of(st.none(), st.sampled_from(["?", "NA", "999", "063.0", "30", "45.5"]), _plain),
+    st.one_of(st.just(""), _doses),
+    st.one_of(st.just("unknown"), _days, st.sampled_from(["29.02.2024", "2024-05", "0001-01-01T00:00Z"])),
+    st.one_of(st.none(), st.just(""), _days, _moments),
+    st.one_of(st.none(), texts),
+    st.one_of(st.none(), st.sampled_from(["", "a", "a, b", ", ", "a,, b", ",", "a, "]), texts),
+    st.one_of(st.none(), smiles),
+    st.lists(_labs, max_size=4).map(tuple),
+)
+lossy_records = st.tuples(
+    st.one_of(st.none(), st.sampled_from(["?", "0", "45", "1000"])),
+    st.one_of(st.none(), hnp.arrays(np.float64, st.integers(0, 8), elements=st.floats(0, 10))),
+    st.one_of(st.none(), images),
+)
+_BLANK = (None, "?", "", "unknown", "", None, "", "", ())
+RECORDS = {
+    "blank": _BLANK,
+    "patient": ("gold", "063.0", "<12.345,6 mg", "2024-02-29 10:00", "2024-03-02", "no fever,\n", "a, b", "CCO",
+                (("K", "4.50", "2024-03-01"), ("Na", "135", "2024-03-01T08:00+01:00"), (None, None, None))),
+    "zeros": ("", "000", "-0", "9999-12-31", "0001-01-01", "", " ", "c1ccccc1", ((" ", "-0.0", ""),)),
+    "edges": (None, "45.5", "0", "2024-12", "2000-02-29", None, "x", "",
+              (("K", "5", None), ("K", "4.9999999999999999999", None))),
+    "long": ("x" * 700, "9" * 400, "1e-999", "unknown", "", "word " * 200, "y" * 300, "", (("K" * 255, "1", None),)),
+}  # fmt: skip
+MODALITIES["record/columns"] = Modality(
+    [{"fields": FIELDS}],
+    records,
+    RECORDS,
+    lambda n: ("a" * (n - 1), *_BLANK[1:]),
+    (
+        None, "text", ["a"], ("a",), (*_BLANK, ""), (1, *_BLANK[1:]), (None, "3,5", *_BLANK[2:]),
+        (*_BLANK[:3], "2023-02-29", *_BLANK[4:]), (*_BLANK[:8], ("a",)), (*_BLANK[:8], None),
+        (*_BLANK[:8], (("K", "high", None),)),
+    ),
+)  # fmt: skip
+
 
 @st.composite
 def symbols(draw: st.DrawFn, codec: Codec[Any], modality: Modality) -> Any:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from strategies import FIELDS, LOSSY_FIELDS, MODALITIES, RECORDS
 from ult.codecs import CODECS
 from ult.codecs.dct.grammar import FAR_MEAN, MEAN
 from ult.codecs.grammar import REFUSED
@@ -27,6 +28,8 @@ CONFIGS = [
     ("image/dct", {"max_length": 2}),
     ("image/dct", {"bits": 12, "high": 300}),
     ("image/dct", {"bits": 16, "coefficients": 1, "max_length": 200}),
+    ("record/columns", {"fields": FIELDS}),
+    ("record/columns", {"fields": LOSSY_FIELDS}),
 ]
 codecs = pytest.mark.parametrize(("codec", "config"), CONFIGS)
 
@@ -145,7 +148,7 @@ def test_means_of_blocks_are_bounded_where_the_decoder_bounds_them(seed):
 
 @pytest.mark.parametrize("name", CODECS)
 def test_records_are_let_through(name):
-    codec = CODECS[name]()
+    codec = CODECS[name](**MODALITIES[name].configs[0])
     if name == "text/bwt":
         assert codec.grammar() is None
         return
@@ -156,6 +159,7 @@ def test_records_are_let_through(name):
         "series": [np.array([]), np.array([0.1, np.nan])],
         "image": [rng.integers(0, 256, shape, np.uint8) for shape in [(1, 1), (40, 50, 3), (17, 130, 4)]],
     }
+    cases["record"] = list(RECORDS.values())
     grammar = codec.grammar()
     for record in cases[codec.modality]:
         state = grammar.advance(grammar.start(), codec.encode(record).symbols)

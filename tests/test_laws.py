@@ -11,7 +11,7 @@ from ult.codecs import CODECS
 from ult.errors import InvalidConfig, InvalidRecord
 
 CASES = [
-    pytest.param(CODECS[name.partition(" of ")[0]](**options), modality, id=f"{name} {options}")
+    pytest.param(CODECS[name.partition(" of ")[0]](**options), modality, id=f"{name} {options}"[:80])
     for name, modality in MODALITIES.items()
     for options in modality.configs
 ]
@@ -89,9 +89,10 @@ def test_refuses_what_is_no_record(codec, modality):
 @pytest.mark.parametrize("name", CODECS)
 def test_calibration_ignores_the_order(name):
     kind, records = CODECS[name], list(MODALITIES[name].hostile.values())
-    config = kind.calibrated(records).config()
-    assert kind.calibrated(records[::-1]).config() == config
-    assert kind.calibrated(iter(records)).config() == config
+    options = MODALITIES[name].configs[0]
+    config = kind.calibrated(records, **options).config()
+    assert kind.calibrated(records[::-1], **options).config() == config
+    assert kind.calibrated(iter(records), **options).config() == config
 
 
 @pytest.mark.parametrize("character", [" ", "\n", "a", "1", ".", "'", "é", "\U0010ffff", "[", ">"])

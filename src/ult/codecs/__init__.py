@@ -6,12 +6,13 @@ from ult.codecs.base import Codec
 from ult.codecs.bwt import TextBwt
 from ult.codecs.image import ImageDct
 from ult.codecs.molecule import MoleculeSmiles
+from ult.codecs.record import RecordColumns
 from ult.codecs.series import SeriesMulaw
 from ult.codecs.text import TextBytes
 from ult.errors import UnknownCodec
 
 CODECS: dict[str, type[Codec[Any]]] = {
-    codec.id: codec for codec in (TextBytes, TextBwt, ImageDct, SeriesMulaw, MoleculeSmiles)
+    codec.id: codec for codec in (TextBytes, TextBwt, ImageDct, SeriesMulaw, MoleculeSmiles, RecordColumns)
 }
 
 

@@ -14,6 +14,7 @@ from ult.errors import InvalidConfig
 KINDS = ("number", "category", "date", "text", "list", "molecule", "image", "series", "rows")
 DATE_FORMS = ("Y-m-d", "Y/m/d", "Y.m.d", "d.m.Y", "d/m/Y", "d-m-Y", "m/d/Y", "m-d-Y", "Ymd", "Y-m", "Y")
 MAX_BINS = 256
+EDGE_DIGITS = 15  # float64 keeps the order of decimal numbers of so many digits
 _OF_KIND = {  # the options that a kind has beside name, kind, type and absent
     "number": {"missing", "edges", "by", "edges_by", "decimal", "thousands", "before", "after", "exponent", "levels"},
     "category": set(),
@@ -70,8 +71,16 @@ class Field:
             self._check_number()
         if self.kind == "date" and (not self.forms or set(self.forms) - set(DATE_FORMS)):
             raise self.wrong(f"forms are {self.forms!r}; expected some of {', '.join(DATE_FORMS)}")
-        if self.kind == "list" and not self.separator:
-            raise self.wrong("separator is empty; expected a text such as '|'")
+        if any({f"d{mark}m{mark}Y", f"m{mark}d{mark}Y"} <= set(self.forms) for mark in "/-"):
+            raise self.wrong(f"forms are {self.forms!r}; expected the day or the month first, not both")
+        if self.kind == "list" and (not self.separator or _has_border(self.separator)):
+            raise self.wrong(
+                f"separator is {self.separator!r}; expected a text such as '|' that does not end as it begins"
+            )
+        if self.kind in ("image", "series", "rows") and self.absent is not None:
+            raise self.wrong(f"absent is {self.absent!r}; expected null")
+        if self.kind == "molecule" and self.absent not in (None, ""):
+            raise self.wrong(f"absent is {self.absent!r}; expected null or the empty text")
         if (self.kind == "rows") != bool(self.fields):
             raise self.wrong("its rows have no fields; expected some")
         if any(one.kind == "rows" for one in self.fields):
@@ -101,8 +110,12 @@ class Field:
             raise self.wrong(f"decimal and thousands marks are {self.decimal!r} and {self.thousands!r}")
         if self.decimal == self.thousands:
             raise self.wrong(f"decimal and thousands marks are both {self.decimal!r}; expected different ones")
-        if not self.before or not self.after:
-            raise self.wrong("before or after is empty; expected texts, of which one may be the empty text")
+        marks = set("0123456789+-.,") | set(self.thousands)
+        if not self.before or any(set(text) & marks for text in self.before):
+            raise self.wrong(f"before is {self.before!r}; expected texts without digits, signs and marks")
+        begins = marks | (set("eE") if self.exponent else set())
+        if not self.after or any(text[:1] in begins for text in self.after if text):
+            raise self.wrong(f"after is {self.after!r}; expected texts that do not begin like a number")
 
     def document(self) -> dict[str, Any]:
         """Return the field as JSON values, without options that have their default."""
@@ -166,6 +179,11 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def _has_border(text: str) -> bool:
+    """Return whether a text ends with its own beginning, so that two of it can overlap."""
+    return any(text.endswith(text[:size]) for size in range(1, len(text)))
+
+
 def _decimal(of: Field, text: str) -> Decimal:
     try:
         value = Decimal(text)
@@ -173,6 +191,8 @@ def _decimal(of: Field, text: str) -> Decimal:
         raise of.wrong(f"edge {text!r} is no number") from None
     if not value.is_finite() or math.isinf(float(value)):
         raise of.wrong(f"edge {text!r} is not finite")
+    if len(value.as_tuple().digits) > EDGE_DIGITS:
+        raise of.wrong(f"edge {text!r} has more than {EDGE_DIGITS} digits")
     return value
 
 

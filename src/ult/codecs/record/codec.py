@@ -1,0 +1,257 @@
+"""`record/columns`: a record of many fields, such as a patient, as one sequence of symbols of one alphabet.
+
+The symbols are bytes (0 to 255), TEXT, NULL, the bins of numbers, a marker for each field, and the alphabets of image,
+series and molecule fields. A field that is there writes its marker and then its cell:
+
+- number: the bin of its value, then its text; a text that says "missing" is written after TEXT instead of a bin;
+- category: its text. List: each item like a category, with a marker of its own;
+- date: its text for the first date of the record, else the days since the date before it (`ult.codecs.record.date`);
+- text, molecule, image, series: the patches of `text/bytes`, `molecule/smiles`, `image/dct` or `series/mulaw`;
+- rows: each row begins with the marker of the field, and has fields of its own.
+
+A cell that equals the field's `absent` writes nothing, null writes NULL after the marker. Marker, bin and text are one
+patch, so merges learn a frequent value, or a marker with its bin, as one phrase. A number with `by`, and the first
+field of a row, continue the patch before them: a code and the bin of its value become one phrase.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ult.codecs.base import Codec, check_option
+from ult.codecs.patches import Ends, Patches, Symbols
+from ult.codecs.record.child import Given
+from ult.codecs.record.column import FIRST_BIN, MAX_PATCH, grouped, interleaved
+from ult.codecs.record.date import NO_DAY
+from ult.codecs.record.field import Field, check_fields, flat
+from ult.codecs.record.grammar import RecordGrammar
+from ult.codecs.record.kind import Kind
+from ult.codecs.record.kinds import kind_of
+from ult.codecs.record.read import Reader
+from ult.errors import CorruptSymbols, InvalidRecord
+
+Cell = Any  # str, None, an array, or a tuple of rows
+Record = tuple[Cell, ...]
+
+
+class RecordColumns(Codec[Record]):
+    """Codec of records with `fields`, given as JSON values (`Field.document`); a record is a tuple with a cell each.
+
+    It is lossless unless a field is of kind image or series, or is a number with levels. `max_length` is in symbols.
+
+    >>> codec = RecordColumns(fields=[{"name": "age", "kind": "number"}, {"name": "sex", "kind": "category"}])
+    >>> codec.decode(codec.encode(("063", "f")).symbols)
+    ('063', 'f')
+    """
+
+    id: ClassVar[str] = "record/columns"
+    modality: ClassVar[str] = "record"
+    lossless = True  # unless a field of the instance is not
+
+    def __init__(self, *, fields: Sequence[Any] = (), max_length: int = 2**28) -> None:
+        check_option("max_length", max_length, 1, 2**40)
+        self.fields = tuple(one if isinstance(one, Field) else Field.read(one) for one in fields)
+        check_fields(self.fields)
+        every = list(flat(self.fields))
+        self.first_marker = FIRST_BIN + max((one.bins for one in every if one.kind == "number"), default=0)
+        self.alphabet = self.first_marker + len(every)
+        self.kinds: list[Kind] = []  # of every field, in the order of the markers
+        for number, one in enumerate(every):
+            after = every[number + 1].edges_by if number + 1 < len(every) and every[number + 1].by else {}
+            wanted = max((len(code.encode("utf-8", "surrogatepass")) for code in after), default=0)
+            kind = kind_of(one, self.first_marker + number, self.alphabet, wanted)
+            self.alphabet += kind.more
+            self.kinds.append(kind)
+        self.lossless = all(kind.lossless for kind in self.kinds)  # type: ignore[misc]
+        self.max_length, self.max_patch = max_length, max([MAX_PATCH, *(kind.max_patch for kind in self.kinds)])
+        self.max_symbols = max_length
+        self._places = _places(self.fields)
+        self._joins = [bool(one.by) for one in self.fields]
+        self._row_joins: dict[int, list[bool]] = {}  # of the fields of each row, after its marker
+        for k, one in enumerate(self.fields):
+            self._row_joins[k] = [False, *(inner.by != "" or j == 0 for j, inner in enumerate(one.fields))]
+        self._reader = Reader(self.fields, self.kinds, self.first_marker)
+
+    def encode(self, record: Record) -> Patches:
+        """Return the patches of a record; raise `InvalidRecord` for a cell that its field does not accept."""
+        return self.encode_batch([record])
+
+    def encode_batch(self, records: Sequence[Record]) -> Patches:
+        """Return the patches of several records, encoded a column at a time."""
+        self._check_records(records)
+        columns: list[Sequence[Cell]] = list(zip(*records, strict=True)) if records else [()] * len(self.fields)
+        tables = _Tables(self, columns, len(records))
+        found = []
+        for k, one in enumerate(self.fields):
+            if one.kind == "rows":
+                found.append(self._rows(k, tables))
+            else:
+                found.append(self._column(self._places[k], k, tables.columns, tables))
+        patches = interleaved(found, self._joins)
+        sizes = np.diff(np.append(0, patches.ends)[patches.records], prepend=0)
+        if len(sizes) and (longest := int(sizes.max())) > self.max_length:
+            raise InvalidRecord(f"record has {longest} symbols; expected at most {self.max_length}")
+        return patches
+
+    def _rows(self, k: int, tables: _Tables) -> Patches:
+        """Return the rows of field `k`: each a marker and the fields of the row."""
+        place, inner = self._places[k], tables.inner[k]
+        n = int(tables.counts[k].sum())
+        marks = self.kinds[place].encode(range(n), None, None)
+        cells = [self._column(place + 1 + j, j, inner, tables, k) for j in range(len(inner))]
+        return grouped(interleaved([marks, *cells], self._row_joins[k]), tables.counts[k])
+
+    def _column(
+        self, place: int, j: int, columns: Sequence[Sequence[Cell]], tables: _Tables, of: int | None = None
+    ) -> Patches:
+        kind = self.kinds[place]
+        try:
+            return kind.encode(columns[j], columns[j - 1] if kind.field.by else None, tables.before.get(place))
+        except InvalidRecord as error:
+            inner = f" of {self.fields[of].name!r}" if of is not None else ""
+            what = f"{kind.field.name!r}{inner}: {error.what}"
+            raise InvalidRecord(what, hint=error.hint, value=of if of is not None else j) from None
+
+    def _check_records(self, records: Sequence[Record]) -> None:
+        for record in records:
+            if type(record) is not tuple or len(record) != len(self.fields):
+                met = f"{len(record)} cells" if type(record) is tuple else f"a {type(record).__name__}"
+                raise InvalidRecord(f"record is {met}; expected a tuple of {len(self.fields)} cells")
+
+    def decode(self, symbols: Symbols) -> Record:
+        """Return the record; raise `CorruptSymbols` unless it encodes to these symbols."""
+        checked = self._check(symbols)
+        return self.decode_batch(checked, np.array([len(checked)], np.int64))[0]
+
+    def decode_batch(self, symbols: Symbols, ends: Ends) -> list[Record]:
+        """Return the records whose symbols end at `ends`; raise `CorruptSymbols` unless they encode to these."""
+        checked = self._in_alphabet(symbols)
+        if len(ends) and int(np.diff(ends, prepend=0).max()) > self.max_symbols:
+            raise CorruptSymbols(f"a record has more than {self.max_symbols} symbols")
+        records = self._reader.records(checked, ends)
+        try:
+            again = self.encode_batch(records)
+        except InvalidRecord as error:
+            raise CorruptSymbols(f"symbols spell no record: {error.what}") from None
+        stops = np.append(0, again.ends)[again.records] if len(records) else ends
+        if not np.array_equal(again.symbols, checked) or not np.array_equal(stops, ends):
+            raise CorruptSymbols("symbols spell a record in another way than its own")
+        return records if self.lossless else [tuple(map(_cell, record)) for record in records]
+
+    def prefixes(self, symbols: Symbols) -> NDArray[np.int64]:
+        """Return every k for which `decode(symbols[:k])` returns a record."""
+        checked, grammar = self._in_alphabet(symbols), self.grammar()
+        state, found = grammar.start(), [0]
+        for k, symbol in enumerate(checked.tolist()):
+            after = grammar.step(state, symbol)
+            if after is None:
+                break
+            state = after
+            if grammar.least(state) == 0:
+                found.append(k + 1)
+        return np.array(found, np.int64)
+
+    def grammar(self, values: int = 0) -> RecordGrammar:
+        """Return the grammar of the symbols that `decode` accepts."""
+        return RecordGrammar(self.fields, self.kinds, self.first_marker, self.max_length)
+
+    def nbytes(self, record: Record) -> int:
+        """Return the bytes of all texts in UTF-8, and of all arrays."""
+        return sum(_nbytes(cell) for cell in record)
+
+    def config(self) -> dict[str, Any]:
+        """Return `fields` and `max_length`."""
+        return {"fields": [one.document() for one in self.fields], "max_length": self.max_length}
+
+    @classmethod
+    def calibrated(cls, records: Iterable[Record], **options: Any) -> RecordColumns:
+        """Return the codec of given fields; `ult describe` infers fields from files."""
+        return cls(**options)
+
+
+class _Tables:
+    """The cells of several records by column, and for each date the day before it."""
+
+    def __init__(self, codec: RecordColumns, columns: list[Sequence[Cell]], n: int) -> None:
+        self.columns = columns
+        self.inner: dict[int, list[Sequence[Cell]]] = {}  # of each field of rows, its columns
+        self.counts: dict[int, NDArray[np.int64]] = {}  # and how many rows each record has
+        self.before: dict[int, NDArray[np.int64]] = {}  # of each date field, by place
+        for k, one in enumerate(codec.fields):
+            if one.kind == "rows":
+                self._open(k, one, columns[k])
+        self._days(codec, n)
+
+    def _open(self, k: int, one: Field, cells: Sequence[Cell]) -> None:
+        rows: list[tuple[Cell, ...]] = []
+        for cell in cells:
+            if type(cell) is not tuple or any(type(row) is not tuple or len(row) != len(one.fields) for row in cell):
+                expected = f"a tuple of rows of {len(one.fields)} cells"
+                raise InvalidRecord(f"{one.name!r} is {type(cell).__name__}; expected {expected}", value=k)
+            rows.extend(cell)
+        self.inner[k] = list(zip(*rows, strict=True)) if rows else [()] * len(one.fields)
+        self.counts[k] = np.fromiter(map(len, cells), np.int64, len(cells))
+
+    def _days(self, codec: RecordColumns, n: int) -> None:
+        last = np.full(n, NO_DAY, np.int64)
+        for k, one in enumerate(codec.fields):
+            place = codec._places[k]
+            if one.kind == "date":
+                self.before[place] = last
+                days = codec.kinds[place].days(self.columns[k])
+                last = np.where(days != NO_DAY, days, last)
+            elif one.kind == "rows":
+                dated = [j for j, inner in enumerate(one.fields) if inner.kind == "date"]
+                if dated:
+                    days = np.stack([codec.kinds[place + 1 + j].days(self.inner[k][j]) for j in dated], 1)
+                    before, last = _carried(days, self.counts[k], last)
+                    self.before |= {place + 1 + j: before[:, column] for column, j in enumerate(dated)}
+
+
+def _carried(
+    days: NDArray[np.int64], counts: NDArray[np.int64], last: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return, for each date of rows, the day before it in its record, and the last day of each record.
+
+    `days` is (rows, dates), `counts` and `last` (records,): the rows of each record, and the last day before these.
+    """
+    width = days.shape[1]
+    sizes = counts * width
+    starts = np.cumsum(sizes) - sizes
+    line = np.concatenate([[NO_DAY], days.reshape(-1)])
+    at = np.arange(len(line))
+    latest = np.maximum.accumulate(np.where(line != NO_DAY, at, 0))  # the newest date up to each place, 0 for none
+    record = np.repeat(np.arange(len(counts)), sizes)
+    before = np.where(latest[:-1] > starts[record], line[latest[:-1]], last[record])
+    ends = starts + sizes
+    after = np.where(latest[ends] > starts, line[latest[ends]], last)
+    return before.reshape(days.shape), after
+
+
+def _places(fields: Sequence[Field]) -> list[int]:
+    """Return the place of each field in the order of the markers."""
+    sizes = [1 + len(one.fields) for one in fields]
+    return [sum(sizes[:k]) for k in range(len(sizes))]
+
+
+def _cell(found: Cell) -> Cell:
+    """Return a cell that was read, without its symbols."""
+    if isinstance(found, Given):
+        return found.cell
+    return tuple(tuple(map(_cell, row)) for row in found) if type(found) is tuple else found
+
+
+def _nbytes(cell: Cell) -> int:
+    if cell is None:
+        return 0
+    if isinstance(cell, str):
+        return len(cell) if cell.isascii() else len(cell.encode("utf-8", "surrogatepass"))
+    if isinstance(cell, np.ndarray):
+        return int(cell.nbytes)
+    if isinstance(cell, tuple):
+        return sum(_nbytes(inner) for row in cell if isinstance(row, tuple) for inner in row)
+    return 0

@@ -1,0 +1,170 @@
+"""Dates as they were written: the first of a record in full, each later one as days since the date before it.
+
+A time of day, fractions of seconds and a time zone follow as they were written. A date of another form than the
+field's first is written in full wherever it stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ult.codecs.patches import Ends
+from ult.codecs.record.field import Field
+from ult.codecs.record.pattern import (
+    Pattern,
+    compile_pattern,
+    digits,
+    either,
+    literal,
+    maybe,
+    one_of,
+    sequence,
+)
+
+NO_DAY = -(2**62)
+_WIDTH = {"Y": 4, "m": 2, "d": 2}
+_KEPT = 2**16  # distinct texts whose days are remembered
+
+
+class Day(NamedTuple):
+    """A date: its ordinal number (0001-01-01 is 1), and how many characters of the text it takes."""
+
+    number: int
+    width: int
+
+
+class Dates:
+    """The texts of a field of dates."""
+
+    def __init__(self, field: Field) -> None:
+        self.field = field
+        self.missing = frozenset(field.missing)
+        self.machine = compile_pattern(sequence(either(*map(calendar, field.forms)), _time()))
+        self.first = compile_pattern(sequence(calendar(field.forms[0]), _time()))
+        others = [calendar(form) for form in field.forms[1:]]
+        self.later = compile_pattern(sequence(either(_difference(), *others), _time()))  # after another date
+        self._days: dict[str, Day] = {}
+        self._forms = [(form, compile_pattern(sequence(calendar(form), _time()))) for form in field.forms]
+
+    def is_date(self, data: NDArray[np.uint8], ends: Ends) -> NDArray[np.bool_]:
+        """Return (n,) bool: which of the n texts are dates of the field's forms."""
+        return self.machine.matches(data, ends)
+
+    def days(self, cells: Sequence[str | None], dated: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Return the ordinal of each date, (n,), NO_DAY for a cell that is none."""
+        found = np.full(len(cells), NO_DAY, np.int64)
+        for i, (cell, there) in enumerate(zip(cells, dated.tolist(), strict=True)):
+            if there and cell is not None:
+                found[i] = self.day(cell).number
+        return found
+
+    def day(self, cell: str) -> Day:
+        """Return the date with which a cell begins."""
+        if cell not in self._days:
+            if len(self._days) >= _KEPT:
+                self._days.clear()
+            form = next(form for form, machine in self._forms if machine.accepts(cell.encode()))
+            self._days[cell] = _parse(cell, form)
+        return self._days[cell]
+
+    def written(self, cell: str, before: int) -> str:
+        """Return what is written for a date after the day `before`: a difference, or the cell as it is."""
+        if before == NO_DAY or not self.is_first(cell):
+            return cell
+        day = self.day(cell)
+        return f"{day.number - before:+d}{cell[day.width :]}"
+
+    def read(self, text: str, before: int) -> str | None:
+        """Return the cell for which `text` was written after the day `before`, or None if there is none."""
+        if text[:1] not in ("+", "-"):
+            return text
+        size = 1
+        while size < len(text) and text[size] in "0123456789":
+            size += 1
+        if before == NO_DAY or not 1 < size <= 8:
+            return None
+        number = before + int(text[:size])
+        if not 1 <= number <= date.max.toordinal():
+            return None
+        return form_of(date.fromordinal(number), self.field.forms[0]) + text[size:]
+
+    def is_first(self, cell: str) -> bool:
+        """Return whether a cell has the field's first form."""
+        return len(self.field.forms) == 1 or self.first.accepts(cell.encode())
+
+
+def form_of(day: date, form: str) -> str:
+    """Return a date as text.
+
+    >>> form_of(date(2024, 3, 9), "d.m.Y")
+    '09.03.2024'
+    """
+    parts = {"Y": f"{day.year:04d}", "m": f"{day.month:02d}", "d": f"{day.day:02d}"}
+    return "".join(parts.get(sign, sign) for sign in form)
+
+
+def _parse(cell: str, form: str) -> Day:
+    at, parts = 0, {"Y": 1, "m": 1, "d": 1}
+    for sign in form:
+        width = _WIDTH.get(sign, 1)
+        if sign in parts:
+            parts[sign] = int(cell[at : at + width])
+        at += width
+    return Day(date(parts["Y"], parts["m"], parts["d"]).toordinal(), at)
+
+
+def calendar(form: str) -> Pattern:
+    """Return the pattern of the dates of a form, those that exist alone: no 30 February, no year 0."""
+    if form == "Y":
+        return _years()
+    if "d" not in form:
+        return _laid(form, {"Y": _years(), "m": _numbers(range(1, 13))})
+    choices = []
+    for months, most in ((range(1, 13), 28), ((1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12), 30), ((1, 3, 5, 7, 8, 10, 12), 31)):
+        last = range(1, 29) if most == 28 else (29, 30) if most == 30 else (31,)
+        choices.append({"Y": _years(), "m": _numbers(months), "d": _numbers(last)})
+    choices.append({"Y": _leap_years(), "m": _numbers([2]), "d": _numbers([29])})
+    return either(*(_laid(form, choice) for choice in choices))
+
+
+def _laid(form: str, parts: dict[str, Pattern]) -> Pattern:
+    return sequence(*(parts[sign] if sign in parts else literal(sign) for sign in form))
+
+
+def _numbers(values: Sequence[int]) -> Pattern:
+    return either(*(literal(f"{value:02d}") for value in values))
+
+
+def _years() -> Pattern:
+    ten, nine = one_of("0123456789"), one_of("123456789")
+    zero = literal("0")
+    return either(
+        sequence(nine, ten, ten, ten), sequence(zero, nine, ten, ten), sequence(zero, zero, nine, ten),
+        sequence(zero, zero, zero, nine),
+    )  # fmt: skip
+
+
+def _leap_years() -> Pattern:
+    fours = [f"{value:02d}" for value in range(0, 100, 4)]
+    within = sequence(digits(2, 2), either(*(literal(four) for four in fours if four != "00")))
+    return either(within, *(literal(four + "00") for four in fours if four != "00"))
+
+
+def _difference() -> Pattern:
+    some = sequence(one_of("123456789"), digits(0, 6))
+    return either(literal("+0"), sequence(one_of("+-"), some))
+
+
+def _time() -> Pattern:
+    """Return the pattern of nothing, or of a time of day with what may follow it."""
+    sixty = sequence(one_of("012345"), digits(1, 1))
+    hours = either(sequence(one_of("01"), digits(1, 1)), sequence(literal("2"), one_of("0123")))
+    colon = literal(":")
+    seconds = maybe(colon, sixty, maybe(one_of(".,"), digits(1, 9)))
+    zone = either(literal("Z"), literal("UTC"), sequence(one_of("+-"), hours, maybe(maybe(colon), sixty)))
+    return maybe(one_of("T "), hours, colon, sixty, seconds, maybe(maybe(literal(" ")), zone))

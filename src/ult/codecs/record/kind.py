@@ -1,0 +1,104 @@
+"""What every kind of field does: its column becomes patches, its cells are read back, and it says what may follow."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ult.codecs.patches import Patches, Symbols
+from ult.codecs.record.column import NOTHING, NULL
+from ult.codecs.record.date import NO_DAY
+from ult.codecs.record.field import Field
+from ult.errors import CorruptSymbols, InvalidRecord
+
+
+class Told(NamedTuple):
+    """What the fields of a record before this one tell: the category just before it, and the last date."""
+
+    code: str | None = None
+    day: int = NO_DAY
+
+
+class Kind(ABC):
+    """One field: its marker, and the symbols after the marker."""
+
+    more = 0  # symbols of an alphabet of its own, which begins at `offset`
+    lossless = True
+    max_patch = 0
+    hashable = True  # whether states of its cells can be remembered
+
+    def __init__(self, field: Field, marker: int) -> None:
+        self.field, self.marker = field, marker
+
+    @abstractmethod
+    def encode(
+        self, cells: Sequence[Any], codes: Sequence[str | None] | None, before: NDArray[np.int64] | None
+    ) -> Patches:
+        """Return the patches of a column; `codes` are the cells of field `by`, `before` the day before each date.
+
+        Raises `InvalidRecord` for a cell that the field does not accept.
+        """
+
+    @abstractmethod
+    def read(self, head: int, body: bytes, symbols: Symbols, told: Told) -> Any:
+        """Return a cell of a head (or NOTHING) and a body, as bytes and as symbols; raise `CorruptSymbols`."""
+
+    @abstractmethod
+    def start(self, told: Told) -> Any:
+        """Return the state after the marker."""
+
+    @abstractmethod
+    def step(self, state: Any, symbol: int) -> Any:
+        """Return the state after one more symbol, or None if no cell goes on with it."""
+
+    @abstractmethod
+    def least(self, state: Any) -> int:
+        """Return the fewest symbols that complete the cell; 0 where it may end."""
+
+    def tells(self, state: Any, told: Told) -> Told:
+        """Return what the finished cell tells to the fields after it."""
+        return Told(None, told.day)
+
+    def days(self, cells: Sequence[str | None]) -> NDArray[np.int64]:
+        """Return the day of each cell, (n,), NO_DAY for what is no date."""
+        return np.full(len(cells), NO_DAY, np.int64)
+
+    def texts(self, cells: Sequence[Any]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """Return which cells are present, and the head of each: NULL or NOTHING. Raises `InvalidRecord`."""
+        absent = self.field.absent
+        for cell in cells:
+            if cell is not None and type(cell) is not str:
+                raise InvalidRecord(f"cell is {type(cell).__name__}; expected a text, or None for null")
+        present = np.fromiter((cell != absent for cell in cells), np.bool_, len(cells))
+        heads = np.full(len(cells), NOTHING, np.int64)
+        if None in cells:
+            heads[np.fromiter((cell is None for cell in cells), np.bool_, len(cells))] = NULL
+        return present, heads
+
+
+def least_of(text: bytes, choices: frozenset[str], absent: str | None) -> int | None:
+    """Return the fewest bytes that make `text` one of `choices` other than `absent`, or None if none does."""
+    spelled = [choice.encode("utf-8", "surrogatepass") for choice in choices if choice != absent]
+    left = [len(choice) - len(text) for choice in spelled if choice.startswith(text)]
+    return min(left) if left else None
+
+
+def null_or(head: int, body: bytes) -> str | None:
+    """Return the text of a body, or None after NULL; raise `CorruptSymbols`."""
+    if head == NULL and not body:
+        return None
+    if head != NOTHING:
+        raise CorruptSymbols("a cell begins with a symbol that is not of its kind")
+    return text_of(body)
+
+
+def text_of(body: bytes) -> str:
+    """Return a text of its UTF-8; raise `CorruptSymbols`."""
+    try:
+        return body.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        raise CorruptSymbols("a cell is not UTF-8") from None

@@ -1,0 +1,159 @@
+"""Fields of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ult.codecs.patches import Patches, Symbols
+from ult.codecs.record.column import FIRST_BIN, NOTHING, NULL, TEXT, short, utf8_of
+from ult.codecs.record.field import Field
+from ult.codecs.record.kind import Kind, Told, least_of, null_or, text_of
+from ult.codecs.record.number import Numbers
+from ult.codecs.record.reach import GROUP, fewest, interval_of
+from ult.errors import CorruptSymbols, InvalidRecord
+
+_REMEMBERED = 2**16  # beginnings of numbers whose ends are remembered
+
+
+class Begun(NamedTuple):
+    """A number so far: its head, its text, and the code that chooses its edges."""
+
+    head: int
+    text: bytes
+    code: str | None
+
+
+class Number(Kind):
+    """A number: the bin of its value and its text, or the bin alone."""
+
+    def __init__(self, field: Field, marker: int) -> None:
+        super().__init__(field, marker)
+        self.numbers = Numbers(field)
+        self.lossless = not field.levels
+        self._least: dict[Begun, int | None] = {}
+
+    def encode(
+        self, cells: Sequence[Any], codes: Sequence[str | None] | None, before: NDArray[np.int64] | None
+    ) -> Patches:
+        """Return the patches of a column."""
+        present, heads = self.texts(cells)
+        data, ends = utf8_of(cells)
+        plain = present & (heads == NOTHING)
+        if missing := self.numbers.missing:
+            said = np.fromiter((cell in missing for cell in cells), np.bool_, len(cells)) & plain
+            heads[said], plain = TEXT, plain & ~said
+        if (wrong := plain & ~self.numbers.is_number(data, ends)).any():
+            raise InvalidRecord(self._refusal(cells[int(np.argmax(wrong))]))
+        if plain.all():
+            heads = FIRST_BIN + self.numbers.bins(cells, codes)
+        elif plain.any():
+            at = np.flatnonzero(plain).tolist()
+            of = None if codes is None else [codes[i] for i in at]
+            heads[plain] = FIRST_BIN + self.numbers.bins([cells[i] for i in at], of)
+        if self.field.levels:
+            data, ends = utf8_of([cell if head == TEXT else "" for cell, head in zip(cells, heads, strict=True)])
+        return short(self.marker, heads, present, data, ends)
+
+    def _refusal(self, cell: str) -> str:
+        mark = f"{self.field.decimal!r} as its decimal mark"
+        if self.field.thousands:
+            mark += f" and {self.field.thousands!r} between thousands"
+        what = "is empty" if not cell.strip() else "is no number"
+        return f"cell {what}; expected a number with {mark}, or one of its texts for a missing value"
+
+    def read(self, head: int, body: bytes, symbols: Symbols, told: Told) -> Any:
+        """Return the number."""
+        if head in (TEXT, NULL):
+            return null_or(head if head == NULL else NOTHING, body)
+        if head < FIRST_BIN:
+            raise CorruptSymbols("a number has no bin")
+        if not self.field.levels:
+            return text_of(body)
+        if body or head - FIRST_BIN >= len(self.field.levels):
+            raise CorruptSymbols("a number has no such level")
+        return self.field.levels[head - FIRST_BIN]
+
+    def start(self, told: Told) -> Any:
+        """Return the state before the head."""
+        return Begun(NOTHING, b"", told.code if self.field.by else None)
+
+    def step(self, state: Any, symbol: int) -> Any:
+        """Return the state after a head at the start, else after a byte."""
+        if state.head == NOTHING:
+            absent_null = symbol == NULL and self.field.absent is None
+            after = state._replace(head=symbol)
+            return after if symbol > 255 and not absent_null and self._missing(after) is not None else None
+        if symbol > 255 or state.head == NULL:
+            return None
+        after = state._replace(text=state.text + bytes([symbol]))
+        return after if self._missing(after) is not None else None
+
+    def least(self, state: Any) -> int:
+        """Return how many symbols are missing."""
+        if state.head == NOTHING:
+            return 2 if not self.field.levels else 1
+        found = self._missing(state)
+        return 1 if found is None else found
+
+    def _missing(self, state: Begun) -> int | None:
+        if state not in self._least:
+            if len(self._least) >= _REMEMBERED:
+                self._least.clear()
+            self._least[state] = self._fewest(state)
+        return self._least[state]
+
+    def _fewest(self, state: Begun) -> int | None:
+        if state.head == NULL:
+            return 0
+        if state.head == TEXT:
+            return least_of(state.text, self.numbers.missing, self.field.absent)
+        number, edges = state.head - FIRST_BIN, self.field.edges_for(state.code)
+        if number > len(edges):
+            return None
+        if self.field.levels:
+            return 0 if not state.text else None
+        return self._fewest_of(state.text, number, edges)
+
+    def _fewest_of(self, text: bytes, number: int, edges: tuple[str, ...]) -> int | None:
+        """Return the fewest bytes that make of `text` a number of the bin that is not said to be missing."""
+        at = self.numbers.machine.walk(text)
+        if at < 0:
+            return None
+        within, excluded = interval_of(edges, number), {self.field.absent, *self.numbers.missing}
+        options = []
+        for before in self.field.before:
+            start = before.encode("utf-8", "surrogatepass")
+            if start.startswith(text) and text != start:
+                inner = fewest("", within, self.field)
+                options += [len(start) - len(text) + inner] if inner is not None else []
+            elif text.startswith(start):
+                options += self._ends(text, len(start), within, excluded)
+        return min(options) if options else None
+
+    def _ends(self, text: bytes, start: int, within: Any, excluded: set[str | None]) -> list[int]:
+        """Return how many bytes are missing to each end of a number that begins at `start`."""
+        rest = text[start:]
+        size = self.numbers.core_size(rest)
+        core = rest[:size].decode("utf-8", "replace")
+        afters = [after.encode("utf-8", "surrogatepass") for after in self.field.after]
+        if size < len(rest):  # what stands after the number has begun, so its value is known
+            if not self.numbers.is_core(rest[:size]) or fewest(self._pointed(core), within, self.field) != 0:
+                return []
+            left = [after for after in afters if after.startswith(rest[size:])]
+            whole = [(len(after) - len(rest) + size, text[: start + size] + after) for after in left]
+            return [more for more, said in whole if said.decode("utf-8", "surrogatepass") not in excluded]
+        more = fewest(self._pointed(core), within, self.field)
+        if more is None:
+            return []
+        shortest = min(map(len, afters))
+        same = more == 0 and shortest == 0 and text.decode("utf-8", "surrogatepass") in excluded
+        return [more + shortest + int(same)]
+
+    def _pointed(self, core: str) -> str:
+        """Return a number with a point as its decimal mark, and GROUP between thousands."""
+        marks = {self.field.decimal: ".", **({self.field.thousands: GROUP} if self.field.thousands else {})}
+        return "".join(marks.get(sign, sign) for sign in core)

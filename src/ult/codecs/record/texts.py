@@ -1,0 +1,139 @@
+"""Fields of texts: categories, free text, lists, and the marker of a row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ult.codecs.patches import Patches, Symbols
+from ult.codecs.pretokenizer import cut_words
+from ult.codecs.record.column import NOTHING, NULL, TEXT, long, short, utf8_of
+from ult.codecs.record.kind import Kind, Told, null_or
+from ult.codecs.record.spelled import spelled, start_text
+from ult.errors import CorruptSymbols
+
+
+class Category(Kind):
+    """A text that many records share, in one patch with its marker.
+
+    `wanted` is how many bytes of it the field after it needs to know.
+    """
+
+    wanted = 0
+
+    def encode(
+        self, cells: Sequence[Any], codes: Sequence[str | None] | None, before: NDArray[np.int64] | None
+    ) -> Patches:
+        """Return the patches of a column."""
+        present, heads = self.texts(cells)
+        return short(self.marker, heads, present, *utf8_of(cells))
+
+    def read(self, head: int, body: bytes, symbols: Symbols, told: Told) -> Any:
+        """Return the text."""
+        return null_or(head, body)
+
+    def start(self, told: Told) -> Any:
+        """Return the state of an empty text."""
+        return start_text(self.field.absent, self.wanted)
+
+    def step(self, state: Any, symbol: int) -> Any:
+        """Return the state after a byte, or after NULL at the start."""
+        return spelled(state, symbol)
+
+    def least(self, state: Any) -> int:
+        """Return how many bytes are missing."""
+        return int(state.least)
+
+    def tells(self, state: Any, told: Told) -> Told:
+        """Tell the category to a number that names it."""
+        text = state.text.decode("utf-8", "surrogatepass") if state.text is not None else None
+        return Told(None if state.null else text, told.day)
+
+
+class Text(Category):
+    """A long text: its marker alone, then the words of `text/bytes`."""
+
+    def encode(
+        self, cells: Sequence[Any], codes: Sequence[str | None] | None, before: NDArray[np.int64] | None
+    ) -> Patches:
+        """Return the patches of a column."""
+        present, heads = self.texts(cells)
+        data, ends = utf8_of([cell for cell, there in zip(cells, present, strict=True) if there])
+        cuts, records = cut_words(data, ends)
+        return long(self.marker, heads, present, Patches(data, cuts, records))
+
+
+class Items(Kind):
+    """A text that is a list: a category for each item, each with the marker."""
+
+    def encode(
+        self, cells: Sequence[Any], codes: Sequence[str | None] | None, before: NDArray[np.int64] | None
+    ) -> Patches:
+        """Return the patches of a column."""
+        present, heads = self.texts(cells)
+        mark = self.field.separator
+        many = [cell.split(mark) if cell is not None else [None] for cell in cells]
+        counts = np.fromiter(map(len, many), np.int64, len(cells))
+        items = [item for several in many for item in several]
+        found = short(self.marker, np.repeat(heads, counts), np.repeat(present, counts), *utf8_of(items))
+        return Patches(found.symbols, found.ends, np.append(0, found.records)[np.cumsum(counts)])
+
+    def read(self, head: int, body: bytes, symbols: Symbols, told: Told) -> Any:
+        """Return one item; the reader joins them."""
+        return null_or(head, body)
+
+    def start(self, told: Told) -> Any:
+        """Return the state of an empty list."""
+        return start_text(self.field.absent), b"", True
+
+    def step(self, state: Any, symbol: int) -> Any:
+        """Return the state after a byte of an item, or after the marker of the next one."""
+        whole, item, first = state
+        if symbol == self.marker:
+            if whole.null or whole.utf8:
+                return None
+            for byte in self.field.separator.encode("utf-8", "surrogatepass"):
+                whole = spelled(whole, byte)
+            return whole, b"", False
+        if symbol == NULL and not first:
+            return None
+        whole = spelled(whole, symbol)
+        item = item + bytes([symbol]) if symbol < TEXT else item
+        if whole is None or self.field.separator.encode("utf-8", "surrogatepass") in item:
+            return None
+        return whole, item[-len(self.field.separator.encode("utf-8", "surrogatepass")) :], first and symbol == NULL
+
+    def least(self, state: Any) -> int:
+        """Return how many bytes are missing."""
+        return int(state[0].least)
+
+
+class Marks(Kind):
+    """The rows of a field of rows: the marker that begins each row."""
+
+    def encode(
+        self, cells: Sequence[Any], codes: Sequence[str | None] | None, before: NDArray[np.int64] | None
+    ) -> Patches:
+        """Return the marker for each row."""
+        n = len(cells)
+        none, there = np.full(n, NOTHING, np.int64), np.ones(n, np.bool_)
+        return short(self.marker, none, there, np.empty(0, np.uint8), np.zeros(n, np.int64))
+
+    def read(self, head: int, body: bytes, symbols: Symbols, told: Told) -> Any:
+        """Raise `CorruptSymbols` if something follows the marker."""
+        if head != NOTHING or body:
+            raise CorruptSymbols("a row begins with a symbol that is no marker of its fields")
+
+    def start(self, told: Told) -> Any:
+        """Return the only state."""
+        return ()
+
+    def step(self, state: Any, symbol: int) -> Any:
+        """Return None: fields follow with markers of their own."""
+
+    def least(self, state: Any) -> int:
+        """Return 0: a row may be empty."""
+        return 0
