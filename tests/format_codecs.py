@@ -6,12 +6,14 @@ What the document says to refuse raises `Refused`.
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 
 import format_deep
 import format_image
 import format_image_writer
+import format_record
 from format_image import Refused, must
 
 INSIDE = """
@@ -185,7 +187,7 @@ def cut_mulaw(values, config):
     return [symbols[at : at + config["patch_size"]] for at in range(0, len(symbols), config["patch_size"])]
 
 
-CODECS = {
+CODECS: dict[str, tuple[Any, Any, Any]] = {
     "text/bytes": (lambda config: 256, lambda symbols, config: to_text(symbols), cut_text),
     "text/bwt": (lambda config: 256 + config["patch_size"], decode_bwt, cut_bwt),
     "molecule/smiles": (lambda config: 455, decode_smiles, cut_smiles),
@@ -194,5 +196,10 @@ CODECS = {
         lambda config: 450,
         lambda symbols, config: (format_deep if "bits" in config else format_image).decode(symbols, config),
         lambda image, config: (format_deep if "bits" in config else format_image_writer).cut(image, config),
+    ),
+    "record/columns": (
+        lambda config: format_record.Layout(config, CODECS).alphabet,
+        lambda symbols, config: format_record.decode(symbols, config, CODECS),
+        lambda record, config: format_record.cut_record(record, config, CODECS),
     ),
 }

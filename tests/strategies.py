@@ -213,9 +213,10 @@ FIELDS = [
     {"name": "codes", "kind": "list", "separator": ", ", "absent": ""},
     {"name": "drug", "kind": "molecule", "absent": ""},
     {"name": "events", "kind": "rows", "fields": [
-        {"name": "code", "kind": "category", "absent": "-"},
+        {"name": "code", "kind": "category", "absent": "-", "carried": True},
         {"name": "value", "kind": "number", "by": "code", "edges": ["1"], "edges_by": {"K": ["3.5", "5"]}},
-        {"name": "time", "kind": "date", "missing": [""]},
+        {"name": "time", "kind": "date", "missing": [""], "carried": True},
+        {"name": "ward", "kind": "number", "edges": ["2"], "carried": True, "absent": "1"},
     ]},
 ]  # fmt: skip
 LOSSY_FIELDS = [
@@ -238,7 +239,8 @@ _doses = st.builds(
 _labs = st.tuples(
     st.one_of(st.none(), st.sampled_from(["K", "Na", "-"]), texts),
     st.one_of(st.none(), _plain),
-    st.one_of(st.none(), st.just(""), _days, _moments),
+    st.one_of(st.none(), st.just(""), st.just("2024-03-01"), _days, _moments),
+    st.one_of(st.none(), st.sampled_from(["1", "1.0", "2", "03"])),
 )
 records = st.tuples(
     st.one_of(st.none(), texts),
@@ -251,7 +253,7 @@ records = st.tuples(
     st.one_of(st.none(), smiles),
     st.lists(_labs, max_size=4).map(tuple),
 )
-lossy_records = st.tuples(
+LOSSY = st.tuples(
     st.one_of(st.none(), st.sampled_from(["?", "0", "45", "1000"])),
     st.one_of(st.none(), hnp.arrays(np.float64, st.integers(0, 8), elements=st.floats(0, 10))),
     st.one_of(st.none(), images),
@@ -260,12 +262,19 @@ _BLANK = (None, "?", "", "unknown", "", None, "", "", ())
 RECORDS = {
     "blank": _BLANK,
     "patient": ("gold", "063.0", "<12.345,6 mg", "2024-02-29 10:00", "2024-03-02", "no fever,\n", "a, b", "CCO",
-                (("K", "4.50", "2024-03-01"), ("Na", "135", "2024-03-01T08:00+01:00"), (None, None, None))),
-    "zeros": ("", "000", "-0", "9999-12-31", "0001-01-01", "", " ", "c1ccccc1", ((" ", "-0.0", ""),)),
+                (("K", "4.50", "2024-03-01", "1"), ("K", "135", "2024-03-01", None), (None, None, None, "1"))),
+    "zeros": ("", "000", "-0", "9999-12-31", "0001-01-01", "", " ", "c1ccccc1", ((" ", "-0.0", "", "2"),)),
     "edges": (None, "45.5", "0", "2024-12", "2000-02-29", None, "x", "",
-              (("K", "5", None), ("K", "4.9999999999999999999", None))),
-    "long": ("x" * 700, "9" * 400, "1e-999", "unknown", "", "word " * 200, "y" * 300, "", (("K" * 255, "1", None),)),
+              (("K", "5", None, "2"), ("-", "4.9999999999999999999", None, "1"))),
+    "long": ("x" * 700, "9" * 400, "1e-999", "unknown", "", "word " * 200, "y" * 300, "",
+             (("K" * 255, "1", None, None),)),
 }  # fmt: skip
+LOSSY_RECORDS = [
+    ("?", np.array([0.0, 5.0, np.nan]), np.full((3, 4), 9, np.uint8)),
+    ("45", np.empty(0), None),
+    (None, None, np.arange(48, dtype=np.uint8).reshape(4, 4, 3)),
+    ("-7.5", None, None),
+]
 MODALITIES["record/columns"] = Modality(
     [{"fields": FIELDS}],
     records,
@@ -274,7 +283,7 @@ MODALITIES["record/columns"] = Modality(
     (
         None, "text", ["a"], ("a",), (*_BLANK, ""), (1, *_BLANK[1:]), (None, "3,5", *_BLANK[2:]),
         (*_BLANK[:3], "2023-02-29", *_BLANK[4:]), (*_BLANK[:8], ("a",)), (*_BLANK[:8], None),
-        (*_BLANK[:8], (("K", "high", None),)),
+        (*_BLANK[:8], (("K", "high", None, None),)),
     ),
 )  # fmt: skip
 

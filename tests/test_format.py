@@ -16,7 +16,7 @@ import format_reader
 import laws
 from format_codecs import CODECS as CODECS_AGAIN
 from format_image import Refused
-from strategies import SERIES, SMILES, TEXTS
+from strategies import FIELDS, LOSSY_FIELDS, LOSSY_RECORDS, RECORDS, SERIES, SMILES, TEXTS
 from ult import Table, Vocabulary
 from ult.codecs import CODECS
 from ult.errors import CorruptSymbols
@@ -73,6 +73,8 @@ CASES: dict[str, tuple[Any, list[Any], int]] = {
         list(deep_images(-1200, 900)),
         600,
     ),
+    "record": (CODECS["record/columns"](fields=FIELDS), [*RECORDS.values()], 1100),
+    "record-lossy": (CODECS["record/columns"](fields=LOSSY_FIELDS), LOSSY_RECORDS, 1100),
     "image-coarse": (CODECS["image/dct"](quality=1, coefficients=7), list(images()), 600),
 }
 

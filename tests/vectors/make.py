@@ -56,6 +56,33 @@ SMILES = {
     "brackets": "[Sc][as][13CH3:1]",
     "no-smiles": "hello, Wörld %1",
 }
+FIELDS = [
+    {"name": "age", "kind": "number", "edges": ["30", "60"], "missing": ["?", "NA"], "absent": "?"},
+    {"name": "dose", "kind": "number", "decimal": ",", "after": ["", " mg"], "exponent": True, "absent": ""},
+    {"name": "admitted", "kind": "date", "forms": ["Y-m-d", "d.m.Y"]},
+    {"name": "left", "kind": "date", "missing": ["unknown"], "absent": ""},
+    {"name": "codes", "kind": "list", "separator": ", "},
+    {"name": "drug", "kind": "molecule"},
+    {"name": "note", "kind": "text", "absent": ""},
+    {"name": "labs", "kind": "rows", "fields": [
+        {"name": "code", "kind": "category"},
+        {"name": "value", "kind": "number", "by": "code", "edges_by": {"K": ["3.5", "5"]}},
+        {"name": "time", "kind": "date", "carried": True},
+    ]},
+]  # fmt: skip
+LOSSY = [
+    {"name": "age", "kind": "number", "edges": ["30"], "levels": ["20", "45.5"]},
+    {"name": "pulse", "kind": "series", "options": {"low": 0.0, "high": 10.0, "levels": 20}},
+    {"name": "scan", "kind": "image"},
+]
+PATIENTS = {
+    "patient": (
+        "063.0", "2,50 mg", "2024-02-29 08:00", "2024-03-02", "I10, E11.9", "CC(=O)O", "no fever",
+        (("K", "4.50", "2024-02-29 08:10Z"), ("K", "5", "2024-02-29 08:10Z"), ("Na", "135", "2024-03-01")),
+    ),
+    "missing": ("NA", "1e3", "29.02.2024", "unknown", None, None, None, ((None, None, None),)),
+    "empty": ("?", "", None, "", None, None, "", ()),
+}  # fmt: skip
 RECORDS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {  # codec -> (config, records by name)
     "text/bytes": [({}, TEXT)],
     "text/bwt": [({}, TEXT), ({"patch_size": 10}, {"banana-10": "banana bandana, banana bandana"})],
@@ -72,11 +99,19 @@ RECORDS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {  # codec -> 
     ],
     "series/mulaw": [({}, SERIES), ({"low": 0.0, "high": 20.0, "levels": 64}, {"positive": SERIES["values"] * 9})],
     "molecule/smiles": [({}, SMILES)],
+    "record/columns": [
+        ({"fields": FIELDS}, PATIENTS),
+        ({"fields": LOSSY}, {"lossy": ("70", SERIES["values"][:3] * 3, IMAGES["grey"])}),
+    ],
 }
 
 
 def to_json(record: Any) -> Any:
-    """Return a record as JSON: text as it is or as {codes}, arrays as {dtype, shape, data in base64}."""
+    """Return a record as JSON: text as it is or {codes}, arrays as {dtype, shape, data in base64}, cells as a list."""
+    if record is None:
+        return None
+    if isinstance(record, tuple):
+        return [to_json(cell) for cell in record]
     if isinstance(record, str):  # JSON would join two surrogates to one character
         return {"codes": [ord(c) for c in record]} if any("\ud800" <= c <= "\udfff" for c in record) else record
     data = base64.b64encode(np.ascontiguousarray(record).tobytes()).decode("ascii")

@@ -16,12 +16,21 @@ def batched(records: Iterable[Any]) -> Iterator[list[Any]]:
     batch, size = [], 0
     for record in records:
         batch.append(record)
-        size += len(record) if isinstance(record, str) else getattr(record, "nbytes", 0)
+        size += _size(record)
         if len(batch) == BATCH or size >= BATCH_BYTES:
             yield batch
             batch, size = [], 0
     if batch:
         yield batch
+
+
+def _size(record: Any) -> int:
+    """Return about how many bytes a record has: characters of texts, bytes of arrays, the cells of a tuple together."""
+    if isinstance(record, str):
+        return len(record)
+    if isinstance(record, tuple):
+        return sum(map(_size, record))
+    return int(getattr(record, "nbytes", 0))
 
 
 def check_many(records: object) -> None:

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ult.codecs.patches import Patches, Symbols
 from ult.codecs.record.column import NOTHING, NULL, long
 from ult.codecs.record.field import Field
-from ult.codecs.record.kind import Kind, Told
+from ult.codecs.record.kind import Beside, Kind, Told
 from ult.errors import CorruptSymbols
 
 
@@ -32,9 +31,7 @@ class Child(Kind):
         self.grammar = codec.grammar()
         self.hashable = codec.modality != "image"  # a state of an image holds arrays
 
-    def encode(
-        self, cells: Sequence[Any], codes: Sequence[str | None] | None, before: NDArray[np.int64] | None
-    ) -> Patches:
+    def encode(self, cells: Sequence[Any], beside: Beside) -> Patches:
         """Return the patches of a column."""
         absent = self.field.absent
         present = np.fromiter((cell is not None and not _is(cell, absent) for cell in cells), np.bool_, len(cells))

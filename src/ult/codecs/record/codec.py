@@ -29,10 +29,10 @@ from ult.codecs.record.column import FIRST_BIN, MAX_PATCH, grouped, interleaved
 from ult.codecs.record.date import NO_DAY
 from ult.codecs.record.field import Field, check_fields, flat
 from ult.codecs.record.grammar import RecordGrammar
-from ult.codecs.record.kind import Kind
+from ult.codecs.record.kind import Beside, Kind
 from ult.codecs.record.kinds import kind_of
 from ult.codecs.record.read import Reader
-from ult.errors import CorruptSymbols, InvalidRecord
+from ult.errors import CorruptSymbols, InvalidConfig, InvalidRecord
 
 Cell = Any  # str, None, an array, or a tuple of rows
 Record = tuple[Cell, ...]
@@ -54,6 +54,8 @@ class RecordColumns(Codec[Record]):
 
     def __init__(self, *, fields: Sequence[Any] = (), max_length: int = 2**28) -> None:
         check_option("max_length", max_length, 1, 2**40)
+        if not isinstance(fields, Sequence) or isinstance(fields, str):
+            raise InvalidConfig(f"fields are {fields!r:.60}; expected a list of fields, as `ult describe` writes it")
         self.fields = tuple(one if isinstance(one, Field) else Field.read(one) for one in fields)
         check_fields(self.fields)
         every = list(flat(self.fields))
@@ -63,6 +65,7 @@ class RecordColumns(Codec[Record]):
         for number, one in enumerate(every):
             after = every[number + 1].edges_by if number + 1 < len(every) and every[number + 1].by else {}
             wanted = max((len(code.encode("utf-8", "surrogatepass")) for code in after), default=0)
+            wanted = max_length if one.carried else wanted
             kind = kind_of(one, self.first_marker + number, self.alphabet, wanted)
             self.alphabet += kind.more
             self.kinds.append(kind)
@@ -101,7 +104,7 @@ class RecordColumns(Codec[Record]):
         """Return the rows of field `k`: each a marker and the fields of the row."""
         place, inner = self._places[k], tables.inner[k]
         n = int(tables.counts[k].sum())
-        marks = self.kinds[place].encode(range(n), None, None)
+        marks = self.kinds[place].encode(range(n), Beside())
         cells = [self._column(place + 1 + j, j, inner, tables, k) for j in range(len(inner))]
         return grouped(interleaved([marks, *cells], self._row_joins[k]), tables.counts[k])
 
@@ -110,7 +113,8 @@ class RecordColumns(Codec[Record]):
     ) -> Patches:
         kind = self.kinds[place]
         try:
-            return kind.encode(columns[j], columns[j - 1] if kind.field.by else None, tables.before.get(place))
+            codes = columns[j - 1] if kind.field.by else None
+            return kind.encode(columns[j], Beside(codes, tables.before.get(place), tables.expected.get(place)))
         except InvalidRecord as error:
             inner = f" of {self.fields[of].name!r}" if of is not None else ""
             what = f"{kind.field.name!r}{inner}: {error.what}"
@@ -181,9 +185,11 @@ class _Tables:
         self.inner: dict[int, list[Sequence[Cell]]] = {}  # of each field of rows, its columns
         self.counts: dict[int, NDArray[np.int64]] = {}  # and how many rows each record has
         self.before: dict[int, NDArray[np.int64]] = {}  # of each date field, by place
+        self.expected: dict[int, list[Cell]] = {}  # of each carried field, by place
         for k, one in enumerate(codec.fields):
             if one.kind == "rows":
                 self._open(k, one, columns[k])
+                self._carry(k, one, codec._places[k])
         self._days(codec, n)
 
     def _open(self, k: int, one: Field, cells: Sequence[Cell]) -> None:
@@ -196,23 +202,36 @@ class _Tables:
         self.inner[k] = list(zip(*rows, strict=True)) if rows else [()] * len(one.fields)
         self.counts[k] = np.fromiter(map(len, cells), np.int64, len(cells))
 
+    def _carry(self, k: int, one: Field, place: int) -> None:
+        counts = self.counts[k]
+        firsts = (np.cumsum(counts) - counts)[counts > 0].tolist()
+        for j, inner in enumerate(one.fields):
+            if inner.carried:
+                expected = [inner.absent, *self.inner[k][j][:-1]][: len(self.inner[k][j])]
+                for first in firsts:
+                    expected[first] = inner.absent
+                self.expected[place + 1 + j] = expected
+
     def _days(self, codec: RecordColumns, n: int) -> None:
         last = np.full(n, NO_DAY, np.int64)
         for k, one in enumerate(codec.fields):
             place = codec._places[k]
             if one.kind == "date":
                 self.before[place] = last
-                days = codec.kinds[place].days(self.columns[k])
+                days = codec.kinds[place].days(self.columns[k], Beside())
                 last = np.where(days != NO_DAY, days, last)
             elif one.kind == "rows":
                 dated = [j for j, inner in enumerate(one.fields) if inner.kind == "date"]
                 if dated:
-                    days = np.stack([codec.kinds[place + 1 + j].days(self.inner[k][j]) for j in dated], 1)
-                    before, last = _carried(days, self.counts[k], last)
+                    days = np.stack([self._days_of(codec, place + 1 + j, self.inner[k][j]) for j in dated], 1)
+                    before, last = _carried_days(days, self.counts[k], last)
                     self.before |= {place + 1 + j: before[:, column] for column, j in enumerate(dated)}
 
+    def _days_of(self, codec: RecordColumns, place: int, cells: Sequence[Cell]) -> NDArray[np.int64]:
+        return codec.kinds[place].days(cells, Beside(expected=self.expected.get(place)))
 
-def _carried(
+
+def _carried_days(
     days: NDArray[np.int64], counts: NDArray[np.int64], last: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return, for each date of rows, the day before it in its record, and the last day of each record.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,21 @@ from ult.codecs.patches import Patches, Symbols
 from ult.codecs.record.column import NOTHING, NULL, TEXT, short, utf8_of
 from ult.codecs.record.date import NO_DAY, Dates
 from ult.codecs.record.field import Field
-from ult.codecs.record.kind import Kind, Told, least_of, null_or, text_of
+from ult.codecs.record.kind import Beside, Kind, Told, least_of, null_or, text_of
+from ult.codecs.record.pattern import Machine
 from ult.errors import CorruptSymbols, InvalidRecord
+
+_TIME = 6  # bytes of a time of day, such as T00:00
+
+
+class Dating(NamedTuple):
+    """A date so far: its head, text, the state of its automaton, the day before it, and the cell that is left out."""
+
+    head: int
+    text: bytes
+    at: int
+    day: int
+    absent: str | None
 
 
 class Date(Kind):
@@ -23,30 +36,28 @@ class Date(Kind):
         super().__init__(field, marker)
         self.dates = Dates(field)
 
-    def days(self, cells: Sequence[str | None]) -> NDArray[np.int64]:
-        """Return the day of each cell, (n,), NO_DAY for what is no date."""
-        return self.dates.days(cells, self._dated(cells))
+    def days(self, cells: Sequence[str | None], beside: Beside) -> NDArray[np.int64]:
+        """Return the day of each cell, (n,), NO_DAY for what is no date, or is left out."""
+        return self.dates.days(cells, self._dated(cells, beside))
 
-    def _dated(self, cells: Sequence[Any]) -> NDArray[np.bool_]:
-        present, heads = self.texts(cells)
+    def _dated(self, cells: Sequence[Any], beside: Beside) -> NDArray[np.bool_]:
+        present, heads = self.texts(cells, beside)
         found = self.dates.is_date(*utf8_of(cells)) & present & (heads == NOTHING)
         if self.dates.missing:
             found &= np.fromiter((cell not in self.dates.missing for cell in cells), np.bool_, len(cells))
         return np.asarray(found)
 
-    def encode(
-        self, cells: Sequence[Any], codes: Sequence[str | None] | None, before: NDArray[np.int64] | None
-    ) -> Patches:
+    def encode(self, cells: Sequence[Any], beside: Beside) -> Patches:
         """Return the patches of a column."""
-        present, heads = self.texts(cells)
-        dated = self._dated(cells)
+        present, heads = self.texts(cells, beside)
+        dated = self._dated(cells, beside)
         other = present & (heads == NOTHING) & ~dated
         for i in np.flatnonzero(other).tolist():
             if cells[i] not in self.dates.missing:
                 raise InvalidRecord(f"cell is no date of the form {' or '.join(self.field.forms)} that exists")
         heads[other] = TEXT
         texts = list(cells)
-        days = before.tolist() if before is not None else [NO_DAY] * len(cells)
+        days = beside.before.tolist() if beside.before is not None else [NO_DAY] * len(cells)
         for i in np.flatnonzero(dated).tolist():
             texts[i] = self.dates.written(cells[i], days[i])
         return short(self.marker, heads, present, *utf8_of(texts))
@@ -61,57 +72,57 @@ class Date(Kind):
         return cell
 
     def start(self, told: Told) -> Any:
-        """Return the state: the head, the text, the state of its automaton, and the day before."""
-        return NOTHING, b"", 0, told.day
+        """Return the state before the head."""
+        return Dating(NOTHING, b"", 0, told.day, told.absent)
 
     def step(self, state: Any, symbol: int) -> Any:
         """Return the state after a byte, or after a head at the start."""
-        head, text, at, day = state
         if symbol in (NULL, TEXT):
-            allowed = head == NOTHING and not text and (self.field.absent is not None or symbol == TEXT)
-            return self._possible((symbol, b"", 0, day)) if allowed else None
-        if head == NULL or symbol >= TEXT:
+            allowed = state.head == NOTHING and not state.text and (state.absent is not None or symbol == TEXT)
+            return self._possible(state._replace(head=symbol)) if allowed else None
+        if state.head == NULL or symbol >= TEXT:
             return None
-        text += bytes([symbol])
-        if head == NOTHING:
-            machine = self.dates.machine if day == NO_DAY else self.dates.later
-            at = int(machine.follow[at, symbol])
-        return self._possible((head, text, at, day)) if at >= 0 else None
+        at = int(self._machine(state).follow[state.at, symbol]) if state.head == NOTHING else 0
+        return self._possible(state._replace(text=state.text + bytes([symbol]), at=at)) if at >= 0 else None
 
     def least(self, state: Any) -> int:
         """Return how many bytes are missing."""
         found = self._least(state)
         return 1 if found is None else found
 
-    def _possible(self, state: Any) -> Any:
+    def cell(self, state: Any) -> str | None:
+        """Return the date as it was written."""
+        text: str = state.text.decode("utf-8", "surrogatepass")
+        return None if state.head == NULL else text if state.head == TEXT else self.dates.read(text, state.day)
+
+    def day(self, state: Any) -> int | None:
+        """Return the day of the date, or None if the cell is none."""
+        cell = self.cell(state) if state.head == NOTHING else None
+        return None if cell is None else self.dates.day(cell).number
+
+    def _machine(self, state: Dating) -> Machine:
+        return self.dates.machine if state.day == NO_DAY else self.dates.later
+
+    def _possible(self, state: Dating) -> Dating | None:
         return None if self._least(state) is None else state
 
-    def _least(self, state: Any) -> int | None:
-        head, text, at, day = state
-        if head == NULL:
+    def _least(self, state: Dating) -> int | None:
+        if state.head == NULL:
             return 0
-        if head == TEXT:
-            return least_of(text, self.dates.missing, self.field.absent)
-        machine = self.dates.machine if day == NO_DAY else self.dates.later
-        missing = int(machine.missing[at])
-        if day != NO_DAY and text[:1] in (b"+", b"-") and self._beyond(text, day):
+        if state.head == TEXT:
+            return least_of(state.text, self.dates.missing, state.absent)
+        if state.day != NO_DAY and state.text[:1] in (b"+", b"-") and self._beyond(state.text, state.day):
             return None
-        if missing == 0 and self._cell(text, day) in {self.field.absent, *self.dates.missing}:
-            return 6  # a time of day, such as T00:00
+        missing = int(self._machine(state).missing[state.at])
+        if missing == 0 and self.cell(state) in {state.absent, *self.dates.missing}:
+            return _TIME if self._may_go_on(state) else None
         return missing
+
+    def _may_go_on(self, state: Dating) -> bool:
+        """Return whether a time of day may follow, as it does after a bare date."""
+        return bool((self._machine(state).follow[state.at] >= 0).any())
 
     def _beyond(self, text: bytes, day: int) -> bool:
         """Return whether the difference with which `text` begins leads to no date."""
         least = {b"+": b"+0", b"-": b"-1"}.get(text, text)
         return self.dates.read(least.decode(), day) is None
-
-    def _cell(self, text: bytes, day: int) -> str | None:
-        return self.dates.read(text.decode(), day)
-
-    def tells(self, state: Any, told: Told) -> Told:
-        """Tell the day to the dates after it."""
-        head, text, _, day = state
-        if head != NOTHING:
-            return Told(None, told.day)
-        cell = self._cell(text, day)
-        return Told(None, self.dates.day(cell).number if cell is not None else told.day)

@@ -16,9 +16,21 @@ DATE_FORMS = ("Y-m-d", "Y/m/d", "Y.m.d", "d.m.Y", "d/m/Y", "d-m-Y", "m/d/Y", "m-
 MAX_BINS = 256
 EDGE_DIGITS = 15  # float64 keeps the order of decimal numbers of so many digits
 _OF_KIND = {  # the options that a kind has beside name, kind, type and absent
-    "number": {"missing", "edges", "by", "edges_by", "decimal", "thousands", "before", "after", "exponent", "levels"},
-    "category": set(),
-    "date": {"missing", "forms"},
+    "number": {
+        "missing",
+        "edges",
+        "by",
+        "edges_by",
+        "decimal",
+        "thousands",
+        "before",
+        "after",
+        "exponent",
+        "levels",
+        "carried",
+    },
+    "category": {"carried"},
+    "date": {"missing", "forms", "carried"},
     "text": set(),
     "list": {"separator"},
     "molecule": set(),
@@ -40,6 +52,9 @@ class Field:
     values of the category `by`, the field just before it. It is written with `decimal` and `thousands` marks, after one
     of the texts `before` and in front of one of `after`; `exponent` allows `1e5`. With `levels`, one text a bin, only
     the bin is kept, and each bin comes back as its level. A date has one of `forms`. A list has a `separator`.
+
+    In rows, a number, category or date may be `carried`: it is left out where it is as in the row before, and `absent`
+    is what it is before the first row.
     """
 
     name: str
@@ -60,6 +75,7 @@ class Field:
     separator: str = "|"
     options: Mapping[str, Any] = field(default_factory=dict)
     fields: tuple[Field, ...] = ()
+    carried: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -157,7 +173,7 @@ def _read(name: str, key: str, value: object) -> Any:
         if not isinstance(value, Mapping):
             raise wrong
         return {code: _read(name, "edges", edges) for code, edges in value.items()} if key == "edges_by" else {**value}
-    if key == "exponent":
+    if key in ("exponent", "carried"):
         if not isinstance(value, bool):
             raise wrong
         return value
@@ -206,13 +222,15 @@ def flat(many: Sequence[Field]) -> Iterator[Field]:
 def check_fields(many: Sequence[Field]) -> None:
     """Raise `InvalidConfig` unless names differ, and each `by` names the category just before its field."""
     if not many:
-        raise InvalidConfig("there are no fields; expected at least one")
+        raise InvalidConfig("there are no fields; expected at least one", hint="ult describe writes a schema of a file")
     for group in [many, *(one.fields for one in many if one.fields)]:
         names = [one.name for one in group]
         if len(set(names)) != len(names):
             again = next(name for name in names if names.count(name) > 1)
             raise InvalidConfig(f"two fields are called {again!r}; expected different names")
         for before, one in itertools.pairwise([None, *group]):
+            if one is not None and one.carried and group is many:
+                raise one.wrong("it is carried, which only a field of rows can be")
             if one is not None and one.by and (before is None or before.name != one.by or before.kind != "category"):
                 raise one.wrong(f"by is {one.by!r}; expected the category field just before it")
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ult.codecs.grammar import REFUSED, Grammar
 from ult.codecs.patches import Ends, Symbols
+from ult.codecs.record.date import NO_DAY
 from ult.codecs.record.field import Field
 from ult.codecs.record.kind import Kind, Told
 
@@ -18,11 +19,15 @@ _REMEMBERED = 256  # states whose followers are remembered
 
 
 class Place(NamedTuple):
-    """A place in a record: the last marker (-1 before the first), the state of its cell, and what was told."""
+    """A place in a record: the last marker (-1 before the first), the state of its cell, and the last date before it.
+
+    `row` are the cells that the next row leaves out, one for each field of the rows.
+    """
 
     marker: int = -1
     body: Any = ()
-    told: Told = Told()
+    day: int = NO_DAY
+    row: tuple[str | None, ...] = ()
     size: int = 0
 
 
@@ -55,14 +60,39 @@ class RecordGrammar(Grammar[Place]):
                 return None if body is None else state._replace(body=body, size=state.size + 1)
             if self.least(state) or not self._may_follow(state.marker, place):
                 return None
-            told = self.kinds[state.marker].tells(state.body, state.told) if state.marker >= 0 else state.told
-            if state.marker != place - 1 or not self._by[place]:
-                told = told._replace(code=None)
-            return Place(place, self.kinds[place].start(told), told, state.size + 1)
+            return self._begun(state, place)
         if state.marker < 0:
             return None
         body = self.kinds[state.marker].step(state.body, symbol)
         return None if body is None else state._replace(body=body, size=state.size + 1)
+
+    def _begun(self, state: Place, place: int) -> Place:
+        """Return the state after the marker `place`, when the cell before it is finished."""
+        day, row = state.day, state.row
+        if state.marker >= 0:
+            kind, inner = self.kinds[state.marker], self._order[state.marker][1]
+            told = kind.day(state.body)
+            day = day if told is None else told
+            if kind.field.carried:
+                row = (*row[: inner - 1], kind.cell(state.body), *row[inner:])
+        kind, (_, inner) = self.kinds[place], self._order[place]
+        if not inner and (kind.field.kind != "rows" or state.row == () or self._left(state.marker, place)):
+            row = tuple(one.absent for one in kind.field.fields)
+        absent = row[inner - 1] if inner else kind.field.absent
+        return Place(place, kind.start(Told(self._code(state, place, row), day, absent)), day, row, state.size + 1)
+
+    def _code(self, state: Place, place: int, row: tuple[str | None, ...]) -> str | None:
+        """Return the cell of the category before a number that names it, which may have been left out."""
+        if not self._by[place]:
+            return None
+        before, inner = self.kinds[place - 1], self._order[place][1]
+        if state.marker == place - 1:
+            return before.cell(state.body)
+        return row[inner - 2] if inner else before.field.absent
+
+    def _left(self, before: int, place: int) -> bool:
+        """Return whether the marker `place` begins another field than that of the marker before it."""
+        return before < 0 or self._order[before][0] != self._order[place][0]
 
     def _may_follow(self, before: int, place: int) -> bool:
         """Return whether the marker `place` may stand after the marker `before`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -13,14 +14,26 @@ from ult.codecs.patches import Patches, Symbols
 from ult.codecs.record.column import NOTHING, NULL
 from ult.codecs.record.date import NO_DAY
 from ult.codecs.record.field import Field
-from ult.errors import CorruptSymbols, InvalidRecord
+from ult.errors import CorruptSymbols
+
+
+class Beside(NamedTuple):
+    """What stands beside a column: the cells of its field `by`, the day before each date, and the cells left out.
+
+    `expected` are the cells that are written by leaving the field out, where these are not all `Field.absent`.
+    """
+
+    codes: Sequence[str | None] | None = None
+    before: NDArray[np.int64] | None = None
+    expected: Sequence[str | None] | None = None
 
 
 class Told(NamedTuple):
-    """What the fields of a record before this one tell: the category just before it, and the last date."""
+    """What a record tells before a cell: the category just before it, the last date, and the cell left out here."""
 
     code: str | None = None
     day: int = NO_DAY
+    absent: str | None = None
 
 
 class Kind(ABC):
@@ -35,13 +48,8 @@ class Kind(ABC):
         self.field, self.marker = field, marker
 
     @abstractmethod
-    def encode(
-        self, cells: Sequence[Any], codes: Sequence[str | None] | None, before: NDArray[np.int64] | None
-    ) -> Patches:
-        """Return the patches of a column; `codes` are the cells of field `by`, `before` the day before each date.
-
-        Raises `InvalidRecord` for a cell that the field does not accept.
-        """
+    def encode(self, cells: Sequence[Any], beside: Beside) -> Patches:
+        """Return the patches of a column; raise `InvalidRecord` for a cell that the field does not accept."""
 
     @abstractmethod
     def read(self, head: int, body: bytes, symbols: Symbols, told: Told) -> Any:
@@ -59,21 +67,25 @@ class Kind(ABC):
     def least(self, state: Any) -> int:
         """Return the fewest symbols that complete the cell; 0 where it may end."""
 
-    def tells(self, state: Any, told: Told) -> Told:
-        """Return what the finished cell tells to the fields after it."""
-        return Told(None, told.day)
+    def cell(self, state: Any) -> str | None:
+        """Return the finished cell, if a later one needs to know it: a category before a number, or a carried cell."""
+        return None
 
-    def days(self, cells: Sequence[str | None]) -> NDArray[np.int64]:
+    def day(self, state: Any) -> int | None:
+        """Return the day of a finished date, or None if there is none."""
+        return None
+
+    def days(self, cells: Sequence[str | None], beside: Beside) -> NDArray[np.int64]:
         """Return the day of each cell, (n,), NO_DAY for what is no date."""
         return np.full(len(cells), NO_DAY, np.int64)
 
-    def texts(self, cells: Sequence[Any]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    def texts(self, cells: Sequence[Any], beside: Beside) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
         """Return which cells are present, and the head of each: NULL or NOTHING. Raises `InvalidRecord`."""
         absent = self.field.absent
-        for cell in cells:
-            if cell is not None and type(cell) is not str:
-                raise InvalidRecord(f"cell is {type(cell).__name__}; expected a text, or None for null")
-        present = np.fromiter((cell != absent for cell in cells), np.bool_, len(cells))
+        if beside.expected is None:
+            present = np.fromiter((cell != absent for cell in cells), np.bool_, len(cells))
+        else:
+            present = np.fromiter(map(operator.ne, cells, beside.expected), np.bool_, len(cells))
         heads = np.full(len(cells), NOTHING, np.int64)
         if None in cells:
             heads[np.fromiter((cell is None for cell in cells), np.bool_, len(cells))] = NULL

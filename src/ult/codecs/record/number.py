@@ -43,7 +43,7 @@ class Numbers:
             sequence(texts(sorted(set(field.before))), core(field), texts(sorted(set(field.after))))
         )
         self.missing = frozenset(field.missing)
-        self._plain = field.before == field.after == ("",) and not field.thousands
+        self._group = np.frombuffer(field.thousands.encode("utf-8"), np.uint8)
         self._codes = {code: k for k, code in enumerate(field.edges_by, 1)}
         every = [field.edges, *field.edges_by.values()]
         self._edges = np.array([float(edge) for edges in every for edge in edges])
@@ -58,12 +58,12 @@ class Numbers:
         which = np.zeros(len(cells), np.int64)
         if codes is not None:
             which = np.fromiter((self._codes.get(code, 0) if code is not None else 0 for code in codes), np.int64)
-        plain = cells if self._plain else [self.plain(cell) for cell in cells]
-        data, ends = utf8_of(plain)
-        bins, sure = _bins(data, ends, which, self._edges, self._stops, _POWERS, 10**EDGE_DIGITS)
+        data, ends = utf8_of(cells)
+        marks, tables = (ord(self.field.decimal), self.field.exponent, self._group), (self._edges, self._stops, _POWERS)
+        bins, sure = _bins(data, ends, which, *marks, *tables, 10**EDGE_DIGITS)
         for i in np.flatnonzero(~sure).tolist():
             edges = self.field.edges_for(None if codes is None else codes[i])
-            bins[i] = self.exact_bin(plain[i], edges)
+            bins[i] = self.exact_bin(self.plain(cells[i]), edges)
         return bins  # type: ignore[no-any-return]
 
     def bin_of(self, cell: str, code: str | None) -> int:
@@ -122,29 +122,38 @@ def _bins(
     data: NDArray[np.uint8],
     ends: Ends,
     which: NDArray[np.int64],
+    decimal: int,
+    exponents: bool,
+    group: NDArray[np.uint8],
     edges: NDArray[np.float64],
     stops: NDArray[np.int64],
     powers: NDArray[np.float64],
     most: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return the bin of each number, and whether float64 sufficed to tell; a number is `[+-]d*[.d*][e[+-]d+]`."""
+    """Return the bin of each number, and whether float64 sufficed to tell.
+
+    A number begins with the first sign, digit or decimal mark of its text, and ends before the first byte that belongs
+    to none; the bytes `group` stand between thousands.
+    """
     bins, sure = np.zeros(len(ends), np.int64), np.zeros(len(ends), np.bool_)
     start = 0
     for i in range(len(ends)):
         mantissa, scale, power, sign = 0, 0, 0, 1
-        negative = point = exponent = wide = False
-        for k in range(start, ends[i]):
+        begun = negative = point = exponent = wide = False
+        k = start
+        while k < ends[i]:
             byte = data[k]
-            if byte == 45:  # -
-                if exponent:
+            k += 1
+            if byte == 45 or byte == 43:  # - or +
+                begun = True
+                if byte == 45 and exponent:
                     sign = -1
-                else:
+                elif byte == 45:
                     negative = True
-            elif byte == 46:  # .
-                point = True
-            elif byte == 101 or byte == 69:  # e, E
-                exponent = True
+            elif byte == decimal:
+                begun = point = True
             elif 48 <= byte <= 57:
+                begun = True
                 if exponent:
                     power = 10 * power + byte - 48
                 elif mantissa >= most // 10:
@@ -153,6 +162,12 @@ def _bins(
                     mantissa = 10 * mantissa + byte - 48
                     if point:
                         scale += 1
+            elif begun and exponents and (byte == 101 or byte == 69):  # e or E
+                exponent = True
+            elif begun and len(group) and byte == group[0]:
+                k += len(group) - 1
+            elif begun:
+                break
         start = ends[i]
         power = sign * power - scale
         if wide or power < -22 or power > 22:

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ult.codecs.patches import Patches, Symbols
 from ult.codecs.record.column import FIRST_BIN, NOTHING, NULL, TEXT, short, utf8_of
 from ult.codecs.record.field import Field
-from ult.codecs.record.kind import Kind, Told, least_of, null_or, text_of
+from ult.codecs.record.kind import Beside, Kind, Told, least_of, null_or, text_of
 from ult.codecs.record.number import Numbers
 from ult.codecs.record.reach import GROUP, fewest, interval_of
 from ult.errors import CorruptSymbols, InvalidRecord
@@ -20,11 +19,12 @@ _REMEMBERED = 2**16  # beginnings of numbers whose ends are remembered
 
 
 class Begun(NamedTuple):
-    """A number so far: its head, its text, and the code that chooses its edges."""
+    """A number so far: its head, its text, the code that chooses its edges, and the cell that is left out."""
 
     head: int
     text: bytes
     code: str | None
+    absent: str | None
 
 
 class Number(Kind):
@@ -36,11 +36,9 @@ class Number(Kind):
         self.lossless = not field.levels
         self._least: dict[Begun, int | None] = {}
 
-    def encode(
-        self, cells: Sequence[Any], codes: Sequence[str | None] | None, before: NDArray[np.int64] | None
-    ) -> Patches:
+    def encode(self, cells: Sequence[Any], beside: Beside) -> Patches:
         """Return the patches of a column."""
-        present, heads = self.texts(cells)
+        present, heads = self.texts(cells, beside)
         data, ends = utf8_of(cells)
         plain = present & (heads == NOTHING)
         if missing := self.numbers.missing:
@@ -49,10 +47,10 @@ class Number(Kind):
         if (wrong := plain & ~self.numbers.is_number(data, ends)).any():
             raise InvalidRecord(self._refusal(cells[int(np.argmax(wrong))]))
         if plain.all():
-            heads = FIRST_BIN + self.numbers.bins(cells, codes)
+            heads = FIRST_BIN + self.numbers.bins(cells, beside.codes)
         elif plain.any():
             at = np.flatnonzero(plain).tolist()
-            of = None if codes is None else [codes[i] for i in at]
+            of = None if beside.codes is None else [beside.codes[i] for i in at]
             heads[plain] = FIRST_BIN + self.numbers.bins([cells[i] for i in at], of)
         if self.field.levels:
             data, ends = utf8_of([cell if head == TEXT else "" for cell, head in zip(cells, heads, strict=True)])
@@ -79,12 +77,12 @@ class Number(Kind):
 
     def start(self, told: Told) -> Any:
         """Return the state before the head."""
-        return Begun(NOTHING, b"", told.code if self.field.by else None)
+        return Begun(NOTHING, b"", told.code if self.field.by else None, told.absent)
 
     def step(self, state: Any, symbol: int) -> Any:
         """Return the state after a head at the start, else after a byte."""
         if state.head == NOTHING:
-            absent_null = symbol == NULL and self.field.absent is None
+            absent_null = symbol == NULL and state.absent is None
             after = state._replace(head=symbol)
             return after if symbol > 255 and not absent_null and self._missing(after) is not None else None
         if symbol > 255 or state.head == NULL:
@@ -99,6 +97,14 @@ class Number(Kind):
         found = self._missing(state)
         return 1 if found is None else found
 
+    def cell(self, state: Any) -> str | None:
+        """Return the number as it is written."""
+        if state.head >= FIRST_BIN and self.field.levels:
+            level: str = self.field.levels[state.head - FIRST_BIN]
+            return level
+        text: str = state.text.decode("utf-8", "surrogatepass")
+        return None if state.head == NULL else text
+
     def _missing(self, state: Begun) -> int | None:
         if state not in self._least:
             if len(self._least) >= _REMEMBERED:
@@ -110,20 +116,20 @@ class Number(Kind):
         if state.head == NULL:
             return 0
         if state.head == TEXT:
-            return least_of(state.text, self.numbers.missing, self.field.absent)
+            return least_of(state.text, self.numbers.missing, state.absent)
         number, edges = state.head - FIRST_BIN, self.field.edges_for(state.code)
         if number > len(edges):
             return None
         if self.field.levels:
-            return 0 if not state.text else None
-        return self._fewest_of(state.text, number, edges)
+            return 0 if not state.text and self.field.levels[number] != state.absent else None
+        return self._fewest_of(state.text, number, edges, {state.absent, *self.numbers.missing})
 
-    def _fewest_of(self, text: bytes, number: int, edges: tuple[str, ...]) -> int | None:
-        """Return the fewest bytes that make of `text` a number of the bin that is not said to be missing."""
+    def _fewest_of(self, text: bytes, number: int, edges: tuple[str, ...], excluded: set[str | None]) -> int | None:
+        """Return the fewest bytes that make of `text` a number of the bin that is not one of `excluded`."""
         at = self.numbers.machine.walk(text)
         if at < 0:
             return None
-        within, excluded = interval_of(edges, number), {self.field.absent, *self.numbers.missing}
+        within = interval_of(edges, number)
         options = []
         for before in self.field.before:
             start = before.encode("utf-8", "surrogatepass")

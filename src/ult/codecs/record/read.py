@@ -10,7 +10,7 @@ import numpy as np
 from ult.codecs.patches import Ends, Symbols
 from ult.codecs.record.column import NOTHING
 from ult.codecs.record.field import Field
-from ult.codecs.record.kind import Kind, Told
+from ult.codecs.record.kind import Beside, Kind, Told
 from ult.errors import CorruptSymbols
 
 
@@ -24,7 +24,15 @@ class Reader:
             self.top.append((k, None))
             self.top += [(k, j) for j in range(len(one.fields))]
         self._blank = [() if one.kind == "rows" else one.absent for one in fields]
+        self._carried = {k: [inner.carried for inner in one.fields] for k, one in enumerate(fields) if one.fields}
         self._blank_rows = {k: [inner.absent for inner in one.fields] for k, one in enumerate(fields) if one.fields}
+
+    def row_after(self, k: int, row: Sequence[Any] | None) -> list[Any]:
+        """Return a row of field `k` of which nothing was read: carried cells are those of the row before, if any."""
+        blank = self._blank_rows[k]
+        if row is None:
+            return list(blank)
+        return [row[j] if carried else blank[j] for j, carried in enumerate(self._carried[k])]
 
     def records(self, symbols: Symbols, ends: Ends) -> list[Any]:
         """Return the records whose symbols end at `ends`; raise `CorruptSymbols` where there are no cells."""
@@ -71,7 +79,8 @@ class _Cells:
         else:
             cell = kind.read(head, body, symbols, self.told)
         if kind.field.kind == "rows":
-            self.rows.setdefault(k, []).append(list(self.reader._blank_rows[k]))
+            rows = self.rows.setdefault(k, [])
+            rows.append(self.reader.row_after(k, rows[-1] if rows else None))
         elif j is None:
             self.cells[k] = self._joined(kind, self.cells[k], cell, place)
         elif k in self.rows:
@@ -80,7 +89,7 @@ class _Cells:
         else:
             raise CorruptSymbols("a field of a row stands outside a row")
         if kind.field.kind == "date" and cell is not None:
-            days = kind.days([cell])
+            days = kind.days([cell], Beside(expected=[None]))
             self.told = Told(None, int(days[0])) if days[0] > 0 else self.told
         self._last = place
 

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ult.codecs.patches import Patches, Symbols
 from ult.codecs.pretokenizer import cut_words
 from ult.codecs.record.column import NOTHING, NULL, TEXT, long, short, utf8_of
-from ult.codecs.record.kind import Kind, Told, null_or
+from ult.codecs.record.kind import Beside, Kind, Told, null_or
 from ult.codecs.record.spelled import spelled, start_text
 from ult.errors import CorruptSymbols
 
@@ -24,11 +23,9 @@ class Category(Kind):
 
     wanted = 0
 
-    def encode(
-        self, cells: Sequence[Any], codes: Sequence[str | None] | None, before: NDArray[np.int64] | None
-    ) -> Patches:
+    def encode(self, cells: Sequence[Any], beside: Beside) -> Patches:
         """Return the patches of a column."""
-        present, heads = self.texts(cells)
+        present, heads = self.texts(cells, beside)
         return short(self.marker, heads, present, *utf8_of(cells))
 
     def read(self, head: int, body: bytes, symbols: Symbols, told: Told) -> Any:
@@ -37,7 +34,7 @@ class Category(Kind):
 
     def start(self, told: Told) -> Any:
         """Return the state of an empty text."""
-        return start_text(self.field.absent, self.wanted)
+        return start_text(told.absent, self.wanted)
 
     def step(self, state: Any, symbol: int) -> Any:
         """Return the state after a byte, or after NULL at the start."""
@@ -47,20 +44,17 @@ class Category(Kind):
         """Return how many bytes are missing."""
         return int(state.least)
 
-    def tells(self, state: Any, told: Told) -> Told:
-        """Tell the category to a number that names it."""
-        text = state.text.decode("utf-8", "surrogatepass") if state.text is not None else None
-        return Told(None if state.null else text, told.day)
+    def cell(self, state: Any) -> str | None:
+        """Return the text, or None after NULL or if it is longer than anybody needs to know."""
+        return None if state.null or state.text is None else state.text.decode("utf-8", "surrogatepass")
 
 
 class Text(Category):
     """A long text: its marker alone, then the words of `text/bytes`."""
 
-    def encode(
-        self, cells: Sequence[Any], codes: Sequence[str | None] | None, before: NDArray[np.int64] | None
-    ) -> Patches:
+    def encode(self, cells: Sequence[Any], beside: Beside) -> Patches:
         """Return the patches of a column."""
-        present, heads = self.texts(cells)
+        present, heads = self.texts(cells, beside)
         data, ends = utf8_of([cell for cell, there in zip(cells, present, strict=True) if there])
         cuts, records = cut_words(data, ends)
         return long(self.marker, heads, present, Patches(data, cuts, records))
@@ -69,11 +63,9 @@ class Text(Category):
 class Items(Kind):
     """A text that is a list: a category for each item, each with the marker."""
 
-    def encode(
-        self, cells: Sequence[Any], codes: Sequence[str | None] | None, before: NDArray[np.int64] | None
-    ) -> Patches:
+    def encode(self, cells: Sequence[Any], beside: Beside) -> Patches:
         """Return the patches of a column."""
-        present, heads = self.texts(cells)
+        present, heads = self.texts(cells, beside)
         mark = self.field.separator
         many = [cell.split(mark) if cell is not None else [None] for cell in cells]
         counts = np.fromiter(map(len, many), np.int64, len(cells))
@@ -87,7 +79,7 @@ class Items(Kind):
 
     def start(self, told: Told) -> Any:
         """Return the state of an empty list."""
-        return start_text(self.field.absent), b"", True
+        return start_text(told.absent), b"", True
 
     def step(self, state: Any, symbol: int) -> Any:
         """Return the state after a byte of an item, or after the marker of the next one."""
@@ -114,9 +106,7 @@ class Items(Kind):
 class Marks(Kind):
     """The rows of a field of rows: the marker that begins each row."""
 
-    def encode(
-        self, cells: Sequence[Any], codes: Sequence[str | None] | None, before: NDArray[np.int64] | None
-    ) -> Patches:
+    def encode(self, cells: Sequence[Any], beside: Beside) -> Patches:
         """Return the marker for each row."""
         n = len(cells)
         none, there = np.full(n, NOTHING, np.int64), np.ones(n, np.bool_)
