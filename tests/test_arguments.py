@@ -74,7 +74,7 @@ def test_all_functions_are_tried():
         (lambda: ANY.fit("n", "t", workers=0), "workers is 0; expected an integer of at least 1"),
         (lambda: ANY.fit("n", "t", epsilon="8"), "epsilon is '8'; expected a number"),
         (lambda: ANY.fit("n", "t", encrypt=None), "encrypt is None; expected True or False"),
-        (lambda: ANY.fit("n", "t", column=["text"]), "column is of type list; expected the name of one column"),
+        (lambda: ANY.fit("n", "t", column=[1]), r"column\[0\] is 1; expected the name of a column"),
         (lambda: ANY.fit("n", "t", keep=[1]), r"keep\[0\] is 1; expected the name of a column"),
         (lambda: ANY.fit("n", ""), "out is empty; expected a path"),
         (lambda: ANY.fit("n", "a\0b"), "out is a text with a zero byte; expected a path"),

@@ -125,8 +125,8 @@ def test_on_the_command_line(
     lines = [f"p{k},{a:.1f},{b:.0f}" for k, (a, b) in enumerate(zip(LABS["sodium"], LABS["platelets"], strict=True))]
     Path("labs.csv").write_text("\n".join(["id,sodium,platelets", *lines]) + "\n")
     for options in ("", " --epsilon 8 --option low=0 --option high=400000"):
-        assert run(monkeypatch, fit + " --keep id" + options) == 1
+        assert run(monkeypatch, fit + " --keep id --keep-identifier" + options) == 1
         assert "column 'sodium'" in capsys.readouterr().err
         assert not Path("t.ult").exists()
-    assert run(monkeypatch, fit + " --keep id --keep platelets --force") == 0
+    assert run(monkeypatch, fit + " --keep id --keep-identifier --keep platelets --force") == 0
     assert "worst kept is column 'sodium'" in capsys.readouterr().out

@@ -6,11 +6,11 @@ import shlex
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ult.cli.options import Drop, FieldForm, Force, Inputs, Unit
+from ult.cli.options import Drop, FieldForm, Force, Inputs, Unit, forms_of
 
 if TYPE_CHECKING:
     from ult.data.describe import Described, Description
@@ -31,6 +31,12 @@ def describe(
     unit: Unit = "",
     form: FieldForm = None,
     bins: Annotated[int, typer.Option(help="Bins of a number: 8, 16, 32 or 64.")] = 16,
+    public: Annotated[
+        bool,
+        typer.Option(
+            "--public", help="Declare that everyone may read these files: `ult fit --epsilon` takes a schema of them."
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")] = False,
     force: Force = False,
 ) -> None:
@@ -45,35 +51,22 @@ def describe(
 
     if out is not None:
         check_free(out, force=force)
-    found = found_in(inputs, unit=unit, drop=drop or (), column=column or (), forms=forms_of(form), bins=bins)
+    asked: dict[str, Any] = {"drop": drop or (), "column": column or (), "forms": forms_of(form)}
+    found = found_in(inputs, unit=unit, bins=bins, public=public, **asked)
     if as_json:
         _print_json(found)
     else:
         _print(found)
     for remark in found.remarks():
         note(remark)
-    asked = [one for one in found.columns if one.identifier]
-    if asked:
-        note(f"{len(asked)} of {len(found.columns)} columns look like an identifier: ult fit asks what to do with them")
+    if suspects := [one for one in found.columns if one.identifier]:
+        note(f"{len(suspects)} of {len(found.columns)} columns look like an identifier: ult fit asks about each")
     if out is not None:
         if found.schema is None:
             raise SourceError("no column can be encoded; expected one that a schema can hold")
         found.schema.write(out)
         say(f"{out}: schema of {len(found.schema.columns)} columns, for its owner alone (mode 0600)")
         note(f"{out} holds names and values of your columns: it is as private as they are")
-
-
-def forms_of(pairs: Sequence[str] | None) -> dict[str, str]:
-    """Return the answers of `COLUMN=FORM` pairs; raise `InvalidConfig` at anything else."""
-    from ult.errors import InvalidConfig
-
-    found: dict[str, str] = {}
-    for pair in pairs or ():
-        name, mark, form = pair.rpartition("=")
-        if not mark or not name or name in found:
-            raise InvalidConfig(f"form {pair!r} is not COLUMN=FORM, one for each column", hint="--form visit=d/m/Y")
-        found[name] = form
-    return found
 
 
 def _print_json(found: Description) -> None:

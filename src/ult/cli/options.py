@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,8 +17,18 @@ Inputs = Annotated[
     ),
 ]
 Column = Annotated[str | None, typer.Option("--column", "-c", help="The column (or array) that holds the records.")]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column", "-c", help="The column (or array) that holds the records; of records of fields, one of several."
+    ),
+]
 Keep = Annotated[
     list[str] | None, typer.Option("--keep", "-k", help="A column to keep beside the records, such as a label.")
+]
+KeepIdentifier = Annotated[
+    bool,
+    typer.Option("--keep-identifier", help="Allow --keep of a column that looks like it says who somebody is."),
 ]
 Canonical = Annotated[bool, typer.Option(help="Rewrite SMILES in RDKit's canonical form first.")]
 Layer = Annotated[str | None, typer.Option(help="Of .h5ad, the matrix: X (the default), raw/X or layers/NAME.")]
@@ -63,3 +74,16 @@ def reading(layer: str | None, window: float | None, layout: str | None) -> dict
     """Return the choices of how files are read that were made."""
     given: dict[str, str | float | None] = {"layer": layer, "window": window, "layout": layout}
     return {name: value for name, value in given.items() if value is not None}
+
+
+def forms_of(pairs: Sequence[str] | None) -> dict[str, str]:
+    """Return the answers of `COLUMN=FORM` pairs; raise `InvalidConfig` at anything else."""
+    from ult.errors import InvalidConfig
+
+    found: dict[str, str] = {}
+    for pair in pairs or ():
+        name, mark, form = pair.rpartition("=")
+        if not mark or not name or name in found:
+            raise InvalidConfig(f"form {pair!r} is not COLUMN=FORM, one for each column", hint="--form visit=d/m/Y")
+        found[name] = form
+    return found

@@ -14,14 +14,20 @@ from ult.cli.options import (
     Address,
     Canonical,
     Column,
+    Columns,
+    Drop,
     EngineName,
+    FieldForm,
     Force,
     Inputs,
     Keep,
+    KeepIdentifier,
     Layer,
     Layout,
+    Unit,
     Window,
     Workers,
+    forms_of,
     reading,
 )
 from ult.errors import InvalidConfig
@@ -48,12 +54,23 @@ def fit(
     inputs: Inputs,
     out: Annotated[Path, typer.Option("--out", "-o", help="The table file to write.")],
     codec: Annotated[
-        str, typer.Option(help="text/bytes, text/bwt, image/dct, series/mulaw or molecule/smiles.")
+        str, typer.Option(help="text/bytes, text/bwt, image/dct, series/mulaw, molecule/smiles or record/columns.")
     ] = "text/bytes",
     vocabulary_size: Annotated[int, typer.Option(help="Ids; the same for all tables of one model.")] = 8192,
     option: Annotated[list[str] | None, typer.Option(help="An option of the codec, such as quality=60.")] = None,
-    column: Column = None,
+    column: Columns = None,
     keep: Keep = None,
+    keep_identifier: KeepIdentifier = False,
+    schema: Annotated[
+        Path | None, typer.Option(help="Of records of fields: the file of `ult describe -o`; else it is inferred.")
+    ] = None,
+    unit: Unit = "",
+    drop: Drop = None,
+    form: FieldForm = None,
+    encode_identifier: Annotated[
+        list[str] | None,
+        typer.Option("--encode-identifier", help="Of records of fields: encode this column, though it names somebody."),
+    ] = None,
     min_records: Annotated[
         int | None,
         typer.Option(help="A phrase enters only if so many distinct records (lines of a .txt) hold it; by default 5."),
@@ -96,6 +113,11 @@ def fit(
 
     Canaries follow from the table, so they are not in its fit: `ult encode --canaries` plants them.
     """
+    if column and len(column) > 1 and codec != "record/columns":
+        n = len(column)
+        raise InvalidConfig(
+            f"--column is given {n} times; expected once, or --codec record/columns", hint="-c or --column"
+        )
     return_freed_memory()  # before Arrow is loaded
     from ult.cli.stages import stages
     from ult.owner.fit import fit as write
@@ -109,6 +131,12 @@ def fit(
             vocabulary_size=vocabulary_size,
             column=column,
             keep=keep or (),
+            keep_identifier=keep_identifier,
+            schema=schema,
+            unit=unit,
+            drop=drop or (),
+            forms=forms_of(form),
+            encode_identifier=encode_identifier or (),
             canonical=canonical,
             reading=reading(layer, window, layout),
             min_records=min_records,
@@ -174,6 +202,8 @@ def encode(
     keep: Annotated[
         list[str] | None, typer.Option("--keep", "-k", help="A column that goes along, in the clear; repeatable.")
     ] = None,
+    keep_identifier: KeepIdentifier = False,
+    drop: Drop = None,
     canonical: Canonical = False,
     layer: Layer = None,
     window: Window = None,
@@ -223,6 +253,8 @@ def encode(
             **key,
             column=column,
             keep=keep or (),
+            keep_identifier=keep_identifier,
+            drop=drop or (),
             canonical=canonical,
             side=side,
             reading=reading(layer, window, layout),

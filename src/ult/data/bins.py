@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from decimal import Decimal
 
 import numpy as np
 from numpy.typing import NDArray
 
 BINS = 16
+EDGE_DIGITS = 15  # float64 keeps the order of decimal numbers of so many digits
 CHOICES = (8, 16, 32, 64)  # 2^b, b from 3 to 6
 
 
@@ -26,8 +26,19 @@ def quantile_edges(values: NDArray[np.float64], bins: int = BINS) -> tuple[str, 
         return ()
     first = np.searchsorted(ordered, ordered[(len(ordered) * np.arange(1, bins)) // bins], side="left")
     starts = np.unique(first[first > 0])
-    edges = (between(float(ordered[start - 1]), float(ordered[start])) for start in starts)
-    return tuple(dict.fromkeys(edges))
+    edges = [between(float(ordered[start - 1]), float(ordered[start])) for start in starts]
+    return tuple(map(_plain, sorted({Decimal(_short(edge)) for edge in edges})))
+
+
+def _plain(edge: Decimal) -> str:
+    """Return a decimal in plain digits, unless it ends in so many zeros that these count as digits too many."""
+    text = f"{edge:f}"
+    return text if len(Decimal(text).as_tuple().digits) <= EDGE_DIGITS else str(edge.normalize())
+
+
+def _short(edge: str) -> str:
+    """Return an edge with at most `EDGE_DIGITS` digits, near the same number."""
+    return edge if len(Decimal(edge).as_tuple().digits) <= EDGE_DIGITS else f"{Decimal(edge):.{EDGE_DIGITS - 1}e}"
 
 
 def between(low: float, high: float) -> str:
@@ -44,8 +55,3 @@ def between(low: float, high: float) -> str:
         if step > below:
             return f"{step.normalize():f}" if step else "0"
         power -= 1
-
-
-def finite(number: float) -> bool:
-    """Return whether a number can lie in a bin."""
-    return math.isfinite(number)

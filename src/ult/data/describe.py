@@ -88,6 +88,7 @@ class Description(Shown):
     column=arguments.texts("the name of a column"),
     forms=arguments.by_name("kinds or forms by column, such as {'zip': 'text'}"),
     bins=arguments.integer(),
+    public=arguments.switch,
 )
 def describe(
     inputs: str | Path | Sequence[str | Path],
@@ -97,13 +98,21 @@ def describe(
     column: str | Sequence[str] = (),
     forms: Mapping[str, str] | None = None,
     bins: int = BINS,
+    public: bool = False,
 ) -> Description:
     """Return what the columns of files hold, and a schema for `ult.fit`. The files are read twice.
 
     With `column` only these columns are described. `drop` names columns that are not encoded. `unit` groups rows into
     one record; inputs `labs=labs.csv` and `labs:PATIENT=labs.csv` are other tables of data of the same units. `forms`
-    answers what can be read in two ways: for a column a kind, a decimal mark, or a date form.
+    answers what can be read in two ways: for a column a kind, a decimal mark, or a date form. `public` declares that
+    everyone may read these files, so that their schema tells nothing that epsilon should cover.
+
     Raises `SourceError`, `MissingColumn` or `InvalidConfig`.
+
+    For example, in a notebook:
+
+        described = ult.describe("patients.csv", drop=["ssn"], forms={"visit": "d/m/Y"})
+        ult.fit("patients.csv", "patients.ult", codec="record/columns", schema=described.schema, passphrase=getpass)
     """
     names = [inputs] if isinstance(inputs, str | Path) else list(inputs)
     if bins not in CHOICES:
@@ -114,7 +123,9 @@ def describe(
         def flat(opened: Sequence[Rows], but: Sequence[str]) -> Part:
             there = opened[0].types
             mine = {name: form for name, form in (forms or {}).items() if name in there}
-            found = _Describing(opened, "", but, [name for name in column if name in there], mine, bins).run()
+            found = _Describing(
+                opened, "", but, [name for name in column if name in there], mine, bins, public=public
+            ).run()
             return found.columns, found.schema, found.rows
 
         columns, schema, rows = describe_tables.described([str(one) for one in names], unit, drop, asked, flat)
@@ -122,7 +133,7 @@ def describe(
     opened, _ = open_inputs(names, "record")
     event_schema.check_unit(opened, unit)
     drop, column = ([one] if isinstance(one, str) else one for one in (drop, column))
-    return _Describing(opened, unit, drop, column, forms or {}, bins).run()
+    return _Describing(opened, unit, drop, column, forms or {}, bins, public=public).run()
 
 
 class _Describing:
@@ -136,7 +147,10 @@ class _Describing:
         column: Sequence[str],
         forms: Mapping[str, str],
         bins: int,
+        *,
+        public: bool,
     ) -> None:
+        self.public = public
         self.opened, self.unit, self.forms, self.bins = opened, unit, forms, bins
         first = opened[0]
         first.check_columns([*drop, *column, *forms, *([unit] if unit else [])])
@@ -250,8 +264,7 @@ class _Describing:
     def _identifier(self, name: str) -> str:
         seen, reading = self.tallies[name], self.readings[name]
         found = identifier.judge([name], seen.formed, filled=seen.looked, distinct=seen.different, rows=seen.looked)
-        whole = reading.kind == "number" and all("." not in text for text in (seen.shapes or {}))
-        return identifier.of_field(found, reading.kind, whole=whole, distinct=seen.different, cells=seen.cells)
+        return identifier.of_field(found, reading.kind, whole=seen.whole, distinct=seen.different, cells=seen.cells)
 
     def _field(self, one: Described) -> Field:
         if one.name not in self.tallies:
@@ -268,6 +281,8 @@ class _Describing:
             fields=tuple(fields[one.name] for one in found if one.name != self.unit),
             dropped=(*self.dropped, *lost),
             columns=tuple(one.name for one in found if one.name != self.unit),
+            suspects=tuple(one.name for one in found if one.identifier),
+            inferred=() if self.public else tuple(one.name for one in found if one.name != self.unit),
             asked={one.name: one.readings for one in found if one.readings},
         )
         if self.constant is None:

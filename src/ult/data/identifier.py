@@ -83,3 +83,10 @@ def of_field(found: Judgement, kind: str, *, whole: bool, distinct: int, cells: 
     if kind == "category":
         return f"{distinct / cells:.0%} of its values differ"
     return "whole numbers, all different" if distinct >= 0.98 * cells else ""
+
+
+def of_kept(found: Judgement, kind: str, *, whole: bool, distinct: int, cells: int) -> str:
+    """Return why a column may not be kept in the clear, or ""; dates of birth are asked about here, too."""
+    if found.sure and found.kind == "birth":
+        return f"{looks.KINDS['birth']}, by {found.why}"
+    return of_field(found, kind, whole=whole, distinct=distinct, cells=cells)

@@ -64,8 +64,9 @@ def choose(rows: Rows, modality: str, keep: Sequence[str]) -> str:
         return fitting[0]
     if fitting:
         several = f"{rows.name} has {len(fitting)} columns of {_NAME[modality]}: {listed(fitting)}"
+        other = ", or --codec record/columns for records of all columns" if modality == "text" else ""
         hint = f"--column {shlex.quote(_longest(rows, fitting))}"
-        raise MissingColumn(f"{several}; expected to be told which", hint=hint)
+        raise MissingColumn(f"{several}; expected to be told which{other}", hint=hint)
     raise MissingColumn(
         f"{rows.name} has no column of {_NAME[modality]} to encode; it has {listed(list(rows.types))}",
         hint=rows.layouts if modality == "image" else "",

@@ -15,7 +15,7 @@ from ult.host.formats import check_format
 from ult.host.regular import read_text
 
 FORMAT = "ult-schema/1"
-_NAMES = ("columns", "dropped", "identifiers")
+_NAMES = ("columns", "dropped", "identifiers", "suspects", "inferred")
 _MOST = 2**28  # bytes of a schema file: 10^5 columns with 256 bins each have fewer
 
 
@@ -29,8 +29,9 @@ class Schema:
     which decoding restores; if not given, that of the fields. `dropped` are columns that nobody reads; a column that is
     neither a field nor dropped nor the unit is refused.
 
-    `identifiers` are fields that may say who somebody is and that the owner has agreed to encode. `asked` holds the
-    columns that can be read in more than one way, each with its readings, of which the owner has to choose one.
+    `suspects` are fields that look like they say who somebody is, and `identifiers` those that the owner has agreed to
+    encode. `asked` holds the columns that can be read in more than one way, each with its readings, of which the owner
+    has to choose one. `inferred` are fields whose kind, edges and texts were taken from private records.
     """
 
     fields: tuple[Field, ...]
@@ -38,6 +39,8 @@ class Schema:
     dropped: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     identifiers: tuple[str, ...] = ()
+    suspects: tuple[str, ...] = ()
+    inferred: tuple[str, ...] = ()
     asked: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -63,14 +66,36 @@ class Schema:
         fields = tuple(_but(one, gone) for one in left)
         if not fields or (self.unit and not any(one.fields for one in fields)):
             raise InvalidConfig("every field is dropped; expected at least one that is encoded")
+        names_of: dict[str, Any] = {
+            name: tuple(one for one in getattr(self, name) if one not in gone) for name in _NAMES[2:]
+        }
         return replace(
             self,
             fields=fields,
             dropped=tuple(dict.fromkeys((*self.dropped, *names))),
             columns=tuple(name for name in self.columns if name not in gone),
-            identifiers=tuple(name for name in self.identifiers if name not in gone),
+            **names_of,
             asked={name: readings for name, readings in self.asked.items() if name not in gone},
         )
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The columns by what they are, as a table stores them: `column age`, `dropped ssn`, `unit patient`."""
+        unit = [f"unit {self.unit}"] if self.unit else []
+        columns, dropped = (
+            [f"{role} {name}" for name in names]
+            for role, names in (("column", self.columns), ("dropped", self.dropped))
+        )
+        return (*unit, *columns, *dropped)
+
+    @classmethod
+    def of_roles(cls, fields: Sequence[Field], roles: Sequence[str]) -> Self:
+        """Return the schema of a table with these fields and `roles`. Raises `InvalidConfig`."""
+        parts = [role.partition(" ")[::2] for role in roles]
+        if unknown := [role for role, _ in parts if role not in ("unit", "column", "dropped")]:
+            raise InvalidConfig(f"a column is {unknown[0]!r}; expected unit, column or dropped")
+        named = {role: tuple(name for one, name in parts if one == role) for role in ("unit", "column", "dropped")}
+        return cls(fields=tuple(fields), unit="".join(named["unit"]), dropped=named["dropped"], columns=named["column"])
 
     def document(self) -> dict[str, Any]:
         """Return the schema as JSON values, as `read` takes them."""

@@ -99,6 +99,11 @@ class Tally:
         """The number of different texts that are not missing."""
         return max(self.distinct - len(self.spelled), 0)
 
+    @property
+    def whole(self) -> bool:
+        """Whether no cell has a point or a comma."""
+        return self.shapes is not None and not any(mark in shape for shape in self.shapes for mark in ".,")
+
     def _count(self, values: pa.Array, sizes: np.ndarray) -> None:
         texts = [text if len(text) <= LONG else _digest(text).hex() for text in values.to_pylist()]
         for text, size in zip(texts, sizes.tolist(), strict=True):

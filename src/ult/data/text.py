@@ -251,14 +251,15 @@ class JsonlWriter:
         """Write lines; raise `OutputError` for a value that JSON cannot hold."""
         rows: list[dict[str, Any]] = kept.to_pylist() if kept.num_columns else [{}] * len(records)
         for row, record in zip(rows, records, strict=True):
-            self._file.write(_json({**row, self.column: record}))
+            self._file.write(json_line({**row, self.column: record}))
 
     def close(self, *, whole: bool) -> None:
         """Close the file."""
         self._file.close()
 
 
-def _json(row: Mapping[str, Any]) -> bytes:
+def json_line(row: Mapping[str, Any]) -> bytes:
+    """Return a line with one JSON object; raise `OutputError` for a value that JSON cannot hold."""
     if any(isinstance(value, str) and _PAIRS.search(value) for value in row.values()):
         raise OutputError("a record holds two lone surrogates in a row, which JSON reads as one character")
     try:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ult.data import Batch, Sink, open_sink
+from ult.data.record_sink import open_record_sink
 from ult.errors import CorruptSymbols, WrongTable
 from ult.host import arguments
 from ult.host.arguments import KEYS, checked, path, switch
@@ -18,7 +19,7 @@ from ult.host.bar import shown
 from ult.host.progress import Progress, counted, on_stderr
 from ult.host.shown import Facts, Shown, count
 from ult.owner.constrained import read_written
-from ult.owner.inputs import Secret, secret, table_argument
+from ult.owner.inputs import Secret, schema_of, secret, table_argument
 from ult.owner.keyfile import Identities, Passphrase
 from ult.owner.table import Table
 from ult.public import folders
@@ -146,6 +147,9 @@ def write_decoded(
 
 
 def _sink(out: Path, table: Table, column: str, kept: pa.Schema | None, force: bool) -> Sink:
+    layout = schema_of(table)
+    if layout is not None:
+        return open_record_sink(out, layout, kept, force=force)
     return open_sink(
         out, modality=table.codec.modality, column=column, fields=table.fields, kept_schema=kept, force=force
     )

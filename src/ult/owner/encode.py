@@ -26,8 +26,10 @@ from ult.owner.inputs import (
     of_clipped,
     opened,
     remarks,
+    schema_of,
     secret,
     table_argument,
+    texts,
 )  # fmt: skip
 from ult.owner.keyfile import Identities, Passphrase
 from ult.owner.pipeline import pieces
@@ -114,6 +116,8 @@ class Encoded(Shown):
     table=table_argument,
     out=path,
     **COLUMNS,
+    keep_identifier=switch,
+    drop=arguments.texts("the name of a column"),
     canonical=switch,
     side=arguments.text(),
     canaries=integer(0),
@@ -136,6 +140,8 @@ def encode(
     *,
     column: str | None = None,
     keep: Sequence[str] = (),
+    keep_identifier: bool = False,
+    drop: Sequence[str] = (),
     canonical: bool = False,
     side: str | None = None,
     reading: Mapping[str, str | float] | None = None,
@@ -156,8 +162,10 @@ def encode(
 
     The arguments are those of `ult encode`, and the folder is the same, byte for byte. `table` is an open table, what
     `ult.fit` returned, or the path of a file that `passphrase` or `identities` open, as for `Table.load`. The shards
-    hold the columns `keep` in the clear. After an interruption, the same call continues where the last one stopped, and
-    tells `notice` so. `workers` is the number of processes, by default that of all cores; no byte depends on it.
+    hold the columns `keep` in the clear, which may only look like they say who somebody is with `keep_identifier`.
+    `drop` names columns that a table of `record/columns` has not. After an interruption, the same call continues where
+    the last one stopped, and tells `notice` so. `workers` is the number of processes, by default that of all cores; no
+    byte depends on it.
 
     Raises `InvalidConfig`, `WrongKey`, `SourceError`, `InvalidRecord`, `OutputExists`, `OutputError` or `EngineError`.
 
@@ -168,9 +176,10 @@ def encode(
     """
     chosen = choose(engine, address, workers)
     key = secret(table, passphrase, identities)
+    layout = schema_of(key, texts(drop))
     of: dict[str, Any] = {"column": column, "keep": keep, "canonical": canonical, "side": side, "reading": reading}
-    source = opened(inputs, modality=key.codec.modality, **of)
-    if source.fields != key.fields:
+    source = opened(inputs, modality=key.codec.modality, schema=layout, keep_identifier=keep_identifier, **of)
+    if layout is None and source.fields != key.fields:
         raise InvalidRecord(
             f"the input has {len(source.fields)} value columns that are not the table's {len(key.fields)}, in order",
             hint="encode the columns that the table was fitted on",
@@ -184,6 +193,7 @@ def encode(
         "canonical": canonical,
         "side": side,
         **({"reading": dict(reading)} if reading else {}),
+        **({"dropped": list(layout.dropped)} if layout is not None else {}),
         "canaries": [canaries, repeats],
         "part_bytes": part_bytes,
         "versions": {"build": build(), "pyarrow": pyarrow.__version__},  # which decide the bytes of Parquet

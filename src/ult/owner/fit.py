@@ -13,14 +13,16 @@ from ult.codecs.columns import Columns
 from ult.codecs.options import check_options
 from ult.codecs.series import SeriesMulaw
 from ult.data import Source
+from ult.data.schema import Schema
+from ult.errors import InvalidConfig
 from ult.host import arguments
 from ult.host.arguments import COLUMNS, checked, integer, number, path, switch
 from ult.host.bar import shown
 from ult.host.progress import Progress, on_stderr
 from ult.host.shown import Facts, Shown, count
-from ult.owner import keyfile
+from ult.owner import fields, keyfile
 from ult.owner.bpe.private_counts import check_asked, promise, without_records
-from ult.owner.inputs import Inputs, Watched, count_clipped, of_clipped, opened, remarks
+from ult.owner.inputs import Inputs, Watched, count_clipped, named, of_clipped, opened, remarks, texts
 from ult.owner.keyfile import Passphrase
 from ult.owner.pipeline import pieces
 from ult.owner.pipeline.choose import choose
@@ -89,7 +91,15 @@ class Fitted(Shown):
     codec=arguments.text(),
     options=arguments.by_name("numbers by name, such as {'quality': 60}"),
     vocabulary_size=integer(),
-    **COLUMNS,
+    **COLUMNS | {"column": arguments.texts("the name of a column")},
+    keep_identifier=switch,
+    schema=arguments.path_or(
+        "a schema: its file's path, or what ult.describe found", lambda one: isinstance(one, Schema)
+    ),
+    unit=arguments.text("the name of one column"),
+    drop=arguments.texts("the name of a column"),
+    forms=arguments.by_name("kinds or forms by column, such as {'zip': 'text'}"),
+    encode_identifier=arguments.texts("the name of a column"),
     canonical=switch,
     min_records=integer(),
     epsilon=number,
@@ -114,8 +124,14 @@ def fit(
     codec: str = "text/bytes",
     options: Mapping[str, float] | None = None,
     vocabulary_size: int = 8192,
-    column: str | None = None,
+    column: str | Sequence[str] | None = None,
     keep: Sequence[str] = (),
+    keep_identifier: bool = False,
+    schema: Schema | str | Path | None = None,
+    unit: str = "",
+    drop: Sequence[str] = (),
+    forms: Mapping[str, str] | None = None,
+    encode_identifier: Sequence[str] = (),
     canonical: bool = False,
     reading: Mapping[str, str | float] | None = None,
     min_records: int | None = None,
@@ -141,6 +157,10 @@ def fit(
     such as `{"layer": "raw/X"}` of .h5ad, or `{"window": 10}`, seconds of a signal. `min_records` is 5 by default, or 1
     with `epsilon`; see `Table.fit`.
 
+    For `record/columns` a record has a field for each column, as a `schema` says, or as `describe` infers with `unit`,
+    `drop` and `forms`. A column that looks like an identifier has to be in `drop` or in `encode_identifier`, and is
+    kept only with `keep_identifier`.
+
     The file is encrypted to a `passphrase`, which may be a function that asks for it, such as `getpass.getpass`, or to
     the age public keys `recipients`. It is in the clear only if `encrypt` is False. `workers` is the number of
     processes, by default that of all cores; no byte depends on it. `progress` is called with a stage and how many more
@@ -163,9 +183,22 @@ def fit(
     vocabulary = Vocabulary(vocabulary_size)
     storage: dict[str, Any] = {"passphrase": keyfile.told(passphrase), "recipients": recipients, "encrypt": encrypt}
     keyfile.encryptor(**storage)  # refuses bad arguments before any work is done
-    source = opened(inputs, modality=kind.modality, column=column, keep=keep, canonical=canonical, reading=reading)
+    asked: dict[str, Any] = {"schema": schema, "unit": unit, "drop": texts(drop), "forms": forms}
+    layout = _layout(codec, inputs, column, texts(keep), asked, encode_identifier, private=most is not None)
+    source = opened(
+        inputs,
+        modality=kind.modality,
+        column=None if layout else _one(column),
+        keep=keep,
+        canonical=canonical,
+        reading=reading,
+        schema=layout,
+        keep_identifier=keep_identifier,
+    )
     source.check_apart(out)
-    made = _codec(kind, check_options(kind, options or {}, calibrate=most is None), source, most, progress)
+    given = check_options(kind, options or {}, calibrate=most is None)
+    of_fields = {"fields": [one.document() for one in layout.fields]} if layout else {}
+    made = _codec(kind, {**given, **of_fields}, source, most, progress)
     columns = _columns(made, source, progress)
     counts = pieces.count(
         lambda: source.pieces(pieces.PIECE_BYTES),
@@ -177,7 +210,12 @@ def fit(
     )
     source.check_unchanged()
     privacy = promise(epsilon, delta, patches=most, records=counts.records) if epsilon and most else None
-    of: dict[str, Any] = {"fields": source.fields, "privacy": privacy, "public": public, "secret_ids": secret_ids}
+    of: dict[str, Any] = {
+        "fields": layout.roles if layout else source.fields,
+        "privacy": privacy,
+        "public": public,
+        "secret_ids": secret_ids,
+    }
     table = Table.from_counts(counts, codec=made, vocabulary=vocabulary, **of)
     table.save(out, **storage, force=force)
     outside, values = (columns.clipped, columns.values) if columns else count_clipped(made, source)[:2]
@@ -194,6 +232,44 @@ def fit(
         empty_records=sum(not record for record in source) if empty else 0,
         told=tuple(remarks(source)),
     )
+
+
+def _layout(
+    codec: str,
+    inputs: Inputs,
+    column: str | Sequence[str] | None,
+    keep: Sequence[str],
+    asked: dict[str, Any],
+    encode_identifier: Sequence[str],
+    *,
+    private: bool,
+) -> Schema | None:
+    """Return the schema of records of fields, None for other codecs; raise `InvalidConfig` for their options."""
+    if codec == fields.CODEC:
+        columns = texts(column) if column is not None else []
+        more: dict[str, Any] = {
+            "column": columns,
+            "keep": keep,
+            "encode_identifier": texts(encode_identifier),
+            "private": private,
+        }
+        return fields.decided(named(inputs), **asked, **more)
+    if given := [name for name, value in {**asked, "encode_identifier": encode_identifier}.items() if value]:
+        raise InvalidConfig(
+            f"{given[0]} is for records of fields, which {codec} does not take", hint=f"--codec {fields.CODEC}"
+        )
+    return None
+
+
+def _one(column: str | Sequence[str] | None) -> str | None:
+    """Return the only column; raise `InvalidConfig` for several."""
+    names = texts(column) if column is not None else []
+    if len(names) > 1:
+        raise InvalidConfig(
+            f"{len(names)} columns are given; expected one, which holds the records",
+            hint=f"--codec {fields.CODEC} for records of several columns",
+        )
+    return names[0] if names else None
 
 
 def _codec(

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from ult.codecs.base import Codec
 from ult.codecs.columns import clipped
 from ult.codecs.image import ImageDct
+from ult.codecs.record.field import Field
 from ult.codecs.series import SeriesMulaw
 from ult.data import Source, open_source
+from ult.data.kept import check_kept
+from ult.data.records import MODALITY as RECORD
 from ult.data.rows import listed
-from ult.errors import SourceError
+from ult.data.schema import Schema
+from ult.errors import InvalidConfig, SourceError
 from ult.host import arguments
 from ult.host.progress import Progress, counted
 from ult.host.shown import count
@@ -53,19 +58,38 @@ def opened(
     canonical: bool = False,
     side: str | None = None,
     reading: Mapping[str, str | float] | None = None,
+    schema: Schema | None = None,
+    keep_identifier: bool = False,
 ) -> Source:
-    """Return the source of the records in `inputs`. Raises `SourceError` or `InvalidConfig`."""
-    names = [inputs] if isinstance(inputs, str | Path) else inputs
-    keep = [keep] if isinstance(keep, str) else keep  # else each letter would count as a column
-    return open_source(
-        [str(name) for name in names],
+    """Return the source of the records in `inputs`. Raises `SourceError` or `InvalidConfig`.
+
+    A kept column that looks like it says who somebody is is refused without `keep_identifier`.
+    """
+    names, keep = named(inputs), texts(keep)
+    source = open_source(
+        names,
         modality=modality,
         column=column,
         keep=keep,
         canonical=canonical,
         side=side,
         reading=reading,
+        schema=schema,
     )
+    if keep and not keep_identifier:
+        check_kept(names, modality, keep, reading)
+    return source
+
+
+def named(inputs: Inputs) -> list[str]:
+    """Return the names of the inputs."""
+    names = [inputs] if isinstance(inputs, str | Path) else inputs
+    return [str(name) for name in names]
+
+
+def texts(names: str | Sequence[str]) -> list[str]:
+    """Return names of columns as a list; a single text, else, would count as a column for each letter."""
+    return [names] if isinstance(names, str) else list(names)
 
 
 def secret(table: Secret, passphrase: Passphrase | None, identities: Identities) -> Table:
@@ -75,6 +99,22 @@ def secret(table: Secret, passphrase: Passphrase | None, identities: Identities)
     if not isinstance(table, str | Path):
         return table.table
     return Table.load(table, passphrase=passphrase, identities=keyfile.secret_keys(identities))
+
+
+def schema_of(table: Table, drop: Sequence[str] = ()) -> Schema | None:
+    """Return the schema of a table of records of fields, None for another; `drop` names columns that it has not.
+
+    Raises `InvalidConfig` if the table has one of them.
+    """
+    if table.codec.modality != RECORD:
+        if drop:
+            raise InvalidConfig(f"drop is for tables of records of fields; this one is of {table.codec.id}")
+        return None
+    fields = [Field.read(one) for one in table.codec.config()["fields"]]
+    found = Schema.of_roles(fields, table.fields)
+    if both := [name for name in drop if name in found.columns]:
+        raise InvalidConfig(f"column {both[0]!r} is a field of the table, so it cannot be dropped; fit one without it")
+    return replace(found, dropped=tuple(dict.fromkeys((*found.dropped, *drop))))
 
 
 class Watched:

@@ -1,0 +1,57 @@
+"""Refuse to keep in the clear what looks like it says who somebody is."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+
+import pyarrow as pa
+
+from ult.data import identifier
+from ult.data.cells import has_text
+from ult.data.fields import texts
+from ult.data.infer import infer
+from ult.data.opening import open_inputs
+from ult.data.reading import Reading
+from ult.data.records import paths
+from ult.data.rows import Rows
+from ult.data.tally import Tally
+from ult.errors import SourceError
+
+_CHUNKS = 32  # chunks of each input that are looked at; `ult audit release` counts all records
+
+
+def check_kept(
+    inputs: Sequence[str], modality: str, keep: Sequence[str], reading: Mapping[str, str | float] | None = None
+) -> None:
+    """Raise `SourceError` if one of the columns `keep` may say who somebody is, by its header or its first values."""
+    opened, _ = open_inputs(paths(inputs), modality, Reading.of(reading))
+    for name in keep:
+        holders = [rows for rows in opened if name in rows.types]
+        why = _why(holders, name) if holders else ""
+        if why:
+            raise SourceError(
+                f"column {name!r} is kept in the clear and looks like an identifier: {why}; expected one that says "
+                "nothing of who somebody is",
+                hint=f"leave out --keep {shlex.quote(name)}; or, if whoever has the shards may know it, add "
+                "--keep-identifier",
+            )
+
+
+def _why(opened: Sequence[Rows], name: str) -> str:
+    kind, seen = opened[0].types[name], Tally()
+    if has_text(kind):
+        for rows in opened:
+            for chunk in islice(rows.chunks([name]), _CHUNKS):
+                seen.add(texts(chunk, name))
+    names = [name, *_inner(kind)]
+    found = identifier.judge(names, seen.formed, filled=seen.looked, distinct=seen.different, rows=max(seen.looked, 1))
+    reading = infer(name, seen)
+    return identifier.of_kept(found, reading.kind, whole=seen.whole, distinct=seen.different, cells=seen.cells)
+
+
+def _inner(kind: pa.DataType) -> Iterator[str]:
+    for k in range(kind.num_fields):
+        yield kind.field(k).name
+        yield from _inner(kind.field(k).type)

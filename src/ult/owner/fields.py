@@ -1,0 +1,121 @@
+"""Decide on the fields of records: from a schema file, or by what the columns of the inputs hold."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ult.data import looks
+from ult.data.describe import describe
+from ult.data.rows import listed
+from ult.data.schema import Schema
+from ult.errors import InvalidConfig, SourceError
+
+CODEC = "record/columns"
+_MOST = 4  # columns for which a hint says what to type
+_DIRECT = ("name", "number", "mail", "address")
+
+
+def decided(
+    inputs: Sequence[str | Path],
+    *,
+    schema: Schema | str | Path | None,
+    unit: str = "",
+    drop: Sequence[str] = (),
+    column: Sequence[str] = (),
+    keep: Sequence[str] = (),
+    forms: Mapping[str, str] | None = None,
+    encode_identifier: Sequence[str] = (),
+    private: bool = False,
+) -> Schema:
+    """Return the schema of records: the one given, or else one inferred from the inputs.
+
+    `private` says that the table promises differential privacy, so that nothing may be inferred. Raises `InvalidConfig`
+    for a column that can be read in two ways, or that looks like an identifier and is neither dropped nor in
+    `encode_identifier`.
+    """
+    if private and schema is None:
+        raise InvalidConfig(
+            "the kinds, bins and values of the columns would be taken from the records, which epsilon does not cover; "
+            "expected a schema of what is known without them",
+            hint="ult describe OTHER_FILE --public -o schema.json, of a file that everyone may read, then --schema",
+        )
+    if schema is None:
+        description = describe(inputs, unit=unit, drop=[*drop, *keep], column=column, forms=forms)
+        found = description.schema
+        if found is None or (description.columns and not all(one.kind for one in description.columns)):
+            lost = [one.name for one in description.columns if not one.kind]
+            raise SourceError(f"columns that cannot be encoded: {listed(lost)}", hint=_typed("--drop", lost))
+    else:
+        found = _given(schema, unit=unit, drop=[*drop, *keep], column=column, forms=forms)
+        if private and found.inferred:
+            raise InvalidConfig(
+                f"the schema was inferred from records: bins, values and kinds of {listed(found.inferred)} tell of "
+                "them, and epsilon does not cover that; expected one of what is known without the records",
+                hint="ult describe OTHER_FILE --public -o schema.json, of a file that everyone may read",
+            )
+    names = {one.name for one in found.leaves}
+    if unknown := [name for name in encode_identifier if name not in names]:
+        raise InvalidConfig(f"--encode-identifier {unknown[0]} names no field; there are {listed(sorted(names))}")
+    _check_answered(found)
+    found = replace(found, identifiers=tuple(dict.fromkeys((*found.identifiers, *encode_identifier))))
+    _check_identifiers(found)
+    return replace(found, dropped=tuple(name for name in found.dropped if name not in keep))
+
+
+def _given(
+    schema: Schema | str | Path,
+    *,
+    unit: str,
+    drop: Sequence[str],
+    column: Sequence[str],
+    forms: Mapping[str, str] | None,
+) -> Schema:
+    """Return a given schema, with the columns dropped that the command leaves out."""
+    found = schema if isinstance(schema, Schema) else Schema.read(schema)
+    if forms:
+        raise InvalidConfig("forms are in the schema", hint="ult describe FILE --form ... -o schema.json")
+    if unit and unit != found.unit:
+        met = repr(found.unit) if found.unit else "no unit"
+        raise InvalidConfig(f"the schema has {met}; expected {unit!r}", hint=f"ult describe FILE --unit {unit}")
+    names = [one.name for one in found.leaves]
+    if unknown := [name for name in column if name not in names]:
+        raise InvalidConfig(f"the schema has no field {unknown[0]!r}; it has {listed(names)}")
+    gone = [name for name in names if name in drop or (column and name not in column)]
+    left = found.without(gone) if gone else found
+    return replace(left, dropped=tuple(dict.fromkeys((*left.dropped, *drop))))
+
+
+def _check_answered(schema: Schema) -> None:
+    """Raise `InvalidConfig` if a column can be read in two ways and nobody said in which."""
+    if asked := {name: readings for name, readings in schema.asked.items() if readings}:
+        hints = [" or ".join(f"--form {shlex.quote(f'{name}={one}')}" for one in all_) for name, all_ in asked.items()]
+        raise InvalidConfig(
+            f"{listed(list(asked))} can be read in two ways; expected to be told in which",
+            hint="; ".join(hints[:_MOST]),
+        )
+
+
+def _check_identifiers(schema: Schema) -> None:
+    """Raise `InvalidConfig` if a field looks like an identifier and nobody said to encode it."""
+    told = {one.name for one in schema.leaves if one.kind in ("category", "number", "text") and _by_header(one.name)}
+    found = [one.name for one in schema.leaves if one.name in (*schema.suspects, *told)]
+    if left := [name for name in found if name not in schema.identifiers]:
+        raise InvalidConfig(
+            f"{listed(left)} look{'s' * (len(left) == 1)} like an identifier; expected to be told what to do with it",
+            hint=f"{_typed('--drop', left)} leaves it out; or {_typed('--encode-identifier', left)}; or, if all who "
+            f"have the shards may know it, --keep {shlex.quote(left[0])} --keep-identifier",
+        )
+
+
+def _by_header(name: str) -> bool:
+    kind, sure = looks.header(name)
+    return sure and kind in _DIRECT
+
+
+def _typed(option: str, names: Sequence[str]) -> str:
+    """Return what to type to give an option for each of some names."""
+    more = " ..." if len(names) > _MOST else ""
+    return " ".join(f"{option} {shlex.quote(name)}" for name in names[:_MOST]) + more
