@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,8 @@ _TYPES = ("u1", "u2", "i2")
 
 def head(name: str) -> Head:
     """Return the number of slices; raise `SourceError` if the file holds no integers of 8 or 16 bits."""
-    shape, scaled = _checked(name, _load(name))
+    with _load(name) as image:
+        shape, scaled = _checked(name, image)
     remarks = [f"slices of NIfTI are volume[:, :, k] as stored, {shape[0]} x {shape[1]} here"]
     if scaled:
         remarks.append("stored values are encoded; scl_slope and scl_inter of NIfTI are not applied")
@@ -40,9 +43,9 @@ def opened(name: str) -> Scan:
 
 class _Volume(Scan):
     def __init__(self, name: str) -> None:
-        image = _load(name)
-        shape, _ = _checked(name, image)
-        volume = np.asanyarray(image.dataobj.get_unscaled())
+        with _load(name) as image:
+            shape, _ = _checked(name, image)
+            volume = np.asanyarray(image.dataobj.get_unscaled())
         if volume.shape != image.shape:
             raise SourceError(f"{name} holds {volume.shape} values; its header says {image.shape}")
         self._volume = volume.reshape(*shape[:2], -1, order="F")
@@ -53,19 +56,19 @@ class _Volume(Scan):
         return pixels.astype(pixels.dtype.newbyteorder("="))
 
 
-def _load(name: str) -> Any:
-    """Return the image, whose header alone has been read."""
+@contextmanager
+def _load(name: str) -> Iterator[Any]:
+    """Yield the image, whose header alone has been read."""
     with require("nibabel", extra="nifti"):
         import nibabel as nib
     if not files.is_url(name):
         files.check_regular(name)
-        return _parsed(nib, name, name)
+        yield _parsed(nib, name, name)
+        return
     with tempfile.TemporaryDirectory() as folder:  # nibabel opens files by their names
         copy = Path(folder) / ("x.nii.gz" if name.lower().endswith(".gz") else "x.nii")
         copy.write_bytes(files.read_bytes(name))
-        image = _parsed(nib, str(copy), name)
-        _checked(name, image)
-        return type(image)(np.asanyarray(image.dataobj.get_unscaled()), None, image.header)
+        yield _parsed(nib, str(copy), name)
 
 
 def _parsed(nib: Any, path: str, name: str) -> Any:
@@ -89,6 +92,5 @@ def _checked(name: str, image: Any) -> tuple[tuple[int, ...], bool]:
         raise SourceError(f"{name} is an array {shape}; expected a volume (x, y, z), or several (x, y, z, t)")
     if shape[0] * shape[1] > MAX_PIXELS or math.prod(shape) * dtype.itemsize > MAX_BYTES:
         raise SourceError(f"{name} says it is an array {shape}; expected at most {MAX_BYTES} bytes")
-    slope, inter = (float(image.header[key]) for key in ("scl_slope", "scl_inter"))
-    scaled = np.isfinite(slope) and slope != 0 and (slope != 1 or inter != 0)
-    return (*shape, 1)[: max(3, len(shape))], bool(scaled)
+    scaled = (float(image.dataobj.slope), float(image.dataobj.inter)) != (1, 0)  # nibabel takes them off the header
+    return (*shape, 1)[: max(3, len(shape))], scaled

@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from ult.data import files
-from ult.data.image import exact
+from ult.data.image import MAX_PIXELS, exact
 from ult.data.scan import Head, Pixels, Scan
 from ult.errors import SourceError
 
@@ -25,6 +25,8 @@ def head(name: str) -> Head:
         warnings.simplefilter("ignore")
         try:
             image = Image.open(file, formats=["TIFF"])
+        except Image.DecompressionBombError as error:
+            raise SourceError(f"{name} says it is an image of more than {MAX_PIXELS} pixels; expected fewer") from error
         except Exception as error:
             raise SourceError(f"{name} is not a TIFF that Pillow can read, or it is broken") from error
         frames = int(getattr(image, "n_frames", 1))
