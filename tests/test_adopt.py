@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 import transformers
 
@@ -158,7 +159,45 @@ def outputs(folder):
     return folder
 
 
+def configured(**options):
+    """Return what saves a model, and then says something else of it in `config.json`."""
+
+    def make(folder):
+        config = llama(folder) / "config.json"
+        config.write_text(json.dumps(json.loads(config.read_text()) | options))
+        return folder
+
+    return make
+
+
+def altered(change):
+    """Return what saves a model, and then changes its weights by name."""
+
+    def make(folder):
+        path = llama(folder) / "model.safetensors"
+        safetensors.torch.save_file(change(safetensors.torch.load_file(path)), path, metadata={"format": "pt"})
+        return folder
+
+    return make
+
+
+def twice(folder):
+    (llama(folder) / "model.safetensors.index.json").write_text('{"weight_map": {}}')
+    return folder
+
+
 REFUSED = [
+    (configured(tie_word_embeddings=True), FormatError, "tie_word_embeddings is true .* head of their own, lm_head"),
+    (configured(num_hidden_layers=0), FormatError, "9 weights that its config.json has no place for, model.layers.0"),
+    (configured(vocab_size=SIZE - 1), FormatError, r"is of shape \(64, 32\), and \(63, 32\) by config.json"),
+    (configured(intermediate_size=16), FormatError, r"is of shape .*, and .* by config.json"),
+    (altered(lambda held: held | {"lm_head.bias": torch.zeros(SIZE)}), FormatError, "1 weights .* lm_head.bias"),
+    (
+        altered(lambda held: {name: (weight * 100).to(torch.int8) for name, weight in held.items()}),
+        FormatError,
+        "is of type I8; expected floats",
+    ),
+    (twice, FormatError, "of which one would be passed over"),
     (lambda folder: llama(folder, size=SIZE + 1), WrongVocabulary, "65 embedding rows; the shards' vocabulary is 64"),
     (lambda folder: llama(folder, transformers.LlamaModel), FormatError, "lacks 1 weights of its LlamaForCausalLM"),
     (bert, FormatError, "rests on the ids after it"),
@@ -179,6 +218,18 @@ def test_what_is_no_whole_causal_model_of_this_vocabulary_is_refused(shards, tmp
     assert not list(tmp_path.glob(".*"))
     if make is outputs:
         assert caught.value.hint == f"ult adopt {model / 'checkpoint-100'}"
+
+
+def test_tied_rows_are_taken_whether_they_are_saved_once_or_twice(shards, tmp_path):
+    folder = llama(tmp_path / "m", tie_word_embeddings=True)
+    held = safetensors.torch.load_file(folder / "model.safetensors")
+    rows = held["model.embed_tokens.weight"]
+    assert adopt(folder, shards, tmp_path / "once").metrics["parameters"] > 0
+    for name, saved in (("twice", held), ("halved", {name: weight.bfloat16() for name, weight in held.items()})):
+        saved = saved | {"lm_head.weight": saved["model.embed_tokens.weight"].clone()}
+        safetensors.torch.save_file(saved, folder / "model.safetensors", metadata={"format": "pt"})
+        adopt(folder, shards, tmp_path / name)
+    assert rows.shape == (SIZE, 32)
 
 
 def test_a_run_is_not_adopted_and_what_is_there_is_kept(shards, foreign, tmp_path):

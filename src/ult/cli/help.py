@@ -91,10 +91,12 @@ def _panels(command: TyperCommand | TyperGroup, ctx: Any, formatter: Any) -> Non
             _describe(one, command)
         if record := one.get_help_record(ctx):
             name, text = record
+            text = text.replace("\\[", "[")  # typer escapes for Rich
             if getattr(one, "secondary_opts", ()) and one.default is False:
-                name = name.partition(" / ")[0]  # --no-force is taken, and asks for what is there without it
+                # --no-force is taken, and asks for what is there without it
+                name, text = name.partition(" / ")[0], text.replace(f"  [default: {one.secondary_opts[0][2:]}]", "")
             panel = str(getattr(one, "rich_help_panel", None) or kind)
-            panels.setdefault(panel, []).append((name, text.replace("\\[", "[")))  # typer escapes for Rich
+            panels.setdefault(panel, []).append((name, text))
     _write(formatter, panels)
 
 

@@ -5,12 +5,14 @@ This file also turns off the progress bars of Hugging Face, and its warnings abo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ult.errors import FormatError, InvalidConfig, MissingSource, UltError
 from ult.host.extras import require
 from ult.public.run import Run
+from ult.trainer.models.agree import check_agreement
 from ult.trainer.models.causal import check_causal
 from ult.trainer.models.checkpoint import check_checkpoint
 from ult.trainer.models.embeddings import Model, row_names
@@ -57,16 +59,13 @@ def load_withheld(run: Run) -> Model:
 
 
 def load_whole(path: Path) -> Model:
-    """Return a causal model of a folder that holds every weight of it, in float32; none is drawn.
+    """Return a causal model of a folder that holds every weight of it, and no other, in float32; none is drawn.
 
     Raises `FormatError`, also for a model that looks ahead.
     """
-    model, missing = _load(_KINDS["lm"], path, use_safetensors=True, local_files_only=True)
-    if missing:
-        raise FormatError(
-            f"{path} lacks {len(missing)} weights of its {type(model).__name__}, {min(missing)} for one",
-            hint="a causal language model, saved whole; adapters merged",
-        )
+    options = {"use_safetensors": True, "local_files_only": True, "ignore_mismatched_sizes": True}
+    model, report = _reported(_KINDS["lm"], path, **options)
+    check_agreement(model, path, report)
     check_causal(model, path)
     return model
 
@@ -93,6 +92,12 @@ def load_trained(run: Run) -> Model:
 
 
 def _load(kind: Any, path: str | Path, **options: Any) -> tuple[Model, set[str]]:
+    model, report = _reported(kind, path, **options)
+    return model, set(report["missing_keys"])
+
+
+def _reported(kind: Any, path: str | Path, **options: Any) -> tuple[Model, Mapping[str, Any]]:
+    """Return the model, and what transformers reports of the names and shapes of its weights."""
     try:
         if Path(path).is_dir() and "gguf_file" not in options:
             check_checkpoint(kind, Path(path))
@@ -116,7 +121,7 @@ def _load(kind: Any, path: str | Path, **options: Any) -> tuple[Model, set[str]]
     _check_finite(model, path)
     _forget_code(model.config)
     model.config.return_dict, model.config.output_hidden_states = True, False
-    return model, set(report["missing_keys"])
+    return model, report
 
 
 def _forget_code(config: Any) -> None:
