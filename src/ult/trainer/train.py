@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Never
 
 from ult.errors import InvalidConfig, OutputError, TrainingError
+from ult.host.bar import counting
 from ult.host.extras import require
 from ult.public.published import parted
 from ult.trainer.callbacks.early_stopping import EarlyStopping
@@ -97,7 +98,8 @@ def train(
             if state.is_main_process:
                 stack.enter_context(working_folder(out, recipe, inputs.summaries, resume=resume, force=force))
                 stack.callback(shutil.rmtree, packed, ignore_errors=True)
-                classes = inputs.pack(packed, recipe)
+                with counting("reading shards") as advance:
+                    classes = inputs.pack(packed, recipe, advance=advance)
         classes = broadcast(state, classes)
         with raise_on_all(state):
             set_seed(recipe.seed)

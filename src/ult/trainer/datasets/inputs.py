@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -77,19 +77,20 @@ class Inputs:
         names = ("shards", "targets", "validation", "validation_targets")
         return {name: summary(getattr(self, name)) for name in names}
 
-    def pack(self, folder: Path, recipe: Recipe) -> list[Any]:
+    def pack(self, folder: Path, recipe: Recipe, *, advance: Callable[[int], None] = lambda records: None) -> list[Any]:
         """Write the ids of all folders into one that every process can map, and return the classes, sorted.
 
-        Raises `FormatError`, `InvalidConfig`, `TrainingError` or `OutputError`.
+        `advance(n)` is called for each n more records that are read. Raises `FormatError`, `InvalidConfig`,
+        `TrainingError` or `OutputError`.
         """
-        options: dict[str, Any] = {"label": self.label, "modality_token": recipe.modality_token}
+        options: dict[str, Any] = {"label": self.label, "modality_token": recipe.modality_token, "advance": advance}
         classes = pack(self.shards, folder, **options)
         if self.targets:
-            pack(self.targets, folder / TARGETS)
+            pack(self.targets, folder / TARGETS, advance=advance)
         if self.validation:
             pack(self.validation, folder / _VALIDATION, classes=classes, **options)
         if self.validation_targets:
-            pack(self.validation_targets, folder / _VALIDATION / TARGETS)
+            pack(self.validation_targets, folder / _VALIDATION / TARGETS, advance=advance)
         return classes
 
     def dataset(self, folder: Path, recipe: Recipe, classes: list[Any], *, masked: bool) -> Dataset:

@@ -7,7 +7,7 @@ not grow with the data.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,8 +71,11 @@ def pack(
     label: str | None = None,
     classes: list[Any] | None = None,
     modality_token: bool = False,
+    advance: Callable[[int], None] = lambda records: None,
 ) -> list[Any]:
     """Write the stream of all records into `folder`; with `label`, a kept column, also the number of each one's class.
+
+    `advance(n)` is called after each part with the number of its records.
 
     Returns the classes: `classes` if they are given, those of a run, which must then hold every label; else all labels
     that occur, sorted. Raises `FormatError`, `InvalidConfig`, `TrainingError` or `OutputError`.
@@ -99,6 +102,7 @@ def pack(
                 last += len(ids)
                 if label is not None:
                     numbers.append(_numbers(table[label], label, seen))
+                advance(table.num_rows)
         if label is not None:
             found = np.concatenate(numbers)
             classes = _sorted(seen, label) if classes is None else classes
