@@ -19,6 +19,7 @@ from ult.data.rows import Chunk, Rows, listed
 from ult.errors import MissingColumn, SourceError
 
 COLUMN = record.COLUMN["record"]
+_TEXTS = {str, type(None)}
 _MANY = 4  # columns that a hint drops, at most
 
 
@@ -61,6 +62,8 @@ def texts(chunk: Chunk, column: str) -> Sequence[str | None]:
             return written(values)
         except UnicodeDecodeError:
             raise SourceError(f"{chunk.place(0)} or soon after: {column!r} is not UTF-8") from None
+    if set(map(type, values)) <= _TEXTS:
+        return values  # type: ignore[no-any-return]
     for i, value in enumerate(values):
         if value is not None and not isinstance(value, str):
             met = type(value).__name__

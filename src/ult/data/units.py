@@ -91,9 +91,10 @@ class Strand:
         """Yield rows that follow one another and have one unit."""
         run: Run | None = None
         for chunk in self._chunks(self.columns):
-            units, static, inner = self._units(chunk), _tuples(chunk, self.static), _tuples(chunk, self.inner)
+            units, (static, _) = self._units(chunk), _tuples(chunk, self.static)
+            inner, nbytes = _tuples(chunk, self.inner)
             kept, bare = record.kept(chunk, self.kept) if self.kept.names else None, chunk.without_values()
-            each = _CELL_BYTES * len(self.inner) + sum(map(size_of, inner)) / max(len(inner), 1)
+            each = _CELL_BYTES * len(self.inner) + nbytes / max(chunk.length, 1)
             starts = [i for i, (a, b) in enumerate(itertools.pairwise(["", *units])) if a != b]
             for i, stop in itertools.pairwise([*starts, len(units)]):
                 if run is None or run.unit != units[i]:
@@ -189,9 +190,11 @@ class Strand:
         )
 
 
-def _tuples(chunk: Chunk, fields: Sequence[Field]) -> list[tuple[Any, ...]]:
-    """Return the cells of `fields` of each row."""
-    return list(zip(*(cells(chunk, one) for one in fields), strict=True)) if fields else [()] * chunk.length
+def _tuples(chunk: Chunk, fields: Sequence[Field]) -> tuple[list[tuple[Any, ...]], int]:
+    """Return the cells of `fields` of each row, and about how many bytes they have together."""
+    columns = [cells(chunk, one) for one in fields]
+    rows = list(zip(*columns, strict=True)) if fields else [()] * chunk.length
+    return rows, sum(size_of(tuple(column)) for column in columns)
 
 
 def _same(one: Any, other: Any) -> bool:

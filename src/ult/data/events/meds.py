@@ -49,8 +49,11 @@ class MedsRows(Table):
             there = {name: one for name, one in names.items() if one in rows.types}
             for chunk in rows.chunks(list(there.values())):
                 cells = {name: texts(chunk, one) for name, one in there.items()}
-                for i, time in enumerate(cells.get("time", ())):
-                    checked(time, chunk, i)
+                if times := cells.get("time"):
+                    typed = pa.types.is_timestamp(rows.types["time"])  # all of which exist, but for years beyond 9999
+                    for i, time in enumerate(times):
+                        if not typed or (time and time[0] == "@"):
+                            checked(time, chunk, i)
                 yield replace(chunk, columns={name: cells.get(name, [None] * chunk.length) for name in columns})
 
 

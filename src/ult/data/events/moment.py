@@ -7,43 +7,47 @@ import re
 from functools import lru_cache
 
 _FORM = re.compile(
-    r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,12}))?)?)?(?: ?(Z|[+-]\d\d:?\d\d))?)?)?"
+    r"\d{4}(?:-\d\d(?:-\d\d(?:[T ]([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d|60)(?:\.(\d{1,9}))?)?)?"
+    r"(?: ?(Z|[+-](?:0\d|1[0-4]):?[0-5]\d))?)?)?",
+    re.ASCII,
 )
-_FIRST = datetime.date(1, 1, 1).toordinal()
-UNKNOWN = -1.0  # before every time
+_SECOND = 10**9  # in nanoseconds
+UNKNOWN = -(10**20)  # before every time
 
 
 @lru_cache(2**16)
-def moment(text: str) -> float | None:
-    """Return seconds since the first day of year 1, UTC, or None if `text` is no date or time that exists.
+def moment(text: str) -> int | None:
+    """Return nanoseconds since 1970, UTC, or None if `text` is no date or time that exists.
 
     A year, or a month, is where it begins. A time without a zone is UTC. Second 60 is one that a clock has leapt.
 
-    >>> moment("2020-02-29T10:00:00+01:00") == moment("2020-02-29 09:00"), moment("2020")  == moment("2020-01-01")
+    >>> moment("2020-02-29T10:00:00+01:00") == moment("2020-02-29 09:00"), moment("2020") == moment("2020-01-01")
     (True, True)
     >>> moment("2021-02-29"), moment("2021-02-28T24:00"), moment("29.2.2020")
     (None, None, None)
     """
     match = _FORM.fullmatch(text)
-    if match is None:
+    day = _day(text[:10]) if match else None
+    if match is None or day is None:
         return None
-    year, month, day, hour, minute, second = (
-        int(part or least) for part, least in zip(match.groups()[:6], _LEAST, strict=True)
-    )
-    zone = match[8]
+    hour, minute, second, fraction, zone = match.groups()
+    seconds = day * 86400
+    if hour:
+        seconds += int(hour) * 3600 + int(minute) * 60 + int(second or 0)
+    if zone and zone != "Z":
+        shift = int(zone[1:3]) * 3600 + int(zone[-2:]) * 60
+        seconds += shift if zone[0] == "-" else -shift
+    return seconds * _SECOND + (int(fraction.ljust(9, "0")) if fraction else 0)
+
+
+@lru_cache(2**16)
+def _day(text: str) -> int | None:
+    """Return days since 1970 of a date, of the first day of a month or of a year; None if it does not exist."""
+    year, month, day = int(text[:4]), int(text[5:7] or 1), int(text[8:10] or 1)
     try:
-        days = datetime.date(year, month, day).toordinal() - _FIRST
+        return datetime.date(year, month, day).toordinal() - _FIRST
     except ValueError:
         return None
-    if hour > 23 or minute > 59 or second > 60:
-        return None
-    shift = 0
-    if zone not in (None, "Z"):
-        hours, minutes = int(zone[1:3]), int(zone[-2:])
-        if hours > 14 or minutes > 59:
-            return None
-        shift = (hours * 3600 + minutes * 60) * (-1 if zone[0] == "-" else 1)
-    return days * 86400.0 + hour * 3600 + minute * 60 + second + float(f"0.{match[7] or 0}") - shift
 
 
-_LEAST = (1, 1, 1, 0, 0, 0)
+_FIRST = datetime.date(1970, 1, 1).toordinal()

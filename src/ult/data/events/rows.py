@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from operator import itemgetter
 from typing import Any
 
 import pyarrow as pa
@@ -41,55 +40,50 @@ class Table(Rows):
 
 
 class EventRows(Rows):
-    """The events of all subjects: unknown times first, then by time, and those of one time in the order of `tables`.
+    """The events of all subjects, in tables that have the same columns: unknown times first, then in the order of time.
 
-    Memory is bounded if every table has its subjects one after another, and all tables have them in one order. Else the
-    tables that have not are held in memory; more than `units.HELD_BYTES` of them are refused. After a pass, `told` says
-    what was not read.
+    Events of one time are in the order of `tables`. Memory is bounded if every table has its subjects one after
+    another, and all tables have them in one order. Else the tables that have not are held in memory; more than
+    `units.HELD_BYTES` of them are refused. After a pass, `told` says what was not read.
     """
 
     together = SUBJECT
 
     def __init__(self, name: str, tables: Sequence[Table]) -> None:
         self.name, self._tables = name, list(tables)
-        self.types = dict.fromkeys((*COLUMNS, *self._more), pa.string())
+        self.types = dict.fromkeys((*COLUMNS, *(one for table in self._tables for one in table.more)), pa.string())
         if not self._tables:
             raise EmptySource(f"{name} holds no events")
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """Yield the events, in chunks of about `CHUNK_BYTES`; raise `SourceError` if one cannot be read."""
-        places = [_places(columns, table.inner) for table in self._tables]
-        found: list[tuple[Any, ...]] = []
-        names: list[str] = []
-        size = 0
+        found: list[tuple[str, tuple[Any, ...], str]] = []  # subject, the other cells, place
+        size = 0.0
         for runs in joined(self._strands, lead=False):
-            events = []
-            for run, of, table in zip(runs, places, self._tables, strict=True):
-                if run is not None:
-                    _check_once(run, table)
-                    place = run.place
-                    events += [(_when(row), (run.unit, *row, None), of, place) for row in run.rows]
-            events.sort(key=itemgetter(0))
-            for _, row, of, place in events:
-                found.append(tuple(row[k] for k in of))
-                names.append(place)
-                size += sum(len(cell) for cell in found[-1] if cell)
-                if len(found) == ROWS or size >= CHUNK_BYTES:
-                    yield self._chunk(columns, found, names)
-                    found, names, size = [], [], 0
+            there = [(run, table) for run, table in zip(runs, self._tables, strict=True) if run is not None]
+            for run, table in there:
+                _check_once(run, table)
+            rows = [(run.unit, row, place) for run, _ in there for place in [run.place] for row in run.rows]
+            rows.sort(key=_when)
+            each = sum(run.nbytes for run, _ in there) / max(len(rows), 1)
+            for first in range(0, len(rows), ROWS):
+                some = rows[first : first + ROWS]
+                found += some
+                size += each * len(some)
+                if len(found) >= ROWS or size >= CHUNK_BYTES:
+                    yield self._chunk(columns, found)
+                    found, size = [], 0
         if found:
-            yield self._chunk(columns, found, names)
+            yield self._chunk(columns, found)
         unread = [one for table in self._tables for one in table.unread()]
         self.told = (f"not read: {', '.join(unread)}",) if unread else ()
 
-    def _chunk(self, columns: Sequence[str], found: list[tuple[Any, ...]], names: list[str]) -> Chunk:
-        cells = dict(zip(columns, map(list, zip(*found, strict=True)), strict=True))
-        return Chunk(self.name, 1, cells, len(found), names=names)
-
-    @property
-    def _more(self) -> list[str]:
-        """The columns that some tables have beside `COLUMNS`."""
-        return list(dict.fromkeys(name for table in self._tables for name in table.more))
+    def _chunk(self, columns: Sequence[str], found: list[tuple[str, tuple[Any, ...], str]]) -> Chunk:
+        cells: dict[str, list[Any]] = {}
+        for name in columns:
+            k = -1 if name == SUBJECT else self._tables[0].inner.index(name)
+            cells[name] = [subject if k < 0 else row[k] for subject, row, _ in found]
+        return Chunk(self.name, 1, cells, len(found), names=[row[2] for row in found])
 
     @cached_property
     def _strands(self) -> list[Strand]:
@@ -109,17 +103,12 @@ def checked(time: str | None, chunk: Chunk, i: int = 0) -> str | None:
     return time or None
 
 
-def _when(row: tuple[Any, ...]) -> tuple[float, bool]:
+def _when(event: tuple[str, tuple[Any, ...], str]) -> tuple[int, bool]:
     """Return by what an event is sorted: its time, and whether it is a death, the last of its time."""
+    row = event[1]
     if row[_TIME] is None:
         return UNKNOWN, False
-    return moment(row[_TIME]) or 0.0, row[_CODE] == DEATH  # every table has `checked` its times
-
-
-def _places(columns: Sequence[str], inner: Sequence[str]) -> list[int]:
-    """Return where each column is in (subject, *inner, None)."""
-    every = (SUBJECT, *inner)
-    return [every.index(name) if name in every else len(every) for name in columns]
+    return moment(row[_TIME]) or 0, row[_CODE] == DEATH  # every table has `checked` its times
 
 
 def _check_once(run: Run, table: Table) -> None:
