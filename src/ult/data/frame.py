@@ -35,6 +35,7 @@ class Frame:
 
     def index(self) -> list[str]:
         """Return the names of all rows."""
+        hdf5.check_small(self._found if self._array else self._values(self._index), self._path, self._name)
         return [str(name) for name in self.read(self._index, 0, self.length)]
 
     def types(self) -> Mapping[str, pa.DataType]:
@@ -44,8 +45,13 @@ class Frame:
 
     def read(self, column: str, first: int, last: int) -> Cells:
         """Return the cells of rows `first` to `last`, None where one is missing; raise `SourceError` at a bad code."""
-        if (categories := self._of(column)) is None:
-            return self._plain(column, first, last)
+        categories = self._of(column)
+        found = self._plain(column, first, last) if categories is None else self._named(column, categories, first, last)
+        if len(found) != last - first:
+            raise self._wrong(column, f"has not a value for each of the {self.length} rows")
+        return found
+
+    def _named(self, column: str, categories: NDArray[Any], first: int, last: int) -> Cells:
         codes = self._codes(column, first, last)
         if len(codes) and (codes.min() < -1 or codes.max() >= len(categories)):
             raise self._wrong(column, f"has a code outside its {len(categories)} categories")
@@ -91,6 +97,8 @@ class Frame:
                 path = f"{column}/categories"
                 nested = self._node(path)
                 found = self._node(f"__categories/{column}") if nested is None else nested
+            if found is not None:
+                hdf5.check_small(found, f"{self._path}/{column}", self._name)
             self._categories[column] = None if found is None else _decoded(found, slice(None))
         return self._categories[column]
 

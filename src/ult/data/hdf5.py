@@ -14,6 +14,7 @@ from ult.host.extras import require
 
 EXTRA = "h5ad"
 _CHUNK = 2**28  # bytes of a chunk, which is unpacked as a whole
+_CELL, _SMALL = 2**16, 2**30  # bytes of one value, and of what is held as a whole: names, categories, bounds
 
 
 @contextmanager
@@ -59,6 +60,8 @@ def _check_stored(data: Any, path: str, name: str) -> None:
         raise SourceError(f"{name}: {path!r} is stored in other files; expected it in this one")
     if data.shape is None or not data.size:
         return
+    if data.dtype.itemsize > _CELL:
+        raise SourceError(f"{name}: {path!r} has values of {data.dtype.itemsize:,} bytes; expected {_CELL:,} at most")
     if data.chunks is None:
         whole = data.id.get_storage_size() >= data.size * data.dtype.itemsize
     else:
@@ -68,3 +71,9 @@ def _check_stored(data: Any, path: str, name: str) -> None:
         whole = data.id.get_num_chunks() >= chunks
     if not whole:
         raise SourceError(f"{name}: {path!r} is not all in the file: its header says {data.shape} of {data.dtype}")
+
+
+def check_small(data: Any, path: str, name: str) -> None:
+    """Raise `SourceError` if a dataset that is to be held as a whole is too large for that."""
+    if data.size and data.size * data.dtype.itemsize > _SMALL:
+        raise SourceError(f"{name}: {path!r} has {data.size:,} values; expected {_SMALL:,} bytes at most")

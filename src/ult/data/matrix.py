@@ -14,7 +14,7 @@ from ult.data import hdf5
 from ult.errors import SourceError
 
 _HELD = 2**27  # bytes of a dense block that is read at once, because its chunks are unpacked as a whole
-_ENTRIES = 2**23  # of a sparse matrix by columns that are held at a time: some 130 MB
+_ENTRIES = 2**22  # of a sparse matrix by columns that are held at a time: some 200 MB
 _SLICE = 2**20  # of its entries that are read at a time
 
 Block = NDArray[Any]
@@ -142,6 +142,7 @@ class ByColumns(_Sparse):
 
     def blocks(self, step: int) -> Iterator[Block]:
         """Yield all rows in order; see `Matrix.blocks`."""
+        hdf5.check_small(self.indptr, self.path, self.name)
         bounds = self.bounds(0, self.shape[1])
         self.check_ends(int(bounds[0]), int(bounds[-1]))
         ends = np.cumsum(self._counts())
