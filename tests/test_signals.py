@@ -234,3 +234,11 @@ def test_from_a_signal_to_ids_and_back(tmp_path, monkeypatch):
         assert np.abs(back["MLII"].reshape(-1) - (wave[:, 0] - 3) / 200).max() < 0.1
     with pytest.raises(InvalidConfig, match="--window is for"):
         app(["encode", "back.npz", "--window", "2", "-t", "t.ult", "-o", "s2"], standalone_mode=False)
+
+
+def test_a_file_of_other_records_is_refused_with_the_codec_that_reads_it(tmp_path):
+    path = wfdb(tmp_path, np.zeros((9, 2), int))
+    with pytest.raises(SourceError, match=r"'\.hea'; expected .txt, .*for text records .hint: .*--codec series/mulaw"):
+        open_source([path], modality="text")
+    with pytest.raises(SourceError, match=r"ends in '\.dat'.*hint: .*r\.hea, its header"):
+        open_source([tmp_path / "r.dat"], modality="series")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ult.data import edf, files, h5ad, hub, image_folder, record, sample, sdf, sequence, wfdb
 from ult.data.array import ArrayRows
@@ -23,6 +24,7 @@ SUFFIXES = {
     "series": (".csv", ".parquet", ".npy", ".npz", h5ad.SUFFIX, wfdb.SUFFIX, *edf.SUFFIXES),
     "record": (".csv", ".jsonl", ".parquet"),
 }
+_CODECS = {"series": "series/mulaw", "molecule": "molecule/smiles", "image": "image/dct", "text": "text/bytes"}
 _PACKED = tuple(one for every in SUFFIXES.values() for one in every if one.count(".") > 1)  # such as .fasta.gz
 
 
@@ -83,8 +85,21 @@ def _kind(name: str, modality: str) -> str:
         return suffix
     if not files.is_file(name):
         raise files.missing(name, f"a file that ends in {', '.join(SUFFIXES[modality])}")
-    what = f"{name} ends in {suffix!r}; expected {', '.join(SUFFIXES[modality])} for {modality} records"
-    raise SourceError(what, hint=unpacking(name))
+    plain = [one for one in SUFFIXES[modality] if one not in _PACKED]
+    what = f"{name} ends in {suffix!r}; expected {', '.join(plain)} for {modality} records"
+    raise SourceError(what, hint=unpacking(name) or _codec(suffix) or _header(name))
+
+
+def _codec(suffix: str) -> str:
+    """Return a hint with the codec whose records files of this suffix hold, if there is one."""
+    holds = next((one for one in _CODECS if suffix in SUFFIXES[one]), "")
+    return f"its records are of modality {holds}: --codec {_CODECS[holds]}" if holds else ""
+
+
+def _header(name: str) -> str:
+    """Return a hint with the header of a WFDB record whose data file is named, if it is there."""
+    header = str(PurePosixPath(name).with_suffix(wfdb.SUFFIX)) if not files.is_url(name) else ""
+    return f"{shlex.quote(header)}, its header" if header and files.is_file(header) else ""
 
 
 def _reader(name: str, kind: str, column: str, reading: Reading) -> Rows:
