@@ -47,9 +47,9 @@ def test_json_lines_as_they_are_found() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
-@pytest.mark.parametrize("name", ["a.txt", "b.csv", "c d.jsonl"])
+@pytest.mark.parametrize("name", ["a.txt", "c d.jsonl"])
 def test_text_of_two_bytes_a_character_is_never_taken_for_another(name: str, encoding: str) -> None:
-    text = "text\nFranz Müller\n" if name != "c d.jsonl" else '{"text": "Franz Müller"}\n'
+    text = "text\nFranz Müller\n" if name == "a.txt" else '{"text": "Franz Müller"}\n'
     Path(name).write_bytes(text.encode(encoding))
     error = refused(name)
     assert f"{name} is UTF-" in error.what
@@ -311,7 +311,7 @@ def test_csv_of_other_marks_and_other_files_of_that_name() -> None:
         Path(f"{name}.csv").write_text(text)
         error = refused(f"{name}.csv")  # or the label would be taken for a part of the text
         assert "separated by that, not by commas" in error.what
-        assert "read_csv" in error.hint
+        assert error.hint == ("--separator tab" if name == "tab" else "--separator ';'")
     Path("blank.csv").write_text("\ntext,n\na,1\n\nb,2\n\n")
     assert read("blank.csv", column="text") == ["a", "b"]
     for start, kind in ((b"PK\3\4" + bytes(99), "Excel"), (b"\x1f\x8b" + bytes(99), "gzip"), (b"PAR1", "Parquet")):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ult.cli.options import Column, Force, Inputs, Keep, Layer, Layout, Window, reading
+from ult.cli.options import Column, Encoding, Force, Inputs, Keep, Layer, Layout, NoHeader, Separator, Window, reading
 
 
 def dedupe(
@@ -25,6 +25,9 @@ def dedupe(
     layer: Layer = None,
     window: Window = None,
     layout: Layout = None,
+    separator: Separator = None,
+    encoding: Encoding = None,
+    no_header: NoHeader = False,
     force: Force = False,
 ) -> None:
     """Drop repeated records before a table is fitted, because a model memorises what is repeated."""
@@ -40,7 +43,18 @@ def dedupe(
     if near is not None and modality != "text":
         raise InvalidConfig(f"near duplicates are found in texts only; these are {modality}", hint="leave out --near")
     source = open_source(
-        inputs, modality=modality, column=column, keep=keep or (), reading=reading(layer, window, layout)
+        inputs,
+        modality=modality,
+        column=column,
+        keep=keep or (),
+        reading=reading(
+            layer=layer,
+            window=window,
+            layout=layout,
+            separator=separator,
+            encoding=encoding,
+            no_header=no_header,
+        ),
     )
     duplicates, kept = Duplicates(near), 0
     with open_sink(

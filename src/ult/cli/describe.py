@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ult.cli.options import Drop, FieldForm, Force, Inputs, Unit, forms_of
+from ult.cli.options import Drop, Encoding, FieldForm, Force, Inputs, NoHeader, Separator, Unit, forms_of, reading
 
 if TYPE_CHECKING:
     from ult.data.describe import Described, Description
@@ -30,6 +30,9 @@ def describe(
     drop: Drop = None,
     unit: Unit = "",
     form: FieldForm = None,
+    separator: Separator = None,
+    encoding: Encoding = None,
+    no_header: NoHeader = False,
     bins: Annotated[int, typer.Option(help="Bins of a number: 8, 16, 32 or 64.")] = 16,
     public: Annotated[
         bool,
@@ -52,7 +55,8 @@ def describe(
     if out is not None:
         check_free(out, force=force)
     asked: dict[str, Any] = {"drop": drop or (), "column": column or (), "forms": forms_of(form)}
-    found = found_in(inputs, unit=unit, bins=bins, public=public, **asked)
+    how = reading(separator=separator, encoding=encoding, no_header=no_header)
+    found = found_in(inputs, unit=unit, bins=bins, public=public, reading=how, **asked)
     if as_json:
         _print_json(found)
     else:

@@ -42,6 +42,16 @@ Layout = Annotated[
         metavar="AXES", help="Of .npy and .npz, the axes of images: hw, hwc, chw, nhw, nchw; nhw*255 for floats 0 to 1."
     ),
 ]
+Separator = Annotated[
+    str | None,
+    typer.Option(metavar="CHARACTER", help="What separates the cells of a .csv, as ';' or tab; by default the comma."),
+]
+Encoding = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The encoding of text files, such as cp1252; by default UTF-8.")
+]
+NoHeader = Annotated[
+    bool, typer.Option("--no-header", help="Line 1 of a .csv is a record; its columns are called c1, c2 and so on.")
+]
 Force = Annotated[bool, typer.Option(help="Replace an existing output.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as `ult train` wrote it.")]
 Workers = Annotated[
@@ -70,10 +80,10 @@ FieldForm = Annotated[
 ]
 
 
-def reading(layer: str | None, window: float | None, layout: str | None) -> dict[str, str | float]:
+def reading(*, no_header: bool, **given: str | float | None) -> dict[str, str | float]:
     """Return the choices of how files are read that were made."""
-    given: dict[str, str | float | None] = {"layer": layer, "window": window, "layout": layout}
-    return {name: value for name, value in given.items() if value is not None}
+    made = {name: value for name, value in given.items() if value is not None}
+    return {**made, **({"header": False} if no_header else {})}
 
 
 def forms_of(pairs: Sequence[str] | None) -> dict[str, str]:

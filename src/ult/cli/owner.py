@@ -16,6 +16,7 @@ from ult.cli.options import (
     Column,
     Columns,
     Drop,
+    Encoding,
     EngineName,
     FieldForm,
     Force,
@@ -25,6 +26,8 @@ from ult.cli.options import (
     Layer,
     Layout,
     Unit,
+    NoHeader,
+    Separator,
     Window,
     Workers,
     forms_of,
@@ -101,6 +104,9 @@ def fit(
     layer: Layer = None,
     window: Window = None,
     layout: Layout = None,
+    separator: Separator = None,
+    encoding: Encoding = None,
+    no_header: NoHeader = False,
     passphrase_file: PassphraseFile = None,
     recipient: Recipients = None,
     no_encryption: Annotated[bool, typer.Option("--no-encryption", help="Store the table in the clear.")] = False,
@@ -138,7 +144,14 @@ def fit(
             forms=forms_of(form),
             encode_identifier=encode_identifier or (),
             canonical=canonical,
-            reading=reading(layer, window, layout),
+            reading=reading(
+                layer=layer,
+                window=window,
+                layout=layout,
+                separator=separator,
+                encoding=encoding,
+                no_header=no_header,
+            ),
             min_records=min_records,
             epsilon=epsilon,
             delta=delta,
@@ -154,7 +167,7 @@ def fit(
             force=force,
             progress=progress,
         )
-    _tell_fitted(fitted, inputs, named=column is not None)
+    _tell_fitted(fitted, inputs, named=column is not None or no_header)
 
 
 def _codec_options(pairs: Sequence[str] | None) -> dict[str, float]:
@@ -188,7 +201,7 @@ def _tell_fitted(fitted: Fitted, inputs: list[str], *, named: bool) -> None:
         tell_unit(out, inputs, table.codec.modality, fitted.empty_records)
     if fitted.worst:
         say(f"{out}: {fitted.worst}")
-    if not named and not table.fields and any(name.lower().endswith(".csv") for name in inputs):
+    if not named and not table.fields and any(name.lower().endswith((".csv", ".tsv")) for name in inputs):
         note(f"the records are the column that line 1 calls {fitted.column[:40]!r}")
     for remark in fitted.remarks():
         note(remark)
@@ -208,6 +221,9 @@ def encode(
     layer: Layer = None,
     window: Window = None,
     layout: Layout = None,
+    separator: Separator = None,
+    encoding: Encoding = None,
+    no_header: NoHeader = False,
     side: Annotated[
         str | None,
         typer.Option(
@@ -257,7 +273,14 @@ def encode(
             drop=drop or (),
             canonical=canonical,
             side=side,
-            reading=reading(layer, window, layout),
+            reading=reading(
+                layer=layer,
+                window=window,
+                layout=layout,
+                separator=separator,
+                encoding=encoding,
+                no_header=no_header,
+            ),
             canaries=canaries,
             repeats=repeats,
             coin_split=coin_split,

@@ -11,7 +11,8 @@ from ult.cli.console import count, note, say
 if TYPE_CHECKING:
     from ult.public.shards import Shards
 
-_PIECES = {".txt": "line", ".jsonl": "line", ".csv": "row", ".parquet": "row", ".npy": "row", ".npz": "row"}
+_PIECES = dict.fromkeys((".csv", ".tsv", ".data", ".parquet", ".arrow", ".feather", ".xlsx", ".npy", ".npz"), "row")
+_PIECES |= dict.fromkeys((".txt", ".jsonl", ".ndjson"), "line")
 _OF = {"image": "image", "series": "series", "text": "row", "molecule": "row"}
 
 

@@ -19,6 +19,7 @@ from ult.data.describe_tables import Part
 from ult.data.fields import texts
 from ult.data.infer import SHARED, Reading, infer
 from ult.data.opening import open_inputs
+from ult.data.reading import Reading as FileReading
 from ult.data.rows import Chunk, Rows, listed
 from ult.data.schema import Schema
 from ult.data.tally import Tally
@@ -89,6 +90,7 @@ class Description(Shown):
     forms=arguments.by_name("kinds or forms by column, such as {'zip': 'text'}"),
     bins=arguments.integer(),
     public=arguments.switch,
+    reading=arguments.by_name("how files are read, such as {'separator': ';'}"),
 )
 def describe(
     inputs: str | Path | Sequence[str | Path],
@@ -99,13 +101,15 @@ def describe(
     forms: Mapping[str, str] | None = None,
     bins: int = BINS,
     public: bool = False,
+    reading: Mapping[str, Any] | None = None,
 ) -> Description:
     """Return what the columns of files hold, and a schema for `ult.fit`. The files are read twice.
 
     With `column` only these columns are described. `drop` names columns that are not encoded. `unit` groups rows into
     one record; inputs `labs=labs.csv` and `labs:PATIENT=labs.csv` are other tables of data of the same units. `forms`
     answers what can be read in two ways: for a column a kind, a decimal mark, or a date form. `public` declares that
-    everyone may read these files, so that their schema tells nothing that epsilon should cover.
+    everyone may read these files, so that their schema tells nothing that epsilon should cover. `reading` says how
+    files are read, as for `ult.fit`.
 
     Raises `SourceError`, `MissingColumn` or `InvalidConfig`.
 
@@ -128,9 +132,10 @@ def describe(
             ).run()
             return found.columns, found.schema, found.rows
 
-        columns, schema, rows = describe_tables.described([str(one) for one in names], unit, drop, asked, flat)
+        how, paths = FileReading.of(reading), [str(one) for one in names]
+        columns, schema, rows = describe_tables.described(paths, unit, drop, asked, flat, how)
         return Description(tuple(columns), schema, rows)
-    opened, _ = open_inputs(names, "record")
+    opened, _ = open_inputs(names, "record", FileReading.of(reading))
     event_schema.check_unit(opened, unit)
     drop, column = ([one] if isinstance(one, str) else one for one in (drop, column))
     return _Describing(opened, unit, drop, column, forms or {}, bins, public=public).run()

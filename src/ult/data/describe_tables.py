@@ -11,6 +11,7 @@ from ult.codecs.record.field import Field
 from ult.data import grouped
 from ult.data.constant import Constant
 from ult.data.opening import open_inputs
+from ult.data.reading import AS_IT_IS, Reading
 from ult.data.rows import Rows, listed
 from ult.data.schema import Schema
 from ult.errors import InvalidConfig, MissingColumn
@@ -20,7 +21,9 @@ Part = tuple[Sequence[Any], Schema | None, int]  # what columns hold, the schema
 Flat = Callable[[Sequence[Rows], Sequence[str]], Part]  # from inputs and columns to drop
 
 
-def described(names: Sequence[str], unit: str, drop: Sequence[str], asked: Iterable[str], flat: Flat) -> Part:
+def described(
+    names: Sequence[str], unit: str, drop: Sequence[str], asked: Iterable[str], flat: Flat, reading: Reading = AS_IT_IS
+) -> Part:
     """Return columns, schema and rows of inputs of which some are `NAME=PATH`.
 
     `asked` are other columns that the command names. Raises `InvalidConfig`, `MissingColumn` or `SourceError`.
@@ -33,9 +36,11 @@ def described(names: Sequence[str], unit: str, drop: Sequence[str], asked: Itera
     for _, of in parts:
         if of is not None:
             tables.setdefault(of.field, []).append(of)
-    groups = [(MAIN, unit, open_inputs(plain, "record")[0])] if plain else []
+    groups = [(MAIN, unit, open_inputs(plain, "record", reading)[0])] if plain else []
     for name, of_name in tables.items():
-        groups.append((name, of_name[0].column or unit, open_inputs([one.path for one in of_name], "record")[0]))
+        groups.append(
+            (name, of_name[0].column or unit, open_inputs([one.path for one in of_name], "record", reading)[0])
+        )
     known = {column for _, _, opened in groups for column in opened[0].types}
     if unknown := [name for name in (*drop, *asked) if name not in known]:
         raise MissingColumn(f"no input has a column {unknown[0]!r}; they have {listed(sorted(known))}")

@@ -15,7 +15,6 @@ from ult.data.array import ArrayRows
 from ult.data.batch import Batch, Where, joined
 from ult.data.molecule import sides
 from ult.data.rows import CHUNK_BYTES, Chunk, Rows, listed
-from ult.data.tabular import CsvRows
 from ult.data.text import JsonlRows
 from ult.errors import MissingColumn, SourceError
 
@@ -52,7 +51,7 @@ class Form:
         column = record.choose(rows, modality, keep) if column is None else column
         if record.fits(rows, modality, column):
             return cls(modality, column)
-        if not isinstance(rows, CsvRows) and not record.is_number(rows.types[column]):
+        if not rows.texts and not record.is_number(rows.types[column]):
             raise SourceError(f"{rows.name}: column {column!r} is {rows.types[column]}; expected numbers")
         if keep:
             raise SourceError(

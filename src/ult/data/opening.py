@@ -6,23 +6,25 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from ult.data import edf, files, h5ad, hub, image_folder, record, sample, sdf, sequence, wfdb
+from ult.data import arrow, edf, files, h5ad, hub, image_folder, record, sample, sdf, sequence, wfdb
 from ult.data.array import ArrayRows
 from ult.data.events.addresses import PREFIXES, open_events
 from ult.data.image_folder import FolderRows
 from ult.data.layout import Layout
-from ult.data.reading import AS_IT_IS, Reading
+from ult.data.reading import AS_IT_IS, COMMA_FILES, Reading
 from ult.data.rows import Rows, inside, listed, unpacking
 from ult.data.tabular import CsvRows, ParquetRows
 from ult.data.text import JsonlRows, TxtRows
 from ult.errors import EmptySource, InvalidConfig, MissingSource, SourceError
 
+_TABLES = (*arrow.SUFFIXES, ".tsv", ".data")
+_TEXTS = (".txt", ".jsonl", ".csv", ".parquet", ".ndjson", *_TABLES)
 SUFFIXES = {
-    "text": (".txt", ".jsonl", ".csv", ".parquet", *sequence.SUFFIXES),
-    "molecule": (".txt", ".jsonl", ".csv", ".parquet", *sdf.SUFFIXES),
-    "image": (*image_folder.SUFFIXES, ".parquet", ".npy", ".npz"),
-    "series": (".csv", ".parquet", ".npy", ".npz", h5ad.SUFFIX, wfdb.SUFFIX, *edf.SUFFIXES),
-    "record": (".csv", ".jsonl", ".parquet"),
+    "text": (*_TEXTS, *sequence.SUFFIXES),
+    "molecule": (*_TEXTS, *sdf.SUFFIXES),
+    "image": (*image_folder.SUFFIXES, ".parquet", ".npy", ".npz", *arrow.SUFFIXES),
+    "series": (".csv", ".parquet", ".npy", ".npz", *_TABLES, h5ad.SUFFIX, wfdb.SUFFIX, *edf.SUFFIXES),
+    "record": (".csv", ".jsonl", ".parquet", ".ndjson", *_TABLES),
 }
 _CODECS = {"series": "series/mulaw", "molecule": "molecule/smiles", "image": "image/dct", "text": "text/bytes"}
 _PACKED = tuple(one for every in SUFFIXES.values() for one in every if one.count(".") > 1)  # such as .fasta.gz
@@ -108,13 +110,15 @@ def _reader(name: str, kind: str, column: str, reading: Reading) -> Rows:
     if kind == sample.PREFIX:
         return sample.SampleRows(name)
     if kind == ".txt":
-        return TxtRows(name, column)
-    if kind == ".jsonl":
-        return JsonlRows(name, column)
-    if kind == ".csv":
-        return CsvRows(name)
+        return TxtRows(name, column, reading)
+    if kind in (".jsonl", ".ndjson"):
+        return JsonlRows(name, column, reading)
+    if kind in COMMA_FILES:
+        return CsvRows(name, reading)
     if kind == ".parquet":
         return ParquetRows(name)
+    if kind in arrow.SUFFIXES:
+        return arrow.ArrowRows(name)
     if kind in sequence.SUFFIXES:
         return sequence.SequenceRows(name)
     if kind in sdf.SUFFIXES:

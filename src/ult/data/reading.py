@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from ult.data.layout import Layout
-from ult.data.rows import listed
 from ult.errors import InvalidConfig
 
-_FOR = {
+COMMA_FILES = (".csv", ".tsv", ".data")  # `.data` are those of the UCI repository, which have no header
+ENCODED = (*COMMA_FILES, ".txt", ".jsonl", ".ndjson")
+_FOR = {  # the inputs that have such a choice
     "layer": (".h5ad",),
     "window": (".hea", ".edf", ".bdf"),
     "layout": (".npy", ".npz"),
-}  # the suffixes that have such a choice
+    "separator": COMMA_FILES,
+    "encoding": ENCODED,
+    "header": COMMA_FILES,
+    "sheet": (".xlsx",),
+    "query": ("sqlite:", "postgresql:"),
+}
+_FLAGS = {"header": "--no-header"}
+_TABS = ("tab", "\\t")  # names of the tab, because few know how to type one in a shell
+_NO_TEXT = {"unicode_escape", "raw_unicode_escape", "idna", "punycode", "undefined", "mbcs", "oem", "utf_7"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,39 +33,90 @@ class Reading:
     """`layer` is the matrix of a `.h5ad` that holds the records, by default X. `window`, in seconds, cuts a signal.
 
     `layout` spells the axes of an array of images, as `Layout` reads it.
+
+    `separator` stands between the cells of a line of a `.csv`; by default the comma, in a `.tsv` the tab. `encoding` is
+    that of a text file; by default UTF-8, or the UTF-16 that the byte order mark of a `.csv` announces. Without
+    `header`, line 1 is a record and the columns are called c1, c2 and so on. `sheet` is the name of a sheet of a
+    workbook. `query` is the SQL that a database is asked. Raises `InvalidConfig`.
+
+    Cells are kept, bytes are not: which cells of a file were in quotes, how its lines ended and its encoding are lost.
     """
 
     layer: str | None = None
     window: float | None = None
     layout: str | None = None
+    separator: str | None = None
+    encoding: str | None = None
+    header: bool = True
+    sheet: str | None = None
+    query: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in self.given().items():
+            if name not in ("window", "header") and not isinstance(value, str):
+                like = ", such as layers/counts" if name == "layer" else ""
+                raise InvalidConfig(f"{name} is {value!r}; expected a text{like}")
+        if not isinstance(self.header, bool):
+            raise InvalidConfig(f"header is {self.header!r}; expected True or False")
+        window = self.window
+        if window is not None and not (
+            isinstance(window, int | float) and not isinstance(window, bool) and 0 < window < math.inf
+        ):
+            raise InvalidConfig(f"window is {window!r}; expected seconds, more than 0")
+        if self.layout is not None:
+            Layout.of(self.layout)
+        if self.separator is not None:
+            mark = "\t" if self.separator in _TABS else self.separator
+            if len(mark) != 1 or mark in '"\r\n':
+                raise InvalidConfig(
+                    f"separator is {self.separator!r}; expected one character between two cells",
+                    hint="--separator ';', or --separator tab",
+                )
+            object.__setattr__(self, "separator", mark)
+        if self.encoding is not None:
+            object.__setattr__(self, "encoding", _encoding(self.encoding))
 
     @classmethod
     def of(cls, given: Mapping[str, Any] | None) -> Self:
         """Return the choices of a mapping; raise `InvalidConfig` for an unknown name or a value that is none."""
         names = [field.name for field in fields(cls)]
         if unknown := set(given or {}) - set(names):
-            raise InvalidConfig(f"reading has {listed(sorted(unknown))}; expected {listed(names)}")
-        reading = cls(**(given or {}))
-        if reading.layer is not None and not isinstance(reading.layer, str):
-            raise InvalidConfig(f"layer is {reading.layer!r}; expected a name such as layers/counts")
-        if reading.layout is not None:
-            Layout.of(reading.layout)
-        window = reading.window
-        if window is not None and not (
-            isinstance(window, int | float) and not isinstance(window, bool) and 0 < window < math.inf
-        ):
-            raise InvalidConfig(f"window is {window!r}; expected seconds, more than 0")
-        return reading
+            shown = [", ".join(map(repr, some)) for some in (sorted(unknown), names)]
+            raise InvalidConfig(f"reading has {shown[0]}; expected {shown[1]}")
+        return cls(**(given or {}))
 
     def given(self) -> dict[str, Any]:
         """Return the choices that were made, as JSON values."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        both = ((field, getattr(self, field.name)) for field in fields(self))
+        return {field.name: value for field, value in both if value != field.default}
 
     def check(self, kind: str) -> None:
-        """Raise `InvalidConfig` if inputs of this suffix leave no such choice."""
+        """Raise `InvalidConfig` if inputs of this kind, a suffix or the start of an address, leave no such choice."""
         for name in self.given():
             if kind not in _FOR[name]:
-                raise InvalidConfig(f"--{name} is for {', '.join(_FOR[name])} files; the inputs are {kind}")
+                flag = _FLAGS.get(name, f"--{name}")
+                raise InvalidConfig(
+                    f"{flag} is for {', '.join(_FOR[name])} files; the inputs are {kind}", hint=f"leave out {flag}"
+                )
+
+    def mark(self, suffix: str) -> str:
+        """Return the separator of a file that ends in `suffix`."""
+        return self.separator or ("\t" if suffix == ".tsv" else ",")
 
 
 AS_IT_IS = Reading()
+
+
+def _encoding(name: str) -> str:
+    """Return Python's name of an encoding. Raises `InvalidConfig`."""
+    try:
+        found = codecs.lookup(name).name
+        "a".encode(found)  # refuses those of bytes to bytes, such as hex
+    except (LookupError, UnicodeError, ValueError):
+        found = ""
+    if not found or found.replace("-", "_") in _NO_TEXT:
+        raise InvalidConfig(
+            f"encoding is {name!r}, which is not known; expected one such as cp1252, latin-1, utf-16 or shift_jis",
+            hint="--encoding cp1252, for most files of Western Windows",
+        )
+    return found

@@ -13,6 +13,7 @@ import pyarrow.types as pat
 from numpy.typing import NDArray
 
 from ult.data import files
+from ult.data.cells import is_text as is_text
 from ult.data.image import to_pixels
 from ult.data.rows import Chunk, Column, Rows, listed
 from ult.data.scan import Frame
@@ -21,12 +22,6 @@ from ult.errors import MissingColumn, SourceError
 # names for unnamed columns
 COLUMN = {"text": "text", "molecule": "smiles", "image": "image", "series": "series", "record": "record"}
 _NAME = {"text": "text", "molecule": "text", "image": "images", "series": "lists of numbers"}
-
-
-def is_text(kind: pa.DataType) -> bool:
-    """Return whether a column of this type holds texts."""
-    kind = kind.value_type if pat.is_dictionary(kind) else kind
-    return bool(pat.is_string(kind) or pat.is_large_string(kind) or pat.is_string_view(kind))
 
 
 def is_image(kind: pa.DataType) -> bool:

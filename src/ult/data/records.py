@@ -17,6 +17,7 @@ from ult.data.event_schema import check_unit
 from ult.data.fields import COLUMN, FieldsForm, check_columns
 from ult.data.form import Unread, kept_schema, unread
 from ult.data.opening import open_inputs
+from ult.data.reading import AS_IT_IS, Reading
 from ult.data.rows import Rows, listed
 from ult.data.schema import Schema
 from ult.data.units import Strand
@@ -42,7 +43,9 @@ class Opened:
         return [one for rows in self.opened for one in rows.told]
 
 
-def open_records(inputs: Sequence[str | Path], schema: Schema, keep: Sequence[str]) -> Opened:
+def open_records(
+    inputs: Sequence[str | Path], schema: Schema, keep: Sequence[str], reading: Reading = AS_IT_IS
+) -> Opened:
     """Return how the records of `inputs` are read. Raises `SourceError`, `MissingColumn` or `InvalidConfig`."""
     leaves = {one.name for one in schema.leaves}
     if both := [name for name in keep if name in leaves]:
@@ -51,8 +54,8 @@ def open_records(inputs: Sequence[str | Path], schema: Schema, keep: Sequence[st
             hint=f"--drop {shlex.quote(both[0])} keeps it without encoding it",
         )
     if schema.unit:
-        return _grouped([str(one) for one in inputs], schema, keep)
-    opened, empty = open_inputs(inputs, MODALITY)
+        return _grouped([str(one) for one in inputs], schema, keep, reading)
+    opened, empty = open_inputs(inputs, MODALITY, reading)
     check_unit(opened, schema.unit)
     for rows in opened:
         rows.check_columns(keep)
@@ -72,12 +75,12 @@ def paths(inputs: Sequence[str | Path]) -> list[str]:
     return [of.path if (of := grouped.named(str(one))) else str(one) for one in inputs]
 
 
-def _grouped(inputs: Sequence[str], schema: Schema, keep: Sequence[str]) -> Opened:
+def _grouped(inputs: Sequence[str], schema: Schema, keep: Sequence[str], reading: Reading) -> Opened:
     """Return how to read a record for each unit."""
     parts = [grouped.named(one) for one in inputs]
     plain = [one for one, part in zip(inputs, parts, strict=True) if part is None]
     empty: list[str] = []
-    strands = _of_names([part for part in parts if part], schema, empty)
+    strands = _of_names([part for part in parts if part], schema, empty, reading)
     static = [one for one in schema.fields if one.kind != "rows"]
     left = [one for one in schema.fields if one.kind == "rows" and one.name not in strands]
     if len(left) > bool(plain):
@@ -90,7 +93,7 @@ def _grouped(inputs: Sequence[str], schema: Schema, keep: Sequence[str]) -> Open
         read = partial(grouped.batches, schema.fields, strands, None, _NONE)
         return Opened(read, None, _NONE, tuple(empty), _opened(strands))
     inner = left[0].fields if left else ()
-    opened, none = open_inputs(plain, MODALITY)
+    opened, none = open_inputs(plain, MODALITY, reading)
     check_unit(opened, schema.unit)
     for rows in opened:
         rows.check_columns(keep)
@@ -103,7 +106,7 @@ def _grouped(inputs: Sequence[str], schema: Schema, keep: Sequence[str]) -> Open
     return Opened(read, None, kept, (*empty, *none), every)
 
 
-def _of_names(named: Sequence[grouped.Named], schema: Schema, empty: list[str]) -> dict[str, Strand]:
+def _of_names(named: Sequence[grouped.Named], schema: Schema, empty: list[str], reading: Reading) -> dict[str, Strand]:
     """Return the rows of the inputs that name a field; add the inputs without a row to `empty`."""
     holders = {one.name: one for one in schema.fields if one.kind == "rows"}
     strands: dict[str, Strand] = {}
@@ -114,7 +117,7 @@ def _of_names(named: Sequence[grouped.Named], schema: Schema, empty: list[str]) 
         if len({one.column for one in mine}) > 1:
             raise InvalidConfig(f"the inputs of {name!r} name several columns of the unit; expected one")
         unit, fields = mine[0].column or schema.unit, holders[name].fields
-        opened, none = _some([one.path for one in mine])
+        opened, none = _some([one.path for one in mine], reading)
         _check(opened, unit, fields, schema.dropped)
         strands[name] = Strand(opened, unit, name=mine[0].path, inner=fields)
         empty += none
@@ -126,10 +129,10 @@ def _opened(strands: Mapping[str, Strand]) -> list[Rows]:
     return [rows for strand in dict.fromkeys(strands.values()) for rows in strand.opened]
 
 
-def _some(names: Sequence[str]) -> tuple[list[Rows], list[str]]:
+def _some(names: Sequence[str], reading: Reading) -> tuple[list[Rows], list[str]]:
     """Return the opened inputs, none of which need have rows, and the names of those that have none."""
     try:
-        return open_inputs(names, MODALITY)
+        return open_inputs(names, MODALITY, reading)
     except EmptySource:
         return [], list(names)
 

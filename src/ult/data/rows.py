@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import shlex
 from abc import ABC, abstractmethod
@@ -13,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from ult.data import files
+from ult.data.reading import ENCODED
 from ult.errors import EmptySource, MissingColumn, MissingSource, SourceError
 
 Column = Any  # one value per row: a list, a pa.ChunkedArray, or an array (n, ...)
@@ -23,6 +25,7 @@ _MARKS = {  # byte order marks, longest first
     b"\xff\xfe": "UTF-16",
     b"\xfe\xff": "UTF-16",
 }
+_SPELLED = {"UTF-16LE": "utf-16-le", "UTF-16BE": "utf-16-be", "UTF-32LE": "utf-32-le", "UTF-32BE": "utf-32-be"}
 _KINDS = {
     b"PK\3\4": "a zip file or a workbook of Excel",
     b"\x1f\x8b": "packed by gzip",
@@ -72,6 +75,7 @@ class Rows(ABC):
     name: str  # of the input, for errors
     types: Mapping[str, pa.DataType]  # of the columns, in order
     column: str | None = None  # the records' column, if the input leaves no choice
+    texts: bool = False  # whether each cell is text as it was written, also that of a number
     splits: bool = False  # whether `split` is implemented
     nbytes: int = 0  # approximate size of a part
     together: str = ""  # the column whose equal values the reader puts one after another
@@ -140,9 +144,7 @@ def inside(folder: str, suffixes: Sequence[str]) -> str:
 
 
 def unpacking(name: str) -> str:
-    """Return the command that unpacks or renames a file with such a suffix, or the empty string."""
-    if files.suffix(name) == ".ndjson":
-        return f"cp {shlex.quote(name)} {shlex.quote(name[: -len('.ndjson')] + '.jsonl')}; the format is the same"
+    """Return the command that unpacks a file with such a suffix, or the empty string."""
     command = _UNPACK.get(files.suffix(name))
     return f"{command} {shlex.quote(name)}" if command else ""
 
@@ -153,19 +155,43 @@ def existing(name: str) -> str:
     return name
 
 
-def existing_text(name: str) -> str:
-    """Return `name`; raise as `existing` does, and `SourceError` if the file is packed, binary, or UTF-16 or UTF-32."""
-    start = _start(name)
-    for mark, kind in _KINDS.items():
-        if start.startswith(mark):
-            raise SourceError(f"{name} is {kind}, whatever its name ends in; expected text")
-    if encoding := _wide(start):
+def existing_text(name: str, encoding: str | None = None) -> str:
+    """Return `name`; raise as `existing` does, and `SourceError` if the file is packed, binary, or UTF-16 or UTF-32.
+
+    It is for readers that look for line ends in bytes, which an `encoding` that was asked for must then have.
+    """
+    start = _text_start(name)
+    asked = encoding if encoding is not None and encoding.replace("-", "_").startswith(("utf_16", "utf_32")) else ""
+    if found := asked or _wide(start):
         new = f"new{files.suffix(name)}"
         raise SourceError(
-            f"{name} is {encoding}; expected UTF-8",
-            hint=f"iconv -f {encoding.lower()} -t utf-8 {shlex.quote(name)} > {new}",
+            f"{name} is {found.upper()}; expected an encoding in which a line ends with one byte, such as UTF-8",
+            hint=f"iconv -f {found.lower()} -t utf-8 {shlex.quote(name)} > {new}",
+        )
+    if encoding is not None and "\n".encode(encoding) not in (b"\n", codecs.BOM_UTF8 + b"\n"):
+        raise SourceError(
+            f"lines do not end with one byte of line feed in {encoding}; expected another encoding",
+            hint=f"iconv -f {encoding} -t utf-8 {shlex.quote(name)} > new{files.suffix(name)}",
         )
     return name
+
+
+def encoding_of(name: str, asked: str | None) -> str:
+    """Return the encoding of a file of cells: the one asked for, that of its byte order mark, or UTF-8.
+
+    Raises as `existing_text` does, and `SourceError` for UTF-16 that neither was asked for nor says so.
+    """
+    start = _text_start(name)
+    marked = next((encoding.lower() for mark, encoding in _MARKS.items() if start.startswith(mark)), None)
+    if marked is None and (found := _wide(start)) and asked is None:
+        raise SourceError(f"{name} is {found}; expected UTF-8", hint=f"--encoding {_SPELLED.get(found, found.lower())}")
+    if marked is None and asked in ("utf-16", "utf-32"):
+        raise SourceError(
+            f"{name} has no byte order mark, which says which of two bytes comes first", hint=f"--encoding {asked}-le"
+        )
+    if marked is not None and (asked is None or asked.startswith(marked)):
+        return marked
+    return "utf-8-sig" if asked is None or asked == "utf-8" else asked
 
 
 def changed(name: str, how: str = "") -> SourceError:
@@ -174,13 +200,24 @@ def changed(name: str, how: str = "") -> SourceError:
     return SourceError(f"{name} changed while it was read{why}", hint="run it again, once nothing writes to it")
 
 
-def not_utf8(name: str, place: str) -> SourceError:
-    """Return the error for text that is not UTF-8; the hint cannot name its encoding, which bytes do not determine."""
-    new = f"new{files.suffix(name)}"
-    return SourceError(
-        f"{place} is not UTF-8; expected UTF-8 text",
-        hint=f"iconv -f ENCODING -t utf-8 {shlex.quote(name)} > {new}, where ENCODING is often windows-1252",
-    )
+def not_utf8(name: str, place: str, encoding: str = "utf-8") -> SourceError:
+    """Return the error for text that is not in its encoding; the hint can name no other, which bytes do not say."""
+    called = {"utf-8": "UTF-8", "utf-8-sig": "UTF-8"}.get(encoding, encoding)
+    if files.suffix(name) in ENCODED:
+        hint = "--encoding NAME, where NAME is often cp1252" if called == "UTF-8" else "the --encoding that it has"
+    else:
+        new = f"new{files.suffix(name)}"
+        hint = f"iconv -f ENCODING -t utf-8 {shlex.quote(name)} > {new}, where ENCODING is often windows-1252"
+    return SourceError(f"{place} is not {called}; expected {called} text", hint=hint)
+
+
+def _text_start(name: str) -> bytes:
+    """Return the first bytes of a file; raise as `existing` does, and `SourceError` if it is packed or binary."""
+    start = _start(name)
+    for mark, kind in _KINDS.items():
+        if start.startswith(mark):
+            raise SourceError(f"{name} is {kind}, whatever its name ends in; expected text")
+    return start
 
 
 def _start(name: str) -> bytes:

@@ -29,11 +29,12 @@ from ult.host.disk import strangers
 from ult.host.free import FILE, Kind, check_free
 
 FOLDER = "a folder"
+MARKS = {".csv": ",", ".tsv": "\t"}  # what stands between two cells
 SUFFIXES = {
-    "text": (".txt", ".jsonl", ".csv", ".parquet"),
-    "molecule": (".txt", ".jsonl", ".csv", ".parquet"),
+    "text": (".txt", ".jsonl", ".csv", ".parquet", ".tsv"),
+    "molecule": (".txt", ".jsonl", ".csv", ".parquet", ".tsv"),
     "image": (FOLDER, ".parquet", ".npz"),
-    "series": (".csv", ".parquet", ".npz"),
+    "series": (".csv", ".parquet", ".npz", ".tsv"),
 }
 
 
@@ -113,8 +114,8 @@ class Sink:
             return TxtWriter(path)
         if self._suffix == ".jsonl":
             return JsonlWriter(path, self.column)
-        if self._suffix == ".csv":
-            return CsvWriter(path, [*names, *(self.fields or [self.column])])
+        if self._suffix in MARKS:
+            return CsvWriter(path, [*names, *(self.fields or [self.column])], MARKS[self._suffix])
         if self._suffix == ".parquet":
             return ParquetWriter(path, pa.schema([*self.kept_schema, *self._record_schema()]))
         if self._suffix == ".npz":
@@ -129,9 +130,9 @@ class Sink:
 
     def _values(self, records: Sequence[Any]) -> Any:
         """Return records in the form that the writer takes: unchanged, or as an Arrow table."""
-        if self._suffix == ".csv" and self.modality == "series" and not self.fields:
+        if self._suffix in MARKS and self.modality == "series" and not self.fields:
             return self._one_column(records)
-        if self._suffix == ".parquet" or (self._suffix == ".csv" and self.fields):
+        if self._suffix == ".parquet" or (self._suffix in MARKS and self.fields):
             return self._table(records)
         return records
 

@@ -145,7 +145,8 @@ def open_source(
     column of lists, a file of number columns (each row is a record, each column not kept one of its values), or, named
     by `column`, a single column of numbers (each file is one record). Sequences are read from FASTA and FASTQ,
     molecules from SDF, cells from `.h5ad`, channels of signals from WFDB and EDF; `reading` says which matrix ("layer")
-    of cells, and how many seconds of a signal ("window") are a record. All modalities are also read from `hf:org/name`
+    of cells, and how many seconds of a signal ("window") are a record, and of text files the "separator", the
+    "encoding", and whether there is a "header". All modalities are also read from `hf:org/name`
     and from `sample:topics` or `sample:digits`. A file name may be a glob, and an address `s3://`, `gs://` or `hf://`.
 
     Records of modality "record" are tuples with a cell for each field of `schema`, one for each row of `.csv`, `.jsonl`
@@ -170,8 +171,7 @@ def open_source(
     keep = tuple(dict.fromkeys(keep))
     seen = None
     if schema is not None:
-        Reading.of(reading).check("records of fields")
-        return _of_fields(inputs, schema, keep, column)
+        return _of_fields(inputs, schema, keep, column, Reading.of(reading))
     with suppress(MissingSource):  # opening the inputs below gives the better message
         seen = Snapshot(inputs)
     opened, empty = open_inputs(inputs, modality, Reading.of(reading))
@@ -202,7 +202,9 @@ def open_source(
     )
 
 
-def _of_fields(inputs: Sequence[str | Path], schema: Schema, keep: Sequence[str], column: str | None) -> Source:
+def _of_fields(
+    inputs: Sequence[str | Path], schema: Schema, keep: Sequence[str], column: str | None, reading: Reading
+) -> Source:
     """Return the source of records of the fields of a schema."""
     from ult.data import records
 
@@ -211,7 +213,7 @@ def _of_fields(inputs: Sequence[str | Path], schema: Schema, keep: Sequence[str]
     seen = None
     with suppress(MissingSource):
         seen = Snapshot(records.paths(inputs))
-    found = records.open_records(inputs, schema, keep)
+    found = records.open_records(inputs, schema, keep, reading)
     return Source(
         found.read,
         split=found.split,

@@ -1,4 +1,4 @@
-"""Read and write files of named columns: `.csv` as in RFC 4180, where every cell is a string, and `.parquet`."""
+"""Read and write files of named columns: `.csv` and `.tsv` as in RFC 4180, where every cell is text, and `.parquet`."""
 
 from __future__ import annotations
 
@@ -7,94 +7,170 @@ import csv
 import io
 import os
 import re
+import shlex
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ult.data import files
-from ult.data.rows import CHUNK_BYTES, ROWS, Chunk, Rows, changed, existing, existing_text, listed, not_utf8
+from ult.data.reading import AS_IT_IS, Reading
+from ult.data.rows import CHUNK_BYTES, ROWS, Chunk, Rows, changed, encoding_of, existing, listed, not_utf8
 from ult.data.text import encoded
 from ult.errors import EmptySource, OutputError, SourceError
 
-_QUOTED = re.compile('[,"\r\n]')
-_OTHERS = ";\t|"  # separators other than the comma
+_MARKS = ";\t|,"  # separators
+_CELL = 64  # bytes that a short cell takes in memory
 _STREAMED = {"pre_buffer": False, "buffer_size": files.BLOCK}  # pyarrow 26 by default keeps all it read until the end
 
 
 class CsvRows(Rows):
-    """The columns named by the header. Errors count the lines of the file, header included, as editors do."""
+    """The columns named by the header. Errors count the lines of the file, header included, as editors do.
 
-    def __init__(self, name: str) -> None:
-        self.name = existing_text(name)
-        read = self._read()
-        _, header = next(read, (0, []))
-        if not header:
-            raise SourceError(f"{name} has no header; expected the names of the columns")
-        if len(set(header)) != len(header):
-            again = next(one for one in header if header.count(one) > 1)
+    Every cell is text as it stands between two separators, blanks included; one in quotes may hold separators, line
+    breaks and doubled quotes. Without a header, the columns are c1, c2 and so on.
+    """
+
+    texts = True
+
+    def __init__(self, name: str, reading: Reading = AS_IT_IS) -> None:
+        self.name, self.reading = name, reading
+        self._mark = reading.mark(files.suffix(name))
+        self._encoding = encoding_of(name, reading.encoding)
+        if files.suffix(name) == ".data" and reading.header:
             raise SourceError(
-                f"{name} names a column twice in its header: {again!r}",
-                hint="names that differ; if line 1 is a record, a line of names before it",
+                f"{name} is a .data file, of which the first line mostly is a record",
+                hint=f"--no-header; if line 1 names the columns: cp {shlex.quote(name)} new.csv",
             )
-        if len(header) == 1 and (other := next((mark for mark in _OTHERS if mark in header[0]), "")):
-            raise SourceError(
-                f"{name} has one column, whose name holds {other!r}: its cells are separated by that, not by commas",
-                hint=f"pandas.read_csv({name!r}, sep={other!r}).to_csv('new.csv', index=False), in Python",
-            )
-        self.types = {name: pa.string() for name in header}
-        if next(read, None) is None:
-            raise EmptySource(f"{name} has a header and no rows; expected records")
+        with self._opened() as (reader, _):
+            first = self._first(reader)
+            header = first if reading.header else [f"c{k}" for k in range(1, len(first) + 1)]
+            self._check_header(header)
+            self.types = dict.fromkeys(header, pa.string())
+            if reading.header and not any(self._is_row(row, reader) for row in reader):
+                raise EmptySource(f"{name} has a header and no rows; expected records")
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """Yield the cells of `columns`; raise `SourceError` for a row that is not as long as the header."""
-        read = self._read()
-        _, header = next(read)
-        places = [header.index(name) for name in columns]
-        first, rows, size = 1, [], 0
-        for _, row in read:
-            cells = [row[place] for place in places]
-            rows.append(cells)
-            size += sum(map(len, cells))
-            if len(rows) == ROWS or size >= CHUNK_BYTES:
-                yield self._chunk(columns, first, rows)
-                first, rows, size = first + len(rows), [], 0
-        if rows:
-            yield self._chunk(columns, first, rows)
+        places = {name: place for place, name in enumerate(self.types)}
+        cells = [itemgetter(places[name]) for name in columns]
+        most, count = max(1, min(ROWS, CHUNK_BYTES // (_CELL * len(places)))), 0
+        with self._opened() as (reader, read):
+            if self.reading.header:
+                self._first(reader)
+            width, stop, rows = len(places), read.nbytes + CHUNK_BYTES, []
+            for row in reader:
+                if len(row) == width or self._is_row(row, reader):
+                    rows.append(row)
+                    if len(rows) == most or read.nbytes >= stop:
+                        yield self._chunk(columns, count + 1, rows, cells)
+                        stop, count, rows = read.nbytes + CHUNK_BYTES, count + len(rows), []
+            if rows:
+                yield self._chunk(columns, count + 1, rows, cells)
 
-    def _chunk(self, columns: Sequence[str], first: int, rows: list[list[str]]) -> Chunk:
-        cells = {name: [row[i] for row in rows] for i, name in enumerate(columns)}
-        return Chunk(self.name, first, cells, len(rows))
+    def _chunk(self, columns: Sequence[str], first: int, rows: list[list[str]], cells: Sequence[Any]) -> Chunk:
+        found = {name: list(map(cell, rows)) for name, cell in zip(columns, cells, strict=True)}
+        return Chunk(self.name, first, found, len(rows))
 
-    def _read(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield each row with the number of the line on which it ends."""
-        csv.field_size_limit(2**31 - 1)  # for the whole process; the default refuses cells over 128 KiB
-        width = None
-        try:
-            with io.TextIOWrapper(files.open_file(self.name), "utf-8-sig", newline="") as file:
-                reader = csv.reader(file, strict=True)
-                for row in reader:
-                    if not row and width != 1:  # an empty line is no row, but in a file of one column an empty cell
-                        continue
-                    width = len(row) if width is None else width
-                    if len(row) != width or not row:
-                        line = f"{self.name}, line {reader.line_num}"
-                        raise SourceError(f"{line} has {len(row)} cells; expected {width} as in the header")
-                    yield reader.line_num, row
-        except UnicodeDecodeError:
-            raise not_utf8(self.name, f"{self.name}, near line {reader.line_num + 1},") from None
-        except csv.Error as error:
-            other = (
-                f"pandas.read_csv({self.name!r}, sep=';').to_csv('new.csv', index=False), if ';' separates its cells"
+    def _first(self, reader: Any) -> list[str]:
+        """Return the first row; empty lines before it, and a line `sep=;` that Excel wrote for itself, are none."""
+        for row in reader:
+            if row and not (self.reading.separator and row == ["sep=", ""] and reader.line_num == 1):
+                return list(row)
+        raise SourceError(f"{self.name} has no header; expected the names of the columns")
+
+    def _is_row(self, row: list[str], reader: Any) -> bool:
+        """Return whether a line has cells; raise `SourceError` if they are not as many as there are columns."""
+        width = len(self.types)
+        if len(row) != width and (row or width == 1):  # in a file of one column an empty line may be an empty cell
+            first = "in the header" if self.reading.header else "in the first row"
+            place = f"{self.name}, line {reader.line_num}"
+            raise SourceError(f"{place} has {len(row)} cells; expected {width} as {first}")
+        return bool(row)
+
+    def _check_header(self, header: list[str]) -> None:
+        """Raise `SourceError` if two names are equal, or another mark separates them."""
+        asked = self.reading.separator
+        others = [mark for mark in _MARKS if mark != self._mark and (mark != "," or asked)]
+        if len(header) == 1 and self.reading.header and (other := next((m for m in others if m in header[0]), "")):
+            raise SourceError(
+                f"{self.name} has one column, whose name holds {other!r}: its cells are separated by that, "
+                f"not by {_called(self._mark)}",
+                hint="leave out --separator" if other == "," else f"--separator {_typed(other)}",
             )
-            hint = other if "expected after" in str(error) else ""
+        if len(set(header)) != len(header):
+            again = Counter(header).most_common(1)[0][0]
+            places = [str(place) for place, name in enumerate(header, 1) if name == again][:2]
+            raise SourceError(
+                f"{self.name} names a column twice in its header: {again!r} is column {' and '.join(places)}",
+                hint="names that differ; if line 1 is a record, --no-header",
+            )
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[Any, _Counted]]:
+        """Give a reader of the file's rows, and the file, which tells how many bytes were read."""
+        csv.field_size_limit(2**31 - 1)  # for the whole process; the default refuses cells over 128 KiB
+        reader: Any = None
+        try:
+            counted = _Counted(files.open_file(self.name))
+            with io.TextIOWrapper(counted, self._encoding, newline="") as file:  # type: ignore[type-var]
+                reader = csv.reader(file, delimiter=self._mark, strict=True)
+                yield reader, counted
+        except UnicodeError:
+            line = self._undecodable() or f"near line {reader.line_num + 1},"
+            raise not_utf8(self.name, f"{self.name}, {line}", self._encoding) from None
+        except csv.Error as error:
+            ends = "expected after" in str(error)
+            hint = "--separator ';', if that separates its cells" if ends and self.reading.separator is None else ""
             raise SourceError(f"{self.name}, line {reader.line_num} is not CSV: {error}", hint=hint) from error
         except SourceError:
             raise
         except OSError as error:
             raise SourceError(f"{self.name} cannot be read: {error.strerror}") from error
+
+    def _undecodable(self) -> str:
+        """Return the line that is not in the encoding, or the empty string if its lines do not end with one byte."""
+        if self._encoding.startswith("utf-") and "8" not in self._encoding:
+            return ""
+        with files.open_file(self.name) as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    line.decode(self._encoding)
+                except UnicodeError:
+                    return f"line {number}"
+        return ""
+
+
+class _Counted(io.BufferedIOBase):
+    """A file that counts the bytes that were read; its own position costs a call of the system for each row."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self.nbytes = file, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read1(self, size: int = -1, /) -> bytes:
+        data: bytes = self._file.read1(size)  # type: ignore[attr-defined]
+        self.nbytes += len(data)
+        return data
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _called(mark: str) -> str:
+    return {",": "commas", "\t": "tabs"}.get(mark, repr(mark))
+
+
+def _typed(mark: str) -> str:
+    return "tab" if mark == "\t" else shlex.quote(mark)
 
 
 class ParquetRows(Rows):
@@ -154,10 +230,11 @@ class ParquetRows(Rows):
 
 
 class CsvWriter:
-    """Writes a header and rows: the kept columns, then the record's columns."""
+    """Writes a header and rows: the kept columns, then the record's columns. `mark` separates the cells."""
 
-    def __init__(self, path: Path, columns: Sequence[str]) -> None:
-        self._file = path.open("xb")
+    def __init__(self, path: Path, columns: Sequence[str], mark: str = ",") -> None:
+        self._file, self._mark = path.open("xb"), mark
+        self._quoted = re.compile(f'[{re.escape(mark)}"\r\n]')
         self._row(columns)
 
     def write(self, records: pa.Table | Sequence[str], kept: pa.Table) -> None:
@@ -167,22 +244,21 @@ class CsvWriter:
             self._row(row)
 
     def _row(self, cells: Sequence[Any]) -> None:
-        line = ",".join(map(_cell, cells)) or '""'  # because an empty line would not be read as a row
+        line = self._mark.join(map(self._cell, cells)) or '""'  # because an empty line would not be read as a row
         self._file.write(line.encode() + b"\n")
+
+    def _cell(self, value: Any) -> str:
+        """Return a cell: text in quotes if it needs them or is empty; NaN as an empty cell. Raises `OutputError`."""
+        if value is None:
+            raise OutputError("a kept column holds null, which .csv cannot represent", hint=".jsonl or .parquet")
+        if not isinstance(value, str):
+            return "" if value != value else str(value)
+        encoded(value, ".csv")
+        return '"' + value.replace('"', '""') + '"' if not value or self._quoted.search(value) else value
 
     def close(self, *, whole: bool) -> None:
         """Close the file."""
         self._file.close()
-
-
-def _cell(value: Any) -> str:
-    """Return a cell: text in quotes if it needs them or is empty; NaN as an empty cell. Raises `OutputError`."""
-    if value is None:
-        raise OutputError("a kept column holds null, which .csv cannot represent", hint=".jsonl or .parquet")
-    if not isinstance(value, str):
-        return "" if value != value else str(value)
-    encoded(value, ".csv")
-    return '"' + value.replace('"', '""') + '"' if not value or _QUOTED.search(value) else value
 
 
 class ParquetWriter:

@@ -21,6 +21,7 @@ from typing import Any
 import pyarrow as pa
 
 from ult.data import files
+from ult.data.reading import AS_IT_IS, Reading
 from ult.data.rows import CHUNK_BYTES, ROWS, Chunk, Rows, changed, existing_text, listed, not_utf8
 from ult.errors import EmptySource, MissingColumn, OutputError, SourceError
 
@@ -34,6 +35,7 @@ class LineRows(Rows):
 
     splits = True
     start, stop = 0, sys.maxsize
+    encoding = "utf-8"  # in which a line ends with one byte
 
     def split(self, nbytes: int) -> Iterator[Rows]:
         """Yield parts of whole lines, each at least `nbytes` except for the last."""
@@ -43,7 +45,7 @@ class LineRows(Rows):
             yield part
 
     def _lines(self) -> Iterator[tuple[int, list[str]]]:
-        return _lines(self.name, self.start, self.stop)
+        return _lines(self.name, self.start, self.stop, encoding=self.encoding)
 
     def _chunk(self, first: int, columns: Mapping[str, list[Any]], length: int) -> Chunk:
         return Chunk(self.name, first, columns, length, "line", self.start)
@@ -52,8 +54,9 @@ class LineRows(Rows):
 class TxtRows(LineRows):
     """The lines of a file as one column."""
 
-    def __init__(self, name: str, column: str) -> None:
-        self.name = existing_text(name)
+    def __init__(self, name: str, column: str, reading: Reading = AS_IT_IS) -> None:
+        self.name = existing_text(name, reading.encoding)
+        self.encoding = reading.encoding or self.encoding
         self.column: str = column
         self.types = {column: pa.string()}
 
@@ -66,9 +69,11 @@ class TxtRows(LineRows):
 class JsonlRows(LineRows):
     """The fields of JSON objects, one per line, or one column of JSON strings; the first line determines the fields."""
 
-    def __init__(self, name: str, column: str) -> None:
-        self.name = existing_text(name)
-        number, line = next(((n, lines[0]) for n, lines in _lines(name, rows=1) if not _is_blank(lines[0])), (0, ""))
+    def __init__(self, name: str, column: str, reading: Reading = AS_IT_IS) -> None:
+        self.name = existing_text(name, reading.encoding)
+        self.encoding = reading.encoding or self.encoding
+        read = _lines(name, rows=1, encoding=self.encoding)
+        number, line = next(((n, lines[0]) for n, lines in read if not _is_blank(lines[0])), (0, ""))
         if not number:
             raise EmptySource(f"{name} holds only blank lines; expected JSON values")
         first: Any = self._value(line, number)
@@ -177,14 +182,16 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _ESCAPER = json.JSONEncoder(allow_nan=False)
 
 
-def _lines(name: str, start: int = 0, stop: int = sys.maxsize, rows: int = ROWS) -> Iterator[tuple[int, list[str]]]:
+def _lines(
+    name: str, start: int = 0, stop: int = sys.maxsize, rows: int = ROWS, encoding: str = "utf-8"
+) -> Iterator[tuple[int, list[str]]]:
     """Yield lists of lines without "\\n", each with the number of its first line, counted from 1 at byte `start`."""
     first, lines, size, at = 1, [], 0, start
     try:
         with files.open_file(name) as file:
             file.seek(start)
             for line in file:
-                lines.append(line.removesuffix(b"\n").decode("utf-8"))
+                lines.append(line.removesuffix(b"\n").decode(encoding))
                 size += len(line)
                 at += len(line)
                 if len(lines) == rows or size >= CHUNK_BYTES:
@@ -194,7 +201,7 @@ def _lines(name: str, start: int = 0, stop: int = sys.maxsize, rows: int = ROWS)
                     break
     except UnicodeDecodeError:
         number = first + len(lines) + files.count_lines(name, start)
-        raise not_utf8(name, f"{name}, line {number}") from None
+        raise not_utf8(name, f"{name}, line {number}", encoding) from None
     except SourceError:
         raise
     except OSError as error:

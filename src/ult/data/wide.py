@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from ult.data import looks, record
 from ult.data.rows import Rows, listed
-from ult.data.tabular import CsvRows
 from ult.errors import SourceError
 
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "nil", "-", "--", ".", "?", "#n/a", "missing", "\\n"})
@@ -23,7 +22,7 @@ _VALUE = re.compile(r"\s*[<>=~+\-\u2212\u2264\u2265\u00b1]*\s*[.,]?\d")  # a num
 
 def fields(rows: Rows, others: Mapping[str, pa.DataType]) -> tuple[str, ...]:
     """Return `others`, the names of the value columns; raise `SourceError` if one of them is not numbers."""
-    if isinstance(rows, CsvRows):
+    if rows.texts:
         _check_header(rows, list(others))
         start = next(rows.chunks(list(others)), None) if others else None
         wrong = [name for name in others if start and record.parsed(start.columns[name]) is None]
@@ -38,7 +37,7 @@ def fields(rows: Rows, others: Mapping[str, pa.DataType]) -> tuple[str, ...]:
     return tuple(others)
 
 
-def _check_header(rows: CsvRows, names: Sequence[str]) -> None:
+def _check_header(rows: Rows, names: Sequence[str]) -> None:
     """Raise `SourceError` if the header looks like a record, which would be lost as column names.
 
     Names may be numbers if they count the columns, or if there are many and they increase, as wavelengths do.
@@ -52,7 +51,7 @@ def _check_header(rows: CsvRows, names: Sequence[str]) -> None:
         new = ",".join(f"c{k}" for k in range(1, 4))
         raise SourceError(
             f"{rows.name}, line 1 holds only numbers; expected column names: a record read as header would be lost",
-            hint=f"a first line of names, such as {new}, ...",
+            hint=f"--no-header, or a first line of names, such as {new}, ...",
         )
 
 
