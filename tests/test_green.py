@@ -160,7 +160,7 @@ def test_a_name_and_a_number_in_the_clear_are_red(here):
     people = ["Maria Schmidt", "Hans Brandt", "Olga Moreau", "Luis Silva", "Wei Nguyen", "Anna Rossi"]
     rows = [f"{note},{people[k % 6]},MRN-{10_000 + 7 * k}" for k, note in enumerate(notes(60, 1))]
     lines("kept.csv", ["text,name,number", *rows])
-    well("encode kept.csv -t t.ult -c text -k name -k number -o kept.shards")
+    well("encode kept.csv -t t.ult -c text -k name -k number --keep-identifier -o kept.shards")
     well("audit release --shards kept.shards -o audit")
     assert audit()["verdict"] == "red"
     red = [one for one in audit()["findings"] if one["level"] == "red"]
