@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,8 @@ SECRET = "correct/horse+battery"
 
 def write(folder: Path) -> None:
     """Write a small file of every kind, and a folder of images with labels."""
+    import h5py
+
     texts = ["first,\nand a second line", 'a "quoted" one', "ünï \u2028 code", ""]
     (folder / "a.txt").write_text("one\ntwo\r\n\nünï\nlast", encoding="utf-8")
     (folder / "a.jsonl").write_text('{"text": "x\\n", "n": 1}\n{"text": "y", "n": 2}\n')
@@ -25,6 +28,12 @@ def write(folder: Path) -> None:
     rng = np.random.default_rng(0)
     np.save(folder / "a.npy", rng.normal(size=(5, 7)))
     np.savez_compressed(folder / "a.npz", series=rng.normal(size=(6, 3)), label=np.arange(6))
+    (folder / "a.fa.gz").write_bytes(gzip.compress(b">one\nACGT\nAC\n>two\nGG\n" * 9))
+    (folder / "r.hea").write_text("r 1 250 50\nr.dat 16 200 12 0 0 0 0 II\n")
+    (folder / "r.dat").write_bytes(np.arange(50, dtype="<i2").tobytes())
+    with h5py.File(folder / "a.h5ad", "w") as root:
+        root["X"] = rng.normal(size=(9, 3))
+        root["obs/_index"], root["var/_index"] = [f"cell {k}" for k in range(9)], ["a", "b", "c"]
     for name in ("cat/0", "cat/1", "dog/[0]", "dog/.hidden"):
         path = folder / "images" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
