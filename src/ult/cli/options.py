@@ -12,7 +12,7 @@ Inputs = Annotated[
     list[str],
     typer.Argument(
         help=".txt (one record per line), .jsonl, .csv, .parquet, .npy, .npz, images or folders of them, FASTA, FASTQ, "
-        "SDF, .h5ad, WFDB (.hea), EDF, hf:org/name; also globs, and s3://, gs:// and hf:// addresses.",
+        "SDF, .h5ad, WFDB (.hea), EDF, WAV, hf:org/name; also globs, and s3://, gs:// and hf:// addresses.",
         show_default=False,
     ),
 ]

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from ult.data import arrow, edf, files, h5ad, hub, image_folder, record, sample, sdf, sequence, wfdb
+from ult.data import arrow, edf, files, h5ad, hub, image_folder, record, sample, sdf, sequence, wav, wfdb
 from ult.data.array import ArrayRows
 from ult.data.events.addresses import PREFIXES, open_events
 from ult.data.image_folder import FolderRows
@@ -23,7 +23,7 @@ SUFFIXES = {
     "text": (*_TEXTS, *sequence.SUFFIXES),
     "molecule": (*_TEXTS, *sdf.SUFFIXES),
     "image": (*image_folder.SUFFIXES, ".parquet", ".npy", ".npz", *arrow.SUFFIXES),
-    "series": (".csv", ".parquet", ".npy", ".npz", *_TABLES, h5ad.SUFFIX, wfdb.SUFFIX, *edf.SUFFIXES),
+    "series": (".csv", ".parquet", ".npy", ".npz", *_TABLES, h5ad.SUFFIX, wfdb.SUFFIX, *edf.SUFFIXES, wav.SUFFIX),
     "record": (".csv", ".jsonl", ".parquet", ".ndjson", *_TABLES),
 }
 _CODECS = {"series": "series/mulaw", "molecule": "molecule/smiles", "image": "image/dct", "text": "text/bytes"}
@@ -127,6 +127,8 @@ def _reader(name: str, kind: str, column: str, reading: Reading) -> Rows:
         return h5ad.H5adRows(name, reading.layer)
     if kind == wfdb.SUFFIX:
         return wfdb.WfdbRows(name, reading.window)
+    if kind == wav.SUFFIX:
+        return wav.WavRows(name, reading.window)
     if kind in edf.SUFFIXES:
         return edf.EdfRows(name, reading.window)
     if kind == "image":

@@ -15,7 +15,7 @@ COMMA_FILES = (".csv", ".tsv", ".data")  # `.data` are those of the UCI reposito
 ENCODED = (*COMMA_FILES, ".txt", ".jsonl", ".ndjson")
 _FOR = {  # the inputs that have such a choice
     "layer": (".h5ad",),
-    "window": (".hea", ".edf", ".bdf"),
+    "window": (".hea", ".edf", ".bdf", ".wav"),
     "layout": (".npy", ".npz"),
     "separator": COMMA_FILES,
     "encoding": ENCODED,
