@@ -144,7 +144,8 @@ def test_the_command_line_asks_about_identifiers_and_columns(tmp_path, patients,
     made = ("--codec", "record/columns", "-o", "t.ult", "--no-encryption", "--workers", 1, "--vocabulary-size", 600)
     told = ult_(capsys, monkeypatch, "fit", patients, *made, "--drop", "patient", status=1).err
     assert "'ssn' looks like an identifier" in told
-    assert all(answer in told for answer in ("--drop ssn", "--encode-identifier ssn", "--keep ssn --keep-identifier"))
+    assert "--drop ssn; or --encode-identifier" in told
+    assert "--keep" not in told
     told = ult_(capsys, monkeypatch, "fit", patients, *made[2:], status=1).err
     assert "--codec record/columns for records of all columns" in told
     told = ult_(capsys, monkeypatch, "fit", patients, *made[2:], "-c", "note", "-c", "age", status=1).err

@@ -20,6 +20,7 @@ from ult.data.fields import texts
 from ult.data.infer import SHARED, Reading, infer
 from ult.data.opening import open_inputs
 from ult.data.reading import Reading as FileReading
+from ult.data.repeated import with_carried
 from ult.data.rows import Chunk, Rows, listed
 from ult.data.schema import Schema
 from ult.data.tally import Tally
@@ -305,6 +306,7 @@ class _Describing:
         while name in static:
             name += "_"
         outer = tuple(one for one in schema.fields if one.name in static)
+        inner = with_carried(inner, self.unit, self._chunks)
         return replace(schema, unit=self.unit, fields=(*outer, Field(name=name, kind="rows", fields=inner)))
 
 

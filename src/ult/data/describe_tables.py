@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields as attributes
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from ult.codecs.record.field import Field
@@ -12,7 +13,8 @@ from ult.data import grouped
 from ult.data.constant import Constant
 from ult.data.opening import open_inputs
 from ult.data.reading import AS_IT_IS, Reading
-from ult.data.rows import Rows, listed
+from ult.data.repeated import with_carried
+from ult.data.rows import Chunk, Rows, listed
 from ult.data.schema import Schema
 from ult.errors import InvalidConfig, MissingColumn
 
@@ -64,7 +66,8 @@ def _together(groups: Sequence[tuple[str, str, Sequence[Rows]]], unit: str, drop
         static = _static(opened, unit, schema.fields) if name == MAIN else set()
         fields += [one for one in schema.fields if one.name in static]
         if inner := tuple(one for one in schema.fields if one.name not in static):
-            fields.append(Field(name=name, kind="rows", fields=inner))
+            carried = with_carried(inner, column, partial(_chunks, opened))
+            fields.append(Field(name=name, kind="rows", fields=carried))
     if not schemas:
         return columns, None, rows
     return columns, _merged(schemas, unit, fields), rows
@@ -73,7 +76,11 @@ def _together(groups: Sequence[tuple[str, str, Sequence[Rows]]], unit: str, drop
 def _static(opened: Sequence[Rows], unit: str, fields: Sequence[Field]) -> set[str]:
     """Return the fields of the inputs without a name that are constant in every unit."""
     constant = Constant(unit, [one.name for one in fields])
-    return constant.columns(lambda names: (chunk for rows in opened for chunk in rows.chunks(names)))
+    return constant.columns(partial(_chunks, opened))
+
+
+def _chunks(opened: Sequence[Rows], names: Sequence[str]) -> Iterator[Chunk]:
+    return (chunk for rows in opened for chunk in rows.chunks(names))
 
 
 def _merged(schemas: Sequence[Schema], unit: str, fields: Sequence[Field]) -> Schema:

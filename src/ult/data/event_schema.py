@@ -13,6 +13,7 @@ from ult.data.schema import Schema
 from ult.errors import InvalidConfig
 
 NAME = "events"
+TIME = "time"
 CODES = 2**12  # codes with bins of their own, at most: the first ones that have a value
 _LEAST = 2**8  # values of a code that are looked at, at least
 _FEW = 20  # values of a code up to which it has the bins of all
@@ -39,8 +40,10 @@ def grouped_by_subject(schema: Schema, events: EventRows, bins: int) -> Schema:
     inner = {one.name: one for one in schema.fields}
     if {"code", "value"} <= inner.keys() and inner["value"].kind == "number" and inner["code"].kind == "category":
         inner["value"] = _by_code(inner["value"], events, bins)
-    order = [name for name in (*COLUMNS, *inner) if name in inner]
-    fields = tuple(inner[name] for name in dict.fromkeys(order))
+    if TIME in inner:  # after what happened: a code and its value stand together, and most events share a time
+        inner[TIME] = replace(inner[TIME], carried=True)
+    order = [name for name in (*COLUMNS, *inner) if name in inner and name != TIME]
+    fields = tuple(inner[name] for name in dict.fromkeys([*order, *(name for name in inner if name == TIME)]))
     return replace(schema, unit=SUBJECT, fields=(Field(name=NAME, kind="rows", fields=fields),))
 
 

@@ -101,12 +101,11 @@ def _check_answered(schema: Schema) -> None:
 def _check_identifiers(schema: Schema) -> None:
     """Raise `InvalidConfig` if a field looks like an identifier and nobody said to encode it."""
     told = {one.name for one in schema.leaves if one.kind in ("category", "number", "text") and _by_header(one.name)}
-    found = [one.name for one in schema.leaves if one.name in (*schema.suspects, *told)]
+    found = dict.fromkeys(one.name for one in schema.leaves if one.name in (*schema.suspects, *told))
     if left := [name for name in found if name not in schema.identifiers]:
         raise InvalidConfig(
             f"{listed(left)} look{'s' * (len(left) == 1)} like an identifier; expected to be told what to do with it",
-            hint=f"{_typed('--drop', left)} leaves it out; or {_typed('--encode-identifier', left)}; or, if all who "
-            f"have the shards may know it, --keep {shlex.quote(left[0])} --keep-identifier",
+            hint=f"{_typed('--drop', left)}; or --encode-identifier in place of --drop: who has the table reads it",
         )
 
 
@@ -117,5 +116,4 @@ def _by_header(name: str) -> bool:
 
 def _typed(option: str, names: Sequence[str]) -> str:
     """Return what to type to give an option for each of some names."""
-    more = " ..." if len(names) > _MOST else ""
-    return " ".join(f"{option} {shlex.quote(name)}" for name in names[:_MOST]) + more
+    return " ".join(f"{option} {shlex.quote(name)}" for name in names)
