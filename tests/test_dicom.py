@@ -8,16 +8,19 @@ import numpy as np
 import pyarrow as pa
 import pydicom
 import pytest
+from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID
 
 from ult.data import open_source
 from ult.data.dicom_tag import identifies
+from ult.data.kept import check_kept
 from ult.errors import MissingColumn, MissingSource, SourceError
 
 EXPLICIT, IMPLICIT, BIG, DEFLATED = (f"1.2.840.10008.1.2{end}" for end in (".1", "", ".2", ".1.99"))
-RLE, JPEG_EXTENDED, MPEG = "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.102"
+RLE, JPEG_BASELINE = "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.50"
+JPEG_EXTENDED, MPEG = "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.102"
 CT, CAPTURE, REPORT = (f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("2", "7", "88.11"))
 
 
@@ -258,6 +261,22 @@ def test_a_transfer_syntax_that_nothing_reads_is_named(tmp_path, syntax, name):
         read(write(tmp_path / "a.dcm", data))
 
 
+def test_a_picture_without_its_end_is_refused(tmp_path):
+    data = dataset(noise(np.uint8, 0, 255, (1, 16, 16)))
+    data.file_meta.TransferSyntaxUID = UID(JPEG_BASELINE)
+    buffer = io.BytesIO()
+    Image.fromarray(noise(np.uint8, 0, 255, (16, 16))).save(buffer, "JPEG")
+    for picture, good in ((buffer.getvalue(), True), (buffer.getvalue()[:-90], False)):
+        data.PixelData = encapsulate([picture])
+        data["PixelData"].is_undefined_length = True
+        path = write(tmp_path / "a.dcm", data)
+        if good:
+            np.testing.assert_array_equal(read(path)[0][0], np.asarray(Image.open(buffer)))
+            continue
+        with pytest.raises(SourceError, match=r"a\.dcm is cut short: its picture has no end"):
+            read(path)
+
+
 def test_a_deflated_bomb_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("ult.data.dicom.MAX_INFLATED", 2**20)
     path = write(tmp_path / "a.dcm", dataset(np.zeros((1, 2000, 2000), np.uint8), syntax=DEFLATED))
@@ -278,3 +297,11 @@ def test_links_and_folders_within_folders(tmp_path):
     Path(tmp_path / "in" / "gone.dcm").symlink_to(tmp_path / "nowhere.dcm")
     with pytest.raises(SourceError, match=r"gone\.dcm"):
         read(tmp_path / "in")
+
+
+def test_identifying_tags_are_kept_only_if_that_is_said(tmp_path):
+    path = str(write(tmp_path / "a.dcm", dataset(noise(np.uint8, 0, 9))))
+    check_kept([path], "image", ["Modality", "PatientAge"])
+    for keyword, what in (("PatientName", "names of people"), ("StudyDate", "dates")):
+        with pytest.raises(SourceError, match=rf"'{keyword}' .* identifier: {what}.*--keep-identifier"):
+            check_kept([path], "image", [keyword])

@@ -9,18 +9,15 @@ files are plugins of pydicom; a transfer syntax that none of them reads is refus
 from __future__ import annotations
 
 import io
-import logging
-import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from ult.data import dicom_tag, files
 from ult.data.image import MAX_PIXELS
-from ult.data.scan import Head, Pixels, Scan, short
+from ult.data.scan import Head, Pixels, Scan, quiet
 from ult.errors import EmptySource, SourceError
 from ult.host.distribution import install
 from ult.host.extras import require
@@ -28,6 +25,7 @@ from ult.host.extras import require
 MAX_INFLATED = 2**30  # bytes of a deflated file
 _IMPLICIT, _EXPLICIT, _BIG = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
 _DEFLATED = "1.2.840.10008.1.2.1.99"
+_JPEG, _END = "1.2.840.10008.1.2.4.", b"\xff\xd9"  # transfer syntaxes, and the marker that ends their pictures
 _COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT", "YBR_PARTIAL_420")
 _FRAME = 8  # the fewest bytes of a compressed frame: the header of its item
 _RISKY = ("US", "SC", "OT", "ES", "XC", "GM", "DOC", "IVUS", "EPS")  # whose pictures often show names and dates
@@ -47,7 +45,7 @@ _NUMBERS = {
 
 def head(name: str) -> Head:
     """Return the number of frames and the header; raise `SourceError` if the frames cannot be read exactly."""
-    with _quiet():
+    with quiet("pydicom"):
         data = _read(name, pixels=False)
         return Head(_checked(name, data), opened, tuple(_remarks(data)), data)
 
@@ -60,7 +58,7 @@ def opened(name: str) -> Scan:
 class _Frames(Scan):
     def __init__(self, name: str) -> None:
         self.name = name
-        with _quiet():
+        with quiet("pydicom"):
             self._data = _read(name, pixels=True)
             self.frames = _checked(name, self._data)
         if "PixelData" not in self._data:
@@ -72,12 +70,13 @@ class _Frames(Scan):
         from pydicom.pixels.utils import pixel_array
 
         data, place = self._data, self.name if self.frames == 1 else f"{self.name}, frame {i + 1}"
-        with _quiet():
+        with quiet("pydicom"):
             try:
+                self._check_end(i, place)
                 pixels = pixel_array(data, index=i)
                 if data.PhotometricInterpretation == "PALETTE COLOR":
                     pixels = _narrowed(apply_color_lut(pixels, data))
-            except MemoryError:
+            except (MemoryError, SourceError):
                 raise
             except Exception as error:
                 raise _undecoded(place, data, error) from error
@@ -90,6 +89,16 @@ class _Frames(Scan):
             return pixels.astype(np.int16)
         small = pixels.ndim == 2 and int(data.BitsStored) <= 8
         return pixels.astype(np.uint8 if small or pixels.dtype.itemsize == 1 else np.uint16)
+
+    def _check_end(self, i: int, place: str) -> None:
+        """Raise `SourceError` if a frame of the JPEG family is cut short: decoders fill what is missing with grey."""
+        from pydicom.encaps import get_frame
+
+        if not self._data.file_meta.TransferSyntaxUID.startswith(_JPEG):
+            return
+        frame = get_frame(self._data.PixelData, i, number_of_frames=self.frames)
+        if not frame.rstrip(b"\0\xff").endswith(_END):
+            raise SourceError(f"{place} is cut short: its picture has no end")
 
 
 def _narrowed(pixels: Pixels) -> Pixels:
@@ -115,7 +124,7 @@ def _read(name: str, *, pixels: bool) -> Any:
         except SourceError:
             raise
         except Exception as error:
-            raise SourceError(f"{name} is not a DICOM file, or it is broken: {error}") from error
+            raise SourceError(f"{name} is not a DICOM file, or it is broken ({type(error).__name__})") from error
     if "SOPClassUID" not in data and "Rows" not in data:
         raise SourceError(f"{name} is not a DICOM file, or it is broken: it has no image and says no class")
     if "TransferSyntaxUID" not in data.file_meta:  # without a header of the file, as old devices write them
@@ -205,7 +214,7 @@ def _check_decoder(name: str, syntax: Any) -> None:
 def _undecoded(place: str, data: Any, error: Exception) -> SourceError:
     syntax = data.file_meta.TransferSyntaxUID
     if not syntax.is_compressed:
-        return SourceError(f"{place} is broken: {short(error)}")
+        return SourceError(f"{place} is broken: its pixels are not what its header says ({type(error).__name__})")
     return SourceError(
         f"{place} is compressed as {syntax.name}, of {data.BitsStored} bits, which no decoder here reads, or is broken",
         hint="dcmconv or gdcmconv --raw makes an uncompressed copy",
@@ -231,21 +240,7 @@ def _remarks(data: Any) -> Iterator[str]:
         yield "MONOCHROME1: low values are light; they are encoded as stored"
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep pydicom from printing values of the header in its warnings."""
-    logger = logging.getLogger("pydicom")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
-
-
 def cell(name: str, data: Any, keyword: str) -> str | None:
     """Return the value of a tag as text, several joined by a backslash, or None if the header lacks it."""
-    with _quiet():
+    with quiet("pydicom"):
         return dicom_tag.text(name, data, keyword)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from ult.data import files, image, scans
 from ult.data.image_sheet import Sheet
 from ult.data.rows import ROWS, Chunk, Rows, listed
-from ult.data.scan import Frame, Head
+from ult.data.scan import Frame, Head, Opener
 from ult.errors import EmptySource, MissingColumn, SourceError
 
 SUFFIXES = (*image.SUFFIXES, *scans.DICOM, *scans.NIFTI)
@@ -125,12 +125,13 @@ class FolderRows(Rows):
 
     def _frames(self) -> Iterator[tuple[str, Frame | str]]:
         """Yield every image, a `Frame` or the name of its file, with the path of the file in the folder."""
+        opener = Opener()
         for path, head in self._heads.items():
             place = files.join(self._root, path)
             if head is None:
                 yield path, place
             else:
-                yield from ((path, Frame(place, i, head.frames, head.opened)) for i in range(head.frames))
+                yield from ((path, Frame(place, i, head.frames, head.opened, opener)) for i in range(head.frames))
 
     def _value(self, path: str, i: int, frames: int, column: str) -> Any:
         """Return what a column says of image `i` of the `frames` of a file."""

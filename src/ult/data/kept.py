@@ -27,9 +27,11 @@ def check_kept(
 ) -> None:
     """Raise `SourceError` if one of the columns `keep` may say who somebody is, by its header or its first values."""
     opened, _ = open_inputs(paths(inputs), modality, Reading.of(reading))
+    for rows in opened:
+        rows.check_columns(keep)  # tags of DICOM become columns as they are asked for
     for name in keep:
-        holders = [rows for rows in opened if name in rows.types]
-        why = _why(holders, name) if holders else ""
+        standard = next((why for rows in opened if (why := rows.identifies(name))), "")
+        why = f"{standard}, by its standard" if standard else _why(opened, name)
         if why:
             raise SourceError(
                 f"column {name!r} is kept in the clear and looks like an identifier: {why}; expected one that says "

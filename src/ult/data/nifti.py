@@ -18,7 +18,7 @@ import numpy as np
 
 from ult.data import files
 from ult.data.image import MAX_PIXELS
-from ult.data.scan import Head, Pixels, Scan
+from ult.data.scan import Head, Pixels, Scan, quiet
 from ult.errors import SourceError
 from ult.host.extras import require
 
@@ -73,7 +73,8 @@ def _load(name: str) -> Iterator[Any]:
 
 def _parsed(nib: Any, path: str, name: str) -> Any:
     try:
-        return nib.load(path, mmap=False)
+        with quiet("nibabel.global"):
+            return nib.load(path, mmap=False)
     except OSError:
         raise
     except Exception as error:

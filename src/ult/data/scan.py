@@ -5,10 +5,12 @@ The header of a file is read when the file is opened, and its pixels when they a
 
 from __future__ import annotations
 
+import logging
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -40,14 +42,30 @@ class Head:
     dataset: Any = field(default=None, repr=False)
 
 
+class Opener:
+    """Opens files, and keeps the last one, so that its frames are not read each with the whole file."""
+
+    def __init__(self) -> None:
+        self._key: object = None
+        self._scan: Scan | None = None
+
+    def __call__(self, opened: Callable[[str], Scan], name: str) -> Scan:
+        """Return the pixels of the file `name`, which `opened` opens."""
+        if self._scan is None or self._key != (opened, name):
+            self._scan, self._key = None, None  # two files are never held at a time
+            self._scan, self._key = opened(name), (opened, name)
+        return self._scan
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Image `i`, from 0, of the file `name` with `frames` images, which `opened` opens."""
+    """Image `i`, from 0, of the file `name` with `frames` images, which `opened` opens by way of `opener`."""
 
     name: str
     i: int
     frames: int
     opened: Callable[[str], Scan] = field(repr=False)
+    opener: Opener = field(repr=False)
 
     @property
     def place(self) -> str:
@@ -57,13 +75,13 @@ class Frame:
     def pixels(self) -> Pixels:
         """Return the image; raise `SourceError`, with its place, if it cannot be read exactly."""
         try:
-            return np.ascontiguousarray(_last(self.opened, self.name).pixels(self.i))
+            return np.ascontiguousarray(self.opener(self.opened, self.name).pixels(self.i))
         except UltError:
             raise
         except OSError as error:
-            raise SourceError(f"{self.place} cannot be read: {error.strerror or error}") from error
-        except Exception as error:  # a damaged file makes the libraries raise nearly everything
-            raise SourceError(f"{self.place} is broken: {short(error)}") from error
+            raise SourceError(f"{self.place} cannot be read: {error.strerror or short(error)}") from error
+        except Exception as error:  # a damaged file makes the libraries raise nearly everything, with values in it
+            raise SourceError(f"{self.place} is broken ({type(error).__name__})") from error
 
 
 def short(error: Exception) -> str:
@@ -72,7 +90,15 @@ def short(error: Exception) -> str:
     return text if len(text) <= 160 else text[:159] + "…"
 
 
-@lru_cache(maxsize=1)
-def _last(opened: Callable[[str], Scan], name: str) -> Scan:
-    """Return an open file: the last one, so that its frames are not read each with the whole file."""
-    return opened(name)
+@contextmanager
+def quiet(library: str) -> Iterator[None]:
+    """Keep a library from printing warnings, which may hold values of headers."""
+    logger = logging.getLogger(library)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

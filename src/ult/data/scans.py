@@ -34,6 +34,6 @@ def head(name: str) -> Head:
     except UltError:
         raise
     except OSError as error:
-        raise SourceError(f"{name} cannot be read: {error.strerror or error}") from error
+        raise SourceError(f"{name} cannot be read: {error.strerror or short(error)}") from error
     except Exception as error:
-        raise SourceError(f"{name} is broken: {short(error)}") from error
+        raise SourceError(f"{name} is broken ({type(error).__name__})") from error
