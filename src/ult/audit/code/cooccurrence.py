@@ -77,13 +77,20 @@ class _Side:
         self.bins[kinds, lower] = 1 - (place - lower)
         self.bins[kinds, lower + 1] = place - lower
 
-    def profile(self, beside: Any, rows: NDArray[np.int64], anchors: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the roots of the shares of neighbours of `rows`: the record edge, each anchor, each bin of others."""
+    def profile(
+        self, beside: Any, rows: NDArray[np.int64], anchors: NDArray[np.int64]
+    ) -> tuple[Any, NDArray[np.float32]]:
+        """Return the roots of the shares of neighbours of `rows`: the record edge and each anchor, then each bin.
+
+        The first (rows, 1 + anchors) is sparse, as few kinds ever meet; the second (rows, bins) counts all others.
+        """
         bins = self.bins.copy()
         bins[anchors + 1] = 0
         counts = beside[rows + 1]
-        named = counts[:, np.append(0, anchors + 1)].toarray()
-        return roots(np.hstack([named, counts @ bins]))
+        named, others = counts[:, np.append(0, anchors + 1)], counts @ bins
+        each = np.maximum(np.asarray(named.sum(1)).ravel() + others.sum(1), 1e-9)
+        named.data = np.sqrt(named.data / np.repeat(each, np.diff(named.indptr)))
+        return named, np.sqrt(others / each[:, None])
 
 
 def _reach(anchors: int, full: int) -> int:
@@ -126,8 +133,9 @@ def _similarity(
     apart = target.shares[some][:, None] - reference.shares[others][None, :]
     similarity: NDArray[np.float32] = (-weight * apart**2).astype(np.float32)
     for first, second in zip(target.neighbours, reference.neighbours, strict=True):
-        theirs = reference.profile(second, others, as_known)
-        similarity += target.profile(first, some, known) @ theirs.T / len(target.neighbours)
+        ours, our_rest = target.profile(first, some, known)
+        theirs, their_rest = reference.profile(second, others, as_known)
+        similarity += (ours @ theirs.T.toarray() + our_rest @ their_rest.T) / len(target.neighbours)
     return similarity
 
 
