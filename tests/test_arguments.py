@@ -24,10 +24,14 @@ FUNCTIONS = {
     "ult.Table.load": ult.Table.load,
     "ult.Run.open": ult.Run.open,
     "ult.Shards": ult.Shards,
+    "ult.ShardWriter": ult.ShardWriter,
+    "ult.Recipe.read": ult.Recipe.read,
+    "ult.Vocabulary.load": ult.Vocabulary.load,
+    "ult.Vocabulary.from_text": ult.Vocabulary(512).from_text,
     "ult.audit.Audit.save": ult.audit.Audit("code", (), "").save,
 }
 NOT_HERE = {  # what other errors than `InvalidConfig` refuse, or what takes anything
-    "ult.Table.fit": {"records", "codec"},
+    "ult.Table.fit": {"records"},
     "ult.train": {"options"},
 }
 CASES = [
@@ -43,9 +47,8 @@ def test_no_argument_takes_anything_at_all(name, argument, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     signature = inspect.signature(FUNCTIONS[name])
     needed = [one.name for one in signature.parameters.values() if one.default is one.empty]
-    given: dict[str, Any] = {one: "x" for one in needed if one != "options"} | {argument: Decimal(1)}
-    if name == "ult.Table.fit":
-        given |= {"records": NOTES, **({} if argument == "vocabulary" else {"vocabulary": ult.Vocabulary(512)})}
+    right = {"records": NOTES, "vocabulary": ult.Vocabulary(512)}
+    given = {one: right.get(one, "x") for one in needed if one != "options"} | {argument: Decimal(1)}
     with pytest.raises(InvalidConfig, match=rf"^(the )?{argument} is of type Decimal; expected "):
         FUNCTIONS[name](**given)
     assert not list(tmp_path.iterdir())
@@ -54,6 +57,18 @@ def test_no_argument_takes_anything_at_all(name, argument, tmp_path, monkeypatch
 def test_all_functions_are_tried():
     assert {"ult.fit", "ult.train", "ult.adopt", "ult.audit.audit_code", "ult.audit.audit_release"} <= set(FUNCTIONS)
     assert len(CASES) > 120
+
+
+def test_methods_say_what_they_expected(made):
+    _, fitted, encoded = made
+    shards: Any = encoded.shards
+    for number in ("0", -1, 99):
+        with pytest.raises(InvalidConfig, match=r"^number is .*; expected that of a part, from 0 to 0$"):
+            shards.part(number)
+    with pytest.raises(ult.errors.CorruptSymbols, match="ids are of type int"):
+        fitted.table.decode_batch(5)
+    with pytest.raises(ult.errors.InvalidRecord, match="records are of type int"):
+        fitted.table.encode_batch(5)
 
 
 @pytest.mark.parametrize(

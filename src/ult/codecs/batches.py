@@ -37,6 +37,8 @@ def check_many(records: object) -> None:
     """Raise `InvalidRecord` if `records` is a single record, or a data frame or mapping (iterating it gives names)."""
     if isinstance(records, str | bytes):
         raise InvalidRecord(f"records are one {type(records).__name__}; expected several records", hint="[record]")
+    if not isinstance(records, Iterable):
+        raise InvalidRecord(f"records are of type {type(records).__name__}; expected several records", hint="a list")
     if isinstance(records, Mapping) or hasattr(records, "columns"):  # iterating either yields its column names
         raise InvalidRecord(
             f"records are a {type(records).__name__}, which has columns; expected the records of one column",

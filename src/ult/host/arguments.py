@@ -173,8 +173,8 @@ def by_name(expected: str) -> Check:
     return check
 
 
-def kind(of: type, expected: str) -> Check:
-    """Return a check for an object of a class."""
+def kind(of: type | tuple[type, ...], expected: str) -> Check:
+    """Return a check for an object of a class, or of one of several."""
 
     def check(name: str, value: Any) -> Any:
         if not isinstance(value, of):

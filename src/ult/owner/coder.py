@@ -133,6 +133,8 @@ class Coder:
 
     def decode_batch(self, many: Sequence[Sequence[int] | NDArray[Any]]) -> list[Any]:
         """Return the record of each sequence of ids (n,). Raises `CorruptSymbols` if one spells none."""
+        if not isinstance(many, Sequence | np.ndarray):
+            raise CorruptSymbols(f"ids are of type {type(many).__name__}; expected those of several records")
         if len(many) == 0:
             return []
         ours = all(isinstance(ids, np.ndarray) and ids.dtype == _IDS for ids in many)  # as `encode_batch` returns them

@@ -87,7 +87,7 @@ class Table(Coder, Shown):
     @classmethod
     @checked(
         records=lambda name, value: value,
-        codec=lambda name, value: value,
+        codec=kind((str, Codec), "a codec's id, or a codec"),
         vocabulary=kind(Vocabulary, "ult.Vocabulary, such as ult.Vocabulary(8192)"),
         min_records=integer(),
         fields=arguments.texts("the name of a value"),

@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ult.errors import OutputError, writing
+from ult.host import arguments
+from ult.host.arguments import checked, integer, kind, switch, text
 from ult.host.atomic import Claim
 from ult.host.free import check_free
 from ult.public.card import write_shards_card
@@ -33,6 +35,19 @@ class ShardWriter:
     before anything is written if something else is at `path`.
     """
 
+    @checked(
+        path=arguments.path,
+        vocabulary=kind(Vocabulary, "ult.Vocabulary"),
+        table=text("a table's fingerprint"),
+        codec=text("a codec's id"),
+        column=text("the name of one column"),
+        kept=kind(pa.Schema, "a schema of Arrow"),
+        canaries=kind(Canaries, "Canaries"),
+        coin=kind(Coin, "Coin"),
+        public_table=switch,
+        part_ids=integer(1),
+        force=switch,
+    )
     def __init__(
         self,
         path: str | Path,

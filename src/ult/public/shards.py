@@ -90,7 +90,9 @@ class Shards(Shown):
             yield self._read(part)
 
     def part(self, number: int) -> pa.Table:
-        """Return one part, from 0, as `parts` yields it."""
+        """Return one part, from 0, as `parts` yields it. Raises `InvalidConfig` if there is none of that number."""
+        if not isinstance(number, int) or not 0 <= number < len(self.manifest.parts):
+            raise arguments.refusal("number", number, f"that of a part, from 0 to {len(self.manifest.parts) - 1}")
         return self._read(self.manifest.parts[number])
 
     def ids(self) -> Iterator[NDArray[np.uint32]]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult.errors import CorruptSymbols, FormatError, InvalidConfig, MissingSource
+from ult.host import arguments
 from ult.host.extras import require
 from ult.host.formats import check_format as check_format
 from ult.host.regular import read_text
@@ -99,6 +100,7 @@ class Vocabulary:
             return text
         return "".join(SPECIAL[i] if i < N_SPECIAL else c for i, c in zip(array.tolist(), text, strict=True))
 
+    @arguments.checked(text=arguments.text())
     def from_text(self, text: str) -> NDArray[np.uint32]:
         """Return the ids of a text that `to_text` wrote, (n,) uint32; it is the exact inverse.
 
@@ -181,11 +183,13 @@ class Vocabulary:
             "tokenizer_config.json": json.dumps(config, indent=1) + "\n",
         }
 
+    @arguments.checked(path=arguments.path)
     def save(self, path: str | Path) -> None:
         """Write the vocabulary to `path` as JSON, a public file."""
         Path(path).write_text(json.dumps({"format": FORMAT, "size": self.size}) + "\n", encoding="utf-8")
 
     @classmethod
+    @arguments.checked(path=arguments.path)
     def load(cls, path: str | Path) -> Vocabulary:
         """Read a vocabulary that `save` wrote. Raises `MissingSource`, `FormatError` or `NewerFormat`."""
         try:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ult.errors import InvalidConfig
+from ult.host.arguments import checked
+from ult.host.arguments import path as path_argument
 from ult.public.task import TASKS
 from ult.trainer.config import check_names, config_text, read_config
 from ult.trainer.option import Option, option, options_of
@@ -284,6 +286,7 @@ class Recipe:
         return cls(**cls.options_in(path))
 
     @staticmethod
+    @checked(path=path_argument)
     def options_in(path: str | Path) -> dict[str, Any]:
         """Return the options that a YAML or JSON file gives, by name. Raises as `read`."""
         return read_config(Path(path), OPTIONS)
