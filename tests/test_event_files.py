@@ -239,6 +239,14 @@ def test_concepts_without_their_table_are_numbers_and_none_is_as_the_source_wrot
     assert [row[2] for row in rows if "1999" in str(row[1])] == ["source:K92.2", "5", "0"]
 
 
+def test_the_vocabulary_may_have_tabs_as_athena_writes_it(tmp_path):
+    folder = patients.as_omop(tmp_path / "of")
+    before = events("omop:", folder)
+    text = (folder / "concept.csv").read_text(encoding="utf-8")
+    lines(folder / "concept.csv", text.replace(",", "\t"))
+    assert events("omop:", folder) == before
+
+
 def test_a_folder_without_events_and_a_table_twice_are_refused(tmp_path):
     with pytest.raises(MissingSource, match=r"names no folder; expected meds:FOLDER"):
         open_events("meds:", ["meds:"])

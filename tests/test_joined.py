@@ -1,12 +1,17 @@
 """Records of a unit whose rows stand in several tables of data."""
 
+import json
+from dataclasses import replace
+
+import pyarrow as pa
 import pytest
 
 from ult.codecs.record.field import Field
 from ult.data import open_source, units
 from ult.data.describe import describe
+from ult.data.nested_sink import open_nested_sink
 from ult.data.schema import Schema
-from ult.errors import InvalidConfig, MissingColumn, SourceError
+from ult.errors import InvalidConfig, MissingColumn, OutputError, SourceError
 
 SEX = Field(name="sex", kind="category")
 
@@ -99,5 +104,25 @@ def test_tables_of_one_unit_are_described_together(tmp_path):
     assert list(opened(people, conditions, labs, schema=Schema.of(schema.document())))[1] == ("m", (), (("x", "5.0"),))
     with pytest.raises(InvalidConfig, match=r"tables of data of one unit \(hint: --unit"):
         describe([people, labs])
+    with pytest.raises(MissingColumn, match=r"no column 'id', the unit; .*hint: labs:COLUMN="):
+        describe([people, labs.replace(":patient", "")], unit="id")
     with pytest.raises(MissingColumn, match="no input has a column 'because'"):
         describe([people, labs], unit="id", drop=["because"])
+
+
+def test_records_of_several_tables_are_written_as_lists_in_an_object(tmp_path):
+    schema = Schema(fields=(replace(SEX, absent="f"), *TABLES.fields[1:]), unit="id", columns=("sex", "code", "value"))
+    people, conditions, labs = several(tmp_path, "id,code\na,1\n")
+    records = list(opened(people, conditions, labs, schema=schema))
+    out = tmp_path / "out.jsonl"
+    with open_nested_sink(out, schema, pa.schema([("n", pa.int64())])) as sink:
+        sink.write(records[:2], pa.table({"n": [7, 8]}))
+        sink.write(records[2:], pa.table({"n": [9]}))
+    found = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert found == [
+        {"n": 7, "id": "1", "sex": "f", "conditions": [{"code": "1"}], "labs": [{"code": "x", "value": "6"}]},
+        {"n": 8, "id": "2", "sex": "m", "conditions": [], "labs": [{"code": "x", "value": "5.0"}]},
+        {"n": 9, "id": "3", "sex": "f", "conditions": [], "labs": []},
+    ]
+    with pytest.raises(OutputError, match=r"rows of 2 tables of data: 'conditions', 'labs'; expected \.jsonl"):
+        open_nested_sink(tmp_path / "out.csv", schema, None)

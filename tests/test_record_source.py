@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import ult
 from ult.codecs.record.field import Field
 from ult.data import open_source, units
 from ult.data.grouped import named
@@ -130,3 +131,15 @@ def test_a_file_that_is_there_has_no_name_before_it(tmp_path, monkeypatch):
     assert named("year=2020.csv") is None
     assert named("year=20*.csv") is None
     assert named("year=2021.csv").path == "2021.csv"
+
+
+def test_a_promise_counts_units_not_rows(tmp_path):
+    path, phrases = tmp_path / "a.csv", {}
+    for people in ("abcd", "abcdeg"):
+        rows = [f"{who},f,2020-01-0{day},{ord(who)}.5\n" for who in people for day in range(1, 10)]
+        write(path, "pid,sex,day,lab\n" + "".join(rows))
+        made = ult.fit(str(path), tmp_path / people, codec="record/columns", schema=UNIT, encrypt=False).table
+        assert (made.records, made.min_records) == (len(people), 5)
+        phrases[len(people)] = made.phrases
+    assert phrases[4] == 0
+    assert phrases[6] > 10

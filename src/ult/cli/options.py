@@ -12,7 +12,9 @@ Inputs = Annotated[
     list[str],
     typer.Argument(
         help=".txt (one record per line), .jsonl, .csv, .parquet, .npy, .npz, images or folders of them, FASTA, FASTQ, "
-        "SDF, .h5ad, WFDB (.hea), EDF, WAV, hf:org/name; also globs, and s3://, gs:// and hf:// addresses.",
+        "SDF, .h5ad, WFDB (.hea), EDF, WAV, hf:org/name; also globs, and s3://, gs:// and hf:// addresses. Of records "
+        "of fields: fhir:FOLDER, meds:FOLDER, omop:FOLDER, and labs=labs.csv, labs:PATIENT=labs.csv for further rows "
+        "of the unit.",
         show_default=False,
     ),
 ]

@@ -55,7 +55,11 @@ def _together(groups: Sequence[tuple[str, str, Sequence[Rows]]], unit: str, drop
     fields: list[Field] = []
     rows = 0
     for name, column, opened in groups:
-        opened[0].check_columns([column])
+        if column not in opened[0].types:
+            raise MissingColumn(
+                f"{opened[0].name} has no column {column!r}, the unit; it has {listed(list(opened[0].types))}",
+                hint=f"{name}:COLUMN={opened[0].name}, with the column that holds it" if name != MAIN else "",
+            )
         here = [one for one in drop if one in opened[0].types]
         found, schema, n = flat(opened, list(dict.fromkeys([*here, column])))
         columns += [one if name == MAIN else replace(one, name=f"{name}.{one.name}") for one in found]

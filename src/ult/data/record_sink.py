@@ -14,7 +14,6 @@ import pyarrow.types as pat
 from ult.codecs.record.field import Field
 from ult.data import cells, record
 from ult.data.image import to_png
-from ult.data.rows import listed
 from ult.data.schema import Schema
 from ult.data.sink import Sink
 from ult.data.tabular import ParquetWriter
@@ -69,7 +68,7 @@ class RecordSink(Sink):
         return found, np.array([i for i, _ in lines], np.int64)
 
     def _open(self) -> Any:
-        kinds = {name: _kind(self._leaves.get(name)) for name in self._names}
+        kinds = {name: kind_of_field(self._leaves.get(name)) for name in self._names}
         if self._suffix == ".parquet":
             return _Parquet(self._hidden, self.kept_schema, kinds)
         return (_Csv if self._suffix == ".csv" else _Jsonl)(self._hidden, self.kept_schema.names, kinds)
@@ -114,7 +113,7 @@ class _Jsonl:
         for name, texts in columns.items():
             kind = self._kinds[name]
             plain = pat.is_integer(kind) or pat.is_floating(kind) or pat.is_boolean(kind)
-            found[name] = cells.typed(texts, kind).to_pylist() if plain else [_listed(cell) for cell in texts]
+            found[name] = cells.typed(texts, kind).to_pylist() if plain else [listed_cell(cell) for cell in texts]
         for row in zip(*found.values(), strict=True):
             self._file.write(json_line(dict(zip(found, row, strict=True))))
 
@@ -140,7 +139,7 @@ class _Parquet:
         self._writer.close(whole=whole)
 
 
-def _kind(field: Field | None) -> pa.DataType:
+def kind_of_field(field: Field | None) -> pa.DataType:
     """Return the type of a field's column; that of a unit that is not encoded is text."""
     if field is None:
         return pa.string()
@@ -163,7 +162,8 @@ def _array(column: Sequence[Any], kind: pa.DataType) -> pa.Array:
     return cells.typed(column, kind)
 
 
-def _listed(cell: Any) -> Any:
+def listed_cell(cell: Any) -> Any:
+    """Return a cell as JSON has it: an array is a list."""
     return cell.tolist() if isinstance(cell, np.ndarray) else cell
 
 
@@ -176,9 +176,6 @@ def open_record_sink(path: Path, schema: Schema, kept_schema: pa.Schema | None, 
         )
     if both := [name for name in kept.names if name in schema.columns]:
         raise OutputError(f"column {both[0]!r} would be there twice", hint="--keep other columns")
-    tables = [one.name for one in schema.fields if one.fields]
-    if len(tables) > 1:
-        raise OutputError(f"the records have rows of {len(tables)} tables: {listed(tables)}; a file holds one of them")
     if suffix == ".csv" and (arrays := [one.name for one in schema.leaves if one.kind in ("image", "series")]):
         raise OutputError(f".csv cannot hold {arrays[0]!r}, which is not text", hint=".parquet")
     check_free(path, force=force)

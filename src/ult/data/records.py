@@ -21,7 +21,7 @@ from ult.data.reading import AS_IT_IS, Reading
 from ult.data.rows import Rows, listed
 from ult.data.schema import Schema
 from ult.data.units import Strand
-from ult.errors import EmptySource, InvalidConfig, SourceError
+from ult.errors import EmptySource, InvalidConfig, MissingColumn, SourceError
 
 MODALITY = "record"
 _NONE = pa.schema([])
@@ -118,6 +118,12 @@ def _of_names(named: Sequence[grouped.Named], schema: Schema, empty: list[str], 
             raise InvalidConfig(f"the inputs of {name!r} name several columns of the unit; expected one")
         unit, fields = mine[0].column or schema.unit, holders[name].fields
         opened, none = _some([one.path for one in mine], reading)
+        for rows in opened:
+            if unit not in rows.types:
+                raise MissingColumn(
+                    f"{rows.name} has no column {unit!r}, the unit; it has {listed(list(rows.types))}",
+                    hint=f"{name}:COLUMN={mine[0].path}, with the column that holds it",
+                )
         _check(opened, unit, fields, schema.dropped)
         strands[name] = Strand(opened, unit, name=mine[0].path, inner=fields)
         empty += none

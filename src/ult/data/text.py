@@ -267,7 +267,7 @@ class JsonlWriter:
 
 def json_line(row: Mapping[str, Any]) -> bytes:
     """Return a line with one JSON object; raise `OutputError` for a value that JSON cannot hold."""
-    if any(isinstance(value, str) and _PAIRS.search(value) for value in row.values()):
+    if _is_paired(row):
         raise OutputError("a record holds two lone surrogates in a row, which JSON reads as one character")
     try:
         return _ENCODER.encode(row).encode() + b"\n"
@@ -275,6 +275,13 @@ def json_line(row: Mapping[str, Any]) -> bytes:
         return _ESCAPER.encode(row).encode() + b"\n"
     except ValueError:
         raise OutputError("a kept column holds NaN or an infinity, which JSON cannot", hint=".parquet") from None
+
+
+def _is_paired(value: Any) -> bool:
+    if isinstance(value, str):
+        return _PAIRS.search(value) is not None
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(map(_is_paired, inner))
 
 
 def encoded(text: str, suffix: str) -> bytes:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ult.data import Batch, Sink, open_sink
+from ult.data.nested_sink import open_nested_sink
 from ult.data.record_sink import open_record_sink
 from ult.errors import CorruptSymbols, WrongTable
 from ult.host import arguments
@@ -148,6 +149,8 @@ def write_decoded(
 
 def _sink(out: Path, table: Table, column: str, kept: pa.Schema | None, force: bool) -> Sink:
     layout = schema_of(table)
+    if layout is not None and sum(one.kind == "rows" for one in layout.fields) > 1:
+        return open_nested_sink(out, layout, kept, force=force)
     if layout is not None:
         return open_record_sink(out, layout, kept, force=force)
     return open_sink(

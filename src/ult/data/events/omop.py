@@ -13,11 +13,11 @@ from ult.data.events.concepts import Concepts
 from ult.data.events.omop_tables import DERIVED, TABLES, Cells, empty
 from ult.data.events.rows import COLUMNS, KEY, SUBJECT, Table, checked
 from ult.data.fields import texts
-from ult.data.rows import Chunk, Rows, listed
+from ult.data.reading import AS_IT_IS, Reading
+from ult.data.rows import Chunk, Rows, existing_text, listed
 from ult.data.tabular import CsvRows, ParquetRows
 from ult.errors import EmptySource, MissingColumn, MissingSource, SourceError
 
-_READERS: Mapping[str, Callable[[str], Rows]] = {".csv": CsvRows, ".parquet": ParquetRows}
 _INNER = (*COLUMNS, KEY)
 
 
@@ -86,6 +86,16 @@ def tables(addresses: Sequence[str]) -> list[Table]:
         raise EmptySource(f"{addresses[0]} holds no table of OMOP with rows; expected such as {', '.join(TABLES)}")
     first, *_ = opened
     return [OmopRows(one, rows, concepts, others if one == first else ()) for one, rows in opened.items()]
+
+
+def _csv(path: str) -> Rows:
+    """Return the rows of a `.csv`; the vocabularies of Athena are files of that name with tabs between the cells."""
+    with files.open_file(existing_text(path)) as file:
+        header = file.readline(2**16)
+    return CsvRows(path, Reading(separator="\t") if b"\t" in header and b"," not in header else AS_IT_IS)
+
+
+_READERS: Mapping[str, Callable[[str], Rows]] = {".csv": _csv, ".parquet": ParquetRows}
 
 
 def _walk(folder: str) -> list[str]:
