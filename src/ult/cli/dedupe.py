@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from ult.cli.options import Column, Encoding, Force, Inputs, Keep, Layer, Layout, NoHeader, Separator, Window, reading
+from ult.cli.options import (
+    Column,
+    Encoding,
+    Force,
+    Inputs,
+    Keep,
+    Layer,
+    Layout,
+    NoHeader,
+    Separator,
+    Sheet,
+    Window,
+    reading,
+)
 
 
 def dedupe(
@@ -28,6 +41,7 @@ def dedupe(
     separator: Separator = None,
     encoding: Encoding = None,
     no_header: NoHeader = False,
+    sheet: Sheet = None,
     force: Force = False,
 ) -> None:
     """Drop repeated records before a table is fitted, because a model memorises what is repeated."""
@@ -54,6 +68,7 @@ def dedupe(
             separator=separator,
             encoding=encoding,
             no_header=no_header,
+            sheet=sheet,
         ),
     )
     duplicates, kept = Duplicates(near), 0

@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ult.cli.options import Drop, Encoding, FieldForm, Force, Inputs, NoHeader, Separator, Unit, forms_of, reading
+from ult.cli.options import (
+    Drop,
+    Encoding,
+    FieldForm,
+    Force,
+    Inputs,
+    NoHeader,
+    Separator,
+    Sheet,
+    Unit,
+    forms_of,
+    reading,
+)
 
 if TYPE_CHECKING:
     from ult.data.describe import Described, Description
@@ -33,6 +45,7 @@ def describe(
     separator: Separator = None,
     encoding: Encoding = None,
     no_header: NoHeader = False,
+    sheet: Sheet = None,
     bins: Annotated[int, typer.Option(help="Bins of a number: 8, 16, 32 or 64.")] = 16,
     public: Annotated[
         bool,
@@ -55,7 +68,7 @@ def describe(
     if out is not None:
         check_free(out, force=force)
     asked: dict[str, Any] = {"drop": drop or (), "column": column or (), "forms": forms_of(form)}
-    how = reading(separator=separator, encoding=encoding, no_header=no_header)
+    how = reading(separator=separator, encoding=encoding, no_header=no_header, sheet=sheet)
     found = found_in(inputs, unit=unit, bins=bins, public=public, reading=how, **asked)
     if as_json:
         _print_json(found)

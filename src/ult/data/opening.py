@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from ult.data import arrow, edf, files, h5ad, hub, image_folder, record, sample, sdf, sequence, wav, wfdb
+from ult.data import arrow, edf, excel, files, h5ad, hub, image_folder, record, sample, sdf, sequence, wav, wfdb
 from ult.data.array import ArrayRows
 from ult.data.events.addresses import PREFIXES, open_events
 from ult.data.image_folder import FolderRows
@@ -17,7 +17,7 @@ from ult.data.tabular import CsvRows, ParquetRows
 from ult.data.text import JsonlRows, TxtRows
 from ult.errors import EmptySource, InvalidConfig, MissingSource, SourceError
 
-_TABLES = (*arrow.SUFFIXES, ".tsv", ".data")
+_TABLES = (*arrow.SUFFIXES, *excel.SUFFIXES, ".tsv", ".data")
 _TEXTS = (".txt", ".jsonl", ".csv", ".parquet", ".ndjson", *_TABLES)
 SUFFIXES = {
     "text": (*_TEXTS, *sequence.SUFFIXES),
@@ -119,6 +119,8 @@ def _reader(name: str, kind: str, column: str, reading: Reading) -> Rows:
         return ParquetRows(name)
     if kind in arrow.SUFFIXES:
         return arrow.ArrowRows(name)
+    if kind in excel.SUFFIXES:
+        return excel.ExcelRows(name, reading)
     if kind in sequence.SUFFIXES:
         return sequence.SequenceRows(name)
     if kind in sdf.SUFFIXES:

@@ -13,14 +13,15 @@ from ult.errors import InvalidConfig
 
 COMMA_FILES = (".csv", ".tsv", ".data")  # `.data` are those of the UCI repository, which have no header
 ENCODED = (*COMMA_FILES, ".txt", ".jsonl", ".ndjson")
+_BOOKS = (".xlsx", ".xlsm")
 _FOR = {  # the inputs that have such a choice
     "layer": (".h5ad",),
     "window": (".hea", ".edf", ".bdf", ".wav"),
     "layout": (".npy", ".npz"),
     "separator": COMMA_FILES,
     "encoding": ENCODED,
-    "header": COMMA_FILES,
-    "sheet": (".xlsx",),
+    "header": (*COMMA_FILES, *_BOOKS),
+    "sheet": _BOOKS,
     "query": ("sqlite:", "postgresql:"),
 }
 _FLAGS = {"header": "--no-header"}

@@ -29,6 +29,7 @@ def decided(
     forms: Mapping[str, str] | None = None,
     encode_identifier: Sequence[str] = (),
     private: bool = False,
+    reading: Mapping[str, str | float] | None = None,
 ) -> Schema:
     """Return the schema of records: the one given, or else one inferred from the inputs.
 
@@ -43,7 +44,7 @@ def decided(
             hint="ult describe OTHER_FILE --public -o schema.json, of a file that everyone may read, then --schema",
         )
     if schema is None:
-        description = describe(inputs, unit=unit, drop=[*drop, *keep], column=column, forms=forms)
+        description = describe(inputs, unit=unit, drop=[*drop, *keep], column=column, forms=forms, reading=reading)
         found = description.schema
         if found is None or (description.columns and not all(one.kind for one in description.columns)):
             lost = [one.name for one in description.columns if not one.kind]

@@ -184,7 +184,9 @@ def fit(
     storage: dict[str, Any] = {"passphrase": keyfile.told(passphrase), "recipients": recipients, "encrypt": encrypt}
     keyfile.encryptor(**storage)  # refuses bad arguments before any work is done
     asked: dict[str, Any] = {"schema": schema, "unit": unit, "drop": texts(drop), "forms": forms}
-    layout = _layout(codec, inputs, column, texts(keep), asked, encode_identifier, private=most is not None)
+    layout = _layout(
+        codec, inputs, column, texts(keep), asked, encode_identifier, private=most is not None, reading=reading
+    )
     source = opened(
         inputs,
         modality=kind.modality,
@@ -243,6 +245,7 @@ def _layout(
     encode_identifier: Sequence[str],
     *,
     private: bool,
+    reading: Mapping[str, str | float] | None,
 ) -> Schema | None:
     """Return the schema of records of fields, None for other codecs; raise `InvalidConfig` for their options."""
     if codec == fields.CODEC:
@@ -252,6 +255,7 @@ def _layout(
             "keep": keep,
             "encode_identifier": texts(encode_identifier),
             "private": private,
+            "reading": reading,
         }
         return fields.decided(named(inputs), **asked, **more)
     if given := [name for name, value in {**asked, "encode_identifier": encode_identifier}.items() if value]:
