@@ -255,3 +255,17 @@ def test_counts_from_cells_to_ids_and_back(tmp_path, monkeypatch):
     source = open_source(["back.parquet"], modality="series", keep=["kind"])
     assert source.fields == tuple(GENES)
     assert np.array_equal(np.rint(np.stack(list(source))), many * 2)
+
+
+def test_audits_read_the_layer_that_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for name in ("in.h5ad", "out.h5ad"):
+        cells(Path(name), dense, rng.poisson(9, (60, 7)))
+    options = "--codec series/mulaw -o t.ult --no-encryption --vocabulary-size 400 --option low=0 --option high=99 -w 1"
+    app(f"fit in.h5ad --layer raw/X {options}".split(), standalone_mode=False)
+    audit = "audit table t.ult --members in.h5ad --nonmembers out.h5ad --json a.json --layer"
+    app(f"{audit} raw/X".split(), standalone_mode=False)
+    assert Path("a.json").exists()
+    with pytest.raises(InvalidConfig, match="no matrix 'layers/none'"):
+        app(f"{audit} layers/none --force".split(), standalone_mode=False)

@@ -95,6 +95,9 @@ def test_several_samples_a_frame_and_an_uncalibrated_channel(tmp_path):
     assert np.array_equal(np.concatenate(list(source)), (digital[:, :4].reshape(-1) - 1) / 200)
     assert [len(one) for one in source] == [16, 16, 16]
     assert source.told == [f"{tmp_path}/m.hea: not calibrated, so values are samples / 200: A, signal 1"]
+    (tmp_path / "m.atr").write_bytes(b"")
+    source = open_source([tmp_path / "m.hea"], modality="series", column="A")
+    assert source.told[1] == f"{tmp_path}/m.hea: the annotations beside it are not read: m.atr"
 
 
 HEADERS = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ult.audit import words
@@ -119,6 +119,7 @@ def audit_model(
     members=arguments.inputs,
     nonmembers=arguments.inputs,
     column=arguments.COLUMNS["column"],
+    reading=arguments.COLUMNS["reading"],
     delta=number,
     **KEYS,
 )
@@ -128,6 +129,7 @@ def audit_table(
     nonmembers: Inputs,
     *,
     column: str | None = None,
+    reading: Mapping[str, str | float] | None = None,
     delta: float | None = None,
     passphrase: Passphrase | None = None,
     identities: Identities = (),
@@ -135,8 +137,8 @@ def audit_table(
     """Measure what a table reveals about the records that it was fitted on: membership inference by its phrases.
 
     The arguments are those of `ult audit table`. The files `members` hold records that the table was fitted on, the
-    files `nonmembers` other records of the same kind. Raises `InvalidConfig`, `WrongKey`, `SourceError` or
-    `InvalidRecord`.
+    files `nonmembers` other records of the same kind; `reading` is that of `ult.fit`. Raises `InvalidConfig`,
+    `WrongKey`, `SourceError` or `InvalidRecord`.
 
     For example:
 
@@ -144,7 +146,8 @@ def audit_table(
     """
     key = secret(table, passphrase, identities)
     modality = key.codec.modality
-    groups = [opened(files, modality=modality, column=column).records(key.codec) for files in (members, nonmembers)]
+    sources = [opened(one, modality=modality, column=column, reading=reading) for one in (members, nonmembers)]
+    groups = [source.records(key.codec) for source in sources]
     found, curves = attack_table(key, *groups, delta=delta)
     why, taken = found["shown"]["why"], found["shown"]["taken_out"]
     notes = [f"nothing shows that members were in the fit and nonmembers were not: {why}"] if why else []

@@ -102,7 +102,7 @@ def describe(
     forms: Mapping[str, str] | None = None,
     bins: int = BINS,
     public: bool = False,
-    reading: Mapping[str, Any] | None = None,
+    reading: Mapping[str, str | float] | None = None,
 ) -> Description:
     """Return what the columns of files hold, and a schema for `ult.fit`. The files are read twice.
 

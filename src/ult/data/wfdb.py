@@ -6,11 +6,12 @@ formats 16, 24, 32, 61, 80, 160, 212, 310 and 311 are read. Annotations, comment
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -188,9 +189,10 @@ class WfdbRows(SignalRows):
         self._signals = dict(zip(told_apart(labels), signals, strict=True))
         self._frames = {one.file: self._count(one, frames) for one in signals}
         self.beside = [self._path(file) for file in self._frames]
-        if uncalibrated:
-            names = ", ".join(uncalibrated)
-            self.told = (f"{self.name}: not calibrated, so values are samples / {_DEFAULT_GAIN:g}: {names}",)
+        names = ", ".join(uncalibrated)
+        told = [f"{self.name}: not calibrated, so values are samples / {_DEFAULT_GAIN:g}: {names}"] * bool(names)
+        left = ", ".join(self._annotations())
+        self.told = [*told, *[f"{self.name}: the annotations beside it are not read: {left}"] * bool(left)]
 
     def _signal(self, found: re.Match[str], k: int) -> _Signal:
         file, kind, gain = found["file"], found["format"], found["gain"]
@@ -227,6 +229,14 @@ class WfdbRows(SignalRows):
                 f"{path} holds {frames:,} samples a channel; {self.name} says {said:,}: it is cut short or another file"
             )
         return said or frames
+
+    def _annotations(self) -> list[str]:
+        """Return the names of files beside a local header that have its name, and neither header nor data."""
+        path = Path(self.name)
+        if files.is_url(self.name):
+            return []
+        beside = (one.name for one in path.parent.glob(f"{glob.escape(path.stem)}.*"))
+        return sorted(name for name in beside if name != path.name and name not in self._frames)
 
     def _path(self, file: str) -> str:
         folder = self.name[: len(self.name) - len(PurePosixPath(self.name).name)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from json import dumps
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ from ult.trainer.models.generation import ignored
     table=table_argument,
     pairs=path,
     column=COLUMNS["column"],
+    reading=COLUMNS["reading"],
     **KEYS,
     force=switch,
     progress=arguments.call,
@@ -66,6 +67,7 @@ def audit_code(
     table: Secret | None = None,
     pairs: str | Path | None = None,
     column: str | None = None,
+    reading: Mapping[str, str | float] | None = None,
     passphrase: Passphrase | None = None,
     identities: Identities = (),
     force: bool = False,
@@ -78,7 +80,8 @@ def audit_code(
     `samples` records that `run` generates are attacked. `reference` are public records of the same kind. `start` and
     `start_table` are an earlier run and its table, known to the adversary, whose embedding rows are matched with those
     of `run`. Without `table` nothing is scored. `pairs` is a file, mode 0600, for passages that the best attack read,
-    which are parts of records. `notice` is called with a sentence on each attack as it ends.
+    which are parts of records. `reading` is that of `ult.fit`. `notice` is called with a sentence on each attack as it
+    ends.
 
     Raises `InvalidConfig`, `WrongTable`, `WrongKey`, `SourceError`, `OutputExists` or `OutputError`.
 
@@ -112,7 +115,8 @@ def audit_code(
         )
     if pairs is not None and truth is not None and truth.codec.modality not in MODALITIES:
         raise InvalidConfig(f"{truth.codec.id} has no passages to read; expected text or molecules", hint="no --pairs")
-    public, top, attacks = _public(given, made["codec"], column) if given else [], _Top(), list[dict[str, Any]]()
+    public = _public(given, made["codec"], column, reading) if given else []
+    top, attacks = _Top(), list[dict[str, Any]]()
 
     def ended(result: dict[str, Any]) -> None:
         attacks.append(result)
@@ -205,9 +209,12 @@ def _held(
     return ids, {**made, "shards": []}
 
 
-def _public(reference: Sequence[str | Path], codec: str, column: str | None) -> list[Any]:
+def _public(
+    reference: Sequence[str | Path], codec: str, column: str | None, reading: Mapping[str, str | float] | None
+) -> list[Any]:
     kind = codec_class(codec)
-    records: list[Any] = opened(reference, modality=kind.modality, column=column).records(kind())
+    source = opened(reference, modality=kind.modality, column=column, reading=reading)
+    records: list[Any] = source.records(kind())
     if not records:
         raise InvalidConfig("the reference holds no records", hint="--reference with public data of the same kind")
     return records

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ult.cli.keys import Identities, PassphraseFile, load_table
-from ult.cli.options import Column, Force
+from ult.cli.options import Column, Encoding, Force, Layer, Layout, NoHeader, Separator, Window, reading
 from ult.host.free import check_free
 
 
@@ -42,6 +42,12 @@ def code(
         typer.Option(help="A file for passages as the best attack read them, with the truth; secret, mode 0600."),
     ] = None,
     column: Column = None,
+    layer: Layer = None,
+    window: Window = None,
+    layout: Layout = None,
+    separator: Separator = None,
+    encoding: Encoding = None,
+    no_header: NoHeader = False,
     passphrase_file: PassphraseFile = None,
     identity: Identities = None,
     force: Force = False,
@@ -74,6 +80,14 @@ def code(
             table=None if table is None else load_table(table, passphrase_file, identity),
             pairs=pairs,
             column=column,
+            reading=reading(
+                layer=layer,
+                window=window,
+                layout=layout,
+                separator=separator,
+                encoding=encoding,
+                no_header=no_header,
+            ),
             force=force,
             progress=progress,
             notice=say,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ult.cli.keys import Identities, PassphraseFile, load_table
-from ult.cli.options import Column, Force, RunFolder
+from ult.cli.options import Column, Encoding, Force, Layer, Layout, NoHeader, RunFolder, Separator, Window, reading
 from ult.host.free import check_free
 
 if TYPE_CHECKING:
@@ -113,6 +113,12 @@ def table(
     ] = None,
     others: Annotated[list[str] | None, typer.Option(hidden=True, help="The same, by its older name.")] = None,
     column: Column = None,
+    layer: Layer = None,
+    window: Window = None,
+    layout: Layout = None,
+    separator: Separator = None,
+    encoding: Encoding = None,
+    no_header: NoHeader = False,
     delta: Delta = None,
     json: JsonFile = None,
     png: PngFile = None,
@@ -127,7 +133,21 @@ def table(
     _check_places(json, png, force=force)
     secret = load_table(table, passphrase_file, identity)
     with counting("auditing"):
-        audit = audit_table(secret, members, _nonmembers(nonmembers, others), column=column, delta=delta)
+        audit = audit_table(
+            secret,
+            members,
+            _nonmembers(nonmembers, others),
+            column=column,
+            reading=reading(
+                layer=layer,
+                window=window,
+                layout=layout,
+                separator=separator,
+                encoding=encoding,
+                no_header=no_header,
+            ),
+            delta=delta,
+        )
     _tell(audit, json, png, force=force)
 
 
