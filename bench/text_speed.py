@@ -13,6 +13,7 @@ import re
 import sysconfig
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,11 @@ def speeds(
     size = len(whole.encode()) / 1e6
     metrics, encode, decode = [], {}, {}
     for form, records in (("lines", lines), ("documents", documents), ("one string", [whole])):
-        runs = {
-            "ult": lambda records=records: table.encode_ragged(records),
-            "ult, arrays": lambda records=records: table.encode_batch(records),
-            "tokenizers": lambda records=records: hugging.encode_batch_fast(records),
-            "tiktoken": lambda records=records: tik.encode_ordinary_batch(records, num_threads=1),
+        runs: dict[str, Callable[[], Any]] = {
+            "ult": partial(table.encode_ragged, records),
+            "ult, arrays": partial(table.encode_batch, records),
+            "tokenizers": partial(hugging.encode_batch_fast, records),
+            "tiktoken": partial(tik.encode_ordinary_batch, records, num_threads=1),
         }
         if form == "one string":  # one word for tokenizers, which take it up in minutes
             del runs["tokenizers"]
@@ -82,13 +83,13 @@ def speeds(
         theirs = tik.encode_ordinary_batch(records, num_threads=1)
         assert table.decode_ragged(ids, ends) == table.decode_batch(many) == tik.decode_batch(theirs, num_threads=1)
         runs = {
-            "ult": lambda ids=ids, ends=ends: table.decode_ragged(ids, ends),
-            "ult, arrays": lambda many=many: table.decode_batch(many),
-            "tiktoken": lambda theirs=theirs: tik.decode_batch(theirs, num_threads=1),
+            "ult": partial(table.decode_ragged, ids, ends),
+            "ult, arrays": partial(table.decode_batch, many),
+            "tiktoken": partial(tik.decode_batch, theirs, num_threads=1),
         }
         if form != "one string":
             their_ids = [e.ids for e in hugging.encode_batch_fast(records)]
-            runs["tokenizers"] = lambda their_ids=their_ids: hugging.decode_batch(their_ids)
+            runs["tokenizers"] = partial(hugging.decode_batch, their_ids)
         seconds = turns(runs, rounds=ROUNDS, warm=False)  # `check` has warmed up
         decode |= {f"{name}, {form}": times for name, times in seconds.items()}
         peers_of = [name for name in runs if "ult" not in name]

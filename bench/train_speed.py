@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import io
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +61,8 @@ def write_shards(folder: Path, ids: int) -> Path:
 
 
 def ours(shards: Path, out: Path, given: argparse.Namespace) -> Clock:
-    clock, initialize = Clock(), transformers.Trainer.__init__
+    clock: Clock = Clock()
+    initialize: Any = transformers.Trainer.__init__
 
     def with_clock(self: Any, *args: Any, callbacks: list[Any], **options: Any) -> None:
         initialize(self, *args, callbacks=[*callbacks, clock], **options)
@@ -73,7 +76,7 @@ def ours(shards: Path, out: Path, given: argparse.Namespace) -> Clock:
                 Recipe(model=given.model, steps=given.steps, batch_size=given.batch_size, context=given.context),
             )
     finally:
-        transformers.Trainer.__init__ = initialize
+        transformers.Trainer.__init__ = initialize  # type: ignore[method-assign]
     return clock
 
 
@@ -126,9 +129,9 @@ def main() -> None:
         blocks = [{"input_ids": tensor, "labels": tensor} for tensor in tensors]
         for pair in range(-1, given.pairs):  # the first is not counted
             out = here / f"{pair}"
-            both = {
-                "ult train": lambda out=out: ours(shards, out, given),
-                "bare Trainer": lambda: bare(blocks, here / "hf", given),
+            both: dict[str, Callable[[], Clock]] = {
+                "ult train": functools.partial(ours, shards, out, given),
+                "bare Trainer": functools.partial(bare, blocks, here / "hf", given),
             }
             done = {name: both[name]() for name in sorted(both, reverse=bool(pair % 2))}
             shutil.rmtree(here / "hf")

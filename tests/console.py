@@ -48,7 +48,7 @@ def command(line):
     """Run a line of a console; return its status and what it printed."""
     words = shlex.split(line, comments=True)
     if words[0] == "export":
-        os.environ.update(word.split("=", 1) for word in words[1:])
+        os.environ.update((name, value) for name, _, value in (word.partition("=") for word in words[1:]))
         return 0, ""
     if (
         words[0] == "ult"

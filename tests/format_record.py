@@ -120,9 +120,9 @@ def patches_of(cell, field, layout, code, last, left_out):
         head = BINS + sum(Decimal(edge) <= value for edge in edges)
         return cut([marker, head, *([] if field["levels"] else spell(cell))]), None
     found = [(form, day(cell, form)) for form in field["forms"]]
-    form, at = next(((form, at) for form, at in found if at), (None, None))
-    must(at is not None, "no date")
-    date, end = at
+    read = [(form, at) for form, at in found if at]
+    must(read, "no date")
+    form, (date, end) = read[0]
     if last is None or form != field["forms"][0]:
         return cut([marker, *spell(cell)]), date
     return cut([marker, *spell(f"{(date - last).days:+d}{cell[end:]}")]), date

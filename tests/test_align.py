@@ -111,7 +111,7 @@ def test_what_cannot_be_aligned(tables, run, tmp_path):
         ((tmp_path, old, new), MissingSource, "not a run"),
     ):
         with pytest.raises(error, match=text):
-            align(*given, tmp_path / "out")
+            align(*given, tmp_path / "out")  # type: ignore[call-arg]
     train(encoded(tmp_path / "x", bwt, NEW), tmp_path / "bwt", Recipe(**{**QUICK, "steps": 1}))
     plain = Table.fit(NEW, vocabulary=Vocabulary(1024), min_records=1)
     with pytest.raises(InvalidConfig, match=r"of text/bwt and text/bytes.*mean different things"):
@@ -192,6 +192,7 @@ def test_untied_rows_are_both_aligned(tables, tmp_path):
 def test_a_run_without_a_picture_is_aligned_too(run, tables, tmp_path):
     shutil.copytree(run, tmp_path / "private")  # whose loss is not drawn
     (tmp_path / "private" / "loss.png").unlink()
-    align(tmp_path / "private", *tables, tmp_path / "out")
+    old, new = tables
+    align(tmp_path / "private", old, new, tmp_path / "out")
     assert Run.open(tmp_path / "out").metrics["embeddings"] == "aligned"
     assert not (tmp_path / "out" / "loss.png").exists()

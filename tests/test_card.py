@@ -233,7 +233,7 @@ def test_a_plain_collator_learns_to_stop(tmp_path):
         model(**batch).loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-    written = model.generate(torch.tensor([[2]]), max_new_tokens=12, do_sample=False)[0].tolist()
+    written = model.generate(torch.tensor([[2]]), max_new_tokens=12, do_sample=False)[0].tolist()  # type: ignore[misc]
     assert written == [2, *record.tolist(), 2]
 
 

@@ -98,7 +98,7 @@ def test_colour_palettes_and_single_bits(tmp_path):
         noise(np.uint8, 0, 3, (1, 4, 6)),
         {"Red": [0, 9, 8, 255], "Green": [1, 2, 3, 4], "Blue": [9, 9, 0, 0]},
     )
-    words = {f"{name}PaletteColorLookupTableDescriptor": [4, 0, 16] for name in table}
+    words: dict[str, object] = {f"{name}PaletteColorLookupTableDescriptor": [4, 0, 16] for name in table}
     words |= {
         f"{name}PaletteColorLookupTableData": (256 * np.array(row)).astype("<u2").tobytes()
         for name, row in table.items()

@@ -110,7 +110,7 @@ def test_the_second_reader_knows_nothing_of_ult():
     for path in paths:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-        names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        names |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
         assert names - sys.stdlib_module_names <= {"numpy", "pyarrow.parquet", "pyrage", *(path.stem for path in paths)}
 
 

@@ -166,7 +166,7 @@ def test_results_show_figures_and_nothing_of_a_record(notes):
             assert not [word for word in ("pain", "patient", "correct", "horse") if word in text]
         assert len(repr(result)) < 200
         with pytest.raises(AttributeError):
-            result.path = Path("elsewhere")
+            result.path = Path("elsewhere")  # type: ignore[misc]
 
 
 @pytest.fixture(scope="module")

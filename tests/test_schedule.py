@@ -28,7 +28,7 @@ def rates(monkeypatch, *args, **options):
 
     with monkeypatch.context() as patch:
         patch.setattr(Progress, "on_log", record)
-        metrics = train(*args, Recipe(**options))
+        metrics = train(*args, Recipe(**options))  # type: ignore[call-arg]
     return metrics, np.array([rate for rate in seen if rate is not None]) / metrics["learning_rate"]
 
 

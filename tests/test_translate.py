@@ -121,7 +121,7 @@ def test_beams_find_the_likeliest_of_all_targets(untrained):
     source, normal = [40, 41, 42], range(32, 64)
     first = log_probabilities(model, source, [])
     second = {a: log_probabilities(model, source, [a]) for a in normal}
-    scores = {(): float(first[2])}
+    scores: dict[tuple[int, ...], float] = {(): float(first[2])}
     scores |= {(a,): float(first[a] + second[a][2]) for a in normal}
     scores |= {(a, b): float(first[a] + second[a][b]) for a, b in itertools.product(normal, repeat=2)}
     expected = sorted(scores, key=lambda target: -scores[target])[:5]

@@ -102,7 +102,7 @@ def test_is_a_value():
     assert repr(SMALL) == "Vocabulary(size=100)"
     assert SMALL != 100
     with pytest.raises(AttributeError):
-        SMALL.size = 5
+        SMALL.size = 5  # type: ignore[misc]
 
 
 def test_saved_and_loaded(tmp_path):
