@@ -164,10 +164,11 @@ class _Describing:
             if set(rows.types) != set(first.types):
                 other = sorted(set(rows.types) ^ set(first.types))
                 raise SourceError(f"{listed(other)}: column of only one of {first.name} and {rows.name}")
-        chosen = [name for name in first.types if not column or name in column or name == unit]
-        left = [name for name in first.types if name not in chosen]
+        wanted, gone = {*column, unit}, {*drop}
+        chosen = [name for name in first.types if not column or name in wanted]
+        left = [name for name in first.types if column and name not in wanted]
         self.dropped = tuple(dict.fromkeys([*drop, *left]))
-        self.types = {name: first.types[name] for name in chosen if name not in drop}
+        self.types = {name: first.types[name] for name in chosen if name not in gone}
         if unit in drop:
             raise InvalidConfig(f"{unit!r} is the unit and dropped; expected one of the two")
         self.texts = [name for name, kind in self.types.items() if has_text(kind)]
@@ -182,6 +183,7 @@ class _Describing:
         for chunk in self._chunks(self.texts or list(self.types)[:1]):
             for name in self.texts:
                 self.tallies[name].add(texts(chunk, name))
+            tally.look(self.tallies.values())
             if self.constant is not None:
                 self.constant.add(chunk)
         self.readings = {name: self._reading(name) for name in self.texts}

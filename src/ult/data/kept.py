@@ -16,7 +16,7 @@ from ult.data.opening import open_inputs
 from ult.data.reading import Reading
 from ult.data.records import paths
 from ult.data.rows import Rows
-from ult.data.tally import Tally
+from ult.data.tally import Tally, look
 from ult.errors import SourceError
 
 _CHUNKS = 32  # chunks of each input that are looked at; `ult audit release` counts all records
@@ -46,6 +46,7 @@ def _why(opened: Sequence[Rows], name: str) -> str:
         for rows in opened:
             for chunk in islice(rows.chunks([name]), _CHUNKS):
                 seen.add(texts(chunk, name))
+        look([seen])
     names = [name, *_inner(kind)]
     found = identifier.judge(names, seen.formed, filled=seen.looked, distinct=seen.different, rows=max(seen.looked, 1))
     reading = infer(name, seen)
