@@ -10,6 +10,7 @@ from ult.data import arrow, edf, excel, files, h5ad, hub, image_folder, record, 
 from ult.data.array import ArrayRows
 from ult.data.events.addresses import PREFIXES, open_events
 from ult.data.image_folder import FolderRows
+from ult.data.json_record import JsonRecordRows
 from ult.data.layout import Layout
 from ult.data.reading import AS_IT_IS, COMMA_FILES, Reading
 from ult.data.rows import Rows, inside, listed, unpacking
@@ -112,7 +113,7 @@ def _reader(name: str, kind: str, column: str, reading: Reading) -> Rows:
     if kind == ".txt":
         return TxtRows(name, column, reading)
     if kind in (".jsonl", ".ndjson"):
-        return JsonlRows(name, column, reading)
+        return (JsonRecordRows if column == record.COLUMN["record"] else JsonlRows)(name, column, reading)
     if kind in COMMA_FILES:
         return CsvRows(name, reading)
     if kind == ".parquet":

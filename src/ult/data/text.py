@@ -13,7 +13,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -126,13 +126,16 @@ class JsonlRows(LineRows):
         if number == 1 and self.start == 0:
             line = line.removeprefix(BOM)
         try:
-            return _DECODER.decode(line)
+            return self._decoded(line)
         except _Twice as error:
             raise SourceError(
                 f"{self._place(number)} has a field twice: {error.args[0]!r}; expected each field once"
             ) from None
         except (ValueError, RecursionError):
             raise SourceError(f"{self._place(number)} is not JSON") from None
+
+    def _decoded(self, line: str) -> Any:
+        return _DECODER.decode(line)
 
     def _field(self, value: Any, name: str, number: int) -> Any:
         if self.bare and isinstance(value, str):
@@ -177,7 +180,12 @@ def _is_blank(line: str) -> bool:
 
 
 # Shared instances: `json.loads` and `json.dumps` with options create one per call, which takes three times as long.
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_Constant)
+def json_decoder(number: Callable[[str], Any] | None = None) -> json.JSONDecoder:
+    """Return a decoder that refuses a field twice; `number` makes numbers of their texts."""
+    return json.JSONDecoder(object_pairs_hook=_object, parse_constant=_Constant, parse_int=number, parse_float=number)
+
+
+_DECODER = json_decoder()
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _ESCAPER = json.JSONEncoder(allow_nan=False)
 
