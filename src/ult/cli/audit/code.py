@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ult.cli.keys import Identities, PassphraseFile, load_table
-from ult.cli.options import Column, Encoding, Force, Layer, Layout, NoHeader, Separator, Window, reading
+from ult.cli.options import Column, Encoding, Force, Layer, Layout, NoHeader, Separator, Sheet, Window, reading
 from ult.host.free import check_free
 
 
@@ -48,6 +48,7 @@ def code(
     separator: Separator = None,
     encoding: Encoding = None,
     no_header: NoHeader = False,
+    sheet: Sheet = None,
     passphrase_file: PassphraseFile = None,
     identity: Identities = None,
     force: Force = False,
@@ -87,6 +88,7 @@ def code(
                 separator=separator,
                 encoding=encoding,
                 no_header=no_header,
+                sheet=sheet,
             ),
             force=force,
             progress=progress,

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ult.cli.keys import Identities, PassphraseFile, load_table
-from ult.cli.options import Column, Encoding, Force, Layer, Layout, NoHeader, RunFolder, Separator, Window, reading
+from ult.cli.options import (
+    Column,
+    Encoding,
+    Force,
+    Layer,
+    Layout,
+    NoHeader,
+    RunFolder,
+    Separator,
+    Sheet,
+    Window,
+    reading,
+)
 from ult.host.free import check_free
 
 if TYPE_CHECKING:
@@ -119,6 +131,7 @@ def table(
     separator: Separator = None,
     encoding: Encoding = None,
     no_header: NoHeader = False,
+    sheet: Sheet = None,
     delta: Delta = None,
     json: JsonFile = None,
     png: PngFile = None,
@@ -145,6 +158,7 @@ def table(
                 separator=separator,
                 encoding=encoding,
                 no_header=no_header,
+                sheet=sheet,
             ),
             delta=delta,
         )
