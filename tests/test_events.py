@@ -97,12 +97,12 @@ def test_a_schema_of_events_has_bins_for_each_code(tmp_path, monkeypatch):
     schema = describe(address, unit="subject_id").schema
     assert schema is not None
     (field,) = schema.fields
-    assert (field.name, [one.name for one in field.fields]) == ("events", list(COLUMNS[1:]))
-    value = field.fields[2]
+    names = [one.name for one in field.fields]
+    assert (field.name, names) == ("events", [*COLUMNS[2:], "time"])  # a code and its value stand together
+    value = field.fields[names.index("value")]
     assert (value.kind, value.by, value.edges_by) == ("number", "code", {"LOINC:2345-7": ("100",)})
-    assert list(open_source([address], modality="record", schema=schema)) == list(
-        open_source([address], modality="record", schema=EVENTS)
-    )
+    found, plain = (list(open_source([address], modality="record", schema=one)) for one in (schema, EVENTS))
+    assert found == [(tuple((*row[1:], row[0]) for row in rows),) for (rows,) in plain]
 
 
 def test_events_are_records_of_patients_alone(tmp_path):
