@@ -5,6 +5,8 @@ import pytest
 import ult
 from ult.data import open_source
 from ult.data.describe import describe
+from ult.data.fields import texts
+from ult.data.json_record import JsonRecordRows
 from ult.errors import SourceError
 
 
@@ -56,3 +58,36 @@ def test_lines_that_differ_are_refused_by_number(tmp_path, line, what):
     path = write(tmp_path / "a.jsonl", '{"a": "x", "b": 1}', line)
     with pytest.raises(SourceError, match=rf"a\.jsonl, {what}"):
         describe(path)
+
+
+def test_objects_in_objects_are_flat_and_lists_of_strings_are_cells(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text(
+        '{"id": "a", "patient": {"age": 5, "lab": {"na": 1.5}}, "codes": ["x", null]}\n'
+        '{"codes": [], "patient": {"lab": {"na": null}, "age": 6}, "id": "b"}\n'
+    )
+    rows = JsonRecordRows(str(path), "record")
+    assert {name: str(kind) for name, kind in rows.types.items()} == {
+        "id": "string", "codes": "list<item: string>", "patient.age": "int64", "patient.lab.na": "double"
+    }  # fmt: skip
+    (chunk,) = rows.chunks(list(rows.types))
+    assert [texts(chunk, name) for name in rows.types] == [
+        ["a", "b"], ['["x",null]', "[]"], ["5", "6"], ["1.5", None]
+    ]  # fmt: skip
+    assert "come back flat" in rows.told[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"a": {"b": 1}, "a.b": 2}', r"line 2 has 'a\.b' twice"),
+        ('{"a": {}}', r"line 2 has (no field|fields that the first line has not: 'a')"),
+        ('{"a": {"b": 1, "c": 1}}', r"line 2 has fields that the first line has not: 'a\.c'"),
+        ('{"a": {"b": [1]}}', r"'a\.b' is of another type than above"),
+    ],
+)
+def test_what_cannot_be_flat_is_refused_by_line(tmp_path, line, message):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": {"b": 1}}\n' + line + "\n")
+    with pytest.raises(SourceError, match=message):
+        JsonRecordRows(str(path), "record")
