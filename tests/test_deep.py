@@ -4,8 +4,10 @@ import warnings
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ult import Table, Vocabulary
+from ult.audit.code.audit import _public
 from ult.codecs.dct import deep
 from ult.codecs.image import ImageDct
 from ult.errors import InvalidConfig, InvalidRecord, ValuesClipped
@@ -127,3 +129,11 @@ def test_matrices_and_steps_do_not_hang_on_the_last_bit_of_a_cosine():
         for doublings in range(4):
             for one in [0.7 * step, *(step * (1 + 0.08 * f) for f in range(15)), step]:
                 assert abs(16 * one * 2**doublings % 1 - 0.5) > 1e-9
+
+
+def test_public_images_of_an_audit_are_read_by_the_table_s_own_options(tmp_path):
+    Image.fromarray(scan(0, 4095)).save(tmp_path / "a.png")
+    (record,) = _public([tmp_path], ImageDct(bits=12), None)
+    np.testing.assert_array_equal(record, scan(0, 4095))
+    with pytest.raises(InvalidRecord, match=r"a\.png: image is uint16; expected a uint8 array"):
+        _public([tmp_path], ImageDct(), None)

@@ -19,6 +19,7 @@ from ult.audit.code.telling import MODALITIES, most_telling
 from ult.audit.result import Audit
 from ult.audit.subject import of_code, of_reference
 from ult.codecs import codec_class
+from ult.codecs.base import Codec
 from ult.errors import InvalidConfig, WrongTable
 from ult.host import arguments
 from ult.host.arguments import COLUMNS, KEYS, checked, integer, path, switch
@@ -115,7 +116,8 @@ def audit_code(
         )
     if pairs is not None and truth is not None and truth.codec.modality not in MODALITIES:
         raise InvalidConfig(f"{truth.codec.id} has no passages to read; expected text or molecules", hint="no --pairs")
-    public = _public(given, made["codec"], column, reading) if given else []
+    codec = codec_class(made["codec"])() if truth is None else truth.codec  # a table of its own options refuses others
+    public = _public(given, codec, column, reading) if given else []
     top, attacks = _Top(), list[dict[str, Any]]()
 
     def ended(result: dict[str, Any]) -> None:
@@ -136,7 +138,7 @@ def audit_code(
         "records": len(ids),
         "units": sum(map(len, ids)),
         "samples": None if many else len(ids),
-        "reference": of_reference(public, codec_class(made["codec"])()) if public else None,
+        "reference": of_reference(public, codec) if public else None,
         "scored": truth is not None,
         "attacks": attacks,
         "best": best(attacks),
@@ -210,11 +212,13 @@ def _held(
 
 
 def _public(
-    reference: Sequence[str | Path], codec: str, column: str | None, reading: Mapping[str, str | float] | None
+    reference: Sequence[str | Path],
+    codec: Codec[Any],
+    column: str | None,
+    reading: Mapping[str, str | float] | None = None,
 ) -> list[Any]:
-    kind = codec_class(codec)
-    source = opened(reference, modality=kind.modality, column=column, reading=reading)
-    records: list[Any] = source.records(kind())
+    source = opened(reference, modality=codec.modality, column=column, reading=reading)
+    records: list[Any] = source.records(codec)
     if not records:
         raise InvalidConfig("the reference holds no records", hint="--reference with public data of the same kind")
     return records
