@@ -89,6 +89,19 @@ def test_types_nulls_and_arrays_come_back_through_parquet(tmp_path):
     assert (text[1].split(",")[0], text[1].split(",")[2], text[2].split(",")[2]) == ("", "", '""')
 
 
+def test_values_of_json_come_back_as_they_were(tmp_path):
+    path = tmp_path / "t.jsonl"
+    lines = [
+        f'{{"n": {"null" if n % 7 == 0 else n}, "x": {n / 4}, "ok": {"true" if n % 3 else "false"}, "s": "{n % 5}"}}'
+        for n in range(N)
+    ]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    fitted = fit(path, tmp_path / "t.ult", encode_identifier=["n"])
+    assert back(tmp_path, path, fitted, ".jsonl").read_text(encoding="utf-8").splitlines() == lines
+    table = pq.read_table(back(tmp_path, path, fitted, ".parquet"))
+    assert [str(one.type) for one in table.schema] == ["int64", "double", "bool", "string"]
+
+
 def test_kept_columns_come_back_beside_the_records(tmp_path, patients):
     fitted = fit(patients, tmp_path / "t.ult", drop=["ssn", "patient"], keep=["outcome"])
     found = rows(back(tmp_path, patients, fitted, ".csv", keep=["outcome"]))

@@ -24,6 +24,7 @@ from ult.data.repeated import with_carried
 from ult.data.rows import Chunk, Rows, listed
 from ult.data.schema import Schema
 from ult.data.tally import Tally
+from ult.data.text import JsonlRows
 from ult.errors import InvalidConfig, SourceError
 from ult.host import arguments
 from ult.host.shown import Facts, Shown
@@ -169,6 +170,9 @@ class _Describing:
         left = [name for name in first.types if column and name not in wanted]
         self.dropped = tuple(dict.fromkeys([*drop, *left]))
         self.types = {name: first.types[name] for name in chosen if name not in gone}
+        if isinstance(first, JsonlRows):  # whose types are those of the first line until all are read
+            plain = [name for name, kind in self.types.items() if has_text(kind)]
+            self.types |= {one.name: one.type for one in first.kept_schema(plain)}
         if unit in drop:
             raise InvalidConfig(f"{unit!r} is the unit and dropped; expected one of the two")
         self.texts = [name for name, kind in self.types.items() if has_text(kind)]

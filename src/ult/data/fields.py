@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import json
+import math
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -64,11 +66,17 @@ def texts(chunk: Chunk, column: str) -> Sequence[str | None]:
             raise SourceError(f"{chunk.place(0)} or soon after: {column!r} is not UTF-8") from None
     if set(map(type, values)) <= _TEXTS:
         return values  # type: ignore[no-any-return]
-    for i, value in enumerate(values):
-        if value is not None and not isinstance(value, str):
-            met = type(value).__name__
-            raise SourceError(f"{chunk.place(i)}: {column!r} is a value of type {met}; expected a text or null")
-    return values  # type: ignore[no-any-return]
+    return [_spelled(value, chunk, i, column) for i, value in enumerate(values)]
+
+
+def _spelled(value: Any, chunk: Chunk, i: int, column: str) -> str | None:
+    """Return a value of JSON as a text: a number or a truth value as JSON spells it."""
+    if value is None or isinstance(value, str):
+        return value
+    if type(value) in (bool, int) or (type(value) is float and math.isfinite(value)):
+        return json.dumps(value)
+    met = type(value).__name__
+    raise SourceError(f"{chunk.place(i)}: {column!r} is a value of type {met}; expected a text, a number or null")
 
 
 def check_columns(rows: Rows, fields: Sequence[Field], others: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -113,13 +114,25 @@ class _Jsonl:
         for name, texts in columns.items():
             kind = self._kinds[name]
             plain = pat.is_integer(kind) or pat.is_floating(kind) or pat.is_boolean(kind)
-            found[name] = cells.typed(texts, kind).to_pylist() if plain else [listed_cell(cell) for cell in texts]
+            found[name] = [_json_value(cell) if plain else listed_cell(cell) for cell in texts]
         for row in zip(*found.values(), strict=True):
             self._file.write(json_line(dict(zip(found, row, strict=True))))
 
     def close(self, *, whole: bool) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _json_value(text: str | None) -> Any:
+    """Return a number or a truth value of JSON; raise `OutputError` for a text that is neither, such as nan."""
+    try:
+        return None if text is None else json.loads(text, parse_constant=_no_constant)
+    except ValueError:
+        raise OutputError("a column of numbers holds one that JSON has not, such as nan", hint=".parquet") from None
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(name)
 
 
 class _Parquet:
