@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -125,14 +126,14 @@ class _Jsonl:
 
 def _json_value(text: str | None) -> Any:
     """Return a number or a truth value of JSON; raise `OutputError` for a text that is neither, such as nan."""
+    wrong = OutputError("a column of numbers holds one that JSON has not, such as nan", hint=".parquet")
     try:
-        return None if text is None else json.loads(text, parse_constant=_no_constant)
+        value = None if text is None else json.loads(text)
     except ValueError:
-        raise OutputError("a column of numbers holds one that JSON has not, such as nan", hint=".parquet") from None
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(name)
+        raise wrong from None
+    if isinstance(value, float) and not math.isfinite(value):
+        raise wrong
+    return value
 
 
 class _Parquet:
