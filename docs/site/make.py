@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import extras
 import library
 import measured
 import verbs
@@ -18,7 +19,7 @@ def everything(docs: Path) -> None:
         for page in (docs / name).glob("**/*.md"):
             page.unlink()
     shutil.rmtree(docs / "reference", ignore_errors=True)
-    pages = verbs.pages() | library.pages() | measured.pages(docs.parent)
+    pages = verbs.pages() | library.pages() | extras.pages(docs.parent) | measured.pages(docs.parent)
     for name, text in pages.items():
         path = docs / name
         path.parent.mkdir(parents=True, exist_ok=True)
