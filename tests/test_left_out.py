@@ -3,6 +3,7 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from ult.data import open_source
 from ult.errors import MissingColumn
@@ -44,6 +45,14 @@ def test_columns_of_any_input_are_named_and_those_of_a_record_are_not(notes, tmp
     wide = open_source([tmp_path / "wide.csv"], modality="series", keep=["c"])
     assert (wide.fields, wide.left_out) == (("a", "b"), ())
     assert open_source([tmp_path / "wide.csv"], modality="series", column="b").left_out == ("a", "c")
+
+
+def test_what_is_made_of_the_names_of_images_is_no_column_that_is_left_out(tmp_path):
+    for n in range(2):
+        Image.new("L", (8, 8), n).save(tmp_path / f"{n}.png")
+    assert open_source([tmp_path], modality="image").left_out == ()
+    (tmp_path / "labels.csv").write_text("name,age\n0.png,7\n1.png,9\n")
+    assert open_source([tmp_path], modality="image").left_out == ("age",)
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,8 @@ class Form:
     def left_out(self, opened: Sequence[Rows], keep: Sequence[str]) -> list[str]:
         """Return the columns of the inputs that are no part of a record and are not kept."""
         used = {*(self.fields or [self.column]), *keep}
-        return [name for name in dict.fromkeys(name for rows in opened for name in rows.types) if name not in used]
+        there = dict.fromkeys(name for rows in opened for name in rows.types if name not in rows.made)
+        return [name for name in there if name not in used]
 
     def batches(self, rows: Rows, schema: pa.Schema) -> Iterator[Batch]:
         """Yield the records of one input, with the kept columns as `schema`."""

@@ -57,6 +57,7 @@ class FolderRows(Rows):
         self._sheet = Sheet(name, inside if folder else [])
         others = self._sheet.types or {"label": pa.string()}
         self.types = {column: pa.binary(), "name": pa.string(), **others}
+        self.made = [name for name in ("name", "label") if name not in self._sheet.types]
         self._tags: set[str] = set()
 
     def _add(self, path: str, told: Counter[str], *, alone: bool) -> None:

@@ -74,6 +74,7 @@ class Rows(ABC):
 
     name: str  # of the input, for errors
     types: Mapping[str, pa.DataType]  # of the columns, in order
+    made: Sequence[str] = ()  # those of `types` that are made of the names of files
     column: str | None = None  # the records' column, if the input leaves no choice
     texts: bool = False  # whether each cell is text as it was written, also that of a number
     splits: bool = False  # whether `split` is implemented
