@@ -14,6 +14,8 @@ import ult
 from ult.cli import app
 from ult.errors import InvalidConfig, NoPhrases, ValuesClipped, WrongKey
 
+pytestmark = pytest.mark.usefixtures("cheap_passphrases")
+
 VOCABULARY = ult.Vocabulary(512)
 NOTES = [f"patient {n} reports chest pain and no fever" for n in range(30)]
 SMALL = {"steps": 2, "context": 16, "batch_size": 2}
