@@ -91,3 +91,12 @@ def test_what_cannot_be_flat_is_refused_by_line(tmp_path, line, message):
     path.write_text('{"a": {"b": 1}}\n' + line + "\n")
     with pytest.raises(SourceError, match=message):
         JsonRecordRows(str(path), "record")
+
+
+def test_lists_of_strings_come_back_as_lists(tmp_path):
+    lines = ['{"sex": "f", "codes": ["x", null]}', '{"sex": "m", "codes": []}', '{"sex": "f", "codes": null}']
+    path = write(tmp_path / "a.jsonl", *lines * 7)
+    fitted = ult.fit(path, tmp_path / "t", codec="record/columns", encrypt=False, vocabulary_size=512)
+    encoded = ult.encode(path, fitted.table, tmp_path / "s")
+    ult.decode(encoded.path, fitted.table, tmp_path / "b.jsonl")
+    assert (tmp_path / "b.jsonl").read_text() == path.read_text()

@@ -72,7 +72,7 @@ def _tables(field: Field, found: Sequence[Any]) -> list[list[dict[str, Any]]]:
 
 def _values(field: Field, found: Sequence[Any]) -> list[Any]:
     kind = kind_of_field(field)
-    plain = pat.is_integer(kind) or pat.is_floating(kind) or pat.is_boolean(kind)
+    plain = pat.is_integer(kind) or pat.is_floating(kind) or pat.is_boolean(kind) or cells.is_texts(kind)
     return cells.typed(found, kind).to_pylist() if plain else [listed_cell(cell) for cell in found]
 
 

@@ -104,7 +104,7 @@ def _quoted(cell: str) -> str:
 
 
 class _Jsonl:
-    """Numbers and truth values are those of JSON if the column had them, everything else is text or null."""
+    """Numbers, truth values and lists are those of JSON if the column had them, everything else is text or null."""
 
     def __init__(self, path: Path, kept: Sequence[str], kinds: Mapping[str, pa.DataType]) -> None:
         self._file, self._kinds = path.open("xb"), kinds
@@ -114,7 +114,7 @@ class _Jsonl:
         found = {name: column.to_pylist() for name, column in zip(kept.column_names, kept.columns, strict=True)}
         for name, texts in columns.items():
             kind = self._kinds[name]
-            plain = pat.is_integer(kind) or pat.is_floating(kind) or pat.is_boolean(kind)
+            plain = pat.is_integer(kind) or pat.is_floating(kind) or pat.is_boolean(kind) or cells.is_texts(kind)
             found[name] = [_json_value(cell) if plain else listed_cell(cell) for cell in texts]
         for row in zip(*found.values(), strict=True):
             self._file.write(json_line(dict(zip(found, row, strict=True))))
@@ -125,7 +125,7 @@ class _Jsonl:
 
 
 def _json_value(text: str | None) -> Any:
-    """Return a number or a truth value of JSON; raise `OutputError` for a text that is neither, such as nan."""
+    """Return a number, a truth value or a list of JSON; raise `OutputError` for a text that is neither, such as nan."""
     wrong = OutputError("a column of numbers holds one that JSON has not, such as nan", hint=".parquet")
     try:
         value = None if text is None else json.loads(text)
