@@ -16,6 +16,7 @@ from ult.cli.options import (
     Layer,
     Layout,
     NoHeader,
+    Query,
     Separator,
     Sheet,
     Window,
@@ -42,6 +43,7 @@ def dedupe(
     encoding: Encoding = None,
     no_header: NoHeader = False,
     sheet: Sheet = None,
+    query: Query = None,
     force: Force = False,
 ) -> None:
     """Drop repeated records before a table is fitted, because a model memorises what is repeated."""
@@ -69,6 +71,7 @@ def dedupe(
             encoding=encoding,
             no_header=no_header,
             sheet=sheet,
+            query=query,
         ),
     )
     duplicates, kept = Duplicates(near), 0

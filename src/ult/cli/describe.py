@@ -17,6 +17,7 @@ from ult.cli.options import (
     Force,
     Inputs,
     NoHeader,
+    Query,
     Separator,
     Sheet,
     Unit,
@@ -46,6 +47,7 @@ def describe(
     encoding: Encoding = None,
     no_header: NoHeader = False,
     sheet: Sheet = None,
+    query: Query = None,
     bins: Annotated[int, typer.Option(help="Bins of a number: 8, 16, 32 or 64.")] = 16,
     public: Annotated[
         bool,
@@ -68,7 +70,7 @@ def describe(
     if out is not None:
         check_free(out, force=force)
     asked: dict[str, Any] = {"drop": drop or (), "column": column or (), "forms": forms_of(form)}
-    how = reading(separator=separator, encoding=encoding, no_header=no_header, sheet=sheet)
+    how = reading(separator=separator, encoding=encoding, no_header=no_header, sheet=sheet, query=query)
     found = found_in(inputs, unit=unit, bins=bins, public=public, reading=how, **asked)
     if as_json:
         _print_json(found)

@@ -55,6 +55,7 @@ NoHeader = Annotated[
     bool, typer.Option("--no-header", help="Line 1 of a .csv is a record; its columns are called c1, c2 and so on.")
 ]
 Sheet = Annotated[str | None, typer.Option(help="Of a workbook of Excel, the name of the sheet that is read.")]
+Query = Annotated[str | None, typer.Option(metavar="SQL", help="Of sqlite:PATH, the select whose rows are read.")]
 Force = Annotated[bool, typer.Option(help="Replace an existing output.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as `ult train` wrote it.")]
 Workers = Annotated[

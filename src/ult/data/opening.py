@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from ult.data import arrow, edf, excel, files, h5ad, hub, image_folder, record, sample, sdf, sequence, wav, wfdb
+from ult.data import arrow, edf, excel, files, h5ad, hub, image_folder, record, sample, sdf, sequence, sql, wav, wfdb
 from ult.data.array import ArrayRows
 from ult.data.events.addresses import PREFIXES, open_events
 from ult.data.image_folder import FolderRows
@@ -70,6 +70,8 @@ def open_inputs(
 
 def scheme(name: str) -> str:
     """Return the prefix, such as `hf:` or `fhir:`, if the name starts with it, else the empty string."""
+    if name.startswith(sql.PREFIX):
+        return sql.PREFIX
     return next(
         (s for s in (hub.PREFIX, sample.PREFIX, *PREFIXES) if name.startswith(s) and not files.is_url(name)), ""
     )
@@ -110,6 +112,8 @@ def _reader(name: str, kind: str, column: str, reading: Reading) -> Rows:
         return hub.HubRows(name)
     if kind == sample.PREFIX:
         return sample.SampleRows(name)
+    if kind == sql.PREFIX:
+        return sql.SqliteRows(name, reading)
     if kind == ".txt":
         return TxtRows(name, column, reading)
     if kind in (".jsonl", ".ndjson"):

@@ -22,7 +22,7 @@ _FOR = {  # the inputs that have such a choice
     "encoding": ENCODED,
     "header": (*COMMA_FILES, *_BOOKS),
     "sheet": _BOOKS,
-    "query": ("sqlite:", "postgresql:"),
+    "query": ("sqlite:",),
 }
 _FLAGS = {"header": "--no-header"}
 _TABS = ("tab", "\\t")  # names of the tab, because few know how to type one in a shell

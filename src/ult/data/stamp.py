@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ult.data import files
+from ult.data import files, sql
 from ult.data.events.addresses import PREFIXES
 from ult.data.rows import changed
 from ult.errors import MissingSource, OutputError, SourceError
@@ -62,6 +62,8 @@ def stamp(inputs: Sequence[str | Path]) -> list[list[Any]]:
 def _states(name: str) -> dict[str, list[Any]]:
     if not files.is_url(name) and name.startswith("hf:"):
         name = name.removeprefix("hf:").partition("?")[0]  # a local folder, or a name on the Hub
+    if name.startswith(sql.PREFIX):
+        name = sql.path_of(name)
     for prefix in PREFIXES:
         name = name.removeprefix(prefix)
     try:
