@@ -48,7 +48,7 @@ class SqliteRows(Rows):
             raise InvalidConfig("an address of SQLite has another option than a table; expected sqlite:PATH?table=NAME")
         with self._opened() as base:
             table = "" if reading.query else _quoted(self._table(base, asked.get("table")))
-            self._query = reading.query or f"select * from {table}"  # noqa: S608: a name that the database has, quoted
+            self._query = reading.query or f"select * from {table}"  # noqa: S608
             cursor = base.execute(self._query)
             names = [column[0] for column in cursor.description or ()]
             if not names:
