@@ -25,7 +25,7 @@ TRAINED = (
     "text-lm", "text-classify", "image-classify", "molecule-forward", "omics", "series", "transfer", "unified",
     "distance", "release", "attacks", "ranks", "alienlm", "memorisation", "protection", "frontier",
 )  # fmt: skip
-FIGURES = ("text-ids", "molecule-ids", "exact", "image-quality", "series-quality", "demo")
+FIGURES = ("text-ids", "molecule-ids", "exact", "records", "image-quality", "series-quality", "demo")
 SPEEDS = ("text-speed", "bwt-speed", "image-speed", "series-speed", "train-speed", "startup")
 ROWS = (*TRAINED, *FIGURES, *SPEEDS, "growth")
 PACKAGES = (
