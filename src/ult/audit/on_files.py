@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ult.audit import words
 from ult.audit.mechanism.audit import DELTA, MECHANISMS, SETTINGS, TRIALS
@@ -15,7 +16,7 @@ from ult.host import arguments
 from ult.host.arguments import KEYS, checked, integer, number
 from ult.host.bar import shown
 from ult.host.progress import Notice, Progress, on_stderr, unheard
-from ult.owner.inputs import Inputs, Secret, opened, secret, table_argument
+from ult.owner.inputs import Inputs, Secret, opened, schema_of, secret, table_argument
 from ult.owner.keyfile import Identities, Passphrase
 from ult.public import folders
 from ult.public.folders import Folders
@@ -145,9 +146,13 @@ def audit_table(
         ult.audit.audit_table("notes.ult", "notes.txt", "others.txt", passphrase=getpass)
     """
     key = secret(table, passphrase, identities)
-    modality = key.codec.modality
-    sources = [opened(one, modality=modality, column=column, reading=reading) for one in (members, nonmembers)]
-    groups = [source.records(key.codec) for source in sources]
+    of: dict[str, Any] = {
+        "modality": key.codec.modality,
+        "column": column,
+        "schema": schema_of(key),
+        "reading": reading,
+    }
+    groups = [opened(files, **of).records(key.codec) for files in (members, nonmembers)]
     found, curves = attack_table(key, *groups, delta=delta)
     why, taken = found["shown"]["why"], found["shown"]["taken_out"]
     notes = [f"nothing shows that members were in the fit and nonmembers were not: {why}"] if why else []

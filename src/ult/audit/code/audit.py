@@ -28,7 +28,8 @@ from ult.host.free import check_free
 from ult.host.progress import Notice, Progress, on_stderr, unheard
 from ult.host.shown import count
 from ult.owner import keyfile
-from ult.owner.inputs import Inputs, Secret, opened, secret, table_argument
+from ult.owner.fields import CODEC
+from ult.owner.inputs import Inputs, Secret, opened, schema_of, secret, table_argument
 from ult.owner.keyfile import Identities, Passphrase
 from ult.owner.table import Table
 from ult.public import folders
@@ -116,8 +117,8 @@ def audit_code(
         )
     if pairs is not None and truth is not None and truth.codec.modality not in MODALITIES:
         raise InvalidConfig(f"{truth.codec.id} has no passages to read; expected text or molecules", hint="no --pairs")
-    codec = codec_class(made["codec"])() if truth is None else truth.codec  # a table of its own options refuses others
-    public = _public(given, codec, column, reading) if given else []
+    codec = _codec(made["codec"], truth)
+    public = _public(given, codec, truth, column=column, reading=reading) if given else []
     top, attacks = _Top(), list[dict[str, Any]]()
 
     def ended(result: dict[str, Any]) -> None:
@@ -211,14 +212,21 @@ def _held(
     return ids, {**made, "shards": []}
 
 
-def _public(
-    reference: Sequence[str | Path],
-    codec: Codec[Any],
-    column: str | None,
-    reading: Mapping[str, str | float] | None = None,
-) -> list[Any]:
-    source = opened(reference, modality=codec.modality, column=column, reading=reading)
-    records: list[Any] = source.records(codec)
+def _codec(name: str, truth: Table | None) -> Codec[Any]:
+    """Return the codec that public records are read by: that of the table, whose options refuse others, if it is known.
+
+    Raises `InvalidConfig` for records of fields if it is not.
+    """
+    if truth is not None:
+        return truth.codec
+    if name == CODEC:
+        raise InvalidConfig("records of fields are read by their table; expected it", hint="--table TABLE")
+    return codec_class(name)()
+
+
+def _public(reference: Sequence[str | Path], codec: Codec[Any], truth: Table | None, **of: Any) -> list[Any]:
+    layout = schema_of(truth) if truth is not None and codec.id == CODEC else None
+    records: list[Any] = opened(reference, modality=codec.modality, schema=layout, **of).records(codec)
     if not records:
         raise InvalidConfig("the reference holds no records", hint="--reference with public data of the same kind")
     return records
