@@ -125,7 +125,7 @@ def images(folder: Path) -> Made:
     """Image files of all formats and modes."""
     from PIL import Image
 
-    from ult.data.image import to_pixels
+    from ult.data.images.image import to_pixels
 
     rng, seeds = np.random.default_rng(0), []
     pixels = Image.fromarray(rng.integers(0, 256, (8, 9, 3), np.uint8))

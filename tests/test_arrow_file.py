@@ -8,8 +8,8 @@ import pyarrow.feather as feather
 import pytest
 
 from ult.data import open_source
-from ult.data.arrow import ArrowRows
 from ult.data.cells import written
+from ult.data.tables.arrow import ArrowRows
 from ult.errors import EmptySource, SourceError, UltError
 
 TABLE = pa.table({"text": ["a", "b", "c"], "n": [1, None, 3], "code": pa.array(["x", "y", "x"]).dictionary_encode()})

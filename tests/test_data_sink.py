@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from ult.data import open_sink, open_source, text
-from ult.data.image_writer import _file_name
+from ult.data.images.image_writer import _file_name
 from ult.errors import OutputError, OutputExists
 
 LABEL = pa.schema([("label", pa.string())])

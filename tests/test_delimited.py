@@ -13,7 +13,7 @@ from ult.cli import app
 from ult.data import open_sink, open_source
 from ult.data.reading import AS_IT_IS, Reading
 from ult.data.rows import CHUNK_BYTES
-from ult.data.tabular import CsvRows
+from ult.data.tables.tabular import CsvRows
 from ult.errors import EmptySource, InvalidConfig, SourceError
 
 CELLS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6) | st.sampled_from(

@@ -10,9 +10,9 @@ import pytest
 
 from ult.__main__ import main
 from ult.codecs.record.field import Field
-from ult.data.bins import quantile_edges
-from ult.data.describe import describe
-from ult.data.schema import Schema
+from ult.data.columns.bins import quantile_edges
+from ult.data.columns.describe import describe
+from ult.data.columns.schema import Schema
 from ult.errors import InvalidConfig, MissingColumn, SourceError
 from ult.host import atomic
 

@@ -14,8 +14,8 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import UID
 
 from ult.data import open_source
-from ult.data.dicom_tag import identifies
-from ult.data.kept import check_kept
+from ult.data.columns.kept import check_kept
+from ult.data.images.dicom_tag import identifies
 from ult.errors import MissingColumn, MissingSource, SourceError
 
 EXPLICIT, IMPLICIT, BIG, DEFLATED = (f"1.2.840.10008.1.2{end}" for end in (".1", "", ".2", ".1.99"))
@@ -278,7 +278,7 @@ def test_a_picture_without_its_end_is_refused(tmp_path):
 
 
 def test_a_deflated_bomb_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("ult.data.dicom.MAX_INFLATED", 2**20)
+    monkeypatch.setattr("ult.data.images.dicom.MAX_INFLATED", 2**20)
     path = write(tmp_path / "a.dcm", dataset(np.zeros((1, 2000, 2000), np.uint8), syntax=DEFLATED))
     assert path.stat().st_size < 2**16
     with pytest.raises(SourceError, match=r"a\.dcm inflates to more than 1048576 bytes"):

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import patients
-from ult.data import units
+from ult.data.composed import units
 from ult.data.events import fhir
 from ult.data.events.addresses import open_events
 from ult.data.events.moment import moment

@@ -7,11 +7,11 @@ import pytest
 import patients
 from ult.codecs.record.field import Field
 from ult.data import open_source
-from ult.data.describe import describe
+from ult.data.columns.describe import describe
+from ult.data.columns.schema import Schema
 from ult.data.events.addresses import open_events
 from ult.data.events.moment import moment
 from ult.data.events.rows import COLUMNS
-from ult.data.schema import Schema
 from ult.errors import InvalidConfig
 
 WRITERS = {
@@ -92,7 +92,7 @@ def test_several_addresses_are_one_set_of_events(tmp_path):
 
 
 def test_a_schema_of_events_has_bins_for_each_code(tmp_path, monkeypatch):
-    monkeypatch.setattr("ult.data.event_schema._FEW", 1)
+    monkeypatch.setattr("ult.data.columns.event_schema._FEW", 1)
     address = f"fhir:{patients.as_fhir(tmp_path / 'of')}"
     schema = describe(address, unit="subject_id").schema
     assert schema is not None

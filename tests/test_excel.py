@@ -9,8 +9,8 @@ import openpyxl
 import pytest
 
 from ult.data import open_source
-from ult.data.excel import ExcelRows
 from ult.data.reading import Reading
+from ult.data.tables.excel import ExcelRows
 from ult.errors import EmptySource, InvalidConfig, MissingSource, SourceError, UltError
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from ult.cli import app
-from ult.data import matrix, open_source
+from ult.data import open_source
+from ult.data.matrices import matrix
 from ult.errors import EmptySource, InvalidConfig, MissingColumn, SourceError
 
 COUNTS = np.random.default_rng(0).poisson(0.6, (53, 7)).astype(np.float32)

@@ -7,10 +7,11 @@ import pyarrow as pa
 import pytest
 
 from ult.codecs.record.field import Field
-from ult.data import open_source, units
-from ult.data.describe import describe
-from ult.data.nested_sink import open_nested_sink
-from ult.data.schema import Schema
+from ult.data import open_source
+from ult.data.columns.describe import describe
+from ult.data.columns.schema import Schema
+from ult.data.composed import units
+from ult.data.composed.nested_sink import open_nested_sink
 from ult.errors import InvalidConfig, MissingColumn, OutputError, SourceError
 
 SEX = Field(name="sex", kind="category")

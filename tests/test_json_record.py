@@ -4,9 +4,9 @@ import pytest
 
 import ult
 from ult.data import open_source
-from ult.data.describe import describe
-from ult.data.fields import texts
-from ult.data.json_record import JsonRecordRows
+from ult.data.columns.describe import describe
+from ult.data.composed.fields import texts
+from ult.data.composed.json_record import JsonRecordRows
 from ult.errors import SourceError
 
 

@@ -16,7 +16,7 @@ from ult.audit.release import kept
 from ult.audit.release.across import describe_across
 from ult.audit.release.facts import across, shards_facts
 from ult.audit.release.kept import CAP, describe_kept
-from ult.data import looks
+from ult.data.columns import looks
 from ult.public.shards import Shards
 
 GIVEN = ("Maria", "Anna", "Hans", "Fatima", "Luis", "Wei", "Olga", "Peter")

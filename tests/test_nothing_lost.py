@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from ult.cli import app
 from ult.codecs.series import SeriesMulaw
 from ult.data import open_source
-from ult.data.molecule import Canonicaliser
+from ult.data.molecules.molecule import Canonicaliser
 from ult.errors import InvalidConfig, InvalidRecord, SourceError
 from ult.owner.table import Table
 from ult.public.vocabulary import Vocabulary

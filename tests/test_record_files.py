@@ -9,8 +9,8 @@ import pytest
 
 import ult
 from ult.__main__ import main
-from ult.data.schema import Schema
-from ult.data.tabular import CsvRows
+from ult.data.columns.schema import Schema
+from ult.data.tables.tabular import CsvRows
 from ult.errors import InvalidConfig, SourceError
 
 N = 60

@@ -9,9 +9,10 @@ import pytest
 
 import ult
 from ult.codecs.record.field import Field
-from ult.data import open_source, units
-from ult.data.grouped import named
-from ult.data.schema import Schema
+from ult.data import open_source
+from ult.data.columns.schema import Schema
+from ult.data.composed import units
+from ult.data.composed.grouped import named
 from ult.errors import InvalidConfig, MissingColumn, SourceError
 
 SEX, DAY, LAB = (Field(name=n, kind=kind) for n, kind in [("sex", "category"), ("day", "date"), ("lab", "number")])
@@ -92,7 +93,7 @@ def test_rows_of_a_unit_are_one_record_wherever_they_stand(tmp_path, order):
 
 def test_a_unit_may_go_on_in_the_next_file_and_batches_are_bounded(tmp_path, monkeypatch):
     files = [write(tmp_path / f"{k}.csv", f"pid,sex,day,lab\n{k},f,1,1\n{k + 1},f,2,2\n") for k in range(5)]
-    monkeypatch.setattr("ult.data.grouped.ROWS", 2)
+    monkeypatch.setattr("ult.data.composed.grouped.ROWS", 2)
     batches = list(opened(*files, schema=UNIT).batches())
     assert [batch.rows for batch in batches] == [2, 2, 2]
     assert batches[0].records[1] == ("f", (("2", "2"), ("1", "1")))

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ult.codecs.record.field import Field
-from ult.data.schema import Schema
+from ult.data.columns.schema import Schema
 from ult.errors import FormatError, InvalidConfig, MissingSource, NewerFormat
 
 AGE = Field(name="age", kind="number", edges=("40", "60"), missing=("?",), absent="?")

@@ -156,7 +156,7 @@ MOLECULES = [
 def test_a_molecule_that_cannot_be_read_is_refused_by_its_number(
     name, make, options, message, tmp_path, monkeypatch, capfd
 ):
-    monkeypatch.setattr("ult.data.sdf.LARGEST", 2**16)
+    monkeypatch.setattr("ult.data.molecules.sdf.LARGEST", 2**16)
     with pytest.raises(SourceError, match=message):
         read(write(tmp_path / name, make()), "molecule", **options)
     assert capfd.readouterr().err == ""

@@ -7,7 +7,7 @@ import pytest
 
 from ult.data import open_source
 from ult.data.reading import Reading
-from ult.data.sql import SqliteRows
+from ult.data.tables.sql import SqliteRows
 from ult.errors import EmptySource, InvalidConfig, SourceError, UltError
 
 

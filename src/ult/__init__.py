@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ult.codecs import CODECS
     from ult.codecs.base import Codec
     from ult.codecs.patches import Patches
-    from ult.data.describe import describe
+    from ult.data.columns.describe import describe
     from ult.owner.decode import decode
     from ult.owner.encode import encode
     from ult.owner.fit import fit
@@ -71,7 +71,7 @@ _HOME = {
     "Vocabulary": "ult.public.vocabulary",
     "adopt": "ult.trainer.adopt",
     "decode": "ult.owner.decode",
-    "describe": "ult.data.describe",
+    "describe": "ult.data.columns.describe",
     "encode": "ult.owner.encode",
     "evaluate": "ult.trainer.evaluation",
     "fit": "ult.owner.fit",

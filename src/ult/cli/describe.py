@@ -26,7 +26,7 @@ from ult.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from ult.data.describe import Described, Description
+    from ult.data.columns.describe import Described, Description
 
 _WIDTHS = (18, 9, 8, 9, 25, 11)
 _HEAD = ("column", "kind", "missing", "distinct", "range", "example")
@@ -63,7 +63,7 @@ def describe(
     Examples are masked. The range, and the schema, are data: keep them to yourself.
     """
     from ult.cli.console import note, say
-    from ult.data.describe import describe as found_in
+    from ult.data.columns.describe import describe as found_in
     from ult.errors import SourceError
     from ult.host.free import check_free
 

@@ -26,7 +26,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from ult.data import files
-from ult.data.layout import Layout, hint
+from ult.data.images.layout import Layout, hint
 from ult.data.rows import CHUNK_BYTES, ROWS, Chunk, Rows, changed, existing, listed
 from ult.errors import EmptySource, OutputError, SourceError, UltError
 

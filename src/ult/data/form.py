@@ -13,7 +13,7 @@ import pyarrow as pa
 from ult.data import record, wide
 from ult.data.array import ArrayRows
 from ult.data.batch import Batch, Where, joined
-from ult.data.molecule import sides
+from ult.data.molecules.molecule import sides
 from ult.data.rows import CHUNK_BYTES, Chunk, Rows, listed
 from ult.data.text import JsonlRows
 from ult.errors import MissingColumn, SourceError

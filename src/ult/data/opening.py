@@ -6,15 +6,20 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from ult.data import arrow, edf, excel, files, h5ad, hub, image_folder, record, sample, sdf, sequence, sql, wav, wfdb
+from ult.data import files, hub, record, sample, sequence
 from ult.data.array import ArrayRows
+from ult.data.composed.json_record import JsonRecordRows
 from ult.data.events.addresses import PREFIXES, open_events
-from ult.data.image_folder import FolderRows
-from ult.data.json_record import JsonRecordRows
-from ult.data.layout import Layout
+from ult.data.images import image_folder
+from ult.data.images.image_folder import FolderRows
+from ult.data.images.layout import Layout
+from ult.data.matrices import h5ad
+from ult.data.molecules import sdf
 from ult.data.reading import AS_IT_IS, COMMA_FILES, Reading
 from ult.data.rows import Rows, inside, listed, unpacking
-from ult.data.tabular import CsvRows, ParquetRows
+from ult.data.series import edf, wav, wfdb
+from ult.data.tables import arrow, excel, sql
+from ult.data.tables.tabular import CsvRows, ParquetRows
 from ult.data.text import JsonlRows, TxtRows
 from ult.errors import EmptySource, InvalidConfig, MissingSource, SourceError
 

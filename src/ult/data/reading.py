@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-from ult.data.layout import Layout
+from ult.data.images.layout import Layout
 from ult.errors import InvalidConfig
 
 COMMA_FILES = (".csv", ".tsv", ".data")  # `.data` are those of the UCI repository, which have no header

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from ult.data import files
 from ult.data.cells import is_text as is_text
-from ult.data.image import to_pixels
+from ult.data.images.image import to_pixels
+from ult.data.images.scan import Frame
 from ult.data.rows import Chunk, Column, Rows, listed
-from ult.data.scan import Frame
 from ult.errors import MissingColumn, SourceError
 
 # names for unnamed columns

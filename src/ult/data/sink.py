@@ -17,11 +17,11 @@ import pyarrow.types as pat
 
 from ult.data import files, record
 from ult.data.array import ENDS, NpzWriter
-from ult.data.image import to_png
-from ult.data.image_sheet import LABELS
-from ult.data.image_writer import FolderWriter
+from ult.data.images.image import to_png
+from ult.data.images.image_sheet import LABELS
+from ult.data.images.image_writer import FolderWriter
 from ult.data.rows import listed
-from ult.data.tabular import CsvWriter, ParquetWriter
+from ult.data.tables.tabular import CsvWriter, ParquetWriter
 from ult.data.text import JsonlWriter, TxtWriter, encoded
 from ult.errors import InvalidConfig, OutputError, writing
 from ult.host import atomic

@@ -13,7 +13,7 @@ import pyarrow as pa
 from ult.codecs.batches import batched
 from ult.data.batch import Batch, blamed, joined
 from ult.data.form import Form, Unread, kept_schema, size_of, unread
-from ult.data.molecule import SIDES, Canonicaliser, Invalid
+from ult.data.molecules.molecule import SIDES, Canonicaliser, Invalid
 from ult.data.opening import SUFFIXES, open_inputs
 from ult.data.reading import Reading
 from ult.data.rows import listed
@@ -22,7 +22,7 @@ from ult.errors import InvalidConfig, InvalidRecord, MissingSource, SourceError
 
 if TYPE_CHECKING:
     from ult.codecs.base import Codec
-    from ult.data.schema import Schema
+    from ult.data.columns.schema import Schema
 
 PIECE_RECORDS = 2**18
 
@@ -206,7 +206,7 @@ def _of_fields(
     inputs: Sequence[str | Path], schema: Schema, keep: Sequence[str], column: str | None, reading: Reading
 ) -> Source:
     """Return the source of records of the fields of a schema."""
-    from ult.data import records
+    from ult.data.composed import records
 
     if column is not None:
         raise InvalidConfig("column is for records of one column; these have the fields of a schema")

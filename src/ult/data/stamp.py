@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ult.data import files, sql
+from ult.data import files
 from ult.data.events.addresses import PREFIXES
 from ult.data.rows import changed
+from ult.data.tables import sql
 from ult.errors import MissingSource, OutputError, SourceError
 
 _SMALL = 2**24  # bytes: inputs up to this size are compared by content too

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from ult.data import looks, record
+from ult.data import record
+from ult.data.columns import looks
 from ult.data.rows import Rows, listed
 from ult.errors import SourceError
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ult.data import Batch, Sink, open_sink
-from ult.data.nested_sink import open_nested_sink
-from ult.data.record_sink import open_record_sink
+from ult.data.composed.nested_sink import open_nested_sink
+from ult.data.composed.record_sink import open_record_sink
 from ult.errors import CorruptSymbols, WrongTable
 from ult.host import arguments
 from ult.host.arguments import KEYS, checked, path, switch

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ult.data import looks
-from ult.data.describe import describe
+from ult.data.columns import looks
+from ult.data.columns.describe import describe
+from ult.data.columns.schema import Schema
 from ult.data.rows import listed
-from ult.data.schema import Schema
 from ult.errors import InvalidConfig, SourceError
 
 CODEC = "record/columns"

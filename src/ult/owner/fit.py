@@ -13,7 +13,7 @@ from ult.codecs.columns import Columns
 from ult.codecs.options import check_options
 from ult.codecs.series import SeriesMulaw
 from ult.data import Source
-from ult.data.schema import Schema
+from ult.data.columns.schema import Schema
 from ult.errors import InvalidConfig
 from ult.host import arguments
 from ult.host.arguments import COLUMNS, checked, integer, number, path, switch

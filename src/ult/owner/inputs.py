@@ -13,10 +13,10 @@ from ult.codecs.image import ImageDct
 from ult.codecs.record.field import Field
 from ult.codecs.series import SeriesMulaw
 from ult.data import Source, open_source
-from ult.data.kept import check_kept
-from ult.data.records import MODALITY as RECORD
+from ult.data.columns.kept import check_kept
+from ult.data.columns.schema import Schema
+from ult.data.composed.records import MODALITY as RECORD
 from ult.data.rows import listed
-from ult.data.schema import Schema
 from ult.errors import InvalidConfig, SourceError
 from ult.host import arguments
 from ult.host.progress import Progress, counted

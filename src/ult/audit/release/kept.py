@@ -1,7 +1,7 @@
 """The columns that shards keep in the clear: what each reveals about people, alone and in combination.
 
-A column is a risk in two ways. It may identify people directly (`ult.data.looks`). Or its values may be so rare that
-somebody who knows a person recognises the record: date of birth, postcode and sex together single out most people,
+A column is a risk in two ways. It may identify people directly (`ult.data.columns.looks`), or its values are so rare
+that somebody who knows a person recognises the record: date of birth, postcode and sex together single out most people,
 although none of them is a name. The second risk is counted: how many records have a unique value.
 """
 
@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ult.data import looks
-from ult.data.identifier import MANY, judge
+from ult.data.columns import looks
+from ult.data.columns.identifier import MANY, judge
 from ult.public.shards import Shards
 
 SMALL = 5  # records that share a value: amber if fewer do, the threshold that statistical offices use
@@ -52,7 +52,7 @@ class KeptColumn:
     alone: int  # records with a unique value
     few: int  # records in groups of fewer than `SMALL` that share a value
     smallest: int  # records in the smallest group
-    looks: str  # a kind of `ult.data.looks.KINDS`, or ""
+    looks: str  # a kind of `ult.data.columns.looks.KINDS`, or ""
     why: str  # the reason for `looks`: "its header", "the form of 98% of its values"
     level: str
     found: str  # one sentence

@@ -13,7 +13,7 @@ from ult.audit.release.candidate import understanding
 from ult.audit.release.kept import LINE
 from ult.audit.release.plain import HOLDS, sentences, title
 from ult.audit.release.verdict import LEVELS
-from ult.data import looks
+from ult.data.columns import looks
 from ult.host.extras import require
 
 with require("jinja2", extra="audit"):

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ult.data.fields import texts
+from ult.data.composed.fields import texts
 from ult.data.rows import Chunk, Rows
 from ult.errors import MissingColumn, SourceError
 

@@ -9,10 +9,10 @@ import pyarrow as pa
 
 from ult.data import files
 from ult.data.cells import has_text
+from ult.data.composed.fields import texts
 from ult.data.events.rows import COLUMNS, Table, checked
-from ult.data.fields import texts
 from ult.data.rows import Chunk, listed
-from ult.data.tabular import ParquetRows
+from ult.data.tables.tabular import ParquetRows
 from ult.errors import EmptySource, MissingColumn, MissingSource, SourceError
 
 _OURS = {"subject_id": "subject_id", "time": "time", "code": "code", "numeric_value": "value", "text_value": "text"}

@@ -9,13 +9,13 @@ from typing import Any
 import pyarrow as pa
 
 from ult.data import files
+from ult.data.composed.fields import texts
 from ult.data.events.concepts import Concepts
 from ult.data.events.omop_tables import DERIVED, TABLES, Cells, empty
 from ult.data.events.rows import COLUMNS, KEY, SUBJECT, Table, checked
-from ult.data.fields import texts
 from ult.data.reading import AS_IT_IS, Reading
 from ult.data.rows import Chunk, Rows, existing_text, listed
-from ult.data.tabular import CsvRows, ParquetRows
+from ult.data.tables.tabular import CsvRows, ParquetRows
 from ult.errors import EmptySource, MissingColumn, MissingSource, SourceError
 
 _INNER = (*COLUMNS, KEY)

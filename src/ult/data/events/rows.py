@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow as pa
 
 from ult.codecs.record.field import Field
+from ult.data.composed.joining import joined
+from ult.data.composed.units import Run, Strand
 from ult.data.events.moment import UNKNOWN, moment
-from ult.data.joining import joined
 from ult.data.rows import CHUNK_BYTES, ROWS, Chunk, Rows
-from ult.data.units import Run, Strand
 from ult.errors import EmptySource, SourceError
 
 SUBJECT = "subject_id"

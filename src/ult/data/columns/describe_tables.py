@@ -1,0 +1,99 @@
+"""Describe several tables of data of one unit, and infer a schema whose records hold the rows of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields as attributes
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from ult.codecs.record.field import Field
+from ult.data.columns.constant import Constant
+from ult.data.columns.repeated import with_carried
+from ult.data.columns.schema import Schema
+from ult.data.composed import grouped
+from ult.data.opening import open_inputs
+from ult.data.reading import AS_IT_IS, Reading
+from ult.data.rows import Chunk, Rows, listed
+from ult.errors import InvalidConfig, MissingColumn
+
+MAIN = "rows"  # the field of the rows of the inputs without a name
+Part = tuple[Sequence[Any], Schema | None, int]  # what columns hold, the schema of a row, and the number of rows
+Flat = Callable[[Sequence[Rows], Sequence[str]], Part]  # from inputs and columns to drop
+
+
+def described(
+    names: Sequence[str], unit: str, drop: Sequence[str], asked: Iterable[str], flat: Flat, reading: Reading = AS_IT_IS
+) -> Part:
+    """Return columns, schema and rows of inputs of which some are `NAME=PATH`.
+
+    `asked` are other columns that the command names. Raises `InvalidConfig`, `MissingColumn` or `SourceError`.
+    """
+    if not unit:
+        raise InvalidConfig("inputs with names are tables of data of one unit", hint="--unit COLUMN joins them by it")
+    parts = [(name, grouped.named(name)) for name in names]
+    plain = [name for name, of in parts if of is None]
+    tables: dict[str, list[grouped.Named]] = {}
+    for _, of in parts:
+        if of is not None:
+            tables.setdefault(of.field, []).append(of)
+    groups = [(MAIN, unit, open_inputs(plain, "record", reading)[0])] if plain else []
+    for name, of_name in tables.items():
+        groups.append(
+            (name, of_name[0].column or unit, open_inputs([one.path for one in of_name], "record", reading)[0])
+        )
+    known = {column for _, _, opened in groups for column in opened[0].types}
+    if unknown := [name for name in (*drop, *asked) if name not in known]:
+        raise MissingColumn(f"no input has a column {unknown[0]!r}; they have {listed(sorted(known))}")
+    return _together(groups, unit, drop, flat)
+
+
+def _together(groups: Sequence[tuple[str, str, Sequence[Rows]]], unit: str, drop: Sequence[str], flat: Flat) -> Part:
+    columns: list[Any] = []
+    schemas: list[Schema] = []
+    fields: list[Field] = []
+    rows = 0
+    for name, column, opened in groups:
+        if column not in opened[0].types:
+            raise MissingColumn(
+                f"{opened[0].name} has no column {column!r}, the unit; it has {listed(list(opened[0].types))}",
+                hint=f"{name}:COLUMN={opened[0].name}, with the column that holds it" if name != MAIN else "",
+            )
+        here = [one for one in drop if one in opened[0].types]
+        found, schema, n = flat(opened, list(dict.fromkeys([*here, column])))
+        columns += [one if name == MAIN else replace(one, name=f"{name}.{one.name}") for one in found]
+        rows += n
+        if schema is None:
+            continue
+        schemas.append(replace(schema, dropped=tuple(one for one in schema.dropped if one != column)))
+        static = _static(opened, unit, schema.fields) if name == MAIN else set()
+        fields += [one for one in schema.fields if one.name in static]
+        if inner := tuple(one for one in schema.fields if one.name not in static):
+            carried = with_carried(inner, column, partial(_chunks, opened))
+            fields.append(Field(name=name, kind="rows", fields=carried))
+    if not schemas:
+        return columns, None, rows
+    return columns, _merged(schemas, unit, fields), rows
+
+
+def _static(opened: Sequence[Rows], unit: str, fields: Sequence[Field]) -> set[str]:
+    """Return the fields of the inputs without a name that are constant in every unit."""
+    constant = Constant(unit, [one.name for one in fields])
+    return constant.columns(partial(_chunks, opened))
+
+
+def _chunks(opened: Sequence[Rows], names: Sequence[str]) -> Iterator[Chunk]:
+    return (chunk for rows in opened for chunk in rows.chunks(names))
+
+
+def _merged(schemas: Sequence[Schema], unit: str, fields: Sequence[Field]) -> Schema:
+    """Return one schema of all: a name that two tables have is told once."""
+    names = [one.name for one in attributes(Schema) if one.name not in ("fields", "unit", "dropped", "asked")]
+    every: dict[str, Any] = {
+        name: tuple(dict.fromkeys(one for schema in schemas for one in getattr(schema, name))) for name in names
+    }
+    held = set(every["columns"])
+    dropped = tuple(dict.fromkeys(one for schema in schemas for one in schema.dropped if one not in held))
+    asked = {name: readings for schema in reversed(schemas) for name, readings in schema.asked.items()}
+    return replace(schemas[0], unit=unit, fields=tuple(fields), dropped=dropped, asked=asked, **every)

@@ -1,0 +1,94 @@
+"""Records of one unit each, such as a patient: its own fields, and its rows of one or of several tables of data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from ult.codecs.record.field import Field
+from ult.data import files
+from ult.data.batch import Batch, Where
+from ult.data.composed.joining import joined
+from ult.data.composed.units import Run, Strand
+from ult.data.opening import scheme
+from ult.data.rows import CHUNK_BYTES, ROWS, Chunk
+from ult.errors import MissingSource, SourceError
+
+_NAMED = re.compile(r"([A-Za-z_][\w.-]*)(?::([^=:/]+))?=(.+)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """An input `NAME=PATH` or `NAME:COLUMN=PATH`: the rows of field `field`, whose unit is in `column` if given."""
+
+    field: str
+    column: str
+    path: str
+
+
+def named(one: str) -> Named | None:
+    """Return the parts of an input with a name, or None if it has none. A file that is there has no name.
+
+    >>> named("labs=data/labs.csv")
+    Named(field='labs', column='', path='data/labs.csv')
+    >>> named("labs:PATIENT=labs.csv").column, named("labs.csv"), named("hf:org/name?split=train")
+    ('PATIENT', None, None)
+    """
+    match = _NAMED.fullmatch(one)
+    if match is None or scheme(one) or Path(one).exists():
+        return None
+    with suppress(MissingSource):
+        if files.expand(one) != [one]:
+            return None
+    return Named(match[1], match[2] or "", match[3])
+
+
+def batches(
+    fields: Sequence[Field], strands: Mapping[str, Strand], main: Strand | None, kept: pa.Schema
+) -> Iterator[Batch]:
+    """Yield a record for each unit, in batches of at most `ROWS` records or about `CHUNK_BYTES` bytes.
+
+    `strands` are those of the fields of kind rows, by name; `main` holds the other fields, if there are any.
+    """
+    every = list(dict.fromkeys([*([main] if main else []), *strands.values()]))
+    records: list[Any] = []
+    places: list[str] = []
+    tables: list[pa.Table] = []
+    names = tuple(one.name for one in fields)
+    size = 0
+
+    def batch() -> Batch:
+        where = Where(((Chunk("", 1, {}, len(records), names=tuple(places)), 0, len(records)),), names)
+        return Batch(records, pa.concat_tables([kept.empty_table(), *tables]), where)
+
+    for runs in joined(every, lead=main is not None):
+        of = dict(zip(every, runs, strict=True))
+        first = next(run for run in runs if run is not None)
+        records.append(_record(fields, {name: of[strand] for name, strand in strands.items()}, first.static))
+        if main is not None and main not in strands.values() and len(first.rows) > 1:
+            raise SourceError(
+                f"{first.place} have one {main.unit!r}; expected one row for each, because no field of the "
+                "schema holds the rows of this input",
+                hint="each unit once",
+            )
+        places.append(first.place)
+        tables += [first.kept] if first.kept is not None else []
+        size += sum(run.nbytes for run in runs if run is not None)
+        if len(records) == ROWS or size >= CHUNK_BYTES:
+            yield batch()
+            records, places, tables, size = [], [], [], 0
+    if records:
+        yield batch()
+
+
+def _record(fields: Sequence[Field], rows: Mapping[str, Run | None], static: Sequence[Any]) -> tuple[Any, ...]:
+    cells = iter(static)
+    return tuple(
+        next(cells) if one.kind != "rows" else tuple(run.rows) if (run := rows[one.name]) else () for one in fields
+    )

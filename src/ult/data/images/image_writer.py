@@ -1,0 +1,61 @@
+"""Write images to a folder as PNG files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from ult.data.images.image import SUFFIXES, Pixels, to_png
+from ult.data.images.image_sheet import LABELS
+from ult.data.tables.tabular import CsvWriter
+from ult.errors import OutputError
+
+
+class FolderWriter:
+    """Writes PNG files named by number, or by the kept column `name`; other kept columns go to `labels.csv`."""
+
+    def __init__(self, path: Path, kept: Sequence[str]) -> None:
+        self.path = path
+        path.mkdir()
+        self._named = "name" in kept
+        self._others = [name for name in kept if name != "name"]
+        self._sheet = CsvWriter(path / LABELS, [*self._others, "name"]) if self._others else None
+        self._written: set[str] = set()
+
+    def write(self, records: Sequence[Pixels], kept: pa.Table) -> None:
+        """Write image files; raise `OutputError` if two have the same name, ignoring case."""
+        names = (
+            kept["name"].to_pylist() if self._named else range(len(self._written), len(self._written) + len(records))
+        )
+        files = [_file_name(name) for name in names]
+        for file, pixels in zip(files, records, strict=True):
+            if file.casefold() in self._written:
+                raise OutputError("two images have one name", hint=".parquet holds them")
+            self._written.add(file.casefold())
+            path = self.path / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(to_png(pixels))
+        if self._sheet:
+            self._sheet.write(files, kept.select(self._others))
+
+    def close(self, *, whole: bool) -> None:
+        """Close `labels.csv`."""
+        if self._sheet:
+            self._sheet.close(whole=whole)
+
+
+def _file_name(name: str | int | None) -> str:
+    """Return a relative path that ends in .png, stays in the folder, and is valid on every file system."""
+    if isinstance(name, int):
+        return f"{name:08d}.png"
+    parts = [
+        re.sub(r'^[. ]|[\x00-\x1f\x7f<>:"|?*]|[. ]$', "_", part) for part in re.split(r"[/\\]+", name or "") if part
+    ]
+    if not parts:
+        raise OutputError("an image has an empty name", hint=".parquet holds it")
+    stem, dot, suffix = parts[-1].rpartition(".")
+    stem = stem if stem and (dot + suffix).lower() in SUFFIXES else parts[-1]
+    return "/".join([*parts[:-1], stem + ".png"])

@@ -1,0 +1,1 @@
+"""Annotated matrices of cells by genes, in HDF5."""

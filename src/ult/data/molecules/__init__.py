@@ -1,0 +1,1 @@
+"""Molecules: files of structures, canonical SMILES, sides of reactions."""

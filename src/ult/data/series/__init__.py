@@ -1,0 +1,1 @@
+"""Signals in physical units: WFDB, EDF and WAV."""

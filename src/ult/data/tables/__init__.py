@@ -1,0 +1,1 @@
+"""Files of named columns: CSV, Parquet, Arrow, workbooks and databases."""
