@@ -16,7 +16,9 @@ import pytest
 
 from ult.audit.release.folder import write_audit as write_page
 from ult.audit.roc import draw
+from ult.codecs.record import Field
 from ult.data import open_sink
+from ult.data.columns.schema import Schema
 from ult.demo import _folder as demo_folder
 from ult.errors import OutputExists, UltError, WrongKey
 from ult.host import atomic
@@ -170,7 +172,12 @@ def png(folder: Path, text: str) -> None:
     draw({text: (scores, scores)}, folder / "out")
 
 
+def describe(folder: Path, text: str) -> None:
+    Schema(fields=(Field(name=text, kind="category"),)).write(folder / "out")
+
+
 VERBS = {
+    "describe": describe,
     "fit": secret,
     "keygen": lambda folder, text: secret(folder, text, force=text == "old" or (folder / "out").exists()),
     "rekey": rekey,

@@ -55,7 +55,7 @@ def rows(name):
 
 
 def test_every_record_is_in_one_half_with_its_column(folder, capsys):
-    status, out, err = split(capsys, "--keep", "row")
+    status, out, err = split(capsys, "--keep", "row", "--keep-identifier")
     assert status == 0, err
     table = Table.load("t.ult")
     found = [list(zip(rows(name), table.decode_batch(list(Shards(name).ids())), strict=True)) for name in FOLDERS]
@@ -71,22 +71,32 @@ def test_every_record_is_in_one_half_with_its_column(folder, capsys):
 
 
 def test_the_same_command_tosses_the_same_whatever_the_workers(folder, capsys):
-    split(capsys, "--keep", "row")
+    split(capsys, "--keep", "row", "--keep-identifier")
     before = [Shards(name).manifest for name in FOLDERS]
-    status, _, err = split(capsys, "--keep", "row", "--force", workers=2)
+    status, _, err = split(capsys, "--keep", "row", "--keep-identifier", "--force", workers=2)
     assert status == 0, err
     assert [Shards(name).manifest for name in FOLDERS] == before
-    assert split(capsys, "--keep", "row")[0] == 1  # they are there
+    assert split(capsys, "--keep", "row", "--keep-identifier")[0] == 1  # they are there
 
 
 def test_other_tables_and_other_inputs_toss_otherwise(folder, capsys):
     found = []
     for words in (RECORDS, RECORDS[:200]):
         Table.fit(words, vocabulary=Vocabulary(400), min_records=1).save("t.ult", encrypt=False, force=True)
-        split(capsys, "--keep", "row", "--force")
+        split(capsys, "--keep", "row", "--keep-identifier", "--force")
         found.append(rows(FOLDERS[0]))
     (folder / "x.jsonl").rename("y.jsonl")
-    ult(capsys, *("y.jsonl" if a == "x.jsonl" else a for a in SPLIT), "-o", "a", "--coin-split", "b", "--keep", "row")
+    ult(
+        capsys,
+        *("y.jsonl" if a == "x.jsonl" else a for a in SPLIT),
+        "-o",
+        "a",
+        "--coin-split",
+        "b",
+        "--keep",
+        "row",
+        "--keep-identifier",
+    )
     found.append(rows("a"))
     for k in range(3):
         both = len(set(found[k]) & set(found[k - 1]))

@@ -24,7 +24,7 @@ import ult
 pytestmark = pytest.mark.slow
 
 RECORDS = [f"record {i} with words {i % 97} and {i % 89}" for i in range(3000)]
-ENCODE = ["encode", "in.jsonl", "-t", "t.ult", "-o", "out", "--keep", "n"]
+ENCODE = ["encode", "in.jsonl", "-t", "t.ult", "-o", "out", "--keep", "n", "--keep-identifier"]
 PARTIAL = ".out.partial"
 SERVER = """
 import json, os, signal, sys

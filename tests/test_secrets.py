@@ -37,6 +37,7 @@ COMMANDS = [
     ["decode", "s.shards", *TABLE, "-o", "back.csv"],
     ["train", "c.shards", "-o", "run", *SMALL, "--report-to", "tensorboard"],
     ["train", "s.shards", "--targets", "b.shards", "--task", "seq2seq", "-o", "pairs", *SMALL],
+    ["describe", "notes.csv", "-o", "schema.json"],
     ["evaluate", "run", "s.shards"],
     ["generate", "run", "-n", "1", "-o", "g.shards", "--max-new", "4"],
     ["generate", "run", "-n", "1", *TABLE, "-o", "w.txt", "--max-new", "4", "--prompt", PHRASE],

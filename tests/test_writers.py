@@ -9,6 +9,7 @@ from ult import cli
 ENDS = {  # by what each verb of the command line makes its outputs appear; None where it writes none
     "keygen": ["keygen"],
     "dedupe": ["decode to text", "decode to Parquet", "decode to images", "decode to npz"],
+    "describe": ["describe"],
     "fit": ["fit"],
     "encode": ["encode"],
     "decode": ["decode to text", "decode to Parquet", "decode to images", "decode to npz"],

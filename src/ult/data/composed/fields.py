@@ -64,6 +64,7 @@ def texts(chunk: Chunk, column: str) -> Sequence[str | None]:
             return written(values)
         except UnicodeDecodeError:
             raise SourceError(f"{chunk.place(0)} or soon after: {column!r} is not UTF-8") from None
+    values = values.tolist() if isinstance(values, np.ndarray) else values
     if set(map(type, values)) <= _TEXTS:
         return values  # type: ignore[no-any-return]
     return [_spelled(value, chunk, i, column) for i, value in enumerate(values)]

@@ -116,6 +116,8 @@ class _Jsonl:
             kind = self._kinds[name]
             plain = pat.is_integer(kind) or pat.is_floating(kind) or pat.is_boolean(kind) or cells.is_texts(kind)
             found[name] = [_json_value(cell) if plain else listed_cell(cell) for cell in texts]
+            if pat.is_floating(kind):  # a cell is the shortest text of its number, which is "0" of 0.0
+                found[name] = [None if one is None else float(one) for one in found[name]]
         for row in zip(*found.values(), strict=True):
             self._file.write(json_line(dict(zip(found, row, strict=True))))
 
