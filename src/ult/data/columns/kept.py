@@ -36,7 +36,7 @@ def check_kept(
             raise SourceError(
                 f"column {name!r} is kept in the clear and looks like an identifier: {why}; expected one that says "
                 "nothing of who somebody is",
-                hint=f"leave out --keep {shlex.quote(name)}; --keep-identifier only if whoever has the shards may know it",
+                hint=f"leave out --keep {shlex.quote(name)}; or --keep-identifier, if whoever has the shards may know",
             )
 
 
