@@ -35,8 +35,8 @@ def check_kept(
         if why:
             raise SourceError(
                 f"column {name!r} is kept in the clear and looks like an identifier: {why}; expected one that says "
-                "nothing of who somebody is",
-                hint=f"leave out --keep {shlex.quote(name)}; or --keep-identifier, if whoever has the shards may know",
+                "nothing of who somebody is, or --keep-identifier beside it",
+                hint=f"leave out --keep {shlex.quote(name)}",
             )
 
 
