@@ -115,7 +115,7 @@ def patches_of(cell, field, layout, code, last, left_out):
         return cut([marker, TEXT, *spell(cell)]), None
     if kind == "number":
         value = number(cell, field)
-        must(value is not None, "no number")
+        must(value is not None and len(spell(cell)) <= 1000, "no number")
         edges = field["edges_by"].get(code, field["edges"])
         head = BINS + sum(Decimal(edge) <= value for edge in edges)
         return cut([marker, head, *([] if field["levels"] else spell(cell))]), None
@@ -123,7 +123,7 @@ def patches_of(cell, field, layout, code, last, left_out):
     read = [(form, at) for form, at in found if at]
     must(read, "no date")
     form, (date, end) = read[0]
-    if last is None or form != field["forms"][0]:
+    if last is None or form != field["forms"][0] or "d" not in form:
         return cut([marker, *spell(cell)]), date
     return cut([marker, *spell(f"{(date - last).days:+d}{cell[end:]}")]), date
 

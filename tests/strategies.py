@@ -209,6 +209,8 @@ FIELDS = [
      "after": ["", " mg", " ml"], "exponent": True, "absent": ""},
     {"name": "in", "kind": "date", "forms": ["Y-m-d", "d.m.Y", "Y-m"], "missing": ["unknown"], "absent": "unknown"},
     {"name": "out", "kind": "date", "absent": ""},
+    {"name": "month", "kind": "date", "forms": ["Y-m"]},
+    {"name": "wage", "kind": "number", "thousands": "\u202f", "edges": ["5000"], "after": ["", "€5"]},
     {"name": "note", "kind": "text"},
     {"name": "codes", "kind": "list", "separator": ", ", "absent": ""},
     {"name": "drug", "kind": "molecule", "absent": ""},
@@ -248,6 +250,8 @@ records = st.tuples(
     st.one_of(st.just(""), _doses),
     st.one_of(st.just("unknown"), _days, st.sampled_from(["29.02.2024", "2024-05", "0001-01-01T00:00Z"])),
     st.one_of(st.none(), st.just(""), _days, _moments),
+    st.one_of(st.none(), st.sampled_from(["2024-05", "0001-01"])),
+    st.one_of(st.none(), st.sampled_from(["12€5", "1\u202f234", "12\u202f345\u202f678.5", "1234"])),
     st.one_of(st.none(), texts),
     st.one_of(st.none(), st.sampled_from(["", "a", "a, b", ", ", "a,, b", ",", "a, "]), texts),
     st.one_of(st.none(), smiles),
@@ -258,15 +262,16 @@ LOSSY = st.tuples(
     st.one_of(st.none(), hnp.arrays(np.float64, st.integers(0, 8), elements=st.floats(0, 10))),
     st.one_of(st.none(), images),
 )
-_BLANK = (None, "?", "", "unknown", "", None, "", "", ())
+_BLANK = (None, "?", "", "unknown", "", None, None, None, "", "", ())
 RECORDS = {
     "blank": _BLANK,
-    "patient": ("gold", "063.0", "<12.345,6 mg", "2024-02-29 10:00", "2024-03-02", "no fever,\n", "a, b", "CCO",
+    "patient": ("gold", "063.0", "<12.345,6 mg", "2024-02-29 10:00", "2024-03-02", "2024-05",
+                "1\u202f234", "no fever,\n", "a, b", "CCO",
                 (("K", "4.50", "2024-03-01", "1"), ("K", "135", "2024-03-01", None), (None, None, None, "1"))),
-    "zeros": ("", "000", "-0", "9999-12-31", "0001-01-01", "", " ", "c1ccccc1", ((" ", "-0.0", "", "2"),)),
-    "edges": (None, "45.5", "0", "2024-12", "2000-02-29", None, "x", "",
+    "zeros": ("", "000", "-0", "9999-12-31", "0001-01-01", None, None, "", " ", "c1ccccc1", ((" ", "-0.0", "", "2"),)),
+    "edges": (None, "45.5", "0", "2024-12", "2000-02-29", "2000-02", "5\u202f000", None, "x", "",
               (("K", "5", None, "2"), ("-", "4.9999999999999999999", None, "1"))),
-    "long": ("x" * 700, "9" * 400, "1e-999", "unknown", "", "word " * 200, "y" * 300, "",
+    "long": ("x" * 700, "9" * 400, "1e-999", "unknown", "", None, "1" * 999, "word " * 200, "y" * 300, "",
              (("K" * 255, "1", None, None),)),
 }  # fmt: skip
 LOSSY_RECORDS = [
@@ -282,8 +287,9 @@ MODALITIES["record/columns"] = Modality(
     lambda n: ("a" * (n - 1), *_BLANK[1:]),
     (
         None, "text", ["a"], ("a",), (*_BLANK, ""), (1, *_BLANK[1:]), (None, "3,5", *_BLANK[2:]),
-        (*_BLANK[:3], "2023-02-29", *_BLANK[4:]), (*_BLANK[:8], ("a",)), (*_BLANK[:8], None),
-        (*_BLANK[:8], (("K", "high", None, None),)),
+        (*_BLANK[:3], "2023-02-29", *_BLANK[4:]), (*_BLANK[:10], ("a",)), (*_BLANK[:10], None),
+        (*_BLANK[:6], "1" * 1001, *_BLANK[7:]),
+        (*_BLANK[:10], (("K", "high", None, None),)),
     ),
 )  # fmt: skip
 

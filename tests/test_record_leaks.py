@@ -63,3 +63,20 @@ def test_attacks_read_records_by_the_fields_of_their_table(tmp_path):
     with pytest.raises(InvalidConfig, match="--table"):
         ult.audit.audit_code(encoded, reference=others)
     assert "membership" in ult.audit.audit_table(fitted, mine, others).text
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"edges": ["1"], "levels": ["5", "2"]},
+        {"edges": ["1"], "levels": ["0", "2"], "absent": "0"},
+        {"edges": ["1"], "levels": ["0", "2"], "missing": ["0"]},
+        {"edges": ["1"], "levels": ["low", "high"]},
+        {"decimal": ".,"},
+        {"edges": ["1_0"]},
+        {"by": "n", "edges_by": {5: ["1"]}},
+    ],
+)
+def test_fields_that_nothing_could_be_read_back_from_are_refused(options):
+    with pytest.raises(InvalidConfig):
+        RecordColumns(fields=[{"name": "n", "kind": "number", **options}])

@@ -46,8 +46,9 @@ class Dates:
         self.missing = frozenset(field.missing)
         self.machine = compile_pattern(sequence(either(*map(calendar, field.forms)), _time()))
         self.first = compile_pattern(sequence(calendar(field.forms[0]), _time()))
-        others = [calendar(form) for form in field.forms[1:]]
-        self.later = compile_pattern(sequence(either(_difference(), *others), _time()))  # after another date
+        self._counted = "d" in field.forms[0]  # whether a difference in days leads back to every date of the form
+        later = [_difference(), *map(calendar, field.forms[1:])] if self._counted else [*map(calendar, field.forms)]
+        self.later = compile_pattern(sequence(either(*later), _time()))  # after another date
         self._days: dict[str, Day] = {}
         self._forms = [(form, compile_pattern(sequence(calendar(form), _time()))) for form in field.forms]
 
@@ -86,7 +87,7 @@ class Dates:
         size = 1
         while size < len(text) and text[size] in "0123456789":
             size += 1
-        if before == NO_DAY or not 1 < size <= 8:
+        if before == NO_DAY or not self._counted or not 1 < size <= 8:
             return None
         number = before + int(text[:size])
         if not 1 <= number <= date.max.toordinal():
@@ -94,8 +95,8 @@ class Dates:
         return form_of(date.fromordinal(number), self.field.forms[0]) + text[size:]
 
     def is_first(self, cell: str) -> bool:
-        """Return whether a cell has the field's first form."""
-        return len(self.field.forms) == 1 or self.first.accepts(cell.encode())
+        """Return whether a cell has the field's first form, and that has a day."""
+        return self._counted and (len(self.field.forms) == 1 or self.first.accepts(cell.encode()))
 
 
 def form_of(day: date, form: str) -> str:

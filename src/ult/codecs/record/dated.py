@@ -88,6 +88,9 @@ class Date(Kind):
     def least(self, state: Any) -> int:
         """Return how many bytes are missing."""
         found = self._least(state)
+        if state.head == NOTHING and not state.text and found is not None:
+            said = least_of(b"", self.dates.missing, state.absent)
+            found = min(found, 1 if state.absent is not None else found, found if said is None else 1 + said)
         return 1 if found is None else found
 
     def cell(self, state: Any) -> str | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Self
 
 from ult.errors import InvalidConfig
@@ -15,6 +16,7 @@ KINDS = ("number", "category", "date", "text", "list", "molecule", "image", "ser
 DATE_FORMS = ("Y-m-d", "Y/m/d", "Y.m.d", "d.m.Y", "d/m/Y", "d-m-Y", "m/d/Y", "m-d-Y", "Ymd", "Y-m", "Y")
 MAX_BINS = 256
 EDGE_DIGITS = 15  # float64 keeps the order of decimal numbers of so many digits
+_EDGE = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
 _OF_KIND = {  # the options that a kind has beside name, kind, type and absent
     "number": {
         "missing",
@@ -120,9 +122,11 @@ class Field:
             values = [_decimal(self, edge) for edge in edges]
             if any(a >= b for a, b in itertools.pairwise(values)) or len(edges) >= MAX_BINS:
                 raise self.wrong(f"edges are {edges!r:.80}; expected fewer than {MAX_BINS}, increasing")
+        if self.levels and self.carried:
+            raise self.wrong("it is carried and has levels; expected one of the two")
         if self.levels and (self.edges_by or len(self.levels) != len(self.edges) + 1):
             raise self.wrong(f"it has {len(self.levels)} levels; expected one for each of its {self.bins} bins")
-        if self.decimal not in ".," or self.thousands not in ("", ".", ",", " ", "'", "\u202f", "\u00a0"):
+        if self.decimal not in (".", ",") or self.thousands not in ("", ".", ",", " ", "'", "\u202f", "\u00a0"):
             raise self.wrong(f"decimal and thousands marks are {self.decimal!r} and {self.thousands!r}")
         if self.decimal == self.thousands:
             raise self.wrong(f"decimal and thousands marks are both {self.decimal!r}; expected different ones")
@@ -170,7 +174,7 @@ def _read(name: str, key: str, value: object) -> Any:
             raise wrong
         return tuple(value)
     if key in ("edges_by", "options"):
-        if not isinstance(value, Mapping):
+        if not isinstance(value, Mapping) or not all(isinstance(code, str) for code in value):
             raise wrong
         return {code: _read(name, "edges", edges) for code, edges in value.items()} if key == "edges_by" else {**value}
     if key in ("exponent", "carried"):
@@ -201,10 +205,9 @@ def _has_border(text: str) -> bool:
 
 
 def _decimal(of: Field, text: str) -> Decimal:
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        raise of.wrong(f"edge {text!r} is no number") from None
+    if not _EDGE.fullmatch(text):
+        raise of.wrong(f"edge {text!r} is no number")
+    value = Decimal(text)
     if not value.is_finite() or math.isinf(float(value)):
         raise of.wrong(f"edge {text!r} is not finite")
     if len(value.as_tuple().digits) > EDGE_DIGITS:

@@ -14,7 +14,7 @@ from ult.codecs.patches import Patches, Symbols
 from ult.codecs.record.column import NOTHING, NULL
 from ult.codecs.record.date import NO_DAY
 from ult.codecs.record.field import Field
-from ult.errors import CorruptSymbols
+from ult.errors import CorruptSymbols, InvalidRecord
 
 
 class Beside(NamedTuple):
@@ -82,6 +82,9 @@ class Kind(ABC):
     def texts(self, cells: Sequence[Any], beside: Beside) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
         """Return which cells are present, and the head of each: NULL or NOTHING. Raises `InvalidRecord`."""
         absent = self.field.absent
+        if any(not isinstance(cell, str) for cell in cells if cell is not None):
+            wrong = next(cell for cell in cells if cell is not None and not isinstance(cell, str))
+            raise InvalidRecord(f"cell is {type(wrong).__name__}; expected a text, or None for null")
         if beside.expected is None:
             present = np.fromiter((cell != absent for cell in cells), np.bool_, len(cells))
         else:

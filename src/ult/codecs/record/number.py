@@ -118,6 +118,12 @@ def core(field: Field) -> Pattern:
 
 
 @njit(cache=True)
+def _stands(group: NDArray[np.uint8], data: NDArray[np.uint8], at: int, end: int) -> bool:
+    """Return whether the bytes `group`, if there are any, stand in `data` at `at`, before `end`."""
+    return len(group) > 0 and at + len(group) <= end and np.array_equal(data[at : at + len(group)], group)
+
+
+@njit(cache=True)
 def _bins(
     data: NDArray[np.uint8],
     ends: Ends,
@@ -164,7 +170,7 @@ def _bins(
                         scale += 1
             elif begun and exponents and (byte == 101 or byte == 69):  # e or E
                 exponent = True
-            elif begun and len(group) and byte == group[0]:
+            elif begun and _stands(group, data, k - 1, ends[i]):
                 k += len(group) - 1
             elif begun:
                 break

@@ -12,9 +12,10 @@ from ult.codecs.record.column import FIRST_BIN, NOTHING, NULL, TEXT, short, utf8
 from ult.codecs.record.field import Field
 from ult.codecs.record.kind import Beside, Kind, Told, least_of, null_or, text_of
 from ult.codecs.record.number import Numbers
-from ult.codecs.record.reach import GROUP, fewest, interval_of
+from ult.codecs.record.reach import GROUP, Interval, fewest, interval_of
 from ult.errors import CorruptSymbols, InvalidRecord
 
+LONGEST = 1000  # bytes of a number with what stands before and after it
 _REMEMBERED = 2**16  # beginnings of numbers whose ends are remembered
 
 
@@ -35,6 +36,16 @@ class Number(Kind):
         self.numbers = Numbers(field)
         self.lossless = not field.levels
         self._least: dict[Begun, int | None] = {}
+        self._group = field.thousands.encode("utf-8")
+        self._check_levels()
+
+    def _check_levels(self) -> None:
+        """Raise `InvalidConfig` unless each level is a number of its bin that is written by its bin."""
+        said = {self.field.absent, *self.numbers.missing}
+        for k, level in enumerate(self.field.levels):
+            right = level not in said and self.numbers.machine.accepts(level.encode("utf-8", "surrogatepass"))
+            if not right or self.numbers.bin_of(level, None) != k:
+                raise self.field.wrong(f"level {level!r} is no number of bin {k}, or says that there is none")
 
     def encode(self, cells: Sequence[Any], beside: Beside) -> Patches:
         """Return the patches of a column."""
@@ -44,7 +55,8 @@ class Number(Kind):
         if missing := self.numbers.missing:
             said = np.fromiter((cell in missing for cell in cells), np.bool_, len(cells)) & plain
             heads[said], plain = TEXT, plain & ~said
-        if (wrong := plain & ~self.numbers.is_number(data, ends)).any():
+        short_enough = np.diff(ends, prepend=0) <= LONGEST
+        if (wrong := plain & ~(self.numbers.is_number(data, ends) & short_enough)).any():
             raise InvalidRecord(self._refusal(cells[int(np.argmax(wrong))]))
         if plain.all():
             heads = FIRST_BIN + self.numbers.bins(cells, beside.codes)
@@ -60,7 +72,7 @@ class Number(Kind):
         mark = f"{self.field.decimal!r} as its decimal mark"
         if self.field.thousands:
             mark += f" and {self.field.thousands!r} between thousands"
-        what = "is empty" if not cell.strip() else "is no number"
+        what = "is empty" if not cell.strip() else "is no number" if len(cell) <= LONGEST else "is too long a number"
         return f"cell {what}; expected a number with {mark}, or one of its texts for a missing value"
 
     def read(self, head: int, body: bytes, symbols: Symbols, told: Told) -> Any:
@@ -93,9 +105,16 @@ class Number(Kind):
     def least(self, state: Any) -> int:
         """Return how many symbols are missing."""
         if state.head == NOTHING:
-            return 2 if not self.field.levels else 1
+            return self._fewest_heads(state)
         found = self._missing(state)
         return 1 if found is None else found
+
+    def _fewest_heads(self, state: Begun) -> int:
+        """Return the fewest symbols of a cell of which nothing is written."""
+        bins = 1 + len(self.field.edges_for(state.code))
+        heads = [TEXT, *([NULL] if state.absent is not None else []), *range(FIRST_BIN, FIRST_BIN + bins)]
+        found = [self._missing(state._replace(head=head)) for head in heads]
+        return 1 + min(one for one in found if one is not None)
 
     def cell(self, state: Any) -> str | None:
         """Return the number as it is written."""
@@ -109,7 +128,9 @@ class Number(Kind):
         if state not in self._least:
             if len(self._least) >= _REMEMBERED:
                 self._least.clear()
-            self._least[state] = self._fewest(state)
+            found = self._fewest(state)
+            fits = found is not None and (state.head < FIRST_BIN or len(state.text) + found <= LONGEST)
+            self._least[state] = found if fits else None
         return self._least[state]
 
     def _fewest(self, state: Begun) -> int | None:
@@ -129,22 +150,35 @@ class Number(Kind):
         at = self.numbers.machine.walk(text)
         if at < 0:
             return None
-        within = interval_of(edges, number)
+        within, shortest = interval_of(edges, number), min(len(after.encode()) for after in self.field.after)
         options = []
         for before in self.field.before:
             start = before.encode("utf-8", "surrogatepass")
             if start.startswith(text) and text != start:
                 inner = fewest("", within, self.field)
-                options += [len(start) - len(text) + inner] if inner is not None else []
+                options += [len(start) - len(text) + inner + shortest] if inner is not None else []
             elif text.startswith(start):
                 options += self._ends(text, len(start), within, excluded)
         return min(options) if options else None
 
-    def _ends(self, text: bytes, start: int, within: Any, excluded: set[str | None]) -> list[int]:
+    def _ends(self, text: bytes, start: int, within: Interval, excluded: set[str | None]) -> list[int]:
         """Return how many bytes are missing to each end of a number that begins at `start`."""
         rest = text[start:]
         size = self.numbers.core_size(rest)
-        core = rest[:size].decode("utf-8", "replace")
+        mark = next((k for k in range(len(self._group) - 1, 0, -1) if rest[:size].endswith(self._group[:k])), 0)
+        found = self._after_mark(rest[: size - mark], mark, within) if mark and size == len(rest) else []
+        return found + self._after_core(text, start, size - mark, within, excluded)
+
+    def _after_mark(self, core: bytes, mark: int, within: Interval) -> list[int]:
+        """Return how many bytes are missing where a mark between thousands has begun with `mark` bytes."""
+        more = fewest(self._pointed(core.decode("utf-8") + self.field.thousands), within, self.field)
+        shortest = min(len(after.encode("utf-8", "surrogatepass")) for after in self.field.after)
+        return [] if more is None else [len(self._group) - mark + more + shortest]
+
+    def _after_core(self, text: bytes, start: int, size: int, within: Interval, excluded: set[str | None]) -> list[int]:
+        """Return how many bytes are missing to each end of a number with `size` bytes from `start` on."""
+        rest = text[start:]
+        core = rest[:size].decode("utf-8")
         afters = [after.encode("utf-8", "surrogatepass") for after in self.field.after]
         if size < len(rest):  # what stands after the number has begun, so its value is known
             if not self.numbers.is_core(rest[:size]) or fewest(self._pointed(core), within, self.field) != 0:

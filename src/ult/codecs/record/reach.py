@@ -115,7 +115,7 @@ def _wholes(whole: str, core: str, size: Interval, field: Field) -> Iterator[int
     open_digits = 3 - len(core.rsplit(GROUP, 1)[1]) if grouped else 0
     for step in range(_DIGITS // 3):
         more = open_digits + 3 * step if grouped else step
-        cost = open_digits + 4 * step if grouped else step
+        cost = open_digits + (len(field.thousands.encode("utf-8")) + 3) * step if grouped else step
         if not whole and not more:
             continue
         least = Fraction(int(whole or "0") * 10**more)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 
 import pyarrow as pa
 
@@ -18,8 +17,6 @@ from ult.data.opening import open_inputs
 from ult.data.reading import Reading
 from ult.data.rows import Rows
 from ult.errors import SourceError
-
-_CHUNKS = 32  # chunks of each input that are looked at; `ult audit release` counts all records
 
 
 def check_kept(
@@ -44,7 +41,7 @@ def _why(opened: Sequence[Rows], name: str) -> str:
     kind, seen = opened[0].types[name], Tally()
     if has_text(kind):
         for rows in opened:
-            for chunk in islice(rows.chunks([name]), _CHUNKS):
+            for chunk in rows.chunks([name]):  # all of them: identifiers may come last
                 seen.add(texts(chunk, name))
         look([seen])
     names = [name, *_inner(kind)]

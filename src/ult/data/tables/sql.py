@@ -110,7 +110,7 @@ class SqliteRows(Rows):
                 yield base
         except sqlite3.Warning as error:
             raise SourceError(f"{self.name}: the query is more than one statement; expected one select") from error
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise SourceError(f"{self.name} cannot be read: {error}") from error
 
 
