@@ -10,10 +10,17 @@ import typer
 from ult.cli.keys import Identities, PassphraseFile, load_table
 from ult.cli.options import (
     Column,
+    Encoding,
     Force,
+    Layer,
+    Layout,
+    NoHeader,
     RunFolder,
+    Separator,
+    Sheet,
+    Window,
+    reading,
 )
-from ult.cli.reading import READ, Reading, reads_files
 from ult.host.free import check_free
 
 if TYPE_CHECKING:
@@ -110,7 +117,6 @@ def model(
     _tell(audit, json, png, force=force)
 
 
-@reads_files("query")
 def table(
     table: Annotated[Path, typer.Argument(metavar="TABLE", help="A table, as `ult fit` wrote it.")],
     members: Annotated[list[str], typer.Option(help="Files of records that it was fitted on; repeatable.")],
@@ -119,7 +125,13 @@ def table(
     ] = None,
     others: Annotated[list[str] | None, typer.Option(hidden=True, help="The same, by its older name.")] = None,
     column: Column = None,
-    reading: Reading = READ,
+    layer: Layer = None,
+    window: Window = None,
+    layout: Layout = None,
+    separator: Separator = None,
+    encoding: Encoding = None,
+    no_header: NoHeader = False,
+    sheet: Sheet = None,
     delta: Delta = None,
     json: JsonFile = None,
     png: PngFile = None,
@@ -139,7 +151,15 @@ def table(
             members,
             _nonmembers(nonmembers, others),
             column=column,
-            reading=reading,
+            reading=reading(
+                layer=layer,
+                window=window,
+                layout=layout,
+                separator=separator,
+                encoding=encoding,
+                no_header=no_header,
+                sheet=sheet,
+            ),
             delta=delta,
         )
     _tell(audit, json, png, force=force)
