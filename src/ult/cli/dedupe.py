@@ -9,21 +9,14 @@ import typer
 
 from ult.cli.options import (
     Column,
-    Encoding,
     Force,
     Inputs,
     Keep,
-    Layer,
-    Layout,
-    NoHeader,
-    Query,
-    Separator,
-    Sheet,
-    Window,
-    reading,
 )
+from ult.cli.reading import READ, Reading, reads_files
 
 
+@reads_files()
 def dedupe(
     inputs: Inputs,
     out: Annotated[Path, typer.Option("--out", "-o", help="The file for the rest; its suffix gives the format.")],
@@ -36,14 +29,7 @@ def dedupe(
     ] = None,
     column: Column = None,
     keep: Keep = None,
-    layer: Layer = None,
-    window: Window = None,
-    layout: Layout = None,
-    separator: Separator = None,
-    encoding: Encoding = None,
-    no_header: NoHeader = False,
-    sheet: Sheet = None,
-    query: Query = None,
+    reading: Reading = READ,
     force: Force = False,
 ) -> None:
     """Drop repeated records before a table is fitted, because a model memorises what is repeated."""
@@ -63,16 +49,7 @@ def dedupe(
         modality=modality,
         column=column,
         keep=keep or (),
-        reading=reading(
-            layer=layer,
-            window=window,
-            layout=layout,
-            separator=separator,
-            encoding=encoding,
-            no_header=no_header,
-            sheet=sheet,
-            query=query,
-        ),
+        reading=reading,
     )
     duplicates, kept = Duplicates(near), 0
     with open_sink(

@@ -12,18 +12,13 @@ import typer
 
 from ult.cli.options import (
     Drop,
-    Encoding,
     FieldForm,
     Force,
     Inputs,
-    NoHeader,
-    Query,
-    Separator,
-    Sheet,
     Unit,
     forms_of,
-    reading,
 )
+from ult.cli.reading import READ, Reading, reads_files
 
 if TYPE_CHECKING:
     from ult.data.columns.describe import Described, Description
@@ -32,6 +27,7 @@ _WIDTHS = (18, 9, 8, 9, 25, 11)
 _HEAD = ("column", "kind", "missing", "distinct", "range", "example")
 
 
+@reads_files("layer", "window", "layout")
 def describe(
     inputs: Inputs,
     out: Annotated[
@@ -43,11 +39,7 @@ def describe(
     drop: Drop = None,
     unit: Unit = "",
     form: FieldForm = None,
-    separator: Separator = None,
-    encoding: Encoding = None,
-    no_header: NoHeader = False,
-    sheet: Sheet = None,
-    query: Query = None,
+    reading: Reading = READ,
     bins: Annotated[int, typer.Option(help="Bins of a number: 8, 16, 32 or 64.")] = 16,
     public: Annotated[
         bool,
@@ -70,8 +62,7 @@ def describe(
     if out is not None:
         check_free(out, force=force)
     asked: dict[str, Any] = {"drop": drop or (), "column": column or (), "forms": forms_of(form)}
-    how = reading(separator=separator, encoding=encoding, no_header=no_header, sheet=sheet, query=query)
-    found = found_in(inputs, unit=unit, bins=bins, public=public, reading=how, **asked)
+    found = found_in(inputs, unit=unit, bins=bins, public=public, reading=reading, **asked)
     if as_json:
         _print_json(found)
     else:

@@ -33,29 +33,6 @@ KeepIdentifier = Annotated[
     typer.Option("--keep-identifier", help="Allow --keep of a column that looks like it says who somebody is."),
 ]
 Canonical = Annotated[bool, typer.Option(help="Rewrite SMILES in RDKit's canonical form first.")]
-Layer = Annotated[str | None, typer.Option(help="Of .h5ad, the matrix: X (the default), raw/X or layers/NAME.")]
-Window = Annotated[
-    float | None,
-    typer.Option(metavar="SECONDS", help="Of a signal, a record is so many seconds; else a whole channel."),
-]
-Layout = Annotated[
-    str | None,
-    typer.Option(
-        metavar="AXES", help="Of .npy and .npz, the axes of images: hw, hwc, chw, nhw, nchw; nhw*255 for floats 0 to 1."
-    ),
-]
-Separator = Annotated[
-    str | None,
-    typer.Option(metavar="CHARACTER", help="What separates the cells of a .csv, as ';' or tab; by default the comma."),
-]
-Encoding = Annotated[
-    str | None, typer.Option(metavar="NAME", help="The encoding of text files, such as cp1252; by default UTF-8.")
-]
-NoHeader = Annotated[
-    bool, typer.Option("--no-header", help="Line 1 of a .csv is a record; its columns are called c1, c2 and so on.")
-]
-Sheet = Annotated[str | None, typer.Option(help="Of a workbook of Excel, the name of the sheet that is read.")]
-Query = Annotated[str | None, typer.Option(metavar="SQL", help="Of sqlite:PATH, the select whose rows are read.")]
 Force = Annotated[bool, typer.Option(help="Replace an existing output.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as `ult train` wrote it.")]
 Workers = Annotated[
@@ -82,12 +59,6 @@ FieldForm = Annotated[
         "mark, . or ,; or its date form, such as d/m/Y.",
     ),
 ]
-
-
-def reading(*, no_header: bool, **given: str | float | None) -> dict[str, str | float]:
-    """Return the choices of how files are read that were made."""
-    made = {name: value for name, value in given.items() if value is not None}
-    return {**made, **({"header": False} if no_header else {})}
 
 
 def forms_of(pairs: Sequence[str] | None) -> dict[str, str]:

@@ -16,25 +16,17 @@ from ult.cli.options import (
     Column,
     Columns,
     Drop,
-    Encoding,
     EngineName,
     FieldForm,
     Force,
     Inputs,
     Keep,
     KeepIdentifier,
-    Layer,
-    Layout,
-    NoHeader,
-    Query,
-    Separator,
-    Sheet,
     Unit,
-    Window,
     Workers,
     forms_of,
-    reading,
 )
+from ult.cli.reading import READ, Reading, reads_files
 from ult.errors import InvalidConfig
 from ult.owner.pipeline.memory import return_freed_memory
 
@@ -55,6 +47,7 @@ def keygen(
     print(public)
 
 
+@reads_files()
 def fit(
     inputs: Inputs,
     out: Annotated[Path, typer.Option("--out", "-o", help="The table file to write.")],
@@ -103,14 +96,7 @@ def fit(
         ),
     ] = False,
     canonical: Canonical = False,
-    layer: Layer = None,
-    window: Window = None,
-    layout: Layout = None,
-    separator: Separator = None,
-    encoding: Encoding = None,
-    no_header: NoHeader = False,
-    sheet: Sheet = None,
-    query: Query = None,
+    reading: Reading = READ,
     passphrase_file: PassphraseFile = None,
     recipient: Recipients = None,
     no_encryption: Annotated[bool, typer.Option("--no-encryption", help="Store the table in the clear.")] = False,
@@ -148,16 +134,7 @@ def fit(
             forms=forms_of(form),
             encode_identifier=encode_identifier or (),
             canonical=canonical,
-            reading=reading(
-                layer=layer,
-                window=window,
-                layout=layout,
-                separator=separator,
-                encoding=encoding,
-                no_header=no_header,
-                sheet=sheet,
-                query=query,
-            ),
+            reading=reading,
             min_records=min_records,
             epsilon=epsilon,
             delta=delta,
@@ -173,7 +150,7 @@ def fit(
             force=force,
             progress=progress,
         )
-    _tell_fitted(fitted, inputs, named=column is not None or no_header)
+    _tell_fitted(fitted, inputs, named=column is not None or "header" in reading)
 
 
 def _codec_options(pairs: Sequence[str] | None) -> dict[str, float]:
@@ -213,6 +190,7 @@ def _tell_fitted(fitted: Fitted, inputs: list[str], *, named: bool) -> None:
         note(remark)
 
 
+@reads_files()
 def encode(
     inputs: Inputs,
     table: TableFile,
@@ -224,14 +202,7 @@ def encode(
     keep_identifier: KeepIdentifier = False,
     drop: Drop = None,
     canonical: Canonical = False,
-    layer: Layer = None,
-    window: Window = None,
-    layout: Layout = None,
-    separator: Separator = None,
-    encoding: Encoding = None,
-    no_header: NoHeader = False,
-    sheet: Sheet = None,
-    query: Query = None,
+    reading: Reading = READ,
     side: Annotated[
         str | None,
         typer.Option(
@@ -281,16 +252,7 @@ def encode(
             drop=drop or (),
             canonical=canonical,
             side=side,
-            reading=reading(
-                layer=layer,
-                window=window,
-                layout=layout,
-                separator=separator,
-                encoding=encoding,
-                no_header=no_header,
-                sheet=sheet,
-                query=query,
-            ),
+            reading=reading,
             canaries=canaries,
             repeats=repeats,
             coin_split=coin_split,

@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from ult.cli.keys import Identities, PassphraseFile, load_table
-from ult.cli.options import Column, Encoding, Force, Layer, Layout, NoHeader, Separator, Sheet, Window, reading
+from ult.cli.options import Column, Force
+from ult.cli.reading import READ, Reading, reads_files
 from ult.host.free import check_free
 
 
+@reads_files("query")
 def code(
     out: Annotated[Path, typer.Option("--json", help="The file to write.")],
     shards: Annotated[
@@ -42,13 +44,7 @@ def code(
         typer.Option(help="A file for passages as the best attack read them, with the truth; secret, mode 0600."),
     ] = None,
     column: Column = None,
-    layer: Layer = None,
-    window: Window = None,
-    layout: Layout = None,
-    separator: Separator = None,
-    encoding: Encoding = None,
-    no_header: NoHeader = False,
-    sheet: Sheet = None,
+    reading: Reading = READ,
     passphrase_file: PassphraseFile = None,
     identity: Identities = None,
     force: Force = False,
@@ -81,15 +77,7 @@ def code(
             table=None if table is None else load_table(table, passphrase_file, identity),
             pairs=pairs,
             column=column,
-            reading=reading(
-                layer=layer,
-                window=window,
-                layout=layout,
-                separator=separator,
-                encoding=encoding,
-                no_header=no_header,
-                sheet=sheet,
-            ),
+            reading=reading,
             force=force,
             progress=progress,
             notice=say,

@@ -10,17 +10,10 @@ import typer
 from ult.cli.keys import Identities, PassphraseFile, load_table
 from ult.cli.options import (
     Column,
-    Encoding,
     Force,
-    Layer,
-    Layout,
-    NoHeader,
     RunFolder,
-    Separator,
-    Sheet,
-    Window,
-    reading,
 )
+from ult.cli.reading import READ, Reading, reads_files
 from ult.host.free import check_free
 
 if TYPE_CHECKING:
@@ -117,6 +110,7 @@ def model(
     _tell(audit, json, png, force=force)
 
 
+@reads_files("query")
 def table(
     table: Annotated[Path, typer.Argument(metavar="TABLE", help="A table, as `ult fit` wrote it.")],
     members: Annotated[list[str], typer.Option(help="Files of records that it was fitted on; repeatable.")],
@@ -125,13 +119,7 @@ def table(
     ] = None,
     others: Annotated[list[str] | None, typer.Option(hidden=True, help="The same, by its older name.")] = None,
     column: Column = None,
-    layer: Layer = None,
-    window: Window = None,
-    layout: Layout = None,
-    separator: Separator = None,
-    encoding: Encoding = None,
-    no_header: NoHeader = False,
-    sheet: Sheet = None,
+    reading: Reading = READ,
     delta: Delta = None,
     json: JsonFile = None,
     png: PngFile = None,
@@ -151,15 +139,7 @@ def table(
             members,
             _nonmembers(nonmembers, others),
             column=column,
-            reading=reading(
-                layer=layer,
-                window=window,
-                layout=layout,
-                separator=separator,
-                encoding=encoding,
-                no_header=no_header,
-                sheet=sheet,
-            ),
+            reading=reading,
             delta=delta,
         )
     _tell(audit, json, png, force=force)

@@ -37,6 +37,8 @@ class Number(Kind):
         self.lossless = not field.levels
         self._least: dict[Begun, int | None] = {}
         self._group = field.thousands.encode("utf-8")
+        self._afters = [after.encode("utf-8", "surrogatepass") for after in field.after]
+        self._shortest = min(map(len, self._afters))
         self._check_levels()
 
     def _check_levels(self) -> None:
@@ -150,13 +152,13 @@ class Number(Kind):
         at = self.numbers.machine.walk(text)
         if at < 0:
             return None
-        within, shortest = interval_of(edges, number), min(len(after.encode()) for after in self.field.after)
+        within = interval_of(edges, number)
         options = []
         for before in self.field.before:
             start = before.encode("utf-8", "surrogatepass")
             if start.startswith(text) and text != start:
                 inner = fewest("", within, self.field)
-                options += [len(start) - len(text) + inner + shortest] if inner is not None else []
+                options += [len(start) - len(text) + inner + self._shortest] if inner is not None else []
             elif text.startswith(start):
                 options += self._ends(text, len(start), within, excluded)
         return min(options) if options else None
@@ -172,26 +174,23 @@ class Number(Kind):
     def _after_mark(self, core: bytes, mark: int, within: Interval) -> list[int]:
         """Return how many bytes are missing where a mark between thousands has begun with `mark` bytes."""
         more = fewest(self._pointed(core.decode("utf-8") + self.field.thousands), within, self.field)
-        shortest = min(len(after.encode("utf-8", "surrogatepass")) for after in self.field.after)
-        return [] if more is None else [len(self._group) - mark + more + shortest]
+        return [] if more is None else [len(self._group) - mark + more + self._shortest]
 
     def _after_core(self, text: bytes, start: int, size: int, within: Interval, excluded: set[str | None]) -> list[int]:
         """Return how many bytes are missing to each end of a number with `size` bytes from `start` on."""
         rest = text[start:]
         core = rest[:size].decode("utf-8")
-        afters = [after.encode("utf-8", "surrogatepass") for after in self.field.after]
         if size < len(rest):  # what stands after the number has begun, so its value is known
             if not self.numbers.is_core(rest[:size]) or fewest(self._pointed(core), within, self.field) != 0:
                 return []
-            left = [after for after in afters if after.startswith(rest[size:])]
+            left = [after for after in self._afters if after.startswith(rest[size:])]
             whole = [(len(after) - len(rest) + size, text[: start + size] + after) for after in left]
             return [more for more, said in whole if said.decode("utf-8", "surrogatepass") not in excluded]
         more = fewest(self._pointed(core), within, self.field)
         if more is None:
             return []
-        shortest = min(map(len, afters))
-        same = more == 0 and shortest == 0 and text.decode("utf-8", "surrogatepass") in excluded
-        return [more + shortest + int(same)]
+        same = more == 0 and self._shortest == 0 and text.decode("utf-8", "surrogatepass") in excluded
+        return [more + self._shortest + int(same)]
 
     def _pointed(self, core: str) -> str:
         """Return a number with a point as its decimal mark, and GROUP between thousands."""
