@@ -45,7 +45,6 @@ class Dates:
         self.field = field
         self.missing = frozenset(field.missing)
         self.machine = compile_pattern(sequence(either(*map(calendar, field.forms)), _time()))
-        self.first = compile_pattern(sequence(calendar(field.forms[0]), _time()))
         self._counted = "d" in field.forms[0]  # whether a difference in days leads back to every date of the form
         later = [_difference(), *map(calendar, field.forms[1:])] if self._counted else [*map(calendar, field.forms)]
         self.later = compile_pattern(sequence(either(*later), _time()))  # after another date
@@ -96,7 +95,7 @@ class Dates:
 
     def is_first(self, cell: str) -> bool:
         """Return whether a cell has the field's first form, and that has a day."""
-        return self._counted and (len(self.field.forms) == 1 or self.first.accepts(cell.encode()))
+        return self._counted and (len(self.field.forms) == 1 or self._forms[0][1].accepts(cell.encode()))
 
 
 def form_of(day: date, form: str) -> str:

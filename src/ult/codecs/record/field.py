@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields
 from decimal import Decimal
 from typing import Any, Self
 
@@ -236,8 +236,3 @@ def check_fields(many: Sequence[Field]) -> None:
                 raise one.wrong("it is carried, which only a field of rows can be")
             if one is not None and one.by and (before is None or before.name != one.by or before.kind != "category"):
                 raise one.wrong(f"by is {one.by!r}; expected the category field just before it")
-
-
-def without(one: Field, **options: Any) -> Field:
-    """Return a field with other options."""
-    return replace(one, **options)
