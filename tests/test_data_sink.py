@@ -187,7 +187,7 @@ def test_kept_rows_match_the_records(tmp_path: Path) -> None:
     ],
 )
 def test_names_are_made_safe(name: Any, file: str) -> None:
-    assert _file_name(name) == file
+    assert _file_name(name, ".png") == file
 
 
 @pytest.mark.parametrize(

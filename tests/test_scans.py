@@ -92,14 +92,20 @@ def test_grey_png_of_16_bits_comes_back_from_a_folder(tmp_path):
     np.testing.assert_array_equal(again, once)
 
 
-def test_what_png_cannot_hold_is_refused_as_it_is_written(tmp_path):
-    for wrong, message in ((np.full((2, 2), -1, np.int16), "negative"), (np.zeros((2, 2, 3), np.uint16), "colour")):
-        with (
-            pytest.raises(OutputError, match=rf"{message}.*PNG cannot hold .*\.npz"),
-            open_sink(tmp_path / "out", modality="image", column="image") as sink,
-        ):
-            sink.write([wrong])
-        assert not (tmp_path / "out").exists()
+def test_what_png_cannot_hold_is_tiff_or_refused_as_it_is_written(tmp_path):
+    with (
+        pytest.raises(OutputError, match=r"colour of 16 bits, which neither PNG nor TIFF holds .*\.npz"),
+        open_sink(tmp_path / "out", modality="image", column="image") as sink,
+    ):
+        sink.write([np.zeros((2, 2, 3), np.uint16)])
+    assert not (tmp_path / "out").exists()
+    images = [np.full((2, 3), -1, np.int16), np.full((3, 2), 7, np.int16)]
+    for out in ("out", "out.parquet"):
+        with open_sink(tmp_path / out, modality="image", column="image") as sink:
+            sink.write(images)
+        for one, again in zip(images, read(tmp_path / out)[0], strict=True):
+            np.testing.assert_array_equal(again, one)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["00000000.tif", "00000001.png"]
 
 
 @pytest.mark.parametrize(

@@ -55,8 +55,8 @@ FieldForm = Annotated[
     typer.Option(
         "--form",
         metavar="COLUMN=FORM",
-        help="Of records of fields: how to read a column: number, category, date, text, list or molecule; its decimal "
-        "mark, . or ,; or its date form, such as d/m/Y.",
+        help="Of records of fields: how to read a column: number, category, date, text, list or molecule; image or "
+        "series, if its cells name files; its decimal mark, . or ,; or its date form, such as d/m/Y.",
     ),
 ]
 

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.codecs.image import ImageDct
 from ult.codecs.series import SeriesMulaw, check_values
 from ult.errors import InvalidConfig, InvalidRecord
 
@@ -47,16 +46,6 @@ def kept(records: Iterable[Any], codec: object, fields: Sequence[str]) -> Iterat
             columns.add(record)
         yield record
     columns.check()
-
-
-def clipped(codec: object, records: Sequence[Any]) -> tuple[int, int]:
-    """Return how many values of records lie outside the codec's range, and how many there are; 0 if it has none."""
-    if isinstance(codec, ImageDct) and codec.clip:
-        return sum(map(codec.clipped, records)), sum(record.size for record in records)
-    if not isinstance(codec, SeriesMulaw) or not len(records):
-        return 0, 0
-    values = np.concatenate(records)
-    return int(np.count_nonzero((values < codec.low) | (values > codec.high))), len(values)
 
 
 class Columns:

@@ -64,6 +64,10 @@ class ArrayRows(Rows):
             return self._headers[column].shape[layout.axes.index("n")] if "n" in layout.axes else 1
         return self._headers[column].shape[0]
 
+    def shape_of(self, column: str) -> tuple[int, ...]:
+        """Return the shape of an array."""
+        return self._headers[column].shape
+
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """Yield the rows of `columns`; raise `SourceError` if these differ in length."""
         lengths = {name: self.length(name) for name in columns}

@@ -17,7 +17,7 @@ import pyarrow.types as pat
 
 from ult.data import files, record
 from ult.data.array import ENDS, NpzWriter
-from ult.data.images.image import to_png
+from ult.data.images.image import packed
 from ult.data.images.image_sheet import LABELS
 from ult.data.images.image_writer import FolderWriter
 from ult.data.rows import listed
@@ -61,6 +61,7 @@ class Sink:
         self.path, self.modality, self.column, self.fields = path, modality, column, tuple(fields)
         self.kept_schema, self.force = kept_schema, force
         self._suffix = path.suffix.lower() or FOLDER
+        self._kind = kind_of(path)
         self._claim = atomic.Claim(path)
         self._hidden = self._claim.folder / "new"
         self._count = 0
@@ -97,7 +98,7 @@ class Sink:
             if kind is None:
                 with writing(self.path):
                     self._writer.close(whole=True)
-                check_free(self.path, kind_of(self.path), force=self.force)
+                check_free(self.path, self._kind, force=self.force)
                 self._claim.publish(self._hidden)
             else:
                 with suppress(Exception):  # the error that is being handled matters more
@@ -144,7 +145,7 @@ class Sink:
             values = np.array(records, np.float64).reshape(len(records), len(self.fields))
             return pa.table([pa.array(column) for column in values.T], schema=schema)
         if self.modality == "image":
-            return pa.table([pa.array([to_png(pixels) for pixels in records], pa.binary())], schema=schema)
+            return pa.table([pa.array([packed(pixels)[0] for pixels in records], pa.binary())], schema=schema)
         if self.modality == "series":
             ends = np.cumsum([0, *map(len, records)])
             flat = np.concatenate([np.asarray(series, np.float64) for series in records]) if records else np.empty(0)
@@ -192,7 +193,9 @@ def open_sink(
 
 
 IMAGES = Kind(
-    "a folder of images", Path.is_dir, partial(strangers, ours=re.compile(rf"(.*/)?([^/]*\.png|{re.escape(LABELS)})"))
+    "a folder of images",
+    Path.is_dir,
+    partial(strangers, ours=re.compile(rf"(.*/)?([^/]*\.(png|tif)|{re.escape(LABELS)})")),
 )
 
 

@@ -214,6 +214,8 @@ def _of_fields(
     with suppress(MissingSource):
         seen = Snapshot(records.paths(inputs))
     found = records.open_records(inputs, schema, keep, reading)
+    if found.beside:
+        seen = Snapshot(records.paths(inputs), found.beside)
     return Source(
         found.read,
         split=found.split,

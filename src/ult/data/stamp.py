@@ -19,14 +19,23 @@ _SMALL = 2**24  # bytes: inputs up to this size are compared by content too
 class Snapshot:
     """The state of inputs at one moment; for an input that is not a file, only its name.
 
+    `beside` are other files that are read, which count as one more input together.
+
     States are compared where the command runs, not by its workers: the times and inode of a local file may differ
     between nodes.
     """
 
-    def __init__(self, inputs: Sequence[str | Path]) -> None:
-        self._names = [str(one) for one in inputs]
-        self._states = [_states(name) for name in self._names]
+    def __init__(self, inputs: Sequence[str | Path], beside: Sequence[str] = ()) -> None:
+        self._names = [str(one) for one in inputs] + [""] * bool(beside)
+        self._beside = tuple(beside)
+        self._states = [self._now(name) for name in self._names]
         self._contents = [_content(states) for states in self._states]
+
+    def _now(self, name: str) -> dict[str, list[Any]]:
+        """Return the states of an input's files at present; those of the files beside, if its name is empty."""
+        if name or not self._beside:
+            return _states(name)
+        return {one: state for each in self._beside for one, state in _states(each).items()}
 
     def stamp(self) -> list[list[Any]]:
         """Return the state as JSON values: for each input a list with its name, file states, and digest if small."""
@@ -45,7 +54,7 @@ class Snapshot:
         """Raise `SourceError`, naming the file, if a file changed, appeared or disappeared since the snapshot."""
         for name, before, content in zip(self._names, self._states, self._contents, strict=True):
             try:
-                now = _states(name)
+                now = self._now(name)
             except MissingSource:
                 now = {}
             for one in (*before, *now):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ult.codecs.base import Codec, encoded
 from ult.codecs.batches import BATCH, check_many
-from ult.codecs.columns import clipped
+from ult.codecs.clipped import clipped
 from ult.codecs.patches import Ends, Patches, Symbols, cut
 from ult.errors import CorruptSymbols, ValuesClipped
 from ult.owner.bpe.decoder import Spelling

@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ult.codecs.base import Codec
-from ult.codecs.columns import clipped
-from ult.codecs.image import ImageDct
+from ult.codecs.clipped import clipped, has_range
 from ult.codecs.record.field import Field
-from ult.codecs.series import SeriesMulaw
 from ult.data import Source, open_source
 from ult.data.columns.kept import check_kept
 from ult.data.columns.schema import Schema
@@ -147,7 +145,7 @@ def count_clipped(codec: Codec[Any], source: Source) -> tuple[int, int, str]:
     Both numbers are 0 if the codec has no range or the source cannot be read. The source is read again, after the
     shards were published, so an error here does not lose them.
     """
-    if not isinstance(codec, SeriesMulaw) and not (isinstance(codec, ImageDct) and codec.clip):
+    if not has_range(codec):
         return 0, 0, ""
     values = outside = 0
     try:

@@ -11,7 +11,7 @@ from ult.codecs.patches import Patches, Symbols
 from ult.codecs.record.column import NOTHING, NULL, long
 from ult.codecs.record.field import Field
 from ult.codecs.record.kind import Beside, Kind, Told
-from ult.errors import CorruptSymbols
+from ult.errors import CorruptSymbols, InvalidRecord
 
 
 class Given(NamedTuple):
@@ -46,10 +46,17 @@ class Child(Kind):
 
     def _patches(self, cells: Sequence[Any]) -> Patches:
         if not any(isinstance(cell, Given) for cell in cells):
-            return self.codec.encode_batch(cells)  # type: ignore[no-any-return]
+            return self._encoded(cells)
         sizes = [len(cell.symbols) for cell in cells]
         ends = np.cumsum([size for size in sizes if size])
         return Patches(np.concatenate([cell.symbols for cell in cells]), ends, np.cumsum([size > 0 for size in sizes]))
+
+    def _encoded(self, cells: Sequence[Any]) -> Patches:
+        try:
+            return self.codec.encode_batch(cells)  # type: ignore[no-any-return]
+        except InvalidRecord as error:  # whose hint is for a table of such records alone
+            hint = "ult describe measures the options of the field, in a file that holds such values" * bool(error.hint)
+            raise InvalidRecord(error.what, hint=hint) from None
 
     def read(self, head: int, body: bytes, symbols: Symbols, told: Told) -> Any:
         """Return what the other codec decodes."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import pyarrow as pa
+
+from ult.data.cells import has_text
 from ult.data.composed.fields import texts
 from ult.data.rows import Chunk
 from ult.errors import SourceError
@@ -36,7 +39,7 @@ class Constant:
     def _compare(self, chunk: Chunk, most: int, *, refuse: bool) -> None:
         names = [name for name in self._names if name in chunk.columns]
         self.left = [name for name in self.left if name in names]
-        columns = [[*map(hash, texts(chunk, name))] if name in self.left else None for name in names]
+        columns = [_hashes(chunk, name) if name in self.left else None for name in names]
         for i, unit in enumerate(texts(chunk, self.unit)):
             cells = [column[i] if column is not None else None for column in columns]
             before = self._seen.get(unit)
@@ -50,3 +53,11 @@ class Constant:
             elif before is not None and before != cells:
                 gone = {name for name, a, b in zip(names, before, cells, strict=True) if a != b}
                 self.left = [name for name in self.left if name not in gone]
+
+
+def _hashes(chunk: Chunk, name: str) -> list[int]:
+    """Return a number for each cell, the same for cells that are the same."""
+    values = chunk.columns[name]
+    if not isinstance(values, pa.ChunkedArray) or has_text(values.type):
+        return [*map(hash, texts(chunk, name))]
+    return [hash(repr(value)) for value in values.to_pylist()]  # bytes, lists of numbers

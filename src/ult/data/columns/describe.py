@@ -13,7 +13,7 @@ import pyarrow as pa
 from ult.codecs.record.field import DATE_FORMS, Field
 from ult.data import record
 from ult.data.cells import has_text
-from ult.data.columns import describe_tables, event_schema, identifier, looks, measure, tally
+from ult.data.columns import arrays, describe_tables, event_schema, identifier, looks, measure, tally
 from ult.data.columns.bins import BINS, CHOICES
 from ult.data.columns.constant import Constant
 from ult.data.columns.describe_tables import Part
@@ -22,7 +22,7 @@ from ult.data.columns.repeated import with_carried
 from ult.data.columns.schema import Schema
 from ult.data.columns.tally import Tally
 from ult.data.composed import grouped
-from ult.data.composed.fields import texts
+from ult.data.composed.fields import arrays_of, texts
 from ult.data.opening import open_inputs
 from ult.data.reading import Reading as FileReading
 from ult.data.rows import Chunk, Rows, listed
@@ -31,7 +31,7 @@ from ult.errors import InvalidConfig, SourceError
 from ult.host import arguments
 from ult.host.shown import Facts, Shown
 
-ANSWERS = "a kind, a decimal mark (. or ,), or a date form such as d/m/Y"
+ANSWERS = "a kind (image and series: its cells name files), a decimal mark (. or ,), or a date form such as d/m/Y"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,8 @@ def describe(
 
     With `column` only these columns are described. `drop` names columns that are not encoded. `unit` groups rows into
     one record; inputs `labs=labs.csv` and `labs:PATIENT=labs.csv` are other tables of data of the same units. `forms`
-    answers what can be read in two ways: for a column a kind, a decimal mark, or a date form. `public` declares that
+    answers what can be read in two ways: for a column a kind, a decimal mark, or a date form; a column of the names of
+    files, relative to the table's own, holds those with the kind "image" or "series". `public` declares that
     everyone may read these files, so that their schema tells nothing that epsilon should cover. `reading` says how
     files are read, as for `ult.fit`.
 
@@ -180,13 +181,15 @@ class _Describing:
         self.texts = [name for name, kind in self.types.items() if has_text(kind)]
         most = min(tally.MOST, max(tally.LEAST, tally.ENTRIES // max(len(self.texts), 1)))
         self.tallies = {name: Tally(most) for name in self.texts}
+        self.readings: dict[str, Reading] = {}
         self.places: dict[str, str] = {}
         self.wrong: dict[str, str] = {}
         self.constant = Constant(unit, [name for name in self.types if name != unit]) if unit else None
 
     def run(self) -> Description:
         """Return the description."""
-        for chunk in self._chunks(self.texts or list(self.types)[:1]):
+        compared = [*filter(self._is_read, self.types)] if self.constant is not None else self.texts
+        for chunk in self._chunks(compared or list(self.types)[:1]):
             for name in self.texts:
                 self.tallies[name].add(texts(chunk, name))
             tally.look(self.tallies.values())
@@ -204,6 +207,8 @@ class _Describing:
 
     def _reading(self, name: str) -> Reading:
         kind, form = self.types[name], self.forms.get(name, "")
+        if form in arrays.OF_KIND:
+            return Reading(form)
         plain = record.is_number(kind) or pa.types.is_decimal(kind)
         found = infer(name, self.tallies[name], form or ("." if plain else ""))
         wanted = "number" if form in (".", ",") else "date" if form in DATE_FORMS else form
@@ -218,6 +223,7 @@ class _Describing:
         of = {name: measure.measure_of(one, most, seed) for seed, (name, one) in enumerate(self.readings.items())}
         self.measures = {name: one for name, one in of.items() if one is not None}
         sought = {name: one.cell for name, one in self.readings.items() if one.cell}
+        self._measure_arrays()
         if not self.measures and not sought:
             return
         for chunk in self._chunks([*self.measures, *sought]):
@@ -226,6 +232,26 @@ class _Describing:
                     self._add(one, chunk, name)
             for name in [name for name in sought if name not in self.places]:
                 self._seek(chunk, name, sought[name])
+
+    def _measure_arrays(self) -> None:
+        """Look at every image and every series, so that the codec of a column holds all its values."""
+        of_kind = {name: self._arrays(name) for name in self.types}
+        self.arrays = {name: arrays.OF_KIND[kind]() for name, kind in of_kind.items() if kind}
+        for name, one in self.arrays.items():
+            asked = Field(name=name, kind=of_kind[name])
+            for chunk in self._chunks([name]):
+                for i, array in arrays_of(chunk, asked):
+                    one.add(array, f"{chunk.place(i)}, column {name!r}")
+
+    def _is_read(self, name: str) -> bool:
+        return name in self.tallies or self._arrays(name) != ""
+
+    def _arrays(self, name: str) -> str:
+        """Return whether a column holds, or names, images or series, else the empty string."""
+        if name in self.readings:
+            return self.readings[name].kind if self.readings[name].kind in arrays.OF_KIND else ""
+        kind = self.types[name]
+        return "image" if record.is_image(kind) else "series" if record.is_series(kind) else ""
 
     def _add(self, one: Any, chunk: Chunk, name: str) -> None:
         spelled = self.tallies[name].spelled
@@ -251,9 +277,9 @@ class _Describing:
     def _described(self, name: str) -> Described:
         kind = self.types[name]
         if name not in self.tallies:
-            arrays = "image" if record.is_image(kind) else "series" if record.is_series(kind) else ""
-            told = "" if arrays else f"{kind} is neither one value a cell nor a list of numbers"
-            return Described(name, str(kind), arrays, 0, why=told)
+            held = self._arrays(name)
+            told = "" if held else f"{kind} is neither one value a cell nor a list of numbers"
+            return Described(name, str(kind), held, 0, why=told)
         seen, reading = self.tallies[name], self.readings[name]
         one = self.measures.get(name)
         low, high = one.range if one is not None and not one.wrong else ("", "")
@@ -269,7 +295,7 @@ class _Describing:
             low=low,
             high=high,
             example="".join(looks.masked(list(seen.examples)[:1])),
-            identifier="" if name == self.unit else self._identifier(name),
+            identifier="" if name == self.unit or name in self.arrays else self._identifier(name),
             readings=reading.readings,
             why=reading.why,
             place=self.places.get(name, ""),
@@ -281,8 +307,8 @@ class _Describing:
         return identifier.of_field(found, reading.kind, whole=seen.whole, distinct=seen.different, cells=seen.cells)
 
     def _field(self, one: Described) -> Field:
-        if one.name not in self.tallies:
-            return Field(name=one.name, kind=one.kind, type=one.type)
+        if one.name in self.arrays:
+            return Field(name=one.name, kind=one.kind, type=one.type, options=self.arrays[one.name].options())
         seen, options = self.tallies[one.name], dict(self.readings[one.name].options)
         measured = self.measures.get(one.name)
         if one.kind == "number" and isinstance(measured, measure.Numbers):

@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from ult.codecs.record.field import Field
 from ult.data import record
-from ult.data.cells import has_text, written
+from ult.data.cells import has_text, is_text, written
+from ult.data.composed import linked
 from ult.data.form import Form
 from ult.data.rows import Chunk, Rows, listed
 from ult.errors import MissingColumn, SourceError
@@ -37,15 +38,19 @@ class FieldsForm(Form):
         return cls("record", COLUMN, tuple(one.name for one in layout), layout=tuple(layout))
 
     def _records(self, chunk: Chunk) -> Iterator[Any]:
-        return zip(*(cells(chunk, one) for one in self.layout), strict=True)
+        rows = zip(*(cells(chunk, one) for one in self.layout), strict=True)
+        return map(linked.made, rows) if any(one.kind in linked.KINDS for one in self.layout) else rows
 
 
 def cells(chunk: Chunk, field: Field) -> Sequence[Any]:
     """Return the cells of a column as a record holds them: texts as written, None for null, and arrays.
 
-    Raises `SourceError`, naming file, row and column, for a value that is no cell of such a field.
+    A cell that names a file is `linked.Linked`, which `linked.made` reads. Raises `SourceError`, naming file, row and
+    column, for a value that is no cell of such a field.
     """
     values = chunk.columns[field.name]
+    if field.kind in linked.KINDS and _are_names(values):
+        return linked.links(chunk, field, texts(chunk, field.name))
     if field.kind == "image":
         return [
             None if value is None else record.image(value, chunk, i, field.name)
@@ -54,6 +59,28 @@ def cells(chunk: Chunk, field: Field) -> Sequence[Any]:
     if field.kind == "series":
         return [None if value is None else np.asarray(value) for value in record.cells(values)]
     return texts(chunk, field.name)
+
+
+def arrays_of(chunk: Chunk, field: Field) -> Iterator[tuple[int, Any]]:
+    """Yield the row, from 0, and the array of each cell of a column of images or series that is not null."""
+    for i, cell in enumerate(cells(chunk, field)):
+        if cell is not None:
+            yield i, cell.read() if isinstance(cell, linked.Linked) else cell
+
+
+def linked_cells(opened: Sequence[Rows], fields: Sequence[Field]) -> Iterator[linked.Linked | None]:
+    """Yield the cells of all columns that name files."""
+    for rows in opened:
+        for one in fields:
+            if one.kind in linked.KINDS and is_text(rows.types[one.name]):
+                for chunk in rows.chunks([one.name]):
+                    yield from cells(chunk, one)
+
+
+def _are_names(values: Any) -> bool:
+    if isinstance(values, pa.ChunkedArray):
+        return is_text(values.type)
+    return isinstance(values, list) and all(value is None or isinstance(value, str) for value in values)
 
 
 def texts(chunk: Chunk, column: str) -> Sequence[str | None]:
@@ -103,6 +130,6 @@ def check_columns(rows: Rows, fields: Sequence[Field], others: Sequence[str]) ->
         )
     for field in fields:
         kind = rows.types[field.name]
-        fits = record.FITS[field.kind] if field.kind in ("image", "series") else has_text
-        if not fits(kind):
+        arrays = field.kind in linked.KINDS
+        if not (is_text(kind) or record.FITS[field.kind](kind) if arrays else has_text(kind)):
             raise SourceError(f"{rows.name}: column {field.name!r} is {kind}; expected a column of kind {field.kind}")

@@ -14,8 +14,10 @@ import pyarrow as pa
 from ult.codecs.record.field import Field
 from ult.data import files
 from ult.data.batch import Batch, Where
+from ult.data.composed import linked
 from ult.data.composed.joining import joined
 from ult.data.composed.units import Run, Strand
+from ult.data.form import size_of
 from ult.data.opening import scheme
 from ult.data.rows import CHUNK_BYTES, ROWS, Chunk
 from ult.errors import MissingSource, SourceError
@@ -61,6 +63,7 @@ def batches(
     places: list[str] = []
     tables: list[pa.Table] = []
     names = tuple(one.name for one in fields)
+    arrays = any(inner.kind in linked.KINDS for one in fields for inner in (one, *one.fields))
     size = 0
 
     def batch() -> Batch:
@@ -70,7 +73,8 @@ def batches(
     for runs in joined(every, lead=main is not None):
         of = dict(zip(every, runs, strict=True))
         first = next(run for run in runs if run is not None)
-        records.append(_record(fields, {name: of[strand] for name, strand in strands.items()}, first.static))
+        record = _record(fields, {name: of[strand] for name, strand in strands.items()}, first.static)
+        records.append(_made(record) if arrays else record)
         if main is not None and main not in strands.values() and len(first.rows) > 1:
             raise SourceError(
                 f"{first.place} have one {main.unit!r}; expected one row for each, because no field of the "
@@ -79,7 +83,7 @@ def batches(
             )
         places.append(first.place)
         tables += [first.kept] if first.kept is not None else []
-        size += sum(run.nbytes for run in runs if run is not None)
+        size += size_of(records[-1]) if arrays else sum(run.nbytes for run in runs if run is not None)
         if len(records) == ROWS or size >= CHUNK_BYTES:
             yield batch()
             records, places, tables, size = [], [], [], 0
@@ -92,3 +96,8 @@ def _record(fields: Sequence[Field], rows: Mapping[str, Run | None], static: Seq
     return tuple(
         next(cells) if one.kind != "rows" else tuple(run.rows) if (run := rows[one.name]) else () for one in fields
     )
+
+
+def _made(record: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a record with the files read that its cells, and those of its rows, name."""
+    return linked.made(tuple([tuple(map(linked.made, one)) if isinstance(one, tuple) else one for one in record]))

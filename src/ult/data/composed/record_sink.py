@@ -16,12 +16,13 @@ import pyarrow.types as pat
 from ult.codecs.record.field import Field
 from ult.data import cells, record
 from ult.data.columns.schema import Schema
-from ult.data.images.image import to_png
-from ult.data.sink import Sink
+from ult.data.composed import beside
+from ult.data.images.image import packed
+from ult.data.sink import FOLDER, Sink
 from ult.data.tables.tabular import ParquetWriter
 from ult.data.text import encoded, json_line
 from ult.errors import OutputError, writing
-from ult.host.free import check_free
+from ult.host.free import FILE, check_free
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 _QUOTED = re.compile('[,"\r\n]')
@@ -39,6 +40,7 @@ class RecordSink(Sink):
         self.schema, self._leaves = schema, {one.name: one for one in schema.leaves}
         self._numbered = [schema.unit] if schema.unit and schema.unit not in (*kept_schema.names, *self._leaves) else []
         self._names = [*self._numbered, *schema.columns]
+        self._kind = beside.FOLDER if self._suffix == FOLDER else self._kind
 
     def write(self, records: Sequence[Any], kept: pa.Table | None = None) -> None:
         """Write records, with one row of `kept` each; raise `OutputError` for what the format cannot hold."""
@@ -73,6 +75,8 @@ class RecordSink(Sink):
         kinds = {name: kind_of_field(self._leaves.get(name)) for name in self._names}
         if self._suffix == ".parquet":
             return _Parquet(self._hidden, self.kept_schema, kinds)
+        if self._suffix == FOLDER:
+            return _Folder(self._hidden, self.kept_schema.names, kinds, arrays_in(self.schema.leaves))
         return (_Csv if self._suffix == ".csv" else _Jsonl)(self._hidden, self.kept_schema.names, kinds)
 
 
@@ -95,6 +99,29 @@ class _Csv:
     def close(self, *, whole: bool) -> None:
         """Close the file."""
         self._file.close()
+
+
+class _Folder:
+    """A table `records.csv` whose cells name the files of images and series beside it."""
+
+    def __init__(self, path: Path, kept: Sequence[str], kinds: Mapping[str, pa.DataType], arrays: list[str]) -> None:
+        path.mkdir()
+        self._table, self._arrays = _Csv(path / beside.CSV, kept, kinds), arrays
+        self._beside = beside.Beside(path, arrays)
+
+    def write(self, columns: Columns, kept: pa.Table) -> None:
+        """Write a line for each cell of the columns, and the files."""
+        named = {name: self._beside.named(name, columns[name]) for name in self._arrays}
+        self._table.write({**columns, **named}, kept)
+
+    def close(self, *, whole: bool) -> None:
+        """Close the table."""
+        self._table.close(whole=whole)
+
+
+def arrays_in(leaves: Sequence[Field]) -> list[str]:
+    """Return the names of the fields that hold images or series."""
+    return [one.name for one in leaves if one.kind in ("image", "series")]
 
 
 def _quoted(cell: str) -> str:
@@ -172,7 +199,7 @@ def kind_of_field(field: Field | None) -> pa.DataType:
 
 def _array(column: Sequence[Any], kind: pa.DataType) -> pa.Array:
     if pat.is_binary(kind):
-        return pa.array([None if one is None else to_png(one) for one in column], kind)
+        return pa.array([None if one is None else packed(one)[0] for one in column], kind)
     if record.is_series(kind):
         return pa.array([None if one is None else np.asarray(one) for one in column]).cast(kind)
     return cells.typed(column, kind)
@@ -186,13 +213,16 @@ def listed_cell(cell: Any) -> Any:
 def open_record_sink(path: Path, schema: Schema, kept_schema: pa.Schema | None, *, force: bool = False) -> RecordSink:
     """Return a sink of records for `.csv`, `.jsonl` or `.parquet`. Raises `OutputExists` or `OutputError`."""
     kept, suffix = kept_schema if kept_schema is not None else pa.schema([]), path.suffix.lower()
-    if suffix not in SUFFIXES:
+    arrays = arrays_in(schema.leaves)
+    if suffix not in SUFFIXES and (suffix or not arrays):
         raise OutputError(
             f"{path} is {suffix or 'a folder'}, which holds no records of fields", hint=", ".join(SUFFIXES)
         )
     if both := [name for name in kept.names if name in schema.columns]:
         raise OutputError(f"column {both[0]!r} would be there twice", hint="--keep other columns")
-    if suffix == ".csv" and (arrays := [one.name for one in schema.leaves if one.kind in ("image", "series")]):
-        raise OutputError(f".csv cannot hold {arrays[0]!r}, which is not text", hint=".parquet")
-    check_free(path, force=force)
+    images = [one.name for one in schema.leaves if one.kind == "image"]
+    if held := {".csv": arrays, ".jsonl": images}.get(suffix, []):
+        hint = f".parquet, or {path.with_suffix('')} for a folder of {beside.CSV} and the files that it names"
+        raise OutputError(f"{suffix} cannot hold {held[0]!r}, which is not text", hint=hint)
+    check_free(path, FILE if suffix else beside.FOLDER, force=force)
     return RecordSink(path, schema, kept, force=force)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from ult.codecs.record.field import Field
 from ult.data.batch import Batch
 from ult.data.columns.event_schema import check_unit
 from ult.data.columns.schema import Schema
-from ult.data.composed import grouped
-from ult.data.composed.fields import COLUMN, FieldsForm, check_columns
+from ult.data.composed import grouped, linked
+from ult.data.composed.fields import COLUMN, FieldsForm, check_columns, linked_cells
 from ult.data.composed.units import Strand
 from ult.data.form import Unread, kept_schema, unread
 from ult.data.opening import open_inputs
@@ -37,10 +37,12 @@ class Opened:
     empty: tuple[str, ...]
     opened: Sequence[Rows]
     column: str = COLUMN
+    beside: Sequence[str] = ()  # other files that are read
+    remarks: Sequence[str] = ()  # on those
 
     def told(self) -> list[str]:
         """Return sentences on what was not read in the last pass."""
-        return [one for rows in self.opened for one in rows.told]
+        return [*self.remarks, *(one for rows in self.opened for one in rows.told)]
 
 
 def open_records(
@@ -55,19 +57,31 @@ def open_records(
         )
     if schema.unit:
         return _grouped([str(one) for one in inputs], schema, keep, reading)
+    return _flat(inputs, schema, keep, reading)
+
+
+def _flat(inputs: Sequence[str | Path], schema: Schema, keep: Sequence[str], reading: Reading) -> Opened:
+    """Return how to read a record for each row."""
     opened, empty = open_inputs(inputs, MODALITY, reading)
     check_unit(opened, schema.unit)
     for rows in opened:
         rows.check_columns(keep)
         check_columns(rows, schema.fields, (*schema.dropped, *keep))
     form, kept = FieldsForm.of_fields(schema.fields), kept_schema(opened, keep)
-    return Opened(
+    found = Opened(
         lambda: (batch for rows in opened for batch in form.batches(rows, kept)),
         partial(unread, opened, form, kept) if all(rows.splits for rows in opened) else None,
         kept,
         tuple(empty),
         opened,
     )
+    return _with_files(found, linked_cells(opened, schema.fields))
+
+
+def _with_files(found: Opened, cells: Iterator[linked.Linked | None]) -> Opened:
+    """Return what was opened, with the files that cells name; raise `SourceError` for those that are missing."""
+    beside, remarks = linked.found(cells)
+    return replace(found, beside=beside, remarks=remarks)
 
 
 def paths(inputs: Sequence[str | Path]) -> list[str]:
@@ -91,7 +105,7 @@ def _grouped(inputs: Sequence[str], schema: Schema, keep: Sequence[str], reading
             one = static[0].name if static else keep[0]
             raise InvalidConfig(f"{one!r} is a column of no rows; expected an input without a name, which holds it")
         read = partial(grouped.batches, schema.fields, strands, None, _NONE)
-        return Opened(read, None, _NONE, tuple(empty), _opened(strands))
+        return _with_files(Opened(read, None, _NONE, tuple(empty), _opened(strands)), _cells(strands.values()))
     inner = left[0].fields if left else ()
     opened, none = open_inputs(plain, MODALITY, reading)
     check_unit(opened, schema.unit)
@@ -103,7 +117,7 @@ def _grouped(inputs: Sequence[str], schema: Schema, keep: Sequence[str], reading
     strands |= {one.name: main for one in left}
     read = partial(grouped.batches, schema.fields, strands, main, kept)
     every = _opened({**strands, "": main})
-    return Opened(read, None, kept, (*empty, *none), every)
+    return _with_files(Opened(read, None, kept, (*empty, *none), every), _cells([*strands.values(), main]))
 
 
 def _of_names(named: Sequence[grouped.Named], schema: Schema, empty: list[str], reading: Reading) -> dict[str, Strand]:
@@ -128,6 +142,11 @@ def _of_names(named: Sequence[grouped.Named], schema: Schema, empty: list[str], 
         strands[name] = Strand(opened, unit, name=mine[0].path, inner=fields)
         empty += none
     return strands
+
+
+def _cells(strands: Iterable[Strand]) -> Iterator[linked.Linked | None]:
+    for one in dict.fromkeys(strands):
+        yield from linked_cells(one.opened, [*one.static, *one.inner])
 
 
 def _opened(strands: Mapping[str, Strand]) -> list[Rows]:

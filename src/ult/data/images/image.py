@@ -26,6 +26,7 @@ MAX_PIXELS = 2**26  # 64 megapixels; a larger image is treated as a decompressio
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 _MODES = {"L": "L", "RGB": "RGB", "RGBA": "RGBA", "1": "L", "LA": "RGBA", "PA": "RGBA"}
 _SAMPLES = 277  # the TIFF tag SamplesPerPixel: channels per pixel
+_FORMAT = 339  # the TIFF tag SampleFormat: 2 for signed numbers
 _PHOTOMETRIC = 262  # 0: white is 0, which Pillow turns around for 8 bits only
 _SIGNED = ("I;16S", "I;16BS")
 _DEEP = re.compile(r";(16|32|64)[BLNS]?$")
@@ -103,13 +104,19 @@ def _target(image: Image.Image) -> str:
     return "RGB" if image.mode == "P" else _MODES[image.mode]
 
 
-def to_png(pixels: Pixels) -> bytes:
-    """Return the image as a PNG file; raise `OutputError` if it is signed, or colour of 16 bits."""
+def packed(pixels: Pixels) -> tuple[bytes, str]:
+    """Return the image as a file, and its suffix: PNG, or TIFF for grey with negative values.
+
+    Raises `OutputError` for colour of 16 bits, which neither holds.
+    """
     if pixels.dtype == np.int16 and pixels.min() >= 0:
         pixels = pixels.astype(np.uint16)
-    if pixels.dtype != np.uint8 and (pixels.dtype != np.uint16 or pixels.ndim != 2):
-        what = "has negative values" if pixels.dtype == np.int16 else "is colour of 16 bits"
-        raise OutputError(f"an image {what}, which PNG cannot hold", hint=".npz holds it")
+    if pixels.dtype != np.uint8 and pixels.ndim != 2:
+        raise OutputError("an image is colour of 16 bits, which neither PNG nor TIFF holds", hint=".npz holds it")
     file = io.BytesIO()
+    if pixels.dtype == np.int16:  # Pillow has no such mode: the same bits, and the tag that says that they are signed
+        bits = Image.fromarray(pixels.view(np.uint16))
+        bits.save(file, "TIFF", compression="tiff_adobe_deflate", tiffinfo={_FORMAT: 2})
+        return file.getvalue(), ".tif"
     Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
+    return file.getvalue(), ".png"

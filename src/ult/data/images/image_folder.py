@@ -67,7 +67,7 @@ class FolderRows(Rows):
         kind = scans.kind_of(path)
         if not kind and (alone or path.lower().endswith(SUFFIXES)) and not (alone and scans.is_bare_dicom(place)):
             self._heads[path] = None
-        elif kind or (_is_bare(path) and scans.is_bare_dicom(place)):
+        elif kind or (scans.has_no_suffix(path) and scans.is_bare_dicom(place)):
             try:
                 self._heads[path] = found = scans.head(place)
                 told.update(found.remarks)
@@ -75,7 +75,7 @@ class FolderRows(Rows):
                 if alone:
                     raise
                 self.passed.append(place)
-        elif path.lower().endswith(_UNREAD) or _is_bare(path):
+        elif path.lower().endswith(_UNREAD) or scans.has_no_suffix(path):
             self.passed.append(place)
 
     def check_columns(self, names: Sequence[str]) -> None:
@@ -157,9 +157,3 @@ class FolderRows(Rows):
         if head is None or head.dataset is None:
             raise MissingColumn(f"{files.join(self._root, path)} is no DICOM file, so it has no {keyword}")
         return dicom.cell(files.join(self._root, path), head.dataset, keyword)
-
-
-def _is_bare(path: str) -> bool:
-    """Return whether a file has no suffix, or is called by a number such as a UID."""
-    base = path.rpartition("/")[2]
-    return "." not in base or base.replace(".", "").isdigit()

@@ -1,4 +1,4 @@
-"""Write images to a folder as PNG files."""
+"""Write images to a folder as PNG files, and as TIFF if they have negative values."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from ult.data.images.image import SUFFIXES, Pixels, to_png
+from ult.data.images.image import SUFFIXES, Pixels, packed
 from ult.data.images.image_sheet import LABELS
 from ult.data.tables.tabular import CsvWriter
 from ult.errors import OutputError
 
 
 class FolderWriter:
-    """Writes PNG files named by number, or by the kept column `name`; other kept columns go to `labels.csv`."""
+    """Writes image files named by number, or by the kept column `name`; other kept columns go to `labels.csv`."""
 
     def __init__(self, path: Path, kept: Sequence[str]) -> None:
         self.path = path
@@ -30,14 +30,17 @@ class FolderWriter:
         names = (
             kept["name"].to_pylist() if self._named else range(len(self._written), len(self._written) + len(records))
         )
-        files = [_file_name(name) for name in names]
-        for file, pixels in zip(files, records, strict=True):
+        files = []
+        for name, pixels in zip(names, records, strict=True):
+            data, suffix = packed(pixels)
+            file = _file_name(name, suffix)
             if file.casefold() in self._written:
                 raise OutputError("two images have one name", hint=".parquet holds them")
             self._written.add(file.casefold())
+            files.append(file)
             path = self.path / file
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(to_png(pixels))
+            path.write_bytes(data)
         if self._sheet:
             self._sheet.write(files, kept.select(self._others))
 
@@ -47,10 +50,10 @@ class FolderWriter:
             self._sheet.close(whole=whole)
 
 
-def _file_name(name: str | int | None) -> str:
-    """Return a relative path that ends in .png, stays in the folder, and is valid on every file system."""
+def _file_name(name: str | int | None, end: str) -> str:
+    """Return a relative path that ends in `end`, stays in the folder, and is valid on every file system."""
     if isinstance(name, int):
-        return f"{name:08d}.png"
+        return f"{name:08d}{end}"
     parts = [
         re.sub(r'^[. ]|[\x00-\x1f\x7f<>:"|?*]|[. ]$', "_", part) for part in re.split(r"[/\\]+", name or "") if part
     ]
@@ -58,4 +61,4 @@ def _file_name(name: str | int | None) -> str:
         raise OutputError("an image has an empty name", hint=".parquet holds it")
     stem, dot, suffix = parts[-1].rpartition(".")
     stem = stem if stem and (dot + suffix).lower() in SUFFIXES else parts[-1]
-    return "/".join([*parts[:-1], stem + ".png"])
+    return "/".join([*parts[:-1], stem + end])

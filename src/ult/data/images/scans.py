@@ -18,6 +18,12 @@ def kind_of(name: str) -> str:
     return next((kind for kind, suffixes in kinds.items() if low.endswith(suffixes)), "")
 
 
+def has_no_suffix(path: str) -> bool:
+    """Return whether a file has no suffix, or is called by a number such as a UID."""
+    base = path.rpartition("/")[2]
+    return "." not in base or base.replace(".", "").isdigit()
+
+
 def is_bare_dicom(name: str) -> bool:
     """Return whether a file is DICOM by its first bytes, as those without a suffix on the discs of hospitals."""
     try:
