@@ -8,14 +8,13 @@ each of three: record/columns, the line of CSV under a table of text/bytes of it
 
 from __future__ import annotations
 
-import csv
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from session import counted, data_folder, metric, write
+from session import counted, csv_lines, data_folder, great, metric, with_header, write
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 import ult
@@ -24,38 +23,14 @@ from ult.data import open_source
 
 SIZE = 8192
 LEAST = 5000  # rows of a table that is compared
-HEADS = {  # names for the columns of files that have none, and the mark between their cells
-    "adult.data": (
-        "age,workclass,fnlwgt,education,education-num,marital-status,occupation,relationship,race,sex,capital-gain,"
-        "capital-loss,hours-per-week,native-country,income"
-    ),
-    "heart": "age,sex,cp,trestbps,chol,fbs,restecg,thalach,exang,oldpeak,slope,ca,thal,num",
-}
-SEMICOLONS = {"bank_additional.csv"}
 APART = {"diabetes130_ids_mapping.csv"}  # three tables in one file
-Row = tuple[str, ...]
 
 
 def tables(data: Path, folder: Path) -> Iterator[Path]:
     """Yield every table as a file with a header and commas; cells stay as they are."""
     for path in sorted([*(data / "records/tables").rglob("*.*"), *(data / "records/synthea").glob("*.csv")]):
-        head = HEADS.get(path.name) or (HEADS["heart"] if path.suffix == ".data" else "")
-        if path.name in APART:
-            continue
-        if not head and path.name not in SEMICOLONS:
-            yield path
-            continue
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = [row for row in csv.reader(file, delimiter=";" if path.name in SEMICOLONS else ",") if row]
-        new = folder / f"{path.stem}.csv"
-        with new.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows([head.split(",")] * bool(head) + rows)
-        yield new
-
-
-def great(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
-    """Return the sentences of GReaT (Borisov et al., 2023), columns in their order."""
-    return [", ".join(f"{name} is {cell}" for name, cell in zip(names, row, strict=True)) for row in rows]
+        if path.name not in APART:
+            yield with_header(path, folder)
 
 
 def bpe_ids(train: Sequence[str], test: Sequence[str]) -> int:
@@ -65,14 +40,6 @@ def bpe_ids(train: Sequence[str], test: Sequence[str]) -> int:
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     tokenizer.train_from_iterator(train, trainers.BpeTrainer(vocab_size=SIZE, initial_alphabet=alphabet))
     return sum(len(one.ids) for one in tokenizer.encode_batch(list(test)))
-
-
-def csv_lines(rows: Sequence[Row]) -> list[str]:
-    """Return the rows as lines of CSV."""
-    quoted = [
-        ['"' + cell.replace('"', '""') + '"' if set(cell) & set(',"\r\n') else cell for cell in row] for row in rows
-    ]
-    return [",".join(row) for row in quoted]
 
 
 def ids_of(table: ult.Table, records: Sequence[object]) -> int:

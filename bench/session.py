@@ -13,6 +13,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "runs"))  # after b
 
 from lib import result
 from lib.interval import counted, of_rounds, over_seeds, unmeasured
+from lib.mixed import csv_lines, great, with_header
 from lib.result import FIGURES, ROOT, SPEEDS, load, metric, verdict
 
 __all__ = [
@@ -20,13 +21,16 @@ __all__ = [
     "ROOT",
     "SPEEDS",
     "counted",
+    "csv_lines",
     "data_folder",
+    "great",
     "load",
     "metric",
     "of_rounds",
     "over_seeds",
     "unmeasured",
     "verdict",
+    "with_header",
     "write",
 ]
 

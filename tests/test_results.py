@@ -248,6 +248,37 @@ def test_raw_tokens_of_every_modality_fit_one_vocabulary():
     assert [baselines.raw_tokens(name, train, 1024).size for name, train in trained.items()] == [1024] * 3
 
 
+def test_deciles_know_the_training_rows_alone_and_say_what_they_leave_out():
+    import numpy as np
+    from lib import mixed
+
+    import ult
+    from ult.codecs.record import RecordColumns
+    from ult.codecs.record.field import Field
+
+    fields = [
+        Field(name="n", kind="number", absent="?", missing=("?",)),
+        Field(name="s", kind="category"),
+        Field(name="gain", kind="number", absent="0"),
+    ]
+    train = [(str(k % 100), "mf"[k % 2], "0") for k in range(990)] + [("?", "m", "0")] * 10
+    code = mixed.Deciles(train, fields, 64)
+    ids = np.array(code.encode([("5", "m", "0"), ("8", "f", "7"), ("50.5", "x", "0"), ("?", "m", "0")])).T.tolist()
+    assert ids[0][0] == ids[0][1]
+    assert [len({*column}) for column in ids] == [3, 3, 1]
+    seen, new, missing = code.left_out([("50", "m", "0"), ("50.5", "m", "0"), ("?", "m", "0")])
+    free = code.left_out([("50.5", "m", "0")], free=True)[0]
+    assert missing < seen < free < new  # a decile from 49 to 58: 91 numbers of one decimal
+    assert new - free == pytest.approx(np.log2(91))
+    table = ult.Table.fit(train, codec=RecordColumns(fields=code.coarse()), vocabulary=ult.Vocabulary(512))
+    (back,) = table.decode_batch(table.encode_batch([("55", "m", "0")]))
+    assert (code.encode([back])[0] == code.encode([("55", "m", "0")])[0]).all()
+    assert mixed.great([("1", "f", "0")], ["n", "s", "gain"]) == ["n is 1, s is f, gain is 0"]
+    assert mixed.csv_lines([('a"b', "c,d", "e")]) == ['"a""b","c,d",e']
+    with pytest.raises(ValueError, match="greater vocabulary"):
+        mixed.Deciles(train, fields, 40)
+
+
 def test_omics_looks_at_training_folds_alone():
     import numpy as np
     import omics

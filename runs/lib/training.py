@@ -57,6 +57,32 @@ def bits(session: Session, name: str, run: dict[str, Any], shards: Path) -> dict
     return session.once(f"bits/{name}", {"shards": digest(manifest_of(shards)), "run": run["origin"]}, make)
 
 
+def row_bits(session: Session, name: str, run: dict[str, Any], shards: Path) -> NDArray[np.float64]:
+    """Return the bits (records,) in which a run tells each record of shards, its end included."""
+    import torch
+
+    from ult.public.run import Run
+    from ult.trainer.datasets.blocks import Blocks
+    from ult.trainer.datasets.collator import IGNORED
+    from ult.trainer.datasets.packing import open_shards, pack
+    from ult.trainer.loss import batches
+    from ult.trainer.models.load import load_trained
+
+    def make(folder: Path) -> dict[str, Any]:
+        opened = Run.open(run["run"])
+        pack(open_shards(shards), folder / "packed")
+        data = Blocks.open(folder / "packed", context=opened.context)
+        bits = np.zeros(len(data.counts))
+        for numbers, logits, labels in batches(load_trained(opened), data, 32):
+            lost = torch.nn.functional.cross_entropy(logits.mT, labels, ignore_index=IGNORED, reduction="none")
+            told = (lost[labels != IGNORED] / np.log(2)).double().cpu().numpy()
+            np.add.at(bits, np.concatenate([data.records(k) for k in numbers]), told)
+        return {"bits": bits.tolist()}
+
+    settings = {"shards": digest(manifest_of(shards)), "run": run["origin"]}
+    return np.array(session.once(f"bits/{name}", settings, make)["bits"])
+
+
 def predictions(session: Session, name: str, run: dict[str, Any], shards: Path) -> NDArray[np.float64]:
     """Return the logits (records, classes) of a classifier, classes sorted by name."""
     import torch
