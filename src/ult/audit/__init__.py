@@ -1,7 +1,8 @@
 """Attacks on codes, tables, runs and mechanisms, and the report of what they recover.
 
 `audit_code`, `audit_model`, `audit_table`, `audit_mechanism` and `audit_release` do what the commands `ult audit code`
-and so on do, and return an `Audit`. The packages `code`, `model`, `mechanism` and `release` hold the attacks.
+and so on do, and return an `Audit`; `read_records` shows what an attacker reads of single records. The packages `code`,
+`model`, `mechanism` and `release` hold the attacks.
 """
 
 from importlib import import_module
@@ -9,19 +10,31 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ult.audit.code.audit import audit_code
+    from ult.audit.code.reveal import ReadCell, read_records
     from ult.audit.on_files import audit_mechanism, audit_model, audit_table
     from ult.audit.release.folder import audit_release
     from ult.audit.result import Audit
 
-__all__ = ["Audit", "audit_code", "audit_mechanism", "audit_model", "audit_release", "audit_table"]
+__all__ = [
+    "Audit",
+    "ReadCell",
+    "audit_code",
+    "audit_mechanism",
+    "audit_model",
+    "audit_release",
+    "audit_table",
+    "read_records",
+]
 
 _HOME = {
     "Audit": "ult.audit.result",
+    "ReadCell": "ult.audit.code.reveal",
     "audit_code": "ult.audit.code.audit",
     "audit_mechanism": "ult.audit.on_files",
     "audit_model": "ult.audit.on_files",
     "audit_release": "ult.audit.release.folder",
     "audit_table": "ult.audit.on_files",
+    "read_records": "ult.audit.code.reveal",
 }
 
 

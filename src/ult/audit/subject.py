@@ -21,20 +21,31 @@ def of_code(table: str, shards: Sequence[Shards], run: Run | None) -> dict[str, 
 
 
 def records_digest(records: Iterable[Any]) -> str:
-    """Return the SHA-256 (hexadecimal) of a sequence of records, texts or arrays; their order and boundaries count.
+    """Return the SHA-256 (hexadecimal) of a sequence of records: texts, arrays, or tuples of cells.
+
+    Their order and boundaries count.
 
     >>> records_digest(["a", "bc"]) == records_digest(["ab", "c"])
     False
     """
     whole = hashlib.sha256()
     for record in records:
-        if isinstance(record, str):
-            kind, data = b"text", record.encode("utf-8", "surrogatepass")
-        else:
-            array = np.ascontiguousarray(record)
-            kind, data = f"{array.dtype.str} {array.shape}".encode(), array.tobytes()
-        whole.update(b"%b %d\n" % (kind, len(data)) + data)
+        whole.update(_bytes(record))
     return whole.hexdigest()
+
+
+def _bytes(record: Any) -> bytes:
+    """Return the bytes of a record, or of a cell, with its kind and size before them."""
+    if record is None:
+        kind, data = b"null", b""
+    elif isinstance(record, str):
+        kind, data = b"text", record.encode("utf-8", "surrogatepass")
+    elif isinstance(record, tuple):
+        kind, data = b"cells", b"".join(map(_bytes, record))
+    else:
+        array = np.ascontiguousarray(record)
+        kind, data = f"{array.dtype.str} {array.shape}".encode(), array.tobytes()
+    return b"%b %d\n" % (kind, len(data)) + data
 
 
 def of_reference(records: Sequence[Any], codec: Codec[Any]) -> dict[str, Any]:

@@ -108,3 +108,30 @@ def _claim(claim: Mapping[str, Any]) -> str:
     power = f"would have found {name} {would:.4g}" if would else "are too few to find anything"
     verdict = "REFUTED" if claim["refuted"] else "not refuted"
     return f"{' at '.join(promised)} promised; {seen}{least}: {verdict}; {claim['trials']:,} trials {power}"
+
+
+def of_attacker(name: str, overall: Mapping[str, Any], people: Mapping[str, Any] | None) -> str:
+    """Return in words what an attacker reads of all cells of records of fields."""
+    read = f"{name}: {overall['read']:.1%} of {overall['cells']:,} cells read, without the ids {overall['blind']:.1%}"
+    if people is None:
+        return read
+    low, high = people["alone_interval"]
+    read += (
+        f"; {people['alone']:.1%} ({low:.1%} to {high:.1%}) of {people['people']:,} people are alone in what is known"
+    )
+    if "linked" not in people:
+        return read
+    low, high = people["linked_interval"]
+    return (
+        f"{read}, and {people['linked']:.1%} ({low:.1%} to {high:.1%}) were linked to their record, "
+        f"{people['linked_wrongly']:.1%} to another; by chance {people['chance']:.2%}"
+    )
+
+
+def of_field(one: Any) -> str:
+    """Return in words what was read of a field, a `Read` of `ult.audit.code.fields`."""
+    low, high = one.read_interval
+    found = f"{one.read:.1%} ({low:.1%} to {high:.1%}) of cells read, without the ids {one.blind:.1%}"
+    if one.near is not None:
+        found += f"; the bin of {one.near:.1%}, {one.near_blind:.1%}"
+    return found

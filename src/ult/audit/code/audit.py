@@ -10,16 +10,23 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ult.audit import words
+from ult.audit.code import overlap
 from ult.audit.code.adversary import Adversary
 from ult.audit.code.attack import attack, best
+from ult.audit.code.cells import Form
+from ult.audit.code.columns import leaves_of
 from ult.audit.code.embedding_rows import attack_rows
 from ult.audit.code.evidence import Coded
+from ult.audit.code.of_fields import OfFields
+from ult.audit.code.records import Records
 from ult.audit.code.sampled import draw
 from ult.audit.code.telling import MODALITIES, most_telling
 from ult.audit.result import Audit
 from ult.audit.subject import of_code, of_reference
 from ult.codecs import codec_class
 from ult.codecs.base import Codec
+from ult.codecs.record import RecordColumns
+from ult.data.composed.records import MODALITY as RECORD
 from ult.errors import InvalidConfig, WrongTable
 from ult.host import arguments
 from ult.host.arguments import COLUMNS, KEYS, checked, integer, path, switch
@@ -49,6 +56,7 @@ from ult.trainer.models.generation import ignored
     start_table=table_argument,
     table=table_argument,
     pairs=path,
+    known=arguments.texts("the name of a field"),
     column=COLUMNS["column"],
     reading=COLUMNS["reading"],
     **KEYS,
@@ -68,6 +76,7 @@ def audit_code(
     start_table: Secret | None = None,
     table: Secret | None = None,
     pairs: str | Path | None = None,
+    known: str | Sequence[str] = (),
     column: str | None = None,
     reading: Mapping[str, str | float] | None = None,
     passphrase: Passphrase | None = None,
@@ -82,8 +91,9 @@ def audit_code(
     `samples` records that `run` generates are attacked. `reference` are public records of the same kind. `start` and
     `start_table` are an earlier run and its table, known to the adversary, whose embedding rows are matched with those
     of `run`. Without `table` nothing is scored. `pairs` is a file, mode 0600, for passages that the best attack read,
-    which are parts of records. `reading` is that of `ult.fit`. `notice` is called with a sentence on each attack as it
-    ends.
+    which are parts of records. For records of fields, `known` names fields that the adversary knows of the people in
+    the shards, and the figures are also given by field. `reading` is that of `ult.fit`. `notice` is called with a
+    sentence on each attack as it ends.
 
     Raises `InvalidConfig`, `WrongTable`, `WrongKey`, `SourceError`, `OutputExists` or `OutputError`.
 
@@ -102,11 +112,12 @@ def audit_code(
         start_table=start_table is not None,
         table=table is not None,
         pairs=pairs is not None,
+        known=bool(known),
     )
     if pairs is not None:
         check_free(pairs, force=force)
     truth = None if table is None else secret(table, passphrase, identities)
-    known = None if start_table is None else secret(start_table, passphrase, identities)
+    earlier = None if start_table is None else secret(start_table, passphrase, identities)
     ids, made = _held(many, run, samples, seed, truth, progress)
     if truth is not None and truth.fingerprint != made["table"]:
         named = table if isinstance(table, str | Path) else "the table given"
@@ -115,23 +126,41 @@ def audit_code(
             f"{of} was encoded with table {made['table']}; {named} is {truth.fingerprint}",
             hint="--table with the table that `ult encode` used",
         )
-    if pairs is not None and truth is not None and truth.codec.modality not in MODALITIES:
-        raise InvalidConfig(f"{truth.codec.id} has no passages to read; expected text or molecules", hint="no --pairs")
+    if pairs is not None and truth is not None and truth.codec.modality not in (*MODALITIES, RECORD):
+        raise InvalidConfig(
+            f"{truth.codec.id} has no passages to read; expected text, molecules or fields", hint="no --pairs"
+        )
+    asked = [known] if isinstance(known, str) else list(known)
+    if asked and truth is not None and (truth.codec.id != CODEC or not many):
+        raise InvalidConfig(
+            "fields are known of the people in shards of records of fields; expected such shards", hint="no --known"
+        )
+    if asked and isinstance(codec := truth and truth.codec, RecordColumns):
+        leaves_of(Form(codec), asked)
     codec = _codec(made["codec"], truth)
     public = _public(given, codec, truth, column=column, reading=reading) if given else []
-    top, attacks = _Top(), list[dict[str, Any]]()
+    top, whole, attacks = _Top(), _Top(largest=True), list[dict[str, Any]]()
 
     def ended(result: dict[str, Any]) -> None:
         attacks.append(result)
         notice(words.of_attack(result))
 
+    def keep(*kept: Any) -> None:
+        top.keep(*kept)
+        whole.keep(*kept)
+
     progress("attacking", 0)
+    of_fields: OfFields | None = None
     if truth is not None and public:
         adversary, informed = Adversary.fitted(truth, public), Adversary(truth, public)
-        for result in attack(ids, adversary=adversary, truth=truth, told=informed, plaintext=bool(many), keep=top.keep):
+        for result in attack(ids, adversary=adversary, truth=truth, told=informed, plaintext=bool(many), keep=keep):
             ended(result)
-    if truth is not None and run is not None and start is not None and known is not None:
-        ended(attack_rows(Coded.of(ids), run=run, start=start, known=known, truth=truth))
+        if codec.id == CODEC and whole.target is not None and whole.result is not None:
+            of_fields = OfFields.attacked(
+                Records(whole.target, truth, public, asked), (whole.result["name"], whole.named), given, reading, notice
+            )
+    if truth is not None and run is not None and start is not None and earlier is not None:
+        ended(attack_rows(Coded.of(ids), run=run, start=start, known=earlier, truth=truth))
     found: dict[str, Any] = {
         "format": "ult-audit-code/2",
         "subject": of_code(made["table"], made["shards"], None if run is None else Run.open(run)),
@@ -143,14 +172,22 @@ def audit_code(
         "scored": truth is not None,
         "attacks": attacks,
         "best": best(attacks),
+        **({"fields": of_fields.document()} if of_fields is not None else {}),
     }
+    if truth is not None and public:
+        found["reference"]["shared"] = overlap.shared(Coded.of(ids), public, truth)
     notes = list(ignored(run)) if run is not None and not many else []
     if pairs is not None and truth is not None:
-        notes.append(_write_pairs(Path(pairs), top, truth, found["subject"], force=force))
-    return Audit.made("code", found, _figures(found), table=truth, notes=[*notes, *_unscored(truth)])
+        notes.append(_write_pairs(Path(pairs), top, truth, found["subject"], of_fields, force=force))
+    if truth is not None and public:
+        notes += overlap.told(found["reference"]["shared"])
+    figures = [*_figures(found), *(of_fields.figures() if of_fields is not None else [])]
+    return Audit.made("code", found, figures, table=truth, notes=[*notes, *_unscored(truth)])
 
 
-def check_asked(*, reference: bool, run: bool, start: bool, start_table: bool, table: bool, pairs: bool) -> None:
+def check_asked(
+    *, reference: bool, run: bool, start: bool, start_table: bool, table: bool, pairs: bool, known: bool
+) -> None:
     """Raise `InvalidConfig` for a combination of arguments that the attacks, or the passages, cannot work with."""
     if start != start_table or (start and not run):
         raise InvalidConfig(
@@ -162,6 +199,11 @@ def check_asked(*, reference: bool, run: bool, start: bool, start_table: bool, t
         raise InvalidConfig(
             "passages need public records to be read and the table to be shown",
             hint="--reference, --table, or no --pairs",
+        )
+    if known and not (table and reference):
+        raise InvalidConfig(
+            "what is known of people adds to public records, and only the table has these fields; expected both",
+            hint="--reference, --table, or no --known",
         )
 
 
@@ -233,23 +275,32 @@ def _public(reference: Sequence[str | Path], codec: Codec[Any], truth: Table | N
 
 
 class _Top:
-    """Keeps the guesses of the attack that reads the largest share of ids, of any number of ids."""
+    """Keeps the guesses of the attack that reads the largest share of ids, of any number or of the `largest`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, largest: bool = False) -> None:
+        self.largest = largest
         self.result: dict[str, Any] | None = None
         self.named: list[bytes | None] = []
         self.target: Coded | None = None
 
     def keep(self, result: dict[str, Any], named: list[bytes | None], target: Coded) -> None:
-        if self.result is None or result["occurrences"] >= self.result["occurrences"]:
+        if self.result is None or self._worth(result) >= self._worth(self.result):
             self.result, self.named, self.target = result, named, target
 
+    def _worth(self, result: dict[str, Any]) -> tuple[int, float]:
+        return (result["units"] if self.largest else 0, result["occurrences"])
 
-def _write_pairs(path: Path, top: _Top, truth: Table, subject: dict[str, Any], *, force: bool) -> str:
+
+def _write_pairs(
+    path: Path, top: _Top, truth: Table, subject: dict[str, Any], of_fields: OfFields | None, *, force: bool
+) -> str:
     """Write the passages that the best attack read, beside the truth, to a file for the owner only; return a note."""
     if top.result is None or top.target is None:
         raise InvalidConfig("no attack by public records was tried", hint="--reference with public data")
-    passages = most_telling(top.named, top.target, truth, subject=subject, attack=top.result["name"])
+    if of_fields is not None:
+        passages = of_fields.pairs(subject)
+    else:
+        passages = most_telling(top.named, top.target, truth, subject=subject, attack=top.result["name"])
     keyfile.write(path, (dumps(passages, indent=1) + "\n").encode("ascii"), force=force)
     held = count(len(passages["pairs"]), "passage")
     return f"{path}: {held} of the records themselves, in the clear; give it to nobody"

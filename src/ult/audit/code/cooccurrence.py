@@ -37,27 +37,39 @@ FINAL = 2  # rounds with all anchors
 RARE = 5120  # kinds after the `MOST` commonest that are matched with their help; rarer ones stay unmatched
 
 
-def by_context(target: Coded, reference: Coded) -> Guess:
-    """Match kinds by their neighbours: first by how common these are, then by a growing set of anchors."""
+def by_context(target: Coded, reference: Coded, seeds: Guess | None = None) -> Guess:
+    """Match kinds by their neighbours: first by how common these are, then by a growing set of anchors.
+
+    `seeds` (kinds of the target,) are matches that are known beforehand, -1 elsewhere; they are anchors from the start.
+    """
     sides = _Side(target), _Side(reference)
+    seeds = np.full(len(target.ids), -1) if seeds is None else seeds
+    sown = np.flatnonzero(seeds >= 0)
     low, high = (pick(side.shares.max() if top else side.shares.min() for side in sides) for pick, top in
                  ((max, False), (min, True)))  # fmt: skip
     for side in sides:
         side.bin(low, high)
     n = min(len(target.ids), len(reference.ids), MOST)
-    none, full = np.empty(0, np.int64), min(len(target.ids), MOST)
+    full = min(len(target.ids), MOST)
     alone, beside = (ALONE, BESIDE) if target.expected is None else RANKED
-    guess = _match(sides, none, none, _reach(ANCHORS, full), alone)
+    guess = _sown(_match(sides, sown, seeds[sown], _reach(ANCHORS, full), alone), seeds)
     anchors, final = ANCHORS, FINAL
     while True:
         wanted = min(anchors, n)
         final -= wanted == n
-        known = target.order[:wanted]
+        known = np.union1d(target.order[:wanted], sown)
         known = known[guess[known] >= 0]
-        guess = _match(sides, known, guess[known], full if wanted == n else _reach(wanted, full), beside)
+        reach = full if wanted == n else _reach(wanted, full)
+        guess = _sown(_match(sides, known, guess[known], reach, beside), seeds)
         if final == 0:
             return guess if full == len(target.ids) else _rare(sides, guess, full, beside)
         anchors = int(anchors * GROWTH) + 1
+
+
+def _sown(guess: Guess, seeds: Guess) -> Guess:
+    """Return a guess with the matches that are known; what else was matched with theirs has none."""
+    taken = np.isin(guess, seeds[seeds >= 0])
+    return np.where(seeds >= 0, seeds, np.where(taken, -1, guess))
 
 
 class _Side:

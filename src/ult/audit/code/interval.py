@@ -17,14 +17,22 @@ MISS = 0.05  # the probability that an interval is wrong
 def over_records(right: NDArray[np.bool_], target: Coded) -> list[float]:
     """Return the 95 % interval of the share of occurrences whose kinds are `right` (k,) bool, over records like these.
 
-    It is the Clopper-Pearson interval for the effective sample size: the number of independent occurrences with the
-    variance seen between records (Korn and Graubard, Survey Methodology 24, 1998). Ids of one record are correlated, so
-    few records give a wide interval, and one record gives [0, 1]. The interval does not cover that an attack on other
-    records might get other kinds right.
+    The interval does not cover that an attack on other records might get other kinds right.
     """
     records = target.ends > target.starts
     sizes = (target.ends - target.starts)[records].astype(float)
     hits = np.diff(np.append(0, np.cumsum(right[target.kinds])[target.ends - 1][records])).astype(float)
+    return of_ratio(hits, sizes)
+
+
+def of_ratio(hits: NDArray[np.float64], sizes: NDArray[np.float64]) -> list[float]:
+    """Return the 95 % interval of the share `hits` of `sizes`, (r,) each, of records like these.
+
+    It is the Clopper-Pearson interval for the effective sample size: the number of independent occurrences with the
+    variance seen between records (Korn and Graubard, Survey Methodology 24, 1998). What is in one record is correlated,
+    so few records give a wide interval, and one record gives [0, 1].
+    """
+    hits, sizes = hits[sizes > 0], sizes[sizes > 0]
     n, total = len(sizes), float(sizes.sum())
     share = float(hits.sum() / total)
     if n == 1:

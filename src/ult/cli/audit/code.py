@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,8 @@ from ult.cli.keys import Identities, PassphraseFile, load_table
 from ult.cli.options import Column, Force
 from ult.cli.reading import READ, Reading, reads_files
 from ult.host.free import check_free
+
+CELLS = "cells of fields"
 
 
 @reads_files("query")
@@ -43,6 +46,10 @@ def code(
         Path | None,
         typer.Option(help="A file for passages as the best attack read them, with the truth; secret, mode 0600."),
     ] = None,
+    known: Annotated[
+        list[str] | None,
+        typer.Option(help="A field that the adversary knows of the people in the shards, such as age; repeatable."),
+    ] = None,
     column: Column = None,
     reading: Reading = READ,
     passphrase_file: PassphraseFile = None,
@@ -61,6 +68,7 @@ def code(
         start_table=start_table is not None,
         table=table is not None,
         pairs=pairs is not None,
+        known=bool(known),
     )
     check_free(out, force=force, option="--json")
     if pairs is not None:
@@ -76,6 +84,7 @@ def code(
             start_table=None if start_table is None else load_table(start_table, passphrase_file, identity),
             table=None if table is None else load_table(table, passphrase_file, identity),
             pairs=pairs,
+            known=known or (),
             column=column,
             reading=reading,
             force=force,
@@ -87,4 +96,15 @@ def code(
         note(line)
     figures = dict(audit.figures)
     best = figures.get("the best by public data")
+    _say_fields(audit.figures)
     say(f"{out}: {figures['attacked']}" + (f"; the best by public data, {best}" if best else ""))
+
+
+def _say_fields(figures: Sequence[tuple[str, str]]) -> None:
+    """Print what was read of each field, of an audit of records of fields."""
+    from ult.cli.console import facts, note
+
+    names = [name for name, _ in figures]
+    if CELLS in names:
+        facts(list(figures[names.index(CELLS) :]))
+        note("names of columns are their owner's: they are shown here and in --pairs, not in --json")

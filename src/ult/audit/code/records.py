@@ -1,0 +1,154 @@
+"""What attackers read of each field of records: by public data, without the fields, and with known columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ult.audit.bounds import clopper_pearson
+from ult.audit.code import columns
+from ult.audit.code.adversary import Adversary
+from ult.audit.code.cells import Form
+from ult.audit.code.cooccurrence import by_context
+from ult.audit.code.evidence import PUBLIC, Coded
+from ult.audit.code.fields import MOST, Read, Truth, beyond, read_fields
+from ult.audit.code.interval import of_ratio
+from ult.owner.table import Table
+
+NO_FORM = "public data, and no field of the table"  # only a file of the same columns
+PEOPLE = "public data, and some columns of the people, not which record is whose"
+LINKED = "public data, and some columns of the people, record by record"
+Named = Sequence[bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Attacker:
+    """What one attacker reads: of each field, the worst first, and of all cells but those that it knows."""
+
+    name: str
+    knows: str
+    fields: tuple[Read, ...]
+    people: Mapping[str, Any] | None = None  # how many were singled out, and linked to their records
+
+    def document(self, form: Form) -> dict[str, Any]:
+        """Return the figures as JSON values, without the name of any field."""
+        shown = [
+            {"kind": form.of(one.leaf).kind, "in_rows": one.leaf.inner >= 0, **_figures(one)} for one in self.fields
+        ]
+        return {"name": self.name, "knows": self.knows, **self.overall(), "people": self.people, "fields": shown}
+
+    def overall(self) -> dict[str, Any]:
+        """Return the number of cells, and the shares that were read and that a blind guess reads."""
+        cells = sum(one.cells for one in self.fields)
+        read, blind = (
+            sum(getattr(one, name) * one.cells for one in self.fields) / max(cells, 1) for name in ("read", "blind")
+        )
+        return {"cells": cells, "read": read, "blind": blind, "beyond": beyond(read, blind)}
+
+
+def _figures(one: Read) -> dict[str, Any]:
+    found = {name: value for name, value in asdict(one).items() if name != "leaf"}
+    return {**found, "beyond": one.beyond}
+
+
+class Records:
+    """The records that are attacked, their truth, and public records of the same kind."""
+
+    def __init__(self, target: Coded, truth: Table, public: Sequence[Any], known: Sequence[str]) -> None:
+        self.target, self.table, self.public = target, truth, public
+        self.truth = Truth(target, truth, public)
+        self.form = self.truth.form
+        self.known = columns.leaves_of(self.form, known)
+
+    def best(self, name: str, named: Named) -> Attacker:
+        """Return what the attack `name`, by public data and the table's fields, reads."""
+        return Attacker(name, PUBLIC, tuple(read_fields(self.truth, named, self.form)))
+
+    def without_form(self, codec: Any, public: Sequence[Any]) -> Attacker:
+        """Return what somebody reads whose fields were inferred from the public records: `codec` is theirs."""
+        like: dict[str, Any] = {"vocabulary": self.table.vocabulary, "min_records": self.table.min_records}
+        adversary = Adversary(Table.fit(public, codec=codec, **like, allow_lost=True), public)
+        named = adversary.named(by_context(ranked(self.target, adversary), adversary.reference))
+        return Attacker("co-occurrence, form guessed", NO_FORM, tuple(read_fields(self.truth, named, Form(codec))))
+
+    def with_people(self, *, place: bool) -> Attacker:
+        """Return what somebody reads of the other fields who knows some columns of the people in the shards.
+
+        With `place` it is known which record is whose.
+        """
+        named = self.named_with_people(place=place)
+        blind = columns.expected(self.truth, self.near, self.people)
+        fields = read_fields(self.truth, named, self.form, blind)
+        others = tuple(one for one in fields if one.leaf not in set(self.known))
+        told = self._people(None if place else columns.linked(self.truth, named, self.people, self.known))
+        return Attacker(
+            "known columns, linked" if place else "known columns", LINKED if place else PEOPLE, others, told
+        )
+
+    def named_with_people(self, *, place: bool) -> list[bytes | None]:
+        """Return the phrase that somebody who knows the columns guesses for each kind of the target."""
+        rng = np.random.default_rng(0)
+        rounds = max(1, round(len(self.public) / len(self.everyone)))
+        mixed = columns.mixed(self.near, self.everyone, rounds, rng)
+        adversary = Adversary.fitted(self.table, mixed)
+        target, reference = ranked(self.target, adversary), adversary.reference
+        phrases = [adversary.spelled[rank] for rank in adversary.known_ranks]
+        some = columns.about(self.form, phrases, self.known)
+        if place:
+            seeds = columns.seeds_of_records(self.target, reference, some)
+        else:
+            seeds = columns.seeds_of_list(self.target, reference, some, by_context(target, reference))
+        return adversary.named(by_context(target, reference, seeds))
+
+    @cached_property
+    def near(self) -> columns.Near:
+        """The public records by how near their known cells are."""
+        return columns.Near(self.form, self.public, self.known)
+
+    @cached_property
+    def everyone(self) -> list[Any]:
+        """The records themselves, of which the attacker knows the known cells."""
+        ends = self.target.ends
+        return self.table.decode_ragged(self.target.ids[self.target.kinds].astype(np.uint32), ends)
+
+    @property
+    def people(self) -> list[Any]:
+        """The records whose cells are compared."""
+        return self.everyone[:MOST]
+
+    def _people(self, found: Any) -> dict[str, Any]:
+        """Return how many people are singled out by what is known, and how many were linked to their records."""
+        single = columns.alone(self.everyone, self.known)
+        n = len(single)
+        told: dict[str, Any] = {
+            "people": n, "columns": len(self.known), "alone": float(single.mean()),
+            "alone_interval": of_ratio(single.astype(float), np.ones(n)),
+        }  # fmt: skip
+        if found is None:
+            return told
+        right = int((found == np.arange(len(found))).sum())
+        return told | {
+            "linked": right / len(found), "linked_interval": clopper_pearson(right, len(found)),
+            "linked_wrongly": float(((found >= 0) & (found != np.arange(len(found)))).mean()),
+            "chance": 1 / n,
+        }  # fmt: skip
+
+
+def ranked(target: Coded, adversary: Adversary) -> Coded:
+    """Return the target with the shares that its ids predict by the adversary's records, if ids look like ranks."""
+    plain = Coded(target.kinds, target.ends, target.ids)
+    return plain.ranked(adversary.reference) if plain.tells_ranks else plain
+
+
+def attackers(records: Records, best: tuple[str, Named], inferred: tuple[Any, Sequence[Any]] | None) -> list[Attacker]:
+    """Return what each attacker reads; `inferred` is a codec of fields inferred from public records, and these."""
+    found = [records.best(*best)]
+    if inferred is not None:
+        found.append(records.without_form(*inferred))
+    if records.known:
+        found += [records.with_people(place=False), records.with_people(place=True)]
+    return found
