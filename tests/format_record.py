@@ -8,11 +8,12 @@ from typing import Any
 from format_image import Refused, must
 
 TEXT, NULL, BINS = 256, 257, 258
+NEVER: Any = object()  # what no cell is
 LONG = {"text": "text/bytes", "molecule": "molecule/smiles", "image": "image/dct", "series": "series/mulaw"}
 DEFAULTS = {
     "absent": None, "missing": [], "edges": [], "by": "", "edges_by": {}, "decimal": ".", "thousands": "",
     "before": [""], "after": [""], "exponent": False, "levels": [], "forms": ["Y-m-d"], "separator": "|",
-    "options": {}, "fields": [], "carried": False,
+    "options": {}, "fields": [], "carried": False, "required": False,
 }  # fmt: skip
 TIME = r"([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d([.,]\d{1,9})?)?( ?(Z|UTC|[+-]([01]\d|2[0-3])(:?[0-5]\d)?))?)?"
 
@@ -93,15 +94,15 @@ def spell(text):
 def patches_of(cell, field, layout, code, last, left_out):
     """Return the patches of a cell, and the day that it is, if it is one."""
     marker, kind = layout.marker[id(field)], field["kind"]
-    if kind in ("image", "series"):
-        if cell is None:
-            return [], None
+    if cell is left_out:
+        return [], None
+    if kind in ("image", "series") and cell is not None:
         own = layout.codecs[LONG[kind]][2](cell, options(field))
         return [[marker], *([layout.offset[id(field)] + s for s in patch] for patch in own)], None
-    if cell == left_out:
-        return [], None
     if cell is None:
         return [[marker, NULL]], None
+    if cell == left_out:
+        return [], None
     if kind == "text":
         return [[marker], *layout.codecs["text/bytes"][2](cell, {})], None
     if kind == "molecule":
@@ -111,7 +112,7 @@ def patches_of(cell, field, layout, code, last, left_out):
         return [part for item in cell.split(field["separator"]) for part in cut([marker, *spell(item)])], None
     if kind == "category":
         return cut([marker, *spell(cell)]), None
-    if cell in field["missing"]:
+    if cell in ["", *field["missing"]]:
         return cut([marker, TEXT, *spell(cell)]), None
     if kind == "number":
         value = number(cell, field)
@@ -138,17 +139,24 @@ def cut_record(record, config, codecs):
     found = []
     for cell, field in zip(record, layout.fields, strict=True):
         if field["kind"] == "rows":
-            before = [one["absent"] for one in field["fields"]]
+            before = [left_out(one) for one in field["fields"]]
+            if field["required"] and not cell:
+                found.append((None, [[layout.marker[id(field)], NULL]]))
             for row in cell:
-                left = [b if one["carried"] else one["absent"] for b, one in zip(before, field["fields"], strict=True)]
+                left = [b if one["carried"] else left_out(one) for b, one in zip(before, field["fields"], strict=True)]
                 found += joined(row, field["fields"], layout, state, left, [[layout.marker[id(field)]]])
                 before = row
         else:
             at = layout.fields.index(field)
             code = record[at - 1] if at else None
-            found.append(one_cell(cell, field, layout, state, code, field["absent"]))
+            found.append(one_cell(cell, field, layout, state, code, left_out(field)))
     # a number with `by` continues the patch of the category before it
     return [patch for patches in chained(found, layout.fields) for patch in patches]
+
+
+def left_out(field):
+    """Return the cell that is written by leaving a field out, or NEVER."""
+    return NEVER if field["required"] and field["absent"] is None else field["absent"]
 
 
 def one_cell(cell, field, layout, state, code, left_out):
@@ -200,12 +208,14 @@ def decode(symbols, config, codecs):
     for start, stop in zip(starts, [*starts, len(symbols)][1:], strict=True):
         field, body = layout.every[symbols[start] - layout.first], symbols[start + 1 : stop]
         if field["kind"] == "rows":
-            must(not body, "a row begins with something else")
+            must(body in ([], [NULL]), "a row begins with something else")
+            previous = field
+            if body:
+                continue
             rows = record[layout.fields.index(field)]
             rows.append(
                 [rows[-1][j] if rows and one["carried"] else one["absent"] for j, one in enumerate(field["fields"])]
             )
-            previous = field
             continue
         cell = cell_of(body, field, layout, last)
         if id(field) in owner:
@@ -220,7 +230,7 @@ def decode(symbols, config, codecs):
         place[at], previous = cell, field
         if field["kind"] == "image":
             images.append(field)
-        if field["kind"] == "date" and cell is not None and cell not in field["missing"]:
+        if field["kind"] == "date" and cell is not None and cell not in ["", *field["missing"]]:
             found = [day(cell, form) for form in field["forms"]]
             last = next((one[0] for one in found if one), last)
     whole = tuple(tuple(map(tuple, cell)) if isinstance(cell, list) else cell for cell in record)

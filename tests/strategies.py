@@ -226,6 +226,23 @@ LOSSY_FIELDS = [
     {"name": "curve", "kind": "series", "options": {"low": 0.0, "high": 10.0, "levels": 20}},
     {"name": "scan", "kind": "image", "options": {"quality": 30}},
 ]
+REQUIRED_FIELDS = [
+    {"name": "plan", "kind": "category", "required": True},
+    {"name": "age", "kind": "number", "edges": ["30"], "missing": ["?"], "required": True},
+    {"name": "weight", "kind": "number", "absent": "70", "required": True},
+    {"name": "born", "kind": "date", "required": True},
+    {"name": "note", "kind": "text", "required": True},
+    {"name": "codes", "kind": "list", "required": True},
+    {"name": "drug", "kind": "molecule", "required": True},
+    {"name": "curve", "kind": "series", "required": True, "options": {"low": 0.0, "high": 1.0, "levels": 4}},
+    {"name": "labs", "kind": "rows", "required": True, "fields": [
+        {"name": "code", "kind": "category", "required": True, "carried": True},
+        {"name": "value", "kind": "number", "by": "code", "edges_by": {"K": ["3.5", "5"]}, "required": True},
+        {"name": "unit", "kind": "category"},
+        {"name": "time", "kind": "date", "required": True, "carried": True, "missing": ["never"]},
+    ]},
+    {"name": "end", "kind": "date"},
+]  # fmt: skip
 _days = st.dates().map(str)
 _moments = st.datetimes().map(lambda at: at.isoformat(" "))
 _counts = st.one_of(
@@ -292,6 +309,41 @@ MODALITIES["record/columns"] = Modality(
         (*_BLANK[:10], (("K", "high", None, None),)),
     ),
 )  # fmt: skip
+_NONE = ("", None, None, None, None, None, None, None, (), None)
+MODALITIES["record/columns of required fields"] = Modality(
+    [{"fields": REQUIRED_FIELDS}],
+    st.tuples(
+        st.one_of(st.none(), texts),
+        st.one_of(st.none(), st.sampled_from(["", "?", "31", "29.0"])),
+        st.one_of(st.none(), st.sampled_from(["", "70", "70.0"])),
+        st.one_of(st.none(), st.just(""), _days, _moments),
+        st.one_of(st.none(), texts),
+        st.one_of(st.none(), st.sampled_from(["", "a|b", "|"])),
+        st.one_of(st.none(), smiles),
+        st.one_of(st.none(), hnp.arrays(np.float64, st.integers(0, 3), elements=st.sampled_from([0.0, 1.0, np.nan]))),
+        st.lists(
+            st.tuples(
+                st.one_of(st.none(), st.sampled_from(["K", "", "Na"])),
+                st.one_of(st.none(), st.sampled_from(["", "4", "5.0"])),
+                st.one_of(st.none(), st.just("mg")),
+                st.one_of(st.none(), st.sampled_from(["", "never"]), _days),
+            ),
+            max_size=3,
+        ).map(tuple),
+        st.one_of(st.none(), _days),
+    ),
+    {
+        "none": _NONE,
+        "all": ("a", "5", "70", "1950-02-03", "ok", "a|b", "C", np.zeros(2), (("K", "4", None, "2024-01-01"),), None),
+        "again": (
+            *_NONE[:8],
+            ((None, None, None, None), (None, "", "mg", None), ("K", "", "mg", "never")),
+            "2024-01-02",
+        ),
+    },
+    lambda n: ("a" * max(n - 11, 0), None, "70", None, "", "", "", np.empty(0), (), None),  # 11 symbols at least
+    (None, (), (*_NONE[:8], None, None), (*_NONE[:8], (None,), None), ("", "high", *_NONE[2:])),
+)
 
 
 @st.composite

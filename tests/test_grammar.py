@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strategies import FIELDS, LOSSY_FIELDS, MODALITIES, RECORDS
+from strategies import FIELDS, LOSSY_FIELDS, MODALITIES, RECORDS, REQUIRED_FIELDS
 from ult.codecs import CODECS
 from ult.codecs.dct.grammar import FAR_MEAN, MEAN
 from ult.codecs.grammar import REFUSED
@@ -30,6 +30,7 @@ CONFIGS = [
     ("image/dct", {"bits": 16, "coefficients": 1, "max_length": 200}),
     ("record/columns", {"fields": FIELDS}),
     ("record/columns", {"fields": LOSSY_FIELDS}),
+    ("record/columns", {"fields": REQUIRED_FIELDS}),
 ]
 codecs = pytest.mark.parametrize(("codec", "config"), CONFIGS)
 

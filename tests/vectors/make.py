@@ -70,6 +70,17 @@ FIELDS = [
         {"name": "time", "kind": "date", "carried": True},
     ]},
 ]  # fmt: skip
+REQUIRED = [
+    {"name": "plan", "kind": "category", "required": True},
+    {"name": "age", "kind": "number", "edges": ["30", "60"], "required": True},
+    {"name": "weight", "kind": "number", "absent": "70", "required": True},
+    {"name": "born", "kind": "date", "required": True},
+    {"name": "pulse", "kind": "series", "required": True, "options": {"low": 0.0, "high": 10.0, "levels": 20}},
+    {"name": "labs", "kind": "rows", "required": True, "fields": [
+        {"name": "code", "kind": "category", "required": True, "carried": True},
+        {"name": "value", "kind": "number", "required": True},
+    ]},
+]  # fmt: skip
 LOSSY = [
     {"name": "age", "kind": "number", "edges": ["30"], "levels": ["20", "45.5"]},
     {"name": "pulse", "kind": "series", "options": {"low": 0.0, "high": 10.0, "levels": 20}},
@@ -101,6 +112,14 @@ RECORDS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {  # codec -> 
     "molecule/smiles": [({}, SMILES)],
     "record/columns": [
         ({"fields": FIELDS}, PATIENTS),
+        (
+            {"fields": REQUIRED},
+            {
+                "required": ("gold", "063", "70", "1950-12-24", SERIES["values"][:3] * 3, (("K", "4.0"), ("K", "5"))),
+                "required-null": (None, None, None, None, None, ((None, None), (None, ""))),
+                "required-empty": ("", "", "", "", SERIES["empty"], ()),
+            },
+        ),
         ({"fields": LOSSY}, {"lossy": ("70", SERIES["values"][:3] * 3, IMAGES["grey"])}),
     ],
 }

@@ -74,6 +74,13 @@ class Codec(ABC, Generic[T]):
         """
         return None
 
+    def usual_grammar(self, values: int = 0) -> Grammar[Any] | None:
+        """Return the grammar of records that may be made up: `grammar` without cells that no column is meant to have.
+
+        Its states are those of `grammar`.
+        """
+        return self.grammar(values)
+
     @classmethod
     def calibrated(cls, records: Iterable[T], **options: Any) -> Self:
         """Return a codec whose config suits `records`; only codecs with `calibrates` read them."""

@@ -23,14 +23,16 @@ class TableGrammar:
 
     Every symbol has an id of its own, so a record can end if at most as many symbols are missing as there is room for
     ids. A record that cannot end in any case, such as one after a prompt of too large an image, is not held to that.
+    A prompt may hold what no record that is made up does, such as null in a required field.
     For a table of wide numeric records only records of its number of values are allowed. Raises `InvalidConfig` if the
     codec has no grammar.
     """
 
     def __init__(self, table: Table) -> None:
-        grammar = table.codec.grammar(len(table.fields))
-        if grammar is None:
+        grammar, any_ = table.codec.usual_grammar(len(table.fields)), table.codec.grammar(len(table.fields))
+        if grammar is None or any_ is None:
             raise InvalidConfig(f"{table.codec.id} has no grammar: only whole patches tell whether they decode")
+        self._any = any_  # of prompts
         self.grammar, self.size, self.vocabulary_size = grammar, table.size, table.vocabulary.size
         self._spellings = table.spellings()
         self._symbols = np.concatenate(self._spellings)
@@ -38,10 +40,10 @@ class TableGrammar:
 
     def start(self, ids: ArrayLike) -> Any:
         """Return the state after ids (n,); raise `CorruptSymbols` if no record starts so."""
-        state: Any = self.grammar.start()
+        state: Any = self._any.start()
         for number, written in enumerate(np.asarray(ids).tolist()):
             known = N_SPECIAL <= written < self.size
-            state = self.grammar.advance(state, self._spellings[written - N_SPECIAL]) if known else None
+            state = self._any.advance(state, self._spellings[written - N_SPECIAL]) if known else None
             if state is None:
                 raise CorruptSymbols(f"no record goes on with id {number} of the prompt")
         return state

@@ -9,7 +9,7 @@ import numpy as np
 
 from ult.codecs.patches import Patches, Symbols
 from ult.codecs.record.column import NOTHING, NULL, long
-from ult.codecs.record.field import Field
+from ult.codecs.record.field import Field, LeftOut
 from ult.codecs.record.kind import Beside, Kind, Told
 from ult.errors import CorruptSymbols, InvalidRecord
 
@@ -33,7 +33,7 @@ class Child(Kind):
 
     def encode(self, cells: Sequence[Any], beside: Beside) -> Patches:
         """Return the patches of a column."""
-        absent = self.field.absent
+        absent = self.field.left_out
         present = np.fromiter((cell is not None and not _is(cell, absent) for cell in cells), np.bool_, len(cells))
         nulls = np.fromiter((cell is None and absent is not None for cell in cells), np.bool_, len(cells))
         heads = np.where(nulls, NULL, NOTHING)
@@ -70,26 +70,27 @@ class Child(Kind):
 
     def start(self, told: Told) -> Any:
         """Return the start of the other codec's grammar."""
-        return self.grammar.start(), True
+        return self.grammar.start(), True, self.nullable(told)
 
     def step(self, state: Any, symbol: int) -> Any:
         """Return the state after a symbol of the other codec, or after NULL at the start."""
-        inner, first = state
+        inner, first, nullable = state
         if symbol == NULL:
-            return (None, False) if first and self.field.absent is not None else None
+            return (None, False, False) if first and nullable else None
         if inner is None or not self.offset <= symbol < self.offset + self.more:
             return None
         after = self.grammar.advance(inner, np.array([symbol - self.offset], np.uint32))
-        return None if after is None else (after, False)
+        return None if after is None else (after, False, False)
 
     def least(self, state: Any) -> int:
         """Return how many symbols are missing."""
-        inner, first = state
+        inner, first, nullable = state
         if inner is None:
             return 0
         empty = first and self.field.absent == ""  # the empty cell leaves the field out
-        return max(int(self.grammar.least(inner)), int(empty))
+        found = max(int(self.grammar.least(inner)), int(empty))
+        return min(found, 1) if nullable else found
 
 
-def _is(cell: Any, absent: str | None) -> bool:
+def _is(cell: Any, absent: LeftOut) -> bool:
     return isinstance(cell, str) and cell == absent

@@ -9,9 +9,10 @@ series and molecule fields. A field that is there writes its marker and then its
 - text, molecule, image, series: the patches of `text/bytes`, `molecule/smiles`, `image/dct` or `series/mulaw`;
 - rows: each row begins with the marker of the field, and has fields of its own.
 
-A cell that equals the field's `absent` writes nothing, null writes NULL after the marker. Marker, bin and text are one
-patch, so merges learn a frequent value, or a marker with its bin, as one phrase. A number with `by`, and the first
-field of a row, continue the patch before them: a code and the bin of its value become one phrase.
+A cell that equals the field's `absent` writes nothing, null writes NULL after the marker; a required field whose
+`absent` is null is always written, and required rows of which there are none are their marker and NULL. Marker, bin and
+text are one patch, so merges learn a frequent value, or a marker with its bin, as one phrase. A number with `by`, and
+the first field of a row, continue the patch before them: a code and the bin of its value become one phrase.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 from ult.codecs.base import Codec, check_option
 from ult.codecs.patches import Ends, Patches, Symbols
 from ult.codecs.record.child import Given
-from ult.codecs.record.column import FIRST_BIN, MAX_PATCH, grouped, interleaved
+from ult.codecs.record.column import FIRST_BIN, MAX_PATCH, NULL, grouped, interleaved, short
 from ult.codecs.record.date import NO_DAY
 from ult.codecs.record.field import Field, check_fields, flat
 from ult.codecs.record.grammar import RecordGrammar
@@ -88,13 +89,17 @@ class RecordColumns(Codec[Record]):
         self._check_records(records)
         columns: list[Sequence[Cell]] = list(zip(*records, strict=True)) if records else [()] * len(self.fields)
         tables = _Tables(self, columns, len(records))
-        found = []
+        found, joins = [], list[bool]()
         for k, one in enumerate(self.fields):
             if one.kind == "rows":
                 found.append(self._rows(k, tables))
             else:
                 found.append(self._column(self._places[k], k, tables.columns, tables))
-        patches = interleaved(found, self._joins)
+            joins.append(self._joins[k])
+            if one.required and one.kind == "rows" and not tables.counts[k].all():
+                found.append(self._no_rows(k, tables))
+                joins.append(False)
+        patches = interleaved(found, joins)
         sizes = np.diff(np.append(0, patches.ends)[patches.records], prepend=0)
         if len(sizes) and (longest := int(sizes.max())) > self.max_length:
             raise InvalidRecord(f"record has {longest} symbols; expected at most {self.max_length}")
@@ -107,6 +112,12 @@ class RecordColumns(Codec[Record]):
         marks = self.kinds[place].encode(range(n), Beside())
         cells = [self._column(place + 1 + j, j, inner, tables, k) for j in range(len(inner))]
         return grouped(interleaved([marks, *cells], self._row_joins[k]), tables.counts[k])
+
+    def _no_rows(self, k: int, tables: _Tables) -> Patches:
+        """Return, for each record without rows of field `k`, which are required, the marker and NULL."""
+        n = len(tables.counts[k])
+        none, heads = np.zeros(n, np.int64), np.full(n, NULL, np.int64)
+        return short(self.kinds[self._places[k]].marker, heads, tables.counts[k] == 0, np.empty(0, np.uint8), none)
 
     def _column(
         self, place: int, j: int, columns: Sequence[Sequence[Cell]], tables: _Tables, of: int | None = None
@@ -149,7 +160,8 @@ class RecordColumns(Codec[Record]):
     def prefixes(self, symbols: Symbols) -> NDArray[np.int64]:
         """Return every k for which `decode(symbols[:k])` returns a record."""
         checked, grammar = self._in_alphabet(symbols), self.grammar()
-        state, found = grammar.start(), [0]
+        state = grammar.start()
+        found = [0] if grammar.least(state) == 0 else []
         for k, symbol in enumerate(checked.tolist()):
             after = grammar.step(state, symbol)
             if after is None:
@@ -162,6 +174,10 @@ class RecordColumns(Codec[Record]):
     def grammar(self, values: int = 0) -> RecordGrammar:
         """Return the grammar of the symbols that `decode` accepts."""
         return RecordGrammar(self.fields, self.kinds, self.first_marker, self.max_length)
+
+    def usual_grammar(self, values: int = 0) -> RecordGrammar:
+        """Return the grammar of records without null in a required field and without unnamed missing values."""
+        return RecordGrammar(self.fields, self.kinds, self.first_marker, self.max_length, usual=True)
 
     def nbytes(self, record: Record) -> int:
         """Return the bytes of all texts in UTF-8, and of all arrays."""
@@ -207,9 +223,9 @@ class _Tables:
         firsts = (np.cumsum(counts) - counts)[counts > 0].tolist()
         for j, inner in enumerate(one.fields):
             if inner.carried:
-                expected = [inner.absent, *self.inner[k][j][:-1]][: len(self.inner[k][j])]
+                expected = [inner.left_out, *self.inner[k][j][:-1]][: len(self.inner[k][j])]
                 for first in firsts:
-                    expected[first] = inner.absent
+                    expected[first] = inner.left_out
                 self.expected[place + 1 + j] = expected
 
     def _days(self, codec: RecordColumns, n: int) -> None:

@@ -43,7 +43,8 @@ class Dates:
 
     def __init__(self, field: Field) -> None:
         self.field = field
-        self.missing = frozenset(field.missing)
+        self.named = frozenset(field.missing)
+        self.missing = self.named | {""}
         self.machine = compile_pattern(sequence(either(*map(calendar, field.forms)), _time()))
         self._counted = "d" in field.forms[0]  # whether a difference in days leads back to every date of the form
         later = [_difference(), *map(calendar, field.forms[1:])] if self._counted else [*map(calendar, field.forms)]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ult.codecs.patches import Patches, Symbols
 from ult.codecs.record.column import NOTHING, NULL, TEXT, short, utf8_of
 from ult.codecs.record.date import NO_DAY, Dates
-from ult.codecs.record.field import Field
+from ult.codecs.record.field import Field, LeftOut
 from ult.codecs.record.kind import Beside, Kind, Told, least_of, null_or, text_of
 from ult.codecs.record.pattern import Machine
 from ult.errors import CorruptSymbols, InvalidRecord
@@ -20,13 +20,18 @@ _TIME = 6  # bytes of a time of day, such as T00:00
 
 
 class Dating(NamedTuple):
-    """A date so far: its head, text, the state of its automaton, the day before it, and the cell that is left out."""
+    """A date so far: its head, text, the state of its automaton, the day before it, and the cell that is left out.
+
+    `nullable` says whether NULL may be the head, and `usual` whether only named texts are a missing value.
+    """
 
     head: int
     text: bytes
     at: int
     day: int
-    absent: str | None
+    absent: LeftOut
+    nullable: bool
+    usual: bool
 
 
 class Date(Kind):
@@ -43,8 +48,8 @@ class Date(Kind):
     def _dated(self, cells: Sequence[Any], beside: Beside) -> NDArray[np.bool_]:
         present, heads = self.texts(cells, beside)
         found = self.dates.is_date(*utf8_of(cells)) & present & (heads == NOTHING)
-        if self.dates.missing:
-            found &= np.fromiter((cell not in self.dates.missing for cell in cells), np.bool_, len(cells))
+        if self.dates.named:
+            found &= np.fromiter((cell not in self.dates.named for cell in cells), np.bool_, len(cells))
         return np.asarray(found)
 
     def encode(self, cells: Sequence[Any], beside: Beside) -> Patches:
@@ -73,12 +78,12 @@ class Date(Kind):
 
     def start(self, told: Told) -> Any:
         """Return the state before the head."""
-        return Dating(NOTHING, b"", 0, told.day, told.absent)
+        return Dating(NOTHING, b"", 0, told.day, told.absent, self.nullable(told), told.usual)
 
     def step(self, state: Any, symbol: int) -> Any:
         """Return the state after a byte, or after a head at the start."""
         if symbol in (NULL, TEXT):
-            allowed = state.head == NOTHING and not state.text and (state.absent is not None or symbol == TEXT)
+            allowed = state.head == NOTHING and not state.text and (state.nullable or symbol == TEXT)
             return self._possible(state._replace(head=symbol)) if allowed else None
         if state.head == NULL or symbol >= TEXT:
             return None
@@ -87,10 +92,12 @@ class Date(Kind):
 
     def least(self, state: Any) -> int:
         """Return how many bytes are missing."""
+        if state.nullable and state.head == NOTHING and not state.text:
+            return 1
         found = self._least(state)
         if state.head == NOTHING and not state.text and found is not None:
-            said = least_of(b"", self.dates.missing, state.absent)
-            found = min(found, 1 if state.absent is not None else found, found if said is None else 1 + said)
+            said = self._said(state)
+            found = min(found, found if said is None else 1 + said)
         return 1 if found is None else found
 
     def cell(self, state: Any) -> str | None:
@@ -113,13 +120,17 @@ class Date(Kind):
         if state.head == NULL:
             return 0
         if state.head == TEXT:
-            return least_of(state.text, self.dates.missing, state.absent)
+            return self._said(state)
         if state.day != NO_DAY and state.text[:1] in (b"+", b"-") and self._beyond(state.text, state.day):
             return None
         missing = int(self._machine(state).missing[state.at])
         if missing == 0 and self.cell(state) in {state.absent, *self.dates.missing}:
             return _TIME if self._may_go_on(state) else None
         return missing
+
+    def _said(self, state: Dating) -> int | None:
+        """Return the fewest bytes that make of the text one for a missing value, or None."""
+        return least_of(state.text, self.dates.named if state.usual else self.dates.missing, state.absent)
 
     def _may_go_on(self, state: Dating) -> bool:
         """Return whether a time of day may follow, as it does after a bare date."""

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from decimal import Decimal
+from enum import Enum
 from typing import Any, Self
 
 from ult.errors import InvalidConfig
@@ -17,7 +18,8 @@ DATE_FORMS = ("Y-m-d", "Y/m/d", "Y.m.d", "d.m.Y", "d/m/Y", "d-m-Y", "m/d/Y", "m-
 MAX_BINS = 256
 EDGE_DIGITS = 15  # float64 keeps the order of decimal numbers of so many digits
 _EDGE = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
-_OF_KIND = {  # the options that a kind has beside name, kind, type and absent
+_OF_ALL = {"name", "kind", "type", "absent", "required"}
+_OF_KIND = {  # the options that a kind has beside these
     "number": {
         "missing",
         "edges",
@@ -42,13 +44,25 @@ _OF_KIND = {  # the options that a kind has beside name, kind, type and absent
 }
 
 
+class Nothing(Enum):
+    """What no cell is."""
+
+    NEVER = "never"
+
+
+NEVER = Nothing.NEVER
+LeftOut = str | None | Nothing  # the cell that is written by leaving its field out, or NEVER if none is
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
     """One column of a table, or with kind `rows` a list of rows that have fields of their own.
 
     A cell is a `str` as it was written, or None for null; an array for `image` and `series`; a tuple of rows for
-    `rows`. The cell `absent` is written by leaving the field out. `missing` are the texts of a number or a date that
-    say that there is no value. `type` is the Arrow type that the column had.
+    `rows`. The cell `absent` is written by leaving the field out. A field is `required` if null is none of its usual
+    cells: null can be written all the same, but not by leaving the field out, and nothing that is made up holds it;
+    required rows are at least one. `missing` are the texts of a number or a date that say that there is no value; the
+    empty text always does. `type` is the Arrow type that the column had.
 
     A number has `edges`, the inner edges of its bins as decimal texts, increasing; `edges_by` are those for single
     values of the category `by`, the field just before it. It is written with `decimal` and `thousands` marks, after one
@@ -63,6 +77,7 @@ class Field:
     kind: str
     type: str = "string"
     absent: str | None = None
+    required: bool = False
     missing: tuple[str, ...] = ()
     edges: tuple[str, ...] = ()
     by: str = ""
@@ -83,7 +98,7 @@ class Field:
         if self.kind not in KINDS:
             raise self.wrong(f"kind is {self.kind!r}; expected one of {', '.join(KINDS)}")
         for one in fields(self):
-            if one.name not in {"name", "kind", "type", "absent"} | _OF_KIND[self.kind] and not _is_default(self, one):
+            if one.name not in _OF_ALL | _OF_KIND[self.kind] and not _is_default(self, one):
                 raise self.wrong(f"it has the option {one.name!r}, which a {self.kind} has not")
         if self.kind == "number":
             self._check_number()
@@ -107,6 +122,11 @@ class Field:
     def wrong(self, what: str) -> InvalidConfig:
         """Return the error for this field."""
         return InvalidConfig(f"field {self.name!r}: {what}")
+
+    @property
+    def left_out(self) -> LeftOut:
+        """The cell that is written by leaving the field out; NEVER if the field is always written."""
+        return NEVER if self.required and self.absent is None else self.absent
 
     def edges_for(self, code: str | None) -> tuple[str, ...]:
         """Return the edges of the bins, given the cell of the field `by`."""
@@ -177,7 +197,7 @@ def _read(name: str, key: str, value: object) -> Any:
         if not isinstance(value, Mapping) or not all(isinstance(code, str) for code in value):
             raise wrong
         return {code: _read(name, "edges", edges) for code, edges in value.items()} if key == "edges_by" else {**value}
-    if key in ("exponent", "carried"):
+    if key in ("exponent", "carried", "required"):
         if not isinstance(value, bool):
             raise wrong
         return value

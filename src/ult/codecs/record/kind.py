@@ -13,27 +13,32 @@ from numpy.typing import NDArray
 from ult.codecs.patches import Patches, Symbols
 from ult.codecs.record.column import NOTHING, NULL
 from ult.codecs.record.date import NO_DAY
-from ult.codecs.record.field import Field
+from ult.codecs.record.field import Field, LeftOut
 from ult.errors import CorruptSymbols, InvalidRecord
 
 
 class Beside(NamedTuple):
     """What stands beside a column: the cells of its field `by`, the day before each date, and the cells left out.
 
-    `expected` are the cells that are written by leaving the field out, where these are not all `Field.absent`.
+    `expected` are the cells that are written by leaving the field out, where these are not all `Field.left_out`.
     """
 
     codes: Sequence[str | None] | None = None
     before: NDArray[np.int64] | None = None
-    expected: Sequence[str | None] | None = None
+    expected: Sequence[LeftOut] | None = None
 
 
 class Told(NamedTuple):
-    """What a record tells before a cell: the category just before it, the last date, and the cell left out here."""
+    """What a record tells before a cell: the category just before it, the last date, and the cell left out here.
+
+    If `usual`, only cells may follow that a field may hold in a record that is made up: no null in a required field,
+    and no text for a missing value that the field does not name.
+    """
 
     code: str | None = None
     day: int = NO_DAY
-    absent: str | None = None
+    absent: LeftOut = None
+    usual: bool = False
 
 
 class Kind(ABC):
@@ -67,6 +72,10 @@ class Kind(ABC):
     def least(self, state: Any) -> int:
         """Return the fewest symbols that complete the cell; 0 where it may end."""
 
+    def nullable(self, told: Told) -> bool:
+        """Return whether NULL may follow the marker."""
+        return told.absent is not None and not (told.usual and self.field.required)
+
     def cell(self, state: Any) -> str | None:
         """Return the finished cell, if a later one needs to know it: a category before a number, or a carried cell."""
         return None
@@ -81,7 +90,7 @@ class Kind(ABC):
 
     def texts(self, cells: Sequence[Any], beside: Beside) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
         """Return which cells are present, and the head of each: NULL or NOTHING. Raises `InvalidRecord`."""
-        absent = self.field.absent
+        absent = self.field.left_out
         if any(not isinstance(cell, str) for cell in cells if cell is not None):
             wrong = next(cell for cell in cells if cell is not None and not isinstance(cell, str))
             raise InvalidRecord(f"cell is {type(wrong).__name__}; expected a text, or None for null")
@@ -95,7 +104,7 @@ class Kind(ABC):
         return present, heads
 
 
-def least_of(text: bytes, choices: frozenset[str], absent: str | None) -> int | None:
+def least_of(text: bytes, choices: frozenset[str], absent: LeftOut) -> int | None:
     """Return the fewest bytes that make `text` one of `choices` other than `absent`, or None if none does."""
     spelled = [choice.encode("utf-8", "surrogatepass") for choice in choices if choice != absent]
     left = [len(choice) - len(text) for choice in spelled if choice.startswith(text)]

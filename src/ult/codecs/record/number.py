@@ -42,7 +42,8 @@ class Numbers:
         self.machine = compile_pattern(
             sequence(texts(sorted(set(field.before))), core(field), texts(sorted(set(field.after))))
         )
-        self.missing = frozenset(field.missing)
+        self.named = frozenset(field.missing)
+        self.missing = self.named | {""}
         self._group = np.frombuffer(field.thousands.encode("utf-8"), np.uint8)
         self._codes = {code: k for k, code in enumerate(field.edges_by, 1)}
         every = [field.edges, *field.edges_by.values()]

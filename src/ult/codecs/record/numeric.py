@@ -9,7 +9,7 @@ import numpy as np
 
 from ult.codecs.patches import Patches, Symbols
 from ult.codecs.record.column import FIRST_BIN, NOTHING, NULL, TEXT, short, utf8_of
-from ult.codecs.record.field import Field
+from ult.codecs.record.field import Field, LeftOut
 from ult.codecs.record.kind import Beside, Kind, Told, least_of, null_or, text_of
 from ult.codecs.record.number import Numbers
 from ult.codecs.record.reach import GROUP, Interval, fewest, interval_of
@@ -20,12 +20,17 @@ _REMEMBERED = 2**16  # beginnings of numbers whose ends are remembered
 
 
 class Begun(NamedTuple):
-    """A number so far: its head, its text, the code that chooses its edges, and the cell that is left out."""
+    """A number so far: its head, its text, the code that chooses its edges, the cell that is left out.
+
+    `nullable` says whether NULL may be the head, and `usual` whether only named texts are a missing value.
+    """
 
     head: int
     text: bytes
     code: str | None
-    absent: str | None
+    absent: LeftOut
+    nullable: bool
+    usual: bool
 
 
 class Number(Kind):
@@ -43,7 +48,7 @@ class Number(Kind):
 
     def _check_levels(self) -> None:
         """Raise `InvalidConfig` unless each level is a number of its bin that is written by its bin."""
-        said = {self.field.absent, *self.numbers.missing}
+        said: set[LeftOut] = {self.field.left_out, *self.numbers.missing}
         for k, level in enumerate(self.field.levels):
             right = level not in said and self.numbers.machine.accepts(level.encode("utf-8", "surrogatepass"))
             if not right or self.numbers.bin_of(level, None) != k:
@@ -53,12 +58,12 @@ class Number(Kind):
         """Return the patches of a column."""
         present, heads = self.texts(cells, beside)
         data, ends = utf8_of(cells)
-        plain = present & (heads == NOTHING)
-        if missing := self.numbers.missing:
-            said = np.fromiter((cell in missing for cell in cells), np.bool_, len(cells)) & plain
-            heads[said], plain = TEXT, plain & ~said
-        short_enough = np.diff(ends, prepend=0) <= LONGEST
-        if (wrong := plain & ~(self.numbers.is_number(data, ends) & short_enough)).any():
+        plain, sizes = present & (heads == NOTHING), np.diff(ends, prepend=0)
+        said = plain & (sizes == 0)
+        if named := self.numbers.named:
+            said |= plain & np.fromiter((cell in named for cell in cells), np.bool_, len(cells))
+        heads[said], plain = TEXT, plain & ~said
+        if (wrong := plain & ~(self.numbers.is_number(data, ends) & (sizes <= LONGEST))).any():
             raise InvalidRecord(self._refusal(cells[int(np.argmax(wrong))]))
         if plain.all():
             heads = FIRST_BIN + self.numbers.bins(cells, beside.codes)
@@ -74,7 +79,7 @@ class Number(Kind):
         mark = f"{self.field.decimal!r} as its decimal mark"
         if self.field.thousands:
             mark += f" and {self.field.thousands!r} between thousands"
-        what = "is empty" if not cell.strip() else "is no number" if len(cell) <= LONGEST else "is too long a number"
+        what = "is blank" if not cell.strip() else "is no number" if len(cell) <= LONGEST else "is too long a number"
         return f"cell {what}; expected a number with {mark}, or one of its texts for a missing value"
 
     def read(self, head: int, body: bytes, symbols: Symbols, told: Told) -> Any:
@@ -91,14 +96,15 @@ class Number(Kind):
 
     def start(self, told: Told) -> Any:
         """Return the state before the head."""
-        return Begun(NOTHING, b"", told.code if self.field.by else None, told.absent)
+        code = told.code if self.field.by else None
+        return Begun(NOTHING, b"", code, told.absent, self.nullable(told), told.usual)
 
     def step(self, state: Any, symbol: int) -> Any:
         """Return the state after a head at the start, else after a byte."""
         if state.head == NOTHING:
-            absent_null = symbol == NULL and state.absent is None
+            refused = symbol == NULL and not state.nullable
             after = state._replace(head=symbol)
-            return after if symbol > 255 and not absent_null and self._missing(after) is not None else None
+            return after if symbol > 255 and not refused and self._missing(after) is not None else None
         if symbol > 255 or state.head == NULL:
             return None
         after = state._replace(text=state.text + bytes([symbol]))
@@ -107,14 +113,14 @@ class Number(Kind):
     def least(self, state: Any) -> int:
         """Return how many symbols are missing."""
         if state.head == NOTHING:
-            return self._fewest_heads(state)
+            return 1 if state.nullable else self._fewest_heads(state)
         found = self._missing(state)
         return 1 if found is None else found
 
     def _fewest_heads(self, state: Begun) -> int:
         """Return the fewest symbols of a cell of which nothing is written."""
         bins = 1 + len(self.field.edges_for(state.code))
-        heads = [TEXT, *([NULL] if state.absent is not None else []), *range(FIRST_BIN, FIRST_BIN + bins)]
+        heads = [TEXT, *range(FIRST_BIN, FIRST_BIN + bins)]
         found = [self._missing(state._replace(head=head)) for head in heads]
         return 1 + min(one for one in found if one is not None)
 
@@ -139,7 +145,7 @@ class Number(Kind):
         if state.head == NULL:
             return 0
         if state.head == TEXT:
-            return least_of(state.text, self.numbers.missing, state.absent)
+            return least_of(state.text, self.numbers.named if state.usual else self.numbers.missing, state.absent)
         number, edges = state.head - FIRST_BIN, self.field.edges_for(state.code)
         if number > len(edges):
             return None
@@ -147,7 +153,7 @@ class Number(Kind):
             return 0 if not state.text and self.field.levels[number] != state.absent else None
         return self._fewest_of(state.text, number, edges, {state.absent, *self.numbers.missing})
 
-    def _fewest_of(self, text: bytes, number: int, edges: tuple[str, ...], excluded: set[str | None]) -> int | None:
+    def _fewest_of(self, text: bytes, number: int, edges: tuple[str, ...], excluded: set[LeftOut]) -> int | None:
         """Return the fewest bytes that make of `text` a number of the bin that is not one of `excluded`."""
         at = self.numbers.machine.walk(text)
         if at < 0:
@@ -163,7 +169,7 @@ class Number(Kind):
                 options += self._ends(text, len(start), within, excluded)
         return min(options) if options else None
 
-    def _ends(self, text: bytes, start: int, within: Interval, excluded: set[str | None]) -> list[int]:
+    def _ends(self, text: bytes, start: int, within: Interval, excluded: set[LeftOut]) -> list[int]:
         """Return how many bytes are missing to each end of a number that begins at `start`."""
         rest = text[start:]
         size = self.numbers.core_size(rest)
@@ -176,7 +182,7 @@ class Number(Kind):
         more = fewest(self._pointed(core.decode("utf-8") + self.field.thousands), within, self.field)
         return [] if more is None else [len(self._group) - mark + more + self._shortest]
 
-    def _after_core(self, text: bytes, start: int, size: int, within: Interval, excluded: set[str | None]) -> list[int]:
+    def _after_core(self, text: bytes, start: int, size: int, within: Interval, excluded: set[LeftOut]) -> list[int]:
         """Return how many bytes are missing to each end of a number with `size` bytes from `start` on."""
         rest = text[start:]
         core = rest[:size].decode("utf-8")

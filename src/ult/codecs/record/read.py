@@ -80,10 +80,11 @@ class _Cells:
             cell = kind.read(head, body, symbols, self.told)
         if kind.field.kind == "rows":
             rows = self.rows.setdefault(k, [])
-            rows.append(self.reader.row_after(k, rows[-1] if rows else None))
+            if cell:
+                rows.append(self.reader.row_after(k, rows[-1] if rows else None))
         elif j is None:
             self.cells[k] = self._joined(kind, self.cells[k], cell, place)
-        elif k in self.rows:
+        elif self.rows.get(k):
             row = self.rows[k][-1]
             row[j] = self._joined(kind, row[j], cell, place)
         else:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from ult.codecs.grammar import utf8_follow
 from ult.codecs.record.column import NULL, TEXT
+from ult.codecs.record.field import LeftOut
 
 _FOLLOW, _ = utf8_follow()
 _AFTER: list[list[int]] = _FOLLOW.tolist()
@@ -15,10 +16,12 @@ _LEFT = (0, 1, 2, 3, 2, 3, 3)  # bytes until a character ends, in each state of 
 class Spelled(NamedTuple):
     """A text so far: the state of UTF-8, and its bytes as long as they matter, else None.
 
-    They matter while they may become the absent cell, and up to `wanted` bytes, for the bins of a code.
+    They matter while they may become the absent cell, and up to `wanted` bytes, for the bins of a code. `nullable` says
+    whether NULL may stand in place of the text.
     """
 
     absent: bytes | None
+    nullable: bool
     wanted: int = 0
     text: bytes | None = b""
     utf8: int = 0
@@ -32,15 +35,15 @@ class Spelled(NamedTuple):
         return int(self.absent is not None and not self.null and self.text == self.absent)
 
 
-def start_text(absent: str | None, wanted: int = 0) -> Spelled:
+def start_text(absent: LeftOut, wanted: int = 0, *, nullable: bool) -> Spelled:
     """Return the state of an empty text."""
-    return Spelled(None if absent is None else absent.encode("utf-8", "surrogatepass"), wanted)
+    return Spelled(absent.encode("utf-8", "surrogatepass") if isinstance(absent, str) else None, nullable, wanted)
 
 
 def spelled(state: Spelled, symbol: int) -> Spelled | None:
     """Return the state after a byte, or after NULL at the start; None if no text goes on so."""
     if symbol == NULL:
-        null = state.absent is not None and state.text == b"" and not state.null and not state.utf8
+        null = state.nullable and state.text == b"" and not state.null and not state.utf8
         return state._replace(null=True) if null else None
     if symbol >= TEXT or state.null:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ class Category(Kind):
 
     def start(self, told: Told) -> Any:
         """Return the state of an empty text."""
-        return start_text(told.absent, self.wanted)
+        return start_text(told.absent, self.wanted, nullable=self.nullable(told))
 
     def step(self, state: Any, symbol: int) -> Any:
         """Return the state after a byte, or after NULL at the start."""
@@ -79,7 +80,7 @@ class Items(Kind):
 
     def start(self, told: Told) -> Any:
         """Return the state of an empty list."""
-        return start_text(told.absent), b"", True
+        return start_text(told.absent, nullable=self.nullable(told)), b"", True
 
     def step(self, state: Any, symbol: int) -> Any:
         """Return the state after a byte of an item, or after the marker of the next one."""
@@ -103,6 +104,14 @@ class Items(Kind):
         return int(state[0].least)
 
 
+class Mark(Enum):
+    """What a marker of rows says: NULL may follow the first of required rows, of which there are none then."""
+
+    FIRST = "first"
+    ROW = "row"
+    NONE = "none"
+
+
 class Marks(Kind):
     """The rows of a field of rows: the marker that begins each row."""
 
@@ -113,17 +122,19 @@ class Marks(Kind):
         return short(self.marker, none, there, np.empty(0, np.uint8), np.zeros(n, np.int64))
 
     def read(self, head: int, body: bytes, symbols: Symbols, told: Told) -> Any:
-        """Raise `CorruptSymbols` if something follows the marker."""
-        if head != NOTHING or body:
+        """Return whether a row begins; raise `CorruptSymbols` if something else than NULL follows the marker."""
+        if head not in (NOTHING, NULL) or body:
             raise CorruptSymbols("a row begins with a symbol that is no marker of its fields")
+        return head == NOTHING
 
     def start(self, told: Told) -> Any:
-        """Return the only state."""
-        return ()
+        """Return the state after the marker."""
+        return Mark.FIRST if self.nullable(told) else Mark.ROW
 
     def step(self, state: Any, symbol: int) -> Any:
-        """Return None: fields follow with markers of their own."""
+        """Return the state after NULL: fields follow with markers of their own."""
+        return Mark.NONE if symbol == NULL and state is Mark.FIRST else None
 
     def least(self, state: Any) -> int:
-        """Return 0: a row may be empty."""
+        """Return 0: the grammar of records knows what a row needs."""
         return 0

@@ -313,7 +313,8 @@ class _Describing:
         measured = self.measures.get(one.name)
         if one.kind == "number" and isinstance(measured, measure.Numbers):
             options["edges"] = measured.edges(self.bins)
-        return Field(name=one.name, kind=one.kind, type=one.type, absent=_absent(seen), **options)
+        required = seen.nulls == 0
+        return Field(name=one.name, kind=one.kind, type=one.type, absent=_absent(seen), required=required, **options)
 
     def _schema(self, found: Sequence[Described], fields: Mapping[str, Field]) -> Schema:
         lost = tuple(name for name in self.types if name not in fields)
@@ -341,13 +342,14 @@ class _Describing:
             name += "_"
         outer = tuple(one for one in schema.fields if one.name in static)
         inner = with_carried(inner, self.unit, self._chunks)
-        return replace(schema, unit=self.unit, fields=(*outer, Field(name=name, kind="rows", fields=inner)))
+        rows = Field(name=name, kind="rows", fields=inner, required=True)
+        return replace(schema, unit=self.unit, fields=(*outer, rows))
 
 
 def _absent(seen: Tally) -> str | None:
-    """Return the cell that writes nothing: what most cells hold, else the most frequent spelling of "missing"."""
+    """Return the cell that writes nothing: what most cells hold, else null or the most frequent text for "missing"."""
     (text, count), *_ = seen.counts.most_common(1) or [("", 0)]
     if count > SHARED * seen.rows and len(text) <= tally.LONG:
         return text
     (text, count), *_ = seen.spelled.most_common(1) or [("", 0)]
-    return text if count else None
+    return text if count > seen.nulls else None

@@ -71,7 +71,7 @@ def _together(groups: Sequence[tuple[str, str, Sequence[Rows]]], unit: str, drop
         fields += [one for one in schema.fields if one.name in static]
         if inner := tuple(one for one in schema.fields if one.name not in static):
             carried = with_carried(inner, column, partial(_chunks, opened))
-            fields.append(Field(name=name, kind="rows", fields=carried))
+            fields.append(Field(name=name, kind="rows", fields=carried, required=len(groups) == 1))
     if not schemas:
         return columns, None, rows
     return columns, _merged(schemas, unit, fields), rows

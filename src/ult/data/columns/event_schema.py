@@ -44,7 +44,7 @@ def grouped_by_subject(schema: Schema, events: EventRows, bins: int) -> Schema:
         inner[TIME] = replace(inner[TIME], carried=True)
     order = [name for name in (*COLUMNS, *inner) if name in inner and name != TIME]
     fields = tuple(inner[name] for name in dict.fromkeys([*order, *(name for name in inner if name == TIME)]))
-    return replace(schema, unit=SUBJECT, fields=(Field(name=NAME, kind="rows", fields=fields),))
+    return replace(schema, unit=SUBJECT, fields=(Field(name=NAME, kind="rows", fields=fields, required=True),))
 
 
 def _by_code(value: Field, events: EventRows, bins: int) -> Field:

@@ -29,7 +29,7 @@ def with_carried(
             cells = texts(chunk, one.name)
             alike = map(operator.eq, cells, cells[1:])
             same[one.name] += sum(map(operator.and_, alike, follows))
-            absent[one.name] += sum(cell == one.absent for cell in cells)
+            absent[one.name] += sum(cell == one.left_out for cell in cells)
     return tuple(
         replace(one, carried=True) if one.name in same and same[one.name] > absent[one.name] else one for one in fields
     )
