@@ -179,10 +179,10 @@ def test_an_input_that_changes_between_the_passes_is_refused(tmp_path):
 def test_fit_says_what_is_left_out(tmp_path, monkeypatch, capsys):
     path = tmp_path / "x.txt"
     path.write_text("\n".join(zipf(200)), encoding="utf-8")
-    owner.fit([str(path)], tmp_path / "all.ult", no_encryption=True, workers=1)
+    owner.fit(inputs=[str(path)], out=tmp_path / "all.ult", no_encryption=True, workers=1)
     assert "left out" not in capsys.readouterr().err
     monkeypatch.setattr(pieces, "count", partial(pieces.count, capacity=300))
-    owner.fit([str(path)], tmp_path / "some.ult", no_encryption=True, workers=1)
+    owner.fit(inputs=[str(path)], out=tmp_path / "some.ult", no_encryption=True, workers=1)
     least = bounded(zipf(200), 300, min_records=5).exact_from
     assert f"some of those that occur under {least} times are left out" in capsys.readouterr().err
     table = ult.Table.fit(zipf(200), vocabulary=ult.Vocabulary(8192), min_records=5, capacity=300)

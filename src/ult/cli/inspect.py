@@ -1,4 +1,4 @@
-"""`ult inspect`: facts on a table, a shards folder or a run; never a record."""
+"""`ult inspect`: facts on a table, a shards folder or a run; a record only to who has its table."""
 
 from __future__ import annotations
 
@@ -24,8 +24,12 @@ def inspect(
     identity: Identities = None,
     plot: Annotated[Path | None, typer.Option(help="Also save the plot as this .png or .svg file.")] = None,
     force: Force = False,
+    table: Annotated[
+        Path | None, typer.Option("--table", "-t", help="For the owner: show what the ids of a record of shards say.")
+    ] = None,
+    record: Annotated[int, typer.Option(min=0, help="With --table: the number of the record, from 0.")] = 0,
 ) -> None:
-    """Show facts on a table, shards or a run: sizes, ranks, ids per byte, and a plot."""
+    """Show facts on a table, shards or a run: sizes, ranks, ids per byte, and a plot. With --table, one record."""
     from ult.errors import MissingSource
     from ult.host.atomic import recover
     from ult.public.manifest import is_shards
@@ -35,7 +39,9 @@ def inspect(
     recover(path)
     if not path.exists():
         raise MissingSource(f"{path} is not there; expected a table, a shards folder or a run")
-    if is_shards(path):
+    if table is not None:
+        _record(path, table, record, passphrase_file, identity, plot)
+    elif is_shards(path):
         _shards(path, plot)
     elif (path / "metrics.json").is_file():
         _run(path, plot)
@@ -52,6 +58,26 @@ def _check_place(plot: Path, *, force: bool) -> None:
     if plot.suffix not in (".png", ".svg"):
         raise OutputError(f"{plot} has suffix {plot.suffix!r}; expected .png or .svg")
     check_free(plot, force=force, option="--plot")
+
+
+def _record(
+    path: Path,
+    table: Path,
+    record: int,
+    passphrase_file: Path | None,
+    identities: Sequence[Path] | None,
+    plot: Path | None,
+) -> None:
+    from ult.cli.console import note
+    from ult.cli.keys import key_of
+    from ult.cli.picture import draw, tell
+    from ult.owner.picture import picture
+
+    found = picture(path, table, record, **key_of(table, passphrase_file, identities))
+    tell(found, str(path))
+    if plot is not None:
+        draw(found, plot)
+        note(f"{plot} shows the record in the clear, to you alone")
 
 
 def _table(path: Path, passphrase_file: Path | None, identities: Sequence[Path] | None, plot: Path | None) -> None:

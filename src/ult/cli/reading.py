@@ -65,7 +65,7 @@ def reads_files(*without: str) -> Callable[[Callable[..., None]], Callable[..., 
 
         @functools.wraps(verb)
         def command(**given: Any) -> None:
-            verb(reading=_chosen({name: given.pop(name) for name in names}), **given)
+            verb(reading=_chosen({name: given.pop(name, OPTIONS[name][1]) for name in names}), **given)
 
         command.__signature__ = signature  # type: ignore[attr-defined]
         command.__annotations__ = {one.name: one.annotation for one in signature.parameters.values()}
