@@ -109,6 +109,16 @@ def test_kept_columns_come_back_beside_the_records(tmp_path, patients):
     assert found == {name: rows(patients)[name] for name in found}
 
 
+def test_a_unit_without_rows_comes_back_as_a_line_of_its_own(tmp_path):
+    (tmp_path / "people.csv").write_text("pid,sex\n" + "".join(f"{n},{'fm'[n % 2]}\n" for n in range(20)))
+    (tmp_path / "labs.csv").write_text("pid,lab\n" + "".join(f"{n},{n % 4}\n" for n in range(0, 20, 5)))
+    inputs = [tmp_path / "people.csv", f"labs={tmp_path / 'labs.csv'}"]
+    fitted = fit(inputs, tmp_path / "t.ult", unit="pid", forms={"lab": "category"})
+    found = rows(back(tmp_path, inputs, fitted, ".csv"))
+    assert found["sex"] == ["fm"[n % 2] for n in range(20)]
+    assert found["lab"] == [str(n % 4) if n % 5 == 0 else "" for n in range(20)]
+
+
 def test_columns_are_those_of_the_table(tmp_path, patients):
     fitted = fit(patients, tmp_path / "t.ult", column=["age", "note"])
     assert list(rows(back(tmp_path, patients, fitted, ".csv"))) == ["age", "note"]

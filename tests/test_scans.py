@@ -14,7 +14,7 @@ from PIL import Image
 
 from ult.codecs.image import ImageDct
 from ult.data import open_sink, open_source
-from ult.errors import MissingColumn, OutputError, SourceError
+from ult.errors import InvalidConfig, MissingColumn, OutputError, SourceError
 
 
 def read(path, **options):
@@ -246,3 +246,22 @@ def test_an_animation_is_still_refused(tmp_path):
     (tmp_path / "a.gif").write_bytes(data.getvalue())
     with pytest.raises(SourceError, match=r"a\.gif has 2 frames; expected one"):
         read(tmp_path / "a.gif")
+
+
+def test_all_files_of_a_folder_that_cannot_be_read_are_named_and_left_out_if_asked(tmp_path):
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for k in range(3):
+        Image.fromarray(np.full((4, 5), k, np.uint8)).save(folder / f"{k}.tif")
+    (folder / "3.tif").write_bytes(b"II*\0 and no more")
+    with pytest.raises(SourceError, match=r"3\.tif is not a TIFF .*hint: --skip-unreadable leaves it out"):
+        read(folder)
+    (folder / "4.dcm").write_bytes(bytes(200))
+    with pytest.raises(SourceError, match=r"has 2 files that cannot be read: .*3\.tif .*; .*4\.dcm .*leaves them out"):
+        read(folder)
+    (folder / "5.png").write_bytes(b"no picture")
+    source = open_source([folder], modality="image", reading={"skip_unreadable": True})
+    assert [int(one.max()) for one in source] == [0, 1, 2]
+    assert "3 files left out that cannot be read: " in source.told[0]
+    with pytest.raises(InvalidConfig, match="--skip-unreadable is for image files"):
+        open_source([tmp_path / "a.csv"], modality="text", reading={"skip_unreadable": True})

@@ -27,7 +27,7 @@ _WIDTHS = (18, 9, 8, 9, 25, 11)
 _HEAD = ("column", "kind", "missing", "distinct", "range", "example")
 
 
-@reads_files("layer", "window", "layout")
+@reads_files("layer", "window", "layout", "skip_unreadable")
 def describe(
     inputs: Inputs,
     out: Annotated[

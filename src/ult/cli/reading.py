@@ -35,6 +35,10 @@ NoHeader = Annotated[
 ]
 Sheet = Annotated[str | None, typer.Option(help="Of a workbook of Excel, the name of the sheet that is read.")]
 Query = Annotated[str | None, typer.Option(metavar="SQL", help="Of sqlite:PATH, the select whose rows are read.")]
+SkipUnreadable = Annotated[
+    bool,
+    typer.Option("--skip-unreadable", help="Of folders of images, leave out files that cannot be read; says which."),
+]
 
 OPTIONS: dict[str, tuple[Any, Any]] = {  # how a verb declares each: its annotation and default
     "layer": (Layer, None),
@@ -45,6 +49,7 @@ OPTIONS: dict[str, tuple[Any, Any]] = {  # how a verb declares each: its annotat
     "no_header": (NoHeader, False),
     "sheet": (Sheet, None),
     "query": (Query, None),
+    "skip_unreadable": (SkipUnreadable, False),
 }
 
 
@@ -76,5 +81,5 @@ def reads_files(*without: str) -> Callable[[Callable[..., None]], Callable[..., 
 
 def _chosen(given: dict[str, Any]) -> Reading:
     """Return the choices that were made; --no-header says that there is no header."""
-    made = {name: value for name, value in given.items() if value is not None and name != "no_header"}
+    made = {n: value for n, value in given.items() if value is not None and value is not False and n != "no_header"}
     return {**made, **({"header": False} if given.get("no_header") else {})}

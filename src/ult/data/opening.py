@@ -144,5 +144,5 @@ def _reader(name: str, kind: str, column: str, reading: Reading) -> Rows:
     if kind in edf.SUFFIXES:
         return edf.EdfRows(name, reading.window)
     if kind == "image":
-        return FolderRows(name, column)
+        return FolderRows(name, column, skip=reading.skip_unreadable)
     return ArrayRows(name, column, Layout.of(reading.layout) if reading.layout else None)

@@ -23,8 +23,10 @@ _FOR = {  # the inputs that have such a choice
     "header": (*COMMA_FILES, *_BOOKS),
     "sheet": _BOOKS,
     "query": ("sqlite:",),
+    "skip_unreadable": ("image",),
 }
-_FLAGS = {"header": "--no-header"}
+_FLAGS = {"header": "--no-header", "skip_unreadable": "--skip-unreadable"}
+_SWITCHES = ("header", "skip_unreadable")
 _TABS = ("tab", "\\t")  # names of the tab, because few know how to type one in a shell
 _NO_TEXT = {"unicode_escape", "raw_unicode_escape", "idna", "punycode", "undefined", "mbcs", "oem", "utf_7"}
 
@@ -38,7 +40,8 @@ class Reading:
     `separator` stands between the cells of a line of a `.csv`; by default the comma, in a `.tsv` the tab. `encoding` is
     that of a text file; by default UTF-8, or the UTF-16 that the byte order mark of a `.csv` announces. Without
     `header`, line 1 is a record and the columns are called c1, c2 and so on. `sheet` is the name of a sheet of a
-    workbook. `query` is the SQL that a database is asked. Raises `InvalidConfig`.
+    workbook. `query` is the SQL that a database is asked. `skip_unreadable` leaves out files of a folder of images that
+    cannot be read, which are counted. Raises `InvalidConfig`.
 
     Cells are kept, bytes are not: which cells of a file were in quotes, how its lines ended and its encoding are lost.
     """
@@ -51,14 +54,16 @@ class Reading:
     header: bool = True
     sheet: str | None = None
     query: str | None = None
+    skip_unreadable: bool = False
 
     def __post_init__(self) -> None:
         for name, value in self.given().items():
-            if name not in ("window", "header") and not isinstance(value, str):
+            if name not in ("window", *_SWITCHES) and not isinstance(value, str):
                 like = ", such as layers/counts" if name == "layer" else ""
                 raise InvalidConfig(f"{name} is {value!r}; expected a text{like}")
-        if not isinstance(self.header, bool):
-            raise InvalidConfig(f"header is {self.header!r}; expected True or False")
+        for name in _SWITCHES:
+            if not isinstance(getattr(self, name), bool):
+                raise InvalidConfig(f"{name} is {getattr(self, name)!r}; expected True or False")
         window = self.window
         if window is not None and not (
             isinstance(window, int | float) and not isinstance(window, bool) and 0 < window < math.inf

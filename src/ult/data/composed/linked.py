@@ -27,6 +27,7 @@ from ult.data.series import edf, wav, wfdb
 from ult.data.series.signals import SignalRows
 from ult.data.tables import sql
 from ult.errors import SourceError
+from ult.host.shown import count
 
 KINDS = ("image", "series")
 _NPY, _ARRAY = ".npy", "array"
@@ -148,7 +149,8 @@ def found(cells: Iterator[Linked | None]) -> tuple[list[str], list[str]]:
             first._told(f"{first.gone}{more}"),
             hint="names are relative to the folder of the table; an empty cell names nothing",
         )
-    return list(there), [f"{count:,} of {len(there):,} files that cells name: {what}" for what, count in told.items()]
+    every = count(len(there), "file")
+    return list(there), [f"{n:,} of {every} that cells name: {what}" for what, n in told.items()]
 
 
 def located(kind: str, path: str) -> Place | None:

@@ -32,7 +32,8 @@ Columns = Mapping[str, Sequence[Any]]  # the cells of each column, as a record h
 class RecordSink(Sink):
     """Writes records of the fields of `schema`; each of the columns comes back with its name, place and type.
 
-    The unit of a record, if it is not encoded, is written as the number of the record, from 1.
+    The unit of a record, if it is not encoded, is written as the number of the record, from 1. A record without rows is
+    a line in which their cells are null.
     """
 
     def __init__(self, path: Path, schema: Schema, kept_schema: pa.Schema, *, force: bool) -> None:
@@ -59,7 +60,10 @@ class RecordSink(Sink):
             cells_of = dict(zip(self._leaves, zip(*records, strict=True), strict=True)) if records else {}
             return {name: cells_of.get(name, ()) for name in self._names}, np.arange(len(records))
         (k,) = grouped
-        lines = [(i, row) for i, one in enumerate(records) for row in one[k]]
+        none = ((None,) * len(self.schema.fields[k].fields),) * bool(
+            len(self._names) > len(self.schema.fields[k].fields)
+        )
+        lines = [(i, row) for i, one in enumerate(records) for row in one[k] or none]
         found: dict[str, list[Any]] = {name: [] for name in self._names}
         for i, row in lines:
             for name, cell in zip((one.name for one in self.schema.fields[k].fields), row, strict=True):

@@ -16,8 +16,10 @@ from ult.data.images.image_sheet import Sheet
 from ult.data.images.scan import Frame, Head, Opener
 from ult.data.rows import ROWS, Chunk, Rows, listed
 from ult.errors import EmptySource, MissingColumn, SourceError
+from ult.host.shown import count
 
 SUFFIXES = (*image.SUFFIXES, *scans.DICOM, *scans.NIFTI)
+_NAMED = 3  # files that cannot be read, of those that are named
 _UNREAD = (
     ".avif", ".dng", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".mha", ".mhd", ".npy", ".npz", ".nrrd", ".pbm",
     ".pgm", ".pnm", ".ppm", ".svs", ".tar", ".tga", ".tgz", ".zip",
@@ -36,10 +38,11 @@ class FolderRows(Rows):
     `name` (the path relative to the folder; with /1, /2, .. behind it if the file has several images) and `label` (the
     image's sub-folder). If there is a `labels.csv` with a column `name`, or a `metadata.csv` or `.jsonl` with a column
     `file_name`, its other columns replace `label`; it must have a row for every image. Keywords of DICOM tags are
-    columns of DICOM files.
+    columns of DICOM files. Files that cannot be read are refused, all of them at once; with `skip` they are left out,
+    which is why every image is then read once before the first.
     """
 
-    def __init__(self, name: str, column: str) -> None:
+    def __init__(self, name: str, column: str, *, skip: bool = False) -> None:
         self.name = name
         self.column: str = column
         folder = files.is_folder(name)
@@ -50,9 +53,23 @@ class FolderRows(Rows):
         self.passed: list[str] = []  # possible images that are not read
         self._heads: dict[str, Head | None] = {}  # of the images, by name; None for one image that Pillow reads
         told: Counter[str] = Counter()
+        wrong: list[SourceError] = []
         for path in inside:
-            self._add(path, told, alone=not folder)
-        self.told = tuple(f"{count} of {len(self._heads)} files: {what}" for what, count in told.items())
+            try:
+                self._add(path, told, alone=not folder)
+                self._try(path, skip=skip)
+            except EmptySource:
+                raise
+            except SourceError as error:
+                self._heads.pop(path, None)
+                wrong.append(error)
+        if wrong and (not skip or not self._heads):
+            raise unreadable(name, wrong, alone=not folder)
+        every = count(len(self._heads), "file")
+        self.told = [f"{n:,} of {every}: {what}" for what, n in told.items()]
+        if wrong:
+            left = "; ".join(error.what for error in wrong[:_NAMED]) + "; ..." * (len(wrong) > _NAMED)
+            self.told.append(f"{count(len(wrong), 'file')} left out that cannot be read: {left}")
         if not self._heads:
             raise SourceError(f"{name} holds no images; expected files that end in {', '.join(SUFFIXES)}")
         self._sheet = Sheet(name, inside if folder else [])
@@ -77,6 +94,16 @@ class FolderRows(Rows):
                 self.passed.append(place)
         elif path.lower().endswith(_UNREAD) or scans.has_no_suffix(path):
             self.passed.append(place)
+
+    def _try(self, path: str, *, skip: bool) -> None:
+        """Read the images of a file, if those that cannot be read are left out; raise `SourceError`."""
+        if not skip or path not in self._heads:
+            return
+        for _, frame in self._frames([path]):
+            if isinstance(frame, Frame):
+                frame.pixels()
+            else:
+                image.to_pixels(files.read_bytes(frame), frame)
 
     def check_columns(self, names: Sequence[str]) -> None:
         """Raise `MissingColumn` unless all of `names` are columns, or keywords of tags if there are DICOM files."""
@@ -125,10 +152,11 @@ class FolderRows(Rows):
                 self._value(path, 0, 1, column)
         return pa.schema([types.field(name) if name in sheet else (name, self.types[name]) for name in keep])
 
-    def _frames(self) -> Iterator[tuple[str, Frame | str]]:
+    def _frames(self, paths: Sequence[str] = ()) -> Iterator[tuple[str, Frame | str]]:
         """Yield every image, a `Frame` or the name of its file, with the path of the file in the folder."""
         opener = Opener()
-        for path, head in self._heads.items():
+        for path in paths or self._heads:
+            head = self._heads[path]
             place = files.join(self._root, path)
             if head is None:
                 yield path, place
@@ -157,3 +185,17 @@ class FolderRows(Rows):
         if head is None or head.dataset is None:
             raise MissingColumn(f"{files.join(self._root, path)} is no DICOM file, so it has no {keyword}")
         return dicom.cell(files.join(self._root, path), head.dataset, keyword)
+
+
+def unreadable(name: str, wrong: Sequence[SourceError], *, alone: bool) -> SourceError:
+    """Return the error for files that cannot be read; `alone` if an input is a file and no folder."""
+    first = wrong[0]
+    if alone:
+        return first
+    skip = "--skip-unreadable leaves it out, and says so"
+    if len(wrong) == 1:
+        return SourceError(first.what, hint=f"{first.hint}; {skip}" if first.hint else skip)
+    told = "; ".join(error.what for error in wrong[:_NAMED]) + "; ..." * (len(wrong) > _NAMED)
+    return SourceError(
+        f"{name} has {len(wrong):,} files that cannot be read: {told}", hint=skip.replace(" it ", " them ")
+    )
