@@ -83,6 +83,10 @@ def fit(
     patches_per_record: Annotated[
         int | None, typer.Option(help="With --epsilon: distinct patches that a record counts in; by default 64.")
     ] = None,
+    bins: Annotated[
+        int | None,
+        typer.Option(help="Of records of fields: bins of a number that no schema gives edges for; by default 16."),
+    ] = None,
     public: Annotated[
         bool,
         typer.Option(
@@ -139,6 +143,7 @@ def fit(
             epsilon=epsilon,
             delta=delta,
             patches_per_record=patches_per_record,
+            bins=bins,
             public=public,
             secret_ids=secret_ids,
             passphrase=asking(passphrase_file, recipient, no_encryption),
@@ -181,7 +186,11 @@ def _tell_fitted(fitted: Fitted, inputs: list[str], *, named: bool) -> None:
     if privacy := table.privacy:
         about = f"noise {privacy.noise:.3g}, threshold {privacy.threshold:.4g} records"
         say(f"{out}: epsilon {privacy.epsilon:g} at delta {privacy.delta:.2g} for each record; {about}")
-        tell_unit(out, inputs, table.codec.modality, fitted.empty_records)
+        if named_bins := fitted.private_bins:
+            cost = f"{privacy.epsilon_of_edges:.3g} of epsilon"
+            say(f"{out}: edges of the bins of {count(len(named_bins), 'number')} learnt at {cost}")
+        column = next((role[5:] for role in table.fields if role.startswith("unit ")), "")
+        tell_unit(out, inputs, table.codec.modality, fitted.empty_records, column)
     if fitted.worst:
         say(f"{out}: {fitted.worst}")
     if not named and not table.fields and any(name.lower().endswith((".csv", ".tsv")) for name in inputs):

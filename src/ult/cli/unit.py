@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 _PIECES = dict.fromkeys((".csv", ".tsv", ".data", ".parquet", ".arrow", ".feather", ".xlsx", ".npy", ".npz"), "row")
 _PIECES |= dict.fromkeys((".txt", ".jsonl", ".ndjson"), "line")
-_OF = {"image": "image", "series": "series", "text": "row", "molecule": "row"}
+_OF = {"image": "image", "series": "series", "text": "row", "molecule": "row", "record": "row"}
 
 
-def unit(inputs: Sequence[str], modality: str) -> str:
-    """Return a sentence on what one record of these inputs is.
+def unit(inputs: Sequence[str], modality: str, column: str = "") -> str:
+    """Return a sentence on what one record of these inputs is; `column` is that of the unit, whose rows are one.
 
     >>> unit(["data/notes.txt"], "text")
     'each line of notes.txt is one record'
@@ -27,12 +27,14 @@ def unit(inputs: Sequence[str], modality: str) -> str:
     first, more = inputs[0], len(inputs) - 1
     piece = _PIECES.get(Path(first).suffix.lower(), _OF[modality]) if modality != "image" else "image"
     name = Path(first).name or first
+    if column:
+        return f"all rows with one {column!r} are one record"
     return f"each {piece} of {name}{f' and {more} more' if more else ''} is one record"
 
 
-def tell_unit(out: Path, inputs: Sequence[str], modality: str, empty: int) -> None:
+def tell_unit(out: Path, inputs: Sequence[str], modality: str, empty: int, column: str = "") -> None:
     """Print to what a table's promise applies, and how many records are empty."""
-    say(f"{out}: the promise is for one record: {unit(inputs, modality)}, whoever it is of")
+    say(f"{out}: the promise is for one record: {unit(inputs, modality, column)}, whoever it is of")
     _tell_empty(empty)
 
 

@@ -6,8 +6,11 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ult.data.columns import looks
+from ult.data.columns.bins import BINS
+from ult.data.columns.declared import declared
 from ult.data.columns.describe import describe
 from ult.data.columns.schema import Schema
 from ult.data.rows import listed
@@ -29,33 +32,36 @@ def decided(
     forms: Mapping[str, str] | None = None,
     encode_identifier: Sequence[str] = (),
     private: bool = False,
+    bins: int | None = None,
     reading: Mapping[str, str | float] | None = None,
 ) -> Schema:
     """Return the schema of records: the one given, or else one inferred from the inputs.
 
-    `private` says that the table promises differential privacy, so that nothing may be inferred. Raises `InvalidConfig`
-    for a column that can be read in two ways, or that looks like an identifier and is neither dropped nor in
+    `private` says that the table promises differential privacy, so that nothing may be inferred: `forms` then declares
+    every column, and edges of bins are learnt later. `bins` is how many a number has. Raises `InvalidConfig` for a
+    column that can be read in two ways, or that looks like an identifier and is neither dropped nor in
     `encode_identifier`.
     """
     if private and schema is None:
-        raise InvalidConfig(
-            "the kinds, bins and values of the columns would be taken from the records, which epsilon does not cover; "
-            "expected a schema of what is known without them",
-            hint="ult describe OTHER_FILE --public -o schema.json, of a file that everyone may read, then --schema",
-        )
-    if schema is None:
-        description = describe(inputs, unit=unit, drop=[*drop, *keep], column=column, forms=forms, reading=reading)
-        found = description.schema
-        if found is None or (description.columns and not all(one.kind for one in description.columns)):
+        found = declared(inputs, unit=unit, drop=[*drop, *keep], column=column, forms=forms or {}, reading=reading)
+    elif schema is None:
+        asked: dict[str, Any] = {"column": column, "forms": forms, "bins": BINS if bins is None else bins}
+        description = describe(inputs, unit=unit, drop=[*drop, *keep], reading=reading, **asked)
+        inferred = description.schema
+        if inferred is None or (description.columns and not all(one.kind for one in description.columns)):
             lost = [one.name for one in description.columns if not one.kind]
             raise SourceError(f"columns that cannot be encoded: {listed(lost)}", hint=_typed("--drop", lost))
+        found = inferred
     else:
+        if bins is not None and not private:
+            raise InvalidConfig("bins are in the schema", hint="ult describe FILE --bins ... -o schema.json")
         found = _given(schema, unit=unit, drop=[*drop, *keep], column=column, forms=forms)
         if private and found.inferred:
             raise InvalidConfig(
                 f"the schema was inferred from records: bins, values and kinds of {listed(found.inferred)} tell of "
                 "them, and epsilon does not cover that; expected one of what is known without the records",
-                hint="ult describe OTHER_FILE --public -o schema.json, of a file that everyone may read",
+                hint="ult describe OTHER_FILE --public -o schema.json, of a file that everyone may read; or no schema "
+                "and a --form for each column, such as --form age=number",
             )
     names = {one.name for one in found.leaves}
     if unknown := [name for name in encode_identifier if name not in names]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,15 @@ from ult.codecs.columns import Columns
 from ult.codecs.options import check_options
 from ult.codecs.series import SeriesMulaw
 from ult.data import Source
+from ult.data.columns.bins import BINS
 from ult.data.columns.schema import Schema
 from ult.errors import InvalidConfig
 from ult.host import arguments
 from ult.host.arguments import COLUMNS, checked, integer, number, path, switch
 from ult.host.bar import shown
-from ult.host.progress import Progress, on_stderr
+from ult.host.progress import Progress, counted, on_stderr
 from ult.host.shown import Facts, Shown, count
-from ult.owner import fields, keyfile
+from ult.owner import fields, keyfile, private_bins
 from ult.owner.bpe.private_counts import check_asked, promise, without_records
 from ult.owner.inputs import Inputs, Watched, count_clipped, named, of_clipped, opened, remarks, texts
 from ult.owner.keyfile import Passphrase
@@ -50,6 +51,7 @@ class Fitted(Shown):
     exact_from: int = 0  # occurrences
     empty_records: int = 0
     told: tuple[str, ...] = ()  # remarks on the inputs
+    private_bins: tuple[str, ...] = ()  # columns whose bins were learnt at a part of epsilon
 
     def facts(self) -> Facts:
         """Return the path of the table, whether it is encrypted, and what `Table` shows of itself."""
@@ -105,6 +107,7 @@ class Fitted(Shown):
     epsilon=number,
     delta=number,
     patches_per_record=integer(),
+    bins=integer(),
     public=switch,
     secret_ids=switch,
     passphrase=arguments.secret,
@@ -138,6 +141,7 @@ def fit(
     epsilon: float | None = None,
     delta: float | None = None,
     patches_per_record: int | None = None,
+    bins: int | None = None,
     public: bool = False,
     secret_ids: bool = False,
     passphrase: Passphrase | None = None,
@@ -159,7 +163,8 @@ def fit(
 
     For `record/columns` a record has a field for each column, as a `schema` says, or as `describe` infers with `unit`,
     `drop` and `forms`. A column that looks like an identifier has to be in `drop` or in `encode_identifier`, and is
-    kept only with `keep_identifier`.
+    kept only with `keep_identifier`. A number has `bins` bins, by default 16, unless a schema gives
+    their edges. Under `epsilon`, a tenth of it pays for edges that no schema gives (`ult.owner.private_bins`).
 
     The file is encrypted to a `passphrase`, which may be a function that asks for it, such as `getpass.getpass`, or to
     the age public keys `recipients`. It is in the clear only if `encrypt` is False. `workers` is the number of
@@ -183,7 +188,7 @@ def fit(
     vocabulary = Vocabulary(vocabulary_size)
     storage: dict[str, Any] = {"passphrase": keyfile.told(passphrase), "recipients": recipients, "encrypt": encrypt}
     keyfile.encryptor(**storage)  # refuses bad arguments before any work is done
-    asked: dict[str, Any] = {"schema": schema, "unit": unit, "drop": texts(drop), "forms": forms}
+    asked: dict[str, Any] = {"schema": schema, "unit": unit, "drop": texts(drop), "forms": forms, "bins": bins}
     layout = _layout(
         codec, inputs, column, texts(keep), asked, encode_identifier, private=most is not None, reading=reading
     )
@@ -199,6 +204,11 @@ def fit(
     )
     source.check_apart(out)
     given = check_options(kind, options or {}, calibrate=most is None)
+    learnt = None
+    if layout and epsilon:
+        read = (batch.records for batch in counted(source.batches(), progress, "calibrating", lambda batch: batch.rows))
+        learnt = private_bins.learnt(layout.fields, read, bins=bins or BINS, epsilon=epsilon, delta=delta)
+        layout = replace(layout, fields=learnt.fields)
     of_fields = {"fields": [one.document() for one in layout.fields]} if layout else {}
     made = _codec(kind, {**given, **of_fields}, source, most, progress)
     columns = _columns(made, source, progress)
@@ -211,7 +221,10 @@ def fit(
         advance=lambda more: progress("fitting", more),
     )
     source.check_unchanged()
-    privacy = promise(epsilon, delta, patches=most, records=counts.records) if epsilon and most else None
+    privacy = None
+    if epsilon and most:
+        edges = learnt.spent if learnt else None
+        privacy = promise(epsilon, delta, patches=most, records=counts.records, edges=edges)
     of: dict[str, Any] = {
         "fields": layout.roles if layout else source.fields,
         "privacy": privacy,
@@ -232,7 +245,8 @@ def fit(
         worst=columns.worst() if columns else "",
         exact_from=counts.exact_from,
         empty_records=sum(not record for record in source) if empty else 0,
-        told=tuple(remarks(source)),
+        told=(*remarks(source), *(learnt.remarks() if learnt else [])),
+        private_bins=learnt.names if learnt else (),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import secrets
 from typing import Protocol
 
 import numpy as np
@@ -65,6 +66,11 @@ class Secure:
         pairs = np.stack([radii * np.cos(angles), radii * np.sin(angles)]).reshape(4, n)
         pairs[2:] = np.roll(pairs[2:], 1, axis=1)  # so that no sum has both numbers of a Box-Muller pair, unless n is 1
         return np.asarray(pairs.sum(0).reshape(size) / 2)
+
+
+def below(total: int) -> int:
+    """Return an integer from 0 to `total` - 1, all of them exactly as likely, from the operating system's generator."""
+    return secrets.randbelow(total)
 
 
 def source(*, secure: bool, seed: int) -> Source:

@@ -4,41 +4,60 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ult.errors import FormatError
 from ult.host.shown import count
 
+_PARTS = {"epsilon_of_edges", "delta_of_edges"}  # of a promise, in files only if edges of bins were learnt
+
+
+class Spent(NamedTuple):
+    """What a mechanism costs of a promise."""
+
+    epsilon: float
+    delta: float
+
 
 @dataclass(frozen=True, slots=True)
 class Guarantee:
-    """The promise to each record that a table was fitted on: (epsilon, delta), and the mechanism that keeps it."""
+    """The promise to each record that a table was fitted on: (epsilon, delta), and the mechanisms that keep it.
+
+    The edges of bins cost `epsilon_of_edges` and `delta_of_edges`, 0 if none were learnt; the counts cost the rest.
+    """
 
     epsilon: float
     delta: float
     patches: int  # the most distinct patches of a record that are counted
     noise: float  # the standard deviation of the noise that was added to each patch's count
     threshold: float  # the lowest noisy count that a patch is kept for
+    epsilon_of_edges: float = 0.0
+    delta_of_edges: float = 0.0
 
     def __str__(self) -> str:
         most = count(self.patches, "patch", "patches")
-        return f"({self.epsilon:.3g}, {self.delta:.2g})-differential privacy for each record, counted in up to {most}"
+        said = f"({self.epsilon:.3g}, {self.delta:.2g})-differential privacy for each record, counted in up to {most}"
+        part = f"({self.epsilon_of_edges:.3g}, {self.delta_of_edges:.2g})"
+        return f"{said}; {part} of it for the edges of bins" if self.epsilon_of_edges else said
 
     def document(self) -> dict[str, Any]:
         """Return the guarantee as JSON values."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if value or name not in _PARTS}
 
     @classmethod
     def read(cls, document: object, path: object) -> Guarantee:
         """Return the guarantee that `document()` wrote; raise `FormatError` naming `path` for anything else."""
         names = set(cls.__dataclass_fields__)
-        if not isinstance(document, dict) or set(document) != names:
-            raise FormatError(f"{path}: privacy has other fields; expected {sorted(names)}")
+        if not isinstance(document, dict) or set(document) not in (names, names - _PARTS):
+            raise FormatError(f"{path}: privacy has other fields; expected {sorted(names - _PARTS)}")
         for name, value in document.items():
             kind = int if name == "patches" else float
             if type(value) is not kind or not 0 < value < 2**53:
                 raise FormatError(f"{path}: {name} of privacy is no {kind.__name__} above 0")
-        return cls(**document)
+        kept = cls(**document)
+        if kept.epsilon_of_edges >= kept.epsilon or kept.delta_of_edges >= kept.delta:
+            raise FormatError(f"{path}: the edges of bins cost more than the promise")
+        return kept
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,6 +179,7 @@ class Manifest:
     def to_json(self) -> str:
         """Return the manifest as JSON, with sorted keys."""
         document = {"format": self.format, **asdict(self)}
+        document |= {"privacy": self.privacy.document()} if self.privacy else {}
         for name in _unsaid(self.format):
             del document[name]
         return json.dumps(document, sort_keys=True, indent=1) + "\n"

@@ -10,7 +10,7 @@ from ult.errors import InvalidConfig
 from ult.host.distribution import versions
 
 FORMAT = "ult-audit-mechanism/1"
-MECHANISMS = ("table", "training")
+MECHANISMS = ("table", "training", "bins")
 SETTINGS = ((1.0, 4), (8.0, 1))  # (epsilon, patches): the first shows faults of the noise, both those of the threshold
 DELTA, TRIALS = 0.05, 4000
 MISS = 1e-3  # the probability that an audit refutes a promise that holds
@@ -29,8 +29,9 @@ def audit_mechanism(
 ) -> dict[str, Any]:
     """Return, as JSON values, whether trials of the real code refute its promises, and which faults they would find.
 
-    `settings` are pairs of an epsilon and the patches in which a record counts; the training has the first epsilon.
-    Tables are fitted `trials` times with a record and as often without it; trainings, which take longer, half as often.
+    `settings` are pairs of an epsilon and the patches in which a record counts; the training, and the edges of bins,
+    have the first epsilon. Tables are fitted, and edges are learnt, `trials` times with a record and as often without
+    it; trainings, which take longer, half as often.
     `delta` is large so that few trials suffice; the code is the same for any delta. `records` is the number of records
     of a fit. The probability that any claim is wrongly refuted is at most `miss`; with `again`, a refuted claim is
     tried once more and counts as refuted only if new trials refute it too, which makes that `miss` squared.
@@ -40,8 +41,8 @@ def audit_mechanism(
         raise InvalidConfig(f"mechanisms are {', '.join(of) or 'none'}; expected some of {', '.join(MECHANISMS)}")
     if trials < 2 or not settings:
         raise InvalidConfig(f"trials is {trials}, of {len(settings)} settings; expected at least 2, of at least 1")
-    tables, training = (settings if "table" in of else ()), "training" in of
-    share: dict[str, Any] = {"miss": miss / (len(tables) + training), "advance": advance}
+    tables, training, bins = (settings if "table" in of else ()), "training" in of, "bins" in of
+    share: dict[str, Any] = {"miss": miss / (len(tables) + training + bins), "advance": advance}
     results = []
     if tables:
         from ult.audit.mechanism.refits import refit
@@ -54,6 +55,10 @@ def audit_mechanism(
 
         tried = partial(restep, settings[0][0], delta, trials=trials // 2, **share)
         results.append(_confirmed(tried, again=again))
+    if bins:
+        from ult.audit.mechanism.rebins import rebin
+
+        results.append(_confirmed(partial(rebin, settings[0][0], trials=trials, **share), again=again))
     return {
         "format": FORMAT,
         "mechanisms": results,

@@ -25,6 +25,8 @@ def shards_facts(shards: Shards) -> Facts:
     for _ in shards.parts():
         pass
     manifest = asdict(shards.manifest)
+    if promised := shards.manifest.privacy:
+        manifest["privacy"] = promised.document()
     del manifest["parts"], manifest["vocabulary_size"]
     manifest["kept"] = list(manifest["kept"])
     columns = [_column(column) for column in describe_kept(shards)]
@@ -50,7 +52,7 @@ def run_facts(run: Run) -> Facts:
 
 def table_facts(table: Table) -> Facts:
     """Return the facts on a table."""
-    privacy = asdict(table.privacy) if table.privacy else None
+    privacy = table.privacy.document() if table.privacy else None
     return {"fingerprint": table.fingerprint, "records": table.records, "privacy": privacy, "public": table.public}
 
 

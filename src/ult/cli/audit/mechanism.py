@@ -13,7 +13,8 @@ from ult.host.free import check_free
 
 def mechanism(
     of: Annotated[
-        list[str] | None, typer.Option(help="table (ult fit) or training (ult train); repeatable, by default both.")
+        list[str] | None,
+        typer.Option(help="table or bins (ult fit), or training (ult train); repeatable, by default all."),
     ] = None,
     epsilon: Annotated[
         float | None, typer.Option(help="The promise; by default 1 with 4 patches per record, and 8 with 1.")

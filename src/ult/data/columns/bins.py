@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 BINS = 16
 EDGE_DIGITS = 15  # float64 keeps the order of decimal numbers of so many digits
-CHOICES = (8, 16, 32, 64)  # 2^b, b from 3 to 6
+CHOICES = (1, 8, 16, 32, 64)  # 2^b, b from 3 to 6, or none
 
 
 def quantile_edges(values: NDArray[np.float64], bins: int = BINS) -> tuple[str, ...]:

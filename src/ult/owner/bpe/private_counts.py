@@ -27,7 +27,7 @@ from ult.owner.bpe.hashtable import EMPTY, hash_run
 from ult.owner.bpe.patch_table import Holders
 from ult.privacy import accountant
 from ult.privacy.randomness import NOISE, SAMPLE, Draw, Secure
-from ult.public.guarantee import Guarantee
+from ult.public.guarantee import Guarantee, Spent
 
 PATCHES = 64  # default number of distinct patches that a record counts in; see dev/log.md, 2026-11-21
 ROOM = 16 * CAPACITY  # symbols of distinct patches; large, as a second pass (`counts`) would draw other patches
@@ -67,18 +67,24 @@ def without_records(kind: type[Codec[Any]], options: dict[str, Any]) -> Codec[An
     return kind(**options)
 
 
-def promise(epsilon: float, delta: float | None, *, patches: int, records: int) -> Guarantee:
+def promise(
+    epsilon: float, delta: float | None, *, patches: int, records: int, edges: Spent | None = None
+) -> Guarantee:
     """Return the guarantee for a table fitted on so many records. Raises `InvalidConfig` or `MissingExtra`.
 
-    `delta` is records^-1.1 by default. One half of it pays for the noise. The other half bounds the probability that
-    any of the patches that a single record holds, at most `patches` of them, passes the threshold.
+    `delta` is records^-1.1 by default. `edges` is what the edges of bins have spent; the counts get the rest. One half
+    of its delta pays for the noise. The other half bounds the probability that any of the patches that a single record
+    holds, at most `patches` of them, passes the threshold.
     """
     delta = accountant.default_delta(records) if delta is None else delta
     accountant.check(epsilon, delta, records)
     length = math.sqrt(patches)  # the L2 norm of the change that one record makes to the counts
-    noise = length * accountant.noise_multiplier(epsilon, delta / 2, rate=1.0, steps=1)
-    tail = -math.expm1(math.log1p(-delta / 2) / patches)  # the probability for each patch alone
-    return Guarantee(float(epsilon), delta, patches, noise, 1 + noise * -NormalDist().inv_cdf(tail))
+    spent = edges or Spent(0.0, 0.0)
+    half = (delta - spent.delta) / 2
+    noise = length * accountant.noise_multiplier(epsilon - spent.epsilon, half, rate=1.0, steps=1)
+    tail = -math.expm1(math.log1p(-half) / patches)  # the probability for each patch alone
+    threshold = 1 + noise * -NormalDist().inv_cdf(tail)
+    return Guarantee(float(epsilon), delta, patches, noise, threshold, *spent)
 
 
 def release(
