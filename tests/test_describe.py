@@ -224,3 +224,15 @@ def test_the_command_prints_a_table_and_writes_a_schema(tmp_path, capsys, monkey
     printed = json.loads(ult(capsys, monkeypatch, "describe", path, "--json").out)
     assert [one["kind"] for one in printed["columns"]] == ["category", "number"]
     assert "not COLUMN=FORM" in ult(capsys, monkeypatch, "describe", path, "--form", "age", status=1).err
+
+
+def test_no_bin_is_spent_on_the_cell_that_is_left_out(tmp_path):
+    cells = ["0"] * 95 + [str(10 * n) for n in range(1, 41)]
+    path = tmp_path / "gains.csv"
+    path.write_text("gain,loss\n" + "".join(f"{cell},1\n" for cell in cells), encoding="utf-8")
+    schema = describe([path], bins=8).schema
+    assert schema is not None
+    (gain,) = (one for one in schema.fields if one.name == "gain")
+    assert gain.absent == "0"
+    assert len(gain.edges) == 7
+    assert 30 < float(gain.edges[0]) < 80

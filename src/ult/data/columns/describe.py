@@ -220,7 +220,10 @@ class _Describing:
     def _measure(self) -> None:
         """Read numbers and dates again, and look for the cells that were in the way of a kind."""
         most = max(2**8, min(measure.MOST, measure.SAMPLES // max(len(self.texts), 1)))
-        of = {name: measure.measure_of(one, most, seed) for seed, (name, one) in enumerate(self.readings.items())}
+        of = {
+            name: measure.measure_of(one, most, seed, _absent(self.tallies[name]))
+            for seed, (name, one) in enumerate(self.readings.items())
+        }
         self.measures = {name: one for name, one in of.items() if one is not None}
         sought = {name: one.cell for name, one in self.readings.items() if one.cell}
         self._measure_arrays()

@@ -24,12 +24,15 @@ _PARTS = {"Y": r"(?P<Y>\d{4})", "m": r"(?P<m>\d\d)", "d": r"(?P<d>\d\d)"}
 
 
 class Numbers:
-    """Values of numbers that are written in one way: their range, and a sample of at most `most`."""
+    """Values of numbers that are written in one way: their range, and a sample of at most `most`.
+
+    The cell `absent`, which a record leaves out, is not in the sample: no bin is spent on it.
+    """
 
     wrong = False
 
-    def __init__(self, options: dict[str, Any], most: int, seed: int) -> None:
-        self._options, self._most = options, most
+    def __init__(self, options: dict[str, Any], most: int, seed: int, absent: str | None = None) -> None:
+        self._options, self._most, self._absent = options, most, absent
         self._random = np.random.default_rng(seed)
         self._values, self._share = np.empty(0), 1.0
         self._range: list[tuple[Decimal, str]] = []
@@ -44,6 +47,7 @@ class Numbers:
         plain = [Decimal(self.plain(cell)) for cell in cells]
         ends = [*self._range, min(zip(plain, cells, strict=True)), max(zip(plain, cells, strict=True))]
         self._range = [min(ends), max(ends)]
+        sizes = np.where([cell == self._absent for cell in cells], 0, sizes)
         values = np.repeat(np.array([float(one) for one in plain]), sizes)
         values = values[np.isfinite(values)]
         if self._share < 1:
@@ -114,8 +118,8 @@ def _parser(form: str) -> Callable[[str], date | None]:
     return parse
 
 
-def measure_of(reading: Reading, most: int, seed: int) -> Numbers | Dates | None:
+def measure_of(reading: Reading, most: int, seed: int, absent: str | None = None) -> Numbers | Dates | None:
     """Return what measures the cells of a column with this reading in a second pass, or None if nothing does."""
     if reading.kind == "number":
-        return Numbers(reading.options, most, seed)
+        return Numbers(reading.options, most, seed, absent)
     return Dates(reading.options) if reading.kind == "date" else None
