@@ -40,6 +40,26 @@ def code(best=0.08, *, blind=0.08, table=TABLE, shards=SHARDS, run=None, known=0
     }
 
 
+def fields(best=0.55, *, blind=0.5, linked=0.0, width=0.01, known=True):
+    """What an audit of records of fields says by field: one that is read so well, and one that nobody reads."""
+
+    def one(read):
+        ends = [max(0.0, read - width), min(1.0, read + width)]
+        of = {"kind": "number", "in_rows": False, "cells": 600, "near": None, "near_blind": None, "pieces": None}
+        return {**of, "read": read, "read_interval": ends, "blind": blind, "beyond": (read - blind) / (1 - blind)}
+
+    def attacker(knows, people=None):
+        return {"name": "co-occurrence", "knows": knows, "cells": 1200, "read": (best + blind) / 2, "blind": blind,
+                "beyond": 0.0, "people": people, "fields": [one(best), one(blind)]}  # fmt: skip
+
+    ends = clopper_pearson(round(600 * linked), 600)
+    people = {"people": 600, "columns": 2, "alone": 0.3, "alone_interval": [0.25, 0.35], "linked": linked,
+              "linked_interval": ends, "linked_wrongly": 0.0, "chance": 1 / 600}  # fmt: skip
+    told = [attacker("public data, and some columns of the people, not which record is whose", people)] if known else []
+    every = [attacker("public data"), attacker("public data, and no field of the table"), *told]
+    return {"records": 600, "known": 2 * known, "attackers": every}
+
+
 def rates(hits=5, *, members=500, nonmembers=500, auc=0.5, epsilon=0.0, delta=1e-5):
     """What the scores of one attack tell: so many members are found where 1 % of nonmembers are taken for some."""
 

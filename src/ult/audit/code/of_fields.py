@@ -105,7 +105,8 @@ class OfFields:
             share = float(np.mean(right)) if right else 0.0
             read = "".join(piece["text"] for piece in pieces)
             shown.append({"read": read, "pieces": pieces, "truth": "".join(whole), "share": share})
-        return sorted(shown, key=lambda one: float(one["share"]), reverse=True)[:PAIRS]
+        different = {one["truth"]: one for one in shown}.values()
+        return sorted(different, key=lambda one: float(one["share"]), reverse=True)[:PAIRS]
 
 
 def _text(cell: Any) -> str:

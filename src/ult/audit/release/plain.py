@@ -45,6 +45,26 @@ TOPICS = {
         f"read {MUCH} of the records by the values of the ids alone",
         "read some of the records by the values of the ids alone",
     ),
+    "fields": Topic(
+        "how much of each field of the records can be read with public data",
+        f"read {MUCH} of what was unknown of some fields of the records",
+        "read some of the cells of some fields",
+    ),
+    "form": Topic(
+        "how much of each field can be read by somebody who has only a public file of the same columns",
+        f"read {MUCH} of what was unknown of some fields with a public file of the same columns alone",
+        "read some of the cells of some fields with a public file of the same columns alone",
+    ),
+    "columns": Topic(
+        "how much of the other fields can be read by somebody who knows some columns of the people",
+        f"read {MUCH} of what was unknown of some other fields if some columns of the people are known",
+        "read some of the cells of other fields if some columns of the people are known",
+    ),
+    "people": Topic(
+        "how many people can be linked to their records by columns that are known of them",
+        "link people to their records by columns that are known of them",
+        "link a few people to their records by columns that are known of them",
+    ),
     "rebuilt": Topic(
         "how close reconstructed images or series come to the true ones",
         "reconstruct images or series that are close to the true ones",

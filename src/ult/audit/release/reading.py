@@ -8,6 +8,8 @@ from typing import Any
 
 from ult.audit.code.attack import ATTACKS, PHRASES
 from ult.audit.code.evidence import BEFORE, PUBLIC
+from ult.audit.code.overlap import SAME
+from ult.audit.release.by_field import judge_fields
 from ult.audit.release.figures import Missing, agree, count, field, interval, number, part, share
 from ult.audit.release.finding import CEILING, LEVELS, PUBLIC_BYTES, READ, REBUILT, Finding, unmeasured, worst
 from ult.errors import FormatError
@@ -19,7 +21,8 @@ LINE = (
 )
 REFERENCE = (
     f"amber if the public records can name under {CEILING:.0%} of the ids, or if they have fewer bytes than the shards "
-    f"and fewer than {PUBLIC_BYTES:,}: a real attacker may have more public records, or more similar ones"
+    f"and fewer than {PUBLIC_BYTES:,}: a real attacker may have more public records, or more similar ones. "
+    "Amber too if they are the encoded records themselves, which no stranger has"
 )
 NEAR = (
     f"amber if an attack reconstructs the values better than the mean of the public records does, by more than "
@@ -72,7 +75,7 @@ def _judged(audit: dict[str, Any], subject: str, nbytes: int | None) -> list[Fin
     findings += _rebuilt(audit, subject)
     if subject == "shards" and "plaintext" not in kinds and count(audit, "records") > 1:
         findings.append(unmeasured(subject, "plaintext", "known plaintext: not measured", HOW, LINE))
-    return findings
+    return [*findings, *judge_fields(audit, subject)]
 
 
 def _check_blind(public: list[dict[str, Any]]) -> None:
@@ -150,6 +153,10 @@ def _reference(audit: dict[str, Any], public: list[dict[str, Any]], subject: str
     needed = PUBLIC_BYTES if nbytes is None else min(PUBLIC_BYTES, nbytes)
     found = f"public records: {records:,} of {size:,} bytes, which can name {ceiling:.1%} of the ids"
     finding = Finding(subject, "green", found, REFERENCE, topic="reference", value=ceiling, n=records)
+    if "shared" in reference and (held := share(reference, "shared")) > SAME:
+        why = f"{found}; {held:.0%} of them are the encoded records themselves, so the figures are the worst case"
+        other = "--reference with other records of this kind"
+        return replace(finding, level="amber", found=why, measured=False, change=other)
     if ceiling >= CEILING and size >= needed:
         return finding
     why = f"{found}; too little to know what an attacker with more public records, or more similar ones, could read"
