@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from ult.audit.code.fields import beyond
 from ult.audit.code.records import LINKED, NO_FORM, PEOPLE
-from ult.audit.release.figures import Missing, agree, count, field, interval, number, part, share
+from ult.audit.release.figures import Missing, agree, count, field, interval, number, part, several, share
 from ult.audit.release.finding import FOUND, READ, Finding, unmeasured, worst
 from ult.errors import FormatError
 
@@ -47,9 +46,7 @@ def judge_fields(audit: dict[str, Any], subject: str) -> list[Finding]:
 
 
 def _judged(found: dict[str, Any], subject: str) -> list[Finding]:
-    attackers = field(found, "attackers")
-    if not isinstance(attackers, list) or not attackers:
-        raise Missing("attackers")
+    attackers = several(found, "attackers")
     records, by_topic = count(found, "records"), dict[str, list[Finding]]()
     for one in attackers:
         topic = _topic(one)
@@ -71,10 +68,7 @@ def _topic(one: Any) -> str:
 
 def _cells(one: Any, topic: str, subject: str, records: int) -> Finding:
     """Judge one attacker by the field of which it surely reads most beyond a guess without the ids."""
-    fields: Sequence[Any] = field(one, "fields")
-    if not isinstance(fields, list) or not fields:
-        raise Missing("fields")
-    shares = [_beyond(each) for each in fields]
+    shares = [_beyond(each) for each in several(one, "fields")]
     value, low, high = max(shares, key=lambda each: each[1])
     top = max(each[2] for each in shares)
     level = "red" if low > READ[1] else "amber" if top > READ[0] else "green"

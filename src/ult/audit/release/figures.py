@@ -60,6 +60,16 @@ def part(found: Any, name: str) -> dict[str, Any]:
     return value
 
 
+def several(found: Any, name: str) -> list[Any]:
+    """Return a list within an audit. Raises `Missing` if it is absent or empty, `FormatError` if it is no list."""
+    value = field(found, name)
+    if not isinstance(value, list):
+        raise FormatError(f"an audit says that {name} is {value!r:.40}; expected a list")
+    if not value:
+        raise Missing(name)
+    return value
+
+
 def field(found: Any, name: str) -> Any:
     """Return the value under `name`. Raises `Missing` if it is absent, `FormatError` if `found` is no object."""
     if not isinstance(found, dict):
