@@ -55,6 +55,10 @@ class Codec(ABC, Generic[T]):
     def nbytes(self, record: T) -> int:
         """Return how many bytes of original data `record` holds."""
 
+    def nbytes_of_batch(self, records: Sequence[T]) -> int:
+        """Return how many bytes of original data several records hold."""
+        return sum(map(self.nbytes, records))
+
     @abstractmethod
     def config(self) -> dict[str, Any]:
         """Return the keyword arguments that construct an equal codec, as JSON values."""

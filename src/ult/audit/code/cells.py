@@ -13,7 +13,7 @@ from ult.codecs.record import RecordColumns
 from ult.codecs.record.child import Given
 from ult.codecs.record.column import FIRST_BIN, NOTHING
 from ult.codecs.record.field import Field
-from ult.codecs.record.kind import Beside, Kind, Told
+from ult.codecs.record.kind import Kind, Told
 from ult.codecs.record.read import Reader
 from ult.errors import CorruptSymbols
 
@@ -119,7 +119,5 @@ def _cell(kind: Kind, body: NDArray[np.uint32], told: Told, first: int) -> Cell:
 
 def _dated(kind: Kind, cell: Cell, told: Told) -> Told:
     """Return what is told to the cells after this one: the last date."""
-    if kind.field.kind != "date" or cell is None:
-        return told
-    days = kind.days([cell], Beside(expected=[None]))
-    return Told(None, int(days[0])) if days[0] > 0 else told
+    day = kind.day_of(cell) if cell is not None else None
+    return told if day is None else Told(None, day)

@@ -31,9 +31,9 @@ class Child(Kind):
         self.grammar = codec.grammar()
         self.hashable = codec.modality != "image"  # a state of an image holds arrays
 
-    def encode(self, cells: Sequence[Any], beside: Beside) -> Patches:
+    def encode(self, cells: Any, beside: Beside) -> Patches:
         """Return the patches of a column."""
-        absent = self.field.left_out
+        cells, absent = list(cells), self.field.left_out
         present = np.fromiter((cell is not None and not _is(cell, absent) for cell in cells), np.bool_, len(cells))
         nulls = np.fromiter((cell is None and absent is not None for cell in cells), np.bool_, len(cells))
         heads = np.where(nulls, NULL, NOTHING)

@@ -25,13 +25,15 @@ from numpy.typing import NDArray
 
 from ult.codecs.base import Codec, check_option
 from ult.codecs.patches import Ends, Patches, Symbols
+from ult.codecs.record.cells import Cells, Flags
 from ult.codecs.record.child import Given
 from ult.codecs.record.column import FIRST_BIN, MAX_PATCH, NULL, grouped, interleaved, short
-from ult.codecs.record.date import NO_DAY
+from ult.codecs.record.columns import Columns, nbytes_of
 from ult.codecs.record.field import Field, check_fields, flat
 from ult.codecs.record.grammar import RecordGrammar
 from ult.codecs.record.kind import Beside, Kind
 from ult.codecs.record.kinds import kind_of
+from ult.codecs.record.ordinal import NO_DAY
 from ult.codecs.record.read import Reader
 from ult.errors import CorruptSymbols, InvalidConfig, InvalidRecord
 
@@ -86,17 +88,16 @@ class RecordColumns(Codec[Record]):
 
     def encode_batch(self, records: Sequence[Record]) -> Patches:
         """Return the patches of several records, encoded a column at a time."""
-        self._check_records(records)
-        columns: list[Sequence[Cell]] = list(zip(*records, strict=True)) if records else [()] * len(self.fields)
-        tables = _Tables(self, columns, len(records))
+        by_column = Columns.of(records, self.fields)
+        tables = _Tables(self, by_column)
         found, joins = [], list[bool]()
         for k, one in enumerate(self.fields):
             if one.kind == "rows":
                 found.append(self._rows(k, tables))
             else:
-                found.append(self._column(self._places[k], k, tables.columns, tables))
+                found.append(self._column(self._places[k], k, by_column.columns, tables))
             joins.append(self._joins[k])
-            if one.required and one.kind == "rows" and not tables.counts[k].all():
+            if one.required and one.kind == "rows" and not tables.columns[k].counts.all():
                 found.append(self._no_rows(k, tables))
                 joins.append(False)
         patches = interleaved(found, joins)
@@ -107,35 +108,25 @@ class RecordColumns(Codec[Record]):
 
     def _rows(self, k: int, tables: _Tables) -> Patches:
         """Return the rows of field `k`: each a marker and the fields of the row."""
-        place, inner = self._places[k], tables.inner[k]
-        n = int(tables.counts[k].sum())
-        marks = self.kinds[place].encode(range(n), Beside())
-        cells = [self._column(place + 1 + j, j, inner, tables, k) for j in range(len(inner))]
-        return grouped(interleaved([marks, *cells], self._row_joins[k]), tables.counts[k])
+        place, rows = self._places[k], tables.columns[k]
+        marks = self.kinds[place].encode(range(rows.total), Beside())
+        cells = [self._column(place + 1 + j, j, rows.columns, tables, k) for j in range(len(rows.columns))]
+        return grouped(interleaved([marks, *cells], self._row_joins[k]), rows.counts)
 
     def _no_rows(self, k: int, tables: _Tables) -> Patches:
         """Return, for each record without rows of field `k`, which are required, the marker and NULL."""
-        n = len(tables.counts[k])
-        none, heads = np.zeros(n, np.int64), np.full(n, NULL, np.int64)
-        return short(self.kinds[self._places[k]].marker, heads, tables.counts[k] == 0, np.empty(0, np.uint8), none)
+        none = tables.columns[k].counts == 0
+        heads, ends = np.full(len(none), NULL, np.int64), np.zeros(len(none), np.int64)
+        return short(self.kinds[self._places[k]].marker, heads, none, np.empty(0, np.uint8), ends)
 
-    def _column(
-        self, place: int, j: int, columns: Sequence[Sequence[Cell]], tables: _Tables, of: int | None = None
-    ) -> Patches:
+    def _column(self, place: int, j: int, columns: Sequence[Any], tables: _Tables, of: int | None = None) -> Patches:
         kind = self.kinds[place]
         try:
-            codes = columns[j - 1] if kind.field.by else None
-            return kind.encode(columns[j], Beside(codes, tables.before.get(place), tables.expected.get(place)))
+            return kind.encode(columns[j], tables.beside(place, columns[j - 1] if kind.field.by else None))
         except InvalidRecord as error:
             inner = f" of {self.fields[of].name!r}" if of is not None else ""
             what = f"{kind.field.name!r}{inner}: {error.what}"
             raise InvalidRecord(what, hint=error.hint, value=of if of is not None else j) from None
-
-    def _check_records(self, records: Sequence[Record]) -> None:
-        for record in records:
-            if type(record) is not tuple or len(record) != len(self.fields):
-                met = f"{len(record)} cells" if type(record) is tuple else f"a {type(record).__name__}"
-                raise InvalidRecord(f"record is {met}; expected a tuple of {len(self.fields)} cells")
 
     def decode(self, symbols: Symbols) -> Record:
         """Return the record; raise `CorruptSymbols` unless it encodes to these symbols."""
@@ -181,7 +172,11 @@ class RecordColumns(Codec[Record]):
 
     def nbytes(self, record: Record) -> int:
         """Return the bytes of all texts in UTF-8, and of all arrays."""
-        return sum(_nbytes(cell) for cell in record)
+        return sum(nbytes_of(cell) for cell in record)
+
+    def nbytes_of_batch(self, records: Sequence[Record]) -> int:
+        """Return the bytes of several records."""
+        return records.nbytes if isinstance(records, Columns) else super().nbytes_of_batch(records)
 
     def config(self) -> dict[str, Any]:
         """Return `fields` and `max_length`."""
@@ -194,57 +189,43 @@ class RecordColumns(Codec[Record]):
 
 
 class _Tables:
-    """The cells of several records by column, and for each date the day before it."""
+    """The cells of several records by column, and what stands beside those of each field, by its place."""
 
-    def __init__(self, codec: RecordColumns, columns: list[Sequence[Cell]], n: int) -> None:
-        self.columns = columns
-        self.inner: dict[int, list[Sequence[Cell]]] = {}  # of each field of rows, its columns
-        self.counts: dict[int, NDArray[np.int64]] = {}  # and how many rows each record has
-        self.before: dict[int, NDArray[np.int64]] = {}  # of each date field, by place
-        self.expected: dict[int, list[Cell]] = {}  # of each carried field, by place
-        for k, one in enumerate(codec.fields):
-            if one.kind == "rows":
-                self._open(k, one, columns[k])
-                self._carry(k, one, codec._places[k])
-        self._days(codec, n)
-
-    def _open(self, k: int, one: Field, cells: Sequence[Cell]) -> None:
-        rows: list[tuple[Cell, ...]] = []
-        for cell in cells:
-            if type(cell) is not tuple or any(type(row) is not tuple or len(row) != len(one.fields) for row in cell):
-                expected = f"a tuple of rows of {len(one.fields)} cells"
-                raise InvalidRecord(f"{one.name!r} is {type(cell).__name__}; expected {expected}", value=k)
-            rows.extend(cell)
-        self.inner[k] = list(zip(*rows, strict=True)) if rows else [()] * len(one.fields)
-        self.counts[k] = np.fromiter(map(len, cells), np.int64, len(cells))
-
-    def _carry(self, k: int, one: Field, place: int) -> None:
-        counts = self.counts[k]
-        firsts = (np.cumsum(counts) - counts)[counts > 0].tolist()
-        for j, inner in enumerate(one.fields):
-            if inner.carried:
-                expected = [inner.left_out, *self.inner[k][j][:-1]][: len(self.inner[k][j])]
-                for first in firsts:
-                    expected[first] = inner.left_out
-                self.expected[place + 1 + j] = expected
-
-    def _days(self, codec: RecordColumns, n: int) -> None:
-        last = np.full(n, NO_DAY, np.int64)
+    def __init__(self, codec: RecordColumns, records: Columns) -> None:
+        self.columns = records.columns
+        self._days: dict[int, NDArray[np.int64]] = {}  # of each date field, by place
+        self._before: dict[int, NDArray[np.int64]] = {}  # and the day before each of its dates
+        self._firsts: dict[int, Flags] = {}  # of each carried field, the first rows of records
+        last = np.full(len(records), NO_DAY, np.int64)
         for k, one in enumerate(codec.fields):
             place = codec._places[k]
             if one.kind == "date":
-                self.before[place] = last
-                days = codec.kinds[place].days(self.columns[k], Beside())
+                self._before[place] = last
+                days = self._days[place] = codec.kinds[place].days(self.columns[k], Beside())
                 last = np.where(days != NO_DAY, days, last)
             elif one.kind == "rows":
-                dated = [j for j, inner in enumerate(one.fields) if inner.kind == "date"]
-                if dated:
-                    days = np.stack([self._days_of(codec, place + 1 + j, self.inner[k][j]) for j in dated], 1)
-                    before, last = _carried_days(days, self.counts[k], last)
-                    self.before |= {place + 1 + j: before[:, column] for column, j in enumerate(dated)}
+                last = self._of_rows(codec, k, place, last)
 
-    def _days_of(self, codec: RecordColumns, place: int, cells: Sequence[Cell]) -> NDArray[np.int64]:
-        return codec.kinds[place].days(cells, Beside(expected=self.expected.get(place)))
+    def _of_rows(self, codec: RecordColumns, k: int, place: int, last: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Look at the rows of field `k`, before which the days `last` stand; return the last day of each record."""
+        rows = self.columns[k]
+        firsts = np.zeros(rows.total, np.bool_)
+        firsts[(rows.ends - rows.counts)[rows.counts > 0]] = True
+        inner = list(enumerate(codec.fields[k].fields, place + 1))
+        self._firsts |= {at: firsts for at, one in inner if one.carried}
+        dated = [at for at, one in inner if one.kind == "date"]
+        if not dated:
+            return last
+        for at in dated:
+            cells: Cells = rows.columns[at - place - 1]
+            self._days[at] = codec.kinds[at].days(cells, Beside(firsts=self._firsts.get(at)))
+        before, last = _carried_days(np.stack([self._days[at] for at in dated], 1), rows.counts, last)
+        self._before |= {at: before[:, column] for column, at in enumerate(dated)}
+        return last
+
+    def beside(self, place: int, codes: Cells | None) -> Beside:
+        """Return what stands beside the cells of the field at `place`; `codes` are those of its field `by`."""
+        return Beside(codes, self._days.get(place), self._before.get(place), self._firsts.get(place))
 
 
 def _carried_days(
@@ -278,15 +259,3 @@ def _cell(found: Cell) -> Cell:
     if isinstance(found, Given):
         return found.cell
     return tuple(tuple(map(_cell, row)) for row in found) if type(found) is tuple else found
-
-
-def _nbytes(cell: Cell) -> int:
-    if cell is None:
-        return 0
-    if isinstance(cell, str):
-        return len(cell) if cell.isascii() else len(cell.encode("utf-8", "surrogatepass"))
-    if isinstance(cell, np.ndarray):
-        return int(cell.nbytes)
-    if isinstance(cell, tuple):
-        return sum(_nbytes(inner) for row in cell if isinstance(row, tuple) for inner in row)
-    return 0

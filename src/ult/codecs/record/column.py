@@ -8,34 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult.codecs.patches import Ends, Patches, Symbols
-from ult.errors import InvalidRecord
 from ult.host.kernel import njit
 
 TEXT, NULL, FIRST_BIN = 256, 257, 258  # symbols after the bytes: "as written", null, and the bins of numbers
 MAX_PATCH = 256  # symbols of a short cell with its marker; a longer one is cut
 NOTHING = -1  # no symbol between the marker and the bytes
-
-
-def utf8_of(cells: Sequence[str | None]) -> tuple[NDArray[np.uint8], Ends]:
-    """Return the UTF-8 bytes of all cells, concatenated, and where each ends; None has no bytes.
-
-    Raises `InvalidRecord` for a cell that is neither a text nor None.
-    """
-    try:
-        joined = "".join(cells)  # type: ignore[arg-type]
-        texts: Sequence[str] = cells  # type: ignore[assignment]
-    except TypeError:
-        texts = [cell if cell is not None else "" for cell in cells]
-        for cell in texts:
-            if not isinstance(cell, str):
-                raise InvalidRecord(f"cell is {type(cell).__name__}; expected a text, or None for null") from None
-        joined = "".join(texts)
-    data = joined.encode("utf-8", "surrogatepass")
-    if len(data) == len(joined):
-        sizes = np.fromiter(map(len, texts), np.int64, len(texts))
-    else:
-        sizes = np.fromiter((len(text.encode("utf-8", "surrogatepass")) for text in texts), np.int64, len(texts))
-    return np.frombuffer(data, np.uint8), np.cumsum(sizes)
 
 
 def short(

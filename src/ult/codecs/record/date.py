@@ -13,8 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.codecs.patches import Ends
+from ult.codecs.record.cells import Cells, Flags
 from ult.codecs.record.field import Field
+from ult.codecs.record.ordinal import NO_DAY as NO_DAY
+from ult.codecs.record.ordinal import Layout, differences, ordinals
 from ult.codecs.record.pattern import (
     Pattern,
     compile_pattern,
@@ -26,7 +28,6 @@ from ult.codecs.record.pattern import (
     sequence,
 )
 
-NO_DAY = -(2**62)
 _WIDTH = {"Y": 4, "m": 2, "d": 2}
 _KEPT = 2**16  # distinct texts whose days are remembered
 
@@ -51,34 +52,40 @@ class Dates:
         self.later = compile_pattern(sequence(either(*later), _time()))  # after another date
         self._days: dict[str, Day] = {}
         self._forms = [(form, compile_pattern(sequence(calendar(form), _time()))) for form in field.forms]
+        self._layouts = [Layout.of(form) for form in field.forms]
 
-    def is_date(self, data: NDArray[np.uint8], ends: Ends) -> NDArray[np.bool_]:
-        """Return (n,) bool: which of the n texts are dates of the field's forms."""
-        return self.machine.matches(data, ends)
+    def is_date(self, cells: Cells) -> Flags:
+        """Return (n,) bool: which of the n cells are dates of the field's forms."""
+        return self.machine.matches(cells.data, cells.ends)
 
-    def days(self, cells: Sequence[str | None], dated: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Return the ordinal of each date, (n,), NO_DAY for a cell that is none."""
-        found = np.full(len(cells), NO_DAY, np.int64)
-        for i, (cell, there) in enumerate(zip(cells, dated.tolist(), strict=True)):
-            if there and cell is not None:
-                found[i] = self.day(cell).number
+    def days(self, cells: Cells, dated: Flags) -> NDArray[np.int64]:
+        """Return the ordinal of each date, (n,), NO_DAY for a cell that is none; `dated` are those that are."""
+        found, left = np.full(len(cells), NO_DAY, np.int64), dated
+        for (_, machine), layout in zip(self._forms, self._layouts, strict=True):
+            one = left & machine.matches(cells.data, cells.ends) if len(self._forms) > 1 else left
+            ordinals(cells.data, cells.ends, one, layout, found)
+            left = left & ~one
         return found
+
+    def differences(self, cells: Cells, days: NDArray[np.int64], before: NDArray[np.int64]) -> Cells:
+        """Return what is written for each cell after the day `before`, (n,): a difference, or the cell as it is."""
+        later = (days != NO_DAY) & (before != NO_DAY)
+        if not self._counted or not later.any():
+            return cells
+        if len(self._forms) > 1:
+            later &= self._forms[0][1].matches(cells.data, cells.ends)
+        data, ends = differences(cells.data, cells.ends, later, days, before, self._layouts[0].width)
+        return Cells(data, ends, cells.nulls)
 
     def day(self, cell: str) -> Day:
         """Return the date with which a cell begins."""
         if cell not in self._days:
             if len(self._days) >= _KEPT:
                 self._days.clear()
-            form = next(form for form, machine in self._forms if machine.accepts(cell.encode()))
+            written = cell.encode("utf-8", "surrogatepass")
+            form = next(form for form, machine in self._forms if machine.accepts(written))
             self._days[cell] = _parse(cell, form)
         return self._days[cell]
-
-    def written(self, cell: str, before: int) -> str:
-        """Return what is written for a date after the day `before`: a difference, or the cell as it is."""
-        if before == NO_DAY or not self.is_first(cell):
-            return cell
-        day = self.day(cell)
-        return f"{day.number - before:+d}{cell[day.width :]}"
 
     def read(self, text: str, before: int) -> str | None:
         """Return the cell for which `text` was written after the day `before`, or None if there is none."""
@@ -93,10 +100,6 @@ class Dates:
         if not 1 <= number <= date.max.toordinal():
             return None
         return form_of(date.fromordinal(number), self.field.forms[0]) + text[size:]
-
-    def is_first(self, cell: str) -> bool:
-        """Return whether a cell has the field's first form, and that has a day."""
-        return self._counted and (len(self.field.forms) == 1 or self._forms[0][1].accepts(cell.encode()))
 
 
 def form_of(day: date, form: str) -> str:

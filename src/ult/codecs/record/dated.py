@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ult.codecs.patches import Patches, Symbols
-from ult.codecs.record.column import NOTHING, NULL, TEXT, short, utf8_of
+from ult.codecs.record.cells import Cells, Flags
+from ult.codecs.record.column import NOTHING, NULL, TEXT, short
 from ult.codecs.record.date import NO_DAY, Dates
 from ult.codecs.record.field import Field, LeftOut
 from ult.codecs.record.kind import Beside, Kind, Told, least_of, null_or, text_of
@@ -41,31 +41,32 @@ class Date(Kind):
         super().__init__(field, marker)
         self.dates = Dates(field)
 
-    def days(self, cells: Sequence[str | None], beside: Beside) -> NDArray[np.int64]:
+    def days(self, cells: Cells, beside: Beside) -> NDArray[np.int64]:
         """Return the day of each cell, (n,), NO_DAY for what is no date, or is left out."""
-        return self.dates.days(cells, self._dated(cells, beside))
-
-    def _dated(self, cells: Sequence[Any], beside: Beside) -> NDArray[np.bool_]:
         present, heads = self.texts(cells, beside)
-        found = self.dates.is_date(*utf8_of(cells)) & present & (heads == NOTHING)
-        if self.dates.named:
-            found &= np.fromiter((cell not in self.dates.named for cell in cells), np.bool_, len(cells))
-        return np.asarray(found)
+        return self.dates.days(cells, self._dated(cells, present & (heads == NOTHING)))
 
-    def encode(self, cells: Sequence[Any], beside: Beside) -> Patches:
+    def _dated(self, cells: Cells, among: Flags) -> Flags:
+        return self.dates.is_date(cells) & among & ~cells.among(self.dates.missing)
+
+    def encode(self, cells: Cells, beside: Beside) -> Patches:
         """Return the patches of a column."""
         present, heads = self.texts(cells, beside)
-        dated = self._dated(cells, beside)
-        other = present & (heads == NOTHING) & ~dated
-        for i in np.flatnonzero(other).tolist():
-            if cells[i] not in self.dates.missing:
-                raise InvalidRecord(f"cell is no date of the form {' or '.join(self.field.forms)} that exists")
+        plain = present & (heads == NOTHING)
+        days = self.dates.days(cells, self._dated(cells, plain)) if beside.days is None else beside.days
+        other = plain & (days == NO_DAY)
+        if other.any() and (other & ~cells.among(self.dates.missing)).any():
+            raise InvalidRecord(f"cell is no date of the form {' or '.join(self.field.forms)} that exists")
         heads[other] = TEXT
-        texts = list(cells)
-        days = beside.before.tolist() if beside.before is not None else [NO_DAY] * len(cells)
-        for i in np.flatnonzero(dated).tolist():
-            texts[i] = self.dates.written(cells[i], days[i])
-        return short(self.marker, heads, present, *utf8_of(texts))
+        before = np.full(len(cells), NO_DAY) if beside.before is None else beside.before
+        found = self.dates.differences(cells, days, before)
+        return short(self.marker, heads, present, found.data, found.ends)
+
+    def day_of(self, cell: str) -> int | None:
+        """Return the day of one cell, or None if it is no date."""
+        spelled = cell.encode("utf-8", "surrogatepass")
+        dated = cell not in self.dates.missing and self.dates.machine.accepts(spelled)
+        return self.dates.day(cell).number if dated else None
 
     def read(self, head: int, body: bytes, symbols: Symbols, told: Told) -> Any:
         """Return the date."""

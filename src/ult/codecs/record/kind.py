@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import operator
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ult.codecs.patches import Patches, Symbols
+from ult.codecs.record.cells import Cells
 from ult.codecs.record.column import NOTHING, NULL
-from ult.codecs.record.date import NO_DAY
-from ult.codecs.record.field import Field, LeftOut
-from ult.errors import CorruptSymbols, InvalidRecord
+from ult.codecs.record.field import NEVER, Field, LeftOut
+from ult.codecs.record.ordinal import NO_DAY
+from ult.errors import CorruptSymbols
 
 
 class Beside(NamedTuple):
-    """What stands beside a column: the cells of its field `by`, the day before each date, and the cells left out.
+    """What stands beside a column: the cells of its field `by`, and each date's own day and the day before it.
 
-    `expected` are the cells that are written by leaving the field out, where these are not all `Field.left_out`.
+    `firsts`, (n,) bool, are the first rows of records, for a carried field: other rows leave out what the row before
+    them has.
     """
 
-    codes: Sequence[str | None] | None = None
+    codes: Cells | None = None
+    days: NDArray[np.int64] | None = None
     before: NDArray[np.int64] | None = None
-    expected: Sequence[LeftOut] | None = None
+    firsts: NDArray[np.bool_] | None = None
 
 
 class Told(NamedTuple):
@@ -53,8 +54,8 @@ class Kind(ABC):
         self.field, self.marker = field, marker
 
     @abstractmethod
-    def encode(self, cells: Sequence[Any], beside: Beside) -> Patches:
-        """Return the patches of a column; raise `InvalidRecord` for a cell that the field does not accept."""
+    def encode(self, cells: Any, beside: Beside) -> Patches:
+        """Return the patches of a column, mostly `Cells`; raise `InvalidRecord` for a cell that the field refuses."""
 
     @abstractmethod
     def read(self, head: int, body: bytes, symbols: Symbols, told: Told) -> Any:
@@ -84,24 +85,21 @@ class Kind(ABC):
         """Return the day of a finished date, or None if there is none."""
         return None
 
-    def days(self, cells: Sequence[str | None], beside: Beside) -> NDArray[np.int64]:
+    def day_of(self, cell: Any) -> int | None:
+        """Return the day of one cell, or None if it is no date."""
+        return None
+
+    def days(self, cells: Cells, beside: Beside) -> NDArray[np.int64]:
         """Return the day of each cell, (n,), NO_DAY for what is no date."""
         return np.full(len(cells), NO_DAY, np.int64)
 
-    def texts(self, cells: Sequence[Any], beside: Beside) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-        """Return which cells are present, and the head of each: NULL or NOTHING. Raises `InvalidRecord`."""
+    def texts(self, cells: Cells, beside: Beside) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """Return which cells are present, and the head of each: NULL or NOTHING."""
         absent = self.field.left_out
-        if any(not isinstance(cell, str) for cell in cells if cell is not None):
-            wrong = next(cell for cell in cells if cell is not None and not isinstance(cell, str))
-            raise InvalidRecord(f"cell is {type(wrong).__name__}; expected a text, or None for null")
-        if beside.expected is None:
-            present = np.fromiter((cell != absent for cell in cells), np.bool_, len(cells))
-        else:
-            present = np.fromiter(map(operator.ne, cells, beside.expected), np.bool_, len(cells))
-        heads = np.full(len(cells), NOTHING, np.int64)
-        if None in cells:
-            heads[np.fromiter((cell is None for cell in cells), np.bool_, len(cells))] = NULL
-        return present, heads
+        present = np.ones(len(cells), np.bool_) if absent is NEVER else ~cells.equal(absent)
+        if beside.firsts is not None:
+            present = np.where(beside.firsts, present, ~cells.repeats())
+        return present, np.where(cells.nulls, NULL, NOTHING)
 
 
 def least_of(text: bytes, choices: frozenset[str], absent: LeftOut) -> int | None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult.codecs.patches import Ends
-from ult.codecs.record.column import utf8_of
+from ult.codecs.record.cells import Cells, Known
 from ult.codecs.record.field import EDGE_DIGITS, Field
 from ult.codecs.record.pattern import (
     Machine,
@@ -45,7 +45,7 @@ class Numbers:
         self.named = frozenset(field.missing)
         self.missing = self.named | {""}
         self._group = np.frombuffer(field.thousands.encode("utf-8"), np.uint8)
-        self._codes = {code: k for k, code in enumerate(field.edges_by, 1)}
+        self._codes = Known(list(field.edges_by))
         every = [field.edges, *field.edges_by.values()]
         self._edges = np.array([float(edge) for edges in every for edge in edges])
         self._stops = np.cumsum([len(edges) for edges in every])
@@ -54,22 +54,19 @@ class Numbers:
         """Return (n,) bool: which of the n texts are numbers of the field's form."""
         return self.machine.matches(data, ends)
 
-    def bins(self, cells: Sequence[str], codes: Sequence[str | None] | None) -> NDArray[np.int64]:
+    def bins(self, cells: Cells, codes: Cells | None) -> NDArray[np.int64]:
         """Return the bin of each number, (n,); `codes` are the cells of the field `by`, if there is one."""
-        which = np.zeros(len(cells), np.int64)
-        if codes is not None:
-            which = np.fromiter((self._codes.get(code, 0) if code is not None else 0 for code in codes), np.int64)
-        data, ends = utf8_of(cells)
+        which = np.zeros(len(cells), np.int64) if codes is None else self._codes.numbers(codes) + 1
         marks, tables = (ord(self.field.decimal), self.field.exponent, self._group), (self._edges, self._stops, _POWERS)
-        bins, sure = _bins(data, ends, which, *marks, *tables, 10**EDGE_DIGITS)
+        bins, sure = _bins(cells.data, cells.ends, which, *marks, *tables, 10**EDGE_DIGITS)
         for i in np.flatnonzero(~sure).tolist():
             edges = self.field.edges_for(None if codes is None else codes[i])
-            bins[i] = self.exact_bin(self.plain(cells[i]), edges)
+            bins[i] = self.exact_bin(self.plain(cells[i] or ""), edges)
         return bins  # type: ignore[no-any-return]
 
     def bin_of(self, cell: str, code: str | None) -> int:
         """Return the bin of one number."""
-        return int(self.bins([cell], None if not self.field.by else [code])[0])
+        return int(self.bins(Cells.of([cell]), None if not self.field.by else Cells.of([code]))[0])
 
     @staticmethod
     def exact_bin(plain: str, edges: Sequence[str]) -> int:

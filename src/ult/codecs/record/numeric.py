@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ult.codecs.patches import Patches, Symbols
-from ult.codecs.record.column import FIRST_BIN, NOTHING, NULL, TEXT, short, utf8_of
+from ult.codecs.record.cells import Cells
+from ult.codecs.record.column import FIRST_BIN, NOTHING, NULL, TEXT, short
 from ult.codecs.record.field import Field, LeftOut
 from ult.codecs.record.kind import Beside, Kind, Told, least_of, null_or, text_of
 from ult.codecs.record.number import Numbers
@@ -54,26 +54,23 @@ class Number(Kind):
             if not right or self.numbers.bin_of(level, None) != k:
                 raise self.field.wrong(f"level {level!r} is no number of bin {k}, or says that there is none")
 
-    def encode(self, cells: Sequence[Any], beside: Beside) -> Patches:
+    def encode(self, cells: Cells, beside: Beside) -> Patches:
         """Return the patches of a column."""
         present, heads = self.texts(cells, beside)
-        data, ends = utf8_of(cells)
-        plain, sizes = present & (heads == NOTHING), np.diff(ends, prepend=0)
-        said = plain & (sizes == 0)
-        if named := self.numbers.named:
-            said |= plain & np.fromiter((cell in named for cell in cells), np.bool_, len(cells))
-        heads[said], plain = TEXT, plain & ~said
-        if (wrong := plain & ~(self.numbers.is_number(data, ends) & (sizes <= LONGEST))).any():
-            raise InvalidRecord(self._refusal(cells[int(np.argmax(wrong))]))
+        said = cells.among(self.numbers.missing) & present & ~cells.nulls
+        heads[said] = TEXT
+        plain = present & (heads == NOTHING)
+        right = self.numbers.is_number(cells.data, cells.ends) & (cells.sizes <= LONGEST)
+        if (wrong := plain & ~right).any():
+            raise InvalidRecord(self._refusal(cells[int(np.argmax(wrong))] or ""))
         if plain.all():
             heads = FIRST_BIN + self.numbers.bins(cells, beside.codes)
         elif plain.any():
-            at = np.flatnonzero(plain).tolist()
-            of = None if beside.codes is None else [beside.codes[i] for i in at]
-            heads[plain] = FIRST_BIN + self.numbers.bins([cells[i] for i in at], of)
+            of = None if beside.codes is None else beside.codes.taken(plain)
+            heads[plain] = FIRST_BIN + self.numbers.bins(cells.taken(plain), of)
         if self.field.levels:
-            data, ends = utf8_of([cell if head == TEXT else "" for cell, head in zip(cells, heads, strict=True)])
-        return short(self.marker, heads, present, data, ends)
+            cells = cells.blanked(heads == TEXT)
+        return short(self.marker, heads, present, cells.data, cells.ends)
 
     def _refusal(self, cell: str) -> str:
         mark = f"{self.field.decimal!r} as its decimal mark"

@@ -10,7 +10,7 @@ import numpy as np
 from ult.codecs.patches import Ends, Symbols
 from ult.codecs.record.column import NOTHING
 from ult.codecs.record.field import Field
-from ult.codecs.record.kind import Beside, Kind, Told
+from ult.codecs.record.kind import Kind, Told
 from ult.errors import CorruptSymbols
 
 
@@ -89,9 +89,8 @@ class _Cells:
             row[j] = self._joined(kind, row[j], cell, place)
         else:
             raise CorruptSymbols("a field of a row stands outside a row")
-        if kind.field.kind == "date" and cell is not None:
-            days = kind.days([cell], Beside(expected=[None]))
-            self.told = Told(None, int(days[0])) if days[0] > 0 else self.told
+        if cell is not None and (day := kind.day_of(cell)) is not None:
+            self.told = Told(None, day)
         self._last = place
 
     @staticmethod

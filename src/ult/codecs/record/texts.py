@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
@@ -10,7 +9,8 @@ import numpy as np
 
 from ult.codecs.patches import Patches, Symbols
 from ult.codecs.pretokenizer import cut_words
-from ult.codecs.record.column import NOTHING, NULL, TEXT, long, short, utf8_of
+from ult.codecs.record.cells import Cells
+from ult.codecs.record.column import NOTHING, NULL, TEXT, long, short
 from ult.codecs.record.kind import Beside, Kind, Told, null_or
 from ult.codecs.record.spelled import spelled, start_text
 from ult.errors import CorruptSymbols
@@ -24,10 +24,10 @@ class Category(Kind):
 
     wanted = 0
 
-    def encode(self, cells: Sequence[Any], beside: Beside) -> Patches:
+    def encode(self, cells: Cells, beside: Beside) -> Patches:
         """Return the patches of a column."""
         present, heads = self.texts(cells, beside)
-        return short(self.marker, heads, present, *utf8_of(cells))
+        return short(self.marker, heads, present, cells.data, cells.ends)
 
     def read(self, head: int, body: bytes, symbols: Symbols, told: Told) -> Any:
         """Return the text."""
@@ -53,25 +53,24 @@ class Category(Kind):
 class Text(Category):
     """A long text: its marker alone, then the words of `text/bytes`."""
 
-    def encode(self, cells: Sequence[Any], beside: Beside) -> Patches:
+    def encode(self, cells: Cells, beside: Beside) -> Patches:
         """Return the patches of a column."""
         present, heads = self.texts(cells, beside)
-        data, ends = utf8_of([cell for cell, there in zip(cells, present, strict=True) if there])
-        cuts, records = cut_words(data, ends)
-        return long(self.marker, heads, present, Patches(data, cuts, records))
+        there = cells if present.all() else cells.taken(present)
+        return long(self.marker, heads, present, Patches(there.data, *cut_words(there.data, there.ends)))
 
 
 class Items(Kind):
     """A text that is a list: a category for each item, each with the marker."""
 
-    def encode(self, cells: Sequence[Any], beside: Beside) -> Patches:
+    def encode(self, cells: Cells, beside: Beside) -> Patches:
         """Return the patches of a column."""
         present, heads = self.texts(cells, beside)
         mark = self.field.separator
         many = [cell.split(mark) if cell is not None else [None] for cell in cells]
         counts = np.fromiter(map(len, many), np.int64, len(cells))
-        items = [item for several in many for item in several]
-        found = short(self.marker, np.repeat(heads, counts), np.repeat(present, counts), *utf8_of(items))
+        items = Cells.of([item for several in many for item in several])
+        found = short(self.marker, np.repeat(heads, counts), np.repeat(present, counts), items.data, items.ends)
         return Patches(found.symbols, found.ends, np.append(0, found.records)[np.cumsum(counts)])
 
     def read(self, head: int, body: bytes, symbols: Symbols, told: Told) -> Any:
@@ -115,7 +114,7 @@ class Mark(Enum):
 class Marks(Kind):
     """The rows of a field of rows: the marker that begins each row."""
 
-    def encode(self, cells: Sequence[Any], beside: Beside) -> Patches:
+    def encode(self, cells: Any, beside: Beside) -> Patches:
         """Return the marker for each row."""
         n = len(cells)
         none, there = np.full(n, NOTHING, np.int64), np.ones(n, np.bool_)
