@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.codecs.record.column import utf8_of
+from ult.codecs.record.cells import Cells as Column
 from ult.codecs.record.field import Field
 from ult.codecs.record.number import Numbers
 from ult.data.columns.bins import BINS, CHOICES
@@ -135,7 +135,8 @@ class _Reader:
         """Return which of the cells (n,) are numbers, and their values."""
         there = [i for i, cell in enumerate(cells) if cell not in self._none]
         texts = [cells[i] for i in there]
-        is_number = self._numbers.is_number(*utf8_of(texts)).tolist()
+        column = Column.of(texts)
+        is_number = self._numbers.is_number(column.data, column.ends).tolist()
         kept = [(i, text) for i, text, yes in zip(there, texts, is_number, strict=True) if yes]
         values = np.array([float(self._plain(text)) for _, text in kept], np.float64)
         return np.array([i for i, _ in kept], np.int64), values
