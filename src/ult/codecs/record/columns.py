@@ -52,9 +52,7 @@ class Nested(Sequence[tuple[tuple[Any, ...], ...]]):
         return (tuple(rows[start:stop]) for start, stop in zip([0, *stops], stops, strict=False))
 
     def __getitem__(self, at: Any) -> Any:
-        first, last, step = at.indices(len(self)) if isinstance(at, slice) else (at, at + 1, 1)
-        if step != 1:
-            raise ValueError("records by column are cut into runs")
+        first, last, _ = at.indices(len(self)) if isinstance(at, slice) else (at, at + 1, 1)
         begin = int(self.ends[first - 1]) if first else 0
         end = int(self.ends[last - 1]) if last > first else begin
         found = Nested([column[begin:end] for column in self.columns], self.ends[first : max(first, last)] - begin)
