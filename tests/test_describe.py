@@ -131,6 +131,40 @@ def test_columns_that_look_like_identifiers_are_told(tmp_path):
     assert "p7" not in json.dumps([one.example for one in found.columns])
 
 
+def test_what_tells_of_people_beside_identifiers_is_told(tmp_path):
+    ids = [f"{n:08x}-0000-4000-8000-00000000000{n % 7}" for n in range(7)]
+    path = table(
+        tmp_path / "p.csv",
+        DRIVERS=[f"S999{37 * n % 1000:05d}" if n < 19 else "" for n in range(N)],
+        FIRST=[["Ada", "Ben", "Cleo"][n % 3] + str(n % 90) for n in range(N)],
+        LAT=varied(lambda n: f"42.{n:07d}"),
+        lon=varied(lambda n: f"-7{n % 3}.5"),
+        ZIP=varied(lambda n: f"021{n % 40:02d}"),
+        BIRTHDATE=varied(lambda n: f"19{n % 60 + 10}-01-02"),
+        ENCOUNTER=[ids[n % 7] for n in range(N)],
+        first_visit=varied(str),
+        value=varied(lambda n: f"{n}.25"),
+    )
+    found = {one.name: one for one in describe(path).columns}
+    assert [name for name, one in found.items() if one.identifier] == ["DRIVERS", "FIRST", "LAT", "first_visit"]
+    assert "differ" in found["first_visit"].identifier or "numbers" in found["first_visit"].identifier
+    assert [name for name, one in found.items() if one.tells] == ["lon", "ZIP", "BIRTHDATE", "ENCOUNTER"]
+    assert (found["LAT"].low, found["LAT"].high, found["LAT"].example) == ("", "", "99.9999999")
+
+
+def test_free_text_is_said_to_name_people_and_no_name_is_printed(tmp_path, capsys, monkeypatch):
+    notes = [f"Seen today: Mr. Cipriano Heredia, aged {n}, call 617 555 0{n:03d}." for n in range(100, 120)]
+    plain = [f"the patient number {n} has no fever today" for n in range(20)]
+    path = table(tmp_path / "n.csv", note=notes, plain=plain)
+    shown = " ".join(ult(capsys, monkeypatch, "describe", path).out.split())
+    assert "of 20 cells two names in a row in 20; a title before a name in 20; a telephone number in 20" in shown
+    assert "of 20 cells no names, mails or telephone numbers seen" in shown
+    assert "Cipriano" not in shown
+    (tmp_path / "x.png").write_bytes(b"x")
+    told = " ".join(ult(capsys, monkeypatch, "describe", tmp_path / "x.png", status=1).err.split())
+    assert "ult fit --codec image/dct" in told
+
+
 def test_rows_of_a_unit_become_one_record(tmp_path):
     path = table(
         tmp_path / "v.csv",

@@ -71,6 +71,9 @@ def describe(
         note(remark)
     if suspects := [one for one in found.columns if one.identifier]:
         note(f"{len(suspects)} of {len(found.columns)} columns look like an identifier: ult fit asks about each")
+    if told := [one for one in found.columns if one.tells or one.kind == "text"]:
+        which = "column" if len(told) == 1 else "columns"
+        note(f"{len(told)} {which} may tell who somebody is, with others: nothing asks about them, --drop does")
     if out is not None:
         if found.schema is None:
             raise SourceError("no column can be encoded; expected one that a schema can hold")
@@ -98,6 +101,10 @@ def _print(found: Description) -> None:
 
 def _told(one: Described) -> list[str]:
     found = [f"looks like an identifier: {one.identifier}"] if one.identifier else []
+    found += [f"tells of who somebody is: {one.tells}"] if one.tells else []
+    if one.kind == "text":
+        held = "; ".join(f"{what} in {n:,}" for what, n in one.inside) or "no names, mails or telephone numbers seen"
+        found.append(f"free text, which may name people: of {one.looked:,} cells {held}")
     answers = " or ".join(f"--form {shlex.quote(f'{one.name}={reading}')}" for reading in one.readings)
     return [*found, *([f"asked, {one.why}: {answers}"] if answers else [])]
 

@@ -97,13 +97,14 @@ def _kind(name: str, modality: str) -> str:
         raise files.missing(name, f"a file that ends in {', '.join(SUFFIXES[modality])}")
     plain = [one for one in SUFFIXES[modality] if one not in _PACKED]
     what = f"{name} ends in {suffix!r}; expected {', '.join(plain)} for {modality} records"
-    raise SourceError(what, hint=unpacking(name) or _codec(suffix) or _header(name))
+    raise SourceError(what, hint=unpacking(name) or _codec(suffix, modality) or _header(name))
 
 
-def _codec(suffix: str) -> str:
+def _codec(suffix: str, modality: str) -> str:
     """Return a hint with the codec whose records files of this suffix hold, if there is one."""
     holds = next((one for one in _CODECS if suffix in SUFFIXES[one]), "")
-    return f"its records are of modality {holds}: --codec {_CODECS[holds]}" if holds else ""
+    verb = "ult fit " if modality == "record" else ""
+    return f"its records are of modality {holds}: {verb}--codec {_CODECS[holds]}" if holds else ""
 
 
 def _header(name: str) -> str:

@@ -39,9 +39,10 @@ class Described:
     """What a column holds: its suggested `kind` ("" if it cannot be encoded) and what speaks for it.
 
     `low` and `high` are the smallest and largest number or date. `example` is masked. `identifier` says why the column
-    looks like it says who somebody is, else it is empty. `readings` are answers of which one has to be chosen, and
-    `why` says why the column has not the kind that most of its cells have, with the `place` of the first that is in the
-    way.
+    looks like it says who somebody is, else it is empty; `tells` says what else it tells of that, such as a place, and
+    `inside` counts cells of free text that hold what may be of people, of `looked` at. `readings` are answers of which
+    one has to be chosen, and `why` says why the column has not the kind that most of its cells have, with the
+    `place` of the first that is in the way.
     """
 
     name: str
@@ -56,6 +57,9 @@ class Described:
     high: str = ""
     example: str = ""
     identifier: str = ""
+    tells: str = ""
+    inside: tuple[tuple[str, int], ...] = ()
+    looked: int = 0
     readings: tuple[str, ...] = ()
     why: str = ""
     place: str = ""
@@ -286,6 +290,8 @@ class _Describing:
         seen, reading = self.tallies[name], self.readings[name]
         one = self.measures.get(name)
         low, high = one.range if one is not None and not one.wrong else ("", "")
+        asked, tells = ("", "") if name == self.unit or name in self.arrays else self._identifier(name)
+        low, high = ("", "") if asked else (low, high)  # whole values of somebody
         return Described(
             name,
             str(kind),
@@ -297,17 +303,23 @@ class _Describing:
             exact=seen.exact,
             low=low,
             high=high,
-            example="".join(looks.masked(list(seen.examples)[:1])),
-            identifier="" if name == self.unit or name in self.arrays else self._identifier(name),
+            example="".join(map(looks.shaped, list(seen.examples)[:1])),
+            identifier=asked,
+            tells="" if asked else tells,
+            inside=tuple((what, n) for what, n in seen.inside.most_common() if n),
+            looked=seen.looked,
             readings=reading.readings,
             why=reading.why,
             place=self.places.get(name, ""),
         )
 
-    def _identifier(self, name: str) -> str:
+    def _identifier(self, name: str) -> tuple[str, str]:
+        """Return why a column looks like an identifier, and what else it tells of who somebody is."""
         seen, reading = self.tallies[name], self.readings[name]
         found = identifier.judge([name], seen.formed, filled=seen.looked, distinct=seen.different, rows=seen.looked)
-        return identifier.of_field(found, reading.kind, whole=seen.whole, distinct=seen.different, cells=seen.cells)
+        of = {"distinct": seen.different, "cells": seen.cells}
+        tells = identifier.told(found, seen.formed, filled=seen.looked, distinct=seen.different)
+        return identifier.of_field(found, reading.kind, whole=seen.whole, **of), tells
 
     def _field(self, one: Described) -> Field:
         if one.name in self.arrays:

@@ -13,6 +13,7 @@ from ult.data.columns import looks
 MANY = 20  # distinct values from which on small groups are not just due to a small data set
 SHARED = 20  # records per value below which numbers or names, of more than `MANY` values, point at single people
 ALONE = 0.9  # distinct values per value from which on names, codes and numbers are nearly unique
+FEW = 5  # distinct values from which on a column of few is judged, if header and form say the same
 SCATTERED = 0.7  # the same, for values that have the form of a name or a number of somebody
 
 
@@ -20,13 +21,16 @@ class Judgement(NamedTuple):
     """The kind of personal data (`looks.KINDS`) that a column looks like, or "", the reason, and how sure it is.
 
     `level` is "told" (no flag), "amber" or "red". `sure` says that the header tells it, or a form that nothing else
-    has, however few values differ.
+    has, however few values differ. `agreed` says that the header and the form of the values say the same, though
+    neither suffices alone, and `coordinates` that the header names coordinates of a place.
     """
 
     kind: str
     why: str
     level: str
     sure: bool = False
+    agreed: bool = False
+    coordinates: bool = False
 
 
 def judge(names: Sequence[str], formed: Mapping[str, int], *, filled: int, distinct: int, rows: int) -> Judgement:
@@ -35,6 +39,13 @@ def judge(names: Sequence[str], formed: Mapping[str, int], *, filled: int, disti
     `formed` counts the values of each form (`looks.FORMS`, and "words" for free text), of `filled` that are not empty.
     """
     shares = {form: count / max(filled, 1) for form, count in formed.items()}
+    named = {kind for kind, _ in map(looks.header, names) if kind in ("name", "number")}
+    formed_so = {kind for form, kind in looks.FORMS.items() if shares.get(form, 0) >= looks.SEEN}
+    found = _judged(names, shares, distinct, rows)
+    return found._replace(agreed=bool(named & formed_so), coordinates=any(map(looks.coordinates, names)))
+
+
+def _judged(names: Sequence[str], shares: Mapping[str, float], distinct: int, rows: int) -> Judgement:
     headers = [looks.header(name) for name in names]
     kind, sure = next((header for header in headers if header[1]), headers[0])
     scattered = distinct > MANY and rows < SHARED * distinct
@@ -72,17 +83,33 @@ def of_field(found: Judgement, kind: str, *, whole: bool, distinct: int, cells: 
     about here.
     """
     measured = kind == "date" or (kind == "number" and not whole)
+    alone = distinct >= SCATTERED * cells
+    if alone and distinct >= FEW and found.coordinates:
+        return "coordinates of a place, nearly all different"
     if found.sure and found.kind != "birth" and not measured:
         return f"{looks.KINDS[found.kind].partition(' (')[0]}, by {found.why}"
+    if alone and distinct >= FEW and found.agreed and kind == "category":
+        return f"{looks.KINDS[found.kind].partition(' (')[0]}, by its header and the form of its values"
     if cells < MANY or measured or kind not in ("category", "number"):
         return ""
-    if found.level == "red" and distinct >= SCATTERED * cells:
+    if found.level == "red" and alone:
         return f"{looks.KINDS[found.kind].partition(' (')[0]}, by {found.why}"
     if distinct < ALONE * cells:
         return ""
     if kind == "category":
         return f"{distinct / cells:.0%} of its values differ"
     return "whole numbers, all different" if distinct >= 0.98 * cells else ""
+
+
+def told(found: Judgement, formed: Mapping[str, int], *, filled: int, distinct: int) -> str:
+    """Return what a column tells of who somebody is, or "", if it is none that is asked about."""
+    if formed.get("uuid", 0) >= looks.SEEN * max(filled, 1) and distinct > 2:
+        return "ids that others may have too (UUIDs)"
+    if found.coordinates:
+        return "coordinates of a place, by its header"
+    if found.kind in ("birth", "place", "address") and distinct > 2:
+        return f"{looks.KINDS[found.kind]}, by its header"
+    return ""
 
 
 def of_kept(found: Judgement, kind: str, *, whole: bool, distinct: int, cells: int) -> str:

@@ -62,12 +62,13 @@ _SURE = {  # words of a header that suffice alone
 _MAYBE = {  # words that headers also use for other things; the first kind that matches counts
     "birth": "birth born death died",
     "place": "zip zipcode postcode postalcode postal plz city town village county ort wohnort ville ciudad citta "
-    "miasto lat lon lng город 城市 邮编 郵便番号 도시",
+    "birthplace placeofbirth miasto lat lon lng город 城市 邮编 郵便番号 도시",
     "name": "name names nom nombre naam navn namn nome isim initials doctor physician nurse arzt clinician",
     "number": "id ids identifier identifiant key accession barcode uuid guid subject person participant proband "
-    "pseudonym 番号 编号 번호",
+    "pseudonym drivers 番号 编号 번호",
 }
 _ALONE = "patient patients paciente paziente patienten пациент 患者 病人 환자"  # a number if it is the whole header
+_NAMES = ("first", "last", "maiden", "middle")  # a name if it is the whole header
 _OF_THINGS = (  # beside these words, "name", "id" and "code" do not refer to a person
     "class gene file drug product study column field category label event test lab unit device protein species brand "
     "medication dataset task model variable type group diagnosis icd "
@@ -112,6 +113,7 @@ _FORMS: dict[str, tuple[str, str]] = {  # form -> (kind, RE2 pattern); the first
         + _GIVEN.replace(" ", "|")
         + r")\b",
     ),
+    "uuid": ("number", r"^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$"),
     "code": (
         "number",
         r"^\p{L}{0,8}[-_ :#/.]?\d[\d/-]{3,}\d\p{L}{0,2}$|^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}|^[0-9a-fA-F]{16,}$",
@@ -121,6 +123,15 @@ _FORMS: dict[str, tuple[str, str]] = {  # form -> (kind, RE2 pattern); the first
 FORMS = {form: kind for form, (kind, _) in _FORMS.items()}
 TELLING_FORMS = {"mail", "register"}
 SURE_FORMS = {"mail", "register", "account", "telephone", "street", "titled"}  # the others also fit names of things
+
+
+INSIDE = {  # what stands in free text and may be of people -> RE2 pattern
+    "two names in a row": r"\p{Lu}\p{Ll}+[\d'’-]*,? \p{Lu}\p{Ll}+",
+    "a title before a name": r"\b(Mr|Mrs|Ms|Dr|Herr|Frau|Prof|Mme|Sr|Sra|Sig)\.? \p{Lu}",
+    "a mail address": r"\S@[^\s@]+\.\w",
+    "a telephone number": r"(\+|\b0|\()\d[\d ()/.-]{7,17}\d\b|\b\d{3}[ .-]\d{3}[ .-]\d{4}\b",
+}
+_COORDINATES = {"lat", "lon", "lng", "latitude", "longitude", "geolocation", "gps"}
 
 
 @cache
@@ -141,6 +152,8 @@ def header(name: str) -> tuple[str, bool]:
             return kind, True
     if set(_OF_THINGS.split()) & set(words):
         return "", False
+    if whole in _NAMES:
+        return "name", False
     for kind, known in _MAYBE.items():
         if any(word in words or (_UNSPACED.search(word) and word in whole) for word in map(_plain, known.split())):
             return kind, False
@@ -155,6 +168,24 @@ def forms(values: pa.StringArray) -> dict[str, NDArray[Any]]:
         matched = pc.match_substring_regex(values, pattern).to_numpy(zero_copy_only=False) & left
         having[form], left = matched, left & ~matched
     return having
+
+
+def coordinates(name: str) -> bool:
+    """Return whether a header names coordinates of a place.
+
+    >>> coordinates("homeLat"), coordinates("flat")
+    (True, False)
+    """
+    spaced = re.sub(r"(?<=[a-z\d])(?=[A-Z])", " ", unicodedata.normalize("NFKC", name))
+    return bool(_COORDINATES & set(re.findall(r"[^\W_]+", _plain(spaced))))
+
+
+def inside(values: pa.StringArray) -> dict[str, NDArray[Any]]:
+    """Return (n,) bool for each of `INSIDE`: which of the texts (n,) hold it."""
+    return {
+        what: pc.match_substring_regex(values, pattern).to_numpy(zero_copy_only=False)
+        for what, pattern in INSIDE.items()
+    }
 
 
 def wordy(values: pa.StringArray) -> NDArray[Any]:
@@ -172,6 +203,17 @@ def masked(values: Iterable[str]) -> tuple[str, ...]:
     ('M███ S███', 'M███-███', '███-███-███', '███', '███')
     """
     return tuple(_masked(value) for value in values)
+
+
+def shaped(value: str) -> str:
+    """Return a value masked for its owner, who has the file: as `masked`, with a 9 for each digit.
+
+    >>> shaped("Maria Schmidt"), shaped("1957-03-02"), shaped("36.6")
+    ('M███ S███', '9999-99-99', '99.9')
+    """
+    words = re.findall(r"[^\W\d_]+|\d+|_+|\s+|[^\w\s]", value[:400])
+    shown = "".join("9" * min(len(word), 16) if word.isdecimal() else _veiled(word) for word in words[:12])
+    return shown + ("…" if len(words) > 12 or len(value) > 400 else "")
 
 
 def _masked(value: str) -> str:

@@ -44,6 +44,7 @@ class Tally:
         self.late = [0, 0]  # cells `a/b/...` whose a is over 12, and whose b is
         self.formed: Counter[str] = Counter()
         self.looked = 0  # cells that were searched for forms and are not empty
+        self.inside: Counter[str] = Counter()  # of `looks.INSIDE`: cells of free text that hold it
         self.parted: Counter[str] = Counter()  # separator -> cells with it
         self.examples: dict[str, None] = {}
         self._most, self._over = most, False
@@ -175,6 +176,10 @@ def look(tallies: Iterable[Tally]) -> None:
         one.looked += int(sizes.sum())
         for form, which in found.items():
             one.formed[form] += int(sizes[which[start:stop]].sum())
+        worded = found["words"][start:stop]
+        if worded.any():
+            for what, which in looks.inside(values.filter(pa.array(worded))).items():
+                one.inside[what] += int(sizes[worded][which].sum())
         start = stop
 
 
