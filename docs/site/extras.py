@@ -11,6 +11,7 @@ FOR = {
     "audit": "`ult audit`: intervals, curves and the page",
     "demo": "`ult demo`, with `train`",
     "excel": "`.xlsx` and `.xlsm`",
+    "sql": "tables of PostgreSQL: `postgresql://`",
     "h5ad": "`.h5ad`",
     "dicom": "DICOM, its compressed forms too",
     "nifti": "`.nii` and `.nii.gz`",

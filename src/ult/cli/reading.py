@@ -34,7 +34,7 @@ NoHeader = Annotated[
     bool, typer.Option("--no-header", help="Line 1 of a .csv is a record; its columns are called c1, c2 and so on.")
 ]
 Sheet = Annotated[str | None, typer.Option(help="Of a workbook of Excel, the name of the sheet that is read.")]
-Query = Annotated[str | None, typer.Option(metavar="SQL", help="Of sqlite:PATH, the select whose rows are read.")]
+Query = Annotated[str | None, typer.Option(metavar="SQL", help="Of a database, the select whose rows are read.")]
 SkipUnreadable = Annotated[
     bool,
     typer.Option("--skip-unreadable", help="Of folders of images, leave out files that cannot be read; says which."),

@@ -24,7 +24,9 @@ def unit(inputs: Sequence[str], modality: str, column: str = "") -> str:
     >>> unit(["a.csv", "b.csv"], "text"), unit(["scans"], "image")
     ('each row of a.csv and 1 more is one record', 'each image of scans is one record')
     """
-    first, more = inputs[0], len(inputs) - 1
+    from ult.data.tables.postgres import shown
+
+    first, more = shown(inputs[0]), len(inputs) - 1
     piece = _PIECES.get(Path(first).suffix.lower(), _OF[modality]) if modality != "image" else "image"
     name = Path(first).name or first
     if column:

@@ -18,7 +18,7 @@ from ult.data.molecules import sdf
 from ult.data.reading import AS_IT_IS, COMMA_FILES, Reading
 from ult.data.rows import Rows, inside, listed, unpacking
 from ult.data.series import edf, wav, wfdb
-from ult.data.tables import arrow, excel, sql
+from ult.data.tables import arrow, excel, postgres, sql
 from ult.data.tables.tabular import CsvRows, ParquetRows
 from ult.data.text import JsonlRows, TxtRows
 from ult.errors import EmptySource, InvalidConfig, MissingSource, SourceError
@@ -47,8 +47,8 @@ def open_inputs(
     for name in names:
         mark = files.mark(name)
         if before := named.get(mark):
-            again = "is named twice" if before == name else f"is {before} again"
-            raise SourceError(f"{name} {again}: its records would count twice", hint="each input once")
+            again = "is named twice" if before == name else f"is {postgres.shown(before)} again"
+            raise SourceError(f"{postgres.shown(name)} {again}: its records would count twice", hint="each input once")
         named[mark] = name
     kinds = {_kind(name, modality) for name in names}
     if len(kinds) > 1:
@@ -65,7 +65,7 @@ def open_inputs(
         try:
             opened.append(_reader(name, kind, record.COLUMN[modality], reading))
         except EmptySource as error:
-            empty[name] = error
+            empty[postgres.shown(name)] = error
     if not opened:
         first, *_ = empty.values()
         raise first
@@ -75,6 +75,8 @@ def open_inputs(
 
 def scheme(name: str) -> str:
     """Return the prefix, such as `hf:` or `fhir:`, if the name starts with it, else the empty string."""
+    if postgres.is_address(name):
+        return postgres.PREFIX
     if name.startswith(sql.PREFIX):
         return sql.PREFIX
     return next(
@@ -120,6 +122,8 @@ def _reader(name: str, kind: str, column: str, reading: Reading) -> Rows:
         return sample.SampleRows(name)
     if kind == sql.PREFIX:
         return sql.SqliteRows(name, reading)
+    if kind == postgres.PREFIX:
+        return postgres.PostgresRows(name, reading)
     if kind == ".txt":
         return TxtRows(name, column, reading)
     if kind in (".jsonl", ".ndjson"):

@@ -22,7 +22,7 @@ _FOR = {  # the inputs that have such a choice
     "encoding": ENCODED,
     "header": (*COMMA_FILES, *_BOOKS),
     "sheet": _BOOKS,
-    "query": ("sqlite:",),
+    "query": ("sqlite:", "postgresql:"),
     "skip_unreadable": ("image",),
 }
 _FLAGS = {"header": "--no-header", "skip_unreadable": "--skip-unreadable"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 from ult.data import files
 from ult.data.events.addresses import PREFIXES
 from ult.data.rows import changed
-from ult.data.tables import sql
+from ult.data.tables import postgres, sql
 from ult.errors import MissingSource, OutputError, SourceError
 
+_OPENED = time.time_ns()  # stands for the state of a database, which no other command can know to be the same
 _SMALL = 2**24  # bytes: inputs up to this size are compared by content too
 
 
@@ -40,7 +42,7 @@ class Snapshot:
     def stamp(self) -> list[list[Any]]:
         """Return the state as JSON values: for each input a list with its name, file states, and digest if small."""
         return [
-            [name, *_short(name, states), *([content] if content else [])]
+            [postgres.shown(name), *_short(name, states), *([content] if content else [])]
             for name, states, content in zip(self._names, self._states, self._contents, strict=True)
         ]
 
@@ -70,6 +72,8 @@ def stamp(inputs: Sequence[str | Path]) -> list[list[Any]]:
 
 
 def _states(name: str) -> dict[str, list[Any]]:
+    if postgres.is_address(name):
+        return {postgres.shown(name): [_OPENED]}
     if not files.is_url(name) and name.startswith("hf:"):
         name = name.removeprefix("hf:").partition("?")[0]  # a local folder, or a name on the Hub
     if name.startswith(sql.PREFIX):

@@ -21,6 +21,7 @@ from ult.data.form import Unread, kept_schema, unread
 from ult.data.opening import open_inputs
 from ult.data.reading import AS_IT_IS, Reading
 from ult.data.rows import Rows, listed
+from ult.data.tables import postgres
 from ult.errors import EmptySource, InvalidConfig, MissingColumn, SourceError
 
 MODALITY = "record"
@@ -136,10 +137,10 @@ def _of_names(named: Sequence[grouped.Named], schema: Schema, empty: list[str], 
             if unit not in rows.types:
                 raise MissingColumn(
                     f"{rows.name} has no column {unit!r}, the unit; it has {listed(list(rows.types))}",
-                    hint=f"{name}:COLUMN={mine[0].path}, with the column that holds it",
+                    hint=f"{name}:COLUMN={postgres.shown(mine[0].path)}, with the column that holds it",
                 )
         _check(opened, unit, fields, schema.dropped)
-        strands[name] = Strand(opened, unit, name=mine[0].path, inner=fields)
+        strands[name] = Strand(opened, unit, name=postgres.shown(mine[0].path), inner=fields)
         empty += none
     return strands
 
@@ -159,7 +160,7 @@ def _some(names: Sequence[str], reading: Reading) -> tuple[list[Rows], list[str]
     try:
         return open_inputs(names, MODALITY, reading)
     except EmptySource:
-        return [], list(names)
+        return [], [*map(postgres.shown, names)]
 
 
 def _check(opened: Sequence[Rows], unit: str, fields: Sequence[Field], others: Sequence[str]) -> None:
