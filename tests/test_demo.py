@@ -26,7 +26,8 @@ from ult.owner.table import Table
 from ult.public.id_columns import record_ids
 from ult.public.shards import Shards
 
-SMALL = Scale(notes=100, public=100, steps=3, generated=2, vocabulary_size=1024, canaries=2, alternatives=20)
+SMALL = Scale(notes=100, public=100, steps=3, generated=2, vocabulary_size=1024, canaries=2, alternatives=20,
+              patients=60, patient_ids=512)  # fmt: skip
 ROOT: Any = typer.main.get_command(app)  # typer leaves open that it is a group
 
 
@@ -56,7 +57,7 @@ def test_json_holds_the_figures(made):
     assert figures["exact"] == figures["notes"] == 100
     assert figures["wrong_table"]["exact"] == 0
     assert figures["wrong_table"]["records"] == figures["shards"]["held-out"]["records"]
-    assert len(figures["story"]) == 6
+    assert len(figures["story"]) == 7
 
 
 def test_the_models_are_compared_on_the_same_notes(made):
@@ -314,3 +315,15 @@ def test_long_commands_are_folded_before_an_option():
     lines = folded(["ult", "fit", "notes.jsonl", *("--option", "x" * 30) * 3]).split(" \\\n")
     assert lines[0] == f"ult fit notes.jsonl --option {'x' * 30}"
     assert lines[1:] == [f"    --option {'x' * 30}"] * 2
+
+
+def test_a_whole_patient_is_shown_with_its_ids_and_what_is_read(made, page):
+    patient = made[1]["patient"]
+    assert patient["exact"] == patient["lines"] > 60
+    told = [piece["id"] for line in patient["picture"] for piece in line["pieces"] if not piece["goes_on"]]
+    assert told == patient["ids"]
+    known = {line["field"] for line in patient["picture"] if line["read"] and line["read"]["known"]}
+    assert known == {"sex", "age", "admitted"}
+    assert {one["name"] for one in patient["attackers"]} >= {"known columns", "known columns, linked"}
+    assert " ".join(map(str, patient["ids"])) in page
+    assert "what the adversary reads" in page

@@ -50,6 +50,8 @@ class Scale:
     vocabulary_size: int = 2048
     canaries: int = 8
     alternatives: int = 250  # other texts among which each canary is ranked
+    patients: int = 400  # patients of each hospital in the last step
+    patient_ids: int = 1024  # the size of their vocabulary
 
 
 def encoding(session: Session, scale: Scale, seed: int) -> dict[str, Any]:
