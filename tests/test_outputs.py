@@ -36,6 +36,7 @@ WRITES = {  # verb and option -> a command that would write the file `old`
     ("train", "out"): "train s -o old --steps 1",
     ("train", "write_config"): "train --write-config old",
     ("generate", "out"): "generate run -o old",
+    ("predict", "out"): "predict run notes.csv -t t.ult --target age -o old.csv",
     ("translate", "out"): "translate run s -o old",
     ("adopt", "out"): "adopt run -s s -o old",
     ("attach", "out"): "attach run -o old --learn s --steps 1",
@@ -50,7 +51,7 @@ WRITES = {  # verb and option -> a command that would write the file `old`
     ("audit mechanism", "json"): "audit mechanism --of table --trials 2 --json old",
     ("audit release", "out"): "audit release --shards s -o old",
 }
-HERE = ("old", "old.txt", "old.png")
+HERE = ("old", "old.txt", "old.csv", "old.png")
 
 
 @pytest.fixture(scope="module")

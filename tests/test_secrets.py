@@ -42,6 +42,10 @@ COMMANDS = [
     ["generate", "run", "-n", "1", "-o", "g.shards", "--max-new", "4"],
     ["generate", "run", "-n", "1", *TABLE, "-o", "w.txt", "--max-new", "4", "--prompt", PHRASE],
     ["translate", "pairs", "s.shards", "-o", "out.shards", "--max-new", "3"],
+    ["fit", "notes.csv", "--codec", "record/columns", "-o", "r.ult", "-r", "{recipient}", *FIT],
+    ["encode", "notes.csv", "-t", "r.ult", *OWNER, "-o", "r.shards"],
+    ["train", "r.shards", "-o", "records", *SMALL],
+    ["predict", "records", "notes.csv", "-t", "r.ult", *OWNER, "--target", "label", "-o", "labels.csv"],
     ["align", "run", *TABLE, "--to", "b.ult", "-o", "aligned", "--to-passphrase-file", "phrase"],
     [
         "audit",

@@ -25,6 +25,7 @@ ENDS = {  # by what each verb of the command line makes its outputs appear; None
     "train": ["train", "audit --json"],
     "evaluate": None,
     "generate": ["generate", "decode to text"],
+    "predict": ["decode to text", "decode to Parquet"],
     "translate": ["generate"],
     "adopt": ["align"],
     "attach": ["align", "train"],

@@ -30,7 +30,16 @@ def pages() -> dict[str, str]:
     return {f"reference/{name}.md": page for name, page in made.items()}
 
 
-VERBS = ("fit", "encode", "train", "evaluate", "generate", "translate", "decode")  # in the order of their use
+VERBS = (
+    "fit",
+    "encode",
+    "train",
+    "evaluate",
+    "generate",
+    "translate",
+    "predict",
+    "decode",
+)  # in the order of their use
 
 
 def _library() -> str:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ult.owner.encode import encode
     from ult.owner.fit import fit
     from ult.owner.handover.generate import generate
+    from ult.owner.handover.predict import predict
     from ult.owner.table import Table
     from ult.public.run import Run
     from ult.public.shard_writer import ShardWriter
@@ -55,6 +56,7 @@ __all__ = [
     "evaluate",
     "fit",
     "generate",
+    "predict",
     "train",
     "translate",
 ]
@@ -76,6 +78,7 @@ _HOME = {
     "evaluate": "ult.trainer.evaluation",
     "fit": "ult.owner.fit",
     "generate": "ult.owner.handover.generate",
+    "predict": "ult.owner.handover.predict",
     "train": "ult.trainer.training",
     "translate": "ult.trainer.translation",
 }

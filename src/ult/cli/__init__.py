@@ -24,6 +24,7 @@ from ult.cli import (
     handover,
     inspect,
     owner,
+    predict,
     rekey,
     signals,
     train,
@@ -146,6 +147,7 @@ _add(trainer.generate, TRAINER, needs=TRAIN)
 _add(trainer.translate, TRAINER, needs=TRAIN)
 _add(adopt.adopt, TRAINER, needs=TRAIN)
 _add(handover.attach, "Both", needs=TRAIN)
+_add(predict.predict, "Both", needs=TRAIN)
 _add(inspect.inspect, "Both")
 _add(demo.demo, "Both")
 

@@ -40,6 +40,7 @@ EXAMPLES = {
     "train": "ult train shards -o run --steps 2000 --validation held-out",
     "evaluate": "ult evaluate run held-out --json",
     "generate": "ult generate run -o written.txt -n 100 -t notes.ult",
+    "predict": "ult predict run patients.csv -t p.ult --target outcome -o found.csv",
     "translate": "ult translate run sources -o written --beams 5",
     "adopt": "ult adopt their-model --shards shards -o run",
     "attach": "ult attach body -o run --learn shards --steps 400",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ult.errors import InvalidConfig, WrongTable
+from ult.errors import InvalidConfig
 from ult.host import arguments
 from ult.host.arguments import KEYS, checked, integer, number, path, switch
 from ult.host.bar import shown
@@ -22,7 +22,6 @@ from ult.public import folders
 from ult.public.folders import Folder
 from ult.public.run import Run
 from ult.public.shards import SHARDS
-from ult.trainer.evaluation import UNCHECKED
 from ult.trainer.generate import Grammar, read_prompts, write_generated
 from ult.trainer.generate import generate as write
 from ult.trainer.models.generation import ignored
@@ -157,10 +156,11 @@ def generate(
         _check_free(place, force=force, decodes=table is not None)
     key, told = None, list[str]()
     if table is not None:
+        from ult.owner.handover.belonging import check_table
         from ult.owner.inputs import secret
 
         key = secret(table, passphrase, identities)
-        told += _check_table(opened, key)
+        told += check_table(opened, key)
     starts = _prompt_ids(opened, key, prompt, prompts, prefix_ids)
     allowed, why = _grammar(key) if key is not None and grammar else (None, [])
     clock = _Clock(progress)
@@ -260,16 +260,3 @@ def _prompt_ids(
     if prompt is not None and table is None:
         raise InvalidConfig("a prompt is encoded with the owner's table", hint="--table T.ult")
     return [table.encode(prompt)] if table is not None and prompt is not None else [()]
-
-
-def _check_table(run: Run, table: Table) -> list[str]:
-    """Return a remark if a run names no table, or nothing. Raises `WrongTable` if it names other tables."""
-    if not run.names_tables:
-        return [f"{UNCHECKED} {table.fingerprint}"]
-    if table.fingerprint not in run.tables:
-        raise WrongTable(
-            f"{run.path} was trained on shards of table {', '.join(sorted(run.tables))}; this one is "
-            f"{table.fingerprint}",
-            hint="--table with the table that `ult encode` used",
-        )
-    return []
