@@ -108,7 +108,8 @@ class Recipe:
         panel=STARTS,
         excludes=("from_run",),
         metavar="NAME",
-        help="A preset (tiny, small, smollm2-135m, smollm2-135m-weights), a checkpoint folder or a name on the Hub",
+        help="A preset (tiny, small, smollm2-135m, smollm2-135m-weights), a checkpoint folder or a name on the Hub; "
+        "for classify also bag, linear on which ids a record holds and fitted at once",
         unset="tiny",
     )
     from_run: str | Path | None = option(
@@ -268,10 +269,24 @@ class Recipe:
             one.check_beside(self, OPTIONS)
         if self.embeddings == "keep" and self.from_run is None:
             raise InvalidConfig("embeddings can be kept from an earlier run only", hint="--from RUN")
+        if self.model == "bag":
+            self._check_bag()
         if self.warmup is not None and (self.warmup > self.steps or (self.warmup >= 1 and self.warmup % 1)):
             raise InvalidConfig(
                 f"warmup is {self.warmup:g}; expected a share below 1, or from 1 to {self.steps} whole steps"
             )
+
+    def _check_bag(self) -> None:
+        if self.task != "classify":
+            raise InvalidConfig(
+                f"model bag was given for task {self.task!r}; it is for classify", hint="--task classify --label COLUMN"
+            )
+        for name, one in OPTIONS.items():
+            if one.is_set(self) and name not in ("task", "context", "label", "model", "seed"):
+                raise InvalidConfig(
+                    f"{name} was given for model bag, which is fitted to its optimum, not step by step",
+                    hint=f"leave out {one.flag}",
+                )
 
     def __repr__(self) -> str:
         given = [f"{name}={getattr(self, name)!r}" for name, one in OPTIONS.items() if one.is_set(self)]

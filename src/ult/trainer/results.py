@@ -43,7 +43,7 @@ def training_metrics(recipe: Recipe, trainer: IdTrainer, progress: Progress, dat
         "context": recipe.context,
         **origin,
         "trained_before": [] if recipe.from_run is None else Run.open(recipe.from_run).trained_on,
-        "steps": recipe.steps,
+        "steps": trainer.state.max_steps,
         "batch_size": recipe.batch_size,
         "processes": trainer.args.world_size,
         "accumulate": recipe.accumulate,

@@ -13,6 +13,7 @@ from ult.errors import InvalidConfig, OutputError, TrainingError
 from ult.host.bar import counting
 from ult.host.extras import require
 from ult.public.published import parted
+from ult.trainer.bag_trainer import BagTrainer
 from ult.trainer.callbacks.early_stopping import EarlyStopping
 from ult.trainer.callbacks.freeze_body import FreezeBody, check_freeze_body
 from ult.trainer.callbacks.progress import Progress
@@ -27,6 +28,7 @@ from ult.trainer.id_trainer import IdTrainer, per_device_batch_size, training_ar
 from ult.trainer.memorisation.goldfish import Goldfish
 from ult.trainer.memorisation.ngram_penalty import NgramPenalty
 from ult.trainer.memorisation.stop_memorised import StopMemorised
+from ult.trainer.models.bag import Bag
 from ult.trainer.models.build import build, initial_weights, weights_digest
 from ult.trainer.models.causal import looks_ahead
 from ult.trainer.models.lora import FOLDER as ADAPTER
@@ -156,7 +158,7 @@ class _Training:
         }
         penalty = NgramPenalty.of(model, rows, recipe.restrain_ngrams) if recipe.restrain_ngrams else None
         adapters = Adapters(model, recipe, recipe.lora) if recipe.lora else None
-        progress = Progress(data.ids * recipe.batch_size / len(data))
+        progress = Progress(data.ids * (1 if isinstance(model, Bag) else recipe.batch_size / len(data)))
         frozen = FreezeBody(model, recipe.freeze_body) if recipe.freeze_body else None
         callbacks: list[Any] = [progress, *([frozen] if frozen else [])]
         if inputs.validation:
@@ -164,7 +166,7 @@ class _Training:
         if recipe.stop_memorised is not None and isinstance(data, Blocks):
             every = recipe.evaluate_every or max(1, recipe.steps // 20)
             callbacks.append(StopMemorised(model, data, recipe.stop_memorised, every))
-        trainer = _trainer_class(plan, frozen)(
+        trainer = (BagTrainer if isinstance(model, Bag) else _trainer_class(plan, frozen))(
             model=model,
             args=training_arguments(
                 recipe, packed.parent, state, parameters=model.num_parameters(), validated=bool(inputs.validation)

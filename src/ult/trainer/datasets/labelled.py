@@ -49,6 +49,13 @@ class Labelled:
             before = self.ends[first - 1] if first else 0
             yield np.diff(self.ends[first : first + _CHUNK], prepend=before) - 1
 
+    def flat(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Return the ids of records `rows`, one after the other, each cut as in its sample, and how many each has."""
+        starts = np.where(rows > 0, self.ends[rows - 1], 0) + 1
+        lengths = np.minimum(self.ends[rows] - starts, self.context - 2)
+        before = np.cumsum(lengths) - lengths
+        return self.stream[np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))], lengths
+
     def __len__(self) -> int:
         return len(self.ends)
 

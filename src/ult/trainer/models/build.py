@@ -11,6 +11,7 @@ from ult.errors import InvalidConfig, WrongVocabulary
 from ult.host.extras import require
 from ult.public.run import Run
 from ult.public.vocabulary import BOS, EOS, N_SPECIAL, PAD, Vocabulary
+from ult.trainer.models.bag import BAG, Bag
 from ult.trainer.models.embeddings import Model, draw_rows
 from ult.trainer.models.load import load_checkpoint
 from ult.trainer.models.presets import PRESETS, WEIGHTS, from_preset, from_preset_to_predict, smollm2
@@ -30,6 +31,8 @@ def build(recipe: Recipe, vocabulary: Vocabulary, tables: set[str], classes: lis
     Raises `InvalidConfig`, `WrongVocabulary`, `MissingSource` or `FormatError`.
     """
     embeddings = "fresh"
+    if recipe.model == BAG:
+        return Bag.of(vocabulary, classes), embeddings
     if recipe.from_run is not None:
         run = Run.open(recipe.from_run)
         if run.vocabulary != vocabulary:
@@ -89,7 +92,7 @@ def _resized(model: Model, vocabulary: Vocabulary) -> Model:
 
 def initial_weights(recipe: Recipe) -> str:
     """Return "random" if `build` draws the weights that a training begins with, "loaded" if it reads them."""
-    drawn = recipe.from_run is None and (recipe.model or "tiny") in _presets(recipe.task)
+    drawn = recipe.from_run is None and (recipe.model or "tiny") in {BAG, *_presets(recipe.task)}
     return "random" if drawn else "loaded"
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from ult.errors import FormatError, InvalidConfig, MissingSource, UltError
 from ult.host.extras import require
 from ult.public.run import Run
+from ult.trainer.models import bag  # noqa: F401  a kind of checkpoint that transformers has to know
 from ult.trainer.models.agree import check_agreement
 from ult.trainer.models.causal import check_causal
 from ult.trainer.models.checkpoint import check_checkpoint
