@@ -109,6 +109,22 @@ def test_modality_is_given_and_never_predicted(several, tmp_path):
     assert data.counts.tolist() == [3, 1, 2]
 
 
+def test_records_of_fields_have_a_modality_too(tmp_path):
+    """Its id was free before: where no such shards are trained with modality tokens it is an id as any other."""
+    assert modality_id("record/columns") == 31
+    labelled = [np.array([31, 40], np.uint32)]
+    paths = [write(tmp_path / "x", labelled), coded(tmp_path / "y", [np.array([43], np.uint32)], "record/columns")]
+    for count, modality_token, stream, labels in (
+        (1, False, [2, 31, 40, 2], [31, 40, 2]),
+        (1, True, [2, TEXT, 31, 40, 2], [-100, 31, 40, 2]),
+        (2, False, [2, 31, 40, 2, 43, 2], [31, 40, 2, 43, 2]),
+        (2, True, [2, TEXT, 31, 40, 2, 31, 43, 2], [-100, -100, 40, 2, -100, 43, 2]),
+    ):
+        pack(open_shards(paths[:count]), tmp_path / "packed", modality_token=modality_token)
+        data = Blocks.open(tmp_path / "packed", context=9)
+        assert (data.stream.tolist(), data[0]["labels"].tolist()) == (stream, labels)
+
+
 def test_labelled_records_start_with_their_modality(tmp_path):
     records = [np.arange(40, 40 + n, dtype=np.uint32) for n in (0, 3, 1)]
     path = write(tmp_path / "x", records, kept={"label": [7, 8, 7]})

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 FORMAT = "ult-vocabulary/1"
 PAD, BOS, EOS, UNK = range(4)
 N_SPECIAL = 32
-MODALITIES = {"text": 4, "image": 5, "series": 6, "molecule": 7}  # special ids for the start of a record
 FREE = 8  # special ids from here on are free for experiments, such as labels that are trained as ids
+# Special ids for the start of a record. That of records came when the next ids were free already, so it is the last,
+# and names a modality only in what is trained with modality tokens and with such shards.
+MODALITIES = {"text": 4, "image": 5, "series": 6, "molecule": 7, "record": N_SPECIAL - 1}
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>", *(f"<reserved_{i}>" for i in range(4, N_SPECIAL)))
 
 # One letter per id. All of them have been assigned since Unicode 14, are of category Lo and written left to right, and

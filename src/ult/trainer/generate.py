@@ -86,7 +86,7 @@ def generate(
     _check(n=n >= 1, batch_size=batch_size >= 1, top_k=top_k is None or top_k >= 1)
     _check(temperature=temperature >= 0, repetition_penalty=repetition_penalty > 0)
     _check(top_p=top_p is None or 0 < top_p <= 1, min_p=min_p is None or 0 <= min_p <= 1)
-    _check(reserved=all(FREE <= special < N_SPECIAL for special in reserved))
+    _check(reserved=all(FREE <= special < N_SPECIAL and special not in head for special in reserved))
     never = [special for special in range(N_SPECIAL) if special not in (EOS, *reserved)]
     options: dict[str, Any] = {"suppress_tokens": never, "do_sample": temperature > 0}
     if temperature > 0:  # of top_k, None would mean transformers' own default, 50

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.public.vocabulary import MODALITIES
 from ult.trainer.datasets.collator import IGNORED, Item
-from ult.trainer.datasets.packing import mapped_stream
+from ult.trainer.datasets.packing import given_ids, mapped_stream
 
-_GIVEN = list(MODALITIES.values())  # special ids that the model reads and never predicts
+NONE = np.empty(0, np.int64)
 
 
-def predicted(ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the labels (n,) of ids (n,): the ids, with `IGNORED` in place of those that name a modality."""
-    return np.where(np.isin(ids, _GIVEN), IGNORED, ids)
+def predicted(ids: NDArray[np.int64], given: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the labels (n,) of ids (n,): the ids, with `IGNORED` in place of those `given`, which name a modality."""
+    return np.where(np.isin(ids, given), IGNORED, ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +31,7 @@ class Blocks:
     stream: NDArray[np.int32]  # (1 + ids + rows,) starts with <eos>, which is not predicted
     ends: NDArray[np.int64]  # (rows,) how many predictions there are up to the <eos> of each record, included
     context: int
+    given: NDArray[np.int64] = field(default_factory=lambda: NONE)  # special ids that are read and never predicted
     label: ClassVar[None] = None
     classes: ClassVar[list[Any]] = []
     truncated: ClassVar[int] = 0
@@ -40,7 +40,7 @@ class Blocks:
     @classmethod
     def open(cls, folder: Path, *, context: int) -> Blocks:
         """Map what `pack` wrote."""
-        return cls(*mapped_stream(folder), context)
+        return cls(*mapped_stream(folder), context, given_ids(folder))
 
     @property
     def ids(self) -> int:
@@ -52,13 +52,12 @@ class Blocks:
 
     def __getitem__(self, k: int) -> Item:
         window = self.stream[k * self.context : (k + 1) * self.context + 1].astype(np.int64)
-        return {"input_ids": window[:-1], "labels": predicted(window[1:])}
+        return {"input_ids": window[:-1], "labels": predicted(window[1:], self.given)}
 
     @property
     def counts(self) -> NDArray[np.int64]:
         """How many ids (rows,) of each record are predicted, its `<eos>` included."""
-        given = int(self.stream[1]) in _GIVEN  # of all records the modality, or of none
-        return np.asarray(np.diff(self.ends, prepend=0) - given)
+        return np.asarray(np.diff(self.ends, prepend=0) - (len(self.given) > 0))  # of all the modality, or of none
 
     def sample_of(self, row: int) -> int:
         """Return the first block whose first prediction is of record `row` or a later one."""

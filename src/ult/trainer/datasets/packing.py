@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     pass
 
 STREAM, ENDS, LABELS = "stream.int32", "ends.int64", "labels.int64"  # without a header, in this machine's byte order
+HEADS = "heads.int64"  # the special ids that name modalities in the stream
 
 
 def open_shards(
@@ -85,6 +86,7 @@ def pack(
     heads = [[modality_id(one.manifest.codec)] if modality_token else [] for one in shards]
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        np.unique(np.array(heads, np.int64)).tofile(folder / HEADS)
         with (folder / STREAM).open("wb") as stream, (folder / ENDS).open("wb") as ends:
             stream.write(np.array([EOS], np.int32).data)
             last = 0
@@ -158,6 +160,11 @@ def _renumber(found: NDArray[np.int64], seen: dict[Any, int], classes: list[Any]
 def mapped_stream(folder: Path) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Map what `pack` wrote into `folder`: the stream (1 + ids + rows,), and where each record's `<eos>` is (rows,)."""
     return _mapped(folder / STREAM, np.int32), _mapped(folder / ENDS, np.int64)
+
+
+def given_ids(folder: Path) -> NDArray[np.int64]:
+    """Return the special ids (n,) that name modalities in what `pack` wrote into `folder`: read, never predicted."""
+    return np.fromfile(folder / HEADS, np.int64)
 
 
 def mapped_labels(folder: Path) -> NDArray[np.int64]:

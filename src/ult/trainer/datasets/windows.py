@@ -7,16 +7,16 @@ and every record's `<eos>` is predicted exactly once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.trainer.datasets.blocks import predicted
+from ult.trainer.datasets.blocks import NONE, predicted
 from ult.trainer.datasets.collator import Item
-from ult.trainer.datasets.packing import mapped_stream
+from ult.trainer.datasets.packing import given_ids, mapped_stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class Windows:
     ends: NDArray[np.int64]  # (rows,) the place in the stream of the <eos> after each record
     lasts: NDArray[np.int64]  # (rows,) how many windows there are up to each record, its own included
     context: int
+    given: NDArray[np.int64] = field(default_factory=lambda: NONE)  # special ids that are read and never predicted
     label: ClassVar[None] = None
     classes: ClassVar[list[Any]] = []
     truncated: ClassVar[int] = 0
@@ -36,7 +37,7 @@ class Windows:
     def open(cls, folder: Path, *, context: int) -> Windows:
         """Map what `ult.trainer.datasets.packing.pack` wrote."""
         stream, ends = mapped_stream(folder)
-        return cls(stream, ends, np.cumsum(-(-np.diff(ends, prepend=0) // context)), context)
+        return cls(stream, ends, np.cumsum(-(-np.diff(ends, prepend=0) // context)), context, given_ids(folder))
 
     @property
     def ids(self) -> int:
@@ -55,7 +56,7 @@ class Windows:
         row = self._row(k)
         first = self._start(row) + (k - self._first(row)) * self.context
         window = self.stream[first : min(first + self.context, int(self.ends[row])) + 1].astype(np.int64)
-        return {"input_ids": window[:-1], "labels": predicted(window[1:])}
+        return {"input_ids": window[:-1], "labels": predicted(window[1:], self.given)}
 
     def window(self, row: int, share: float) -> Item:
         """Return the window of record `row` at `share`, from 0 to below 1, of the way through its windows."""
@@ -65,8 +66,7 @@ class Windows:
     @property
     def counts(self) -> NDArray[np.int64]:
         """How many ids (rows,) of each record are predicted, its `<eos>` included."""
-        given = predicted(self.stream[1:2].astype(np.int64)) < 0  # of all records the modality, or of none
-        return np.asarray(np.diff(self.ends, prepend=0) - given)
+        return np.asarray(np.diff(self.ends, prepend=0) - (len(self.given) > 0))  # of all the modality, or of none
 
     def records(self, k: int) -> NDArray[np.int64]:
         """Return the record (n,) of each prediction of window k; all are the same."""
