@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-import itertools
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,9 +13,11 @@ from ult.codecs.patches import Ends, Symbols
 from ult.codecs.record.date import NO_DAY
 from ult.codecs.record.field import NEVER, Field, LeftOut
 from ult.codecs.record.kind import Kind, Told
+from ult.codecs.record.rest import Rest
+from ult.codecs.record.runs import Found, Node, Runs
 from ult.codecs.record.texts import Mark
 
-_REMEMBERED = 256  # states whose followers are remembered
+_REMEMBERED = 2**12  # places of which a part of the tree of runs remembers what may follow
 
 
 class Place(NamedTuple):
@@ -50,9 +49,9 @@ class RecordGrammar(Grammar[Place]):
             self._order += [(k, 1 + j) for j in range(len(one.fields))]
         self._by = [kind.field.by != "" for kind in kinds]
         self._rest = Rest(fields, kinds, self._order, usual=usual)
-        self._runs: Symbols | None = None  # the runs that `after` was asked about last, and their tree
-        self._tree = _Node()
-        self._known: OrderedDict[Place, NDArray[np.int64]] = OrderedDict()
+        self._carried = [tuple(inner.carried for inner in fields[k].fields) for k, _ in self._order]
+        self._dates = frozenset(place for place, kind in enumerate(kinds) if kind.field.kind == "date")
+        self._runs: Runs | None = None  # those that `after` was asked about last
 
     def start(self) -> Place:
         """Return the state of an empty record."""
@@ -64,16 +63,18 @@ class RecordGrammar(Grammar[Place]):
         if state.size == self.max_length:
             return None
         if 0 <= place < len(self.kinds):
-            if state.marker == place and self.kinds[place].field.kind == "list":
-                body = self.kinds[place].step(state.body, symbol)
-                return None if body is None else state._replace(body=body, size=state.size + 1)
-            if self._unfinished(state) or not self._may_follow(state, place):
-                return None
-            return self._begun(state, place)
+            return self._marked(state, place, self._unfinished(state))
         if state.marker < 0:
             return None
         body = self.kinds[state.marker].step(state.body, symbol)
         return None if body is None else state._replace(body=body, size=state.size + 1)
+
+    def _marked(self, state: Place, place: int, unfinished: int) -> Place | None:
+        """Return the state after a marker, if `unfinished` symbols are missing to the cell before it."""
+        if state.marker == place and self.kinds[place].field.kind == "list":
+            body = self.kinds[place].step(state.body, place + self.first)
+            return None if body is None else state._replace(body=body, size=state.size + 1)
+        return None if unfinished or not self._may_follow(state, place) else self._begun(state, place)
 
     def _begun(self, state: Place, place: int) -> Place:
         """Return the state after the marker `place`, when the cell before it is finished."""
@@ -140,100 +141,86 @@ class RecordGrammar(Grammar[Place]):
 
     def after(self, state: Place, symbols: Symbols, ends: Ends) -> NDArray[np.int64]:
         """Return `least` after each run, or REFUSED; run i ends at `ends[i]` in `symbols`."""
-        if self._runs is not symbols:
-            self._runs, self._tree = symbols, _Node.of(symbols, ends)
-            self._known.clear()
-        longest = int(np.diff(ends, prepend=0).max(initial=0))
-        near_the_end = state.size + longest + 2**10 > self.max_length  # where the size matters
-        if near_the_end or (state.marker >= 0 and not self.kinds[state.marker].hashable):
-            return self._after(state, len(ends))
-        key = state._replace(size=0)
-        if key not in self._known:
-            if len(self._known) >= _REMEMBERED:
-                self._known.popitem(last=False)
-            self._known[key] = self._after(key, len(ends))
-        self._known.move_to_end(key)
-        return self._known[key]
+        if self._runs is None or self._runs.symbols is not symbols:
+            self._runs = Runs(symbols, ends, range(self.first, self.first + len(self.kinds)))
+        found = np.full(len(ends), REFUSED)
+        if state.size + self._runs.longest + 2**10 > self.max_length:  # where the size matters
+            for runs, least, size in self._every(state, self._runs.root):
+                found[runs] = least if size + least <= self.max_length else REFUSED
+            return found
+        found[self._runs.root.runs] = self.least(state)  # runs without a symbol
+        for runs, least in self._parts(state._replace(size=0), self._runs.root):
+            found[runs] = least
+        return found
 
-    def _after(self, state: Place, n: int) -> NDArray[np.int64]:
-        found = np.full(n, REFUSED)
-        pending = [(state, self._tree)]
+    def _every(self, state: Place, node: Node) -> Iterator[tuple[list[int], int, int]]:
+        """Yield runs that may follow from `node` on, what is missing after them, and the size of the record."""
+        pending = [(state, node)]
         while pending:
             at, node = pending.pop()
             if node.runs:
-                least = self.least(at)
-                if at.size + least <= self.max_length:
-                    found[node.runs] = least
-            for symbol, child in node.children.items():
+                yield node.runs, self.least(at), at.size
+            for symbol, child in (*node.inside.items(), *node.markers.items()):
                 after = self.step(at, symbol)
                 if after is not None:
                     pending.append((after, child))
-        return found
 
+    def _parts(self, at: Place, root: Node) -> Iterator[Found]:
+        """Yield the runs that may follow, and what is missing after each: those that begin in the cell, and others."""
+        unfinished = self._unfinished(at)
+        if at.marker >= 0:
+            yield self._remembered(at, root, inside=True)
+        if unfinished and self.kinds[at.marker].field.kind != "list":
+            return
+        for symbol, child in root.markers.items():
+            after = self._marked(at, symbol - self.first, unfinished)
+            if after is not None:
+                yield self._remembered(after, child)
 
-class Rest:
-    """The fewest symbols that write the required fields of which nothing is written yet."""
+    def _remembered(self, at: Place, node: Node, *, inside: bool = False) -> Found:
+        """Return what `_found` does, which is the same for all places that differ in nothing that matters to it."""
+        if not self.kinds[at.marker].hashable:
+            return self._found(at, node, inside=inside)
+        known, beneath = (node.known_inside, node.inside_markers) if inside else (node.known, node.all_markers)
+        key = self._that_matters(at, beneath)
+        if key not in known:
+            if len(known) >= _REMEMBERED:
+                known.clear()
+            known[key] = self._found(key, node, inside=inside)
+        return known[key]  # type: ignore[no-any-return]
 
-    def __init__(
-        self, fields: Sequence[Field], kinds: Sequence[Kind], order: Sequence[tuple[int, int]], *, usual: bool
-    ) -> None:
-        self._kinds, self._order, self._usual = kinds, order, usual
-        places = [place for place, (_, inner) in enumerate(order) if not inner]
-        rows = [tuple(inner.left_out for inner in one.fields) for one in fields]
-        costs = [
-            self._cost(place, row) if one.left_out is NEVER else 0
-            for one, place, row in zip(fields, places, rows, strict=True)
-        ]
-        self._sums = [0, *itertools.accumulate(costs)]  # of all fields before each
+    def _that_matters(self, at: Place, markers: frozenset[int]) -> Place:
+        """Return a place without what makes no difference to runs that have no other markers than these."""
+        body, day, row = at.body, at.day, at.row
+        needed = at.marker + 1 in markers and self._by[at.marker + 1]  # as the code of a number, or in the next row
+        if not needed and not (at.marker in markers and self.kinds[at.marker].field.carried):
+            body = self.kinds[at.marker].alike(body)
+        if self._dates.isdisjoint(markers):
+            day = NO_DAY
+        if any(isinstance(cell, str) for cell in row):
+            first = at.marker - self._order[at.marker][1] + 1
+            kept = [first + j in markers or first + j + 1 in markers for j in range(len(row))]
+            row = tuple(cell if keep or cell is NEVER else None for cell, keep in zip(row, kept, strict=True))
+        return at._replace(body=body, day=day, row=row)
 
-    def of(self, state: Place) -> int:
-        """Return the fewest symbols of all required fields after the last marker."""
-        return self.of_row(state) + self.of_fields(self._order[state.marker][0] if state.marker >= 0 else -1)
-
-    def of_fields(self, last: int, until: int | None = None) -> int:
-        """Return those of the fields of the record after field `last` and before `until`."""
-        return self._sums[-1 if until is None else until] - self._sums[last + 1]
-
-    def of_row(self, state: Place) -> int:
-        """Return those of the row that has begun."""
-        if NEVER not in state.row or state.body is Mark.NONE:
-            return 0
-        found = self._of_inner(state.marker, self._order[state.marker][1], state.row)
-        return min(1, found) if state.body is Mark.FIRST else found  # NULL, which says that there are no rows
-
-    def _of_inner(self, marker: int, inner: int, row: tuple[LeftOut, ...]) -> int:
-        return sum(self._cost(marker + j - inner + 1, ()) for j in range(inner, len(row)) if row[j] is NEVER)
-
-    @functools.cache  # noqa: B019
-    def _cost(self, place: int, row: tuple[LeftOut, ...]) -> int:
-        """Return the fewest symbols of a field that is required, its marker included."""
-        kind = self._kinds[place]
-        codes = [None, *kind.field.edges_by] if self._usual else [None]
-        starts = [kind.start(Told(code, NO_DAY, NEVER, self._usual)) for code in codes]
-        own = 1 + max(map(kind.least, starts))  # whatever the code before it turns out to be
-        if kind.field.kind != "rows":
-            return own
-        inner = 1 + self._of_inner(place, 0, row)
-        return inner if self._usual else min(2, inner)
-
-
-class _Node:
-    """A node of the tree of runs: the runs that end here, and a child for each symbol."""
-
-    __slots__ = ("children", "runs")
-
-    def __init__(self) -> None:
-        self.children: dict[int, _Node] = {}
-        self.runs: list[int] = []
-
-    @classmethod
-    def of(cls, symbols: Symbols, ends: Ends) -> _Node:
-        """Return the tree of runs that end at `ends`."""
-        root, start, flat = cls(), 0, np.asarray(symbols).tolist()
-        for run, end in enumerate(ends.tolist()):
-            node = root
-            for symbol in flat[start:end]:
-                node = node.children.setdefault(symbol, cls())
-            node.runs.append(run)
-            start = end
-        return root
+    def _found(self, at: Place, node: Node, *, inside: bool) -> Found:
+        """Return the runs from `node` on, without those that begin with a marker if `inside`."""
+        runs: list[int] = []
+        least: list[int] = []
+        others: list[Found] = []
+        pending = [(at, node, not inside)]
+        while pending:
+            at, node, whole = pending.pop()
+            if node.runs and whole:
+                runs += node.runs
+                least += [self.least(at)] * len(node.runs)
+            for symbol, child in node.inside.items():
+                after = self.step(at, symbol)
+                if after is not None:
+                    pending.append((after, child, True))
+            unfinished = self._unfinished(at) if whole and node.markers else 0
+            for symbol, child in node.markers.items() if whole else ():
+                after = self._marked(at, symbol - self.first, unfinished)
+                if after is not None:
+                    others.append(self._remembered(after, child))
+        return Found.of(runs, least, others)

@@ -77,6 +77,10 @@ class Kind(ABC):
         """Return whether NULL may follow the marker."""
         return told.absent is not None and not (told.usual and self.field.required)
 
+    def alike(self, state: Any) -> Any:
+        """Return a state without what makes no difference to how the cell goes on."""
+        return state
+
     def cell(self, state: Any) -> str | None:
         """Return the finished cell, if a later one needs to know it: a category before a number, or a carried cell."""
         return None

@@ -12,7 +12,7 @@ from ult.codecs.record.column import FIRST_BIN, NOTHING, NULL, TEXT, short
 from ult.codecs.record.field import Field, LeftOut
 from ult.codecs.record.kind import Beside, Kind, Told, least_of, null_or, text_of
 from ult.codecs.record.number import Numbers
-from ult.codecs.record.reach import GROUP, Interval, fewest, interval_of
+from ult.codecs.record.reach import GROUP, Interval, fewest, interval_of, stays
 from ult.errors import CorruptSymbols, InvalidRecord
 
 LONGEST = 1000  # bytes of a number with what stands before and after it
@@ -22,15 +22,17 @@ _REMEMBERED = 2**16  # beginnings of numbers whose ends are remembered
 class Begun(NamedTuple):
     """A number so far: its head, its text, the code that chooses its edges, the cell that is left out.
 
-    `nullable` says whether NULL may be the head, and `usual` whether only named texts are a missing value.
+    `nullable` says whether NULL may be the head, and `usual` whether only named texts are a missing value. The text is
+    None if every number that begins so lies in the bin.
     """
 
     head: int
-    text: bytes
+    text: bytes | None
     code: str | None
     absent: LeftOut
     nullable: bool
     usual: bool
+    at: int = 0  # the state of the automaton after the text
 
 
 class Number(Kind):
@@ -39,11 +41,14 @@ class Number(Kind):
     def __init__(self, field: Field, marker: int) -> None:
         super().__init__(field, marker)
         self.numbers = Numbers(field)
+        self._follow: list[list[int]] = self.numbers.machine.follow.tolist()
         self.lossless = not field.levels
         self._least: dict[Begun, int | None] = {}
         self._group = field.thousands.encode("utf-8")
         self._afters = [after.encode("utf-8", "surrogatepass") for after in field.after]
         self._shortest = min(map(len, self._afters))
+        group = {ord(field.thousands): GROUP} if field.thousands else {}
+        self._marks = {**group, ord(field.decimal): "."}
         self._check_levels()
 
     def _check_levels(self) -> None:
@@ -99,12 +104,17 @@ class Number(Kind):
     def step(self, state: Any, symbol: int) -> Any:
         """Return the state after a head at the start, else after a byte."""
         if state.head == NOTHING:
-            refused = symbol == NULL and not state.nullable
+            if symbol <= 255 or (symbol == NULL and not state.nullable):
+                return None
             after = state._replace(head=symbol)
-            return after if symbol > 255 and not refused and self._missing(after) is not None else None
+            return after if self._missing(after) is not None else None
         if symbol > 255 or state.head == NULL:
             return None
-        after = state._replace(text=state.text + bytes([symbol]))
+        at = self._follow[state.at][symbol] if state.head >= FIRST_BIN else 0
+        if at < 0:
+            return None
+        text = None if state.text is None else state.text + bytes([symbol])
+        after = state._replace(text=text, at=at)
         return after if self._missing(after) is not None else None
 
     def least(self, state: Any) -> int:
@@ -122,24 +132,43 @@ class Number(Kind):
         return 1 + min(one for one in found if one is not None)
 
     def cell(self, state: Any) -> str | None:
-        """Return the number as it is written."""
+        """Return the number as it is written, or None after NULL or if nobody needs to know it."""
         if state.head >= FIRST_BIN and self.field.levels:
             level: str = self.field.levels[state.head - FIRST_BIN]
             return level
+        if state.head == NULL or state.text is None:
+            return None
         text: str = state.text.decode("utf-8", "surrogatepass")
-        return None if state.head == NULL else text
+        return text
+
+    def alike(self, state: Any) -> Any:
+        """Return a state without a text that makes no difference: no more digits lead out of the bin."""
+        text = state.text
+        if state.head < FIRST_BIN or not text or len(text) > LONGEST // 2 or self.field.exponent or self.field.levels:
+            return state
+        said = (state.absent, *self.numbers.missing)
+        if any(one.encode("utf-8", "surrogatepass").startswith(text) for one in said if isinstance(one, str)):
+            return state
+        within = interval_of(self.field.edges_for(state.code), state.head - FIRST_BIN)
+        starts = [before.encode("utf-8", "surrogatepass") for before in self.field.before]
+        cores = [text[len(start) :] for start in starts if text.startswith(start)]
+        whole = [core for core in cores if self.numbers.core_size(core) == len(core)]
+        inside = whole and all(stays(self._pointed(core.decode("utf-8", "replace")), within) for core in whole)
+        return state._replace(text=None) if inside else state
 
     def _missing(self, state: Begun) -> int | None:
+        if state.text is None:
+            return int(self.numbers.machine.missing[state.at])
         if state not in self._least:
             if len(self._least) >= _REMEMBERED:
                 self._least.clear()
             found = self._fewest(state)
-            fits = found is not None and (state.head < FIRST_BIN or len(state.text) + found <= LONGEST)
-            self._least[state] = found if fits else None
+            long = found is not None and state.head >= FIRST_BIN and len(state.text) + found > LONGEST
+            self._least[state] = None if long else found
         return self._least[state]
 
     def _fewest(self, state: Begun) -> int | None:
-        if state.head == NULL:
+        if state.head == NULL or state.text is None:
             return 0
         if state.head == TEXT:
             return least_of(state.text, self.numbers.named if state.usual else self.numbers.missing, state.absent)
@@ -152,9 +181,6 @@ class Number(Kind):
 
     def _fewest_of(self, text: bytes, number: int, edges: tuple[str, ...], excluded: set[LeftOut]) -> int | None:
         """Return the fewest bytes that make of `text` a number of the bin that is not one of `excluded`."""
-        at = self.numbers.machine.walk(text)
-        if at < 0:
-            return None
         within = interval_of(edges, number)
         options = []
         for before in self.field.before:
@@ -197,5 +223,4 @@ class Number(Kind):
 
     def _pointed(self, core: str) -> str:
         """Return a number with a point as its decimal mark, and GROUP between thousands."""
-        marks = {self.field.decimal: ".", **({self.field.thousands: GROUP} if self.field.thousands else {})}
-        return "".join(marks.get(sign, sign) for sign in core)
+        return core.translate(self._marks)

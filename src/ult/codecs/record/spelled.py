@@ -35,6 +35,12 @@ class Spelled(NamedTuple):
         return int(self.absent is not None and not self.null and self.text == self.absent)
 
 
+def without_text(state: Spelled) -> Spelled:
+    """Return a state without its bytes, if these cannot become the absent cell."""
+    matters = state.text is None or (state.absent or b"").startswith(state.text)
+    return state if matters else state._replace(text=None, wanted=0)
+
+
 def start_text(absent: LeftOut, wanted: int = 0, *, nullable: bool) -> Spelled:
     """Return the state of an empty text."""
     return Spelled(absent.encode("utf-8", "surrogatepass") if isinstance(absent, str) else None, nullable, wanted)

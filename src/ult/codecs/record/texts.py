@@ -12,7 +12,7 @@ from ult.codecs.pretokenizer import cut_words
 from ult.codecs.record.cells import Cells
 from ult.codecs.record.column import NOTHING, NULL, TEXT, long, short
 from ult.codecs.record.kind import Beside, Kind, Told, null_or
-from ult.codecs.record.spelled import spelled, start_text
+from ult.codecs.record.spelled import spelled, start_text, without_text
 from ult.errors import CorruptSymbols
 
 
@@ -44,6 +44,10 @@ class Category(Kind):
     def least(self, state: Any) -> int:
         """Return how many bytes are missing."""
         return int(state.least)
+
+    def alike(self, state: Any) -> Any:
+        """Return a state without a text that makes no difference."""
+        return without_text(state)
 
     def cell(self, state: Any) -> str | None:
         """Return the text, or None after NULL or if it is longer than anybody needs to know."""
@@ -97,6 +101,10 @@ class Items(Kind):
         if whole is None or self.field.separator.encode("utf-8", "surrogatepass") in item:
             return None
         return whole, item[-len(self.field.separator.encode("utf-8", "surrogatepass")) :], first and symbol == NULL
+
+    def alike(self, state: Any) -> Any:
+        """Return a state without a text that makes no difference."""
+        return without_text(state[0]), *state[1:]
 
     def least(self, state: Any) -> int:
         """Return how many bytes are missing."""
