@@ -118,6 +118,31 @@ def test_a_run_is_its_symbols_one_by_one(codec, config, seed, steps):
     assert found[[0, 2, 3]].tolist() == [once, to_the_end, once]
 
 
+@pytest.mark.parametrize("fields", [FIELDS, REQUIRED_FIELDS])
+@pytest.mark.parametrize("seed", range(2))
+def test_what_is_remembered_is_what_is_found_anew(fields, seed):
+    """Runs of a table, such as a marker with its bin, and states that a grammar of records has met before."""
+    codec, rng = CODECS["record/columns"](fields=fields), np.random.default_rng(seed)
+    grammar: Any = codec.usual_grammar()
+    drawn = [walk(codec, codec.grammar(), rng, 60)[0] for _ in range(12)]
+    runs = [one[k : k + n] for one in drawn for k in range(0, len(one), 4) for n in (2, 5)]
+    runs += [np.array([symbol], np.uint32) for symbol in range(codec.alphabet)]
+    symbols, ends = np.concatenate(runs), np.cumsum([len(run) for run in runs])
+    for _ in range(2):
+        state = grammar.start()
+        for room in range(40, 0, -1):
+            found = grammar.after(state, symbols, ends)
+            anew = np.full(len(runs), REFUSED)
+            for several, least, _ in grammar._every(state, grammar._runs.root):
+                anew[several] = least
+            assert found.tolist() == anew.tolist()
+            fitting = np.flatnonzero((found != REFUSED) & (found < room))
+            if not len(fitting):
+                assert grammar.least(state) == 0  # there is always a way to an end
+                break
+            state = grammar.advance(state, runs[int(rng.choice(fitting))])
+
+
 def number(value):
     """Return the symbols of a number."""
     return [value] if value < 128 else [value & 127 | 128, *number(value >> 7)]

@@ -81,7 +81,7 @@ class Codec(ABC, Generic[T]):
     def usual_grammar(self, values: int = 0) -> Grammar[Any] | None:
         """Return the grammar of records that may be made up: `grammar` without cells that no column is meant to have.
 
-        Its states are those of `grammar`.
+        Its states are those of `grammar`. `least` may be how many runs suffice, of those that `after` was asked about.
         """
         return self.grammar(values)
 

@@ -22,10 +22,10 @@ class TableGrammar:
     """Allows an id if its phrase continues a record that can still end within the room that is left.
 
     Every symbol has an id of its own, so a record can end if at most as many symbols are missing as there is room for
-    ids. A record that cannot end in any case, such as one after a prompt of too large an image, is not held to that.
-    A prompt may hold what no record that is made up does, such as null in a required field.
-    For a table of wide numeric records only records of its number of values are allowed. Raises `InvalidConfig` if the
-    codec has no grammar.
+    ids; a required field of a record may need fewer. A record that cannot end in any case, such as one after a prompt
+    of too large an image, is not held to that. A prompt may hold what no record that is made up does, such as null in a
+    required field. For a table of wide numeric records only records of its number of values are allowed. Raises
+    `InvalidConfig` if the codec has no grammar.
     """
 
     def __init__(self, table: Table) -> None:

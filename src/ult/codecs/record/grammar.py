@@ -36,13 +36,14 @@ class Place(NamedTuple):
 class RecordGrammar(Grammar[Place]):
     """The grammar of records of `fields`; `kinds` are those of the markers from `first` on.
 
-    With `usual`, records that hold what is unusual are refused as well, such as null in a required field (`Told`).
+    With `usual`, records that hold what is unusual are refused as well, such as null in a required field (`Told`). Then
+    `least` is so many runs as suffice for the required fields, of those that `after` was asked about last.
     """
 
     def __init__(
         self, fields: Sequence[Field], kinds: Sequence[Kind], first: int, max_length: int, *, usual: bool = False
     ) -> None:
-        self.kinds, self.first, self.max_length, self.usual = kinds, first, max_length, usual
+        self._fields, self.kinds, self.first, self.max_length, self.usual = fields, kinds, first, max_length, usual
         self._order: list[tuple[int, int]] = []  # of each marker: its field, and its place in a row from 1, 0 outside
         for k, one in enumerate(fields):
             self._order.append((k, 0))
@@ -143,10 +144,12 @@ class RecordGrammar(Grammar[Place]):
         """Return `least` after each run, or REFUSED; run i ends at `ends[i]` in `symbols`."""
         if self._runs is None or self._runs.symbols is not symbols:
             self._runs = Runs(symbols, ends, range(self.first, self.first + len(self.kinds)))
+            if self.usual:
+                self._rest = Rest(self._fields, self.kinds, self._order, usual=True, root=self._runs.root)
         found = np.full(len(ends), REFUSED)
         if state.size + self._runs.longest + 2**10 > self.max_length:  # where the size matters
-            for runs, least, size in self._every(state, self._runs.root):
-                found[runs] = least if size + least <= self.max_length else REFUSED
+            for several, missing, size in self._every(state, self._runs.root):
+                found[several] = missing if size + missing <= self.max_length else REFUSED
             return found
         found[self._runs.root.runs] = self.least(state)  # runs without a symbol
         for runs, least in self._parts(state._replace(size=0), self._runs.root):
@@ -187,7 +190,7 @@ class RecordGrammar(Grammar[Place]):
             if len(known) >= _REMEMBERED:
                 known.clear()
             known[key] = self._found(key, node, inside=inside)
-        return known[key]  # type: ignore[no-any-return]
+        return known[key]
 
     def _that_matters(self, at: Place, markers: frozenset[int]) -> Place:
         """Return a place without what makes no difference to runs that have no other markers than these."""

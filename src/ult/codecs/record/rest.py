@@ -9,7 +9,11 @@ from typing import Any, Protocol
 from ult.codecs.record.date import NO_DAY
 from ult.codecs.record.field import NEVER, Field, LeftOut
 from ult.codecs.record.kind import Kind, Told
+from ult.codecs.record.runs import Node
 from ult.codecs.record.texts import Mark
+
+_FEW = 64  # kinds of cells before a field, up to which its best run is looked for
+_SOME_DAY = 730_000
 
 
 class At(Protocol):
@@ -28,13 +32,35 @@ class At(Protocol):
         """The cells that the next row leaves out."""
 
 
+def _fewest(kind: Kind, start: Any, node: Node | None) -> int:
+    """Return the fewest symbols of a cell after the marker, or after the best run that begins with it."""
+    best = int(kind.least(start))
+    pending = [(start, node)] if node is not None else []
+    while pending and best:
+        state, at = pending.pop()
+        if at.runs:
+            best = min(best, int(kind.least(state)))
+        steps = [(kind.step(state, symbol), child) for symbol, child in at.inside.items()]
+        pending += [(after, child) for after, child in steps if after is not None]
+    return best
+
+
 class Rest:
-    """The fewest symbols that write the required fields of which nothing is written yet."""
+    """The fewest symbols that write the required fields of which nothing is written yet.
+
+    With the `root` of a tree of runs it is instead so many runs as suffice, if each symbol is a run of its own.
+    """
 
     def __init__(
-        self, fields: Sequence[Field], kinds: Sequence[Kind], order: Sequence[tuple[int, int]], *, usual: bool
+        self,
+        fields: Sequence[Field],
+        kinds: Sequence[Kind],
+        order: Sequence[tuple[int, int]],
+        *,
+        usual: bool,
+        root: Node | None = None,
     ) -> None:
-        self._kinds, self._order, self._usual = kinds, order, usual
+        self._kinds, self._order, self._usual, self._root = kinds, order, usual, root
         self._costs: dict[int, int] = {}
         places = [place for place, (_, inner) in enumerate(order) if not inner]
         rows = [tuple(inner.left_out for inner in one.fields) for one in fields]
@@ -66,9 +92,12 @@ class Rest:
         """Return the fewest symbols of a required field that holds no rows, its marker included."""
         if place not in self._costs:
             kind = self._kinds[place]
-            codes = [None, *kind.field.edges_by] if self._usual else [None]
-            starts = [kind.start(Told(code, NO_DAY, NEVER, self._usual)) for code in codes]
-            self._costs[place] = 1 + max(map(kind.least, starts))  # whatever the code before it turns out to be
+            edges = kind.field.edges_by if self._usual else {}
+            codes = [None, *{several: code for code, several in edges.items()}.values()]
+            days = (NO_DAY, _SOME_DAY) if self._usual and kind.field.kind == "date" else (NO_DAY,)
+            starts = [kind.start(Told(code, day, NEVER, self._usual)) for code in codes for day in days]
+            node = self._root.markers.get(kind.marker) if self._root is not None and len(starts) <= _FEW else None
+            self._costs[place] = 1 + max(_fewest(kind, start, node) for start in starts)  # whatever stands before it
         return self._costs[place]
 
     def _rows_cost(self, place: int, row: tuple[LeftOut, ...]) -> int:
