@@ -1,5 +1,6 @@
 """A table of records of fields: fitted on a file, encoded, and decoded as the file came. All people are invented."""
 
+import csv
 import sys
 
 import numpy as np
@@ -191,6 +192,44 @@ def test_under_epsilon_nothing_is_taken_from_the_records(tmp_path, patients):
     with pytest.raises(InvalidConfig, match="inferred from records"):
         fit(patients, tmp_path / "t.ult", **asked, schema=private)
     assert fit(patients, tmp_path / "t.ult", **asked, schema=public).table.privacy.epsilon == 8.0
+
+
+def test_a_table_remembers_how_its_files_are_read(tmp_path, patients, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cells = [[line[k] for k in ("age", "sex")] for line in csv.DictReader(LINES)]
+    (tmp_path / "a.csv").write_text("".join(f"{age};{sex};ä\n" for age, sex in cells), encoding="cp1252")
+    asked = {"separator": ";", "encoding": "cp1252", "header": False}
+    fitted = fit("a.csv", tmp_path / "t.ult", reading=asked, drop=["c3"])
+    encoded = ult.encode("a.csv", fitted.table, tmp_path / "s", workers=1)
+    assert "--encoding cp1252 --no-header --separator ';'" in str(encoded.remarks())
+    (tmp_path / "b.csv").write_text("c1,c2\n" + "".join(f"{age},{sex}\n" for age, sex in cells), encoding="utf-8")
+    ult_(
+        capsys, monkeypatch, "encode", "b.csv", "-t", "t.ult", "-o", "t", "--workers", 1, "--separator", ",", "--header"
+    )
+    assert [one.tolist() for one in ult.Shards("t").ids()] == [one.tolist() for one in encoded.shards.ids()]
+    pq.write_table(pa.table({"c1": [cells[0][0]], "c2": [cells[0][1]]}), "c.parquet")
+    told = ult_(capsys, monkeypatch, "encode", "c.parquet", "-t", "t.ult", "-o", "u", "--workers", 1).err
+    assert "separator" not in told
+    ult_(
+        capsys,
+        monkeypatch,
+        "describe",
+        "a.csv",
+        "--separator",
+        ";",
+        "--encoding",
+        "cp1252",
+        "--no-header",
+        "-o",
+        "s.json",
+    )
+    assert Schema.read("s.json").reading == asked
+    again = fit("a.csv", tmp_path / "u.ult", schema="s.json", drop=["c3"])
+    assert again.table.fingerprint == fitted.table.fingerprint
+    text = fit("a.csv", tmp_path / "v.ult", codec="text/bytes", column="c2", reading=asked)
+    assert "ult encode needs --separator ';' --encoding cp1252 --no-header too" in str(text.remarks())
+    with pytest.raises(InvalidConfig, match="reading has 'mark'"):
+        Schema.of_roles(fitted.table.codec.fields, ("column c1", "column c2", 'reading {"mark": ";"}'))
 
 
 def test_the_roles_of_columns_are_read_back():

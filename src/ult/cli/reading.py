@@ -30,8 +30,11 @@ Separator = Annotated[
 Encoding = Annotated[
     str | None, typer.Option(metavar="NAME", help="The encoding of text files, such as cp1252; by default UTF-8.")
 ]
-NoHeader = Annotated[
-    bool, typer.Option("--no-header", help="Line 1 of a .csv is a record; its columns are called c1, c2 and so on.")
+Header = Annotated[
+    bool | None,
+    typer.Option(
+        "--header/--no-header", help="Without, line 1 of a .csv is a record, and columns are called c1, c2 and so on."
+    ),
 ]
 Sheet = Annotated[str | None, typer.Option(help="Of a workbook of Excel, the name of the sheet that is read.")]
 Query = Annotated[str | None, typer.Option(metavar="SQL", help="Of a database, the select whose rows are read.")]
@@ -46,7 +49,7 @@ OPTIONS: dict[str, tuple[Any, Any]] = {  # how a verb declares each: its annotat
     "layout": (Layout, None),
     "separator": (Separator, None),
     "encoding": (Encoding, None),
-    "no_header": (NoHeader, False),
+    "header": (Header, None),
     "sheet": (Sheet, None),
     "query": (Query, None),
     "skip_unreadable": (SkipUnreadable, False),
@@ -80,6 +83,7 @@ def reads_files(*without: str) -> Callable[[Callable[..., None]], Callable[..., 
 
 
 def _chosen(given: dict[str, Any]) -> Reading:
-    """Return the choices that were made; --no-header says that there is no header."""
-    made = {n: value for n, value in given.items() if value is not None and value is not False and n != "no_header"}
-    return {**made, **({"header": False} if given.get("no_header") else {})}
+    """Return the choices that were made."""
+    return {
+        name: value for name, value in given.items() if value is not None and (value is not False or name == "header")
+    }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import codecs
 import math
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -26,6 +27,7 @@ _FOR = {  # the inputs that have such a choice
     "skip_unreadable": ("image",),
 }
 _FLAGS = {"header": "--no-header", "skip_unreadable": "--skip-unreadable"}
+ONCE = ("skip_unreadable",)  # what a schema does not remember
 _SWITCHES = ("header", "skip_unreadable")
 _TABS = ("tab", "\\t")  # names of the tab, because few know how to type one in a shell
 _NO_TEXT = {"unicode_escape", "raw_unicode_escape", "idna", "punycode", "undefined", "mbcs", "oem", "utf_7"}
@@ -111,6 +113,30 @@ class Reading:
 
 
 AS_IT_IS = Reading()
+
+
+def remembered(
+    stored: Mapping[str, str | float], given: Mapping[str, Any] | None, inputs: Sequence[str]
+) -> dict[str, str | float]:
+    """Return the choices of a schema, as far as inputs leave them, with those that a command gives in their place."""
+    fitting = {
+        name: value
+        for name, value in stored.items()
+        if all(one.lower().endswith(_FOR[name]) or one.startswith(_FOR[name]) for one in inputs)
+    }
+    return {**fitting, **(given or {})}
+
+
+def typed(reading: Mapping[str, str | float]) -> str:
+    """Return choices as they are typed.
+
+    >>> typed({"separator": ";", "header": False})
+    "--separator ';' --no-header"
+    """
+    return " ".join(
+        _FLAGS.get(name, f"--{name}") if isinstance(value, bool) else f"--{name} {shlex.quote(str(value))}"
+        for name, value in reading.items()
+    )
 
 
 def _encoding(name: str) -> str:

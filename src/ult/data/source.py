@@ -15,7 +15,7 @@ from ult.data.batch import Batch, blamed, joined
 from ult.data.form import Form, Unread, kept_schema, size_of, unread
 from ult.data.molecules.molecule import SIDES, Canonicaliser, Invalid
 from ult.data.opening import SUFFIXES, open_inputs
-from ult.data.reading import Reading
+from ult.data.reading import Reading, remembered, typed
 from ult.data.rows import listed
 from ult.data.stamp import Snapshot
 from ult.errors import InvalidConfig, InvalidRecord, MissingSource, SourceError
@@ -171,7 +171,7 @@ def open_source(
     keep = tuple(dict.fromkeys(keep))
     seen = None
     if schema is not None:
-        return _of_fields(inputs, schema, keep, column, Reading.of(reading))
+        return _of_fields(inputs, schema, keep, column, reading)
     with suppress(MissingSource):  # opening the inputs below gives the better message
         seen = Snapshot(inputs)
     opened, empty = open_inputs(inputs, modality, Reading.of(reading))
@@ -203,19 +203,26 @@ def open_source(
 
 
 def _of_fields(
-    inputs: Sequence[str | Path], schema: Schema, keep: Sequence[str], column: str | None, reading: Reading
+    inputs: Sequence[str | Path],
+    schema: Schema,
+    keep: Sequence[str],
+    column: str | None,
+    reading: Mapping[str, str | float] | None,
 ) -> Source:
     """Return the source of records of the fields of a schema."""
     from ult.data.composed import records
 
     if column is not None:
         raise InvalidConfig("column is for records of one column; these have the fields of a schema")
-    seen = None
+    seen, names = None, records.paths(inputs)
     with suppress(MissingSource):
-        seen = Snapshot(records.paths(inputs))
-    found = records.open_records(inputs, schema, keep, reading)
+        seen = Snapshot(names)
+    chosen = remembered(schema.reading, reading, names)
+    more = {name: value for name, value in chosen.items() if name not in (reading or {})}
+    told = [f"files are read as the schema of the records says: {typed(more)}"] if more else []
+    found = records.open_records(inputs, schema, keep, Reading.of(chosen))
     if found.beside:
-        seen = Snapshot(records.paths(inputs), found.beside)
+        seen = Snapshot(names, found.beside)
     return Source(
         found.read,
         split=found.split,
@@ -223,5 +230,5 @@ def _of_fields(
         kept_schema=found.kept_schema,
         seen=seen,
         empty=found.empty,
-        told=found.told,
+        told=lambda: [*told, *found.told()],
     )

@@ -13,6 +13,7 @@ from ult.data.columns.bins import BINS
 from ult.data.columns.declared import declared
 from ult.data.columns.describe import describe
 from ult.data.columns.schema import Schema
+from ult.data.reading import ONCE
 from ult.data.rows import listed
 from ult.errors import InvalidConfig, SourceError
 
@@ -69,7 +70,9 @@ def decided(
     _check_answered(found)
     found = replace(found, identifiers=tuple(dict.fromkeys((*found.identifiers, *encode_identifier))))
     _check_identifiers(found)
-    return replace(found, dropped=tuple(name for name in found.dropped if name not in keep))
+    chosen = {name: value for name, value in (reading or {}).items() if name not in ONCE}
+    left = tuple(name for name in found.dropped if name not in keep)
+    return replace(found, dropped=left, reading={**found.reading, **chosen})
 
 
 def _given(

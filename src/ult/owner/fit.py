@@ -15,6 +15,7 @@ from ult.codecs.series import SeriesMulaw
 from ult.data import Source
 from ult.data.columns.bins import BINS
 from ult.data.columns.schema import Schema
+from ult.data.reading import ONCE, typed
 from ult.errors import InvalidConfig
 from ult.host import arguments
 from ult.host.arguments import COLUMNS, checked, integer, number, path, switch
@@ -245,8 +246,16 @@ def fit(
         worst=columns.worst() if columns else "",
         exact_from=counts.exact_from,
         empty_records=sum(not record for record in source) if empty else 0,
-        told=(*remarks(source), *(learnt.remarks() if learnt else [])),
+        told=(*remarks(source), *_unremembered(codec, reading), *(learnt.remarks() if learnt else [])),
         private_bins=learnt.names if learnt else (),
+    )
+
+
+def _unremembered(codec: str, reading: Mapping[str, str | float] | None) -> list[str]:
+    """Return a sentence on what has to be said again when files are encoded; records of fields remember it."""
+    asked = {name: value for name, value in (reading or {}).items() if name not in ONCE}
+    return [f"ult encode needs {typed(asked)} too: only tables of {fields.CODEC} remember it"] * bool(
+        asked and codec != fields.CODEC
     )
 
 

@@ -14,6 +14,8 @@ from ult.data import Source, open_source
 from ult.data.columns.kept import check_kept
 from ult.data.columns.schema import Schema
 from ult.data.composed.records import MODALITY as RECORD
+from ult.data.composed.records import paths
+from ult.data.reading import remembered
 from ult.data.rows import listed
 from ult.errors import InvalidConfig, SourceError
 from ult.host import arguments
@@ -75,7 +77,8 @@ def opened(
         schema=schema,
     )
     if keep and not keep_identifier:
-        check_kept(names, modality, keep, reading)
+        chosen = reading if schema is None else remembered(schema.reading, reading, paths(names))
+        check_kept(names, modality, keep, chosen)
     return source
 
 

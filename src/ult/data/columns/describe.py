@@ -143,11 +143,19 @@ def describe(
 
         how, paths = FileReading.of(reading), [str(one) for one in names]
         columns, schema, rows = describe_tables.described(paths, unit, drop, asked, flat, how)
-        return Description(tuple(columns), schema, rows)
+        return _read_so(Description(tuple(columns), schema, rows), reading)
     opened, _ = open_inputs(names, "record", FileReading.of(reading))
     event_schema.check_unit(opened, unit)
     drop, column = ([one] if isinstance(one, str) else one for one in (drop, column))
-    return _Describing(opened, unit, drop, column, forms or {}, bins, public=public).run()
+    found = _Describing(opened, unit, drop, column, forms or {}, bins, public=public).run()
+    return _read_so(found, reading)
+
+
+def _read_so(found: Description, reading: Mapping[str, str | float] | None) -> Description:
+    """Return a description whose schema remembers how the files were read."""
+    if found.schema is None or not reading:
+        return found
+    return replace(found, schema=replace(found.schema, reading=FileReading.of(reading).given()))
 
 
 class _Describing:

@@ -19,6 +19,7 @@ from ult.data.rows import Chunk, Rows, listed
 from ult.errors import InvalidConfig, MissingColumn
 
 MAIN = "rows"  # the field of the rows of the inputs without a name
+_OTHERS = ("fields", "unit", "dropped", "asked", "reading")  # of a schema, what is not joined as names
 Part = tuple[Sequence[Any], Schema | None, int]  # what columns hold, the schema of a row, and the number of rows
 Flat = Callable[[Sequence[Rows], Sequence[str]], Part]  # from inputs and columns to drop
 
@@ -89,7 +90,7 @@ def _chunks(opened: Sequence[Rows], names: Sequence[str]) -> Iterator[Chunk]:
 
 def _merged(schemas: Sequence[Schema], unit: str, fields: Sequence[Field]) -> Schema:
     """Return one schema of all: a name that two tables have is told once."""
-    names = [one.name for one in attributes(Schema) if one.name not in ("fields", "unit", "dropped", "asked")]
+    names = [one.name for one in attributes(Schema) if one.name not in _OTHERS]
     every: dict[str, Any] = {
         name: tuple(dict.fromkeys(one for schema in schemas for one in getattr(schema, name))) for name in names
     }

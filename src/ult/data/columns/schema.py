@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, Self
 
 from ult.codecs.record.field import Field, check_fields
+from ult.data.reading import Reading
 from ult.errors import FormatError, InvalidConfig, MissingSource, writing
 from ult.host.atomic import whole
 from ult.host.formats import check_format
 from ult.host.regular import read_text
 
 FORMAT = "ult-schema/1"
+_ROLES = ("unit", "column", "dropped", "reading")
 _NAMES = ("columns", "dropped", "identifiers", "suspects", "inferred")
 _MOST = 2**28  # bytes of a schema file: 10^5 columns with 256 bins each have fewer
 
@@ -31,7 +33,8 @@ class Schema:
 
     `suspects` are fields that look like they say who somebody is, and `identifiers` those that the owner has agreed to
     encode. `asked` holds the columns that can be read in more than one way, each with its readings, of which the owner
-    has to choose one. `inferred` are fields whose kind, edges and texts were taken from private records.
+    has to choose one. `inferred` are fields whose kind, edges and texts were taken from private records. `reading` is
+    how the files were read, as `ult.data.reading.Reading` takes it, and how others are where nothing else is said.
     """
 
     fields: tuple[Field, ...]
@@ -42,6 +45,7 @@ class Schema:
     suspects: tuple[str, ...] = ()
     inferred: tuple[str, ...] = ()
     asked: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    reading: Mapping[str, str | float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_fields(self.fields)
@@ -80,28 +84,39 @@ class Schema:
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """The columns by what they are, as a table stores them: `column age`, `dropped ssn`, `unit patient`."""
+        """What a table stores: the columns by what they are, as `column age`, and how files are read.
+
+        >>> age = Field(name="age", kind="number")
+        >>> Schema(fields=(age,), dropped=("ssn",), reading={"separator": ";"}).roles
+        ('column age', 'dropped ssn', 'reading {"separator": ";"}')
+        """
         unit = [f"unit {self.unit}"] if self.unit else []
         columns, dropped = (
             [f"{role} {name}" for name in names]
             for role, names in (("column", self.columns), ("dropped", self.dropped))
         )
-        return (*unit, *columns, *dropped)
+        reading = [f"reading {json.dumps(dict(self.reading), sort_keys=True)}"] if self.reading else []
+        return (*unit, *columns, *dropped, *reading)
 
     @classmethod
     def of_roles(cls, fields: Sequence[Field], roles: Sequence[str]) -> Self:
         """Return the schema of a table with these fields and `roles`. Raises `InvalidConfig`."""
         parts = [role.partition(" ")[::2] for role in roles]
-        if unknown := [role for role, _ in parts if role not in ("unit", "column", "dropped")]:
+        if unknown := [role for role, _ in parts if role not in _ROLES]:
             raise InvalidConfig(f"a column is {unknown[0]!r}; expected unit, column or dropped")
-        named = {role: tuple(name for one, name in parts if one == role) for role in ("unit", "column", "dropped")}
-        return cls(fields=tuple(fields), unit="".join(named["unit"]), dropped=named["dropped"], columns=named["column"])
+        named = {role: tuple(name for one, name in parts if one == role) for role in _ROLES}
+        read, wrong = _json("".join(named["reading"]) or "{}")
+        if wrong:
+            raise InvalidConfig("how files are read is not JSON")
+        of: dict[str, Any] = {"dropped": named["dropped"], "columns": named["column"], "reading": _chosen(read)}
+        return cls(fields=tuple(fields), unit="".join(named["unit"]), **of)
 
     def document(self) -> dict[str, Any]:
         """Return the schema as JSON values, as `read` takes them."""
         found: dict[str, Any] = {"format": FORMAT, "fields": [one.document() for one in self.fields]}
         found |= {name: list(getattr(self, name)) for name in _NAMES if getattr(self, name)}
         found |= {"unit": self.unit} if self.unit else {}
+        found |= {"reading": dict(self.reading)} if self.reading else {}
         return found | ({"asked": {name: list(all_) for name, all_ in self.asked.items()}} if self.asked else {})
 
     def write(self, path: str | Path) -> None:
@@ -133,7 +148,7 @@ class Schema:
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Self:
         """Return the schema of what `document` returned. Raises `InvalidConfig`."""
-        if more := sorted(document.keys() - {"format", "fields", "unit", "asked", *_NAMES}):
+        if more := sorted(document.keys() - {"format", "fields", "unit", "asked", "reading", *_NAMES}):
             raise InvalidConfig(f"a schema has no {more[0]!r}")
         fields, unit, asked = document.get("fields"), document.get("unit", ""), document.get("asked", {})
         if not isinstance(fields, list) or not isinstance(unit, str) or not isinstance(asked, dict):
@@ -142,6 +157,7 @@ class Schema:
             fields=tuple(map(Field.read, fields)),
             unit=unit,
             asked={name: _texts("asked", readings) for name, readings in asked.items()},
+            reading=_chosen(document.get("reading", {})),
             **{name: _texts(name, document.get(name, [])) for name in _NAMES},
         )
 
@@ -155,6 +171,14 @@ def _but(one: Field, gone: set[str]) -> Field:
 def _names(one: Field) -> list[str]:
     """Return the names of the columns that a field holds."""
     return [inner.name for inner in one.fields] or [one.name]
+
+
+def _chosen(value: object) -> dict[str, str | float]:
+    """Return how files are read; raise `InvalidConfig` if a value says something else."""
+    if not isinstance(value, dict):
+        raise InvalidConfig("reading is no object")
+    Reading.of(value)
+    return value
 
 
 def _texts(name: str, value: object) -> tuple[str, ...]:

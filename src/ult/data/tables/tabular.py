@@ -101,7 +101,7 @@ class CsvRows(Rows):
             raise SourceError(
                 f"{self.name} has one column, whose name holds {other!r}: its cells are separated by that, "
                 f"not by {_called(self._mark)}",
-                hint="leave out --separator" if other == "," else f"--separator {_typed(other)}",
+                hint=f"--separator {_typed(other)}",
             )
         if len(set(header)) != len(header):
             again = Counter(header).most_common(1)[0][0]
