@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ult.codecs.record.columns import Columns
 from ult.errors import InvalidRecord
 
 BATCH = 1024  # records in a batch, at most
 BATCH_BYTES = 2**22  # a batch ends with the record that brings it to this many bytes
 
 
-def batched(records: Iterable[Any]) -> Iterator[list[Any]]:
-    """Yield the records in lists of at most `BATCH` records and about `BATCH_BYTES` bytes."""
+COLUMNS_BATCH = 2**14  # of records by column, of which many are encoded together at little cost
+
+
+def batched(records: Iterable[Any]) -> Iterator[Sequence[Any]]:
+    """Yield the records in lists of at most `BATCH` records and about `BATCH_BYTES` bytes; `Columns` stay so."""
+    if isinstance(records, Columns):
+        yield from records.cut(COLUMNS_BATCH, BATCH_BYTES)
+        return
     batch, size = [], 0
     for record in records:
         batch.append(record)
@@ -39,7 +46,9 @@ def check_many(records: object) -> None:
         raise InvalidRecord(f"records are one {type(records).__name__}; expected several records", hint="[record]")
     if not isinstance(records, Iterable):
         raise InvalidRecord(f"records are of type {type(records).__name__}; expected several records", hint="a list")
-    if isinstance(records, Mapping) or hasattr(records, "columns"):  # iterating either yields its column names
+    if isinstance(records, Mapping) or (
+        hasattr(records, "columns") and not isinstance(records, Columns)
+    ):  # iterating either yields its column names
         raise InvalidRecord(
             f"records are a {type(records).__name__}, which has columns; expected the records of one column",
             hint='frame["text"], or whatever the column is called',

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from ult.codecs.record.columns import Columns
 from ult.data.rows import Chunk
 from ult.errors import InvalidRecord
 
@@ -50,7 +51,7 @@ class Where:
 class Batch:
     """Records, and the kept columns with one row per record."""
 
-    records: list[Any]
+    records: Sequence[Any]
     kept: pa.Table
     where: Where = field(default_factory=Where)
 
@@ -59,14 +60,33 @@ class Batch:
         """The number of records."""
         return len(self.records)
 
+    @property
+    def size(self) -> int:
+        """About how many bytes the records have."""
+        return int(self.records.sizes.sum()) if isinstance(self.records, Columns) else sum(map(size_of, self.records))
+
     def read(self) -> Batch:
         """Return the batch itself; `Unread.read` has the same interface."""
         return self
 
 
+def size_of(item: Any) -> int:
+    """Return about how many bytes a record has."""
+    if isinstance(item, tuple):
+        try:
+            return 8 * len(item) + len("".join(filter(None, item)))  # texts and nulls, most often
+        except (TypeError, ValueError):
+            return 8 * len(item) + sum(map(size_of, item))
+    return len(item) if isinstance(item, str) else 0 if item is None else int(item.nbytes)
+
+
 def joined(batches: list[Batch]) -> Batch:
     """Return the records of all batches as one batch."""
-    records = [record for batch in batches for record in batch.records]
+    filled = [batch.records for batch in batches if len(batch.records)]
+    if filled and all(isinstance(records, Columns) for records in filled):
+        records: Sequence[Any] = Columns.concatenate(filled)  # type: ignore[arg-type]
+    else:
+        records = [record for records in filled for record in records]
     where = replace(batches[-1].where, runs=tuple(run for batch in batches for run in batch.where.runs))
     return Batch(records, pa.concat_tables(batch.kept for batch in batches).combine_chunks(), where)
 

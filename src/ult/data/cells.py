@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pat
 
+from ult.codecs.record.cells import Cells
 from ult.errors import OutputError, SourceError
 
 _UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}  # in a second
@@ -73,6 +74,41 @@ def written(values: pa.Array | pa.ChunkedArray) -> list[str | None]:
         return [None if one is None else _JSON.encode(one) for one in values.to_pylist()]
     found: list[str | None] = _texts(values).to_pylist()
     return found
+
+
+def column_of(values: pa.ChunkedArray) -> Cells:
+    """Return the texts of `written` as one column. Raises as that does.
+
+    >>> column_of(pa.chunked_array([[5, None], [70]])).tolist()
+    ['5', None, '70']
+    """
+    return Cells.concatenate([_column(chunk) for chunk in values.chunks] or [Cells.of([])])
+
+
+def _column(values: pa.Array) -> Cells:
+    kind = values.type
+    if pat.is_dictionary(kind) and has_text(kind.value_type):
+        column = _column(pa.concat_arrays([values.dictionary, pa.nulls(1, kind.value_type)]))  # the last is for null
+        return column.taken(np.asarray(values.indices.cast(pa.int64()).fill_null(len(column) - 1)))
+    if pat.is_run_end_encoded(kind):
+        return _column(pc.run_end_decode(values))
+    if is_texts(kind):
+        return Cells.of(written(values))
+    texts = _texts(values)
+    if is_text(kind):
+        try:
+            texts.validate(full=True)
+        except pa.ArrowInvalid:
+            written(values)  # which says what is wrong, if a text is not UTF-8
+            raise
+    texts = texts if pat.is_large_string(texts.type) else texts.cast(pa.large_string())
+    _, offsets, data = texts.buffers()
+    if not len(texts):
+        return Cells.of([])
+    stops = np.frombuffer(offsets, np.int64, len(texts) + 1, 8 * texts.offset)
+    found = np.frombuffer(data or b"", np.uint8)[stops[0] : stops[-1]]
+    cells = Cells(found, stops[1:] - stops[0], np.asarray(texts.is_null()))
+    return cells.blanked(~cells.nulls) if texts.null_count and cells.sizes[cells.nulls].any() else cells
 
 
 def typed(texts: Sequence[str | None], kind: pa.DataType) -> pa.Array:

@@ -64,7 +64,8 @@ class Duplicates:
         """Yield the batches without their duplicates, in order."""
         for batch in batches:
             rows = [row for row, record in enumerate(batch.records) if self.is_new(record)]
-            yield Batch([batch.records[row] for row in rows], batch.kept.take(rows))
+            records = list(batch.records)
+            yield Batch([records[row] for row in rows], batch.kept.take(rows))
 
 
 def _bytes(record: Any) -> bytes:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from ult.data import record, wide
 from ult.data.array import ArrayRows
-from ult.data.batch import Batch, Where, joined
+from ult.data.batch import Batch, Where, joined, size_of
 from ult.data.molecules.molecule import sides
 from ult.data.rows import CHUNK_BYTES, Chunk, Rows, listed
 from ult.data.text import JsonlRows
@@ -151,16 +151,6 @@ def unread(opened: Sequence[Rows], form: Form, schema: pa.Schema, nbytes: int) -
                 pending, size = [], 0
     if pending:
         yield Unread(tuple(pending), form, schema)
-
-
-def size_of(item: Any) -> int:
-    """Return about how many bytes a record has."""
-    if isinstance(item, tuple):
-        try:
-            return 8 * len(item) + len("".join(filter(None, item)))  # texts and nulls, most often
-        except (TypeError, ValueError):
-            return 8 * len(item) + sum(map(size_of, item))
-    return len(item) if isinstance(item, str) else 0 if item is None else int(item.nbytes)
 
 
 def _only_array(rows: ArrayRows, others: dict[str, pa.DataType]) -> str:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pat
 from numpy.typing import NDArray
 
+from ult.codecs.record.cells import Cells
 from ult.data import files
 from ult.data.cells import is_text as is_text
 from ult.data.images.image import to_pixels
@@ -137,6 +138,8 @@ def kept(chunk: Chunk, schema: pa.Schema) -> pa.Table:
         try:
             if isinstance(values, pa.ChunkedArray):
                 arrays.append(values.cast(field.type))
+            elif isinstance(values, Cells):
+                arrays.append(pa.array(values.tolist(), field.type))
             else:
                 arrays.append(pa.array(values, field.type))
             arrays[-1].validate(full=True)  # a text column of a Parquet file may hold bytes that are not UTF-8

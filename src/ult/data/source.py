@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from ult.codecs.batches import batched
 from ult.data.batch import Batch, blamed, joined
-from ult.data.form import Form, Unread, kept_schema, size_of, unread
+from ult.data.form import Form, Unread, kept_schema, unread
 from ult.data.molecules.molecule import SIDES, Canonicaliser, Invalid
 from ult.data.opening import SUFFIXES, open_inputs
 from ult.data.reading import Reading, remembered, typed
@@ -106,7 +106,7 @@ class Source:
         size = n = 0
         for batch in self.batches():
             pending.append(batch)
-            size += sum(map(size_of, batch.records))
+            size += batch.size
             n += len(batch.records)
             if size >= nbytes or n >= PIECE_RECORDS:
                 yield joined(pending)

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult.codecs.base import Codec, encoded
-from ult.codecs.batches import BATCH, check_many
+from ult.codecs.batches import BATCH, COLUMNS_BATCH, check_many
 from ult.codecs.clipped import clipped
 from ult.codecs.patches import Ends, Patches, Symbols, cut
+from ult.codecs.record.columns import Columns
 from ult.errors import CorruptSymbols, ValuesClipped
 from ult.owner.bpe.decoder import Spelling
 from ult.owner.bpe.encoder import Segmenter
@@ -100,8 +101,9 @@ class Coder:
         """Return ids, ends, the number of clipped values and the number of values; both are 0 unless `look` is set."""
         check_many(records)
         many, outside, values = [], 0, 0
-        for first in range(0, len(records), BATCH):
-            batch = records[first : first + BATCH]
+        size = COLUMNS_BATCH if isinstance(records, Columns) else BATCH
+        for first in range(0, len(records), size):
+            batch = records[first : first + size]
             many.append(self._encode(batch, first))
             if look:
                 found = clipped(self.codec, batch)

@@ -44,7 +44,8 @@ class Half:
         heads = tosses(self.seed, len(batch.records))
         here = np.flatnonzero(heads if self.side == SIDES[0] else ~heads)
         kept = batch.kept.take(here) if batch.kept.num_columns else batch.kept
-        return Batch([batch.records[k] for k in here], kept, batch.where.taken([int(k) for k in here]))
+        records = list(batch.records)
+        return Batch([records[k] for k in here], kept, batch.where.taken([int(k) for k in here]))
 
     def __repr__(self) -> str:
         return f"<Half, {self.side}>"

@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ult.codecs.record.cells import Cells
+from ult.codecs.record.columns import Columns
 from ult.codecs.record.field import Field
 from ult.data import record
-from ult.data.cells import has_text, is_text, written
+from ult.data.batch import Batch, Where
+from ult.data.cells import column_of, has_text, is_text, written
 from ult.data.composed import linked
 from ult.data.form import Form
-from ult.data.rows import Chunk, Rows, listed
+from ult.data.rows import BLOCK_ROWS, CHUNK_BYTES, Chunk, Rows, listed
 from ult.errors import MissingColumn, SourceError
 
 COLUMN = record.COLUMN["record"]
@@ -39,7 +42,22 @@ class FieldsForm(Form):
 
     def _records(self, chunk: Chunk) -> Iterator[Any]:
         rows = zip(*(cells(chunk, one) for one in self.layout), strict=True)
-        return map(linked.made, rows) if any(one.kind in linked.KINDS for one in self.layout) else rows
+        return map(linked.made, rows)
+
+    def batches(self, rows: Rows, schema: pa.Schema) -> Iterator[Batch]:
+        """Yield the records of one input, by column unless some hold arrays, with the kept columns as `schema`."""
+        if any(one.kind in linked.KINDS for one in self.layout):
+            yield from super(FieldsForm, self).batches(rows, schema)
+            return
+        for chunk in rows.blocks([*self.fields, *schema.names]):
+            records, kept = (
+                Columns([column(chunk, one) for one in self.fields], chunk.length),
+                record.kept(chunk, schema),
+            )
+            first, bare = 0, chunk.without_values()
+            for run in records.cut(BLOCK_ROWS, CHUNK_BYTES):
+                yield Batch(run, kept.slice(first, len(run)), Where(((bare, first, len(run)),), self.fields))
+                first += len(run)
 
 
 def cells(chunk: Chunk, field: Field) -> Sequence[Any]:
@@ -83,9 +101,22 @@ def _are_names(values: Any) -> bool:
     return isinstance(values, list) and all(value is None or isinstance(value, str) for value in values)
 
 
+def column(chunk: Chunk, name: str) -> Cells:
+    """Return the texts of a column's cells. Raises `SourceError`, naming file, row and column."""
+    values = chunk.columns[name]
+    if isinstance(values, pa.ChunkedArray):
+        try:
+            return column_of(values)
+        except UnicodeDecodeError:
+            raise SourceError(f"{chunk.place(0)} or soon after: {name!r} is not UTF-8") from None
+    return values if isinstance(values, Cells) else Cells.of(texts(chunk, name))
+
+
 def texts(chunk: Chunk, column: str) -> Sequence[str | None]:
     """Return the texts of a column's cells, None for null. Raises `SourceError`, naming file, row and column."""
     values = chunk.columns[column]
+    if isinstance(values, Cells):
+        return values.tolist()
     if isinstance(values, pa.ChunkedArray):
         try:
             return written(values)

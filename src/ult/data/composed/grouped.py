@@ -13,11 +13,10 @@ import pyarrow as pa
 
 from ult.codecs.record.field import Field
 from ult.data import files
-from ult.data.batch import Batch, Where
+from ult.data.batch import Batch, Where, size_of
 from ult.data.composed import linked
 from ult.data.composed.joining import joined
 from ult.data.composed.units import Run, Strand
-from ult.data.form import size_of
 from ult.data.opening import scheme
 from ult.data.rows import CHUNK_BYTES, ROWS, Chunk
 from ult.errors import MissingSource, SourceError

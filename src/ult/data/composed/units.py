@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from ult.codecs.record.field import Field
 from ult.data import record
+from ult.data.batch import size_of
 from ult.data.composed.fields import cells, texts
-from ult.data.form import size_of
 from ult.data.rows import Chunk, Rows
 from ult.errors import SourceError
 

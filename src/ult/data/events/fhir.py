@@ -10,11 +10,11 @@ from typing import Any
 import pyarrow as pa
 
 from ult.data import files
+from ult.data.batch import size_of
 from ult.data.composed.units import HELD_BYTES
 from ult.data.events.resource import Resource
 from ult.data.events.resources import KINDS, events, subject
 from ult.data.events.rows import COLUMNS, KEY, Table
-from ult.data.form import size_of
 from ult.data.packed import open_plain
 from ult.data.rows import CHUNK_BYTES, ROWS, Chunk
 from ult.errors import EmptySource, MissingSource, SourceError

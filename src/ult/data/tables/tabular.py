@@ -19,8 +19,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ult.data import files
+from ult.data.cells import has_text
 from ult.data.reading import AS_IT_IS, Reading
-from ult.data.rows import CHUNK_BYTES, ROWS, Chunk, Rows, changed, encoding_of, existing, listed, not_utf8
+from ult.data.rows import BLOCK_ROWS, CHUNK_BYTES, ROWS, Chunk, Rows, changed, encoding_of, existing, listed, not_utf8
+from ult.data.tables.delimited import Scan
 from ult.data.text import encoded
 from ult.errors import EmptySource, OutputError, SourceError
 
@@ -47,7 +49,7 @@ class CsvRows(Rows):
                 f"{name} is a .data file, of which the first line mostly is a record",
                 hint=f"--no-header; if line 1 names the columns: cp {shlex.quote(name)} new.csv",
             )
-        with self._opened() as (reader, _):
+        with self._opened(None) as (reader, _):
             first = self._first(reader)
             header = first if reading.header else [f"c{k}" for k in range(1, len(first) + 1)]
             self._check_header(header)
@@ -55,13 +57,35 @@ class CsvRows(Rows):
             if reading.header and not any(self._is_row(row, reader) for row in reader):
                 raise EmptySource(f"{name} has a header and no rows; expected records")
 
+    def blocks(self, columns: Sequence[str]) -> Iterator[Chunk]:
+        """Yield the cells of `columns` as `Cells`, as far as `Scan` finds them; then those of `chunks`."""
+        names, scan, count = list(self.types), None, 0
+        if len(names) > 1 and columns and self._encoding.startswith("utf-8") and self._mark.isascii():
+            with self._errors(None), files.open_file(self.name) as file:
+                scan = Scan(file, self._mark, len(names))
+                head = self.reading.header
+                for found in scan.rows([names.index(name) for name in columns], BLOCK_ROWS):
+                    if head and [cells[0] for cells in found.columns] != list(columns):
+                        scan = None  # a line before the header
+                        break
+                    cells = {name: one[int(head) :] for name, one in zip(columns, found.columns, strict=True)}
+                    if length := found.rows - head:
+                        yield Chunk(self.name, count + 1, cells, length)
+                    count, head = count + length, False
+        if scan is None or not scan.whole:
+            yield from self._listed(columns, scan, count)
+
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """Yield the cells of `columns`; raise `SourceError` for a row that is not as long as the header."""
+        return self._listed(columns, None, 0)
+
+    def _listed(self, columns: Sequence[str], scan: Scan | None, count: int) -> Iterator[Chunk]:
+        """Yield the rows after those that a scan found, which are `count`, as lists of cells."""
         places = {name: place for place, name in enumerate(self.types)}
         cells = [itemgetter(places[name]) for name in columns]
-        most, count = max(1, min(ROWS, CHUNK_BYTES // (_CELL * len(places)))), 0
-        with self._opened() as (reader, read):
-            if self.reading.header:
+        most = max(1, min(ROWS, CHUNK_BYTES // (_CELL * len(places))))
+        with self._opened(scan) as (reader, read):
+            if self.reading.header and not read.start:
                 self._first(reader)
             width, stop, rows = len(places), read.nbytes + CHUNK_BYTES, []
             for row in reader:
@@ -112,22 +136,30 @@ class CsvRows(Rows):
             )
 
     @contextmanager
-    def _opened(self) -> Iterator[tuple[Any, _Counted]]:
-        """Give a reader of the file's rows, and the file, which tells how many bytes were read."""
+    def _opened(self, scan: Scan | None) -> Iterator[tuple[_Reader, _Counted]]:
+        """Give a reader of the rows after those of a scan, and the file, which tells how many bytes were read."""
         csv.field_size_limit(2**31 - 1)  # for the whole process; the default refuses cells over 128 KiB
-        reader: Any = None
-        try:
-            counted = _Counted(files.open_file(self.name))
-            with io.TextIOWrapper(counted, self._encoding, newline="") as file:  # type: ignore[type-var]
-                reader = csv.reader(file, delimiter=self._mark, strict=True)
+        reader = _Reader(scan.lines if scan else 0)
+        with self._errors(reader):
+            counted = _Counted(files.open_file(self.name), scan.at if scan else 0)
+            encoding = "utf-8" if counted.start else self._encoding  # a byte order mark stands only at the start
+            with io.TextIOWrapper(counted, encoding, newline="") as file:  # type: ignore[type-var]
+                reader.rows = csv.reader(file, delimiter=self._mark, strict=True)
                 yield reader, counted
+
+    @contextmanager
+    def _errors(self, reader: _Reader | None) -> Iterator[None]:
+        """Raise `SourceError` for what goes wrong in the `with` block."""
+        try:
+            yield
         except UnicodeError:
-            line = self._undecodable() or f"near line {reader.line_num + 1},"
+            line = self._undecodable() or f"near line {reader.line_num + 1 if reader else 1},"
             raise not_utf8(self.name, f"{self.name}, {line}", self._encoding) from None
         except csv.Error as error:
             ends = "expected after" in str(error)
             hint = "--separator ';', if that separates its cells" if ends and self.reading.separator is None else ""
-            raise SourceError(f"{self.name}, line {reader.line_num} is not CSV: {error}", hint=hint) from error
+            line = f"line {reader.line_num if reader else 1}"
+            raise SourceError(f"{self.name}, {line} is not CSV: {error}", hint=hint) from error
         except SourceError:
             raise
         except OSError as error:
@@ -146,11 +178,28 @@ class CsvRows(Rows):
         return ""
 
 
+class _Reader:
+    """The rows that `csv` reads, and the number of the line it is at, counted from the start of the file."""
+
+    def __init__(self, before: int) -> None:
+        self._before = before
+        self.rows: Any = None
+
+    def __iter__(self) -> Iterator[list[str]]:
+        return iter(self.rows)
+
+    @property
+    def line_num(self) -> int:
+        return self._before + int(self.rows.line_num) if self.rows is not None else self._before
+
+
 class _Counted(io.BufferedIOBase):
     """A file that counts the bytes that were read; its own position costs a call of the system for each row."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file, self.nbytes = file, 0
+    def __init__(self, file: IO[bytes], start: int = 0) -> None:
+        self._file, self.start, self.nbytes = file, start, 0
+        if start:
+            file.seek(start)
 
     def readable(self) -> bool:
         return True
@@ -192,7 +241,7 @@ class ParquetRows(Rows):
             raise SourceError(f"{name} names a column twice: {listed(schema.names)}")
         self.types = {field.name: field.type for field in schema}
         row_bytes = max(group.total_byte_size // max(group.num_rows, 1) for group in groups)
-        self._rows = max(1, min(ROWS, CHUNK_BYTES // max(row_bytes, 1)))
+        self._rows, self._block = (max(1, min(most, CHUNK_BYTES // max(row_bytes, 1))) for most in (ROWS, BLOCK_ROWS))
         self._groups = [(group.num_rows, group.total_byte_size) for group in groups]
         self._first, self._last = 0, len(groups)  # groups
         self._schema = schema
@@ -211,13 +260,21 @@ class ParquetRows(Rows):
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """Yield the values of `columns`; raise `SourceError` if the file is damaged or changed."""
+        return self._read(columns, self._rows)
+
+    def blocks(self, columns: Sequence[str]) -> Iterator[Chunk]:
+        """Yield the values as `chunks` does, of more rows together if all are texts or numbers."""
+        small = all(has_text(self.types[name]) for name in columns)
+        return self._read(columns, self._block if small else self._rows)
+
+    def _read(self, columns: Sequence[str], most: int) -> Iterator[Chunk]:
         first = 1 + sum(rows for rows, _ in self._groups[: self._first])
         groups = range(self._first, self._last)
         try:
             with files.open_arrow(self.name) as opened, pq.ParquetFile(opened, **_STREAMED) as file:
                 if file.schema_arrow != self._schema or file.num_row_groups != len(self._groups):
                     raise changed(self.name)
-                for batch in file.iter_batches(self._rows, row_groups=groups, columns=list(columns)):
+                for batch in file.iter_batches(most, row_groups=groups, columns=list(columns)):
                     table = pa.Table.from_batches([batch])
                     yield Chunk(self.name, first, dict(zip(table.column_names, table.columns, strict=True)), len(table))
                     first += len(table)

@@ -194,7 +194,7 @@ def _encoder(cleartext: bytes, kept: pa.Schema, scratch: str) -> Callable[[int, 
             except InvalidRecord as error:
                 raise blamed(error, table.codec, [batch]) from None
             done.append(ids_table(ids, ends, rows, table.vocabulary, kept))
-            nbytes += sum(map(table.codec.nbytes, records))
+            nbytes += table.codec.nbytes_of_batch(records)
             first += len(records)
         name = part_name(number)
         own = Path(scratch) / f"{name}.{token_hex(4)}"  # a worker that is thought lost may still write this part

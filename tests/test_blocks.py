@@ -1,0 +1,100 @@
+"""Blocks of columns hold what chunks of lists hold, and a file is refused in the same words either way."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ult.codecs.record.cells import Cells, Known
+from ult.data.cells import column_of, written
+from ult.data.reading import Reading
+from ult.data.tables import delimited
+from ult.data.tables.tabular import CsvRows
+from ult.errors import SourceError
+
+PIECES = ["a", "é", "", ",", '"', '""', "\n", "\r\n", "\r", "x,y\n", '"q,""\n",z\n', "1,2\r\n", '"a\r\nb",\n', "\0"]
+TEXTS = st.lists(st.none() | st.text(max_size=4), max_size=12)
+
+
+def read(rows, how):
+    """Return the cells of all rows by column, the number of each row, and the error that ends them."""
+    cells, numbers = [[] for _ in rows.types], []
+    try:
+        for chunk in getattr(rows, how)(list(rows.types)):
+            for column, name in zip(cells, rows.types, strict=True):
+                column += list(chunk.columns[name])
+            numbers += range(chunk.first, chunk.first + chunk.length)
+    except SourceError as error:
+        return cells, numbers, str(error)
+    return cells, numbers, ""
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=20).map("".join), st.sampled_from([2, 7, 2**21]), st.booleans())
+def test_a_scan_reads_what_csv_reads(tmp_path_factory, text, block, marked):
+    path = tmp_path_factory.mktemp("csv") / "t.csv"
+    path.write_bytes(b"\xef\xbb\xbf" * marked + f"k,l\n{text}".encode())
+    try:
+        rows = CsvRows(str(path))
+    except SourceError:
+        return
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(delimited, "BLOCK", block)
+        fast, slow = read(rows, "blocks"), read(rows, "chunks")
+    assert fast[2] == slow[2]
+    n = min(len(fast[1]), len(slow[1])) if slow[2] else len(slow[1])  # before an error, whole blocks come
+    assert fast[1][:n] == slow[1][:n]
+    assert [column[:n] for column in fast[0]] == [column[:n] for column in slow[0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1,2\n3,4\n5\n", "line 4004 has 1 cells"),
+        ('1,"a\nb"\n3,"4"x\n', "line 4004 is not CSV"),
+        ("1,2\n3,\xff\n", "line 4003 is not"),
+    ],
+)
+def test_errors_name_the_line_of_the_file(tmp_path, text, expected):
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"k,l\n" + b"1,2\n" * 4000 + text.encode("latin-1"))
+    _, _, error = read(CsvRows(str(path)), "blocks")
+    assert expected in error
+
+
+def test_a_line_for_excel_before_the_header_is_skipped(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("sep=;\nk;l\n1;2\n", encoding="utf-8")
+    assert read(CsvRows(str(path), Reading(separator=";")), "blocks") == ([["1"], ["2"]], [1], "")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array(["a", None, "é", ""]),
+        pa.array(["a", None, "b", "a"]).dictionary_encode(),
+        pa.array(["x", "yy", None], pa.string_view()),
+        pa.array([1.5, None, -0.0]),
+        pa.array([["a", "b"], None, []]),
+        pa.array(["skipped", "b", None, "c"]).slice(1),
+        pa.array([], pa.int64()),
+    ],
+)
+def test_a_column_holds_what_is_written(values):
+    chunked = pa.chunked_array([values, values.slice(1)])
+    assert column_of(chunked).tolist() == written(chunked)
+
+
+@given(TEXTS, TEXTS, st.data())
+def test_cells_are_a_list_of_texts(first, second, data):
+    cells, every = Cells.concatenate([Cells.of(first), Cells.of(second)]), first + second
+    assert cells.tolist() == every
+    assert [cells[i] for i in range(len(every))] == every
+    start, stop = sorted(data.draw(st.tuples(*[st.integers(0, len(every))] * 2)))
+    assert cells[start:stop].tolist() == every[start:stop]
+    which = np.array(data.draw(st.lists(st.booleans(), min_size=len(every), max_size=len(every))), np.bool_)
+    assert cells.taken(which).tolist() == [cell for cell, there in zip(every, which, strict=True) if there]
+    assert cells.equal("").tolist() == [cell == "" for cell in every]
+    assert cells.repeats().tolist() == [k > 0 and cell == every[k - 1] for k, cell in enumerate(every)]
+    known = list(dict.fromkeys(cell for cell in first if cell is not None))
+    assert Known(known).numbers(cells).tolist() == [known.index(cell) if cell in known else -1 for cell in every]
