@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALL = PYTHON=$(PYTHON) sh install.sh
 ONE := OMP_NUM_THREADS=1 RAYON_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 DATA ?= ../shared/data
-LEAKS := $(patsubst %,runs/%.sh,attacks ranks alienlm memorisation protection frontier release)
+LEAKS := $(patsubst %,runs/%.sh,attacks ranks alienlm record-leaks memorisation protection frontier release)
 ROWS = for row in $(1); do PYTHON=$(BIN)/python DATA=$(DATA) sh $$row || exit 1; done && $(BIN)/python runs/report.py
 
 .PHONY: demo test quick check door bench results study docs vectors figures weights lock release audit fuzz clean

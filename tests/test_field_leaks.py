@@ -8,10 +8,10 @@ import pytest
 
 import ult
 from ult.audit import read_records
-from ult.audit.code import columns
 from ult.audit.code.cells import Form
 from ult.audit.code.evidence import Coded
 from ult.audit.code.fields import Truth, read_fields
+from ult.audit.code.linking import linked
 from ult.audit.code.records import Records
 from ult.data import open_source
 from ult.errors import InvalidConfig
@@ -111,9 +111,9 @@ def test_people_who_are_others_are_linked_to_nobody(clinic):
     ids = list(Shards(shards.path).ids())
     records = Records(Coded.of(ids), fitted.table, public, ["age", "sex", "seen"])
     named = records.named_with_people(place=False)
-    right = columns.linked(records.truth, named, records.people, records.known)
+    right = linked(records.truth, named, records.people, records.known)
     strangers = [records.people[k] for k in np.random.default_rng(0).permutation(len(records.people))]
-    wrong = columns.linked(records.truth, named, strangers, records.known)
+    wrong = linked(records.truth, named, strangers, records.known)
     assert (right == np.arange(len(ids))).mean() > 0.4
     assert (wrong == np.arange(len(ids))).mean() < 0.02
 

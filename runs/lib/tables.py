@@ -21,6 +21,29 @@ def attacks(metrics: Metrics) -> list[str]:
     return lines
 
 
+def record_leaks(metrics: Metrics) -> list[str]:
+    """Return what each attacker reads of the cells of each table, and whom it links to a record."""
+    guess = "read of what a guess does not know"
+    lines = [
+        f"| table, what is known beside the ids | cells read (95 %) | guessed without the ids | {guess} | "
+        "people linked | people alone in the known columns |",
+        "|---|---|---|---|---|---|",
+    ]
+    figures = {(m["name"], m["system"]): m for m in metrics}
+    for (name, system), beyond in figures.items():
+        table, _, what = name.partition(": ")
+        if what == guess:
+            cells = [
+                _share(figures[f"{table}: cells read", system]),
+                f"{figures[f'{table}: cells read', beyond['baseline']]['value']:.1%}",
+                f"{beyond['value']:.1%}",
+                *(_share(one) if (one := figures.get((f"{table}: people {of}", system))) else ""
+                  for of in ("linked", "alone")),
+            ]  # fmt: skip
+            lines.append(f"| {' | '.join([f'{table}, {system}', *cells])} |")
+    return lines
+
+
 def ranks(metrics: Metrics) -> list[str]:
     """Return what is read of ids that were drawn, and of ids that are ranks, by size."""
     systems = list(dict.fromkeys(m["system"] for m in metrics if m["name"].endswith(READ)))
@@ -129,5 +152,6 @@ def _plain(m: dict[str, Any] | None, form: str) -> str:
 
 
 TABLES: dict[str, Callable[[Metrics], list[str]]] = {
-    table.__name__: table for table in (attacks, ranks, alienlm, release, memorisation, protection, frontier)
+    table.__name__.replace("_", "-"): table
+    for table in (attacks, record_leaks, ranks, alienlm, release, memorisation, protection, frontier)
 }

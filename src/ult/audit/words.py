@@ -117,7 +117,8 @@ def of_attacker(name: str, overall: Mapping[str, Any], people: Mapping[str, Any]
         return read
     low, high = people["alone_interval"]
     read += (
-        f"; {people['alone']:.1%} ({low:.1%} to {high:.1%}) of {people['people']:,} people are alone in what is known"
+        f"; {people['alone']:.1%} ({low:.1%} to {high:.1%}) of {people['people']:,} people are alone in what is "
+        f"known, {people['few']:.1%} among fewer than 5"
     )
     if "linked" not in people:
         return read

@@ -1,7 +1,8 @@
 """An attacker who knows some columns of the people in the shards, such as age, sex and date, besides public records.
 
-What is known may be linked to the records, person by person, or not: then it is a list of people. Either way the public
-records are made more like the shards: each person gets the other cells of a public record whose known cells are near.
+What is known may be linked to the records, person by person, or not: then it is a list of people. Either way the
+attacker adds to the public records one for each person, with the other cells of a public record whose known cells are
+near.
 If the list is linked, an id that occurs in just the records that have a known cell stands for that cell. If not, an id
 stands for a known cell if it occurs as often, alone and beside the ids of other known cells. Such ids are the seeds of
 the co-occurrence attack.
@@ -9,8 +10,9 @@ the co-occurrence attack.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 
 from ult.audit.code.cells import Cell, Form, Leaf, Place
 from ult.audit.code.evidence import Coded, Guess
-from ult.audit.code.fields import Truth, cell_of, commonest, true_places
+from ult.audit.code.fields import Truth, commonest, true_places
 from ult.audit.code.matching import assign
 from ult.errors import InvalidConfig
 from ult.host.extras import require
@@ -105,14 +107,14 @@ def cell_at(record: Record, leaf: Leaf) -> Cell:
     return cell if leaf.inner < 0 else tuple(row[leaf.inner] for row in cell)
 
 
-def mixed(near: Near, people: Sequence[Record], rounds: int, rng: np.random.Generator) -> list[Record]:
+def mixed(near: Near, people: Sequence[Record], rng: np.random.Generator, rounds: int) -> list[Record]:
     """Return records with the known cells of `people` and the other cells of public records near them.
 
     There are `rounds` for each person: first one for each, in their order, then the next for each. No public record is
     taken again before all that are as near were.
     """
     groups = [near.to(person, 1) for person in people]
-    turns = {id(group): (rng.permutation(len(group)), iter(range(rounds * len(people)))) for group in groups}
+    turns = {id(group): (rng.permutation(len(group)), count()) for group in groups}
     found = []
     for _ in range(rounds):
         for group, person in zip(groups, people, strict=True):
@@ -179,7 +181,7 @@ def seeds_of_records(target: Coded, reference: Coded, some: Sequence[int]) -> Gu
     n = len(target.ends)
     ours, theirs = _presence(target, n), _presence(reference, n)[:, some]
     both = (ours.T @ theirs).toarray()
-    either = _sums(ours)[:, None] + _sums(theirs)[None, :] - both
+    either = sums(ours)[:, None] + sums(theirs)[None, :] - both
     return _sure(both / np.maximum(either, 1), some)
 
 
@@ -197,8 +199,8 @@ def seeds_of_list(target: Coded, reference: Coded, some: Sequence[int], guess: G
         anchors = target.order[((guess >= 0) & (place[guess] >= 0))[target.order]][: FIRST << turn]
         if not len(anchors):
             break
-        mine = np.column_stack([_sums(ours), (ours.T @ ours[:, anchors]).toarray()])
-        known = np.column_stack([_sums(theirs), (theirs.T @ theirs[:, place[guess[anchors]]]).toarray()])
+        mine = np.column_stack([sums(ours), (ours.T @ ours[:, anchors]).toarray()])
+        known = np.column_stack([sums(theirs), (theirs.T @ theirs[:, place[guess[anchors]]]).toarray()])
         apart = cdist(mine, known, "cityblock")
         guess = _sure(1 - apart / (mine.sum(1)[:, None] + known.sum(1)[None, :]), some)
     return guess
@@ -215,7 +217,8 @@ def _sure(alike: NDArray[np.float64], some: Sequence[int]) -> Guess:
     return guess
 
 
-def _sums(presence: Any) -> NDArray[np.float64]:
+def sums(presence: Any) -> NDArray[np.float64]:
+    """Return how many records hold each kind, (kinds,), of a matrix of which hold which."""
     return np.asarray(presence.sum(0)).ravel()
 
 
@@ -231,35 +234,3 @@ def _presence(coded: Coded, n: int) -> Any:
     found = csr_matrix((ones, (records[:stop], coded.kinds[:stop])), shape=(n, len(coded.ids)))
     found.data = np.minimum(found.data, 1)
     return found
-
-
-def linked(truth: Truth, named: Sequence[bytes | None], people: Sequence[Record], leaves: Sequence[Leaf]) -> Any:
-    """Return which record an attacker takes for each person's, (people,) int64, -1 for none.
-
-    A person is linked to a record if nobody else has the same known cells, and no other record is read to have them.
-    """
-    asked = [tuple(cell_at(person, leaf) for leaf in leaves) for person in people]
-    read = []
-    for phrases, true in zip(truth.spelled(named), truth.readings, strict=True):
-        guess = truth.form.read(phrases)
-        read.append(tuple(_read(truth, guess, true, leaf) for leaf in leaves))
-    once = {key for key, times in Counter(asked).items() if times == 1}
-    where: dict[Any, list[int]] = defaultdict(list)
-    for r, key in enumerate(read):
-        where[key].append(r)
-    return np.array([where[key][0] if key in once and len(where.get(key, [])) == 1 else -1 for key in asked], np.int64)
-
-
-def _read(truth: Truth, guess: Any, true: Any, leaf: Leaf) -> Cell:
-    absent = truth.form.of(leaf).absent
-    if leaf.inner < 0:
-        return cell_of(guess, Place(leaf, -1), absent, truth.usual[leaf])
-    rows = guess.rows.get(leaf.field, [])
-    return tuple(cell_of(guess, Place(leaf, row), absent, truth.usual[leaf]) for row in rows)
-
-
-def alone(people: Sequence[Record], leaves: Sequence[Leaf]) -> NDArray[np.bool_]:
-    """Return which people nobody else shares all known cells with, (people,) bool."""
-    keys = [tuple(cell_at(person, leaf) for leaf in leaves) for person in people]
-    counts = Counter(keys)
-    return np.array([counts[key] == 1 for key in keys])

@@ -17,11 +17,13 @@ from ult.audit.code.cooccurrence import by_context
 from ult.audit.code.evidence import PUBLIC, Coded
 from ult.audit.code.fields import MOST, Read, Truth, beyond, read_fields
 from ult.audit.code.interval import of_ratio
+from ult.audit.code.linking import groups, linked
 from ult.owner.table import Table
 
 NO_FORM = "public data, and no field of the table"  # only a file of the same columns
 PEOPLE = "public data, and some columns of the people, not which record is whose"
 LINKED = "public data, and some columns of the people, record by record"
+FEW = 5  # people with the same known cells below which a group is small
 Named = Sequence[bytes | None]
 
 
@@ -84,7 +86,7 @@ class Records:
         blind = columns.expected(self.truth, self.near, self.people)
         fields = read_fields(self.truth, named, self.form, blind)
         others = tuple(one for one in fields if one.leaf not in set(self.known))
-        told = self._people(None if place else columns.linked(self.truth, named, self.people, self.known))
+        told = self._people(None if place else linked(self.truth, named, self.people, self.known))
         return Attacker(
             "known columns, linked" if place else "known columns", LINKED if place else PEOPLE, others, told
         )
@@ -92,9 +94,12 @@ class Records:
     def named_with_people(self, *, place: bool) -> list[bytes | None]:
         """Return the phrase that somebody who knows the columns guesses for each kind of the target."""
         rng = np.random.default_rng(0)
-        rounds = max(1, round(len(self.public) / len(self.everyone)))
-        mixed = columns.mixed(self.near, self.everyone, rounds, rng)
-        adversary = Adversary.fitted(self.table, mixed)
+        people = self.everyone
+        if not place:  # in an order that says nothing
+            people = [people[k] for k in rng.permutation(len(people))]
+        mixed = columns.mixed(self.near, people, rng, max(1, round(len(self.public) / len(people))))
+        like = Adversary.fitted(self.table, mixed).known  # whose phrases of known cells are most like the owner's
+        adversary = Adversary(like, [*mixed[: len(people)], *self.public])
         target, reference = ranked(self.target, adversary), adversary.reference
         phrases = [adversary.spelled[rank] for rank in adversary.known_ranks]
         some = columns.about(self.form, phrases, self.known)
@@ -122,11 +127,11 @@ class Records:
 
     def _people(self, found: Any) -> dict[str, Any]:
         """Return how many people are singled out by what is known, and how many were linked to their records."""
-        single = columns.alone(self.everyone, self.known)
-        n = len(single)
+        size = groups(self.everyone, self.known)
+        n, single = len(size), (size == 1).astype(float)
         told: dict[str, Any] = {
             "people": n, "columns": len(self.known), "alone": float(single.mean()),
-            "alone_interval": of_ratio(single.astype(float), np.ones(n)),
+            "alone_interval": of_ratio(single, np.ones(n)), "few": float((size < FEW).mean()),
         }  # fmt: skip
         if found is None:
             return told
