@@ -8,6 +8,7 @@ import torch
 
 from toy import SIZE, two_classes, write
 from ult.errors import InvalidConfig
+from ult.owner.handover.withhold import withhold
 from ult.public.run import Run
 from ult.public.vocabulary import N_SPECIAL, Vocabulary
 from ult.trainer.evaluate import evaluate
@@ -107,6 +108,12 @@ def test_validation_chooses_the_penalty(tmp_path):
     bits = metrics["validation"]["bits"]
     assert metrics["validation"]["best_step"] == min(bits, key=lambda one: one[1])[0]
     assert evaluate(tmp_path / "run", other)["accuracy"] == 1.0
+
+
+def test_its_rows_are_not_withheld_because_its_pairs_would_stay(run, tmp_path):
+    with pytest.raises(InvalidConfig, match="is a bag: it has no body"):
+        withhold(run.path, tmp_path / "out", tmp_path / "rows.age", encrypt=False)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from ult.owner.table import Table
 from ult.public.published import parted
 from ult.public.run import Run
 from ult.public.vocabulary import N_SPECIAL, UNK
+from ult.trainer.models.bag import check_body
 from ult.trainer.models.embeddings import rows_of
 from ult.trainer.models.load import load_trained
 from ult.trainer.workdir import RUN, deriving, save
@@ -50,6 +51,7 @@ def align(run: str | Path, old: Table, new: Table, out: str | Path, *, force: bo
     _check(opened, old, new)
     parts = sources(old, new)
     model = load_trained(opened)
+    check_body(model, opened.path)
     with torch.no_grad():
         for weight in rows_of(model):
             weight.copy_(torch.stack([weight[part].mean(0) for part in parts]))

@@ -18,6 +18,7 @@ from ult.host.free import check_free
 from ult.owner import keyfile
 from ult.public.published import released
 from ult.public.run import WITHHELD, Run
+from ult.trainer.models.bag import check_body
 from ult.trainer.models.embeddings import rows_of
 from ult.trainer.models.load import load_trained, load_withheld
 from ult.trainer.workdir import RUN, begin, deriving, save
@@ -55,6 +56,7 @@ def withhold(
     keyfile.check_place(rows, force=force)
     check_free(out, RUN, force=force)
     model = load_trained(opened)
+    check_body(model, opened.path)
     held = dict(zip(_ROWS, rows_of(model), strict=False))
     places = {weight.data_ptr() for weight in held.values()}
     body = {name: weight for name, weight in model.state_dict().items() if weight.data_ptr() not in places}
