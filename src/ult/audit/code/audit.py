@@ -181,6 +181,7 @@ def audit_code(
         notes.append(_write_pairs(Path(pairs), top, truth, found["subject"], of_fields, force=force))
     if truth is not None and public:
         notes += overlap.told(found["reference"]["shared"])
+    notes += of_fields.notes if of_fields is not None else ()
     figures = [*_figures(found), *(of_fields.figures() if of_fields is not None else [])]
     return Audit.made("code", found, figures, table=truth, notes=[*notes, *_unscored(truth)])
 

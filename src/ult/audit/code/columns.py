@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import count
 from typing import Any
 
@@ -61,10 +62,11 @@ class Near:
         self.form, self.public, self.leaves = form, public, leaves
         self.rough = [_rough(form, leaf) for leaf in leaves]
         self.groups: list[dict[tuple[Any, ...], list[int]]] = []
-        for depth in range(len(self._keys(public[0]))):
+        every = [self._keys(record) for record in public]
+        for depth in range(len(every[0])):
             groups = defaultdict(list)
-            for i, record in enumerate(public):
-                groups[self._keys(record)[depth]].append(i)
+            for i, keys in enumerate(every):
+                groups[keys[depth]].append(i)
             self.groups.append(dict(groups))
 
     def to(self, person: Record, least: int) -> list[int]:
@@ -91,7 +93,7 @@ def _rough(form: Form, leaf: Leaf) -> Callable[[Cell], Any]:
     if one.kind == "number" and not one.by:
         kind: Any = form.kinds[form.reader.top.index((leaf.field, None))]
         missing = {*one.missing, None, one.absent}
-        return lambda cell: cell if cell in missing else kind.numbers.bin_of(cell, None)
+        return lru_cache(2**16)(lambda cell: cell if cell in missing else kind.numbers.bin_of(cell, None))
     if one.kind == "date":
         return lambda cell: cell and max(("".join(filter(str.isdigit, part)) for part in _parts(cell)), key=len)[:4]
     return lambda cell: cell if cell is None or isinstance(cell, str) else None

@@ -16,7 +16,7 @@ from ult.audit.code.interval import of_ratio
 from ult.audit.code.score import true_phrases
 from ult.owner.table import Table
 
-MOST = 5_000  # records whose cells are compared, the first ones
+MOST, IDS, CELLS = 5_000, 500_000, 2_000_000  # records whose cells are compared: the first ones, with at most so many
 
 NOWHERE = Leaf(-1, -1)  # a field that an attacker has not
 
@@ -28,7 +28,8 @@ class Truth:
 
     def __init__(self, target: Coded, truth: Table, public: Sequence[tuple[Cell, ...]]) -> None:
         self.form, self.target = Form(truth.codec), target  # type: ignore[arg-type]
-        self.spans = list(zip(target.starts.tolist(), target.ends.tolist(), strict=True))[:MOST]
+        few = min(MOST, max(1, CELLS // len(self.form.leaves)), max(1, int(np.searchsorted(target.ends, IDS))))
+        self.spans = list(zip(target.starts.tolist(), target.ends.tolist(), strict=True))[:few]
         self.phrases = true_phrases(target, truth)
         self.readings = [self.form.read(phrases) for phrases in self.spelled(self.phrases)]
         self.usual = {leaf: commonest(public, leaf) for leaf in self.form.leaves}

@@ -14,6 +14,7 @@ from ult.audit.code.fields import cell_of, same, true_places
 from ult.audit.code.inferred import inferred
 from ult.audit.code.records import Attacker, Records, attackers
 from ult.audit.code.telling import FORMAT, UNREAD
+from ult.errors import InvalidConfig, SourceError
 from ult.host.shown import Facts
 from ult.owner.inputs import schema_of
 
@@ -29,6 +30,7 @@ class OfFields:
     records: Records
     named: Named
     attackers: tuple[Attacker, ...]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def attacked(
@@ -40,11 +42,16 @@ class OfFields:
         notice: Callable[[str], None],
     ) -> OfFields:
         """Return what attackers read by the public files `reference`; `best` is the best attack by public data."""
-        schema = schema_of(records.table)
-        found = attackers(records, best, None if schema is None else inferred(reference, schema, reading))
+        schema, notes, form = schema_of(records.table), list[str](), None
+        if schema is not None:
+            try:
+                form = inferred(reference, schema, reading)
+            except (InvalidConfig, SourceError) as error:
+                notes.append(f"what somebody reads without the table's fields was not measured: {error.what}")
+        found = attackers(records, best, form)
         for one in found:
             notice(words.of_attacker(one.name, one.overall(), one.people))
-        return cls(records, best[1], tuple(found))
+        return cls(records, best[1], tuple(found), tuple(notes))
 
     def document(self) -> dict[str, Any]:
         """Return the figures as JSON values, without names of fields, which are the owner's."""

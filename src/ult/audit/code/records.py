@@ -15,7 +15,7 @@ from ult.audit.code.adversary import Adversary
 from ult.audit.code.cells import Form
 from ult.audit.code.cooccurrence import by_context
 from ult.audit.code.evidence import PUBLIC, Coded
-from ult.audit.code.fields import MOST, Read, Truth, beyond, read_fields
+from ult.audit.code.fields import Read, Truth, beyond, read_fields
 from ult.audit.code.interval import of_ratio
 from ult.audit.code.linking import groups, linked
 from ult.owner.table import Table
@@ -23,6 +23,7 @@ from ult.owner.table import Table
 NO_FORM = "public data, and no field of the table"  # only a file of the same columns
 PEOPLE = "public data, and some columns of the people, not which record is whose"
 LINKED = "public data, and some columns of the people, record by record"
+ROUNDS = 4  # records for each person, at most, that the table of somebody who knows columns is fitted on
 FEW = 5  # people with the same known cells below which a group is small
 Named = Sequence[bytes | None]
 
@@ -58,7 +59,10 @@ def _figures(one: Read) -> dict[str, Any]:
 
 
 class Records:
-    """The records that are attacked, their truth, and public records of the same kind."""
+    """The records that are attacked, their truth, and public records of the same kind.
+
+    Of the people whose columns are `known` only the first are held, those whose cells are compared.
+    """
 
     def __init__(self, target: Coded, truth: Table, public: Sequence[Any], known: Sequence[str]) -> None:
         self.target, self.table, self.public = target, truth, public
@@ -82,32 +86,38 @@ class Records:
 
         With `place` it is known which record is whose.
         """
-        named = self.named_with_people(place=place)
-        blind = columns.expected(self.truth, self.near, self.people)
-        fields = read_fields(self.truth, named, self.form, blind)
+        by_id = dict(zip(self.target.ids.tolist(), self.named_with_people(place=place), strict=True))
+        named = [by_id[one] for one in self.held.target.ids.tolist()]
+        blind = columns.expected(self.held, self.near, self.people)
+        fields = read_fields(self.held, named, self.form, blind)
         others = tuple(one for one in fields if one.leaf not in set(self.known))
-        told = self._people(None if place else linked(self.truth, named, self.people, self.known))
+        told = self._people(None if place else linked(self.held, named, self.people, self.known))
         return Attacker(
             "known columns, linked" if place else "known columns", LINKED if place else PEOPLE, others, told
         )
 
     def named_with_people(self, *, place: bool) -> list[bytes | None]:
-        """Return the phrase that somebody who knows the columns guesses for each kind of the target."""
-        rng = np.random.default_rng(0)
-        people = self.everyone
+        """Return the phrase that somebody who knows the columns guesses for each kind of the target.
+
+        There is none for an id that the people who are held have not.
+        """
+        rng, held = np.random.default_rng(0), self.held.target
+        people = self.people
         if not place:  # in an order that says nothing
             people = [people[k] for k in rng.permutation(len(people))]
-        mixed = columns.mixed(self.near, people, rng, max(1, round(len(self.public) / len(people))))
+        mixed = columns.mixed(self.near, people, rng, min(ROUNDS, max(1, len(self.public) // len(people))))
         like = Adversary.fitted(self.table, mixed).known  # whose phrases of known cells are most like the owner's
         adversary = Adversary(like, [*mixed[: len(people)], *self.public])
-        target, reference = ranked(self.target, adversary), adversary.reference
+        target, reference = ranked(held, adversary), adversary.reference
         phrases = [adversary.spelled[rank] for rank in adversary.known_ranks]
         some = columns.about(self.form, phrases, self.known)
         if place:
-            seeds = columns.seeds_of_records(self.target, reference, some)
+            seeds = columns.seeds_of_records(held, reference, some)
         else:
-            seeds = columns.seeds_of_list(self.target, reference, some, by_context(target, reference))
-        return adversary.named(by_context(target, reference, seeds))
+            seeds = columns.seeds_of_list(held, reference, some, by_context(target, reference))
+        named = adversary.named(by_context(target, reference, seeds))
+        by_id = dict(zip(held.ids.tolist(), named, strict=True))
+        return [by_id.get(one) for one in self.target.ids.tolist()]
 
     @cached_property
     def near(self) -> columns.Near:
@@ -115,19 +125,23 @@ class Records:
         return columns.Near(self.form, self.public, self.known)
 
     @cached_property
-    def everyone(self) -> list[Any]:
-        """The records themselves, of which the attacker knows the known cells."""
-        ends = self.target.ends
-        return self.table.decode_ragged(self.target.ids[self.target.kinds].astype(np.uint32), ends)
+    def held(self) -> Truth:
+        """The truth of the people who are held, whose cells are compared."""
+        if len(self.truth.spans) == len(self.target.ends):
+            return self.truth
+        ids = self.target.ids[self.target.kinds]
+        few = [ids[start:stop] for start, stop in self.truth.spans]
+        return Truth(Coded.of(few), self.table, self.public)
 
-    @property
+    @cached_property
     def people(self) -> list[Any]:
-        """The records whose cells are compared."""
-        return self.everyone[:MOST]
+        """The records of the people who are held, of whom the attacker knows the known cells."""
+        held = self.held.target
+        return self.table.decode_ragged(held.ids[held.kinds].astype(np.uint32), held.ends)
 
     def _people(self, found: Any) -> dict[str, Any]:
         """Return how many people are singled out by what is known, and how many were linked to their records."""
-        size = groups(self.everyone, self.known)
+        size = groups(self.people, self.known)
         n, single = len(size), (size == 1).astype(float)
         told: dict[str, Any] = {
             "people": n, "columns": len(self.known), "alone": float(single.mean()),

@@ -52,6 +52,9 @@ def _judged(found: dict[str, Any], subject: str) -> list[Finding]:
         topic = _topic(one)
         by_topic.setdefault(topic, []).append(_cells(one, topic, subject, records))
     findings = [worst(of_topic) for of_topic in by_topic.values()]
+    if "form" not in by_topic:
+        lacking = "what somebody reads who has nothing of the table's fields: not measured"
+        findings.append(unmeasured(subject, "form", lacking, f"{HOW}, of a file that `ult describe` reads", LINE))
     if "columns" not in by_topic and subject == "shards":
         lacking = "what somebody reads who knows some columns of the people: not measured"
         findings.append(unmeasured(subject, "columns", lacking, KNOWING, LINE))
