@@ -61,6 +61,21 @@ FieldForm = Annotated[
 ]
 
 
+def cells_of(pairs: Sequence[str] | None) -> dict[str, str | None]:
+    """Return the cells of `COLUMN=CELL` pairs; raise `InvalidConfig` at anything else."""
+    from ult.errors import InvalidConfig
+
+    found: dict[str, str | None] = {}
+    for pair in pairs or ():
+        name, mark, cell = pair.partition("=")
+        if not mark or not name:
+            raise InvalidConfig(f"given is {pair!r:.40}; expected COLUMN=CELL", hint="--given age=70")
+        if name in found:
+            raise InvalidConfig(f"given names {name!r} twice; expected one cell of a column", hint="--given age=70")
+        found[name] = cell
+    return found
+
+
 def forms_of(pairs: Sequence[str] | None) -> dict[str, str]:
     """Return the answers of `COLUMN=FORM` pairs; raise `InvalidConfig` at anything else."""
     from ult.errors import InvalidConfig

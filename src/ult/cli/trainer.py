@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ult.cli.keys import Identities, PassphraseFile, key_of
-from ult.cli.options import Force, RunFolder
+from ult.cli.options import Force, RunFolder, cells_of
 from ult.host.free import check_free
 
 
@@ -55,6 +55,16 @@ def generate(
         int | None,
         typer.Option(help="With --prompts: ids of each record to continue; by default half the run's context."),
     ] = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=CELL",
+            help="Of records of fields, with --table: write records that have this cell; repeatable.",
+        ),
+    ] = None,
+    draws: Annotated[
+        int, typer.Option(min=1, help="With --given: records to draw at most for each that is written.")
+    ] = 16,
     max_new: Annotated[
         int | None,
         typer.Option(help="The greatest number of ids to write; by default as many as the run's context holds."),
@@ -102,6 +112,8 @@ def generate(
             prompt=prompt,
             prompts=prompts,
             prefix_ids=prefix_ids,
+            given=cells_of(given),
+            draws=draws,
             max_new=max_new,
             temperature=temperature,
             top_k=top_k,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ult.codecs.grammar import REFUSED
+from ult.codecs.grammar import REFUSED, Grammar
 from ult.errors import CorruptSymbols, InvalidConfig
 from ult.owner.table import Table
 from ult.public.vocabulary import EOS, N_SPECIAL
@@ -28,8 +28,10 @@ class TableGrammar:
     `InvalidConfig` if the codec has no grammar.
     """
 
-    def __init__(self, table: Table) -> None:
-        grammar, any_ = table.codec.usual_grammar(len(table.fields)), table.codec.grammar(len(table.fields))
+    def __init__(self, table: Table, given: Grammar[Any] | None = None) -> None:
+        """Take the grammar of the table's codec, or a stricter one that is `given`."""
+        any_ = table.codec.grammar(len(table.fields))
+        grammar = table.codec.usual_grammar(len(table.fields)) if given is None else given
         if grammar is None or any_ is None:
             raise InvalidConfig(f"{table.codec.id} has no grammar: only whole patches tell whether they decode")
         self._any = any_  # of prompts

@@ -39,6 +39,13 @@ class Grammar(Protocol):
         """Return the state after an allowed id. The given state is not changed."""
 
 
+class Condition(Grammar, Protocol):
+    """A grammar of records that have something given; `free` allows what could come if nothing were."""
+
+    def free(self, state: Any, room: int) -> NDArray[np.bool_]:
+        """Return which ids (vocabulary,) may come next without the condition; `allowed` is some of them."""
+
+
 def generate(
     run: str | Path,
     prompts: Sequence[ArrayLike] = ((),),
@@ -55,6 +62,8 @@ def generate(
     batch_size: int = 32,
     reserved: Sequence[int] = (),
     grammar: Grammar | None = None,
+    condition: Condition | None = None,
+    weigh: Callable[[int, float], None] = lambda record, nats: None,
     advance: Callable[[int, int], None] = lambda records, ids: None,
 ) -> list[Ids]:
     """Return `n` records for each prompt, in order, as ids (length,) uint32 that start with it, without `<eos>`.
@@ -67,6 +76,10 @@ def generate(
     ids are drawn: `top_k` keeps the k likeliest, `top_p` the likeliest of this total probability, `min_p` those with at
     least this share of the likeliest one's probability. The same arguments give the same ids on one machine; another
     `batch_size` draws other ids.
+
+    With a `condition` in place of a grammar, `weigh` is called with the number of each record and the logarithm of how
+    likely the run, under its free grammar, finds what the condition left open at each id: the weight that the record
+    has among draws of records that fulfil the condition.
 
     `reserved` are special ids, from 8 on, that prompts and records may hold, such as labels that were trained as ids.
     `advance` is called with the numbers of records and new ids of each batch, and with zeros once the model is loaded.
@@ -101,10 +114,14 @@ def generate(
         for batch in _batches([len(start) for start in starts], n, batch_size):
             stack = np.stack([starts[k // n] for k in batch])
             room = opened.context - len(head) - stack.shape[1] if max_new is None else max_new
-            processors = [penalty, _Mask(grammar, stack, len(head), room)] if grammar else [penalty]
+            masks = [_Mask(held, stack, len(head), room, temperature)] if (held := condition or grammar) else []
+            processors = [penalty, *masks]
             starting = np.hstack([np.tile(head, (len(stack), 1)), stack])
             for k, record in zip(batch, _write(model, starting, len(head), room, processors, options), strict=True):
                 records[k] = record
+            for mask in masks if condition else []:
+                for k, nats in zip(batch, mask.nats.tolist(), strict=True):
+                    weigh(k, nats)
             advance(len(batch), sum(len(records[k]) for k in batch) - stack.size)
     return records
 
@@ -127,11 +144,18 @@ def _write(
 
 
 class _Mask(LogitsProcessor):
-    """Sets the scores of ids that the grammar forbids to -inf, before any id is drawn."""
+    """Sets the scores of ids that the grammar forbids to -inf, before any id is drawn.
 
-    def __init__(self, grammar: Grammar, prompts: NDArray[Any], head: int, room: int) -> None:
+    `nats` (b,) are the logarithms of what a condition leaves open of the probability of each record.
+    """
+
+    def __init__(
+        self, grammar: Grammar | Condition, prompts: NDArray[Any], head: int, room: int, temperature: float
+    ) -> None:
         self.grammar, self.room, self.start = grammar, room, head + prompts.shape[1]
         self.states = [grammar.start(prompt) for prompt in prompts]
+        self.free = getattr(grammar, "free", None)
+        self.temperature, self.nats = temperature or 1.0, np.zeros(len(prompts))
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Return the scores (b, vocabulary) of what follows `input_ids` (b, n)."""
@@ -145,7 +169,16 @@ class _Mask(LogitsProcessor):
         for row, state in enumerate(self.states):
             if state is not None:
                 allowed[row] = self.grammar.allowed(state, room)
+                if self.free is not None:
+                    self.nats[row] += self._left_open(scores[row], allowed[row], self.free(state, room))
         return scores.masked_fill(~torch.from_numpy(allowed).to(scores.device), -torch.inf)
+
+    def _left_open(self, scores: torch.Tensor, allowed: NDArray[np.bool_], free: NDArray[np.bool_]) -> float:
+        """Return the logarithm of the share of `allowed` ids in the probability of all `free` ones."""
+        if np.array_equal(allowed, free):
+            return 0.0
+        told = (scores / self.temperature).double().cpu().numpy()
+        return float(np.logaddexp.reduce(told[allowed]) - np.logaddexp.reduce(told[free | allowed]))
 
 
 def read_prompts(run: str | Path, shards: Shards | str | Path, *, first: int) -> list[Ids]:

@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from decimal import Decimal
 from enum import Enum
 from typing import Any, Self
@@ -122,6 +122,11 @@ class Field:
     def wrong(self, what: str) -> InvalidConfig:
         """Return the error for this field."""
         return InvalidConfig(f"field {self.name!r}: {what}")
+
+    @property
+    def alone(self) -> Field:
+        """The field as one that knows of no field before it."""
+        return replace(self, by="", edges_by={})
 
     @property
     def left_out(self) -> LeftOut:

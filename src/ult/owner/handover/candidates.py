@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 
 import numpy as np
@@ -71,7 +71,7 @@ class Column:
     @property
     def alone(self) -> RecordColumns:
         """The codec of records that have this field alone, whose symbols behind the marker are the same."""
-        return RecordColumns(fields=[replace(self.field, by="", edges_by={})])
+        return RecordColumns(fields=[self.field.alone])
 
     def known(self) -> Counter[str]:
         """Return the cells that a phrase of the table spells whole, with the number of their occurrences at the fit.

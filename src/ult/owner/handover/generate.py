@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,6 +90,15 @@ def _prompts(name: str, value: Any) -> Any:
     return folders.shards_argument(name, value)
 
 
+def _given(name: str, value: Any) -> Any:
+    """Check for cells by the names of columns: texts, or None for null."""
+    value = arguments.by_name("the cells of columns, such as {'age': '70'}")(name, value)
+    for column, cell in value.items():
+        if cell is not None:
+            arguments.text("the cell of a column as a text, or None for null")(f"{name}[{column!r}]", cell)
+    return value
+
+
 @checked(
     run=folders.run_argument,
     out=path,
@@ -98,6 +107,8 @@ def _prompts(name: str, value: Any) -> Any:
     prompt=arguments.text(),
     prompts=_prompts,
     prefix_ids=integer(),
+    given=_given,
+    draws=integer(1),
     max_new=integer(),
     temperature=number,
     top_k=integer(),
@@ -121,6 +132,8 @@ def generate(
     prompt: str | None = None,
     prompts: Folder | Sequence[ArrayLike] | None = None,
     prefix_ids: int | None = None,
+    given: Mapping[str, str | None] | None = None,
+    draws: int = 16,
     max_new: int | None = None,
     temperature: float = 1.0,
     top_k: int | None = None,
@@ -140,7 +153,13 @@ def generate(
     The arguments are those of `ult generate`. The run writes `n` records, or `n` for each of the `prompts`: sequences
     of ids (n,), or a shards folder, of which the run continues the first `prefix_ids` ids of each record. `prompt` is
     the beginning of a record as text, which needs the table. `grammar` restricts the run to ids that the table's codec
-    can decode. With `out`, the records are written there: as shards, or with a table as `ult.decode` writes records.
+    can decode.
+
+    With `given`, cells by column, all records have exactly these cells, and the others are as the run writes them in
+    records that have those, whatever the order of the columns. At most `draws` times `n` records are drawn for that,
+    each weighed by how likely the run finds the given cells in it.
+
+    With `out`, the records are written there: as shards, or with a table as `ult.decode` writes records.
 
     Raises `InvalidConfig`, `WrongTable`, `WrongKey`, `CorruptSymbols`, `TrainingError`, `OutputExists` or
     `OutputError`.
@@ -162,24 +181,23 @@ def generate(
         key = secret(table, passphrase, identities)
         told += check_table(opened, key)
     starts = _prompt_ids(opened, key, prompt, prompts, prefix_ids)
-    allowed, why = _grammar(key) if key is not None and grammar else (None, [])
     clock = _Clock(progress)
-    records = write(
-        opened.path,
-        starts,
-        n=n,
-        max_new=max_new,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        min_p=min_p,
-        repetition_penalty=repetition_penalty,
-        seed=seed,
-        batch_size=batch_size,
-        modality=None if key is None else key.codec.modality,
-        grammar=allowed,
-        advance=clock,
-    )
+    options: dict[str, Any] = {
+        "n": n,
+        "max_new": max_new,
+        "temperature": temperature,
+        "seed": seed,
+        "batch_size": batch_size,
+        "modality": None if key is None else key.codec.modality,
+        "advance": clock,
+    }
+    cuts: dict[str, Any] = {"top_k": top_k, "top_p": top_p, "min_p": min_p, "repetition_penalty": repetition_penalty}
+    if given:
+        _check_whole(cuts, temperature, begun=prompt is not None or prompts is not None, grammar=grammar)
+        records, why = _conditioned(opened, key, given, draws, options)
+    else:
+        allowed, why = _grammar(key) if key is not None and grammar else (None, [])
+        records = write(opened.path, starts, grammar=allowed, **options, **cuts)
     told += [*why, *ignored(opened.path)]
     said, decoded = None, None
     if key is not None:
@@ -225,6 +243,34 @@ def _decoded(
     if path is not None:
         return tuple(written.records), write_decoded(many, table, path, column=column, force=force)
     return tuple(written.records), Decoded(None, len(many), written.whole, written.cut, prefix=True)
+
+
+def _check_whole(cuts: Mapping[str, Any], temperature: float, *, begun: bool, grammar: bool) -> None:
+    """Raise `InvalidConfig` for what does not go with given cells, which need the run's own probabilities."""
+    if begun or not grammar:
+        other = "a prompt" if begun else "--no-grammar"
+        raise InvalidConfig(f"given cells and {other} were both asked for; expected one of them")
+    plain = {"top_k": None, "top_p": None, "min_p": None, "repetition_penalty": 1.0}
+    if others := [name for name, value in cuts.items() if value != plain[name]]:
+        raise InvalidConfig(
+            f"{others[0]} changes how likely the given cells are; expected the run's own probabilities",
+            hint="--given without it; --temperature may be any above 0",
+        )
+    if temperature <= 0:
+        raise InvalidConfig(f"temperature is {temperature:g}; expected one above 0 to draw records with given cells")
+
+
+def _conditioned(
+    run: Run, table: Table | None, given: Mapping[str, str | None], draws: int, options: Mapping[str, Any]
+) -> tuple[list[NDArray[np.uint32]], list[str]]:
+    """Return records of ids that have the given cells, and how they were drawn."""
+    if table is None:
+        raise InvalidConfig("the given cells are encoded with the owner's table", hint="--table T.ult")
+    from ult.owner.given import GivenCells
+    from ult.owner.handover.conditioned import draw
+
+    drawn = draw(run.path, GivenCells(table, given), draws=draws, **options)
+    return drawn.records, drawn.remarks()
 
 
 def _grammar(table: Table) -> tuple[Grammar | None, list[str]]:
