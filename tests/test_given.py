@@ -1,6 +1,7 @@
 """Records with given cells: every walk of the grammar has them, and what is drawn is what the run writes with them."""
 
 import csv
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from ult.owner.handover.conditioned import _effective, _taken
 from ult.owner.table import Table
 from ult.public.vocabulary import EOS, Vocabulary
 
-FIELDS = [
+FIELDS: list[dict[str, Any]] = [
     {"name": "birth", "kind": "date"},
     {"name": "sex", "kind": "category", "absent": "m"},
     {"name": "code", "kind": "category", "required": True},
@@ -128,7 +129,7 @@ def write(path, header, rows):
 def trained(tmp_path_factory):
     """A run on records of a unit whose outcome stands behind what it depends on."""
     folder, rng, rows = tmp_path_factory.mktemp("given"), np.random.default_rng(0), []
-    for k in range(300):
+    for k in range(200):
         sick = rng.random() < 0.5
         sex, outcome = "f" if sick ^ (rng.random() < 0.2) else "m", "admitted" if sick else "home"
         rows += [[f"p{k}", sex, outcome, f"2024-01-1{day}", "NZ"[rng.integers(2)]] for day in range(2)]
@@ -136,7 +137,7 @@ def trained(tmp_path_factory):
     fitted = ult.fit(
         data, folder / "t.ult", codec="record/columns", unit="patient", vocabulary_size=1024, encrypt=False
     )
-    recipe = ult.Recipe(steps=40, context=32, batch_size=16, learning_rate=1e-2)
+    recipe = ult.Recipe(steps=30, context=32, batch_size=16, learning_rate=1e-2)
     return folder, fitted, ult.train(ult.encode(data, fitted, folder / "s", workers=1), folder / "run", recipe)
 
 

@@ -58,7 +58,7 @@ def made(folder, header, rows, **options):
         data, folder / "t.ult", codec="record/columns", vocabulary_size=1024, encrypt=False, workers=1, **options
     )
     encoded = ult.encode(data, fitted, folder / "s", workers=1)
-    recipe = ult.Recipe(steps=12, context=64, batch_size=8, learning_rate=5e-3)
+    recipe = ult.Recipe(steps=6, context=64, batch_size=8, learning_rate=5e-3)
     return folder, fitted.table, ult.train(encoded, folder / "run", recipe)
 
 
