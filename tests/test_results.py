@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "runs"))
 
-from lib import interval, result, score  # noqa: E402
+from lib import interval, outcomes, result, score  # noqa: E402
 
 COMMITTED = result.results(result.ROWS)
 
@@ -331,3 +331,23 @@ def test_keyed_codes_spell_their_texts(options):
     )
     assert (held.choice > 0) == ("homophones" in options)
     assert max(held.ids) < code.size <= max(options.get("homophones", 0), table.size)
+
+
+def test_nobody_is_in_two_parts_of_a_split():
+    import numpy as np
+
+    units = np.random.default_rng(0).integers(0, 200, 500)
+    train, choose, test = outcomes.parts(units, seed=1)
+    assert sorted([*train, *choose, *test]) == list(range(500))
+    people = [set(units[part].tolist()) for part in (train, choose, test)]
+    assert not people[0] & people[1]
+    assert not (people[0] | people[1]) & people[2]
+    assert 0.2 < len(people[2]) / 200 < 0.4
+
+
+def test_auroc_counts_equal_scores_half_and_takes_weights():
+    import numpy as np
+
+    right, scores = np.array([True, False, True, False]), np.array([3.0, 1.0, 1.0, 0.0])
+    assert outcomes.auroc(right, scores) == 3.5 / 4
+    assert outcomes.of_places(right, scores.astype(int), np.array([0.0, 1.0, 1.0, 1.0])) == 1.5 / 2

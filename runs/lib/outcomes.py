@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from lib.session import Session
 
 Places = NDArray[np.int64]
+Floats = NDArray[np.float64]
 MISSING = ("?", "")
 _ADULT = (
     "age", "workclass", "fnlwgt", "education", "education-num", "marital-status", "occupation", "relationship", "race",
@@ -85,3 +87,14 @@ def parts(units: Places, seed: int) -> tuple[Places, Places, Places]:
     place = np.random.default_rng(seed).permutation(many) / many
     of = place[units]
     return tuple(np.flatnonzero(found) for found in (of < 0.56, (of >= 0.56) & (of < 0.7), of >= 0.7))  # type: ignore[return-value]
+
+
+def auroc(right: NDArray[np.bool_], scores: Any) -> float:
+    """Return how often a record with the outcome has a higher score than one without; equal scores count half."""
+    return of_places(right, np.unique(scores, return_inverse=True)[1], np.ones(len(right)))
+
+
+def of_places(right: NDArray[np.bool_], places: Places, weights: Floats) -> float:
+    """Return the AUROC of weighted records, of whose scores only the order counts: `places` (n,), from 0."""
+    with_, without = np.bincount(places, weights * right), np.bincount(places, weights * ~right)
+    return float((with_ * (np.cumsum(without) - without / 2)).sum() / (with_.sum() * without.sum()))
