@@ -154,7 +154,9 @@ def test_tags_are_kept_by_name_and_nothing_else_of_the_header(tmp_path):
         "PixelSpacing": [r"0.5\0.50", None],
         "name": ["a.dcm", "b.dcm"],
     }
-    with pytest.raises(MissingColumn, match=r"no column 'Modalty'; it has .* and tags of DICOM .*--keep Modality"):
+    with pytest.raises(
+        MissingColumn, match=r"no column 'Modalty'; it has .* and tags of DICOM .*hint: a tag is called by its keyword"
+    ):
         read(tmp_path, keep=["Modalty"])
     (tmp_path / "c.png").write_bytes(b"")
     with pytest.raises(MissingColumn, match=r"c\.png is no DICOM file, so it has no Modality"):

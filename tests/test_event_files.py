@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import patients
+import ult
 from ult.data.composed import units
 from ult.data.events import fhir
 from ult.data.events.addresses import open_events
@@ -73,6 +74,22 @@ def test_each_kind_of_value_has_its_place_and_what_has_none_is_counted(tmp_path)
     unread = ["valueRange of an Observation", "Observation (entered-in-error)", "Observation with a modifierExtension"]
     unread += ["Observation without a code", "Observation of a Group"]
     assert told == ["not read: " + ", ".join(f"1 {what}" for what in unread)]
+
+
+def test_parts_that_say_more_of_an_event_are_counted(tmp_path):
+    visit = {
+        "resourceType": "Encounter",
+        "id": "e",
+        "subject": {"reference": "Patient/a"},
+        "class": {"code": "AMB"},
+        "period": {"start": "2024-01-02", "end": "2024-01-03"},
+        "reasonCode": [{"text": "pain"}],
+    }
+    lines(tmp_path / "Encounter.ndjson", visit, {**visit, "id": "f", "period": {"start": "2024-02-02"}})
+    assert events("fhir:", tmp_path)[1] == ["not read: 1 Encounter.period.end, 2 Encounter.reasonCode"]
+    found = ult.describe(f"fhir:{tmp_path}")  # whose unit is the subject, without a word
+    assert found.schema is not None
+    assert found.schema.unit == "subject_id"
 
 
 def test_types_that_are_not_read_are_counted(tmp_path):

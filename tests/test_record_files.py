@@ -232,6 +232,18 @@ def test_a_table_remembers_how_its_files_are_read(tmp_path, patients, capsys, mo
         Schema.of_roles(fitted.table.codec.fields, ("column c1", "column c2", 'reading {"mark": ";"}'))
 
 
+def test_columns_of_joined_tables_are_named_as_describe_prints_them(tmp_path):
+    (tmp_path / "people.csv").write_text("pid,sex\n" + "".join(f"{n},{'fm'[n % 2]}\n" for n in range(8)))
+    (tmp_path / "labs.csv").write_text("pid,lab,who,sex\n" + "".join(f"{n},{n % 4},x,y\n" for n in range(8)))
+    inputs = [tmp_path / "people.csv", f"labs={tmp_path / 'labs.csv'}"]
+    asked = {"unit": "pid", "drop": ["labs.who"], "forms": {"labs.lab": "category"}}
+    fields = ult.describe(inputs, **asked).schema.leaves
+    assert [(one.name, one.kind) for one in fields][:2] == [("sex", "category"), ("lab", "category")]
+    with pytest.raises(InvalidConfig, match=r"'labs\.sex': 'rows' has a column 'sex' too; expected the name of all"):
+        ult.describe(inputs, unit="pid", drop=["labs.sex"])
+    assert ult.describe(inputs, unit="pid", drop=["sex", "labs.who"]).schema.columns == ("lab",)
+
+
 def test_the_roles_of_columns_are_read_back():
     roles = ("unit patient", "column age", "dropped s s n")
     found = Schema.of_roles(Schema.of({"fields": [ROWS], "unit": "patient"}).fields, roles)

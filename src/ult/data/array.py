@@ -261,7 +261,8 @@ class NpzWriter:
         for record in records:
             self._shapes.add(record.shape)
             if len(self._shapes) > 1 and not self.ragged:
-                raise OutputError("images are of several sizes, which .npz cannot hold", hint=".parquet or a folder")
+                hint = ".parquet or a folder, but for colour of 16 bits: shards of one size each"
+                raise OutputError("images are of several sizes, which .npz cannot hold", hint=hint)
             self._values.write(np.ascontiguousarray(record, self._dtype).tobytes())
             self._ends.append((self._ends[-1] if self._ends else 0) + record.size)
         self._kept.append(kept)

@@ -12,6 +12,7 @@ from ult.data.columns import looks
 from ult.data.columns.bins import BINS
 from ult.data.columns.declared import declared
 from ult.data.columns.describe import describe
+from ult.data.columns.dotted import plain
 from ult.data.columns.schema import Schema
 from ult.data.reading import ONCE
 from ult.data.rows import listed
@@ -65,6 +66,7 @@ def decided(
                 "and a --form for each column, such as --form age=number",
             )
     names = {one.name for one in found.leaves}
+    encode_identifier = plain(encode_identifier, _tables(found))
     if unknown := [name for name in encode_identifier if name not in names]:
         raise InvalidConfig(f"--encode-identifier {unknown[0]} names no field; there are {listed(sorted(names))}")
     _check_answered(found)
@@ -90,12 +92,18 @@ def _given(
     if unit and unit != found.unit:
         met = repr(found.unit) if found.unit else "no unit"
         raise InvalidConfig(f"the schema has {met}; expected {unit!r}", hint=f"ult describe FILE --unit {unit}")
-    names = [one.name for one in found.leaves]
+    names, drop, column = [one.name for one in found.leaves], plain(drop, _tables(found)), plain(column, _tables(found))
     if unknown := [name for name in column if name not in names]:
         raise InvalidConfig(f"the schema has no field {unknown[0]!r}; it has {listed(names)}")
     gone = [name for name in names if name in drop or (column and name not in column)]
     left = found.without(gone) if gone else found
     return replace(left, dropped=tuple(dict.fromkeys((*left.dropped, *drop))))
+
+
+def _tables(schema: Schema) -> dict[str, list[str]]:
+    """Return the columns of each table of data, those of the record itself under the empty name."""
+    own = [one.name for one in schema.fields if not one.fields]
+    return {"": own, **{one.name: [inner.name for inner in one.fields] for one in schema.fields if one.fields}}
 
 
 def _check_answered(schema: Schema) -> None:

@@ -11,9 +11,10 @@ import pyarrow as pa
 from ult.codecs.record.field import DATE_FORMS, Field
 from ult.data.cells import has_text
 from ult.data.columns.describe import ANSWERS
+from ult.data.columns.event_schema import unit_of
 from ult.data.columns.infer import WRITTEN
 from ult.data.columns.schema import Schema
-from ult.data.composed import grouped
+from ult.data.composed import grouped, linked
 from ult.data.opening import open_inputs
 from ult.data.reading import Reading
 from ult.data.text import JsonlRows
@@ -39,7 +40,8 @@ def declared(
     """
     if any(grouped.named(str(one)) for one in inputs):
         raise InvalidConfig("tables of data that are joined need a schema with epsilon", hint="--schema schema.json")
-    first = open_inputs(inputs, "record", Reading.of(reading))[0][0]
+    opened, _ = open_inputs(inputs, "record", Reading.of(reading))
+    first, unit = opened[0], unit_of(opened, unit)
     first.check_columns([*drop, *column, *forms, *([unit] if unit else [])])
     if isinstance(first, JsonlRows):
         raise InvalidConfig(
@@ -67,7 +69,7 @@ def declared(
 
 
 def _field(name: str, kind: pa.DataType, form: str) -> Field:
-    if not has_text(kind):
+    if not has_text(kind) or form in linked.KINDS:
         return Field(name=name, kind=form, type=str(kind))
     absent = "" if pa.types.is_string(kind) or pa.types.is_large_string(kind) else None
     if form in (".", ",", "number"):

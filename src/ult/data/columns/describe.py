@@ -128,25 +128,26 @@ def describe(
         ult.fit("patients.csv", "patients.ult", codec="record/columns", schema=described.schema, passphrase=getpass)
     """
     names = [inputs] if isinstance(inputs, str | Path) else list(inputs)
+    drop, column = ([one] if isinstance(one, str) else one for one in (drop, column))
     if bins not in CHOICES:
         raise InvalidConfig(f"bins are {bins}; expected one of {', '.join(map(str, CHOICES))}")
     if any(grouped.named(str(one)) for one in names):
-        asked = [*column, *(forms or {})]
 
-        def flat(opened: Sequence[Rows], but: Sequence[str]) -> Part:
+        def flat(wanted: Sequence[str], answers: Mapping[str, str], opened: Sequence[Rows], but: Sequence[str]) -> Part:
             there = opened[0].types
-            mine = {name: form for name, form in (forms or {}).items() if name in there}
+            mine = {name: form for name, form in answers.items() if name in there}
             found = _Describing(
-                opened, "", but, [name for name in column if name in there], mine, bins, public=public
+                opened, "", but, [name for name in wanted if name in there], mine, bins, public=public
             ).run()
             return found.columns, found.schema, found.rows
 
         how, paths = FileReading.of(reading), [str(one) for one in names]
-        columns, schema, rows = describe_tables.described(paths, unit, drop, asked, flat, how)
+        chosen: dict[str, Any] = {"drop": drop, "column": column, "forms": forms or {}}
+        columns, schema, rows = describe_tables.described(paths, unit, **chosen, flat=flat, reading=how)
         return _read_so(Description(tuple(columns), schema, rows), reading)
     opened, _ = open_inputs(names, "record", FileReading.of(reading))
+    unit = event_schema.unit_of(opened, unit)
     event_schema.check_unit(opened, unit)
-    drop, column = ([one] if isinstance(one, str) else one for one in (drop, column))
     found = _Describing(opened, unit, drop, column, forms or {}, bins, public=public).run()
     return _read_so(found, reading)
 

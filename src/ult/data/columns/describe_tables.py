@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields as attributes
 from dataclasses import replace
 from functools import partial
@@ -10,6 +10,7 @@ from typing import Any
 
 from ult.codecs.record.field import Field
 from ult.data.columns.constant import Constant
+from ult.data.columns.dotted import plain
 from ult.data.columns.repeated import with_carried
 from ult.data.columns.schema import Schema
 from ult.data.composed import grouped
@@ -21,36 +22,48 @@ from ult.errors import InvalidConfig, MissingColumn
 MAIN = "rows"  # the field of the rows of the inputs without a name
 _OTHERS = ("fields", "unit", "dropped", "asked", "reading")  # of a schema, what is not joined as names
 Part = tuple[Sequence[Any], Schema | None, int]  # what columns hold, the schema of a row, and the number of rows
-Flat = Callable[[Sequence[Rows], Sequence[str]], Part]  # from inputs and columns to drop
+Flat = Callable[[Sequence[str], Mapping[str, str], Sequence[Rows], Sequence[str]], Part]
+_Of = Callable[[Sequence[Rows], Sequence[str]], Part]  # from inputs and columns to drop
 
 
 def described(
-    names: Sequence[str], unit: str, drop: Sequence[str], asked: Iterable[str], flat: Flat, reading: Reading = AS_IT_IS
+    names: Sequence[str],
+    unit: str,
+    *,
+    drop: Sequence[str],
+    column: Sequence[str],
+    forms: Mapping[str, str],
+    flat: Flat,
+    reading: Reading = AS_IT_IS,
 ) -> Part:
-    """Return columns, schema and rows of inputs of which some are `NAME=PATH`.
+    """Return columns, schema and rows of inputs of which some are `NAME=PATH`; `column` and `forms` are as there.
 
-    `asked` are other columns that the command names. Raises `InvalidConfig`, `MissingColumn` or `SourceError`.
+    A column is called by its name, or as it is printed, after that of its table. Raises `InvalidConfig`,
+    `MissingColumn` or `SourceError`.
     """
     if not unit:
         raise InvalidConfig("inputs with names are tables of data of one unit", hint="--unit COLUMN joins them by it")
     parts = [(name, grouped.named(name)) for name in names]
-    plain = [name for name, of in parts if of is None]
+    bare = [name for name, of in parts if of is None]
     tables: dict[str, list[grouped.Named]] = {}
     for _, of in parts:
         if of is not None:
             tables.setdefault(of.field, []).append(of)
-    groups = [(MAIN, unit, open_inputs(plain, "record", reading)[0])] if plain else []
+    groups = [(MAIN, unit, open_inputs(bare, "record", reading)[0])] if bare else []
     for name, of_name in tables.items():
         groups.append(
             (name, of_name[0].column or unit, open_inputs([one.path for one in of_name], "record", reading)[0])
         )
-    known = {column for _, _, opened in groups for column in opened[0].types}
-    if unknown := [name for name in (*drop, *asked) if name not in known]:
+    there = {name: opened[0].types for name, _, opened in groups}
+    known = {one for columns in there.values() for one in columns}
+    drop, column = plain(drop, there), plain(column, there)
+    answers = dict(zip(plain(forms, there), forms.values(), strict=True))
+    if unknown := [name for name in (*drop, *column, *answers) if name not in known]:
         raise MissingColumn(f"no input has a column {unknown[0]!r}; they have {listed(sorted(known))}")
-    return _together(groups, unit, drop, flat)
+    return _together(groups, unit, drop, partial(flat, column, answers))
 
 
-def _together(groups: Sequence[tuple[str, str, Sequence[Rows]]], unit: str, drop: Sequence[str], flat: Flat) -> Part:
+def _together(groups: Sequence[tuple[str, str, Sequence[Rows]]], unit: str, drop: Sequence[str], flat: _Of) -> Part:
     columns: list[Any] = []
     schemas: list[Schema] = []
     fields: list[Field] = []

@@ -35,6 +35,11 @@ def check_unit(opened: Sequence[Rows], unit: str) -> None:
         )
 
 
+def unit_of(opened: Sequence[Rows], unit: str) -> str:
+    """Return the unit: the one that is asked for, or the subject of medical events, which have no other."""
+    return SUBJECT if not unit and isinstance(opened[0], EventRows) else unit
+
+
 def grouped_by_subject(schema: Schema, events: EventRows, bins: int) -> Schema:
     """Return a flat schema of events as one of patients, whose rows hold every column. Reads the events again."""
     inner = {one.name: one for one in schema.fields}

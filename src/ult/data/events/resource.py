@@ -48,6 +48,10 @@ class Resource:
         """The type of the resource."""
         return str(self.document["resourceType"])
 
+    def has(self, path: str) -> bool:
+        """Return whether there is anything at a path."""
+        return self._at(path) is not None
+
     def text(self, path: str) -> str:
         """Return a text, or the empty string if it is not there. Raises `SourceError` if it is something else."""
         found = self._at(path)

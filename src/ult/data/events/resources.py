@@ -16,6 +16,25 @@ _NOT = {"entered-in-error", "not-done", "cancelled", "refuted"}  # of which the 
 _VALUES = ("Range", "Ratio", "SampledData", "Period", "Attachment", "Reference")  # that have no place in an event
 
 
+_LEFT = {  # parts of a resource that no event holds, and that are counted; those that say more of it, or when it ended
+    "Encounter": ("period.end", "reasonCode", "reasonReference", "diagnosis", "hospitalization.dischargeDisposition"),
+    "Condition": ("abatementDateTime", "abatementPeriod", "abatementAge", "abatementString", "severity", "note"),
+    "AllergyIntolerance": ("reaction", "criticality", "note"),
+    "MedicationRequest": ("reasonCode", "reasonReference", "dosageInstruction", "dispenseRequest", "note"),
+    "Immunization": ("reasonCode", "reaction", "note"),
+    "Observation": ("effectivePeriod.end", "interpretation", "referenceRange", "dataAbsentReason", "note"),
+    "Procedure": (
+        "performedPeriod.end",
+        "occurrencePeriod.end",
+        "reasonCode",
+        "reasonReference",
+        "complication",
+        "note",
+    ),
+    "Patient": ("maritalStatus", "multipleBirthBoolean", "multipleBirthInteger"),
+}
+
+
 class Event(NamedTuple):
     """An event as FHIR writes it, its subject apart."""
 
@@ -38,6 +57,9 @@ def events(resource: Resource, medication: Medication, skip: Skip) -> Iterator[E
     if resource.document.get("modifierExtension"):  # which may say that it means something else
         skip(f"{resource.kind} with a modifierExtension")
         return
+    for path in _LEFT.get(resource.kind, ()):
+        if resource.has(path):
+            skip(f"{resource.kind}.{path}")
     for event in _EVENTS[resource.kind](resource, medication, skip):
         if event.code:
             yield event

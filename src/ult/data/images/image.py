@@ -112,7 +112,9 @@ def packed(pixels: Pixels) -> tuple[bytes, str]:
     if pixels.dtype == np.int16 and pixels.min() >= 0:
         pixels = pixels.astype(np.uint16)
     if pixels.dtype != np.uint8 and pixels.ndim != 2:
-        raise OutputError("an image is colour of 16 bits, which neither PNG nor TIFF holds", hint=".npz holds it")
+        raise OutputError(
+            "an image is colour of 16 bits, which neither PNG nor TIFF holds", hint=".npz holds those of one size"
+        )
     file = io.BytesIO()
     if pixels.dtype == np.int16:  # Pillow has no such mode: the same bits, and the tag that says that they are signed
         bits = Image.fromarray(pixels.view(np.uint16))

@@ -117,7 +117,7 @@ class FolderRows(Rows):
             if datasets and name not in self.types:
                 raise MissingColumn(
                     f"{self.name} has no column {name!r}; it has {listed(list(self.types))} and tags of DICOM",
-                    hint="a tag by its keyword, such as --keep Modality",
+                    hint="a tag is called by its keyword, such as Modality",
                 )
         super().check_columns(names)
 
