@@ -7,7 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ult.codecs.record.cells import Cells, Known
+from ult.codecs.record.field import Field
+from ult.data import open_source
 from ult.data.cells import column_of, written
+from ult.data.columns.schema import Schema
+from ult.data.composed import units
 from ult.data.reading import Reading
 from ult.data.tables import delimited
 from ult.data.tables.tabular import CsvRows
@@ -98,3 +102,34 @@ def test_cells_are_a_list_of_texts(first, second, data):
     assert cells.repeats().tolist() == [k > 0 and cell == every[k - 1] for k, cell in enumerate(every)]
     known = list(dict.fromkeys(cell for cell in first if cell is not None))
     assert Known(known).numbers(cells).tolist() == [known.index(cell) if cell in known else -1 for cell in every]
+
+
+ROWS = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["", "x", "yy"])), min_size=1, max_size=12)
+INNER = Field(name="rows", kind="rows", fields=(Field(name="cell", kind="text"),))
+UNITS = Schema(fields=(Field(name="own", kind="text"), INNER), unit="id")
+
+
+def grouped(path, rows):
+    """Write rows of (unit, cell), and return a source of a record for each unit."""
+    path.write_text("".join(f"{line}\n" for line in ["id,own,cell", *rows]))
+    return open_source([str(path)], modality="record", schema=UNITS)
+
+
+@given(ROWS, st.sampled_from([0, 40, 2**20]))
+def test_units_apart_come_together_in_as_many_passes_as_it_takes(tmp_path_factory, rows, limit):
+    lines = [f"{unit},of {unit},{cell}" for unit, cell in rows]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(units, "PASS_BYTES", limit)
+        source = grouped(tmp_path_factory.mktemp("csv") / "t.csv", lines)
+        (batch,) = source.batches()
+    cells = {unit: tuple((cell,) for one, cell in rows if one == unit) for unit, _ in rows}
+    assert list(batch.records) == [(f"of {unit}", inner) for unit, inner in cells.items()]
+    assert [batch.where.place(i).split("row ")[1].split(" ")[0] for i in range(batch.rows)] == [
+        str(1 + next(i for i, row in enumerate(rows) if row[0] == unit)) for unit in cells
+    ]
+
+
+def test_a_row_that_differs_within_its_unit_is_named(tmp_path):
+    source = grouped(tmp_path / "t.csv", ["a,1,x", "b,1,x", "a,2,y"])
+    with pytest.raises(SourceError, match=r"row 3: 'own' is not what it is in .*row 1"):
+        list(source)

@@ -173,7 +173,7 @@ def test_a_huge_resource_and_a_bomb_are_refused_before_they_fill_the_memory(tmp_
         events("fhir:", tmp_path)
 
 
-def test_subjects_that_are_scattered_are_held_up_to_a_limit(tmp_path, monkeypatch):
+def test_subjects_that_are_scattered_come_together_in_bounded_memory(tmp_path, monkeypatch):
     people = [ASHA | {"id": f"p{k}"} for k in range(40)]
     labs = [LAB | {"id": f"{k}", "subject": {"reference": f"Patient/p{k % 40}"}} for k in range(80)]
     lines(tmp_path / "Patient.ndjson", *people)
@@ -181,7 +181,10 @@ def test_subjects_that_are_scattered_are_held_up_to_a_limit(tmp_path, monkeypatc
     monkeypatch.setattr(units, "HELD_BYTES", 1000)
     assert len(events("fhir:", tmp_path)[0]) == 80
     lines(tmp_path / "Observation.ndjson", *labs)
-    with pytest.raises(SourceError, match=r"Observation\.ndjson has its rows of one 'subject_id' apart"):
+    monkeypatch.setattr(units, "PASS_BYTES", 1000)
+    assert len(events("fhir:", tmp_path)[0]) == 120
+    lines(tmp_path / "Patient.ndjson", *people[::-1])
+    with pytest.raises(SourceError, match=r"Observation\.ndjson has its 'subject_id' in another order"):
         events("fhir:", tmp_path)
 
 

@@ -103,6 +103,13 @@ class Columns(Sequence[tuple[Any, ...]]):
         """About how many bytes of memory each record takes, (n,)."""
         return sum(map(_sizes, self.columns), np.zeros(self.length, np.int64))
 
+    def taken(self, which: NDArray[np.int64]) -> Columns:
+        """Return the records with these numbers, none of which has rows."""
+        found = [
+            one.taken(which) if isinstance(one, Cells) else [one[i] for i in which.tolist()] for one in self.columns
+        ]
+        return Columns(found, len(which))
+
     def cut(self, most: int, nbytes: int) -> Iterator[Columns]:
         """Yield runs of at most `most` records; each ends with the record that brings it to `nbytes`."""
         ends, first = np.cumsum(self.sizes), 0

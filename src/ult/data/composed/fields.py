@@ -76,7 +76,7 @@ def cells(chunk: Chunk, field: Field) -> Sequence[Any]:
         ]
     if field.kind == "series":
         return [None if value is None else np.asarray(value) for value in record.cells(values)]
-    return texts(chunk, field.name)
+    return column(chunk, field.name)
 
 
 def arrays_of(chunk: Chunk, field: Field) -> Iterator[tuple[int, Any]]:
@@ -98,7 +98,9 @@ def linked_cells(opened: Sequence[Rows], fields: Sequence[Field]) -> Iterator[li
 def _are_names(values: Any) -> bool:
     if isinstance(values, pa.ChunkedArray):
         return is_text(values.type)
-    return isinstance(values, list) and all(value is None or isinstance(value, str) for value in values)
+    if isinstance(values, list):
+        return all(value is None or isinstance(value, str) for value in values)
+    return isinstance(values, Cells)
 
 
 def column(chunk: Chunk, name: str) -> Cells:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ult.data.composed.units import Held, Run, Strand
+from ult.data.composed.runs import Run
+from ult.data.composed.units import Held, Strand
 from ult.errors import SourceError
 
 
@@ -32,7 +33,7 @@ class _Supply:
 
     def __init__(self, strand: Strand, held: Held) -> None:
         self._strand, self._held = strand, held
-        self._runs = strand.whole(held)
+        self._runs = strand.whole()
         self._waiting: dict[str, Run] = {}
 
     def take(self, unit: str) -> Run | None:

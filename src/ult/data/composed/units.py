@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -13,39 +12,19 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ult.codecs.record.cells import Cells
+from ult.codecs.record.columns import Columns
 from ult.codecs.record.field import Field
 from ult.data import record
-from ult.data.batch import size_of
-from ult.data.composed.fields import cells, texts
+from ult.data.composed.fields import cells, column
+from ult.data.composed.gathered import gathered
+from ult.data.composed.runs import Block, Piece, Run, same
 from ult.data.rows import Chunk, Rows
 from ult.errors import SourceError
 
 HELD_BYTES = 2**30  # of rows that wait in memory for others of their unit, about
 _FIRST_CHECK = 2**16  # runs after which it is first looked whether units come again
-_CELL_BYTES = 56  # of a text in memory beside its letters
-
-
-@dataclass(slots=True)
-class Run:
-    """Rows of one unit: the `static` cells that all of them share, and the other cells of each row."""
-
-    unit: str
-    static: tuple[Any, ...]
-    first: tuple[Chunk, int]
-    last: tuple[Chunk, int] = field(init=False)
-    rows: list[tuple[Any, ...]] = field(default_factory=list)
-    kept: pa.Table | None = None  # one row
-    nbytes: int = 0
-
-    @property
-    def place(self) -> str:
-        """The place of the rows, for errors."""
-        chunk, i = self.first
-        last, j = self.last
-        begin, end = chunk.place(i), last.place(j)
-        common = begin.rpartition(" ")[0]
-        number = end.removeprefix(common).strip()
-        return begin if begin == end or not number.isdigit() else f"{begin} to {number}"
+PASS_BYTES = 2**29  # of rows that are brought together in one pass, about; for a moment they are there twice
 
 
 class Held:
@@ -55,12 +34,13 @@ class Held:
         self.nbytes = 0
 
     def add(self, run: Run, strand: Strand) -> None:
-        """Count a run; raise `SourceError` if there are more than `HELD_BYTES`."""
+        """Count a run, which owns its rows from now on; raise `SourceError` at more than `HELD_BYTES`."""
+        run.own()
         self.nbytes += run.nbytes
         if self.nbytes > HELD_BYTES:
             raise SourceError(
-                f"{strand.name} has its rows of one {strand.unit!r} apart, or in another order than other inputs, and "
-                f"over {HELD_BYTES >> 20:,} MiB of them would wait in memory; expected the rows of one after another",
+                f"{strand.name} has its {strand.unit!r} in another order than other inputs, and over "
+                f"{HELD_BYTES >> 20:,} MiB of them would wait in memory; expected the rows of one after another",
                 hint=f"sort every input by {strand.unit!r}, and keep the order of the rows of each",
             )
 
@@ -90,37 +70,47 @@ class Strand:
     def runs(self) -> Iterator[Run]:
         """Yield rows that follow one another and have one unit."""
         run: Run | None = None
-        for chunk in self._chunks(self.columns):
-            units, (static, _) = self._units(chunk), _tuples(chunk, self.static)
-            inner, nbytes = _tuples(chunk, self.inner)
-            kept, bare = record.kept(chunk, self.kept) if self.kept.names else None, chunk.without_values()
-            each = _CELL_BYTES * len(self.inner) + nbytes / max(chunk.length, 1)
-            starts = [i for i, (a, b) in enumerate(itertools.pairwise(["", *units])) if a != b]
-            for i, stop in itertools.pairwise([*starts, len(units)]):
-                if run is None or run.unit != units[i]:
+        for block in self._blocks():
+            n, kept, chunk = len(block.units), block.kept, block.chunk
+            fresh = ~block.units.repeats()
+            starts, odd = np.flatnonzero(fresh), [*block.odd(fresh).tolist(), n]
+            bytes_to = np.append(0, np.cumsum(block.inner.sizes)).tolist()
+            units, statics = block.units.taken(starts).tolist(), list(block.static.taken(starts))
+            bounds = itertools.pairwise([*starts.tolist(), n])
+            for unit, static, (start, stop) in zip(units, statics, bounds, strict=True):
+                if run is None or run.unit != unit:
                     if run is not None:
                         yield run
-                    run = Run(units[i], static[i], (bare, i), kept=None if kept is None else kept.slice(i, 1))
-                if kept is not None or static[i:stop].count(run.static) < stop - i:
-                    for k in range(i, stop):
-                        self._check_same(run, static[k], None if kept is None else kept.slice(k, 1), (bare, k))
-                run.last = bare, stop - 1
-                run.rows += inner[i:stop]
-                run.nbytes += int(each * (stop - i))
+                    run = Run(str(unit), static, (chunk, start), kept=None if kept is None else kept.slice(start, 1))
+                else:
+                    self._check_same(run, static, None if kept is None else kept.slice(start, 1), (chunk, start))
+                while odd[0] < stop:
+                    k = odd.pop(0)
+                    self._check_same(run, block.static[k], None if kept is None else kept.slice(k, 1), (chunk, k))
+                run.last = chunk, stop - 1
+                run.pieces.append(Piece(block.inner, start, stop))
+                run.nbytes += bytes_to[stop] - bytes_to[start]
                 if run.nbytes > HELD_BYTES:
-                    raise SourceError(
-                        f"{run.place}: one {self.unit!r} has over {HELD_BYTES >> 20:,} MiB of rows; expected fewer",
-                        hint="is it the column of the unit?",
-                    )
+                    raise self._too_many(run.place)
         if run is not None:
             yield run
 
-    def whole(self, held: Held) -> Iterator[Run]:
+    def _blocks(self) -> Iterator[Block]:
+        """Yield the rows of all inputs."""
+        for chunk in self._chunks(self.columns):
+            kept = record.kept(chunk, self.kept) if self.kept.names else None
+            static, inner = ([cells(chunk, one) for one in fields] for fields in (self.static, self.inner))
+            columns = Columns(static, chunk.length), Columns(inner, chunk.length)
+            yield Block(chunk.without_values(), self._units(chunk), *columns, kept)
+
+    def whole(self) -> Iterator[Run]:
         """Yield one run for each unit, in the order in which units are first met.
 
-        Raises `SourceError` if the rows of a unit do not follow one another and are too many to be held in memory.
+        Rows of a unit that do not follow one another are held in memory, or read several times if they are too many.
         """
-        return self.runs() if self.trusted or self._in_turn is not None else iter(self._gathered(held).values())
+        if self.trusted or self._in_turn is not None:
+            return self.runs()
+        return gathered(self._blocks, PASS_BYTES, self._check_same, self._check_few)
 
     @property
     def trusted(self) -> bool:
@@ -132,17 +122,15 @@ class Strand:
         """The hashes of all units, sorted."""
         if self._in_turn is not None:
             return self._in_turn
-        return np.array(sorted({hash(unit) for chunk in self._chunks([self.unit]) for unit in self._units(chunk)}))
+        return np.array(sorted({hash(unit) for units in self._changes() for unit in units}))
 
     @cached_property
     def _in_turn(self) -> NDArray[np.int64] | None:
         """The hashes of all units, sorted, if the rows of each follow one another; else None."""
         starts, last, check = array("q"), None, _FIRST_CHECK
-        for chunk in self._chunks([self.unit]):
-            for unit in self._units(chunk):
-                if unit != last:
-                    starts.append(hash(unit))
-                    last = unit
+        for units in self._changes():
+            starts.extend(map(hash, units[units[0] == last :]))
+            last = units[-1]
             if len(starts) >= check:
                 check *= 2
                 if len(np.unique(np.array(starts, np.int64))) < len(starts):
@@ -150,34 +138,40 @@ class Strand:
         found = np.unique(np.array(starts, np.int64))
         return found if len(found) == len(starts) else None
 
-    def _gathered(self, held: Held) -> dict[str, Run]:
-        """Return a run for each unit, of rows that do not follow one another."""
-        found: dict[str, Run] = {}
-        for run in self.runs():
-            held.add(run, self)
-            if (whole := found.setdefault(run.unit, run)) is not run:
-                self._check_same(whole, run.static, run.kept, run.first)
-                whole.rows += run.rows
-                whole.nbytes += run.nbytes
-                whole.last = run.last
-        return found
+    def _changes(self) -> Iterator[list[str | None]]:
+        """Yield the units of chunks of rows, each once where it comes several times in a row."""
+        for chunk in self._chunks([self.unit]):
+            units = self._units(chunk)
+            if changed := units.taken(~units.repeats()).tolist():
+                yield changed
 
     def _chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         for rows in self.opened:
-            yield from rows.chunks(columns)
+            yield from rows.blocks(columns)
 
-    def _units(self, chunk: Chunk) -> Sequence[str]:
+    def _units(self, chunk: Chunk) -> Cells:
         """Return the unit of each row; raise `SourceError` for a row without one."""
-        units = texts(chunk, self.unit)
-        if not all(units):
-            wrong = chunk.place(next(i for i, unit in enumerate(units) if not unit))
+        units = column(chunk, self.unit)
+        if not (sizes := units.sizes).all():
+            wrong = chunk.place(int(np.argmin(sizes > 0)))
             raise SourceError(f"{wrong}: {self.unit!r} is empty; expected the unit that the row belongs to")
-        return units  # type: ignore[return-value]
+        return units
+
+    def _check_few(self, nbytes: int) -> None:
+        """Raise `SourceError` if the rows of one unit, which has the most, have more than `HELD_BYTES`."""
+        if nbytes > HELD_BYTES:
+            raise self._too_many(self.name)
+
+    def _too_many(self, place: str) -> SourceError:
+        return SourceError(
+            f"{place}: one {self.unit!r} has over {HELD_BYTES >> 20:,} MiB of rows; expected fewer",
+            hint="is it the column of the unit?",
+        )
 
     def _check_same(self, run: Run, static: tuple[Any, ...], kept: pa.Table | None, place: tuple[Chunk, int]) -> None:
         """Raise `SourceError` unless a row has the cells that all rows of its unit share."""
         both = zip(self.static, run.static, static, strict=True)
-        names = [one.name for one, a, b in both if a is not b and not _same(a, b)]
+        names = [one.name for one, a, b in both if a is not b and not same(a, b)]
         if kept is not None and run.kept is not None:
             names += [name for name in self.kept.names if kept[name] != run.kept[name]]
         if not names:
@@ -188,16 +182,3 @@ class Strand:
             "expected one value a unit",
             hint=f"ult describe FILE --unit {self.unit} makes it a field of the rows",
         )
-
-
-def _tuples(chunk: Chunk, fields: Sequence[Field]) -> tuple[list[tuple[Any, ...]], int]:
-    """Return the cells of `fields` of each row, and about how many bytes they have together."""
-    columns = [cells(chunk, one) for one in fields]
-    rows = list(zip(*columns, strict=True)) if fields else [()] * chunk.length
-    return rows, sum(size_of(tuple(column)) for column in columns)
-
-
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
-        return np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
-    return type(one) is type(other) and bool(one == other)

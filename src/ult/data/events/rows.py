@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from ult.codecs.record.field import Field
 from ult.data.composed.joining import joined
-from ult.data.composed.units import Run, Strand
+from ult.data.composed.runs import Run
+from ult.data.composed.units import Strand
 from ult.data.events.moment import UNKNOWN, moment
 from ult.data.rows import CHUNK_BYTES, ROWS, Chunk, Rows
 from ult.errors import EmptySource, SourceError
