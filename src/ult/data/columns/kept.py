@@ -41,7 +41,7 @@ def _why(opened: Sequence[Rows], name: str) -> str:
     kind, seen = opened[0].types[name], Tally()
     if has_text(kind):
         for rows in opened:
-            for chunk in rows.chunks([name]):  # all of them: identifiers may come last
+            for chunk in rows.blocks([name]):  # all of them: identifiers may come last
                 seen.add(texts(chunk, name))
         look([seen])
     names = [name, *_inner(kind)]
