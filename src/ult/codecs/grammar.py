@@ -136,16 +136,24 @@ class Count(Grammar[int]):
         return np.where(counts > self.max_length, REFUSED, np.maximum(0, self.min_length - counts))
 
 
-def utf8_follow() -> tuple[Follow, NDArray[np.bool_]]:
-    """Return the automaton of UTF-8 over bytes (7, 256), and which of its states (7,) end a character.
+def utf8_follow(*, surrogates: bool = True) -> tuple[Follow, NDArray[np.bool_]]:
+    """Return the automaton of UTF-8 over bytes (8, 256), and which of its states (8,) end a character.
 
-    States: 0 between characters; 1, 2, 3 when that many bytes 80-BF must follow; 4 after E0; 5 after F0; 6 after F4.
-    It is table 3-7 of the Unicode standard, except that A0-BF may follow ED: lone surrogates are allowed.
+    States: 0 between characters; 1, 2, 3 when that many bytes 80-BF must follow; 4 after E0; 5 after F0; 6 after F4; 7
+    after ED. It is table 3-7 of the Unicode standard, except that with `surrogates` A0-BF may follow ED: a lone one.
     """
-    follow = np.full((7, 256), REFUSED, np.int16)
-    arcs = [(0, 0x00, 0x7F, 0), (0, 0xC2, 0xDF, 1), (0, 0xE0, 0xE0, 4), (0, 0xE1, 0xEF, 2), (0, 0xF0, 0xF0, 5)]
+    follow = np.full((8, 256), REFUSED, np.int16)
+    arcs = [
+        (0, 0x00, 0x7F, 0),
+        (0, 0xC2, 0xDF, 1),
+        (0, 0xE0, 0xE0, 4),
+        (0, 0xE1, 0xEF, 2),
+        (0, 0xED, 0xED, 7),
+        (0, 0xF0, 0xF0, 5),
+    ]
     arcs += [(0, 0xF1, 0xF3, 3), (0, 0xF4, 0xF4, 6), (4, 0xA0, 0xBF, 1), (5, 0x90, 0xBF, 2), (6, 0x80, 0x8F, 2)]
+    arcs += [(7, 0x80, 0xBF if surrogates else 0x9F, 1)]
     arcs += [(state, 0x80, 0xBF, state - 1) for state in (1, 2, 3)]
     for state, low, high, then in arcs:
         follow[state, low : high + 1] = then
-    return follow, np.arange(7) == 0
+    return follow, np.arange(8) == 0

@@ -113,7 +113,11 @@ class MoleculeSmiles(Codec[str]):
 
     def grammar(self, values: int = 0) -> Automaton:
         """Return the automaton of the symbols that `encode` writes."""
-        return Automaton(*_follow(), _WIDTH, self.max_length)
+        return Automaton(*_follow(surrogates=True), _WIDTH, self.max_length)
+
+    def usual_grammar(self, values: int = 0) -> Automaton:
+        """Return the automaton of the symbols that `encode` writes of a text without lone surrogates."""
+        return Automaton(*_follow(surrogates=False), _WIDTH, self.max_length)
 
 
 class _Before(NamedTuple):
@@ -127,9 +131,9 @@ class _Before(NamedTuple):
 
 
 @functools.cache
-def _follow() -> tuple[Follow, NDArray[np.bool_]]:
+def _follow(*, surrogates: bool) -> tuple[Follow, NDArray[np.bool_]]:
     """Return the automaton of what `_unit` cuts, and which of its states may end a record."""
-    utf8, _ = utf8_follow()
+    utf8, _ = utf8_follow(surrogates=surrogates)
     states = {_Before(0, False): 0}
     rows: list[list[int]] = []
     while len(rows) < len(states):

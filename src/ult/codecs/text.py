@@ -88,6 +88,10 @@ class TextBytes(Codec[str]):
         """Return the automaton of UTF-8."""
         return Automaton(*utf8_follow(), np.ones(256, np.int64), self.max_length)
 
+    def usual_grammar(self, values: int = 0) -> Automaton:
+        """Return the automaton of UTF-8 without lone surrogates, which most files cannot hold."""
+        return Automaton(*utf8_follow(surrogates=False), np.ones(256, np.int64), self.max_length)
+
     def _bytes(self, symbols: Symbols) -> NDArray[np.uint8]:
         if (
             isinstance(symbols, np.ndarray)

@@ -28,7 +28,7 @@ class Child(Kind):
         super().__init__(field, marker)
         self.codec, self.offset = codec, offset
         self.more, self.max_patch, self.lossless = codec.alphabet, codec.max_patch, codec.lossless
-        self.grammar = codec.grammar()
+        self.grammar, self.usual = codec.grammar(), codec.usual_grammar()
         self.hashable = codec.modality != "image"  # a state of an image holds arrays
 
     def encode(self, cells: Any, beside: Beside) -> Patches:
@@ -70,21 +70,21 @@ class Child(Kind):
 
     def start(self, told: Told) -> Any:
         """Return the start of the other codec's grammar."""
-        return self.grammar.start(), True, self.nullable(told)
+        return self.grammar.start(), True, self.nullable(told), told.usual
 
     def step(self, state: Any, symbol: int) -> Any:
         """Return the state after a symbol of the other codec, or after NULL at the start."""
-        inner, first, nullable = state
+        inner, first, nullable, usual = state
         if symbol == NULL:
-            return (None, False, False) if first and nullable else None
+            return (None, False, False, usual) if first and nullable else None
         if inner is None or not self.offset <= symbol < self.offset + self.more:
             return None
-        after = self.grammar.advance(inner, np.array([symbol - self.offset], np.uint32))
-        return None if after is None else (after, False, False)
+        after = (self.usual if usual else self.grammar).advance(inner, np.array([symbol - self.offset], np.uint32))
+        return None if after is None else (after, False, False, usual)
 
     def least(self, state: Any) -> int:
         """Return how many symbols are missing."""
-        inner, first, nullable = state
+        inner, first, nullable, _ = state
         if inner is None:
             return 0
         empty = first and self.field.absent == ""  # the empty cell leaves the field out

@@ -48,7 +48,7 @@ class Dates:
         self.missing = self.named | {""}
         self.machine = compile_pattern(sequence(either(*map(calendar, field.forms)), _time()))
         self._counted = "d" in field.forms[0]  # whether a difference in days leads back to every date of the form
-        later = [_difference(), *map(calendar, field.forms[1:])] if self._counted else [*map(calendar, field.forms)]
+        later = [difference(), *map(calendar, field.forms[1:])] if self._counted else [*map(calendar, field.forms)]
         self.later = compile_pattern(sequence(either(*later), _time()))  # after another date
         self._days: dict[str, Day] = {}
         self._forms = [(form, compile_pattern(sequence(calendar(form), _time()))) for form in field.forms]
@@ -122,17 +122,21 @@ def _parse(cell: str, form: str) -> Day:
     return Day(date(parts["Y"], parts["m"], parts["d"]).toordinal(), at)
 
 
-def calendar(form: str) -> Pattern:
-    """Return the pattern of the dates of a form, those that exist alone: no 30 February, no year 0."""
+def calendar(form: str, years: Pattern | None = None, leap_years: Pattern | None = None) -> Pattern:
+    """Return the pattern of the dates of a form, those that exist alone: no 30 February, no year 0.
+
+    With `years`, of which some are `leap_years`, those of these years alone.
+    """
+    years, leap_years = years or _years(), leap_years or _leap_years()
     if form == "Y":
-        return _years()
+        return years
     if "d" not in form:
-        return _laid(form, {"Y": _years(), "m": _numbers(range(1, 13))})
+        return _laid(form, {"Y": years, "m": _numbers(range(1, 13))})
     choices = []
     for months, most in ((range(1, 13), 28), ((1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12), 30), ((1, 3, 5, 7, 8, 10, 12), 31)):
         last = range(1, 29) if most == 28 else (29, 30) if most == 30 else (31,)
-        choices.append({"Y": _years(), "m": _numbers(months), "d": _numbers(last)})
-    choices.append({"Y": _leap_years(), "m": _numbers([2]), "d": _numbers([29])})
+        choices.append({"Y": years, "m": _numbers(months), "d": _numbers(last)})
+    choices.append({"Y": leap_years, "m": _numbers([2]), "d": _numbers([29])})
     return either(*(_laid(form, choice) for choice in choices))
 
 
@@ -159,7 +163,8 @@ def _leap_years() -> Pattern:
     return either(within, *(literal(four + "00") for four in fours if four != "00"))
 
 
-def _difference() -> Pattern:
+def difference() -> Pattern:
+    """Return the pattern of days since a date: +0, -12."""
     some = sequence(one_of("123456789"), digits(0, 6))
     return either(literal("+0"), sequence(one_of("+-"), some))
 

@@ -13,6 +13,7 @@ from ult.codecs.record.column import NOTHING, NULL, TEXT, short
 from ult.codecs.record.date import NO_DAY, Dates
 from ult.codecs.record.field import Field, LeftOut
 from ult.codecs.record.kind import Beside, Kind, Told, least_of, null_or, text_of
+from ult.codecs.record.moments import fewest_digits, typed_dates
 from ult.codecs.record.pattern import Machine
 from ult.errors import CorruptSymbols, InvalidRecord
 
@@ -39,7 +40,7 @@ class Date(Kind):
 
     def __init__(self, field: Field, marker: int) -> None:
         super().__init__(field, marker)
-        self.dates = Dates(field)
+        self.dates, self.typed = Dates(field), typed_dates(field.type, field.forms[0])
 
     def days(self, cells: Cells, beside: Beside) -> NDArray[np.int64]:
         """Return the day of each cell, (n,), NO_DAY for what is no date, or is left out."""
@@ -112,7 +113,8 @@ class Date(Kind):
         return None if cell is None else self.dates.day(cell).number
 
     def _machine(self, state: Dating) -> Machine:
-        return self.dates.machine if state.day == NO_DAY else self.dates.later
+        of = self.typed if self.typed is not None and state.usual else self.dates
+        return of.machine if state.day == NO_DAY else of.later
 
     def _possible(self, state: Dating) -> Dating | None:
         return None if self._least(state) is None else state
@@ -124,7 +126,10 @@ class Date(Kind):
             return self._said(state)
         if state.day != NO_DAY and state.text[:1] in (b"+", b"-") and self._beyond(state.text, state.day):
             return None
-        missing = int(self._machine(state).missing[state.at])
+        beside = self._beside(state)
+        if beside is None:
+            return None
+        missing = int(self._machine(state).missing[state.at]) + beside
         if missing == 0 and self.cell(state) in {state.absent, *self.dates.missing}:
             return _TIME if self._may_go_on(state) else None
         return missing
@@ -141,3 +146,20 @@ class Date(Kind):
         """Return whether the difference with which `text` begins leads to no date."""
         least = {b"+": b"+0", b"-": b"-1"}.get(text, text)
         return self.dates.read(least.decode(), day) is None
+
+    def _beside(self, state: Dating) -> int | None:
+        """Return how many digits of a difference are missing to a day that the field's column can hold, beside others.
+
+        None says that no digits lead to one.
+        """
+        if self.typed is None or not state.usual or state.day == NO_DAY:
+            return 0
+        if not state.text:
+            both = [fewest_digits(sign, state.day, self.typed.days) for sign in "+-"]
+            return min((one - 1 for one in both if one is not None), default=None)
+        said = state.text.decode()
+        size = next((k for k in range(1, len(said)) if said[k] not in "0123456789"), len(said))
+        more = fewest_digits(said[:size], state.day, self.typed.days)
+        if more is None or (more and size < len(said)):
+            return None
+        return more - (size == 1)

@@ -12,7 +12,8 @@ from ult.codecs.record.column import FIRST_BIN, NOTHING, NULL, TEXT, short
 from ult.codecs.record.field import Field, LeftOut
 from ult.codecs.record.kind import Beside, Kind, Told, least_of, null_or, text_of
 from ult.codecs.record.number import Numbers
-from ult.codecs.record.reach import GROUP, Interval, fewest, interval_of, stays
+from ult.codecs.record.reach import GROUP, Interval, fewest, fewest_plain, interval_of, stays
+from ult.codecs.record.typed import plain_of
 from ult.errors import CorruptSymbols, InvalidRecord
 
 LONGEST = 1000  # bytes of a number with what stands before and after it
@@ -49,6 +50,7 @@ class Number(Kind):
         self._shortest = min(map(len, self._afters))
         group = {ord(field.thousands): GROUP} if field.thousands else {}
         self._marks = {**group, ord(field.decimal): "."}
+        self.plain = plain_of(field.type)
         self._check_levels()
 
     def _check_levels(self) -> None:
@@ -144,7 +146,7 @@ class Number(Kind):
     def alike(self, state: Any) -> Any:
         """Return a state without a text that makes no difference: no more digits lead out of the bin."""
         text = state.text
-        if state.head < FIRST_BIN or not text or len(text) > LONGEST // 2 or self.field.exponent or self.field.levels:
+        if state.head < FIRST_BIN or not text or len(text) > LONGEST // 2 or self._is_bound(state):
             return state
         said = (state.absent, *self.numbers.missing)
         if any(one.encode("utf-8", "surrogatepass").startswith(text) for one in said if isinstance(one, str)):
@@ -155,6 +157,10 @@ class Number(Kind):
         whole = [core for core in cores if self.numbers.core_size(core) == len(core)]
         inside = whole and all(stays(self._pointed(core.decode("utf-8", "replace")), within) for core in whole)
         return state._replace(text=None) if inside else state
+
+    def _is_bound(self, state: Begun) -> bool:
+        """Return whether what a number may go on with depends on more than its bin."""
+        return self.field.exponent or bool(self.field.levels) or (self.plain is not None and state.usual)
 
     def _missing(self, state: Begun) -> int | None:
         if state.text is None:
@@ -177,7 +183,20 @@ class Number(Kind):
             return None
         if self.field.levels:
             return 0 if not state.text and self.field.levels[number] != state.absent else None
+        if self.plain is not None and state.usual:
+            return self._fewest_plain(state, interval_of(edges, number))
         return self._fewest_of(state.text, number, edges, {state.absent, *self.numbers.missing})
+
+    def _fewest_plain(self, state: Begun, within: Interval) -> int | None:
+        """Return the fewest bytes that make of the text a number of the bin that the field's column can hold."""
+        said = {state.absent, *self.numbers.missing}
+        text = (state.text or b"").decode("ascii")
+        found = None if self.plain is None else fewest_plain(text, within, self.plain)
+        if found == 0 and text in said:  # another number must begin so
+            more = [self._missing(state._replace(text=(text + sign).encode())) for sign in "0123456789."]
+            longer = [one for one in more if one is not None]
+            return 1 + min(longer) if longer else None
+        return found
 
     def _fewest_of(self, text: bytes, number: int, edges: tuple[str, ...], excluded: set[LeftOut]) -> int | None:
         """Return the fewest bytes that make of `text` a number of the bin that is not one of `excluded`."""

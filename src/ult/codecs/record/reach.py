@@ -9,8 +9,10 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ult.codecs.record.field import Field
+from ult.codecs.record.typed import Plain
 
 _CORE = re.compile(r"([+-]?)([0-9]*)(?:(\.)([0-9]*))?(?:([eE])([+-]?)([0-9]*))?")
+_PLAIN = re.compile(r"(-?)(0|[1-9][0-9]*|)(?:(?<=[0-9])(\.)([0-9]*))?")
 GROUP = "_"  # stands for the mark between thousands
 _DIGITS = 400  # more digits than any number of a bin needs
 _POWERS = range(-999, 1000)  # the exponents that a number may have
@@ -32,6 +34,15 @@ class Interval(NamedTuple):
         """Return the interval of the negated values."""
         low, high = (None if end is None else end.copy_negate() for end in (self.high, self.low))
         return Interval(low, high, self.with_high, self.with_low)
+
+    def both(self, low: Decimal | None, high: Decimal | None) -> Interval:
+        """Return the values that lie from `low` to `high`, both included, as well."""
+        found = self
+        if low is not None and (found.low is None or found.low < low):
+            found = found._replace(low=low, with_low=True)
+        if high is not None and (found.high is None or found.high > high):
+            found = found._replace(high=high, with_high=True)
+        return found
 
     def scaled(self, power: int) -> Interval:
         """Return the interval of the values times 10 to a power."""
@@ -80,6 +91,58 @@ def interval_of(edges: tuple[str, ...], number: int) -> Interval:
 @lru_cache(maxsize=2**12)
 def _between(low: str, high: str) -> Interval:
     return Interval(Decimal(low) if low else None, Decimal(high) if high else None)
+
+
+def fewest_plain(core: str, within: Interval, plain: Plain) -> int | None:
+    """Return the fewest characters that make of `core` a number in `within`, as a column of a type writes it."""
+    found = _PLAIN.fullmatch(core)
+    if found is None:
+        return None
+    sign, whole, point, fraction = found.groups()
+    within = within.both(Decimal(plain.low) if plain.low else None, Decimal(plain.high) if plain.high else None)
+    size = (within.mirrored() if sign else within).both(Decimal(plain.tiny), None)
+    options = [] if core else [1 + more for more in [fewest_plain("-", within, plain)] if more is not None]
+    zero = not sign and within.holds(_ZERO)
+    if point:
+        options += _places_after(whole, fraction or "", size, plain, zero=zero)
+    for more in range(plain.whole - len(whole) + 1 if not point else 0):
+        begun = whole + "0" * more if whole else "1" + "0" * (more - 1)
+        if (whole == "0" and more) or not begun or (not whole and not more):
+            continue
+        least = Decimal(begun)
+        span = _TEN.scaleb(more - 1, _EXACT) if whole else 9 * least
+        starts = [(least, span)] if whole or more > 1 else [(_ZERO, _TEN)]
+        for low, wide in starts:
+            if plain.least == 0 and (size.places(low, wide, 0) == 0 or (zero and low == 0)):
+                options.append(more)
+            for places in range(max(plain.least, 1), min(plain.most, plain.total - len(begun)) + 1):
+                if _ends_at(low, wide, places, size, plain) or (zero and low == 0 and plain.least):
+                    options.append(more + 1 + places)
+                    break
+        if options and min(options) <= more + 1:
+            break
+    return min(options) if options else None
+
+
+def _places_after(whole: str, fraction: str, size: Interval, plain: Plain, *, zero: bool) -> Iterator[int]:
+    """Yield how many digits are missing after a point, if so many as the type allows lead into `size`."""
+    least, span = Decimal(f"{whole}.{fraction or '0'}"), _ONE.scaleb(-len(fraction), _EXACT)
+    for places in range(max(len(fraction), plain.least, 1), min(plain.most, plain.total - len(whole)) + 1):
+        if _ends_at(least, span, places, size, plain) or (zero and least == 0 and plain.least):
+            yield places - len(fraction)
+            return
+
+
+def _ends_at(least: Decimal, span: Decimal, places: int, size: Interval, plain: Plain) -> bool:
+    """Return whether a value of [least, least + span) with so many places, the last not 0 unless all are, is held."""
+    step = _ONE.scaleb(-places, _EXACT)
+    low = least if size.low is None else max(least, size.low)
+    value = low.quantize(step, ROUND_CEILING, _EXACT)
+    if value == size.low and not size.with_low:
+        value = _EXACT.add(value, step)
+    if not plain.least and value.as_tuple().digits[-1] == 0:
+        value = _EXACT.add(value, step)
+    return value < _EXACT.add(least, span) and size.holds(value)
 
 
 def stays(core: str, within: Interval) -> bool:

@@ -11,8 +11,10 @@ from ult.codecs.patches import Patches, Symbols
 from ult.codecs.pretokenizer import cut_words
 from ult.codecs.record.cells import Cells
 from ult.codecs.record.column import NOTHING, NULL, TEXT, long, short
+from ult.codecs.record.field import Field
 from ult.codecs.record.kind import Beside, Kind, Told, null_or
-from ult.codecs.record.spelled import spelled, start_text, without_text
+from ult.codecs.record.spelled import least_bytes, spelled, start_text, without_text
+from ult.codecs.record.typed import machine_of
 from ult.errors import CorruptSymbols
 
 
@@ -23,6 +25,10 @@ class Category(Kind):
     """
 
     wanted = 0
+
+    def __init__(self, field: Field, marker: int) -> None:
+        super().__init__(field, marker)
+        self.machine = machine_of(field.type, field.absent)
 
     def encode(self, cells: Cells, beside: Beside) -> Patches:
         """Return the patches of a column."""
@@ -35,15 +41,15 @@ class Category(Kind):
 
     def start(self, told: Told) -> Any:
         """Return the state of an empty text."""
-        return start_text(told.absent, self.wanted, nullable=self.nullable(told))
+        return start_text(told.absent, self.wanted, nullable=self.nullable(told), usual=told.usual)
 
     def step(self, state: Any, symbol: int) -> Any:
         """Return the state after a byte, or after NULL at the start."""
-        return spelled(state, symbol)
+        return spelled(state, symbol, self.machine)
 
     def least(self, state: Any) -> int:
         """Return how many bytes are missing."""
-        return int(state.least)
+        return least_bytes(state, self.machine)
 
     def alike(self, state: Any) -> Any:
         """Return a state without a text that makes no difference."""
@@ -67,6 +73,10 @@ class Text(Category):
 class Items(Kind):
     """A text that is a list: a category for each item, each with the marker."""
 
+    def __init__(self, field: Field, marker: int) -> None:
+        super().__init__(field, marker)
+        self.machine = machine_of(field.type, field.absent)
+
     def encode(self, cells: Cells, beside: Beside) -> Patches:
         """Return the patches of a column."""
         present, heads = self.texts(cells, beside)
@@ -83,7 +93,7 @@ class Items(Kind):
 
     def start(self, told: Told) -> Any:
         """Return the state of an empty list."""
-        return start_text(told.absent, nullable=self.nullable(told)), b"", True
+        return start_text(told.absent, nullable=self.nullable(told), usual=told.usual), b"", True
 
     def step(self, state: Any, symbol: int) -> Any:
         """Return the state after a byte of an item, or after the marker of the next one."""
@@ -92,11 +102,11 @@ class Items(Kind):
             if whole.null or whole.utf8:
                 return None
             for byte in self.field.separator.encode("utf-8", "surrogatepass"):
-                whole = spelled(whole, byte)
-            return whole, b"", False
+                whole = spelled(whole, byte, self.machine) if whole is not None else None
+            return None if whole is None else (whole, b"", False)
         if symbol == NULL and not first:
             return None
-        whole = spelled(whole, symbol)
+        whole = spelled(whole, symbol, self.machine)
         item = item + bytes([symbol]) if symbol < TEXT else item
         if whole is None or self.field.separator.encode("utf-8", "surrogatepass") in item:
             return None
@@ -108,7 +118,7 @@ class Items(Kind):
 
     def least(self, state: Any) -> int:
         """Return how many bytes are missing."""
-        return int(state[0].least)
+        return least_bytes(state[0], self.machine)
 
 
 class Mark(Enum):
