@@ -12,9 +12,10 @@ from scipy import stats
 from toy import write
 from ult.__main__ import main
 from ult.audit.model.exposure import chance_interval, exposure, rate
+from ult.codecs.record import RecordColumns
 from ult.data import Batch
 from ult.errors import InvalidConfig, WrongTable
-from ult.owner.canaries import SPACE, Planted, canary, plant, secret_digits
+from ult.owner.canaries import SPACE, Planted, canary, canary_record, plant, secret_digits
 from ult.owner.table import Table
 from ult.public.manifest import Canaries
 from ult.public.run import Run
@@ -98,6 +99,28 @@ def test_what_cannot_be_planted(table):
     series = Table.fit([np.arange(9.0)], codec="series/mulaw", vocabulary=Vocabulary(512), min_records=1)
     with pytest.raises(InvalidConfig, match="series"):
         secret_digits(series, 1)
+
+
+def test_a_record_of_fields_holds_a_canary_in_its_first_text():
+    rows = {"name": "rows", "kind": "rows", "required": True, "fields": [{"name": "code", "kind": "category"}]}
+    age = {"name": "age", "kind": "number", "required": True}
+    flag = {"name": "flag", "kind": "category", "type": "bool"}
+    for fields, expected in (
+        ([age, flag, {"name": "note", "kind": "text"}, rows], lambda text: (None, None, text, ())),
+        ([age, flag, rows], lambda text: (None, None, ((text,),))),
+    ):
+        codec = RecordColumns(fields=fields)
+        records = [(*("true" if one is flag else None for one in fields[:-1]), (("K",),))] * 3
+        table = Table.fit(records, codec=codec, vocabulary=Vocabulary(400), min_records=1)
+        (digits,) = secret_digits(table, 1)
+        made = canary_record(table, 0, digits)
+        assert made == expected(canary(0, digits))
+        assert table.decode(table.encode(made)) == made
+        found = list(plant([Batch(records, NO), Batch(records, NO)].copy, table, 1, 1))
+        assert made in [record for piece in found for record in piece.read().records]
+    numbers = Table.fit([("5",)], codec=RecordColumns(fields=[age]), vocabulary=Vocabulary(400), min_records=1)
+    with pytest.raises(InvalidConfig, match="record/columns, hold none"):
+        secret_digits(numbers, 1)
 
 
 @pytest.fixture(scope="module")

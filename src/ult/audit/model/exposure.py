@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from ult.audit.model.predicted import predict_ids
 from ult.errors import InvalidConfig, WrongTable
 from ult.host.extras import require
-from ult.owner.canaries import SPACE, canary, secret_digits
+from ult.owner.canaries import SPACE, canary_record, secret_digits
 from ult.owner.table import Table
 from ult.public.run import Run
 from ult.trainer.models.load import load_trained
@@ -54,11 +54,16 @@ def exposure(
     for name, digits in enumerate(secret_digits(table, n)):
         drawn = rng.choice(SPACE - 1, alternatives, replace=False)
         candidates = [digits, *(drawn + (drawn >= digits)).tolist()]
-        ids = table.encode_batch([canary(name, candidate) for candidate in candidates])
+        ids = table.encode_batch([canary_record(table, name, candidate) for candidate in candidates])
         # The common prefix has the same loss in all. Canaries are short, so larger batches take no more memory.
         prefix = _common_prefix(ids)
         together = max(batch_size, batch_size * run.context // (4 * max(map(len, ids))))
-        options: dict[str, Any] = {"modality": "text", "batch_size": together, "model": model, "advance": advance}
+        options: dict[str, Any] = {
+            "modality": table.codec.modality,
+            "batch_size": together,
+            "model": model,
+            "advance": advance,
+        }
         losses.append(-predict_ids(run, ids, moments=False, given=prefix, **options).totals)
     return rate(np.array(losses))
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ult.audit.model.record import Ids, Record, modality_of
 from ult.audit.model.trained import check_trained, planted
 from ult.errors import InvalidConfig, TrainingError, WrongTable
-from ult.owner.canaries import canary, secret_digits
+from ult.owner.canaries import canary_record, holds_canaries, secret_digits
 from ult.owner.table import Table
 from ult.public.run import Run
 from ult.public.shards import Shards
@@ -147,10 +147,12 @@ def _canaries(run: Run, many: Sequence[Shards], table: Table | None, asked: int)
 
 
 def encoded_canaries(table: Table, count: int) -> list[Ids]:
-    """Return the ids of the first `count` canaries of a table; empty if its codec is not for text."""
-    if count < 1 or table.codec.modality != "text":
+    """Return the ids of the first `count` canaries of a table; empty if its records hold no text."""
+    if count < 1 or not holds_canaries(table):
         return []
-    return table.encode_batch([canary(name, digits) for name, digits in enumerate(secret_digits(table, count))])
+    return table.encode_batch(
+        [canary_record(table, name, digits) for name, digits in enumerate(secret_digits(table, count))]
+    )
 
 
 def _records(run: Run, sources: Sequence[Shards], goals: Sequence[Shards]) -> list[Record]:
