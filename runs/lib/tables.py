@@ -23,24 +23,19 @@ def attacks(metrics: Metrics) -> list[str]:
 
 def record_leaks(metrics: Metrics) -> list[str]:
     """Return what each attacker reads of the cells of each table, and whom it links to a record."""
-    guess = "read of what a guess does not know"
     lines = [
-        f"| table, what is known beside the ids | cells read (95 %) | guessed without the ids | {guess} | "
+        "| table, what is known beside the ids | cells read (95 %) | guessed without the ids | read of the rest | "
         "people linked | people alone in the known columns |",
         "|---|---|---|---|---|---|",
     ]
     figures = {(m["name"], m["system"]): m for m in metrics}
-    for (name, system), beyond in figures.items():
+    for name, system in figures:
         table, _, what = name.partition(": ")
-        if what == guess:
-            cells = [
-                _share(figures[f"{table}: cells read", system]),
-                f"{figures[f'{table}: cells read', beyond['baseline']]['value']:.1%}",
-                f"{beyond['value']:.1%}",
-                *(_share(one) if (one := figures.get((f"{table}: people {of}", system))) else ""
-                  for of in ("linked", "alone")),
-            ]  # fmt: skip
-            lines.append(f"| {' | '.join([f'{table}, {system}', *cells])} |")
+        if what == "read of the rest":
+            asked = ("cells read", "cells guessed without the ids", what, "people linked", "people alone")
+            found = [figures.get((f"{table}: {one}", system)) for one in asked]
+            cells = [_plain(one, ".1%") if one is found[2] or one is None else _share(one) for one in found]
+            lines.append(f"| {table}, {system} | {' | '.join(cells)} |")
     return lines
 
 
