@@ -110,7 +110,7 @@ def attacked(session: Session, name: str, seed: int) -> dict[str, Any]:
     def measure(folder: Path) -> dict[str, Any]:
         return attacks(session, folder, name, seed)
 
-    return session.once(f"{name}-{seed}", {"version": 1}, measure)
+    return session.once(f"{name}-{seed}", {"version": 2}, measure)
 
 
 def attacks(session: Session, folder: Path, name: str, seed: int) -> dict[str, Any]:
