@@ -57,7 +57,7 @@ def by_context(target: Coded, reference: Coded, seeds: Guess | None = None) -> G
     while True:
         wanted = min(anchors, n)
         final -= wanted == n
-        known = np.union1d(target.order[:wanted], sown)
+        known = np.append(target.order[:wanted], sown[~np.isin(sown, target.order[:wanted])])
         known = known[guess[known] >= 0]
         reach = full if wanted == n else _reach(wanted, full)
         guess = _sown(_match(sides, known, guess[known], reach, beside), seeds)
