@@ -140,5 +140,5 @@ def test_a_type_that_has_no_cells_is_said_by_its_name(tmp_path):
         pa.table({"n": [1], "m": pa.array([[("a", 1)]], pa.map_(pa.string(), pa.int64()))}), tmp_path / "a.parquet"
     )
     assert [one.kind for one in ult.describe(tmp_path / "a.parquet").columns][1] == ""
-    with pytest.raises(SourceError, match=r"cannot be encoded: 'm' \(hint: --drop m\)"):
+    with pytest.raises(SourceError, match=r"cannot be encoded: 'm' \(hint: --drop m"):
         ult.fit(tmp_path / "a.parquet", tmp_path / "t.ult", codec="record/columns", encrypt=False)

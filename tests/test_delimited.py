@@ -86,7 +86,7 @@ def test_separators():
     Path("b.csv").write_text('sep=;\n"a";b\n1;2\n')
     assert rows("b.csv", Reading(separator=";")) == (["a", "b"], [["1", "2"]])
     Path("c.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(SourceError, match=r"name holds ',': .*not by ';' \(hint: --separator ,\)"):
+    with pytest.raises(SourceError, match=r"name holds ',': .*not by ';' \(hint: --separator ,"):
         rows("c.csv", Reading(separator=";"))
     assert (
         Reading(separator="tab").mark(".csv") == Reading(separator="\\t").mark(".csv") == AS_IT_IS.mark(".tsv") == "\t"

@@ -38,11 +38,47 @@ a phrase or a key.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+_READING = "layer|window|layout|separator|encoding|sheet|query"
+_OPTION = re.compile(
+    rf"(?<!leave out )--(?:(no-header|skip-unreadable)|({_READING}|drop|form|unit|codec) ('[^']*'|\S+))"
+)
+
+
+def _in_python(hint: str) -> str:
+    """Return the options of a hint as the library takes them; the command line shows the hint alone.
+
+    >>> _in_python("--separator ';', or --separator tab"), _in_python("--drop ssn"), _in_python("--workers 1")
+    ("; in Python reading={'separator': ';'}", "; in Python drop=['ssn']", '')
+    """
+    reading: dict[str, object] = {}
+    forms: dict[str, str] = {}
+    drop: list[str] = []
+    plain: dict[str, str] = {}
+    for switch, name, typed in _OPTION.findall(hint):
+        value = typed.rstrip(",;:").strip("'")
+        if switch:
+            reading |= {"header": False} if switch == "no-header" else {"skip_unreadable": True}
+        elif name == "window":
+            reading.setdefault(name, float(value) if value.replace(".", "", 1).isdigit() else value)
+        elif name == "drop":
+            drop.append(value)
+        elif name in ("unit", "codec"):
+            plain.setdefault(name, value)
+        elif name == "form":
+            column, _, form = value.rpartition("=")
+            forms |= {} if column in ("", *forms) else {column: form}
+        else:
+            reading.setdefault(name, value)
+    asked = {"drop": drop, "forms": forms, **plain, "reading": reading}
+    found = ", ".join(f"{name}={value!r}" for name, value in asked.items() if value)
+    return f"; in Python {found}" if found else ""
 
 
 class UltError(Exception):
@@ -54,7 +90,7 @@ class UltError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.what} (hint: {self.hint})" if self.hint else self.what
+        return f"{self.what} (hint: {self.hint}{_in_python(self.hint)})" if self.hint else self.what
 
 
 class InvalidRecord(UltError, ValueError):

@@ -210,7 +210,7 @@ def not_utf8(name: str, place: str, encoding: str = "utf-8") -> SourceError:
     """Return the error for text that is not in its encoding; the hint can name no other, which bytes do not say."""
     called = {"utf-8": "UTF-8", "utf-8-sig": "UTF-8"}.get(encoding, encoding)
     if files.suffix(name) in ENCODED:
-        hint = "--encoding NAME, where NAME is often cp1252" if called == "UTF-8" else "the --encoding that it has"
+        hint = "--encoding NAME, where NAME is often cp1252" if called == "UTF-8" else "another --encoding"
     else:
         new = f"new{files.suffix(name)}"
         hint = f"iconv -f ENCODING -t utf-8 {shlex.quote(name)} > {new}, where ENCODING is often windows-1252"
