@@ -60,4 +60,5 @@ def _hashes(chunk: Chunk, name: str) -> list[int]:
     values = chunk.columns[name]
     if not isinstance(values, pa.ChunkedArray) or has_text(values.type):
         return [*map(hash, texts(chunk, name))]
-    return [hash(repr(value)) for value in values.to_pylist()]  # bytes, lists of numbers
+    cells = values.to_pylist()  # bytes, or lists of numbers
+    return [hash(cell) if isinstance(cell, bytes) else hash(repr(cell)) for cell in cells]
