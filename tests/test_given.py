@@ -183,6 +183,8 @@ def test_what_cannot_be_given_is_refused_in_one_line(trained, tmp_path):
     table = Table.fit(list(records(9)), codec=codec, vocabulary=Vocabulary(512), min_records=1)
     with pytest.raises(InvalidConfig, match="the given cell '2024-02-30' of 'seen': cell is no date of the form"):
         GivenCells(table, {"seen": "2024-02-30"})
+    with pytest.raises(InvalidConfig, match="None of 'code' says that there is no value, as no record did"):
+        GivenCells(table, {"code": None})
     levels = [{"name": "age", "kind": "number", "edges": ["50"], "levels": ["40", "60"]}]
     lossy = Table.fit([("40",), ("70",)], codec=RecordColumns(fields=levels), vocabulary=Vocabulary(512), min_records=1)
     with pytest.raises(InvalidConfig, match="'70' of 'age' would become '60': the table keeps only its bin"):

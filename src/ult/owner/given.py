@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -122,7 +123,9 @@ def _places(codec: RecordColumns, given: Mapping[str, str | None]) -> dict[int, 
                 f"which it has one cell: {listed([one.name for one in codec.fields if not one.fields]) or 'none is'}"
             )
         if name not in names:
-            raise MissingColumn(f"the table has no column {name!r}; it has {listed(names)}")
+            near = difflib.get_close_matches(name, names, 1)
+            hint = f"did you mean {near[0]!r}?" if near else ""
+            raise MissingColumn(f"the table has no column {name!r}; it has {listed(names)}", hint=hint)
         found[names.index(name)] = cell
     return found
 
@@ -134,12 +137,20 @@ def _checked(codec: RecordColumns, k: int, cell: str | None) -> str | None:
         raise InvalidConfig(f"{one.name!r} is of kind {one.kind}, whose cells cannot be given")
     alone = RecordColumns(fields=[one.alone])
     try:
-        (back,) = alone.decode(alone.encode((cell,)).symbols)
+        symbols = alone.encode((cell,)).symbols
+        (back,) = alone.decode(symbols)
     except (InvalidRecord, CorruptSymbols) as error:
         raise InvalidConfig(f"the given cell {cell!r:.40} of {error.what}") from None
     if back != cell:
         raise InvalidConfig(
             f"the given cell {cell!r:.40} of {one.name!r} would become {back!r:.40}: the table keeps only its bin",
             hint=f"one of {listed(one.levels)}",
+        )
+    usual = alone.usual_grammar()
+    state = usual.advance(usual.start(), symbols)
+    if state is None or usual.least(state):
+        raise InvalidConfig(
+            f"the given cell {cell!r:.40} of {one.name!r} says that there is no value, as no record did that the table "
+            "was fitted on; expected a value"
         )
     return cell

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 from collections import Counter
 from collections.abc import Sequence
@@ -50,7 +51,9 @@ class Column:
                 f"{name!r} is a column of the rows {holders[0]!r}, of which a record has many; expected a column of "
                 f"which it has one cell: {listed([one.name for one in codec.fields if not one.fields]) or 'none is'}"
             )
-        raise MissingColumn(f"the table has no column {name!r}; it has {listed(names)}")
+        near = difflib.get_close_matches(name, names, 1)
+        hint = f"did you mean {near[0]!r}?" if near else ""
+        raise MissingColumn(f"the table has no column {name!r}; it has {listed(names)}", hint=hint)
 
     @property
     def codec(self) -> RecordColumns:

@@ -37,7 +37,7 @@ class Drawn:
         if self.draws > len(self.records) or self.distinct < len(self.records):
             found.append(
                 f"{self.draws:,} records were drawn, each weighed by how likely the run finds the given cells in it: "
-                f"as good as {self.effective:,.0f} unweighed ones; {self.distinct:,} different ones of them are written"
+                f"as good as {self.effective:,.0f} unweighed ones; {count(self.distinct, 'different record')} written"
             )
         if self.effective < 0.5 * len(self.records):
             found.append("so few stand for the records with these cells that the written ones repeat: more --draws")
@@ -61,8 +61,8 @@ def draw(
 ) -> Drawn:
     """Return `n` records with the given cells, from at most `draws` times as many that are drawn.
 
-    First `n` are drawn, and then as many more as make up for unequal weights. Raises `InvalidConfig` if no draw has the
-    cells within the run's context.
+    First `n` are drawn, and then as many more as make up for unequal weights, as far as these show by then. Raises
+    `InvalidConfig` if no draw has the cells within the run's context.
     """
     if n < 1 or draws < 1:
         raise InvalidConfig(f"{n} records of {draws} draws each were asked for; expected at least 1 of both")
@@ -92,14 +92,17 @@ def draw(
         nats.extend(np.where(whole, weights, -np.inf).tolist())
 
     more(n, seed)
-    wanted = math.ceil(n * n / max(_effective(nats), 1.0))
-    if wanted > n and draws > 1:
-        more(min(wanted, draws * n) - n, seed + 1)
+    for again in range(1, 64):  # the first draws may all miss what weighs most, so more are drawn in turns
+        effective = _effective(nats)
+        if not 0 < effective < n * (1 - 1e-9) or len(nats) >= draws * n:
+            break
+        wanted = math.ceil(len(nats) * n / effective)
+        more(min(max(wanted - len(nats), 1), draws * n - len(nats)), seed + again)
     lost = int(np.isneginf(nats).sum())
     if lost == len(nats):
         raise InvalidConfig(
-            f"none of {count(len(nats), 'draw')} came to an end with the given cells within the run's context",
-            hint="a run trained with a longer --context",
+            f"none of {count(len(nats), 'draw')} came to an end with the given cells in so few ids as may be written",
+            hint="a run trained with a longer --context" if max_new is None else "a greater --max-new",
         )
     taken = _taken(_shares(nats), n, seed)
     return Drawn([records[k] for k in taken], len(records), _effective(nats), len(set(taken)), lost)
