@@ -248,6 +248,41 @@ def test_raw_tokens_of_every_modality_fit_one_vocabulary():
     assert [baselines.raw_tokens(name, train, 1024).size for name, train in trained.items()] == [1024] * 3
 
 
+def test_areas_are_those_of_scikit_learn_and_their_differences_are_paired():
+    import numpy as np
+    from lib import areas
+    from sklearn.metrics import roc_auc_score
+
+    rng = np.random.default_rng(0)
+    right = [rng.random(60) < 0.4, rng.random(50) < 0.6]
+    scores = {"ult": [one + rng.integers(0, 3, len(one)) for one in right]}
+    scores["same"] = [2 * one for one in scores["ult"]]
+    found = areas.Areas(right, scores)
+    expected = np.mean([roc_auc_score(a, b) for a, b in zip(right, scores["ult"], strict=True)])
+    assert found.of("ult")["value"] == pytest.approx(expected)
+    assert found.of("ult")["low"] < expected < found.of("ult")["high"]
+    assert {found.more("ult", "same")[key] for key in ("value", "low", "high")} == {0.0}
+
+
+def test_patients_that_are_made_up_know_a_part_each_and_do_not_share_a_digit(tmp_path):
+    import joint_patient
+    import numpy as np
+    from lib import patients
+
+    people = patients.patients(2)
+    of = joint_patient.parts(len(people.logit), 0)
+    assert sorted(np.concatenate([*of.values()]).tolist()) == list(range(2 * patients.DIGITS))
+    assert all({*(one // 2).tolist()}.isdisjoint((other // 2).tolist()) for one, other in [(of["train"], of["test"])])
+    risks = np.array([len({*codes} & {*patients.RISKS}) for codes in people.codes])
+    assert 0.6 < outcomes.auroc(people.outcome, risks) < outcomes.auroc(people.outcome, people.logit) < 0.95
+    values = joint_patient.features(people)
+    assert values.shape == (2 * patients.DIGITS, 2 + patients.LABS + 28 + 19 + 64)
+    path = people.write(tmp_path, "some", np.array([3, 5]))
+    head, *lines = path.read_text().splitlines()
+    assert head == ",".join(patients.COLUMNS)
+    assert [(tmp_path / line.split(",")[-2]).exists() for line in lines] == [True, True]
+
+
 def test_deciles_know_the_training_rows_alone_and_say_what_they_leave_out():
     import numpy as np
     from lib import mixed
