@@ -1,9 +1,15 @@
 """Duplicate and near-duplicate records are found."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pytest
+from typer.testing import CliRunner
 
+import ult
+from ult.cli import app
 from ult.data import Batch
 from ult.data.duplicates import Duplicates
 from ult.errors import InvalidConfig
@@ -72,3 +78,30 @@ def test_batches_keep_their_columns():
 def test_a_share_lies_between_0_and_1(near):
     with pytest.raises(InvalidConfig, match="between 0 and 1"):
         Duplicates(near)
+
+
+def test_records_of_one_person_each_are_compared_without_the_name(tmp_path, monkeypatch):
+    """All rows of a person are a record; who it is stays in the file."""
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        "p1,m,K,4.5",
+        "p1,m,Na,140",
+        "p2,f,K,",
+        "p3,m,K,4.5",
+        "p3,m,Na,140",
+        "p4,m,Na,140",
+        "p4,m,K,4.5",
+        "p5,f,K,5",
+    ]
+    Path("a.csv").write_text("\n".join(["pid,sex,code,value", *rows]) + "\n")
+    described: Any = ult.describe("a.csv", unit="pid")
+    described.schema.write("s.json")
+    done = CliRunner().invoke(app, ["dedupe", "a.csv", "--schema", "s.json", "-o", "b.csv"])
+    assert "4 records; 1 repeated left out" in done.output
+    left = [row for row in rows if not row.startswith("p3")]
+    found = [line.replace('""', "") for line in Path("b.csv").read_text().splitlines()]
+    assert found == ["pid,sex,code,value", *left]
+    done = CliRunner().invoke(app, ["dedupe", "a.csv", "--modality", "record", "-o", "c.csv"])
+    assert done.exit_code == 1
+    assert "compared by a schema" in str(done.exception)
+    assert not Path("c.csv").exists()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,12 +15,24 @@ from ult.cli.options import (
 )
 from ult.cli.reading import READ, Reading, reads_files
 
+if TYPE_CHECKING:
+    from ult.data import Source
+    from ult.data.columns.schema import Schema
+    from ult.data.sink import Sink
+
 
 @reads_files()
 def dedupe(
     inputs: Inputs,
     out: Annotated[Path, typer.Option("--out", "-o", help="The file for the rest; its suffix gives the format.")],
     modality: Annotated[str, typer.Option(help="text, image, series or molecule.")] = "text",
+    schema: Annotated[
+        Path | None,
+        typer.Option(
+            help="Records of fields: what is a record, as `ult describe` wrote it; with a unit, all rows of one, which "
+            "are compared without its name."
+        ),
+    ] = None,
     near: Annotated[
         float | None,
         typer.Option(
@@ -34,7 +46,8 @@ def dedupe(
 ) -> None:
     """Drop repeated records before a table is fitted, because a model memorises what is repeated."""
     from ult.cli.console import count, note, say, watch
-    from ult.data import open_sink, open_source
+    from ult.data import open_source
+    from ult.data.columns.schema import Schema
     from ult.data.duplicates import Duplicates
     from ult.data.opening import SUFFIXES
     from ult.errors import InvalidConfig
@@ -42,19 +55,25 @@ def dedupe(
 
     if modality not in SUFFIXES:
         raise InvalidConfig(f"modality is {modality!r}; expected one of {', '.join(SUFFIXES)}")
+    if schema is None and modality == "record":
+        raise InvalidConfig(
+            "records of fields are compared by a schema", hint="--schema; ult describe FILE -o writes it"
+        )
+    layout = None if schema is None else Schema.read(schema)
+    modality = modality if layout is None else "record"
+    named = [] if layout is None or layout.unit in {"", *layout.columns, *(keep or ())} else [layout.unit]
     if near is not None and modality != "text":
         raise InvalidConfig(f"near duplicates are found in texts only; these are {modality}", hint="leave out --near")
     source = open_source(
         inputs,
         modality=modality,
         column=column,
-        keep=keep or (),
+        keep=[*named, *(keep or ())],
+        schema=layout,
         reading=reading,
     )
     duplicates, kept = Duplicates(near), 0
-    with open_sink(
-        out, modality=modality, column=source.column, fields=source.fields, kept_schema=source.kept_schema, force=force
-    ) as sink:
+    with _sink(out, modality, source, layout, force=force) as sink:
         for batch in watch(duplicates.distinct(source.batches()), "comparing"):
             sink.write(batch.records, batch.kept if source.kept_schema.names else None)
             kept += batch.rows
@@ -64,3 +83,15 @@ def dedupe(
     say(f"{out}: {count(kept, 'record')}; {gone} left out")
     for remark in remarks(source):
         note(remark)
+
+
+def _sink(out: Path, modality: str, source: Source, layout: Schema | None, *, force: bool) -> Sink:
+    from ult.data import open_sink
+    from ult.data.composed.nested_sink import open_nested_sink
+    from ult.data.composed.record_sink import open_record_sink
+
+    if layout is None:
+        told = {"column": source.column, "fields": source.fields, "kept_schema": source.kept_schema}
+        return open_sink(out, modality=modality, force=force, **told)
+    several = sum(1 for one in layout.fields if one.fields) > 1
+    return (open_nested_sink if several else open_record_sink)(out, layout, source.kept_schema, force=force)

@@ -69,8 +69,13 @@ class Duplicates:
 
 
 def _bytes(record: Any) -> bytes:
+    if record is None:
+        return b""
     if isinstance(record, str):
-        return record.encode("utf-8", "surrogatepass")
+        return b"text" + record.encode("utf-8", "surrogatepass")
+    if isinstance(record, tuple):  # cells, or rows
+        parts = list(map(_bytes, record))
+        return b"tuple" + b"".join(b"%d:" % len(part) + part for part in parts)
     array = np.ascontiguousarray(record)
     return f"{array.dtype.str}{array.shape}".encode() + array.tobytes()
 
