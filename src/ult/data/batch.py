@@ -98,5 +98,8 @@ def blamed(error: InvalidRecord, codec: Codec[Any], batches: Iterable[Batch]) ->
             try:
                 codec.encode(record)
             except InvalidRecord as refusal:
-                return InvalidRecord(f"{batch.where.place(i, refusal.value)}: {refusal.what}", hint=refusal.hint)
+                what = refusal.what
+                if refusal.value is not None and refusal.value < len(batch.where.fields):  # the place names it
+                    what = what.removeprefix(f"{batch.where.fields[refusal.value]!r}: ")
+                return InvalidRecord(f"{batch.where.place(i, refusal.value)}: {what}", hint=refusal.hint)
     return error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,12 +35,14 @@ def decided(
     encode_identifier: Sequence[str] = (),
     private: bool = False,
     bins: int | None = None,
+    notice: Callable[[str], None] = lambda remark: None,
     reading: Mapping[str, str | float] | None = None,
 ) -> Schema:
     """Return the schema of records: the one given, or else one inferred from the inputs.
 
     `private` says that the table promises differential privacy, so that nothing may be inferred: `forms` then declares
-    every column, and edges of bins are learnt later. `bins` is how many a number has. Raises `InvalidConfig` for a
+    every column, and edges of bins are learnt later. `bins` is how many a number has. `notice` is called for each
+    column that has another kind than most of its cells. Raises `InvalidConfig` for a
     column that can be read in two ways, or that looks like an identifier and is neither dropped nor in
     `encode_identifier`.
     """
@@ -53,6 +55,9 @@ def decided(
         if inferred is None or (description.columns and not all(one.kind for one in description.columns)):
             lost = [one.name for one in description.columns if not one.kind]
             raise SourceError(f"columns that cannot be encoded: {listed(lost)}", hint=_typed("--drop", lost))
+        for one in description.columns:
+            if one.why and not one.readings:
+                notice(f"{one.name!r} is a {one.kind}: {one.why}{f' ({one.place})' if one.place else ''}")
         found = inferred
     else:
         if bins is not None and not private:

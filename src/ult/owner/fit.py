@@ -190,8 +190,17 @@ def fit(
     storage: dict[str, Any] = {"passphrase": keyfile.told(passphrase), "recipients": recipients, "encrypt": encrypt}
     keyfile.encryptor(**storage)  # refuses bad arguments before any work is done
     asked: dict[str, Any] = {"schema": schema, "unit": unit, "drop": texts(drop), "forms": forms, "bins": bins}
+    told: list[str] = []
     layout = _layout(
-        codec, inputs, column, texts(keep), asked, encode_identifier, private=most is not None, reading=reading
+        codec,
+        inputs,
+        column,
+        texts(keep),
+        asked,
+        encode_identifier,
+        private=most is not None,
+        reading=reading,
+        told=told,
     )
     source = opened(
         inputs,
@@ -246,7 +255,7 @@ def fit(
         worst=columns.worst() if columns else "",
         exact_from=counts.exact_from,
         empty_records=sum(not record for record in source) if empty else 0,
-        told=(*remarks(source), *_unremembered(codec, reading), *(learnt.remarks() if learnt else [])),
+        told=(*told, *remarks(source), *_unremembered(codec, reading), *(learnt.remarks() if learnt else [])),
         private_bins=learnt.names if learnt else (),
     )
 
@@ -269,8 +278,12 @@ def _layout(
     *,
     private: bool,
     reading: Mapping[str, str | float] | None,
+    told: list[str],
 ) -> Schema | None:
-    """Return the schema of records of fields, None for other codecs; raise `InvalidConfig` for their options."""
+    """Return the schema of records of fields, None for other codecs; add remarks on it to `told`.
+
+    Raises `InvalidConfig` for the options of another codec.
+    """
     if codec == fields.CODEC:
         columns = texts(column) if column is not None else []
         more: dict[str, Any] = {
@@ -279,6 +292,7 @@ def _layout(
             "encode_identifier": texts(encode_identifier),
             "private": private,
             "reading": reading,
+            "notice": told.append,
         }
         return fields.decided(named(inputs), **asked, **more)
     if given := [name for name, value in {**asked, "encode_identifier": encode_identifier}.items() if value]:

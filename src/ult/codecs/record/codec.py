@@ -17,6 +17,7 @@ the first field of a row, continue the patch before them: a code and the bin of 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
@@ -251,7 +252,7 @@ def _carried_days(
 def _places(fields: Sequence[Field]) -> list[int]:
     """Return the place of each field in the order of the markers."""
     sizes = [1 + len(one.fields) for one in fields]
-    return [sum(sizes[:k]) for k in range(len(sizes))]
+    return [0, *itertools.accumulate(sizes[:-1])]
 
 
 def _cell(found: Cell) -> Cell:

@@ -12,7 +12,7 @@ from ult.codecs.record.cells import Cells, Flags
 from ult.codecs.record.column import NOTHING, NULL, TEXT, short
 from ult.codecs.record.date import NO_DAY, Dates
 from ult.codecs.record.field import Field, LeftOut
-from ult.codecs.record.kind import Beside, Kind, Told, least_of, null_or, text_of
+from ult.codecs.record.kind import Beside, Kind, Told, at_fit, least_of, null_or, text_of
 from ult.codecs.record.moments import fewest_digits, typed_dates
 from ult.codecs.record.pattern import Machine
 from ult.errors import CorruptSymbols, InvalidRecord
@@ -57,7 +57,10 @@ class Date(Kind):
         days = self.dates.days(cells, self._dated(cells, plain)) if beside.days is None else beside.days
         other = plain & (days == NO_DAY)
         if other.any() and (other & ~cells.among(self.dates.missing)).any():
-            raise InvalidRecord(f"cell is no date of the form {' or '.join(self.field.forms)} that exists")
+            forms = " or ".join(self.field.forms)
+            raise InvalidRecord(
+                f"cell is no date of the form {forms} that exists", hint=at_fit(self.field.name, "category")
+            )
         heads[other] = TEXT
         before = np.full(len(cells), NO_DAY) if beside.before is None else beside.before
         found = self.dates.differences(cells, days, before)

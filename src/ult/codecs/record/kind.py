@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
@@ -120,6 +121,11 @@ def null_or(head: int, body: bytes) -> str | None:
     if head != NOTHING:
         raise CorruptSymbols("a cell begins with a symbol that is not of its kind")
     return text_of(body)
+
+
+def at_fit(name: str, kind: str) -> str:
+    """Return a hint for a cell that a field of the table does not take: what a table has to be fitted with."""
+    return f"--form {shlex.quote(f'{name}={kind}')}, of ult fit or ult describe, takes any text"
 
 
 def text_of(body: bytes) -> str:

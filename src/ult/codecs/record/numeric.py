@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from ult.codecs.patches import Patches, Symbols
 from ult.codecs.record.cells import Cells
 from ult.codecs.record.column import FIRST_BIN, NOTHING, NULL, TEXT, short
 from ult.codecs.record.field import Field, LeftOut
-from ult.codecs.record.kind import Beside, Kind, Told, least_of, null_or, text_of
+from ult.codecs.record.kind import Beside, Kind, Told, at_fit, least_of, null_or, text_of
 from ult.codecs.record.number import Numbers
 from ult.codecs.record.reach import GROUP, Interval, fewest, fewest_plain, interval_of, stays
 from ult.codecs.record.typed import plain_of
@@ -69,7 +70,7 @@ class Number(Kind):
         plain = present & (heads == NOTHING)
         right = self.numbers.is_number(cells.data, cells.ends) & (cells.sizes <= LONGEST)
         if (wrong := plain & ~right).any():
-            raise InvalidRecord(self._refusal(cells[int(np.argmax(wrong))] or ""))
+            raise self._refusal(cells[int(np.argmax(wrong))] or "")
         if plain.all():
             heads = FIRST_BIN + self.numbers.bins(cells, beside.codes)
         elif plain.any():
@@ -79,12 +80,18 @@ class Number(Kind):
             cells = cells.blanked(heads == TEXT)
         return short(self.marker, heads, present, cells.data, cells.ends)
 
-    def _refusal(self, cell: str) -> str:
+    def _refusal(self, cell: str) -> InvalidRecord:
         mark = f"{self.field.decimal!r} as its decimal mark"
         if self.field.thousands:
             mark += f" and {self.field.thousands!r} between thousands"
         what = "is blank" if not cell.strip() else "is no number" if len(cell) <= LONGEST else "is too long a number"
-        return f"cell {what}; expected a number with {mark}, or one of its texts for a missing value"
+        expected = f"expected a number with {mark}, or one of its texts for a missing value"
+        other = "," if self.field.decimal == "." else "."
+        marked = other in cell and other != self.field.thousands
+        means = (
+            f"--form {shlex.quote(f'{self.field.name}={other}')} if {other} is its decimal mark, or " if marked else ""
+        )
+        return InvalidRecord(f"cell {what}; {expected}", hint=means + at_fit(self.field.name, "category"))
 
     def read(self, head: int, body: bytes, symbols: Symbols, told: Told) -> Any:
         """Return the number."""

@@ -145,19 +145,35 @@ def header(name: str) -> tuple[str, bool]:
     words = re.findall(r"[^\W_]+", _plain(spaced))
     runs = {"".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, min(i + 4, len(words)) + 1)}
     whole = "".join(words)
-    if whole in map(_plain, _ALONE.split()):
+    if whole in _known(_ALONE):
         return "number", True
     for kind, known in _SURE.items():
-        if any(word in runs or (_compound(word) and word in whole) for word in map(_plain, known.split())):
+        if not runs.isdisjoint(_known(known)) or any(word in whole for word in _within(known)):
             return kind, True
     if set(_OF_THINGS.split()) & set(words):
         return "", False
     if whole in _NAMES:
         return "name", False
     for kind, known in _MAYBE.items():
-        if any(word in words or (_UNSPACED.search(word) and word in whole) for word in map(_plain, known.split())):
+        if not set(words).isdisjoint(_known(known)) or any(word in whole for word in _unspaced(known)):
             return kind, False
     return "", False
+
+
+@cache
+def _known(words: str) -> frozenset[str]:
+    return frozenset(map(_plain, words.split()))
+
+
+@cache
+def _within(words: str) -> tuple[str, ...]:
+    """Return the words that are also searched inside other words."""
+    return tuple(filter(_compound, _known(words)))
+
+
+@cache
+def _unspaced(words: str) -> tuple[str, ...]:
+    return tuple(filter(_UNSPACED.search, _known(words)))
 
 
 def forms(values: pa.StringArray) -> dict[str, NDArray[Any]]:

@@ -59,12 +59,12 @@ class CsvRows(Rows):
 
     def blocks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """Yield the cells of `columns` as `Cells`, as far as `Scan` finds them; then those of `chunks`."""
-        names, scan, count = list(self.types), None, 0
-        if len(names) > 1 and columns and self._encoding.startswith("utf-8") and self._mark.isascii():
+        places, scan, count = {name: place for place, name in enumerate(self.types)}, None, 0
+        if len(places) > 1 and columns and self._encoding.startswith("utf-8") and self._mark.isascii():
             with self._errors(None), files.open_file(self.name) as file:
-                scan = Scan(file, self._mark, len(names))
+                scan = Scan(file, self._mark, len(places))
                 head = self.reading.header
-                for found in scan.rows([names.index(name) for name in columns], BLOCK_ROWS):
+                for found in scan.rows([places[name] for name in columns], BLOCK_ROWS):
                     if head and [cells[0] for cells in found.columns] != list(columns):
                         scan = None  # a line before the header
                         break
