@@ -285,7 +285,7 @@ class Recipe:
             if one.is_set(self) and name not in ("task", "context", "label", "model", "seed"):
                 raise InvalidConfig(
                     f"{name} was given for model bag, which is fitted to its optimum, not step by step",
-                    hint=f"leave out {one.flag}",
+                    hint=f"another --model, or leave out {one.flag}",
                 )
 
     def __repr__(self) -> str:
