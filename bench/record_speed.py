@@ -3,10 +3,10 @@
 The table is made: visits of patients, eleven columns of a CSV (identifier, sex, birth, date, code, value, unit, two
 vital signs, ward, a short note), 73 bytes a row, ten rows in a hundred without a value. Blocks of rows repeat, but for
 the identifiers. Whole commands run with one worker, start of Python included; `--unit` makes a record of the twenty
-rows of a patient, and scattered rows have those of a patient in two halves of the file, in no order. Time is the CPU
-time of all processes of a command, because the machine was shared, and MB are those of the CSV. Memory is the most that
-the processes had at once (PSS, looked up twenty times a second, and the kernel's own mark). The exponent is the slope
-of a straight line through the logarithms of the times from 50 MB on.
+rows of a patient, and scattered rows have those of a patient in two halves of the file, in no order. The table of ids
+is fitted on the first 50 MB. Time is the CPU time of a command, because the machine was shared, and MB are those of
+the CSV. Memory is the kernel's mark of the most that was resident. The exponent is the slope of a straight line
+through the logarithms of the times.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from growth import EVERY, family, highest, resident
+from growth import highest
 from session import metric, unmeasured, write
 
 SIZES = (50, 200, 800, 5000)  # MB
+EVERY = 0.2  # seconds
 BLOCK_ROWS, ROWS_EACH, SCATTERED_MOST = 400_000, 20, 800
 HEAD = b"patient_id,sex,birth,date,code,value,unit,systolic,weight,ward,note\n"
 CASES = ("rows", "--unit", "--unit, scattered")
@@ -77,12 +78,12 @@ def make(path: Path, rows: bytes, megabytes: int, *, scattered: bool) -> None:
 
 
 def watched(command: list[str]) -> tuple[float, float]:
-    """Run a command; return the CPU seconds of all its processes, and the most memory that they had at once, in MB."""
+    """Run a command of one process; return its CPU seconds, and the most memory that it had, in MB."""
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen([sys.executable, "-m", "ult", *command], stdout=errors, stderr=errors)
         most = 0
         while True:
-            most = max(most, highest(process.pid), sum(resident(pid) for pid in family(process.pid)))
+            most = max(most, highest(process.pid))
             pid, status, used = os.wait4(process.pid, os.WNOHANG)
             if pid:
                 break
@@ -92,50 +93,46 @@ def watched(command: list[str]) -> tuple[float, float]:
     return used.ru_utime + used.ru_stime, most / 1e6
 
 
-def case(folder: Path, name: str, megabytes: int, rows: bytes) -> list[dict[str, Any]]:
-    """Return the points of fitting a table on some rows and encoding them."""
+def case(folder: Path, name: str, megabytes: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Yield the points of encoding tables of each size, and of fitting on the smallest."""
     scattered = name == CASES[2]
-    place = folder / f"{CASES.index(name)}-{megabytes}"
-    place.mkdir()
-    data, table = place / "visits.csv", str(place / "visits.ult")
-    make(data, rows, megabytes, scattered=scattered)
-    how = ["--unit", "patient_id"] if name != CASES[0] else ["--drop", "patient_id"]
-    some = place / "some.csv"
-    if megabytes > SCATTERED_MOST:  # the table of a part, as an owner of so much would fit it
-        make(some, rows, SIZES[1], scattered=scattered)
-    fit = ["fit", str(some if some.exists() else data), "--codec", "record/columns", *how, "--out", table]
-    found = []
-    for verb, command in (
-        ("fit", [*fit, "--no-encryption", "--workers", "1"]),
-        ("encode", ["encode", str(data), "--table", table, "--out", str(place / "shards"), "--workers", "1"]),
-    ):
-        seconds, peak = watched(command)
-        print(f"{verb:<7} {name:<18} {megabytes:>5} MB {seconds:>8.1f} s {peak:>6.0f} MB", flush=True)
-        if verb == "encode" or not some.exists():
-            system, about = f"ult {verb}, {name}", {"x": megabytes, "axis": "MB of CSV"}
+    rows, data, shards = block(scattered=scattered), folder / "visits.csv", folder / "shards"
+    how = ["--drop", "patient_id"] if name == CASES[0] else ["--unit", "patient_id"]
+    fit = ["fit", str(data), "--codec", "record/columns", *how, "--no-encryption", "--workers", "1"]
+    encode = ["encode", str(data), "--workers", "1"]
+    table = str(folder / f"{CASES.index(name)}.ult")
+    for size in sorted(megabytes):
+        make(data, rows, size, scattered=scattered)
+        verbs = {"encode": [*encode, "--table", table, "--out", str(shards)]}
+        if size == min(megabytes):
+            verbs = {"fit": [*fit, "--out", table], **verbs}
+        for verb, command in verbs.items():
+            seconds, peak = watched(command)
+            print(f"{verb:<7} {name:<18} {size:>5} MB {seconds:>8.1f} s {peak:>6.0f} MB", flush=True)
             for what, value, unit in ((TIME, seconds, "s"), (MEMORY, peak, "MB")):
-                point = metric(what, system, unmeasured(value), n=megabytes, higher_is_better=False, unit=unit)
-                found.append(point | about)
-    shutil.rmtree(place)
-    return found
+                point = metric(
+                    what, f"ult {verb}, {name}", unmeasured(value), n=size, higher_is_better=False, unit=unit
+                )
+                yield point | {"x": size, "axis": "MB of CSV"}
+        shutil.rmtree(shards)
 
 
 def summary(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return speed, exponent and growth of memory of each command."""
-    found = []
-    for system in dict.fromkeys(point["system"] for point in points):
+    found: list[dict[str, Any]] = []
+    for system in dict.fromkeys(point["system"] for point in points if "encode" in point["system"]):
         mine = [point for point in points if point["system"] == system]
         times, peaks = ({p["x"]: p["value"] for p in mine if p["name"] == name} for name in (TIME, MEMORY))
-        last, encodes = max(times), "encode" in system
-        slope, _ = np.polyfit(np.log(list(times)), np.log(list(times.values())), 1)
-        of, growth = f"{system}, {min(times):,} to {last:,} MB", unmeasured(peaks[last] / peaks[SIZES[1]])
+        first, last = min(times), max(times)
         about: dict[str, Any] = {"n": len(times), "higher_is_better": False}
+        slope, _ = np.polyfit(np.log(list(times)), np.log(list(times.values())), 1)
         found += [
             metric("MB of CSV a second of one core", f"{system}, {last:,} MB", unmeasured(last / times[last]), n=last,
-                   higher_is_better=True, unit="MB/s", goal="at least 20" if encodes else ""),
-            metric("CPU time, exponent", of, unmeasured(float(slope)), unit="", goal="at most 1.05", **about),
-            metric(f"peak memory, {last:,} MB / {SIZES[1]} MB", system, growth, unit="x",
-                   goal="at most 1.5" if encodes else "", **about),
+                   higher_is_better=True, unit="MB/s", goal="at least 20"),
+            metric("CPU time, exponent", f"{system}, {first:,} to {last:,} MB", unmeasured(float(slope)), unit="",
+                   goal="at most 1.05", **about),
+            metric(f"peak memory, {last:,} MB / {SIZES[1]} MB", system, unmeasured(peaks[last] / peaks[SIZES[1]]),
+                   unit="x", goal="at most 1.5", **about),
         ]  # fmt: skip
     return found
 
@@ -144,14 +141,11 @@ def main() -> None:
     """Measure, and write `results/record-speed.json`."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--megabytes", type=int, nargs="+", default=SIZES)
-    parser.add_argument("--at-once", type=int, default=1, help="commands that run at once")
     asked = parser.parse_args()
-    rows = {scattered: block(scattered=scattered) for scattered in (False, True)}
-    every = [(name, size) for size in sorted(asked.megabytes, reverse=True) for name in CASES]
-    every = [(name, size) for name, size in every if name != CASES[2] or size <= SCATTERED_MOST]
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(asked.at_once) as pool:
-        done = pool.map(lambda one: case(Path(folder), one[0], one[1], rows[one[0] == CASES[2]]), every)
-        points = sorted((point for found in done for point in found), key=lambda point: point["x"])
+    points = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name in CASES:
+            points += case(Path(folder), name, [n for n in asked.megabytes if name != CASES[2] or n <= SCATTERED_MOST])
     command = "python bench/record_speed.py"
     write("record-speed", "Speed of records of fields", [*points, *summary(points)], __doc__, command=command)
 
