@@ -26,7 +26,9 @@ TRAINED = (
     "distance", "release", "attacks", "ranks", "alienlm", "memorisation", "protection", "frontier",
     "record-leaks", "record-predict", "record-bits", "joint-patient",
 )  # fmt: skip
-FIGURES = ("text-ids", "molecule-ids", "exact", "records", "record-speed", "generated", "image-quality", "series-quality", "demo")
+FIGURES = (
+    "text-ids", "molecule-ids", "exact", "records", "record-speed", "generated", "image-quality", "series-quality", "demo",
+)  # fmt: skip
 SPEEDS = ("text-speed", "bwt-speed", "image-speed", "series-speed", "train-speed", "startup")
 ROWS = (*TRAINED, *FIGURES, *SPEEDS, "growth")
 PACKAGES = (
