@@ -27,7 +27,8 @@ TRAINED = (
     "record-leaks", "record-predict", "record-bits", "joint-patient",
 )  # fmt: skip
 FIGURES = (
-    "text-ids", "molecule-ids", "exact", "records", "record-speed", "generated", "image-quality", "series-quality", "demo",
+    "text-ids", "molecule-ids", "exact", "records", "record-speed", "generated", "image-quality", "series-quality",
+    "demo",
 )  # fmt: skip
 SPEEDS = ("text-speed", "bwt-speed", "image-speed", "series-speed", "train-speed", "startup")
 ROWS = (*TRAINED, *FIGURES, *SPEEDS, "growth")
