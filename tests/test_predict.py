@@ -13,7 +13,9 @@ import ult
 from ult.cli import app
 from ult.data import open_source
 from ult.errors import InvalidConfig, InvalidRecord, MissingColumn, OutputError, WrongTable
+from ult.owner.handover.candidates import Column
 from ult.owner.handover.figures import Figures, area
+from ult.owner.handover.questions import Questions
 from ult.owner.inputs import schema_of
 from ult.public.vocabulary import EOS, N_SPECIAL
 
@@ -270,3 +272,13 @@ def test_figures_are_those_of_hand():
     assert found.log_loss == pytest.approx(-np.log([0.9, 0.4, 0.8]).mean())
     assert found.base_loss == pytest.approx(np.log(3) - 2 / 3 * np.log(2))
     assert Figures.of(np.array([-1]), chances[:1], ("a", "b"), unlisted=0) is None
+
+
+def test_files_are_read_as_those_that_the_table_was_fitted_on(tmp_path):
+    text = "\n".join(["sex;note", *(f"{'fm'[n % 2]};a, b" for n in range(40))])
+    (tmp_path / "in.csv").write_text(text)
+    how = {"codec": "record/columns", "vocabulary_size": 512, "encrypt": False, "workers": 1}
+    fitted = ult.fit(tmp_path / "in.csv", tmp_path / "t.ult", reading={"separator": ";"}, **how)
+    questions = Questions.open(tmp_path / "in.csv", Column.named(fitted.table, "sex"))
+    assert questions.told
+    assert next(questions.batches()).truth[:3] == ["f", "m", "f"]

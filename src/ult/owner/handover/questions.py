@@ -9,9 +9,9 @@ from typing import Any
 from ult.data import Source, open_source
 from ult.data.cells import written
 from ult.data.composed import grouped
-from ult.data.composed.records import MODALITY
+from ult.data.composed.records import MODALITY, paths
 from ult.data.opening import open_inputs
-from ult.data.reading import Reading
+from ult.data.reading import Reading, remembered
 from ult.owner.handover.candidates import Column
 from ult.owner.inputs import Inputs, named, schema_of, texts
 
@@ -55,7 +55,8 @@ class Questions:
         plain = [one for one in names if grouped.named(one) is None]
         told = True
         if plain:
-            opened, _ = open_inputs(plain, MODALITY, Reading.of(reading))
+            chosen = remembered(schema.reading, reading, paths(plain))
+            opened, _ = open_inputs(plain, MODALITY, Reading.of(chosen))
             told = any(target in rows.types for rows in opened)
         unit = schema.unit if plain and schema.unit not in {one.name for one in schema.leaves} else ""
         source = open_source(
