@@ -173,8 +173,8 @@ def test_what_is_no_number_is_refused_with_its_place_and_nothing_is_written(tmp_
     made = {"codec": "record/columns", "epsilon": 8.0, "encrypt": False, "workers": 1, "vocabulary_size": 600}
     with pytest.raises(InvalidRecord, match=r"people.csv, row 3001, column 'age': .*no number"):
         ult.fit(people, tmp_path / "t.ult", **made, forms=forms)
-    with pytest.raises(InvalidConfig, match="cannot be read as 'image'"):
-        ult.fit(people, tmp_path / "t.ult", **made, forms=forms | {"sex": "image"})
+    with pytest.raises(InvalidConfig, match="cannot be read as 'rows'"):
+        ult.fit(people, tmp_path / "t.ult", **made, forms=forms | {"sex": "rows"})
     assert [path.name for path in tmp_path.iterdir()] == ["people.csv"]
 
 

@@ -22,6 +22,7 @@ from ult.public.vocabulary import EOS, Vocabulary, modality_id
 if TYPE_CHECKING:
     from ult.public.shards import Shards
 
+BAG_TYPE = "ult_bag"  # the `model_type` in `config.json` of a run of `--model bag`
 WITHHELD = "withheld"  # what `metrics.json` says of the embeddings if the rows stayed with the owner
 
 

@@ -14,11 +14,11 @@ import numpy as np
 from ult.errors import InvalidConfig, WrongVocabulary
 from ult.host.extras import require
 from ult.host.free import check_free
+from ult.owner.handover.belonging import check_body
 from ult.owner.table import Table
 from ult.public.published import parted
 from ult.public.run import Run
 from ult.public.vocabulary import N_SPECIAL, UNK
-from ult.trainer.models.bag import check_body
 from ult.trainer.models.embeddings import rows_of
 from ult.trainer.models.load import load_trained
 from ult.trainer.workdir import RUN, deriving, save

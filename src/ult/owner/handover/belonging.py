@@ -1,10 +1,12 @@
-"""Check that a run and a table belong together: the run was trained on shards of this table."""
+"""Check what a run is: that it was trained on shards of a table, and that its model has a body beside its rows."""
 
 from __future__ import annotations
 
-from ult.errors import WrongTable
+from typing import Any
+
+from ult.errors import InvalidConfig, WrongTable
 from ult.owner.table import Table
-from ult.public.run import Run
+from ult.public.run import BAG_TYPE, Run
 from ult.trainer.evaluation import UNCHECKED
 
 
@@ -19,3 +21,11 @@ def check_table(run: Run, table: Table) -> list[str]:
             hint="--table with the table that `ult encode` used",
         )
     return []
+
+
+def check_body(model: Any, name: object) -> None:
+    """Raise `InvalidConfig` if a model is a bag, which has no body: all its weights are of ids or of pairs of ids."""
+    if model.config.model_type == BAG_TYPE:
+        raise InvalidConfig(
+            f"{name} is a bag: it has no body, only weights of ids and of pairs of ids", hint="a run of another --model"
+        )

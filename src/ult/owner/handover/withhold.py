@@ -16,9 +16,9 @@ from ult.host import atomic
 from ult.host.extras import require
 from ult.host.free import check_free
 from ult.owner import keyfile
+from ult.owner.handover.belonging import check_body
 from ult.public.published import released
 from ult.public.run import WITHHELD, Run
-from ult.trainer.models.bag import check_body
 from ult.trainer.models.embeddings import rows_of
 from ult.trainer.models.load import load_trained, load_withheld
 from ult.trainer.workdir import RUN, begin, deriving, save

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ult.errors import InvalidConfig
 from ult.host.extras import require
+from ult.public.run import BAG_TYPE
 from ult.public.vocabulary import N_SPECIAL, Vocabulary
 
 with require("torch", "transformers", extra="train"):
@@ -37,7 +37,7 @@ class Records(NamedTuple):
 class BagConfig(transformers.PretrainedConfig):
     """What `config.json` says of a bag: its ids, how many pairs of them are features, and its classes."""
 
-    model_type = "ult_bag"
+    model_type = BAG_TYPE
 
     def __init__(self, vocab_size: int = N_SPECIAL, pairs: int = 0, **others: Any) -> None:
         self.vocab_size, self.pairs = vocab_size, pairs
@@ -154,14 +154,6 @@ class Bag(transformers.PreTrainedModel):
         of, feature, weight = self.features(known.ids, known.record, len(known.labels))
         sums = self.bias.repeat(len(known.labels), 1).index_add(0, of, weight[:, None] * self._weights()[feature])
         return float(torch.nn.functional.cross_entropy(sums, known.labels))
-
-
-def check_body(model: Any, name: object) -> None:
-    """Raise `InvalidConfig` if a model is a bag, which has no body: all its weights are of ids or of pairs of ids."""
-    if isinstance(model, Bag):
-        raise InvalidConfig(
-            f"{name} is a bag: it has no body, only weights of ids and of pairs of ids", hint="a run of another --model"
-        )
 
 
 def _neighbours(ids: torch.Tensor, record: torch.Tensor, size: int) -> tuple[torch.Tensor, torch.Tensor]:

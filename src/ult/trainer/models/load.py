@@ -12,7 +12,6 @@ from typing import Any
 from ult.errors import FormatError, InvalidConfig, MissingSource, UltError
 from ult.host.extras import require
 from ult.public.run import Run
-from ult.trainer.models import bag  # noqa: F401  a kind of checkpoint that transformers has to know
 from ult.trainer.models.agree import check_agreement
 from ult.trainer.models.causal import check_causal
 from ult.trainer.models.checkpoint import check_checkpoint
@@ -99,6 +98,8 @@ def _load(kind: Any, path: str | Path, **options: Any) -> tuple[Model, set[str]]
 
 def _reported(kind: Any, path: str | Path, **options: Any) -> tuple[Model, Mapping[str, Any]]:
     """Return the model, and what transformers reports of the names and shapes of its weights."""
+    from ult.trainer.models import bag  # noqa: F401  a kind of checkpoint that transformers has to know
+
     try:
         if Path(path).is_dir() and "gguf_file" not in options:
             check_checkpoint(kind, Path(path))
