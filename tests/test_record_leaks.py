@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import ult
+from ult.audit.model.membership import plain_bytes
 from ult.codecs.record import RecordColumns
 from ult.errors import InvalidConfig
 from ult.owner.constrained import TableGrammar
@@ -80,3 +81,14 @@ def test_attacks_read_records_by_the_fields_of_their_table(tmp_path):
 def test_fields_that_nothing_could_be_read_back_from_are_refused(options):
     with pytest.raises(InvalidConfig):
         RecordColumns(fields=[{"name": "n", "kind": "number", **options}])
+
+
+def test_a_record_of_fields_has_bytes_to_compress():
+    image = np.arange(3, dtype=np.uint8)
+    assert (
+        plain_bytes(
+            ("61", None, (("K", "é"), ("N", ""))),
+        )
+        == "61\x1f\x1fK\x1fé\x1fN\x1f".encode()
+    )
+    assert plain_bytes((image, "a")) == b"\0\1\2\x1fa"

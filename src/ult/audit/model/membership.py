@@ -59,8 +59,12 @@ def rmia(of: Floats, others: Floats, a: float) -> Floats:
 
 
 def plain_bytes(record: Any) -> bytes:
-    """Return a decoded record as bytes: text as UTF-8, arrays as their values."""
-    return record.encode("utf-8", "surrogatepass") if isinstance(record, str) else record.tobytes()
+    """Return a decoded record as bytes: text as UTF-8, arrays as their values, fields and rows one after the other."""
+    if isinstance(record, tuple):
+        return b"\x1f".join(map(plain_bytes, record))
+    if isinstance(record, str):
+        return record.encode("utf-8", "surrogatepass")
+    return b"" if record is None else record.tobytes()
 
 
 def scores(
