@@ -93,7 +93,7 @@ def rank_error(epsilon: float) -> int:
 def private_edges(cells: Cells, bins: int, *, epsilon: float) -> tuple[str, ...]:
     """Return at most `bins` - 1 increasing edges; each of `halvings(bins)` draws spends `epsilon`.
 
-    >>> [float(edge) > 0 for edge in private_edges(Cells.of(np.full(99, 5e14)), 2, epsilon=9.0)]
+    >>> [float(edge) > 50 for edge in private_edges(Cells.of(np.arange(100.0, 200.0)), 2, epsilon=9.0)]
     [True]
     """
     found = sorted(_halved(cells, -1, len(_edges().values), halvings(bins), _weights(epsilon)))
