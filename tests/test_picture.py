@@ -52,6 +52,8 @@ def test_the_pieces_of_a_field_are_its_cell(table, record):
         assert re.sub(r"\[.*\) ", "", said["value", row]) == value
         assert said["note", row] == note
     assert all(line.cell for line in found if line.field in ("age", "code", "value"))
+    assert [line.row for line in found if line.head] == list(range(len(visits)))  # an empty note is no head of a row
+    assert {line.field for line in found if line.head} <= {"visits"}
 
 
 def test_a_bin_is_told_by_the_edges_of_its_code(table):

@@ -41,7 +41,7 @@ def tell(found: Picture, name: str) -> None:
 def _name(line: Line) -> str:
     if line.row is None:
         return line.field or "record"
-    return f"{line.field} {line.row + 1}" if not line.cell and line.pieces else f"  {line.field}"
+    return f"{line.field} {line.row + 1}" if line.head else f"  {line.field}"
 
 
 def draw(found: Picture, path: Path) -> None:

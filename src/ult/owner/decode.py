@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 from ult.data import Batch, Sink, open_sink
 from ult.data.composed.nested_sink import open_nested_sink
 from ult.data.composed.record_sink import open_record_sink
-from ult.errors import CorruptSymbols, WrongTable
+from ult.errors import CorruptSymbols
 from ult.host import arguments
 from ult.host.arguments import KEYS, checked, path, switch
 from ult.host.bar import shown
 from ult.host.progress import Progress, counted, on_stderr
 from ult.host.shown import Facts, Shown, count
 from ult.owner.constrained import read_written
-from ult.owner.inputs import Secret, schema_of, secret, table_argument
+from ult.owner.inputs import Secret, check_encoded, schema_of, secret, table_argument
 from ult.owner.keyfile import Identities, Passphrase
 from ult.owner.table import Table
 from ult.public import folders
 from ult.public.folders import Folder
 from ult.public.id_columns import ragged_ids
-from ult.public.manifest import IDS, UNTOLD, may_be_same
+from ult.public.manifest import IDS, UNTOLD
 from ult.public.shards import Shards
 
 
@@ -109,12 +109,7 @@ def decode(
     """
     opened, out = folders.opened(shards), Path(out)
     key, manifest = secret(table, passphrase, identities), opened.manifest
-    if not may_be_same(manifest.table, key.fingerprint):
-        named = table if isinstance(table, str | Path) else "the table given"
-        raise WrongTable(
-            f"{opened.path} was encoded with table {manifest.table}; {named} is {key.fingerprint}",
-            hint="--table with the table that `ult encode` used",
-        )
+    check_encoded(opened, key, table if isinstance(table, str | Path) else None)
     told = manifest.table != UNTOLD
     if prefix:
         kept = opened.to_arrow().drop_columns([IDS]) if manifest.kept else None

@@ -17,13 +17,15 @@ from ult.data.composed.records import MODALITY as RECORD
 from ult.data.composed.records import paths
 from ult.data.reading import remembered
 from ult.data.rows import listed
-from ult.errors import InvalidConfig, SourceError
+from ult.errors import InvalidConfig, SourceError, WrongTable
 from ult.host import arguments
 from ult.host.progress import Progress, counted
 from ult.host.shown import count
 from ult.owner import keyfile
 from ult.owner.keyfile import Identities, Passphrase
 from ult.owner.table import Table
+from ult.public.manifest import may_be_same
+from ult.public.shards import Shards
 
 Inputs = str | Path | Sequence[str | Path]  # files, folders of images, globs, addresses; one or several of one kind
 
@@ -100,6 +102,16 @@ def secret(table: Secret, passphrase: Passphrase | None, identities: Identities)
     if not isinstance(table, str | Path):
         return table.table
     return Table.load(table, passphrase=passphrase, identities=keyfile.secret_keys(identities))
+
+
+def check_encoded(shards: Shards, table: Table, named: str | Path | None = None) -> None:
+    """Raise `WrongTable` if shards name another table than this one, which the error calls `named`."""
+    if not may_be_same(shards.manifest.table, table.fingerprint):
+        raise WrongTable(
+            f"{shards.path} was encoded with table {shards.manifest.table}; {named or 'the table given'} is "
+            f"{table.fingerprint}",
+            hint="--table with the table that `ult encode` used",
+        )
 
 
 def schema_of(table: Table, drop: Sequence[str] = ()) -> Schema | None:

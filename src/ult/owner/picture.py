@@ -12,16 +12,15 @@ from numpy.typing import NDArray
 
 from ult.codecs.record.codec import RecordColumns
 from ult.codecs.record.pieces import pieces as parts_of
-from ult.errors import InvalidConfig, WrongTable
+from ult.errors import InvalidConfig
 from ult.host import arguments
 from ult.host.arguments import KEYS, checked
-from ult.owner.inputs import Secret, secret, table_argument
+from ult.owner.inputs import Secret, check_encoded, secret, table_argument
 from ult.owner.keyfile import Identities, Passphrase
 from ult.owner.table import Table
 from ult.public import folders
 from ult.public.folders import Folder
 from ult.public.id_columns import record_ids
-from ult.public.manifest import may_be_same
 from ult.public.shards import Shards
 from ult.public.vocabulary import N_SPECIAL
 
@@ -38,13 +37,15 @@ class Piece(NamedTuple):
 class Line:
     """A cell: its field, the number of its row, from 0, if it is in one, and the pieces that its ids say.
 
-    A cell without pieces needs no id: it is what the field is without one. A row itself has a line, without a cell.
+    A cell without pieces needs no id: it is what the field is without one. A row itself has a line, its
+    `head`, without a cell.
     """
 
     field: str
     row: int | None
     cell: str
     pieces: tuple[Piece, ...] = ()
+    head: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +74,7 @@ def picture(
     """
     opened = folders.opened(shards)
     key = secret(table, passphrase, identities)
-    if not may_be_same(opened.manifest.table, key.fingerprint):
-        raise WrongTable(
-            f"{opened.path} was encoded with table {opened.manifest.table}; the table given is {key.fingerprint}",
-            hint="--table with the table that `ult encode` used",
-        )
+    check_encoded(opened, key)
     ids = _ids(opened, record)
     return Picture(record, opened.manifest.rows, ids, tuple(lines(key, ids)))
 
@@ -101,7 +98,8 @@ def lines(table: Table, ids: NDArray[np.uint32]) -> list[Line]:
         for number, part in enumerate(parts):
             said.setdefault((part.of, part.field, part.row), []).append(Piece(one, part.text, number > 0))
     return [
-        Line(field, row, cell, tuple(said.get((of, field, row), ()))) for of, field, row, cell in _cells(codec, record)
+        Line(field, row, cell, tuple(said.get((of, field, row), ())), head=row is not None and not of)
+        for of, field, row, cell in _cells(codec, record)
     ]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from ult.audit import words
 from ult.audit.code.fields import cell_of, same, true_places
 from ult.audit.code.inferred import inferred
-from ult.audit.code.records import Attacker, Records, attackers
+from ult.audit.code.records import Attacker, Named, Records, attackers
 from ult.audit.code.telling import FORMAT, UNREAD
 from ult.errors import InvalidConfig, SourceError
 from ult.host.shown import Facts
@@ -20,7 +20,6 @@ from ult.owner.inputs import schema_of
 
 SHOWN = 20  # fields that the command prints of an attacker; the file of pairs has all
 PAIRS, LONGEST = 5, 60  # records shown beside the truth, and characters of a cell
-Named = Sequence[bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
