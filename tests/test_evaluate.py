@@ -8,7 +8,9 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from toy import OTHER, counting, two_classes, write
 from ult.errors import MissingColumn, MissingSource, TrainingError, WrongVocabulary
-from ult.trainer.evaluate import _balanced, _half_width, evaluate, wilson
+from ult.trainer.classify import balanced_of
+from ult.trainer.evaluate import evaluate
+from ult.trainer.interval import half_width, wilson
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
@@ -64,7 +66,7 @@ def test_interval_is_that_of_resampled_records():
     bits = counts * rng.gamma(4, 1, 400)
     picks = rng.integers(0, 400, (4000, 400))
     spread = np.std(bits[picks].sum(1) / counts[picks].sum(1))
-    assert _half_width(bits, counts) == pytest.approx(1.96 * spread, rel=0.05)
+    assert half_width(bits, counts) == pytest.approx(1.96 * spread, rel=0.05)
 
 
 def test_nothing_is_claimed_without_bytes_or_without_a_second_record(run, tmp_path):
@@ -97,7 +99,7 @@ def test_accuracy_is_the_share_of_right_classes(classifier, tmp_path):
 
 
 def test_balanced_accuracy_leaves_out_absent_classes():
-    assert _balanced(np.array([[[1, 0, 4], [3, 0, 0]]])).tolist() == [(3 / 4 + 0) / 2]
+    assert balanced_of(np.array([[[1, 0, 4], [3, 0, 0]]])).tolist() == [(3 / 4 + 0) / 2]
 
 
 @pytest.mark.parametrize(

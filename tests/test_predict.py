@@ -14,10 +14,11 @@ from ult.cli import app
 from ult.data import open_source
 from ult.errors import InvalidConfig, InvalidRecord, MissingColumn, OutputError, WrongTable
 from ult.owner.handover.candidates import Column
-from ult.owner.handover.figures import Figures, area
 from ult.owner.handover.questions import Questions
 from ult.owner.inputs import schema_of
 from ult.public.vocabulary import EOS, N_SPECIAL
+from ult.trainer.classified import area
+from ult.trainer.figures import Figures
 
 FLAT = ["sex", "age", "outcome", "code", "note"]
 NOTES = ["no complaints at all today, not one", "tired and short of breath since monday"]

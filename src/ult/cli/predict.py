@@ -1,4 +1,4 @@
-"""`ult predict`: what a run says of a column of records that it knows from all others."""
+"""`ult predict`: the labels of records in shards, or a column of records that a run knows from all others."""
 
 from __future__ import annotations
 
@@ -20,23 +20,26 @@ def predict(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            help="Records with the columns of the table, such as a .csv; that of --target may be missing.",
+            help="Shards, for a run that classifies; or, with --table, records with its columns, such as a .csv; that "
+            "of --target may be missing.",
             show_default=False,
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The predictions: .csv, .jsonl or .parquet.")],
     table: Annotated[
-        Path | None, typer.Option("--table", "-t", help="The owner's table, of record/columns, that the run is of.")
+        Path | None,
+        typer.Option("--table", "-t", help="Of records: the owner's table, of record/columns, that the run is of."),
     ] = None,
     target: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="The column to predict from all others; needs --table.")
+        str | None,
+        typer.Option(metavar="COLUMN", help="Of records: the column to predict from all others; needs --table."),
     ] = None,
     value: Annotated[
         list[str] | None,
         typer.Option(
             "--value",
-            help="A value to choose from; repeatable. By default those that the table has a phrase for; of a number, "
-            "its bins.",
+            help="Of records: a value to choose from; repeatable. By default those that the table has a phrase for; "
+            "of a number, its bins.",
         ),
     ] = None,
     drop: Drop = None,
@@ -46,11 +49,14 @@ def predict(
     identity: Identities = None,
     force: Force = False,
 ) -> None:
-    """Predict a column of records from all their others, with a run that was trained on ids of whole records."""
+    """Predict the label of each record in shards; or, with the owner's table, a column of records from all others."""
+    if table is None and target is None and not (value or drop or reading):
+        _labels(run, inputs, out, batch_size=batch_size, force=force)
+        return
     if table is None or target is None:
         raise InvalidConfig(
             "expected the owner's table and a column: a run that writes ids predicts columns of records",
-            hint="--table TABLE --target COLUMN",
+            hint="--table TABLE --target COLUMN; for labels of shards, neither",
         )
     from ult.cli.console import facts, note, say
     from ult.cli.stages import stages
@@ -78,4 +84,18 @@ def predict(
     if done.figures is not None:
         facts(done.figures.facts())
     for remark in done.remarks():
+        note(remark)
+
+
+def _labels(run: Path, shards: list[str], out: Path, *, batch_size: int, force: bool) -> None:
+    from ult.cli.console import counting, facts, note, say
+    from ult.host.shown import count
+    from ult.trainer.predict import predict_labels
+
+    with counting("predicting") as advance:
+        found = predict_labels(run, shards, out, batch_size=batch_size, force=force, advance=advance)
+    say(f"{out}: {found.target!r} of {count(len(found.records), 'record')}, of {found.told_apart}")
+    if found.figures is not None:
+        facts(found.figures.facts())
+    for remark in found.remarks():
         note(remark)

@@ -21,13 +21,20 @@ def evaluate(
         list[Path] | None, typer.Option(help="seq2seq: shards whose records go with those of SHARDS, row by row.")
     ] = None,
     beams: Annotated[int, typer.Option(help="seq2seq: beginnings of a target that the search keeps at a time.")] = 1,
+    bag: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="SHARDS",
+            help="classify: the shards that the run was trained on; a bag of their ids is fitted, to be beside it.",
+        ),
+    ] = None,
 ) -> None:
     """Measure how well a run predicts shards: bits per byte of the original data, accuracy, or exact matches."""
     from ult.cli.console import counting, facts, note, out
     from ult.trainer.evaluation import evaluate as measure
 
     with counting("evaluating"):
-        found = measure(run, shards, targets=targets, beams=beams, batch_size=batch_size)
+        found = measure(run, shards, targets=targets, beams=beams, bag=bag, batch_size=batch_size)
     for line in found.ignored:
         note(line)
     if json:

@@ -5,25 +5,23 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ult.errors import InvalidConfig
 from ult.host.extras import require
 from ult.public.run import Run
 from ult.public.shards import Shards
+from ult.trainer.classify import class_figures
 from ult.trainer.datasets.blocks import Blocks
 from ult.trainer.datasets.collator import IGNORED
-from ult.trainer.datasets.labelled import Labelled
-from ult.trainer.datasets.packing import label_name, open_shards, pack, summary
+from ult.trainer.datasets.packing import open_shards, pack, summary
 from ult.trainer.datasets.pairs import TARGETS, Pairs, open_targets, read_source
 from ult.trainer.datasets.windows import Windows
+from ult.trainer.interval import half_width, wilson
 from ult.trainer.loss import batches
-from ult.trainer.models.causal import looks_ahead
 from ult.trainer.models.embeddings import Model
 from ult.trainer.models.generation import check_finite
 from ult.trainer.models.load import load_trained
@@ -32,8 +30,6 @@ from ult.trainer.translate import check_beams, search
 with require("torch", extra="train"):
     import torch
 
-Z = 1.959964  # the normal deviate of a two-sided 95 % interval
-RESAMPLES = 2000
 TOPS = (1, 3, 5, 10)  # numbers of hypotheses among which an exact one is looked for, up to the number of beams
 
 
@@ -43,6 +39,7 @@ def evaluate(
     *,
     targets: str | Path | Sequence[str | Path] | None = None,
     beams: int = 1,
+    bag: str | Path | Sequence[str | Path] | None = None,
     batch_size: int = 16,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -52,7 +49,10 @@ def evaluate(
     it; a run with a promise of privacy sees only ids of the same record. `bits_per_byte` divides the sum of bits by the
     bytes of the original data, and is None if the manifest counts none; lower is better.
 
-    Task "classify": `accuracy` and `balanced_accuracy`; higher is better.
+    Task "classify": `accuracy`, beside which stands `majority`, `balanced_accuracy`, beside which stands `chance`,
+    `auroc` and `auprc`; higher is better. `log_loss`, in nats, and `calibration_error`; lower is better. `confusion`
+    counts the records of each true label, a row, by the predicted one, both in the order of `labels`. With `bag`, the
+    shards that the run was trained on, the model `bag` is fitted on them, and the same is told of it.
 
     Task "seq2seq": the bits of `targets` given their sources; `bits_per_byte` is None if a target is cut to the
     context. `exact_match` is the share of sources whose likeliest target, found by a search with `beams` beams, has the
@@ -66,6 +66,9 @@ def evaluate(
     sources = open_shards(shards, opened.vocabulary)
     answers = open_targets(targets, sources, task=opened.task)
     check_beams(beams, 1, batch_size)
+    beside = [bag] if isinstance(bag, str | Path) else bag
+    if beside is not None and opened.task != "classify":
+        raise InvalidConfig(f"a bag was asked for; it classifies, and the run is for {opened.task}", hint="no --bag")
     if beams > 1 and not answers:
         raise InvalidConfig(f"{beams} beams were asked for; a run for {opened.task} searches nothing")
     model = load_trained(opened)
@@ -78,22 +81,18 @@ def evaluate(
         else None,
         "context": opened.context,
     }
+    if opened.task == "classify":
+        return result | class_figures(opened, model, sources, bag=beside, batch_size=batch_size, seed=seed)
     with tempfile.TemporaryDirectory(prefix="ult-") as folder:
         if opened.task == "lm":
             pack(sources, Path(folder), modality_token=opened.modality_token)
             kind = Windows if opened.alone else Blocks
             return result | _bits(model, sources, kind.open(Path(folder), context=opened.context), batch_size)
-        if answers:
-            pack(sources, Path(folder))
-            pack(answers, Path(folder) / TARGETS)
-            pairs = Pairs.open(Path(folder), context=opened.context)
-            result |= {"targets": summary(answers), "truncated": pairs.truncated}
-            return result | _bits(model, answers, pairs, batch_size) | _matches(model, pairs, beams, batch_size)
-        label = label_name(sources, opened.metrics.get("label"))
-        classes = pack(sources, Path(folder), label=label, classes=opened.classes, modality_token=opened.modality_token)
-        data = Labelled.open(Path(folder), context=opened.context, label=label, classes=classes)
-        data = replace(data, masked=looks_ahead(model))
-        return result | {"label": label, "truncated": data.truncated} | _accuracies(model, data, batch_size, seed)
+        pack(sources, Path(folder))
+        pack(answers, Path(folder) / TARGETS)
+        pairs = Pairs.open(Path(folder), context=opened.context)
+        result |= {"targets": summary(answers), "truncated": pairs.truncated}
+        return result | _bits(model, answers, pairs, batch_size) | _matches(model, pairs, beams, batch_size)
 
 
 def _bits(model: Model, shards: Sequence[Shards], data: Blocks | Windows | Pairs, batch_size: int) -> dict[str, Any]:
@@ -106,7 +105,7 @@ def _bits(model: Model, shards: Sequence[Shards], data: Blocks | Windows | Pairs
         np.add.at(nats, np.concatenate([data.records(k) for k in numbers]), counted)
     total = float(nats.sum()) / math.log(2)
     predictions, nbytes = int(counts.sum()), sum(one.manifest.bytes for one in shards)
-    per_id, half = total / predictions, _half_width(nats / math.log(2), counts)
+    per_id, half = total / predictions, half_width(nats / math.log(2), counts)
     scale = predictions / nbytes if nbytes and data.whole else None
 
     def interval(factor: float | None) -> list[float] | None:
@@ -136,54 +135,3 @@ def _matches(model: Model, data: Pairs, beams: int, batch_size: int) -> dict[str
         name, share = "exact_match" + (f"_top_{top}" if top > 1 else ""), float((ranks < top).mean())
         result |= {name: share, f"{name}_interval": wilson(share, len(ranks))}
     return result
-
-
-def _half_width(bits: NDArray[np.float64], counts: NDArray[np.int64]) -> float | None:
-    """Return half the width of the 95 % interval of sum(bits) / sum(counts) over records, by the ratio estimator.
-
-    Cochran, Sampling Techniques (1977), section 6.4. None for a single record.
-    """
-    n = len(bits)
-    if n < 2:
-        return None
-    residuals = bits - bits.sum() / counts.sum() * counts
-    return float(Z * math.sqrt((residuals**2).sum() / (n - 1) / n) / counts.mean())
-
-
-def _accuracies(model: Model, data: Labelled, batch_size: int, seed: int) -> dict[str, Any]:
-    every = (check_finite(logits) for _, logits, _ in batches(model, data, batch_size))
-    predicted = np.concatenate([logits.argmax(-1).cpu().numpy() for logits in every])
-    right = predicted == data.labels
-    classes = len(data.classes)
-    counts = np.stack([np.bincount(data.labels[right == hit], minlength=classes) for hit in (False, True)])
-    # To resample records is to draw the counts of the (hit, class) cells from a multinomial.
-    draws = np.random.default_rng(seed).multinomial(len(right), counts.ravel() / len(right), RESAMPLES)
-    balanced = _balanced(draws.reshape(RESAMPLES, 2, classes))
-    accuracy = float(right.mean())
-    return {
-        "rows": len(right),
-        "classes": classes,
-        "accuracy": accuracy,
-        "accuracy_interval": wilson(accuracy, len(right)),
-        "balanced_accuracy": float(_balanced(counts[None])[0]),
-        "balanced_accuracy_interval": np.quantile(balanced, [0.025, 0.975]).tolist(),
-        "chance": 1 / int((counts.sum(0) > 0).sum()),
-        "seed": seed,
-    }
-
-
-def _balanced(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the mean recall over the classes that occur (m,), of `counts` (m, 2, classes) of misses and hits."""
-    present = counts.sum(1) > 0
-    recall = counts[:, 1] / np.maximum(counts.sum(1), 1)
-    return np.asarray(recall.sum(1) / present.sum(1))
-
-
-def wilson(share: float, n: int) -> list[float]:
-    """Return Wilson's 95 % interval (1927) of a share of `n`.
-
-    >>> [round(x, 4) for x in wilson(0.9, 100)]
-    [0.8256, 0.9448]
-    """
-    centre, spread = share + Z**2 / (2 * n), Z * math.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
-    return [max(0.0, (centre - spread) / (1 + Z**2 / n)), min(1.0, (centre + spread) / (1 + Z**2 / n))]

@@ -14,35 +14,21 @@ from ult.public import folders
 from ult.public.folders import Folders
 from ult.public.run import Run
 from ult.trainer.evaluate import evaluate as measure
+from ult.trainer.labels import Labels, Measured
 from ult.trainer.models.generation import ignored
 
 _UNKNOWN = "unknown: the shards hold no original data, or targets are cut to the context"
+_LINE = "beside it should stand a bag of the same ids, fitted in a second: --bag SHARDS, those the run was trained on"
 UNCHECKED = "the run does not name its table, to keep its promise: nothing shows whether that was"
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """A figure with its 95 % interval, from `low` to `high`, both None where a single record tells of none."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-
-    def __str__(self) -> str:
-        return f"{self:.4f}"
-
-    def __format__(self, digits: str) -> str:
-        between = "" if self.low is None else f"  (95 %: {self.low:{digits}} to {self.high:{digits}})"
-        return f"{self.value:{digits}}{between}"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Evaluation(Shown):
     """How well a run predicts shards; what its task does not measure, or nobody can tell, is None.
 
-    `bits_per_byte`, bits a byte of the original data, and `bits_per_id`: lower is better. `accuracy` and
-    `balanced_accuracy` of labels, shares beside which `chance` stands, and `exact_match` by number of hypotheses, the
-    share of sources whose target is among the first so many: higher is better. `truncated` records did not fit into the
+    `bits_per_byte`, bits a byte of the original data, and `bits_per_id`: lower is better. `exact_match` by number of
+    hypotheses, the share of sources whose target is among the first so many: higher is better. `labels` are the figures
+    of a classifier, and `bag` those of a bag that was fitted to be beside it. `truncated` records did not fit into the
     context. `table_seen` is whether the run was trained on shards of these tables; None if it does not name its own.
     """
 
@@ -53,9 +39,8 @@ class Evaluation(Shown):
     bytes: int | None  # of the original data
     bits_per_byte: Measured | None
     bits_per_id: Measured | None
-    accuracy: Measured | None
-    balanced_accuracy: Measured | None
-    chance: float | None
+    labels: Labels | None
+    bag: Labels | None
     exact_match: Mapping[int, Measured]
     truncated: int | None
     table_seen: bool | None
@@ -67,21 +52,16 @@ class Evaluation(Shown):
         """Return the evaluation that `ult.trainer.evaluate.evaluate` gave as JSON values."""
         tops = [name for name in found if name.startswith("exact_match") and not name.endswith("_interval")]
 
-        def measured(name: str) -> Measured | None:
-            value, interval = found.get(name), found.get(f"{name}_interval")
-            return None if value is None else Measured(value, *(interval or ()))
-
         return cls(
             run=found["run"],
             task=found["task"],
             records=found["rows"],
             predictions=found.get("predictions"),
             bytes=found.get("bytes"),
-            bits_per_byte=measured("bits_per_byte"),
-            bits_per_id=measured("bits_per_id"),
-            accuracy=measured("accuracy"),
-            balanced_accuracy=measured("balanced_accuracy"),
-            chance=found.get("chance"),
+            bits_per_byte=Measured.of(found, "bits_per_byte"),
+            bits_per_id=Measured.of(found, "bits_per_id"),
+            labels=Labels.of(found) if found["task"] == "classify" else None,
+            bag=Labels.of(found["bag"]) if "bag" in found else None,
             exact_match={
                 int(name.rpartition("_")[2]) if name != "exact_match" else 1: Measured(
                     found[name], *found[f"{name}_interval"]
@@ -100,14 +80,9 @@ class Evaluation(Shown):
 
     def facts(self) -> Facts:
         """Return the figures of the run's task."""
-        if self.task == "classify":
-            return [
-                ("accuracy", f"{self.accuracy:.1%}"),
-                ("balanced accuracy", f"{self.balanced_accuracy:.1%}"),
-                ("chance", f"{self.chance:.1%}"),
-                ("records", f"{self.records:,}"),
-                ("truncated", f"{self.truncated:,}"),
-            ]
+        if self.labels is not None:
+            told = [("records", f"{self.records:,}"), ("truncated", f"{self.truncated:,}")]
+            return [*self.labels.facts(self.bag), *told, *self.labels.recalls()]
         matches = [
             ("exact match" + (f" top {top}" if top > 1 else ""), f"{share:.1%}")
             for top, share in self.exact_match.items()
@@ -122,17 +97,35 @@ class Evaluation(Shown):
             *([("truncated", f"{self.truncated:,}")] if matches else []),
         ]
 
+    @property
+    def accuracy(self) -> Measured | None:
+        """The share of labels that are right; None if the task is another."""
+        return None if self.labels is None else self.labels.accuracy
+
+    @property
+    def balanced_accuracy(self) -> Measured | None:
+        """The mean share of each label that is found; None if the task is another."""
+        return None if self.labels is None else self.labels.balanced_accuracy
+
+    @property
+    def chance(self) -> float | None:
+        """One in so many as there are labels; None if the task is another."""
+        return None if self.labels is None else self.labels.chance
+
     def __repr__(self) -> str:
         (name, value), *_ = self.facts()
         return f"<Evaluation of {self.run}: {name} {value}, {self.records:,} records>"
 
     def remarks(self) -> list[str]:
         """Return what the reader of the figures should know besides."""
+        found = []
         if self.table_seen is None:
-            return [f"{UNCHECKED} these shards'"]
-        if not self.table_seen:
-            return ["the run was trained on another table than these shards': its embedding rows do not fit them"]
-        return []
+            found.append(f"{UNCHECKED} these shards'")
+        elif not self.table_seen:
+            found.append("the run was trained on another table than these shards': its embedding rows do not fit them")
+        if self.labels is not None and self.bag is None and not self.labels.is_bag:
+            found.append(_LINE)
+        return found
 
 
 @checked(
@@ -140,6 +133,7 @@ class Evaluation(Shown):
     shards=folders.folders_argument,
     targets=folders.folders_argument,
     beams=integer(),
+    bag=folders.folders_or_none,
     batch_size=integer(1),
 )
 def evaluate(
@@ -148,13 +142,15 @@ def evaluate(
     *,
     targets: Folders | None = None,
     beams: int = 1,
+    bag: Folders | None = None,
     batch_size: int = 16,
 ) -> Evaluation:
     """Say how well a run predicts one or more shards folders: bits, accuracy or exact matches, with intervals.
 
     What is measured follows from the run's task: for "lm" the bits of every id of every record, for "classify" the
     accuracy on the labels that the shards keep, for "seq2seq" the bits of `targets`, shards whose records go with those
-    of `shards`, and how many are found by a search with `beams`. Raises `WrongVocabulary`, `MissingColumn`,
+    of `shards`, and how many are found by a search with `beams`. `bag` are the shards that a classifier was trained on:
+    the model `bag` is fitted on them, and stands beside it. Raises `WrongVocabulary`, `MissingColumn`,
     `InvalidConfig` or `TrainingError`.
 
     For example, after `ult.train`:
@@ -164,5 +160,6 @@ def evaluate(
     """
     path = folders.run_path(run)
     answers = None if targets is None else folders.paths(targets)
-    found = measure(path, folders.paths(shards), targets=answers, beams=beams, batch_size=batch_size)
+    beside = None if bag is None else folders.paths(bag)
+    found = measure(path, folders.paths(shards), targets=answers, beams=beams, bag=beside, batch_size=batch_size)
     return Evaluation.of(found, ignored(path))

@@ -1,38 +1,50 @@
-"""`ult.predict`: predict a column of records from all others, by a run that was trained on ids of whole records."""
+"""`ult.predict`: predict a column of records from all others, by a run that was trained on ids of whole records.
+
+Without a table it predicts labels of shards, as the trainer's side does by itself.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ult.data.composed.record_sink import SUFFIXES, open_record_sink
-from ult.errors import InvalidRecord, OutputError
+from ult.errors import InvalidConfig, InvalidRecord, OutputError
 from ult.host import arguments
 from ult.host.arguments import COLUMNS, KEYS, checked, integer, path, switch
 from ult.host.bar import shown
 from ult.host.free import check_free
 from ult.host.progress import Progress, on_stderr
+from ult.owner.handover.answers import Answers
 from ult.owner.handover.belonging import check_table
 from ult.owner.handover.candidates import Bins, Column
 from ult.owner.handover.posterior import Posterior
-from ult.owner.handover.predicted import Answers, Predicted
 from ult.owner.handover.questions import Question, Questions
 from ult.owner.inputs import Inputs, Secret, remarks, secret, table_argument, texts
 from ult.owner.keyfile import Identities, Passphrase
 from ult.public import folders
+from ult.public.folders import Folders
 from ult.public.run import Run
+from ult.trainer.predict import predict_labels
+from ult.trainer.predicted import Predicted
 from ult.trainer.scoring import Scorer
 
 _ENCODED = 4096  # records with a value in place that are encoded at once, about
 
 
+def _records_or_shards(name: str, value: Any) -> Any:
+    one = value[0] if isinstance(value, Sequence) and value else value
+    return (arguments.inputs if isinstance(one, str | Path) else folders.folders_argument)(name, value)
+
+
 @checked(
     run=folders.run_argument,
-    inputs=arguments.inputs,
+    inputs=_records_or_shards,
     table=table_argument,
     target=arguments.text("the name of a column"),
     out=path,
@@ -47,9 +59,9 @@ _ENCODED = 4096  # records with a value in place that are encoded at once, about
 @shown("predicting")
 def predict(
     run: Run | str | Path,
-    inputs: Inputs,
-    table: Secret,
-    target: str,
+    inputs: Inputs | Folders,
+    table: Secret | None = None,
+    target: str | None = None,
     out: str | Path | None = None,
     *,
     values: Sequence[str] = (),
@@ -61,7 +73,10 @@ def predict(
     force: bool = False,
     progress: Progress = on_stderr,
 ) -> Predicted:
-    """Predict the column `target` of the records in `inputs` from all their other columns.
+    """Predict the column `target` of the records in `inputs` from all their others or, without a table, shards' labels.
+
+    Without `table` and `target`, `inputs` are shards and `run` was trained for "classify": the result says how likely
+    each label of each record is. What follows is of records.
 
     The arguments are those of `ult predict`. `run` was trained for "lm" on shards of the `table`, which is of
     record/columns. The column may be missing in the inputs; if it is there, the result has `figures`, and the true
@@ -80,7 +95,12 @@ def predict(
 
         found = ult.predict(run, "patients.csv", fitted.table, "outcome")
         found.figures.accuracy
+        labels = ult.predict(classifier, "held-out.shards")
     """
+    if table is None and target is None:
+        return predict_labels(run, inputs, out, batch_size=batch_size, force=force)
+    if table is None or target is None:
+        raise InvalidConfig("expected the table and a target, of records, or neither of them, of shards")
     place = None if out is None else Path(out)
     if place is not None:
         _check_place(place, force=force)
@@ -90,7 +110,7 @@ def predict(
     told = check_table(opened, key)
     bins = Bins.of(column) if column.field.kind == "number" and not (values or column.field.levels) else None
     cells = bins.cells if bins else column.values(texts(values))
-    questions = Questions.open(inputs, column, drop=drop, reading=reading)
+    questions = Questions.open(cast(Inputs, inputs), column, drop=drop, reading=reading)
     if place is not None:
         questions.source.check_apart(place)
     posterior = Posterior(Scorer(opened, modality=key.codec.modality, batch_size=batch_size), column, cells, bins)

@@ -1,4 +1,4 @@
-"""What a run predicts of a column: the likeliest value of each record, the probability of each, and how good it is."""
+"""Gather what a run predicts of a column, a batch of records at a time."""
 
 from __future__ import annotations
 
@@ -13,53 +13,11 @@ from numpy.typing import NDArray
 from ult.codecs.record.field import Field
 from ult.codecs.record.numeric import Number
 from ult.data.columns.schema import Schema
-from ult.host.shown import Facts, Shown, count
+from ult.host.shown import count
 from ult.owner.handover.candidates import Bins, Column
-from ult.owner.handover.figures import Figures
 from ult.owner.handover.questions import Question
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Predicted(Shown):
-    """What a run predicts of a column, for each record.
-
-    `values` are what is told apart, and `probabilities` (n, values) float32 how likely each is; `likeliest` holds the
-    likeliest one of each record. `records` are the units of the records, or their places. `truth` (n,) int64 says which
-    of the values the true one is, -1 if that is not known or none of them.
-
-    Of a number, `values` are bins, the likeliest one is a cell of its bin, and `expected` and `median` (n,) are of the
-    bins' means and cells. `figures` are there if the inputs have the column.
-    """
-
-    target: str
-    values: tuple[str, ...]
-    records: tuple[str, ...]
-    likeliest: tuple[str, ...]
-    probabilities: NDArray[np.float32]
-    truth: NDArray[np.int64]
-    expected: NDArray[np.float64] | None
-    median: NDArray[np.float64] | None
-    figures: Figures | None
-    path: Path | None
-    told: tuple[str, ...] = ()
-
-    @property
-    def told_apart(self) -> str:
-        """The number of values or bins, as a phrase."""
-        return count(len(self.values), "value" if self.expected is None else "bin")
-
-    def facts(self) -> Facts:
-        """Return how many records and values there are, the figures, and the output's path; never a record."""
-        place = [("written to", str(self.path))] if self.path else []
-        figures = self.figures.facts() if self.figures else []
-        return [("records", f"{len(self.records):,}"), ("told apart", self.told_apart), *figures, *place]
-
-    def __repr__(self) -> str:
-        return f"<Predicted: {self.told_apart} of {count(len(self.records), 'record')}>"
-
-    def remarks(self) -> list[str]:
-        """Return sentences that the reader of the figures should know."""
-        return list(self.told)
+from ult.trainer.figures import Figures
+from ult.trainer.predicted import Predicted
 
 
 @dataclass(slots=True)

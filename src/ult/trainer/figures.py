@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult.host.shown import Facts
-from ult.trainer.evaluate import wilson
+from ult.trainer.classified import Classified, recall_facts
+from ult.trainer.interval import wilson
 
 _LEAST = 1e-300  # a probability of 0 would cost infinitely many nats
 
@@ -20,9 +21,11 @@ class Figures:
 
     `accuracy` is the share whose likeliest value is the true one, with its 95 % interval, and `majority` that of the
     most frequent one; higher is better. `log_loss`, in nats a record, is that of the probabilities, and `base_loss`
-    that of the shares of the true values; lower is better. `auroc` is for two values, the second in their order against
-    the first; higher is better. Of `unlisted` records the true cell is none of the values: they count as wrong, and
-    only in `accuracy`.
+    that of the shares of the true values; lower is better. `auroc` and `auprc` are for two values, the second in their
+    order against the first, or of more the mean of each against all others; higher is better, as of
+    `balanced_accuracy`. `calibration_error` is the mean distance of the highest probability from the share that is
+    right; lower is better. `recalls` say in words what each value is taken for. Of `unlisted` records the true cell is
+    none of the values: they count as wrong, and only in `accuracy`.
 
     Of a number, values are bins; `error` is the mean distance of the predicted median from the true number, and
     `base_error` that of one median for all records; lower is better.
@@ -36,7 +39,11 @@ class Figures:
     log_loss: float | None
     base_loss: float | None
     auroc: float | None = None
+    auprc: float | None = None
     positive: str = ""
+    balanced_accuracy: float | None = None
+    calibration_error: float | None = None
+    recalls: tuple[tuple[str, str], ...] = ()
     error: float | None = None
     base_error: float | None = None
 
@@ -64,28 +71,32 @@ class Figures:
         accuracy = float((found.argmax(1) == told).sum() / n)
         low, high = wilson(accuracy, n)
         occurring = np.flatnonzero(shares)
-        auroc, positive = None, ""
+        rates = Classified.of(told, found) if len(known) else None
+        areas, positive = rates, ""
         if len(occurring) == 2:
-            first, second = occurring
-            both = found[:, first] + found[:, second]
-            auroc = area(found[:, second] / np.maximum(both, _LEAST), told == second)
-            positive = names[int(second)]
+            second = int(occurring[1])
+            both = found[:, occurring]
+            areas = Classified.of((told == second).astype(np.int64), both / np.maximum(both.sum(1), _LEAST)[:, None])
+            positive = names[second]
         error = base_error = None
         if numbers is not None and len(numbers[0]):
             true, median = numbers
             error = float(np.abs(true - median).mean())
             base_error = float(np.abs(true - np.median(true)).mean())
-        of_truth = found[np.arange(len(told)), told]
         return cls(
             n,
             unlisted,
             accuracy,
             (low, high),
             float(shares.max()) * len(known) / n,
-            float(-np.log(np.maximum(of_truth, _LEAST)).mean()) if len(told) else None,
+            None if rates is None else rates.log_loss,
             float(-(shares[occurring] * np.log(shares[occurring])).sum()) if len(told) else None,
-            auroc,
+            None if areas is None else areas.auroc,
+            None if areas is None else areas.auprc,
             positive,
+            None if rates is None else rates.balanced_accuracy,
+            None if rates is None else rates.calibration_error,
+            () if rates is None or numbers is not None else tuple(recall_facts(names, rates.confusion)),
             error,
             base_error,
         )
@@ -103,21 +114,14 @@ class Figures:
                 ("log loss", f"{self.log_loss:.4f} nats"),
                 ("log loss of the shares", f"{self.base_loss:.4f} nats"),
             ]
-        if self.auroc is not None:
-            found.append((f"AUROC of {self.positive}", f"{self.auroc:.4f}"))
+        if self.auroc is not None and not bins:
+            of = f"of {self.positive}" if self.positive else "of each against the rest"
+            found += [
+                ("balanced accuracy", f"{self.balanced_accuracy:.1%}"),
+                (f"AUROC {of}", f"{self.auroc:.4f}"),
+                (f"AUPRC {of}", f"{self.auprc:.4f}"),
+                ("calibration error", f"{self.calibration_error:.4f}"),
+            ]
         if self.error is not None:
             found += [("mean error of the median", f"{self.error:.4g}"), ("of one median", f"{self.base_error:.4g}")]
-        return [*found, ("true cells", f"{self.records:,}")]
-
-
-def area(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
-    """Return the area under the ROC curve: how likely a positive scores above a negative, ties counting half.
-
-    >>> area(np.array([0.1, 0.4, 0.4, 0.9]), np.array([False, False, True, True]))
-    0.875
-    """
-    _, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]
-    n = int(positive.sum())
-    above = ranks[positive].sum() - n * (n + 1) / 2
-    return float(above / (n * (len(scores) - n)))
+        return [*found, ("true cells", f"{self.records:,}"), *self.recalls]
