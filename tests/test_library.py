@@ -351,32 +351,6 @@ def test_the_examples_run_in_order(notes):
     assert session["written"].decoded.asked == 3
 
 
-def test_an_evaluation_shows_what_its_task_measures():
-    from ult.trainer.evaluation import Evaluation
-
-    common = {"run": "r", "rows": 1200, "table_seen": False, "context": 16, "shards": []}
-    labels = {"accuracy": 0.9, "accuracy_interval": [0.8, 0.95], "balanced_accuracy": 0.85}
-    labels |= {"balanced_accuracy_interval": [0.7, 0.9], "chance": 0.5, "truncated": 3, "task": "classify"}
-    labels |= {"labels": ["a", "b"], "majority": 0.6, "auroc": 0.9, "auprc": 0.8, "log_loss": 0.3, "is_bag": False}
-    labels |= {"calibration_error": 0.1, "confusion": [[680, 40], [80, 400]]}
-    pairs = {"task": "seq2seq", "predictions": 9, "bytes": 0, "truncated": 0, "bits_per_byte": None, "bits_per_id": 2.0}
-    pairs |= {"bits_per_byte_interval": None, "bits_per_id_interval": [1.5, 2.5]}
-    pairs |= {"exact_match": 0.25, "exact_match_interval": [0.1, 0.4], "exact_match_top_3": 0.5}
-    pairs |= {"exact_match_top_3_interval": [0.3, 0.7]}
-    one, two = (Evaluation.of(common | told) for told in (labels, pairs))
-    assert one.facts()[:3] == [
-        ("accuracy", "90.0%  (95 %: 80.0% to 95.0%)"),
-        ("share of the most frequent label", "60.0%"),
-        ("balanced accuracy", "85.0%  (95 %: 70.0% to 90.0%)"),
-    ]
-    assert (one.bits_per_id, one.truncated, len(one.remarks())) == (None, 3, 2)
-    assert two.exact_match[3].high == 0.7
-    assert dict(two.facts())["exact match top 3"] == "50.0%  (95 %: 30.0% to 70.0%)"
-    assert dict(two.facts())["bits per byte"].startswith("unknown")
-    assert str(two.bits_per_id) == "2.0000  (95 %: 1.5000 to 2.5000)"
-    assert json.loads(two.to_json()) == common | pairs
-
-
 # ---- what is no path, no key and no recipe
 
 
