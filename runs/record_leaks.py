@@ -17,7 +17,8 @@ from ult.audit.code.adversary import Adversary
 from ult.audit.code.cooccurrence import by_context
 from ult.audit.code.evidence import Coded
 from ult.audit.code.inferred import inferred
-from ult.audit.code.records import Attacker, Records, ranked
+from ult.audit.code.people import Named, ranked
+from ult.audit.code.records import Attacker, Records
 from ult.codecs.record import RecordColumns
 from ult.data import open_source
 
@@ -110,7 +111,7 @@ def attacked(session: Session, name: str, seed: int) -> dict[str, Any]:
     def measure(folder: Path) -> dict[str, Any]:
         return attacks(session, folder, name, seed)
 
-    return session.once(f"{name}-{seed}", {"version": 2}, measure)
+    return session.once(f"{name}-{seed}", {"version": 3}, measure)
 
 
 def attacks(session: Session, folder: Path, name: str, seed: int) -> dict[str, Any]:
@@ -124,17 +125,24 @@ def attacks(session: Session, folder: Path, name: str, seed: int) -> dict[str, A
     table = ult.Table.fit(records, codec=codec, vocabulary=ult.Vocabulary(SIZE), min_records=MIN_RECORDS)
     target = Coded.of(table.encode_batch(records))
     here = Records(target, table, public, KNOWN[name])
-    found = {PUBLIC: by(here, public), EVEN: by(here, even(public, seed))}
+    found = {
+        PUBLIC: here.best("co-occurrence", alone := by(here, public)),
+        EVEN: here.best("", by(here, even(public, seed))),
+    }
     form = inferred(others, schema, None)
     assert form is not None
-    found |= {FORM: here.without_form(*form), LIST: here.with_people(place=False), LINKED: here.with_people(place=True)}
+    found |= {
+        FORM: here.without_form(*form),
+        LIST: here.with_people(alone, place=False),
+        LINKED: here.with_people(alone, place=True),
+    }
     return {which: shown(one, here) for which, one in found.items()}
 
 
-def by(here: Records, public: Sequence[Any]) -> Attacker:
-    """Return what co-occurrence by public records reads."""
+def by(here: Records, public: Sequence[Any]) -> Named:
+    """Return the phrases that co-occurrence by public records guesses."""
     adversary = Adversary.fitted(here.table, public)
-    return here.best("co-occurrence", adversary.named(by_context(ranked(here.target, adversary), adversary.reference)))
+    return adversary.named(by_context(ranked(here.target, adversary), adversary.reference))
 
 
 def even(public: Sequence[Any], seed: int) -> list[Any]:

@@ -85,7 +85,7 @@ class Form:
                     found.cells[Place(Leaf(k, inner), int(owners[mark]))] = cell
             elif j is None or k in found.rows:
                 place = Place(Leaf(k, -1 if j is None else j), -1 if j is None else found.rows[k][-1])
-                found.spans[place] = np.unique(owners[mark:stop], return_counts=True)
+                found.spans[place] = _counted(owners[mark:stop])
                 body = symbols[mark + 1 : stop]
                 if kind.field.kind == "number" and len(body) and body[0] >= FIRST_BIN:
                     found.bins[place] = int(body[0]) - FIRST_BIN
@@ -101,6 +101,13 @@ class Form:
                 told = _dated(kind, cell, told)
             last = number
         return found
+
+
+def _counted(owners: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the different ids of a cell's symbols, (n,), and how many symbols each has; mostly it is one id."""
+    if owners[0] == owners[-1]:
+        return owners[:1], np.array([len(owners)])
+    return np.unique(owners, return_counts=True)
 
 
 def _leaves(k: int, one: Field) -> list[Leaf]:

@@ -12,7 +12,8 @@ import numpy as np
 from ult.audit import words
 from ult.audit.code.fields import cell_of, same, true_places
 from ult.audit.code.inferred import inferred
-from ult.audit.code.records import Attacker, Named, Records, attackers
+from ult.audit.code.people import Named
+from ult.audit.code.records import Attacker, Records, attackers
 from ult.audit.code.telling import FORMAT, UNREAD
 from ult.errors import InvalidConfig, SourceError
 from ult.host.shown import Facts

@@ -8,24 +8,24 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ult.audit.bounds import clopper_pearson
 from ult.audit.code import columns
 from ult.audit.code.adversary import Adversary
-from ult.audit.code.cells import Form
+from ult.audit.code.cells import Cell, Form, Place
 from ult.audit.code.cooccurrence import by_context
 from ult.audit.code.evidence import PUBLIC, Coded
 from ult.audit.code.fields import Read, Truth, beyond, read_fields
 from ult.audit.code.interval import of_ratio
-from ult.audit.code.linking import groups, linked
+from ult.audit.code.linking import groups
+from ult.audit.code.people import Attempt, Named, People, ranked
 from ult.owner.table import Table
 
 NO_FORM = "public data, and no field of the table"  # only a file of the same columns
 PEOPLE = "public data, and some columns of the people, not which record is whose"
 LINKED = "public data, and some columns of the people, record by record"
-ROUNDS = 4  # records for each person, at most, that the table of somebody who knows columns is fitted on
 FEW = 5  # people with the same known cells below which a group is small
-Named = Sequence[bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,8 @@ class Records:
         self.truth = Truth(target, truth, public)
         self.form = self.truth.form
         self.known = columns.leaves_of(self.form, known)
+        self._tried: dict[bool, list[Attempt]] = {}  # by whether it is known which record is whose
+        self._found: dict[bool, tuple[list[Read], Named]] = {}
 
     def best(self, name: str, named: Named) -> Attacker:
         """Return what the attack `name`, by public data and the table's fields, reads."""
@@ -81,43 +83,53 @@ class Records:
         named = adversary.named(by_context(ranked(self.target, adversary), adversary.reference))
         return Attacker("co-occurrence, form guessed", NO_FORM, tuple(read_fields(self.truth, named, Form(codec))))
 
-    def with_people(self, *, place: bool) -> Attacker:
+    def with_people(self, public: Named, *, place: bool) -> Attacker:
         """Return what somebody reads of the other fields who knows some columns of the people in the shards.
 
-        With `place` it is known which record is whose.
+        With `place` it is known which record is whose. Of all attacks, with that by `public` data alone, which guesses
+        these phrases, the figures of cells are those of the one that reads most, and the figures of people those of the
+        one that links most of them rightly.
         """
-        by_id = dict(zip(self.target.ids.tolist(), self.named_with_people(place=place), strict=True))
-        named = [by_id[one] for one in self.held.target.ids.tolist()]
-        blind = columns.expected(self.held, self.near, self.people)
-        fields = read_fields(self.held, named, self.form, blind)
-        others = tuple(one for one in fields if one.leaf not in set(self.known))
-        told = self._people(None if place else linked(self.held, named, self.people, self.known))
+        fields, _ = self._best(public, place)
+        told = self._people(None if place else max((one.links for one in self._attempts(place)), key=_right))
         return Attacker(
-            "known columns, linked" if place else "known columns", LINKED if place else PEOPLE, others, told
+            "known columns, linked" if place else "known columns", LINKED if place else PEOPLE, tuple(fields), told
         )
 
-    def named_with_people(self, *, place: bool) -> list[bytes | None]:
+    def named_with_people(self, public: Named, *, place: bool) -> list[bytes | None]:
         """Return the phrase that somebody who knows the columns guesses for each kind of the target.
 
         There is none for an id that the people who are held have not.
         """
-        rng, held = np.random.default_rng(0), self.held.target
-        people = self.people
-        if not place:  # in an order that says nothing
-            people = [people[k] for k in rng.permutation(len(people))]
-        mixed = columns.mixed(self.near, people, rng, min(ROUNDS, max(1, len(self.public) // len(people))))
-        like = Adversary.fitted(self.table, mixed).known  # whose phrases of known cells are most like the owner's
-        adversary = Adversary(like, [*mixed[: len(people)], *self.public])
-        target, reference = ranked(held, adversary), adversary.reference
-        phrases = [adversary.spelled[rank] for rank in adversary.known_ranks]
-        some = columns.about(self.form, phrases, self.known)
-        if place:
-            seeds = columns.seeds_of_records(held, reference, some)
-        else:
-            seeds = columns.seeds_of_list(held, reference, some, by_context(target, reference))
-        named = adversary.named(by_context(target, reference, seeds))
-        by_id = dict(zip(held.ids.tolist(), named, strict=True))
+        _, named = self._best(public, place)
+        by_id = dict(zip(self.held.target.ids.tolist(), named, strict=True))
         return [by_id.get(one) for one in self.target.ids.tolist()]
+
+    def _best(self, public: Named, place: bool) -> tuple[list[Read], Named]:
+        """Return what is read of the fields that are not known, and the phrases guessed, by the attack that reads most.
+
+        Who knows more can do all that who knows less can.
+        """
+        if place not in self._found:
+            by_id = dict(zip(self.target.ids.tolist(), public, strict=True))
+            alone = [by_id[one] for one in self.held.target.ids.tolist()]
+            first = self._best(public, False) if place else self._read(alone)
+            tried = [first, *(self._read(one.named) for one in self._attempts(place))]
+            self._found[place] = max(tried, key=lambda one: _share(one[0]))
+        return self._found[place]
+
+    def _read(self, named: Named) -> tuple[list[Read], Named]:
+        fields = read_fields(self.held, named, self.form, self._blind)
+        return [one for one in fields if one.leaf not in set(self.known)], named
+
+    def _attempts(self, place: bool) -> list[Attempt]:
+        if place not in self._tried:
+            self._tried[place] = People(self.held, self.table, self.near, self.people).attempts(place=place)
+        return self._tried[place]
+
+    @cached_property
+    def _blind(self) -> list[dict[Place, Cell]]:
+        return columns.expected(self.held, self.near, self.people)
 
     @cached_property
     def near(self) -> columns.Near:
@@ -149,7 +161,7 @@ class Records:
         }  # fmt: skip
         if found is None:
             return told
-        right = int((found == np.arange(len(found))).sum())
+        right = _right(found)
         return told | {
             "linked": right / len(found), "linked_interval": clopper_pearson(right, len(found)),
             "linked_wrongly": float(((found >= 0) & (found != np.arange(len(found)))).mean()),
@@ -157,10 +169,12 @@ class Records:
         }  # fmt: skip
 
 
-def ranked(target: Coded, adversary: Adversary) -> Coded:
-    """Return the target with the shares that its ids predict by the adversary's records, if ids look like ranks."""
-    plain = Coded(target.kinds, target.ends, target.ids)
-    return plain.ranked(adversary.reference) if plain.tells_ranks else plain
+def _share(fields: Sequence[Read]) -> float:
+    return sum(one.read * one.cells for one in fields) / max(sum(one.cells for one in fields), 1)
+
+
+def _right(links: NDArray[np.int64]) -> int:
+    return int((links == np.arange(len(links))).sum())
 
 
 def attackers(records: Records, best: tuple[str, Named], inferred: tuple[Any, Sequence[Any]] | None) -> list[Attacker]:
@@ -169,5 +183,5 @@ def attackers(records: Records, best: tuple[str, Named], inferred: tuple[Any, Se
     if inferred is not None:
         found.append(records.without_form(*inferred))
     if records.known:
-        found += [records.with_people(place=False), records.with_people(place=True)]
+        found += [records.with_people(best[1], place=place) for place in (False, True)]
     return found

@@ -12,7 +12,8 @@ from ult.audit.code.attack import guesses
 from ult.audit.code.cells import Cell, Form, Leaf, Place, Reading
 from ult.audit.code.evidence import Coded
 from ult.audit.code.fields import cell_of, same, true_places
-from ult.audit.code.records import Records, ranked
+from ult.audit.code.people import ranked
+from ult.audit.code.records import Records
 from ult.errors import InvalidConfig, WrongTable
 from ult.host import arguments
 from ult.host.arguments import COLUMNS, KEYS, checked
@@ -97,8 +98,9 @@ def _attacks(records: Records) -> list[Sequence[bytes | None]]:
     adversary = Adversary.fitted(records.table, records.public)
     target = ranked(records.target, adversary)
     found = {name: adversary.named(guess) for name, guess in guesses(target, adversary.reference, values=False)}
-    first = [records.named_with_people(place=True), records.named_with_people(place=False)] if records.known else []
-    return [*first, found.pop("co-occurrence"), *found.values()]
+    public = found.pop("co-occurrence")
+    known = [records.named_with_people(public, place=place) for place in (True, False)] if records.known else []
+    return [*known, public, *found.values()]
 
 
 def _cells(records: Records, place: int, every: Sequence[Sequence[bytes | None]]) -> list[ReadCell]:
