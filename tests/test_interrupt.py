@@ -61,7 +61,7 @@ def test_ctrl_c(verb: str, folder: Path) -> None:
         assert err == "error: interrupted\n"
         assert names(folder) == before
         return
-    kept = r"finished parts? stay in \.new\.shards\.partial; the same command goes on from there"
+    kept = r"finished parts? stays? in \.new\.shards\.partial; the same command goes on from there"
     assert re.fullmatch(rf"(encoding, \d+ s\n)*error: interrupted\nhint: \d+ {kept}\n", err), err
     assert names(folder) == sorted([*before, ".new.shards.partial"])
     done = subprocess.run([*ULT, *COMMANDS[verb]], cwd=folder, capture_output=True, text=True, check=True)

@@ -6,13 +6,14 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
+import ult
 from ult.codecs.record.field import Field
 from ult.data import open_source
 from ult.data.columns.describe import describe
 from ult.data.columns.schema import Schema
 from ult.data.composed import units
 from ult.data.composed.nested_sink import open_nested_sink
-from ult.errors import InvalidConfig, MissingColumn, OutputError, SourceError
+from ult.errors import InvalidConfig, MissingColumn, MissingSource, OutputError, SourceError
 
 SEX = Field(name="sex", kind="category")
 
@@ -109,6 +110,39 @@ def test_tables_of_one_unit_are_described_together(tmp_path):
         describe([people, labs.replace(":patient", "")], unit="id")
     with pytest.raises(MissingColumn, match="no input has a column 'because'"):
         describe([people, labs], unit="id", drop=["because"])
+
+
+def test_a_table_called_rows_and_one_called_as_a_column(tmp_path):
+    people, conditions, labs = several(tmp_path, "id,code\na,1\na,2\nc,3\n")
+    write(people, "id,sex,day\na,f,1\na,f,2\nb,m,1\nc,f,3\n")
+    schema = describe([people, labs.replace("labs:", "rows:")], unit="id").schema
+    assert schema is not None
+    assert [one.name for one in schema.fields] == ["sex", "rows_", "rows"]
+    with pytest.raises(InvalidConfig, match=r"both called 'sex'; .*\(hint: sex_rows=FILE"):
+        describe([people, conditions.replace("conditions=", "sex=")], unit="id")
+
+
+def test_a_new_column_of_a_joined_table_is_left_out_by_the_name_that_the_hint_says(tmp_path):
+    people, conditions, labs = several(tmp_path, "id,code\na,1\n", "patient,code,value,sex\nb,x,5.0,m\n")
+    with pytest.raises(SourceError, match=r"hint: --drop labs\.sex leaves"):
+        opened(people, conditions, labs, schema=TABLES)
+    left = replace(TABLES, dropped=("labs.sex",))
+    assert list(opened(people, conditions, labs, schema=left))[1] == ("m", (), (("x", "5.0"),))
+    table = ult.fit(
+        [people, conditions, labs], tmp_path / "t.ult", codec="record/columns", schema=left, encrypt=False, workers=1
+    ).table
+    with pytest.raises(InvalidConfig, match=r"'labs\.value' is a field of the table"):
+        ult.encode([people, conditions, labs], table, tmp_path / "s", drop=["labs.value"], workers=1)
+
+
+def test_images_and_cells_as_inputs_are_refused_by_what_to_do(tmp_path):
+    people, *_ = several(tmp_path, "id,code\na,1\n")
+    (tmp_path / "scans").mkdir()
+    write(tmp_path / "scans" / "a.png", "no image, which nobody opens")
+    for name, kind in (("scans", "image"), ("x.h5ad", "series"), ("100.hea", "series")):
+        write(tmp_path / name, "") if "." in name else None
+        with pytest.raises((MissingSource, SourceError), match=f"as a field beside others, .* --form COLUMN={kind}"):
+            describe([people, f"more={tmp_path / name}"], unit="id")
 
 
 def test_records_of_several_tables_are_written_as_lists_in_an_object(tmp_path):

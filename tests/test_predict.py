@@ -223,7 +223,7 @@ def test_values_may_be_given_and_are_refused_where_they_cannot_be(patients, visi
     ages = ult.predict(run, data, table, "age", values=["30", "70"])
     assert ages.expected is None
     for call, says in (
-        ({"target": "note"}, "'note' is of kind text; expected the values"),
+        ({"target": "note"}, "'note' is of kind text, whose values nobody can list; expected those to"),
         ({"target": "age", "values": ["30", "old"]}, "value 'old' of 'age': cell is no number"),
         ({"target": "sex", "values": ["f"]}, "expected at least two values, all different"),
         ({"target": "sex", "values": ["f", "f"]}, "expected at least two values, all different"),

@@ -186,6 +186,25 @@ def test_all_columns_of_a_unit_are_its_rows(tmp_path, people):
     assert (fitted.table.records, fitted.private_bins) == (70, ())
 
 
+def test_columns_of_joined_tables_are_declared_by_the_names_that_are_printed(tmp_path, people):
+    labs = tmp_path / "labs.csv"
+    labs.write_text("who,value,note\n" + "".join(f"{20 + k % 70},{k % 9}.5,x\n" for k in range(900)))
+    made = {"codec": "record/columns", "epsilon": 8.0, "encrypt": False, "workers": 1, "vocabulary_size": 600}
+    inputs, forms = [people, f"labs:who={labs}"], {"sex": "category", "day": "date"}
+    with pytest.raises(InvalidConfig, match=r"kind of 2 of 4 columns \(hint: --form value=KIND --form note=KIND,"):
+        ult.fit(inputs, tmp_path / "t.ult", **made, forms=forms, unit="age")
+    asked = {"forms": forms | {"labs.value": "number"}, "drop": ["labs.note"]}
+    fitted = ult.fit(inputs, tmp_path / "t.ult", **made, **asked, unit="age")
+    assert [(one.name, [each.name for each in one.fields]) for one in fields_of(fitted.table)] == [
+        ("rows", ["sex", "day"]),
+        ("labs", ["value"]),
+    ]
+    assert (fitted.table.records, fitted.private_bins) == (70, ("value",))
+    (tmp_path / "p.jsonl").write_text('{"age": 1}\n')
+    with pytest.raises(InvalidConfig, match="ult describe OTHER_FILE --public"):
+        ult.fit(tmp_path / "p.jsonl", tmp_path / "j.ult", **made, forms={"age": "number"})
+
+
 @pytest.mark.slow
 class TestAudit:
     """`ult audit mechanism --of bins` refutes planted faults of the code, and not the code as it is."""

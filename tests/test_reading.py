@@ -15,7 +15,8 @@ import ult
 from ult.codecs.image import ImageDct
 from ult.codecs.series import SeriesMulaw
 from ult.data import files, open_source
-from ult.errors import EmptySource, InvalidRecord, MissingColumn, MissingSource, SourceError
+from ult.errors import EmptySource, InvalidRecord, MissingColumn, MissingSource, OutputError, SourceError
+from ult.host.free import check_free
 from ult.trainer.datasets import packing
 
 
@@ -82,6 +83,10 @@ def test_pipes_and_links_to_nothing_are_called_what_they_are() -> None:
     for name in ("a.txt", "/dev/null"):
         assert "is a pipe or a device" in refused(name).what
     assert "is a link to nothing" in refused("b.txt").what
+    error = refused("-")
+    assert ("standard input is not read" in error.what, "COMMAND > records.csv" in error.hint) == (True, True)
+    with pytest.raises(OutputError, match="nothing is written to standard output"):
+        check_free("-", force=False)
 
 
 def pixels(path: str) -> None:

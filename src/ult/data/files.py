@@ -11,7 +11,6 @@ import glob
 import io
 import os
 import re
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -127,11 +126,16 @@ def check_regular(name: str) -> Path:
     path = Path(name)
     if path.exists() and not path.is_file() and not path.is_dir():
         endless = path.is_char_device()  # such as /dev/zero: to copy it would fill the disk
-        raise SourceError(
-            f"{name} is a pipe or a device; expected a file, because records are read more than once",
-            hint="a file" if endless else f"cat {shlex.quote(name)} > records.txt, then name records.txt",
-        )
+        raise _read_once(f"{name} is a pipe or a device", endless=endless)
     return path
+
+
+def _read_once(what: str, *, endless: bool = False) -> SourceError:
+    """Return the error for what can be read only once."""
+    return SourceError(
+        f"{what}; expected a file, because records are read more than once",
+        hint="a file" if endless else "COMMAND > records.csv, or .txt or .jsonl as it is, then name that file",
+    )
 
 
 def missing(name: str, expected: str) -> MissingSource:
@@ -139,6 +143,8 @@ def missing(name: str, expected: str) -> MissingSource:
     if is_url(name):
         return MissingSource(f"{name} is not there; expected {expected}", hint="check the bucket and the key")
     check_regular(name)
+    if name == "-":
+        raise _read_once("- is no file, and standard input is not read")
     if os.path.islink(name):  # noqa: PTH114
         return MissingSource(f"{name} is a link to nothing; expected {expected}")
     return MissingSource(f"{name} is not there; expected {expected}")

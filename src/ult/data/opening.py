@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from ult.data import files, hub, record, sample, sequence
 from ult.data.array import ArrayRows
+from ult.data.composed import linked
 from ult.data.composed.json_record import JsonRecordRows
 from ult.data.events.addresses import PREFIXES, open_events
 from ult.data.images import image_folder
@@ -33,6 +34,10 @@ SUFFIXES = {
     "record": (".csv", ".jsonl", ".parquet", ".ndjson", *_TABLES),
 }
 _CODECS = {"series": "series/mulaw", "molecule": "molecule/smiles", "image": "image/dct", "text": "text/bytes"}
+_NAMING = (
+    "ult fit --codec {codec} for {what} alone; as a field beside others, a table with the unit and a column that "
+    "names a file a row: --form COLUMN={kind}"
+)
 _PACKED = tuple(one for every in SUFFIXES.values() for one in every if one.count(".") > 1)  # such as .fasta.gz
 
 
@@ -92,7 +97,10 @@ def _kind(name: str, modality: str) -> str:
     if modality == "image" and (files.is_folder(name) or image_folder.is_image(name)):
         return "image"
     if files.is_folder(name):
-        raise MissingSource(f"{name} is a folder; expected files", hint=inside(name, SUFFIXES[modality]))
+        hint = inside(name, SUFFIXES[modality])
+        if modality == "record" and any(map(image_folder.is_image, files.walk(name))):
+            hint = _NAMING.format(what="images", kind="image", codec=_CODECS["image"])
+        raise MissingSource(f"{name} is a folder; expected files", hint=hint)
     if suffix in SUFFIXES[modality]:
         return suffix
     if not files.is_file(name):
@@ -105,6 +113,9 @@ def _kind(name: str, modality: str) -> str:
 def _codec(suffix: str, modality: str) -> str:
     """Return a hint with the codec whose records files of this suffix hold, if there is one."""
     holds = next((one for one in _CODECS if suffix in SUFFIXES[one]), "")
+    if modality == "record" and holds in linked.KINDS:
+        what = "cells" if suffix == h5ad.SUFFIX else {"image": "images"}.get(holds, holds)
+        return _NAMING.format(what=what, kind=holds, codec=_CODECS[holds])
     verb = "ult fit " if modality == "record" else ""
     return f"its records are of modality {holds}: {verb}--codec {_CODECS[holds]}" if holds else ""
 

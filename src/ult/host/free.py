@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ult.errors import OutputExists, writing
+from ult.errors import OutputError, OutputExists, writing
 from ult.host import regular
 from ult.host.atomic import recover
 
@@ -29,6 +29,8 @@ def check_free(out: str | Path, kind: Kind = FILE, *, force: bool, option: str =
     line. Raises `OutputError` for an impossible path.
     """
     out = Path(out)
+    if out == Path("-"):
+        raise OutputError("nothing is written to standard output (-), which others may see", hint=f"{option} FILE")
     recover(out)
     with writing(out):  # refuses a name that is too long before anything is made
         try:

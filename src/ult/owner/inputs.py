@@ -117,6 +117,7 @@ def check_encoded(shards: Shards, table: Table, named: str | Path | None = None)
 def schema_of(table: Table, drop: Sequence[str] = ()) -> Schema | None:
     """Return the schema of a table of records of fields, None for another; `drop` names columns that it has not.
 
+    A column of a joined table is named by itself, or after that of its table, as `labs.value`.
     Raises `InvalidConfig` if the table has one of them.
     """
     if table.codec.modality != RECORD:
@@ -125,7 +126,8 @@ def schema_of(table: Table, drop: Sequence[str] = ()) -> Schema | None:
         return None
     fields = [Field.read(one) for one in table.codec.config()["fields"]]
     found = Schema.of_roles(fields, table.fields)
-    if both := [name for name in drop if name in found.columns]:
+    inner = {f"{one.name}.{each.name}" for one in found.fields for each in one.fields}
+    if both := [name for name in drop if name in found.columns or name in inner]:
         raise InvalidConfig(f"column {both[0]!r} is a field of the table, so it cannot be dropped; fit one without it")
     return replace(found, dropped=tuple(dict.fromkeys((*found.dropped, *drop))))
 

@@ -19,9 +19,10 @@ from ult.data.reading import AS_IT_IS, Reading
 from ult.data.rows import Chunk, Rows, listed
 from ult.errors import InvalidConfig, MissingColumn
 
-MAIN = "rows"  # the field of the rows of the inputs without a name
+MAIN = ""  # the name of the inputs without one; no other has it
 _OTHERS = ("fields", "unit", "dropped", "asked", "reading")  # of a schema, what is not joined as names
 Part = tuple[Sequence[Any], Schema | None, int]  # what columns hold, the schema of a row, and the number of rows
+Group = tuple[str, str, Sequence[Rows]]  # the name of a table of data, its column of the unit, and its inputs
 Flat = Callable[[Sequence[str], Mapping[str, str], Sequence[Rows], Sequence[str]], Part]
 _Of = Callable[[Sequence[Rows], Sequence[str]], Part]  # from inputs and columns to drop
 
@@ -41,6 +42,16 @@ def described(
     A column is called by its name, or as it is printed, after that of its table. Raises `InvalidConfig`,
     `MissingColumn` or `SourceError`.
     """
+    groups = groups_of(names, unit, reading)
+    drop, column, answers = by_column(groups, drop, column, forms)
+    return _together(groups, unit, drop, partial(flat, column, answers))
+
+
+def groups_of(names: Sequence[str], unit: str, reading: Reading = AS_IT_IS) -> list[Group]:
+    """Return the tables of data of inputs of which some are `NAME=PATH`: first `MAIN`, that of those without a name.
+
+    Raises `InvalidConfig`, `MissingColumn` or `SourceError`.
+    """
     if not unit:
         raise InvalidConfig("inputs with names are tables of data of one unit", hint="--unit COLUMN joins them by it")
     parts = [(name, grouped.named(name)) for name in names]
@@ -49,31 +60,37 @@ def described(
     for _, of in parts:
         if of is not None:
             tables.setdefault(of.field, []).append(of)
-    groups = [(MAIN, unit, open_inputs(bare, "record", reading)[0])] if bare else []
-    for name, of_name in tables.items():
-        groups.append(
-            (name, of_name[0].column or unit, open_inputs([one.path for one in of_name], "record", reading)[0])
-        )
-    there = {name: opened[0].types for name, _, opened in groups}
-    known = {one for columns in there.values() for one in columns}
-    drop, column = plain(drop, there), plain(column, there)
-    answers = dict(zip(plain(forms, there), forms.values(), strict=True))
-    if unknown := [name for name in (*drop, *column, *answers) if name not in known]:
-        raise MissingColumn(f"no input has a column {unknown[0]!r}; they have {listed(sorted(known))}")
-    return _together(groups, unit, drop, partial(flat, column, answers))
-
-
-def _together(groups: Sequence[tuple[str, str, Sequence[Rows]]], unit: str, drop: Sequence[str], flat: _Of) -> Part:
-    columns: list[Any] = []
-    schemas: list[Schema] = []
-    fields: list[Field] = []
-    rows = 0
+    groups: list[Group] = [(MAIN, unit, open_inputs(bare, "record", reading)[0])] if bare else []
+    for name, mine in tables.items():
+        groups.append((name, mine[0].column or unit, open_inputs([one.path for one in mine], "record", reading)[0]))
     for name, column, opened in groups:
         if column not in opened[0].types:
             raise MissingColumn(
                 f"{opened[0].name} has no column {column!r}, the unit; it has {listed(list(opened[0].types))}",
                 hint=f"{name}:COLUMN={opened[0].name}, with the column that holds it" if name != MAIN else "",
             )
+    return groups
+
+
+def by_column(
+    groups: Sequence[Group], drop: Sequence[str], column: Sequence[str], forms: Mapping[str, str]
+) -> tuple[list[str], list[str], dict[str, str]]:
+    """Return `drop`, `column` and `forms` by the columns' own names. Raises `MissingColumn` or `InvalidConfig`."""
+    there = {name: opened[0].types for name, _, opened in groups}
+    known = {one for columns in there.values() for one in columns}
+    gone, chosen = plain(drop, there), plain(column, there)
+    answers = dict(zip(plain(forms, there), forms.values(), strict=True))
+    if unknown := [name for name in (*gone, *chosen, *answers) if name not in known]:
+        raise MissingColumn(f"no input has a column {unknown[0]!r}; they have {listed(sorted(known))}")
+    return gone, chosen, answers
+
+
+def _together(groups: Sequence[Group], unit: str, drop: Sequence[str], flat: _Of) -> Part:
+    columns: list[Any] = []
+    schemas: list[Schema] = []
+    fields: list[Field] = []
+    rows = 0
+    for name, column, opened in groups:
         here = [one for one in drop if one in opened[0].types]
         found, schema, n = flat(opened, list(dict.fromkeys([*here, column])))
         columns += [one if name == MAIN else replace(one, name=f"{name}.{one.name}") for one in found]
@@ -88,7 +105,21 @@ def _together(groups: Sequence[tuple[str, str, Sequence[Rows]]], unit: str, drop
             fields.append(Field(name=name, kind="rows", fields=carried, required=len(groups) == 1))
     if not schemas:
         return columns, None, rows
-    return columns, _merged(schemas, unit, fields), rows
+    return columns, _merged(schemas, unit, with_main(fields)), rows
+
+
+def with_main(fields: Sequence[Field]) -> list[Field]:
+    """Return the fields with a name for that of `MAIN`. Raises `InvalidConfig` if a table has the name of a column."""
+    names = [one.name for one in fields]
+    if again := [name for name in names if names.count(name) > 1]:
+        raise InvalidConfig(
+            f"an input and a column without a table are both called {again[0]!r}; expected another name of the input",
+            hint=f"{again[0]}_rows=FILE",
+        )
+    name = "rows"
+    while name in names:
+        name += "_"
+    return [replace(one, name=name) if one.name == MAIN else one for one in fields]
 
 
 def _static(opened: Sequence[Rows], unit: str, fields: Sequence[Field]) -> set[str]:

@@ -160,14 +160,16 @@ def _spelled(value: Any, chunk: Chunk, i: int, column: str) -> str | None:
     raise SourceError(f"{chunk.place(i)}: {column!r} is a value of type {met}; expected a text, a number or null")
 
 
-def check_columns(rows: Rows, fields: Sequence[Field], others: Sequence[str]) -> None:
+def check_columns(rows: Rows, fields: Sequence[Field], others: Sequence[str], table: str = "") -> None:
     """Raise `MissingColumn` or `SourceError` unless the columns are those of `fields`, with cells of their kinds.
 
-    The columns `others` may be there or not: dropped and kept ones, and that of the unit.
+    The columns `others` may be there or not: dropped and kept ones, and that of the unit. With the name of the `table`
+    of data that the rows are of, a column may be called after it too, as `labs.value`.
     """
+    before = f"{table}." if table else ""
     names = [field.name for field in fields]
     missing = [name for name in names if name not in rows.types]
-    known = {*names, *others}
+    known = {*names, *others, *(name.removeprefix(before) for name in others)}
     unseen = [name for name in rows.types if name not in known]
     if missing:
         near = difflib.get_close_matches(missing[0], unseen, 1, 0.6)
@@ -176,7 +178,7 @@ def check_columns(rows: Rows, fields: Sequence[Field], others: Sequence[str]) ->
             hint=f"did you mean {near[0]!r}? Then rename it to {missing[0]!r} in the file" if near else "",
         )
     if unseen:
-        drop = " ".join(f"--drop {shlex.quote(name)}" for name in unseen[:_MANY])
+        drop = " ".join(f"--drop {shlex.quote(before + name)}" for name in unseen[:_MANY])
         raise SourceError(
             f"{rows.name} has columns that the schema does not name: {listed(unseen)}; "
             "columns unseen at fit are refused",

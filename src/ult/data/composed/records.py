@@ -139,7 +139,7 @@ def _of_names(named: Sequence[grouped.Named], schema: Schema, empty: list[str], 
                     f"{rows.name} has no column {unit!r}, the unit; it has {listed(list(rows.types))}",
                     hint=f"{name}:COLUMN={postgres.shown(mine[0].path)}, with the column that holds it",
                 )
-        _check(opened, unit, fields, schema.dropped)
+        _check(opened, unit, fields, schema.dropped, name)
         strands[name] = Strand(opened, unit, name=postgres.shown(mine[0].path), inner=fields)
         empty += none
     return strands
@@ -163,7 +163,7 @@ def _some(names: Sequence[str], reading: Reading) -> tuple[list[Rows], list[str]
         return [], [*map(postgres.shown, names)]
 
 
-def _check(opened: Sequence[Rows], unit: str, fields: Sequence[Field], others: Sequence[str]) -> None:
+def _check(opened: Sequence[Rows], unit: str, fields: Sequence[Field], others: Sequence[str], table: str = "") -> None:
     for rows in opened:
         rows.check_columns([unit])
-        check_columns(rows, fields, (*others, unit))
+        check_columns(rows, fields, (*others, unit), table)

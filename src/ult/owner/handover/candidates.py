@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from ult.errors import CorruptSymbols, InvalidConfig, InvalidRecord, MissingColu
 from ult.owner.table import Table
 from ult.public.vocabulary import N_SPECIAL
 
+_DAYS = (("1999", "12", "31"), ("2020", "07", "01"))
 WHOLE = ("image", "series", "rows")  # kinds whose cells nobody can list
 
 
@@ -115,8 +117,9 @@ class Column:
             return self.field.levels
         if self.field.kind not in ("category", "number"):
             raise InvalidConfig(
-                f"{self.field.name!r} is of kind {self.field.kind}; expected the values to choose from",
-                hint="--value ONE --value OTHER",
+                f"{self.field.name!r} is of kind {self.field.kind}, whose values nobody can list; expected those to "
+                "choose from",
+                hint=asked(self.field),
             )
         known = self.known()
         found = tuple(sorted(cell for cell in known if cell and cell not in self.field.missing))
@@ -160,7 +163,7 @@ class Bins:
         if not isinstance(kind, Number) or field.by:
             raise InvalidConfig(
                 f"the bins of {field.name!r} stand in one phrase with {field.by!r}; expected the values to choose from",
-                hint="--value ONE --value OTHER",
+                hint=asked(field),
             )
         known, edges = column.known(), [Decimal(edge) for edge in field.edges]
         within: list[list[tuple[float, str, int]]] = [[] for _ in range(len(edges) + 1)]
@@ -188,6 +191,19 @@ class Bins:
         for bins in (with_marker, after_marker):
             bins[(bins < 0) | (bins >= len(self.cells))] = -1
         return with_marker, after_marker
+
+
+def asked(field: Field) -> str:
+    """Return what to type to name values of a field, with made-up ones that are written as its own are.
+
+    >>> asked(Field(name="birth", kind="date", forms=("d/m/Y",)))
+    "--value 31/12/1999 --value 01/07/2020, and so on, each written as the column's cells are"
+    """
+    form, mark = field.forms[0], field.decimal
+    days = [form.replace("Y", year).replace("m", month).replace("d", day) for year, month, day in _DAYS]
+    of = {"date": days, "number": [f"1{mark}5", "20"], "list": [f"A{field.separator}B", "A"], "molecule": ["CCO", "C"]}
+    one, other = map(shlex.quote, of.get(field.kind, ["ONE", "OTHER"]))
+    return f"--value {one} --value {other}, and so on, each written as the column's cells are"
 
 
 def _symbols(alone: RecordColumns, cell: str) -> NDArray[np.uint32]:

@@ -201,8 +201,8 @@ class Partial:
             self._claim.discard()
             return
         remove(self.scratch)
-        n = len(self.parts)
-        error.add_note(f"{n} finished part{'s'[: n != 1]} stay in {self.folder}; the same command goes on from there")
+        parts = "1 finished part stays" if len(self.parts) == 1 else f"{len(self.parts)} finished parts stay"
+        error.add_note(f"{parts} in {self.folder}; the same command goes on from there")
 
 
 def _append(file: IO[bytes], *documents: dict[str, Any]) -> None:
