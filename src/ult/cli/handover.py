@@ -72,6 +72,10 @@ def attach(
         list[Path] | None,
         typer.Option(help="For a receiver: shards to learn new rows from, while the body stays as it is."),
     ] = None,
+    shards: Annotated[
+        Path | None,
+        typer.Option(help="Of a run with rows per table: shards of the table whose rows to take, and no others."),
+    ] = None,
     steps: Annotated[int, typer.Option(help="With --learn: optimizer steps.")] = 400,
     batch_size: Annotated[int, typer.Option(help="With --learn: blocks per step.")] = 16,
     context: Annotated[int, typer.Option(help="With --learn: ids that the model sees at once.")] = 128,
@@ -80,15 +84,24 @@ def attach(
     identity: Identities = None,
     force: Force = False,
 ) -> None:
-    """Add embedding rows to a released body: its own, from the secret file, or new ones, learned from shards."""
-    if (rows is None) == (not learn):
-        raise InvalidConfig("expected either rows to put back or shards to learn them from", hint="--rows or --learn")
+    """Add embedding rows to a body: its own, from the secret file, new ones, learned from shards, or one table's."""
+    if sum(map(bool, (rows, learn, shards))) != 1:
+        raise InvalidConfig(
+            "expected rows to put back, shards to learn them from, or shards of a table whose rows the run has",
+            hint="--rows, --learn or --shards",
+        )
     if rows is not None:
         from ult.cli.console import say
         from ult.owner.handover.withhold import attach as put_back
 
         put_back(body, out, rows, force=force, **key_of(rows, passphrase_file, identity))
         say(f"{out}: {body} with its rows")
+    elif shards is not None:
+        from ult.cli.console import say
+        from ult.trainer.take import take
+
+        table = take(body, shards, out, force=force)
+        say(f"{out}: {body} with the rows of table {table} alone")
     elif learn:
         from ult.trainer.recipe import Recipe
         from ult.trainer.train import train

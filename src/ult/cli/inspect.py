@@ -167,7 +167,7 @@ def _run(path: Path, plot: Path | None) -> None:
             ("run", str(path)),
             ("task", run.task + (f" ({len(run.classes)} classes)" if run.classes else "")),
             ("model", metrics["model"] or f"from {metrics['from_run']}"),
-            *([("embedding rows", metrics["embeddings"] or "unknown")] if metrics["from_run"] or run.withheld else []),
+            *_rows(run, metrics),
             ("parameters", metrics["parameters"] or "unknown"),
             _trained(run, metrics),
             *([("digest", run.digest())] if (run.path / "model.safetensors").is_file() else []),
@@ -178,6 +178,12 @@ def _run(path: Path, plot: Path | None) -> None:
     if metrics["loss"]:
         steps, losses = np.array(metrics["loss"]).T
         _draw(losses, f"training loss in nats, step {int(steps[0])} to {int(steps[-1])}", plot, log_x=False)
+
+
+def _rows(run: Run, metrics: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what the embedding rows are, unless they began with the model."""
+    told = metrics["from_run"] or run.withheld or run.per_table
+    return [("embedding rows", metrics["embeddings"] or "unknown")] if told else []
 
 
 def _trained(run: Run, metrics: dict[str, Any]) -> tuple[str, str]:

@@ -121,7 +121,7 @@ goes in or comes out.
 - Weights remember: parts of the records that a model was trained on can be read out of it. `ult audit model` measures
   it, and `ult release` gives a run away with what its audit found.
 - {promise}
-- It fits the shards' table alone: ids of another table mean other things.
+- It fits the shards' {tables} alone: ids of another table mean other things.
 - Nobody has looked at what it writes for truth, bias or harm.
 
 `metrics.json` says how it was trained. `ult evaluate RUN SHARDS` measures it, `ult generate RUN -t TABLE -o OUT` lets
@@ -137,6 +137,7 @@ _DOES = {
 def run_card(metrics: Mapping[str, Any]) -> str:
     """Return the model card, in Markdown, of a run that says this in its `metrics.json`, and no more than that."""
     tag, does = _DOES[metrics["task"]]
+    tables = "tables" if metrics.get("embeddings") == "per table" else "table"
     facts = [("task", metrics["task"]), ("ids at once", f"{metrics['context']:,}")]
     for lot, name in (("shards", "trained on"), ("targets", "with targets of")):
         name += ", by its adopter's word" if metrics.get("adopted") else ""
@@ -148,9 +149,11 @@ def run_card(metrics: Mapping[str, Any]) -> str:
     facts.append(("bits per byte", _bits(metrics)))
     if metrics.get("embeddings") == "withheld":
         facts.append(("embedding rows", "withheld: they stayed with the owner"))
+    if metrics.get("embeddings") == "per table":
+        facts.append(("embedding rows", "a file for each table, in `rows`; `ult attach` makes a checkpoint of one"))
     if metrics.get("release"):
         facts.append(("released", f"{_text(metrics['release'].get('date'))}, audit: {_verdict(metrics['release'])}"))
-    return _RUN.format(tag=tag, does=does, facts=_rows(facts), promise=_kept_promise(metrics))
+    return _RUN.format(tag=tag, does=does, facts=_rows(facts), promise=_kept_promise(metrics), tables=tables)
 
 
 def _lot(shards: Mapping[str, Any]) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 BAG_TYPE = "ult_bag"  # the `model_type` in `config.json` of a run of `--model bag`
 WITHHELD = "withheld"  # what `metrics.json` says of the embeddings if the rows stayed with the owner
+PER_TABLE = "per table"  # and if each table has rows of its own, in a file in the folder
+ROWS = "rows"  # that is named by the table's fingerprint
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -84,8 +88,8 @@ class Run(Shown):
     def digest(self) -> str:
         """Return the SHA-256 of everything that decides what the run predicts; audits name a run by it.
 
-        It covers the weights, `config.json`, the vocabulary, and what `metrics.json` says of how records are read. It
-        does not cover `generation_config.json`, which is never used. Raises `FormatError`.
+        It covers the weights, rows of every table included, `config.json`, the vocabulary, and what `metrics.json` says
+        of how records are read. It does not cover `generation_config.json`, which is never used. Raises `FormatError`.
         """
         names = ("task", "context", "classes", "label", "modality_token")
         read = {name: self.metrics.get(name) for name in names} | {"alone": self.alone}
@@ -93,8 +97,9 @@ class Run(Shown):
             config = json.loads(read_text(self.path / "config.json", 2**24))
             weights = {}
             for path in sorted(self.path.glob("*.safetensors")):
-                with path.open("rb") as file:
-                    weights[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+                weights[path.name] = _sha256(path)
+            if self.per_table:
+                weights |= {f"{ROWS}/{table}": _sha256(self.rows_file(table)) for table in sorted(self.tables)}
         except FormatError:
             raise
         except (OSError, ValueError, RecursionError) as error:
@@ -108,6 +113,39 @@ class Run(Shown):
     def withheld(self) -> bool:
         """Whether the run lacks its embedding rows because they stayed with the owner."""
         return self.metrics.get("embeddings") == WITHHELD
+
+    @property
+    def per_table(self) -> bool:
+        """Whether the run has embedding rows of its own for each table: one body, and a file of rows a table."""
+        return self.metrics.get("embeddings") == PER_TABLE
+
+    def rows_file(self, table: str) -> Path:
+        """Return where a run with rows per table holds those of a table. Raises `FormatError` for no fingerprint."""
+        if re.fullmatch(r"[0-9a-f]{32}", table) is None:
+            raise FormatError(f"{self.path / 'metrics.json'}: {table[:40]!r} is no fingerprint of a table")
+        return self.path / ROWS / f"{table}.safetensors"
+
+    def of_tables(self, tables: Collection[str]) -> Run:
+        """Return the run as one of the only table in `tables`, whose rows it then has; other runs have rows for all.
+
+        Its shards are those of that table, and all others were trained on before. Raises `WrongTable` for a table that
+        a run with rows per table has no rows of, and `InvalidConfig` for several tables.
+        """
+        if not self.per_table:
+            return self
+        if strange := set(tables) - self.tables:
+            raise WrongTable(
+                f"{self.path} has no rows of table {', '.join(sorted(strange))}; it has those of "
+                f"{', '.join(sorted(self.tables))}",
+                hint=f"ult train SHARDS --from {self.path}, which learns rows of another table",
+            )
+        if len(set(tables)) > 1:
+            raise InvalidConfig(
+                f"{self.path} has rows of its own for each table, and {len(set(tables))} were asked for at once",
+                hint="one table at a time",
+            )
+        shards = [lot for lot in self.metrics["shards"] if lot["table"] in tables]
+        return replace(self, metrics={**self.metrics, "shards": shards, "trained_before": self.trained_on})
 
     @property
     def context(self) -> int:
@@ -176,3 +214,8 @@ class Run(Shown):
                 f"{self.path} was trained on shards of table {', '.join(sorted(self.tables))}; {fingerprint} was given",
                 hint=hint,
             )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

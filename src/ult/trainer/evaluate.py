@@ -64,6 +64,7 @@ def evaluate(
     """
     opened = Run.open(run)
     sources = open_shards(shards, opened.vocabulary)
+    opened = opened.of_tables({one.manifest.table for one in sources})
     answers = open_targets(targets, sources, task=opened.task)
     check_beams(beams, 1, batch_size)
     beside = [bag] if isinstance(bag, str | Path) else bag

@@ -47,7 +47,7 @@ class Condition(Grammar, Protocol):
 
 
 def generate(
-    run: str | Path,
+    run: Run | str | Path,
     prompts: Sequence[ArrayLike] = ((),),
     *,
     n: int = 1,
@@ -86,7 +86,7 @@ def generate(
 
     Raises `InvalidConfig`, `CorruptSymbols` or `TrainingError`.
     """
-    opened = Run.open(run)
+    opened = run if isinstance(run, Run) else Run.open(run)
     if opened.task != "lm":
         raise TrainingError(
             f"run {opened.path} was trained for {opened.task}; it writes nothing by itself",
@@ -181,27 +181,27 @@ class _Mask(LogitsProcessor):
         return float(np.logaddexp.reduce(told[allowed]) - np.logaddexp.reduce(told[free | allowed]))
 
 
-def read_prompts(run: str | Path, shards: Shards | str | Path, *, first: int) -> list[Ids]:
+def read_prompts(run: Run | str | Path, shards: Shards | str | Path, *, first: int) -> list[Ids]:
     """Return the first ids of each record of shards of a run's table, as prompts for `generate`.
 
     Raises `InvalidConfig`, `WrongVocabulary`, or `WrongTable` for shards whose ids mean something else to the run.
     """
     if first < 1:
         raise InvalidConfig(f"the first {first} ids of each record were asked for; expected at least 1")
-    opened = Run.open(run)
+    opened = run if isinstance(run, Run) else Run.open(run)
     (found,) = open_shards([shards], opened.vocabulary)
     opened.check_shards(found)
     return [ids[:first] for ids in found.ids()]
 
 
 def write_generated(
-    run: str | Path, records: Sequence[NDArray[np.uint32]], out: str | Path, *, force: bool = False
+    run: Run | str | Path, records: Sequence[NDArray[np.uint32]], out: str | Path, *, force: bool = False
 ) -> None:
     """Write generated records as a shards folder that the owner of the run's table can decode.
 
     Raises `TrainingError` if the run was trained on several tables: no one table decodes its ids.
     """
-    opened = Run.open(run)
+    opened = run if isinstance(run, Run) else Run.open(run)
     sources = {(s["table"], s["codec"], s["column"]) for s in opened.metrics["shards"]}
     if len(opened.tables) != 1:
         raise TrainingError(

@@ -81,6 +81,13 @@ class Recipe:
         tasks=("lm", "classify"),
         help="Put a special id before each record that names its modality",
     )
+    rows_per_table: bool = option(
+        False,
+        panel=LEARNS,
+        tasks=("lm",),
+        excludes=("epsilon", "lora", "goldfish", "restrain_ngrams", "stop_memorised"),
+        help="Give each table embedding rows of its own beside one body; the run keeps them in a file a table",
+    )
     goldfish: int | None = option(
         None,
         panel=LEARNS,

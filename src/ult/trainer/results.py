@@ -14,7 +14,7 @@ from ult.host.distribution import versions
 from ult.host.extras import require
 from ult.public.metrics import FORMAT
 from ult.public.published import OWNER
-from ult.public.run import Run
+from ult.public.run import PER_TABLE, Run
 from ult.public.vocabulary import Vocabulary
 from ult.trainer.callbacks.early_stopping import best, validation_bits
 from ult.trainer.callbacks.progress import Progress
@@ -22,6 +22,7 @@ from ult.trainer.callbacks.tensorboard import FOLDER
 from ult.trainer.datasets.inputs import Dataset
 from ult.trainer.id_trainer import IdTrainer
 from ult.trainer.memorisation.stop_memorised import memorisation_facts
+from ult.trainer.models.table_rows import save_per_table
 from ult.trainer.recipe import Recipe
 from ult.trainer.workdir import write_told
 
@@ -92,7 +93,10 @@ def write_run(
     folder = partial / "run"
     try:
         model.config.use_cache = True  # the trainer turned it off
-        model.save_pretrained(folder)
+        if metrics["embeddings"] == PER_TABLE:
+            save_per_table(model, sorted({lot["table"] for lot in metrics["shards"]}), folder)
+        else:
+            model.save_pretrained(folder)
         vocabulary.tokenizer().save_pretrained(folder)
         vocabulary.save(folder / "vocabulary.json")
         if metrics["loss"] or metrics["validation"]:

@@ -33,6 +33,7 @@ from ult.trainer.models.build import build, initial_weights, weights_digest
 from ult.trainer.models.causal import looks_ahead
 from ult.trainer.models.lora import FOLDER as ADAPTER
 from ult.trainer.models.lora import Adapters
+from ult.trainer.models.table_rows import of_one_table
 from ult.trainer.recipe import Recipe
 from ult.trainer.results import training_metrics, validation_metrics, write_run
 from ult.trainer.workdir import finish, last_checkpoint, partial_folder, working_folder
@@ -156,6 +157,7 @@ class _Training:
             "initial_weights": initial_weights(recipe),
             "initial_digest": weights_digest(model),
         }
+        weights = of_one_table(model, len(inputs.tables)) if recipe.rows_per_table else model.num_parameters()
         penalty = NgramPenalty.of(model, rows, recipe.restrain_ngrams) if recipe.restrain_ngrams else None
         adapters = Adapters(model, recipe, recipe.lora) if recipe.lora else None
         progress = Progress(data.ids * (1 if isinstance(model, Bag) else recipe.batch_size / len(data)))
@@ -169,7 +171,7 @@ class _Training:
         trainer = (BagTrainer if isinstance(model, Bag) else _trainer_class(plan, frozen))(
             model=model,
             args=training_arguments(
-                recipe, packed.parent, state, parameters=model.num_parameters(), validated=bool(inputs.validation)
+                recipe, packed.parent, state, parameters=weights, validated=bool(inputs.validation)
             ),
             train_dataset=Goldfish(data, recipe.goldfish) if recipe.goldfish and isinstance(data, Blocks) else data,
             eval_dataset=inputs.validation_dataset(packed, recipe, classes, masked=masked),

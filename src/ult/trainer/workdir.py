@@ -24,7 +24,7 @@ from ult.host.extras import require
 from ult.host.free import Kind, check_free
 from ult.public.card import CARD, run_card
 from ult.public.published import OWNER
-from ult.public.run import Run
+from ult.public.run import ROWS, Run
 from ult.trainer.recipe import Recipe
 
 with require("safetensors", extra="train"):
@@ -34,7 +34,8 @@ _JOURNAL = "recipe.json"  # in the hidden folder: what was asked of the unfinish
 _OURS = re.compile(  # every file that --force may replace, those that earlier versions of libraries write included
     rf"(metrics|vocabulary|config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens)\.json|{OWNER}"
     rf"|{re.escape(CARD)}"
-    r"|loss\.png|model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json"
+    rf"|loss\.png|{ROWS}/[0-9a-f]{{32}}\.safetensors"
+    r"|model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json"
     r"|adapter/(adapter_config\.json|adapter_model\.safetensors|README\.md)|tensorboard/events\.[^/]+"
 )
 # Adapters are not copied, because they hold rows, nor are curves. A private run has no loss.png.

@@ -48,6 +48,7 @@ def align(run: str | Path, old: Table, new: Table, out: str | Path, *, force: bo
     """
     opened, out = Run.open(run), Path(out)
     check_free(out, RUN, force=force)
+    opened = opened.of_tables({old.fingerprint})
     _check(opened, old, new)
     parts = sources(old, new)
     model = load_trained(opened)

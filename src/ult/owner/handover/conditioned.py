@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ult.errors import CorruptSymbols, InvalidConfig
 from ult.host.shown import count
 from ult.owner.given import GivenCells
+from ult.public.run import Run
 from ult.trainer.generate import generate
 from ult.trainer.ids import Ids
 
@@ -47,7 +48,7 @@ class Drawn:
 
 
 def draw(
-    run: Path,
+    run: Run | Path,
     cells: GivenCells,
     *,
     n: int,

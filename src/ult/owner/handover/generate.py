@@ -180,6 +180,9 @@ def generate(
 
         key = secret(table, passphrase, identities)
         told += check_table(opened, key)
+        opened = opened.of_tables({key.fingerprint})
+    elif isinstance(prompts, str) or not isinstance(prompts, Sequence | np.ndarray | None):
+        opened = opened.of_tables({folders.opened(prompts).manifest.table})
     starts = _prompt_ids(opened, key, prompt, prompts, prefix_ids)
     clock = _Clock(progress)
     options: dict[str, Any] = {
@@ -197,13 +200,13 @@ def generate(
         records, why = _conditioned(opened, key, given, draws, options)
     else:
         allowed, why = _grammar(key) if key is not None and grammar else (None, [])
-        records = write(opened.path, starts, grammar=allowed, **options, **cuts)
+        records = write(opened, starts, grammar=allowed, **options, **cuts)
     told += [*why, *ignored(opened.path)]
     said, decoded = None, None
     if key is not None:
         said, decoded = _decoded(records, key, place, str(opened.metrics["shards"][0]["column"]), force=force)
     elif place is not None:
-        write_generated(opened.path, records, place, force=force)
+        write_generated(opened, records, place, force=force)
     return Generated(tuple(records), said, decoded, place, clock.ids, clock.seconds, tuple(told))
 
 
@@ -269,7 +272,7 @@ def _conditioned(
     from ult.owner.given import GivenCells
     from ult.owner.handover.conditioned import draw
 
-    drawn = draw(run.path, GivenCells(table, given), draws=draws, **options)
+    drawn = draw(run, GivenCells(table, given), draws=draws, **options)
     return drawn.records, drawn.remarks()
 
 
@@ -296,9 +299,9 @@ def _prompt_ids(
     """
     if prompt is not None and prompts is not None:
         raise InvalidConfig("a prompt and shards of prompts were both given; expected one of them")
-    if prompts is not None and (isinstance(prompts, str) or not isinstance(prompts, Sequence | np.ndarray)):
+    if isinstance(prompts, str) or not isinstance(prompts, Sequence | np.ndarray | None):
         first = max(1, run.context // 2) if first is None else first
-        return read_prompts(run.path, folders.opened(prompts), first=first)
+        return read_prompts(run, folders.opened(prompts), first=first)
     if first is not None:
         raise InvalidConfig("prefix_ids was given without shards of prompts", hint="--prompts SHARDS")
     if prompts is not None:

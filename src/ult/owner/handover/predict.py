@@ -108,6 +108,7 @@ def predict(
     key = secret(table, passphrase, identities)
     column = Column.named(key, target)
     told = check_table(opened, key)
+    opened = opened.of_tables({key.fingerprint})
     bins = Bins.of(column) if column.field.kind == "number" and not (values or column.field.levels) else None
     cells = bins.cells if bins else column.values(texts(values))
     questions = Questions.open(cast(Inputs, inputs), column, drop=drop, reading=reading)

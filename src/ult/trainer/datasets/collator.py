@@ -33,9 +33,10 @@ def collate(items: Sequence[Item]) -> dict[str, torch.Tensor]:
             row[: len(item[name])] = item[name]
         return torch.from_numpy(out)
 
-    if items[0]["labels"].ndim == 0:
-        labels = torch.from_numpy(np.array([item["labels"] for item in items], np.int64))
-    else:
-        labels = padded("labels", IGNORED)
-    # An attention mask, which only encoders have, is padded with zeros: `PAD` is 0.
-    return {name: padded(name, PAD) for name in items[0] if name != "labels"} | {"labels": labels}
+    def stacked(name: str) -> torch.Tensor:
+        if items[0][name].ndim == 0:  # one number a sample: its class, or its table
+            return torch.from_numpy(np.array([item[name] for item in items], np.int64))
+        # An attention mask, which only encoders have, is padded with zeros: `PAD` is 0.
+        return padded(name, IGNORED if name == "labels" else PAD)
+
+    return {name: stacked(name) for name in items[0]}

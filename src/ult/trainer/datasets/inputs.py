@@ -13,13 +13,14 @@ from ult.trainer.datasets.blocks import Blocks
 from ult.trainer.datasets.labelled import Labelled
 from ult.trainer.datasets.packing import label_name, open_shards, pack, summary
 from ult.trainer.datasets.pairs import TARGETS, Pairs, open_targets
+from ult.trainer.datasets.per_table import PerTable, check_filled, part_of
 from ult.trainer.datasets.sampler import check_mixture
 from ult.trainer.datasets.validation import check_tables, open_validation
 from ult.trainer.datasets.windows import Windows
 from ult.trainer.recipe import Recipe
 
 Paths: TypeAlias = str | Path | Sequence[str | Path]
-Dataset: TypeAlias = Blocks | Windows | Labelled | Pairs
+Dataset: TypeAlias = Blocks | PerTable | Windows | Labelled | Pairs
 
 _VALIDATION = "validation"  # the folder, inside the packed one, of what is evaluated while the model trains
 
@@ -53,6 +54,8 @@ class Inputs:
         held_out = open_validation(validation, opened, recipe)
         held_out_answers = open_targets(validation_targets, held_out, task=recipe.task, option="--validation-targets")
         check_tables(held_out_answers, answers)
+        if recipe.rows_per_table:
+            check_filled([*opened, *held_out])
         label = label_name([*opened, *held_out], recipe.label) if recipe.task == "classify" else None
         return cls(opened, answers, held_out, held_out_answers, label)
 
@@ -84,6 +87,11 @@ class Inputs:
         `TrainingError` or `OutputError`.
         """
         options: dict[str, Any] = {"label": self.label, "modality_token": recipe.modality_token, "advance": advance}
+        if recipe.rows_per_table:
+            for place, lots in ((folder, self.shards), (folder / _VALIDATION, self.validation)):
+                for number, one in enumerate(lots):
+                    pack([one], part_of(place, number), **options)
+            return []
         classes = pack(self.shards, folder, **options)
         if self.targets:
             pack(self.targets, folder / TARGETS, advance=advance)
@@ -95,14 +103,20 @@ class Inputs:
 
     def dataset(self, folder: Path, recipe: Recipe, classes: list[Any], *, masked: bool) -> Dataset:
         """Map what `pack` wrote to train on; with `masked`, samples of "classify" tell padding from other ids."""
-        return self._mapped(folder, recipe, classes, masked)
+        return self._mapped(folder, self.shards, recipe, classes, masked)
 
     def validation_dataset(self, folder: Path, recipe: Recipe, classes: list[Any], *, masked: bool) -> Dataset | None:
         """Map what `pack` wrote to evaluate on; None if there are no validation shards."""
-        return self._mapped(folder / _VALIDATION, recipe, classes, masked) if self.validation else None
+        if not self.validation:
+            return None
+        return self._mapped(folder / _VALIDATION, self.validation, recipe, classes, masked)
 
-    def _mapped(self, folder: Path, recipe: Recipe, classes: list[Any], masked: bool) -> Dataset:
+    def _mapped(
+        self, folder: Path, shards: Sequence[Shards], recipe: Recipe, classes: list[Any], masked: bool
+    ) -> Dataset:
         context = recipe.context
+        if recipe.rows_per_table:
+            return PerTable.open(folder, shards, sorted(self.tables), context=context)
         if recipe.task == "seq2seq":
             return Pairs.open(folder, context=context)
         if self.label is not None:

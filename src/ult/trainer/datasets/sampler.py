@@ -13,6 +13,7 @@ from ult.public.shards import Shards
 from ult.trainer.datasets.blocks import Blocks
 from ult.trainer.datasets.labelled import Labelled
 from ult.trainer.datasets.pairs import Pairs
+from ult.trainer.datasets.per_table import PerTable
 
 _CHUNK = 1 << 16  # samples of an order in memory at once
 
@@ -48,7 +49,7 @@ def check_mixture(weights: Sequence[float] | None, shards: Sequence[Shards]) -> 
         )
 
 
-def mixture(weights: Sequence[float], shards: Sequence[Shards], data: Blocks | Labelled | Pairs) -> Mixture:
+def mixture(weights: Sequence[float], shards: Sequence[Shards], data: Blocks | PerTable | Labelled | Pairs) -> Mixture:
     """Return which samples of `data` are of which shards folder, and the weight of each folder.
 
     A block belongs to the folder of its first prediction. Raises `InvalidConfig` for a folder that has no sample.

@@ -7,15 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ult.errors import InvalidConfig, WrongVocabulary
+from ult.errors import InvalidConfig
 from ult.host.extras import require
-from ult.public.run import Run
-from ult.public.vocabulary import BOS, EOS, N_SPECIAL, PAD, Vocabulary
+from ult.public.run import PER_TABLE
+from ult.public.vocabulary import BOS, EOS, PAD, Vocabulary
 from ult.trainer.models.bag import BAG, Bag
+from ult.trainer.models.earlier import Earlier
 from ult.trainer.models.embeddings import Model, draw_rows
 from ult.trainer.models.load import load_checkpoint
 from ult.trainer.models.presets import PRESETS, WEIGHTS, from_preset, from_preset_to_predict, smollm2
 from ult.trainer.models.seq2seq import ENCODER_DECODERS, encoder_decoder, own_settings
+from ult.trainer.models.table_rows import spread
 from ult.trainer.recipe import Recipe
 
 with require("torch", "transformers", extra="train"):
@@ -23,7 +25,9 @@ with require("torch", "transformers", extra="train"):
 
 
 def build(recipe: Recipe, vocabulary: Vocabulary, tables: set[str], classes: list[Any]) -> tuple[Model, str]:
-    """Return the model to train, and whether its embedding rows are "fresh" or those of an earlier run ("keep").
+    """Return the model to train, and what its embedding rows are: "fresh", those of an earlier run ("keep"), or both.
+
+    "Both" is `PER_TABLE`: each table has rows of its own, kept if the earlier run has some for it.
 
     `tables` are the fingerprints of the tables of the shards to train on. Unless the recipe says otherwise, rows of an
     earlier run are kept if it was trained on the same tables, because an id means something else under another table.
@@ -33,26 +37,12 @@ def build(recipe: Recipe, vocabulary: Vocabulary, tables: set[str], classes: lis
     embeddings = "fresh"
     if recipe.model == BAG:
         return Bag.of(vocabulary, classes), embeddings
+    earlier = None
     if recipe.from_run is not None:
-        run = Run.open(recipe.from_run)
-        if run.vocabulary != vocabulary:
-            raise WrongVocabulary(
-                f"run {run.path} has a vocabulary of {run.vocabulary.size}; the shards' is {vocabulary.size}"
-            )
-        if (run.task == "seq2seq") != (recipe.task == "seq2seq"):
-            wanted = "seq2seq" if recipe.task == "seq2seq" else "lm or classify"
-            raise InvalidConfig(f"run {run.path} was trained for {run.task}; expected one for {wanted}")
-        if run.withheld and recipe.embeddings == "keep":
-            raise InvalidConfig(f"{run.path} has no rows to keep: they stayed with its owner", hint="ult attach")
-        if not run.names_tables and not run.withheld and recipe.embeddings is None:
-            raise InvalidConfig(
-                f"{run.path} does not say which table its shards were of, so nobody can tell whether its rows fit",
-                hint="--embeddings keep if the table is the same, else --embeddings fresh",
-            )
-        embeddings = recipe.embeddings or ("keep" if run.tables == tables and not run.withheld else "fresh")
-        model = load_checkpoint(run.path, recipe.task, rows=not run.withheld)
-        if embeddings == "fresh":
-            draw_rows(model, first=0 if run.withheld else N_SPECIAL)
+        earlier = Earlier.open(recipe, vocabulary)
+        model = earlier.model
+        if not recipe.rows_per_table:
+            embeddings = earlier.arrange(tables, recipe.embeddings)
     else:
         name = recipe.model or "tiny"
         presets = _presets(recipe.task)
@@ -62,6 +52,10 @@ def build(recipe: Recipe, vocabulary: Vocabulary, tables: set[str], classes: lis
         raise InvalidConfig(f"context is {recipe.context}; the model has room for {room}", hint=f"--context {room}")
     for config in (model.config, model.generation_config):
         config.pad_token_id, config.bos_token_id, config.eos_token_id = PAD, BOS, EOS
+    if recipe.rows_per_table:
+        kept = earlier.kept(tables, recipe.embeddings) if earlier else {}
+        spread(model, sorted(tables), kept, first=earlier.first_drawn if earlier else 0)
+        return model, PER_TABLE
     if recipe.task == "seq2seq":
         own_settings(model)
     return (with_classes(model, classes) if recipe.task == "classify" else model), embeddings

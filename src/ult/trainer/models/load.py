@@ -17,6 +17,7 @@ from ult.trainer.models.causal import check_causal
 from ult.trainer.models.checkpoint import check_checkpoint
 from ult.trainer.models.embeddings import Model, row_names
 from ult.trainer.models.generation import settings
+from ult.trainer.models.table_rows import put_rows, read_rows
 
 with require("transformers", extra="train"):
     import torch
@@ -83,9 +84,17 @@ def load_trained(run: Run) -> Model:
             f"{run.path} has no embedding rows: they stayed with its owner",
             hint="ult attach, or ult train --from it to learn others",
         )
+    if run.per_table and len(run.tables) > 1:
+        raise InvalidConfig(
+            f"{run.path} has rows of its own for each of {len(run.tables)} tables; expected a run with those of one",
+            hint=f"ult attach {run.path} --shards SHARDS -o RUN, with shards of that table",
+        )
     model, missing = _load(_KINDS[run.task], run.path, use_safetensors=True, local_files_only=True)
-    if missing or model.config.vocab_size != run.vocabulary.size:
+    lacking = missing - row_names(model) if run.per_table else missing
+    if lacking or model.config.vocab_size != run.vocabulary.size:
         raise FormatError(f"the checkpoint in {run.path} is not the one that was trained")
+    if run.per_table:
+        put_rows(model, read_rows(run, min(run.tables), model))
     if run.task != "classify":
         check_causal(model, run.path)
     return model.to(PartialState().device).eval()
