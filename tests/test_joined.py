@@ -13,6 +13,7 @@ from ult.data.columns.describe import describe
 from ult.data.columns.schema import Schema
 from ult.data.composed import units
 from ult.data.composed.nested_sink import open_nested_sink
+from ult.data.opening import open_inputs
 from ult.errors import InvalidConfig, MissingColumn, MissingSource, OutputError, SourceError
 
 SEX = Field(name="sex", kind="category")
@@ -120,6 +121,16 @@ def test_a_table_called_rows_and_one_called_as_a_column(tmp_path):
     assert [one.name for one in schema.fields] == ["sex", "rows_", "rows"]
     with pytest.raises(InvalidConfig, match=r"both called 'sex'; .*\(hint: sex_rows=FILE"):
         describe([people, conditions.replace("conditions=", "sex=")], unit="id")
+
+
+def test_rows_of_a_unit_that_do_not_follow_one_another_any_more_are_noticed(tmp_path):
+    path = write(tmp_path / "a.csv", "id,n\na,1\na,2\nb,3\n")
+    opened, _ = open_inputs([path], "record")
+    strand = units.Strand(opened, "id", name="a.csv", inner=(replace(VALUE, name="n"),))
+    runs = strand.whole()
+    write(path, "id,n\na,1\nb,3\na,2\n")
+    with pytest.raises(SourceError, match="the rows of one 'id' followed one another, and do no more"):
+        list(runs)
 
 
 def test_a_new_column_of_a_joined_table_is_left_out_by_the_name_that_the_hint_says(tmp_path):

@@ -14,7 +14,9 @@ import ult
 from needed import needed
 from ult.__main__ import main
 from ult.cli.unit import unit
+from ult.codecs.record.field import Field
 from ult.data import open_source
+from ult.data.columns.schema import Schema
 from ult.data.composed.fields import texts
 from ult.data.reading import Reading
 from ult.data.stamp import Snapshot
@@ -28,6 +30,11 @@ create table visits as select i as id, (i * 1.5)::numeric(12, 2) as price, i % 2
   timestamptz '2024-05-01 10:00+02' + i * interval '1 hour' as at, array['a', null] as tags,
   '01020304-0506-0708-090a-0b0c0d0e0f10'::uuid as u, interval '1 day' as span from generate_series(1, 3000) i;
 create table nothing (a int);
+create table stays as select ((i * 7919) % 50)::text as patient, i as n, repeat('x', 600) as filler
+  from generate_series(1, 2000) i;
+create index on stays (patient);
+vacuum analyze stays;
+create view by_patient as select patient, n from stays;
 create schema lab; create view lab.few as select id from visits where id < 9;
 """
 
@@ -87,7 +94,7 @@ def test_cells_have_the_types_of_the_table(server):
 @pytest.mark.parametrize(
     ("more", "query", "told"),
     [
-        ("", None, "has 3 tables; it has 'lab.few', 'nothing', 'visits'"),
+        ("", None, "has 5 tables; it has 'by_patient', 'lab.few', "),
         ("&table=none", None, "has no table 'none'"),
         ("&table=nothing", None, "has no rows"),
         ("&table=visits", "select 1", "names a table beside --query"),
@@ -142,6 +149,24 @@ def test_a_table_that_changes_between_two_passes_is_noticed(server):
     opened = PostgresRows(server, Reading(query="select i from generate_series(1, (random() * 1e5)::int + 1) i"))
     with pytest.raises(SourceError, match="changed while it was read"):
         assert all(list(opened.chunks(["i"])) for _ in range(9))
+
+
+@pytest.mark.parametrize(
+    "cell", ["random()", "random() > 0.5", "case when random() < 0.5 then i end", "'x' || random()"]
+)
+def test_other_cells_in_a_later_pass_are_noticed(server, cell):
+    opened = PostgresRows(server, Reading(query=f"select {cell} as a, i as b from generate_series(1, 60) i"))  # noqa: S608
+    assert all(list(opened.chunks(["b"])) for _ in range(3))
+    with pytest.raises(SourceError, match="column 'a' has other cells than before"):
+        assert all(list(opened.chunks(["a"])) for _ in range(2))
+
+
+@pytest.mark.parametrize("name", ["stays", "by_patient"])
+def test_an_index_on_the_unit_does_not_part_its_rows(server, name):
+    inner = (Field(name="n", kind="number", type="int32"),)
+    schema = Schema(fields=(Field(name="rows", kind="rows", fields=inner),), unit="patient", dropped=("filler",))
+    found = list(open_source([f"{server}&table={name}"], modality="record", schema=schema))
+    assert (len(found), {len(one[0]) for one in found}) == (50, {40})
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from ult.data import record
 from ult.data.composed.fields import cells, column
 from ult.data.composed.gathered import gathered
 from ult.data.composed.runs import Block, Piece, Run, same
-from ult.data.rows import Chunk, Rows
+from ult.data.rows import Chunk, Rows, changed
 from ult.errors import SourceError
 
 HELD_BYTES = 2**30  # of rows that wait in memory for others of their unit, about
@@ -108,9 +108,20 @@ class Strand:
 
         Rows of a unit that do not follow one another are held in memory, or read several times if they are too many.
         """
-        if self.trusted or self._in_turn is not None:
+        if self.trusted:
             return self.runs()
+        if self._in_turn is not None:
+            return self._counted(len(self._in_turn))
         return gathered(self._blocks, PASS_BYTES, self._check_same, self._check_few)
+
+    def _counted(self, units: int) -> Iterator[Run]:
+        """Yield the runs; raise `SourceError` if they are not as many as the units that were met in turn before."""
+        n = 0
+        for run in self.runs():
+            n += 1
+            yield run
+        if n != units:
+            raise changed(self.name, f"the rows of one {self.unit!r} followed one another, and do no more")
 
     @property
     def trusted(self) -> bool:

@@ -19,6 +19,7 @@ import pyarrow.types as pat
 
 from ult.data.reading import AS_IT_IS, Reading
 from ult.data.rows import CHUNK_BYTES, ROWS, Chunk, Rows, changed, listed
+from ult.data.tables.digest import NOTHING, Digest, digest
 from ult.errors import EmptySource, InvalidConfig, SourceError
 from ult.host.extras import require
 
@@ -27,13 +28,15 @@ _STARTS = ("postgresql://", "postgres://")
 _ADDRESS = re.compile(r"postgres(?:ql)?://(?:[^@/?#]*@)?([\w.,:\[\]-]*)(?:/([\w.%-]*))?(?:\?.*)?", re.DOTALL)
 _TABLES = (
     "select case when table_schema = current_schema() then '' else table_schema || '.' end || table_name, "
-    "quote_ident(table_schema) || '.' || quote_ident(table_name) from information_schema.tables "
+    "quote_ident(table_schema) || '.' || quote_ident(table_name), table_type = 'BASE TABLE' "
+    "from information_schema.tables "
     "where table_schema not in ('pg_catalog', 'information_schema') order by 1"
 )
 _SESSION = (  # nothing is written, and two passes over a table have its rows in one order
     "set session characteristics as transaction isolation level repeatable read, read only",
     "set synchronize_seqscans = off",
     "set max_parallel_workers_per_gather = 0",
+    "set enable_indexonlyscan = off",  # by an index on patients, their column alone would come sorted
 )
 _WAIT = {"connect_timeout": "10"}  # seconds
 _WHY = {  # what of libpq's messages is told, in words of our own: a message may hold the address
@@ -83,8 +86,10 @@ class PostgresRows(Rows):
             raise InvalidConfig(f"{self.name} names a table beside --query; expected one of the two")
         self._address = f"{address}?{urlencode(_WAIT | asked)}"
         with self._opened() as cursor:
-            self._from = (
-                f"({reading.query.strip().rstrip(';')}\n) as ult" if reading.query else self._table(cursor, table)
+            self._from, self._stored = (
+                (f"({reading.query.strip().rstrip(';')}\n) as ult", False)
+                if reading.query
+                else self._table(cursor, table)
             )
             schema, batches = self._select(cursor, ["*"])
             if not schema.names:
@@ -96,16 +101,23 @@ class PostgresRows(Rows):
         self._raw = schema
         self.types = {field.name: _type(field.type) for field in schema}
         self._count: int | None = None  # rows of the first pass
+        self._digests: dict[str, Digest] = {}  # of the columns of earlier passes
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
-        """Yield the cells of `columns`; raise `SourceError` if the rows are not as many as in the pass before."""
-        done = 0
+        """Yield the cells of `columns`; raise `SourceError` if a pass before had other ones, or others in its order.
+
+        Of a view or a query, which the server may plan anew for every choice of columns, all columns are asked for, so
+        that the rows come in one order.
+        """
+        done, digests = 0, dict.fromkeys(columns, NOTHING)
+        asked = [_quoted(name) for name in (columns if self._stored else self._raw.names)]
         with self._opened() as cursor:
-            schema, batches = self._select(cursor, [_quoted(name) for name in columns])
-            if [field.type for field in schema] != [self._raw.field(name).type for name in columns]:
+            schema, batches = self._select(cursor, asked)
+            if any(schema.field(name).type != self._raw.field(name).type for name in columns):
                 raise changed(self.name, "a column has another type")
             for batch in batches:
-                cells = {name: _plain(batch.column(k), self.types[name]) for k, name in enumerate(columns)}
+                cells = {name: _plain(batch.column(name), self.types[name]) for name in columns}
+                digests = {name: digest(values, digests[name]) for name, values in cells.items()}
                 step = max(1, min(ROWS, CHUNK_BYTES * batch.num_rows // max(batch.nbytes, 1)))
                 for start in range(0, batch.num_rows, step):
                     part = {name: pa.chunked_array([values.slice(start, step)]) for name, values in cells.items()}
@@ -113,26 +125,32 @@ class PostgresRows(Rows):
                 done += batch.num_rows
         if self._count is not None and done != self._count:
             raise changed(self.name, f"it had {self._count:,} rows and has {done:,}")
+        if other := [name for name in columns if self._digests.get(name, digests[name]) != digests[name]]:
+            raise changed(self.name, f"column {other[0]!r} has other cells than before, or others in its order")
         self._count = done
+        self._digests |= digests
 
     def _select(self, cursor: Any, columns: Sequence[str]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         cursor.execute(f"select {', '.join(columns)} from {self._from}")  # noqa: S608 - in a transaction that reads
         reader = cursor.fetch_record_batch()
         return reader.schema, iter(reader)
 
-    def _table(self, cursor: Any, asked: str | None) -> str:
-        """Return a table as SQL names it; raise `SourceError` if it is not there, or none is asked for of several."""
+    def _table(self, cursor: Any, asked: str | None) -> tuple[str, bool]:
+        """Return a table as SQL names it, and whether it is one, or a view.
+
+        Raises `SourceError` if it is not there, or none is asked for of several.
+        """
         cursor.execute(_TABLES)
-        tables = dict(cursor.fetchall())
+        tables = {name: (quoted, stored) for name, quoted, stored in cursor.fetchall()}
         if asked is None and len(tables) == 1:
-            return str(*tables.values())
+            return next(iter(tables.values()))
         if asked is None or asked not in tables:
             met = f"has {len(tables)} tables" if asked is None else f"has no table {asked!r}"
             raise SourceError(
                 f"{self.name} {met}; it has {listed(list(tables))}",
                 hint="postgresql://HOST/DATABASE?table=NAME, or --query 'select ...'",
             )
-        return str(tables[asked])
+        return tables[asked]
 
     @contextmanager
     def _opened(self) -> Iterator[Any]:
