@@ -5,8 +5,10 @@ import io
 import json
 import os
 import stat
+import tempfile
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +21,7 @@ from ult.audit.roc import draw
 from ult.codecs.record import Field
 from ult.data import open_sink
 from ult.data.columns.schema import Schema
+from ult.data.parts.split import split
 from ult.demo import _folder as demo_folder
 from ult.errors import OutputExists, UltError, WrongKey
 from ult.host import atomic
@@ -176,7 +179,20 @@ def describe(folder: Path, text: str) -> None:
     Schema(fields=(Field(name=text, kind="category"),)).write(folder / "out")
 
 
+@cache
+def rows(text: str) -> Path:
+    path = Path(tempfile.mkdtemp()) / "rows.txt"
+    path.write_text("".join(f"{text} {k}\n" for k in range(4)))
+    return path
+
+
+def parts(folder: Path, text: str) -> None:
+    split(rows(text), folder / "out", test=0.5, force=True)
+
+
+ROWS = [rows(text) for text in ("old", "new")]  # written before any call is counted
 VERBS = {
+    "split": parts,
     "describe": describe,
     "fit": secret,
     "keygen": lambda folder, text: secret(folder, text, force=text == "old" or (folder / "out").exists()),

@@ -19,12 +19,13 @@ READS = {  # options that name what a verb reads
     "passphrase_file", "table", "identity", "to", "to_passphrase_file", "audit", "new_passphrase_file", "new_identity",
     "config", "from_run", "targets", "validation", "validation_targets", "prompts", "shards", "learn", "run", "start",
     "start_table", "members", "nonmembers", "others", "nonmember_targets", "reference_run", "code_audit", "model_audit",
-    "table_audit", "schema",
+    "table_audit", "schema", "bag",
 }  # fmt: skip
 READ_BY = {("attach", "rows"), ("audit release", "pairs")}  # which another verb writes
 WRITES = {  # verb and option -> a command that would write the file `old`
     ("keygen", "out"): "keygen -o old",
     ("dedupe", "out"): "dedupe notes.txt -o old.txt",
+    ("split", "out"): "split notes.txt -o old",
     ("describe", "out"): "describe notes.csv -o old",
     ("fit", "out"): "fit notes.txt -o old --no-encryption",
     ("encode", "out"): "encode notes.txt -t t.ult -o old",

@@ -28,6 +28,7 @@ TEXT, TABLE = ["-c", "text"], ["-t", "t.ult", *OWNER]
 COMMANDS = [
     ["keygen", "-o", "key"],
     ["dedupe", "notes.csv", *TEXT, "-k", "label", "-o", "distinct.csv"],
+    ["split", "distinct.csv", "-o", "parts", "--label", "label", "--rows-alone"],
     ["fit", "distinct.csv", *TEXT, "-k", "label", "-o", "t.ult", "-r", "{recipient}", *FIT],
     ["fit", "distinct.csv", *TEXT, "-k", "label", "-o", "b.ult", "--passphrase-file", "phrase", *FIT],
     ["encode", "distinct.csv", *TEXT, "-k", "label", *TABLE, "-o", "s.shards"],
@@ -132,7 +133,13 @@ INPUTS = {
     "other": "another\n",
     "plain.ult": '{"merges": "' + PHRASE + '"}',
 }
-WRITTEN = ["distinct.csv", "back.csv", "w.txt"]  # whose purpose is to hold records
+WRITTEN = [
+    "distinct.csv",
+    "back.csv",
+    "w.txt",
+    "parts/train/distinct.csv",
+    "parts/test/distinct.csv",
+]  # whose purpose is to hold records
 ALLOWED = {
     "phrase": ["work/" + name for name in (*WRITTEN, "notes.csv", "broken.jsonl", "ragged.csv", "plain.ult")],
     "passphrase": ["work/phrase"],

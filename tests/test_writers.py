@@ -10,6 +10,7 @@ ENDS = {  # by what each verb of the command line makes its outputs appear; None
     "keygen": ["keygen"],
     "dedupe": ["decode to text", "decode to Parquet", "decode to images", "decode to npz"],
     "describe": ["describe"],
+    "split": ["split"],
     "fit": ["fit"],
     "encode": ["encode"],
     "decode": ["decode to text", "decode to Parquet", "decode to images", "decode to npz"],

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ult.codecs.base import Codec
     from ult.codecs.patches import Patches
     from ult.data.columns.describe import describe
+    from ult.data.parts.split import split
     from ult.owner.decode import decode
     from ult.owner.encode import encode
     from ult.owner.fit import fit
@@ -57,6 +58,7 @@ __all__ = [
     "fit",
     "generate",
     "predict",
+    "split",
     "train",
     "translate",
 ]
@@ -79,6 +81,7 @@ _HOME = {
     "fit": "ult.owner.fit",
     "generate": "ult.owner.handover.generate",
     "predict": "ult.owner.handover.predict",
+    "split": "ult.data.parts.split",
     "train": "ult.trainer.training",
     "translate": "ult.trainer.translation",
 }

@@ -27,6 +27,7 @@ from ult.cli import (
     predict,
     rekey,
     signals,
+    split,
     train,
     trainer,
 )  # fmt: skip
@@ -128,6 +129,7 @@ TRAINER = "The trainer's side: shards and runs; no table"
 _add(owner.keygen, OWNER)
 _add(describe.describe, OWNER)
 _add(dedupe.dedupe, OWNER)
+_add(split.split, OWNER)
 _add(owner.fit, OWNER)
 _add(owner.encode, OWNER)
 _add(decode.decode, OWNER)

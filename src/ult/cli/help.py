@@ -25,6 +25,7 @@ EXAMPLES = {
     "keygen": "ult keygen -o owner.key",
     "describe": "ult describe patients.csv -o schema.json",
     "dedupe": "ult dedupe notes.jsonl -o distinct.jsonl --near 0.8",
+    "split": "ult split visits.csv -o parts --group patient --label outcome",
     "fit": "ult fit notes.csv -o notes.ult --column note --vocabulary-size 4096",
     "encode": "ult encode notes.csv -t notes.ult -o shards --column note",
     "decode": "ult decode shards -t notes.ult -o notes-again.csv",

@@ -1,0 +1,248 @@
+"""`ult.split`: the rows of files, dealt to parts of which none knows a person of another."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ult.data import files
+from ult.data.cells import written
+from ult.data.columns import looks
+from ult.data.opening import open_inputs
+from ult.data.parts.copying import SUFFIXES, copy_rows
+from ult.data.parts.dealing import Unit, dealt
+from ult.data.reading import Reading
+from ult.data.rows import Chunk, Rows, listed
+from ult.errors import InvalidConfig, SourceError, writing
+from ult.host import arguments
+from ult.host.arguments import COLUMNS, checked, integer, number, path, switch
+from ult.host.atomic import whole
+from ult.host.disk import strangers
+from ult.host.free import Kind, check_free
+from ult.host.shown import Facts, Shown, count
+
+PARTS = ("train", "validation", "test")
+_OURS = re.compile(rf"({'|'.join(PARTS)})/[^/]+({'|'.join(map(re.escape, SUFFIXES))})", re.IGNORECASE)
+_SHOWN = 10  # labels of which the shares are shown
+
+
+def _is_split(folder: Path) -> bool:
+    return folder.is_dir() and (folder / PARTS[0]).is_dir() and {one.name for one in folder.iterdir()} <= {*PARTS}
+
+
+SPLIT = Kind("a split", _is_split, partial(strangers, ours=_OURS))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Split(Shown):
+    """Where the parts are, and how many rows, units and rows of each label each has; `units` is None without a unit."""
+
+    path: Path
+    rows: Mapping[str, int]
+    units: Mapping[str, int] | None
+    labels: Mapping[str, Mapping[str, int]]
+
+    def facts(self) -> Facts:
+        """Return what each part holds."""
+        return [(name, self._part(name)) for name in self.rows]
+
+    def _part(self, name: str) -> str:
+        whose = f" of {count(self.units[name], 'unit')}" if self.units is not None else ""
+        counts, every = self.labels.get(name, {}), sum(self.labels.get(name, {}).values())
+        shares = [f"{label} {n / every:.1%}" for label, n in sorted(counts.items())] if every else []
+        told = f": {', '.join(shares)}" if 0 < len(shares) <= _SHOWN else ""
+        return f"{count(self.rows[name], 'row')}{whose}{told}"
+
+    def remarks(self) -> list[str]:
+        """Return sentences on labels that a part lacks."""
+        every = {label for counts in self.labels.values() for label in counts}
+        found = []
+        for name, counts in self.labels.items():
+            lacking = sorted(every - counts.keys())
+            if lacking:
+                found.append(f"{name} has no row of {listed(lacking, 5)}")
+        return found
+
+
+@checked(
+    inputs=arguments.inputs,
+    out=path,
+    group=arguments.text("the name of one column"),
+    label=arguments.text("the name of one column"),
+    test=number,
+    validation=number,
+    seed=integer(0),
+    rows_alone=switch,
+    reading=COLUMNS["reading"],
+    force=switch,
+)
+def split(
+    inputs: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    group: str | None = None,
+    label: str | None = None,
+    test: float = 0.2,
+    validation: float = 0.0,
+    seed: int = 0,
+    rows_alone: bool = False,
+    reading: Mapping[str, str | float] | None = None,
+    force: bool = False,
+) -> Split:
+    """Deal the rows of files to `out/train`, `out/test` and, if it has a share, `out/validation`, under their names.
+
+    Rows are copied as they stand. All rows with one value in the column `group`, in all files, go to one part. With
+    `label`, a column of the first file, every part has each label as often as the others, as far as groups allow.
+    `test` and `validation` are shares of the rows of the first file. The same seed gives the same parts, in whatever
+    order the rows are.
+
+    Without a group, a column that by its name says whose a row is, and of which values repeat, is refused:
+    `rows_alone` allows it. Raises `MissingColumn`, `SourceError`, `InvalidConfig`, `OutputExists` or `OutputError`;
+    then nothing was written.
+
+    For example:
+
+        parts = ult.split("visits.csv", "parts", group="patient", label="outcome")
+        fitted = ult.fit("parts/train/visits.csv", "visits.ult", codec="record/columns", unit="patient")
+    """
+    shares = _shares(test, validation)
+    place = Path(out)
+    check_free(place, SPLIT, force=force)
+    chosen = Reading.of(reading)
+    opened = _opened([inputs] if isinstance(inputs, str | Path) else inputs, chosen)
+    if group is None and not rows_alone:
+        _check_alone(opened)
+    for one in opened:
+        one.check_columns([group] if group else [])
+    opened[0].check_columns([label] if label else [])
+    units, names = _units(opened, group, label)
+    parts = dealt(units, list(shares.values()), seed)
+    _check_parts(units, parts, shares, group)
+    dealing = [np.array([parts[name] for name in of], np.int8) for of in names]
+    with whole(place) as new:
+        with writing(place):
+            new.mkdir()
+            for part in shares:
+                (new / part).mkdir()
+        for one, places in zip(opened, dealing, strict=True):
+            with writing(place):
+                copy_rows(one, chosen, places, [new / part / Path(one.name).name for part in shares])
+        check_free(place, SPLIT, force=force)
+    return _told(place, shares, units, parts, dealing, group, label)
+
+
+def _shares(test: float, validation: float) -> dict[str, float]:
+    if not (0 < test < 1 and 0 <= validation < 1 and test + validation < 1):
+        raise InvalidConfig(
+            f"test is {test:g} and validation {validation:g}; expected shares above 0, below 1 together",
+            hint="--test 0.2 --validation 0.1",
+        )
+    shares = {"train": 1 - test - validation, "validation": validation, "test": test}
+    return {name: share for name, share in shares.items() if share}
+
+
+def _opened(inputs: Sequence[str | Path], reading: Reading) -> list[Rows]:
+    found: list[Rows] = []
+    for one in inputs:  # each by itself: they may be of several kinds
+        name = str(one)
+        suffix = files.suffix(name)
+        if suffix not in SUFFIXES or files.is_url(name):
+            raise SourceError(f"{name} cannot be split; expected local files that end in {', '.join(SUFFIXES)}")
+        opened, _ = open_inputs([name], "text" if suffix == ".txt" else "record", reading)
+        found += opened
+    again = [name for name, n in Counter(Path(one.name).name for one in found).items() if n > 1]
+    if again:
+        raise InvalidConfig(f"two inputs are called {again[0]}; expected names that differ", hint="rename one with mv")
+    return found
+
+
+def _check_alone(opened: Sequence[Rows]) -> None:
+    """Raise `InvalidConfig` if a column says whose a row is by its name, and values of it repeat."""
+    for rows in opened:
+        for name in rows.types:
+            kind, sure = looks.header(name)
+            if kind != "number" and not (kind == "name" and sure):
+                continue
+            seen, every = set(), 0
+            for _, cells in _cells(rows, [name]):
+                every += len(cells[0])
+                seen.update(cells[0])
+            if len(seen) < every and len(seen) > 1:
+                raise InvalidConfig(
+                    f"{rows.name}: {count(every, 'row')} have {count(len(seen), 'value')} in {name!r}: rows of one "
+                    "would be in several parts, where a model is tested on people whom it knows",
+                    hint=f"--group {shlex.quote(name)}, or --rows-alone",
+                )
+
+
+def _units(opened: Sequence[Rows], group: str | None, label: str | None) -> tuple[dict[str, Unit], list[list[str]]]:
+    """Return the units by name, and the name of the unit of each row of each file. Rows count in the first file."""
+    units: dict[str, Unit] = {}
+    names: list[list[str]] = []
+    for k, rows in enumerate(opened):
+        asked = [one for one in (group, label if k == 0 else None) if one]
+        found: list[str] = []
+        for chunk, cells in _cells(rows, asked or list(rows.types)[:1]):
+            first = len(found)
+            own = cells[0] if group else [f"{k} {first + i}" for i in range(chunk.length)]
+            for i, name in enumerate(own):
+                if name is None or name == "":
+                    raise SourceError(
+                        f"{chunk.place(i)} has nothing in {group!r}; expected whose it is", hint="leave out such rows"
+                    )
+                unit = units.setdefault(name, Unit())
+                unit.rows += k == 0
+                if label and k == 0:
+                    unit.labels[str(cells[-1][i])] += 1
+                found.append(name)
+        names.append(found)
+    return units, names
+
+
+def _cells(rows: Rows, columns: Sequence[str]) -> Iterator[tuple[Chunk, list[list[str | None]]]]:
+    """Yield the cells of columns as texts, chunk by chunk."""
+    for chunk in rows.chunks(columns):
+        yield chunk, [_texts(chunk.columns[name]) for name in columns]
+
+
+def _texts(column: Any) -> list[str | None]:
+    if isinstance(column, pa.ChunkedArray | pa.Array):
+        return written(column)
+    return [one if one is None or isinstance(one, str) else str(one) for one in column]
+
+
+def _check_parts(
+    units: Mapping[str, Unit], parts: Mapping[str, int], shares: Mapping[str, float], group: str | None
+) -> None:
+    used = {parts[name] for name, unit in units.items() if unit.rows}
+    empty = [name for k, name in enumerate(shares) if k not in used]
+    if empty:
+        what = count(len(units), f"value of {group!r}", f"values of {group!r}") if group else count(len(units), "row")
+        raise InvalidConfig(f"of {what} nothing is left for {empty[0]}; expected more, or a larger share")
+
+
+def _told(
+    out: Path,
+    shares: Mapping[str, float],
+    units: Mapping[str, Unit],
+    parts: Mapping[str, int],
+    dealing: Sequence[NDArray[np.int8]],
+    group: str | None,
+    label: str | None,
+) -> Split:
+    rows = {name: sum(int((one == k).sum()) for one in dealing) for k, name in enumerate(shares)}
+    people = {name: sum(1 for part in parts.values() if part == k) for k, name in enumerate(shares)} if group else None
+    labels: dict[str, Counter[str]] = {name: Counter() for name in shares} if label else {}
+    for name, part in parts.items() if label else ():
+        labels[list(shares)[part]].update(units[name].labels)
+    return Split(out, rows, people, labels)
