@@ -45,8 +45,10 @@ class Encoder(Sized, Protocol):
 class Ours:
     """A table of `ult`, fitted on the records to train on."""
 
-    def __init__(self, train: Sequence[Any], size: int, codec: str | Codec[Any] = "text/bytes") -> None:
-        self.table = Table.fit(train, codec=codec, vocabulary=Vocabulary(size), min_records=1)
+    def __init__(
+        self, train: Sequence[Any], size: int, codec: str | Codec[Any] = "text/bytes", *, min_records: int = 1
+    ) -> None:
+        self.table = Table.fit(train, codec=codec, vocabulary=Vocabulary(size), min_records=min_records)
         self.codec, self.size = self.table.codec.id, size
 
     def encode(self, records: Sequence[Any]) -> list[Ids]:
