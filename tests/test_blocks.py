@@ -1,7 +1,13 @@
 """Blocks of columns hold what chunks of lists hold, and a file is refused in the same words either way."""
 
+import errno
+import io
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,11 +17,11 @@ from ult.codecs.record.field import Field
 from ult.data import open_source
 from ult.data.cells import column_of, written
 from ult.data.columns.schema import Schema
-from ult.data.composed import units
+from ult.data.composed import gathered, spilled, units
 from ult.data.reading import Reading
 from ult.data.tables import delimited
 from ult.data.tables.tabular import CsvRows
-from ult.errors import SourceError
+from ult.errors import OutputError, SourceError
 
 PIECES = ["a", "é", "", ",", '"', '""', "\n", "\r\n", "\r", "x,y\n", '"q,""\n",z\n', "1,2\r\n", '"a\r\nb",\n', "\0"]
 TEXTS = st.lists(st.none() | st.text(max_size=4), max_size=12)
@@ -116,7 +122,7 @@ def grouped(path, rows):
 
 
 @given(ROWS, st.sampled_from([0, 40, 2**20]))
-def test_units_apart_come_together_in_as_many_passes_as_it_takes(tmp_path_factory, rows, limit):
+def test_units_apart_come_together_in_memory_or_aside(tmp_path_factory, rows, limit):
     lines = [f"{unit},of {unit},{cell}" for unit, cell in rows]
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(units, "PASS_BYTES", limit)
@@ -132,4 +138,65 @@ def test_units_apart_come_together_in_as_many_passes_as_it_takes(tmp_path_factor
 def test_a_row_that_differs_within_its_unit_is_named(tmp_path):
     source = grouped(tmp_path / "t.csv", ["a,1,x", "b,1,x", "a,2,y"])
     with pytest.raises(SourceError, match=r"row 3: 'own' is not what it is in .*row 1"):
+        list(source)
+
+
+def apart(monkeypatch, path):
+    """Return a source of units whose rows are put aside, with a null and a kept column, and what each unit holds."""
+    monkeypatch.setattr(units, "PASS_BYTES", 2000)
+    monkeypatch.setattr(gathered, "_EACH", 64)
+    monkeypatch.setattr(spilled, "_WINDOW", 9000)
+    rows = [(f"person-{i % 97}", f"o{i % 97}", None if i % 5 == 0 else "é" * (i % 300), i % 97) for i in range(1000)]
+    pq.write_table(
+        pa.table(dict(zip(("id", "own", "cell", "n"), map(list, zip(*rows, strict=True)), strict=True))), path
+    )
+    source = open_source([str(path)], modality="record", schema=UNITS, keep=["n"])
+    return source, [(f"o{k}", tuple((row[2],) for row in rows if row[3] == k), k) for k in range(97)]
+
+
+def test_rows_put_aside_come_back_as_they_were_and_nobody_else_can_read_them(tmp_path, monkeypatch):
+    source, expected = apart(monkeypatch, tmp_path / "t.parquet")
+    written = []
+
+    class File(io.BytesIO):
+        def close(self):
+            written.append(self.getvalue())
+            super().close()
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: File())
+    records = source.batches()
+    found = [
+        (*record, n) for batch in records for record, n in zip(batch.records, batch.kept["n"].to_pylist(), strict=True)
+    ]
+    assert found == expected
+    assert len(written) > 1  # parts that were too large for memory were put aside again
+    assert sum(map(len, written)) > 300_000
+    assert not any(text in data for data in written for text in (b"person-", "é".encode() * 3))
+
+
+def test_no_file_of_rows_put_aside_stays_and_a_full_disk_is_one_error(tmp_path, monkeypatch):
+    source, expected = apart(monkeypatch, tmp_path / "t.parquet")
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "aside"))
+    with pytest.raises(OutputError, match=r"cannot put rows aside in .*aside.*No such file") as refused:
+        list(source)
+    assert "TMPDIR=FOLDER" in refused.value.hint
+    (tmp_path / "aside").mkdir()
+    seen = []
+    flush = spilled.Spill.flush
+
+    def watched(self):
+        flush(self)
+        seen.append(list(Path(tmp_path / "aside").iterdir()))
+
+    monkeypatch.setattr(spilled.Spill, "flush", watched)
+    assert len(list(source)) == len(expected)
+    assert len(seen) > 3
+    assert not any(seen)
+
+    class Full(io.BytesIO):
+        def write(self, data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: Full())
+    with pytest.raises(OutputError, match=r"after 0 bytes: No space left"):
         list(source)

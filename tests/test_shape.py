@@ -164,8 +164,9 @@ def test_every_module_says_what_it_is_for(name):
 
 
 def test_only_the_keyfile_opens_an_age_file():
+    aside = "data.composed.spilled"  # encrypts what a process puts aside for itself, for a key that it never writes
     found = {name for name, tree in TREES.items() for node in ast.walk(tree) if _imports_pyrage(node)}
-    assert found == {"owner.keyfile"}
+    assert found == {"owner.keyfile", aside}
 
 
 def _imports_pyrage(node):

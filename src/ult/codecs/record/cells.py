@@ -99,6 +99,15 @@ class Cells(Sequence[str | None]):
         found: Flags = _repeats(self.data, self.ends, self.nulls)
         return found
 
+    def numbered(self) -> tuple[NDArray[np.int64], int]:
+        """Return the number of each text, (n,), in the order in which they are first met, and how many there are.
+
+        >>> Cells.of(["b", "a", "b"]).numbered()[0].tolist()
+        [0, 1, 0]
+        """
+        slots = np.full(1 << (2 * len(self)).bit_length(), -1, np.int64)
+        return _numbered(slots, self.data, self.ends)  # type: ignore[no-any-return]
+
     def tolist(self) -> list[str | None]:
         """Return the cells."""
         stops = self.ends.tolist()
@@ -236,3 +245,19 @@ def _numbers(
         found[i] = slots[_find(slots, known, stops, data, start, ends[i] - start)]
         start = ends[i]
     return found
+
+
+@njit(cache=True)
+def _numbered(slots: NDArray[np.int64], data: NDArray[np.uint8], ends: Ends) -> tuple[NDArray[np.int64], int]:
+    found = np.empty(len(ends), np.int64)
+    start = n = 0
+    for i in range(len(ends)):
+        at = _find(slots, data, ends, data, start, ends[i] - start)
+        if slots[at] < 0:
+            slots[at] = i
+            found[i] = n
+            n += 1
+        else:
+            found[i] = found[slots[at]]
+        start = ends[i]
+    return found, n

@@ -1,120 +1,126 @@
-"""Rows of units that do not follow one another, brought together in as many passes as memory needs."""
+"""Rows of units that do not follow one another, brought together: in memory, or on the disk if they are many."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from ult.codecs.record.cells import Cells
-from ult.codecs.record.columns import Columns
 from ult.data.composed.runs import Block, Piece, Run
+from ult.data.composed.spilled import Lot, Spill, in_order
 from ult.data.rows import Chunk
 
-Numbers = NDArray[np.int64]
 Check = Callable[[Run, tuple[Any, ...], pa.Table | None, tuple[Chunk, int]], None]
+_EACH = 2**13  # units whose rows are put aside together
 
 
-def gathered(
-    read: Callable[[], Iterator[Block]], limit: int, check: Check, check_few: Callable[[int], None]
-) -> Iterator[Run]:
-    """Yield one run for each unit, in the order in which units are first met.
+class Gathering:
+    """Yields one run for each unit, in the order in which units are first met.
 
-    If the rows have more than `limit` bytes, they are read again and again, and at each time those of the next units
-    are held. `check` is called for a row that has not the static cells of its unit, and `check_few` with the most
-    bytes that the rows of one unit have. Memory also takes some 100 bytes a unit.
+    `read` yields the rows. Those that have more than `limit` bytes are put aside on the disk, if all their cells are
+    texts; else they are read again and again, and at each time those of the next units are held. `check` is called for
+    a row that has not the static cells of its unit, and `check_few` with the bytes that the rows of a unit have.
     """
-    numbers: dict[str, int] = {}
-    sizes = np.zeros(0, np.int64)
-    held: _Held | None = _Held()
-    for block in read():
-        of = np.array([numbers.setdefault(unit, len(numbers)) for unit in block.units.tolist()], np.int64)  # type: ignore[arg-type]
-        more = np.bincount(of, block.inner.sizes + block.static.sizes, len(numbers)).astype(np.int64)
-        sizes = more + np.pad(sizes, (0, len(more) - len(sizes)))
-        if held is not None and held.nbytes <= limit:
-            held.add(block, of, None)
+
+    def __init__(
+        self, read: Callable[[], Iterator[Block]], limit: int, check: Check, check_few: Callable[[int], None]
+    ) -> None:
+        self._read, self._limit, self._check, self._check_few = read, limit, check, check_few
+        self._chunks: list[Chunk] = []
+
+    def __iter__(self) -> Iterator[Run]:
+        held: list[Lot] = []
+        nbytes = 0
+        for lot in (lots := self._lots()):
+            held.append(lot)
+            nbytes += int(lot.sizes.sum())
+            if nbytes > self._limit:
+                break
         else:
-            held = None
-    check_few(int(sizes.max(initial=0)))
-    if held is not None:
-        yield from held.runs(list(numbers), 0, check)
-        return
-    names, ends, first = list(numbers), np.cumsum(sizes), 0
-    while first < len(names):
-        before = int(ends[first - 1]) if first else 0
-        last = max(first + 1, int(np.searchsorted(ends, before + limit, "right")))
-        held = _Held()
-        for block in read():
-            of = np.array([numbers.get(unit, -1) for unit in block.units.tolist()], np.int64)  # type: ignore[arg-type]
-            here = np.flatnonzero((of >= first) & (of < last))
-            if len(here):
-                held.add(block, of[here], here)
-        yield from held.runs(names[first:last], first, check)
-        first = last
-
-
-class _Held:
-    """Rows in memory, with the numbers of their units."""
-
-    def __init__(self) -> None:
-        self.nbytes = 0
-        self._units: list[Numbers] = []
-        self._rows: list[Numbers] = []  # of each part, the rows of its chunk
-        self._parts: list[Block] = []
-
-    def add(self, block: Block, of: Numbers, here: Numbers | None) -> None:
-        """Hold a block, or its rows `here`; `of` are the numbers of their units."""
-        if here is not None:
-            kept = None if block.kept is None else block.kept.take(here)
-            block = Block(block.chunk, block.units, block.static.taken(here), block.inner.taken(here), kept)
-        self._units.append(of)
-        self._rows.append(np.arange(len(of)) if here is None else here)
-        self._parts.append(block._replace(units=Cells.of([])))
-        self.nbytes += int(block.inner.sizes.sum() + block.static.sizes.sum())
-
-    def runs(self, names: Sequence[str], base: int, check: Check) -> Iterator[Run]:
-        """Yield the rows of each unit, whose numbers are counted from `base`, together."""
-        if not self._parts:
+            yield from self._runs(held)
             return
-        of, rows, parts = np.concatenate(self._units) - base, np.concatenate(self._rows), self._parts
-        offsets = np.cumsum([0, *map(len, self._units)])
-        chunks = [part.chunk for part in parts]
-        order = np.argsort(of, kind="stable")
-        kept = None if parts[0].kept is None else pa.concat_tables([part.kept for part in parts]).take(order)
-        static = _sorted([part.static for part in parts], order)
-        inner = _sorted([part.inner for part in parts], order)
-        self._parts = parts = []
-        starts = np.searchsorted(of[order], np.arange(len(names)))
-        stops = np.append(starts[1:], len(order))
+        if held[0].plain:
+            yield from self._aside(_chained(held, lots), _EACH)
+        else:
+            del held, lots
+            yield from self._in_passes()
+
+    def _lots(self) -> Iterator[Lot]:
+        self._chunks = []
+        for block in self._read():
+            n = len(block.units)
+            self._chunks.append(block.chunk)
+            yield Lot(*block[1:], np.full(n, len(self._chunks) - 1), np.arange(n))
+
+    def _aside(self, lots: Iterable[Lot], each: int) -> Iterator[Run]:
+        """Yield the runs of rows that are put aside first, in parts of `each` units; again if these are large."""
+        with closing(Spill(each)) as spill:
+            for lot in lots:
+                spill.add(lot)
+            for part, nbytes, units in spill.parts():
+                if units == 1:
+                    self._check_few(nbytes)
+                if nbytes <= self._limit or units == 1:
+                    yield from self._runs(list(part))
+                else:
+                    yield from self._aside(part, max(1, units * self._limit // (2 * nbytes)))
+
+    def _in_passes(self) -> Iterator[Run]:
+        """Yield the runs of rows that are read again for the units of every `limit` bytes."""
+        numbers: dict[str, int] = {}
+        sizes = np.zeros(0, np.int64)
+        for lot in self._lots():
+            of = np.array([numbers.setdefault(unit, len(numbers)) for unit in lot.units.tolist()])  # type: ignore[arg-type]
+            more = np.bincount(of, lot.sizes, len(numbers)).astype(np.int64)
+            sizes = more + np.pad(sizes, (0, len(more) - len(sizes)))
+        ends, first = np.cumsum(sizes), 0
+        while first < len(ends):
+            before = int(ends[first - 1]) if first else 0
+            last = max(first + 1, int(np.searchsorted(ends, before + self._limit, "right")))
+            self._check_few(int(sizes[first]))
+            held = []
+            for lot in self._lots():
+                of = np.array([numbers.get(unit, -1) for unit in lot.units.tolist()])  # type: ignore[arg-type]
+                here = np.flatnonzero((of >= first) & (of < last))
+                if len(here):
+                    held.append(lot.taken(here))
+            yield from self._runs(held)
+            first = last
+
+    def _runs(self, lots: list[Lot]) -> Iterator[Run]:
+        """Yield the rows of each unit together, and forget `lots`."""
+        if not lots:
+            return
+        of, n = Cells.concatenate([lot.units for lot in lots]).numbered()
+        order, ends = in_order(of, n)
+        firsts = np.append(0, ends[:-1])
+        lot = Lot.joined(lots, order)
+        lots.clear()
+        _, static, inner, kept, chunk, row = lot
+        inner_to, all_to = (np.append(0, np.cumsum(sizes)) for sizes in (inner.sizes, lot.sizes))
+        self._check_few(int((all_to[ends] - all_to[firsts]).max()))
         fresh = np.zeros(len(order), np.bool_)
-        fresh[starts] = True
-        odd = Block(chunks[0], Cells(np.empty(0, np.uint8), np.zeros(len(order), np.int64), fresh), static, inner, kept)
-        wrong = [*odd.odd(fresh).tolist(), len(order)]
-        bytes_to = np.append(0, np.cumsum(inner.sizes))
-
-        def at(k: int) -> tuple[Chunk, int]:
-            row = int(order[k])
-            return chunks[int(np.searchsorted(offsets, row, "right")) - 1], int(rows[row])
-
-        firsts = list(static.taken(starts))
-        for name, cells, start, stop in zip(names, firsts, starts.tolist(), stops.tolist(), strict=True):
-            run = Run(name, cells, at(start), kept=None if kept is None else kept.slice(start, 1))
+        fresh[firsts] = True
+        wrong = [*Block(self._chunks[0], *lot[:4]).odd(fresh).tolist(), len(order)]
+        places = zip(*(each[rows].tolist() for rows in (firsts, ends - 1) for each in (chunk, row)), strict=True)
+        spans, nbytes = zip(firsts.tolist(), ends.tolist(), strict=True), (inner_to[ends] - inner_to[firsts]).tolist()
+        every = zip(lot.units.taken(firsts).tolist(), static.taken(firsts), spans, places, nbytes, strict=True)
+        for unit, cells, (start, stop), (a, i, b, j), size in every:
+            run = Run(str(unit), cells, (self._chunks[a], i), kept=None if kept is None else kept.slice(start, 1))
             while wrong[0] < stop:
                 k = wrong.pop(0)
-                check(run, static[k], None if kept is None else kept.slice(k, 1), at(k))
-            run.last, run.nbytes = at(stop - 1), int(bytes_to[stop] - bytes_to[start])
-            run.pieces = [Piece(inner, start, stop)]
+                here = self._chunks[int(chunk[k])], int(row[k])
+                self._check(run, static[k], None if kept is None else kept.slice(k, 1), here)
+            run.last, run.nbytes, run.pieces = (self._chunks[b], j), size, [Piece(inner, start, stop)]
             yield run
 
 
-def _sorted(parts: list[Columns], order: Numbers) -> Columns:
-    """Return the rows of all parts in an order; a column at a time, so that memory holds only one of them twice."""
-    width = len(parts[0].columns)
-    found: list[Any] = []
-    for k in range(width):
-        column = Columns.concatenate([Columns(part.columns[k : k + 1], len(part)) for part in parts])
-        found += column.taken(order).columns
-    return Columns(found, len(order))
+def _chained(held: list[Lot], lots: Iterator[Lot]) -> Iterator[Lot]:
+    """Yield the lots that are held, which are forgotten one by one, and then the others."""
+    while held:
+        yield held.pop(0)
+    yield from lots

@@ -17,14 +17,14 @@ from ult.codecs.record.columns import Columns
 from ult.codecs.record.field import Field
 from ult.data import record
 from ult.data.composed.fields import cells, column
-from ult.data.composed.gathered import gathered
+from ult.data.composed.gathered import Gathering
 from ult.data.composed.runs import Block, Piece, Run, same
 from ult.data.rows import Chunk, Rows, changed
 from ult.errors import SourceError
 
 HELD_BYTES = 2**30  # of rows that wait in memory for others of their unit, about
 _FIRST_CHECK = 2**16  # runs after which it is first looked whether units come again
-PASS_BYTES = 2**29  # of rows that are brought together in one pass, about; for a moment they are there twice
+PASS_BYTES = 2**26  # of rows that are brought together in memory, about; for a moment they are there twice
 
 
 class Held:
@@ -106,13 +106,13 @@ class Strand:
     def whole(self) -> Iterator[Run]:
         """Yield one run for each unit, in the order in which units are first met.
 
-        Rows of a unit that do not follow one another are held in memory, or read several times if they are too many.
+        Rows of a unit that do not follow one another are held in memory, or put aside on the disk if they are many.
         """
         if self.trusted:
             return self.runs()
         if self._in_turn is not None:
             return self._counted(len(self._in_turn))
-        return gathered(self._blocks, PASS_BYTES, self._check_same, self._check_few)
+        return iter(Gathering(self._blocks, PASS_BYTES, self._check_same, self._check_few))
 
     def _counted(self, units: int) -> Iterator[Run]:
         """Yield the runs; raise `SourceError` if they are not as many as the units that were met in turn before."""
