@@ -15,7 +15,8 @@ import typer
 
 from ult.cli.options import Force
 from ult.trainer.option import Option
-from ult.trainer.recipe import CHECKS, LEARNS, OPTIONS, Recipe
+from ult.trainer.options import CHECKS, LEARNS
+from ult.trainer.recipe import OPTIONS, Recipe
 
 Paths = list[Path] | None
 

@@ -1,12 +1,8 @@
-"""The recipe of a training: the one place where its options are declared.
-
-A new option takes a field of `Recipe` and the line that uses it. The command line, the file of arguments (`ult train
---config`), the checks, `metrics.json` and what `--resume` compares follow from the declaration.
-"""
+"""The recipe of a training: its options, which `ult.trainer.options` declares, checked against one another."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +10,9 @@ from typing import Any
 from ult.errors import InvalidConfig
 from ult.host.arguments import checked
 from ult.host.arguments import path as path_argument
-from ult.public.task import TASKS
 from ult.trainer.config import check_names, config_text, read_config
-from ult.trainer.option import Option, option, options_of
-
-LEARNS, STARTS = "What it learns", "Where it starts"
-STEPS, CHECKS = "How it is optimized", "Evaluation while it trains"
-PRIVACY = "Differential privacy for each record"
+from ult.trainer.option import Option, options_of
+from ult.trainer.options import Options
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +26,7 @@ class Privacy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Recipe:
+class Recipe(Options):
     """What is asked of a training: with the shards, all that decides its weights.
 
     Raises `InvalidConfig` for a value out of range and for options that do not go together.
@@ -45,229 +37,6 @@ class Recipe:
     Traceback (most recent call last):
     ult.errors.InvalidConfig: steps is 0; expected an integer of at least 1
     """
-
-    task: str = option(
-        "lm",
-        panel=LEARNS,
-        choices=TASKS,
-        help="What to learn: lm predicts the next id, classify a kept label, seq2seq a target from its source",
-    )
-    context: int = option(
-        128,
-        panel=LEARNS,
-        at_least=4,
-        help="Ids that the model sees at once; for seq2seq, of the source and of the target each",
-    )
-    label: str | None = option(
-        None,
-        panel=LEARNS,
-        tasks=("classify",),
-        metavar="COLUMN",
-        help="The kept column to predict",
-        unset="the only kept column",
-    )
-    mixture: Sequence[float] | None = option(
-        None,
-        panel=LEARNS,
-        metavar="WEIGHTS",
-        above=0,
-        excludes=("epsilon",),
-        help="Weights of the shards folders against one another, as 3,1,1",
-        unset="their sizes",
-    )
-    modality_token: bool = option(
-        False,
-        panel=LEARNS,
-        tasks=("lm", "classify"),
-        help="Put a special id before each record that names its modality",
-    )
-    rows_per_table: bool = option(
-        False,
-        panel=LEARNS,
-        tasks=("lm",),
-        excludes=("epsilon", "lora", "goldfish", "restrain_ngrams", "stop_memorised"),
-        help="Give each table embedding rows of its own beside one body; the run keeps them in a file a table",
-    )
-    goldfish: int | None = option(
-        None,
-        panel=LEARNS,
-        tasks=("lm",),
-        excludes=("epsilon",),
-        metavar="K",
-        at_least=2,
-        help="Leave one in K ids out of the loss, so that no record is recited whole",
-        unset="every id counts",
-    )
-    restrain_ngrams: float | None = option(
-        None,
-        panel=LEARNS,
-        tasks=("lm",),
-        needs="from_run",
-        excludes=("epsilon",),
-        metavar="MARGIN",
-        above=0,
-        below=1,
-        help="Let no n-gram become likelier than the earlier run has it by more than MARGIN, such as 0.3",
-        unset="n-grams are not restrained",
-    )
-    model: str | None = option(
-        None,
-        panel=STARTS,
-        excludes=("from_run",),
-        metavar="NAME",
-        help="A preset (tiny, small, smollm2-135m, smollm2-135m-weights), a checkpoint folder or a name on the Hub; "
-        "for classify also bag, linear on which ids a record holds and fitted at once",
-        unset="tiny",
-    )
-    from_run: str | Path | None = option(
-        None,
-        panel=STARTS,
-        flag="--from",
-        metavar="RUN",
-        help="Go on from an earlier run of the same vocabulary",
-        unset="start from the model",
-    )
-    embeddings: str | None = option(
-        None,
-        panel=STARTS,
-        choices=("fresh", "keep"),
-        help="With --from: draw fresh embedding rows, or keep those of the earlier run",
-        unset="keep if the tables are the same, else fresh",
-    )
-    freeze_body: int = option(
-        0,
-        panel=STARTS,
-        at_least=0,
-        at_most="steps",
-        metavar="STEPS",
-        help="Train only the embedding rows and the head in the first STEPS steps",
-    )
-    lora: int | None = option(
-        None,
-        panel=STARTS,
-        metavar="RANK",
-        at_least=1,
-        help="Train adapters of this rank in place of the body; they are merged into it at the end",
-        unset="the whole body is trained",
-    )
-    steps: int = option(1000, panel=STEPS, at_least=1, help="Optimizer steps")
-    batch_size: int = option(
-        16, panel=STEPS, at_least=1, help="Blocks or records of a step, over all processes together"
-    )
-    learning_rate: float | None = option(
-        None,
-        panel=STEPS,
-        metavar="RATE",
-        above=0,
-        below=1,
-        help="The peak of the learning rate",
-        unset="3e-3; for seq2seq and from 5 M parameters on 1e-3; from 20 M on 5e-4",
-    )
-    schedule: str = option(
-        "cosine",
-        panel=STEPS,
-        choices=("cosine", "linear", "constant"),
-        help="The learning rate after its peak: cosine and linear fall to zero, constant stays",
-    )
-    warmup: float | None = option(
-        None,
-        panel=STEPS,
-        at_least=0,
-        metavar="STEPS",
-        help="Steps up to the peak; below 1, their share of all steps",
-        unset="a tenth of all steps, 100 at most",
-    )
-    weight_decay: float = option(
-        0.1,
-        panel=STEPS,
-        at_least=0,
-        below=1,
-        metavar="RATE",
-        help="How much each step shrinks the weights, times the learning rate (AdamW)",
-    )
-    accumulate: int = option(
-        1,
-        panel=STEPS,
-        at_least=1,
-        metavar="PARTS",
-        help="Parts in which a device takes its share of a batch: less memory, the same losses",
-    )
-    precision: str = option(
-        "auto",
-        panel=STEPS,
-        choices=("auto", "float32", "bfloat16"),
-        help="Of the arithmetic; weights stay float32. auto is bfloat16 on GPUs that can",
-    )
-    seed: int = option(0, panel=STEPS, at_least=0, help="The same seed gives the same weights on a CPU")
-    evaluate_every: int | None = option(
-        None,
-        panel=CHECKS,
-        at_least=1,
-        at_most="steps",
-        metavar="STEPS",
-        help="Steps between evaluations on --validation",
-        unset="a tenth of all steps",
-    )
-    patience: int | None = option(
-        None,
-        panel=CHECKS,
-        at_least=1,
-        metavar="N",
-        help="Stop after N evaluations on --validation in a row without a better one",
-        unset="all steps are done",
-    )
-    stop_memorised: float | None = option(
-        None,
-        panel=CHECKS,
-        tasks=("lm",),
-        excludes=("epsilon",),
-        metavar="SHARE",
-        at_least=0,
-        below=1,
-        help="Stop once the model writes more than this share of its data's n-grams again, such as 0.2",
-        unset="it is not measured",
-    )
-    report_to: str | None = option(
-        None,
-        metavar="NAME",
-        panel=CHECKS,
-        choices=("tensorboard",),
-        shapes_weights=False,
-        help="Where the curves are written: tensorboard is the folder of that name in the run",
-        unset="no curves",
-    )
-    epsilon: float | None = option(
-        None,
-        panel=PRIVACY,
-        metavar="EPSILON",
-        above=0,
-        help="Bound what any one record can change by a factor of e^epsilon in probabilities; 8 is weak, 1 strong",
-        unset="no promise",
-    )
-    delta: float | None = option(
-        None,
-        panel=PRIVACY,
-        needs="epsilon",
-        above=0,
-        below=1,
-        help="The probability with which that may fail",
-        unset="records^-1.1",
-    )
-    clip: float | None = option(
-        None,
-        panel=PRIVACY,
-        needs="epsilon",
-        metavar="LENGTH",
-        above=0,
-        help="The greatest length of a record's gradient",
-        unset="1",
-    )
-    secure_random: bool = option(
-        True,
-        panel=PRIVACY,
-        needs="epsilon",
-        help="Draw samples and noise from the operating system, which nobody can repeat, and not from the seed",
-    )
 
     def __post_init__(self) -> None:
         for name, one in OPTIONS.items():
