@@ -13,6 +13,7 @@ import numpy as np
 import format_deep
 import format_image
 import format_image_writer
+import format_places
 import format_record
 from format_image import Refused, must
 
@@ -187,15 +188,26 @@ def cut_mulaw(values, config):
     return [symbols[at : at + config["patch_size"]] for at in range(0, len(symbols), config["patch_size"])]
 
 
+# ---- images
+
+
+def image_reader(config):
+    return format_places if "places" in config else format_deep if "bits" in config else format_image
+
+
+def image_writer(config):
+    return format_places if "places" in config else format_deep if "bits" in config else format_image_writer
+
+
 CODECS: dict[str, tuple[Any, Any, Any]] = {
     "text/bytes": (lambda config: 256, lambda symbols, config: to_text(symbols), cut_text),
     "text/bwt": (lambda config: 256 + config["patch_size"], decode_bwt, cut_bwt),
     "molecule/smiles": (lambda config: 455, decode_smiles, cut_smiles),
     "series/mulaw": (lambda config: config["levels"] + 1, decode_mulaw, cut_mulaw),
     "image/dct": (
-        lambda config: 450,
-        lambda symbols, config: (format_deep if "bits" in config else format_image).decode(symbols, config),
-        lambda image, config: (format_deep if "bits" in config else format_image_writer).cut(image, config),
+        lambda config: format_places.Code(config).alphabet if "places" in config else 450,
+        lambda symbols, config: image_reader(config).decode(symbols, config),
+        lambda image, config: image_writer(config).cut(image, config),
     ),
     "record/columns": (
         lambda config: format_record.Layout(config, CODECS).alphabet,

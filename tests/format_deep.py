@@ -64,36 +64,54 @@ def decode(symbols, config):
     channels, height, width = reader.number(), reader.number(), reader.number()
     must(channels in (0, 3, 4) and 0 < height * width * max(channels, 1) <= config["max_length"], "no image")
     rows, columns = -(-height // 8), -(-width // 8)
-    out = np.zeros((height, width, max(channels, 1)), np.int64)
-    for channel in range(out.shape[2]):
+    bases, levels = [], []
+    for _ in range(max(channels, 1)):
         must(len(symbols) - reader.at >= rows * columns, "fewer symbols than blocks")
-        base = reader.number()
-        must(base < plane.width, "a base beyond the window")
-        for (row, column), block in read_blocks(reader, plane, rows, columns).items():
+        bases.append(reader.number())
+        must(bases[-1] < plane.width, "a base beyond the window")
+        levels.append(read_blocks(reader, plane, rows, columns))
+    must(reader.at == len(symbols), "symbols left over")
+    return painted(levels, bases, [plane] * len(bases), channels, height, width, config)
+
+
+def painted(levels, bases, kinds, channels, height, width, config):
+    """Return the image of the levels of each channel's blocks {(row, column): levels}."""
+    out = np.zeros((height, width, len(kinds)), np.int64)
+    for channel, (plane, base, blocks) in enumerate(zip(kinds, bases, levels, strict=True)):
+        for (row, column), block in blocks.items():
             y, x = 8 * row, 8 * column
             h, w = min(8, height - y), min(8, width - x)
             out[y : y + h, x : x + w, channel] = plane.stored(block, base, h, w)
-    must(reader.at == len(symbols), "symbols left over")
     image = (out + config["low"]).astype(np.int16 if config["low"] < 0 else np.uint16)
     return image if channels else image[:, :, 0]
 
 
 def cut(image, config):
     """Return the patches of an image's symbols."""
-    plane, channels = Deep(config), 0 if image.ndim == 2 else image.shape[2]
-    stored = image.reshape(*image.shape[:2], -1).astype(np.int64) - config["low"]
-    must(config["clip"] or (stored.min() >= 0 and stored.max() < plane.width), "a value outside the window")
-    stored = np.clip(stored, 0, plane.width - 1)
+    channels = 0 if image.ndim == 2 else image.shape[2]
     patches = [number(channels) + number(image.shape[0]) + number(image.shape[1])]
-    for channel in range(stored.shape[2]):
-        base, blocks = 0, {}
-        for y in range(0, image.shape[0], 8):
-            for x in range(0, image.shape[1], 8):
-                tile = stored[y : y + 8, x : x + 8, channel]
-                blocks[y // 8, x // 8], base = plane.settle(tile, base, y + x == 0)
+    for blocks, base in zip(*settled(image, config), strict=True):
         for place, block in enumerate(spelled(blocks, 0)):
             spelling = block if place else number(base) + block[1:]
             if len(patches[-1]) + len(spelling) > 512:
                 patches.append([])
             patches[-1] += spelling
     return patches
+
+
+def settled(image, config):
+    """Return the levels of each channel's blocks {(row, column): levels}, and the bases."""
+    plane = Deep(config)
+    stored = image.reshape(*image.shape[:2], -1).astype(np.int64) - config["low"]
+    must(config["clip"] or (stored.min() >= 0 and stored.max() < plane.width), "a value outside the window")
+    stored = np.clip(stored, 0, plane.width - 1)
+    levels, bases = [], []
+    for channel in range(stored.shape[2]):
+        base, blocks = 0, {}
+        for y in range(0, image.shape[0], 8):
+            for x in range(0, image.shape[1], 8):
+                tile = stored[y : y + 8, x : x + 8, channel]
+                blocks[y // 8, x // 8], base = plane.settle(tile, base, y + x == 0)
+        levels.append(blocks)
+        bases.append(base)
+    return levels, bases

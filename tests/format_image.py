@@ -120,8 +120,13 @@ def decode(symbols, config):
         colour.append(first)
         levels.append(read_blocks(reader, plane, rows, columns))
     must(reader.at == len(symbols), "symbols left over")
+    return painted(levels, to_samples(colour), kinds, channels, height, width, config)
+
+
+def painted(levels, bases, kinds, channels, height, width, _):
+    """Return the image of the levels of each plane's blocks {(row, column): levels}."""
     samples = []
-    for plane, base, blocks in zip(kinds, to_samples(colour), levels, strict=True):
+    for plane, base, blocks in zip(kinds, bases, levels, strict=True):
         out = np.zeros((height, width), np.int64)
         for (row, column), block in blocks.items():
             y, x = row * plane.side, column * plane.side

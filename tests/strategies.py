@@ -169,7 +169,7 @@ MODALITIES = {
         [[511, 97] * 50, [256, 263, 97]],
     ),
     "image/dct": Modality(
-        [{}, {"quality": 100}, {"quality": 1}, {"coefficients": 3}],
+        [{}, {"quality": 100}, {"quality": 1}, {"coefficients": 3}, {"places": 4}, {"places": 1, "quality": 97}],
         images,
         IMAGES,
         lambda n: np.zeros((1, n), np.uint8),
@@ -184,7 +184,7 @@ MODALITIES = {
         (None, "1", [1.0], np.array([np.inf]), np.array([1j]), np.zeros((2, 2)), np.array([2**60]), np.array(["a"])),
     ),
     "image/dct of 12 bits": Modality(
-        [{"bits": 12}, {"bits": 12, "coefficients": 3, "quality": 100}],
+        [{"bits": 12}, {"bits": 12, "coefficients": 3, "quality": 100}, {"bits": 12, "places": 3}],
         _deep(0, 4095, np.uint16),
         _deep_images(0, 4095, np.uint16),
         lambda n: np.zeros((1, n), np.uint16),
@@ -192,7 +192,11 @@ MODALITIES = {
         [[3, *_HUGE, *_HUGE, 0], [0, 1, 1, 128, 32]],
     ),
     "image/dct of signed 16 bits": Modality(
-        [{"bits": 16, "low": -(2**15), "quality": 100}, {"bits": 10, "low": -300, "high": 299, "clip": 1}],
+        [
+            {"bits": 16, "low": -(2**15), "quality": 100},
+            {"bits": 10, "low": -300, "high": 299, "clip": 1},
+            {"bits": 16, "low": -(2**15), "quality": 100, "places": 2},
+        ],
         _deep(-(2**15), 2**15 - 1, np.int16),
         _deep_images(-(2**15), 2**15 - 1, np.int16),
         lambda n: np.zeros((1, n), np.int16),

@@ -66,6 +66,13 @@ CASES: dict[str, tuple[Any, list[Any], int]] = {
     "image": ("image/dct", list(images()), 600),
     "image-fine": (CODECS["image/dct"](quality=93), list(images()), 600),
     "image-papers": (CODECS["image/dct"](quality=60, coefficients=3), list(images()), 600),
+    "image-places": (CODECS["image/dct"](places=4), list(images()), 600),
+    "image-places-fine": (CODECS["image/dct"](quality=99, coefficients=6, places=1), list(images()), 600),
+    "image-places-16-bits": (
+        CODECS["image/dct"](bits=16, low=-(2**15), quality=90, places=3),
+        list(deep_images(-(2**15), 2**15 - 1)),
+        600,
+    ),
     "image-12-bits": (CODECS["image/dct"](bits=12), list(deep_images(0, 4095)), 600),
     "image-16-bits": (CODECS["image/dct"](bits=16, quality=90), list(deep_images(0, 65535)), 600),
     "image-signed": (
@@ -106,7 +113,7 @@ def owned(request, tmp_path_factory):
 
 def test_the_second_reader_knows_nothing_of_ult():
     paths = list(HERE.glob("format_*.py"))
-    assert len(paths) == 6
+    assert len(paths) == 7
     for path in paths:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
@@ -189,7 +196,7 @@ def test_it_decodes_the_committed_vectors(path):
     laws.assert_same(decoded, codec.decode(np.array(vector["symbols"], np.uint32)))
 
 
-@pytest.mark.parametrize("name", ["text-bytes", "text-bwt-3", "molecule", "image", "image-papers"])
+@pytest.mark.parametrize("name", ["text-bytes", "text-bwt-3", "molecule", "image", "image-papers", "image-places"])
 def test_it_refuses_the_symbols_that_ult_refuses(name):
     """Changes one symbol, or drops or doubles one, of records' symbols: both decode to the same, or both refuse."""
     codec, records, _ = CASES[name]

@@ -81,6 +81,7 @@ REQUIRED = [
         {"name": "value", "kind": "number", "required": True},
     ]},
 ]  # fmt: skip
+PLACED = [{"name": "scan", "kind": "image", "options": {"places": 4}}]
 LOSSY = [
     {"name": "age", "kind": "number", "edges": ["30"], "levels": ["20", "45.5"]},
     {"name": "pulse", "kind": "series", "options": {"low": 0.0, "high": 10.0, "levels": 20}},
@@ -107,6 +108,9 @@ RECORDS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {  # codec -> 
             {"bits": 12, "low": -1024, "high": 500, "quality": 75, "clip": 1},
             {"signed-clipped": (_X * 90 - 1100 + (_Y * _X) % 57).astype(np.int16)},
         ),
+        ({"places": 4}, {f"places-{name}": image for name, image in IMAGES.items()}),
+        ({"quality": 95, "coefficients": 3, "places": 1}, {"places-papers-fine": IMAGES["rgb"]}),
+        ({"bits": 16, "quality": 100, "places": 3}, {"places-16-bits": _RGB16[:, :, 0]}),
     ],
     "series/mulaw": [({}, SERIES), ({"low": 0.0, "high": 20.0, "levels": 64}, {"positive": SERIES["values"] * 9})],
     "molecule/smiles": [({}, SMILES)],
@@ -121,6 +125,7 @@ RECORDS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {  # codec -> 
             },
         ),
         ({"fields": LOSSY}, {"lossy": ("70", SERIES["values"][:3] * 3, IMAGES["grey"])}),
+        ({"fields": PLACED}, {"places": (IMAGES["grey"],)}),
     ],
 }
 
@@ -164,6 +169,8 @@ def table_vectors() -> Iterator[Scenario]:
         vocabulary = Vocabulary(32 + codec.alphabet + 20)
         table = Table.fit(records.values(), codec=codec, vocabulary=vocabulary, allow_lost=True, min_records=1)
         yield f"table/{slug(name)}", _table_vector(table, records.values())
+    placed = Table.fit(IMAGES.values(), codec=CODECS["image/dct"](places=4), vocabulary=Vocabulary(485), min_records=1)
+    yield "table/image-dct-places", _table_vector(placed, IMAGES.values())
     records = RECORDS["text/bytes"][0][1]
     counts = PatchCounts()
     counts.add(CODECS["text/bytes"]().encode_batch(list(records.values())))
@@ -190,12 +197,26 @@ def _table_vector(table: Table, records: Iterable[Any]) -> dict[str, Any]:
     }
 
 
-def deep_rejects() -> Iterator[Scenario]:
-    """Symbols of an image of 12 bits whose base is none."""
+def image_rejects() -> Iterator[Scenario]:
+    """Symbols of an image of 12 bits whose base is none, and of images with places that are out of order."""
     deep = {"codec": "image/dct", "config": CODECS["image/dct"](bits=12).config()}
     for scenario, found in {"base-beyond": [0, 1, 1, 128, 32], "base-cut-short": [0, 1, 1, 200]}.items():
         name = f"symbols-image-dct-{scenario}"
         yield rejects.reject(name, "CorruptSymbols", "do not spell the 1 blocks", **deep, symbols=found)
+    placed = {"codec": "image/dct", "config": CODECS["image/dct"](places=4).config()}
+    first = [0, 1, 1, 4, 81]  # a grey image of one pixel, its base and its place; levels begin at 145
+    for scenario, found in {
+        "elsewhere": [0, 1, 1, 4, 82],
+        "place-before-nothing": [*first, 81],
+        "level-without-place": [*first, 145],
+        "band-again": [*first, 81, 145, 81, 153],
+        "band-before": [*first, 81, 161, 81, 145],
+        "position-again": [*first, 81, 153, 153],
+        "position-of-another-band": [*first, 81, 145, 161],
+        "base-beyond": [0, 1, 1, 8, 8, 4, 81],
+    }.items():
+        name = f"symbols-image-dct-places-{scenario}"
+        yield rejects.reject(name, "CorruptSymbols", "do not spell the 1 blocks", **placed, symbols=found)
 
 
 def slug(name: str) -> str:
@@ -206,7 +227,7 @@ def slug(name: str) -> str:
 def main() -> None:
     """Write what is missing, and say what."""
     with tempfile.TemporaryDirectory() as folder:
-        for name, document in (*codec_vectors(), *table_vectors(), *deep_rejects(), *rejects.scenarios(Path(folder))):
+        for name, document in (*codec_vectors(), *table_vectors(), *image_rejects(), *rejects.scenarios(Path(folder))):
             path = HERE / f"{name}.json"
             path.parent.mkdir(exist_ok=True)
             if not path.exists():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
@@ -30,6 +30,7 @@ class Codec(ABC, Generic[T]):
     modality: ClassVar[str]  # "text", "image", "series", "molecule"
     lossless: ClassVar[bool]
     calibrates: ClassVar[bool] = False  # whether `calibrated` reads the records it is given
+    preferred: ClassVar[Mapping[str, float]] = {}  # the options of new tables, where they are not its defaults
     alphabet: int  # symbols are range(alphabet)
     max_length: int  # the longest record, in the codec's own unit; decode refuses more before it allocates
     max_patch: int  # symbols in the longest patch
@@ -88,7 +89,7 @@ class Codec(ABC, Generic[T]):
     @classmethod
     def calibrated(cls, records: Iterable[T], **options: Any) -> Self:
         """Return a codec whose config suits `records`; only codecs with `calibrates` read them."""
-        return cls(**options)
+        return cls(**{**cls.preferred, **options})
 
     def _check(self, symbols: Symbols) -> Symbols:
         """Return `symbols` as uint32; raise `CorruptSymbols` if one is outside the alphabet or there are too many."""

@@ -13,6 +13,8 @@ Numbers are LEB128: seven bits a symbol, lowest first; the eighth bit says that 
 -31 to 31 and levels from -3 to 3 take one symbol; a larger one takes an escape symbol and the rest as a number.
 
 With 9 to 16 bits every channel is a plane of its own, and its first block begins with its base as a number.
+
+With `places` the same levels are written as symbols that say where they belong: see `ult.codecs.dct.placed`.
 """
 
 from __future__ import annotations
@@ -25,13 +27,17 @@ from numba import carray  # type: ignore[attr-defined]  # which its types leave 
 from numpy.typing import NDArray
 
 from ult.codecs.base import Codec, check_option, check_unmasked
-from ult.codecs.dct import deep
-from ult.codecs.dct.blocks import Levels, Plane, make_plane, workspace
+from ult.codecs.dct import deep, layout, placed
+from ult.codecs.dct.blocks import UNIT, Levels, Plane, make_plane, nearest, workspace
 from ult.codecs.dct.colour import bases_of, colour_of
 from ult.codecs.dct.grammar import MAX_PATCH, ZEROS, ImageGrammar, Limits
+from ult.codecs.dct.layout import MOST_PLACES, Layout, make_layout
+from ult.codecs.dct.placed import offsets_of, parse_placed, placed_room, relate, write_placed
+from ult.codecs.dct.placed_grammar import PlacedGrammar, PlacedLimits
 from ult.codecs.dct.simd import pointer
-from ult.codecs.dct.spelling import MAX_BLOCK, count_blocks, grown, mask, parse, read_header, write
+from ult.codecs.dct.spelling import MAX_BLOCK, count_blocks, grown, mask, parse, read_header, room, write
 from ult.codecs.dct.transform import analyse, grids, synthesise
+from ult.codecs.grammar import Grammar
 from ult.codecs.patches import Ends, Patches, Symbols
 from ult.errors import CorruptSymbols, InvalidRecord
 from ult.host.kernel import njit
@@ -50,6 +56,10 @@ class ImageDct(Codec[Image]):
     With `bits` 9 to 16, images are uint16 or int16 and hold the stored values `low` to `high`, a window of 256 to
     2**bits values: by default 0 and 2**bits - 1. They decode to int16 if `low` is negative, else to uint16. A value
     outside the window is refused, or with `clip=1` becomes the nearer end of it; `clipped` counts those.
+
+    With `places` 1 to 8 the same levels are written in other symbols: each says of which frequency it is, and each
+    block in which of `places` x `places` parts of the image it lies. A model learns more from those. With 0 a level
+    only says how many zeros precede it.
 
     >>> codec = ImageDct()
     >>> grey = np.full((3, 20), 77, np.uint8)
@@ -75,6 +85,7 @@ class ImageDct(Codec[Image]):
         low: int | None = None,
         high: int | None = None,
         clip: int = 0,
+        places: int = 0,
     ) -> None:
         check_option("quality", quality, 1, 100)
         check_option("coefficients", coefficients, 1, 8)
@@ -89,6 +100,12 @@ class ImageDct(Codec[Image]):
         self.bits, self.clip = bits, clip
         self.low, self.high = deep.check_window(bits, low, high, clip)
         self._window = deep.make_window(self.low, self.high, coefficients, quality) if bits > 8 else None
+        check_option("places", places, 0, MOST_PLACES)
+        self.places = places
+        self._layout = make_layout(places, coefficients, self._reach)
+        if places:
+            self.alphabet, self.max_patch = self._layout.alphabet, layout.MAX_PATCH
+            self.max_symbols = layout.MAX_BLOCK * (max_length // 8 + 4) + layout.HEADER
 
     def encode(self, record: Image) -> Patches:
         """Return the patches, which are runs of whole blocks; raise `InvalidRecord` if `record` is no such image."""
@@ -102,7 +119,7 @@ class ImageDct(Codec[Image]):
         shapes = np.array([image.shape for image in images], np.int64).reshape(-1, 3)
         # Pass addresses: for read-only arrays Numba would compile the loops a second time.
         addresses = np.array([image.ctypes.data for image in images], np.uintp)
-        return Patches(*_encode(addresses, shapes, self._luma, self._chroma))
+        return Patches(*_encode(addresses, shapes, self._luma, self._chroma, self._layout))
 
     def decode(self, symbols: Symbols) -> Image:
         """Return the image; raise `CorruptSymbols` unless the symbols spell all its blocks and no more."""
@@ -141,14 +158,17 @@ class ImageDct(Codec[Image]):
         return int(np.abs(once.astype(np.int64) - record).max())
 
     def config(self) -> dict[str, Any]:
-        """Return `quality`, `coefficients` and `max_length`, and of more than 8 bits the window."""
+        """Return `quality`, `coefficients` and `max_length`, of more than 8 bits the window, and `places` unless 0."""
         found = {"quality": self.quality, "coefficients": self.coefficients, "max_length": self.max_length}
         if self.bits > 8:
             found |= {"bits": self.bits, "low": self.low, "high": self.high, "clip": self.clip}
-        return found
+        return found | ({"places": self.places} if self.places else {})
 
-    def grammar(self, values: int = 0) -> ImageGrammar:
+    def grammar(self, values: int = 0) -> Grammar[Any]:
         """Return the grammar of a header and the blocks that it announces."""
+        if self.places:
+            limits = PlacedLimits(self._chroma_side, self.max_length, self.max_symbols, self._highest or 255)
+            return PlacedGrammar(self._layout, limits)
         return ImageGrammar(
             Limits(self.coefficients**2, self._chroma_side, self.max_length, self.max_symbols, self._highest)
         )
@@ -165,6 +185,13 @@ class ImageDct(Codec[Image]):
     def _highest(self) -> int:
         """The largest base that is written as a number, 0 if bases are bytes."""
         return self.high - self.low if self._window else 0
+
+    @property
+    def _reach(self) -> int:
+        """The largest mean of a block, in steps from the middle of the range."""
+        if self._window:
+            return deep.in_steps(self._window.width - 1, self._window)
+        return nearest(128 * UNIT * self._luma.side, int(self._luma.steps[0]))  # type: ignore[no-any-return]
 
     def _pixels(self, record: Image) -> Image:
         """Return `record` as (h, w, channels)."""
@@ -201,15 +228,19 @@ class ImageDct(Codec[Image]):
         grid = grids(height, width, channels, 8)
         levels, bases = deep.encoded(pixels, window, grid)
         masks = np.empty(len(levels), np.uint64)
-        most = 15 + 8 * len(levels) + 3 * mask(levels, masks)
-        symbols, ends = np.empty(most, np.uint32), np.empty(most // (MAX_PATCH - MAX_BLOCK) + 1, np.int64)
-        shape = np.array(pixels.shape, np.int64)
-        at, patches = write(shape, levels, masks, bases, grid, symbols, 0, ends, 0, self._highest)
+        nonzero, shape = mask(levels, masks), np.array(pixels.shape, np.int64)
+        most, patches = placed_room(len(levels), nonzero) if self.places else room(len(levels), nonzero)
+        symbols, ends = np.empty(most, np.uint32), np.empty(patches, np.int64)
+        if self.places:
+            offsets = np.array([deep.in_steps(base, window) for base in bases.tolist()])
+            at, patches = write_placed(shape, levels, masks, bases, offsets, grid, self._layout, symbols, 0, ends, 0)
+        else:
+            at, patches = write(shape, levels, masks, bases, grid, symbols, 0, ends, 0, self._highest)
         return Patches(symbols[:at], ends[:patches], np.array([patches], np.int64))
 
     def _read(self, symbols: Symbols) -> tuple[tuple[int, ...], Ends, Levels, Ends, NDArray[np.bool_]]:
         """Return shape, grid, levels, base colour, and (n + 1,) bool: whether `symbols[:k]` are a whole image."""
-        numbers, at = read_header(symbols)
+        numbers, at = (placed.read_header if self.places else read_header)(symbols)
         channels, height, width = numbers
         samples = height * width * max(channels, 1)
         if channels not in (0, 3, 4) or not 0 < samples <= self.max_length:
@@ -218,17 +249,28 @@ class ImageDct(Codec[Image]):
             )
         grid = grids(height, width, max(channels, 1), self._chroma_side)
         blocks = sum(rows * columns for rows, columns in grid.tolist())
-        if len(symbols) - at < blocks:  # checked before anything of that size is allocated
-            raise CorruptSymbols(f"{len(symbols) - at} symbols after the header; expected at least {blocks}")
+        least = blocks * (2 if self.places else 1)
+        if len(symbols) - at < least:  # checked before anything of that size is allocated
+            raise CorruptSymbols(f"{len(symbols) - at} symbols after the header; expected at least {least}")
         levels = np.zeros((blocks, self.coefficients**2), np.int16)
         colour = np.zeros(len(grid), np.int64)
         good = np.zeros(len(symbols) + 1, np.bool_)
-        parse(symbols.astype(np.int64), at, grid, levels, colour, good, self._highest)
+        if self.places:
+            parse_placed(symbols.astype(np.int64), at, grid, self._layout, self._highest or 255, levels, colour, good)
+            if self._window:
+                offsets = np.array([deep.in_steps(base, self._window) for base in colour.tolist()])
+            else:
+                offsets = offsets_of(bases_of(colour.astype(np.uint8)), self._luma, self._chroma)
+            relate(levels, offsets, grid)
+        else:
+            parse(symbols.astype(np.int64), at, grid, levels, colour, good, self._highest)
         return (height, width, channels), grid, levels, colour, good
 
 
 @njit(cache=True)
-def _encode(addresses: NDArray[np.uintp], shapes: Ends, luma: Plane, chroma: Plane) -> tuple[Symbols, Ends, Ends]:
+def _encode(
+    addresses: NDArray[np.uintp], shapes: Ends, luma: Plane, chroma: Plane, form: Layout
+) -> tuple[Symbols, Ends, Ends]:
     """Return symbols, ends of patches and ends of records of the contiguous images (h, w, c) at `addresses`."""
     blocks = samples = np.int64(0)
     for i in range(len(shapes)):
@@ -253,10 +295,15 @@ def _encode(addresses: NDArray[np.uintp], shapes: Ends, luma: Plane, chroma: Pla
             part = image if channels < 4 else np.ascontiguousarray(image[:, :, planes])
             start = count_blocks(grid[:first])
             analyse(part, luma, chroma, grid[planes], levels[start:], bases[planes], work, again)
-        most = 15 + 8 * len(levels) + 3 * mask(levels, masks)
-        symbols = grown(symbols, at, at + most)
-        ends = grown(ends, patches, patches + most // (MAX_PATCH - MAX_BLOCK) + 1)
-        colour = colour_of(bases).astype(np.int64)
-        at, patches = write(shapes[i], levels, masks, colour, grid, symbols, at, ends, patches, 0)
+        nonzero, colour = mask(levels, masks), colour_of(bases)
+        most, more = placed_room(len(levels), nonzero) if form.places else room(len(levels), nonzero)
+        symbols, ends = grown(symbols, at, at + most), grown(ends, patches, patches + more)
+        if form.places:
+            offsets = offsets_of(bases_of(colour), luma, chroma)
+            at, patches = write_placed(
+                shapes[i], levels, masks, colour.astype(np.int64), offsets, grid, form, symbols, at, ends, patches
+            )
+        else:
+            at, patches = write(shapes[i], levels, masks, colour.astype(np.int64), grid, symbols, at, ends, patches, 0)
         records[i] = patches
     return symbols[:at], ends[:patches], records

@@ -213,6 +213,11 @@ def _flat(brightness: int, base: int, window: Window) -> int:
     return nearest(8 * (grey - middle), step)  # type: ignore[no-any-return]
 
 
+def in_steps(base: int, window: Window) -> int:
+    """Return a base, a stored value less `low`, in steps of a mean from the middle of the window."""
+    return int(nearest(8 * UNIT * (base - window.width // 2), int(window.steps[0])))
+
+
 def encoded(image: Stored, window: Window, grid: Ends) -> tuple[Levels, Whole]:
     """Return the levels (blocks, k * k) and the bases (planes,) of an image (h, w, channels)."""
     counts = grid.prod(1)

@@ -119,6 +119,13 @@ def mask(levels: Levels, masks: Bits) -> int:
 
 
 @njit(cache=True, _nrt=False)
+def room(blocks: int, nonzero: int) -> tuple[int, int]:
+    """Return how many symbols and patches an image has at most."""
+    symbols = 15 + 8 * blocks + 3 * nonzero
+    return symbols, symbols // (MAX_PATCH - MAX_BLOCK) + 1
+
+
+@njit(cache=True, _nrt=False)
 def write(
     shape: Ends,
     levels: Levels,

@@ -64,7 +64,7 @@ def without_records(kind: type[Codec[Any]], options: dict[str, Any]) -> Codec[An
             f"{kind.id} takes its range from the records, which epsilon does not cover; expected a given one",
             hint="--option low=-1 --option high=1, as is known without the records",
         )
-    return kind(**options)
+    return kind(**{**kind.preferred, **options})
 
 
 def promise(
