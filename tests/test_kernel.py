@@ -30,7 +30,7 @@ def package(tmp_path: Path) -> Path:
     (folder / "__init__.py").touch()
     (folder / "host").mkdir()
     (folder / "host" / "__init__.py").touch()
-    for name in ("host/kernel.py", "host/distribution.py", "host/portable.py", "errors.py"):
+    for name in ("host/kernel.py", "host/cache.py", "host/distribution.py", "host/portable.py", "errors.py"):
         shutil.copy(SOURCE / name, folder / name)
     (folder / "low.py").write_text(ONE.format(1))
     (folder / "high.py").write_text(TWO)

@@ -26,7 +26,7 @@ from ult.public.vocabulary import Vocabulary
 from ult.trainer.callbacks.progress import Progress
 from ult.trainer.models.build import build
 from ult.trainer.models.load import load_checkpoint, load_trained
-from ult.trainer.models.presets import WEIGHTS
+from ult.trainer.models.smollm2 import WEIGHTS
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 

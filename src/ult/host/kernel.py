@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +21,7 @@ from typing import Any
 import numba
 from numba import config as _config
 
-from ult.host import distribution, portable
+from ult.host import cache, distribution
 
 config: Any = _config  # its settings come from the environment, so its type stubs do not have them
 PACKAGE = Path(__file__).resolve().parent.parent  # the whole package, because kernels call kernels of other modules
@@ -76,7 +74,10 @@ def folder() -> Path | None:
     name = f"kernels-{digest()}"
     if config.CACHE_DIR:  # NUMBA_CACHE_DIR, which the user chose
         return Path(config.CACHE_DIR) / name
-    return next((path for above in _places() if (path := _ready(above, name))), None)
+    found = next((path for above in _places() if (path := cache.ready(above, name))), None)
+    if found is not None:
+        _sweep(found)
+    return found
 
 
 @functools.cache
@@ -88,45 +89,7 @@ def digest() -> str:
 def _places() -> Iterator[Path]:
     """Yield the folders that may hold machine code, the preferred one first."""
     yield PACKAGE / "__pycache__"
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser() if _has_home() else "")
-    if Path(home).is_absolute():
-        yield Path(home) / "ult"
-    with contextlib.suppress(OSError):
-        if (shared := Path(tempfile.gettempdir())) != Path.cwd():  # Python's last resort is the current folder
-            yield shared / f"ult-{portable.user()}"
-
-
-def _has_home() -> bool:
-    try:
-        return Path.home().is_absolute()
-    except RuntimeError:  # neither $HOME nor a password entry names one
-        return False
-
-
-def _ready(above: Path, name: str) -> Path | None:
-    """Make the folder `name` in `above` if necessary; return it if this user can write to it and strangers cannot."""
-    try:
-        above.parent.mkdir(parents=True, exist_ok=True)
-        above.mkdir(mode=0o755, exist_ok=True)
-        above = above.resolve(strict=True)  # follows links once, so that later changes do not matter
-        place = above / name
-        if not _is_safe(above):
-            return None
-        if not place.exists():
-            place.mkdir(mode=0o700, exist_ok=True)  # another process may make it too
-            _sweep(place)
-        if place.is_symlink() or not _is_safe(place):
-            return None
-        tempfile.TemporaryFile(dir=place).close()
-        os.utime(place)
-    except OSError:
-        return None
-    return place
-
-
-def _is_safe(real: Path) -> bool:
-    """Return whether only this user, root and the owner of the source can add files there or move a parent folder."""
-    return portable.only_trusted_can_write(real, PACKAGE.stat().st_uid)
+    yield from cache.places()
 
 
 def _sweep(path: Path) -> None:

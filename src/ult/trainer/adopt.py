@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ult.errors import FormatError, InvalidConfig, MissingSource, WrongVocabulary, writing
+from ult.errors import FormatError, InvalidConfig, MissingSource, WrongVocabulary
 from ult.host.arguments import checked, integer, path, switch
-from ult.host.atomic import Claim
 from ult.host.distribution import versions
 from ult.host.free import check_free
 from ult.public import folders
@@ -22,10 +21,10 @@ from ult.public.run import Run
 from ult.public.shards import Shards
 from ult.public.vocabulary import BOS, EOS, PAD, Vocabulary
 from ult.trainer.datasets.packing import open_shards, summary
-from ult.trainer.models.build import weights_digest
+from ult.trainer.models.digest import weights_digest
 from ult.trainer.models.embeddings import Model, rows_of
 from ult.trainer.models.load import load_whole
-from ult.trainer.workdir import RUN, save, write_told
+from ult.trainer.workdir import RUN, founding, save
 
 CONTEXT = 128  # ids at once, the default of a training too
 LEAST = 4  # ids at once
@@ -71,16 +70,8 @@ def adopt(
     for config in (read.config, read.generation_config):
         config.pad_token_id, config.bos_token_id, config.eos_token_id = PAD, BOS, EOS
     read.config.use_cache = True
-    with Claim(out) as claim:
-        folder = claim.folder / "run"
-        with writing(out):
-            folder.mkdir()
-            vocabulary.tokenizer().save_pretrained(folder)
-            vocabulary.save(folder / "vocabulary.json")
-            write_told(folder, metrics)
+    with founding(out, vocabulary, metrics, force=force) as folder:
         save(read, folder, out)
-        check_free(out, RUN, force=force)
-        claim.publish(folder)
     return Run.open(out)
 
 

@@ -15,13 +15,11 @@ from ult.errors import InvalidConfig
 from ult.host.extras import require
 from ult.public.run import BAG_TYPE, Run
 from ult.public.shards import Shards
-from ult.trainer.bag_fit import fit
 from ult.trainer.classified import Classified
 from ult.trainer.datasets.labelled import Labelled
 from ult.trainer.datasets.packing import label_name, mapped_stream, open_shards, pack, summary
 from ult.trainer.interval import RESAMPLES, wilson
 from ult.trainer.loss import batches
-from ult.trainer.models.bag import Bag
 from ult.trainer.models.causal import looks_ahead
 from ult.trainer.models.embeddings import Model
 from ult.trainer.models.generation import check_finite
@@ -54,6 +52,9 @@ def class_figures(
             return told
         if told["is_bag"]:
             raise InvalidConfig(f"{run.path} is a bag itself", hint="leave out --bag")
+        from ult.trainer.bag_fit import fit  # not above: the class of a bag needs all of transformers
+        from ult.trainer.models.bag import Bag
+
         known = open_shards(bag, run.vocabulary)
         fitted = Bag.of(run.vocabulary, run.classes)
         fit(fitted, labelled(run, known, Path(folder) / "bag", label), None, seed)

@@ -29,8 +29,9 @@ from ult.trainer.memorisation.goldfish import Goldfish
 from ult.trainer.memorisation.ngram_penalty import NgramPenalty
 from ult.trainer.memorisation.stop_memorised import StopMemorised
 from ult.trainer.models.bag import Bag
-from ult.trainer.models.build import build, initial_weights, weights_digest
+from ult.trainer.models.build import build, initial_weights
 from ult.trainer.models.causal import looks_ahead
+from ult.trainer.models.digest import weights_digest
 from ult.trainer.models.lora import FOLDER as ADAPTER
 from ult.trainer.models.lora import Adapters
 from ult.trainer.models.table_rows import of_one_table

@@ -25,6 +25,7 @@ from ult.host.free import Kind, check_free
 from ult.public.card import CARD, run_card
 from ult.public.published import OWNER
 from ult.public.run import ROWS, Run
+from ult.public.vocabulary import Vocabulary
 from ult.trainer.recipe import Recipe
 
 with require("safetensors", extra="train"):
@@ -143,6 +144,24 @@ def deriving(run: Run, out: Path, metrics: dict[str, Any], *, force: bool) -> It
     """
     with Claim(out) as claim:
         folder = begin(run, claim, metrics)
+        yield folder
+        check_free(out, RUN, force=force)
+        claim.publish(folder)
+
+
+@contextmanager
+def founding(out: Path, vocabulary: Vocabulary, metrics: dict[str, Any], *, force: bool) -> Iterator[Path]:
+    """Yield a folder with this vocabulary and these metrics, to write the weights of `out` to, a run made of no other.
+
+    When the block ends the folder becomes `out`; after an error nothing is left. Raises as `deriving`.
+    """
+    with Claim(out) as claim:
+        folder = claim.folder / "run"
+        with writing(out):
+            folder.mkdir()
+            vocabulary.tokenizer().save_pretrained(folder)
+            vocabulary.save(folder / "vocabulary.json")
+            write_told(folder, metrics)
         yield folder
         check_free(out, RUN, force=force)
         claim.publish(folder)

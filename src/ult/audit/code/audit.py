@@ -15,7 +15,7 @@ from ult.audit.code.adversary import Adversary
 from ult.audit.code.attack import attack, best
 from ult.audit.code.cells import Form
 from ult.audit.code.columns import leaves_of
-from ult.audit.code.embedding_rows import attack_rows
+from ult.audit.code.embedding_rows import attack_public_rows, attack_rows
 from ult.audit.code.evidence import Coded
 from ult.audit.code.of_fields import OfFields
 from ult.audit.code.records import Records
@@ -90,8 +90,9 @@ def audit_code(
     The arguments are those of `ult audit code`. `shards` are folders of one table, attacked together; without any,
     `samples` records that `run` generates are attacked. `reference` are public records of the same kind. `start` and
     `start_table` are an earlier run and its table, known to the adversary, whose embedding rows are matched with those
-    of `run`. Without `table` nothing is scored. `pairs` is a file, mode 0600, for passages that the best attack read,
-    which are parts of records. For records of fields, `known` names fields that the adversary knows of the people in
+    of `run`; without `start_table`, `start` is the public model that `run` was aligned to, whose tokens anyone reads.
+    Without `table` nothing is scored. `pairs` is a file, mode 0600, for passages that the best attack read, which are
+    parts of records. For records of fields, `known` names fields that the adversary knows of the people in
     the shards, and the figures are also given by field. `reading` is that of `ult.fit`. `notice` is called with a
     sentence on each attack as it ends.
 
@@ -159,6 +160,8 @@ def audit_code(
             of_fields = OfFields.attacked(
                 Records(whole.target, truth, public, asked), (whole.result["name"], whole.named), given, reading, notice
             )
+    if truth is not None and run is not None and start is not None and earlier is None:
+        ended(attack_public_rows(Coded.of(ids), run=run, model=start, truth=truth))
     if truth is not None and run is not None and start is not None and earlier is not None:
         ended(attack_rows(Coded.of(ids), run=run, start=start, known=earlier, truth=truth))
     found: dict[str, Any] = {
@@ -190,7 +193,7 @@ def check_asked(
     *, reference: bool, run: bool, start: bool, start_table: bool, table: bool, pairs: bool, known: bool
 ) -> None:
     """Raise `InvalidConfig` for a combination of arguments that the attacks, or the passages, cannot work with."""
-    if start != start_table or (start and not run):
+    if start_table > start or (start and not run):
         raise InvalidConfig(
             "matching rows needs two runs and the table of the first", hint="--run, --from, --from-table"
         )

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ult.audit.code.evidence import BEFORE, Coded, Guess
 from ult.audit.code.score import check_codecs, phrases, score
 from ult.errors import InvalidConfig
+from ult.owner.handover.public_model import PublicModel
 from ult.owner.table import Table
 from ult.public.run import Run
 from ult.public.vocabulary import N_SPECIAL
@@ -44,6 +45,33 @@ def attack_rows(target: Coded, *, run: str | Path, start: str | Path, known: Tab
     commonest = spelled[int(known.counts.argmax())]
     recovered = score(named, target=target, truth=truth, commonest=commonest, nameable=set(spelled))
     return {"name": NAME, "knows": BEFORE, **asdict(recovered)}
+
+
+def attack_public_rows(target: Coded, *, run: str | Path, model: str | Path, truth: Table) -> dict[str, Any]:
+    """Return the result of the attack on `run` by an adversary who holds the public `model` that it started from.
+
+    Each id is named by the public token whose row is nearest. Raises `InvalidConfig` if the widths of the rows differ
+    or the table is not of text.
+    """
+    if truth.codec.id != "text/bytes":
+        raise InvalidConfig(f"public tokens are of text; the table is of {truth.codec.id}", hint="leave out --from")
+    public, after = PublicModel.open(model), Run.open(run)
+    spelled = list(public.spelled().items())
+    theirs = public.model.get_input_embeddings().weight.detach().cpu().numpy()[[token for _, token in spelled]]
+    ours = input_rows(after)
+    if theirs.shape[1] != ours.shape[1] or int(target.ids.max()) >= len(ours):
+        raise InvalidConfig(f"{after.path} has rows {ours.shape} and {model} {theirs.shape}; expected one made of it")
+    texts = [np.frombuffer(text, np.uint8).astype(np.uint32).tobytes() for text, _ in spelled]
+    named = [texts[k] for k in by_rows(ours[target.ids], theirs).tolist()]
+    recovered = score(named, target=target, truth=truth, commonest=_commonest(truth, set(texts)), nameable=set(texts))
+    return {"name": NAME, "knows": BEFORE, **asdict(recovered)}
+
+
+def _commonest(truth: Table, nameable: set[bytes]) -> bytes:
+    """Return the commonest phrase of a table that a public token says, which counts for the adversary's best guess."""
+    spelled = phrases(truth)
+    order = np.argsort(-truth.counts, kind="stable").tolist()
+    return next((phrase for k in order if (phrase := spelled[k]) in nameable), spelled[int(order[0])])
 
 
 def input_rows(run: Run) -> NDArray[np.float32]:

