@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,8 +10,9 @@ import transformers
 
 from test_train import interrupt_at
 from toy import OTHER, counting, weights, write
+from ult.codecs.record import RecordColumns
 from ult.errors import InvalidConfig, MissingSource, OutputExists, WrongTable, WrongVocabulary
-from ult.owner.handover.align import align, sources
+from ult.owner.handover.align import _check, align, sources
 from ult.owner.table import Table
 from ult.public.run import Run
 from ult.public.shard_writer import ShardWriter
@@ -117,6 +119,17 @@ def test_what_cannot_be_aligned(tables, run, tmp_path):
     with pytest.raises(InvalidConfig, match=r"of text/bwt and text/bytes.*mean different things"):
         align(tmp_path / "bwt", bwt, plain, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_tables_of_other_fields_are_answered_by_one_schema():
+    rows = [(str(k % 7),) for k in range(40)]
+    one, other = (
+        Table.fit(rows, codec=RecordColumns(fields=[{"name": "a", "kind": "number", "edges": edges}]), min_records=1,
+                  vocabulary=Vocabulary(400)) for edges in (["3"], ["4"])
+    )  # fmt: skip
+    run = SimpleNamespace(path="run", vocabulary=one.vocabulary, check_only_table=lambda *_, **__: None)
+    with pytest.raises(InvalidConfig, match=r"of other fields; .*hint: fit both with one --schema"):
+        _check(run, one, other)
 
 
 @pytest.fixture(scope="module")

@@ -116,6 +116,12 @@ def test_its_rows_are_not_withheld_because_its_pairs_would_stay(run, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_no_training_goes_on_from_it(run, tmp_path):
+    more = two_classes(tmp_path / "more", table=next(iter(run.tables)))
+    with pytest.raises(InvalidConfig, match=r"run is a bag: its weights .*hint: --model bag on the new shards"):
+        train(more, tmp_path / "out", Recipe(task="classify", from_run=run.path, steps=1, context=16))
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -93,12 +93,18 @@ def test_grey_png_of_16_bits_comes_back_from_a_folder(tmp_path):
 
 
 def test_what_png_cannot_hold_is_tiff_or_refused_as_it_is_written(tmp_path):
+    deep = [np.full((n, 2, 3), 40_000 + n, np.uint16) for n in (2, 3)]
     with (
-        pytest.raises(OutputError, match=r"colour of 16 bits, which neither PNG nor TIFF holds .*\.npz"),
-        open_sink(tmp_path / "out", modality="image", column="image") as sink,
+        pytest.raises(OutputError, match=r"colour of 16 bits, which neither PNG nor TIFF holds .*a folder holds them"),
+        open_sink(tmp_path / "out.parquet", modality="image", column="image") as sink,
     ):
-        sink.write([np.zeros((2, 2, 3), np.uint16)])
-    assert not (tmp_path / "out").exists()
+        sink.write(deep)
+    assert not (tmp_path / "out.parquet").exists()
+    for _ in range(2):  # the second replaces the first
+        with open_sink(tmp_path / "deep", modality="image", column="image", force=True) as sink:
+            sink.write(deep)
+    for kept, again in zip(deep, read(tmp_path / "deep" / "*.npy", reading={"layout": "hwc"})[0], strict=True):
+        np.testing.assert_array_equal(again, kept)
     images = [np.full((2, 3), -1, np.int16), np.full((3, 2), 7, np.int16)]
     for out in ("out", "out.parquet"):
         with open_sink(tmp_path / out, modality="image", column="image") as sink:

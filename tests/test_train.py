@@ -268,7 +268,7 @@ def test_classes_must_be_told_apart_by_a_kept_column(shards, tmp_path):
     two = write(tmp_path / "two", records, kept={"x": [1, 2], "y": ["a", None]})
     options = {**QUICK, "task": "classify"}
     for given, label, error, text in (
-        (shards, None, MissingColumn, r"keep 0 columns.*ult encode --keep"),
+        (shards, None, MissingColumn, r"keep 0 columns.*their owner decides which labels"),
         (two, None, MissingColumn, r"\['x', 'y'\].*--label"),
         (two, "z", MissingColumn, r"no column 'z' is kept"),
         (two, "y", InvalidConfig, "empty in 1 of 2"),
@@ -277,6 +277,10 @@ def test_classes_must_be_told_apart_by_a_kept_column(shards, tmp_path):
     ):
         with pytest.raises(error, match=text):
             train(given, tmp_path / "run", Recipe(label=label, **options))
+    own = shutil.copytree(shards, tmp_path / "of_fields") / ".manifest.json"
+    own.write_text(own.read_text().replace("text/bytes", "record/columns"))
+    with pytest.raises(MissingColumn, match=r"--task lm, .*ult predict RUN RECORDS --target COLUMN"):
+        train(own.parent, tmp_path / "run", Recipe(**options))
     assert not list(tmp_path.glob("*run*"))
 
 

@@ -195,7 +195,7 @@ def open_sink(
 IMAGES = Kind(
     "a folder of images",
     Path.is_dir,
-    partial(strangers, ours=re.compile(rf"(.*/)?([^/]*\.(png|tif)|{re.escape(LABELS)})")),
+    partial(strangers, ours=re.compile(rf"(.*/)?([^/]*\.(png|tif|npy)|{re.escape(LABELS)})")),
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,8 @@ def whole_patient(session: Session, n: int, vocabulary_size: int, seed: int) -> 
     session.result(
         f"{exact:,} of {len(lines):,} lines come back, every cell as it was; the patients' numbers stay behind"
     )
-    shown = max(range(FIRST), key=lambda number: len(picture(SHARDS, key, number).lines))
+    visits = [*Counter(line[0] for line in lines).values()][:FIRST]
+    shown = visits.index(max(visits))
     session.run("hospital", "inspect", SHARDS, *table, "--record", str(shown))
     known = (word for name in KNOWN for word in ("--known", name))
     session.run("hospital", "audit", "code", SHARDS, "--reference", PUBLIC, *table, *known, "--json", AUDIT,

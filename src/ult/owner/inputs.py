@@ -106,10 +106,14 @@ def secret(table: Secret, passphrase: Passphrase | None, identities: Identities)
 
 def check_encoded(shards: Shards, table: Table, named: str | Path | None = None) -> None:
     """Raise `WrongTable` if shards name another table than this one, which the error calls `named`."""
-    if not may_be_same(shards.manifest.table, table.fingerprint):
+    check_made(shards.path, shards.manifest.table, table, named)
+
+
+def check_made(what: object, by: str, table: Table, named: str | Path | None = None) -> None:
+    """Raise `WrongTable` if ids, which the error calls `what`, were made by a table of another fingerprint."""
+    if not may_be_same(by, table.fingerprint):
         raise WrongTable(
-            f"{shards.path} was encoded with table {shards.manifest.table}; {named or 'the table given'} is "
-            f"{table.fingerprint}",
+            f"{what} was encoded with table {by}; {named or 'the table given'} is {table.fingerprint}",
             hint="--table with the table that `ult encode` used",
         )
 

@@ -36,7 +36,7 @@ from ult.host.progress import Notice, Progress, on_stderr, unheard
 from ult.host.shown import count
 from ult.owner import keyfile
 from ult.owner.fields import CODEC
-from ult.owner.inputs import Inputs, Secret, opened, schema_of, secret, table_argument
+from ult.owner.inputs import Inputs, Secret, check_made, opened, schema_of, secret, table_argument
 from ult.owner.keyfile import Identities, Passphrase
 from ult.owner.table import Table
 from ult.public import folders
@@ -120,13 +120,9 @@ def audit_code(
     truth = None if table is None else secret(table, passphrase, identities)
     earlier = None if start_table is None else secret(start_table, passphrase, identities)
     ids, made = _held(many, run, samples, seed, truth, progress)
-    if truth is not None and truth.fingerprint != made["table"]:
-        named = table if isinstance(table, str | Path) else "the table given"
+    if truth is not None:
         of = ", ".join(map(str, many)) or run
-        raise WrongTable(
-            f"{of} was encoded with table {made['table']}; {named} is {truth.fingerprint}",
-            hint="--table with the table that `ult encode` used",
-        )
+        check_made(of, made["table"], truth, table if isinstance(table, str | Path) else None)
     if pairs is not None and truth is not None and truth.codec.modality not in (*MODALITIES, RECORD):
         raise InvalidConfig(
             f"{truth.codec.id} has no passages to read; expected text, molecules or fields", hint="no --pairs"

@@ -14,11 +14,11 @@ from ult.audit.code.evidence import Coded
 from ult.audit.code.fields import cell_of, same, true_places
 from ult.audit.code.people import ranked
 from ult.audit.code.records import Records
-from ult.errors import InvalidConfig, WrongTable
+from ult.errors import InvalidConfig
 from ult.host import arguments
 from ult.host.arguments import COLUMNS, KEYS, checked
 from ult.owner.fields import CODEC
-from ult.owner.inputs import Inputs, Secret, named, opened, schema_of, secret, table_argument
+from ult.owner.inputs import Inputs, Secret, check_encoded, named, opened, schema_of, secret, table_argument
 from ult.owner.keyfile import Identities, Passphrase
 from ult.public import folders
 from ult.public.folders import Folders
@@ -80,8 +80,7 @@ def read_records(
         raise InvalidConfig(f"the table is of {truth.codec.id}; expected one of {CODEC}")
     ids = []
     for folder in map(Shards, folders.paths(shards)):
-        if folder.manifest.table != truth.fingerprint:
-            raise WrongTable(f"{folder.path} was encoded with table {folder.manifest.table}, not {truth.fingerprint}")
+        check_encoded(folder, truth)
         ids += list(folder.ids())
     if wrong := [place for place in places if not 0 <= place < len(ids)]:
         raise InvalidConfig(f"there is no record {wrong[0]}; expected 0 to {len(ids) - 1}")

@@ -11,7 +11,7 @@ import numpy as np
 from ult.audit.model.predicted import Floats, Predicted, predict_records
 from ult.audit.model.references import Reference, average_outside, lira, tuned
 from ult.audit.model.sides import Sides
-from ult.errors import WrongTable
+from ult.owner.inputs import check_encoded
 from ult.owner.table import Table
 from ult.public.run import Run
 
@@ -108,8 +108,4 @@ def scores(
 def check_table(table: Table, sides: Sides) -> None:
     """Raise `WrongTable` unless the table encoded all records."""
     for shards in (folder for side in sides.shards for folder in side):
-        if shards.manifest.table != table.fingerprint:
-            raise WrongTable(
-                f"{shards.path} was encoded with table {shards.manifest.table}; this one is {table.fingerprint}",
-                hint="--table with the table that `ult encode` used",
-            )
+        check_encoded(shards, table)

@@ -11,6 +11,7 @@ from ult.codecs.patches import Ends, Symbols
 from ult.codecs.record.codec import Cell, RecordColumns
 from ult.codecs.record.column import FIRST_BIN, NULL, TEXT
 from ult.codecs.record.field import Field
+from ult.codecs.record.read import tops
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,9 @@ class _Walk:
 
     def __init__(self, codec: RecordColumns, record: tuple[Cell, ...]) -> None:
         self.record, self.first, self.kinds = record, codec.first_marker, codec.kinds
-        self.places: list[tuple[Field, Field | None, int]] = []  # of each marker: field, field of its row, number
-        for k, one in enumerate(codec.fields):
-            self.places += [(one, None, k), *((one, inner, k) for inner in one.fields)]
+        self.places: list[tuple[Field, Field | None, int]] = [  # of each marker: field, field of its row, number
+            (codec.fields[k], None if j is None else codec.fields[k].fields[j], k) for k, j in tops(codec.fields)
+        ]
         self.place, self.row = 0, -1
         self.characters = codecs.getincrementaldecoder("utf-8")("replace")  # a character is told where it ends
 

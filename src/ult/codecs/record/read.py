@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,7 @@ class Reader:
 
     def __init__(self, fields: Sequence[Field], kinds: Sequence[Kind], first: int) -> None:
         self.kinds, self.first = kinds, first
-        self.top: list[tuple[int, int | None]] = []  # of each marker, the field of the record, and the field of its row
-        for k, one in enumerate(fields):
-            self.top.append((k, None))
-            self.top += [(k, j) for j in range(len(one.fields))]
+        self.top = [*tops(fields)]
         self._blank = [() if one.kind == "rows" else one.absent for one in fields]
         self._carried = {k: [inner.carried for inner in one.fields] for k, one in enumerate(fields) if one.fields}
         self._blank_rows = {k: [inner.absent for inner in one.fields] for k, one in enumerate(fields) if one.fields}
@@ -58,6 +55,13 @@ class Reader:
             found.append(cells.record())
             begun = mark
         return found
+
+
+def tops(fields: Sequence[Field]) -> Iterator[tuple[int, int | None]]:
+    """Yield of each marker the number of the field of the record, and that of the field of its row, if it is of one."""
+    for k, one in enumerate(fields):
+        yield k, None
+        yield from ((k, j) for j in range(len(one.fields)))
 
 
 class _Cells:

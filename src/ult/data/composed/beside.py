@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ult.data.images.image import packed
-from ult.errors import OutputError
+from ult.data.images.image import filed
 from ult.host.disk import strangers
 from ult.host.free import Kind
 
@@ -50,17 +49,12 @@ class Beside:
 
     def _write(self, stem: str, array: Any) -> str:
         """Write one array; return its name with a suffix: .npy for what no format of images holds."""
-        data, suffix = None, ".npy"
         if array.ndim > 1:
-            try:
-                data, suffix = packed(array)
-            except OutputError:  # colour of 16 bits
-                data = None
-        if data is None:
-            np.save(self._folder / f"{stem}.npy", array, allow_pickle=False)
-        else:
+            data, suffix = filed(array)
             (self._folder / f"{stem}{suffix}").write_bytes(data)
-        return f"{stem}{suffix}"
+            return f"{stem}{suffix}"
+        np.save(self._folder / f"{stem}.npy", array, allow_pickle=False)
+        return f"{stem}.npy"
 
 
 def _folders(columns: Sequence[str]) -> dict[str, str]:

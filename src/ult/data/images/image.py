@@ -113,7 +113,7 @@ def packed(pixels: Pixels) -> tuple[bytes, str]:
         pixels = pixels.astype(np.uint16)
     if pixels.dtype != np.uint8 and pixels.ndim != 2:
         raise OutputError(
-            "an image is colour of 16 bits, which neither PNG nor TIFF holds", hint=".npz holds those of one size"
+            "an image is colour of 16 bits, which neither PNG nor TIFF holds", hint="a folder holds them, as .npy"
         )
     file = io.BytesIO()
     if pixels.dtype == np.int16:  # Pillow has no such mode: the same bits, and the tag that says that they are signed
@@ -122,3 +122,12 @@ def packed(pixels: Pixels) -> tuple[bytes, str]:
         return file.getvalue(), ".tif"
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue(), ".png"
+
+
+def filed(pixels: Pixels) -> tuple[bytes, str]:
+    """Return the image as a file of its own, and its suffix: as `packed`, and `.npy` for colour of 16 bits."""
+    if pixels.dtype == np.uint8 or pixels.ndim == 2:
+        return packed(pixels)
+    file = io.BytesIO()
+    np.save(file, pixels, allow_pickle=False)
+    return file.getvalue(), ".npy"

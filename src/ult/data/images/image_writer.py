@@ -1,4 +1,4 @@
-"""Write images to a folder as PNG files, and as TIFF if they have negative values."""
+"""Write images to a folder as PNG files, as TIFF if they have negative values, and as .npy in colour of 16 bits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from ult.data.images.image import SUFFIXES, Pixels, packed
+from ult.data.images.image import SUFFIXES, Pixels, filed
 from ult.data.images.image_sheet import LABELS
 from ult.data.tables.tabular import CsvWriter
 from ult.errors import OutputError
@@ -32,7 +32,7 @@ class FolderWriter:
         )
         files = []
         for name, pixels in zip(names, records, strict=True):
-            data, suffix = packed(pixels)
+            data, suffix = filed(pixels)
             file = _file_name(name, suffix)
             if file.casefold() in self._written:
                 raise OutputError("two images have one name", hint=".parquet holds them")

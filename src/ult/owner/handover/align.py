@@ -88,10 +88,11 @@ def _check(run: Run, old: Table, new: Table) -> None:
             hint=f"ult fit --vocabulary-size {run.vocabulary.size}",
         )
     if (old.codec.id, old.codec.config()) != (new.codec.id, new.codec.config()):
+        same, of_fields = old.codec.id == new.codec.id, old.codec.id == new.codec.id == "record/columns"
+        of = f"of {old.codec.id} and {new.codec.id}" if not same else f"both of {old.codec.id}, with other options"
         raise InvalidConfig(
-            f"the tables are of {old.codec.id} and {new.codec.id}, or of other options; their symbols mean different "
-            "things",
-            hint="ult train --from RUN --embeddings fresh",
+            f"the tables are {of if not of_fields else 'of other fields'}; their symbols mean different things",
+            hint="fit both with one --schema" if of_fields else "ult train --from RUN --embeddings fresh",
         )
 
 

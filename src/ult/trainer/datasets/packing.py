@@ -120,11 +120,20 @@ def label_name(shards: Sequence[Shards], label: str | None) -> str:
     """Return the kept column to predict: `label`, or the only column that all folders keep. Raises `MissingColumn`."""
     kept = [name for name in shards[0].manifest.kept if all(name in one.manifest.kept for one in shards)]
     if label is not None and label not in kept:
-        raise MissingColumn(f"no column {label!r} is kept in the shards; kept are {kept}", hint="ult encode --keep")
+        raise MissingColumn(f"no column {label!r} is kept in the shards; kept are {kept}", hint=_labels(shards, kept))
     if label is None and len(kept) != 1:
-        hint = "--label COLUMN" if kept else "ult encode --keep COLUMN"
-        raise MissingColumn(f"the shards keep {len(kept)} columns {kept}; expected one to predict", hint=hint)
+        what = f"the shards keep {len(kept)} columns {kept}; expected one to predict"
+        raise MissingColumn(what, hint=_labels(shards, kept))
     return label or kept[0]
+
+
+def _labels(shards: Sequence[Shards], kept: Sequence[str]) -> str:
+    """Return what to type; if no column is kept, what needs no values in the clear, or whom to ask for them."""
+    if kept:
+        return "--label COLUMN"
+    if all(one.manifest.codec == "record/columns" for one in shards):
+        return "--task lm, then ult predict RUN RECORDS --target COLUMN by their owner: no values in the clear"
+    return "their owner decides which labels lie beside the ids, in the clear"
 
 
 def _numbers(column: pa.ChunkedArray, name: str, seen: dict[Any, int]) -> NDArray[np.int64]:

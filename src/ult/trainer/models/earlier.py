@@ -12,6 +12,7 @@ from ult.errors import InvalidConfig, WrongVocabulary
 from ult.host.extras import require
 from ult.public.run import Run
 from ult.public.vocabulary import N_SPECIAL, Vocabulary
+from ult.trainer.models.bag import BAG
 from ult.trainer.models.embeddings import Model, draw_rows, rows_of
 from ult.trainer.models.load import load_checkpoint
 from ult.trainer.models.table_rows import Rows, put_rows, read_rows
@@ -36,6 +37,11 @@ class Earlier:
         if run.vocabulary != vocabulary:
             raise WrongVocabulary(
                 f"run {run.path} has a vocabulary of {run.vocabulary.size}; the shards' is {vocabulary.size}"
+            )
+        if run.metrics.get("model") == BAG:
+            raise InvalidConfig(
+                f"{run.path} is a bag: its weights are fitted to their optimum, from which no training goes on",
+                hint="--model bag on the new shards fits another, in seconds",
             )
         if (run.task == "seq2seq") != (recipe.task == "seq2seq"):
             wanted = "seq2seq" if recipe.task == "seq2seq" else "lm or classify"
