@@ -74,6 +74,7 @@ def _add(
     to: typer.Typer = app,
     *,
     needs: Mapping[str, Sequence[str]] | None = None,
+    kind: type[Verb] = Verb,
 ) -> None:
     @functools.wraps(verb)
     def run(*args: Any, **options: Any) -> None:
@@ -86,7 +87,7 @@ def _add(
             raise SystemExit(report(error)) from None
 
     name = f"audit {verb.__name__}" if to is audit_app else verb.__name__
-    to.command(cls=Verb, rich_help_panel=panel, epilog=EXAMPLES.get(name))(run)
+    to.command(cls=kind, rich_help_panel=panel, epilog=EXAMPLES.get(name))(run)
 
 
 def _wanted(needs: Mapping[str, Sequence[str]], options: dict[str, Any]) -> dict[str, Sequence[str]]:
@@ -143,7 +144,7 @@ _add(model.model, OWNER, audit_app, needs=TRAIN | {"audit": ("scipy",)})
 _add(model.table, OWNER, audit_app, needs={"audit": ("scipy",)})
 _add(mechanism.mechanism, OWNER, audit_app, needs={"audit": ("scipy",), "privacy": ("dp-accounting",)})
 _add(release.release, OWNER, audit_app, needs=PAGE)
-_add(train.train, TRAINER, needs=TRAIN)
+_add(train.train, TRAINER, needs=TRAIN, kind=train.Train)
 _add(trainer.evaluate, TRAINER, needs=TRAIN)
 _add(trainer.generate, TRAINER, needs=TRAIN)
 _add(trainer.translate, TRAINER, needs=TRAIN)

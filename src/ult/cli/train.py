@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ult.cli.help import Verb
 from ult.cli.options import Force
 from ult.trainer.option import Option
 from ult.trainer.options import CHECKS, LEARNS
@@ -65,7 +66,14 @@ def train(
             help="Train nothing: write the options as YAML, each with its help and default; - prints them.",
         ),
     ] = None,
-    resume: Annotated[bool, typer.Option(help="Go on with an interrupted training.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            help="Go on with an interrupted training; as --resume auto, also begin one that is not there, and end well "
+            "if the run is finished: one command for a queue that starts it again and again."
+        ),
+    ] = False,
+    resume_auto: Annotated[bool, typer.Option("--resume-auto", hidden=True)] = False,
     force: Force = False,
     targets: Annotated[
         Paths,
@@ -103,11 +111,28 @@ def train(
         targets=targets,
         validation=validation,
         validation_targets=validation_targets,
-        resume=resume,
+        resume="auto" if resume_auto else resume,
         force=force,
     )
     if metrics["privacy"]:
         _tell(out, metrics, shards)
+
+
+class Train(Verb):
+    """The command: `--resume auto` is one option, while `--resume` takes no value, so that SHARDS may stand behind."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the command line; `--resume auto` is read as `--resume-auto`."""
+        words = iter(args)
+        joined: list[str] = []
+        for word in words:
+            if word == "--":
+                joined += [word, *words]
+            elif word == "auto" and joined[-1:] == ["--resume"]:
+                joined[-1] = "--resume-auto"
+            else:
+                joined.append("--resume-auto" if word == "--resume=auto" else word)
+        return super().parse_args(ctx, joined)
 
 
 def _recipe(config: Path | None, given: dict[str, Any]) -> Recipe:

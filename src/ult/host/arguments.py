@@ -88,6 +88,17 @@ def switch(name: str, value: Any) -> bool:
     return value
 
 
+def switch_or(word: str) -> Check:
+    """Return a check for True, False, or a word that stands for a third way."""
+
+    def check(name: str, value: Any) -> bool | str:
+        if not isinstance(value, bool) and value != word:
+            raise refusal(name, value, f"True, False or {word!r}")
+        return bool(value) if value != word else word
+
+    return check
+
+
 def text(expected: str = "a text") -> Check:
     """Return a check for a text."""
     return kind(str, expected)

@@ -32,10 +32,7 @@ with require("torch", "safetensors", extra="train"):
 
 def training_metrics(recipe: Recipe, trainer: IdTrainer, progress: Progress, data: Dataset) -> dict[str, Any]:
     """Return what `metrics.json` says of a training, as JSON values: what was asked, and what came of it."""
-    origin = {  # by name alone: no run tells where it was made
-        "model": None if recipe.from_run else Path(recipe.model or "tiny").name,
-        "from_run": recipe.from_run and Path(recipe.from_run).name,
-    }
+    origin = recipe.origin()
     history = trainer.state.log_history
     return {
         "format": FORMAT,

@@ -16,7 +16,7 @@ from ult.public.published import parted
 from ult.trainer.bag_trainer import BagTrainer
 from ult.trainer.callbacks.early_stopping import EarlyStopping
 from ult.trainer.callbacks.freeze_body import FreezeBody, check_freeze_body
-from ult.trainer.callbacks.progress import Progress
+from ult.trainer.callbacks.progress import Progress, say
 from ult.trainer.callbacks.tensorboard import TensorBoard, curve_writers
 from ult.trainer.datasets.blocks import Blocks
 from ult.trainer.datasets.collator import collate
@@ -24,6 +24,7 @@ from ult.trainer.datasets.inputs import Dataset, Inputs, Paths
 from ult.trainer.datasets.sampler import mixture
 from ult.trainer.datasets.windows import Windows
 from ult.trainer.distributed import broadcast, collective, join_processes, raise_on_all
+from ult.trainer.finished import finished, said
 from ult.trainer.id_trainer import IdTrainer, per_device_batch_size, training_arguments, uses_bfloat16
 from ult.trainer.memorisation.goldfish import Goldfish
 from ult.trainer.memorisation.ngram_penalty import NgramPenalty
@@ -37,7 +38,7 @@ from ult.trainer.models.lora import Adapters
 from ult.trainer.models.table_rows import of_one_table
 from ult.trainer.recipe import Recipe
 from ult.trainer.results import training_metrics, validation_metrics, write_run
-from ult.trainer.workdir import finish, last_checkpoint, partial_folder, working_folder
+from ult.trainer.workdir import Resume, finish, last_checkpoint, partial_folder, working_folder
 
 with require("torch", "accelerate", "transformers", extra="train"):
     import torch
@@ -57,7 +58,7 @@ def train(
     targets: Paths | None = None,
     validation: Paths | None = None,
     validation_targets: Paths | None = None,
-    resume: bool = False,
+    resume: Resume = False,
     force: bool = False,
     **options: Never,
 ) -> dict[str, Any]:
@@ -73,8 +74,9 @@ def train(
     and after the last one; the run is the best of these.
 
     The same call gives the same weights on a CPU. Several processes share a step's `batch_size` blocks or records, and
-    see together what one alone would see. `resume` goes on with an interrupted training from its last checkpoint;
-    `force` replaces a run that is there.
+    see together what one alone would see. `resume` goes on with an interrupted training from its last checkpoint, and
+    `resume="auto"` does so if there is one, begins if there is none, and returns the metrics of a run that is finished
+    already; `force` replaces a run that is there.
 
     Raises `InvalidConfig`, `MissingColumn`, `WrongVocabulary`, `WrongTable`, `OutputExists`, `OutputError` or
     `TrainingError`.
@@ -92,6 +94,7 @@ def train(
     state = join_processes()
     with ExitStack() as stack:
         classes: list[Any] = []
+        done: dict[str, Any] | None = None
         with raise_on_all(state):
             check_freeze_body(recipe)
             uses_bfloat16(recipe, state)
@@ -99,12 +102,18 @@ def train(
             inputs = Inputs.open(recipe, shards, targets, validation, validation_targets)
             per_device_batch_size(recipe, state)
             plan = _privacy_plan(recipe, inputs, state)
-            if state.is_main_process:
+            if state.is_main_process and resume == "auto" and not force:
+                done = finished(out, recipe, inputs.summaries)
+            if state.is_main_process and done is None:
                 stack.enter_context(working_folder(out, recipe, inputs.summaries, resume=resume, force=force))
                 stack.callback(shutil.rmtree, packed, ignore_errors=True)
                 with counting("reading shards") as advance:
                     classes = inputs.pack(packed, recipe, advance=advance)
-        classes = broadcast(state, classes)
+        classes, done = broadcast(state, (classes, done))
+        if done is not None:
+            if state.is_main_process:
+                say(said(out, done))
+            return done
         with raise_on_all(state):
             set_seed(recipe.seed)
             training = _Training.of(recipe, inputs, packed, classes, plan, curves, state)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Never
 
-from ult.host.arguments import checked, kind, path, switch
+from ult.host.arguments import checked, kind, path, switch, switch_or
 from ult.public import folders
 from ult.public.folders import Folders
 from ult.public.run import Run
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train as write
+from ult.trainer.workdir import Resume
 
 
 @checked(
@@ -20,7 +21,7 @@ from ult.trainer.train import train as write
     targets=folders.folders_argument,
     validation=folders.folders_argument,
     validation_targets=folders.folders_argument,
-    resume=switch,
+    resume=switch_or("auto"),
     force=switch,
 )
 def train(
@@ -31,7 +32,7 @@ def train(
     targets: Folders | None = None,
     validation: Folders | None = None,
     validation_targets: Folders | None = None,
-    resume: bool = False,
+    resume: Resume = False,
     force: bool = False,
     **options: Never,
 ) -> Run:
@@ -40,7 +41,9 @@ def train(
     It needs no table, and learns nothing of one. The arguments are those of `ult train`, whose options are the fields
     of `ult.Recipe`; without a recipe all are at their defaults. `targets` are shards whose records go row by row with
     those of `shards`, for task "seq2seq", and `validation_targets` go with `validation` in the same way. With
-    `validation` shards the run is the best of the evaluations on them. `resume` goes on with an interrupted training.
+    `validation` shards the run is the best of the evaluations on them. `resume` goes on with an interrupted training;
+    `resume="auto"` also begins one, and does nothing if the run is finished, so the same call can be made again and
+    again until it returns.
 
     Raises `InvalidConfig`, `MissingColumn`, `WrongVocabulary`, `WrongTable`, `OutputExists`, `OutputError` or
     `TrainingError`.

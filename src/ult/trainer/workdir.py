@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from ult.errors import InvalidConfig, OutputError, OutputExists, TrainingError, writing
 from ult.host.atomic import Claim, hidden
@@ -47,6 +47,7 @@ def _is_run(folder: Path) -> bool:
     return all((folder / name).is_file() for name in ("metrics.json", "vocabulary.json"))
 
 
+Resume: TypeAlias = bool | Literal["auto"]  # auto: go on if there is something to go on from, else begin
 RUN = Kind("a run", _is_run, partial(strangers, ours=_OURS))
 
 
@@ -57,9 +58,11 @@ def partial_folder(out: Path) -> Path:
 
 @contextmanager
 def working_folder(
-    out: Path, recipe: Recipe, data: dict[str, list[dict[str, Any]]], *, resume: bool, force: bool
+    out: Path, recipe: Recipe, data: dict[str, list[dict[str, Any]]], *, resume: Resume, force: bool
 ) -> Iterator[Path]:
     """Yield the folder to work in: a new one or, with `resume`, the one that the same command left behind.
+
+    With `resume="auto"` it is either, as the case may be.
 
     `data` are the summaries of the shards, by what they are for. After an error or an interrupt the folder stays only
     if it holds a checkpoint to resume from. Raises `OutputExists` if the run or an unfinished one is there or another
@@ -74,7 +77,7 @@ def working_folder(
     with Claim(out, journal=_JOURNAL) as claim:
         there = claim.keep = (partial / _JOURNAL).exists()
         check_free(out, RUN, force=force)
-        if resume:
+        if there if resume == "auto" else resume:
             _check_same(partial, asked, out)
         elif there and not force:
             raise OutputExists(
@@ -83,7 +86,9 @@ def working_folder(
         else:
             with writing(out):
                 claim.clear()
-                (partial / _JOURNAL).write_text(json.dumps(asked, indent=1) + "\n", encoding="utf-8")
+                fresh = partial / f"{_JOURNAL}.tmp"  # a kill leaves no half of it, from which nothing could go on
+                fresh.write_text(json.dumps(asked, indent=1) + "\n", encoding="utf-8")
+                fresh.replace(partial / _JOURNAL)
         claim.keep = False
         try:
             yield partial

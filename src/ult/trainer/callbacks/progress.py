@@ -7,12 +7,19 @@ import time
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from ult.errors import TrainingError
 from ult.host.bar import Bar
 from ult.host.extras import require
 
 with require("transformers", extra="train"):
     from transformers import TrainerCallback
+
+
+def say(text: str) -> None:
+    """Print a line on stderr."""
+    Console(stderr=True).print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 class Progress(TrainerCallback):
@@ -56,7 +63,4 @@ class Progress(TrainerCallback):
         if validation:
             step = validation["best_step"]
             speed += f"; step {step} is kept: {dict(validation['bits'])[step]:.3f} bits a prediction on validation"
-        self._print(f"{out.name}: {gained}{speed}")
-
-    def _print(self, text: str) -> None:
-        self.bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        say(f"{out.name}: {gained}{speed}")

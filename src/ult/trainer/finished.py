@@ -1,0 +1,58 @@
+"""Find out whether a training that is asked for is finished already, as a queue that starts it again does not know."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ult.errors import OutputExists
+from ult.host.atomic import recover
+from ult.public.run import Run
+from ult.trainer.recipe import OPTIONS, Recipe
+
+
+def finished(out: Path, recipe: Recipe, data: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any] | None:
+    """Return what the metrics of the run `out` say if it is this recipe's on these data; None if nothing is there.
+
+    `data` are the summaries of the shards, by what they are for. Raises `OutputExists` if another run is there, or
+    something else, and `FormatError` for a run that is damaged.
+    """
+    recover(out)
+    if not out.exists():
+        return None
+    if not (out / "metrics.json").is_file():
+        raise OutputExists(f"{out} exists already, and is not a run", hint="another --out")
+    metrics = dict(Run.open(out).metrics)
+    if others := [*_other_options(metrics, recipe), *_other_data(metrics, data)]:
+        raise OutputExists(
+            f"{out} is there, and was trained with other {', '.join(others)}", hint="another --out, or --force"
+        )
+    return metrics
+
+
+def said(out: Path, metrics: Mapping[str, Any]) -> str:
+    """Return the line that says that nothing was left to do."""
+    return f"{out.name}: done already, {metrics.get('steps') or 0:,} steps; nothing was trained"
+
+
+def _other_options(metrics: Mapping[str, Any], recipe: Recipe) -> list[str]:
+    asked = json.loads(json.dumps(recipe.shaping() | recipe.origin()))
+    told = json.loads(json.dumps(Recipe().shaping() | Recipe().origin())) | dict(metrics.get("recipe", {}))
+    return [name for name in asked if name in OPTIONS and asked[name] != told[name]]
+
+
+def _other_data(metrics: Mapping[str, Any], data: Mapping[str, list[dict[str, Any]]]) -> list[str]:
+    told = {"validation": (metrics.get("validation") or {}).get("shards", [])}
+    told |= {name: metrics.get(name, []) for name in ("shards", "targets")}
+    return [name for name in told if not _same(told[name], data[name])]
+
+
+def _same(told: list[dict[str, Any]], asked: list[dict[str, Any]]) -> bool:
+    """Return whether summaries are of the same shards; a run that is given away may say less of them."""
+    return len(told) == len(asked) and all(
+        one.get(name, other[name]) == other[name]
+        for one, other in zip(told, asked, strict=True)
+        for name in ("table", "digest")
+    )
