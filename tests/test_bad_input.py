@@ -122,6 +122,13 @@ def test_a_query_with_one_column_twice_is_refused(tmp_path, table):
         ult.encode(source, table, tmp_path / "s", workers=1, reading={"query": "select a, d, a from t"})
 
 
+def test_a_cell_that_is_not_of_the_kind_that_was_asked_for_has_its_place(tmp_path):
+    path = lines(tmp_path / "p.csv", HEAD, [("old" if k == 6 else a, d, c) for k, (a, d, c) in enumerate(ROWS)])
+    with pytest.raises(InvalidConfig, match=r"'a' cannot be read as 'number', .* first in .*p\.csv, row 7;"):
+        ult.fit(path, tmp_path / "t.ult", **MADE, forms={"a": "number"})
+    assert not (tmp_path / "t.ult").exists()
+
+
 def test_what_is_read_as_another_kind_is_told_by_the_fit_too(tmp_path):
     mixed = [("1,5" if k % 2 else "1.5", d, c) for k, (_, d, c) in enumerate(ROWS)]
     rows = [(a, d if k != 6 else "2019-02-30", c) for k, (a, d, c) in enumerate(mixed)]

@@ -227,6 +227,11 @@ class _Describing:
         wanted = "number" if form in (".", ",") else "date" if form in DATE_FORMS else form
         if form and found.kind != wanted:
             why = f", because {found.why}" if found.why else ""
+            for chunk in self._chunks([name]) if found.cell else ():
+                self._seek(chunk, name, found.cell)
+                if name in self.places:
+                    why += f", first in {self.places[name]}"
+                    break
             raise InvalidConfig(f"column {name!r} cannot be read as {form!r}{why}; expected {ANSWERS}")
         return found
 
