@@ -19,9 +19,8 @@ from lib.curves import RAW, draw_curves
 from lib.interval import of_ratio, over_seeds
 from lib.result import ROOT, metric
 from lib.session import Session
+from lib.starts import match_moments, permute_rows
 from lib.training import bits, trained
-
-from ult.public.vocabulary import N_SPECIAL
 
 SIZE, CONTEXT, BATCH, MODEL = 1024, 128, 8, "tiny"
 SOURCE_STEPS, STEPS, RELEARNING, TEST_BYTES = 600, 100, 30, 150_000
@@ -235,23 +234,12 @@ def starting(session: Session, pair: str, share: int, start: str, seed: int) -> 
             tables = code_of_source(session, pair).table, _fitted(mine, pair).table
             return align(before["run"], *tables, folder / "run")
         shutil.copytree(before["run"], folder / "run")
-        _change(folder / "run" / "model.safetensors", start, np.random.default_rng(seed))
+        change = match_moments if start == "matched" else permute_rows
+        change(folder / "run" / "model.safetensors", np.random.default_rng(seed))
         return {}
 
     name = f"starts/{_named(pair, share, start, seed)}"
     return Path(session.once(name, {"from": before["origin"]}, make)["folder"]) / "run"
-
-
-def _change(path: Path, start: str, rng: np.random.Generator) -> None:
-    from safetensors.numpy import load_file, save_file
-
-    weights = load_file(path)
-    if start == "matched":
-        weights = {k: rng.normal(w.mean(), w.std(), w.shape).astype(w.dtype) for k, w in weights.items()}
-    else:
-        rows = weights["model.embed_tokens.weight"]
-        rows[N_SPECIAL:] = rows[N_SPECIAL + rng.permutation(len(rows) - N_SPECIAL)]
-    save_file(weights, path, metadata={"format": "pt"})
 
 
 def _fitted(records: list[Any], modality: str, raw: bool = False) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from lib.corpus import cifar, genes, reactions, transformer, wikitext
 from lib.interval import counted, of_ratio, over_seeds
 from lib.result import metric
 from lib.session import Session
+from lib.starts import match_moments
 from lib.training import bits, trained
 
 from ult.codecs import codec_class
@@ -19,23 +22,33 @@ from ult.codecs.series import SeriesMulaw
 
 SETS = ("text", "images", "molecules", "omics", "series")
 LOSSY = ("images", "omics", "series")
-SIZE, CONTEXT, BATCH, MODEL, STEPS = 1024, 128, 8, "small", 64
+SIZE, CONTEXT, BATCH, MODEL, STEPS = 1024, 128, 8, "tiny", 100
 TEST_BYTES, HOURS = 60_000, 24
+TABLES, SHARED, ALONE = "ult, rows per table", "ult, rows shared", "ult, alone"
+PLAIN, LONGER = f"{SHARED}, no token", f"{ALONE}, all the steps"
+TOGETHER: dict[str, dict[str, Any]] = {  # the options of a model of all sets
+    TABLES: {"rows_per_table": True}, SHARED: {"modality_token": True}, PLAIN: {},
+}  # fmt: skip
+HELD = "molecules"  # the set that comes to a body of the other four
+BODIES = ("body of the others", "body of the others, frozen", "body of the others, matched")
 TITLE = "One model, all modalities"
 ASKED = "Does one model of five modalities predict each of them as well as a model of that one alone?"
 SETTING = """\
 Five sets, each encoded with a table of its own, all of one vocabulary of {size:,}: wikitext-2 (`text/bytes`), \
 CIFAR-10 (`image/dct`), USPTO reactions (`molecule/smiles`), expression of 200 genes in tumours (`series/mulaw`, \
 every fifth tumour is tested) and days of the seven series of ETTh1 (`series/mulaw`, the last fifth of the days is \
-tested). `ult, \
-unified` is one model trained on all five in equal parts (`--mixture 1,1,1,1,1 --modality-token`) for {all} steps, \
-`ult, alone` five models of {steps} steps on one set each: so every set is seen as often. `raw` is `alone` on raw \
-data: byte-level BPE of 1,024, bytes of pixels, atom-wise tokens, and values in {levels} even bins; the same model, \
-steps and ids a step, so the same time. {batch} blocks of {context} ids a step. Bits per byte \
-of the original data on up to {kilobytes} kB of records to test; the id that names the \
-modality is given to the model and not counted. Ids that lose something leave less to predict: those of images, which \
-pixels are no measure for, and those of omics and series, as bins do. Signal-to-noise says how much: the test records' \
-energy over that of the error."""
+tested). `{tables}` is one model trained on all five in equal parts for {all} steps, one body with embedding rows \
+for each table (`--rows-per-table --mixture 1,1,1,1,1`); `{shared}` has one set of rows for all, and the id that \
+names the modality (`--modality-token`); `{plain}` lacks that id. `{alone}` are five models of {steps} steps on one \
+set each, so every set is seen as often: equal steps a set. `{longer}` are the same with {all} steps each: equal \
+total steps, of which the one model gives each set a fifth. `raw` is `alone` on raw data: byte-level BPE of 1,024, \
+bytes of pixels, atom-wise tokens, and values in {levels} even bins; the same model, steps and ids a step, so the \
+same time. {batch} blocks of {context} ids a step. Bits per byte of the original data on up to {kilobytes} kB of \
+records to test; the id that names the modality is given to the model and not counted. Controls: {held} come to a \
+body of the other four sets (rows per table, {four} steps) with rows of their own, for {steps} steps: the body goes \
+on learning, or is frozen, or was drawn at random with the mean and deviation of each of its tensors. Ids that lose \
+something leave less to predict: those of images, which pixels are no measure for, and those of omics and series, as \
+bins do. Signal-to-noise says how much: the test records' energy over that of the error."""
 
 
 def main() -> None:
@@ -43,45 +56,89 @@ def main() -> None:
     session = Session.begin("unified")
     seeds, steps = session.sized((0, 1, 2), (0, 1)), session.sized(STEPS, 3)
     session.each(encode, [(name, raw) for name in SETS for raw in (False, True)])
-    jobs = [(name, seed, steps) for seed in seeds for name in ("all", *SETS, *(f"raw-{name}" for name in SETS))]
-    found = dict(zip(jobs, session.each(train_one, jobs), strict=True))
+    alone = [(kind, name) for kind in (ALONE, LONGER, "raw") for name in SETS]
+    jobs = [(*which, seed, steps) for seed in seeds for which in (*((kind, "") for kind in TOGETHER), *alone)]
+    found: dict[tuple[str, str, int], dict[str, Any]] = {}
+    for (kind, _, seed, _), sets in zip(jobs, session.each(train_one, jobs), strict=True):
+        found |= {(kind, name, seed): one for name, one in sets.items()}
+    session.each(others, [(seed, steps) for seed in seeds])
+    bodies = [(body, seed, steps) for body in BODIES for seed in seeds]
+    arrived = dict(zip(bodies, session.each(arrive, bodies), strict=True))
+    found |= {(body, HELD, seed): one for (body, seed, _), one in arrived.items()}
     decibels = dict(zip(LOSSY, session.each(loss, [(name,) for name in LOSSY]), strict=True))
-    metrics = []
-    for name in SETS:
-        alone = [found[name, seed, steps][name] for seed in seeds]
-        unified = [found["all", seed, steps][name] for seed in seeds]
-        of = {"n": alone[0]["rows"], "seeds": seeds, "higher_is_better": False}
-        raw = [found[f"raw-{name}", seed, steps][name] for seed in seeds]
-        values = {"ult, unified": unified, "ult, alone": alone, "raw": raw}
-        per_byte = {system: [one["bits_per_byte"] for one in each] for system, each in values.items()}
-        metrics += [
-            metric(f"{name}: bits per byte", system, over_seeds(each), unit="bits", **of,
-                   baseline={"ult, unified": "ult, alone", "ult, alone": "raw"}.get(system, ""))
-            for system, each in per_byte.items()
-        ]  # fmt: skip
-        ratio = of_ratio(per_byte["ult, unified"], per_byte["ult, alone"])
-        metrics.append(metric(f"{name}: bits per byte, ratio to alone", "ult, unified", ratio, unit="x", **of))
-        for system, value in decibels.get(name, {}).items():
-            metrics.append(metric(f"{name}: signal-to-noise", system, counted(value), unit="dB", n=of["n"],
-                                  higher_is_better=True))  # fmt: skip
-        for system in ("ult, unified", "ult, alone") if name != "images" else ():
-            ratio = of_ratio(per_byte[system], per_byte["raw"])
-            metrics.append(metric(f"{name}: bits per byte, ratio to raw", system, ratio, unit="x", **of))
-    one = found["all", seeds[0], steps]["text"]
+    one = found[TABLES, "text", seeds[0]]
     session.write(
         TITLE,
-        metrics,
+        [*figures(found, seeds), *of_loss(decibels, found, seeds)],
         asked=ASKED,
         setting=SETTING.format(size=SIZE, steps=steps, all=len(SETS) * steps, batch=BATCH, context=CONTEXT,
-                               levels=LEVELS, kilobytes=session.sized(TEST_BYTES, 6000) // 1000),
+                               levels=LEVELS, kilobytes=session.sized(TEST_BYTES, 6000) // 1000, tables=TABLES,
+                               shared=SHARED, plain=PLAIN, alone=ALONE, longer=LONGER, held=HELD,
+                               four=(len(SETS) - 1) * steps),
         notes=[
             "Mu-law's levels lie close about zero, which takes bits where an even bin is one level; its range leaves "
             "out 0.1 % of the values, that of the bins none.",
         ],
-        chart=[f"{n}: bits per byte" + (", ratio to alone" if n == "images" else "") for n in SETS],
-        model={"name": session.sized(MODEL, "tiny"), "parameters": one["parameters"],
-               "learning rate": one["learning_rate"]},
+        chart=[MEAN, *(f"{n}: bits per byte" + (", ratio to alone" if n == "images" else "") for n in SETS)],
+        model={"name": MODEL, "parameters": one["parameters"], "learning rate": one["learning_rate"]},
     )  # fmt: skip
+
+
+MEAN = "all five: bits per byte, ratio to alone"
+
+
+def figures(found: dict[tuple[str, str, int], dict[str, Any]], seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """Return bits per byte of every system on every set, and what they are to those of one set alone."""
+
+    def bits_of(system: str, name: str) -> list[float]:
+        return [found[system, name, seed]["bits_per_byte"] for seed in seeds]
+
+    metrics = []
+    for name in SETS:
+        of = {"n": found[ALONE, name, seeds[0]]["rows"], "seeds": seeds, "higher_is_better": False}
+        arriving = BODIES if name == HELD else ()
+        metrics += [
+            metric(f"{name}: bits per byte", system, over_seeds(bits_of(system, name)), unit="bits",
+                   baseline="raw" if system == ALONE else "" if system == "raw" else ALONE, **of)
+            for system in (*TOGETHER, ALONE, LONGER, *arriving, "raw")
+        ]  # fmt: skip
+        for system, other, words in (
+            *((system, ALONE, "ratio to alone") for system in (*TOGETHER, *arriving)),
+            (TABLES, LONGER, "ratio to alone at all the steps"),
+            *((system, "raw", "ratio to raw") for system in (TABLES, ALONE) if name != "images"),
+        ):
+            ratio = of_ratio(bits_of(system, name), bits_of(other, name))
+            goal = "at most 1.00" if system == TABLES and other != "raw" else ""
+            metrics.append(metric(f"{name}: bits per byte, {words}", system, ratio, unit="x", baseline=other, goal=goal,
+                                  **of))  # fmt: skip
+    n = sum(found[ALONE, name, seeds[0]]["rows"] for name in SETS)
+    for system in TOGETHER:
+        mean = of_ratio(*([mean_of([bits_of(one, name)[k] for name in SETS]) for k in range(len(seeds))]
+                          for one in (system, ALONE)))  # fmt: skip
+        goal = "below 1.00" if system == TABLES else ""
+        metrics.append(metric(MEAN, system, mean, unit="x", baseline=ALONE, goal=goal, n=n, seeds=seeds,
+                              higher_is_better=False))  # fmt: skip
+    return metrics
+
+
+def mean_of(values: Sequence[float]) -> float:
+    """Return the geometric mean.
+
+    >>> round(mean_of([1.0, 4.0]), 6)
+    2.0
+    """
+    return math.exp(sum(map(math.log, values)) / len(values))
+
+
+def of_loss(
+    decibels: dict[str, dict[str, float]], found: dict[tuple[str, str, int], dict[str, Any]], seeds: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Return how much is left of the records of sets whose ids lose something."""
+    return [
+        metric(f"{name}: signal-to-noise", system, counted(value), unit="dB", n=found[ALONE, name, seeds[0]]["rows"],
+               higher_is_better=True)
+        for name, each in decibels.items() for system, value in each.items()
+    ]  # fmt: skip
 
 
 def records(session: Session, name: str) -> tuple[list[Any], list[Any], Any]:
@@ -138,7 +195,7 @@ def loss(session: Session, name: str) -> dict[str, float]:
     def make(_: Path) -> dict[str, Any]:
         train, test, chosen = records(session, name)
         codec = codec_class(chosen)() if isinstance(chosen, str) else chosen
-        back = {"ult, alone": [codec.decode(codec.encode(one).symbols) for one in test]}
+        back = {ALONE: [codec.decode(codec.encode(one).symbols) for one in test]}
         if name != "images":  # whose pixels lose nothing
             bins = raw_tokens(name, train, SIZE)
             back["raw"] = [bins.decode(ids) for ids in bins.encode(test)]
@@ -154,17 +211,49 @@ def _decibels(records: list[Any], restored: list[Any]) -> float:
     return 10 * math.log10(energy / error)
 
 
-def train_one(session: Session, name: str, seed: int, steps: int) -> dict[str, dict[str, Any]]:
+def train_one(session: Session, kind: str, name: str, seed: int, steps: int) -> dict[str, dict[str, Any]]:
     """Train on one set, or on all; return what each set that was trained on is predicted with."""
-    raw, names = name.startswith("raw-"), SETS if name == "all" else (name.removeprefix("raw-"),)
-    folders = [encode(session, one, raw) for one in names]
-    options: dict[str, Any] = {"mixture": (1.0,) * len(SETS), "modality_token": True} if name == "all" else {}
-    run = trained(session, f"{name}-{seed}", [folder / "train" for folder in folders], batch_size=BATCH, seed=seed,
-                  model=session.sized(MODEL, "tiny"), steps=steps * len(names), context=CONTEXT, **options)  # fmt: skip
+    names = SETS if kind in TOGETHER else (name,)
+    folders = [encode(session, one, kind == "raw") for one in names]
+    options = TOGETHER[kind] | {"mixture": (1.0,) * len(SETS)} if kind in TOGETHER else {}
+    many = len(SETS) if kind in (*TOGETHER, LONGER) else 1
+    word = _named(kind, name, seed)
+    run = trained(session, word, [folder / "train" for folder in folders], batch_size=BATCH, seed=seed, model=MODEL,
+                  steps=steps * many, context=CONTEXT, **options)  # fmt: skip
     return {
-        one: bits(session, f"{name}-{one}-{seed}", run, folder / "test") | run
+        one: bits(session, f"{word}-{one}", run, folder / "test") | run
         for one, folder in zip(names, folders, strict=True)
     }
+
+
+def others(session: Session, seed: int, steps: int) -> dict[str, Any]:
+    """Train on all sets but the one that is held."""
+    folders = [encode(session, name) / "train" for name in SETS if name != HELD]
+    return trained(session, _named("others", seed), folders, batch_size=BATCH, seed=seed, model=MODEL,
+                   steps=steps * len(folders), context=CONTEXT, mixture=(1.0,) * len(folders),
+                   rows_per_table=True)  # fmt: skip
+
+
+def arrive(session: Session, body: str, seed: int, steps: int) -> dict[str, Any]:
+    """Train on the set that is held from a body of the others; return what it is predicted with."""
+    before = others(session, seed, steps)
+    start = Path(before["run"])
+    if body.endswith("matched"):
+
+        def make(folder: Path) -> dict[str, Any]:
+            shutil.copytree(start, folder / "run")
+            match_moments(folder / "run" / "model.safetensors", np.random.default_rng(seed))
+            return {}
+
+        start = Path(session.once(f"starts/{seed}", {"from": before["origin"]}, make)["folder"]) / "run"
+    folder = encode(session, HELD)
+    run = trained(session, _named(body, seed), folder / "train", start=start, batch_size=BATCH, seed=seed, steps=steps,
+                  context=CONTEXT, freeze_body=steps if body.endswith("frozen") else 0)  # fmt: skip
+    return bits(session, f"{_named(body, seed)}-{HELD}", run, folder / "test") | run
+
+
+def _named(*words: object) -> str:
+    return "-".join(str(word) for word in words if word != "").replace(",", "").replace(" ", "-")
 
 
 if __name__ == "__main__":
