@@ -114,7 +114,7 @@ def _check_local(options: dict[str, Any]) -> None:
 
 def _check_names(verb: str, options: dict[str, Any]) -> None:
     """Refuse a model's path that is not UTF-8, because the library for weights would refuse it only at the end."""
-    models = {"run", "model", "from_run", "body", "start"} | (
+    models = {"run", "model", "from_run", "body", "start", "to_model"} | (
         {"out"} if verb in ("train", "align", "attach", "adopt") else set()
     )
     for name in models & options.keys():

@@ -69,6 +69,14 @@ def fit(
         list[str] | None,
         typer.Option("--encode-identifier", help="Of records of fields: encode this column, though it names somebody."),
     ] = None,
+    merges: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Of text/bytes: the phrases of a public tokenizer, tokenizer.json of byte-level BPE, in place of "
+            "learned ones; only which id each has is secret.",
+        ),
+    ] = None,
     min_records: Annotated[
         int | None,
         typer.Option(help="A phrase enters only if so many distinct records (lines of a .txt) hold it; by default 5."),
@@ -139,6 +147,7 @@ def fit(
             encode_identifier=encode_identifier or (),
             canonical=canonical,
             reading=reading,
+            merges=merges,
             min_records=min_records,
             epsilon=epsilon,
             delta=delta,

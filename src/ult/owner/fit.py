@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ult.codecs import codec_class
 from ult.codecs.base import Codec
 from ult.codecs.columns import Columns
@@ -24,6 +27,7 @@ from ult.host.progress import Progress, counted, on_stderr
 from ult.host.shown import Facts, Shown, count
 from ult.owner import fields, keyfile, private_bins
 from ult.owner.bpe.private_counts import check_asked, promise, without_records
+from ult.owner.bpe.public_merges import read_merges
 from ult.owner.inputs import Inputs, Watched, count_clipped, named, of_clipped, opened, remarks, texts
 from ult.owner.keyfile import Passphrase
 from ult.owner.pipeline import pieces
@@ -104,6 +108,7 @@ class Fitted(Shown):
     forms=arguments.by_name("kinds or forms by column, such as {'zip': 'text'}"),
     encode_identifier=arguments.texts("the name of a column"),
     canonical=switch,
+    merges=path,
     min_records=integer(),
     epsilon=number,
     delta=number,
@@ -138,6 +143,7 @@ def fit(
     encode_identifier: Sequence[str] = (),
     canonical: bool = False,
     reading: Mapping[str, str | float] | None = None,
+    merges: str | Path | None = None,
     min_records: int | None = None,
     epsilon: float | None = None,
     delta: float | None = None,
@@ -160,7 +166,8 @@ def fit(
     .jsonl, .csv, .parquet, .npy and .npz files, laboratory files such as .h5ad, images, folders of images or
     `hf:org/name`. `options` are those of the codec, such as `{"quality": 60}`. `reading` says what of a file is read,
     such as `{"layer": "raw/X"}` of .h5ad, or `{"window": 10}`, seconds of a signal. `min_records` is 5 by default, or 1
-    with `epsilon`; see `Table.fit`.
+    with `epsilon`; see `Table.fit`. `merges` is the tokenizer.json of a public byte-level BPE, for text/bytes: its
+    phrases are taken in place of learned ones, in its order, and only which id each has is of the records.
 
     For `record/columns` a record has a field for each column, as a `schema` says, or as `describe` infers with `unit`,
     `drop` and `forms`. A column that looks like an identifier has to be in `drop` or in `encode_identifier`, and is
@@ -183,7 +190,8 @@ def fit(
     """
     out = Path(out)
     most = check_asked(epsilon, delta, patches_per_record, min_records, public=public)
-    min_records = held_by(min_records, most)
+    public_merges = None if merges is None else _merges(merges, codec, min_records)
+    min_records = held_by(1 if merges is not None else min_records, most)
     chosen, kind = choose(engine, address, workers), codec_class(codec)
     keyfile.check_place(out, force=force)
     vocabulary = Vocabulary(vocabulary_size)
@@ -240,6 +248,7 @@ def fit(
         "privacy": privacy,
         "public": public,
         "secret_ids": secret_ids,
+        "merges": public_merges,
     }
     table = Table.from_counts(counts, codec=made, vocabulary=vocabulary, **of)
     table.save(out, **storage, force=force)
@@ -255,9 +264,32 @@ def fit(
         worst=columns.worst() if columns else "",
         exact_from=counts.exact_from,
         empty_records=sum(not record for record in source) if empty else 0,
-        told=(*told, *remarks(source), *_unremembered(codec, reading), *(learnt.remarks() if learnt else [])),
+        told=(
+            *told,
+            *_told_merges(merges),
+            *remarks(source),
+            *_unremembered(codec, reading),
+            *(learnt.remarks() if learnt else []),
+        ),
         private_bins=learnt.names if learnt else (),
     )
+
+
+def _merges(path: str | Path, codec: str, min_records: int | None) -> NDArray[np.int32]:
+    """Return the merges of a public tokenizer. Raises `InvalidConfig` for another codec than text/bytes."""
+    kind = codec_class(codec)
+    if kind.id != "text/bytes":
+        raise InvalidConfig(f"a public tokenizer's merges are of text; the codec is {codec}", hint="--codec text/bytes")
+    if min_records is not None:
+        raise InvalidConfig(
+            "min_records says which phrases of the records may enter; with merges all phrases are public",
+            hint="leave out --min-records",
+        )
+    return read_merges(path, longest=kind.max_patch)
+
+
+def _told_merges(merges: str | Path | None) -> list[str]:
+    return [] if merges is None else [f"the phrases are those of {merges}; only which id each has is secret"]
 
 
 def _unremembered(codec: str, reading: Mapping[str, str | float] | None) -> list[str]:

@@ -25,6 +25,7 @@ from ult.owner import keyfile, table_format
 from ult.owner.bpe.counts import CAPACITY, PatchCounts
 from ult.owner.bpe.merges import learn_merges
 from ult.owner.bpe.private_counts import ROOM, bounded, check_asked, promise, release, without_records
+from ult.owner.bpe.public_merges import uses_of
 from ult.owner.coder import Coder
 from ult.owner.keyfile import Identities, Passphrase
 from ult.public.guarantee import Guarantee
@@ -177,9 +178,13 @@ class Table(Coder, Shown):
         privacy: Guarantee | None = None,
         public: bool = False,
         secret_ids: bool = False,
+        merges: NDArray[np.int32] | None = None,
         draw: Callable[[list[int]], None] = _SYSTEM.shuffle,
     ) -> Table:
         """Return the table of counted patches: learn merges until the vocabulary is full, then rank units by use.
+
+        With `merges` (m, 2), those of a public tokenizer, none are learned: as many of them as there is room for are
+        taken, in their order, and the records only say how often each unit is used.
 
         With `secret_ids`, `draw` shuffles the ids in place; by default it uses the operating system's random numbers.
         With `privacy`, which `ult.owner.bpe.private_counts.promise` returns, the table is made from noisy counts, and
@@ -197,7 +202,11 @@ class Table(Coder, Shown):
         symbols, ends, weight, holders = counts.patches() if privacy is None else release(counts, privacy)
         # No phrase has more holders than there are records, so none is looked for if that many are required.
         room = vocabulary.size - least if counts.min_records <= counts.records else 0
-        merges, uses = learn_merges(symbols, ends, weight, holders, codec.alphabet, room, counts.min_records)
+        if merges is None:
+            merges, uses = learn_merges(symbols, ends, weight, holders, codec.alphabet, room, counts.min_records)
+        else:
+            merges = merges[: vocabulary.size - least]
+            uses = uses_of(symbols, ends, weight, merges, codec.max_patch)
         ranks = np.lexsort((np.arange(len(uses)), -uses)).astype(np.int32)
         if secret_ids:
             order = list(range(len(ranks)))

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from ult.errors import FormatError, InvalidConfig, MissingSource
 from ult.host.extras import require
 from ult.host.regular import read_text
+from ult.owner.bpe.public_merges import MOST, byte_letters
 from ult.trainer.models.embeddings import Model, rows_of
 from ult.trainer.models.load import load_whole
 from ult.trainer.models.smollm2 import WEIGHTS, smollm2_folder
 
-_MOST = 2**28  # bytes of tokenizer.json
 _SPACE = "\u2581"  # which SentencePiece writes for a space
 
 
@@ -46,7 +46,7 @@ class PublicModel:
         with require("tokenizers", extra="train"):
             from tokenizers import Tokenizer
         try:
-            tokenizer = Tokenizer.from_str(read_text(file, _MOST))
+            tokenizer = Tokenizer.from_str(read_text(file, MOST))
         except FormatError:
             raise
         except Exception as error:  # tokenizers raises nothing more exact
@@ -85,7 +85,7 @@ class PublicModel:
 
     def _byte(self, value: int) -> int | None:
         """Return the token of a single byte, as byte-level BPE or SentencePiece's fallback writes it."""
-        for name in (_letters()[value], f"<0x{value:02X}>"):
+        for name in (byte_letters()[value], f"<0x{value:02X}>"):
             found: int | None = self.tokenizer.token_to_id(name)
             if found is not None:
                 return found
@@ -94,7 +94,7 @@ class PublicModel:
     def spelled(self) -> dict[bytes, int]:
         """Return the token of each text that is a single token, by its UTF-8 bytes."""
         vocabulary: dict[str, int] = self.tokenizer.get_vocab(with_added_tokens=False)
-        byte_of = {letter: value for value, letter in enumerate(_letters())}
+        byte_of = {letter: value for value, letter in enumerate(byte_letters())}
         found: dict[bytes, int] = {}
         for name, token in sorted(vocabulary.items(), key=lambda item: item[1]):
             if self._leads:
@@ -109,10 +109,3 @@ class PublicModel:
         several = said if isinstance(said, list) else [said]
         rows = len(rows_of(self.model)[0])
         return np.array([one for one in several if type(one) is int and 0 <= one < rows][:1], np.int64)
-
-
-def _letters() -> list[str]:
-    """Return the letter that byte-level BPE writes for each byte (GPT-2, Radford et al. 2019)."""
-    shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    hidden = {byte: 256 + k for k, byte in enumerate(byte for byte in range(256) if byte not in shown)}
-    return [chr(hidden.get(byte, byte)) for byte in range(256)]
