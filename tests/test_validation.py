@@ -34,7 +34,7 @@ def held(tmp_path_factory):
 @pytest.fixture(scope="module")
 def watched(shards, held, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "run"
-    return out, train(shards, out, Recipe(evaluate_every=4, **OPTIONS), validation=held)
+    return out, train(shards, out, Recipe(evaluate_every=4, patience=0, **OPTIONS), validation=held)
 
 
 def noise(rows, seed=0):
@@ -106,7 +106,19 @@ def test_resumed_run_is_the_same_wherever_it_was_cut(shards, held, tmp_path, mon
 
 def test_two_processes_choose_what_one_chooses(watched, shards, held, tmp_path):
     given = [f"--{name.replace('_', '-')}={value}" for name, value in OPTIONS.items()]
-    command = ["train", shards, "-o", tmp_path / "two", *given, "--validation", held, "--evaluate-every", "4"]
+    command = [
+        "train",
+        shards,
+        "-o",
+        tmp_path / "two",
+        *given,
+        "--validation",
+        held,
+        "--evaluate-every",
+        "4",
+        "--patience",
+        "0",
+    ]
     statuses, printed = two(command)
     assert statuses == [0, 0], printed
     metrics = watched[1]

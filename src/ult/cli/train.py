@@ -1,6 +1,6 @@
 """`ult train`, the verb with the most options: each panel of its help is a question.
 
-The options of a training are declared in `ult.trainer.recipe`; this verb is made of the declarations.
+The options of a training are declared in `ult.trainer.options`; this verb is made of the declarations.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _with_options(verb: Callable[..., None]) -> Callable[..., None]:
 def _parameters() -> Iterator[inspect.Parameter]:
     for one in OPTIONS.values():
         flags = f"{one.flag}/--no-{one.flag[2:]}" if one.kind is bool else one.flag
-        kind = str if one.kind is tuple else one.kind
+        kind = str if one.kind is tuple or one.words else one.kind
         told = typer.Option(flags, metavar=one.metavar or None, help=_help(one), rich_help_panel=one.panel)
         yield inspect.Parameter(
             one.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=Annotated[kind | None, told]

@@ -15,6 +15,7 @@ from ult.errors import InvalidConfig
 from ult.host.extras import require
 from ult.public.run import BAG_TYPE, Run
 from ult.public.shards import Shards
+from ult.public.vocabulary import Vocabulary
 from ult.trainer.classified import Classified
 from ult.trainer.datasets.labelled import Labelled
 from ult.trainer.datasets.packing import label_name, mapped_stream, open_shards, pack, summary
@@ -27,6 +28,7 @@ from ult.trainer.models.generation import check_finite
 with require("torch", extra="train"):
     import torch
 
+BAG_IDS = 2**23  # of a training, up to which a bag is fitted beside it: seconds, and a few hundred MB
 Chances = NDArray[np.float32]  # (records, classes)
 
 
@@ -60,6 +62,18 @@ def class_figures(
         fit(fitted, labelled(run, known, Path(folder) / "bag", label), None, seed)
         beside = figures_of(data.labels, chances_of(fitted, data, batch_size), seed)
         return told | {"bag": beside | {"shards": summary(known)}}
+
+
+def beside_bag(model: Model, data: Labelled, validation: Labelled, batch_size: int, seed: int) -> dict[str, float]:
+    """Return the shares of validation labels that a model, a bag fitted on the same `data`, and guessing have right."""
+    from ult.trainer.bag_fit import fit
+    from ult.trainer.models.bag import Bag
+
+    model.eval()
+    bag = Bag.of(Vocabulary(model.config.vocab_size), data.classes)
+    fit(bag, data, None, seed)
+    found, line = (Classified.of(validation.labels, chances_of(one, validation, batch_size)) for one in (model, bag))
+    return {"accuracy": found.accuracy, "bag_accuracy": line.accuracy, "majority": found.majority}
 
 
 def labelled(run: Run, shards: Sequence[Shards], folder: Path, label: str) -> Labelled:

@@ -79,6 +79,8 @@ class IdTrainer(Trainer):
     eval_dataset: Any
     mixture: Mixture | None = None  # how training samples are drawn from several folders; None is pass after pass
     penalty: NgramPenalty | None = None  # what is added to the loss
+    class_weights: torch.Tensor | None = None  # (classes,) how much a record of each class counts
+    label_smoothing = 0.0
     loss_is_scaled_for_ga = True  # `compute_loss` divides by the predictions of the whole step, not of its part
 
     def get_batch_samples(self, *args: Any) -> tuple[list[dict[str, torch.Tensor]], torch.Tensor]:
@@ -91,7 +93,14 @@ class IdTrainer(Trainer):
         """Return the loss of a part in nats. Summed over parts and averaged over processes, it is the step's loss."""
         predictions: torch.Tensor = told["num_items_in_batch"]
         logits, labels = predict(model, inputs), inputs["labels"].flatten()
-        total = torch.nn.functional.cross_entropy(logits.flatten(0, -2), labels, ignore_index=IGNORED, reduction="sum")
+        total = torch.nn.functional.cross_entropy(
+            logits.flatten(0, -2),
+            labels,
+            weight=None if self.class_weights is None else self.class_weights.to(logits.device),
+            ignore_index=IGNORED,
+            reduction="sum",
+            label_smoothing=self.label_smoothing,
+        )
         if self.penalty is not None:
             total = total + self.penalty(inputs, logits)
         loss: torch.Tensor = total * self.args.world_size / predictions
@@ -139,7 +148,7 @@ def training_arguments(
         learning_rate=peak_learning_rate(recipe, parameters),
         lr_scheduler_type={"constant": "constant_with_warmup"}.get(recipe.schedule, recipe.schedule),
         warmup_steps=recipe.warmup_steps,
-        weight_decay=recipe.weight_decay,
+        weight_decay=float(recipe.weight_decay),
         adam_beta2=0.95,
         seed=recipe.seed,
         bf16=uses_bfloat16(recipe, state),

@@ -6,6 +6,7 @@ The command line, the file of arguments and the checks are made from these decla
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -31,6 +32,7 @@ class Option:
     above: float | None = None
     at_most: str = ""  # the name of another option, whose value is the upper bound
     below: float | None = None
+    words: tuple[str, ...] = ()  # that stand for a number which the training chooses
     tasks: tuple[str, ...] = ()  # that have it; none if all do
     needs: str = ""  # the name of another option, without which it means nothing
     needs_flag: str = ""  # how that one is called on the command line
@@ -49,6 +51,8 @@ class Option:
             return None
         if self.kind is tuple:
             return self._numbers(value)
+        if self.words and isinstance(value, str):
+            return value if value in self.words else self._number(value)
         if self.kind is Path and isinstance(value, Path):
             return str(value)
         if self.kind is float and type(value) is int:
@@ -62,7 +66,8 @@ class Option:
     def expected(self) -> str:
         """What the option may be, in words."""
         kinds = {bool: "true or false", int: "an integer", float: "a number", tuple: "numbers"}
-        return self.range if self.choices else f"{kinds.get(self.kind, 'a text')} {self.range}".strip()
+        told = self.range if self.choices else f"{kinds.get(self.kind, 'a text')} {self.range}".strip()
+        return " or ".join([told, *self.words])
 
     @property
     def range(self) -> str:
@@ -93,6 +98,16 @@ class Option:
         if self.kind not in (int, float):
             return True
         return self._within(value)
+
+    def _number(self, text: str) -> float:
+        """Return the number that a text of the command line says."""
+        try:
+            found = float(text)
+        except ValueError:
+            found = math.nan
+        if not self._within(found):
+            raise InvalidConfig(f"{self.name} is {text!r}; expected {self.expected}")
+        return found
 
     def _numbers(self, value: Any) -> tuple[float, ...]:
         try:
@@ -127,7 +142,7 @@ class Option:
         for other in self.excludes:
             if options[other].is_set(values):
                 raise InvalidConfig(f"{self.name} and {other} were both given; expected one of them")
-        if self.at_most and value > getattr(values, self.at_most):
+        if self.at_most and getattr(values, "epochs", None) is None and value > getattr(values, self.at_most):
             raise InvalidConfig(
                 f"{self.name} is {value}; expected at most the {getattr(values, self.at_most)} {self.at_most}"
             )

@@ -42,6 +42,42 @@ class Options:
         help="The kept column to predict",
         unset="the only kept column",
     )
+    pool: str | None = option(
+        None,
+        panel=LEARNS,
+        tasks=("classify",),
+        excludes=("epsilon",),
+        choices=("last", "mean"),
+        help="What of a record decides on its label: last, the id at its end, or mean, all of its ids alike",
+        unset="last, or as the earlier run",
+    )
+    attention: str | None = option(
+        None,
+        panel=LEARNS,
+        tasks=("classify",),
+        excludes=("epsilon",),
+        choices=("causal", "full"),
+        help="What an id sees: causal, the ids before it, or full, the whole record",
+        unset="as the model or the earlier run; presets are causal",
+    )
+    class_weights: str | None = option(
+        None,
+        panel=LEARNS,
+        tasks=("classify",),
+        excludes=("epsilon",),
+        choices=("balanced",),
+        help="balanced weighs records so that all labels count the same",
+        unset="every record counts the same",
+    )
+    label_smoothing: float = option(
+        0.0,
+        panel=LEARNS,
+        at_least=0,
+        below=1,
+        metavar="SHARE",
+        excludes=("epsilon",),
+        help="The share of the probability that is to be spread over all ids or labels",
+    )
     mixture: Sequence[float] | None = option(
         None,
         panel=LEARNS,
@@ -127,6 +163,15 @@ class Options:
         unset="the whole body is trained",
     )
     steps: int = option(1000, panel=STEPS, at_least=1, help="Optimizer steps")
+    epochs: float | None = option(
+        None,
+        panel=STEPS,
+        above=0,
+        metavar="PASSES",
+        excludes=("steps", "epsilon"),
+        help="Passes over the data, in place of --steps",
+        unset="as many as the steps make",
+    )
     batch_size: int = option(
         16, panel=STEPS, at_least=1, help="Blocks or records of a step, over all processes together"
     )
@@ -153,13 +198,24 @@ class Options:
         help="Steps up to the peak; below 1, their share of all steps",
         unset="a tenth of all steps, 100 at most",
     )
-    weight_decay: float = option(
+    weight_decay: float | str = option(
         0.1,
         panel=STEPS,
         at_least=0,
-        below=1,
+        below=100,
+        words=("auto",),
         metavar="RATE",
-        help="How much each step shrinks the weights, times the learning rate (AdamW)",
+        help="How much each step shrinks the weights, times the learning rate (AdamW); auto is a fifth of the passes "
+        "over the data, from 0.1 to 3.2",
+    )
+    dropout: float = option(
+        0.0,
+        panel=STEPS,
+        at_least=0,
+        below=1,
+        metavar="SHARE",
+        excludes=("epsilon",),
+        help="The share of values that are left out at random while it trains",
     )
     accumulate: int = option(
         1,
@@ -187,10 +243,10 @@ class Options:
     patience: int | None = option(
         None,
         panel=CHECKS,
-        at_least=1,
+        at_least=0,
         metavar="N",
-        help="Stop after N evaluations on --validation in a row without a better one",
-        unset="all steps are done",
+        help="Stop after N evaluations on --validation in a row without a better one; 0 does all steps",
+        unset="3",
     )
     stop_memorised: float | None = option(
         None,

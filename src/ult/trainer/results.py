@@ -47,6 +47,7 @@ def training_metrics(recipe: Recipe, trainer: IdTrainer, progress: Progress, dat
         "accumulate": recipe.accumulate,
         "learning_rate": trainer.args.learning_rate,
         "schedule": recipe.schedule,
+        "weight_decay": trainer.args.weight_decay,
         "warmup_steps": trainer.args.warmup_steps,
         "precision": "bfloat16" if trainer.args.bf16 else "float32",
         "freeze_body": recipe.freeze_body,
@@ -76,7 +77,7 @@ def validation_metrics(recipe: Recipe, trainer: IdTrainer, shards: list[dict[str
     bits = validation_bits(trainer.state.log_history)
     return {
         "evaluate_every": trainer.args.eval_steps,
-        "patience": recipe.patience,
+        "patience": recipe.most_patience,
         "bits": bits,
         "best_step": bits[best(bits)][0],
         "shards": shards,

@@ -18,9 +18,11 @@ from ult.trainer.callbacks.early_stopping import EarlyStopping
 from ult.trainer.callbacks.freeze_body import FreezeBody, check_freeze_body
 from ult.trainer.callbacks.progress import Progress, say
 from ult.trainer.callbacks.tensorboard import TensorBoard, curve_writers
+from ult.trainer.classify import BAG_IDS, beside_bag
 from ult.trainer.datasets.blocks import Blocks
 from ult.trainer.datasets.collator import collate
 from ult.trainer.datasets.inputs import Dataset, Inputs, Paths
+from ult.trainer.datasets.labelled import Labelled, balanced_weights
 from ult.trainer.datasets.sampler import mixture
 from ult.trainer.datasets.windows import Windows
 from ult.trainer.distributed import broadcast, collective, join_processes, raise_on_all
@@ -33,6 +35,7 @@ from ult.trainer.models.bag import Bag
 from ult.trainer.models.build import build, initial_weights
 from ult.trainer.models.causal import looks_ahead
 from ult.trainer.models.digest import weights_digest
+from ult.trainer.models.heads import set_dropout
 from ult.trainer.models.lora import FOLDER as ADAPTER
 from ult.trainer.models.lora import Adapters
 from ult.trainer.models.table_rows import of_one_table
@@ -120,12 +123,17 @@ def train(
             for curve in curves:
                 stack.callback(curve.close)
         checkpoint = broadcast(state, last_checkpoint(partial) if state.is_main_process else None)
+        training.progress.tell_cut(training.data, recipe.context)
         with collective(state):
             training.run(checkpoint, out)
         with raise_on_all(state):
             if training.adapters:
                 training.adapters.merge(partial / "run" / ADAPTER if state.is_main_process else None)
         metrics, owners, losses = training.metrics(recipe, inputs), None, None
+        if plan is None and metrics["validation"]:
+            with raise_on_all(state):
+                if state.is_main_process:
+                    metrics["validation"] |= training.beside(recipe)
         losses = metrics["loss"]
         if plan is not None:
             metrics, owners = parted(plan.without_losses(metrics))
@@ -162,6 +170,9 @@ class _Training:
         model, rows = build(recipe, inputs.vocabulary, inputs.tables, classes)
         masked = recipe.task == "classify" and looks_ahead(model)
         data = inputs.dataset(packed, recipe, classes, masked=masked)
+        recipe = recipe.of_samples(len(data))
+        if recipe.dropout:
+            set_dropout(model, recipe.dropout)
         began = {
             "embeddings": rows,
             "initial_weights": initial_weights(recipe),
@@ -174,7 +185,7 @@ class _Training:
         frozen = FreezeBody(model, recipe.freeze_body) if recipe.freeze_body else None
         callbacks: list[Any] = [progress, *([frozen] if frozen else [])]
         if inputs.validation:
-            callbacks.append(EarlyStopping(packed.parent, recipe.patience))
+            callbacks.append(EarlyStopping(packed.parent, recipe.most_patience))
         if recipe.stop_memorised is not None and isinstance(data, Blocks):
             every = recipe.evaluate_every or max(1, recipe.steps // 20)
             callbacks.append(StopMemorised(model, data, recipe.stop_memorised, every))
@@ -189,7 +200,9 @@ class _Training:
             callbacks=[*callbacks, *curves],
         )
         trainer.remove_callback(PrinterCallback)
-        trainer.penalty = penalty
+        trainer.penalty, trainer.label_smoothing = penalty, recipe.label_smoothing
+        if recipe.class_weights is not None and isinstance(data, Labelled):
+            trainer.class_weights = balanced_weights(data)
         if recipe.mixture and not isinstance(data, Windows):  # a recipe has not both
             trainer.mixture = mixture(recipe.mixture, inputs.shards, data)
         return cls(trainer, data, progress, adapters, began)
@@ -203,6 +216,13 @@ class _Training:
             raise OutputError(f"cannot write the training of {out}: {error}") from error
         except torch.OutOfMemoryError as error:
             raise TrainingError("the device has no memory left", hint="a smaller --batch-size or --context") from error
+
+    def beside(self, recipe: Recipe) -> dict[str, Any]:
+        """Return how many validation labels are right, beside a bag of the same ids and the most frequent label."""
+        data, validation = self.data, self.trainer.eval_dataset
+        if not isinstance(data, Labelled) or isinstance(self.trainer.model, Bag) or data.ids > BAG_IDS:
+            return {}
+        return beside_bag(self.trainer.model, data, validation, self.trainer.args.train_batch_size, recipe.seed)
 
     def metrics(self, recipe: Recipe, inputs: Inputs) -> dict[str, Any]:
         """Return what `metrics.json` says, as JSON values."""

@@ -12,6 +12,7 @@ from rich.console import Console
 from ult.errors import TrainingError
 from ult.host.bar import Bar
 from ult.host.extras import require
+from ult.host.shown import count
 
 with require("transformers", extra="train"):
     from transformers import TrainerCallback
@@ -56,6 +57,14 @@ class Progress(TrainerCallback):
         if "loss" in logs:
             self._said = f"loss {logs['loss']:.3f}, {self.speed:,.0f} ids/s"
 
+    def tell_cut(self, data: Any, context: int) -> None:
+        """Print how many records are cut to the context, if any is."""
+        if data.truncated:
+            say(
+                f"note: {data.truncated:,} of {count(len(data), 'record')} are longer than the context of {context}: "
+                f"the rest of each is not read; --context {data.longest} reads all"
+            )
+
     def done(self, out: Path, loss: list[list[float]], validation: dict[str, Any] | None) -> None:
         """Print the line that stays. A private training shows no loss, because no noise was added to it."""
         gained = f"loss {loss[0][1]:.3f} -> {loss[-1][1]:.3f}, " if loss else ""
@@ -63,4 +72,9 @@ class Progress(TrainerCallback):
         if validation:
             step = validation["best_step"]
             speed += f"; step {step} is kept: {dict(validation['bits'])[step]:.3f} bits a prediction on validation"
+        if validation and "accuracy" in validation:
+            speed += (
+                f"; {validation['accuracy']:.1%} of its labels are right, by a bag of the same ids "
+                f"{validation['bag_accuracy']:.1%}, by the most frequent label {validation['majority']:.1%}"
+            )
         say(f"{out.name}: {gained}{speed}")

@@ -35,6 +35,7 @@ class Blocks:
     label: ClassVar[None] = None
     classes: ClassVar[list[Any]] = []
     truncated: ClassVar[int] = 0
+    longest: ClassVar[int] = 0  # no record is cut
     whole: ClassVar[bool] = True  # every id of the data is predicted
 
     @classmethod

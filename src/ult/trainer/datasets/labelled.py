@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from ult.public.vocabulary import EOS
 from ult.trainer.datasets.collator import Item
 from ult.trainer.datasets.packing import mapped_labels, mapped_stream
+
+if TYPE_CHECKING:
+    import torch
 
 _CHUNK = 1 << 16  # lengths of records in memory at once
 
@@ -44,6 +47,11 @@ class Labelled:
         """How many records are longer than the context holds."""
         return sum(int((lengths > self.context - 2).sum()) for lengths in self._lengths())
 
+    @property
+    def longest(self) -> int:
+        """The context that would hold every record whole."""
+        return 2 + max(int(lengths.max()) for lengths in self._lengths())
+
     def _lengths(self) -> Iterator[NDArray[np.int64]]:
         for first in range(0, len(self), _CHUNK):
             before = self.ends[first - 1] if first else 0
@@ -69,3 +77,15 @@ class Labelled:
         ids[-1] = EOS
         mask = {"attention_mask": np.ones_like(ids)} if self.masked else {}
         return {"input_ids": ids, **mask, "labels": self.labels[k]}
+
+
+def balanced_weights(data: Labelled) -> torch.Tensor:
+    """Return how much a record of each class counts (classes,), so that all classes count the same, and 1 on average.
+
+    A class that does not occur counts 0.
+    """
+    import torch
+
+    counts = np.bincount(data.labels, minlength=len(data.classes))
+    weights = np.where(counts > 0, len(data) / np.maximum(counts, 1) / (counts > 0).sum(), 0.0)
+    return torch.from_numpy(weights.astype(np.float32))

@@ -93,6 +93,11 @@ class Pairs:
         return int((longest > self.context).sum())
 
     @property
+    def longest(self) -> int:
+        """The context that would hold every pair whole."""
+        return int(max(_lengths(self.source_ends).max(), _lengths(self.target_ends).max()))
+
+    @property
     def whole(self) -> bool:
         """Whether every id of the targets is predicted."""
         return bool((_lengths(self.target_ends) <= self.context).all())

@@ -13,6 +13,7 @@ from ult.public.vocabulary import BOS, EOS, PAD, Vocabulary
 from ult.trainer.models.bag import BAG, Bag
 from ult.trainer.models.earlier import Earlier
 from ult.trainer.models.embeddings import Model, draw_rows
+from ult.trainer.models.heads import clear_head, set_head
 from ult.trainer.models.load import load_checkpoint
 from ult.trainer.models.presets import PRESETS, from_preset, from_preset_to_predict
 from ult.trainer.models.seq2seq import ENCODER_DECODERS, encoder_decoder, own_settings
@@ -58,7 +59,12 @@ def build(recipe: Recipe, vocabulary: Vocabulary, tables: set[str], classes: lis
         return model, PER_TABLE
     if recipe.task == "seq2seq":
         own_settings(model)
-    return (with_classes(model, classes) if recipe.task == "classify" else model), embeddings
+    if recipe.task != "classify":
+        clear_head(model)
+        return model, embeddings
+    classifier = with_classes(model, classes)
+    set_head(classifier, recipe.pool, recipe.attention)
+    return classifier, embeddings
 
 
 def _presets(task: str) -> dict[str, Callable[[str, Vocabulary], Model]]:

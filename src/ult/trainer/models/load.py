@@ -17,6 +17,7 @@ from ult.trainer.models.causal import check_causal
 from ult.trainer.models.checkpoint import check_checkpoint
 from ult.trainer.models.embeddings import Model, row_names
 from ult.trainer.models.generation import settings
+from ult.trainer.models.heads import apply_head
 from ult.trainer.models.table_rows import put_rows, read_rows
 
 with require("transformers", extra="train"):
@@ -95,7 +96,9 @@ def load_trained(run: Run) -> Model:
         raise FormatError(f"the checkpoint in {run.path} is not the one that was trained")
     if run.per_table:
         put_rows(model, read_rows(run, min(run.tables), model))
-    if run.task != "classify":
+    if run.task == "classify":
+        apply_head(model)
+    else:
         check_causal(model, run.path)
     return model.to(PartialState().device).eval()
 
