@@ -188,6 +188,31 @@ def cut_mulaw(values, config):
     return [symbols[at : at + config["patch_size"]] for at in range(0, len(symbols), config["patch_size"])]
 
 
+def decode_levels(symbols, config):
+    columns, block = config["columns"], levels_block(config)
+    must(len(columns) == 1 or len(symbols) <= len(columns), "more values than lists")
+    found = []
+    for place, symbol in enumerate(symbols):
+        must(not config["apart"] or symbol // block == (place if len(columns) > 1 else 0), "of another place")
+        levels = columns[place if len(columns) > 1 else 0]
+        found.append(math.nan if symbol % block == block - 1 else levels[min(symbol % block, len(levels) - 1)])
+    return np.array(found, float)
+
+
+def levels_block(config):
+    return max(map(len, config["columns"])) + 1
+
+
+def cut_levels(values, config):
+    columns, block, symbols = config["columns"], levels_block(config), []
+    for place, x in enumerate(values.tolist()):
+        column = place if len(columns) > 1 else 0
+        edges = [max(a + (b - a) / 2, math.nextafter(a, math.inf)) for a, b in itertools.pairwise(columns[column])]
+        level = block - 1 if math.isnan(x) else sum(edge <= x for edge in edges)
+        symbols.append(level + config["apart"] * block * column)
+    return [symbols[at : at + config["patch_size"]] for at in range(0, len(symbols), config["patch_size"])]
+
+
 # ---- images
 
 
@@ -204,6 +229,11 @@ CODECS: dict[str, tuple[Any, Any, Any]] = {
     "text/bwt": (lambda config: 256 + config["patch_size"], decode_bwt, cut_bwt),
     "molecule/smiles": (lambda config: 455, decode_smiles, cut_smiles),
     "series/mulaw": (lambda config: config["levels"] + 1, decode_mulaw, cut_mulaw),
+    "series/levels": (
+        lambda config: levels_block(config) * (len(config["columns"]) if config["apart"] else 1),
+        decode_levels,
+        cut_levels,
+    ),
     "image/dct": (
         lambda config: format_places.Code(config).alphabet if "places" in config else 450,
         lambda symbols, config: image_reader(config).decode(symbols, config),

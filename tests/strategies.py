@@ -156,6 +156,8 @@ def _deep(low: int, high: int, dtype: type) -> st.SearchStrategy[Any]:
     return hnp.arrays(dtype, shapes, elements=st.integers(low, high))
 
 
+LEVELS = [[float(x) for x in range(-k, k + 1 + k % 3)] for k in range(40)]
+LEVELS[7] = [-1e300, 0.0, 1e-300, 1.0, 1.7e308]
 _HUGE = [255, 255, 255, 255, 127]  # 2**35 - 1
 _NO_TEXT = (None, 1, b"bytes", ["a"], np.array(["a"]))
 MODALITIES = {
@@ -182,6 +184,20 @@ MODALITIES = {
         SERIES,
         np.zeros,
         (None, "1", [1.0], np.array([np.inf]), np.array([1j]), np.zeros((2, 2)), np.array([2**60]), np.array(["a"])),
+    ),
+    "series/levels": Modality(
+        [{}, {"columns": [[-1.0, 0.5, 3.0]], "patch_size": 10}, {"columns": [[5.0]], "max_length": 400}],
+        series,
+        SERIES,
+        np.zeros,
+        (None, "1", [1.0], np.array([np.inf]), np.array([1j]), np.zeros((2, 2)), np.array([2**60]), np.array(["a"])),
+    ),
+    "series/levels of columns": Modality(
+        [{"columns": LEVELS}, {"columns": LEVELS, "apart": 1}, {"columns": LEVELS, "apart": 1, "patch_size": 4}],
+        series,
+        {name: values for name, values in SERIES.items() if len(values) <= len(LEVELS)},
+        np.zeros,
+        (None, np.array([np.inf]), np.zeros((2, 2)), np.zeros(len(LEVELS) + 1)),
     ),
     "image/dct of 12 bits": Modality(
         [{"bits": 12}, {"bits": 12, "coefficients": 3, "quality": 100}, {"bits": 12, "places": 3}],

@@ -16,7 +16,7 @@ import format_reader
 import laws
 from format_codecs import CODECS as CODECS_AGAIN
 from format_image import Refused
-from strategies import FIELDS, LOSSY_FIELDS, LOSSY_RECORDS, RECORDS, SERIES, SMILES, TEXTS
+from strategies import FIELDS, LEVELS, LOSSY_FIELDS, LOSSY_RECORDS, RECORDS, SERIES, SMILES, TEXTS
 from ult import Table, Vocabulary
 from ult.codecs import CODECS
 from ult.errors import CorruptSymbols
@@ -63,6 +63,8 @@ CASES: dict[str, tuple[Any, list[Any], int]] = {
     "series": ("series/mulaw", series(), 400),
     "series-one-sided": (CODECS["series/mulaw"](low=0.25, high=70.0, mu=10.0, levels=37), series(), 128),
     "series-constant": (CODECS["series/mulaw"](low=3.0, high=3.0), series(), 400),
+    "series-levels": (CODECS["series/levels"](columns=[[-20.0, 0.0, 1.5, 30.0]], patch_size=3), series(), 128),
+    "series-columns": (CODECS["series/levels"](columns=LEVELS, apart=1), [x for x in series() if len(x) <= 40], 4096),
     "image": ("image/dct", list(images()), 600),
     "image-fine": (CODECS["image/dct"](quality=93), list(images()), 600),
     "image-papers": (CODECS["image/dct"](quality=60, coefficients=3), list(images()), 600),

@@ -22,6 +22,8 @@ CONFIGS = [
     ("molecule/smiles", {"max_length": 4}),
     ("series/mulaw", {"levels": 16}),
     ("series/mulaw", {"max_length": 3}),
+    ("series/levels", {"columns": [[0.0, 1.0], [5.0], [1.0, 2.0, 3.0]], "apart": 1}),
+    ("series/levels", {"columns": [[0.0, 1.0], [5.0], [1.0, 2.0, 3.0]]}),
     ("image/dct", {}),
     ("image/dct", {"coefficients": 3}),
     ("image/dct", {"coefficients": 1, "max_length": 200}),

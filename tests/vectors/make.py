@@ -42,6 +42,7 @@ SERIES = {
     "empty": np.empty(0),
     "values": np.array([0.0, 0.5, -0.25, 1.0, -1.0, 1e-9, 3.0, np.nan, 0.125, 0.7, 0.71, -0.0]),
 }
+COLUMNS = [[130.0, 136.7, 143.9, 150.0], [0.0, 1000.0, 25000.0], [3.25], [0.0, 1.0, 2.0, 3.0, 4.0]]
 TEXT = {
     "empty": "",
     "words": "It's 2024, isn't it?  Yes:\r\n\ttabs, 12345678 digits…",
@@ -113,6 +114,11 @@ RECORDS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {  # codec -> 
         ({"bits": 16, "quality": 100, "places": 3}, {"places-16-bits": _RGB16[:, :, 0]}),
     ],
     "series/mulaw": [({}, SERIES), ({"low": 0.0, "high": 20.0, "levels": 64}, {"positive": SERIES["values"] * 9})],
+    "series/levels": [
+        ({"columns": COLUMNS}, {"columns": np.array([143.9, 25000.0, np.nan, 1.0])}),
+        ({"columns": COLUMNS, "apart": 1}, {"columns-apart": np.array([np.nan, -0.0, 3.25, 1.5]), "cut": np.ones(1)}),
+        ({"columns": [[-1.0, -0.25, 0.125, 0.7, 1e9]], "patch_size": 5}, {f"one-{k}": v for k, v in SERIES.items()}),
+    ],
     "molecule/smiles": [({}, SMILES)],
     "record/columns": [
         ({"fields": FIELDS}, PATIENTS),
@@ -219,6 +225,15 @@ def image_rejects() -> Iterator[Scenario]:
         yield rejects.reject(name, "CorruptSymbols", "do not spell the 1 blocks", **placed, symbols=found)
 
 
+def levels_rejects() -> Iterator[Scenario]:
+    """Symbols of `series/levels` at a place of another column, and one more than there are columns."""
+    apart = {"codec": "series/levels", "config": CODECS["series/levels"](columns=COLUMNS, apart=1).config()}
+    few = {"codec": "series/levels", "config": CODECS["series/levels"](columns=COLUMNS).config()}
+    name = "symbols-series-levels"
+    yield rejects.reject(f"{name}-other-place", "CorruptSymbols", "symbol 1 is of another", **apart, symbols=[0, 13, 8])
+    yield rejects.reject(f"{name}-too-many", "CorruptSymbols", "expected at most 4", **few, symbols=[0] * 5)
+
+
 def slug(name: str) -> str:
     """Return the id of a codec as part of a file name."""
     return name.replace("/", "-")
@@ -227,7 +242,8 @@ def slug(name: str) -> str:
 def main() -> None:
     """Write what is missing, and say what."""
     with tempfile.TemporaryDirectory() as folder:
-        for name, document in (*codec_vectors(), *table_vectors(), *image_rejects(), *rejects.scenarios(Path(folder))):
+        wrong = (*image_rejects(), *levels_rejects(), *rejects.scenarios(Path(folder)))
+        for name, document in (*codec_vectors(), *table_vectors(), *wrong):
             path = HERE / f"{name}.json"
             path.parent.mkdir(exist_ok=True)
             if not path.exists():

@@ -94,7 +94,7 @@ def _table(path: Path, passphrase_file: Path | None, identities: Sequence[Path] 
         [
             ("table", str(path)),
             ("encrypted", "yes (age)" if keyfile.is_encrypted(path) else "NO"),
-            ("codec", f"{table.codec.id} {table.codec.config()}"),
+            ("codec", f"{table.codec.id} {_shown(table.codec.config())}"),
             ("fingerprint", table.fingerprint),
             ("ids", f"{table.size:,} of a vocabulary of {table.vocabulary.size:,}"),
             ("fitted on", f"{table.records:,} records"),
@@ -110,6 +110,15 @@ def _table(path: Path, passphrase_file: Path | None, identities: Sequence[Path] 
     _draw_ranks(used, plot)
     if len(used):
         say(f"half of all occurrences: the first {int(np.searchsorted(used.cumsum(), used.sum() / 2)) + 1:,} ranks")
+
+
+def _shown(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a codec's config with lists of lists of numbers by their sizes."""
+    columns = config.get("columns")
+    if not isinstance(columns, list):
+        return config
+    sizes = sorted({len(levels) for levels in columns})
+    return {**config, "columns": f"{len(columns)} of {sizes[0]} to {sizes[-1]} levels"}
 
 
 def _promised(privacy: Guarantee | None, public: bool) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ from typing import Any
 from ult.codecs.base import Codec
 from ult.codecs.bwt import TextBwt
 from ult.codecs.image import ImageDct
+from ult.codecs.levels import SeriesLevels
 from ult.codecs.molecule import MoleculeSmiles
 from ult.codecs.record import RecordColumns
 from ult.codecs.series import SeriesMulaw
@@ -12,7 +13,8 @@ from ult.codecs.text import TextBytes
 from ult.errors import UnknownCodec
 
 CODECS: dict[str, type[Codec[Any]]] = {
-    codec.id: codec for codec in (TextBytes, TextBwt, ImageDct, SeriesMulaw, MoleculeSmiles, RecordColumns)
+    codec.id: codec
+    for codec in (TextBytes, TextBwt, ImageDct, SeriesMulaw, SeriesLevels, MoleculeSmiles, RecordColumns)
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ult.codecs.image import ImageDct
+from ult.codecs.levels import SeriesLevels
 from ult.codecs.record.child import Child
 from ult.codecs.record.codec import RecordColumns
 from ult.codecs.record.field import flat
@@ -18,7 +19,7 @@ def has_range(codec: object) -> bool:
     """Return whether a codec, or that of a field of its records, has a range that values can lie outside of."""
     if isinstance(codec, RecordColumns):
         return any(isinstance(kind, Child) and has_range(kind.codec) for kind in codec.kinds)
-    return isinstance(codec, SeriesMulaw) or (isinstance(codec, ImageDct) and bool(codec.clip))
+    return isinstance(codec, SeriesMulaw | SeriesLevels) or (isinstance(codec, ImageDct) and bool(codec.clip))
 
 
 def clipped(codec: object, records: Sequence[Any]) -> tuple[int, int]:
@@ -28,7 +29,7 @@ def clipped(codec: object, records: Sequence[Any]) -> tuple[int, int]:
     if isinstance(codec, RecordColumns):
         found = [clipped(of, arrays) for of, arrays in _columns(codec, records)]
         return sum(outside for outside, _ in found), sum(values for _, values in found)
-    if isinstance(codec, ImageDct):
+    if isinstance(codec, ImageDct | SeriesLevels):
         return sum(map(codec.clipped, records)), sum(record.size for record in records)
     if isinstance(codec, SeriesMulaw):
         values = np.concatenate(records)

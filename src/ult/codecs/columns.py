@@ -1,10 +1,11 @@
-"""Check how well `series/mulaw`, which has one range for all values, keeps each column of a file.
+"""Check how well `series/mulaw`, which has one range for all values, or `series/levels` keeps each column of a file.
 
 Without this check a column whose values fall on few levels is lost silently: sodium between 136.7 and 144.3 beside
 platelets of 250,000 comes back as one number. A column is refused unless its minimum and maximum are at least `LEAST`
 levels apart and its values use at least `LEAST` levels, or a quarter as many levels as it has distinct values. A
 constant column is kept if it comes back within 5 %. Where records have no named columns, value k of every record is
-column k.
+column k. `series/levels` has exactly as many levels as a column needs: one is refused if its values use fewer than
+`LEAST`, than were asked for, and than it has distinct values.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ult.codecs.levels import SeriesLevels
+from ult.codecs.placing import LEVELS
 from ult.codecs.series import SeriesMulaw, check_values
 from ult.errors import InvalidConfig, InvalidRecord
 
 Floats = NDArray[np.float64]
+WithLevels = SeriesMulaw | SeriesLevels
 LEAST = 16  # levels that a column must keep
 _ROWS = 256  # records measured together
 _MAX_COLUMNS = 2**16  # longer series are measured as a whole only
@@ -33,11 +37,11 @@ _CLOSE = 0.05  # relative error within which a constant column counts as kept
 
 
 def kept(records: Iterable[Any], codec: object, fields: Sequence[str]) -> Iterator[Any]:
-    """Yield the records, then raise `InvalidConfig` if `series/mulaw` loses one of their columns.
+    """Yield the records, then raise `InvalidConfig` if a codec of series loses one of their columns.
 
     `fields` are the columns' names, empty if they have none.
     """
-    if not isinstance(codec, SeriesMulaw):
+    if not isinstance(codec, WithLevels):
         yield from records
         return
     columns = Columns(codec, fields)
@@ -55,9 +59,9 @@ class Columns:
     the codec's range.
     """
 
-    def __init__(self, codec: SeriesMulaw, fields: Sequence[str] = ()) -> None:
-        codec = SeriesMulaw(**{**codec.config(), "max_length": 2**40})  # `_Kept` encodes many records as one series
+    def __init__(self, codec: WithLevels, fields: Sequence[str] = ()) -> None:
         self.codec, self.fields = codec, tuple(fields)
+        self.by_place = bool(fields) or (isinstance(codec, SeriesLevels) and codec.places > 0)
         self.values = self.clipped = self._records = 0
         self._whole = _Kept(codec, 1)
         self._columns: _Kept | None = None
@@ -79,7 +83,7 @@ class Columns:
         kept, names = self._kept()
         if not self.fields and self._records < _FEW and len(kept.least) > _SHORT:
             kept, names = self._whole, ["the series"]
-        measured = [kept, self._whole] if kept is not self._whole and not self.fields else [kept]
+        measured = [kept, self._whole] if kept is not self._whole and not self.by_place else [kept]
         for columns in measured:
             levels = columns.levels()
             lost = np.flatnonzero(~columns.sound(levels, columns.used()))
@@ -103,7 +107,7 @@ class Columns:
         """Return the measurements that are judged, and what to call each of their columns."""
         if self.fields and self._columns is not None:
             return self._columns, [f"column {name!r}" for name in self.fields]
-        if self._same_length and self._columns is not None and self._records > 1:
+        if self._same_length and self._columns is not None and (self._records > 1 or self.by_place):
             return self._columns, [f"value {k + 1} of each record" for k in range(len(self._columns.least))]
         return self._whole, ["the series"]
 
@@ -117,10 +121,11 @@ class Columns:
             self._same_length = False
             return
         self.values += rows.size
-        self.clipped += int(np.count_nonzero((rows < self.codec.low) | (rows > self.codec.high)))
-        if not self.fields:
+        low, high = self.codec.ends(rows.shape[1])
+        self.clipped += int(np.count_nonzero((rows < low) | (rows > high)))
+        if not self.by_place:
             self._whole.add(rows.reshape(-1, 1))
-        if rows.shape[1] > _MAX_COLUMNS and not self.fields:
+        if rows.shape[1] > _MAX_COLUMNS and not self.by_place:
             self._same_length = False
         if self._columns is None and self._same_length:
             self._columns = _Kept(self.codec, rows.shape[1])
@@ -130,36 +135,41 @@ class Columns:
             self._same_length = False
 
     def _refused(self, kept: _Kept, k: int, name: str, lost: int) -> InvalidConfig:
-        low, high, n = self.codec.low, self.codec.high, self.codec.levels
+        n, (low, high) = self.codec.levels, self.codec.ends(len(kept.least))
+        own = ", whose levels for it are few"
+        if isinstance(self.codec, SeriesMulaw):
+            own = f", whose range for all columns is {low:.6g} to {high:.6g}"
         levels = min(int(kept.levels()[k]), int(kept.used()[k]))
         others = f", and {lost - 1} more are too coarse" if lost > 1 else ""
         span = f"{kept.least[k]:.6g} to {kept.most[k]:.6g}" if kept.most[k] > kept.least[k] else f"{kept.least[k]:.6g}"
         return InvalidConfig(
-            f"{name} ({span}) keeps {levels} of the {n} levels of {self.codec.id}, whose range for all columns is "
-            f"{low:.6g} to {high:.6g}{others}; expected at least {LEAST}: different values would come back as one",
+            f"{name} ({span}) keeps {levels} of the {n} levels of {self.codec.id}{own}{others}; expected at least "
+            f"{LEAST}: different values would come back as one",
             hint=self._remedy(kept, k),
         )
 
     def _remedy(self, kept: _Kept, k: int) -> str:
         """Return what to type: options under which all columns keep enough levels, if there are any."""
-        scale = "columns of one scale (scale each to 0..1 first), or fewer of them"
+        if isinstance(self.codec, SeriesLevels):
+            return f"--option levels={LEVELS}, or a codec without columns of levels, which a fit then chooses"
+        own = f"--codec {SeriesLevels.id}, whose levels fit {'each column' if len(kept.least) > 1 else 'the values'}"
         if int(kept.levels()[k]) >= LEAST:  # the range is wide enough, but a few outliers take most of the levels
             share = max(0.01, np.ceil(200 / max(int(kept.count.max()), 1)) / 100)
-            return f"--option clip={share:g} leaves the farthest values outside the range; or {scale}"
+            return f"{own}; or --option clip={share:g} leaves the farthest values outside the range"
         for mu in (self.codec.mu, 1.0):
             for levels in (512, 1024, 2048, 4096):
                 if levels > self.codec.levels:
                     other = SeriesMulaw(**{**self.codec.config(), "levels": levels, "mu": mu})
                     if kept.sound(kept.levels(other), LEAST).all():
                         law = "" if mu == self.codec.mu else f" --option mu={mu:g}"
-                        return f"--option levels={levels}{law}; or {scale}"
-        return scale
+                        return f"{own}; or --option levels={levels}{law}"
+        return f"{own}; or columns of one scale (scale each to 0..1 first), or fewer of them"
 
 
 class _Kept:
     """Statistics per column: minimum and maximum, how many levels it uses, and the error of its decoded values."""
 
-    def __init__(self, codec: SeriesMulaw, columns: int) -> None:
+    def __init__(self, codec: WithLevels, columns: int) -> None:
         self.codec = codec
         self.least, self.most = np.full(columns, np.inf), np.full(columns, -np.inf)
         self.count, self.error = np.zeros(columns, np.int64), np.zeros(columns)
@@ -169,9 +179,9 @@ class _Kept:
 
     def add(self, rows: Floats) -> None:
         """Add rows, (n, columns) float64."""
-        symbols = self.codec.encode(np.ascontiguousarray(rows).reshape(-1)).symbols.astype(np.int64).reshape(rows.shape)
+        symbols = self.codec.levels_of(rows)
         present = ~np.isnan(rows)
-        error = np.where(present, np.abs(self.codec.decode(symbols.reshape(-1)).reshape(rows.shape) - rows), 0.0)
+        error = np.where(present, np.abs(self.codec.values_of(symbols) - rows), 0.0)
         self.least = np.minimum(self.least, np.where(present, rows, np.inf).min(0))
         self.most = np.maximum(self.most, np.where(present, rows, -np.inf).max(0))
         self.count += present.sum(0)
@@ -186,11 +196,11 @@ class _Kept:
         bits = (rows[present] + 0.0).view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing, wraps around
         self._values[column, (bits >> np.uint64(56)).astype(np.int64)] = True
 
-    def levels(self, codec: SeriesMulaw | None = None) -> NDArray[np.int64]:
+    def levels(self, codec: WithLevels | None = None) -> NDArray[np.int64]:
         """Return how many levels of a codec lie from the minimum to the maximum of each column, both included."""
         codec = codec or self.codec
         ends = np.where(self.count > 0, [self.least, self.most], 0.0)
-        low, high = codec.encode(ends.reshape(-1)).symbols.astype(np.int64).reshape(ends.shape)
+        low, high = codec.levels_of(ends)
         return np.asarray(high - low + 1)
 
     def used(self) -> NDArray[np.int64]:
@@ -200,12 +210,16 @@ class _Kept:
     def sound(self, levels: NDArray[np.int64], used: NDArray[np.int64] | int) -> NDArray[np.bool_]:
         """Return (columns,) bool: which are kept well enough, given the levels of `levels()` and of `used()`."""
         size = np.maximum(np.abs(self.least), np.abs(self.most))
-        nothing = min(_ROUNDING * (self.codec.high / 2 - self.codec.low / 2), _NOTHING)
+        low, high = self.codec.ends(len(size))
+        nothing = np.minimum(_ROUNDING * (high / 2 - low / 2), _NOTHING)
         with np.errstate(invalid="ignore", over="ignore"):
             constant = ~(self.most - self.least > np.maximum(_CONSTANT * size, nothing))
             close = (self.error <= _CLOSE * size) | (self.error <= nothing)
-        needed = np.minimum(LEAST, -(-self._values.sum(1) // 4))
-        enough = (levels >= LEAST) & (used >= needed)
+        distinct = self._values.sum(1)
+        if isinstance(self.codec, SeriesLevels):
+            enough = used >= np.minimum(min(LEAST, self.codec.levels), distinct)
+        else:
+            enough = (levels >= LEAST) & (used >= np.minimum(LEAST, -(-distinct // 4)))
         return np.asarray((self.count == 0) | np.where(constant, close, enough))
 
     def lost(self) -> Floats:

@@ -72,7 +72,7 @@ class SeriesMulaw(Codec[NDArray[Any]]):
         self.max_length = self.max_symbols = max_length
         self.max_patch = self.patch_size = patch_size
         self._values: Floats = np.append(_levels(self.low, self.high, self.mu, levels), np.nan)
-        self._edges = _edges(self._values[:-1])
+        self._edges = nearest_edges(self._values[:-1])
         self._center = min(max(self.low, 0.0), self.high)
         self._above = np.append(self._edges[1:], np.inf)
         self._gain, self._shift, self._below = self._search()
@@ -101,7 +101,7 @@ class SeriesMulaw(Codec[NDArray[Any]]):
                     self.encode_batch([record])  # raises with the value's position in its own record
                 raise
             first = last
-        return Patches(symbols, *_cut(np.diff(stops), self.patch_size))
+        return Patches(symbols, *cut_values(np.diff(stops), self.patch_size))
 
     def decode(self, symbols: Symbols) -> Floats:
         """Return the level of each symbol, (n,) float64; raise `CorruptSymbols` outside the alphabet or over length."""
@@ -134,6 +134,22 @@ class SeriesMulaw(Codec[NDArray[Any]]):
         """Return how many values of `record` lie outside [low, high] and so decode to `low` or `high`."""
         values = _floats(record, self.max_length)
         return int(np.count_nonzero((values < self.low) | (values > self.high)))
+
+    def ends(self, places: int) -> tuple[float, float]:
+        """Return the first and the last level of each of so many places, here the same for all."""
+        return self.low, self.high
+
+    def levels_of(self, rows: Floats) -> NDArray[np.int64]:
+        """Return which level each value of `rows` (r, places) becomes, (r, places); of NaN the number of levels."""
+        flat = np.ascontiguousarray(rows).reshape(-1)
+        symbols = np.empty(len(flat), np.uint32)
+        self._quantise(flat, symbols)
+        return symbols.astype(np.int64).reshape(rows.shape)
+
+    def values_of(self, levels: NDArray[np.int64]) -> Floats:
+        """Return the value of each level of `levels_of`, (r, places)."""
+        found: Floats = self._values[levels]
+        return found
 
     def error_bound(self, record: NDArray[Any]) -> Floats:
         """Return the most that each value can change, (n,) float64: the distance from its level to the farther edge.
@@ -269,7 +285,7 @@ def _levels(low: float, high: float, mu: float, levels: int) -> Floats:
     return values
 
 
-def _edges(levels: Floats) -> Floats:
+def nearest_edges(levels: Floats) -> Floats:
     """Return the edges (n + 1,) of the bins: edges[k] <= x < edges[k + 1] becomes level k.
 
     An edge lies half-way between two levels and always above the lower one, so that a level becomes itself.
@@ -343,7 +359,7 @@ def _cells(values: Floats, center: float, gain: float, shift: int, top: int) -> 
 
 
 @njit(cache=True)
-def _cut(sizes: Ends, patch_size: int) -> tuple[Ends, Ends]:
+def cut_values(sizes: Ends, patch_size: int) -> tuple[Ends, Ends]:
     """Return `ends` and `records` of `Patches`, for records of `sizes` values."""
     ends = np.empty(np.sum((sizes + patch_size - 1) // patch_size), np.int64)
     records = np.empty(len(sizes), np.int64)

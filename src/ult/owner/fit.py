@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from ult.codecs import codec_class
 from ult.codecs.base import Codec
-from ult.codecs.columns import Columns
-from ult.codecs.options import check_options
-from ult.codecs.series import SeriesMulaw
+from ult.codecs.columns import Columns, WithLevels
+from ult.codecs.levels import SeriesLevels
+from ult.codecs.options import by_column, check_options, of_config
 from ult.data import Source
 from ult.data.columns.bins import BINS
 from ult.data.columns.schema import Schema
@@ -25,7 +25,7 @@ from ult.host.arguments import COLUMNS, checked, integer, number, path, switch
 from ult.host.bar import shown
 from ult.host.progress import Progress, counted, on_stderr
 from ult.host.shown import Facts, Shown, count
-from ult.owner import fields, keyfile, private_bins
+from ult.owner import fields, keyfile, private_bins, private_levels
 from ult.owner.bpe.private_counts import check_asked, promise, without_records
 from ult.owner.bpe.public_merges import read_merges
 from ult.owner.inputs import Inputs, Watched, count_clipped, named, of_clipped, opened, remarks, texts
@@ -41,7 +41,7 @@ class Fitted(Shown):
     """A table that was fitted and stored, with facts on the records that it was fitted on.
 
     `column` names the column of the records, or is what the first line of a CSV file has in its place. Of a codec with
-    a range, `clipped` of the `values` lie outside it; for `series/mulaw`, `worst` says which column loses most. If
+    a range, `clipped` of the `values` lie outside it; of a series, `worst` says which column loses most. If
     there were too many distinct patches to count, some of those that occur fewer than `exact_from` times are left out;
     else `exact_from` is 0. `empty_records` are counted only for a table with a promise of privacy.
     """
@@ -221,12 +221,15 @@ def fit(
         keep_identifier=keep_identifier,
     )
     source.check_apart(out)
-    given = check_options(kind, options or {}, calibrate=most is None)
+    given = check_options(kind, options or {}, calibrate=most is None or kind is SeriesLevels)
     learnt = None
     if layout and epsilon:
         read = (batch.records for batch in counted(source.batches(), progress, "calibrating", lambda batch: batch.rows))
         learnt = private_bins.learnt(layout.fields, read, bins=bins or BINS, epsilon=epsilon, delta=delta)
         layout = replace(layout, fields=learnt.fields)
+    elif epsilon and kind is SeriesLevels and "columns" not in given:
+        read = (batch.records for batch in counted(source.batches(), progress, "calibrating", lambda batch: batch.rows))
+        given, learnt = private_levels.learnt(read, source.fields, given, epsilon=epsilon, delta=delta)
     of_fields = {"fields": [one.document() for one in layout.fields]} if layout else {}
     made = _codec(kind, {**given, **of_fields}, source, most, progress)
     columns = _columns(made, source, progress)
@@ -351,14 +354,13 @@ def _codec(
     """Return the codec calibrated on the records, or, for a table with a promise, one that depends on no record."""
     if most is not None:
         return without_records(kind, options)
-    probe = kind(**{name: value for name, value in options.items() if name != "clip"})
-    with source.naming(probe):
-        return kind.calibrated(Watched(source, progress, "calibrating"), **options)
+    with source.naming(kind(**of_config(kind, options))):
+        return kind.calibrated(Watched(source, progress, "calibrating"), **by_column(kind, source.fields, options))
 
 
 def _columns(codec: Codec[Any], source: Source, progress: Progress) -> Columns | None:
     """Return how well columns are kept, or None if the codec has no range; raise `InvalidConfig` if one is lost."""
-    if not isinstance(codec, SeriesMulaw):
+    if not isinstance(codec, WithLevels):
         return None
     columns = Columns(codec, source.fields)
     with source.naming(codec):

@@ -35,7 +35,8 @@ class Learnt:
     """Fields with edges, and what these cost.
 
     `fields` are those of the records. `names` are the numbers whose edges were learnt, and `error` is by how many
-    records the first edge of each is off its rank in one half, at most, in 19 of 20 fits. `records` is their number.
+    records the first edge of each is off its rank in one half, at most, in 19 of 20 fits. `records` is their number,
+    and `helps` says what helps if edges are noise.
     """
 
     fields: tuple[Field, ...]
@@ -44,6 +45,7 @@ class Learnt:
     bins: int = BINS
     records: int = 0
     error: int = 0
+    helps: str = "--bins 8, fewer columns, or edges in the schema"
 
     def remarks(self) -> list[str]:
         """Return what the owner should know of the edges, in one sentence each."""
@@ -51,7 +53,7 @@ class Learnt:
             return []
         return [
             f"the edges of bins are mostly noise: {self.records:,} records are few for {self.bins} bins of "
-            f"{count(len(self.names), 'number')} at this epsilon; --bins 8, fewer columns, or edges in the schema help"
+            f"{count(len(self.names), 'number')} at this epsilon; {self.helps} help"
         ]
 
 

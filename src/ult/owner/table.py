@@ -17,6 +17,7 @@ from ult.codecs import codec_class
 from ult.codecs.base import Codec, encoded
 from ult.codecs.batches import batched, check_many
 from ult.codecs.columns import kept
+from ult.codecs.options import by_column
 from ult.errors import FormatError, InvalidConfig, NoPhrases
 from ult.host import arguments
 from ult.host.arguments import KEYS, checked, integer, kind, number, switch
@@ -123,8 +124,8 @@ class Table(Coder, Shown):
         records has no phrases. If none was found and `min_records` was not given, the `NoPhrases` warning says so. With
         1 a phrase of a single record may enter, and whoever gets the table can read it there.
 
-        `fields` names the values of a wide numeric record; the table stores the names. A column or place that
-        `series/mulaw` would lose is an error (`ult.codecs.columns`) unless `allow_lost` is set. If the distinct patches
+        `fields` names the values of a wide numeric record; the table stores the names. A column or place that a codec
+        of series would lose is an error (`ult.codecs.columns`) unless `allow_lost` is set. If the distinct patches
         have more than `capacity` symbols, the records are read twice and the rarest patches are left out (see
         `ult.owner.bpe.counts`); if `records` is an iterator, that is an error. With `epsilon`, each record has
         differential privacy, and each fit draws new noise: see `ult.owner.bpe.private_counts`. With `secret_ids`, the
@@ -141,7 +142,8 @@ class Table(Coder, Shown):
         elif isinstance(codec, str):
             if iter(records) is records and codec_class(codec).calibrates:
                 records = list(records)  # they are read twice
-            codec = codec_class(codec).calibrated(records)
+            found = codec_class(codec)
+            codec = found.calibrated(records, **by_column(found, fields, {}))
         for batch in batched(records if allow_lost else kept(records, codec, fields)):
             patches = encoded(codec, batch, counts.records)
             counts.add(patches if most is None else bounded(patches, most))

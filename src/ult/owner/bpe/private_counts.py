@@ -59,10 +59,10 @@ def check_asked(
 
 def without_records(kind: type[Codec[Any]], options: dict[str, Any]) -> Codec[Any]:
     """Return a codec of this kind whose config depends on no record. Raises `InvalidConfig` if it needs records."""
-    if kind.calibrates and not {"low", "high"} <= set(options):
+    if kind.calibrates and not {"low", "high"} <= set(options) and "columns" not in options:
         raise InvalidConfig(
             f"{kind.id} takes its range from the records, which epsilon does not cover; expected a given one",
-            hint="--option low=-1 --option high=1, as is known without the records",
+            hint="--codec series/mulaw --option low=-1 --option high=1, as is known without the records",
         )
     return kind(**{**kind.preferred, **options})
 
