@@ -231,6 +231,8 @@ def levels_rejects() -> Iterator[Scenario]:
     few = {"codec": "series/levels", "config": CODECS["series/levels"](columns=COLUMNS).config()}
     name = "symbols-series-levels"
     yield rejects.reject(f"{name}-other-place", "CorruptSymbols", "symbol 1 is of another", **apart, symbols=[0, 13, 8])
+    for scenario, found in (("beyond-alphabet", [6]), ("negative", [-1])):
+        yield rejects.reject(f"{name}-{scenario}", "CorruptSymbols", "outside range(6)", **few, symbols=found)
     yield rejects.reject(f"{name}-too-many", "CorruptSymbols", "expected at most 4", **few, symbols=[0] * 5)
 
 

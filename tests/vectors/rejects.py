@@ -362,7 +362,6 @@ def symbols() -> Iterator[Scenario]:
             "level-first": ([0, 1, 1, 400], "4 symbols do not spell the 1 blocks of an image"),
             "beyond-alphabet": ([0, 1, 1, 450], beyond),
         },
-        "series/levels": {"beyond-alphabet": ([66], beyond), "negative": ([-1], beyond)},
         "series/mulaw": {"beyond-alphabet": ([257], beyond), "negative": ([-1], beyond)},
         "molecule/smiles": {
             "chlorine-apart": ([67, 108], f"symbol 1 {unit}"),
