@@ -36,6 +36,7 @@ class Session:
     workers: int  # processes, of one thread each
     model: str  # a preset or checkpoint that `ult train` takes
     began: float  # seconds since 1970: what is used from then on is what the result rests on
+    kept: bool = False  # whether figures of trained models that the result has are taken from it
 
     @classmethod
     def begin(cls, row: str) -> Session:
@@ -48,11 +49,12 @@ class Session:
         parser.add_argument("--quick", action="store_true", help="try everything at a size that shows nothing")
         parser.add_argument("--workers", type=int, default=2, help="processes to train in, of one thread each")
         parser.add_argument("--model", default="tiny", help="a preset or checkpoint that ult train takes")
+        parser.add_argument("--kept", action="store_true", help="take figures of trained models from the result")
         asked = parser.parse_args()
         if not asked.data.is_dir():
             parser.error(f"{asked.data} is not a folder")
         began = time.time() - 1  # the times of files lag behind the clock
-        session = cls(row, asked.data.resolve(), asked.quick, asked.workers, asked.model, began)
+        session = cls(row, asked.data.resolve(), asked.quick, asked.workers, asked.model, began, asked.kept)
         session.work.mkdir(parents=True, exist_ok=True)
         return session
 
@@ -97,11 +99,17 @@ class Session:
         with ProcessPoolExecutor(self.workers, get_context("spawn")) as pool:
             return [future.result() for future in [pool.submit(work, self, *job) for job in jobs]]
 
+    def earlier(self) -> Settings:
+        """Return the row's result as it is in `results/`."""
+        found: Settings = json.loads((ROOT / "results" / f"{self.row}.json").read_text(encoding="utf-8"))
+        return found
+
     def write(self, title: str, metrics: Sequence[Settings], *, asked: str, setting: str, model: Settings,
               notes: Sequence[str] = (), chart: Sequence[str] = ()) -> None:  # fmt: skip
         """Check and write the result, draw it, and print its figures."""
         used = [path for path in self.work.rglob("done.json") if path.stat().st_mtime >= self.began]
         finished = [json.loads(path.read_text(encoding="utf-8")) for path in used]
+        before = self.earlier() if self.kept else {"trainings": [], "minutes": 0.0}
         made = document(
             self.row,
             title,
@@ -111,9 +119,9 @@ class Session:
             notes=notes,
             chart=chart,
             command=f"runs/{self.row}.sh",
-            trainings=sorted({done["git"] for done in finished}),
+            trainings=sorted({*(done["git"] for done in finished), *before["trainings"]}),
             device=_device(),
-            minutes=round(sum(done["seconds"] for done in finished) / 60, 1),
+            minutes=round(before["minutes"] + sum(done["seconds"] for done in finished) / 60, 1),
             model=model,
         )
         path = write(made, self.work if self.quick else ROOT / "results")
