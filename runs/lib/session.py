@@ -109,7 +109,7 @@ class Session:
         """Check and write the result, draw it, and print its figures."""
         used = [path for path in self.work.rglob("done.json") if path.stat().st_mtime >= self.began]
         finished = [json.loads(path.read_text(encoding="utf-8")) for path in used]
-        before = self.earlier() if self.kept else {"trainings": [], "minutes": 0.0}
+        before: Settings = self.earlier() if self.kept else {"trainings": [], "minutes": 0.0}
         made = document(
             self.row,
             title,
