@@ -1,0 +1,88 @@
+"""Heartbeats told apart by linear models of values and of ids, every beat once a repetition (cross-validation)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lib.corpus import Values, heartbeats
+from lib.interval import over_both
+from lib.linear import Data, told
+from lib.result import metric
+from lib.session import Session
+from ult.codecs.levels import SeriesLevels
+
+IDS, TABLES, VALUES = "linear on ids", "linear on ids of four tables", "linear on values"
+LINES, FOLDS, LEVELS, SHIFTS = (IDS, TABLES, VALUES), 5, 16, 4
+SETTING = f"""\
+Of all visible heartbeats but 2 of a class of their own, {FOLDS} folds, 3 times: logistic regression on the values, \
+each place scaled, and on which id stands at which place; both choose among four penalties by three folds of what is \
+trained on. The ids are those of `series/levels` with {LEVELS} levels, or of {SHIFTS} tables, each with every fourth \
+of these levels, one further on each time."""
+
+
+def measured(session: Session, repeats: range) -> list[dict[str, Any]]:
+    """Return accuracy and balanced accuracy of each line, and how far ids are above values."""
+    data = _common(heartbeats(session))
+    folds = session.sized(range(FOLDS), range(2))
+    said = {line: np.full((len(repeats), len(data.labels)), "", object) for line in LINES}
+    jobs = [(line, repeat, fold) for line in LINES for repeat in repeats for fold in folds]
+    for (line, repeat, _), found in zip(jobs, session.each(fold_of, jobs), strict=True):
+        said[line][repeat, found["test"]] = found["said"]
+    there = np.flatnonzero((said[VALUES] != "").all(0))
+    labels = data.labels[there]
+    hits = {line: (one[:, there] == labels).astype(float) for line, one in said.items()}
+    common = {"n": len(labels), "n_asked": len(heartbeats(session).labels), "seeds": repeats, "higher_is_better": True}
+    of = "ECG5000, cross-validated"
+    metrics = [metric(f"{of}: accuracy", line, over_both(hits[line]), **common) for line in LINES]
+    metrics += [metric(f"{of}: balanced accuracy", line, over_both(hits[line], labels), **common) for line in LINES]
+    for line in (IDS, TABLES):
+        gain = over_both(hits[line] - hits[VALUES], labels)
+        goal = "at least 0" if line == TABLES else ""
+        metrics.append(metric(f"{of}: balanced accuracy, less that of {VALUES}", line, gain, baseline=VALUES, goal=goal,
+                              **common))  # fmt: skip
+    return metrics
+
+
+def fold_of(session: Session, line: str, repeat: int, fold: int) -> dict[str, Any]:
+    """Return which beats are in a fold, and what a line that knows the others says of them."""
+    from sklearn.model_selection import StratifiedKFold
+
+    data = _common(heartbeats(session))
+    splits = StratifiedKFold(FOLDS, shuffle=True, random_state=repeat).split(data.values, data.labels)
+    train, test = list(splits)[fold]
+
+    def make(some: NDArray[np.int64], held: NDArray[np.int64]) -> Data:
+        known, asked = data.values[train[some]], data.values[train[held] if len(held) else test]
+        if line == VALUES:
+            off, size = known.mean(0), known.std(0)
+            return (known - off) / size, data.labels[train[some]], (asked - off) / size
+        found = [_ids(line, known, part) for part in (known, asked)]
+        return found[0], data.labels[train[some]], found[1]
+
+    def work(_: Any) -> dict[str, Any]:
+        return {"test": test.tolist(), "said": told(make, data.labels[train]).tolist()}
+
+    return session.once(f"beats/{line}-{repeat}-{fold}".replace(" ", "-"), {"levels": LEVELS, "shifts": SHIFTS}, work)
+
+
+def _ids(line: str, known: NDArray[Any], part: NDArray[Any]) -> NDArray[np.float32]:
+    """Return which ids each beat of `part` has, (n, ids); the levels are fitted on `known`."""
+    levels = SeriesLevels.calibrated(list(known), levels=LEVELS, clip=1 / LEVELS).columns[0]
+    bags = []
+    for some in [levels] if line == IDS else [levels[k::SHIFTS] for k in range(SHIFTS)]:
+        codec = SeriesLevels(columns=[some] * part.shape[1], apart=1)
+        symbols = codec.encode_batch(list(part)).symbols.reshape(part.shape).astype(np.int64)
+        bag = np.zeros((len(part), codec.alphabet), np.float32)
+        np.put_along_axis(bag, symbols, 1.0, axis=1)
+        bags.append(bag)
+    return np.concatenate(bags, axis=1)
+
+
+def _common(data: Values) -> Values:
+    """Return the beats of classes of which each fold can have one."""
+    names, counts = np.unique(data.labels, return_counts=True)
+    often = np.isin(data.labels, names[counts >= FOLDS])
+    return Values(data.values[often], data.labels[often], data.test[often])
