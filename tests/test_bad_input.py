@@ -169,3 +169,13 @@ def test_a_record_that_is_no_file_s_names_its_field():
     codec = RecordColumns(fields=[{"name": "a", "kind": "number"}])
     with pytest.raises(InvalidRecord, match=r"^'a': cell is no number"):
         codec.encode(("x",))
+
+
+def test_too_few_ids_for_many_columns_are_refused_before_records_are_counted(tmp_path, monkeypatch):
+    """A marker for each of the columns is an id, so that 1,100 columns need more than 1,024."""
+    monkeypatch.setattr("ult.owner.fit.pieces.count", lambda *args, **how: pytest.fail("the records were counted"))
+    path = tmp_path / "wide.csv"
+    path.write_text("".join(",".join(line) + "\n" for line in ([f"c{k}" for k in range(1100)], ["1"] * 1100)))
+    with pytest.raises(InvalidConfig, match="too small for record/columns") as refused:
+        ult.fit(path, tmp_path / "t.ult", codec="record/columns", vocabulary_size=1024, encrypt=False)
+    assert refused.value.hint == "--vocabulary-size 2048"

@@ -32,7 +32,7 @@ from ult.owner.inputs import Inputs, Watched, count_clipped, named, of_clipped, 
 from ult.owner.keyfile import Passphrase
 from ult.owner.pipeline import pieces
 from ult.owner.pipeline.choose import choose
-from ult.owner.table import Table, held_by
+from ult.owner.table import Table, check_room, held_by
 from ult.public.vocabulary import Vocabulary
 
 
@@ -232,6 +232,7 @@ def fit(
         given, learnt = private_levels.learnt(read, source.fields, given, epsilon=epsilon, delta=delta)
     of_fields = {"fields": [one.document() for one in layout.fields]} if layout else {}
     made = _codec(kind, {**given, **of_fields}, source, most, progress)
+    check_room(vocabulary, made)
     columns = _columns(made, source, progress)
     counts = pieces.count(
         lambda: source.pieces(pieces.PIECE_BYTES),

@@ -193,12 +193,7 @@ class Table(Coder, Shown):
         the counted records must have been `bounded`. Raises `InvalidConfig` if the vocabulary is smaller than the
         codec's alphabet needs, or if there are no records.
         """
-        least = N_SPECIAL + codec.alphabet
-        if vocabulary.size < least:
-            raise InvalidConfig(
-                f"vocabulary of {vocabulary.size} ids is too small for {codec.id}; expected at least {least}",
-                hint=f"--vocabulary-size {max(1024, 1 << (least - 1).bit_length())}",
-            )
+        least = check_room(vocabulary, codec)
         if counts.records == 0:
             raise InvalidConfig("there are no records to fit a table on")
         symbols, ends, weight, holders = counts.patches() if privacy is None else release(counts, privacy)
@@ -339,3 +334,14 @@ class Table(Coder, Shown):
 
     def __reduce__(self) -> Never:
         raise TypeError("a table is a secret and is not pickled; use save and load")
+
+
+def check_room(vocabulary: Vocabulary, codec: Codec[Any]) -> int:
+    """Return how many ids the special ones and the codec's alphabet take; raise `InvalidConfig` if there are fewer."""
+    least = N_SPECIAL + codec.alphabet
+    if vocabulary.size < least:
+        raise InvalidConfig(
+            f"vocabulary of {vocabulary.size} ids is too small for {codec.id}; expected at least {least}",
+            hint=f"--vocabulary-size {max(1024, 1 << (least - 1).bit_length())}",
+        )
+    return least
