@@ -105,6 +105,8 @@ _OTHERS: dict[str, Check] = {
     "initial_weights": ("random", "loaded").__contains__,
     "initial_digest": _hex(64),
     "loss": _many(_point),
+    "document_mask": lambda value: isinstance(value, bool),
+    "mfu": _or_null(_number),
     "modality_token": lambda value: isinstance(value, bool),
     "privacy": _or_null(_PRIVACY),
     "trained_before": _or_null(_many(_hex(64))),

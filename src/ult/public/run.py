@@ -164,8 +164,8 @@ class Run(Shown):
 
     @property
     def alone(self) -> bool:
-        """Whether the model saw each record by itself in task "lm", as a promise of privacy requires."""
-        return self.metrics.get("privacy") is not None
+        """Whether the model saw each record by itself in task "lm", by --document-mask or for a promise of privacy."""
+        return self.metrics.get("privacy") is not None or bool(self.metrics.get("document_mask"))
 
     def head(self, modality: str | None = None) -> list[int]:
         """Return the ids that stand before a record: `<eos>` and, if the run was trained with them, its modality's id.

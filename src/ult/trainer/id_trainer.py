@@ -9,6 +9,7 @@ from typing import Any
 from ult.errors import InvalidConfig
 from ult.host.extras import require
 from ult.trainer.callbacks.early_stopping import METRIC
+from ult.trainer.chunked import Chunked
 from ult.trainer.datasets.collator import IGNORED
 from ult.trainer.datasets.sampler import Mixture, Order
 from ult.trainer.loss import cross_entropy, predict
@@ -92,6 +93,10 @@ class IdTrainer(Trainer):
     def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **told: Any) -> torch.Tensor:
         """Return the loss of a part in nats. Summed over parts and averaged over processes, it is the step's loss."""
         predictions: torch.Tensor = told["num_items_in_batch"]
+        if self.penalty is None and (chunked := Chunked.of(self.model, inputs)) is not None:
+            with self.accelerator.autocast():
+                cost: torch.Tensor = chunked.nats(model, inputs) * self.args.world_size / predictions
+            return cost
         logits, labels = predict(model, inputs), inputs["labels"].flatten()
         total = torch.nn.functional.cross_entropy(
             logits.flatten(0, -2),
@@ -139,6 +144,10 @@ def training_arguments(
         "metric_for_best_model": METRIC,
         "greater_is_better": False,
     }
+    name = "activation_checkpointing"  # as transformers calls it from 5.2x on
+    if name not in TrainingArguments.__dataclass_fields__:
+        name = "gradient_checkpointing"
+    recompute: dict[str, Any] = {name: True, f"{name}_kwargs": {"use_reentrant": False}}
     return TrainingArguments(
         output_dir=str(folder),
         use_cpu=state.device.type == "cpu",
@@ -151,8 +160,9 @@ def training_arguments(
         weight_decay=float(recipe.weight_decay),
         adam_beta2=0.95,
         seed=recipe.seed,
+        torch_compile=recipe.compile,
         bf16=uses_bfloat16(recipe, state),
-        save_steps=every if validated else min(500, max(1, recipe.steps // 10)),
+        save_steps=every if validated else recipe.checkpoint_every or min(500, max(1, recipe.steps // 10)),
         save_total_limit=1,  # the older one goes only after the newer is whole
         logging_steps=max(1, recipe.steps // 100),
         logging_nan_inf_filter=False,
@@ -162,5 +172,6 @@ def training_arguments(
         remove_unused_columns=False,
         disable_tqdm=True,
         report_to="none",
+        **(recompute if recipe.gradient_checkpointing else {}),
         **(keep_best if validated else {}),
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ult.host.extras import require
+from ult.trainer.chunked import Chunked
 from ult.trainer.datasets.blocks import Blocks
 from ult.trainer.datasets.collator import IGNORED, collate
 from ult.trainer.datasets.labelled import Labelled
@@ -22,11 +23,16 @@ def cross_entropy(
 ) -> tuple[float, int]:
     """Return the total cost of the predictions in nats, and their number, in batches `part`, `part + parts`, ..."""
     nats, predictions = 0.0, 0
-    for _, logits, labels in batches(model, data, batch_size, part, parts):
-        losses = torch.nn.functional.cross_entropy(
-            logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORED, reduction="none"
-        )
-        nats += float(losses.cpu().double().sum())
+    for _, batch in _collated(model, data, batch_size, part, parts):
+        labels, chunked = batch["labels"], Chunked.of(model, batch)
+        with torch.inference_mode():
+            if chunked is not None:
+                nats += float(chunked.nats(model, batch))
+            else:
+                losses = torch.nn.functional.cross_entropy(
+                    predict(model, batch).flatten(0, -2), labels.flatten(), ignore_index=IGNORED, reduction="none"
+                )
+                nats += float(losses.cpu().double().sum())
         predictions += int((labels != IGNORED).sum())
     return nats, predictions
 
@@ -35,11 +41,17 @@ def batches(
     model: Model, data: Blocks | Windows | Labelled | Pairs, batch_size: int, part: int = 0, parts: int = 1
 ) -> Iterator[tuple[range, torch.Tensor, torch.Tensor]]:
     """Yield the sample numbers, logits and labels of each batch; only of batches `part`, `part + parts`, ..."""
-    for start in range(part * batch_size, len(data), parts * batch_size):
-        numbers = range(start, min(start + batch_size, len(data)))
-        batch = {name: tensor.to(model.device) for name, tensor in collate([data[k] for k in numbers]).items()}
+    for numbers, batch in _collated(model, data, batch_size, part, parts):
         with torch.inference_mode():
             yield numbers, predict(model, batch), batch["labels"]
+
+
+def _collated(
+    model: Model, data: Blocks | Windows | Labelled | Pairs, batch_size: int, part: int, parts: int
+) -> Iterator[tuple[range, dict[str, torch.Tensor]]]:
+    for start in range(part * batch_size, len(data), parts * batch_size):
+        numbers = range(start, min(start + batch_size, len(data)))
+        yield numbers, {name: one.to(model.device) for name, one in collate([data[k] for k in numbers]).items()}
 
 
 def predict(model: Model, batch: dict[str, Any]) -> torch.Tensor:

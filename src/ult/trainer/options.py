@@ -100,6 +100,13 @@ class Options:
         excludes=("epsilon", "lora", "goldfish", "restrain_ngrams", "stop_memorised"),
         help="Give each table embedding rows of its own beside one body; the run keeps them in a file a table",
     )
+    document_mask: bool = option(
+        False,
+        panel=LEARNS,
+        tasks=("lm",),
+        excludes=("epsilon",),
+        help="Let no record of a block see the records before it; by default it does, and may draw on them",
+    )
     goldfish: int | None = option(
         None,
         panel=LEARNS,
@@ -230,6 +237,19 @@ class Options:
         choices=("auto", "float32", "bfloat16"),
         help="Of the arithmetic; weights stay float32. auto is bfloat16 on GPUs that can",
     )
+    gradient_checkpointing: bool = option(
+        False,
+        panel=STEPS,
+        excludes=("epsilon",),
+        shapes_weights=False,
+        help="Keep few activations and compute the others again: less memory, the same losses, about a third slower",
+    )
+    compile: bool = option(
+        False,
+        panel=STEPS,
+        excludes=("epsilon",),
+        help="Compile the model with torch.compile: a minute or more at first, then faster steps",
+    )
     seed: int = option(0, panel=STEPS, at_least=0, help="The same seed gives the same weights on a CPU")
     evaluate_every: int | None = option(
         None,
@@ -258,6 +278,16 @@ class Options:
         below=1,
         help="Stop once the model writes more than this share of its data's n-grams again, such as 0.2",
         unset="it is not measured",
+    )
+    checkpoint_every: int | None = option(
+        None,
+        panel=CHECKS,
+        at_least=1,
+        at_most="steps",
+        metavar="STEPS",
+        shapes_weights=False,
+        help="Steps between the checkpoints that --resume goes on from; with --validation each evaluation writes one",
+        unset="a tenth of all steps, 500 at most",
     )
     report_to: str | None = option(
         None,

@@ -21,6 +21,7 @@ from ult.trainer.callbacks.progress import Progress
 from ult.trainer.callbacks.tensorboard import FOLDER
 from ult.trainer.datasets.inputs import Dataset
 from ult.trainer.id_trainer import IdTrainer
+from ult.trainer.machine import used_share
 from ult.trainer.memorisation.stop_memorised import memorisation_facts
 from ult.trainer.models.table_rows import save_per_table
 from ult.trainer.recipe import Recipe
@@ -54,6 +55,7 @@ def training_metrics(recipe: Recipe, trainer: IdTrainer, progress: Progress, dat
         "lora": recipe.lora,
         "mixture": recipe.mixture and list(recipe.mixture),
         "modality_token": recipe.modality_token,
+        "document_mask": recipe.document_mask,
         "privacy": None,
         "goldfish": recipe.goldfish,
         "memorisation": memorisation_facts(history, recipe.stop_memorised),
@@ -67,6 +69,7 @@ def training_metrics(recipe: Recipe, trainer: IdTrainer, progress: Progress, dat
         "resumed_at": progress.first_step,
         "seconds": progress.seconds,
         "ids_per_second": progress.speed,
+        "mfu": used_share(trainer.model, recipe.context, progress.speed, trainer.args),
         "device": str(trainer.args.device.type),
         "versions": versions("torch", "transformers", "numpy"),
     }

@@ -28,12 +28,13 @@ from ult.trainer.datasets.windows import Windows
 from ult.trainer.distributed import broadcast, collective, join_processes, raise_on_all
 from ult.trainer.finished import finished, said
 from ult.trainer.id_trainer import IdTrainer, per_device_batch_size, training_arguments, uses_bfloat16
+from ult.trainer.machine import fitting_threads, slow_bfloat16
 from ult.trainer.memorisation.goldfish import Goldfish
 from ult.trainer.memorisation.ngram_penalty import NgramPenalty
 from ult.trainer.memorisation.stop_memorised import StopMemorised
 from ult.trainer.models.bag import Bag
 from ult.trainer.models.build import build, initial_weights
-from ult.trainer.models.causal import looks_ahead
+from ult.trainer.models.causal import check_apart, looks_ahead
 from ult.trainer.models.digest import weights_digest
 from ult.trainer.models.heads import set_dropout
 from ult.trainer.models.lora import FOLDER as ADAPTER
@@ -104,10 +105,13 @@ def train(
             curves = curve_writers(recipe.report_to, partial)
             inputs = Inputs.open(recipe, shards, targets, validation, validation_targets)
             per_device_batch_size(recipe, state)
+            note = slow_bfloat16(recipe.precision, state.device)
             plan = _privacy_plan(recipe, inputs, state)
             if state.is_main_process and resume == "auto" and not force:
                 done = finished(out, recipe, inputs.summaries)
             if state.is_main_process and done is None:
+                if note:
+                    say(note)
                 stack.enter_context(working_folder(out, recipe, inputs.summaries, resume=resume, force=force))
                 stack.callback(shutil.rmtree, packed, ignore_errors=True)
                 with counting("reading shards") as advance:
@@ -122,6 +126,7 @@ def train(
             training = _Training.of(recipe, inputs, packed, classes, plan, curves, state)
             for curve in curves:
                 stack.callback(curve.close)
+            stack.enter_context(fitting_threads(training.trainer.model.num_parameters(), state.device))
         checkpoint = broadcast(state, last_checkpoint(partial) if state.is_main_process else None)
         training.progress.tell_cut(training.data, recipe.context)
         with collective(state):
@@ -168,6 +173,13 @@ class _Training:
     ) -> _Training:
         """Build the model, map the packed data, and hand both to a trainer that works beside `packed`."""
         model, rows = build(recipe, inputs.vocabulary, inputs.tables, classes)
+        if recipe.document_mask:
+            check_apart(model, **({"tables": torch.zeros(1, dtype=torch.int64)} if recipe.rows_per_table else {}))
+        if recipe.gradient_checkpointing and not model.supports_gradient_checkpointing:
+            raise InvalidConfig(
+                f"{model.config.model_type} models cannot compute activations again",
+                hint="leave out --gradient-checkpointing",
+            )
         masked = recipe.task == "classify" and looks_ahead(model)
         data = inputs.dataset(packed, recipe, classes, masked=masked)
         recipe = recipe.of_samples(len(data))
@@ -214,6 +226,10 @@ class _Training:
                 self.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         except (OSError, SafetensorError) as error:
             raise OutputError(f"cannot write the training of {out}: {error}") from error
+        except torch._dynamo.exc.TorchDynamoException as error:
+            raise TrainingError(
+                f"torch.compile: {str(error).splitlines()[0][:200]}", hint="leave out --compile"
+            ) from error
         except torch.OutOfMemoryError as error:
             raise TrainingError("the device has no memory left", hint="a smaller --batch-size or --context") from error
 

@@ -46,7 +46,7 @@ def check_trained(run: Run, members: Sequence[Shards], nonmembers: Sequence[Shar
         )
     notes = []
     if strange:
-        why = "it promises privacy, and names no digests" if run.alone else "it is older than digests"
+        why = "it promises privacy, and names no digests" if run.metrics.get("privacy") else "it is older than digests"
         notes.append(f"nothing shows that {run.path.name} was trained on the members: {why}")
     validation = {lot.get("digest") for lot in (run.metrics.get("validation") or {}).get("shards", [])}
     if seen := theirs.keys() & validation:

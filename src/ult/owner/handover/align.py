@@ -119,4 +119,4 @@ def _metrics(run: Run, old: Table, new: Table, counts: dict[str, int]) -> dict[s
         "shards": shards,
         "aligned": aligned,
     }
-    return parted(metrics)[0] if run.alone else metrics
+    return parted(metrics)[0] if run.metrics.get("privacy") else metrics

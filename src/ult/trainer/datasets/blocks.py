@@ -31,6 +31,7 @@ class Blocks:
     stream: NDArray[np.int32]  # (1 + ids + rows,) starts with <eos>, which is not predicted
     ends: NDArray[np.int64]  # (rows,) how many predictions there are up to the <eos> of each record, included
     context: int
+    apart: bool = False  # whether samples have positions that begin anew with each record, by which models part them
     given: NDArray[np.int64] = field(default_factory=lambda: NONE)  # special ids that are read and never predicted
     label: ClassVar[None] = None
     classes: ClassVar[list[Any]] = []
@@ -39,9 +40,9 @@ class Blocks:
     whole: ClassVar[bool] = True  # every id of the data is predicted
 
     @classmethod
-    def open(cls, folder: Path, *, context: int) -> Blocks:
+    def open(cls, folder: Path, *, context: int, apart: bool = False) -> Blocks:
         """Map what `pack` wrote."""
-        return cls(*mapped_stream(folder), context, given_ids(folder))
+        return cls(*mapped_stream(folder), context, apart=apart, given=given_ids(folder))
 
     @property
     def ids(self) -> int:
@@ -53,7 +54,14 @@ class Blocks:
 
     def __getitem__(self, k: int) -> Item:
         window = self.stream[k * self.context : (k + 1) * self.context + 1].astype(np.int64)
-        return {"input_ids": window[:-1], "labels": predicted(window[1:], self.given)}
+        positions = {"position_ids": self._positions(k, len(window) - 1)} if self.apart else {}
+        return {"input_ids": window[:-1], **positions, "labels": predicted(window[1:], self.given)}
+
+    def _positions(self, k: int, n: int) -> NDArray[np.int64]:
+        """Return how many ids of its record stand before each of the `n` ids of block k, in the block."""
+        places = np.arange(k * self.context, k * self.context + n)
+        begun = np.concatenate([[0], self.ends])[np.searchsorted(self.ends, places, side="right")]
+        return np.asarray(places - np.maximum(begun, k * self.context))
 
     @property
     def counts(self) -> NDArray[np.int64]:

@@ -116,7 +116,7 @@ class Inputs:
     ) -> Dataset:
         context = recipe.context
         if recipe.rows_per_table:
-            return PerTable.open(folder, shards, sorted(self.tables), context=context)
+            return PerTable.open(folder, shards, sorted(self.tables), context=context, apart=recipe.document_mask)
         if recipe.task == "seq2seq":
             return Pairs.open(folder, context=context)
         if self.label is not None:
@@ -124,4 +124,4 @@ class Inputs:
             return replace(labelled, masked=masked)
         if recipe.privacy is not None:  # each sample is of one record
             return Windows.open(folder, context=context)
-        return Blocks.open(folder, context=context)
+        return Blocks.open(folder, context=context, apart=recipe.document_mask)

@@ -29,9 +29,11 @@ class PerTable:
     whole: ClassVar[bool] = True  # every id of the data is predicted
 
     @classmethod
-    def open(cls, folder: Path, shards: Sequence[Shards], tables: Sequence[str], *, context: int) -> PerTable:
+    def open(
+        cls, folder: Path, shards: Sequence[Shards], tables: Sequence[str], *, context: int, apart: bool = False
+    ) -> PerTable:
         """Map what `pack` wrote of each of `shards` into its place in `folder`; `tables` are numbered in order."""
-        parts = [Blocks.open(part_of(folder, number), context=context) for number in range(len(shards))]
+        parts = [Blocks.open(part_of(folder, number), context=context, apart=apart) for number in range(len(shards))]
         return cls(parts, [tables.index(one.manifest.table) for one in shards])
 
     @property

@@ -20,6 +20,11 @@ def open_validation(
             if getattr(recipe, name) is not None:
                 raise InvalidConfig(f"{name} was given without shards to evaluate on", hint="--validation SHARDS")
         return []
+    if recipe.checkpoint_every is not None:
+        raise InvalidConfig(
+            "checkpoint_every was given beside validation, whose evaluations write the checkpoints",
+            hint="--evaluate-every",
+        )
     opened = open_shards(paths, training[0].vocabulary)
     check_tables(opened, training)
     return opened

@@ -38,6 +38,7 @@ _OF_RECORDS: dict[str, Any] = {
     "truncated": None,
     "seconds": None,
     "ids_per_second": None,
+    "mfu": None,
 }  # in place of what `metrics.json` otherwise computes of records without noise
 _LOSSES = ("loss", "train_loss", "grad_norm")  # of a log; exact functions of records, though nothing clipped them
 

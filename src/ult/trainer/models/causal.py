@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ult.errors import FormatError
+from ult.errors import FormatError, InvalidConfig
 from ult.host.extras import require
 from ult.public.vocabulary import N_SPECIAL
 
@@ -61,3 +61,27 @@ def check_causal(model: Model, name: object) -> None:
             "would know the ids that it is to predict",
             hint="a causal model, or --task classify",
         )
+
+
+def check_apart(model: Model, **told: torch.Tensor) -> None:
+    """Raise `InvalidConfig` unless positions that begin anew keep a model's records apart.
+
+    Position ids with no mask beside them are how transformers is told of several records in a row. `told` is what else
+    a call of the model takes.
+    """
+    training, half = model.training, LENGTH // 2
+    ids = (torch.arange(LENGTH, device=model.device) * 7 + N_SPECIAL)[None] % len(model.get_input_embeddings().weight)
+    places = torch.arange(LENGTH, device=model.device)[None] % half
+    try:
+        model.eval()
+        with torch.inference_mode():
+            both = model(input_ids=ids, position_ids=places, use_cache=False, **told).logits.float()[:, half:]
+            alone = model(input_ids=ids[:, half:], position_ids=places[:, half:], use_cache=False, **told).logits
+        apart = bool((both - alone.float()).abs().max() <= ROUNDING * both.abs().max())
+    except (TypeError, RuntimeError, ValueError):
+        apart = False
+    finally:
+        model.train(training)
+    if not apart:
+        kind = model.config.model_type
+        raise InvalidConfig(f"{kind} models cannot keep the records of a block apart", hint="leave out --document-mask")
