@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ult.host.extras import require
+from ult.trainer.cores import cores
 
 with require("torch", extra="train"):
     import torch
@@ -47,14 +48,6 @@ def fitting_threads(parameters: int, device: Any) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # a system that does not say
-        return os.cpu_count() or 1
 
 
 def computes_bfloat16(told: Path = Path("/proc/cpuinfo")) -> bool | None:

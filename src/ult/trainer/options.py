@@ -250,6 +250,12 @@ class Options:
         excludes=("epsilon",),
         help="Compile the model with torch.compile: a minute or more at first, then faster steps",
     )
+    keep_packed: bool = option(
+        False,
+        panel=STEPS,
+        shapes_weights=False,
+        help="Keep the packed ids in your cache folder for the next training on the same shards; remove them yourself",
+    )
     seed: int = option(0, panel=STEPS, at_least=0, help="The same seed gives the same weights on a CPU")
     evaluate_every: int | None = option(
         None,

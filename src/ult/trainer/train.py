@@ -113,17 +113,17 @@ def train(
                 if note:
                     say(note)
                 stack.enter_context(working_folder(out, recipe, inputs.summaries, resume=resume, force=force))
-                stack.callback(shutil.rmtree, packed, ignore_errors=True)
+                stack.callback(shutil.rmtree, packed, ignore_errors=True)  # if it is not one that is kept
                 with counting("reading shards") as advance:
-                    classes = inputs.pack(packed, recipe, advance=advance)
-        classes, done = broadcast(state, (classes, done))
+                    packed, classes = inputs.packed(packed, recipe, advance=advance)
+        packed, classes, done = broadcast(state, (packed, classes, done))
         if done is not None:
             if state.is_main_process:
                 say(said(out, done))
             return done
         with raise_on_all(state):
             set_seed(recipe.seed)
-            training = _Training.of(recipe, inputs, packed, classes, plan, curves, state)
+            training = _Training.of(recipe, inputs, (packed, partial), classes, plan, curves, state)
             for curve in curves:
                 stack.callback(curve.close)
             stack.enter_context(fitting_threads(training.trainer.model.num_parameters(), state.device))
@@ -165,13 +165,14 @@ class _Training:
         cls,
         recipe: Recipe,
         inputs: Inputs,
-        packed: Path,
+        folders: tuple[Path, Path],
         classes: list[Any],
         plan: Plan | None,
         curves: list[TensorBoard],
         state: PartialState,
     ) -> _Training:
-        """Build the model, map the packed data, and hand both to a trainer that works beside `packed`."""
+        """Build the model, map the packed data in one folder, and hand both to a trainer that works in another."""
+        packed, partial = folders
         model, rows = build(recipe, inputs.vocabulary, inputs.tables, classes)
         if recipe.document_mask:
             check_apart(model, **({"tables": torch.zeros(1, dtype=torch.int64)} if recipe.rows_per_table else {}))
@@ -197,15 +198,13 @@ class _Training:
         frozen = FreezeBody(model, recipe.freeze_body) if recipe.freeze_body else None
         callbacks: list[Any] = [progress, *([frozen] if frozen else [])]
         if inputs.validation:
-            callbacks.append(EarlyStopping(packed.parent, recipe.most_patience))
+            callbacks.append(EarlyStopping(partial, recipe.most_patience))
         if recipe.stop_memorised is not None and isinstance(data, Blocks):
             every = recipe.evaluate_every or max(1, recipe.steps // 20)
             callbacks.append(StopMemorised(model, data, recipe.stop_memorised, every))
         trainer = (BagTrainer if isinstance(model, Bag) else _trainer_class(plan, frozen))(
             model=model,
-            args=training_arguments(
-                recipe, packed.parent, state, parameters=weights, validated=bool(inputs.validation)
-            ),
+            args=training_arguments(recipe, partial, state, parameters=weights, validated=bool(inputs.validation)),
             train_dataset=Goldfish(data, recipe.goldfish) if recipe.goldfish and isinstance(data, Blocks) else data,
             eval_dataset=inputs.validation_dataset(packed, recipe, classes, masked=masked),
             data_collator=collate,

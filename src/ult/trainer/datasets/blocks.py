@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult.trainer.datasets.collator import IGNORED, Item
-from ult.trainer.datasets.packing import given_ids, mapped_stream
+from ult.trainer.datasets.packing import Stream, given_ids, mapped_stream
 
 NONE = np.empty(0, np.int64)
 
@@ -28,7 +28,7 @@ class Blocks:
     thus predicted exactly once, each record's `<eos>` included.
     """
 
-    stream: NDArray[np.int32]  # (1 + ids + rows,) starts with <eos>, which is not predicted
+    stream: Stream  # (1 + ids + rows,) starts with <eos>, which is not predicted
     ends: NDArray[np.int64]  # (rows,) how many predictions there are up to the <eos> of each record, included
     context: int
     apart: bool = False  # whether samples have positions that begin anew with each record, by which models part them

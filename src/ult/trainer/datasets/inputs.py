@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from ult.public.shards import Shards
 from ult.public.vocabulary import Vocabulary
 from ult.trainer.datasets.blocks import Blocks
+from ult.trainer.datasets.keeping import keep
 from ult.trainer.datasets.labelled import Labelled
 from ult.trainer.datasets.packing import label_name, open_shards, pack, summary
 from ult.trainer.datasets.pairs import TARGETS, Pairs, open_targets
@@ -79,6 +80,22 @@ class Inputs:
         """What results say of the folders, as JSON values, by what they are for."""
         names = ("shards", "targets", "validation", "validation_targets")
         return {name: summary(getattr(self, name)) for name in names}
+
+    def packed(
+        self, folder: Path, recipe: Recipe, *, advance: Callable[[int], None] = lambda records: None
+    ) -> tuple[Path, list[Any]]:
+        """Return a folder with the packed ids, `folder` or one that is kept if the recipe asks for it, and the classes.
+
+        Raises as `pack`.
+        """
+        what = {
+            **{name: [one["digest"] for one in lots] for name, lots in self.summaries.items()},
+            "label": self.label,
+            "modality_token": recipe.modality_token,
+            "rows_per_table": recipe.rows_per_table,
+        }
+        kept = keep(what, lambda new: self.pack(new, recipe, advance=advance)) if recipe.keep_packed else None
+        return kept or (folder, self.pack(folder, recipe, advance=advance))
 
     def pack(self, folder: Path, recipe: Recipe, *, advance: Callable[[int], None] = lambda records: None) -> list[Any]:
         """Write the ids of all folders into one that every process can map, and return the classes, sorted.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ult.public.vocabulary import EOS
 from ult.trainer.datasets.collator import Item
-from ult.trainer.datasets.packing import mapped_labels, mapped_stream
+from ult.trainer.datasets.packing import Stream, mapped_labels, mapped_stream
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +24,7 @@ _CHUNK = 1 << 16  # lengths of records in memory at once
 class Labelled:
     """Each record between two `<eos>`, cut to `context` ids in all, with the number of its class."""
 
-    stream: NDArray[np.int32]  # (1 + ids + rows,)
+    stream: Stream  # (1 + ids + rows,)
     ends: NDArray[np.int64]  # (rows,) the place in the stream of the <eos> after each record
     labels: NDArray[np.int64]  # (rows,) in range(len(classes))
     label: str
@@ -62,7 +62,8 @@ class Labelled:
         starts = np.where(rows > 0, self.ends[rows - 1], 0) + 1
         lengths = np.minimum(self.ends[rows] - starts, self.context - 2)
         before = np.cumsum(lengths) - lengths
-        return self.stream[np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))], lengths
+        places = np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))
+        return self.stream[places].astype(np.int32), lengths
 
     def __len__(self) -> int:
         return len(self.ends)

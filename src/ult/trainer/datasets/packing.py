@@ -7,10 +7,12 @@ not grow with the data.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -21,11 +23,12 @@ from ult.public.id_columns import flat_ids
 from ult.public.manifest import IDS, Manifest
 from ult.public.shards import Shards
 from ult.public.vocabulary import EOS, Vocabulary, modality_id
+from ult.trainer.cores import cores
 
-if TYPE_CHECKING:
-    pass
-
-STREAM, ENDS, LABELS = "stream.int32", "ends.int64", "labels.int64"  # without a header, in this machine's byte order
+Stream: TypeAlias = NDArray[np.int32] | NDArray[np.uint16]
+# Without a header, in this machine's byte order. A stream is uint16 if the vocabulary has no larger id.
+STREAMS = {"stream.uint16": np.uint16, "stream.int32": np.int32}
+ENDS, LABELS = "ends.int64", "labels.int64"
 HEADS = "heads.int64"  # the special ids that name modalities in the stream
 
 
@@ -87,13 +90,15 @@ def pack(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         np.unique(np.array(heads, np.int64)).tofile(folder / HEADS)
-        with (folder / STREAM).open("wb") as stream, (folder / ENDS).open("wb") as ends:
-            stream.write(np.array([EOS], np.int32).data)
+        name = next(iter(STREAMS)) if shards[0].vocabulary.size <= 2**16 else "stream.int32"
+        kind = STREAMS[name]
+        with (folder / name).open("wb") as stream, (folder / ENDS).open("wb") as ends:
+            stream.write(np.array([EOS], kind).data)
             last = 0
-            for table, head in ((table, heads[i]) for i, one in enumerate(shards) for table in one.parts()):
+            for table, head in ((table, heads[i]) for i, one in enumerate(shards) for table in _parts(one)):
                 lengths = _lengths(table) + 1 + len(head)
                 places = np.cumsum(lengths)
-                ids = np.full(int(lengths.sum()), EOS, np.int32)
+                ids = np.full(int(lengths.sum()), EOS, kind)
                 is_id = np.ones(len(ids), bool)
                 is_id[places - 1] = False
                 for k, token in enumerate(head):
@@ -114,6 +119,26 @@ def pack(
             raise
         raise OutputError(f"cannot pack the ids: {error.strerror}") from error
     return classes or []
+
+
+def _parts(shards: Shards) -> Iterator[pa.Table]:
+    """Yield the parts in order; threads read and verify the next ones meanwhile, one for each core."""
+    count, threads = len(shards.manifest.parts), cores()
+    if min(count, threads) < 2:
+        yield from shards.parts()
+        return
+    pool = ThreadPoolExecutor(threads, "ult-parts")
+    try:
+        ahead = deque(pool.submit(shards.part, number) for number in range(min(threads, count)))
+        for number in range(threads, count + threads):
+            table = ahead.popleft().result()
+            if number < count:
+                ahead.append(pool.submit(shards.part, number))
+            yield table
+            if not ahead:
+                return
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def label_name(shards: Sequence[Shards], label: str | None) -> str:
@@ -166,9 +191,10 @@ def _renumber(found: NDArray[np.int64], seen: dict[Any, int], classes: list[Any]
     return new
 
 
-def mapped_stream(folder: Path) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+def mapped_stream(folder: Path) -> tuple[Stream, NDArray[np.int64]]:
     """Map what `pack` wrote into `folder`: the stream (1 + ids + rows,), and where each record's `<eos>` is (rows,)."""
-    return _mapped(folder / STREAM, np.int32), _mapped(folder / ENDS, np.int64)
+    name = next(name for name in STREAMS if (folder / name).exists() or name == "stream.int32")
+    return _mapped(folder / name, STREAMS[name]), _mapped(folder / ENDS, np.int64)
 
 
 def given_ids(folder: Path) -> NDArray[np.int64]:

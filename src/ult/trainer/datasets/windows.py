@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from ult.trainer.datasets.blocks import NONE, predicted
 from ult.trainer.datasets.collator import Item
-from ult.trainer.datasets.packing import given_ids, mapped_stream
+from ult.trainer.datasets.packing import Stream, given_ids, mapped_stream
 
 
 @dataclass(frozen=True, slots=True)
 class Windows:
     """All windows in order: window k is of record r if `lasts[r - 1] <= k < lasts[r]`."""
 
-    stream: NDArray[np.int32]  # (1 + ids + rows,) starts with <eos>, which is not predicted
+    stream: Stream  # (1 + ids + rows,) starts with <eos>, which is not predicted
     ends: NDArray[np.int64]  # (rows,) the place in the stream of the <eos> after each record
     lasts: NDArray[np.int64]  # (rows,) how many windows there are up to each record, its own included
     context: int
