@@ -66,14 +66,18 @@ def test_parts_have_the_same_loss_and_gradients_as_the_whole(make):
             sizes.append(made.numel())
 
     found.head.register_forward_hook(look)
-    one = found.nats(model, asked)
+    one = found.nats(model, asked, 0.1)
     one.backward()
     assert max(sizes) <= most / 8
     assert sum(sizes) == 2 * 3 * 16 * SIZE  # each computed again for its gradient
     mine = {name: weight.grad.clone() for name, weight in model.named_parameters()}
     model.zero_grad()
     whole = torch.nn.functional.cross_entropy(
-        predict(model, asked).flatten(0, 1), asked["labels"].flatten(), ignore_index=IGNORED, reduction="sum"
+        predict(model, asked).flatten(0, 1),
+        asked["labels"].flatten(),
+        ignore_index=IGNORED,
+        reduction="sum",
+        label_smoothing=0.1,
     )
     whole.backward()
     torch.testing.assert_close(one, whole, rtol=1e-6, atol=0)
@@ -122,17 +126,17 @@ def test_gradient_checkpointing_changes_no_weight(shards, tmp_path):
     gpt2().save_pretrained(tmp_path / "gpt2")  # with dropout
     options = {**QUICK, "model": str(tmp_path / "gpt2")}
     train(shards, tmp_path / "a", Recipe(**options))
-    calls: list[None] = []
+    calls = iter(range(1000))
     with pytest.MonkeyPatch.context() as patch:
         forward = transformers.models.gpt2.modeling_gpt2.GPT2MLP.forward
         patch.setattr(
             transformers.models.gpt2.modeling_gpt2.GPT2MLP,
             "forward",
-            lambda self, *args: (calls.append(None), forward(self, *args))[1],
+            lambda self, *args: (next(calls), forward(self, *args))[1],
         )
         train(shards, tmp_path / "b", Recipe(**options, gradient_checkpointing=True))
     assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
-    assert len(calls) > 2 * 2 * QUICK["steps"] - 1  # of two layers, twice
+    assert next(calls) >= 2 * 2 * QUICK["steps"]  # of two layers, twice
 
 
 def test_checkpoints_are_written_as_often_as_asked(shards, tmp_path, monkeypatch):

@@ -47,23 +47,25 @@ class Chunked:
             return None
         return cls(head, most // _PARTS) if _is_last(model, head, batch) else None
 
-    def nats(self, model: Any, batch: dict[str, Any]) -> torch.Tensor:
+    def nats(self, model: Any, batch: dict[str, Any], smoothing: float = 0.0) -> torch.Tensor:
         """Return what the predictions of a batch cost together; `model` may be wrapped for several processes."""
         read = {name: tensor for name, tensor in batch.items() if name != "labels"}
         with _skipped(self.head):
             hidden = model(**read, use_cache=False).logits
         rows = max(1, self.most // self.head.out_features)
-        total = hidden.new_zeros((), dtype=torch.float32)
+        total: torch.Tensor = hidden.new_zeros((), dtype=torch.float32)
         for part, labels in zip(hidden.flatten(0, -2).split(rows), batch["labels"].flatten().split(rows), strict=True):
             if torch.is_grad_enabled():
-                total = total + checkpoint(self._nats, part, labels, use_reentrant=False)
+                total = total + checkpoint(self._nats, part, labels, smoothing, use_reentrant=False)
             else:
-                total = total + self._nats(part, labels)
+                total = total + self._nats(part, labels, smoothing)
         return total
 
-    def _nats(self, hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def _nats(self, hidden: torch.Tensor, labels: torch.Tensor, smoothing: float) -> torch.Tensor:
         logits = self.head(hidden).float()
-        return torch.nn.functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
+        return torch.nn.functional.cross_entropy(
+            logits, labels, ignore_index=IGNORED, reduction="sum", label_smoothing=smoothing
+        )
 
 
 @contextmanager

@@ -95,7 +95,8 @@ class IdTrainer(Trainer):
         predictions: torch.Tensor = told["num_items_in_batch"]
         if self.penalty is None and (chunked := Chunked.of(self.model, inputs)) is not None:
             with self.accelerator.autocast():
-                cost: torch.Tensor = chunked.nats(model, inputs) * self.args.world_size / predictions
+                parts = chunked.nats(model, inputs, self.label_smoothing)
+            cost: torch.Tensor = parts * self.args.world_size / predictions
             return cost
         logits, labels = predict(model, inputs), inputs["labels"].flatten()
         total = torch.nn.functional.cross_entropy(

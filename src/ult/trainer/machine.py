@@ -87,4 +87,4 @@ def used_share(model: Any, context: int, speed: float, args: Any) -> float | Non
     peak = next((peak for pattern, peak in _PEAKS if re.search(pattern, name)), None)
     if peak is None:
         return None
-    return operations(model, context) * speed / (peak * max(1, args.n_gpu) * args.world_size)
+    return float(operations(model, context) * speed / (peak * max(1, args.n_gpu) * args.world_size))

@@ -17,7 +17,7 @@ from ult.errors import InvalidConfig, TrainingError
 from ult.public.shards import Shards
 from ult.public.vocabulary import EOS
 from ult.trainer.datasets.collator import Item
-from ult.trainer.datasets.packing import mapped_stream, open_shards
+from ult.trainer.datasets.packing import Stream, mapped_stream, open_shards
 
 TARGETS = "targets"  # a folder
 
@@ -63,9 +63,9 @@ class Pairs:
     there.
     """
 
-    sources: NDArray[np.int32]  # (1 + ids + rows,) <eos> record <eos> record <eos> ...
+    sources: Stream  # (1 + ids + rows,) <eos> record <eos> record <eos> ...
     source_ends: NDArray[np.int64]  # (rows,) the place in the stream of the <eos> after each source
-    targets: NDArray[np.int32]
+    targets: Stream
     target_ends: NDArray[np.int64]
     context: int
     label: ClassVar[None] = None
@@ -123,11 +123,11 @@ class Pairs:
         """Return the pair (n,) of each prediction of pair k, which is k."""
         return np.full(min(len(self.target(k)) + 1, self.context), k)
 
-    def source(self, k: int) -> NDArray[np.int32]:
+    def source(self, k: int) -> Stream:
         """Return the ids (n,) of source k, uncut."""
         return _record(self.sources, self.source_ends, k)
 
-    def target(self, k: int) -> NDArray[np.int32]:
+    def target(self, k: int) -> Stream:
         """Return the ids (n,) of target k, uncut."""
         return _record(self.targets, self.target_ends, k)
 
@@ -137,7 +137,7 @@ def read_source(ids: NDArray[Any], context: int) -> NDArray[np.int64]:
     return np.append(ids[: context - 1], EOS).astype(np.int64)
 
 
-def _record(stream: NDArray[np.int32], ends: NDArray[np.int64], k: int) -> NDArray[np.int32]:
+def _record(stream: Stream, ends: NDArray[np.int64], k: int) -> Stream:
     return stream[(int(ends[k - 1]) if k else 0) + 1 : int(ends[k])]
 
 

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from ult.public.vocabulary import EOS
 from ult.trainer.datasets.blocks import Blocks
 from ult.trainer.datasets.collator import IGNORED, Item
+from ult.trainer.datasets.packing import Stream
 
 BEFORE = 13  # ids before one that decide, as in the paper; at the start of a record, those from its <eos> on
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
-def dropped(stream: NDArray[np.int32], first: int, n: int, one_in: int) -> NDArray[np.bool_]:
+def dropped(stream: Stream, first: int, n: int, one_in: int) -> NDArray[np.bool_]:
     """Return which of `stream[first:first + n]` (n,) are left out of the loss: on average one in `one_in`."""
     start = max(0, first - BEFORE)
     ids = stream[start : first + n].astype(np.uint64)
