@@ -1,20 +1,15 @@
 """`--resume auto`: one command that begins, goes on, or finds the run finished, on one process and on two."""
 
 import json
-import multiprocessing
-import os
 import signal
-import socket
-import sys
 import time
 
 import pytest
-from accelerate.state import AcceleratorState
 
+from forked import ended, started
 from test_recipe import command
 from test_train import QUICK, interrupt_at
 from toy import counting, same, weights, write
-from ult.__main__ import main
 from ult.errors import InvalidConfig, OutputExists, TrainingError
 from ult.public.run import Run
 from ult.trainer.recipe import Recipe
@@ -71,32 +66,6 @@ def test_a_training_killed_before_its_first_checkpoint_begins_again(shards, tmp_
             again(shards, out)
     assert (partial_folder(out) / "recipe.json").is_file()
     assert again(shards, out)["resumed_at"] == 0
-
-
-def started(words, folder):
-    """Start two processes of a command, as torchrun would, but by a fork: what they import takes longest."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    fork = multiprocessing.get_context("fork")
-    processes = [fork.Process(target=one, args=(rank, port, list(map(str, words)), folder)) for rank in "01"]
-    for process in processes:
-        process.start()
-    return processes
-
-
-def one(rank, port, words, folder):
-    AcceleratorState._reset_state(reset_partial_state=True)  # of trainings in this process before the fork
-    os.environ |= {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "RANK": rank, "LOCAL_RANK": rank}
-    sys.argv = ["ult", *words]
-    with (folder / f"err{rank}").open("w", buffering=1) as sys.stderr:
-        main()
-
-
-def ended(processes, folder):
-    for process in processes:
-        process.join(120)
-    return [process.exitcode for process in processes], "".join((folder / f"err{rank}").read_text() for rank in "01")
 
 
 def test_two_processes_of_which_one_is_killed(tmp_path):

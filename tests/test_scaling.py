@@ -9,6 +9,7 @@ import pytest
 import torch
 import transformers
 
+from forked import ended, started
 from toy import SIZE, arguments_of, blocks, counting, same, weights, write
 from ult.errors import InvalidConfig
 from ult.public.run import Run
@@ -275,3 +276,26 @@ def test_a_masked_run_says_so_and_is_evaluated_record_by_record(shards, tmp_path
     assert run.metrics["privacy"] is None
     assert evaluate(tmp_path / "run", shards)["bits_per_byte"] > 0
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["mfu"] is None
+
+
+# ---- several processes
+
+
+def test_two_processes_compute_the_loss_in_parts_as_one(shards, tmp_path, monkeypatch):
+    monkeypatch.setattr(chunked, "MOST", 7 * SIZE)
+    one = train(shards, tmp_path / "one", Recipe(**QUICK))
+    words = ["train", shards, "-o", tmp_path / "two", "--steps", "6", "--batch-size", "4", "--context", "16"]
+    statuses, printed = ended(started([*words, "--gradient-checkpointing"], tmp_path), tmp_path)
+    assert statuses == [0, 0], printed
+    two = json.loads((tmp_path / "two" / "metrics.json").read_text())
+    assert two["processes"] == 2
+    np.testing.assert_allclose(two["loss"], one["loss"], rtol=1e-5)
+
+
+def test_weights_that_are_split_over_processes_are_refused_once(shards, tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    statuses, printed = ended(started(["train", shards, "-o", tmp_path / "run"], tmp_path), tmp_path)
+    assert statuses == [1, 1]
+    assert printed.startswith("error: accelerate launch asks for FSDP")
+    assert printed.count("error:") == 1
+    assert not (tmp_path / "run").exists()

@@ -25,7 +25,7 @@ from ult.trainer.datasets.inputs import Dataset, Inputs, Paths
 from ult.trainer.datasets.labelled import Labelled, balanced_weights
 from ult.trainer.datasets.sampler import mixture
 from ult.trainer.datasets.windows import Windows
-from ult.trainer.distributed import broadcast, collective, join_processes, raise_on_all
+from ult.trainer.distributed import broadcast, check_whole_weights, collective, join_processes, raise_on_all
 from ult.trainer.finished import finished, said
 from ult.trainer.id_trainer import IdTrainer, per_device_batch_size, training_arguments, uses_bfloat16
 from ult.trainer.machine import fitting_threads, slow_bfloat16
@@ -100,6 +100,7 @@ def train(
         classes: list[Any] = []
         done: dict[str, Any] | None = None
         with raise_on_all(state):
+            check_whole_weights()
             check_freeze_body(recipe)
             uses_bfloat16(recipe, state)
             curves = curve_writers(recipe.report_to, partial)
