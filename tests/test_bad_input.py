@@ -12,8 +12,9 @@ import pytest
 
 import ult
 from ult.codecs.record import RecordColumns
+from ult.data import oversize
 from ult.data.columns.describe import describe
-from ult.data.composed import fields
+from ult.data.tables import delimited
 from ult.errors import InvalidConfig, InvalidRecord, SourceError, UltError
 
 HEAD = ("a", "d", "c")
@@ -148,13 +149,23 @@ def test_what_is_read_as_another_kind_is_told_by_the_fit_too(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet", ".xlsx"])
 def test_a_huge_cell_is_refused_before_it_fills_memory(tmp_path, table, monkeypatch, suffix):
-    monkeypatch.setattr(fields, "LONGEST", 2000)
+    monkeypatch.setattr(oversize, "LONGEST", 2000)
     path = READERS[suffix](tmp_path / f"huge{suffix}", HEAD, with_cell(6, 2, "é" * 1001))
     for verb in (describe, lambda path: ult.encode(path, table, tmp_path / "s", workers=1)):
         with pytest.raises(SourceError, match=rf"{PLACES.get(suffix, 'row 7')}, column 'c': cell has 2.0 kB") as caught:
             verb(path)
         assert "--codec text/bytes reads long texts" in caught.value.hint
     assert not (tmp_path / "s").exists()
+
+
+def test_a_huge_cell_is_refused_before_it_is_read_whole_but_not_in_a_dropped_column(tmp_path, monkeypatch):
+    path = lines(tmp_path / "huge.csv", ("a", "b", "c"), [("1", "x", "y")] * 3 + [("2", '"' + "z,\n" * 30_000, "w")])
+    monkeypatch.setattr(oversize, "LONGEST", 2000)
+    monkeypatch.setattr(delimited, "BLOCK", 512)
+    monkeypatch.setattr(delimited, "_WIDE", 1)
+    with pytest.raises(SourceError, match=r"huge\.csv, row 4, column 'b': cell has over 2\.0 kB; expected at most"):
+        describe(path)
+    assert [one.name for one in describe(path, drop=["b"]).columns] == ["a", "c"]
 
 
 def test_many_columns_are_read_in_linear_time(tmp_path, table):

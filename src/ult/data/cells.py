@@ -85,6 +85,13 @@ def column_of(values: pa.ChunkedArray) -> Cells:
     return Cells.concatenate([_column(chunk) for chunk in values.chunks] or [Cells.of([])])
 
 
+def arrow_of(column: Cells) -> pa.LargeStringArray:
+    """Return a column of UTF-8 as Arrow has it, without a copy of its texts."""
+    offsets = np.append(0, column.ends)
+    valid = pa.array(~column.nulls).buffers()[1] if column.nulls.any() else None
+    return pa.LargeStringArray.from_buffers(len(column), pa.py_buffer(offsets), pa.py_buffer(column.data), valid)
+
+
 def _column(values: pa.Array) -> Cells:
     kind = values.type
     if pat.is_dictionary(kind) and has_text(kind.value_type):

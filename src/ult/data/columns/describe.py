@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from ult.codecs.record.cells import Cells
 from ult.codecs.record.field import DATE_FORMS, Field
 from ult.data import record
 from ult.data.cells import has_text
@@ -22,7 +23,7 @@ from ult.data.columns.repeated import with_carried
 from ult.data.columns.schema import Schema
 from ult.data.columns.tally import Tally
 from ult.data.composed import grouped
-from ult.data.composed.fields import arrays_of, texts
+from ult.data.composed.fields import arrays_of, column, texts
 from ult.data.opening import open_inputs
 from ult.data.reading import Reading as FileReading
 from ult.data.rows import Chunk, Rows, listed
@@ -204,7 +205,8 @@ class _Describing:
         compared = [*filter(self._is_read, self.types)] if self.constant is not None else self.texts
         for chunk in self._chunks(compared or list(self.types)[:1]):
             for name in self.texts:
-                self.tallies[name].add(texts(chunk, name))
+                cells = chunk.columns[name]
+                self.tallies[name].add(column(chunk, name) if isinstance(cells, Cells) else texts(chunk, name))
             tally.look(self.tallies.values())
             if self.constant is not None:
                 self.constant.add(chunk)
@@ -216,7 +218,7 @@ class _Describing:
         return Description(tuple(found), schema, max((one.rows for one in found), default=0))
 
     def _chunks(self, names: Sequence[str]) -> Iterator[Chunk]:
-        return (chunk for rows in self.opened for chunk in rows.chunks(names))
+        return (chunk for rows in self.opened for chunk in rows.blocks(names))
 
     def _reading(self, name: str) -> Reading:
         kind, form = self.types[name], self.forms.get(name, "")

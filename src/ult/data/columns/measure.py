@@ -80,18 +80,20 @@ class Dates:
 
     def __init__(self, options: dict[str, Any]) -> None:
         self._parsers = [_parser(form) for form in options["forms"]]
+        self._days: dict[str, date | None] = {}  # of texts that were met
         self._range: list[tuple[date, str]] = []
         self.wrong = False
 
     def add(self, texts: Sequence[str]) -> int | None:
         """Add cells; return the number of the first that is no date, from 0, or None."""
-        days: dict[str, date | None] = {}
-        for i, text in enumerate(texts):
-            if text not in days:
-                days[text] = next((day for parse in self._parsers if (day := parse(text)) is not None), None)
-            if days[text] is None:
-                self.wrong = True
-                return i
+        new = set(texts) - self._days.keys()
+        if len(new) + len(self._days) > MOST:
+            self._days, new = {}, set(texts)
+        days = {text: next((day for parse in self._parsers if (day := parse(text)) is not None), None) for text in new}
+        if None in days.values():
+            self.wrong = True
+            return next(i for i, text in enumerate(texts) if text in days and days[text] is None)
+        self._days |= days
         found = [(day, text) for text, day in days.items() if day is not None]
         self._range = [min([*self._range[:1], *found]), max([*self._range[1:], *found])] if found else self._range
         return None

@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ult.codecs.record.cells import Cells
+from ult.data.cells import arrow_of
 from ult.data.columns import looks
 
 _MISSING = """
@@ -22,7 +24,7 @@ MOST, LEAST = 2**15, 2**6  # of one column
 SHAPES = 512  # different shapes from which on a column is no number and no date
 LONG = 100  # characters of a text that is counted by its hash
 SKETCH = 2**12  # smallest hashes that are kept to estimate how many texts differ
-LOOKED = 64  # chunks from which on only every 16th is searched for forms of personal data
+LOOKED = 2**16  # rows from which on only every 16th chunk is searched for forms of personal data
 SEPARATORS = "|;,"
 _WIDE = 48  # characters beyond which a text is no number and no date
 ZERO, OTHER = "\x00", "\x01"  # marks in front of a shape: a number that begins with 0; and the shape of long texts
@@ -52,9 +54,9 @@ class Tally:
         self._hashes = np.empty(0, np.uint64)
 
     def add(self, texts: Sequence[str | None]) -> None:
-        """Add the cells of one chunk."""
+        """Add the cells of one chunk; a column of `Cells` is of UTF-8."""
         try:
-            column = pa.array(texts, pa.large_string())
+            column = arrow_of(texts) if isinstance(texts, Cells) else pa.array(texts, pa.large_string())
         except UnicodeEncodeError:  # a lone surrogate
             texts = [None if text is None else text.encode("utf-8", "replace").decode() for text in texts]
             column = pa.array(texts, pa.large_string())
@@ -151,7 +153,7 @@ class Tally:
     def _look(self, values: pa.Array, sizes: np.ndarray) -> None:
         if not self.examples:
             self.examples.update(dict.fromkeys(values.slice(0, 1).to_pylist()))
-        if self.chunks <= LOOKED or self.chunks % 16 == 0:
+        if self.rows <= LOOKED or self.chunks % 16 == 0:
             self._pending.append((pc.utf8_slice_codeunits(values, 0, 2**12), sizes))
 
     def waiting(self) -> list[tuple[pa.Array, np.ndarray]]:

@@ -12,22 +12,19 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from ult.codecs.record.cells import Cells
 from ult.codecs.record.columns import Columns
 from ult.codecs.record.field import Field
-from ult.data import record
+from ult.data import oversize, record
 from ult.data.batch import Batch, Where
 from ult.data.cells import column_of, has_text, is_text, written
 from ult.data.composed import linked
 from ult.data.form import Form
 from ult.data.rows import BLOCK_ROWS, CHUNK_BYTES, Chunk, Rows, listed
 from ult.errors import MissingColumn, SourceError
-from ult.host.shown import size
 
 COLUMN = record.COLUMN["record"]
-LONGEST = 2**26  # bytes of a cell
 _TEXTS = {str, type(None)}
 _MANY = 4  # columns that a hint drops, at most
 
@@ -115,26 +112,15 @@ def column(chunk: Chunk, name: str) -> Cells:
         except UnicodeDecodeError:
             raise SourceError(f"{chunk.place(0)} or soon after: {name!r} is not UTF-8") from None
     found = values if isinstance(values, Cells) else Cells.of(texts(chunk, name))
-    _check_sizes(found.sizes, chunk, name)
+    oversize.check_sizes(found.sizes, chunk, name)
     return found
-
-
-def _check_sizes(sizes: NDArray[np.int64], chunk: Chunk, name: str) -> None:
-    """Raise `SourceError` if a cell is so long that a record of it would take gigabytes of memory."""
-    if len(sizes) and int(sizes.max()) > LONGEST:
-        i = int(np.argmax(sizes))
-        raise SourceError(
-            f"{chunk.place(i)}, column {name!r}: cell has {size(int(sizes[i]))}; expected at most {size(LONGEST)} in a "
-            "record of fields",
-            hint=f"--drop {shlex.quote(name)}; --codec text/bytes reads long texts, alone",
-        )
 
 
 def texts(chunk: Chunk, column: str) -> Sequence[str | None]:
     """Return the texts of a column's cells, None for null. Raises `SourceError`, naming file, row and column."""
     values = chunk.columns[column]
     if isinstance(values, Cells):
-        _check_sizes(values.sizes, chunk, column)
+        oversize.check_sizes(values.sizes, chunk, column)
         return values.tolist()
     if isinstance(values, pa.ChunkedArray):
         try:
@@ -144,8 +130,8 @@ def texts(chunk: Chunk, column: str) -> Sequence[str | None]:
     values = values.tolist() if isinstance(values, np.ndarray) else values
     if set(map(type, values)) <= _TEXTS:
         longest = max((len(value) for value in values if value is not None), default=0)
-        if longest > LONGEST // 4:  # of bytes, of which a character has at most 4
-            _check_sizes(Cells.of(values).sizes, chunk, column)
+        if longest > oversize.LONGEST // 4:  # of bytes, of which a character has at most 4
+            oversize.check_sizes(Cells.of(values).sizes, chunk, column)
         return values  # type: ignore[no-any-return]
     return [_spelled(value, chunk, i, column) for i, value in enumerate(values)]
 

@@ -17,6 +17,7 @@ from ult.codecs.record.cells import Cells
 from ult.host.kernel import njit
 
 BLOCK = 2**21  # bytes that are scanned together, if a row is not longer
+_WIDE, _WIDEST = 2**9, 2**25  # for each column, so that some rows of a wide table come together; and at most
 BOM = b"\xef\xbb\xbf"
 _MORE, _DONE, _STRANGE = 0, 1, 2  # why a scan stopped: the bytes end within a row, at its end, or at what it knows not
 _LINE, _RETURN, _QUOTE = 10, 13, 34
@@ -32,17 +33,19 @@ class Found(NamedTuple):
 class Scan:
     """Reads rows of `width` cells from a file of UTF-8; afterwards `at` is the byte at which the next row begins.
 
-    `lines` are the line ends before that, and `whole` says that it is the end of the file.
+    `lines` are the line ends before that, and `whole` says that it is the end of the file. At a wanted cell of over
+    `longest` bytes it stops as soon as so much of it is read; `long` is then its column, from 0, else -1.
     """
 
-    def __init__(self, file: IO[bytes], mark: str, width: int) -> None:
-        self._file, self._mark, self._width = file, ord(mark), width
+    def __init__(self, file: IO[bytes], mark: str, width: int, longest: int) -> None:
+        self._file, self._mark, self._width, self._longest = file, ord(mark), width, longest
         self.at = self.lines = 0
-        self.whole = False
+        self.whole, self.long = False, -1
 
     def rows(self, wanted: Sequence[int], most: int) -> Iterator[Found]:
         """Yield up to `most` rows at a time, with the cells of the columns `wanted`, until something is strange."""
-        rest, size, first = b"", BLOCK, True
+        block_size = max(BLOCK, min(_WIDEST, _WIDE * self._width))
+        rest, size, first = b"", block_size, True
         while not self.whole:
             more = self._file.read(size)
             data, last = rest + more, len(more) < size
@@ -64,7 +67,12 @@ class Scan:
             self.whole = last and used == len(data)
             if why == _STRANGE or (last and not self.whole):
                 return
-            rest, size = data[used:], BLOCK if used else 2 * size
+            rest, size = data[used:], block_size if used else 2 * size
+            if len(rest) > self._longest:
+                column, nbytes = _open_cell(np.frombuffer(rest, np.uint8), self._mark)
+                if nbytes > self._longest and column in wanted:
+                    self.long = column
+                    return
 
 
 def _cells_at_most(block: NDArray[np.uint8], mark: int) -> int:
@@ -170,6 +178,20 @@ def _scan(
     if why == _MORE and used == n:
         why = _DONE
     return starts, stops, rows, used, why
+
+
+@njit(cache=True)
+def _open_cell(block: NDArray[np.uint8], mark: int) -> tuple[int, int]:
+    """Return the column of the last cell of a row that is cut, from 0, and how many bytes of the cell there are."""
+    column = start = 0
+    quoted = False
+    for at in range(len(block)):
+        if block[at] == _QUOTE:
+            quoted = not quoted  # twice at two that follow one another
+        elif block[at] == mark and not quoted:
+            column += 1
+            start = at + 1
+    return column, len(block) - start
 
 
 @njit(cache=True)

@@ -18,13 +18,14 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ult.data import files
+from ult.data import files, oversize
 from ult.data.cells import has_text
 from ult.data.reading import AS_IT_IS, Reading
 from ult.data.rows import BLOCK_ROWS, CHUNK_BYTES, ROWS, Chunk, Rows, changed, encoding_of, existing, listed, not_utf8
 from ult.data.tables.delimited import Scan
 from ult.data.text import encoded
 from ult.errors import EmptySource, OutputError, SourceError
+from ult.host.shown import size
 
 _MARKS = ";\t|,"  # separators
 _CELL = 64  # bytes that a short cell takes in memory
@@ -62,7 +63,7 @@ class CsvRows(Rows):
         places, scan, count = {name: place for place, name in enumerate(self.types)}, None, 0
         if len(places) > 1 and columns and self._encoding.startswith("utf-8") and self._mark.isascii():
             with self._errors(None), files.open_file(self.name) as file:
-                scan = Scan(file, self._mark, len(places))
+                scan = Scan(file, self._mark, len(places), oversize.LONGEST)
                 head = self.reading.header
                 for found in scan.rows([places[name] for name in columns], BLOCK_ROWS):
                     if head and [cells[0] for cells in found.columns] != list(columns):
@@ -72,6 +73,9 @@ class CsvRows(Rows):
                     if length := found.rows - head:
                         yield Chunk(self.name, count + 1, cells, length)
                     count, head = count + length, False
+                if scan is not None and scan.long >= 0:
+                    place = Chunk(self.name, count + 1, {}, 1).place(0)
+                    raise oversize.refusal(place, list(places)[scan.long], f"over {size(oversize.LONGEST)}")
         if scan is None or not scan.whole:
             yield from self._listed(columns, scan, count)
 
