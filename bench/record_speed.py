@@ -125,6 +125,8 @@ def summary(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
         mine = [point for point in points if point["system"] == system]
         times, peaks = ({p["x"]: p["value"] for p in mine if p["name"] == name} for name in (TIME, MEMORY))
         first, last = min(times), max(times)
+        if first == last:
+            continue
         about: dict[str, Any] = {"n": len(times), "higher_is_better": False}
         goal, base = ("at least 20", SIZES[1]) if "encode" in system else ("", first)
         slope, _ = np.polyfit(np.log(list(times)), np.log(list(times.values())), 1)
