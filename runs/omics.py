@@ -54,8 +54,9 @@ class, made of training folds alone, with normal noise of {jitter:g} deviation o
 unrounded; with `all genes` all that the file has. `linear on ids` is logistic regression on which ids a tumour has, \
 those of `series/levels` with {bins} levels a gene (`--option apart=1 --option levels=4 --option clip=0.25`), `linear \
 on values` the same on the scaled values; both see {each} mixtures of each class, and both choose among four penalties \
-by three folds of what is trained on. The ICDH paper's figure, about 91 % on the colon set with SmolLM-1.7B, is with \
-synthetic profiles made from the same cohort and one split, so it stands beside these figures, not among them. Tumours \
+by three folds of what is trained on. The ICDH paper \
+says about 91 % of CMS subtypes with SmolLM-1.7B, aligned on encoded synthetic profiles: another model and other \
+records, so that figure stands beside these, not among them. Tumours \
 without a subtype (29 of 92 colon tumours) are left out."""
 
 
