@@ -12,6 +12,7 @@ from ult.__main__ import main
 from ult.codecs.record.field import Field
 from ult.data.columns.bins import quantile_edges
 from ult.data.columns.describe import describe
+from ult.data.columns.kept import check_kept
 from ult.data.columns.schema import Schema
 from ult.errors import InvalidConfig, MissingColumn, SourceError
 from ult.host import atomic
@@ -150,6 +151,33 @@ def test_what_tells_of_people_beside_identifiers_is_told(tmp_path):
     assert "differ" in found["first_visit"].identifier or "numbers" in found["first_visit"].identifier
     assert [name for name, one in found.items() if one.tells] == ["lon", "ZIP", "BIRTHDATE", "ENCOUNTER"]
     assert (found["LAT"].low, found["LAT"].high, found["LAT"].example) == ("", "", "99.9999999")
+
+
+def test_names_with_a_comma_are_asked_about_though_they_look_like_lists_and_repeat(tmp_path):
+    people = [
+        f"{last}, {first}"
+        for last in ("Doe", "Roe", "O'Neil", "Poe")
+        for first in ("Ada", "Ben", "Cleo", "Dan", "Eve", "Finn")
+    ]
+    path = table(
+        tmp_path / "p.csv",
+        Name=[people[n % 24] for n in range(N)],
+        geb=varied(lambda n: f"{n % 28 + 1:02d}.01.19{n % 60 + 10}"),
+        airport_name=[people[n % 24] for n in range(N)],
+        scan=varied(lambda n: f"scans/{n}.PNG"),
+        ecg=varied(lambda n: f"ecg/{n}.edf" if n % 3 else ""),
+        note=varied(lambda n: f"see {n}.png" if n % 3 else "ok"),
+    )
+    described = describe(path)
+    found = {one.name: one for one in described.columns}
+    assert [name for name, one in found.items() if one.identifier] == ["Name"]
+    assert found["Name"].kind == "list"
+    assert [name for name, one in found.items() if one.tells] == ["geb"]
+    assert {name: one.files for name, one in found.items() if one.files} == {"scan": "image", "ecg": "series"}
+    assert any("--form scan=image encodes what they hold" in remark for remark in described.remarks())
+    for name in ("Name", "geb"):
+        with pytest.raises(SourceError, match=f"'{name}' is kept in the clear"):
+            check_kept([str(path)], "record", [name])
 
 
 def test_free_text_is_said_to_name_people_and_no_name_is_printed(tmp_path, capsys, monkeypatch):

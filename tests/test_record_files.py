@@ -239,7 +239,9 @@ def test_columns_of_joined_tables_are_named_as_describe_prints_them(tmp_path):
     asked = {"unit": "pid", "drop": ["labs.who"], "forms": {"labs.lab": "category"}}
     fields = ult.describe(inputs, **asked).schema.leaves
     assert [(one.name, one.kind) for one in fields][:2] == [("sex", "category"), ("lab", "category")]
-    with pytest.raises(InvalidConfig, match=r"'labs\.sex': 'rows' has a column 'sex' too; expected the name of all"):
+    with pytest.raises(
+        InvalidConfig, match=r"'labs\.sex': the table without a name has a column 'sex' too; expected the name of all"
+    ):
         ult.describe(inputs, unit="pid", drop=["labs.sex"])
     assert ult.describe(inputs, unit="pid", drop=["sex", "labs.who"]).schema.columns == ("lab",)
 

@@ -56,8 +56,8 @@ def decided(
             lost = [one.name for one in description.columns if not one.kind]
             raise SourceError(f"columns that cannot be encoded: {listed(lost)}", hint=_typed("--drop", lost))
         for one in description.columns:
-            if one.why and not one.readings:
-                notice(f"{one.name!r} is a {one.kind}: {one.why}{f' ({one.place})' if one.place else ''}")
+            if one.remark and not one.readings:
+                notice(one.remark)
         found = inferred
     else:
         if bins is not None and not private:
@@ -123,11 +123,13 @@ def _check_answered(schema: Schema) -> None:
 
 def _check_identifiers(schema: Schema) -> None:
     """Raise `InvalidConfig` if a field looks like an identifier and nobody said to encode it."""
-    told = {one.name for one in schema.leaves if one.kind in ("category", "number", "text") and _by_header(one.name)}
+    kinds = ("category", "number", "text", "list")  # "Doe, Jane" is read as a list
+    told = {one.name for one in schema.leaves if one.kind in kinds and _by_header(one.name)}
     found = dict.fromkeys(one.name for one in schema.leaves if one.name in (*schema.suspects, *told))
     if left := [name for name in found if name not in schema.identifiers]:
         raise InvalidConfig(
-            f"{listed(left)} look{'s' * (len(left) == 1)} like an identifier; expected to be told what to do with it",
+            f"{listed(left)} look{'s' * (len(left) == 1)} like an identifier; expected to be told what to do with "
+            + ("it" if len(left) == 1 else "them"),
             hint=f"{_typed('--drop', left)}; or --encode-identifier in place of --drop: who has the table reads it",
         )
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ult.data.images import image_folder
+from ult.data.series import edf, wav, wfdb
 from ult.errors import SourceError
 
 _LEAST_BITS = 9  # of images that have more than 8
@@ -61,3 +64,17 @@ class Series:
 
 
 OF_KIND: dict[str, type[Images] | type[Series]] = {"image": Images, "series": Series}
+
+_SUFFIXES = {"image": image_folder.SUFFIXES, "series": (wfdb.SUFFIX, wav.SUFFIX, *edf.SUFFIXES)}
+
+
+def named(cells: Sequence[str]) -> str:
+    """Return "image" or "series" if all cells look like names of files of such, else the empty string.
+
+    >>> named(["scans/1.PNG", "scans/2.png"]), named(["a.wav"]), named(["fever"]), named([])
+    ('image', 'series', '', '')
+    """
+    for kind, suffixes in _SUFFIXES.items():
+        if cells and all(len(cell) > len(suffixes[0]) and cell.lower().endswith(suffixes) for cell in cells):
+            return kind
+    return ""

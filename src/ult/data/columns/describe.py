@@ -42,8 +42,8 @@ class Described:
     `low` and `high` are the smallest and largest number or date. `example` is masked. `identifier` says why the column
     looks like it says who somebody is, else it is empty; `tells` says what else it tells of that, such as a place, and
     `inside` counts cells of free text that hold what may be of people, of `looked` at. `readings` are answers of which
-    one has to be chosen, and `why` says why the column has not the kind that most of its cells have, with the
-    `place` of the first that is in the way.
+    one has to be chosen; `files` is "image" or "series" if the cells look like names of such files. `why` says why the
+    column has not the kind that most of its cells have, with the `place` of the first that is in the way.
     """
 
     name: str
@@ -62,8 +62,23 @@ class Described:
     inside: tuple[tuple[str, int], ...] = ()
     looked: int = 0
     readings: tuple[str, ...] = ()
+    files: str = ""
     why: str = ""
     place: str = ""
+
+    @property
+    def remark(self) -> str:
+        """What its owner has to answer, or should know, in one sentence; or ""."""
+        if self.readings:
+            answers = " or ".join(f"--form {shlex.quote(f'{self.name}={reading}')}" for reading in self.readings)
+            return f"{self.name!r} can be read in two ways ({self.why}): {answers}"
+        if self.files:
+            asked = shlex.quote(f"{self.name}={self.files}")
+            return f"{self.name!r} names files, and only the names are encoded: --form {asked} encodes what they hold"
+        where = f" ({self.place})" if self.place else ""
+        return (
+            f"{self.name!r} is a {self.kind or 'column that cannot be encoded'}: {self.why}{where}" if self.why else ""
+        )
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -80,15 +95,7 @@ class Description(Shown):
 
     def remarks(self) -> list[str]:
         """Return what the owner has to answer, and what else to know, in one sentence each."""
-        found = []
-        for one in self.columns:
-            if one.readings:
-                answers = " or ".join(f"--form {one.name}={reading}" for reading in one.readings)
-                found.append(f"{one.name!r} can be read in two ways ({one.why}): {answers}")
-            elif one.why:
-                where = f" ({one.place})" if one.place else ""
-                found.append(f"{one.name!r} is a {one.kind or 'column that cannot be encoded'}: {one.why}{where}")
-        return found
+        return [remark for one in self.columns if (remark := one.remark)]
 
 
 @arguments.checked(
@@ -325,6 +332,7 @@ class _Describing:
             inside=tuple((what, n) for what, n in seen.inside.most_common() if n),
             looked=seen.looked,
             readings=reading.readings,
+            files="" if name in self.arrays else arrays.named(seen.present),
             why=reading.why,
             place=self.places.get(name, ""),
         )

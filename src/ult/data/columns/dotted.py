@@ -25,9 +25,7 @@ def plain(names: Iterable[str], tables: Mapping[str, Collection[str]]) -> list[s
             continue
         others = [one for one, columns in tables.items() if one != table and column in columns]
         if others:
-            what = (
-                f"{name!r}: {listed(sorted(others))} has a column {column!r} too; expected the name of all, {column!r}"
-            )
-            raise InvalidConfig(what)
+            where = "the table without a name" if "" in others else listed(sorted(others))
+            raise InvalidConfig(f"{name!r}: {where} has a column {column!r} too; expected the name of all, {column!r}")
         found.append(column)
     return found

@@ -64,6 +64,8 @@ def _judged(names: Sequence[str], shares: Mapping[str, float], distinct: int, ro
             return Judgement(looks.FORMS[form], why, "red", True)
         if form == "date":
             return Judgement("date", why, "amber")
+        if scattered and kind == looks.FORMS[form] and any(map(looks.bare, names)):
+            return Judgement(kind, f"its header, and {why}", "red", True)
         if scattered and kind != "place":
             return Judgement(looks.FORMS[form], why, "red")
         if form == "code" and not kind and distinct > MANY:

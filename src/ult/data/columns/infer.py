@@ -148,11 +148,7 @@ def _forms_of(shape: str) -> set[str]:
 
 def _in_centuries(tally: Tally) -> bool:
     """Return whether numbers of eight digits are dates of 1800 to 2199, all that were counted."""
-    return all(re.match(r"(18|19|20|21)\d\d(0[1-9]|1[0-2])([0-2]\d|3[01])", text) for text in _present(tally))
-
-
-def _present(tally: Tally) -> list[str]:
-    return [text for text in tally.counts if text not in tally.spelled]
+    return all(re.match(r"(18|19|20|21)\d\d(0[1-9]|1[0-2])([0-2]\d|3[01])", text) for text in tally.present)
 
 
 def _day_or_month(tally: Tally) -> str | None:

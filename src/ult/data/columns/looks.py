@@ -54,13 +54,13 @@ _SURE = {  # words of a header that suffice alone
     "birth": "dob dateofbirth birthdate birthday birthdt geburtsdatum geburtstag datenaissance datedenaissance "
     "naissance fechanacimiento fechadenacimiento nacimiento datadinascita nascita datanascimento "
     "geboortedatum fodselsdato fodelsedatum dataurodzenia dateofdeath deathdate dod sterbedatum 生日 出生日期 生年月日 "
-    "생년월일 датарождения تاريخالميلاد",
+    "생년월일 датарождения تاريخالميلاد gebdatum gebdat",
     "address": "address streetaddress homeaddress street streetname adresse anschrift strasse straße hausnummer "
     "direccion domicilio indirizzo endereco adres latitude longitude geolocation gps адрес 住所 地址 주소 عنوان "
     "כתובת",
 }
 _MAYBE = {  # words that headers also use for other things; the first kind that matches counts
-    "birth": "birth born death died",
+    "birth": "birth born death died geb geboren gestorben verstorben",
     "place": "zip zipcode postcode postalcode postal plz city town village county ort wohnort ville ciudad citta "
     "birthplace placeofbirth miasto lat lon lng город 城市 邮编 郵便番号 도시",
     "name": "name names nom nombre naam navn namn nome isim initials doctor physician nurse arzt clinician",
@@ -158,6 +158,17 @@ def header(name: str) -> tuple[str, bool]:
         if not set(words).isdisjoint(_known(known)) or any(word in whole for word in _unspaced(known)):
             return kind, False
     return "", False
+
+
+@cache
+def bare(name: str) -> bool:
+    """Return whether a header is one word that means a name or a number, and so says of nothing else that it is its.
+
+    >>> bare("Name"), bare("airport name")
+    (True, False)
+    """
+    words = re.findall(r"[^\W_]+", _plain(unicodedata.normalize("NFKC", name)))
+    return len(words) == 1 and any(words[0] in _known(_MAYBE[kind]) for kind in ("name", "number"))
 
 
 @cache

@@ -108,6 +108,11 @@ class Tally:
         """Whether no cell has a point or a comma."""
         return self.shapes is not None and not any(mark in shape for shape in self.shapes for mark in ".,")
 
+    @property
+    def present(self) -> list[str]:
+        """The texts that were counted and are not missing; of a long one its hash."""
+        return [text for text in self.counts if text not in self.spelled]
+
     def _count(self, values: pa.Array, sizes: np.ndarray) -> None:
         texts = [text if len(text) <= LONG else _digest(text).hex() for text in values.to_pylist()]
         for text, size in zip(texts, sizes.tolist(), strict=True):
