@@ -81,6 +81,7 @@ def test_the_run_goes_on_with_these_rows_and_says_where_they_are_from(folder, ta
     told = train(tmp_path / "shards", tmp_path / "next", Recipe(steps=2, context=16, batch_size=2,
                                                               from_run=tmp_path / "run"))  # fmt: skip
     assert (told["embeddings"], told["trained_before"]) == ("keep", None)
+    assert told["aligned"]["model"] == "model", "so that a release asks for the audit of these rows"
     found = attack_public_rows(Coded.of(table.encode_batch(OWN)), run=tmp_path / "next", model=folder, truth=table)
     assert found["occurrences"] == pytest.approx(found["ceiling"], abs=0.02), "what is one token is read outright"
     assert found["occurrences"] > 0.5 > found["blind"]

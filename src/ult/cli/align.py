@@ -64,7 +64,7 @@ def _to_model(model: Path, table: Table, out: Path, *, force: bool) -> None:
 
     done = align_to_model(model, table, out, force=force)
     rows = f"{done['copied']:,} of one public token, {done['composed']:,} of several"
-    say(f"{out}: rows of {model} for {rows}, {done['special']} special, {done['unused']:,} unused")
+    say(f"{out}: rows of {model} for {rows}, {done['special']} special, {done['unused']:,} that no token says")
     note(
         f"these rows name the phrases: whoever has {out}, or what is trained from it, and {model} reads "
         f"{done['named']:.0%} of the ids of the table's records; ult audit code --run RUN --from {model} measures it"

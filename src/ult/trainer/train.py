@@ -36,6 +36,7 @@ from ult.trainer.models.bag import Bag
 from ult.trainer.models.build import build, initial_weights
 from ult.trainer.models.causal import check_apart, looks_ahead
 from ult.trainer.models.digest import weights_digest
+from ult.trainer.models.earlier import of_public_rows
 from ult.trainer.models.heads import set_dropout
 from ult.trainer.models.lora import FOLDER as ADAPTER
 from ult.trainer.models.lora import Adapters
@@ -191,6 +192,7 @@ class _Training:
             "embeddings": rows,
             "initial_weights": initial_weights(recipe),
             "initial_digest": weights_digest(model),
+            **of_public_rows(recipe, rows),
         }
         weights = of_one_table(model, len(inputs.tables)) if recipe.rows_per_table else model.num_parameters()
         penalty = NgramPenalty.of(model, rows, recipe.restrain_ngrams) if recipe.restrain_ngrams else None

@@ -79,8 +79,9 @@ def _run(parts: Facts, audits: Audits) -> list[Finding]:
             unmeasured("model", "extraction", found, f"ult audit model {began}, which writes records", EXACT)
         )
     rows = [one for one in (audits["code"] or {}).get("attacks", []) if one.get("knows") == BEFORE]
-    if run["metrics"].get("aligned") and not rows:
-        how = "ult audit code --run RUN --from RUN0 --from-table TABLE0"
+    if (aligned := run["metrics"].get("aligned")) and not rows:
+        public = isinstance(aligned, dict) and "model" in aligned
+        how = f"ult audit code --run RUN --from {'MODEL' if public else 'RUN0 --from-table TABLE0'}"
         findings.append(unmeasured("model", "rows", "embedding rows: not measured", how, READ_LINE))
     return findings
 

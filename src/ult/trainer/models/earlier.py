@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ult.errors import InvalidConfig, WrongVocabulary
 from ult.host.extras import require
@@ -20,6 +21,14 @@ from ult.trainer.recipe import Recipe
 
 with require("torch", extra="train"):
     import torch
+
+
+def of_public_rows(recipe: Recipe, embeddings: str) -> dict[str, Any]:
+    """Return what `metrics.json` says of rows that name their phrases: those of a public model, if they were kept."""
+    if recipe.from_run is None or embeddings == "fresh":
+        return {}
+    aligned = Run.open(recipe.from_run).metrics.get("aligned") or {}
+    return {"aligned": aligned} if "model" in aligned else {}
 
 
 @dataclass(frozen=True, slots=True)
