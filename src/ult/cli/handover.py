@@ -87,7 +87,7 @@ def attach(
     """Add embedding rows to a body: its own, from the secret file, new ones, learned from shards, or one table's."""
     if sum(map(bool, (rows, learn, shards))) != 1:
         raise InvalidConfig(
-            "expected rows to put back, shards to learn them from, or shards of a table whose rows the run has",
+            "expected either rows to put back or shards to learn them from, or shards of a table that it has rows of",
             hint="--rows, --learn or --shards",
         )
     if rows is not None:
