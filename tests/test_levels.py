@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import ult
 from ult.__main__ import main
+from ult.audit.code.reconstruct import Rebuilder
 from ult.codecs.columns import Columns
 from ult.codecs.levels import SeriesLevels
 from ult.codecs.placing import Placing, placed
@@ -149,6 +150,11 @@ def test_a_table_of_named_columns_in_python():
     )
     assert len(table.codec.config()["columns"]) == 5
     np.testing.assert_array_equal(table.decode(table.encode(LABS[3]))[[0, 2, 3]], LABS[3][[0, 2, 3]])
+
+
+def test_an_audit_measures_what_it_rebuilds_by_the_widest_range():
+    codec = SeriesLevels(columns=[[0.0, 1.0], [0.0, 5.0, 100.0]])
+    assert Rebuilder(codec, [np.zeros(2)])._decibels(1.0, 1) == pytest.approx(40.0)
 
 
 def run(monkeypatch, words):

@@ -94,8 +94,11 @@ class Rebuilder:
         return np.append(self.means, np.full(size, self.overall))[:size]
 
     def _decibels(self, errors: float, n: int) -> float:
-        config = self.codec.config()
-        peak = (config["high"] - config["low"] or 1.0) if "high" in config else 255.0
+        config, peak = self.codec.config(), 255.0
+        if "high" in config:
+            peak = config["high"] - config["low"] or 1.0
+        elif "columns" in config:  # the column of the widest range
+            peak = max(levels[-1] - levels[0] for levels in config["columns"]) or 1.0
         return float(min(MOST, 10 * np.log10(peak**2 * n / max(errors, 1e-200))))
 
 
