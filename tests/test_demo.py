@@ -57,7 +57,12 @@ def test_json_holds_the_figures(made):
     assert figures["exact"] == figures["notes"] == 100
     assert figures["wrong_table"]["exact"] == 0
     assert figures["wrong_table"]["records"] == figures["shards"]["held-out"]["records"]
-    assert len(figures["story"]) == 7
+    assert len(figures["story"]) == 8
+
+
+def test_digits_are_told_from_ids_nearly_as_well_as_from_pixels(made):
+    found = made[1]["digits"]
+    assert found["accuracy"] >= 0.95 * found["pixels"] > 0.85
 
 
 def test_the_models_are_compared_on_the_same_notes(made):

@@ -85,7 +85,7 @@ def test_options_hold_every_value_of_the_column(tmp_path, patients):
         Image.fromarray(np.abs(scan(k, deep=True)).astype(np.uint16)).save(tmp_path / f"files/Doe{k}.png")
     schema = ult.describe(patients, forms=FORMS).schema
     options = {one.name: one.options for one in schema.fields}
-    assert options["scan"] == {"bits": 12, "low": 0, "high": 4095}
+    assert options["scan"] == {"bits": 12, "low": 0, "high": 4095, "places": 4}
     assert (options["ecg"]["low"], options["ecg"]["high"]) == pytest.approx((-3, 3), abs=0.1)
     table = fit(patients, tmp_path / "t.ult", forms=None, schema=schema)
     np.save(tmp_path / "files/Doe0.npy", np.array([9.0, 0.0]))

@@ -39,6 +39,7 @@ def demo(
     require_all(_NEEDS)
     check_free(out, DEMO, force=force)
     from ult.demo import report, steps
+    from ult.demo.digits import digits
     from ult.demo.patient import whole_patient
     from ult.demo.session import Session
 
@@ -58,6 +59,7 @@ def demo(
             steps.training(session, scale, seed),
             steps.remembering(session, scale),
             steps.judging(session),
+            digits(session),
             whole_patient(session, scale.patients, scale.patient_ids, seed),
         )
         session.close()

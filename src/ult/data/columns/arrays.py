@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ult.codecs.image import ImageDct
 from ult.data.images import image_folder
 from ult.data.series import edf, wav, wfdb
 from ult.errors import SourceError
@@ -37,13 +38,13 @@ class Images:
             self._low, self._high = min(self._low, int(image.min())), max(self._high, int(image.max()))
 
     def options(self) -> dict[str, Any]:
-        """Return the options: a window of so many bits as the values need."""
+        """Return the options: those of new tables, and a window of so many bits as the values need."""
         if not self._deep:
-            return {}
+            return dict(ImageDct.preferred)
         signed = self._low < 0
         bits = max(_LEAST_BITS, signed + max(self._high.bit_length(), (-1 - self._low).bit_length() * signed))
         low = -(2 ** (bits - 1)) if signed else 0
-        return {"bits": bits, "low": low, "high": low + 2**bits - 1}
+        return {"bits": bits, "low": low, "high": low + 2**bits - 1, **ImageDct.preferred}
 
 
 class Series:
