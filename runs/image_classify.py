@@ -43,8 +43,8 @@ SETTING = """\
 CIFAR-10, 20,000 images of 32x32 to train and 2,000 to test on (as JPEGs, as the data folder has them). `ult` is \
 `ult train --model bag`, a linear model of which ids an image holds, on `image/dct` with places at quality {quality} \
 ({as_true} is one above what is as true to 500 training images as the papers' setting), vocabulary {size:,}; it took \
-{bag:.0f} seconds of CPU. `ult, without places` is the same model on the code of before. `ult, transformer` is `tiny` on the \
-same ids, `paper` `tiny` on the papers' setting (8x8 blocks, 3x3 frequencies a channel, one decimal, ranks as ids): a \
+{bag:.0f} seconds of CPU. `ult, without places` is the same model on the code of before. `ult, transformer` is `tiny` \
+on the same ids, `paper` `tiny` on the papers' setting (8x8 blocks, 3x3 frequencies a channel, one decimal, ranks as ids): a \
 record at a time between two ends of record, the class read off the last id, {ult} and {paper} images a step. `raw` is \
 a transformer as wide and deep, of 8x8 patches of pixels through a linear map, all attending to all, with the better \
 of two rates. Transformers take as many steps as fit in {seconds} seconds of CPU, by each system's own seconds a \
@@ -103,7 +103,8 @@ def main() -> None:
         TITLE,
         metrics,
         asked=ASKED,
-        setting=SETTING.format(seconds=session.sized(SECONDS, 2), size=SIZE, quality=paper["quality"], as_true=paper["as_true"],
+        setting=SETTING.format(seconds=session.sized(SECONDS, 2), size=SIZE, quality=paper["quality"],
+                               as_true=paper["as_true"],
                                pretraining=photos["step_seconds"] * photos["steps"], bag=bags[0]["cpu"],
                                photos=prepared["ult"]["photos"], leaked=LEAKED, **BATCH),
         notes=notes(paper, drawn, photos),
