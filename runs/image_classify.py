@@ -43,16 +43,17 @@ SETTING = """\
 CIFAR-10, 20,000 images of 32x32 to train and 2,000 to test on (as JPEGs, as the data folder has them). `ult` is \
 `ult train --model bag`, a linear model of which ids an image holds, on `image/dct` with places at quality {quality} \
 ({as_true} is one above what is as true to 500 training images as the papers' setting), vocabulary {size:,}; it took \
-{bag:.0f} seconds of CPU. `ult, without places` is the same model on the code of before. `ult, transformer` is `tiny` \
-on the same ids, `paper` `tiny` on the papers' setting (8x8 blocks, 3x3 frequencies a channel, one decimal, ranks as ids): a \
-record at a time between two ends of record, the class read off the last id, {ult} and {paper} images a step. `raw` is \
-a transformer as wide and deep, of 8x8 patches of pixels through a linear map, all attending to all, with the better \
-of two rates. Transformers take as many steps as fit in {seconds} seconds of CPU, by each system's own seconds a \
-step, with a schedule of that length. `ult, pre-trained` first was a language model of {photos:,} tiles of 234 \
-photographs for {pretraining:.0f} more seconds, encoded with the same table: the owner's, fitted on CIFAR-10, so that \
-rows are kept; one such model, fine-tuned with each seed. `paper` is slow to run and is tested on fewer images. \
-Accuracy above another's is paired, on the images that both were asked. `logistic regression` on pixels has all \
-20,000 images. What leaks: `ult audit code` on the ids of {leaked} images, with {leaked} others as public ones."""
+{bag:.0f} seconds of CPU. `ult, without places` is the same model on the code of before. `ult, transformer` is \
+`tiny` on the same ids, `paper` `tiny` on the papers' setting (8x8 blocks, 3x3 frequencies a channel, one decimal, \
+ranks as ids): a record at a time between two ends of record, the class read off the last id, {ult} and {paper} \
+images a step. `raw` is a transformer as wide and deep, of 8x8 patches of pixels through a linear map, all attending \
+to all, with the better of two rates. Transformers take as many steps as fit in {seconds} seconds of CPU, by each \
+system's own seconds a step, with a schedule of that length. `ult, pre-trained` first was a language model of \
+{photos:,} tiles of 234 photographs for {pretraining:.0f} more seconds, encoded with the same table: the owner's, \
+fitted on CIFAR-10, so that rows are kept; one such model, fine-tuned with each seed. `paper` is slow to run and is \
+tested on fewer images. Accuracy above another's is paired, on the images that both were asked. `logistic \
+regression` on pixels has all 20,000 images. What leaks: `ult audit code` on the ids of {leaked} images, with \
+{leaked} others as public ones."""
 
 
 def main() -> None:
