@@ -28,7 +28,9 @@ def attacked(session: Session, name: str, ours: Ours, own: Sequence[Image], publ
         ours.table.save(folder / "images.ult", encrypt=False)
         write_ids(folder / "shards", ours.encode(own), ours, sum(one.size for one in own), column="image")
         np.savez(folder / "public.npz", image=np.stack(public))
-        found = audit_code(folder / "shards", reference=folder / "public.npz", table=folder / "images.ult").document
+        found: Any = audit_code(
+            folder / "shards", reference=folder / "public.npz", table=folder / "images.ult"
+        ).document
         best = found["best"]
         low, high = best["occurrences_interval"]
         read = {"value": best["occurrences"], "low": low, "high": high, "interval": RECORDS}
