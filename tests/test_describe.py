@@ -153,6 +153,13 @@ def test_what_tells_of_people_beside_identifiers_is_told(tmp_path):
     assert (found["LAT"].low, found["LAT"].high, found["LAT"].example) == ("", "", "99.9999999")
 
 
+def test_sodium_among_words_is_not_missing_and_among_numbers_it_is(tmp_path):
+    words, _ = one(tmp_path, varied(lambda n: ["K", "Na", "Cl", "NA"][n % 4]))
+    assert (words.kind, words.missing, words.spelled, words.distinct) == ("category", N // 4, ("NA",), 3)
+    numbers, field = one(tmp_path, varied(lambda n: "Na" if n % 4 == 1 else f"{n}.5"))
+    assert (numbers.kind, numbers.missing, field.missing) == ("number", N // 4, ("Na",))
+
+
 def test_names_with_a_comma_are_asked_about_though_they_look_like_lists_and_repeat(tmp_path):
     people = [
         f"{last}, {first}"

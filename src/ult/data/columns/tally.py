@@ -19,6 +19,7 @@ na n/a #n/a nan -nan nat <na> null #null! none nil - -- --- . ? \\n missing unkn
 k.a. inf -inf +inf 1.#qnan
 """
 MISSING = frozenset(_MISSING.split()) | {"", "not available", "not applicable", "keine angabe"}  # in lower case
+SODIUM = "Na"  # beside K and Cl it is no missing value, as it is among numbers
 ENTRIES = 2**20  # distinct texts of all columns together that are counted exactly
 MOST, LEAST = 2**15, 2**6  # of one column
 SHAPES = 512  # different shapes from which on a column is no number and no date
@@ -50,6 +51,7 @@ class Tally:
         self.parted: Counter[str] = Counter()  # separator -> cells with it
         self.examples: dict[str, None] = {}
         self._most, self._over = most, False
+        self._sodium: bool | None = None  # whether "Na" is a word of this column: among words, not among numbers
         self._pending: list[tuple[pa.Array, np.ndarray]] = []
         self._hashes = np.empty(0, np.uint64)
 
@@ -70,7 +72,13 @@ class Tally:
         self.longest = max(self.longest, pc.max(pc.utf8_length(values)).as_py())
         self._count(values, sizes)
         low = pc.utf8_lower(pc.utf8_trim_whitespace(pc.utf8_slice_codeunits(values, 0, 2 * _WIDE)))
-        gone = np.asarray(pc.is_in(low, pa.array(MISSING, pa.large_string())))
+        gone = np.array(pc.is_in(low, pa.array(MISSING, pa.large_string())))
+        sodium = np.asarray(pc.equal(values, SODIUM))
+        if sodium.any():
+            if self._sodium is None:
+                rest = np.asarray(pc.match_substring_regex(values, "[0-9]"))[~gone]
+                self._sodium = 2 * int(sizes[~gone][rest].sum()) < int(sizes[~gone].sum())
+            gone &= ~(sodium & self._sodium)
         for text, size in zip(values.filter(pa.array(gone)).to_pylist(), sizes[gone].tolist(), strict=True):
             if len(self.spelled) < SHAPES or text in self.spelled:
                 self.spelled[text] += size
