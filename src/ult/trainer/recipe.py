@@ -140,11 +140,11 @@ class Recipe(Options):
         """Return, as JSON values, the options that decide the trained weights."""
         return {name: value for name, value in asdict(self).items() if OPTIONS[name].shapes_weights}
 
-    def origin(self) -> dict[str, Any]:
+    def origin(self) -> dict[str, str | None]:
         """Return, by name alone, the model or the run that a training starts from: no run tells where it was made."""
         return {
             "model": None if self.from_run else Path(self.model or "tiny").name,
-            "from_run": self.from_run and Path(self.from_run).name,
+            "from_run": Path(self.from_run).name if self.from_run else None,
         }
 
 
