@@ -130,6 +130,7 @@ the table's owner read what it writes.
 _DOES = {
     "lm": ("text-generation", "It writes records as ids, one after the other."),
     "classify": ("text-classification", "It says of a record's ids which label they have."),
+    "regress": ("tabular-regression", "It says of a record's ids which number they have."),
     "seq2seq": ("text2text-generation", "It turns the ids of a source into those of its target."),
 }
 

@@ -111,6 +111,7 @@ _OTHERS: dict[str, Check] = {
     "privacy": _or_null(_PRIVACY),
     "trained_before": _or_null(_many(_hex(64))),
     "validation": _or_null(_VALIDATION),
+    "scale": _or_null(_point),  # of a number that is predicted: mean and standard deviation in training
     "release": _or_null(_having({}, {})),
     "adopted": _or_null(_having({"unknown": _many(_text)}, {})),
 }

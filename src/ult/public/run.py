@@ -93,6 +93,7 @@ class Run(Shown):
         """
         names = ("task", "context", "classes", "label", "modality_token")
         read = {name: self.metrics.get(name) for name in names} | {"alone": self.alone}
+        read |= {"scale": self.metrics["scale"]} if self.metrics.get("scale") else {}
         try:
             config = json.loads(read_text(self.path / "config.json", 2**24))
             weights = {}
@@ -156,6 +157,12 @@ class Run(Shown):
     def classes(self) -> list[Any]:
         """The labels that the run tells apart, sorted; empty unless the task is "classify"."""
         return list(self.metrics["classes"])
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """The mean and the standard deviation of the numbers that a run for "regress" was trained on."""
+        mean, deviation = self.metrics.get("scale") or (0.0, 1.0)
+        return float(mean), float(deviation)
 
     @property
     def modality_token(self) -> bool:

@@ -1,3 +1,4 @@
 """What a run can be trained for."""
 
-TASKS = ("lm", "classify", "seq2seq")  # predict the next id; a kept label; a target from its source
+TASKS = ("lm", "classify", "regress", "seq2seq")  # predict the next id; a kept label or number; a target of a source
+LABELS = ("classify", "regress")  # those that predict what is kept beside a record

@@ -25,6 +25,7 @@ from ult.trainer.loss import batches
 from ult.trainer.models.embeddings import Model
 from ult.trainer.models.generation import check_finite
 from ult.trainer.models.load import load_trained
+from ult.trainer.regress import number_figures
 from ult.trainer.translate import check_beams, search
 
 with require("torch", extra="train"):
@@ -54,6 +55,8 @@ def evaluate(
     counts the records of each true label, a row, by the predicted one, both in the order of `labels`. With `bag`, the
     shards that the run was trained on, the model `bag` is fitted on them, and the same is told of it.
 
+    Task "regress": `mae` and `rmse`, beside those of the mean in training; lower is better. `r2`; higher is better.
+
     Task "seq2seq": the bits of `targets` given their sources; `bits_per_byte` is None if a target is cut to the
     context. `exact_match` is the share of sources whose likeliest target, found by a search with `beams` beams, has the
     very ids; `exact_match_top_3` counts a source if one of the first 3 has.
@@ -82,6 +85,8 @@ def evaluate(
         else None,
         "context": opened.context,
     }
+    if opened.task == "regress":
+        return result | number_figures(opened, model, sources, batch_size=batch_size)
     if opened.task == "classify":
         return result | class_figures(opened, model, sources, bag=beside, batch_size=batch_size, seed=seed)
     with tempfile.TemporaryDirectory(prefix="ult-") as folder:

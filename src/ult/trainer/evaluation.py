@@ -16,6 +16,7 @@ from ult.public.run import Run
 from ult.trainer.evaluate import evaluate as measure
 from ult.trainer.labels import Labels, Measured
 from ult.trainer.models.generation import ignored
+from ult.trainer.regress import Numbers
 
 _UNKNOWN = "unknown: the shards hold no original data, or targets are cut to the context"
 _LINE = "beside it should stand a bag of the same ids, fitted in a second: --bag SHARDS, those the run was trained on"
@@ -28,8 +29,9 @@ class Evaluation(Shown):
 
     `bits_per_byte`, bits a byte of the original data, and `bits_per_id`: lower is better. `exact_match` by number of
     hypotheses, the share of sources whose target is among the first so many: higher is better. `labels` are the figures
-    of a classifier, and `bag` those of a bag that was fitted to be beside it. `truncated` records did not fit into the
-    context. `table_seen` is whether the run was trained on shards of these tables; None if it does not name its own.
+    of a classifier, `bag` those of a bag that was fitted to be beside it, and `numbers` those of a run for "regress".
+    `truncated` records did not fit into the context. `table_seen` is whether the run was trained on shards of these
+    tables; None if it does not name its own.
     """
 
     run: str  # its folder's name
@@ -41,6 +43,7 @@ class Evaluation(Shown):
     bits_per_id: Measured | None
     labels: Labels | None
     bag: Labels | None
+    numbers: Numbers | None
     exact_match: Mapping[int, Measured]
     truncated: int | None
     table_seen: bool | None
@@ -62,6 +65,7 @@ class Evaluation(Shown):
             bits_per_id=Measured.of(found, "bits_per_id"),
             labels=Labels.of(found) if found["task"] == "classify" else None,
             bag=Labels.of(found["bag"]) if "bag" in found else None,
+            numbers=Numbers.read(dict(found)) if found["task"] == "regress" else None,
             exact_match={
                 int(name.rpartition("_")[2]) if name != "exact_match" else 1: Measured(
                     found[name], *found[f"{name}_interval"]
@@ -83,6 +87,9 @@ class Evaluation(Shown):
         if self.labels is not None:
             told = [("records", f"{self.records:,}"), ("truncated", f"{self.truncated:,}")]
             return [*self.labels.facts(self.bag), *told, *self.labels.recalls()]
+        if self.numbers is not None:
+            told = [("records", f"{self.records:,}"), ("truncated", f"{self.truncated:,}")]
+            return [*self.numbers.facts(), *told]
         matches = [
             ("exact match" + (f" top {top}" if top > 1 else ""), f"{share:.1%}")
             for top, share in self.exact_match.items()

@@ -12,7 +12,7 @@ from ult.trainer.callbacks.early_stopping import METRIC
 from ult.trainer.chunked import Chunked
 from ult.trainer.datasets.collator import IGNORED
 from ult.trainer.datasets.sampler import Mixture, Order
-from ult.trainer.loss import cross_entropy, predict
+from ult.trainer.loss import cross_entropy, number_costs, predict
 from ult.trainer.memorisation.ngram_penalty import NgramPenalty
 from ult.trainer.recipe import Recipe
 
@@ -99,6 +99,9 @@ class IdTrainer(Trainer):
             cost: torch.Tensor = parts * self.args.world_size / predictions
             return cost
         logits, labels = predict(model, inputs), inputs["labels"].flatten()
+        if labels.is_floating_point():
+            costs: torch.Tensor = number_costs(logits, labels).sum() * self.args.world_size / predictions
+            return costs
         total = torch.nn.functional.cross_entropy(
             logits.flatten(0, -2),
             labels,

@@ -26,7 +26,8 @@ class Options:
         "lm",
         panel=LEARNS,
         choices=TASKS,
-        help="What to learn: lm predicts the next id, classify a kept label, seq2seq a target from its source",
+        help="What to learn: lm predicts the next id, classify a kept label, regress a kept number, seq2seq a target "
+        "from its source",
     )
     context: int = option(
         128,
@@ -37,7 +38,7 @@ class Options:
     label: str | None = option(
         None,
         panel=LEARNS,
-        tasks=("classify",),
+        tasks=("classify", "regress"),
         metavar="COLUMN",
         help="The kept column to predict",
         unset="the only kept column",
@@ -45,16 +46,16 @@ class Options:
     pool: str | None = option(
         None,
         panel=LEARNS,
-        tasks=("classify",),
+        tasks=("classify", "regress"),
         excludes=("epsilon",),
         choices=("last", "mean"),
-        help="What of a record decides on its label: last, the id at its end, or mean, all of its ids alike",
+        help="What of a record decides: last, the id at its end, or mean, all of its ids alike",
         unset="last, or as the earlier run",
     )
     attention: str | None = option(
         None,
         panel=LEARNS,
-        tasks=("classify",),
+        tasks=("classify", "regress"),
         excludes=("epsilon",),
         choices=("causal", "full"),
         help="What an id sees: causal, the ids before it, or full, the whole record",
@@ -75,6 +76,7 @@ class Options:
         at_least=0,
         below=1,
         metavar="SHARE",
+        tasks=("lm", "classify", "seq2seq"),
         excludes=("epsilon",),
         help="The share of the probability that is to be spread over all ids or labels",
     )
@@ -90,7 +92,7 @@ class Options:
     modality_token: bool = option(
         False,
         panel=LEARNS,
-        tasks=("lm", "classify"),
+        tasks=("lm", "classify", "regress"),
         help="Put a special id before each record that names its modality",
     )
     rows_per_table: bool = option(

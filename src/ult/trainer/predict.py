@@ -24,19 +24,22 @@ from ult.public import folders
 from ult.public.folders import Folders
 from ult.public.run import Run
 from ult.public.shards import Shards
+from ult.public.task import LABELS
 from ult.trainer.classify import chances_of, unlabelled
-from ult.trainer.datasets.packing import open_shards
+from ult.trainer.datasets.packing import as_numbers, open_shards
 from ult.trainer.figures import Figures
+from ult.trainer.models.embeddings import Model
 from ult.trainer.models.load import load_trained
 from ult.trainer.predicted import Predicted
+from ult.trainer.regress import Numbers, numbers_of, without_numbers
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 _NOT = {  # what was expected of a run of another task, and what to type
     "lm": (
-        "the owner's table and a column, of records, or a run for classify, of shards",
+        "the owner's table and a column, of records, or a run for classify or regress, of shards",
         "--table TABLE --target COLUMN",
     ),
-    "seq2seq": ("a run for classify", "ult translate"),
+    "seq2seq": ("a run for classify or regress", "ult translate"),
 }
 
 
@@ -59,8 +62,9 @@ def predict_labels(
 ) -> Predicted:
     """Return, and write to `out`, the probability of each label for each record of shards, in order.
 
-    `run` was trained for "classify". A record is called by its place in its shards, from 0, after the folder's name if
-    there are several folders. If the shards keep the label, the result has `figures`; it is used for nothing else.
+    `run` was trained for "classify", or for "regress", of which it is the number of each record. A record is called by
+    its place in its shards, from 0, after the folder's name if there are several folders. If the shards keep the label,
+    the result has `figures`; it is used for nothing else.
 
     `out` is a .csv, .jsonl or .parquet file with the columns record, predicted and p(LABEL) for each label. Raises
     `InvalidConfig`, `WrongVocabulary`, `TrainingError`, `OutputExists` or `OutputError`; then nothing was written.
@@ -71,11 +75,13 @@ def predict_labels(
         if place.suffix.lower() not in SUFFIXES:
             raise OutputError(f"{place} has suffix {place.suffix!r}; expected {', '.join(SUFFIXES)}")
     opened = run if isinstance(run, Run) else Run.open(run)
-    if opened.task != "classify":
+    if opened.task not in LABELS:
         expected, hint = _NOT[opened.task]
         raise InvalidConfig(f"run {opened.path} was trained for {opened.task}; expected {expected}", hint=hint)
     sources = open_shards(folders.paths(shards), opened.vocabulary)
     model = load_trained(opened)
+    if opened.task == "regress":
+        return _numbers(opened, model, sources, place, batch_size, advance)
     names = tuple(map(str, opened.classes))
     with tempfile.TemporaryDirectory(prefix="ult-") as folder:
         data = unlabelled(opened, model, sources, Path(folder))
@@ -98,6 +104,39 @@ def predict_labels(
     if place is not None:
         _write(place, found)
     return found
+
+
+def _numbers(
+    run: Run,
+    model: Model,
+    sources: Sequence[Shards],
+    place: Path | None,
+    batch_size: int,
+    advance: Callable[[int], None],
+) -> Predicted:
+    """Return, and write, the number of each record."""
+    with tempfile.TemporaryDirectory(prefix="ult-") as folder:
+        data = without_numbers(run, model, sources, Path(folder))
+        found, cut = numbers_of(model, data, batch_size, run.scale, advance), data.truncated
+    label = str(run.metrics.get("label"))
+    told = all(label in one.manifest.kept for one in sources)
+    true = np.concatenate([as_numbers(part[label], label) for one in sources for part in one.parts()]) if told else None
+    predicted = Predicted(
+        target=label,
+        values=(),
+        records=_places(sources),
+        likeliest=tuple(f"{one:.6g}" for one in found.tolist()),
+        probabilities=np.empty((len(found), 0), np.float32),
+        truth=np.full(len(found), -1),
+        expected=found,
+        median=None,
+        figures=None if true is None else Numbers.of(true, found, run.scale[0]),
+        path=place,
+        told=_remarks(run, sources, cut),
+    )
+    if place is not None:
+        _write(place, predicted)
+    return predicted
 
 
 def _truth(sources: Sequence[Shards], run: Run) -> NDArray[np.int64]:
@@ -131,6 +170,8 @@ def _remarks(run: Run, sources: Sequence[Shards], cut: int) -> tuple[str, ...]:
 def _write(out: Path, found: Predicted) -> None:
     chances = {f"p({name})": pa.array(found.probabilities[:, k]) for k, name in enumerate(found.values)}
     table = pa.table({"record": pa.array(found.records), "predicted": pa.array(found.likeliest)} | chances)
+    if found.expected is not None:
+        table = table.set_column(1, "predicted", pa.array(found.expected))
     with whole(out) as new, writing(out):
         if out.suffix.lower() == ".parquet":
             pq.write_table(table, new)

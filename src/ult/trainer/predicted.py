@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ult.host.shown import Facts, Shown, count
 from ult.trainer.figures import Figures
+from ult.trainer.regress import Numbers
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -32,13 +33,15 @@ class Predicted(Shown):
     truth: NDArray[np.int64]
     expected: NDArray[np.float64] | None
     median: NDArray[np.float64] | None
-    figures: Figures | None
+    figures: Figures | Numbers | None
     path: Path | None
     told: tuple[str, ...] = ()
 
     @property
     def told_apart(self) -> str:
         """The number of values or bins, as a phrase."""
+        if not self.values:
+            return "one number a record"
         return count(len(self.values), "value" if self.expected is None else "bin")
 
     def facts(self) -> Facts:

@@ -52,6 +52,8 @@ class Recipe(Options):
             one.check_beside(self, OPTIONS)
         if self.embeddings == "keep" and self.from_run is None:
             raise InvalidConfig("embeddings can be kept from an earlier run only", hint="--from RUN")
+        if self.task == "regress" and self.epsilon is not None:
+            raise InvalidConfig("epsilon was given for task 'regress', whose mean and spread would be told as they are")
         if self.model == "bag":
             self._check_bag()
         if self.warmup is not None and (self.warmup > self._most_steps or (self.warmup >= 1 and self.warmup % 1)):

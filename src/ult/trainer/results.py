@@ -20,6 +20,7 @@ from ult.trainer.callbacks.early_stopping import best, validation_bits
 from ult.trainer.callbacks.progress import Progress
 from ult.trainer.callbacks.tensorboard import FOLDER
 from ult.trainer.datasets.inputs import Dataset
+from ult.trainer.datasets.labelled import Labelled
 from ult.trainer.id_trainer import IdTrainer
 from ult.trainer.machine import used_share
 from ult.trainer.memorisation.stop_memorised import memorisation_facts
@@ -64,6 +65,7 @@ def training_metrics(recipe: Recipe, trainer: IdTrainer, progress: Progress, dat
         "parameters": trainer.model.num_parameters(),
         "label": data.label,
         "classes": data.classes,
+        **({"scale": list(data.scale)} if isinstance(data, Labelled) and data.scale else {}),
         "truncated": data.truncated,
         "loss": [[entry["step"], entry["loss"]] for entry in history if "loss" in entry],
         "resumed_at": progress.first_step,

@@ -13,6 +13,7 @@ from ult.errors import InvalidConfig, OutputError, TrainingError
 from ult.host.bar import counting
 from ult.host.extras import require
 from ult.public.published import parted
+from ult.public.task import LABELS
 from ult.trainer.bag_trainer import BagTrainer
 from ult.trainer.callbacks.early_stopping import EarlyStopping
 from ult.trainer.callbacks.freeze_body import FreezeBody, check_freeze_body
@@ -183,7 +184,7 @@ class _Training:
                 f"{model.config.model_type} models cannot compute activations again",
                 hint="leave out --gradient-checkpointing",
             )
-        masked = recipe.task == "classify" and looks_ahead(model)
+        masked = recipe.task in LABELS and looks_ahead(model)
         data = inputs.dataset(packed, recipe, classes, masked=masked)
         recipe = recipe.of_samples(len(data))
         if recipe.dropout:
@@ -238,7 +239,12 @@ class _Training:
     def beside(self, recipe: Recipe) -> dict[str, Any]:
         """Return how many validation labels are right, beside a bag of the same ids and the most frequent label."""
         data, validation = self.data, self.trainer.eval_dataset
-        if not isinstance(data, Labelled) or isinstance(self.trainer.model, Bag) or data.ids > BAG_IDS:
+        if (
+            not isinstance(data, Labelled)
+            or not data.classes
+            or isinstance(self.trainer.model, Bag)
+            or data.ids > BAG_IDS
+        ):
             return {}
         return beside_bag(self.trainer.model, data, validation, self.trainer.args.train_batch_size, recipe.seed)
 

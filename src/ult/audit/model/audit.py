@@ -19,7 +19,7 @@ from ult.audit.model.shadows import check_repeatable, read_shadows
 from ult.audit.model.sides import Paths, Sides, read_sides
 from ult.audit.model.trained import planted
 from ult.audit.onerun import proofs
-from ult.errors import InvalidConfig
+from ult.errors import InvalidConfig, TrainingError
 from ult.host.distribution import versions
 from ult.owner.table import Table
 from ult.public.run import Run
@@ -77,6 +77,11 @@ def audit_model(
     Raises `InvalidConfig`, `WrongTable`, `WrongVocabulary`, `TrainingError`, and what reading shards and runs raises.
     """
     opened = Run.open(run)
+    if opened.task == "regress":
+        raise TrainingError(
+            f"run {opened.path} was trained for regress, of which no attack is known here",
+            hint="a run for classify on bins of the numbers says what its records leak",
+        )
     tell("reading", 0)
     both = {"targets": targets, "nonmember_targets": nonmember_targets}
     sides = read_sides(opened, members, nonmembers, **both, table=table, canaries=canaries or 0)

@@ -34,8 +34,8 @@ def collate(items: Sequence[Item]) -> dict[str, torch.Tensor]:
         return torch.from_numpy(out)
 
     def stacked(name: str) -> torch.Tensor:
-        if items[0][name].ndim == 0:  # one number a sample: its class, or its table
-            return torch.from_numpy(np.array([item[name] for item in items], np.int64))
+        if items[0][name].ndim == 0:  # one number a sample: its class, its table, or what it is labelled with
+            return torch.from_numpy(np.stack([item[name] for item in items]))
         # An attention mask, which only encoders have, is padded with zeros: `PAD` is 0.
         return padded(name, IGNORED if name == "labels" else PAD)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ult.public.shards import Shards
+from ult.public.task import LABELS
 from ult.public.vocabulary import Vocabulary
 from ult.trainer.datasets.blocks import Blocks
 from ult.trainer.datasets.keeping import keep
@@ -34,7 +35,7 @@ class Inputs:
     targets: list[Shards]
     validation: list[Shards]
     validation_targets: list[Shards]
-    label: str | None  # the kept column to predict; None unless the task is "classify"
+    label: str | None  # the kept column to predict; None unless the task has one
 
     @classmethod
     def open(
@@ -57,7 +58,7 @@ class Inputs:
         check_tables(held_out_answers, answers)
         if recipe.rows_per_table:
             check_filled([*opened, *held_out])
-        label = label_name([*opened, *held_out], recipe.label) if recipe.task == "classify" else None
+        label = label_name([*opened, *held_out], recipe.label) if recipe.task in LABELS else None
         return cls(opened, answers, held_out, held_out_answers, label)
 
     @property
@@ -100,10 +101,13 @@ class Inputs:
     def pack(self, folder: Path, recipe: Recipe, *, advance: Callable[[int], None] = lambda records: None) -> list[Any]:
         """Write the ids of all folders into one that every process can map, and return the classes, sorted.
 
+        Of numbers it returns their mean and their standard deviation in their place.
+
         `advance(n)` is called for each n more records that are read. Raises `FormatError`, `InvalidConfig`,
         `TrainingError` or `OutputError`.
         """
         options: dict[str, Any] = {"label": self.label, "modality_token": recipe.modality_token, "advance": advance}
+        options["numbers"] = recipe.task == "regress"
         if recipe.rows_per_table:
             for place, lots in ((folder, self.shards), (folder / _VALIDATION, self.validation)):
                 for number, one in enumerate(lots):
@@ -137,6 +141,9 @@ class Inputs:
         if recipe.task == "seq2seq":
             return Pairs.open(folder, context=context)
         if self.label is not None:
+            if recipe.task == "regress":
+                numbers = Labelled.of_numbers(folder, context=context, label=self.label, scale=classes)
+                return replace(numbers, masked=masked)
             labelled = Labelled.open(folder, context=context, label=self.label, classes=classes)
             return replace(labelled, masked=masked)
         if recipe.privacy is not None:  # each sample is of one record

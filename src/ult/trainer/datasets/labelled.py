@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ult.public.vocabulary import EOS
 from ult.trainer.datasets.collator import Item
-from ult.trainer.datasets.packing import Stream, mapped_labels, mapped_stream
+from ult.trainer.datasets.packing import Stream, mapped_labels, mapped_numbers, mapped_stream
 
 if TYPE_CHECKING:
     import torch
@@ -26,16 +26,24 @@ class Labelled:
 
     stream: Stream  # (1 + ids + rows,)
     ends: NDArray[np.int64]  # (rows,) the place in the stream of the <eos> after each record
-    labels: NDArray[np.int64]  # (rows,) in range(len(classes))
+    labels: NDArray[Any]  # (rows,) int64 in range(len(classes)); float32 in units of the scale without classes
     label: str
     classes: list[Any]
     context: int
+    scale: tuple[float, float] | None = None  # of numbers: their mean and standard deviation
     masked: bool = False  # whether samples have an attention mask, which models that look ahead need beside padding
 
     @classmethod
     def open(cls, folder: Path, *, context: int, label: str, classes: list[Any]) -> Labelled:
         """Map what `pack` wrote of this label and these classes."""
         return cls(*mapped_stream(folder), mapped_labels(folder), label, classes, context)
+
+    @classmethod
+    def of_numbers(cls, folder: Path, *, context: int, label: str, scale: Sequence[float]) -> Labelled:
+        """Map what `pack` wrote of this column of numbers, of which `scale` is the mean and the deviation."""
+        mean, deviation = scale
+        labels = ((mapped_numbers(folder) - mean) / deviation).astype(np.float32)
+        return cls(*mapped_stream(folder), labels, label, [], context, (mean, deviation))
 
     @property
     def ids(self) -> int:

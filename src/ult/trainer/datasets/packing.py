@@ -29,6 +29,7 @@ Stream: TypeAlias = NDArray[np.int32] | NDArray[np.uint16]
 # Without a header, in this machine's byte order. A stream is uint16 if the vocabulary has no larger id.
 STREAMS = {"stream.uint16": np.uint16, "stream.int32": np.int32}
 ENDS, LABELS = "ends.int64", "labels.int64"
+NUMBERS = "numbers.float64"
 HEADS = "heads.int64"  # the special ids that name modalities in the stream
 
 
@@ -74,6 +75,7 @@ def pack(
     *,
     label: str | None = None,
     classes: list[Any] | None = None,
+    numbers: bool = False,
     modality_token: bool = False,
     advance: Callable[[int], None] = lambda records: None,
 ) -> list[Any]:
@@ -81,11 +83,12 @@ def pack(
 
     `advance(n)` is called after each part with the number of its records.
 
-    Returns the classes: `classes` if they are given, those of a run, which must then hold every label; else all labels
+    With `numbers` the column is one of numbers, and their mean and standard deviation are returned. Else it returns the
+    classes: `classes` if they are given, those of a run, which must then hold every label; else all labels
     that occur, sorted. Raises `FormatError`, `InvalidConfig`, `TrainingError` or `OutputError`.
     """
     seen: dict[Any, int] = {}
-    numbers = []
+    found: list[NDArray[Any]] = []
     heads = [[modality_id(one.manifest.codec)] if modality_token else [] for one in shards]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -108,12 +111,15 @@ def pack(
                 ends.write((last + places).data)
                 last += len(ids)
                 if label is not None:
-                    numbers.append(_numbers(table[label], label, seen))
+                    found.append(as_numbers(table[label], label) if numbers else _numbers(table[label], label, seen))
                 advance(table.num_rows)
         if label is not None:
-            found = np.concatenate(numbers)
+            whole = np.concatenate(found)
+            if numbers:
+                (folder / NUMBERS).write_bytes(whole.data)
+                return _scale(whole, label) if classes is None else classes
             classes = _sorted(seen, label) if classes is None else classes
-            (folder / LABELS).write_bytes(_renumber(found, seen, classes, label).data)
+            (folder / LABELS).write_bytes(_renumber(whole, seen, classes, label).data)
     except OSError as error:
         if isinstance(error, OutputError | FileNotFoundError):
             raise
@@ -177,6 +183,27 @@ def _numbers(column: pa.ChunkedArray, name: str, seen: dict[Any, int]) -> NDArra
     return np.array([seen.setdefault(value, len(seen)) for value in column.to_pylist()], np.int64)
 
 
+def as_numbers(column: pa.ChunkedArray, name: str) -> NDArray[np.float64]:
+    """Return a kept column of numbers, or of texts that say some, (rows,). Raises `InvalidConfig` for other cells."""
+    try:
+        found = np.array(column.cast(pa.float64()).to_numpy())
+    except pa.ArrowException as error:
+        raise InvalidConfig(
+            f"label {name!r} holds what is no number", hint="--task classify, or keep a column of numbers"
+        ) from error
+    if wrong := int((~np.isfinite(found)).sum()):
+        raise InvalidConfig(f"label {name!r} is empty or not finite in {wrong} of {len(found)} records")
+    return found
+
+
+def _scale(found: NDArray[np.float64], name: str) -> list[float]:
+    """Return the mean and the standard deviation of numbers. Raises `InvalidConfig` if all are equal."""
+    mean, deviation = float(found.mean()), float(found.std())
+    if not (np.isfinite(deviation) and deviation > 0):
+        raise InvalidConfig(f"label {name!r} has one number, or numbers too large to square; expected some that differ")
+    return [mean, deviation]
+
+
 def _sorted(seen: dict[Any, int], name: str) -> list[Any]:
     if len(seen) < 2:
         raise InvalidConfig(f"label {name!r} has {len(seen)} class; expected at least 2")
@@ -205,6 +232,11 @@ def given_ids(folder: Path) -> NDArray[np.int64]:
 def mapped_labels(folder: Path) -> NDArray[np.int64]:
     """Map the number of each record's class (rows,), which `pack` wrote into `folder`."""
     return _mapped(folder / LABELS, np.int64)
+
+
+def mapped_numbers(folder: Path) -> NDArray[np.float64]:
+    """Map the number of each record (rows,), which `pack` wrote into `folder`."""
+    return _mapped(folder / NUMBERS, np.float64)
 
 
 def _mapped(path: Path, kind: type[Any]) -> NDArray[Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from ult.errors import InvalidConfig
 from ult.host.extras import require
 from ult.public.run import PER_TABLE
+from ult.public.task import LABELS
 from ult.public.vocabulary import BOS, EOS, PAD, Vocabulary
 from ult.trainer.models.bag import BAG, Bag
 from ult.trainer.models.earlier import Earlier
@@ -59,10 +60,10 @@ def build(recipe: Recipe, vocabulary: Vocabulary, tables: set[str], classes: lis
         return model, PER_TABLE
     if recipe.task == "seq2seq":
         own_settings(model)
-    if recipe.task != "classify":
+    if recipe.task not in LABELS:
         clear_head(model)
         return model, embeddings
-    classifier = with_classes(model, classes)
+    classifier = with_classes(model, classes if recipe.task == "classify" else ["value"])
     set_head(classifier, recipe.pool, recipe.attention)
     return classifier, embeddings
 

@@ -12,6 +12,7 @@ from typing import Any
 from ult.errors import FormatError, InvalidConfig, MissingSource, UltError
 from ult.host.extras import require
 from ult.public.run import Run
+from ult.public.task import LABELS
 from ult.trainer.models.agree import check_agreement
 from ult.trainer.models.causal import check_causal
 from ult.trainer.models.checkpoint import check_checkpoint
@@ -31,6 +32,7 @@ transformers.logging.disable_progress_bar()
 _KINDS = {
     "lm": transformers.AutoModelForCausalLM,
     "classify": transformers.AutoModelForSequenceClassification,
+    "regress": transformers.AutoModelForSequenceClassification,
     "seq2seq": transformers.AutoModelForSeq2SeqLM,
 }
 
@@ -47,7 +49,7 @@ def load_checkpoint(path: str | Path, task: str = "lm", *, rows: bool = True, **
     lacking = missing if rows else missing - row_names(model)
     if any(name.startswith(bodies) for name in lacking):
         raise FormatError(f"{path} lacks {len(missing)} weights of its model")
-    if task != "classify":
+    if task not in LABELS:
         check_causal(model, path)
     return model
 
@@ -96,7 +98,7 @@ def load_trained(run: Run) -> Model:
         raise FormatError(f"the checkpoint in {run.path} is not the one that was trained")
     if run.per_table:
         put_rows(model, read_rows(run, min(run.tables), model))
-    if run.task == "classify":
+    if run.task in LABELS:
         apply_head(model)
     else:
         check_causal(model, run.path)

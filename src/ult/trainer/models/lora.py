@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ult.errors import InvalidConfig, OutputError
 from ult.host.extras import require
+from ult.public.task import LABELS
 from ult.trainer.models.embeddings import Model
 from ult.trainer.recipe import Recipe
 
@@ -37,7 +38,7 @@ class Adapters:
             r=rank,
             lora_alpha=2 * rank,
             target_modules="all-linear",
-            task_type="SEQ_CLS" if recipe.task == "classify" else "CAUSAL_LM",
+            task_type="SEQ_CLS" if recipe.task in LABELS else "CAUSAL_LM",
             fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
             base_model_name_or_path=self.base,
         )
