@@ -304,7 +304,7 @@ def test_shards_that_cannot_be_trained_on(shards, run, tmp_path):
     "options",
     [
         {"model": "tinny"},
-        {"task": "regress"},
+        {"task": "rank"},
         {"steps": 0},
         {"batch_size": True},
         {"context": 3},
