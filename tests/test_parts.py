@@ -89,6 +89,13 @@ def test_jsonl_txt_and_parquet_are_split_too_and_files_alike(tmp_path):
         same = pq.read_table(tmp_path / "p" / part / "b.parquet")
         assert {line["who"] for line in found} == set(same["who"].to_pylist())
         assert same.schema.metadata[b"made"] == b"by hand"
+    (tmp_path / "c.csv").write_text("Id,age\n" + "".join(f"p{k},{k}\n" for k in range(20)))
+    ult.split([tmp_path / "c.csv", f"a:who={tmp_path / 'a.jsonl'}"], tmp_path / "r", group="Id")
+    tested = {row["Id"] for row in rows_of(tmp_path / "r" / "test" / "c.csv")}
+    lines = (tmp_path / "r" / "test" / "a.jsonl").read_text().splitlines()
+    assert {json.loads(line)["who"] for line in lines} == tested
+    with pytest.raises(InvalidConfig, match="says whose its rows are; expected the column of the other files too"):
+        ult.split([tmp_path / "c.csv", f"a:who={tmp_path / 'a.jsonl'}"], tmp_path / "s")
     (tmp_path / "t.txt").write_text("".join(f"line {k}\n" for k in range(10)))
     assert dict(ult.split(tmp_path / "t.txt", tmp_path / "q").rows) == {"train": 8, "test": 2}
 

@@ -16,7 +16,9 @@ def split(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            help="Files of rows: .csv, .tsv, .jsonl, .parquet or .txt; several are split alike.", show_default=False
+            help="Files of rows: .csv, .tsv, .jsonl, .parquet or .txt; several are split alike, such as "
+            "labs:PATIENT=labs.csv where the column of --group has another name.",
+            show_default=False,
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder for train/, test/ and validation/.")],

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from ult.data import files
 from ult.data.cells import written
 from ult.data.columns import looks
+from ult.data.composed import grouped
+from ult.data.composed.records import paths
 from ult.data.opening import open_inputs
 from ult.data.parts.copying import SUFFIXES, copy_rows
 from ult.data.parts.dealing import Unit, dealt
@@ -101,7 +103,8 @@ def split(
 ) -> Split:
     """Deal the rows of files to `out/train`, `out/test` and, if it has a share, `out/validation`, under their names.
 
-    Rows are copied as they stand. All rows with one value in the column `group`, in all files, go to one part. With
+    Rows are copied as they stand. All rows with one value in the column `group`, in all files, go to one part; where
+    the column has another name, as PATIENT, the input is "labs:PATIENT=labs.csv", as `ult.fit` takes it. With
     `label`, a column of the first file, every part has each label as often as the others, as far as groups allow.
     `test` and `validation` are shares of the rows of the first file. The same seed gives the same parts, in whatever
     order the rows are.
@@ -119,13 +122,15 @@ def split(
     place = Path(out)
     check_free(place, SPLIT, force=force)
     chosen = Reading.of(reading)
-    opened = _opened([inputs] if isinstance(inputs, str | Path) else inputs, chosen)
+    several = [inputs] if isinstance(inputs, str | Path) else list(inputs)
+    opened = _opened(paths(several), chosen)
+    groups = [_column_of(str(one), group) for one in several]
     if group is None and not rows_alone:
         _check_alone(opened)
-    for one in opened:
-        one.check_columns([group] if group else [])
+    for one, column in zip(opened, groups, strict=True):
+        one.check_columns([column] if column else [])
     opened[0].check_columns([label] if label else [])
-    units, names = _units(opened, group, label)
+    units, names = _units(opened, groups, label)
     parts = dealt(units, list(shares.values()), seed)
     _check_parts(units, parts, shares, group)
     dealing = [np.array([parts[name] for name in of], np.int8) for of in names]
@@ -166,6 +171,18 @@ def _opened(inputs: Sequence[str | Path], reading: Reading) -> list[Rows]:
     return found
 
 
+def _column_of(one: str, group: str | None) -> str | None:
+    """Return the column of an input that says whose a row is, which is not called as in the others if it says so."""
+    named = grouped.named(one)
+    if named is None or not named.column:
+        return group
+    if group is None:
+        raise InvalidConfig(
+            f"{one} says whose its rows are; expected the column of the other files too", hint="--group COLUMN"
+        )
+    return named.column
+
+
 def _check_alone(opened: Sequence[Rows]) -> None:
     """Raise `InvalidConfig` if a column says whose a row is by its name, and values of it repeat."""
     for rows in opened:
@@ -185,11 +202,13 @@ def _check_alone(opened: Sequence[Rows]) -> None:
                 )
 
 
-def _units(opened: Sequence[Rows], group: str | None, label: str | None) -> tuple[dict[str, Unit], list[list[str]]]:
+def _units(
+    opened: Sequence[Rows], groups: Sequence[str | None], label: str | None
+) -> tuple[dict[str, Unit], list[list[str]]]:
     """Return the units by name, and the name of the unit of each row of each file. Rows count in the first file."""
     units: dict[str, Unit] = {}
     names: list[list[str]] = []
-    for k, rows in enumerate(opened):
+    for k, (rows, group) in enumerate(zip(opened, groups, strict=True)):
         asked = [one for one in (group, label if k == 0 else None) if one]
         found: list[str] = []
         for chunk, cells in _cells(rows, asked or list(rows.types)[:1]):
