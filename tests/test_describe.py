@@ -153,6 +153,18 @@ def test_what_tells_of_people_beside_identifiers_is_told(tmp_path):
     assert (found["LAT"].low, found["LAT"].high, found["LAT"].example) == ("", "", "99.9999999")
 
 
+def test_long_names_of_columns_are_printed_whole_and_maiden_names_are_asked_about(tmp_path, capsys, monkeypatch):
+    path = table(
+        tmp_path / "p.csv",
+        description_of_the_visit=varied(lambda n: "ab"[n % 2]),
+        MAIDEN=varied(lambda n: ["Doe7", "Roe8", "Poe9"][n] if n < 3 else ""),
+    )
+    shown = ult(capsys, monkeypatch, "describe", path).out.splitlines()
+    assert shown[1] == "description_of_the_visit"
+    assert shown[2].split()[:1] == ["category"]
+    assert [one.name for one in describe(path).columns if one.identifier] == ["MAIDEN"]
+
+
 def test_sodium_among_words_is_not_missing_and_among_numbers_it_is(tmp_path):
     words, _ = one(tmp_path, varied(lambda n: ["K", "Na", "Cl", "NA"][n % 4]))
     assert (words.kind, words.missing, words.spelled, words.distinct) == ("category", N // 4, ("NA",), 3)

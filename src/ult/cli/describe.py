@@ -90,11 +90,15 @@ def _print_json(found: Description) -> None:
 
 
 def _print(found: Description) -> None:
-    from ult.cli.console import say
+    from ult.cli.console import plain, say
 
     say(_line(_HEAD))
     for one in found.columns:
-        say(_line(_cells(one)))
+        name, *cells = _cells(one)
+        if _is_long(name):  # whole, because --drop and --form take it
+            say(plain(name))
+            name = ""
+        say(_line([name, *cells]))
         for told in _told(one):
             say(textwrap.fill(told, 80, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False))
 
@@ -117,6 +121,12 @@ def _cells(one: Described) -> tuple[str, ...]:
     low, high = (text[:10] if one.kind == "date" else text for text in (one.low, one.high))
     span = low if low == high else f"{low} to {high}"
     return (one.name, one.kind or "none", missing, f"{about}{one.distinct:,}", span, one.example)
+
+
+def _is_long(name: str) -> bool:
+    from rich.cells import cell_len
+
+    return _WIDTHS[0] <= cell_len(name) <= 80
 
 
 def _line(cells: Sequence[str]) -> str:

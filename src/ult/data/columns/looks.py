@@ -153,7 +153,7 @@ def header(name: str) -> tuple[str, bool]:
     if set(_OF_THINGS.split()) & set(words):
         return "", False
     if whole in _NAMES:
-        return "name", False
+        return "name", whole == "maiden"
     for kind, known in _MAYBE.items():
         if not set(words).isdisjoint(_known(known)) or any(word in whole for word in _unspaced(known)):
             return kind, False
