@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ult.data.composed.alike import check_alike
 from ult.data.composed.runs import Run
 from ult.data.composed.units import Held, Strand
 from ult.errors import SourceError
@@ -20,6 +21,13 @@ def joined(strands: Sequence[Strand], *, lead: bool) -> Iterator[tuple[Run | Non
     """
     held = Held()
     supplies = [_Supply(strand, held) for strand in strands]
+    if len(strands) > 1:
+        hashes = [strand.hashes for strand in strands]
+        check_alike(
+            [strand.spellings for strand in strands],
+            lambda: hashes,
+            lambda: (one for strand in strands for one in strand.placed()),
+        )
     if lead:
         for strand in strands[1:]:
             _check_known(strand, strands[0])

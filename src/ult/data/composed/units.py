@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,7 @@ from ult.codecs.record.cells import Cells
 from ult.codecs.record.columns import Columns
 from ult.codecs.record.field import Field
 from ult.data import record
+from ult.data.composed.alike import Spellings, check_alike, nameless
 from ult.data.composed.fields import cells, column
 from ult.data.composed.gathered import Gathering
 from ult.data.composed.runs import Block, Piece, Run, same
@@ -66,6 +67,7 @@ class Strand:
         self.static, self.inner, self.kept = tuple(static), tuple(inner), kept if kept is not None else pa.schema([])
         names = [unit, *(one.name for one in (*self.static, *self.inner)), *self.kept.names]
         self.columns = tuple(dict.fromkeys(names))
+        self.spellings, self._noted = Spellings(), False  # whether they are those of all units, and checked
 
     def runs(self) -> Iterator[Run]:
         """Yield rows that follow one another and have one unit."""
@@ -102,6 +104,7 @@ class Strand:
             static, inner = ([cells(chunk, one) for one in fields] for fields in (self.static, self.inner))
             columns = Columns(static, chunk.length), Columns(inner, chunk.length)
             yield Block(chunk.without_values(), self._units(chunk), *columns, kept)
+        self._check_alike(lambda: self.hashes)
 
     def whole(self) -> Iterator[Run]:
         """Yield one run for each unit, in the order in which units are first met.
@@ -147,6 +150,7 @@ class Strand:
                 if len(np.unique(np.array(starts, np.int64))) < len(starts):
                     return None
         found = np.unique(np.array(starts, np.int64))
+        self._check_alike(lambda: found)
         return found if len(found) == len(starts) else None
 
     def _changes(self) -> Iterator[list[str | None]]:
@@ -163,10 +167,23 @@ class Strand:
     def _units(self, chunk: Chunk) -> Cells:
         """Return the unit of each row; raise `SourceError` for a row without one."""
         units = column(chunk, self.unit)
-        if not (sizes := units.sizes).all():
-            wrong = chunk.place(int(np.argmin(sizes > 0)))
-            raise SourceError(f"{wrong}: {self.unit!r} is empty; expected the unit that the row belongs to")
+        if (wrong := nameless(units)) >= 0:
+            what = "says that there is none" if units[wrong] else "is empty"
+            place = chunk.place(wrong)
+            raise SourceError(f"{place}: {self.unit!r} {what}; expected the unit that the row belongs to")
+        if not self._noted:
+            self.spellings.add(units)
         return units
+
+    def placed(self) -> Iterator[tuple[Chunk, Cells]]:
+        """Yield the units of the rows of each chunk."""
+        return ((chunk.without_values(), self._units(chunk)) for chunk in self._chunks([self.unit]))
+
+    def _check_alike(self, hashes: Callable[[], NDArray[np.int64]]) -> None:
+        """Raise `SourceError` if two units, all of which were met, differ in their spelling alone."""
+        if not self._noted:
+            self._noted = True
+            check_alike([self.spellings], lambda: [hashes()], self.placed)
 
     def _check_few(self, nbytes: int) -> None:
         """Raise `SourceError` if the rows of one unit, which has the most, have more than `HELD_BYTES`."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ult.data import files
 from ult.data.cells import written
 from ult.data.columns import looks
-from ult.data.composed import grouped
+from ult.data.composed import alike, grouped
 from ult.data.composed.records import paths
 from ult.data.opening import open_inputs
 from ult.data.parts.copying import SUFFIXES, copy_rows
@@ -208,6 +208,7 @@ def _units(
     """Return the units by name, and the name of the unit of each row of each file. Rows count in the first file."""
     units: dict[str, Unit] = {}
     names: list[list[str]] = []
+    spelled: dict[str, tuple[str, Chunk, int]] = {}  # by the plain name, where it was met first
     for k, (rows, group) in enumerate(zip(opened, groups, strict=True)):
         asked = [one for one in (group, label if k == 0 else None) if one]
         found: list[str] = []
@@ -215,10 +216,14 @@ def _units(
             first = len(found)
             own = cells[0] if group else [f"{k} {first + i}" for i in range(chunk.length)]
             for i, name in enumerate(own):
-                if name is None or name == "":
+                if name is None or name.strip().lower() in alike.MISSING:
                     raise SourceError(
                         f"{chunk.place(i)} has nothing in {group!r}; expected whose it is", hint="leave out such rows"
                     )
+                if group and name not in units:
+                    before, other, j = spelled.setdefault(alike.plain(name), (name, chunk.without_values(), i))
+                    if before != name:
+                        raise alike.spelled_twice(chunk.place(i), other.place(j))
                 unit = units.setdefault(name, Unit())
                 unit.rows += k == 0
                 if label and k == 0:
