@@ -1,5 +1,7 @@
 """Units that are one but for how they are spelled, and rows without one."""
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import ult
@@ -48,6 +50,19 @@ def test_units_that_differ_in_more_and_one_spelling_throughout_are_read(tmp_path
 def test_rows_without_a_unit_are_not_those_of_one_person(tmp_path, none):
     with pytest.raises(SourceError, match=r"a.csv, row 2: 'id' says that there is none"):
         read(table(tmp_path / "a.csv", "1", none, "2"))
+
+
+def test_a_uuid_is_one_in_either_case(tmp_path):
+    uuid = "0f8fad5b-d9cb-469f-a165-70867728950e"
+    with pytest.raises(SourceError, match="row 2: its unit is that of"):
+        read(table(tmp_path / "a.csv", uuid, uuid.upper()))
+
+
+def test_a_kept_view_of_texts_goes_with_scattered_units(tmp_path):
+    ours = pa.table({"id": ["1", "2", "1"], "code": ["x"] * 3, "place": pa.array(["n", "s", "n"], pa.string_view())})
+    pq.write_table(ours, tmp_path / "a.parquet")
+    source = open_source([str(tmp_path / "a.parquet")], modality="record", schema=VISITS, keep=["place"])
+    assert [one for batch in source.batches() for one in batch.kept["place"].to_pylist()] == ["n", "s"]
 
 
 def test_split_deals_one_person_to_one_part(tmp_path):

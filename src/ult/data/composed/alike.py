@@ -20,20 +20,25 @@ from ult.errors import SourceError
 MISSING = frozenset({"", "-", "--", ".", "?", "#n/a", "n/a", "na", "nan", "nil", "none", "null"})  # in lower case
 _LONGEST = max(map(len, MISSING))
 _NUMBER = re.compile(r"0*(\d+)(?:\.0*)?", re.ASCII)
-_SPACE, _DOT, _ZERO, _NINE, _ASCII = 32, 46, 48, 57, 128
+_UUID = re.compile(r"[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}", re.ASCII | re.IGNORECASE)
+_UUID_BYTES = 36
+_SPACE, _DOT, _ZERO, _NINE, _A, _F, _ASCII = 32, 46, 48, 57, 65, 70, 128
 Hashes = NDArray[np.int64]
 Units = Callable[[], Iterable[tuple[Chunk, Cells]]]
 
 
 def plain(unit: str) -> str:
-    """Return the name of a unit without what is only spelling: spaces around it, zeros before it, and `.0` behind it.
+    """Return the name of a unit without what is only spelling.
+
+    That is spaces around it, zeros before it, `.0` behind it, and the case of a UUID.
 
     >>> plain(" 007.0"), plain("P07"), plain("0"), plain("1.5")
     ('7', 'P07', '0', '1.5')
     """
     folded = (unit if unit.isascii() else unicodedata.normalize("NFKC", unit)).strip()
-    match = _NUMBER.fullmatch(folded)
-    return match[1] if match else folded
+    if match := _NUMBER.fullmatch(folded):
+        return match[1]
+    return folded.lower() if len(folded) == _UUID_BYTES and _UUID.fullmatch(folded) else folded
 
 
 def nameless(units: Cells) -> int:
@@ -92,7 +97,7 @@ def check_alike(spellings: Iterable[Spellings], hashes: Callable[[], Iterable[Ha
 def spelled_twice(place: str, before: str) -> SourceError:
     """Return the error for a row whose unit is that of the row `before` in another spelling."""
     return SourceError(
-        f"{place}: its unit is that of {before} but for spaces, zeros before it or .0 behind it; "
+        f"{place}: its unit is that of {before} but for spaces, zeros before it, .0 behind it or a UUID's case; "
         "expected one spelling, or one person would be taken for two",
         hint="write it in one way in every row; units that are two need names that differ in more",
     )
@@ -121,10 +126,16 @@ def _odd(units: Cells) -> Hashes:
     data, ends, sizes = units.data, units.ends, units.sizes
     first, last = data[ends - sizes], data[ends - 1]
     found = (first <= _SPACE) | (last <= _SPACE) | (last == _DOT) | ((first == _ZERO) & (sizes > 1))
-    if (data >= _ASCII).any():
-        found[np.searchsorted(ends, np.flatnonzero(data >= _ASCII), "right")] = True
+    found |= _holding(units, data >= _ASCII)
     if (zeros := last == _ZERO).any():
-        dotted = np.zeros(len(ends), np.bool_)
-        dotted[np.searchsorted(ends, np.flatnonzero(data == _DOT), "right")] = True
-        found |= zeros & dotted
+        found |= zeros & _holding(units, data == _DOT)
+    if (uuids := sizes == _UUID_BYTES).any():
+        found |= uuids & _holding(units, (data >= _A) & (data <= _F))
     return np.flatnonzero(found & ~units.repeats())
+
+
+def _holding(units: Cells, which: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return (n,) bool: which units hold one of these bytes."""
+    found = np.zeros(len(units), np.bool_)
+    found[np.searchsorted(units.ends, np.flatnonzero(which), "right")] = True
+    return found

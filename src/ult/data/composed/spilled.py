@@ -52,14 +52,14 @@ class Lot(NamedTuple):
 
     def taken(self, which: Numbers) -> Lot:
         """Return some of the rows."""
-        kept = None if self.kept is None else self.kept.take(which)
+        kept = None if self.kept is None else _taken(self.kept, which)
         static, inner = self.static.taken(which), self.inner.taken(which)
         return Lot(self.units.taken(which), static, inner, kept, self.chunk[which], self.row[which])
 
     @classmethod
     def joined(cls, lots: Sequence[Lot], order: Numbers) -> Lot:
         """Return the rows of all lots in an order; a column at a time, so that memory holds only one of them twice."""
-        kept = None if lots[0].kept is None else pa.concat_tables([lot.kept for lot in lots]).take(order)
+        kept = None if lots[0].kept is None else _taken(pa.concat_tables([lot.kept for lot in lots]), order)
         static, inner = (_sorted(parts, order) for parts in ([lot.static for lot in lots], [lot.inner for lot in lots]))
         chunk, row = (np.concatenate([lot[k] for lot in lots])[order] for k in (4, 5))
         units = Cells.concatenate([lot.units for lot in lots]).taken(order)
@@ -152,6 +152,13 @@ def in_order(of: Numbers, n: int) -> tuple[Numbers, Numbers]:
     """Return the rows in the order of their numbers `of`, each less than n, and where those of each number end."""
     stops = np.cumsum(np.bincount(of, minlength=n)).astype(np.int64)
     return _order(of, np.append(0, stops[:-1])), stops
+
+
+def _taken(table: pa.Table, which: Numbers) -> pa.Table:
+    """Return some rows; Arrow cannot take those of a view of texts, which are other texts for as long as that takes."""
+    views = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+    plain = pa.schema([one.with_type(views.get(one.type, one.type)) for one in table.schema])
+    return table.cast(plain).take(which).cast(table.schema) if plain != table.schema else table.take(which)
 
 
 def _sorted(parts: Sequence[Columns], order: Numbers) -> Columns:
