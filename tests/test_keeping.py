@@ -40,7 +40,7 @@ def test_a_stream_is_the_same_by_any_number_of_threads(tmp_path, monkeypatch, si
     shards = in_parts(tmp_path / "a", size)
     streams = []
     for threads in (1, 3, 9):
-        monkeypatch.setattr(packing, "cores", lambda threads=threads: threads)
+        monkeypatch.setattr(packing, "cpus", lambda threads=threads: threads)
         data = blocks(tmp_path / str(threads), shards, context=8)
         assert data.stream.dtype == kind
         streams.append((data.stream.tolist(), data.ends.tolist()))

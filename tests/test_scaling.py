@@ -174,7 +174,7 @@ def test_tiny_models_take_one_thread_of_a_small_machine(monkeypatch):
         for parameters, device, cores, env, expected in cases:
             torch.set_num_threads(2)
             with monkeypatch.context() as patch:
-                patch.setattr(machine, "cores", lambda cores=cores: cores)
+                patch.setattr(machine, "cpus", lambda cores=cores: cores)
                 for name, value in env.items():
                     patch.setenv(name, value)
                 with machine.fitting_threads(parameters, device):

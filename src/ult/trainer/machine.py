@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ult.host.extras import require
-from ult.trainer.cores import cores
+from ult.host.portable import cpus
 
 with require("torch", extra="train"):
     import torch
@@ -39,7 +39,7 @@ _PEAKS = (
 def fitting_threads(parameters: int, device: Any) -> Iterator[None]:
     """Compute a tiny model on one thread of a small machine, unless OMP_NUM_THREADS says how many are wanted."""
     before = torch.get_num_threads()
-    tiny = device.type == "cpu" and parameters < FEW_WEIGHTS and cores() <= FEW_CORES
+    tiny = device.type == "cpu" and parameters < FEW_WEIGHTS and cpus() <= FEW_CORES
     if not tiny or before == 1 or any(name in os.environ for name in _ASKED):
         yield
         return

@@ -19,11 +19,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ult.errors import InvalidConfig, MissingColumn, OutputError, TrainingError, WrongVocabulary
+from ult.host.portable import cpus
 from ult.public.id_columns import flat_ids
 from ult.public.manifest import IDS, Manifest
 from ult.public.shards import Shards
 from ult.public.vocabulary import EOS, Vocabulary, modality_id
-from ult.trainer.cores import cores
 
 Stream: TypeAlias = NDArray[np.int32] | NDArray[np.uint16]
 # Without a header, in this machine's byte order. A stream is uint16 if the vocabulary has no larger id.
@@ -129,7 +129,7 @@ def pack(
 
 def _parts(shards: Shards) -> Iterator[pa.Table]:
     """Yield the parts in order; threads read and verify the next ones meanwhile, one for each core."""
-    count, threads = len(shards.manifest.parts), cores()
+    count, threads = len(shards.manifest.parts), cpus()
     if min(count, threads) < 2:
         yield from shards.parts()
         return
