@@ -65,6 +65,13 @@ def test_a_kept_view_of_texts_goes_with_scattered_units(tmp_path):
     assert [one for batch in source.batches() for one in batch.kept["place"].to_pylist()] == ["n", "s"]
 
 
+def test_a_unit_of_a_type_without_texts_is_refused_by_file_and_column(tmp_path):
+    pq.write_table(pa.table({"id": [b"1", b"2"], "code": ["x", "y"]}), tmp_path / "a.parquet")
+    for told in (lambda one: read(one), lambda one: ult.describe(one, unit="id")):
+        with pytest.raises(SourceError, match=r"a.parquet: column 'id' is binary; expected one value a cell"):
+            told(str(tmp_path / "a.parquet"))
+
+
 def test_split_deals_one_person_to_one_part(tmp_path):
     rows = [table(tmp_path / "a.csv", *map(str, range(20))), table(tmp_path / "b.csv", *(f"{k}.0" for k in range(20)))]
     with pytest.raises(SourceError, match=r"b.csv, row 1: its unit is that of .*a.csv, row 1 but for"):

@@ -107,6 +107,7 @@ def column(chunk: Chunk, name: str) -> Cells:
     """Return the texts of a column's cells. Raises `SourceError`, naming file, row and column."""
     values = chunk.columns[name]
     if isinstance(values, pa.ChunkedArray):
+        _check_text(values.type, chunk, name)
         try:
             values = column_of(values)
         except UnicodeDecodeError:
@@ -123,6 +124,7 @@ def texts(chunk: Chunk, column: str) -> Sequence[str | None]:
         oversize.check_sizes(values.sizes, chunk, column)
         return values.tolist()
     if isinstance(values, pa.ChunkedArray):
+        _check_text(values.type, chunk, column)
         try:
             values = written(values)
         except UnicodeDecodeError:
@@ -134,6 +136,11 @@ def texts(chunk: Chunk, column: str) -> Sequence[str | None]:
             oversize.check_sizes(Cells.of(values).sizes, chunk, column)
         return values  # type: ignore[no-any-return]
     return [_spelled(value, chunk, i, column) for i, value in enumerate(values)]
+
+
+def _check_text(kind: pa.DataType, chunk: Chunk, name: str) -> None:
+    if not has_text(kind):
+        raise SourceError(f"{chunk.name}: column {name!r} is {kind}; expected one value a cell, or a list of texts")
 
 
 def _spelled(value: Any, chunk: Chunk, i: int, column: str) -> str | None:
