@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -58,7 +59,8 @@ def _check_header(rows: Rows, names: Sequence[str]) -> None:
 def no_numbers(rows: Rows, wrong: Sequence[str]) -> SourceError:
     """Return the error for columns that are not numbers.
 
-    What is kept travels in the clear, so no hint proposes to keep a column.
+    What is kept travels in the clear, so the hint proposes `--keep` only for columns of row names: never for values
+    (missing, or of another type), for categories that rows share, or for columns that may identify a person.
     """
     start = next(rows.chunks(list(wrong)), None)  # a Parquet file may have no rows
     texts = [name for name in wrong if record.is_text(rows.types[name])]
@@ -95,7 +97,7 @@ def no_numbers(rows: Rows, wrong: Sequence[str]) -> SourceError:
     return SourceError(
         f"{rows.name} has columns that are no numbers: {listed(wrong)}; expected numbers in every column that is not "
         "kept, and what is kept travels in the clear",
-        hint=f"a file without {listed(names[:4])}",
+        hint=" ".join(f"--keep {shlex.quote(name)}" for name in names[:4]),
     )
 
 
