@@ -49,15 +49,14 @@ class People:
         rng = np.random.default_rng(0)
         if place:
             return list(self._turn(np.arange(len(self.people)), rng, both=True))
-        tried: list[Attempt] = []
-        most = -1
-        for turn in range(TURNS):
-            best = max(tried, key=_claimed) if tried else None
-            if best is not None and _claimed(best) <= most:
-                break  # the last turn has linked nobody else
-            most = _claimed(best) if best is not None else most
-            links = np.full(len(self.people), -1) if best is None else best.links
-            tried += self._turn(in_order(links, rng), rng, both=turn > 0)
+        nobody = np.full(len(self.people), -1)
+        tried = list(self._turn(in_order(nobody, rng), rng, both=False))
+        for _ in range(TURNS - 1):
+            best = max(tried, key=_claimed)
+            more = list(self._turn(in_order(best.links, rng), rng, both=True))
+            tried += more
+            if max(map(_claimed, more)) <= _claimed(best):
+                break  # this turn has linked nobody else
         return tried
 
     def _turn(self, order: NDArray[np.int64], rng: np.random.Generator, *, both: bool) -> Iterator[Attempt]:
