@@ -8,10 +8,10 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from toy import OTHER, counting, two_classes, write
 from ult.errors import MissingColumn, MissingSource, TrainingError, WrongVocabulary
-from ult.trainer.classify import balanced_of
 from ult.trainer.evaluate import evaluate
-from ult.trainer.interval import half_width, wilson
 from ult.trainer.recipe import Recipe
+from ult.trainer.tasks.classify import balanced_of
+from ult.trainer.tasks.interval import half_width, wilson
 from ult.trainer.train import train
 
 CONTEXT = 16

@@ -15,8 +15,8 @@ from ult.trainer.loss import predict
 from ult.trainer.models.causal import looks_ahead
 from ult.trainer.models.heads import set_dropout
 from ult.trainer.models.load import load_trained
-from ult.trainer.predict import predict_labels
 from ult.trainer.recipe import Recipe
+from ult.trainer.tasks.predict import predict_labels
 from ult.trainer.train import train
 
 QUICK = {"task": "classify", "context": 8, "batch_size": 8, "steps": 12}

@@ -12,9 +12,9 @@ import ult
 from toy import counting, two_classes, write
 from ult.cli import app
 from ult.errors import InvalidConfig, MissingSource, OutputError
-from ult.trainer.classified import Classified, recall_facts
 from ult.trainer.evaluate import evaluate
 from ult.trainer.evaluation import Evaluation
+from ult.trainer.tasks.classified import Classified, recall_facts
 from ult.trainer.train import train
 
 

@@ -17,8 +17,8 @@ from ult.owner.handover.candidates import Column
 from ult.owner.handover.questions import Questions
 from ult.owner.inputs import schema_of
 from ult.public.vocabulary import EOS, N_SPECIAL
-from ult.trainer.classified import area
-from ult.trainer.figures import Figures
+from ult.trainer.tasks.classified import area
+from ult.trainer.tasks.figures import Figures
 
 FLAT = ["sex", "age", "outcome", "code", "note"]
 NOTES = ["no complaints at all today, not one", "tired and short of breath since monday"]

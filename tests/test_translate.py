@@ -13,8 +13,8 @@ from toy import OTHER, counting, reversals, write
 from ult.errors import CorruptSymbols, InvalidConfig, OutputExists, TrainingError
 from ult.public.shards import Shards
 from ult.trainer.evaluate import evaluate
-from ult.trainer.interval import wilson
 from ult.trainer.recipe import Recipe
+from ult.trainer.tasks.interval import wilson
 from ult.trainer.train import train
 from ult.trainer.translate import translate, write_translated
 

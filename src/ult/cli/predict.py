@@ -90,7 +90,7 @@ def predict(
 def _labels(run: Path, shards: list[str], out: Path, *, batch_size: int, force: bool) -> None:
     from ult.cli.console import counting, facts, note, say
     from ult.host.shown import count
-    from ult.trainer.predict import predict_labels
+    from ult.trainer.tasks.predict import predict_labels
 
     with counting("predicting") as advance:
         found = predict_labels(run, shards, out, batch_size=batch_size, force=force, advance=advance)

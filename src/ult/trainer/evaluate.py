@@ -14,18 +14,18 @@ from ult.errors import InvalidConfig
 from ult.host.extras import require
 from ult.public.run import Run
 from ult.public.shards import Shards
-from ult.trainer.classify import class_figures
 from ult.trainer.datasets.blocks import Blocks
 from ult.trainer.datasets.collator import IGNORED
 from ult.trainer.datasets.packing import open_shards, pack, summary
 from ult.trainer.datasets.pairs import TARGETS, Pairs, open_targets, read_source
 from ult.trainer.datasets.windows import Windows
-from ult.trainer.interval import half_width, wilson
 from ult.trainer.loss import batches
 from ult.trainer.models.embeddings import Model
 from ult.trainer.models.generation import check_finite
 from ult.trainer.models.load import load_trained
-from ult.trainer.regress import number_figures
+from ult.trainer.tasks.classify import class_figures
+from ult.trainer.tasks.interval import half_width, wilson
+from ult.trainer.tasks.regress import number_figures
 from ult.trainer.translate import check_beams, search
 
 with require("torch", extra="train"):

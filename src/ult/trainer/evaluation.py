@@ -14,9 +14,9 @@ from ult.public import folders
 from ult.public.folders import Folders
 from ult.public.run import Run
 from ult.trainer.evaluate import evaluate as measure
-from ult.trainer.labels import Labels, Measured
 from ult.trainer.models.generation import ignored
-from ult.trainer.regress import Numbers
+from ult.trainer.tasks.labels import Labels, Measured
+from ult.trainer.tasks.regress import Numbers
 
 _UNKNOWN = "unknown: the shards hold no original data, or targets are cut to the context"
 _LINE = "beside it should stand a bag of the same ids, fitted in a second: --bag SHARDS, those the run was trained on"

@@ -19,7 +19,6 @@ from ult.trainer.callbacks.early_stopping import EarlyStopping
 from ult.trainer.callbacks.freeze_body import FreezeBody, check_freeze_body
 from ult.trainer.callbacks.progress import Progress, say
 from ult.trainer.callbacks.tensorboard import TensorBoard, curve_writers
-from ult.trainer.classify import BAG_IDS, beside_bag
 from ult.trainer.datasets.blocks import Blocks
 from ult.trainer.datasets.collator import collate
 from ult.trainer.datasets.inputs import Dataset, Inputs, Paths
@@ -44,6 +43,7 @@ from ult.trainer.models.lora import Adapters
 from ult.trainer.models.table_rows import of_one_table
 from ult.trainer.recipe import Recipe
 from ult.trainer.results import training_metrics, validation_metrics, write_run
+from ult.trainer.tasks.classify import BAG_IDS, beside_bag
 from ult.trainer.workdir import Resume, finish, last_checkpoint, partial_folder, working_folder
 
 with require("torch", "accelerate", "transformers", extra="train"):

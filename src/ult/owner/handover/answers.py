@@ -16,8 +16,8 @@ from ult.data.columns.schema import Schema
 from ult.host.shown import count
 from ult.owner.handover.candidates import Bins, Column
 from ult.owner.handover.questions import Question
-from ult.trainer.figures import Figures
-from ult.trainer.predicted import Predicted
+from ult.trainer.tasks.figures import Figures
+from ult.trainer.tasks.predicted import Predicted
 
 
 @dataclass(slots=True)

@@ -30,9 +30,9 @@ from ult.owner.keyfile import Identities, Passphrase
 from ult.public import folders
 from ult.public.folders import Folders
 from ult.public.run import Run
-from ult.trainer.predict import predict_labels
-from ult.trainer.predicted import Predicted
 from ult.trainer.scoring import Scorer
+from ult.trainer.tasks.predict import predict_labels
+from ult.trainer.tasks.predicted import Predicted
 
 _ENCODED = 4096  # records with a value in place that are encoded at once, about
 

@@ -17,11 +17,11 @@ from ult.public.run import Run
 from ult.public.shards import Shards
 from ult.trainer.datasets.labelled import Labelled
 from ult.trainer.datasets.packing import label_name, mapped_stream, pack
-from ult.trainer.interval import half_width
 from ult.trainer.loss import batches
 from ult.trainer.models.causal import looks_ahead
 from ult.trainer.models.embeddings import Model
 from ult.trainer.models.generation import check_finite
+from ult.trainer.tasks.interval import half_width
 
 
 @dataclass(frozen=True, slots=True)

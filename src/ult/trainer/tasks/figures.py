@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult.host.shown import Facts
-from ult.trainer.classified import Classified, recall_facts
-from ult.trainer.interval import wilson
+from ult.trainer.tasks.classified import Classified, recall_facts
+from ult.trainer.tasks.interval import wilson
 
 _LEAST = 1e-300  # a probability of 0 would cost infinitely many nats
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult.host.shown import Facts, Shown, count
-from ult.trainer.figures import Figures
-from ult.trainer.regress import Numbers
+from ult.trainer.tasks.figures import Figures
+from ult.trainer.tasks.regress import Numbers
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -25,13 +25,13 @@ from ult.public.folders import Folders
 from ult.public.run import Run
 from ult.public.shards import Shards
 from ult.public.task import LABELS
-from ult.trainer.classify import chances_of, unlabelled
 from ult.trainer.datasets.packing import as_numbers, open_shards
-from ult.trainer.figures import Figures
 from ult.trainer.models.embeddings import Model
 from ult.trainer.models.load import load_trained
-from ult.trainer.predicted import Predicted
-from ult.trainer.regress import Numbers, numbers_of, without_numbers
+from ult.trainer.tasks.classify import chances_of, unlabelled
+from ult.trainer.tasks.figures import Figures
+from ult.trainer.tasks.predicted import Predicted
+from ult.trainer.tasks.regress import Numbers, numbers_of, without_numbers
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 _NOT = {  # what was expected of a run of another task, and what to type

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ult.host.shown import Facts
-from ult.trainer.classified import recall_facts
+from ult.trainer.tasks.classified import recall_facts
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,14 +16,14 @@ from ult.host.extras import require
 from ult.public.run import BAG_TYPE, Run
 from ult.public.shards import Shards
 from ult.public.vocabulary import Vocabulary
-from ult.trainer.classified import Classified
 from ult.trainer.datasets.labelled import Labelled
 from ult.trainer.datasets.packing import label_name, mapped_stream, open_shards, pack, summary
-from ult.trainer.interval import RESAMPLES, wilson
 from ult.trainer.loss import batches
 from ult.trainer.models.causal import looks_ahead
 from ult.trainer.models.embeddings import Model
 from ult.trainer.models.generation import check_finite
+from ult.trainer.tasks.classified import Classified
+from ult.trainer.tasks.interval import RESAMPLES, wilson
 
 with require("torch", extra="train"):
     import torch
