@@ -1,137 +1,269 @@
-"""Row `text-classify`: are ids as good as raw tokens to tell texts apart, and does pre-training on other text help?"""
+"""Row `text-classify`: do ids tell texts apart as well as words do, and better with a body that knows the language?"""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from lib.baselines import BytePairs, Encoder, Ours, write
-from lib.corpus import labelled_texts, wikitext
-from lib.interval import over_both
+from lib.corpus import labelled_texts
+from lib.folds import Told, bags, blended, dense, folds, hits, share_of, tuned
+from lib.interval import counted, over_both
 from lib.result import metric
 from lib.session import Session
 from lib.training import predictions, trained
-from numpy.typing import NDArray
 
-SETS = ("abstracts", "sections")
-SYSTEMS = ("ult", "ult, aligned", "ult, own texts alone", "ult, scratch", "raw", "raw, scratch")
-PAIRS = (("ult", "ult, scratch"), ("ult, aligned", "ult, scratch"), ("ult, own texts alone", "ult, scratch"),
-         ("ult", "ult, own texts alone"), ("raw", "raw, scratch"), ("ult", "raw"), ("ult, aligned", "raw"),
-         ("ult, scratch", "raw, scratch"))  # fmt: skip
-SIZE, CONTEXT, BATCH, LEAST = 2048, 256, 16, 100  # a class of fewer records is left out
-PRETRAINING, OWN, STEPS, RATE = 1000, 200, 160, 1e-3
+SETS, WITH_BODY = ("abstracts", "sections"), ("abstracts",)
+LINEAR = ("words", "raw, bag of tokens", "ult, bag of ids")
+TRANSFORMERS = ("ult, transformer", "raw, transformer")
+BAG = "ult, train --model bag"
+BODIES = ("ult, public body", "raw, public body")
+MIXED = {  # bags first
+    "ult, bag and transformer": ("ult, bag of ids", "ult, transformer"),
+    "raw, words and transformer": ("words", "raw, transformer"),
+    "ult, bag and public body": ("ult, bag of ids", "ult, public body"),
+    "raw, words and public body": ("words", "raw, public body"),
+}
+CHOSEN = {
+    "ult": ("ult, bag of ids", BAG, "ult, transformer", "ult, bag and transformer"),
+    "raw": ("words", "raw, bag of tokens", "raw, transformer", "raw, words and transformer"),
+    "ult, with public body": ("ult, public body", "ult, bag and public body"),
+    "raw, with public body": ("raw, public body", "raw, words and public body"),
+}
+PAIRS = (
+    ("ult", "words", "at least 0"), ("ult", "raw", "at least 0"), ("ult, transformer", "raw, transformer", ""),
+    ("ult, with public body", "words", "above 0"), ("ult, with public body", "ult", ""),
+    ("ult, with public body", "raw, with public body", ""),
+)  # fmt: skip
+CHANCE = "the largest class"
+SIZES, BODY_SIZE, LEAST = (2048, 8192), 8192, 100  # a class of fewer records is left out
+CONTEXT, BATCH, STEPS, LONGEST = 256, 16, 240, 4096
+VARIANTS: dict[str, dict[str, Any]] = {
+    "the last id, causal": {"learning_rate": 1e-3},
+    "the mean of ids, full attention, dropout 0.2, decay auto": {
+        "pool": "mean", "attention": "full", "dropout": 0.2, "weight_decay": "auto", "learning_rate": 3e-3,
+    },
+}  # fmt: skip
+DEPTHS, CUT = (4, 8, 12, 16), 192  # layers after which a body is read, and ids of a text that it sees
 ASKED = (
-    "Are ids as good as raw tokens to tell medical texts apart, and does training on wikitext-2 before help, though "
-    "the owner of the medical text has a table of its own?"
+    "Do ids tell medical texts apart as well as words do, and better with a public body that learns nothing but rows?"
 )
 SETTING = """\
-Medical abstracts (5 diseases) and sections of abstracts (those headings that {least} training texts have); the rest \
-of the sections is left out. `ult` starts from a run on wikitext-2 ({pretraining} steps) with embedding rows drawn \
-afresh, for the medical text has a table of its own, goes on as a language model of the owner's training texts ({own} \
-steps), and then learns their labels ({steps} steps); `ult, aligned` the same with rows aligned by phrase (`ult \
-align`, whoever holds both tables); `raw` the same with a byte-level BPE of wikitext-2, whose rows it keeps; \
-`own texts alone` is a language model of the owner's texts first, without wikitext-2; `scratch` learns the labels \
-from random weights, with a table or BPE of the medical text. All have 2,048 ids; language models have one seed. \
-Texts are cut at {context} ids. Accuracy on the test texts; seeds and texts are drawn anew together for the interval."""
+Medical abstracts (5 diseases) and sections of abstracts (those headings that {least} training texts have; the rest of \
+the sections is left out). All choices are by accuracy on folds of the training texts. `words` is logistic regression \
+on TF-IDF of words, `ult, bag of ids` the same on ids (`text/bytes`, a table of the training texts, vocabulary 2,048 \
+or 8,192), `raw, bag of tokens` on a byte-level BPE of as many: each with the best of single ones, pairs and triples \
+and of four penalties, by five folds. `ult, train --model bag` is the trainer's. `transformer` is `{model}` from \
+random weights, {steps} steps of {batch} texts cut at {context} ids, vocabulary 2,048: a fold is held out, of which \
+the best of five evaluations is kept, another fold for each seed; the better of two variants by the first seed's fold: \
+{variants}. `bag and transformer`: the mean of both's log probabilities, a quarter, half or three quarters of the bag. \
+`public body` is SmolLM2-135M, frozen: the mean of its hidden states after 4, 8, 12 or 16 layers, or all of these, \
+over the first {cut} ids, then logistic regression, penalties as above; `ult` with rows for the ids of a table of \
+8,192 (`ult align --to-model smollm2-135m-weights`: the owner's side, and such rows name the phrases), `raw` with its \
+own tokens. `ult`, `raw` and `with public body` are those of their systems that tell most of the held-out texts. Test \
+texts are looked at once. Accuracy is on the test texts; seeds and texts are drawn anew together for the interval, \
+and differences are paired."""
 
 
 def main() -> None:
-    """Pre-train, fine-tune, and compare."""
+    """Tune, train, choose by held-out texts, and compare on the others."""
     session = Session.begin("text-classify")
     seeds = session.sized((0, 1, 2), (0, 1))
-    session.each(pretrain, [("ult",), ("raw",)])
-    session.each(further, [(of, system) for of in SETS for system in SYSTEMS if "scratch" not in system])
-    jobs = [(of, system, seed) for seed in seeds for of in SETS for system in SYSTEMS]
-    hits = dict(zip(jobs, session.each(classify, jobs), strict=True))
-    metrics, truncated = [], {}
+    jobs = [(of, system) for of in SETS for system in LINEAR]
+    jobs += [(of, system) for of in WITH_BODY for system in BODIES]
+    told = {job: [one] for job, one in zip(jobs, session.each(linear, jobs), strict=True)}
+    sizes = {of: _size(told[of, "ult, bag of ids"][0]) for of in SETS}
+    told |= {
+        (of, BAG): [one] for of, one in zip(SETS, session.each(bag, [(o, sizes[o], seeds) for o in SETS]), strict=True)
+    }
+    first = [(of, system, seeds[0], variant) for of in SETS for system in TRANSFORMERS for variant in VARIANTS]
+    tried = dict(zip(first, session.each(transformer, first), strict=True))
+    variants = {(of, system): _better(session, of, system, seeds[0], tried) for of in SETS for system in TRANSFORMERS}
+    others = [(*which, seed, variants[which]) for seed in seeds[1:] for which in variants]
+    runs = tried | dict(zip(others, session.each(transformer, others), strict=True))
+    for (of, system), variant in variants.items():
+        told[of, system] = [runs[of, system, seed, variant]["told"] for seed in seeds]
+    metrics, notes = [], []
     for of in SETS:
-        asked = len(labelled_texts(session, f"{of}", "test")[0])
-        right = {s: np.array([hits[of, s, seed]["hits"] for seed in seeds], float) for s in SYSTEMS}
-        common = {"n": right["ult"].shape[1], "n_asked": session.sized(asked, right["ult"].shape[1]), "seeds": seeds,
-                  "higher_is_better": True}  # fmt: skip
-        scores = {s: over_both(right[s]) for s in SYSTEMS}
-        for s in SYSTEMS:
-            goal = f"at least {scores['raw']['low']:.4f}" if s == "ult" else ""
-            metrics.append(metric(f"{of}: accuracy", s, scores[s], baseline="raw" if goal else "", goal=goal, **common))
-        for a, b in PAIRS:
-            goal = "above 0" if (a, b) == PAIRS[0] else ""
-            gain = over_both(right[a] - right[b])
-            metrics.append(metric(f"{of}: accuracy, less that of {b}", a, gain, baseline=b, goal=goal, **common))
-        truncated[of] = hits[of, "ult", seeds[0]]["truncated"]
-    sample = hits[SETS[0], "ult", seeds[0]]
+        made, said = compared(session, of, told, seeds)
+        metrics, notes = metrics + made, notes + said
+    notes += [f"{of}: {system} has {variant}." for (of, system), variant in variants.items()]
+    one = runs[first[0]]
     session.write(
         "Text classification",
         metrics,
         asked=ASKED,
-        setting=SETTING.format(least=LEAST, pretraining=session.sized(PRETRAINING, 10), context=CONTEXT,
-                               own=session.sized(OWN, 10), steps=session.sized(STEPS, 10)),
-        notes=[f"Of the training texts, {truncated['abstracts']} abstracts and {truncated['sections']} sections are "
-               "longer than the context, and cut.", _majority(session),
-               "Steps on the owner's texts and the rate were chosen on a fifth of the training abstracts, held out, "
-               "after the test texts had been seen without those steps (dev/log.md)."],
+        setting=SETTING.format(least=LEAST, model=session.model, context=CONTEXT, steps=session.sized(STEPS, 10),
+                               batch=BATCH, variants=", or ".join(VARIANTS), cut=session.sized(CUT, 16)),
+        notes=notes,
         chart=[f"{of}: accuracy" for of in SETS],
-        model={"name": session.model, "parameters": sample["parameters"], "context": CONTEXT, "batch": BATCH,
-               "learning rate": RATE},
+        model={"name": session.model, "parameters": one["parameters"], "context": CONTEXT, "batch": BATCH},
     )  # fmt: skip
 
 
-def pretrain(session: Session, system: str) -> dict[str, Any]:
-    """Train on wikitext-2 under its own table or tokenizer."""
-    texts = wikitext(session, "train")[: session.sized(None, 300)]
-    shards = _shards(session, f"wikitext-{system}", _encoder(system, texts), texts)
-    sizes = {"steps": session.sized(PRETRAINING, 10), "batch_size": BATCH // 2, "context": CONTEXT, "seed": 0}
-    return trained(session, f"wikitext-{system}", shards, model=session.model, **sizes)
+def compared(
+    session: Session, of: str, told: dict[tuple[str, str], list[dict[str, Any]]], seeds: tuple[int, ...]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the metrics of a set, and what was chosen."""
+    labels, answers = (np.array(known(session, of, split)[1]) for split in ("train", "test"))
+    every = {name: [_told(one) for one in each] for (where, name), each in told.items() if where == of}
+    seconds = {name: sum(one["seconds"] for one in each) for (where, name), each in told.items() if where == of}
+    for name, (a, b) in MIXED.items():
+        if a in every and b in every:
+            share = share_of(every[a][0], _joined(every[b]), labels)
+            every[name] = [blended(every[a][0], one, share) for one in every[b]]
+            seconds[name] = seconds[a] + seconds[b]
+    there = ~np.isnan(np.sum([_joined(one).known[:, 0] for one in every.values()], axis=0))
+    held = {name: hits(_joined(one).known[there], labels[there], labels) for name, one in every.items()}
+    right = {name: np.array([hits(t.asked, answers, labels) for t in one], float) for name, one in every.items()}
+    notes = [f"{of}: {name} has {one[0].chosen}." for name, one in every.items() if one[0].chosen]
+    for name, systems in CHOSEN.items():
+        if all(system in every for system in systems):
+            best = max(systems, key=lambda system: held[system].mean())
+            right[name], held[name] = right[best], held[best]
+            notes.append(f"{of}: `{name}` is {best}, by the held-out texts.")
+    most = Counter(labels.tolist()).most_common(1)[0][0]
+    right[CHANCE], held[CHANCE] = (answers == most)[None].astype(float), labels[there] == most
+    asked = len(labelled_texts(session, of, "test")[0])
+    metrics = accuracies(of, right, seeds, session.sized(asked, len(answers)))
+    about = {"n": int(there.sum()), "seeds": seeds[:1], "higher_is_better": True}
+    metrics += [metric(f"{of}: accuracy, held-out training texts", name, over_both(one[None].astype(float)), **about)
+                for name, one in held.items()]  # fmt: skip
+    for name, spent in seconds.items():
+        of_time = {"n": len(labels), "higher_is_better": False, "unit": "s"}
+        metrics.append(metric(f"{of}: CPU to tune and learn", name, counted(round(spent, 1)), **of_time))
+    return metrics, notes
 
 
-def further(session: Session, of: str, system: str) -> dict[str, Any]:
-    """Train a language model of a set's training texts, from wikitext-2's or from nothing."""
-    family, _, rest = system.partition(", ")
-    folder = _coded(session, of, system, "train")
-    if rest == "own texts alone":
-        start = None
-    else:
-        start = aligned(session, of) if rest == "aligned" else Path(pretrain(session, family)["run"])
-    rows = None if start is None else "fresh" if system == "ult" else "keep"
-    return trained(session, f"further-{of}-{_plain(system)}", folder, start=start, model=session.model if not start
-                   else None, embeddings=rows, steps=session.sized(OWN, 10), batch_size=BATCH // 2, context=CONTEXT,
-                   seed=0)  # fmt: skip
+def accuracies(of: str, right: dict[str, Any], seeds: tuple[int, ...], asked: int) -> list[dict[str, Any]]:
+    """Return accuracies, and those less others': `right` are hits (seeds, texts); a guessing baseline sets no goal."""
+    metrics, scores = [], {name: over_both(one) for name, one in right.items()}
+    common = {"n": right["words"].shape[1], "n_asked": asked, "higher_is_better": True}
+    for name, one in right.items():
+        of_seeds = seeds if len(one) > 1 else seeds[:1]
+        metrics.append(metric(f"{of}: accuracy", name, scores[name], seeds=of_seeds, **common))
+    for a, b, goal in PAIRS:
+        if a in right:
+            gain = right[a] - right[b]
+            able = scores[b]["low"] > scores[CHANCE]["value"]
+            metrics.append(metric(f"{of}: accuracy, less that of {b}", a, over_both(gain), baseline=b,
+                                  goal=goal if able else "", seeds=seeds if len(gain) > 1 else seeds[:1],
+                                  **common))  # fmt: skip
+    return metrics
 
 
-def classify(session: Session, of: str, system: str, seed: int) -> dict[str, Any]:
-    """Train a classifier; return which of the texts to test on it gets right, and what else."""
-    folders = {split: _coded(session, of, system, split) for split in ("train", "test")}
-    start = None if "scratch" in system else Path(further(session, of, system)["run"])
-    name = f"{of}-{_plain(system)}-{seed}"
-    run = trained(session, name, folders["train"], start=start, model=None if start else session.model,
-                  task="classify", embeddings="keep" if start else None, steps=session.sized(STEPS, 10),
-                  batch_size=BATCH, context=CONTEXT, seed=seed, learning_rate=RATE)  # fmt: skip
-    logits = predictions(session, name, run, folders["test"])
-    classes = np.array(sorted(set(known(session, of, "train")[1])))
-    hits: NDArray[np.bool_] = classes[logits.argmax(1)] == np.array(known(session, of, "test")[1])
-    return {"hits": hits.tolist(), "truncated": run["truncated"], "parameters": run["parameters"]}
+def linear(session: Session, of: str, system: str) -> dict[str, Any]:
+    """Return what a tuned linear classifier says of held-out and of test texts."""
+    texts, labels = known(session, of, "train")
+    both = [*texts, *known(session, of, "test")[0]]
+
+    def make(_: Path) -> dict[str, Any]:
+        if system == "words":
+            candidates = {f"{name} words": one for name, one in bags(both, r"(?u)\b\w\w+\b", lower=True).items()}
+        elif system in BODIES:
+            states = states_of(session, of, system.partition(",")[0])
+            each = dict(zip(DEPTHS, np.moveaxis(states, 1, 0), strict=True))
+            candidates = {f"{depth} layers": dense(one) for depth, one in each.items()}
+            candidates["all depths"] = dense(states.reshape(len(states), -1))
+        else:
+            candidates = {}
+            for size in SIZES:
+                ids = _encoder(session, of, system.partition(",")[0], size).encode(both)
+                found = bags([" ".join(map(str, one)) for one in ids], r"\S+", lower=False)
+                candidates |= {f"{name} ids, vocabulary {size}": one for name, one in found.items()}
+        told = tuned(candidates, labels)
+        return {"known": told.known.round(5).tolist(), "asked": told.asked.round(5).tolist(), "chosen": told.chosen}
+
+    before = _body(session, of, system.partition(",")[0])["seconds"] if system in BODIES else 0
+    found = session.once(f"linear/{of}-{_plain(system)}", {"texts": _held(both, labels), "sizes": SIZES}, make)
+    return found | {"seconds": before + found["seconds"]}
 
 
-def _coded(session: Session, of: str, system: str, split: str) -> Path:
-    """Write the shards of a set's texts and labels, in the code that a system has."""
-    public = wikitext(session, "train")[: session.sized(None, 300)]
-    code = _encoder(system.partition(", ")[0], public if system == "raw" else known(session, of, "train")[0])
-    return _shards(session, f"{of}-{_plain(system)}-{split}", code, *known(session, of, split))
+def states_of(session: Session, of: str, family: str) -> Any:
+    """Return the mean hidden states (texts, depths, width) of a public body, of known texts and then of others."""
+    return np.load(Path(_body(session, of, family)["folder"]) / "states.npy")
 
 
-def aligned(session: Session, of: str) -> Path:
-    """Return the run on wikitext-2 with its rows aligned to the table of a set's texts."""
-    from ult.owner.handover.align import align
-
-    before = pretrain(session, "ult")
-    public, mine = wikitext(session, "train")[: session.sized(None, 300)], known(session, of, "train")[0]
+def _body(session: Session, of: str, family: str) -> dict[str, Any]:
+    both = [*known(session, of, "train")[0], *known(session, of, "test")[0]]
+    most = session.sized(CUT, 16)
 
     def make(folder: Path) -> dict[str, Any]:
-        return align(before["run"], Ours(public, SIZE).table, Ours(mine, SIZE).table, folder / "run")
+        from lib.frozen import pooled
 
-    return Path(session.once(f"starts/{of}-aligned", {"from": before["origin"]}, make)["folder"]) / "run"
+        from ult.owner.handover.align_to_model import align_to_model
+        from ult.owner.handover.public_model import PublicModel
+        from ult.public.run import Run
+        from ult.public.vocabulary import BOS
+        from ult.trainer.models.load import load_trained
+        from ult.trainer.models.smollm2 import WEIGHTS
+
+        counts: dict[str, float] = {}
+        if family == "ult":
+            code = Ours(known(session, of, "train")[0], BODY_SIZE)
+            counts = align_to_model(WEIGHTS, code.table, folder / "run")
+            model, ids, first = load_trained(Run.open(folder / "run")), code.encode(both), BOS
+        else:
+            public = PublicModel.open(WEIGHTS)
+            model, first = public.model, int(public.ends()[0])
+            ids = [np.array(one.ids) for one in public.tokenizer.encode_batch(both, add_special_tokens=False)]
+        np.save(folder / "states.npy", pooled(model, ids, first=first, depths=DEPTHS, most=most))
+        return counts
+
+    settings = {"texts": _held(both), "size": BODY_SIZE, "depths": DEPTHS, "cut": most}
+    return session.once(f"states/{of}-{family}", settings, make)
+
+
+def bag(session: Session, of: str, size: int, seeds: tuple[int, ...]) -> dict[str, Any]:
+    """Return what the trainer's bag says, of the folds that transformers hold out and of the test texts."""
+    labels = known(session, of, "train")[1]
+    told = np.full((len(labels), len(set(labels))), np.nan)
+    seconds = 0.0
+    for seed in seeds:
+        run = _trained(session, of, BAG, seed, size, {"model": "bag"})
+        told[folds(labels)[seed][1]] = run["told"]["apart"]
+        seconds += run["seconds"]
+    run = _trained(session, of, BAG, None, size, {"model": "bag"})
+    return {
+        "known": told,
+        "asked": run["told"]["asked"],
+        "seconds": seconds + run["seconds"],
+        "chosen": f"vocabulary {size}",
+    }
+
+
+def transformer(session: Session, of: str, system: str, seed: int, variant: str) -> dict[str, Any]:
+    """Train without a fold; return what is said of it and of the test texts."""
+    labels = known(session, of, "train")[1]
+    steps = session.sized(STEPS, 10)
+    sizes = {"steps": steps, "evaluate_every": steps // 5, "batch_size": BATCH, "context": CONTEXT}
+    options = {"model": session.model, **sizes, **VARIANTS[variant]}
+    run = _trained(session, of, f"{system}, {list(VARIANTS).index(variant)}", seed, SIZES[0], options)
+    apart = np.full((len(labels), len(set(labels))), np.nan)
+    apart[folds(labels)[seed][1]] = run["told"]["apart"]
+    return run | {"told": {"known": apart, "asked": run["told"]["asked"], "seconds": run["seconds"], "chosen": ""}}
+
+
+def _trained(
+    session: Session, of: str, system: str, seed: int | None, size: int, options: dict[str, Any]
+) -> dict[str, Any]:
+    """Train on all folds but one, or on all; return what is known of it, and `told`: log probabilities of texts."""
+    texts, labels = known(session, of, "train")
+    train, apart = folds(labels)[seed] if seed is not None else (np.arange(len(labels)), np.empty(0, np.int64))
+    family, name = system.partition(",")[0], f"{of}-{_plain(system)}-{'all' if seed is None else seed}"
+    parts = {"test": known(session, of, "test"), f"without-{seed}": _some(texts, labels, train)}
+    parts |= {f"fold-{seed}": _some(texts, labels, apart)} if seed is not None else {}
+    folders = {part: _shards(session, of, family, size, part, *told) for part, told in parts.items()}
+    more = {} if options["model"] == "bag" or seed is None else {"validation": folders[f"fold-{seed}"]}
+    run = trained(session, name, folders[f"without-{seed}"], task="classify", seed=seed or 0,
+                  **{"context": LONGEST, **options, **more})  # fmt: skip
+    asked = {"asked": "test"} | ({"apart": f"fold-{seed}"} if seed is not None else {})
+    told = {key: _log(predictions(session, f"{name}-{key}", run, folders[part])) for key, part in asked.items()}
+    return {"told": told, "seconds": run["seconds"], "parameters": run["parameters"]}
 
 
 def known(session: Session, of: str, split: str) -> tuple[list[str], list[str]]:
@@ -143,30 +275,60 @@ def known(session: Session, of: str, split: str) -> tuple[list[str], list[str]]:
     return [text for text, _ in pairs], [label for _, label in pairs]
 
 
-def _encoder(family: str, texts: list[str]) -> Encoder:
-    return Ours(texts, SIZE) if family == "ult" else BytePairs(texts, SIZE)
+@cache
+def _encoder(session: Session, of: str, family: str, size: int) -> Encoder:
+    texts = known(session, of, "train")[0]
+    return Ours(texts, size) if family == "ult" else BytePairs(texts, size)
 
 
-def _shards(session: Session, name: str, code: Encoder, texts: list[str], labels: list[str] | None = None) -> Path:
-    held = hashlib.sha256(repr((texts, labels)).encode()).hexdigest()[:16]
-
+def _shards(session: Session, of: str, family: str, size: int, part: str, texts: list[str], labels: list[str]) -> Path:
     def make(folder: Path) -> dict[str, Any]:
-        write(folder / "shards", code, texts, labels)
+        write(folder / "shards", _encoder(session, of, family, size), texts, labels)
         return {}
 
-    return Path(session.once(f"shards/{name}", {"texts": held, "size": SIZE}, make)["folder"]) / "shards"
+    name, settings = f"shards/{of}-{family}-{size}-{part}", {"texts": _held(texts, labels), "size": size}
+    return Path(session.once(name, settings, make)["folder"]) / "shards"
+
+
+def _some(texts: list[str], labels: list[str], places: Any) -> tuple[list[str], list[str]]:
+    return [texts[k] for k in places], [labels[k] for k in places]
+
+
+def _better(session: Session, of: str, system: str, seed: int, tried: dict[Any, dict[str, Any]]) -> str:
+    """Return the variant of a transformer that tells most of the texts that it held out."""
+    labels = np.array(known(session, of, "train")[1])
+    apart = folds(labels.tolist())[seed][1]
+    return max(
+        VARIANTS, key=lambda v: hits(tried[of, system, seed, v]["told"]["known"][apart], labels[apart], labels).mean()
+    )
+
+
+def _told(found: dict[str, Any]) -> Told:
+    return Told(np.array(found["known"], float), np.array(found["asked"], float), found["chosen"])
+
+
+def _joined(each: list[Told]) -> Told:
+    """Return what several seeds say, each of its own fold."""
+    known = np.stack([one.known for one in each])
+    return Told(np.where(np.isnan(known), 0, known).sum(0) + np.where(np.isnan(known).all(0), np.nan, 0), each[0].asked)
+
+
+def _log(logits: Any) -> Any:
+    from scipy.special import log_softmax
+
+    return log_softmax(logits, axis=1)
+
+
+def _size(told: dict[str, Any]) -> int:
+    return next(size for size in SIZES if f"vocabulary {size}," in told["chosen"])
+
+
+def _held(*what: Any) -> str:
+    return hashlib.sha256(repr(what).encode()).hexdigest()[:16]
 
 
 def _plain(system: str) -> str:
-    return system.replace(", ", "-").replace(" ", "-")
-
-
-def _majority(session: Session) -> str:
-    shares = []
-    for of in SETS:
-        counts = Counter(known(session, of, "test")[1])
-        shares.append(f"{max(counts.values()) / counts.total():.3f} of {len(counts)} classes ({of})")
-    return f"Always naming the largest class is right for {' and '.join(shares)}."
+    return system.replace(", ", "-").replace("--", "").replace(" ", "-")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,41 @@
+"""Features of texts by a public body that learns nothing: the mean of its hidden states, at several depths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+TOGETHER = 16  # texts, of about one length
+
+
+def pooled(model: Any, ids: Sequence[NDArray[Any]], *, first: int, depths: Sequence[int], most: int) -> NDArray[Any]:
+    """Return the mean hidden states (texts, depths, width) float32 of texts cut at `most` ids, at some depths.
+
+    Before each text stands the id `first`, which is not counted: causal models put on the first place what belongs to
+    no text. Only the layers that are needed run, in bfloat16.
+    """
+    torch.set_num_threads(1)
+    body = model.model
+    body.layers = body.layers[: max(depths)]
+    body = body.to(torch.bfloat16).eval()
+    cut = [np.concatenate([[first], one[:most]]).astype(np.int64) for one in ids]
+    order = np.argsort([len(one) for one in cut], kind="stable")
+    found = np.zeros((len(cut), len(depths), model.config.hidden_size), np.float32)
+    for start in range(0, len(order), TOGETHER):
+        some = order[start : start + TOGETHER]
+        lengths = torch.tensor([len(cut[k]) for k in some])
+        batch = torch.zeros(len(some), int(lengths.max()), dtype=torch.int64)
+        for row, k in enumerate(some):
+            batch[row, : len(cut[k])] = torch.from_numpy(cut[k])
+        with torch.inference_mode():
+            states = body(input_ids=batch, use_cache=False, output_hidden_states=True).hidden_states
+        place = torch.arange(batch.shape[1])
+        counts = ((place >= 1) & (place < lengths[:, None])).float()
+        for d, depth in enumerate(depths):
+            sums = torch.einsum("bnw,bn->bw", states[depth].float(), counts)
+            found[some, d] = (sums / counts.sum(1, keepdim=True).clamp(min=1)).numpy()
+    return found
