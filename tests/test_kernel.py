@@ -30,7 +30,14 @@ def package(tmp_path: Path) -> Path:
     (folder / "__init__.py").touch()
     (folder / "host").mkdir()
     (folder / "host" / "__init__.py").touch()
-    for name in ("host/kernel.py", "host/cache.py", "host/distribution.py", "host/portable.py", "errors.py"):
+    for name in (
+        "host/kernel.py",
+        "host/cache.py",
+        "host/compiling.py",
+        "host/distribution.py",
+        "host/portable.py",
+        "errors.py",
+    ):
         shutil.copy(SOURCE / name, folder / name)
     (folder / "low.py").write_text(ONE.format(1))
     (folder / "high.py").write_text(TWO)
@@ -166,3 +173,14 @@ def test_every_kernel_is_compiled_by_ours() -> None:
         path.name for path in SOURCE.rglob("*.py") if re.search(r"numba(\.| import .*)\bn?jit\b", path.read_text())
     }
     assert found == {"kernel.py"}
+
+
+def test_compiling_is_said_while_it_lasts_and_once(package: Path) -> None:
+    code = (
+        "from ult.host import compiling; begin, told = compiling.begin, []; "
+        "compiling.begin = lambda: (begin(), told.append(compiling.told('fitting')))[0]; "
+        "from ult import high; high.two(); print(*told, compiling.told('done'), sep='; ')"
+    )
+    said = "fitting (compiling, once after an install)"
+    assert run(package, code) == f"{said}; {said}; done".split()
+    assert run(package, code) == ["done"]

@@ -52,3 +52,15 @@ def test_what_may_be_repeated_may(
     assert "'max_length' is given twice" in capsys.readouterr().err
     assert ult(monkeypatch, *words.split(), "--option", "quality=9", "--force") == 1
     assert "text/bytes has no option 'quality'; it has max_length" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", ["fit a.csv --encode-identifier -o t.ult", "train s --label --seed 1 -o run"])
+def test_an_option_is_not_taken_as_the_value_of_another(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    assert ult(monkeypatch, *words.split()) == 1
+    option, met = words.split()[2:4]
+    assert f"{option} was given {met}, an option, as its value" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

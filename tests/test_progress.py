@@ -145,4 +145,4 @@ def test_without_a_terminal_every_long_verb_says_that_it_lives(folder, doing, mo
     monkeypatch.setattr("ult.cli.console.err", Console(stderr=True, highlight=False))
     status, _, err = ult(capsys, *VERBS[doing].split())
     assert status == 0, err
-    assert re.search(rf"(^| ){doing}(, \d+ s|: )", err)  # whose lines are joined by spaces
+    assert re.search(rf"(^| ){doing}( \(compiling|, \d+ s|: )", err)  # whose lines are joined by spaces

@@ -1,4 +1,4 @@
-"""A command that refuses an option given twice if it takes one value, because the first value would be ignored."""
+"""A command that refuses an option given twice if it takes one value, and the name of an option as a value."""
 
 from __future__ import annotations
 
@@ -11,11 +11,18 @@ from ult.errors import InvalidConfig
 
 
 class Once(TyperCommand):
-    """A command that accepts each single-valued option only once."""
+    """A command that accepts each single-valued option only once, and no name of an option as the value of another."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the command line; raise `InvalidConfig` if a single-valued option occurs twice, with any values."""
-        _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        """Parse the command line; raise `InvalidConfig` if a single-valued option occurs twice, or lacks its value."""
+        values, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        names = {name for option in self.get_params(ctx) for name in (*option.opts, *option.secondary_opts)}
+        for option in given:
+            taken = values.get(option.name or "")
+            for met in taken if isinstance(taken, list) else [taken]:
+                if option.param_type_name == "option" and met in names:
+                    name = max(option.opts, key=len)
+                    raise InvalidConfig(f"{name} was given {met}, an option, as its value", hint=f"{name} VALUE {met}")
         times = Counter(id(option) for option in given)
         for option in given:
             if times[id(option)] > 1 and _takes_one(option):

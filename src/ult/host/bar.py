@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
+from ult.host import compiling
 from ult.host.notebook import NotebookBar, in_notebook
 from ult.host.progress import Progress, on_stderr
 from ult.host.pulse import Pulse
@@ -46,10 +47,15 @@ class Bar:
         return self
 
     def _on_a_terminal(self) -> Draw:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeElapsedColumn
         from rich.progress import TimeRemainingColumn as Left
+        from rich.text import Text
 
-        doing, text = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[text]}", markup=False)
+        class Told(TextColumn):
+            def render(self, task: Task) -> Text:
+                return Text(compiling.told(task.fields["text"]))
+
+        doing, text = TextColumn("{task.description}", markup=False), Told("")
         columns: tuple[Any, ...] = (doing, text, TimeElapsedColumn())
         if self._ends:
             columns = (doing, BarColumn(), MofNCompleteColumn(), text, Left())
@@ -71,7 +77,8 @@ class Bar:
             self._draw(self.doing, text, done, total)
 
     def _line(self) -> str:
-        return ": ".join(filter(None, (self.doing, ", ".join(filter(None, (self._step, self.text))))))
+        done = ": ".join(filter(None, (self.doing, ", ".join(filter(None, (self._step, self.text))))))
+        return compiling.told(done)
 
     def mute(self) -> None:
         """Stop showing anything; of several processes only one should show the progress."""

@@ -21,7 +21,7 @@ from typing import Any
 import numba
 from numba import config as _config
 
-from ult.host import cache, distribution
+from ult.host import cache, compiling, distribution
 
 config: Any = _config  # its settings come from the environment, so its type stubs do not have them
 PACKAGE = Path(__file__).resolve().parent.parent  # the whole package, because kernels call kernels of other modules
@@ -49,19 +49,23 @@ def njit(*, cache: bool, **options: Any) -> Callable[[Callable[..., Any]], Any]:
 
 
 def _ignore_cache_errors(dispatcher: Any) -> None:
-    """Make a compiled function ignore errors of its cache files, so that it is compiled again."""
+    """Make a compiled function ignore errors of its cache files, so that it is compiled again, and say when it is."""
     kept = dispatcher._cache
     load, save = kept.load_overload, kept.save_overload
 
     def loaded(*args: Any) -> Any:
+        found = None
         try:
-            return load(*args)
+            found = load(*args)
         except Exception:  # a torn pickle may raise anything
             with contextlib.suppress(OSError):
                 kept.flush()
-            return None
+        if found is None:
+            compiling.begin()
+        return found
 
     def saved(*args: Any) -> None:
+        compiling.end()
         with contextlib.suppress(OSError):
             save(*args)
 

@@ -54,7 +54,7 @@ def open_records(
     if both := [name for name in keep if name in leaves]:
         raise SourceError(
             f"column {both[0]!r} is both a field of the records and kept; expected one of the two",
-            hint=f"--drop {shlex.quote(both[0])} keeps it without encoding it",
+            hint=f"leave out --keep {shlex.quote(both[0])}: its cells come back when the records are decoded",
         )
     if schema.unit:
         return _grouped([str(one) for one in inputs], schema, keep, reading)
