@@ -33,7 +33,13 @@ PROTECTIONS: dict[str, dict[str, Any]] = {
     "--restrain-ngrams 0.3": {"restrain_ngrams": 0.3},
     "--restrain-ngrams 0.5": {"restrain_ngrams": 0.5},
 }
-MOST = {name: 0.5 if name.startswith("--stop") else 0.6 for name in PROTECTIONS}  # of plain's extraction, as asked
+TWIN = "early-stopped"
+STOPPED: dict[str, dict[str, Any]] = {TWIN: {}, f"{TWIN}, --restrain-ngrams 0.3": {"restrain_ngrams": 0.3}}
+CHOOSING, EVERY = 200, 25  # other abstracts that tell when to stop, and steps between two looks at them
+FREE = ("dedupe", "--restrain")  # beside plain, which overfits, fewer bits are no feat: no goal
+MOST = {
+    name: 0.5 if name.startswith("--stop") else 0.6 for name in (*PROTECTIONS, *STOPPED)
+}  # of plain's extraction, as asked
 ASKED = (
     "What keeps a fine-tuned model from reciting records that its training data repeat, and what does it cost in bits "
     "per byte?"
@@ -43,8 +49,11 @@ A run on wikitext-2 ({before} steps), then {steps} steps of {batch} blocks of {c
 characters of medical abstracts: {once:,} once and {planted} others {repeats} times each, shuffled; one table, fitted \
 on abstracts, vocabulary {size:,}. Extracted: of the {planted}, the share whose 50 ids after the first 50 are written \
 exactly, the likeliest id each time. `n-gram score`: the share of 4- to 6-grams of those 50 ids that were written. \
-Bits per byte are of {tested} abstracts that were never seen. `dedupe --near 0.8` trains on the {unique:,} different \
-records, at equal steps. Seeds draw the abstracts and the training; the setting was chosen on seed 9."""
+Bits per byte are of {tested} abstracts that were never seen. `dedupe --near 0.8` trains on the {unique} different \
+records, at equal steps. `early-stopped` has the weights of the step, of every {every}, that told {choosing} other \
+abstracts best, with the restraint and without: plain training on repeats ends worse on new text than it was on the \
+way, so what a restraint costs is told beside the twin that stopped. Seeds draw the abstracts and the training; \
+the setting was chosen on seed 9."""
 
 
 def main() -> None:
@@ -52,52 +61,87 @@ def main() -> None:
     session = Session.begin("memorisation")
     seeds = session.sized(SEEDS, (0, 1))
     pretrained(session)
-    jobs = [(how, seed) for seed in seeds for how in PROTECTIONS]
+    systems = [*({} if session.kept else PROTECTIONS), *STOPPED]
+    jobs = [(how, seed) for seed in seeds for how in systems]
     found = dict(zip(jobs, session.each(protected, jobs), strict=True))
-    metrics = []
-    for how in PROTECTIONS:
-        runs, plain = [found[how, seed] for seed in seeds], [found["plain", seed] for seed in seeds]
-        of = {"seeds": seeds, "higher_is_better": False}
-        n, rows = runs[0]["passages"], runs[0]["rows"]
-        beside = {"baseline": "" if how == "plain" else "plain"}
-        share, score = ([run[key] for run in runs] for key in ("share", "ngrams"))
-        per_byte = [[run["bits_per_byte"] for run in each] for each in (runs, plain)]
-        metrics += [
-            metric("extracted, share of the planted", how, over_seeds(share), n=n, **of, **beside),
-            metric("n-gram score of the planted", how, over_seeds(score), n=n, **of, **beside),
-            metric("bits per byte", how, over_seeds(per_byte[0]), n=rows, unit="bits", **of, **beside),
-        ]
-        if how != "plain" and all(run["share"] for run in plain):
-            ratio = over_seeds([mine / run["share"] for mine, run in zip(share, plain, strict=True)])
-            most = "" if how.startswith("dedupe") else f"at most {MOST[how]}"
-            metrics += [
-                metric("extracted, ratio to plain", how, ratio, n=n, unit="x", goal=most, **of),
-                metric("bits per byte, ratio to plain", how, of_ratio(*per_byte), n=rows, unit="x",
-                       goal=most and "at most 1.01", **of),
-            ]  # fmt: skip
-    stops = {how: [found[how, seed]["stopped_at"] for seed in seeds] for how in PROTECTIONS if "stop" in how}
-    first = found["plain", seeds[0]]
+    runs = {how: [found[how, seed] for seed in seeds] for how in systems}
+    metrics: list[dict[str, Any]] = []
+    for how, each in runs.items():
+        base = TWIN if how in STOPPED else "plain"
+        metrics += figures(how, each, base, runs[base], seeds)
+    notes = [f"`{how}` ended at step {', '.join(str(run['stopped_at'] or _steps(session)) for run in each)} of "
+             f"{_steps(session)}." for how, each in runs.items() if "--stop" in how]  # fmt: skip
+    notes += [f"`{how}` has the weights of step {', '.join(str(run['best_step']) for run in each)} of "
+              f"{_steps(session)}." for how, each in runs.items() if how in STOPPED]  # fmt: skip
+    first = found[TWIN, seeds[0]]
+    unique = f"{first['unique']:,}"
+    if session.kept:
+        before = session.earlier()
+        old = [m for m in before["metrics"] if m["system"] in PROTECTIONS]
+        metrics = [_without_goal(m) for m in old] + metrics
+        trained_at = ", ".join(before["trainings"])
+        notes = [*(note for note in before["notes"] if note.startswith("`--stop")), *notes,
+                 f"All but the early-stopped were trained at commits {trained_at}, and not again since."]  # fmt: skip
     session.write(
         "Records that are repeated",
         metrics,
         asked=ASKED,
         setting=SETTING.format(before=_sized(session, BEFORE, 20), steps=_steps(session), batch=BATCH, context=CONTEXT,
                                letters=LETTERS, once=_sized(session, ONCE, 40), planted=_sized(session, PLANTED, 5),
-                               repeats=REPEATS, size=SIZE, tested=first["rows"], unique=first["unique"]),
-        notes=[f"`{how}` ended at step {', '.join(str(at or _steps(session)) for at in each)} of {_steps(session)}."
-               for how, each in stops.items()],
+                               repeats=REPEATS, size=SIZE, tested=first["rows"], unique=unique, every=_every(session),
+                               choosing=_sized(session, CHOOSING, 20)),
+        notes=notes,
         chart=["extracted, share of the planted", "bits per byte"],
         model={"name": MODEL, "parameters": first["parameters"], "context": CONTEXT, "batch": BATCH},
     )  # fmt: skip
+
+
+def figures(
+    how: str, runs: list[dict[str, Any]], base: str, twins: list[dict[str, Any]], seeds: tuple[int, ...]
+) -> list[dict[str, Any]]:
+    """Return what a protection leaves of what is recited and what it costs, also beside a training without it."""
+    of = {"seeds": seeds, "higher_is_better": False}
+    n, rows = runs[0]["passages"], runs[0]["rows"]
+    beside = {"baseline": "" if how == base else base}
+    share, score = ([run[key] for run in runs] for key in ("share", "ngrams"))
+    per_byte = [[run["bits_per_byte"] for run in each] for each in (runs, twins)]
+    metrics = [
+        metric("extracted, share of the planted", how, over_seeds(share), n=n, **of, **beside),
+        metric("n-gram score of the planted", how, over_seeds(score), n=n, **of, **beside),
+        metric("bits per byte", how, over_seeds(per_byte[0]), n=rows, unit="bits", **of, **beside),
+    ]
+    if how == base:
+        return metrics
+    ratio = of_ratio(*per_byte)
+    goal = "" if how.startswith(FREE) else "at most 1.01"
+    metrics.append(metric(f"bits per byte, ratio to {base}", how, ratio, n=rows, unit="x", goal=goal, **of))
+    if all(run["share"] for run in twins):  # who recites nothing sets no goal
+        left = over_seeds([mine / run["share"] for mine, run in zip(share, twins, strict=True)])
+        most = f"at most {MOST[how]}" if how in MOST and not how.startswith("dedupe") else ""
+        metrics.append(metric(f"extracted, ratio to {base}", how, left, n=n, unit="x", goal=most, **of))
+    if all(run["ngrams"] for run in twins):
+        left = of_ratio(score, [run["ngrams"] for run in twins])
+        if base == TWIN:
+            metrics.append(metric(f"n-gram score, ratio to {base}", how, left, n=n, unit="x", goal="below 1", **of))
+    return metrics
+
+
+def _without_goal(m: dict[str, Any]) -> dict[str, Any]:
+    """Return a metric without its goal, if a goal for bits beside a training that overfits was set for a restraint."""
+    easy = m["name"] == "bits per byte, ratio to plain" and m["system"].startswith(FREE)
+    return m | {"goal": ""} if easy else m
 
 
 def protected(session: Session, how: str, seed: int) -> dict[str, Any]:
     """Train with a protection, and look."""
     folder, planted = encoded(session, seed)
     data = Path(folder["folder"]) / ("different" if how.startswith("dedupe") else "all")
-    name = f"{how.replace('--', '').replace(' ', '-')}-{seed}"
+    name = f"{how.replace('--', '').replace(', ', '-').replace(' ', '-')}-{seed}"
+    options = PROTECTIONS.get(how, STOPPED.get(how, {}))
+    if how in STOPPED:
+        options = options | {"validation": Path(folder["folder"]) / "choosing", "evaluate_every": _every(session)}
     run = trained(session, name, data, start=Path(pretrained(session)["run"]), steps=_steps(session), batch_size=BATCH,
-                  context=CONTEXT, seed=seed, **PROTECTIONS[how])  # fmt: skip
+                  context=CONTEXT, seed=seed, **options)  # fmt: skip
     test = bits(session, name, run, Path(encoded_public(session)["folder"]) / "test")
 
     def make(_: Path) -> dict[str, Any]:
@@ -105,8 +149,10 @@ def protected(session: Session, how: str, seed: int) -> dict[str, Any]:
         from ult.public.run import Run
 
         found = extract(run["run"], passages(owner_table(session).encode_batch(planted)))
-        stopped = (Run.open(run["run"]).metrics["memorisation"] or {}).get("stopped_at")
-        return {key: found[key] for key in ("passages", "share", "ngrams")} | {"stopped_at": stopped}
+        metrics = Run.open(run["run"]).metrics
+        stopped = (metrics["memorisation"] or {}).get("stopped_at")
+        best = (metrics["validation"] or {}).get("best_step")
+        return {key: found[key] for key in ("passages", "share", "ngrams")} | {"stopped_at": stopped, "best_step": best}
 
     asked = session.once(f"extracted/{name}", {"run": run["origin"]}, make)
     return test | asked | {"parameters": run["parameters"], "unique": folder["unique"]}
@@ -145,7 +191,9 @@ def encoded(session: Session, seed: int) -> tuple[dict[str, Any], list[str]]:
     """Write what is trained on, with and without its repeats; return where, and the planted records."""
     rng, texts = np.random.default_rng(seed), abstracts(session, "train")
     once = _sized(session, ONCE, 40)
-    drawn = [texts[k] for k in rng.permutation(len(texts))[: once + _sized(session, PLANTED, 5)]]
+    order, upto = rng.permutation(len(texts)), once + _sized(session, PLANTED, 5)
+    drawn = [texts[k] for k in order[:upto]]
+    others = [texts[k] for k in order[upto : upto + _sized(session, CHOOSING, 20)]]
     planted = drawn[once:]
     every = [*drawn[:once], *planted * REPEATS]
     every = [every[k] for k in rng.permutation(len(every))]
@@ -155,9 +203,10 @@ def encoded(session: Session, seed: int) -> tuple[dict[str, Any], list[str]]:
 
         seen = Duplicates(0.8)
         different = [text for text in every if seen.is_new(text)]
-        return encode(session, folder, all=every, different=different) | {"unique": len(different)}
+        return encode(session, folder, all=every, different=different, choosing=others) | {"unique": len(different)}
 
-    settings = {"table": owner_table(session).fingerprint, "once": once, "planted": len(planted), "repeats": REPEATS}
+    settings = {"table": owner_table(session).fingerprint, "once": once, "planted": len(planted), "repeats": REPEATS,
+                "choosing": len(others)}  # fmt: skip
     return session.once(f"shards/{seed}", settings, make), planted
 
 
@@ -173,6 +222,10 @@ def encode(session: Session, folder: Path, **parts: list[str]) -> dict[str, Any]
 
 def _steps(session: Session) -> int:
     return _sized(session, STEPS, 8)
+
+
+def _every(session: Session) -> int:
+    return _sized(session, EVERY, 2)
 
 
 def _sized(session: Session, full: int, quick: int) -> int:

@@ -105,6 +105,7 @@ def memorisation(metrics: Metrics) -> list[str]:
             "extracted, share of the planted": "recited of the planted",
             "extracted, ratio to plain": "beside plain",
             "bits per byte, ratio to plain": "bits per byte, beside plain",
+            "bits per byte, ratio to early-stopped": "bits per byte, beside early-stopped",
         },
         "protection",
     )
