@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from lib.baselines import BytePairs, Encoder, Ours, write
 from lib.corpus import labelled_texts
-from lib.folds import Told, bags, blended, dense, folds, hits, share_of, tuned
+from lib.folds import STRENGTHS, Told, bags, blended, dense, folds, hits, share_of, tuned
 from lib.interval import counted, over_both
 from lib.result import metric
 from lib.session import Session
@@ -41,14 +41,14 @@ PAIRS = (
 )  # fmt: skip
 CHANCE = "the largest class"
 SIZES, BODY_SIZE, LEAST = (2048, 8192), 8192, 100  # a class of fewer records is left out
-CONTEXT, BATCH, STEPS, LONGEST = 256, 16, 240, 4096
+CONTEXT, BATCH, STEPS, LONGEST = 192, 16, 120, 4096
 VARIANTS: dict[str, dict[str, Any]] = {
     "the last id, causal": {"learning_rate": 1e-3},
     "the mean of ids, full attention, dropout 0.2, decay auto": {
         "pool": "mean", "attention": "full", "dropout": 0.2, "weight_decay": "auto", "learning_rate": 3e-3,
     },
 }  # fmt: skip
-DEPTHS, CUT = (4, 8, 12, 16), 192  # layers after which a body is read, and ids of a text that it sees
+DEPTHS, CUT = (4, 8, 12), 160  # layers after which a body is read, and ids of a text that it sees
 ASKED = (
     "Do ids tell medical texts apart as well as words do, and better with a public body that learns nothing but rows?"
 )
@@ -56,12 +56,12 @@ SETTING = """\
 Medical abstracts (5 diseases) and sections of abstracts (those headings that {least} training texts have; the rest of \
 the sections is left out). All choices are by accuracy on folds of the training texts. `words` is logistic regression \
 on TF-IDF of words, `ult, bag of ids` the same on ids (`text/bytes`, a table of the training texts, vocabulary 2,048 \
-or 8,192), `raw, bag of tokens` on a byte-level BPE of as many: each with the best of single ones, pairs and triples \
-and of four penalties, by five folds. `ult, train --model bag` is the trainer's. `transformer` is `{model}` from \
+or 8,192), `raw, bag of tokens` on a byte-level BPE of as many: each with the better of single ones and pairs and \
+the best of three penalties, by five folds. `ult, train --model bag` is the trainer's. `transformer` is `{model}` from \
 random weights, {steps} steps of {batch} texts cut at {context} ids, vocabulary 2,048: a fold is held out, of which \
 the best of five evaluations is kept, another fold for each seed; the better of two variants by the first seed's fold: \
 {variants}. `bag and transformer`: the mean of both's log probabilities, a quarter, half or three quarters of the bag. \
-`public body` is SmolLM2-135M, frozen: the mean of its hidden states after 4, 8, 12 or 16 layers, or all of these, \
+`public body` is SmolLM2-135M, frozen: the mean of its hidden states after 4, 8 or 12 layers, or all of these, \
 over the first {cut} ids, then logistic regression, penalties as above; `ult` with rows for the ids of a table of \
 8,192 (`ult align --to-model smollm2-135m-weights`: the owner's side, and such rows name the phrases), `raw` with its \
 own tokens. `ult`, `raw` and `with public body` are those of their systems that tell most of the held-out texts. Test \
@@ -179,7 +179,9 @@ def linear(session: Session, of: str, system: str) -> dict[str, Any]:
         return {"known": told.known.round(5).tolist(), "asked": told.asked.round(5).tolist(), "chosen": told.chosen}
 
     before = _body(session, of, system.partition(",")[0])["seconds"] if system in BODIES else 0
-    found = session.once(f"linear/{of}-{_plain(system)}", {"texts": _held(both, labels), "sizes": SIZES}, make)
+    found = session.once(
+        f"linear/{of}-{_plain(system)}", {"texts": _held(both, labels), "sizes": SIZES, "C": STRENGTHS}, make
+    )
     return found | {"seconds": before + found["seconds"]}
 
 

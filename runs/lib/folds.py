@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
 Features = Callable[[Places], Any]  # of all records, those known first (n, m): what is fitted is fitted on the places
-FOLDS, STRENGTHS = 5, (1.0, 3.0, 10.0, 30.0)  # inverse penalties
+FOLDS, STRENGTHS = 5, (3.0, 10.0, 30.0)  # inverse penalties
 SHARES = (0.25, 0.5, 0.75)  # of the first of two systems in their mixture
 
 
@@ -66,9 +66,9 @@ def _fitted(x: Any, labels: NDArray[Any], strength: float) -> Any:
 
 
 def bags(texts: Sequence[str], token: str, *, lower: bool) -> dict[str, Features]:
-    """Return TF-IDF of tokens, of tokens and pairs, and up to triples, of all texts; `token` is a regular expression.
+    """Return TF-IDF of tokens, and of tokens and pairs, of all texts; `token` is a regular expression.
 
-    A count weighs 1 + its logarithm; pairs and triples are those that two texts have.
+    A count weighs 1 + its logarithm; pairs are those that two texts have. Triples told less on two folds (dev/log.md).
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -85,7 +85,7 @@ def bags(texts: Sequence[str], token: str, *, lower: bool) -> dict[str, Features
 
         return make
 
-    return {f"1 to {most}" if most > 1 else "1": features(most) for most in (1, 2, 3)}
+    return {f"1 to {most}" if most > 1 else "1": features(most) for most in (1, 2)}
 
 
 def dense(values: NDArray[np.floating[Any]]) -> Features:
