@@ -1,7 +1,6 @@
 """The committed results of the rows: their schema, and that docs, README and scripts say the same."""
 
 import ast
-import itertools
 import json
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "runs"))
 
-from lib import interval, ngrams, outcomes, result, score  # noqa: E402
+from lib import interval, outcomes, result, score  # noqa: E402
 
 COMMITTED = result.results(result.ROWS)
 
@@ -143,17 +142,6 @@ def test_the_interval_over_seeds_is_students():
     found = interval.over_seeds(hours)
     assert found["value"] == pytest.approx(1.58)
     assert [found["low"], found["high"]] == pytest.approx([0.700114, 2.459886], abs=1e-6)  # R: t.test(sleep)
-
-
-@pytest.mark.parametrize(("order", "told"), [(1, 1 - (1 - 6 / 17) ** 8), (2, 0.99), (3, 0.99)])
-def test_counts_of_ngrams_share_out_all_of_the_probability(order, told):
-    """All records of fewer than 8 ids: no less than all but long ones, and never more than 1."""
-    import numpy as np
-
-    known = [np.array(one, int) for one in ([1, 1, 2], [2], [], [1, 2], [1], [2, 2, 1])]
-    model = ngrams.Counts(known, 4, order)
-    every = [np.array(one, int) for n in range(8) for one in itertools.product((1, 2, 3), repeat=n)]
-    assert told - 0.02 < sum(2 ** -model.bits([one]) for one in every) < 1
 
 
 @pytest.mark.slow
