@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "runs"))
 
-from lib import ngrams  # noqa: E402
+from lib import ngrams
 
 
 @pytest.mark.parametrize(("order", "told"), [(1, 1 - (1 - 6 / 17) ** 8), (2, 0.99), (3, 0.99)])
