@@ -36,6 +36,7 @@ WRITES = {  # verb and option -> a command that would write the file `old`
     ("release", "rows"): "release run -o new --accept-risk none --private-embeddings --rows old --no-encryption",
     ("train", "out"): "train s -o old --steps 1",
     ("train", "write_config"): "train --write-config old",
+    ("distil", "out"): "distil run --shards s -o old --steps 1 --context 8",
     ("generate", "out"): "generate run -o old",
     ("predict", "out"): "predict run notes.csv -t t.ult --target age -o old.csv",
     ("translate", "out"): "translate run s -o old",

@@ -31,6 +31,8 @@ def another(name):
         value = next(choice for choice in one.choices if choice != one.default)
     elif one.kind is tuple:
         value = (3.0, 1.0)
+    elif name == "part":
+        value = "1/3"
     elif one.kind is int:
         value = next(n for n in range(int(one.at_least) + 1, int(one.at_least) + 3) if n != one.default)
     elif one.kind is float:

@@ -39,6 +39,7 @@ COMMANDS = [
     ["train", "c.shards", "-o", "run", *SMALL, "--report-to", "tensorboard"],
     ["train", "s.shards", "--targets", "b.shards", "--task", "seq2seq", "-o", "pairs", *SMALL],
     ["describe", "notes.csv", "-o", "schema.json"],
+    ["distil", "run", "--shards", "c.shards", "-o", "small", *SMALL],
     ["evaluate", "run", "s.shards"],
     ["generate", "run", "-n", "1", "-o", "g.shards", "--max-new", "4"],
     ["generate", "run", "-n", "1", *TABLE, "-o", "w.txt", "--max-new", "4", "--prompt", PHRASE],

@@ -24,6 +24,7 @@ ENDS = {  # by what each verb of the command line makes its outputs appear; None
     "audit mechanism": ["audit --json"],
     "audit release": ["audit release"],
     "train": ["train", "audit --json"],
+    "distil": ["train"],
     "evaluate": None,
     "generate": ["generate", "decode to text"],
     "predict": ["decode to text", "decode to Parquet"],

@@ -15,7 +15,7 @@ from ult.public.manifest import manifest_of
 SAID = ("parameters", "steps", "batch_size", "context", "seed", "learning_rate", "embeddings", "truncated", "device")
 
 
-DATA = ("targets", "validation", "validation_targets")  # what is given beside a recipe
+DATA = ("targets", "validation", "validation_targets", "teachers")  # what is given beside a recipe
 
 
 def trained(
@@ -43,7 +43,8 @@ def trained(
 
     manifests = [manifest_of(folder) for folder in ([shards] if isinstance(shards, Path) else shards)]
     settings = {**options, "shards": digest(*manifests), "start": _origin(start)}
-    found = session.once(f"runs/{name}", {k: str(v) if isinstance(v, Path) else v for k, v in settings.items()}, make)
+    plain = {name: _plain(value) for name, value in settings.items()}
+    found = session.once(f"runs/{name}", plain, make)
     return found | {"run": str(Path(found["folder"]) / "run"), "origin": digest(Path(found["folder"]) / "done.json")}
 
 
@@ -107,6 +108,12 @@ def predictions(session: Session, name: str, run: dict[str, Any], shards: Path) 
 
     settings = {"shards": digest(manifest_of(shards)), "run": run["origin"]}
     return np.array(session.once(f"predictions/{name}", settings, make)["logits"])
+
+
+def _plain(value: Any) -> Any:
+    """Return a setting as a JSON value."""
+    several = isinstance(value, list) and any(isinstance(one, Path) for one in value)
+    return [str(one) for one in value] if several else str(value) if isinstance(value, Path) else value
 
 
 def _origin(start: Path | None) -> str:

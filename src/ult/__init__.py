@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ult.public.shards import Shards
     from ult.public.vocabulary import Vocabulary
     from ult.trainer.adopt import adopt
+    from ult.trainer.distil import distil
     from ult.trainer.evaluation import evaluate
     from ult.trainer.recipe import Recipe
     from ult.trainer.training import train
@@ -52,6 +53,7 @@ __all__ = [
     "audit",
     "decode",
     "describe",
+    "distil",
     "encode",
     "errors",
     "evaluate",
@@ -76,6 +78,7 @@ _HOME = {
     "adopt": "ult.trainer.adopt",
     "decode": "ult.owner.decode",
     "describe": "ult.data.columns.describe",
+    "distil": "ult.trainer.distil",
     "encode": "ult.owner.encode",
     "evaluate": "ult.trainer.evaluation",
     "fit": "ult.owner.fit",

@@ -21,6 +21,7 @@ from ult.cli import (
     dedupe,
     demo,
     describe,
+    distil,
     handover,
     inspect,
     owner,
@@ -114,13 +115,14 @@ def _check_local(options: dict[str, Any]) -> None:
 
 def _check_names(verb: str, options: dict[str, Any]) -> None:
     """Refuse a model's path that is not UTF-8, because the library for weights would refuse it only at the end."""
-    models = {"run", "model", "from_run", "body", "start", "to_model"} | (
-        {"out"} if verb in ("train", "align", "attach", "adopt") else set()
+    models = {"run", "runs", "model", "from_run", "body", "start", "to_model"} | (
+        {"out"} if verb in ("train", "distil", "align", "attach", "adopt") else set()
     )
-    for name in models & options.keys():
-        if options[name] is not None and re.search("[\ud800-\udfff]", str(Path(options[name]).absolute())):
+    named = [options[name] for name in models & options.keys() if options[name] is not None]
+    for path in (one for value in named for one in (value if isinstance(value, list) else [value])):
+        if re.search("[\ud800-\udfff]", str(Path(path).absolute())):
             raise InvalidConfig(
-                f"the path {options[name]} is not UTF-8, and models can only be read and written under such paths",
+                f"the path {path} is not UTF-8, and models can only be read and written under such paths",
                 hint="rename it with mv",
             )
 
@@ -145,6 +147,7 @@ _add(model.table, OWNER, audit_app, needs={"audit": ("scipy",)})
 _add(mechanism.mechanism, OWNER, audit_app, needs={"audit": ("scipy",), "privacy": ("dp-accounting",)})
 _add(release.release, OWNER, audit_app, needs=PAGE)
 _add(train.train, TRAINER, needs=TRAIN, kind=train.Train)
+_add(distil.distil, TRAINER, needs=TRAIN, kind=train.Train)
 _add(trainer.evaluate, TRAINER, needs=TRAIN)
 _add(trainer.generate, TRAINER, needs=TRAIN)
 _add(trainer.translate, TRAINER, needs=TRAIN)

@@ -39,6 +39,7 @@ EXAMPLES = {
     "audit mechanism": "ult audit mechanism --of table --trials 4000",
     "audit release": "ult audit release -o audit --shards shards --code-audit code.json",
     "train": "ult train shards -o run --steps 2000 --validation held-out",
+    "distil": "ult distil run --shards shards -o small --steps 2000 --validation held-out",
     "evaluate": "ult evaluate run held-out --json",
     "generate": "ult generate run -o written.txt -n 100 -t notes.ult",
     "predict": "ult predict run patients.csv -t p.ult --target outcome -o found.csv",

@@ -179,7 +179,8 @@ def _run(path: Path, plot: Path | None) -> None:
             *_rows(run, metrics),
             ("parameters", metrics["parameters"] or "unknown"),
             _trained(run, metrics),
-            *([("digest", run.digest())] if (run.path / "model.safetensors").is_file() else []),
+            *_members(run),
+            *([("digest", run.digest())] if run.members or (run.path / "model.safetensors").is_file() else []),
             *_guaranteed(metrics),
             *((name, "; ".join(map(_summary, metrics[name]))) for name in ("shards", "targets") if metrics.get(name)),
         ]
@@ -195,10 +196,20 @@ def _rows(run: Run, metrics: dict[str, Any]) -> list[tuple[str, str]]:
     return [("embedding rows", metrics["embeddings"] or "unknown")] if told else []
 
 
+def _members(run: Run) -> list[tuple[str, str]]:
+    """Return what a run is made of, or of what it is made: members, a part of the records, a teacher."""
+    told, part = run.metrics.get("members") or {}, run.metrics.get("part")
+    rows = [("members", f"{run.members} runs in members/, on {told.get('of')} records")] if run.members else []
+    rows += [("part of the records", f"{part.get('part')}, {part.get('records', 0):,} records")] if part else []
+    taught = [f"{one['run']} ({one.get('members', 1)} averaged)" for one in run.metrics.get("distilled", [])]
+    return rows + ([("distilled from", ", ".join(taught))] if taught else [])
+
+
 def _trained(run: Run, metrics: dict[str, Any]) -> tuple[str, str]:
     if adopted := metrics.get("adopted"):
         return "trained", f"by another trainer; unknown: {'; '.join(adopted['unknown'])}"
-    return "trained", f"{metrics['steps'] or 0:,} steps of {metrics.get('batch_size')} x {run.context} ids"
+    steps = f"{metrics['steps'] or 0:,} steps of {metrics.get('batch_size')} x {run.context} ids"
+    return "trained", f"{run.members} members, each {steps}" if run.members else steps
 
 
 def _summary(shards: dict[str, Any]) -> str:

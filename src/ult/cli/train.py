@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,18 +22,26 @@ from ult.trainer.recipe import OPTIONS, Recipe
 Paths = list[Path] | None
 
 
-def _with_options(verb: Callable[..., None]) -> Callable[..., None]:
-    """Put the options of a recipe in place of a verb's `**options`; an option that a command does not give is None."""
-    own = [one for one in inspect.signature(verb, eval_str=True).parameters.values() if one.kind is not one.VAR_KEYWORD]
-    place = [one.name for one in own].index("targets")
-    signature = inspect.Signature([*own[:place], *_parameters(), *own[place:]])
-    verb.__signature__ = signature  # type: ignore[attr-defined]
-    verb.__annotations__ = {one.name: one.annotation for one in signature.parameters.values()}
-    return verb
+def with_options(before: str, *, without: Collection[str] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Put the options of a recipe in place of a verb's `**options`, in front of its parameter `before`.
+
+    An option that a command does not give is None; those of `without` cannot be given.
+    """
+
+    def put(verb: Callable[..., None]) -> Callable[..., None]:
+        declared = inspect.signature(verb, eval_str=True).parameters.values()
+        own = [one for one in declared if one.kind is not one.VAR_KEYWORD]
+        place = [one.name for one in own].index(before)
+        signature = inspect.Signature([*own[:place], *_parameters(without), *own[place:]])
+        verb.__signature__ = signature  # type: ignore[attr-defined]
+        verb.__annotations__ = {one.name: one.annotation for one in signature.parameters.values()}
+        return verb
+
+    return put
 
 
-def _parameters() -> Iterator[inspect.Parameter]:
-    for one in OPTIONS.values():
+def _parameters(without: Collection[str]) -> Iterator[inspect.Parameter]:
+    for one in (one for name, one in OPTIONS.items() if name not in without):
         flags = f"{one.flag}/--no-{one.flag[2:]}" if one.kind is bool else one.flag
         kind = str if one.kind is tuple or one.words else one.kind
         told = typer.Option(flags, metavar=one.metavar or None, help=_help(one), rich_help_panel=one.panel)
@@ -46,7 +54,7 @@ def _help(one: Option) -> str:
     return f"{one.sentence}  [{one.notes}]"
 
 
-@_with_options
+@with_options("targets")
 def train(
     command: typer.Context,
     shards: Annotated[
@@ -94,7 +102,7 @@ def train(
     **options: Any,
 ) -> None:
     """Train a model on shards. It needs no table, and learns nothing of one."""
-    recipe = _recipe(config, {name: value for name, value in options.items() if value is not None})
+    recipe = recipe_of(config, options)
     if write_config is not None:
         _write(recipe, write_config, force=force)
         return
@@ -135,9 +143,13 @@ class Train(Verb):
         return super().parse_args(ctx, joined)
 
 
-def _recipe(config: Path | None, given: dict[str, Any]) -> Recipe:
-    """Return the recipe of a file, if one is given, with the options of the command in place of the file's."""
-    return Recipe(**{**(Recipe.options_in(config) if config is not None else {}), **given})
+def recipe_of(config: Path | None, options: Mapping[str, Any], known: Mapping[str, Any] | None = None) -> Recipe:
+    """Return the recipe of a file, if one is given, with the options of the command, but None, in place of the file's.
+
+    What neither gives is as `known` says, else at its default.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    return Recipe(**{**(known or {}), **(Recipe.options_in(config) if config is not None else {}), **given})
 
 
 def _write(recipe: Recipe, path: Path, *, force: bool) -> None:

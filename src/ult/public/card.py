@@ -152,6 +152,10 @@ def run_card(metrics: Mapping[str, Any]) -> str:
         facts.append(("embedding rows", "withheld: they stayed with the owner"))
     if metrics.get("embeddings") == "per table":
         facts.append(("embedding rows", "a file for each table, in `rows`; `ult attach` makes a checkpoint of one"))
+    if metrics.get("members"):
+        facts.append(("members", f"{metrics['members']['count']}, each a checkpoint in `members`: average them"))
+    if metrics.get("distilled"):
+        facts.append(("distilled from", ", ".join(_code(one["run"]) for one in metrics["distilled"])))
     if metrics.get("release"):
         facts.append(("released", f"{_text(metrics['release'].get('date'))}, audit: {_verdict(metrics['release'])}"))
     return _RUN.format(tag=tag, does=does, facts=_rows(facts), promise=_kept_promise(metrics), tables=tables)

@@ -89,6 +89,8 @@ _SUMMARY = _having(
 )
 _PRIVACY = _having({"epsilon": _number, "delta": _number}, {"secure_random": lambda value: isinstance(value, bool)})
 _VALIDATION = _having({}, {"bits": _many(_measured), "best_step": _count, "shards": _many(_SUMMARY)})
+_MEMBERS = _having({"count": lambda value: _count(value) and 1 <= value < 2**16}, {"records": _many(_count)})
+_TEACHER = _having({"run": _text, "digest": _hex(64)}, {"members": _count})
 _NEEDED: dict[str, Check] = {  # what other verbs rely on
     "task": TASKS.__contains__,
     "context": lambda value: _count(value) and 4 <= value < 2**31,
@@ -112,6 +114,9 @@ _OTHERS: dict[str, Check] = {
     "trained_before": _or_null(_many(_hex(64))),
     "validation": _or_null(_VALIDATION),
     "scale": _or_null(_point),  # of a number that is predicted: mean and standard deviation in training
+    "members": _or_null(_MEMBERS),
+    "part": _or_null(_having({"records": _count}, {})),
+    "distilled": _many(_TEACHER),
     "release": _or_null(_having({}, {})),
     "adopted": _or_null(_having({"unknown": _many(_text)}, {})),
 }

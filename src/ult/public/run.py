@@ -28,6 +28,7 @@ BAG_TYPE = "ult_bag"  # the `model_type` in `config.json` of a run of `--model b
 WITHHELD = "withheld"  # what `metrics.json` says of the embeddings if the rows stayed with the owner
 PER_TABLE = "per table"  # and if each table has rows of its own, in a file in the folder
 ROWS = "rows"  # that is named by the table's fingerprint
+MEMBERS = "members"  # the folder of a run that has no weights of its own, but those of the runs 0, 1, .. in there
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -75,7 +76,10 @@ class Run(Shown):
         """Return how long it was trained, in words; of an adopted run nobody knows."""
         if self.metrics.get("adopted"):
             return "by another trainer, nobody can say how"
-        return f"{self.metrics.get('steps') or 0:,} steps of {self.metrics.get('batch_size')} x {self.context} ids"
+        each = f"{self.members} members, each " if self.members else ""
+        return (
+            f"{each}{self.metrics.get('steps') or 0:,} steps of {self.metrics.get('batch_size')} x {self.context} ids"
+        )
 
     def __repr__(self) -> str:
         return f"<Run {self.path}: {self.task}, {self.metrics.get('steps') or 0:,} steps>"
@@ -94,6 +98,9 @@ class Run(Shown):
         names = ("task", "context", "classes", "label", "modality_token")
         read = {name: self.metrics.get(name) for name in names} | {"alone": self.alone}
         read |= {"scale": self.metrics["scale"]} if self.metrics.get("scale") else {}
+        if self.members:
+            whole = {"members": [one.digest() for one in self.each()], "read": read}
+            return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
         try:
             config = json.loads(read_text(self.path / "config.json", 2**24))
             weights = {}
@@ -119,6 +126,29 @@ class Run(Shown):
     def per_table(self) -> bool:
         """Whether the run has embedding rows of its own for each table: one body, and a file of rows a table."""
         return self.metrics.get("embeddings") == PER_TABLE
+
+    @property
+    def members(self) -> int:
+        """How many runs this one is made of, whose probabilities are averaged; 0 for an ordinary run."""
+        return int((self.metrics.get("members") or {"count": 0})["count"])
+
+    def each(self) -> list[Run]:
+        """Return the members, opened. Raises `MissingSource`, `FormatError`, or `InvalidConfig` for an ordinary run."""
+        if not self.members:
+            raise InvalidConfig(f"{self.path} has no members", hint="ult train --members 4")
+        found = [Run.open(self.path / MEMBERS / str(k)) for k in range(self.members)]
+        for one in found:
+            if one.members or (one.task, one.vocabulary) != (self.task, self.vocabulary):
+                raise FormatError(f"{one.path} is no member of {self.path}: its task or vocabulary is another")
+        return found
+
+    def check_single(self) -> None:
+        """Raise `InvalidConfig` for a run with members, where one model is wanted."""
+        if self.members:
+            raise InvalidConfig(
+                f"{self.path} holds {self.members} members, each a run of its own; expected one run",
+                hint=f"{self.path / MEMBERS / '0'}, or ult distil {self.path} --shards SHARDS -o SMALL, one run of all",
+            )
 
     def rows_file(self, table: str) -> Path:
         """Return where a run with rows per table holds those of a table. Raises `FormatError` for no fingerprint."""

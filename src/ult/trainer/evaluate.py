@@ -21,8 +21,8 @@ from ult.trainer.datasets.pairs import TARGETS, Pairs, open_targets, read_source
 from ult.trainer.datasets.windows import Windows
 from ult.trainer.loss import batches
 from ult.trainer.models.embeddings import Model
+from ult.trainer.models.ensemble import load_predictor
 from ult.trainer.models.generation import check_finite
-from ult.trainer.models.load import load_trained
 from ult.trainer.tasks.classify import class_figures
 from ult.trainer.tasks.interval import half_width, wilson
 from ult.trainer.tasks.regress import number_figures
@@ -75,7 +75,7 @@ def evaluate(
         raise InvalidConfig(f"a bag was asked for; it classifies, and the run is for {opened.task}", hint="no --bag")
     if beams > 1 and not answers:
         raise InvalidConfig(f"{beams} beams were asked for; a run for {opened.task} searches nothing")
-    model = load_trained(opened)
+    model = load_predictor(opened)
     result = {
         "run": opened.path.name,
         "task": opened.task,

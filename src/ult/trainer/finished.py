@@ -46,7 +46,11 @@ def _other_options(metrics: Mapping[str, Any], recipe: Recipe) -> list[str]:
 def _other_data(metrics: Mapping[str, Any], data: Mapping[str, list[dict[str, Any]]]) -> list[str]:
     told = {"validation": (metrics.get("validation") or {}).get("shards", [])}
     told |= {name: metrics.get(name, []) for name in ("shards", "targets")}
-    return [name for name in told if not _same(told[name], data[name])]
+    others = [name for name in told if not _same(told[name], data[name])]
+    taught, asked = (
+        [one["digest"] for one in runs] for runs in (metrics.get("distilled", []), data.get("teachers", []))
+    )
+    return others if taught == asked else [*others, "teachers"]
 
 
 def _same(told: list[dict[str, Any]], asked: list[dict[str, Any]]) -> bool:

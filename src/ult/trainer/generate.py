@@ -18,8 +18,8 @@ from ult.public.shards import Shards
 from ult.public.vocabulary import EOS, FREE, N_SPECIAL
 from ult.trainer.datasets.packing import open_shards
 from ult.trainer.ids import Ids, given_ids, record_of
+from ult.trainer.models.ensemble import load_predictor
 from ult.trainer.models.generation import write
-from ult.trainer.models.load import load_trained
 
 with require("torch", "transformers", extra="train"):
     import torch
@@ -106,7 +106,7 @@ def generate(
         options |= {"temperature": temperature, "top_k": top_k or 0, "top_p": top_p or 1.0, "min_p": min_p}
     # The option of transformers would penalise <eos>, which stands before each record, so that no record would end.
     penalty = RepetitionPenaltyLogitsProcessor(float(repetition_penalty), prompt_ignore_length=len(head))
-    model = load_trained(opened)
+    model = load_predictor(opened)
     advance(0, 0)
     records: list[Ids] = [np.empty(0, np.uint32)] * (n * len(starts))
     with torch.random.fork_rng():

@@ -12,7 +12,7 @@ from ult.trainer.callbacks.early_stopping import METRIC
 from ult.trainer.chunked import Chunked
 from ult.trainer.datasets.collator import IGNORED
 from ult.trainer.datasets.sampler import Mixture, Order
-from ult.trainer.loss import cross_entropy, number_costs, predict
+from ult.trainer.loss import cross_entropy, number_costs, predict, soft_cost
 from ult.trainer.memorisation.ngram_penalty import NgramPenalty
 from ult.trainer.recipe import Recipe
 
@@ -80,6 +80,7 @@ class IdTrainer(Trainer):
     eval_dataset: Any
     mixture: Mixture | None = None  # how training samples are drawn from several folders; None is pass after pass
     penalty: NgramPenalty | None = None  # what is added to the loss
+    teacher: Any = None  # a model whose probabilities are learned in place of labels
     class_weights: torch.Tensor | None = None  # (classes,) how much a record of each class counts
     label_smoothing = 0.0
     loss_is_scaled_for_ga = True  # `compute_loss` divides by the predictions of the whole step, not of its part
@@ -93,6 +94,9 @@ class IdTrainer(Trainer):
     def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **told: Any) -> torch.Tensor:
         """Return the loss of a part in nats. Summed over parts and averaged over processes, it is the step's loss."""
         predictions: torch.Tensor = told["num_items_in_batch"]
+        if self.teacher is not None:
+            taught: torch.Tensor = soft_cost(self.teacher, predict(model, inputs), inputs) / predictions
+            return taught * float(self.args.world_size)
         if self.penalty is None and (chunked := Chunked.of(self.model, inputs)) is not None:
             with self.accelerator.autocast():
                 parts = chunked.nats(model, inputs, self.label_smoothing)

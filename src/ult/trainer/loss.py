@@ -45,6 +45,17 @@ def number_costs(outputs: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
     return 0.5 * (outputs.flatten() - numbers.flatten()).square() + 0.5 * math.log(2 * math.pi)
 
 
+def soft_cost(teacher: Model, logits: torch.Tensor, batch: dict[str, Any]) -> torch.Tensor:
+    """Return the total cost in nats of what `logits` say of a batch where a teacher's probabilities are the truth.
+
+    It is least where they are equal, and is then the teacher's own doubt.
+    """
+    counted = (batch["labels"] != IGNORED).flatten()
+    with torch.no_grad():
+        true = predict(teacher, batch).flatten(0, -2)[counted].softmax(-1)
+    return torch.nn.functional.cross_entropy(logits.flatten(0, -2)[counted], true, reduction="sum")
+
+
 def batches(
     model: Model, data: Blocks | Windows | Labelled | Pairs, batch_size: int, part: int = 0, parts: int = 1
 ) -> Iterator[tuple[range, torch.Tensor, torch.Tensor]]:

@@ -15,6 +15,7 @@ from ult.trainer.option import option
 
 LEARNS, STARTS = "What it learns", "Where it starts"
 STEPS, CHECKS = "How it is optimized", "Evaluation while it trains"
+MANY = "Several runs, and parts of the records"
 PRIVACY = "Differential privacy for each record"
 
 
@@ -225,6 +226,35 @@ class Options:
         metavar="SHARE",
         excludes=("epsilon",),
         help="The share of values that are left out at random while it trains",
+    )
+    members: int | None = option(
+        None,
+        panel=MANY,
+        at_least=2,
+        below=1000,
+        metavar="K",
+        tasks=("lm", "classify", "regress"),
+        excludes=("epsilon", "rows_per_table"),
+        help="Train K runs with seeds of their own, in one folder; what they find likely is averaged wherever it is "
+        "asked for",
+        unset="one run",
+    )
+    member_records: str = option(
+        "same",
+        panel=MANY,
+        needs="members",
+        choices=("same", "disjoint"),
+        help="What the members are trained on: all on the same records, or on disjoint ones, each on one of K parts",
+    )
+    part: str | None = option(
+        None,
+        panel=MANY,
+        metavar="K/OF",
+        tasks=("lm", "classify", "regress"),
+        excludes=("epsilon", "rows_per_table", "mixture"),
+        help="Train on one part of the records, 0/4 to 3/4 for one of four: the ids of a record alone decide of which "
+        "part it is",
+        unset="all records",
     )
     accumulate: int = option(
         1,

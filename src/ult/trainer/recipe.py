@@ -14,6 +14,7 @@ from ult.host.arguments import path as path_argument
 from ult.trainer.config import check_names, config_text, read_config
 from ult.trainer.option import Option, options_of
 from ult.trainer.options import Options
+from ult.trainer.part import Part
 
 PATIENCE = 3  # evaluations
 # Few records that are seen again and again need a weight decay far above the usual 0.1 (arXiv:2509.14786 finds 0.8 to
@@ -56,6 +57,12 @@ class Recipe(Options):
             raise InvalidConfig("epsilon was given for task 'regress', whose mean and spread would be told as they are")
         if self.model == "bag":
             self._check_bag()
+        if self.part is not None:
+            Part.read(self.part)
+            if self.members is not None:
+                raise InvalidConfig("part and members were both given; expected one of them", hint="--member-records")
+        if self.member_records == "disjoint" and self.mixture is not None:
+            raise InvalidConfig("mixture was given with disjoint records of members; expected one of them")
         if self.warmup is not None and (self.warmup > self._most_steps or (self.warmup >= 1 and self.warmup % 1)):
             raise InvalidConfig(
                 f"warmup is {self.warmup:g}; expected a share below 1, or from 1 to {self.steps} whole steps"

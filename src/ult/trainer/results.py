@@ -19,6 +19,7 @@ from ult.public.vocabulary import Vocabulary
 from ult.trainer.callbacks.early_stopping import best, validation_bits
 from ult.trainer.callbacks.progress import Progress
 from ult.trainer.callbacks.tensorboard import FOLDER
+from ult.trainer.datasets.blocks import Blocks
 from ult.trainer.datasets.inputs import Dataset
 from ult.trainer.datasets.labelled import Labelled
 from ult.trainer.id_trainer import IdTrainer
@@ -67,6 +68,7 @@ def training_metrics(recipe: Recipe, trainer: IdTrainer, progress: Progress, dat
         "classes": data.classes,
         **({"scale": list(data.scale)} if isinstance(data, Labelled) and data.scale else {}),
         "truncated": data.truncated,
+        **_part(recipe, data),
         "loss": [[entry["step"], entry["loss"]] for entry in history if "loss" in entry],
         "resumed_at": progress.first_step,
         "seconds": progress.seconds,
@@ -75,6 +77,13 @@ def training_metrics(recipe: Recipe, trainer: IdTrainer, progress: Progress, dat
         "device": str(trainer.args.device.type),
         "versions": versions("torch", "transformers", "numpy"),
     }
+
+
+def _part(recipe: Recipe, data: Dataset) -> dict[str, Any]:
+    """Return what `metrics.json` says of the part of the records that was trained on, if it was one: never of which."""
+    if recipe.part is None or not isinstance(data, Blocks | Labelled):
+        return {}
+    return {"part": {"part": recipe.part, "records": len(data.ends)}}
 
 
 def validation_metrics(recipe: Recipe, trainer: IdTrainer, shards: list[dict[str, Any]]) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from ult.host.extras import require
 from ult.public.run import Run
 from ult.public.vocabulary import PAD
 from ult.trainer.ids import Ids
+from ult.trainer.models.ensemble import load_predictor
 from ult.trainer.models.generation import normalizer
-from ult.trainer.models.load import load_trained
 
 with require("torch", "transformers", extra="train"):
     import torch
@@ -55,7 +55,7 @@ class Scorer:
             )
         self.head = np.array(run.head(modality), np.int64)
         self.context, self.batch_size = run.context, batch_size
-        self.model = load_trained(run)
+        self.model = load_predictor(run)
         self.vocabulary_size = run.vocabulary.size
         takes = inspect.signature(self.model.forward).parameters
         self._last = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}

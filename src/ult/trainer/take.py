@@ -21,6 +21,7 @@ def take(run: str | Path, shards: Shards | str | Path, out: str | Path, *, force
     """
     opened, out = Run.open(run), Path(out)
     check_free(out, RUN, force=force)
+    opened.check_single()
     if not opened.per_table:
         raise InvalidConfig(f"{opened.path} has one set of rows; expected a run of ult train --rows-per-table")
     (found,) = open_shards([shards], opened.vocabulary)

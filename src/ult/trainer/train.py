@@ -29,6 +29,7 @@ from ult.trainer.distributed import broadcast, check_whole_weights, collective, 
 from ult.trainer.finished import finished, said
 from ult.trainer.id_trainer import IdTrainer, per_device_batch_size, training_arguments, uses_bfloat16
 from ult.trainer.machine import fitting_threads, slow_bfloat16
+from ult.trainer.members import train_members
 from ult.trainer.memorisation.goldfish import Goldfish
 from ult.trainer.memorisation.ngram_penalty import NgramPenalty
 from ult.trainer.memorisation.stop_memorised import StopMemorised
@@ -44,6 +45,7 @@ from ult.trainer.models.table_rows import of_one_table
 from ult.trainer.recipe import Recipe
 from ult.trainer.results import training_metrics, validation_metrics, write_run
 from ult.trainer.tasks.classify import BAG_IDS, beside_bag
+from ult.trainer.teacher import Teacher
 from ult.trainer.workdir import Resume, finish, last_checkpoint, partial_folder, working_folder
 
 with require("torch", "accelerate", "transformers", extra="train"):
@@ -64,6 +66,7 @@ def train(
     targets: Paths | None = None,
     validation: Paths | None = None,
     validation_targets: Paths | None = None,
+    teachers: Paths | None = None,
     resume: Resume = False,
     force: bool = False,
     **options: Never,
@@ -78,6 +81,9 @@ def train(
 
     `validation` shards are of a table that the model is trained on. They are evaluated every `evaluate_every` steps
     and after the last one; the run is the best of these.
+
+    With `teachers`, runs, the model learns what these find likely together, not what the records say: see
+    `ult.trainer.distil`. A recipe with `members` trains so many runs, one after the other, in one folder.
 
     The same call gives the same weights on a CPU. Several processes share a step's `batch_size` blocks or records, and
     see together what one alone would see. `resume` goes on with an interrupted training from its last checkpoint, and
@@ -95,6 +101,10 @@ def train(
             f"the recipe is of type {type(recipe).__name__}; expected ult.Recipe",
             hint="ult.Recipe(steps=200), or ult.Recipe.read(FILE)",
         )
+    if recipe.members is not None:
+        if targets or validation_targets or teachers:
+            raise InvalidConfig("members were asked for with targets or teachers; expected the one or the other")
+        return train_members(train, shards, out, recipe, validation=validation, resume=resume, force=force)
     out, partial = Path(out), partial_folder(Path(out))
     packed = partial / "packed"
     state = join_processes()
@@ -107,15 +117,17 @@ def train(
             uses_bfloat16(recipe, state)
             curves = curve_writers(recipe.report_to, partial)
             inputs = Inputs.open(recipe, shards, targets, validation, validation_targets)
+            teacher = Teacher.open(teachers, recipe, inputs.shards)
+            asked = inputs.summaries | {"teachers": teacher.runs if teacher else []}
             per_device_batch_size(recipe, state)
             note = slow_bfloat16(recipe.precision, state.device)
             plan = _privacy_plan(recipe, inputs, state)
             if state.is_main_process and resume == "auto" and not force:
-                done = finished(out, recipe, inputs.summaries)
+                done = finished(out, recipe, asked)
             if state.is_main_process and done is None:
                 if note:
                     say(note)
-                stack.enter_context(working_folder(out, recipe, inputs.summaries, resume=resume, force=force))
+                stack.enter_context(working_folder(out, recipe, asked, resume=resume, force=force))
                 stack.callback(shutil.rmtree, packed, ignore_errors=True)  # if it is not one that is kept
                 with counting("reading shards") as advance:
                     packed, classes = inputs.packed(packed, recipe, advance=advance)
@@ -130,6 +142,8 @@ def train(
             for curve in curves:
                 stack.callback(curve.close)
             stack.enter_context(fitting_threads(training.trainer.model.num_parameters(), state.device))
+            if teacher is not None:
+                training.trainer.teacher = teacher.model(classes)
         checkpoint = broadcast(state, last_checkpoint(partial) if state.is_main_process else None)
         training.progress.tell_cut(training.data, recipe.context)
         with collective(state):
@@ -138,6 +152,7 @@ def train(
             if training.adapters:
                 training.adapters.merge(partial / "run" / ADAPTER if state.is_main_process else None)
         metrics, owners, losses = training.metrics(recipe, inputs), None, None
+        metrics |= teacher.told(metrics) if teacher else {}
         if plan is None and metrics["validation"]:
             with raise_on_all(state):
                 if state.is_main_process:

@@ -24,7 +24,7 @@ from ult.host.extras import require
 from ult.host.free import Kind, check_free
 from ult.public.card import CARD, run_card
 from ult.public.published import OWNER
-from ult.public.run import ROWS, Run
+from ult.public.run import MEMBERS, ROWS, Run
 from ult.public.vocabulary import Vocabulary
 from ult.trainer.recipe import Recipe
 
@@ -33,12 +33,13 @@ with require("safetensors", extra="train"):
 
 _JOURNAL = "recipe.json"  # in the hidden folder: what was asked of the unfinished training
 _OURS = re.compile(  # every file that --force may replace, those that earlier versions of libraries write included
-    rf"(metrics|vocabulary|config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens)\.json|{OWNER}"
+    rf"({MEMBERS}/\d+/)?((metrics|vocabulary|config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens)\.json|{OWNER}"
     rf"|{re.escape(CARD)}"
     rf"|loss\.png|{ROWS}/[0-9a-f]{{32}}\.safetensors"
     r"|model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json"
-    r"|adapter/(adapter_config\.json|adapter_model\.safetensors|README\.md)|tensorboard/events\.[^/]+"
+    r"|adapter/(adapter_config\.json|adapter_model\.safetensors|README\.md)|tensorboard/events\.[^/]+)"
 )
+_KEPT = "the last checkpoint is kept: the same command with --resume goes on from it"
 # Adapters are not copied, because they hold rows, nor are curves. A private run has no loss.png.
 _COPIED = ("vocabulary.json", "tokenizer.json", "tokenizer_config.json", "loss.png")
 
@@ -93,16 +94,28 @@ def working_folder(
         try:
             yield partial
         except BaseException as error:
-            if last_checkpoint(partial) is not None:
+            if _goes_on(partial):
                 claim.keep = True
-                error.add_note("the last checkpoint is kept: the same command with --resume goes on from it")
+                if _KEPT not in getattr(error, "__notes__", ()):  # a member has said it
+                    error.add_note(_KEPT)
             raise
+
+
+def _goes_on(partial: Path) -> bool:
+    """Return whether there is something to go on from: a checkpoint, or a member that is finished or has one."""
+    members = partial / "run" / MEMBERS
+    return (
+        last_checkpoint(partial) is not None
+        or any((one / "metrics.json").is_file() for one in members.glob("*"))
+        or any(last_checkpoint(one) is not None for one in members.glob(".*.partial"))
+    )
 
 
 def _check_same(partial: Path, asked: dict[str, Any], out: Path) -> None:
     try:
         before = json.loads((partial / _JOURNAL).read_text(encoding="utf-8"))
         before = {"versions": asked["versions"]} | before  # 0.1.0 named no build
+        before["data"] = {"teachers": []} | before["data"]  # before there was distillation
         private = before["recipe"].pop("privacy", None) or {}  # nested in 0.1.0
         before["recipe"] = Recipe().shaping() | before["recipe"] | private
         changed = [name for part in asked for name in asked[part] if before[part][name] != asked[part][name]]

@@ -82,6 +82,12 @@ def audit_model(
             f"run {opened.path} was trained for regress, of which no attack is known here",
             hint="a run for classify on bins of the numbers says what its records leak",
         )
+    if (part := opened.metrics.get("part")) is not None:
+        raise InvalidConfig(
+            f"{opened.path} was trained on part {part.get('part')} of its shards' records; all of them would count as "
+            "members",
+            hint="the run that holds all members",
+        )
     tell("reading", 0)
     both = {"targets": targets, "nonmember_targets": nonmember_targets}
     sides = read_sides(opened, members, nonmembers, **both, table=table, canaries=canaries or 0)

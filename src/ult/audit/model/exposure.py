@@ -20,7 +20,8 @@ from ult.host.extras import require
 from ult.owner.canaries import SPACE, canary_record, secret_digits
 from ult.owner.table import Table
 from ult.public.run import Run
-from ult.trainer.models.load import load_trained
+from ult.trainer.models.embeddings import Model
+from ult.trainer.models.ensemble import load_predictor
 
 with require("scipy", extra="audit"):
     from scipy import stats
@@ -36,9 +37,12 @@ def exposure(
     alternatives: int = ALTERNATIVES,
     seed: int = 0,
     batch_size: int = 16,
+    model: Model | None = None,
     advance: Callable[[int], None] = lambda records: None,
 ) -> dict[str, Any]:
     """Return, as JSON values, the exposure of the first `n` canaries of a table in a run trained on its shards.
+
+    `model` is what predicts in place of the run's own, if it is loaded already.
 
     Raises `WrongTable` if the run was not trained on shards of the table, `InvalidConfig` for under 10 `alternatives`.
     """
@@ -50,7 +54,7 @@ def exposure(
         )
     if alternatives < 10:
         raise InvalidConfig(f"alternatives is {alternatives}; expected at least 10")
-    rng, model, losses = np.random.default_rng(seed), load_trained(run), []
+    rng, model, losses = np.random.default_rng(seed), model or load_predictor(run), []
     for name, digits in enumerate(secret_digits(table, n)):
         drawn = rng.choice(SPACE - 1, alternatives, replace=False)
         candidates = [digits, *(drawn + (drawn >= digits)).tolist()]

@@ -21,7 +21,7 @@ from ult.public.run import Run
 from ult.trainer.datasets.pairs import read_source
 from ult.trainer.generate import generate
 from ult.trainer.memorisation.ngrams import memorised
-from ult.trainer.models.load import load_trained
+from ult.trainer.models.ensemble import load_predictor
 from ult.trainer.translate import search
 
 PREFIX = SUFFIX = 50  # ids given and asked for, as in the extraction benchmark of Carlini et al.
@@ -74,7 +74,7 @@ def extract(
     drawn = {"n": samples, "top_k": 40, "seed": seed} if samples else {"temperature": 0.0}
     written = generate(opened.path, prefixes, **drawn, **options)
     draws = max(1, samples)
-    model = load_trained(opened)
+    model = load_predictor(opened)
     about: dict[str, Any] = {"modality": modality, "batch_size": batch_size, "model": model, "moments": False}
     surety = predict_ids(opened, written, given=len(prefixes[0]), **about, advance=lambda records: advance(0, 0))
     sums = np.array([log[:length].sum() for log in surety.each(surety.log)])
@@ -97,7 +97,7 @@ def complete(
     short = [record for record in records if record.target is not None and 0 < len(record.target) < run.context]
     if not short:
         return None
-    model, answers = load_trained(run), []
+    model, answers = load_predictor(run), []
     for first in range(0, len(short), batch_size):
         batch = [read_source(record.ids, run.context) for record in short[first : first + batch_size]]
         beams = search(model, batch, beams=1, best=1, max_new=run.context, batch_size=batch_size)

@@ -24,8 +24,8 @@ from ult.trainer.datasets.pairs import read_source
 from ult.trainer.loss import predict
 from ult.trainer.models.causal import looks_ahead
 from ult.trainer.models.embeddings import Model
+from ult.trainer.models.ensemble import load_predictor
 from ult.trainer.models.generation import normalizer
-from ult.trainer.models.load import load_trained
 
 with require("torch", extra="train"):
     import torch
@@ -93,7 +93,7 @@ def predict_records(
     advance: Callable[[int], None] = lambda records: None,
 ) -> Predicted:
     """Return the predictions of a run of any task for records; options and errors are those of `predict_ids`."""
-    model = model or load_trained(run)
+    model = model or load_predictor(run)
     items = _items(run, model, modality, given)
     predictions: list[tuple[Floats, Floats, Floats]] = []
     lengths = []

@@ -40,6 +40,8 @@ def check_repeatable(run: Run, sides: Sides, count: int) -> None:
     trained = {lot.get("digest") for lot in lots(run)} - {None}
     whys = {
         f"it is for {run.task}, and shadow runs are for lm": run.task != "lm",
+        "it has members": run.members > 0,
+        "it learned from other runs": bool(metrics.get("distilled")),
         f"it went on from {metrics.get('from_run')}": metrics.get("from_run") is not None,
         f"its model {metrics.get('model')!r} is no preset": metrics.get("model") not in PRESETS,
         "it was trained on shards that are not among the members": not trained <= members,

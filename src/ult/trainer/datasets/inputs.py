@@ -19,6 +19,7 @@ from ult.trainer.datasets.per_table import PerTable, check_filled, part_of
 from ult.trainer.datasets.sampler import check_mixture
 from ult.trainer.datasets.validation import check_tables, open_validation
 from ult.trainer.datasets.windows import Windows
+from ult.trainer.part import Part
 from ult.trainer.recipe import Recipe
 
 Paths: TypeAlias = str | Path | Sequence[str | Path]
@@ -94,6 +95,7 @@ class Inputs:
             "label": self.label,
             "modality_token": recipe.modality_token,
             "rows_per_table": recipe.rows_per_table,
+            **({"part": recipe.part} if recipe.part else {}),
         }
         kept = keep(what, lambda new: self.pack(new, recipe, advance=advance)) if recipe.keep_packed else None
         return kept or (folder, self.pack(folder, recipe, advance=advance))
@@ -113,7 +115,7 @@ class Inputs:
                 for number, one in enumerate(lots):
                     pack([one], part_of(place, number), **options)
             return []
-        classes = pack(self.shards, folder, **options)
+        classes = pack(self.shards, folder, **options, part=Part.read(recipe.part) if recipe.part else None)
         if self.targets:
             pack(self.targets, folder / TARGETS, advance=advance)
         if self.validation:

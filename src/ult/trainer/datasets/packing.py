@@ -24,6 +24,8 @@ from ult.public.id_columns import flat_ids
 from ult.public.manifest import IDS, Manifest
 from ult.public.shards import Shards
 from ult.public.vocabulary import EOS, Vocabulary, modality_id
+from ult.trainer.datasets.parting import of_part
+from ult.trainer.part import Part
 
 Stream: TypeAlias = NDArray[np.int32] | NDArray[np.uint16]
 # Without a header, in this machine's byte order. A stream is uint16 if the vocabulary has no larger id.
@@ -77,11 +79,13 @@ def pack(
     classes: list[Any] | None = None,
     numbers: bool = False,
     modality_token: bool = False,
+    part: Part | None = None,
     advance: Callable[[int], None] = lambda records: None,
 ) -> list[Any]:
     """Write the stream of all records into `folder`; with `label`, a kept column, also the number of each one's class.
 
-    `advance(n)` is called after each part with the number of its records.
+    With `part`, only the records of that part are written. `advance(n)` is called after each file of the shards with
+    the number of its records.
 
     With `numbers` the column is one of numbers, and their mean and standard deviation are returned. Else it returns the
     classes: `classes` if they are given, those of a run, which must then hold every label; else all labels
@@ -97,8 +101,10 @@ def pack(
         kind = STREAMS[name]
         with (folder / name).open("wb") as stream, (folder / ENDS).open("wb") as ends:
             stream.write(np.array([EOS], kind).data)
-            last = 0
+            last = records = 0
             for table, head in ((table, heads[i]) for i, one in enumerate(shards) for table in _parts(one)):
+                read = table.num_rows
+                table = table if part is None else of_part(table, part)
                 lengths = _lengths(table) + 1 + len(head)
                 places = np.cumsum(lengths)
                 ids = np.full(int(lengths.sum()), EOS, kind)
@@ -110,9 +116,15 @@ def pack(
                 stream.write(ids.data)
                 ends.write((last + places).data)
                 last += len(ids)
+                records += table.num_rows
                 if label is not None:
                     found.append(as_numbers(table[label], label) if numbers else _numbers(table[label], label, seen))
-                advance(table.num_rows)
+                advance(read)
+        if part is not None and not records:
+            raise TrainingError(
+                f"part {part} holds none of the {sum(one.manifest.rows for one in shards):,} records",
+                hint="fewer parts, or fewer members",
+            )
         if label is not None:
             whole = np.concatenate(found)
             if numbers:

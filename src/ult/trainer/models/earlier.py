@@ -43,6 +43,7 @@ class Earlier:
     def open(cls, recipe: Recipe, vocabulary: Vocabulary) -> Earlier:
         """Load the run that a recipe names. Raises `InvalidConfig`, `WrongVocabulary` or `FormatError`."""
         run = Run.open(recipe.from_run or "")
+        run.check_single()
         if run.vocabulary != vocabulary:
             raise WrongVocabulary(
                 f"run {run.path} has a vocabulary of {run.vocabulary.size}; the shards' is {vocabulary.size}"

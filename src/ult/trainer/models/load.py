@@ -77,11 +77,12 @@ def load_whole(path: Path) -> Model:
 def load_trained(run: Run) -> Model:
     """Return a run's model, ready to evaluate, on the device that accelerate finds.
 
-    Raises `InvalidConfig` if its rows stayed with the owner, and `FormatError`, also if the model looks ahead and does
-    not classify.
+    Raises `InvalidConfig` if it has members or its rows stayed with the owner, and `FormatError`, also if the model
+    looks ahead and does not classify.
     """
     from accelerate import PartialState
 
+    run.check_single()
     if run.withheld:
         raise InvalidConfig(
             f"{run.path} has no embedding rows: they stayed with its owner",

@@ -27,7 +27,7 @@ from ult.public.shards import Shards
 from ult.public.task import LABELS
 from ult.trainer.datasets.packing import as_numbers, open_shards
 from ult.trainer.models.embeddings import Model
-from ult.trainer.models.load import load_trained
+from ult.trainer.models.ensemble import load_predictor
 from ult.trainer.tasks.classify import chances_of, unlabelled
 from ult.trainer.tasks.figures import Figures
 from ult.trainer.tasks.predicted import Predicted
@@ -79,7 +79,7 @@ def predict_labels(
         expected, hint = _NOT[opened.task]
         raise InvalidConfig(f"run {opened.path} was trained for {opened.task}; expected {expected}", hint=hint)
     sources = open_shards(folders.paths(shards), opened.vocabulary)
-    model = load_trained(opened)
+    model = load_predictor(opened)
     if opened.task == "regress":
         return _numbers(opened, model, sources, place, batch_size, advance)
     names = tuple(map(str, opened.classes))
