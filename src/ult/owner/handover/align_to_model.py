@@ -20,7 +20,7 @@ from ult.host.free import check_free
 from ult.owner.handover.public_model import PublicModel
 from ult.owner.table import Table
 from ult.public.metrics import FORMAT
-from ult.public.vocabulary import BOS, EOS, N_SPECIAL, PAD
+from ult.public.vocabulary import BOS, EOS, N_SPECIAL, PAD, Vocabulary
 from ult.trainer.models.digest import weights_digest
 from ult.trainer.models.embeddings import rows_of
 from ult.trainer.workdir import RUN, founding, save
@@ -48,20 +48,34 @@ def align_to_model(model: str | Path, table: Table, out: str | Path, *, force: b
         raise InvalidConfig(f"the table is of {table.codec.id}; public tokens are of text: expected {CODEC}")
     public = PublicModel.open(model)
     parts = public.tokens([bytes(symbols.astype(np.uint8)) for symbols in table.spellings()])
-    _move(public, parts, table.vocabulary.size)
+    of = {"table": table.fingerprint, "codec": table.codec.id, "column": table.codec.modality}
+    of |= {"public_table": True} if table.public else {}
+    counts = found_on(public, parts, out, vocabulary=table.vocabulary, shards=of, force=force)
     single = np.array([len(part) == 1 for part in parts])
-    composed = sum(len(part) > 1 for part in parts)
-    counts = {
-        "special": N_SPECIAL,
-        "copied": int(single.sum()),
-        "composed": composed,
-        "unused": table.vocabulary.size - N_SPECIAL - int(single.sum()) - composed,
-    }
-    named = float(table.counts[single].sum() / max(1, table.counts.sum()))
-    metrics = _metrics(public, table, counts)
-    with founding(out, table.vocabulary, metrics, force=force) as folder:
+    return {**counts, "named": float(table.counts[single].sum() / max(1, table.counts.sum()))}
+
+
+def found_on(
+    public: PublicModel,
+    parts: list[NDArray[np.int64]],
+    out: Path,
+    *,
+    vocabulary: Vocabulary,
+    shards: dict[str, Any],
+    force: bool = False,
+) -> dict[str, int]:
+    """Write `out`, a run of `public` whose ids from `N_SPECIAL` on have the mean rows of `parts`, tokens (n,) each.
+
+    `shards` is what its metrics say of shards that it is for. Returns and raises as `align_to_model`.
+    """
+    _move(public, parts, vocabulary.size)
+    said = np.array([len(part) for part in parts])  # in how many tokens
+    copied, composed = int((said == 1).sum()), int((said > 1).sum())
+    unused = vocabulary.size - N_SPECIAL - copied - composed
+    counts = {"special": N_SPECIAL, "copied": copied, "composed": composed, "unused": unused}
+    with founding(out, vocabulary, _metrics(public, shards, counts), force=force) as folder:
         save(public.model, folder, out)
-    return {**counts, "named": named}
+    return counts
 
 
 def _move(public: PublicModel, parts: list[NDArray[np.int64]], size: int) -> None:
@@ -83,10 +97,9 @@ def _move(public: PublicModel, parts: list[NDArray[np.int64]], size: int) -> Non
     model.config.use_cache = True
 
 
-def _metrics(public: PublicModel, table: Table, counts: dict[str, int]) -> dict[str, Any]:
+def _metrics(public: PublicModel, shards: dict[str, Any], counts: dict[str, int]) -> dict[str, Any]:
     """Return the metrics of the run: what the public model was trained on, nobody here can say."""
     room = getattr(public.model.config, "max_position_embeddings", None)
-    of = {"table": table.fingerprint, "codec": table.codec.id, "column": table.codec.modality}
     return {
         "format": FORMAT,
         "task": "lm",
@@ -105,7 +118,7 @@ def _metrics(public: PublicModel, table: Table, counts: dict[str, int]) -> dict[
         "modality_token": False,
         "privacy": None,
         "loss": [],
-        "shards": [of | ({"public_table": True} if table.public else {})],
+        "shards": [shards],
         "targets": [],
         "validation": None,
         "versions": versions("torch", "transformers", "tokenizers", "numpy"),
