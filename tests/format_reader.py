@@ -48,14 +48,19 @@ class Table:
         may: dict[str, list[set[str]]]
         may = {"ult-table/1": [set()], "ult-table/3": [{"privacy"}], "ult-table/4": [{"public"}]}
         may["ult-table/5"] = [set(), {"privacy"}, {"public"}]
-        must({"privacy", "public"} & set(document) in may.get(document["format"], []), "no table")
+        may["ult-table/6"] = [{"base"}, {"base", "privacy"}, {"base", "public"}]
+        must({"privacy", "public", "base"} & set(document) in may.get(document["format"], []), "no table")
         must(document.get("public", True) is True, "public, and not true")
         canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         must(canonical.encode() == data, "not canonical")
         self.fingerprint = hashlib.sha256(b"ult-table/1 fingerprint\n" + data).hexdigest()[:32]
         self.merges = [tuple(pair) for pair in document["merges"]]
         self.ranks, self.counts = document["ranks"], document["counts"]
-        falls = self.counts == sorted(self.counts, reverse=True)
+        base = document.get("base", {"ids": 0, "table": "0" * 32})
+        shared = base["ids"]
+        must(len(base) == 2 and len(bytes.fromhex(base["table"])) == 16, "base is no table")
+        must(sorted(self.ranks[:shared]) == list(range(shared)), "the ids of base are not the first")
+        falls = self.counts[shared:] == sorted(self.counts[shared:], reverse=True)
         must(falls or document["format"] == "ult-table/5", "counts do not fall")
         self.codec, self.config = document["codec"]["id"], document["codec"]["config"]
         self.alphabet = CODECS[self.codec][0](self.config)

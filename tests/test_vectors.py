@@ -42,7 +42,7 @@ def record_of(value):
 def test_there_are_vectors_of_everything():
     assert len(VECTORS["codec"]) >= 27
     assert {read(path)["codec"] for path in VECTORS["codec"].values()} == set(CODECS)
-    others = {"text-bytes-secret-ids", "image-dct-places"}
+    others = {"text-bytes-secret-ids", "text-bytes-base", "image-dct-places"}
     assert set(VECTORS["table"]) == {name.replace("/", "-") for name in CODECS} | others
     assert len(VECTORS["reject"]) >= 150
     kinds = ("age", "manifest", "part", "printable", "symbols", "table", "vocabulary")

@@ -25,6 +25,7 @@ import rejects
 from ult import Table, Vocabulary
 from ult.codecs import CODECS
 from ult.owner.bpe.counts import PatchCounts
+from ult.owner.bpe.extended import Base
 
 HERE = Path(__file__).parent
 Scenario = tuple[str, dict[str, Any]]
@@ -168,7 +169,7 @@ def codec_vectors() -> Iterator[Scenario]:
 
 
 def table_vectors() -> Iterator[Scenario]:
-    """A small table of each codec, and the ids that it gives; and one whose ids are in a secret order."""
+    """A small table of each codec, and the ids that it gives; one in a secret order, one beside a public table."""
     for name, cases in RECORDS.items():
         options, records = cases[0]
         codec = CODECS[name](**options)
@@ -188,6 +189,9 @@ def table_vectors() -> Iterator[Scenario]:
         draw=Random(0).shuffle,  # noqa: S311
     )
     yield "table/text-bytes-secret-ids", _table_vector(drawn, records.values())
+    public = Table.fit(["to be or not", "yes, isn't it"] * 2, vocabulary=Vocabulary(298), min_records=1, public=True)
+    of: dict[str, Any] = {"vocabulary": Vocabulary(312), "min_records": 1, "base": Base.of(public)}
+    yield "table/text-bytes-base", _table_vector(Table.fit(records.values(), **of), records.values())
 
 
 def _table_vector(table: Table, records: Iterable[Any]) -> dict[str, Any]:

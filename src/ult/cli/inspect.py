@@ -101,6 +101,7 @@ def _table(path: Path, passphrase_file: Path | None, identities: Sequence[Path] 
             ("phrases held by", f"at least {table.min_records:,} records each"),
             *_promised(table.privacy, table.public),
             ("order of ids", "secret" if table.secret_ids else "the ranks of their phrases"),
+            *([("extends", f"public table {base.table}, {base.ids:,} ids")] if (base := table.base) else []),
             ("value columns", len(table.fields)),
             ("ids that occurred", len(used)),
             ("longest phrase", f"{int(lengths.max())} symbols"),

@@ -78,6 +78,14 @@ def fit(
             "learned ones; only which id each has is secret.",
         ),
     ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PUBLIC.ult",
+            help="A table of public records (--public): its phrases keep their ids, which whoever has it reads, and "
+            "those of your records are added.",
+        ),
+    ] = None,
     min_records: Annotated[
         int | None,
         typer.Option(help="A phrase enters only if so many distinct records (lines of a .txt) hold it; by default 5."),
@@ -149,6 +157,7 @@ def fit(
             canonical=canonical,
             reading=reading,
             merges=merges,
+            base=base,
             min_records=min_records,
             epsilon=epsilon,
             delta=delta,

@@ -7,9 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ult.codecs import codec_class
 from ult.codecs.base import Codec
 from ult.codecs.columns import Columns, WithLevels
@@ -27,11 +24,22 @@ from ult.host.progress import Progress, counted, on_stderr
 from ult.host.shown import Facts, Shown, count
 from ult.owner import fields, keyfile, private_bins, private_levels
 from ult.owner.bpe.private_counts import check_asked, promise, without_records
-from ult.owner.bpe.public_merges import read_merges
-from ult.owner.inputs import Inputs, Watched, count_clipped, named, of_clipped, opened, remarks, texts
+from ult.owner.inputs import (
+    Inputs,
+    Secret,
+    Watched,
+    count_clipped,
+    named,
+    of_clipped,
+    opened,
+    remarks,
+    table_argument,
+    texts,
+)
 from ult.owner.keyfile import Passphrase
 from ult.owner.pipeline import pieces
 from ult.owner.pipeline.choose import choose
+from ult.owner.shared import shared_phrases
 from ult.owner.table import Table, check_room, held_by
 from ult.public.vocabulary import Vocabulary
 
@@ -109,6 +117,7 @@ class Fitted(Shown):
     encode_identifier=arguments.texts("the name of a column"),
     canonical=switch,
     merges=path,
+    base=table_argument,
     min_records=integer(),
     epsilon=number,
     delta=number,
@@ -144,6 +153,7 @@ def fit(
     canonical: bool = False,
     reading: Mapping[str, str | float] | None = None,
     merges: str | Path | None = None,
+    base: Secret | None = None,
     min_records: int | None = None,
     epsilon: float | None = None,
     delta: float | None = None,
@@ -167,7 +177,8 @@ def fit(
     `hf:org/name`. `options` are those of the codec, such as `{"quality": 60}`. `reading` says what of a file is read,
     such as `{"layer": "raw/X"}` of .h5ad, or `{"window": 10}`, seconds of a signal. `min_records` is 5 by default, or 1
     with `epsilon`; see `Table.fit`. `merges` is the tokenizer.json of a public byte-level BPE, for text/bytes: its
-    phrases are taken in place of learned ones, in its order, and only which id each has is of the records.
+    phrases are taken in place of learned ones, in its order, and only which id each has is of the records. `base` is a
+    table of public records, whose phrases keep their ids; those of the records come after them.
 
     For `record/columns` a record has a field for each column, as a `schema` says, or as `describe` infers with `unit`,
     `drop` and `forms`. A column that looks like an identifier has to be in `drop` or in `encode_identifier`, and is
@@ -190,7 +201,7 @@ def fit(
     """
     out = Path(out)
     most = check_asked(epsilon, delta, patches_per_record, min_records, public=public)
-    public_merges = None if merges is None else _merges(merges, codec, min_records)
+    phrases = shared_phrases(merges, base, codec, options, min_records, secret_ids=secret_ids)
     min_records = held_by(1 if merges is not None else min_records, most)
     chosen, kind = choose(engine, address, workers), codec_class(codec)
     keyfile.check_place(out, force=force)
@@ -231,8 +242,8 @@ def fit(
         read = (batch.records for batch in counted(source.batches(), progress, "calibrating", lambda batch: batch.rows))
         given, learnt = private_levels.learnt(read, source.fields, given, epsilon=epsilon, delta=delta)
     of_fields = {"fields": [one.document() for one in layout.fields]} if layout else {}
-    made = _codec(kind, {**given, **of_fields}, source, most, progress)
-    check_room(vocabulary, made)
+    made = phrases.codec or _codec(kind, {**given, **of_fields}, source, most, progress)
+    check_room(vocabulary, made, phrases.base)
     columns = _columns(made, source, progress)
     counts = pieces.count(
         lambda: source.pieces(pieces.PIECE_BYTES),
@@ -252,7 +263,8 @@ def fit(
         "privacy": privacy,
         "public": public,
         "secret_ids": secret_ids,
-        "merges": public_merges,
+        "merges": phrases.merges,
+        "base": phrases.base,
     }
     table = Table.from_counts(counts, codec=made, vocabulary=vocabulary, **of)
     table.save(out, **storage, force=force)
@@ -270,30 +282,13 @@ def fit(
         empty_records=sum(not record for record in source) if empty else 0,
         told=(
             *told,
-            *_told_merges(merges),
+            *phrases.told(table),
             *remarks(source),
             *_unremembered(codec, reading),
             *(learnt.remarks() if learnt else []),
         ),
         private_bins=learnt.names if learnt else (),
     )
-
-
-def _merges(path: str | Path, codec: str, min_records: int | None) -> NDArray[np.int32]:
-    """Return the merges of a public tokenizer. Raises `InvalidConfig` for another codec than text/bytes."""
-    kind = codec_class(codec)
-    if kind.id != "text/bytes":
-        raise InvalidConfig(f"a public tokenizer's merges are of text; the codec is {codec}", hint="--codec text/bytes")
-    if min_records is not None:
-        raise InvalidConfig(
-            "min_records says which phrases of the records may enter; with merges all phrases are public",
-            hint="leave out --min-records",
-        )
-    return read_merges(path, longest=kind.max_patch)
-
-
-def _told_merges(merges: str | Path | None) -> list[str]:
-    return [] if merges is None else [f"the phrases are those of {merges}; only which id each has is secret"]
 
 
 def _unremembered(codec: str, reading: Mapping[str, str | float] | None) -> list[str]:

@@ -24,6 +24,7 @@ from ult.host.arguments import KEYS, checked, integer, kind, number, switch
 from ult.host.shown import Facts, Shown, count
 from ult.owner import keyfile, table_format
 from ult.owner.bpe.counts import CAPACITY, PatchCounts
+from ult.owner.bpe.extended import Base
 from ult.owner.bpe.merges import learn_merges
 from ult.owner.bpe.private_counts import ROOM, bounded, check_asked, promise, release, without_records
 from ult.owner.bpe.public_merges import uses_of
@@ -72,11 +73,13 @@ class Table(Coder, Shown):
         privacy: Guarantee | None = None,
         public: bool = False,
         secret_ids: bool = False,
+        base: Base | None = None,
     ) -> None:
         """Make a table from its parts. Use `fit` or `load` instead.
 
         `merges` (m, 2) int32 and `ranks` (units,) int32 are those of a `Coder`. `counts` (units,) int64 says how often
-        the unit of each id occurred when the table was fitted: falling, or in any order with `secret_ids`.
+        the unit of each id occurred when the table was fitted: falling, or in any order with `secret_ids` and for the
+        ids of `base`.
         """
         super().__init__(codec, merges, ranks)
         self.vocabulary = vocabulary
@@ -84,6 +87,7 @@ class Table(Coder, Shown):
         self.privacy = privacy  # the guarantee for each record; None if there is none
         self.public = public  # whether the owner declared that all records it was fitted on are public
         self.secret_ids = secret_ids  # whether ids were drawn at random, so that they do not reveal how common each is
+        self.base = base  # the public table that this one extends; None if all phrases are the owner's
         self._counts = counts
 
     @classmethod
@@ -99,6 +103,7 @@ class Table(Coder, Shown):
         patches_per_record=integer(),
         public=switch,
         secret_ids=switch,
+        base=kind((Base, type(None)), "what Base.of(table) takes over of a public table"),
         allow_lost=switch,
     )
     def fit(
@@ -115,6 +120,7 @@ class Table(Coder, Shown):
         patches_per_record: int | None = None,
         public: bool = False,
         secret_ids: bool = False,
+        base: Base | None = None,
         allow_lost: bool = False,
     ) -> Table:
         """Fit a table on records. The result does not depend on their order.
@@ -129,7 +135,8 @@ class Table(Coder, Shown):
         have more than `capacity` symbols, the records are read twice and the rarest patches are left out (see
         `ult.owner.bpe.counts`); if `records` is an iterator, that is an error. With `epsilon`, each record has
         differential privacy, and each fit draws new noise: see `ult.owner.bpe.private_counts`. With `secret_ids`, the
-        order of the ids is drawn at random. `public` declares that everyone may read these records.
+        order of the ids is drawn at random. `public` declares that everyone may read these records. With `base`, the
+        phrases and ids of a public table come first; `min_records` is then of the phrases that are added.
 
         Raises `InvalidRecord`, `InvalidConfig` or `UnknownCodec`.
         """
@@ -160,7 +167,7 @@ class Table(Coder, Shown):
             for batch in batched(records):
                 counts.add(encoded(codec, batch, counts.records))
         about: dict[str, Any] = {"codec": codec, "vocabulary": vocabulary, "fields": fields}
-        table = cls.from_counts(counts, **about, privacy=privacy, public=public, secret_ids=secret_ids)
+        table = cls.from_counts(counts, **about, privacy=privacy, public=public, secret_ids=secret_ids, base=base)
         if unsaid and not table.phrases and table.size < vocabulary.size:
             # The caller is two frames up, above the check of the arguments.
             what = f"the table has no phrases: no sequence of symbols is held by {min_records} distinct records"
@@ -181,30 +188,40 @@ class Table(Coder, Shown):
         public: bool = False,
         secret_ids: bool = False,
         merges: NDArray[np.int32] | None = None,
+        base: Base | None = None,
         draw: Callable[[list[int]], None] = _SYSTEM.shuffle,
     ) -> Table:
         """Return the table of counted patches: learn merges until the vocabulary is full, then rank units by use.
 
         With `merges` (m, 2), those of a public tokenizer, none are learned: as many of them as there is room for are
-        taken, in their order, and the records only say how often each unit is used.
+        taken, in their order, and the records only say how often each unit is used. With `base`, its merges and ids are
+        taken over, and what is learned comes after them.
 
         With `secret_ids`, `draw` shuffles the ids in place; by default it uses the operating system's random numbers.
         With `privacy`, which `ult.owner.bpe.private_counts.promise` returns, the table is made from noisy counts, and
         the counted records must have been `bounded`. Raises `InvalidConfig` if the vocabulary is smaller than the
         codec's alphabet needs, or if there are no records.
         """
-        least = check_room(vocabulary, codec)
+        least = check_room(vocabulary, codec, base)
+        if base and secret_ids:
+            raise InvalidConfig(
+                "with a public base its ids are as public as it is; their order cannot be secret",
+                hint="secret_ids, or base, not both",
+            )
         if counts.records == 0:
             raise InvalidConfig("there are no records to fit a table on")
         symbols, ends, weight, holders = counts.patches() if privacy is None else release(counts, privacy)
         # No phrase has more holders than there are records, so none is looked for if that many are required.
         room = vocabulary.size - least if counts.min_records <= counts.records else 0
-        if merges is None:
+        if base is not None:
+            of: dict[str, Any] = {"room": room, "min_records": counts.min_records, "longest": codec.max_patch}
+            merges, uses = base.learn(symbols, ends, weight, holders, **of)
+        elif merges is None:
             merges, uses = learn_merges(symbols, ends, weight, holders, codec.alphabet, room, counts.min_records)
         else:
             merges = merges[: vocabulary.size - least]
             uses = uses_of(symbols, ends, weight, merges, codec.max_patch)
-        ranks = np.lexsort((np.arange(len(uses)), -uses)).astype(np.int32)
+        ranks = base.ranked(uses) if base else np.lexsort((np.arange(len(uses)), -uses)).astype(np.int32)
         if secret_ids:
             order = list(range(len(ranks)))
             draw(order)
@@ -221,11 +238,12 @@ class Table(Coder, Shown):
             privacy=privacy,
             public=public,
             secret_ids=secret_ids,
+            base=base,
         )
 
     @property
     def counts(self) -> NDArray[np.int64]:
-        """How often each id from `N_SPECIAL` on occurred in fitting, (ids,) int64; falling unless `secret_ids`."""
+        """How often each id from `N_SPECIAL` on occurred in fitting, (ids,) int64: falling, as `__init__` says."""
         return self._counts.copy()
 
     @property
@@ -313,6 +331,7 @@ class Table(Coder, Shown):
             privacy=self.privacy,
             public=self.public,
             secret_ids=self.secret_ids,
+            base=self.base,
         )
 
     def __repr__(self) -> str:
@@ -329,6 +348,7 @@ class Table(Coder, Shown):
             ("each phrase held by", f"at least {count(self.min_records, 'record')}"),
             ("privacy", "public records" if self.public else str(self.privacy or "no promise")),
             ("order of ids", order),
+            *([("extends", f"public table {self.base.table}, {self.base.ids:,} ids")] if self.base else []),
             ("fingerprint", self.fingerprint),
         ]
 
@@ -336,9 +356,17 @@ class Table(Coder, Shown):
         raise TypeError("a table is a secret and is not pickled; use save and load")
 
 
-def check_room(vocabulary: Vocabulary, codec: Codec[Any]) -> int:
-    """Return how many ids the special ones and the codec's alphabet take; raise `InvalidConfig` if there are fewer."""
-    least = N_SPECIAL + codec.alphabet
+def check_room(vocabulary: Vocabulary, codec: Codec[Any], base: Base | None = None) -> int:
+    """Return how many ids are taken before any phrase is learned; raise `InvalidConfig` if there are fewer.
+
+    These are the special ids and those of the codec's alphabet, or of the public table that is extended.
+    """
+    least = N_SPECIAL + (base.ids if base else codec.alphabet)
+    if vocabulary.size < least and base:
+        raise InvalidConfig(
+            f"the public table has {least:,} ids, and the vocabulary {vocabulary.size:,}",
+            hint=f"--vocabulary-size {least + 1024}, room for 1,024 phrases more",
+        )
     if vocabulary.size < least:
         raise InvalidConfig(
             f"vocabulary of {vocabulary.size} ids is too small for {codec.id}; expected at least {least}",

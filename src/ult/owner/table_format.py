@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from ult.codecs import codec_class
 from ult.codecs.base import Codec
 from ult.errors import FormatError, InvalidConfig, UnknownCodec
+from ult.owner.bpe.extended import Base
 from ult.public.guarantee import Guarantee
 from ult.public.vocabulary import N_SPECIAL, Vocabulary, check_format
 
@@ -19,12 +21,14 @@ FORMAT = "ult-table/1"
 PRIVATE = "ult-table/3"  # a table with a guarantee; 2 was never written, and a test vector has it as a newer format
 PUBLIC = "ult-table/4"  # a table that its owner declared to be fitted on public records only
 DRAWN = "ult-table/5"  # a table whose ids are in a secret order; it may have a guarantee, or be public, or neither
+EXTENDED = "ult-table/6"  # a table that begins with the ids of a public one; it may have a guarantee, or be public
 _NO_DOCUMENT = object()  # the payload is no JSON document; `None` would mean the document `null`
 _EXTRA_FIELDS: dict[str, tuple[set[str], ...]] = {  # sets of further fields that each format may have
     FORMAT: (set(),),
     PRIVATE: ({"privacy"},),
     PUBLIC: ({"public"},),
     DRAWN: (set(), {"privacy"}, {"public"}),
+    EXTENDED: ({"base"}, {"base", "privacy"}, {"base", "public"}),
 }
 _FIELDS = {"codec", "counts", "fields", "format", "merges", "min_records", "ranks", "records", "vocabulary_size"}
 
@@ -42,13 +46,14 @@ def write(
     privacy: Guarantee | None = None,
     public: bool = False,
     secret_ids: bool = False,
+    base: Base | None = None,
 ) -> bytes:
     """Return the document of a table with these parts: ASCII bytes, keys sorted, no white space."""
     document = {
         "codec": {"config": codec.config(), "id": codec.id},
         "counts": counts.tolist(),
         "fields": list(fields),
-        "format": DRAWN if secret_ids else PUBLIC if public else FORMAT if privacy is None else PRIVATE,
+        "format": EXTENDED if base else _format(privacy, public=public, secret_ids=secret_ids),
         "merges": merges.tolist(),
         "min_records": min_records,
         "ranks": ranks.tolist(),
@@ -59,7 +64,13 @@ def write(
         document["privacy"] = privacy.document()
     if public:
         document["public"] = True
+    if base is not None:
+        document["base"] = {"ids": base.ids, "table": base.table}
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode("ascii")
+
+
+def _format(privacy: Guarantee | None, *, public: bool, secret_ids: bool) -> str:
+    return DRAWN if secret_ids else PUBLIC if public else FORMAT if privacy is None else PRIVATE
 
 
 def read(payload: bytes, path: object) -> dict[str, Any]:
@@ -67,7 +78,7 @@ def read(payload: bytes, path: object) -> dict[str, Any]:
     document = _json(payload)  # caught there: a JSON error holds the payload, and must not be the context of our error
     if document is _NO_DOCUMENT:
         raise FormatError(f"{path} does not hold a table", hint="ult fit writes one")
-    if not (isinstance(document, dict) and document.get("format") in (PRIVATE, PUBLIC, DRAWN)):
+    if not (isinstance(document, dict) and document.get("format") in (PRIVATE, PUBLIC, DRAWN, EXTENDED)):
         check_format(document, FORMAT, path)
     try:
         parts = _parts(document, path)
@@ -115,7 +126,8 @@ def _parts(document: dict[str, Any], path: object) -> dict[str, Any]:
         raise _Bad("two merges are the same")
     if not np.array_equal(np.sort(ranks), np.arange(units)):
         raise _Bad("ranks are not a permutation of the units")
-    if len(counts) != units or (not secret_ids and (np.diff(counts) > 0).any()):
+    base = _base(document["base"], made.alphabet, merges, ranks) if "base" in document else None
+    if len(counts) != units or (not secret_ids and (np.diff(counts[base.ids if base else 0 :]) > 0).any()):
         raise _Bad("counts do not fall with the rank")
     for name in ("records", "min_records"):
         value = document[name]
@@ -138,7 +150,20 @@ def _parts(document: dict[str, Any], path: object) -> dict[str, Any]:
         "privacy": Guarantee.read(document["privacy"], path) if "privacy" in document else None,
         "public": document.get("public", False),
         "secret_ids": secret_ids,
+        "base": base,
     }
+
+
+def _base(document: object, alphabet: int, merges: NDArray[np.int32], ranks: NDArray[np.int32]) -> Base:
+    """Return what the table with these merges and ranks takes over of a public one."""
+    if not isinstance(document, dict) or set(document) != {"ids", "table"}:
+        raise _Bad("base is not ids and a table")
+    ids, table = document["ids"], document["table"]
+    if not isinstance(table, str) or not re.fullmatch(r"[0-9a-f]{32}", table):
+        raise _Bad("base names no table")
+    if type(ids) is not int or not alphabet <= ids <= len(ranks) or (ranks[:ids] >= ids).any():
+        raise _Bad("the first ids are not those of base")
+    return Base(merges[: ids - alphabet], ranks[:ids], table)
 
 
 def _array(value: object, name: str, dtype: type, *, pairs: bool = False) -> NDArray[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -25,9 +25,10 @@ class Adversary:
     def fitted(cls, like: Table, records: Sequence[Any]) -> Adversary:
         """Return an adversary whose table is fitted on `records` with the public options of the table `like`.
 
-        These are its codec, vocabulary size and `min_records`.
+        These are its codec, vocabulary size, `min_records` and the public table that it extends.
         """
         public: dict[str, Any] = {"codec": like.codec, "vocabulary": like.vocabulary, "min_records": like.min_records}
+        public |= {"base": like.base}
         fit = Table.fit(records, **public, allow_lost=True)  # the codec's range suits the owner's records, not these
         return cls(fit, records)
 
@@ -47,13 +48,20 @@ class Adversary:
         """The count of each phrase in the adversary's records."""
         return {self.spelled[k]: n for k, n in zip(self.known_ranks, self.reference.counts.tolist(), strict=True)}
 
-    def recovered(self, guesses: Sequence[bytes | None], target: Coded, truth: Table) -> dict[str, Any]:
-        """Return the fields of `Recovered`, and for images and series those of `Rebuilder.psnr`, as JSON values."""
-        recovered = asdict(self.score(guesses, target, truth))
+    def recovered(
+        self, guesses: Sequence[bytes | None], target: Coded, truth: Table, *, public: Collection[bytes] = ()
+    ) -> dict[str, Any]:
+        """Return the fields of `Recovered`, and for images and series those of `Rebuilder.psnr`, as JSON values.
+
+        `public` are phrases that the adversary can name beside those of its records.
+        """
+        recovered = asdict(self.score(guesses, target, truth, public))
         return recovered | (self.rebuilder.psnr(guesses, target, truth) if self.rebuilder else {})
 
-    def score(self, guesses: Sequence[bytes | None], target: Coded, truth: Table) -> Recovered:
+    def score(
+        self, guesses: Sequence[bytes | None], target: Coded, truth: Table, public: Collection[bytes] = ()
+    ) -> Recovered:
         """Score the phrases guessed for the kinds of `target`; raise `InvalidConfig` if the codecs differ."""
         check_codecs(self.known, truth)
         commonest = self.spelled[self.known_ranks[self.reference.order[0]]]
-        return score(guesses, target=target, truth=truth, commonest=commonest, nameable=set(self.own))
+        return score(guesses, target=target, truth=truth, commonest=commonest, nameable={*self.own, *public})

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ult.audit.code.adversary import Adversary
 from ult.audit.code.cooccurrence import by_context
 from ult.audit.code.evidence import BEFORE, PUBLIC, Coded, Guess
+from ult.audit.code.extended import PUBLIC_TABLE, by_public_table
 from ult.audit.code.frequency import by_frequency, by_rank
 from ult.audit.code.graph import by_graph
 from ult.audit.code.homophones import by_homophones
@@ -61,6 +62,13 @@ def attack(
             result = {"name": name, "knows": PUBLIC, **adversary.recovered(named, target, truth)}
             if keep is not None:
                 keep(result, named, target)
+            yield result
+        if truth.base is not None:
+            named, phrases = by_public_table(plain, adversary, truth)
+            result = {"name": PUBLIC_TABLE, "knows": PUBLIC}
+            result |= adversary.recovered(named, plain, truth, public=phrases)
+            if keep is not None:
+                keep(result, named, plain)
             yield result
         if told is not None:
             hidden = plain.ranked(told.reference) if plain.tells_ranks else plain

@@ -21,7 +21,7 @@ from ult.public.run import Run
 from ult.public.vocabulary import N_SPECIAL, UNK
 from ult.trainer.models.embeddings import rows_of
 from ult.trainer.models.load import load_trained
-from ult.trainer.workdir import RUN, deriving, save
+from ult.trainer.workdir import RUN, deriving, founding, save
 
 with require("torch", extra="train"):
     import torch
@@ -42,7 +42,7 @@ def align(run: str | Path, old: Table, new: Table, out: str | Path, *, force: bo
     The kinds are: "special" ids keep their rows, because they mean the same under every table; "copied" ids, all base
     symbols among them, take the row of the same phrase in `old`; "composed" ids take the mean of the rows of the ids
     with which `old` writes their phrase; "unused" ids of the vocabulary take the row of `<unk>`, which never occurs
-    either.
+    either. If `new` extends `old`, a public table, it may have a larger vocabulary.
 
     Raises `InvalidConfig` if the codecs differ, `WrongTable`, `WrongVocabulary`, `OutputExists` or `OutputError`.
     """
@@ -54,12 +54,21 @@ def align(run: str | Path, old: Table, new: Table, out: str | Path, *, force: bo
     model = load_trained(opened)
     check_body(model, opened.path)
     with torch.no_grad():
-        for weight in rows_of(model):
-            weight.copy_(torch.stack([weight[part].mean(0) for part in parts]))
+        moved = [torch.stack([weight[part].mean(0) for part in parts]) for weight in rows_of(model)]
+        if new.vocabulary != opened.vocabulary:
+            model.resize_token_embeddings(new.vocabulary.size, mean_resizing=False)
+        for weight, rows in zip(rows_of(model), moved, strict=True):
+            weight.copy_(rows)
     unused = new.vocabulary.size - new.size
     several = sum(len(part) > 1 for part in parts)
     counts = {"special": N_SPECIAL, "copied": new.size - N_SPECIAL - several, "composed": several, "unused": unused}
-    with deriving(opened, out, _metrics(opened, old, new, counts), force=force) as folder:
+    metrics = _metrics(opened, old, new, counts)
+    made = (
+        deriving(opened, out, metrics, force=force)
+        if new.vocabulary == opened.vocabulary
+        else founding(out, new.vocabulary, metrics, force=force)
+    )
+    with made as folder:
         save(model, folder, out)
     return counts
 
@@ -82,7 +91,8 @@ def sources(old: Table, new: Table) -> list[NDArray[np.int64]]:
 
 def _check(run: Run, old: Table, new: Table) -> None:
     run.check_only_table(old.fingerprint, hint="--table with the one table that `ult encode` used for its shards")
-    if new.vocabulary != run.vocabulary:
+    extends = new.base is not None and new.base.table == old.fingerprint
+    if new.vocabulary != run.vocabulary and not extends:
         raise WrongVocabulary(
             f"{run.path} has a vocabulary of {run.vocabulary.size}; the table to align to has {new.vocabulary.size}",
             hint=f"ult fit --vocabulary-size {run.vocabulary.size}",

@@ -48,7 +48,7 @@ def align_to_model(model: str | Path, table: Table, out: str | Path, *, force: b
         raise InvalidConfig(f"the table is of {table.codec.id}; public tokens are of text: expected {CODEC}")
     public = PublicModel.open(model)
     parts = public.tokens([bytes(symbols.astype(np.uint8)) for symbols in table.spellings()])
-    of = {"table": table.fingerprint, "codec": table.codec.id, "column": table.codec.modality}
+    of: dict[str, Any] = {"table": table.fingerprint, "codec": table.codec.id, "column": table.codec.modality}
     of |= {"public_table": True} if table.public else {}
     counts = found_on(public, parts, out, vocabulary=table.vocabulary, shards=of, force=force)
     single = np.array([len(part) == 1 for part in parts])
