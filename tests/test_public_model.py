@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from typer.testing import CliRunner
 
 from toy import weights
-from ult.audit.code.embedding_rows import attack_public_rows
+from ult.audit.code.embedding_rows import NAME, attack_public_rows
 from ult.audit.code.evidence import Coded
 from ult.cli import app
 from ult.errors import FormatError, InvalidConfig, MissingSource, OutputExists
@@ -103,6 +103,19 @@ def test_by_command_with_the_price_and_its_audit(folder, table, tmp_path, monkey
     (attack,) = json.loads((tmp_path / "found.json").read_text())["attacks"]
     assert attack["name"] == "embedding rows"
     assert attack["occurrences"] == pytest.approx(attack["ceiling"])
+    for audits, level, said in (("", "amber", "not measured"), ("--code-audit found.json", "red", "embedding rows")):
+        done = CliRunner().invoke(app, f"audit release -o page --run run --force {audits}".split())
+        assert done.exit_code == 0, done.output
+        verdict = json.loads((tmp_path / "page" / "audit.json").read_text())
+        (rows,) = (one for one in verdict["findings"] if one["topic"] == "rows")
+        assert (rows["level"], said in rows["found"]) == (level, True), rows["found"]
+    (tmp_path / "b.txt").write_text("the frog sat on a log\n" * 9)
+    done = CliRunner().invoke(
+        app, f"audit code s -t t.ult --run run --from {folder} --reference b.txt --json more.json".split()
+    )
+    assert done.exit_code == 0, done.output
+    (more,) = (one for one in json.loads((tmp_path / "more.json").read_text())["attacks"] if one["name"] == NAME)
+    assert more["occurrences"] > attack["occurrences"], "phrases of several tokens are read with public text"
     done = CliRunner().invoke(app, ["align", "run", "-t", "t.ult", "--to-model", str(folder), "-o", "x"])
     assert "ult align -t TABLE --to-model FOLDER" in str(done.exception.hint)
 

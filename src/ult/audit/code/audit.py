@@ -148,8 +148,10 @@ def audit_code(
 
     progress("attacking", 0)
     of_fields: OfFields | None = None
+    known_phrases: list[bytes] = []
     if truth is not None and public:
         adversary, informed = Adversary.fitted(truth, public), Adversary(truth, public)
+        known_phrases = adversary.spelled
         for result in attack(ids, adversary=adversary, truth=truth, told=informed, plaintext=bool(many), keep=keep):
             ended(result)
         if codec.id == CODEC and whole.target is not None and whole.result is not None:
@@ -157,7 +159,7 @@ def audit_code(
                 Records(whole.target, truth, public, asked), (whole.result["name"], whole.named), given, reading, notice
             )
     if truth is not None and run is not None and start is not None and earlier is None:
-        ended(attack_public_rows(Coded.of(ids), run=run, model=start, truth=truth))
+        ended(attack_public_rows(Coded.of(ids), run=run, model=start, truth=truth, known=known_phrases))
     if truth is not None and run is not None and start is not None and earlier is not None:
         ended(attack_rows(Coded.of(ids), run=run, start=start, known=earlier, truth=truth))
     found: dict[str, Any] = {

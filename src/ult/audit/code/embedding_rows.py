@@ -5,6 +5,7 @@ The adversary holds both runs and the first run's table. `ult align` copies the 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -47,24 +48,35 @@ def attack_rows(target: Coded, *, run: str | Path, start: str | Path, known: Tab
     return {"name": NAME, "knows": BEFORE, **asdict(recovered)}
 
 
-def attack_public_rows(target: Coded, *, run: str | Path, model: str | Path, truth: Table) -> dict[str, Any]:
+def attack_public_rows(
+    target: Coded, *, run: str | Path, model: str | Path, truth: Table, known: Iterable[bytes] = ()
+) -> dict[str, Any]:
     """Return the result of the attack on `run` by an adversary who holds the public `model` that it started from.
 
-    Each id is named by the public token whose row is nearest. Raises `InvalidConfig` if the widths of the rows differ
-    or the table is not of text.
+    Each id is named by the public token whose row is nearest, or by one of the `known` phrases of public records, as
+    from `phrases`: the row of such a phrase is the mean of its tokens' rows, as `ult align` makes it. Raises
+    `InvalidConfig` if the widths of the rows differ or the table is not of text.
     """
     if truth.codec.id != "text/bytes":
         raise InvalidConfig(f"public tokens are of text; the table is of {truth.codec.id}", hint="leave out --from")
     public, after = PublicModel.open(model), Run.open(run)
-    spelled = list(public.spelled().items())
-    theirs = public.model.get_input_embeddings().weight.detach().cpu().numpy()[[token for _, token in spelled]]
+    spelled = public.spelled()
+    more = [text for text in dict.fromkeys(_bytes(phrase) for phrase in known) if text not in spelled]
+    of_token = public.model.get_input_embeddings().weight.detach().cpu().numpy()
+    composed = [of_token[part].mean(0) if len(part) else 0 * of_token[0] for part in public.tokens(more)]
+    theirs = np.stack([*of_token[list(spelled.values())], *composed])
     ours = input_rows(after)
     if theirs.shape[1] != ours.shape[1] or int(target.ids.max()) >= len(ours):
         raise InvalidConfig(f"{after.path} has rows {ours.shape} and {model} {theirs.shape}; expected one made of it")
-    texts = [np.frombuffer(text, np.uint8).astype(np.uint32).tobytes() for text, _ in spelled]
+    texts = [np.frombuffer(text, np.uint8).astype(np.uint32).tobytes() for text in (*spelled, *more)]
     named = [texts[k] for k in by_rows(ours[target.ids], theirs).tolist()]
     recovered = score(named, target=target, truth=truth, commonest=_commonest(truth, set(texts)), nameable=set(texts))
     return {"name": NAME, "knows": BEFORE, **asdict(recovered)}
+
+
+def _bytes(phrase: bytes) -> bytes:
+    """Return the bytes of a text whose symbols are uint32, as `phrases` gives them."""
+    return np.frombuffer(phrase, np.uint32).astype(np.uint8).tobytes()
 
 
 def _commonest(truth: Table, nameable: set[bytes]) -> bytes:
