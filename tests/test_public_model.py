@@ -20,6 +20,7 @@ from ult.owner.table import Table
 from ult.public.run import Run
 from ult.public.shard_writer import ShardWriter
 from ult.public.vocabulary import BOS, EOS, N_SPECIAL, UNK, Vocabulary
+from ult.trainer.models.build import initial_weights
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
@@ -118,6 +119,11 @@ def test_by_command_with_the_price_and_its_audit(folder, table, tmp_path, monkey
     assert more["occurrences"] > attack["occurrences"], "phrases of several tokens are read with public text"
     done = CliRunner().invoke(app, ["align", "run", "-t", "t.ult", "--to-model", str(folder), "-o", "x"])
     assert "ult align -t TABLE --to-model FOLDER" in str(done.exception.hint)
+
+
+def test_weights_that_others_trained_are_not_said_to_be_drawn():
+    told = {name: initial_weights(Recipe(model=name)) for name in ("tiny", "smollm2-135m", "smollm2-135m-weights")}
+    assert told == {"tiny": "random", "smollm2-135m": "random", "smollm2-135m-weights": "loaded"}
 
 
 def test_what_is_no_public_model_is_refused_before_anything_is_written(folder, table, tmp_path):

@@ -126,6 +126,17 @@ def frontier(metrics: Metrics) -> list[str]:
     return _beside(metrics, columns, "keyed code")
 
 
+def public_body(metrics: Metrics) -> list[str]:
+    """Return what each level of trust is worth, and what is read of it."""
+    columns = {
+        "bits per byte": "bits per byte",
+        "bits per byte, ratio to its own tokens": "beside its own tokens",
+        "read by a stranger": "ids read by a stranger",
+        "read by a holder": "ids read by a holder",
+    }
+    return _beside(metrics, columns, "level of trust")
+
+
 def _beside(metrics: Metrics, columns: dict[str, str], first: str) -> list[str]:
     lines = [f"| {first} | {' | '.join(f'{name} (95 %)' for name in columns.values())} |", "|---" * (len(columns) + 1)]
     lines[1] += "|"
@@ -149,5 +160,5 @@ def _plain(m: dict[str, Any] | None, form: str) -> str:
 
 TABLES: dict[str, Callable[[Metrics], list[str]]] = {
     table.__name__.replace("_", "-"): table
-    for table in (attacks, record_leaks, ranks, alienlm, release, memorisation, protection, frontier)
+    for table in (attacks, record_leaks, ranks, alienlm, release, memorisation, protection, frontier, public_body)
 }

@@ -93,7 +93,7 @@ def _resized(model: Model, vocabulary: Vocabulary) -> Model:
 
 def initial_weights(recipe: Recipe) -> str:
     """Return "random" if `build` draws the weights that a training begins with, "loaded" if it reads them."""
-    drawn = recipe.from_run is None and (recipe.model or "tiny") in {BAG, *_presets(recipe.task)}
+    drawn = recipe.from_run is None and (recipe.model or "tiny") in {BAG, *_presets(recipe.task)} - {WEIGHTS}
     return "random" if drawn else "loaded"
 
 
