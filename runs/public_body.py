@@ -303,7 +303,7 @@ def strange(session: Session, kind: str) -> dict[str, Any]:
         if truth.base is None:
             named, more = adversary.named(by_context(target, adversary.reference)), set()
         else:
-            named, more = by_public_table(target, adversary, truth)
+            named, more = by_public_table(target, adversary, truth.base)
         found = adversary.recovered(named, target, truth, public=more)
         return {"stranger": _share(found, "occurrences"), "blind": _share(found, "blind"), "units": found["units"]}
 

@@ -14,7 +14,6 @@ from ult.audit.code.attack import attack
 from ult.audit.release.reading import judge_code
 from ult.cli import app
 from ult.errors import FormatError, InvalidConfig
-from ult.owner.bpe.extended import Base
 from ult.owner.handover.align import align
 from ult.owner.table import Table
 from ult.public.run import Run
@@ -39,7 +38,7 @@ def base():
 
 @pytest.fixture(scope="module")
 def extended(base):
-    return Table.fit(OWN, vocabulary=Vocabulary(360), min_records=2, base=Base.of(base))
+    return Table.fit(OWN, vocabulary=Vocabulary(360), min_records=2, base=base.as_base())
 
 
 def test_the_phrases_of_the_public_table_keep_their_ids_and_the_owners_come_after(base, extended):
@@ -83,22 +82,22 @@ def test_it_is_stored_and_read_by_others_and_no_other_order_is_taken(base, exten
 
 
 def test_it_can_be_extended_again_and_promise_privacy(base):
-    own = Table.fit(OWN, vocabulary=Vocabulary(320), base=Base.of(base), public=True, min_records=1)
-    again = Table.fit(["renal renal failure"] * 5, vocabulary=Vocabulary(330), base=Base.of(own))
+    own = Table.fit(OWN, vocabulary=Vocabulary(320), base=base.as_base(), public=True, min_records=1)
+    again = Table.fit(["renal renal failure"] * 5, vocabulary=Vocabulary(330), base=own.as_base())
     assert again.base.table == own.fingerprint
     assert again.base.ids == own.size - N_SPECIAL
-    private = Table.fit(OWN * 40, vocabulary=Vocabulary(340), base=Base.of(base), epsilon=8.0, patches_per_record=12)
+    private = Table.fit(OWN * 40, vocabulary=Vocabulary(340), base=base.as_base(), epsilon=8.0, patches_per_record=12)
     assert private.privacy is not None
     assert Table.from_cleartext(private.cleartext()).fingerprint == private.fingerprint
 
 
 def test_what_does_not_go_together_is_refused(base):
     with pytest.raises(InvalidConfig, match="nobody declared public"):
-        Base.of(Table.fit(PUBLIC, vocabulary=Vocabulary(310), min_records=1))
+        Table.fit(PUBLIC, vocabulary=Vocabulary(310.as_base(), min_records=1))
     with pytest.raises(InvalidConfig, match="the public table has 310 ids"):
-        Table.fit(OWN, vocabulary=Vocabulary(300), base=Base.of(base))
+        Table.fit(OWN, vocabulary=Vocabulary(300), base=base.as_base())
     with pytest.raises(InvalidConfig, match="order cannot be secret"):
-        Table.fit(OWN, vocabulary=Vocabulary(360), base=Base.of(base), secret_ids=True)
+        Table.fit(OWN, vocabulary=Vocabulary(360), base=base.as_base(), secret_ids=True)
 
 
 def test_by_command_with_the_price(base, tmp_path, monkeypatch):

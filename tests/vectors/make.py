@@ -25,7 +25,6 @@ import rejects
 from ult import Table, Vocabulary
 from ult.codecs import CODECS
 from ult.owner.bpe.counts import PatchCounts
-from ult.owner.bpe.extended import Base
 
 HERE = Path(__file__).parent
 Scenario = tuple[str, dict[str, Any]]
@@ -190,7 +189,7 @@ def table_vectors() -> Iterator[Scenario]:
     )
     yield "table/text-bytes-secret-ids", _table_vector(drawn, records.values())
     public = Table.fit(["to be or not", "yes, isn't it"] * 2, vocabulary=Vocabulary(298), min_records=1, public=True)
-    of: dict[str, Any] = {"vocabulary": Vocabulary(312), "min_records": 1, "base": Base.of(public)}
+    of: dict[str, Any] = {"vocabulary": Vocabulary(312), "min_records": 1, "base": public.as_base()}
     yield "table/text-bytes-base", _table_vector(Table.fit(records.values(), **of), records.values())
 
 

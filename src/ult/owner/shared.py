@@ -89,4 +89,4 @@ def _of_base(given: Secret, codec: str, options: Mapping[str, float] | None, *, 
             f"the ids of {name} are public in a table that extends it; their order cannot be secret",
             hint="--base or --secret-ids",
         )
-    return Phrases(name, base=Base.of(table), codec=table.codec)
+    return Phrases(name, base=table.as_base(), codec=table.codec)

@@ -103,7 +103,7 @@ class Table(Coder, Shown):
         patches_per_record=integer(),
         public=switch,
         secret_ids=switch,
-        base=kind((Base, type(None)), "what Base.of(table) takes over of a public table"),
+        base=kind((Base, type(None)), "what as_base() of a public table returns"),
         allow_lost=switch,
     )
     def fit(
@@ -240,6 +240,16 @@ class Table(Coder, Shown):
             secret_ids=secret_ids,
             base=base,
         )
+
+    def as_base(self) -> Base:
+        """Return what others take over of this table. Raises `InvalidConfig` unless it was declared public."""
+        if not self.public:
+            raise InvalidConfig(
+                f"table {self.fingerprint} was fitted on records that nobody declared public; a table that extends it "
+                "would hand on its phrases",
+                hint="a table that its owner made with ult fit --public",
+            )
+        return Base(self._merges, self._ranks, self.fingerprint)
 
     @property
     def counts(self) -> NDArray[np.int64]:

@@ -64,7 +64,7 @@ def attack(
                 keep(result, named, target)
             yield result
         if truth.base is not None:
-            named, phrases = by_public_table(plain, adversary, truth)
+            named, phrases = by_public_table(plain, adversary, truth.base)
             result = {"name": PUBLIC_TABLE, "knows": PUBLIC}
             result |= adversary.recovered(named, plain, truth, public=phrases)
             if keep is not None:

@@ -7,22 +7,19 @@ import numpy as np
 from ult.audit.code.adversary import Adversary
 from ult.audit.code.cooccurrence import by_context
 from ult.audit.code.evidence import Coded
-from ult.owner.table import Table
+from ult.owner.bpe.extended import Base
 from ult.public.vocabulary import N_SPECIAL
 
 PUBLIC_TABLE = "public table"
 
 
-def by_public_table(target: Coded, adversary: Adversary, truth: Table) -> tuple[list[bytes | None], set[bytes]]:
+def by_public_table(target: Coded, adversary: Adversary, base: Base) -> tuple[list[bytes | None], set[bytes]]:
     """Return the phrase guessed for each kind of `target`, and all phrases of the public table.
 
-    The table of `adversary` extends the same public table as `truth`, so the same ids of both say the same. Ids that
-    are the owner's own are matched by their neighbours, of which most are known.
+    The table of `adversary` extends `base` as the owner's does, so these ids say the same under both. Ids that are the
+    owner's own are matched by their neighbours, of which most are known.
     """
-    base = truth.base
-    if base is None:
-        raise ValueError("the table extends no other")
-    spelled = adversary.spelled[: base.ids]  # `truth` has the same
+    spelled = adversary.spelled[: base.ids]
     ranks = target.ids - N_SPECIAL
     place = {rank: kind for kind, rank in enumerate(adversary.known_ranks)}
     seeds = np.array([place.get(rank, -1) if rank < base.ids else -1 for rank in ranks.tolist()])

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ult.codecs.patches import Ends, Patches, Symbols
-from ult.errors import InvalidConfig
 from ult.owner.bpe.encoder import Segmenter
 from ult.owner.bpe.merges import learn_merges
 from ult.owner.bpe.patch_table import Holders
-
-if TYPE_CHECKING:
-    from ult.owner.table import Table
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,17 +29,6 @@ class Base:
     def ids(self) -> int:
         """The number of ids taken over, special ones aside."""
         return len(self.ranks)
-
-    @classmethod
-    def of(cls, table: Table) -> Base:
-        """Return what others take over of `table`. Raises `InvalidConfig` unless it was declared public."""
-        if not table.public:
-            raise InvalidConfig(
-                f"table {table.fingerprint} was fitted on records that nobody declared public; a table that extends it "
-                "would hand on its phrases",
-                hint="a table that its owner made with ult fit --public",
-            )
-        return cls(table._merges, table._ranks, table.fingerprint)
 
     def learn(
         self,
