@@ -93,7 +93,7 @@ def test_it_can_be_extended_again_and_promise_privacy(base):
 
 def test_what_does_not_go_together_is_refused(base):
     with pytest.raises(InvalidConfig, match="nobody declared public"):
-        Table.fit(PUBLIC, vocabulary=Vocabulary(310.as_base(), min_records=1))
+        Table.fit(PUBLIC, vocabulary=Vocabulary(310), min_records=1).as_base()
     with pytest.raises(InvalidConfig, match="the public table has 310 ids"):
         Table.fit(OWN, vocabulary=Vocabulary(300), base=base.as_base())
     with pytest.raises(InvalidConfig, match="order cannot be secret"):
