@@ -290,12 +290,3 @@ def test_two_processes_compute_the_loss_in_parts_as_one(shards, tmp_path, monkey
     two = json.loads((tmp_path / "two" / "metrics.json").read_text())
     assert two["processes"] == 2
     np.testing.assert_allclose(two["loss"], one["loss"], rtol=1e-5)
-
-
-def test_weights_that_are_split_over_processes_are_refused_once(shards, tmp_path, monkeypatch):
-    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    statuses, printed = ended(started(["train", shards, "-o", tmp_path / "run"], tmp_path), tmp_path)
-    assert statuses == [1, 1]
-    assert printed.startswith("error: accelerate launch asks for FSDP")
-    assert printed.count("error:") == 1
-    assert not (tmp_path / "run").exists()

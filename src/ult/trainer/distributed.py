@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from ult.errors import InvalidConfig
 from ult.host.extras import require
 
 with require("torch", "accelerate", extra="train"):
@@ -16,7 +15,6 @@ with require("torch", "accelerate", extra="train"):
     from accelerate import PartialState
     from accelerate.utils import broadcast_object_list, gather_object, parse_flag_from_env
 
-_SPLIT = {"ACCELERATE_USE_FSDP": "FSDP", "ACCELERATE_USE_DEEPSPEED": "DeepSpeed"}  # what accelerate launch tells us
 PATIENCE = timedelta(days=1)  # how long processes wait for the main one, which packs the data; accelerate's is 30 min
 _LOST = ("closed by peer", "connection reset", "broken pipe", "timed out waiting")  # what gloo says of a lost process
 
@@ -31,16 +29,6 @@ def join_processes() -> PartialState:
     if state.backend == "gloo":
         atexit.register(_leave)
     return state
-
-
-def check_whole_weights() -> None:
-    """Raise `InvalidConfig` if weights are to be split over processes: a run is written from those of one process."""
-    for flag, name in _SPLIT.items():
-        if parse_flag_from_env(flag):
-            raise InvalidConfig(
-                f"accelerate launch asks for {name}, which splits weights over devices; expected whole weights on each",
-                hint="accelerate launch --multi_gpu; to take less memory, --gradient-checkpointing or --lora 8",
-            )
 
 
 def _leave() -> None:

@@ -12,6 +12,7 @@ from ult.trainer.callbacks.early_stopping import METRIC
 from ult.trainer.chunked import Chunked
 from ult.trainer.datasets.collator import IGNORED
 from ult.trainer.datasets.sampler import Mixture, Order
+from ult.trainer.fsdp import split_on_cpus
 from ult.trainer.loss import cross_entropy, number_costs, predict, soft_cost
 from ult.trainer.memorisation.ngram_penalty import NgramPenalty
 from ult.trainer.recipe import Recipe
@@ -85,6 +86,11 @@ class IdTrainer(Trainer):
     label_smoothing = 0.0
     loss_is_scaled_for_ga = True  # `compute_loss` divides by the predictions of the whole step, not of its part
 
+    def create_accelerator_and_postprocess(self) -> None:
+        """Do what the base class does, and split weights on CPUs too if that is asked for."""
+        super().create_accelerator_and_postprocess()
+        split_on_cpus(self)
+
     def get_batch_samples(self, *args: Any) -> tuple[list[dict[str, torch.Tensor]], torch.Tensor]:
         """Return the parts of a step, and how many predictions all parts hold on all processes together."""
         parts, _ = super().get_batch_samples(*args)
@@ -97,7 +103,8 @@ class IdTrainer(Trainer):
         if self.teacher is not None:
             taught: torch.Tensor = soft_cost(self.teacher, predict(model, inputs), inputs) / predictions
             return taught * float(self.args.world_size)
-        if self.penalty is None and (chunked := Chunked.of(self.model, inputs)) is not None:
+        whole = self.penalty is None and not self.is_fsdp_enabled
+        if whole and (chunked := Chunked.of(self.model, inputs)) is not None:
             with self.accelerator.autocast():
                 parts = chunked.nats(model, inputs, self.label_smoothing)
             cost: torch.Tensor = parts * self.args.world_size / predictions
@@ -122,7 +129,7 @@ class IdTrainer(Trainer):
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Return and log the bits that a prediction on the validation samples costs, over all processes together."""
         self.model.eval()
-        part = {"part": self.args.process_index, "parts": self.args.world_size}
+        part = {"part": self.args.process_index, "parts": self.args.world_size, "split": self.is_fsdp_enabled}
         sums = [cross_entropy(self.model, self.eval_dataset, self.args.train_batch_size, **part)]
         nats, predictions = map(sum, zip(*(gather_object(sums) if self.args.world_size > 1 else sums), strict=True))
         metrics = {METRIC: nats / predictions / math.log(2)}

@@ -20,13 +20,25 @@ with require("torch", extra="train"):
 
 
 def cross_entropy(
-    model: Model, data: Blocks | Windows | Labelled | Pairs, batch_size: int, *, part: int = 0, parts: int = 1
+    model: Model,
+    data: Blocks | Windows | Labelled | Pairs,
+    batch_size: int,
+    *,
+    part: int = 0,
+    parts: int = 1,
+    split: bool = False,
 ) -> tuple[float, int]:
-    """Return the total cost of the predictions in nats, and their number, in batches `part`, `part + parts`, ..."""
+    """Return the total cost of the predictions in nats, and their number, in batches `part`, `part + parts`, ...
+
+    With `split` weights, every part computes as many batches as the others, since all gather each layer together.
+    """
     nats, predictions = 0.0, 0
-    for _, batch in _collated(model, data, batch_size, part, parts):
-        labels, chunked = batch["labels"], Chunked.of(model, batch)
-        with torch.inference_mode():
+    for numbers, batch in _collated(model, data, batch_size, part, parts, together=split):
+        labels, chunked = batch["labels"], None if split else Chunked.of(model, batch)
+        with torch.no_grad() if split else torch.inference_mode():
+            if not numbers:
+                predict(model, batch)
+                continue
             if chunked is not None:
                 nats += float(chunked.nats(model, batch))
             elif labels.is_floating_point():
@@ -66,11 +78,21 @@ def batches(
 
 
 def _collated(
-    model: Model, data: Blocks | Windows | Labelled | Pairs, batch_size: int, part: int, parts: int
+    model: Model,
+    data: Blocks | Windows | Labelled | Pairs,
+    batch_size: int,
+    part: int,
+    parts: int,
+    *,
+    together: bool = False,
 ) -> Iterator[tuple[range, dict[str, torch.Tensor]]]:
-    for start in range(part * batch_size, len(data), parts * batch_size):
+    """Yield batches; `together` with the other parts, also one of no number where only these have one left."""
+    for first in range(0, len(data), parts * batch_size):
+        start = first + part * batch_size
         numbers = range(start, min(start + batch_size, len(data)))
-        yield numbers, {name: one.to(model.device) for name, one in collate([data[k] for k in numbers]).items()}
+        if numbers or together:
+            samples = [data[k] for k in numbers or range(1)]
+            yield numbers, {name: one.to(model.device) for name, one in collate(samples).items()}
 
 
 def predict(model: Model, batch: dict[str, Any]) -> torch.Tensor:

@@ -99,16 +99,24 @@ def validation_metrics(recipe: Recipe, trainer: IdTrainer, shards: list[dict[str
 
 
 def write_run(
-    model: Any, vocabulary: Vocabulary, metrics: dict[str, Any], owners: dict[str, Any] | None, partial: Path
+    model: Any,
+    weights: dict[str, Any] | None,
+    vocabulary: Vocabulary,
+    metrics: dict[str, Any],
+    owners: dict[str, Any] | None,
+    partial: Path,
 ) -> None:
-    """Write the files of a run into `partial / "run"`; `owners` is what only the owner keeps. Raises `OutputError`."""
+    """Write the files of a run into `partial / "run"`; `owners` is what only the owner keeps. Raises `OutputError`.
+
+    `weights` are those of the model where it holds only a part of them itself.
+    """
     folder = partial / "run"
     try:
         model.config.use_cache = True  # the trainer turned it off
         if metrics["embeddings"] == PER_TABLE:
             save_per_table(model, sorted({lot["table"] for lot in metrics["shards"]}), folder)
         else:
-            model.save_pretrained(folder)
+            model.save_pretrained(folder, state_dict=weights)
         vocabulary.tokenizer().save_pretrained(folder)
         vocabulary.save(folder / "vocabulary.json")
         if metrics["loss"] or metrics["validation"]:

@@ -25,8 +25,9 @@ from ult.trainer.datasets.inputs import Dataset, Inputs, Paths
 from ult.trainer.datasets.labelled import Labelled, balanced_weights
 from ult.trainer.datasets.sampler import mixture
 from ult.trainer.datasets.windows import Windows
-from ult.trainer.distributed import broadcast, check_whole_weights, collective, join_processes, raise_on_all
+from ult.trainer.distributed import broadcast, collective, join_processes, raise_on_all
 from ult.trainer.finished import finished, said
+from ult.trainer.fsdp import check_split_weights, splits_weights, whole_weights
 from ult.trainer.id_trainer import IdTrainer, per_device_batch_size, training_arguments, uses_bfloat16
 from ult.trainer.machine import fitting_threads, slow_bfloat16
 from ult.trainer.members import train_members
@@ -112,7 +113,7 @@ def train(
         classes: list[Any] = []
         done: dict[str, Any] | None = None
         with raise_on_all(state):
-            check_whole_weights()
+            check_split_weights(recipe, state)
             check_freeze_body(recipe)
             uses_bfloat16(recipe, state)
             curves = curve_writers(recipe.report_to, partial)
@@ -127,7 +128,9 @@ def train(
             if state.is_main_process and done is None:
                 if note:
                     say(note)
-                stack.enter_context(working_folder(out, recipe, asked, resume=resume, force=force))
+                stack.enter_context(
+                    working_folder(out, recipe, asked, resume=resume, force=force, split=splits_weights(state))
+                )
                 stack.callback(shutil.rmtree, packed, ignore_errors=True)  # if it is not one that is kept
                 with counting("reading shards") as advance:
                     packed, classes = inputs.packed(packed, recipe, advance=advance)
@@ -153,16 +156,18 @@ def train(
                 training.adapters.merge(partial / "run" / ADAPTER if state.is_main_process else None)
         metrics, owners, losses = training.metrics(recipe, inputs), None, None
         metrics |= teacher.told(metrics) if teacher else {}
-        if plan is None and metrics["validation"]:
+        if plan is None and metrics["validation"] and not splits_weights(state):
             with raise_on_all(state):
                 if state.is_main_process:
                     metrics["validation"] |= training.beside(recipe)
+        with collective(state):
+            weights = whole_weights(training.trainer)
         losses = metrics["loss"]
         if plan is not None:
             metrics, owners = parted(plan.without_losses(metrics))
         with raise_on_all(state):
             if state.is_main_process:
-                write_run(training.trainer.model, inputs.vocabulary, metrics, owners, partial)
+                write_run(training.trainer.model, weights, inputs.vocabulary, metrics, owners, partial)
                 finish(partial, out, force=force)
                 training.progress.done(out, losses, metrics["validation"])
     return metrics

@@ -59,13 +59,20 @@ def partial_folder(out: Path) -> Path:
 
 @contextmanager
 def working_folder(
-    out: Path, recipe: Recipe, data: dict[str, list[dict[str, Any]]], *, resume: Resume, force: bool
+    out: Path,
+    recipe: Recipe,
+    data: dict[str, list[dict[str, Any]]],
+    *,
+    resume: Resume,
+    force: bool,
+    split: bool = False,
 ) -> Iterator[Path]:
     """Yield the folder to work in: a new one or, with `resume`, the one that the same command left behind.
 
     With `resume="auto"` it is either, as the case may be.
 
-    `data` are the summaries of the shards, by what they are for. After an error or an interrupt the folder stays only
+    `data` are the summaries of the shards, by what they are for; `split` is whether weights are split over processes,
+    as checkpoints of one kind are none of the other. After an error or an interrupt the folder stays only
     if it holds a checkpoint to resume from. Raises `OutputExists` if the run or an unfinished one is there or another
     process works on it, and `TrainingError` if there is nothing to resume or other things were asked of it.
     """
@@ -73,7 +80,7 @@ def working_folder(
     if resume and force:
         raise InvalidConfig("resume and force were both given; expected one of them")
     check_free(out, RUN, force=force)
-    about = {"recipe": recipe.shaping(), "data": data, "versions": {"build": build()}}
+    about = {"recipe": recipe.shaping(), "data": data, "versions": {"build": build()}, "launch": {"fsdp": split}}
     asked = json.loads(json.dumps(about))
     with Claim(out, journal=_JOURNAL) as claim:
         there = claim.keep = (partial / _JOURNAL).exists()
@@ -114,7 +121,7 @@ def _goes_on(partial: Path) -> bool:
 def _check_same(partial: Path, asked: dict[str, Any], out: Path) -> None:
     try:
         before = json.loads((partial / _JOURNAL).read_text(encoding="utf-8"))
-        before = {"versions": asked["versions"]} | before  # 0.1.0 named no build
+        before = {"versions": asked["versions"], "launch": {"fsdp": False}} | before  # 0.1.0 named no build
         before["data"] = {"teachers": []} | before["data"]  # before there was distillation
         private = before["recipe"].pop("privacy", None) or {}  # nested in 0.1.0
         before["recipe"] = Recipe().shaping() | before["recipe"] | private
