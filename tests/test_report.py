@@ -1,12 +1,14 @@
-"""TensorBoard files hold the curves, once, and nothing else."""
+"""TensorBoard files hold the curves, once, and nothing else; Weights & Biases gets no more."""
 
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from toy import arguments_of
-from ult.errors import MissingExtra
+from ult.errors import InvalidConfig, MissingExtra
 from ult.trainer.callbacks.progress import Progress
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
@@ -56,9 +58,77 @@ def test_a_resumed_training_draws_each_step_once(shards, tmp_path, monkeypatch):
     assert found == [(step, pytest.approx(loss, rel=1e-6)) for step, loss in metrics["loss"]]
 
 
-def test_an_extra_that_is_not_installed(shards, tmp_path, monkeypatch):
-    for module in ("tensorboard", "torch.utils.tensorboard"):
+@pytest.mark.parametrize("name", ["tensorboard", "wandb"])
+def test_an_extra_that_is_not_installed(shards, tmp_path, monkeypatch, name):
+    for module in (name, f"torch.utils.{name}"):
         monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(MissingExtra, match=r"tensorboard is not installed.*\[tensorboard\]"):
-        train(shards, tmp_path / "run", Recipe(report_to="tensorboard", **QUICK))
+    with pytest.raises(MissingExtra, match=rf"{name} is not installed.*\[{name}\]"):
+        train(shards, tmp_path / "run", Recipe(report_to=name, **QUICK))
+    assert list(tmp_path.iterdir()) == []
+
+
+class Wandb:
+    """What is used of the package, not connected: it writes a file as that does."""
+
+    errors = SimpleNamespace(Error=type("Error", (Exception,), {}))
+    Settings = dict
+
+    def __init__(self):
+        self.asked, self.points, self.ended = [], [], 0
+
+    def init(self, **asked):
+        self.asked.append(asked)
+        folder = Path(asked["dir"]) / "wandb" / f"offline-run-{len(self.asked)}-{asked['id']}"
+        for name in (f"run-{asked['id']}.wandb", "logs/debug.log"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text("numbers")
+        return SimpleNamespace(log=lambda values, step: self.points.append((step, values)), finish=self.finish)
+
+    def finish(self):
+        self.ended += 1
+
+
+def test_wandb_gets_the_points_and_nothing_of_the_machine(shards, tmp_path, monkeypatch):
+    wandb = Wandb()
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    options = {**QUICK, "validation": shards, "evaluate_every": 6, "report_to": "wandb"}
+    step_end = Progress.on_step_end
+
+    def stop(self, args, state, control, **rest):
+        step_end(self, args, state, control, **rest)
+        if state.global_step == 9:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "on_step_end", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(shards, tmp_path / "run", **arguments_of(**options))
+    metrics = train(shards, tmp_path / "run", **arguments_of(**options, resume=True))
+    first, second = wandb.asked
+    assert (first["id"], wandb.ended) == (second["id"], 2)
+    assert set(first) == {"project", "id", "resume", "dir", "settings"}
+    assert first["project"] == "ult"
+    said = {name: value for name, value in first["settings"].items() if value not in ("", True, False, "off")}
+    assert said == {}
+    assert {name for _, values in wandb.points for name in values} == {
+        "training/loss", "training/gradient norm", "training/learning rate", "validation/bits",
+    }  # fmt: skip
+    losses = {step: values["training/loss"] for step, values in wandb.points if "training/loss" in values}
+    assert [[step, pytest.approx(losses[step])] for step in losses] == metrics["loss"]
+    kept = {path.relative_to(tmp_path / "run").as_posix() for path in (tmp_path / "run" / "wandb").rglob("*.*")}
+    assert kept == {f"wandb/offline-run-{n}-{first['id']}/run-{first['id']}.wandb" for n in (1, 2)}
+    train(shards, tmp_path / "run", **arguments_of(**options, force=True))  # which knows all that is in a run
+
+
+def test_wandb_that_takes_nothing_is_one_line(shards, tmp_path, monkeypatch):
+    wandb = Wandb()
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+
+    def refuse(**_):
+        raise wandb.errors.Error("api key abc")
+
+    monkeypatch.setattr(wandb, "init", refuse)
+    with pytest.raises(InvalidConfig, match="wandb does not take the curves") as caught:
+        train(shards, tmp_path / "run", Recipe(report_to="wandb", **QUICK))
+    assert "abc" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []

@@ -322,7 +322,7 @@ def test_shards_that_cannot_be_trained_on(shards, run, tmp_path):
         {"evaluate_every": 11},
         {"patience": 1},
         {"patience": 0},
-        {"report_to": "wandb"},
+        {"report_to": "mlflow"},
         {"seed": -1},
         {"embeddings": "old"},
         {"embeddings": "keep"},

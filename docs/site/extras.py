@@ -23,6 +23,7 @@ FOR = {
     "privacy": "`--epsilon`",
     "lora": "`ult train --lora`",
     "tensorboard": "`--report-to tensorboard`",
+    "wandb": "`--report-to wandb`",
     "weights": "real weights to start from: `make weights`",
 }
 OURS = ("bench", "dev", "docs", "results")  # of whoever works on the project

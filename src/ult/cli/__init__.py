@@ -65,8 +65,8 @@ PAGE = {"audit": ("jinja2", "matplotlib", "scipy")}
 BY_OPTION: dict[str, dict[str, Sequence[str]]] = {
     "epsilon": {"privacy": ("dp-accounting",)},
     "lora": {"lora": ("peft",)},
-    "report_to": {"tensorboard": ("tensorboard",)},
 }
+CURVES = ("tensorboard", "wandb")  # values of --report-to, each an extra and its package
 
 
 def _add(
@@ -97,6 +97,8 @@ def _wanted(needs: Mapping[str, Sequence[str]], options: dict[str, Any]) -> dict
     for name, more in BY_OPTION.items():
         if options.get(name) is not None:
             wanted.update(more)
+    if (curves := options.get("report_to")) in CURVES:
+        wanted[curves] = (curves,)
     return wanted
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from ult.host.remote import scheme_of
 
 Inputs = Annotated[
     list[str],
@@ -34,6 +36,16 @@ KeepIdentifier = Annotated[
 ]
 Canonical = Annotated[bool, typer.Option(help="Rewrite SMILES in RDKit's canonical form first.")]
 Force = Annotated[bool, typer.Option(help="Replace an existing output.")]
+
+
+def path_or_address(name: str) -> str | Path:
+    """Return an address as it is, and any other name as a path."""
+    return name if scheme_of(name) else Path(name)
+
+
+Place = Any  # of an option with this parser: a str or a Path, a union that typer does not take
+
+
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as `ult train` wrote it.")]
 Workers = Annotated[
     int | None,

@@ -14,12 +14,12 @@ from typing import Annotated, Any
 import typer
 
 from ult.cli.help import Verb
-from ult.cli.options import Force
+from ult.cli.options import Force, Place, path_or_address
 from ult.trainer.option import Option
 from ult.trainer.options import CHECKS, LEARNS
 from ult.trainer.recipe import OPTIONS, Recipe
 
-Paths = list[Path] | None
+Places = list[Place] | None
 
 
 def with_options(before: str, *, without: Collection[str] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -58,9 +58,23 @@ def _help(one: Option) -> str:
 def train(
     command: typer.Context,
     shards: Annotated[
-        Paths, typer.Argument(help="Shards folders of one vocabulary.  [required]", metavar="SHARDS...")
+        Places,
+        typer.Argument(
+            help="Shards folders of one vocabulary, here or at s3:// or other addresses.  [required]",
+            metavar="SHARDS...",
+            parser=path_or_address,
+        ),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The run folder to write.  [required]")] = None,
+    out: Annotated[
+        Place | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="PATH",
+            parser=path_or_address,
+            help="The run folder to write; at an address, checkpoints are uploaded to it too.  [required]",
+        ),
+    ] = None,
     config: Annotated[
         Path | None,
         typer.Option(
@@ -84,19 +98,30 @@ def train(
     resume_auto: Annotated[bool, typer.Option("--resume-auto", hidden=True)] = False,
     force: Force = False,
     targets: Annotated[
-        Paths,
-        typer.Option(rich_help_panel=LEARNS, help="seq2seq: shards whose records go with those of SHARDS, row by row."),
+        Places,
+        typer.Option(
+            rich_help_panel=LEARNS,
+            metavar="PATH",
+            parser=path_or_address,
+            help="seq2seq: shards whose records go with those of SHARDS, row by row.",
+        ),
     ] = None,
     validation: Annotated[
-        Paths,
+        Places,
         typer.Option(
-            rich_help_panel=CHECKS, help="Shards of the same table to evaluate on; the run keeps the best weights."
+            rich_help_panel=CHECKS,
+            metavar="PATH",
+            parser=path_or_address,
+            help="Shards of the same table to evaluate on; the run keeps the best weights.",
         ),
     ] = None,
     validation_targets: Annotated[
-        Paths,
+        Places,
         typer.Option(
-            rich_help_panel=CHECKS, help="seq2seq: shards whose records go with those of --validation, row by row."
+            rich_help_panel=CHECKS,
+            metavar="PATH",
+            parser=path_or_address,
+            help="seq2seq: shards whose records go with those of --validation, row by row.",
         ),
     ] = None,
     **options: Any,
@@ -165,7 +190,7 @@ def _write(recipe: Recipe, path: Path, *, force: bool) -> None:
     say(f"{path}: {len(OPTIONS)} options of a training; ult train SHARDS -o RUN --config {path}")
 
 
-def _tell(out: Path, metrics: dict[str, Any], shards: Sequence[Path]) -> None:
+def _tell(out: Path, metrics: dict[str, Any], shards: Sequence[str | Path]) -> None:
     from ult.cli.console import note, say
     from ult.cli.unit import tell_records
     from ult.public.guarantee import composed

@@ -8,13 +8,21 @@ from typing import Annotated
 import typer
 
 from ult.cli.keys import Identities, PassphraseFile, key_of
-from ult.cli.options import Force, RunFolder, cells_of
+from ult.cli.options import Force, Place, RunFolder, cells_of, path_or_address
 from ult.host.free import check_free
 
 
 def evaluate(
     run: RunFolder,
-    shards: Annotated[list[Path], typer.Argument(help="Shards folders of the run's vocabulary.", show_default=False)],
+    shards: Annotated[
+        list[Place],
+        typer.Argument(
+            help="Shards folders of the run's vocabulary, here or at an address.",
+            show_default=False,
+            metavar="SHARDS...",
+            parser=path_or_address,
+        ),
+    ],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     batch_size: Annotated[int, typer.Option(help="Blocks or records at once.")] = 16,
     targets: Annotated[

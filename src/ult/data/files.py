@@ -10,23 +10,22 @@ from __future__ import annotations
 import glob
 import io
 import os
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
 
 from ult.data import folder as local
-from ult.errors import MissingSource, SourceError, UltError
-from ult.host.extras import require
+from ult.errors import MissingSource, SourceError
+from ult.host import remote
+from ult.host.remote import answers, driver_of
+from ult.host.remote import is_url as is_url
 
 BLOCK = 2**22  # bytes of a request, if the reader wants fewer
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
-_DRIVERS = {"s3": ("s3fs", "remote"), "gs": ("gcsfs", "gcs"), "hf": ("huggingface_hub", "train")}  # package, extra
-# Seconds and attempts. The first answer must come soon, so that an unreachable server is reported at once. Once reading
-# has begun, retries for about a minute are worth it.
+_SCHEMES = ("s3", "gs", "hf")
+# Seconds. The first answer must come soon, so that an unreachable server is reported at once. Once reading has begun,
+# retries for about a minute are worth it.
 _FIRST_ANSWER = 8
 _MARKS = (
     "ETag",
@@ -38,30 +37,13 @@ _MARKS = (
     "LastModified",
     "mtime",
 )  # attributes that change with a file's content, best first; of s3, gs and hf
-_S3 = {"connect_timeout": 2, "read_timeout": 10, "retries": {"mode": "standard", "total_max_attempts": 2}}
-_S3_TRIES = 3
-_CREDENTIALS = {
-    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; FSSPEC_S3_ANON=true for a public bucket",
-    "gs": "gcloud auth application-default login",
-    "hf": "HF_TOKEN, or: hf auth login",
-}
-_WHERE = {"s3": "check the connection and AWS_ENDPOINT_URL", "gs": "check the connection", "hf": "check the connection"}
-
-
-def is_url(name: str) -> bool:
-    """Return whether `name` is a URL, of a supported scheme or another.
-
-    >>> is_url("s3://bucket/notes.csv"), is_url("notes.csv"), is_url("hf:org/name")
-    (True, False, False)
-    """
-    return _URL.fullmatch(name) is not None
 
 
 def open_file(name: str) -> IO[bytes]:
     """Return a file open for reading; a remote one raises `SourceError` if it ends before its announced size."""
     if not is_url(name):
         return check_regular(name).open("rb")
-    with _answers(name):
+    with answers(name):
         system, path = _system(name)
         # No fsspec cache: `_Blocks` already asks for whole blocks, and "readahead" would hold each of them twice.
         file = system.open(path, "rb", cache_type="none")
@@ -77,7 +59,7 @@ def read_bytes(name: str) -> bytes:
     """Return the content of a small file, in one request."""
     if not is_url(name):
         return check_regular(name).read_bytes()
-    with _answers(name):
+    with answers(name):
         system, path = _system(name)
         data: bytes = system.cat_file(path)
         return data
@@ -87,7 +69,7 @@ def size(name: str) -> int:
     """Return the size of a file in bytes; raise `MissingSource` if a remote one does not exist."""
     if not is_url(name):
         return Path(name).stat().st_size
-    with _answers(name):
+    with answers(name):
         system, path = _system(name)
         return int(system.info(path)["size"])
 
@@ -141,7 +123,7 @@ def _read_once(what: str, *, endless: bool = False) -> SourceError:
 def missing(name: str, expected: str) -> MissingSource:
     """Return the error for a name at which `expected` is missing; raise `SourceError` if it is a pipe or a device."""
     if is_url(name):
-        return MissingSource(f"{name} is not there; expected {expected}", hint="check the bucket and the key")
+        return remote.missing(name, expected)
     check_regular(name)
     if name == "-":
         raise _read_once("- is no file, and standard input is not read")
@@ -164,7 +146,7 @@ def walk(folder: str) -> list[str]:
     """Return the sorted paths, relative to `folder`, of all files in it and its sub-folders that are not hidden."""
     if not is_url(folder):
         return sorted(Path(one).relative_to(folder).as_posix() for one in local.walk(folder))
-    with _answers(folder):
+    with answers(folder):
         system, path = _system(folder)
         names = [name[len(path) :].lstrip("/") for name in system.find(path)]
         return sorted(name for name in names if name and not _hidden(name))
@@ -206,7 +188,7 @@ def states(name: str) -> dict[str, list[Any]]:
     if found is None and glob.has_magic(name):
         infos = _matches(name)
     elif found is not None and found["type"] == "directory":
-        with _answers(name):
+        with answers(name):
             system, path = _system(name)
             infos = system.find(path, detail=True)
     else:
@@ -232,7 +214,7 @@ def _state(path: str) -> list[Any]:
 
 def _matches(pattern: str) -> dict[str, dict[str, Any]]:
     """Return the remote files that a glob matches, with their infos; hidden ones only if the glob names the dot."""
-    with _answers(pattern):
+    with answers(pattern):
         system, path = _system(pattern)
         every = system.glob(path, detail=True).items()
         scheme = pattern.partition(":")[0]
@@ -247,30 +229,12 @@ def _hidden(path: str, asked: str = "") -> bool:
 
 def _system(name: str) -> tuple[Any, str]:
     """Return the fsspec file system of a URL, and the path in it; raise `MissingSource` or `MissingExtra`."""
-    match = _URL.fullmatch(name)
-    scheme, rest = match.groups() if match else ("", name)
-    if scheme not in _DRIVERS:
-        raise MissingSource(f"an input is a {scheme}:// address; expected a file, or s3://, gs:// or hf://")
-    bucket, _, key = rest.partition("/")
-    if not bucket or (re.search("[@:]", bucket) and not bucket.startswith("arn:")):
-        raise MissingSource(
-            f"an {scheme}:// address names no bucket, or holds credentials; expected {scheme}://BUCKET/KEY",
-            hint=_CREDENTIALS[scheme],
-        )
-    package, extra = _DRIVERS[scheme]
-    options: dict[str, Any] = {"config_kwargs": _S3} if scheme == "s3" else {}
-    with require("fsspec", package, extra=extra):
-        import fsspec
-
-        system = fsspec.filesystem(scheme, use_listings_cache=False, **options)
-    if scheme == "s3":
-        system.retries = _S3_TRIES
-    return system, f"{bucket}/{key}".rstrip("/")
+    return driver_of(name, _SCHEMES)
 
 
 def _info(name: str) -> dict[str, Any] | None:
     """Return the server's info on a name, or None if it does not exist; this is always the first request."""
-    with _answers(name):
+    with answers(name):
         system, path = _system(name)
         try:
             from fsspec.asyn import sync
@@ -311,7 +275,7 @@ class _Remote(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         start = self.tell()
         wanted = max(0, min(len(buffer), self._size - start))
-        with _answers(self._name):
+        with answers(self._name):
             data = self._file.read(wanted)
         if len(data) != wanted:
             raise SourceError(f"{self._name} ended after {start + len(data)} bytes; expected {self._size}")
@@ -321,39 +285,3 @@ class _Remote(io.RawIOBase):
     def close(self) -> None:
         self._file.close()
         super().close()
-
-
-@contextmanager
-def _answers(name: str) -> Iterator[None]:
-    """Turn a driver's exception into a `SourceError` without its message, which may hold keys and signed URLs."""
-    try:
-        yield
-    except (UltError, MemoryError):
-        raise
-    except Exception as error:  # three drivers and their dependencies raise dozens of types
-        raise _explained(name, error) from None
-
-
-def _explained(name: str, error: BaseException | None) -> SourceError:
-    """Return our error for a driver's, chosen by the class names of the exception and its causes."""
-    kind = type(error).__name__
-    scheme = name.partition(":")[0]
-    met: set[str] = set()
-    while error is not None:
-        met |= {base.__name__ for base in type(error).__mro__}
-        error = error.__cause__ or error.__context__
-    if met & {"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "CredentialRetrievalError"}:
-        return SourceError(f"{name} cannot be read: no credentials were found", hint=_CREDENTIALS[scheme])
-    if met & {"PermissionError"}:
-        return SourceError(
-            f"{name} cannot be read: permission denied", hint=f"other credentials: {_CREDENTIALS[scheme]}"
-        )
-    if met & {"ClientPayloadError", "IncompleteRead", "IncompleteReadError", "ResponseStreamingError"}:
-        return SourceError(f"{name} ended before the length that was announced", hint="try again")
-    if met & {"FileExpired"}:
-        return SourceError(f"{name} changed while it was read", hint="try again")
-    if met & {"FileNotFoundError"}:
-        return missing(name, "a file")
-    if met & {"ConnectionError", "TimeoutError", "HTTPClientError", "ClientConnectionError", "gaierror"}:
-        return SourceError(f"{name} cannot be read: the server does not answer", hint=_WHERE[scheme])
-    return SourceError(f"{name} cannot be read: {kind}", hint=_WHERE[scheme])

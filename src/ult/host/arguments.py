@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from ult.errors import InvalidConfig
+from ult.host.remote import scheme_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -119,8 +120,11 @@ def secret(name: str, value: Any) -> Any:
     return value
 
 
-def path_or(expected: str, stands: Callable[[Any], bool] = lambda value: False) -> Check:
-    """Return a check for a path, or for a value that `stands` for one; `expected` says what may be given."""
+def path_or(expected: str, stands: Callable[[Any], bool] = lambda value: False, *, remote: bool = False) -> Check:
+    """Return a check for a path, or for a value that `stands` for one; `expected` says what may be given.
+
+    Unless it may be `remote`, an address is refused, so that nothing leaves this machine by mistake.
+    """
 
     def check(name: str, value: Any) -> Any:
         if stands(value):
@@ -132,12 +136,17 @@ def path_or(expected: str, stands: Callable[[Any], bool] = lambda value: False) 
         if not str(value) or "\0" in str(value):
             met = "a text with a zero byte" if str(value) else "empty"
             raise InvalidConfig(f"{name} is {met}; expected {expected}")
+        if not remote and (scheme := scheme_of(value)):
+            raise InvalidConfig(
+                f"{name} is a {scheme}:// address; expected a local path", hint="copy it to or from this machine"
+            )
         return value
 
     return check
 
 
 path = path_or("a path")
+place = path_or("a path, or an address such as s3://bucket/run", remote=True)
 
 
 def one_or_more(check: Check, expected: str, *, none: bool = False) -> Check:

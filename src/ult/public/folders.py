@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ult.host.arguments import one_or_more, path_or
+from ult.host.remote import Address
 from ult.public.run import Run
 from ult.public.shards import Shards
 
@@ -32,9 +33,10 @@ def opened(folder: Folder) -> Shards:
 
 
 def paths(folders: Folders) -> list[str | Path]:
-    """Return the paths of shards folders, one or several."""
+    """Return the paths, or the addresses, of shards folders, one or several."""
     several = folders if isinstance(folders, Sequence) and not isinstance(folders, str) else [folders]
-    return [one if isinstance(one, str | Path) else opened(one).path for one in several]
+    places = [one if isinstance(one, str | Path) else opened(one).path for one in several]
+    return [str(one) if isinstance(one, Address) else one for one in places]
 
 
 def run_path(run: Run | str | Path) -> Path:
@@ -48,7 +50,7 @@ def _are_shards(value: Any) -> bool:
 
 # ---- the same as checks of arguments
 
-shards_argument = path_or(_ONE, _are_shards)
+shards_argument = path_or(_ONE, _are_shards, remote=True)
 folders_argument = one_or_more(shards_argument, _ONE)
 folders_or_none = one_or_more(shards_argument, _ONE, none=True)
 run_argument = path_or("a run: its folder's path, or ult.Run", lambda value: isinstance(value, Run))

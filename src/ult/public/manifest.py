@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from ult.errors import FormatError, InvalidConfig
 from ult.host.distribution import upgrade
+from ult.host.remote import Address
 from ult.public.guarantee import Guarantee
 from ult.public.vocabulary import Vocabulary, check_format
 
@@ -37,15 +38,19 @@ CODECS = frozenset(
 _MOST = 2**53  # whole numbers up to here are the same in every reader of JSON
 
 
-def manifest_of(folder: Path) -> Path:
+def manifest_of(folder: Path | Address) -> Path | Address:
     """Return the path of a shards folder's manifest, under its former name where only that is there.
 
     Raises `FormatError` if the folder has one under each name.
     """
-    there = [name for name in (FILE, FORMER) if os.path.lexists(folder / name)]
+    there = [name for name in (FILE, FORMER) if _is_there(folder / name)]
     if len(there) > 1:
         raise FormatError(f"{folder} has two manifests, {FILE} and {FORMER}; expected one", hint="encode again")
     return folder / (there or [FILE])[0]
+
+
+def _is_there(path: Path | Address) -> bool:
+    return os.path.lexists(path) if isinstance(path, Path) else path.exists()
 
 
 def is_shards(folder: Path) -> bool:

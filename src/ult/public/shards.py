@@ -24,6 +24,7 @@ from ult.host.atomic import recover
 from ult.host.disk import strangers
 from ult.host.free import Kind
 from ult.host.regular import read_text
+from ult.host.remote import Address, located
 from ult.host.shown import Facts, Shown, size
 from ult.public.card import FILES
 from ult.public.id_columns import flat_ids, record_ids
@@ -42,17 +43,19 @@ _MOST = 2**28  # bytes of a manifest: a million parts
 class Shards(Shown):
     """A shards folder, read and verified a part at a time.
 
-    `Shards(path)` reads the manifest alone. `parts()` checks the SHA-256, the schema, the rows and the ids of a part
+    `Shards(path)` reads the manifest alone. A path may be an address, such as `s3://bucket/notes.shards`, whose parts
+    are streamed: no copy stays on the disk. `parts()` checks the SHA-256, the schema, the rows and the ids of a part
     before it yields the part. Both raise `MissingSource`, `FormatError` or `NewerFormat`.
     """
 
-    @arguments.checked(path=arguments.path)
+    @arguments.checked(path=arguments.place)
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        recover(self.path)
+        self.path = located(path)
+        if isinstance(self.path, Path):
+            recover(self.path)
         manifest = manifest_of(self.path)
         try:
-            text = read_text(manifest, _MOST)
+            text = _text(manifest)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise MissingSource(
                 f"{self.path} is not a shards folder: it has no manifest.json, hidden or not",
@@ -139,11 +142,11 @@ class Shards(Shown):
 
     def _read(self, part: Part) -> pa.Table:
         path = self.path / part.name
-        if not path.is_file():
-            raise FormatError(f"{path} is missing, though the manifest lists it", hint="encode again")
         try:
-            with opened(path) as file:
-                data = file.read_buffer()  # once, so that what is read is what was verified
+            data = _buffer(path)  # once, so that what is read is what was verified
+        except FileNotFoundError as error:
+            raise FormatError(f"{path} is missing, though the manifest lists it", hint="encode again") from error
+        try:
             if hashlib.sha256(data).hexdigest() != part.sha256:
                 raise FormatError(f"{path} is damaged: its SHA-256 is not the manifest's", hint="encode again")
             self._check_told(pq.read_metadata(pa.BufferReader(data)), part, path)
@@ -158,7 +161,7 @@ class Shards(Shown):
             raise FormatError(f"{path} holds an id outside the vocabulary of {self.vocabulary.size}")
         return table
 
-    def _check_told(self, told: pq.FileMetaData, part: Part, path: Path) -> None:
+    def _check_told(self, told: pq.FileMetaData, part: Part, path: Path | Address) -> None:
         """Raise `FormatError` unless the metadata of a part agrees with the manifest; nothing is unpacked for it."""
         schema, names = told.schema.to_arrow_schema(), [IDS, *self.manifest.kept]
         if schema.names != names:
@@ -167,6 +170,23 @@ class Shards(Shown):
             raise FormatError(f"{path} has columns of other types: {IDS} is {kind}; expected list<int32>")
         if told.num_rows > part.rows + PART_IDS:  # pyarrow 26 aborts the process at some damaged numbers of rows
             raise FormatError(f"{path} holds {told.num_rows} rows; the manifest says otherwise")
+
+
+def _text(path: Path | Address) -> str:
+    return read_text(path, _MOST) if isinstance(path, Path) else path.read(_MOST).decode("utf-8")
+
+
+def _buffer(path: Path | Address) -> pa.Buffer:
+    """Return the bytes of a part. Raises `FileNotFoundError`, and `FormatError` if it cannot be read."""
+    if isinstance(path, Address):
+        return pa.py_buffer(path.read())
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    try:
+        with opened(path) as file:
+            return file.read_buffer()
+    except (pa.ArrowException, OSError) as error:
+        raise FormatError(f"{path} is not a Parquet file") from error
 
 
 def opened(path: Path) -> pa.NativeFile:

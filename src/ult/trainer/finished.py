@@ -25,16 +25,21 @@ def finished(out: Path, recipe: Recipe, data: Mapping[str, list[dict[str, Any]]]
     if not (out / "metrics.json").is_file():
         raise OutputExists(f"{out} exists already, and is not a run", hint="another --out")
     metrics = dict(Run.open(out).metrics)
-    if others := [*_other_options(metrics, recipe), *_other_data(metrics, data)]:
+    if others := other(metrics, recipe, data):
         raise OutputExists(
             f"{out} is there, and was trained with other {', '.join(others)}", hint="another --out, or --force"
         )
     return metrics
 
 
-def said(out: Path, metrics: Mapping[str, Any]) -> str:
-    """Return the line that says that nothing was left to do."""
-    return f"{out.name}: done already, {metrics.get('steps') or 0:,} steps; nothing was trained"
+def other(metrics: Mapping[str, Any], recipe: Recipe, data: Mapping[str, list[dict[str, Any]]]) -> list[str]:
+    """Return the names of what a finished training was asked otherwise than this recipe and these data."""
+    return [*_other_options(metrics, recipe), *_other_data(metrics, data)]
+
+
+def said(name: str, metrics: Mapping[str, Any]) -> str:
+    """Return the line that says that nothing was left to do for the run of that name."""
+    return f"{name}: done already, {metrics.get('steps') or 0:,} steps; nothing was trained"
 
 
 def _other_options(metrics: Mapping[str, Any], recipe: Recipe) -> list[str]:

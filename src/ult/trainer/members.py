@@ -51,7 +51,7 @@ def train_members(
         done = broadcast(state, done)
         if done is not None:
             if state.is_main_process:
-                say(said(out, done))
+                say(said(out.name, done))
             return dict(done)
         each = []
         for k in range(many):

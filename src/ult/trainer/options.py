@@ -331,9 +331,10 @@ class Options:
         None,
         metavar="NAME",
         panel=CHECKS,
-        choices=("tensorboard",),
+        choices=("tensorboard", "wandb"),
         shapes_weights=False,
-        help="Where the curves are written: tensorboard is the folder of that name in the run",
+        help="Where the curves go: tensorboard is the folder of that name in the run; wandb sends numbers alone to "
+        "Weights & Biases, or with WANDB_MODE=offline keeps them in the run",
         unset="no curves",
     )
     epsilon: float | None = option(

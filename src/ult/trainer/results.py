@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,9 @@ from ult.public.metrics import FORMAT
 from ult.public.published import OWNER
 from ult.public.run import PER_TABLE, Run
 from ult.public.vocabulary import Vocabulary
+from ult.trainer.callbacks.curves import copy_curves
 from ult.trainer.callbacks.early_stopping import best, validation_bits
 from ult.trainer.callbacks.progress import Progress
-from ult.trainer.callbacks.tensorboard import FOLDER
 from ult.trainer.datasets.blocks import Blocks
 from ult.trainer.datasets.inputs import Dataset
 from ult.trainer.datasets.labelled import Labelled
@@ -121,8 +120,7 @@ def write_run(
         vocabulary.save(folder / "vocabulary.json")
         if metrics["loss"] or metrics["validation"]:
             draw_loss(metrics, folder / "loss.png")
-        if (partial / FOLDER).is_dir():
-            shutil.copytree(partial / FOLDER, folder / FOLDER, dirs_exist_ok=True)
+        copy_curves(partial, folder)
         write_told(folder, metrics)
         if owners is not None:
             (folder / OWNER).touch(mode=0o600)

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any, Never
 from ult.errors import InvalidConfig, OutputError, TrainingError
 from ult.host.bar import counting
 from ult.host.extras import require
+from ult.host.remote import scheme_of
 from ult.public.published import parted
 from ult.public.task import LABELS
+from ult.trainer.away import Away, Uploads
 from ult.trainer.bag_trainer import BagTrainer
+from ult.trainer.callbacks.curves import Curves, curve_writers
 from ult.trainer.callbacks.early_stopping import EarlyStopping
 from ult.trainer.callbacks.freeze_body import FreezeBody, check_freeze_body
 from ult.trainer.callbacks.progress import Progress, say
-from ult.trainer.callbacks.tensorboard import TensorBoard, curve_writers
 from ult.trainer.datasets.blocks import Blocks
 from ult.trainer.datasets.collator import collate
 from ult.trainer.datasets.inputs import Dataset, Inputs, Paths
@@ -91,6 +93,9 @@ def train(
     `resume="auto"` does so if there is one, begins if there is none, and returns the metrics of a run that is finished
     already; `force` replaces a run that is there.
 
+    Shards may be at addresses, such as `s3://bucket/notes.shards`, and are streamed. With such an `out` the training
+    works in a folder of this user's cache and uploads its checkpoints, and in the end the run, whole.
+
     Raises `InvalidConfig`, `MissingColumn`, `WrongVocabulary`, `WrongTable`, `OutputExists`, `OutputError` or
     `TrainingError`.
     """
@@ -105,9 +110,12 @@ def train(
     if recipe.members is not None:
         if targets or validation_targets or teachers:
             raise InvalidConfig("members were asked for with targets or teachers; expected the one or the other")
+        if scheme_of(out):
+            raise InvalidConfig(
+                f"members were asked for, and out is the address {out}; expected a folder",
+                hint="copy it there once it is whole",
+            )
         return train_members(train, shards, out, recipe, validation=validation, resume=resume, force=force)
-    out, partial = Path(out), partial_folder(Path(out))
-    packed = partial / "packed"
     state = join_processes()
     with ExitStack() as stack:
         classes: list[Any] = []
@@ -115,6 +123,10 @@ def train(
         with raise_on_all(state):
             check_split_weights(recipe, state)
             check_freeze_body(recipe)
+            away = Away.of(out, recipe)
+            out = away.out if away else Path(out)
+            partial = partial_folder(out)
+            packed = partial / "packed"
             uses_bfloat16(recipe, state)
             curves = curve_writers(recipe.report_to, partial)
             inputs = Inputs.open(recipe, shards, targets, validation, validation_targets)
@@ -123,7 +135,9 @@ def train(
             per_device_batch_size(recipe, state)
             note = slow_bfloat16(recipe.precision, state.device)
             plan = _privacy_plan(recipe, inputs, state)
-            if state.is_main_process and resume == "auto" and not force:
+            if state.is_main_process and away:
+                done = away.begin(recipe, asked, resume=resume, force=force)
+            elif state.is_main_process and resume == "auto" and not force:
                 done = finished(out, recipe, asked)
             if state.is_main_process and done is None:
                 if note:
@@ -137,11 +151,15 @@ def train(
         packed, classes, done = broadcast(state, (packed, classes, done))
         if done is not None:
             if state.is_main_process:
-                say(said(out, done))
+                say(said(out.name, done))
             return done
         with raise_on_all(state):
+            if not packed.is_dir():
+                raise TrainingError(f"{packed} is not seen by all processes", hint="--out in a folder that all share")
             set_seed(recipe.seed)
             training = _Training.of(recipe, inputs, (packed, partial), classes, plan, curves, state)
+            if away:
+                training.trainer.add_callback(Uploads(away, partial, state))
             for curve in curves:
                 stack.callback(curve.close)
             stack.enter_context(fitting_threads(training.trainer.model.num_parameters(), state.device))
@@ -170,6 +188,8 @@ def train(
                 write_run(training.trainer.model, weights, inputs.vocabulary, metrics, owners, partial)
                 finish(partial, out, force=force)
                 training.progress.done(out, losses, metrics["validation"])
+                if away:
+                    away.publish(force=force)
     return metrics
 
 
@@ -191,7 +211,7 @@ class _Training:
         folders: tuple[Path, Path],
         classes: list[Any],
         plan: Plan | None,
-        curves: list[TensorBoard],
+        curves: list[Curves],
         state: PartialState,
     ) -> _Training:
         """Build the model, map the packed data in one folder, and hand both to a trainer that works in another."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Never
 
-from ult.host.arguments import checked, kind, path, switch, switch_or
+from ult.host.arguments import checked, kind, place, switch, switch_or
+from ult.host.remote import located, scheme_of
 from ult.public import folders
 from ult.public.folders import Folders
 from ult.public.run import Run
+from ult.trainer.away import fetched
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train as write
 from ult.trainer.workdir import Resume
@@ -16,7 +18,7 @@ from ult.trainer.workdir import Resume
 
 @checked(
     shards=folders.folders_argument,
-    out=path,
+    out=place,
     recipe=kind(Recipe, "ult.Recipe, such as ult.Recipe(steps=200), or ult.Recipe.read(FILE)"),
     targets=folders.folders_argument,
     validation=folders.folders_argument,
@@ -45,6 +47,9 @@ def train(
     `resume="auto"` also begins one, and does nothing if the run is finished, so the same call can be made again and
     again until it returns.
 
+    Shards may lie at addresses such as `s3://bucket/notes.shards`, and are streamed. The run too may go to an address:
+    the training works in a folder of your cache, and uploads its checkpoints and, once it is whole, the run.
+
     Raises `InvalidConfig`, `MissingColumn`, `WrongVocabulary`, `WrongTable`, `OutputExists`, `OutputError` or
     `TrainingError`.
 
@@ -64,7 +69,7 @@ def train(
         force=force,
         **options,
     )
-    return Run.open(out)
+    return Run.open(fetched(str(out)) if scheme_of(out) else str(located(out)))
 
 
 def _paths(given: Folders | None) -> list[str | Path] | None:

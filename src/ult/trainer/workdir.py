@@ -31,13 +31,14 @@ from ult.trainer.recipe import Recipe
 with require("safetensors", extra="train"):
     from safetensors import SafetensorError
 
-_JOURNAL = "recipe.json"  # in the hidden folder: what was asked of the unfinished training
-_OURS = re.compile(  # every file that --force may replace, those that earlier versions of libraries write included
+JOURNAL = "recipe.json"  # in the hidden folder: what was asked of the unfinished training
+OURS = re.compile(  # every file that --force may replace, those that earlier versions of libraries write included
     rf"({MEMBERS}/\d+/)?((metrics|vocabulary|config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens)\.json|{OWNER}"
     rf"|{re.escape(CARD)}"
     rf"|loss\.png|{ROWS}/[0-9a-f]{{32}}\.safetensors"
     r"|model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json"
-    r"|adapter/(adapter_config\.json|adapter_model\.safetensors|README\.md)|tensorboard/events\.[^/]+)"
+    r"|adapter/(adapter_config\.json|adapter_model\.safetensors|README\.md)|tensorboard/events\.[^/]+"
+    r"|wandb/offline-run-[\w-]+/run-\w+\.wandb)"
 )
 _KEPT = "the last checkpoint is kept: the same command with --resume goes on from it"
 # Adapters are not copied, because they hold rows, nor are curves. A private run has no loss.png.
@@ -49,7 +50,7 @@ def _is_run(folder: Path) -> bool:
 
 
 Resume: TypeAlias = bool | Literal["auto"]  # auto: go on if there is something to go on from, else begin
-RUN = Kind("a run", _is_run, partial(strangers, ours=_OURS))
+RUN = Kind("a run", _is_run, partial(strangers, ours=OURS))
 
 
 def partial_folder(out: Path) -> Path:
@@ -82,8 +83,8 @@ def working_folder(
     check_free(out, RUN, force=force)
     about = {"recipe": recipe.shaping(), "data": data, "versions": {"build": build()}, "launch": {"fsdp": split}}
     asked = json.loads(json.dumps(about))
-    with Claim(out, journal=_JOURNAL) as claim:
-        there = claim.keep = (partial / _JOURNAL).exists()
+    with Claim(out, journal=JOURNAL) as claim:
+        there = claim.keep = (partial / JOURNAL).exists()
         check_free(out, RUN, force=force)
         if there if resume == "auto" else resume:
             _check_same(partial, asked, out)
@@ -94,9 +95,9 @@ def working_folder(
         else:
             with writing(out):
                 claim.clear()
-                fresh = partial / f"{_JOURNAL}.tmp"  # a kill leaves no half of it, from which nothing could go on
+                fresh = partial / f"{JOURNAL}.tmp"  # a kill leaves no half of it, from which nothing could go on
                 fresh.write_text(json.dumps(asked, indent=1) + "\n", encoding="utf-8")
-                fresh.replace(partial / _JOURNAL)
+                fresh.replace(partial / JOURNAL)
         claim.keep = False
         try:
             yield partial
@@ -120,7 +121,7 @@ def _goes_on(partial: Path) -> bool:
 
 def _check_same(partial: Path, asked: dict[str, Any], out: Path) -> None:
     try:
-        before = json.loads((partial / _JOURNAL).read_text(encoding="utf-8"))
+        before = json.loads((partial / JOURNAL).read_text(encoding="utf-8"))
         before = {"versions": asked["versions"], "launch": {"fsdp": False}} | before  # 0.1.0 named no build
         before["data"] = {"teachers": []} | before["data"]  # before there was distillation
         private = before["recipe"].pop("privacy", None) or {}  # nested in 0.1.0

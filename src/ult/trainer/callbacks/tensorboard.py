@@ -12,7 +12,7 @@ with require("transformers", extra="train"):
     from transformers import TrainerCallback
 
 FOLDER = "tensorboard"  # in the run; while it trains, in its hidden working folder
-_NAMES = {
+NAMES = {  # of each curve, by that in the log of a trainer
     "loss": "training/loss",
     "grad_norm": "training/gradient norm",
     "learning_rate": "training/learning rate",
@@ -38,8 +38,8 @@ class TensorBoard(TrainerCallback):
         """Write the next point of each curve, visible at once."""
         logs: dict[str, float] = told["logs"]
         if self.writer is not None:
-            for name in _NAMES.keys() & logs.keys():
-                self.writer.add_scalar(_NAMES[name], logs[name], state.global_step)
+            for name in NAMES.keys() & logs.keys():
+                self.writer.add_scalar(NAMES[name], logs[name], state.global_step)
             self.writer.flush()
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -51,8 +51,3 @@ class TensorBoard(TrainerCallback):
         if self.writer is not None:
             self.writer.close()
             self.writer = None
-
-
-def curve_writers(report_to: str | None, folder: Path) -> list[TensorBoard]:
-    """Return the callbacks that write curves of a training that works in `folder`. Raises `MissingExtra`."""
-    return [] if report_to is None else [TensorBoard(folder / FOLDER)]

@@ -27,6 +27,7 @@ from ult.public.vocabulary import EOS, Vocabulary, modality_id
 from ult.trainer.datasets.parting import of_part
 from ult.trainer.part import Part
 
+Named: TypeAlias = str | Path | Shards
 Stream: TypeAlias = NDArray[np.int32] | NDArray[np.uint16]
 # Without a header, in this machine's byte order. A stream is uint16 if the vocabulary has no larger id.
 STREAMS = {"stream.uint16": np.uint16, "stream.int32": np.int32}
@@ -35,14 +36,12 @@ NUMBERS = "numbers.float64"
 HEADS = "heads.int64"  # the special ids that name modalities in the stream
 
 
-def open_shards(
-    paths: str | Path | Shards | Sequence[str | Path | Shards], vocabulary: Vocabulary | None = None
-) -> list[Shards]:
+def open_shards(paths: Named | Sequence[Named], vocabulary: Vocabulary | None = None) -> list[Shards]:
     """Open shards folders of one vocabulary, those that are not open yet: `vocabulary` if it is given, that of a run.
 
     Raises `InvalidConfig` without a folder, `WrongVocabulary`, and `TrainingError` if there is no record.
     """
-    several = [paths] if isinstance(paths, str | Path | Shards) else paths
+    several = [paths] if isinstance(paths, Named) else paths
     opened = [one if isinstance(one, Shards) else Shards(one) for one in several]
     if not opened:
         raise InvalidConfig("no shards folder was named; expected at least one")
