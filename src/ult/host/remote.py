@@ -218,7 +218,7 @@ def missing(name: str, expected: str) -> MissingSource:
     return MissingSource(f"{name} is not there; expected {expected}", hint="check the bucket and the key")
 
 
-def _explained(name: str, error: BaseException | None, done: str) -> SourceError | OutputError:
+def _explained(name: str, error: BaseException | None, done: str) -> UltError:
     """Return our error for a driver's, chosen by the class names of the exception and its causes."""
     kind, failed = type(error).__name__, SourceError if done == _READ else OutputError
     scheme = name.partition(":")[0]

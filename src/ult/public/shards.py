@@ -142,10 +142,7 @@ class Shards(Shown):
 
     def _read(self, part: Part) -> pa.Table:
         path = self.path / part.name
-        try:
-            data = _buffer(path)  # once, so that what is read is what was verified
-        except FileNotFoundError as error:
-            raise FormatError(f"{path} is missing, though the manifest lists it", hint="encode again") from error
+        data = _buffer(path)  # once, so that what is read is what was verified
         try:
             if hashlib.sha256(data).hexdigest() != part.sha256:
                 raise FormatError(f"{path} is damaged: its SHA-256 is not the manifest's", hint="encode again")
@@ -177,14 +174,16 @@ def _text(path: Path | Address) -> str:
 
 
 def _buffer(path: Path | Address) -> pa.Buffer:
-    """Return the bytes of a part. Raises `FileNotFoundError`, and `FormatError` if it cannot be read."""
-    if isinstance(path, Address):
-        return pa.py_buffer(path.read())
-    if not path.is_file():
-        raise FileNotFoundError(path)
+    """Return the bytes of a part. Raises `FormatError`, or `SourceError` if a store does not answer."""
     try:
+        if isinstance(path, Address):
+            return pa.py_buffer(path.read())
+        if not path.is_file():
+            raise MissingSource(f"{path} is not there")
         with opened(path) as file:
             return file.read_buffer()
+    except MissingSource as error:
+        raise FormatError(f"{path} is missing, though the manifest lists it", hint="encode again") from error
     except (pa.ArrowException, OSError) as error:
         raise FormatError(f"{path} is not a Parquet file") from error
 
