@@ -124,6 +124,7 @@ def threats(text: str) -> str:
 
 def pictures(folder: Path) -> None:
     """Draw every result, and the plots of three of them, as PNGs in `folder`."""
+    import public_body
     from frontier import draw_plot
     from lib.chart import draw
     from transfer import draw_pairs
@@ -131,6 +132,8 @@ def pictures(folder: Path) -> None:
     for path in results((*TRAINED, *SPEEDS, "growth")):
         draw(load(path), folder / f"{path.stem}.png")
     draw_plot(load(ROOT / "results" / "frontier.json")["metrics"], folder / "frontier-plot.png")
+    levels = load(ROOT / "results" / "public-body.json")["metrics"]
+    public_body.draw_plot(levels, folder / "public-body-plot.png")
     draw_pairs(load(ROOT / "results" / "transfer.json")["metrics"], folder / "transfer-curves.png")
 
 

@@ -33,7 +33,7 @@ def pages(root: Path) -> dict[str, str]:
     return found
 
 
-EXTRA = ("frontier-plot", "transfer-curves")  # of a row, beside its own
+EXTRA = ("frontier-plot", "transfer-curves", "public-body-plot")  # of a row, beside its own
 GIVEN = ("image-classify-generated",)  # images that a model drew: no build can
 
 
