@@ -36,7 +36,7 @@ OWN, SMALL, PUBLIC, MORE = 8192, 1024, 49_280, 2048  # ids of tables; of SmolLM2
 PARTNER_STEPS, UNITS = 400, 12_000  # ids that are attacked
 KEPT = [{"epochs": 1, "learning_rate": rate} for rate in (1e-4, 4e-4)]  # chosen from by the validation text of seed 0
 DRAWN = [{"epochs": 1, "learning_rate": 1e-3}]
-SMALLEST = [{"epochs": passes, "learning_rate": 3e-3} for passes in (4, 16)]
+SMALLEST = [{"epochs": passes, "learning_rate": 3e-3} for passes in (2, 4, 8, 16)]
 TOKENS = "text: its own tokens"
 BASED = "public table and own phrases, rows aligned"
 ALIGNED = ("public segmentation, rows aligned", "own table, rows aligned", BASED)
@@ -58,7 +58,7 @@ tokens*: the text in the clear, with its own tokenizer and rows: what all else s
 table*: {own:,} ids of phrases of the abstracts ({small:,} for the tiny models). Tables are fitted on all abstracts of \
 the training split. *Rows aligned*: `ult align --to-model`. *Rows fresh*: the body alone is taken over. *Partner's*: \
 tiny, {steps} steps on wikitext-2 with a table of its own, then `ult align`. The learning rate, or of tiny models how \
-often they pass over the text, is chosen of 2 by {valid} kB of validation text, of its own tokens, the public \
+often they pass over the text, is chosen of 2 (4) by {valid} kB of validation text, of its own tokens, the public \
 segmentation and the tiny models alike; other aligned rows take that of the public segmentation, and fresh ones 1e-3. \
 *Read*: the \
 share of the first {units:,} ids of the training abstracts whose phrase is guessed. A *stranger* has the ids, the \
