@@ -81,7 +81,7 @@ def main() -> None:
         system: {"n": sum(one["rows"] for one in of.values()), "seeds": list(of), "higher_is_better": False}
         for system, of in found.items()
     }
-    ratio, metrics = "bits per byte, ratio to its own tokens", []
+    ratio, metrics = "ratio to its own tokens", []
     for system, value in values.items():
         metrics.append(metric("bits per byte", system, over_seeds(value), unit="bits", **about[system]))
     for system, value in values.items():
@@ -105,7 +105,7 @@ def main() -> None:
         setting=SETTING.format(train=TRAIN // 1000, valid=VALID // 1000, test=TEST // 1000, batch=BATCH, more=MORE,
                                context=CONTEXT, own=OWN, small=SMALL, steps=PARTNER_STEPS, units=UNITS),
         notes=["Chosen: " + "; ".join(f"{system} {options}" for system, options in chosen.items()) + ".",
-               "Options and the longest attack were cut for want of time on a shared CPU: one seed, or two, of three systems.",
+               "For want of time on a shared CPU three systems have one or two seeds, and attacks saw few ids.",
                "The picture of utility and leak, per level of trust: public-body-plot.png."],
         chart=[ratio, "read by a holder"],
         model={"name": WEIGHTS, "parameters": found[TOKENS][0]["parameters"], "context": CONTEXT,
@@ -336,12 +336,13 @@ def draw_plot(metrics: list[dict[str, Any]], path: Path) -> None:
 
     figure, axes = plt.subplots(figsize=(6, 6.4), layout="constrained")
     value = {(m["name"], m["system"]): m["value"] for m in metrics}
-    for system, marker in zip([*TABLES, TOKENS], "osD^vP*", strict=True):
+    for system, marker in zip(SYSTEMS, "*osD^vP", strict=True):
         bits, colour = value["bits per byte", system], OTHER if system == TOKENS else OURS
         stranger, holder = (value[f"read by a {who}", system] for who in ("stranger", "holder"))
         axes.plot([stranger, holder], [bits, bits], color=colour, linewidth=1.5, alpha=0.4)
-        axes.plot(stranger, bits, marker, color=colour, markersize=9, markerfacecolor="white", markeredgewidth=1.8)
-        axes.plot(holder, bits, marker, color=colour, markersize=9, label=system)
+        if stranger < holder:
+            axes.plot(stranger, bits, marker, color=colour, markersize=9, markerfacecolor="white", markeredgewidth=1.8)
+        axes.plot(holder, bits, marker, color=colour, markersize=18 if system == TOKENS else 9, label=system)
     own = value["bits per byte", TOKENS]
     axes.axhline(1.05 * own, color=MISSED, linewidth=1, linestyle=":")
     axes.annotate("1.05 x its own tokens", (0.0, 1.05 * own), (0, 4), textcoords="offset points", color=MISSED)
@@ -349,7 +350,7 @@ def draw_plot(metrics: list[dict[str, Any]], path: Path) -> None:
              ylabel="bits per byte of other abstracts \u2193", xlim=(-0.02, 1.04))  # fmt: skip
     axes.margins(y=0.1)
     figure.legend(loc="outside lower center", ncols=1, frameon=False, fontsize=10)
-    axes.set_title("Per level of trust: how good a model, how much is read", loc="left", fontsize=13, fontweight="bold")
+    axes.set_title("Levels of trust: how good a model, how much is read", loc="left", fontsize=12, fontweight="bold")
     axes.grid(color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

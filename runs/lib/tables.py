@@ -130,7 +130,7 @@ def public_body(metrics: Metrics) -> list[str]:
     """Return what each level of trust is worth, and what is read of it."""
     columns = {
         "bits per byte": "bits per byte",
-        "bits per byte, ratio to its own tokens": "beside its own tokens",
+        "ratio to its own tokens": "beside its own tokens",
         "read by a stranger": "ids read by a stranger",
         "read by a holder": "ids read by a holder",
     }
