@@ -21,23 +21,20 @@ SETS, WITH_BODY = ("abstracts", "sections"), ("abstracts",)
 LINEAR = ("words", "raw, bag of tokens", "ult, bag of ids")
 TRANSFORMERS = ("ult, transformer", "raw, transformer")
 BAG = "ult, train --model bag"
-BODIES = ("ult, public body", "raw, public body")
+BODIES = ("ult, public body",)
 MIXED = {  # bags first
     "ult, bag and transformer": ("ult, bag of ids", "ult, transformer"),
     "raw, words and transformer": ("words", "raw, transformer"),
     "ult, bag and public body": ("ult, bag of ids", "ult, public body"),
-    "raw, words and public body": ("words", "raw, public body"),
 }
 CHOSEN = {
     "ult": ("ult, bag of ids", BAG, "ult, transformer", "ult, bag and transformer"),
     "raw": ("words", "raw, bag of tokens", "raw, transformer", "raw, words and transformer"),
     "ult, with public body": ("ult, public body", "ult, bag and public body"),
-    "raw, with public body": ("raw, public body", "raw, words and public body"),
 }
 PAIRS = (
     ("ult", "words", "at least 0"), ("ult", "raw", "at least 0"), ("ult, transformer", "raw, transformer", ""),
     ("ult, with public body", "words", "above 0"), ("ult, with public body", "ult", ""),
-    ("ult, with public body", "raw, with public body", ""),
 )  # fmt: skip
 CHANCE = "the largest class"
 SIZES, BODY_SIZE, LEAST = (2048, 8192), 8192, 100  # a class of fewer records is left out
@@ -62,11 +59,10 @@ random weights, {steps} steps of {batch} texts cut at {context} ids, vocabulary 
 the best of five evaluations is kept, another fold for each seed; the better of two variants by the first seed's fold: \
 {variants}. `bag and transformer`: the mean of both's log probabilities, a quarter, half or three quarters of the bag. \
 `public body` is SmolLM2-135M, frozen: the mean of its hidden states after 4, 8 or 12 layers, or all of these, \
-over the first {cut} ids, then logistic regression, penalties as above; `ult` with rows for the ids of a table of \
-8,192 (`ult align --to-model smollm2-135m-weights`: the owner's side, and such rows name the phrases), `raw` with its \
-own tokens. `ult`, `raw` and `with public body` are those of their systems that tell most of the held-out texts. Test \
-texts are looked at once. Accuracy is on the test texts; seeds and texts are drawn anew together for the interval, \
-and differences are paired."""
+over the first {cut} ids, then logistic regression, penalties as above; it has rows for the ids of a table of 8,192 \
+(`ult align --to-model smollm2-135m-weights`: the owner's side, and such rows name the phrases). `ult`, `raw` and \
+`with public body` are those of their systems that tell most of the held-out texts. Test texts are looked at once. \
+Accuracy is on the test texts; seeds and texts are drawn anew together for the interval, and differences are paired."""
 
 
 def main() -> None:
@@ -165,7 +161,7 @@ def linear(session: Session, of: str, system: str) -> dict[str, Any]:
         if system == "words":
             candidates = {f"{name} words": one for name, one in bags(both, r"(?u)\b\w\w+\b", lower=True).items()}
         elif system in BODIES:
-            states = states_of(session, of, system.partition(",")[0])
+            states = np.load(Path(_body(session, of)["folder"]) / "states.npy")
             each = dict(zip(DEPTHS, np.moveaxis(states, 1, 0), strict=True))
             candidates = {f"{depth} layers": dense(one) for depth, one in each.items()}
             candidates["all depths"] = dense(states.reshape(len(states), -1))
@@ -178,46 +174,35 @@ def linear(session: Session, of: str, system: str) -> dict[str, Any]:
         told = tuned(candidates, labels)
         return {"known": told.known.round(5).tolist(), "asked": told.asked.round(5).tolist(), "chosen": told.chosen}
 
-    before = _body(session, of, system.partition(",")[0])["seconds"] if system in BODIES else 0
+    before = _body(session, of)["seconds"] if system in BODIES else 0
     found = session.once(
         f"linear/{of}-{_plain(system)}", {"texts": _held(both, labels), "sizes": SIZES, "C": STRENGTHS}, make
     )
     return found | {"seconds": before + found["seconds"]}
 
 
-def states_of(session: Session, of: str, family: str) -> Any:
-    """Return the mean hidden states (texts, depths, width) of a public body, of known texts and then of others."""
-    return np.load(Path(_body(session, of, family)["folder"]) / "states.npy")
-
-
-def _body(session: Session, of: str, family: str) -> dict[str, Any]:
-    both = [*known(session, of, "train")[0], *known(session, of, "test")[0]]
-    most = session.sized(CUT, 16)
+def _body(session: Session, of: str) -> dict[str, Any]:
+    """Write the mean hidden states (texts, depths, width) of the public body, of known texts and then of others."""
+    texts = known(session, of, "train")[0]
+    both, most = [*texts, *known(session, of, "test")[0]], session.sized(CUT, 16)
 
     def make(folder: Path) -> dict[str, Any]:
         from lib.frozen import pooled
 
         from ult.owner.handover.align_to_model import align_to_model
-        from ult.owner.handover.public_model import PublicModel
         from ult.public.run import Run
         from ult.public.vocabulary import BOS
         from ult.trainer.models.load import load_trained
         from ult.trainer.models.smollm2 import WEIGHTS
 
-        counts: dict[str, float] = {}
-        if family == "ult":
-            code = Ours(known(session, of, "train")[0], BODY_SIZE)
-            counts = align_to_model(WEIGHTS, code.table, folder / "run")
-            model, ids, first = load_trained(Run.open(folder / "run")), code.encode(both), BOS
-        else:
-            public = PublicModel.open(WEIGHTS)
-            model, first = public.model, int(public.ends()[0])
-            ids = [np.array(one.ids) for one in public.tokenizer.encode_batch(both, add_special_tokens=False)]
-        np.save(folder / "states.npy", pooled(model, ids, first=first, depths=DEPTHS, most=most))
+        code = Ours(texts, BODY_SIZE)
+        counts = align_to_model(WEIGHTS, code.table, folder / "run")
+        model, ids = load_trained(Run.open(folder / "run")), code.encode(both)
+        np.save(folder / "states.npy", pooled(model, ids, first=BOS, depths=DEPTHS, most=most))
         return counts
 
     settings = {"texts": _held(both), "size": BODY_SIZE, "depths": DEPTHS, "cut": most}
-    return session.once(f"states/{of}-{family}", settings, make)
+    return session.once(f"states/{of}", settings, make)
 
 
 def bag(session: Session, of: str, size: int, seeds: tuple[int, ...]) -> dict[str, Any]:
