@@ -138,6 +138,8 @@ def public_body(metrics: Metrics) -> list[str]:
 
 
 def _beside(metrics: Metrics, columns: dict[str, str], first: str) -> list[str]:
+    measured = {m["name"] for m in metrics}
+    columns = {name: words for name, words in columns.items() if name in measured}
     lines = [f"| {first} | {' | '.join(f'{name} (95 %)' for name in columns.values())} |", "|---" * (len(columns) + 1)]
     lines[1] += "|"
     for system in dict.fromkeys(m["system"] for m in metrics):
