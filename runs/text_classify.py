@@ -43,20 +43,20 @@ ASKED = (
     "Do ids tell medical texts apart as well as words do, and better with a public body that learns nothing but rows?"
 )
 SETTING = """\
-Medical abstracts (5 diseases) and sections of abstracts (those headings that {least} training texts have; the rest of \
-the sections is left out). All choices are by accuracy on folds of the training texts. `words` is logistic regression \
-on TF-IDF of words, `ult, bag of ids` the same on ids (`text/bytes`, a table of the training texts, vocabulary 2,048 \
-or 8,192), `raw, bag of tokens` on a byte-level BPE of as many: each with the better of single ones and pairs and \
-the best of three penalties, by five folds. `ult, train --model bag` is the trainer's, which chooses its own penalty. `ult, transformer` is `{model}` \
-from random weights, which reads all ids at once and their mean (`--pool mean --attention full --dropout 0.2 \
---weight-decay auto`), {steps} steps of {batch} texts cut at {context} ids, vocabulary 2,048: a fold is held out, of \
-which the best of five evaluations is kept, another fold for each seed. `bag and transformer`: the mean of both's log \
-probabilities, a quarter, half or three quarters of the bag. \
-`public body` is SmolLM2-135M, frozen: the mean of its hidden states after 4, 8 or 12 layers, or all of these, \
-over the first {cut} ids, then logistic regression, penalties as above; it has rows for the ids of a table of 8,192 \
-(`ult align --to-model smollm2-135m-weights`: the owner's side, and such rows name the phrases). `ult`, `raw` and \
-`with public body` are those of their tuned systems that tell most of the held-out texts. Test texts are looked at once. \
-Accuracy is on the test texts; seeds and texts are drawn anew together for the interval, and differences are paired."""
+Medical abstracts (5 diseases) and sections of abstracts (those headings that {least} training texts have; the rest \
+of the sections is left out). All choices are by accuracy on folds of the training texts. `words` is logistic \
+regression on TF-IDF of words, `ult, bag of ids` the same on ids (`text/bytes`, a table of the training texts, \
+vocabulary 2,048 or 8,192), `raw, bag of tokens` on a byte-level BPE of as many: each with the better of single ones \
+and pairs and the best of three penalties, by five folds. `ult, train --model bag` is the trainer's, which chooses \
+its own penalty. `ult, transformer` is `{model}` from random weights, which reads all ids at once and their mean \
+(`--pool mean --attention full --dropout 0.2 --weight-decay auto`), {steps} steps of {batch} texts cut at {context} \
+ids, vocabulary 2,048: a fold is held out, of which the best of five evaluations is kept, another fold for each seed. \
+`bag and transformer`: the mean of both's log probabilities, a quarter, half or three quarters of the bag. `public \
+body` is SmolLM2-135M, frozen: the mean of its hidden states after 4, 8 or 12 layers, or all of these, over the first \
+{cut} ids, then logistic regression, penalties as above; it has rows for the ids of a table of 8,192 (`ult align \
+--to-model smollm2-135m-weights`: the owner's side, and such rows name the phrases). `ult`, `raw` and `with public \
+body` are those of their tuned systems that tell most of the held-out texts. Test texts are looked at once. Accuracy \
+is on the test texts; seeds and texts are drawn anew together for the interval, and differences are paired."""
 
 
 def main() -> None:
