@@ -31,7 +31,7 @@ CHOSEN = {
     "ult, with public body": ("ult, public body", "ult, bag and public body"),
 }
 PAIRS = (
-    ("ult", "words", "at least 0"), ("ult", "raw", "at least 0"),
+    ("ult", "words", "at least 0"), ("ult", "raw", "at least 0"), (BAG, "words", ""),
     ("ult, with public body", "words", "above 0"), ("ult, with public body", "ult", ""),
 )  # fmt: skip
 CHANCE = "the largest class"
