@@ -64,3 +64,13 @@ def test_an_option_is_not_taken_as_the_value_of_another(
     option, met = words.split()[2:4]
     assert f"{option} was given {met}, an option, as its value" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("words", ["align old -t a.ult --to b.ult -o run", "encode inputs -t a.ult -o inputs"])
+def test_the_name_of_an_argument_is_a_name_like_any(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert ult(monkeypatch, *words.split()) == 1
+    assert "a.ult" in (said := capsys.readouterr().err)
+    assert "as its value" not in said

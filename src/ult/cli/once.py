@@ -16,7 +16,8 @@ class Once(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the command line; raise `InvalidConfig` if a single-valued option occurs twice, or lacks its value."""
         values, _, given = self.make_parser(ctx).parse_args(args=list(args))
-        names = {name for option in self.get_params(ctx) for name in (*option.opts, *option.secondary_opts)}
+        options = [one for one in self.get_params(ctx) if one.param_type_name == "option"]  # not `run`, an argument
+        names = {name for option in options for name in (*option.opts, *option.secondary_opts)}
         for option in given:
             taken = values.get(option.name or "")
             for met in taken if isinstance(taken, list) else [taken]:
