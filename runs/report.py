@@ -18,7 +18,7 @@ SUMMARY = (  # of the README: row, metric, system, and what it says in words
     ("text-lm", "bits per byte, equal steps, ratio to raw", "ult", "text, bits per byte beside a model of raw tokens"),
     ("text-lm", "bits per byte, equal steps, ratio to n-grams of ids", "ult", "the same beside counts of those ids"),
     ("image-classify", "accuracy, above raw", "ult", "images told apart, above raw pixels"),
-    ("molecule-forward", "top-1 exact, equal steps, less 0.98 of raw's", "ult", "reactions, top-1 less 0.98 of raw's"),
+    ("molecule-forward", "top-1 exact, less that of raw", "ult", "reactions, top-1 less that of raw"),
     (
         "omics",
         "tcga_crc_cms: balanced accuracy, less that of linear on values, all genes",
