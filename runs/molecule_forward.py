@@ -18,9 +18,9 @@ from ult.public.shard_writer import ShardWriter
 from ult.public.vocabulary import Vocabulary
 
 SYSTEMS = ("ult", "raw")
-SIZE, BATCH, CONTEXT, RATE = 640, 32, 96, 2e-3
-STEPS, READ, TESTED, CHOSEN, BEAMS, TOPS, WRITTEN = 2000, 40_000, 500, 300, 5, (1, 3, 5), 40
-PACE = (5, 30)  # steps to tell how long one takes
+SIZE, BATCH, CONTEXT, RATE = 640, 16, 96, 2e-3
+STEPS, READ, TESTED, CHOSEN, BEAMS, TOPS, WRITTEN = 2400, 40_000, 500, 300, 5, (1, 3, 5), 40
+PACE = (10, 60)  # steps to tell how long one takes
 BODY: dict[str, Any] = {
     "d_model": 128, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4,
     "decoder_attention_heads": 4, "encoder_ffn_dim": 384, "decoder_ffn_dim": 384, "init_std": 0.08,
