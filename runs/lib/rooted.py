@@ -83,7 +83,7 @@ def spellings(smiles: str) -> list[tuple[str, Sequence[int]]]:
     molecule = _molecule(smiles)
     if molecule is None:
         return [(smiles, [])]
-    found = []
+    found: list[tuple[str, Sequence[int]]] = []
     for k in range(molecule.GetNumAtoms()):
         text = Chem.MolToSmiles(molecule, rootedAtAtom=k)
         found.append((text, list(molecule.GetPropsAsDict(True, True)["_smilesAtomOutputOrder"])))
