@@ -84,7 +84,8 @@ def main() -> None:
         setting=SETTING.format(read=session.sized(READ, 400), train=len(parts(session)["train"]), tested=of["n"],
                                size=SIZE, steps=steps, batch=BATCH, beams=BEAMS, longest=LONGEST, rate=RATE),
         notes=[
-            f"In the time of {asked['ult']} steps of `ult`, `raw` takes {asked['raw']}: {spent[0]:.0f} and {spent[-1]:.0f} s.",
+            f"In the time of {asked['ult']} steps of `ult`, `raw` takes {asked['raw']}: "
+            f"{spent[0]:.0f} and {spent[-1]:.0f} s.",
             "That unreadable hypotheses are passed over was decided after a first look at the test part, because the "
             "untrained systems pass them over.",
             "In minutes of training neither encoder-decoder is as good as a linear choice among frequent edits.",
