@@ -337,7 +337,7 @@ def economy(prepared: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
 def draw(session: Session, photos: dict[str, Any], prepared: dict[str, Any]) -> dict[str, Any]:
     """Let the language model of photographs draw, freely and with the table's grammar; return what decodes.
 
-    The picture has tiles as they come back on the left, and what was drawn on the right.
+    The picture has what was drawn alone, as photographs are not ours to show.
     """
     from PIL import Image as Pillow
 
@@ -354,17 +354,14 @@ def draw(session: Session, photos: dict[str, Any], prepared: dict[str, Any]) -> 
             many = generate(photos["run"], n=n, grammar=grammar, seed=0)
             whole[system] = [read_written([ids], ours).whole == 1 for ids in many]
         drawn = [image for image in read_written(many, ours).records if image.shape == (32, 32, 3)]
-        true = ours.decode_batch(ours.encode_batch(tiles(session, n)))
-        sheet = np.concatenate(
-            [_sheet(true), np.full((_sheet(true).shape[0], 16, 3), 255, np.uint8), _sheet(drawn, n)], axis=1
-        )
+        sheet = _sheet(drawn, n)
         Pillow.fromarray(sheet.repeat(ZOOM, 0).repeat(ZOOM, 1)).save(folder / "generated.png")
         return {"whole": whole, "of_size": len(drawn)}
 
-    return session.once("drawn", {"run": photos["origin"], "n": n, "quality": prepared["quality"]}, make)
+    return session.once("drawn-alone", {"run": photos["origin"], "n": n, "quality": prepared["quality"]}, make)
 
 
-def _sheet(images: Sequence[Image], n: int = 0) -> Image:
+def _sheet(images: Sequence[Image], n: int) -> Image:
     """Return images in rows, the places of those that are missing grey."""
     places = np.full((max(n, len(images)), 32, 32, 3), 192, np.uint8)
     places[: len(images)] = np.stack(images)
@@ -376,8 +373,8 @@ def notes(paper: dict[str, Any], drawn: dict[str, Any], photos: dict[str, Any]) 
     return [
         f"The papers' images come back at {paper['psnr']:.1f} dB, {paper['psnr_plain']:.1f} dB without the stretch of "
         f"each to all grey levels; quality {paper['quality_plain']} of `image/dct` is as true as the latter.",
-        f"Left, tiles of photographs as they come back; right, {len(drawn['whole']['ult'])} images that the language "
-        f"model of photographs drew after {photos['steps']} steps: "
+        f"{len(drawn['whole']['ult'])} images that the language model of photographs drew after {photos['steps']} "
+        "steps: "
         "![drawn images](../results/image-classify-generated.png)",
     ]
 
