@@ -19,7 +19,7 @@ from ult.public.vocabulary import Vocabulary
 
 SYSTEMS = ("ult", "raw")
 SIZE, BATCH, CONTEXT, RATE = 640, 16, 96, 2e-3
-STEPS, READ, TESTED, CHOSEN, BEAMS, TOPS, WRITTEN = 1700, 40_000, 500, 300, 5, (1, 3, 5), 40
+STEPS, READ, TESTED, CHOSEN, BEAMS, TOPS, WRITTEN = 6000, 40_000, 500, 300, 5, (1, 3, 5), 40
 PACE = (10, 60)  # steps to tell how long one takes
 BODY: dict[str, Any] = {
     "d_model": 128, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4,
