@@ -1,17 +1,22 @@
 """Packed ids: as small as they can be, read by several threads, and kept for the next training if that is asked."""
 
+import json
 import os
 import stat
+import time
 
 import numpy as np
 import pytest
 
+from forked import ended, started
 from toy import arguments_of, blocks, counting, same, two_classes, weights, write
+from ult.host import cache
 from ult.public.shard_writer import ShardWriter
 from ult.public.vocabulary import Vocabulary
 from ult.trainer.datasets import keeping, packing
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
+from ult.trainer.workdir import partial_folder
 
 pytestmark = pytest.mark.slow
 
@@ -101,3 +106,39 @@ def _taken(path):
     from ult.errors import OutputExists
 
     raise OutputExists(f"{path} is being written by another process")
+
+
+def test_two_killed_processes_go_on_with_ids_packed_once(tmp_path, monkeypatch):
+    """Kept ids, records kept apart, activations computed again, on two processes, killed: the run of one process."""
+    monkeypatch.setattr(cache, "kept", lambda name: tmp_path / "cache" / name)
+    shards, out = write(tmp_path / "a", counting(80)), tmp_path / "run"
+    options = {"steps": 14, "batch_size": 4, "context": 16, "checkpoint_every": 2}
+    words = [
+        "train",
+        shards,
+        "-o",
+        out,
+        "--resume",
+        "auto",
+        "--keep-packed",
+        "--document-mask",
+        "--gradient-checkpointing",
+    ]
+    words += [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
+    processes = started(words, tmp_path)
+    while not list(partial_folder(out).glob("checkpoint-*/trainer_state.json")):
+        assert all(process.is_alive() for process in processes), ended(processes, tmp_path)
+        time.sleep(0.05)
+    processes[0].kill()
+    ended(processes, tmp_path)
+    (entry,) = (tmp_path / "cache" / "packed").iterdir()
+    assert (entry / "stream.uint16").stat().st_size == 2 * (1 + sum(len(one) + 1 for one in counting(80)))
+    with monkeypatch.context() as patch:
+        patch.setattr("ult.trainer.datasets.inputs.pack", lambda *_, **__: pytest.fail("packed again"))
+        statuses, printed = ended(started(words, tmp_path), tmp_path)
+    assert statuses == [0, 0], printed
+    two = json.loads((out / "metrics.json").read_text())
+    assert two["resumed_at"] > 0
+    assert two["ids_per_second"] > 0
+    one = train(shards, tmp_path / "one", Recipe(**options, document_mask=True))
+    np.testing.assert_allclose(two["loss"], one["loss"], rtol=1e-4)

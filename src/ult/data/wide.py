@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from ult.data import record
 from ult.data.columns import looks
+from ult.data.missing import MISSING
 from ult.data.rows import Rows, listed
 from ult.errors import SourceError
 
-_MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "nil", "-", "--", ".", "?", "#n/a", "missing", "\\n"})
 _TRUTHS = frozenset({"true", "false", "t", "f", "yes", "no", "y", "n", "ja", "nein", "oui", "non"})
 _MANY = 20  # rows: from so many on, a column whose values mostly differ identifies the row
 _RISING = 7  # steps: seven numbers in a row increase by chance once in 40,000 records
@@ -79,7 +79,7 @@ def no_numbers(rows: Rows, wrong: Sequence[str]) -> SourceError:
         if start and column in cells_of:
             cells = cells_of[column]
             i = next((i for i, cell in enumerate(cells) if cell is None or record.parsed([cell]) is None), 0)
-            spelled = cells[i] if str(cells[i]).strip().lower() in _MISSING else ""
+            spelled = cells[i] if str(cells[i]).strip().lower() in MISSING else ""
             what = f"a missing value spelled {spelled!r}" if spelled else "no number"
             met = f"{start.place(i)}: {column!r} is {what}"
         return SourceError(
@@ -108,7 +108,7 @@ def _mostly_alone(cells: Sequence[str]) -> bool:
 
 def _are_names(cells: Sequence[str | None]) -> bool:
     """Return whether cells are words: none looks like a number or a truth value, and not all are missing."""
-    present = [cell for cell in cells if cell is not None and cell.strip().lower() not in _MISSING]
+    present = [cell for cell in cells if cell is not None and cell.strip().lower() not in MISSING]
     truths = all(cell.strip().lower() in _TRUTHS for cell in present)
     return bool(present) and not truths and not any(_VALUE.match(cell) for cell in present)
 

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult.codecs.record.cells import Cells
+from ult.data.missing import MISSING
 from ult.data.rows import Chunk
 from ult.errors import SourceError
 
-MISSING = frozenset({"", "-", "--", ".", "?", "#n/a", "n/a", "na", "nan", "nil", "none", "null"})  # in lower case
 _LONGEST = max(map(len, MISSING))
 _NUMBER = re.compile(r"0*(\d+)(?:\.0*)?", re.ASCII)
 _UUID = re.compile(r"[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}", re.ASCII | re.IGNORECASE)

@@ -20,6 +20,7 @@ from ult.data.cells import written
 from ult.data.columns import looks
 from ult.data.composed import alike, grouped
 from ult.data.composed.records import paths
+from ult.data.missing import MISSING
 from ult.data.opening import open_inputs
 from ult.data.parts.copying import SUFFIXES, copy_rows
 from ult.data.parts.dealing import Unit, dealt
@@ -216,7 +217,7 @@ def _units(
             first = len(found)
             own = cells[0] if group else [f"{k} {first + i}" for i in range(chunk.length)]
             for i, name in enumerate(own):
-                if name is None or name.strip().lower() in alike.MISSING:
+                if name is None or name.strip().lower() in MISSING:
                     raise SourceError(
                         f"{chunk.place(i)} has nothing in {group!r}; expected whose it is", hint="leave out such rows"
                     )
