@@ -1,0 +1,350 @@
+"""Row `small-data`: what is the best that can be learned of 300 kB of text, and what does each way remember of it?"""
+
+from __future__ import annotations
+
+import shutil
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lib.corpus import labelled_texts
+from lib.interval import over_both, over_records, over_seeds
+from lib.ngrams import Counts
+from lib.outcomes import auroc
+from lib.result import metric
+from lib.session import Session, digest
+from lib.training import trained
+from numpy.typing import NDArray
+
+import ult
+from ult.public.manifest import manifest_of
+from ult.public.shard_writer import ShardWriter
+
+SEEDS = (0, 1)  # of the members, and
+PLAIN_SEEDS = (0,)
+SIZE, CONTEXT, BATCH, MODEL = 2048, 128, 16, "tiny"
+TRAIN, VALID, TEST = 300_000, 50_000, 150_000  # bytes
+PLAIN_EPOCHS = (8, 12)  # at decay 0.1, of which validation chooses
+DECAYS, EPOCHS, MEMBERS = (0.8, 1.6, 3.2), 12, 2
+# The records that the members write, and how one run, the first member, learns from them: not tuned.
+WRITTEN, SMALL = 300, {"steps": 100, "weight_decay": 0.8, "learning_rate": 1e-3}
+ORDERS = (2, 3, 4)
+CANARIES, REPEATS, ALTERNATIVES = 10, 4, 150
+ATTACKS = ("loss", "min-k", "min-k++", "zlib")
+PLAIN, TUNED, TOGETHER, ONE, COUNTS = "decay 0.1", "tuned decay", "members", "distilled", "n-grams"
+SYSTEMS = (PLAIN, TUNED, TOGETHER, ONE)
+ASKED = (
+    "What is the best that can be learned of 300 kB of text, by weight decay, by members whose probabilities are "
+    "averaged, and by one run distilled from them; and what does each remember of its records?"
+)
+SETTING = """\
+{train} kB of medical abstracts ({records} records, and {canaries} canaries {repeats} times each), {valid} kB to \
+choose by, {test} kB to test on; vocabulary {size:,}, model `{model}`, blocks of {context} ids, {batch} a step; the \
+best evaluation on validation is kept, and training stops after 3 that are no better. `decay 0.1`: {plain} passes, \
+chosen on validation. `tuned decay`: {decays} with {epochs} passes, chosen on validation: {decay}. `members`: \
+{members} runs of that decay with seeds of their own, probabilities averaged. `distilled`: one run of the same size, \
+from the first member on, on all members' probabilities at the ids of the records and of {written} records that they \
+wrote, {small} steps, decay {light}, not tuned. `n-grams`: interpolated Kneser-Ney of the same ids, order chosen on \
+validation. Membership: the best of {attacks} attacks of `ult audit model` by AUC, which favours the attacker, on \
+{attacked} records beside as many of the test split. Exposure: bits of {most:.1f}, among {alternatives} alternatives."""
+
+
+def main() -> None:
+    """Train, choose, average, distil, and look at what is remembered."""
+    session = Session.begin("small-data")
+    seeds = session.sized(SEEDS, (0, 1))
+    plain = chosen(session, [(0.1, epochs) for epochs in session.sized(PLAIN_EPOCHS, (1,))])
+    tuned = chosen(session, [(decay, _epochs(session)) for decay in session.sized(DECAYS, (3.2,))])
+    members = [one_run(session, *tuned, seed) for seed in range(_members(session))]
+    small = distilled(session, members)
+    runs = {
+        PLAIN: [[one_run(session, *plain, seed)] for seed in session.sized(PLAIN_SEEDS, (0, 1))],
+        TUNED: [[one] for one in members[: len(seeds)]],
+        TOGETHER: [members],
+        ONE: [[small]],
+    }
+    bits = {name: np.stack([text_bits(session, each) for each in runs[name]]) for name in SYSTEMS}
+    counts = counting(session)
+    sizes = np.array([len(text.encode()) for text in texts(session)["test"]])
+    metrics = learned(bits | {COUNTS: counts["bits"][None]}, sizes, seeds)
+    for name in SYSTEMS:
+        metrics += remembered(name, [leaks(session, each) for each in runs[name]], seeds)
+    first = members[0]
+    session.write(
+        "Small data",
+        metrics,
+        asked=ASKED,
+        setting=SETTING.format(
+            train=session.sized(TRAIN, 20_000) // 1000, valid=VALID // 1000, test=session.sized(TEST, 10_000) // 1000,
+            records=len(texts(session)["train"]), canaries=CANARIES, repeats=REPEATS, size=SIZE, model=MODEL,
+            context=CONTEXT, batch=BATCH, plain=" or ".join(map(str, PLAIN_EPOCHS)), epochs=_epochs(session),
+            decays=", ".join(map(str, DECAYS)), decay=tuned[0], members=_members(session), attacks=len(ATTACKS),
+            written=WRITTEN, small=SMALL["steps"], light=SMALL["weight_decay"], attacked=_attacked(session),
+            most=np.log2(1 + _alternatives(session)), alternatives=_alternatives(session),
+        ),
+        notes=notes(session, plain, tuned, counts),
+        chart=["bits per byte", "membership, AUC of the best attack"],
+        model={"name": MODEL, "parameters": first["parameters"], "context": CONTEXT, "batch": BATCH},
+    )  # fmt: skip
+
+
+def learned(bits: dict[str, NDArray[np.float64]], sizes: NDArray[Any], seeds: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Return bits per byte, beside `decay 0.1`, and how much of the members' gain the distilled run keeps."""
+    found, n = [], len(sizes)
+    common = {"n": n, "higher_is_better": False}
+    mean = {name: each.mean(0) for name, each in bits.items()}
+    for name, each in bits.items():
+        own = seeds[: len(each)]
+        spread = over_seeds((each.sum(1) / sizes.sum()).tolist()) if len(each) > 1 else over_texts(mean[name], sizes)
+        found.append(metric("bits per byte", name, spread, seeds=own, unit="bits", **common))
+    for name in (one for one in bits if one != PLAIN):
+        ratio = over_records(lambda k, name=name: float(mean[name][k].sum() / mean[PLAIN][k].sum()), n)  # type: ignore[misc]
+        goal = "at most 0.87" if name == TOGETHER else ""
+        found.append(
+            metric("bits per byte, ratio to decay 0.1", name, ratio, seeds=seeds, unit="x", goal=goal, **common)
+        )
+    for base in (PLAIN, TUNED):
+
+        def kept(k: NDArray[np.int64], base: str = base) -> float:
+            of = {name: mean[name][k].sum() for name in (base, TOGETHER, ONE)}
+            return float((of[base] - of[ONE]) / (of[base] - of[TOGETHER]))
+
+        found.append(metric(f"share kept of the members' gain over {base}", ONE, over_records(kept, n), n=n,
+                            seeds=seeds, higher_is_better=True, goal="at least 0.6"))  # fmt: skip
+    return found
+
+
+def over_texts(bits: NDArray[np.float64], sizes: NDArray[Any]) -> dict[str, Any]:
+    """Return bits per byte, and their interval over texts drawn anew."""
+    return over_records(lambda k: float(bits[k].sum() / sizes[k].sum()), len(sizes))
+
+
+def remembered(name: str, each: list[dict[str, Any]], seeds: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Return the best attack's AUC, and the exposure of the canaries, of a system's runs."""
+    areas = [max(one["auc"].values()) for one in each]
+    members, others = (np.array(each[0]["scores"][side]) for side in ("members", "others"))
+    if len(each) > 1:
+        area = over_seeds(areas)
+    else:
+        half = len(members)
+        both, right = np.concatenate([members, others]), np.arange(half + len(others)) < half
+        area = over_records(lambda k: auroc(right[k], both[k]), len(both)) | {"value": areas[0]}
+    exposures = np.array([one["exposure"] for one in each])
+    own = seeds[: len(each)]
+    return [
+        metric("membership, AUC of the best attack", name, area, n=len(members) + len(others), seeds=own,
+               higher_is_better=False),
+        metric("exposure of canaries, mean", name, over_both(exposures), n=exposures.shape[1], seeds=own,
+               higher_is_better=False, unit="bits"),
+    ]  # fmt: skip
+
+
+def notes(session: Session, plain: tuple[float, int], tuned: tuple[float, int], counts: dict[str, Any]) -> list[str]:
+    """Return what was chosen, and what the intervals are of."""
+    asked = [(0.1, epochs) for epochs in session.sized(PLAIN_EPOCHS, (1,))]
+    asked += [(decay, _epochs(session)) for decay in session.sized(DECAYS, (3.2,))]
+    each = "; ".join(
+        f"decay {decay:g}, {epochs} passes {one_run(session, decay, epochs, 0)['valid']:.3f}" for decay, epochs in asked
+    )
+    return [
+        f"Bits a prediction on validation, seed 0: {each}. Chosen: {plain[1]} passes at 0.1, and decay {tuned[0]:g}.",
+        f"`n-grams` are of order {counts['order']}.",
+        "Intervals of `members` and `distilled`, and all ratios, are over texts only: there is one set of members.",
+        "3 MB of text were not tried: ten times the cost.",
+    ]
+
+
+def chosen(session: Session, asked: list[tuple[float, int]]) -> tuple[float, int]:
+    """Return the decay and the passes that are best on validation, by seed 0."""
+    return min(asked, key=lambda one: one_run(session, one[0], one[1], 0)["valid"])
+
+
+def one_run(session: Session, decay: float, epochs: int, seed: int) -> dict[str, Any]:
+    """Train one run, and keep the best of its evaluations."""
+    folder = Path(encoded(session)["folder"])
+    found = trained(session, f"{decay:g}-{epochs}-{seed}", folder / "train", validation=folder / "valid",
+                    weight_decay=decay, epochs=float(epochs), seed=seed, **_sizes())  # fmt: skip
+    return found | {"valid": _valid(found)}
+
+
+def distilled(session: Session, members: list[dict[str, Any]]) -> dict[str, Any]:
+    """Train one run on what the members find likely, of the records and of what they wrote themselves."""
+    folder = Path(encoded(session)["folder"])
+    teachers = [Path(one["run"]) for one in members]
+    shards = [folder / "train", Path(written(session, members)["folder"]) / "shards"]
+    steps = {**SMALL, "steps": session.sized(SMALL["steps"], 4)}
+    return trained(session, f"distilled-{len(members)}", shards, validation=folder / "valid", teachers=teachers,
+                   start=teachers[0], seed=100, context=CONTEXT, batch_size=BATCH, **steps)  # fmt: skip
+
+
+def written(session: Session, members: list[dict[str, Any]]) -> dict[str, Any]:
+    """Let the members write records together, as ids."""
+
+    def make(folder: Path) -> dict[str, Any]:
+        from ult.public.run import MEMBERS as INSIDE
+        from ult.public.run import Run
+        from ult.trainer.generate import generate, write_generated
+        from ult.trainer.workdir import write_told
+
+        whole = folder / "run"  # as ult train --members writes it
+        for k, one in enumerate(members):
+            shutil.copytree(one["run"], whole / INSIDE / str(k))
+        shutil.copy(whole / INSIDE / "0" / "vocabulary.json", whole)
+        told = dict(Run.open(members[0]["run"]).metrics)
+        write_told(whole, told | {"members": {"count": len(members), "of": "same"}})
+        found = generate(whole, n=session.sized(WRITTEN, 8), batch_size=64)
+        write_generated(whole, found, folder / "shards")
+        return {"ids": sum(map(len, found))}
+
+    settings = {"runs": [one["origin"] for one in members], "n": session.sized(WRITTEN, 8)}
+    return session.once(f"written/{len(members)}", settings, make)
+
+
+def _valid(found: dict[str, Any]) -> float:
+    from ult.public.run import Run
+
+    held = Run.open(found["run"]).metrics["validation"]
+    return float(dict(map(tuple, held["bits"]))[held["best_step"]])
+
+
+def _sizes() -> dict[str, Any]:
+    return {"model": MODEL, "context": CONTEXT, "batch_size": BATCH}
+
+
+@cache
+def table_of(session: Session) -> ult.Table:
+    """Return the table, fitted on the training text alone."""
+    return ult.Table.fit(texts(session)["train"], vocabulary=ult.Vocabulary(SIZE), min_records=2)
+
+
+@cache
+def texts(session: Session) -> dict[str, list[str]]:
+    """Return the texts of each part; `others`, as many as there are to train on, are of the test split too."""
+    known, held = (labelled_texts(session, "abstracts", split)[0] for split in ("train", "test"))
+    known, held = ([each[k] for k in np.random.default_rng(0).permutation(len(each))] for each in (known, held))
+    ends = np.cumsum([len(text.encode()) for text in known])
+    first, second = (int((ends <= most).sum()) for most in _bytes(session))
+    tested = np.cumsum([len(text.encode()) for text in held])
+    test = held[: int((tested <= session.sized(TEST, 10_000)).sum())]
+    return {"train": known[:first], "valid": known[first:second], "test": test, "others": held[:first]}
+
+
+def _bytes(session: Session) -> tuple[int, int]:
+    train = session.sized(TRAIN, 20_000)
+    return train, train + session.sized(VALID, 5_000)
+
+
+def encoded(session: Session) -> dict[str, Any]:
+    """Write the shards of each part, with canaries among those to train on."""
+
+    def make(folder: Path) -> dict[str, Any]:
+        from ult.owner.canaries import canary_record, secret_digits
+
+        table, parts = table_of(session), dict(texts(session))
+        planted = [canary_record(table, name, digits) for name, digits in enumerate(secret_digits(table, CANARIES))]
+        whole = [*parts["train"], *planted * REPEATS]
+        parts["train"] = [whole[k] for k in np.random.default_rng(1).permutation(len(whole))]
+        for name in ("train", "valid", "test"):
+            with ShardWriter(folder / name, vocabulary=table.vocabulary, table=table.fingerprint, codec=table.codec.id,
+                             column="text") as writer:  # fmt: skip
+                writer.write(table.encode_batch(parts[name]), sum(len(text.encode()) for text in parts[name]))
+        return {}
+
+    return session.once("shards", {"table": table_of(session).fingerprint, "bytes": _bytes(session)}, make)
+
+
+def counting(session: Session) -> dict[str, Any]:
+    """Return the bits (records,) of the test texts by counts of n-grams, whose order is chosen on validation."""
+    table, parts = table_of(session), texts(session)
+    train, valid, test = (table.encode_batch(parts[name]) for name in ("train", "valid", "test"))
+    models = {order: Counts(train, table.vocabulary.size, order) for order in ORDERS}
+    order = min(ORDERS, key=lambda one: models[one].bits(valid))
+    return {"order": order, "bits": np.array([models[order].bits([one]) for one in test])}
+
+
+def text_bits(session: Session, runs: list[dict[str, Any]]) -> NDArray[np.float64]:
+    """Return the bits (records,) in which runs, averaged, tell each test text, its end included."""
+    shards = Path(encoded(session)["folder"]) / "test"
+
+    def make(folder: Path) -> dict[str, Any]:
+        import torch
+
+        from ult.trainer.datasets.blocks import Blocks
+        from ult.trainer.datasets.collator import IGNORED
+        from ult.trainer.datasets.packing import open_shards, pack
+        from ult.trainer.loss import batches
+
+        pack(open_shards(shards), folder / "packed")
+        data = Blocks.open(folder / "packed", context=CONTEXT)
+        bits = np.zeros(len(data.counts))
+        for numbers, logits, labels in batches(_model(runs), data, 16):
+            lost = torch.nn.functional.cross_entropy(logits.mT, labels, ignore_index=IGNORED, reduction="none")
+            told = (lost[labels != IGNORED] / np.log(2)).double().numpy()
+            np.add.at(bits, np.concatenate([data.records(k) for k in numbers]), told)
+        return {"bits": bits.tolist()}
+
+    settings = {"shards": digest(manifest_of(shards)), "runs": [one["origin"] for one in runs]}
+    return np.array(session.once(f"bits/{_name(runs)}", settings, make)["bits"])
+
+
+def leaks(session: Session, runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Attack runs, averaged: which records they were trained on, and which digits their canaries had."""
+
+    def make(_: Path) -> dict[str, Any]:
+        from ult.audit.model import membership
+        from ult.audit.model.exposure import exposure
+        from ult.audit.model.predicted import predict_ids
+        from ult.public.run import Run
+
+        table, parts, model = table_of(session), texts(session), _model(runs)
+        half, run = _attacked(session), Run.open(runs[0]["run"])
+        both = [*parts["train"][:half], *parts["others"][:half]]
+        of = predict_ids(run, table.encode_batch(both), modality="text", model=model)
+        scores = {
+            "loss": membership.loss(of),
+            "min-k": membership.min_k(of),
+            "min-k++": membership.min_k_plus(of),
+            "zlib": membership.zlib_ratio(of, [text.encode() for text in both]),
+        }
+        right = np.arange(len(both)) < half
+        areas = {name: auroc(right, scores[name]) for name in ATTACKS}
+        best = scores[max(areas, key=areas.__getitem__)]
+        exposed = exposure(run, table, CANARIES, alternatives=_alternatives(session), model=model)
+        return {"auc": areas, "exposure": exposed["interpolated"],
+                "scores": {"members": best[:half].tolist(), "others": best[half:].tolist()}}  # fmt: skip
+
+    settings = {"runs": [one["origin"] for one in runs], "alternatives": _alternatives(session)}
+    return session.once(f"leaks/{_name(runs)}", settings, make)
+
+
+def _model(runs: list[dict[str, Any]]) -> Any:
+    from ult.public.run import Run
+    from ult.trainer.models.ensemble import together
+
+    return together([Run.open(one["run"]) for one in runs])
+
+
+def _name(runs: list[dict[str, Any]]) -> str:
+    first = Path(runs[0]["run"]).parent.name
+    return first if len(runs) == 1 else f"{first}-and-{len(runs) - 1}"
+
+
+def _epochs(session: Session) -> int:
+    return int(session.sized(EPOCHS, 1))
+
+
+def _members(session: Session) -> int:
+    return int(session.sized(MEMBERS, 2))
+
+
+def _attacked(session: Session) -> int:
+    return min(100, len(texts(session)["train"]))
+
+
+def _alternatives(session: Session) -> int:
+    return int(session.sized(ALTERNATIVES, 20))
+
+
+if __name__ == "__main__":
+    main()
