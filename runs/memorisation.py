@@ -36,7 +36,7 @@ PROTECTIONS: dict[str, dict[str, Any]] = {
 TWIN = "early-stopped"
 STOPPED: dict[str, dict[str, Any]] = {TWIN: {}, f"{TWIN}, --restrain-ngrams 0.3": {"restrain_ngrams": 0.3}}
 CHOOSING, EVERY = 200, 25  # other abstracts that tell when to stop, and steps between two looks at them
-FREE = ("dedupe", "--restrain")  # beside plain, which overfits, fewer bits are no feat: no goal
+FREE = ("dedupe", "--restrain")  # these learn less of the repeats: their bits have a goal beside the twin alone
 MOST = {
     name: 0.5 if name.startswith("--stop") else 0.6 for name in (*PROTECTIONS, *STOPPED)
 }  # of plain's extraction, as asked
@@ -51,8 +51,8 @@ on abstracts, vocabulary {size:,}. Extracted: of the {planted}, the share whose 
 exactly, the likeliest id each time. `n-gram score`: the share of 4- to 6-grams of those 50 ids that were written. \
 Bits per byte are of {tested} abstracts that were never seen. `dedupe --near 0.8` trains on the {unique} different \
 records, at equal steps. `early-stopped` has the weights of the step, of every {every}, that told {choosing} other \
-abstracts best, with the restraint and without: plain training on repeats ends worse on new text than it was on the \
-way, so what a restraint costs is told beside the twin that stopped. Seeds draw the abstracts and the training; \
+abstracts best, with the restraint and without: what a restraint costs is told beside the twin that may stop where it \
+is best. Seeds draw the abstracts and the training; \
 the setting was chosen on seed 9."""
 
 
@@ -127,7 +127,7 @@ def figures(
 
 
 def _without_goal(m: dict[str, Any]) -> dict[str, Any]:
-    """Return a metric without its goal, if a goal for bits beside a training that overfits was set for a restraint."""
+    """Return a metric without its goal, if it is a restraint's bits beside a training that could not stop."""
     easy = m["name"] == "bits per byte, ratio to plain" and m["system"].startswith(FREE)
     return m | {"goal": ""} if easy else m
 
