@@ -55,9 +55,9 @@ ids, vocabulary 2,048: a fold is held out, of which the best of five evaluations
 body` is SmolLM2-135M, frozen: the mean of its hidden states after 4, 8 or 12 layers, or all of these, over the first \
 {cut} ids, then logistic regression, penalties as above; it has rows for the ids of a table of 8,192 (`ult align \
 --to-model smollm2-135m-weights`: the owner's side, and such rows name the phrases). `ult`, `raw` and `with public \
-body` are those of their tuned systems that tell most of the held-out texts; that the trainer's bag is one of them was \
-decided after an earlier look at the test texts. Accuracy is on the test texts; seeds and texts are drawn anew together \
-for the interval, and differences are paired."""
+body` are those of their tuned systems that tell most of the held-out texts; that the trainer's bag is one of them \
+was decided after an earlier look at the test texts. Accuracy is on the test texts; seeds and texts are drawn anew \
+together for the interval, and differences are paired."""
 
 
 def main() -> None:
