@@ -320,7 +320,7 @@ def leaks(session: Session, runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _model(runs: list[dict[str, Any]]) -> Any:
     from ult.public.run import Run
-    from ult.trainer.models.ensemble import together
+    from ult.trainer.models.together import together
 
     return together([Run.open(one["run"]) for one in runs])
 

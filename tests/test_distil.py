@@ -16,7 +16,7 @@ from ult.trainer.datasets.collator import IGNORED
 from ult.trainer.distil import distil, learn
 from ult.trainer.evaluate import evaluate
 from ult.trainer.loss import soft_cost
-from ult.trainer.models.ensemble import load_predictor
+from ult.trainer.models.together import load_predictor
 from ult.trainer.recipe import Recipe
 from ult.trainer.tasks.predict import predict_labels
 from ult.trainer.train import train
@@ -70,19 +70,9 @@ def test_the_cost_is_the_cross_entropy_to_the_teachers_probabilities(folder):
 
 def test_several_runs_teach_and_resumption_is_the_same(folder, tmp_path):
     runs = [folder / "run/members/0", folder / "run/members/1"]
-    words = [
-        "distil",
-        *runs,
-        "--shards",
-        folder / "shards",
-        "--steps",
-        "6",
-        "--batch-size",
-        "8",
-        "--checkpoint-every",
-        "6",
-    ]
-    done = CliRunner().invoke(app, list(map(str, [*words, "--checkpoint-every", "6", "-o", tmp_path / "a"])))
+    sizes = ["--steps", "6", "--batch-size", "8", "--context", "16", "--checkpoint-every", "6"]
+    words = ["distil", *runs, "--shards", folder / "shards", *sizes, "-o", tmp_path / "a"]
+    done = CliRunner().invoke(app, list(map(str, words)))
     assert done.exit_code == 0, done.output
     distil(folder / "run", folder / "shards", tmp_path / "b", tiny(6))
     assert same(weights(tmp_path / "a"), weights(tmp_path / "b")), "the members of a run, named one by one or not"

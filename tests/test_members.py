@@ -19,8 +19,9 @@ from ult.trainer.datasets.parting import part_of
 from ult.trainer.evaluate import evaluate
 from ult.trainer.generate import generate
 from ult.trainer.members import member
-from ult.trainer.models.ensemble import Ensemble, load_predictor, together
+from ult.trainer.models.ensemble import Ensemble
 from ult.trainer.models.load import load_trained
+from ult.trainer.models.together import load_predictor, together
 from ult.trainer.recipe import Recipe
 from ult.trainer.scoring import Endings, Scorer
 from ult.trainer.tasks.classify import chances_of, unlabelled

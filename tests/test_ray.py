@@ -336,7 +336,7 @@ def test_from_text_to_shards_on_the_cluster(
     command = ["encode", str(text), "-t", "t.ult", "-o", "out", "--part-bytes", "8000", "--engine", "ray"]
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
     done = run(tmp_path, *command, "--address", cluster.address, **token)
-    said = [line for line in done.stderr.splitlines() if not re.fullmatch(r"\w+, .*\d+ s", line)]  # but signs of life
+    said = [line for line in done.stderr.splitlines() if not re.fullmatch(r"\w+\W.*\d+ s", line)]  # but signs of life
     assert (done.returncode, said) == (0, [])
     assert {p.name: p.read_bytes() for p in sorted((tmp_path / "out").rglob("*")) if p.is_file()} == expected
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "t.ult"]
@@ -348,7 +348,7 @@ def test_a_cluster_of_its_own(text: Path, tmp_path: Path) -> None:
     (tmp_path / "ray").mkdir()
     done = run(tmp_path, *fit, "-o", "ray.ult", "--engine", "ray", HOME=str(tmp_path / "ray"))
     assert done.returncode == 0
-    assert all(line.startswith(("note: ", "fitting, ", "fitting: ")) for line in done.stderr.splitlines()), done.stderr
+    assert all(line.startswith(("note: ", "fitting")) for line in done.stderr.splitlines()), done.stderr
     assert (tmp_path / "ray.ult").read_bytes() == (tmp_path / "local.ult").read_bytes()
     assert not list((tmp_path / "ray").iterdir())  # no token below $HOME
 

@@ -174,7 +174,6 @@ def test_errors_are_one_line_and_a_hint(
         "fit a.txt -o s3://bucket/t.ult",
         "encode a.txt -t t.ult -o s3://bucket/shards",
         "decode shards -t t.ult -o gs://bucket/a.txt",
-        "train shards -o s3://bucket/run",
         "generate run -o s3://bucket/shards",
         "keygen -o s3://bucket/key",
     ],

@@ -10,13 +10,15 @@ A command that needs several extras calls `require_all` before its first import,
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
+from typing import TypeVar
 
 from ult.errors import MissingExtra
 from ult.host.distribution import install
 
+T = TypeVar("T")
 _MODULES = {"pyyaml": "yaml", "scikit-learn": "sklearn"}  # modules whose name is not that of the distribution
 
 
@@ -49,3 +51,11 @@ def is_installed(package: str) -> bool:
         return find_spec(module) is not None
     except ImportError:  # from an import finder that hides the module
         return False
+
+
+def if_installed(load: Callable[[], T]) -> T | None:
+    """Return what `load` imports for another package; None if something that it needs is not installed."""
+    try:
+        return load()
+    except ImportError:
+        return None

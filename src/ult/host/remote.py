@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, SourceError, UltError
-from ult.host.extras import require
+from ult.host.extras import if_installed, require
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
 _FLATTENED = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")  # an address that became a path lost one of its slashes
@@ -181,22 +181,24 @@ def driver_of(name: str, schemes: tuple[str, ...] | None = None) -> tuple[Any, s
 
 
 def _driver(fsspec: Any, scheme: str) -> Any:
+    """Return the class of the file systems of a scheme. Raises `MissingSource`; `ImportError` for one of `_DRIVERS`."""
     try:
-        return fsspec.get_filesystem_class(scheme)
+        if scheme in _DRIVERS:
+            return fsspec.get_filesystem_class(scheme)
+        found = if_installed(lambda: fsspec.get_filesystem_class(scheme))
     except ValueError:
         raise MissingSource(
             f"no kind of address is called {scheme}://", hint="s3://BUCKET/KEY, gs://BUCKET/KEY or a folder"
         ) from None
-    except ImportError:
-        if scheme in _DRIVERS:
-            raise
+    if found is None:
         from fsspec.registry import known_implementations
 
         package = re.search(r'[Ii]nstall (\w+)|"(\w+)"', str(known_implementations[scheme].get("err", "")))
         raise MissingSource(
             f"{scheme}:// needs a driver of fsspec that is not installed",
             hint=f"pip install {package[1] or package[2]}" if package else "see the documentation of fsspec",
-        ) from None
+        )
+    return found
 
 
 @contextmanager

@@ -21,8 +21,8 @@ from ult.trainer.datasets.pairs import TARGETS, Pairs, open_targets, read_source
 from ult.trainer.datasets.windows import Windows
 from ult.trainer.loss import batches
 from ult.trainer.models.embeddings import Model
-from ult.trainer.models.ensemble import load_predictor
 from ult.trainer.models.generation import check_finite
+from ult.trainer.models.together import load_predictor
 from ult.trainer.tasks.classify import class_figures
 from ult.trainer.tasks.interval import half_width, wilson
 from ult.trainer.tasks.regress import number_figures

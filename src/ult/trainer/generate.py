@@ -18,8 +18,8 @@ from ult.public.shards import Shards
 from ult.public.vocabulary import EOS, FREE, N_SPECIAL
 from ult.trainer.datasets.packing import open_shards
 from ult.trainer.ids import Ids, given_ids, record_of
-from ult.trainer.models.ensemble import load_predictor
 from ult.trainer.models.generation import write
+from ult.trainer.models.together import load_predictor
 
 with require("torch", "transformers", extra="train"):
     import torch

@@ -14,8 +14,8 @@ from ult.host.extras import require
 from ult.public.run import Run
 from ult.public.vocabulary import PAD
 from ult.trainer.ids import Ids
-from ult.trainer.models.ensemble import load_predictor
 from ult.trainer.models.generation import normalizer
+from ult.trainer.models.together import load_predictor
 
 with require("torch", "transformers", extra="train"):
     import torch

@@ -11,7 +11,7 @@ from ult.errors import InvalidConfig, WrongVocabulary
 from ult.public.run import Run
 from ult.public.shards import Shards
 from ult.trainer.models.embeddings import Model
-from ult.trainer.models.ensemble import classes_of, together
+from ult.trainer.models.together import classes_of, together
 from ult.trainer.recipe import OPTIONS, Recipe
 
 TASKS = ("lm", "classify")

@@ -21,7 +21,7 @@ from ult.owner.canaries import SPACE, canary_record, secret_digits
 from ult.owner.table import Table
 from ult.public.run import Run
 from ult.trainer.models.embeddings import Model
-from ult.trainer.models.ensemble import load_predictor
+from ult.trainer.models.together import load_predictor
 
 with require("scipy", extra="audit"):
     from scipy import stats

@@ -21,7 +21,7 @@ from ult.public.run import Run
 from ult.trainer.datasets.pairs import read_source
 from ult.trainer.generate import generate
 from ult.trainer.memorisation.ngrams import memorised
-from ult.trainer.models.ensemble import load_predictor
+from ult.trainer.models.together import load_predictor
 from ult.trainer.translate import search
 
 PREFIX = SUFFIX = 50  # ids given and asked for, as in the extraction benchmark of Carlini et al.

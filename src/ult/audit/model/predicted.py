@@ -24,8 +24,8 @@ from ult.trainer.datasets.pairs import read_source
 from ult.trainer.loss import predict
 from ult.trainer.models.causal import looks_ahead
 from ult.trainer.models.embeddings import Model
-from ult.trainer.models.ensemble import load_predictor
 from ult.trainer.models.generation import normalizer
+from ult.trainer.models.together import load_predictor
 
 with require("torch", extra="train"):
     import torch

@@ -27,7 +27,7 @@ from ult.public.shards import Shards
 from ult.public.task import LABELS
 from ult.trainer.datasets.packing import as_numbers, open_shards
 from ult.trainer.models.embeddings import Model
-from ult.trainer.models.ensemble import load_predictor
+from ult.trainer.models.together import load_predictor
 from ult.trainer.tasks.classify import chances_of, unlabelled
 from ult.trainer.tasks.figures import Figures
 from ult.trainer.tasks.predicted import Predicted
