@@ -38,19 +38,24 @@ def test_curves_are_those_of_the_metrics(shards, tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {"run"}
 
 
-def test_a_resumed_training_draws_each_step_once(shards, tmp_path, monkeypatch):
-    options = {**QUICK, "validation": shards, "evaluate_every": 6, "report_to": "tensorboard"}  # saves at 6 and 10
-    log = Progress.on_step_end
+def interrupted_at_step_9(shards, out, monkeypatch, **options):
+    """Train until Ctrl-C comes after step 9."""
+    step_end = Progress.on_step_end
 
     def stop(self, args, state, control, **rest):
-        log(self, args, state, control, **rest)
+        step_end(self, args, state, control, **rest)
         if state.global_step == 9:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(Progress, "on_step_end", stop)
         with pytest.raises(KeyboardInterrupt):
-            train(shards, tmp_path / "run", **arguments_of(**options))
+            train(shards, out, **arguments_of(**options))
+
+
+def test_a_resumed_training_draws_each_step_once(shards, tmp_path, monkeypatch):
+    options = {**QUICK, "validation": shards, "evaluate_every": 6, "report_to": "tensorboard"}  # saves at 6 and 10
+    interrupted_at_step_9(shards, tmp_path / "run", monkeypatch, **options)
     assert len(curves(tmp_path / ".run.partial" / "tensorboard")["training/loss"]) == 8
     metrics = train(shards, tmp_path / "run", **arguments_of(**options, resume=True))
     assert metrics["resumed_at"] == 6
@@ -92,17 +97,7 @@ def test_wandb_gets_the_points_and_nothing_of_the_machine(shards, tmp_path, monk
     wandb = Wandb()
     monkeypatch.setitem(sys.modules, "wandb", wandb)
     options = {**QUICK, "validation": shards, "evaluate_every": 6, "report_to": "wandb"}
-    step_end = Progress.on_step_end
-
-    def stop(self, args, state, control, **rest):
-        step_end(self, args, state, control, **rest)
-        if state.global_step == 9:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Progress, "on_step_end", stop)
-        with pytest.raises(KeyboardInterrupt):
-            train(shards, tmp_path / "run", **arguments_of(**options))
+    interrupted_at_step_9(shards, tmp_path / "run", monkeypatch, **options)
     metrics = train(shards, tmp_path / "run", **arguments_of(**options, resume=True))
     first, second = wandb.asked
     assert (first["id"], wandb.ended) == (second["id"], 2)
