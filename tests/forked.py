@@ -4,10 +4,12 @@ import multiprocessing
 import os
 import socket
 import sys
+import time
 
 from accelerate.state import AcceleratorState
 
 from ult.__main__ import main
+from ult.trainer.workdir import partial_folder
 
 
 def started(words, folder):
@@ -36,3 +38,10 @@ def ended(processes, folder):
     for process in processes:
         process.join(120)
     return [process.exitcode for process in processes], "".join((folder / f"err{rank}").read_text() for rank in "01")
+
+
+def wait_for_a_checkpoint(processes, out, folder):
+    """Wait until a training to `out` has a checkpoint, while both processes live."""
+    while not list(partial_folder(out).glob("checkpoint-*/trainer_state.json")):
+        assert all(process.is_alive() for process in processes), ended(processes, folder)
+        time.sleep(0.05)

@@ -2,14 +2,13 @@
 
 import json
 import signal
-import time
 
 import numpy as np
 import pytest
 import torch
 import transformers
 
-from forked import ended, started
+from forked import ended, started, wait_for_a_checkpoint
 from toy import counting, two_classes, weights, write
 from ult.errors import InvalidConfig
 from ult.public.run import Run
@@ -76,9 +75,7 @@ def test_killed_trainings_go_on_from_checkpoints_that_one_process_can_read(tmp_p
     shards, out = write(tmp_path / "a", counting(80)), tmp_path / "run"
     command = [*words(shards, out, steps=40, batch_size=4, context=16), "--resume", "auto"]
     processes = started(command, tmp_path)
-    while not list(partial_folder(out).glob("checkpoint-*/trainer_state.json")):
-        assert all(process.is_alive() for process in processes), ended(processes, tmp_path)
-        time.sleep(0.05)
+    wait_for_a_checkpoint(processes, out, tmp_path)
     processes[1].kill()
     statuses, printed = ended(processes, tmp_path)
     assert statuses == [1, -signal.SIGKILL], printed

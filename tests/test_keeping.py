@@ -3,12 +3,11 @@
 import json
 import os
 import stat
-import time
 
 import numpy as np
 import pytest
 
-from forked import ended, started
+from forked import ended, started, wait_for_a_checkpoint
 from toy import arguments_of, blocks, counting, same, two_classes, weights, write
 from ult.host import cache
 from ult.public.shard_writer import ShardWriter
@@ -16,7 +15,6 @@ from ult.public.vocabulary import Vocabulary
 from ult.trainer.datasets import keeping, packing
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
-from ult.trainer.workdir import partial_folder
 
 pytestmark = pytest.mark.slow
 
@@ -126,9 +124,7 @@ def test_two_killed_processes_go_on_with_ids_packed_once(tmp_path, monkeypatch):
     ]
     words += [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
     processes = started(words, tmp_path)
-    while not list(partial_folder(out).glob("checkpoint-*/trainer_state.json")):
-        assert all(process.is_alive() for process in processes), ended(processes, tmp_path)
-        time.sleep(0.05)
+    wait_for_a_checkpoint(processes, out, tmp_path)
     processes[0].kill()
     ended(processes, tmp_path)
     (entry,) = (tmp_path / "cache" / "packed").iterdir()

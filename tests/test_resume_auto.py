@@ -2,11 +2,10 @@
 
 import json
 import signal
-import time
 
 import pytest
 
-from forked import ended, started
+from forked import ended, started, wait_for_a_checkpoint
 from test_recipe import command
 from test_train import QUICK, interrupt_at
 from toy import counting, same, weights, write
@@ -72,9 +71,7 @@ def test_two_processes_of_which_one_is_killed(tmp_path):
     shards, out = write(tmp_path / "a", counting(80)), tmp_path / "run"
     words = ["train", shards, "-o", out, "--resume", "auto", "--steps", "60", "--batch-size", "4", "--context", "16"]
     processes = started(words, tmp_path)
-    while not list(partial_folder(out).glob("checkpoint-*/trainer_state.json")):
-        assert all(process.is_alive() for process in processes), ended(processes, tmp_path)
-        time.sleep(0.05)
+    wait_for_a_checkpoint(processes, out, tmp_path)
     processes[1].kill()
     statuses, printed = ended(processes, tmp_path)
     assert statuses == [1, -signal.SIGKILL], printed
