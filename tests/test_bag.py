@@ -125,7 +125,7 @@ def test_no_training_goes_on_from_it(run, tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"task": "lm"}, "model bag was given for task 'lm'; it is for classify"),
+        ({"task": "lm"}, "model bag was given for task 'lm'; it is for classify and regress"),
         ({"learning_rate": 1e-3}, "learning_rate was given for model bag"),
         ({"steps": 5}, "steps was given for model bag"),
         ({"epsilon": 8.0}, "epsilon was given for model bag"),

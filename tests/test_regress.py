@@ -5,13 +5,19 @@ import csv
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from sklearn import metrics
 
 import ult
-from toy import counting, write
-from ult.errors import InvalidConfig, TrainingError
+from toy import SIZE, counting, write
+from ult.audit.model.audit import audit_model
+from ult.audit.release.verdict import judge_model
+from ult.errors import InvalidConfig
 from ult.public.run import Run
+from ult.public.task import VALUE
+from ult.public.vocabulary import N_SPECIAL, Vocabulary
 from ult.trainer.evaluate import evaluate
+from ult.trainer.models.bag import PENALTIES, Bag, Records
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
@@ -71,9 +77,62 @@ def test_what_means_nothing_to_numbers_is_refused(folder):
         ({"epsilon": 8.0}, "epsilon was given for task 'regress'"),
         ({"label_smoothing": 0.1}, "label_smoothing was given for task 'regress'"),
         ({"class_weights": "balanced"}, "class_weights was given for task 'regress'"),
-        ({"model": "bag"}, "it is for classify"),
+        ({"model": "bag", "steps": 5}, "steps was given for model bag"),
     ):
         with pytest.raises(InvalidConfig, match=said):
             Recipe(task="regress", **options)
-    with pytest.raises(TrainingError, match="was trained for regress"):
-        ult.audit.audit_model(folder / "run", folder / "x", folder / "held")
+
+
+def noisy(path, rows, seed):
+    """Write records whose number nothing in them tells."""
+    numbers = np.random.default_rng(seed).normal(size=rows)
+    return write(path, counting(rows, seed=seed), kept={"age": numbers.tolist()})
+
+
+def test_a_bag_of_numbers_stands_beside_a_run(folder, tmp_path):
+    metrics = train(folder / "x", tmp_path / "bag", Recipe(task="regress", model="bag", context=10))
+    assert metrics["model"] == "bag"
+    alone = evaluate(tmp_path / "bag", folder / "held")
+    found = ult.evaluate(folder / "run", folder / "held", bag=folder / "x")
+    assert alone["r2"] > 0.9
+    assert found.bag.r2 == pytest.approx(alone["r2"], abs=1e-6)
+    assert dict(found.facts())["R2 of the bag"] == f"{alone['r2']:.4f}"
+    beside = Run.open(folder / "run").metrics["validation"]
+    assert beside["bag_mean_error"] == pytest.approx(alone["mae"], rel=1e-4)
+    assert beside["mean_error"] == pytest.approx(found.numbers.error, rel=1e-4)
+    assert any("--bag" in one for one in ult.evaluate(folder / "run", folder / "held").remarks())
+    with pytest.raises(InvalidConfig, match="is a bag itself"):
+        evaluate(tmp_path / "bag", folder / "held", bag=folder / "x")
+
+
+def test_a_bag_of_numbers_is_ridge_regression(tmp_path):
+    linear = pytest.importorskip("sklearn.linear_model")
+    rng = np.random.default_rng(0)
+    lists = [rng.integers(N_SPECIAL, SIZE, rng.integers(1, 9)) for _ in range(120)]
+    truth = np.array([np.isin(one, [40, 41, 42]).sum() for one in lists]) + rng.normal(size=120)
+    ids, record = np.concatenate(lists), np.repeat(np.arange(120), list(map(len, lists)))
+    known = Records(*map(torch.from_numpy, (ids.astype(np.int64), record, truth.astype(np.float32))))
+    bag = Bag.of(Vocabulary(SIZE), VALUE)
+    bag.choose(known)
+    of, feature, weight = bag.features(*known[:2], 120)
+    dense = np.zeros((120, len(bag.scale)))
+    dense[of, feature] = weight
+    *_, _ = bag.fitted(known)
+    ours = (dense @ bag._weights().detach().numpy())[:, 0] + bag.bias.item()
+    theirs = linear.Ridge(alpha=PENALTIES[-1] * 120, solver="svd").fit(dense, truth).predict(dense)
+    np.testing.assert_allclose(ours, theirs, atol=0.1)
+
+
+def test_an_audit_finds_which_numbers_were_learnt_by_heart(tmp_path):
+    known, other = noisy(tmp_path / "x", 150, 0), noisy(tmp_path / "y", 150, 1)
+    train(known, tmp_path / "heart", Recipe(task="regress", model="bag", context=10))
+    train(known, tmp_path / "tiny", Recipe(steps=2, **QUICK))
+    found = {}
+    for name in ("heart", "tiny"):
+        audit, _ = audit_model(tmp_path / name, known, other)
+        assert list(audit["membership"]) == ["loss"]
+        assert audit["extraction"] is None
+        found[name] = audit["membership"]["loss"]["auc"]
+        levels = {one.topic: one.level for one in judge_model(audit, task="regress")}
+        assert ("red" in levels.values()) == (name == "heart"), levels
+    assert found["heart"] > 0.6 > found["tiny"]

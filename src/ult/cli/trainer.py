@@ -33,7 +33,7 @@ def evaluate(
         list[Path] | None,
         typer.Option(
             metavar="SHARDS",
-            help="classify: the shards that the run was trained on; a bag of their ids is fitted, to be beside it.",
+            help="classify, regress: the shards the run was trained on; a bag of their ids is fitted, to be beside it.",
         ),
     ] = None,
 ) -> None:

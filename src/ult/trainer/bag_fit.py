@@ -67,4 +67,6 @@ def _fitted_again(bag: Any, known: Records, chosen: int) -> None:
 def _records(data: Labelled, rows: NDArray[np.int64]) -> Records:
     ids, lengths = data.flat(rows)
     record = np.repeat(np.arange(len(rows)), lengths)
-    return Records(*(torch.from_numpy(one.astype(np.int64)) for one in (ids, record, np.asarray(data.labels[rows]))))
+    labels = np.asarray(data.labels[rows])
+    labels = labels.astype(np.float32 if data.scale else np.int64)
+    return Records(*map(torch.from_numpy, (ids.astype(np.int64), record, labels)))

@@ -14,6 +14,7 @@ from ult.errors import InvalidConfig
 from ult.host.extras import require
 from ult.public.run import Run
 from ult.public.shards import Shards
+from ult.public.task import LABELS
 from ult.trainer.datasets.blocks import Blocks
 from ult.trainer.datasets.collator import IGNORED
 from ult.trainer.datasets.packing import open_shards, pack, summary
@@ -56,6 +57,7 @@ def evaluate(
     shards that the run was trained on, the model `bag` is fitted on them, and the same is told of it.
 
     Task "regress": `mae` and `rmse`, beside those of the mean in training; lower is better. `r2`; higher is better.
+    With `bag`, as above, the same of a bag that predicts numbers.
 
     Task "seq2seq": the bits of `targets` given their sources; `bits_per_byte` is None if a target is cut to the
     context. `exact_match` is the share of sources whose likeliest target, found by a search with `beams` beams, has the
@@ -71,8 +73,8 @@ def evaluate(
     answers = open_targets(targets, sources, task=opened.task)
     check_beams(beams, 1, batch_size)
     beside = [bag] if isinstance(bag, str | Path) else bag
-    if beside is not None and opened.task != "classify":
-        raise InvalidConfig(f"a bag was asked for; it classifies, and the run is for {opened.task}", hint="no --bag")
+    if beside is not None and opened.task not in LABELS:
+        raise InvalidConfig(f"a bag was asked for; it predicts labels, the run is for {opened.task}", hint="no --bag")
     if beams > 1 and not answers:
         raise InvalidConfig(f"{beams} beams were asked for; a run for {opened.task} searches nothing")
     model = load_predictor(opened)
@@ -85,10 +87,9 @@ def evaluate(
         else None,
         "context": opened.context,
     }
-    if opened.task == "regress":
-        return result | number_figures(opened, model, sources, batch_size=batch_size)
-    if opened.task == "classify":
-        return result | class_figures(opened, model, sources, bag=beside, batch_size=batch_size, seed=seed)
+    if opened.task in LABELS:
+        figures = number_figures if opened.task == "regress" else class_figures
+        return result | figures(opened, model, sources, bag=beside, batch_size=batch_size, seed=seed)
     with tempfile.TemporaryDirectory(prefix="ult-") as folder:
         if opened.task == "lm":
             pack(sources, Path(folder), modality_token=opened.modality_token)

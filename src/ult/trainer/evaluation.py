@@ -29,7 +29,7 @@ class Evaluation(Shown):
 
     `bits_per_byte`, bits a byte of the original data, and `bits_per_id`: lower is better. `exact_match` by number of
     hypotheses, the share of sources whose target is among the first so many: higher is better. `labels` are the figures
-    of a classifier, `bag` those of a bag that was fitted to be beside it, and `numbers` those of a run for "regress".
+    of a classifier and `numbers` those of a run for "regress"; `bag` are those of a bag fitted to be beside either.
     `truncated` records did not fit into the context. `table_seen` is whether the run was trained on shards of these
     tables; None if it does not name its own.
     """
@@ -42,7 +42,7 @@ class Evaluation(Shown):
     bits_per_byte: Measured | None
     bits_per_id: Measured | None
     labels: Labels | None
-    bag: Labels | None
+    bag: Labels | Numbers | None
     numbers: Numbers | None
     exact_match: Mapping[int, Measured]
     truncated: int | None
@@ -64,7 +64,7 @@ class Evaluation(Shown):
             bits_per_byte=Measured.of(found, "bits_per_byte"),
             bits_per_id=Measured.of(found, "bits_per_id"),
             labels=Labels.of(found) if found["task"] == "classify" else None,
-            bag=Labels.of(found["bag"]) if "bag" in found else None,
+            bag=_beside(found),
             numbers=Numbers.read(dict(found)) if found["task"] == "regress" else None,
             exact_match={
                 int(name.rpartition("_")[2]) if name != "exact_match" else 1: Measured(
@@ -86,10 +86,12 @@ class Evaluation(Shown):
         """Return the figures of the run's task."""
         if self.labels is not None:
             told = [("records", f"{self.records:,}"), ("truncated", f"{self.truncated:,}")]
-            return [*self.labels.facts(self.bag), *told, *self.labels.recalls()]
+            bag = self.bag if isinstance(self.bag, Labels) else None
+            return [*self.labels.facts(bag), *told, *self.labels.recalls()]
         if self.numbers is not None:
             told = [("records", f"{self.records:,}"), ("truncated", f"{self.truncated:,}")]
-            return [*self.numbers.facts(), *told]
+            line = self.bag if isinstance(self.bag, Numbers) else None
+            return [*self.numbers.facts(line), *told]
         matches = [
             ("exact match" + (f" top {top}" if top > 1 else ""), f"{share:.1%}")
             for top, share in self.exact_match.items()
@@ -130,9 +132,17 @@ class Evaluation(Shown):
             found.append(f"{UNCHECKED} these shards'")
         elif not self.table_seen:
             found.append("the run was trained on another table than these shards': its embedding rows do not fit them")
-        if self.labels is not None and self.bag is None and not self.labels.is_bag:
+        predicted = self.labels or self.numbers
+        if predicted is not None and self.bag is None and not predicted.is_bag:
             found.append(_LINE)
         return found
+
+
+def _beside(found: Mapping[str, Any]) -> Labels | Numbers | None:
+    """Return the figures of the bag that was fitted beside a run, if one was."""
+    if "bag" not in found:
+        return None
+    return Numbers.read(found["bag"]) if found["task"] == "regress" else Labels.of(found["bag"])
 
 
 @checked(
@@ -156,8 +166,8 @@ def evaluate(
 
     What is measured follows from the run's task: for "lm" the bits of every id of every record, for "classify" the
     accuracy on the labels that the shards keep, for "seq2seq" the bits of `targets`, shards whose records go with those
-    of `shards`, and how many are found by a search with `beams`. `bag` are the shards that a classifier was trained on:
-    the model `bag` is fitted on them, and stands beside it. Raises `WrongVocabulary`, `MissingColumn`,
+    of `shards`, and how many are found by a search with `beams`. `bag` are the shards that a run for labels was trained
+    on: the model `bag` is fitted on them, and stands beside it. Raises `WrongVocabulary`, `MissingColumn`,
     `InvalidConfig` or `TrainingError`.
 
     For example, after `ult.train`:

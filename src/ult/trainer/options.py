@@ -138,7 +138,7 @@ class Options:
         excludes=("from_run",),
         metavar="NAME",
         help="A preset (tiny, small, smollm2-135m, smollm2-135m-weights), a checkpoint folder or a name on the Hub; "
-        "for classify also bag, linear on which ids a record holds and fitted at once",
+        "for classify and regress also bag, linear on which ids a record holds and fitted at once",
         unset="tiny",
     )
     from_run: str | Path | None = option(

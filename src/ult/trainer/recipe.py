@@ -11,6 +11,7 @@ from typing import Any
 from ult.errors import InvalidConfig
 from ult.host.arguments import checked
 from ult.host.arguments import path as path_argument
+from ult.public.task import LABELS
 from ult.trainer.config import check_names, config_text, read_config
 from ult.trainer.option import Option, options_of
 from ult.trainer.options import Options
@@ -74,9 +75,10 @@ class Recipe(Options):
         return self.steps if self.epochs is None else math.inf
 
     def _check_bag(self) -> None:
-        if self.task != "classify":
+        if self.task not in LABELS:
             raise InvalidConfig(
-                f"model bag was given for task {self.task!r}; it is for classify", hint="--task classify --label COLUMN"
+                f"model bag was given for task {self.task!r}; it is for {' and '.join(LABELS)}",
+                hint="--task classify --label COLUMN",
             )
         for name, one in OPTIONS.items():
             if one.is_set(self) and name not in ("task", "context", "label", "model", "seed"):

@@ -47,7 +47,8 @@ from ult.trainer.models.lora import Adapters
 from ult.trainer.models.table_rows import of_one_table
 from ult.trainer.recipe import Recipe
 from ult.trainer.results import training_metrics, validation_metrics, write_run
-from ult.trainer.tasks.classify import BAG_IDS, beside_bag
+from ult.trainer.tasks import classify, regress
+from ult.trainer.tasks.classify import BAG_IDS
 from ult.trainer.teacher import Teacher
 from ult.trainer.workdir import Resume, finish, last_checkpoint, partial_folder, working_folder
 
@@ -277,16 +278,12 @@ class _Training:
             raise TrainingError("the device has no memory left", hint="a smaller --batch-size or --context") from error
 
     def beside(self, recipe: Recipe) -> dict[str, Any]:
-        """Return how many validation labels are right, beside a bag of the same ids and the most frequent label."""
+        """Return how good the validation labels are predicted, and by a bag of the same ids, and by the usual one."""
         data, validation = self.data, self.trainer.eval_dataset
-        if (
-            not isinstance(data, Labelled)
-            or not data.classes
-            or isinstance(self.trainer.model, Bag)
-            or data.ids > BAG_IDS
-        ):
+        if not isinstance(data, Labelled) or isinstance(self.trainer.model, Bag) or data.ids > BAG_IDS:
             return {}
-        return beside_bag(self.trainer.model, data, validation, self.trainer.args.train_batch_size, recipe.seed)
+        beside = classify.beside_bag if data.classes else regress.beside_bag
+        return beside(self.trainer.model, data, validation, self.trainer.args.train_batch_size, recipe.seed)
 
     def metrics(self, recipe: Recipe, inputs: Inputs) -> dict[str, Any]:
         """Return what `metrics.json` says, as JSON values."""

@@ -19,10 +19,11 @@ from ult.audit.model.shadows import check_repeatable, read_shadows
 from ult.audit.model.sides import Paths, Sides, read_sides
 from ult.audit.model.trained import planted
 from ult.audit.onerun import proofs
-from ult.errors import InvalidConfig, TrainingError
+from ult.errors import InvalidConfig
 from ult.host.distribution import versions
 from ult.owner.table import Table
 from ult.public.run import Run
+from ult.public.task import LABELS
 from ult.trainer.datasets.packing import summary
 from ult.trainer.models.generation import ignored
 
@@ -64,7 +65,8 @@ def audit_model(
 
     `members` are shards that the run was trained on; `nonmembers` are shards that it was not trained on, drawn from the
     same source. Any other difference between them would look like a leak, so `blind` tests whether they differ without
-    the run. For a run of task "seq2seq" both need `targets`; for "classify" they need its label column.
+    the run. For a run of task "seq2seq" both need `targets`; for "classify" and "regress" they need its label
+    column.
 
     `reference_runs` were not trained on the members and add attacks that compare with them. `shadows` is a number of
     runs to train by the same recipe on halves of both sides, which adds LiRA. `prefix` and `suffix` are the ids given
@@ -77,11 +79,6 @@ def audit_model(
     Raises `InvalidConfig`, `WrongTable`, `WrongVocabulary`, `TrainingError`, and what reading shards and runs raises.
     """
     opened = Run.open(run)
-    if opened.task == "regress":
-        raise TrainingError(
-            f"run {opened.path} was trained for regress, of which no attack is known here",
-            hint="a run for classify on bins of the numbers says what its records leak",
-        )
     if (part := opened.metrics.get("part")) is not None:
         raise InvalidConfig(
             f"{opened.path} was trained on part {part.get('part')} of its shards' records; all of them would count as "
@@ -206,8 +203,8 @@ def _extraction(
 ) -> tuple[dict[str, Any] | None, list[str]]:
     """Return what was extracted of members and of nonmembers, as JSON values or None, and notes on what was not."""
     groups = {"members": sides.recited, "nonmembers": sides.nonmembers}
-    if run.task == "classify":
-        return None, ["no extraction: a run for classify writes no records"]
+    if run.task in LABELS:
+        return None, [f"no extraction: a run for {run.task} writes no records"]
     if run.task == "seq2seq":
         return _targets(run, groups, batch_size=batch_size, tell=tell)
     room = run.context - len(run.head(sides.modality))

@@ -14,12 +14,13 @@ from ult.audit.model.sides import Sides
 from ult.owner.inputs import check_encoded
 from ult.owner.table import Table
 from ult.public.run import Run
+from ult.public.task import LABELS
 
 LEAST = 0.2  # the share of a record's ids that Min-K% uses, as its authors chose
 
 
 def loss(of: Predicted) -> Floats:
-    """Score by the mean log-probability of the record, or of its target or class (Yeom et al. 2018)."""
+    """Score by the mean log-probability of the record, or of its target, class or number (Yeom et al. 2018)."""
     return of.averages
 
 
@@ -86,7 +87,7 @@ def scores(
     records = [*sides.members, *sides.nonmembers]
     of = predict_records(run, records, modality=sides.modality, batch_size=batch_size, advance=advance)
     by_attack = {"loss": loss(of)}
-    if run.task != "classify":
+    if run.task not in LABELS:
         by_attack |= {"min-k": min_k(of), "min-k++": min_k_plus(of)}
     if run.task == "lm" and table is not None:
         check_table(table, sides)

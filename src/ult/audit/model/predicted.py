@@ -18,10 +18,11 @@ from ult.audit.model.record import Record
 from ult.errors import InvalidConfig
 from ult.host.extras import require
 from ult.public.run import Run
+from ult.public.task import LABELS
 from ult.public.vocabulary import EOS
 from ult.trainer.datasets.collator import IGNORED, Item, collate
 from ult.trainer.datasets.pairs import read_source
-from ult.trainer.loss import predict
+from ult.trainer.loss import number_costs, predict
 from ult.trainer.models.causal import looks_ahead
 from ult.trainer.models.embeddings import Model
 from ult.trainer.models.generation import normalizer
@@ -37,10 +38,11 @@ Floats = NDArray[np.float64]
 class Predicted:
     """A run's predictions, in nats, for each id of the records and for the end of each record, concatenated.
 
-    For runs of task "seq2seq" these are the targets' ids, for "classify" one class per record.
+    For runs of task "seq2seq" these are the targets' ids, for "classify" one class per record. For "regress" they are
+    one number per record, under a Gaussian of deviation 1 in units of the scale around what the run says.
     """
 
-    log: Floats  # (n,) log-probability of the true id
+    log: Floats  # (n,) log-probability of the true id, or log-density of the true number
     mean: Floats  # (n,) expected log-probability of an id that the run draws; NaN if `moments` were not asked for
     deviation: Floats  # (n,) its standard deviation; likewise
     ends: NDArray[np.int64]  # (records,) where each record ends in the others
@@ -126,7 +128,7 @@ def _items(run: Run, model: Model, modality: str | None, given: int) -> Callable
     if run.task == "seq2seq":
         return lambda record: [_pair(record, run.context)]
     head = np.array(run.head(modality), np.int64)
-    if run.task == "classify":
+    if run.task in LABELS:
         masked = looks_ahead(model)
         return lambda record: [_labelled(record, head, run.context, masked=masked)]
     return lambda record: _windows(record.ids, head, run.context, given)
@@ -147,7 +149,8 @@ def _labelled(record: Record, head: NDArray[np.int64], context: int, *, masked: 
     """Return a record as `ult.trainer.datasets.labelled.Labelled` gives it."""
     ids = np.append(np.concatenate([head, record.ids.astype(np.int64)])[: context - 1], EOS)
     mask = {"attention_mask": np.ones_like(ids)} if masked else {}
-    return {"input_ids": ids, **mask, "labels": np.array(record.label, np.int64)}
+    kind = np.float32 if isinstance(record.label, float) else np.int64
+    return {"input_ids": ids, **mask, "labels": np.array(record.label, kind)}
 
 
 def _pair(record: Record, context: int) -> Item:
@@ -167,6 +170,9 @@ def _pair(record: Record, context: int) -> Item:
 def _predicted(model: Model, windows: Sequence[Item], *, moments: bool) -> tuple[Floats, Floats, Floats]:
     batch = {name: tensor.to(model.device) for name, tensor in collate(windows).items()}
     with torch.inference_mode():
+        if batch["labels"].is_floating_point():
+            told = -number_costs(predict(model, batch), batch["labels"]).double().cpu().numpy()
+            return told, *(np.full(len(told), np.nan),) * 2
         logits, labels = _counted(model, batch)
         total = normalizer(logits)
         taken = logits.gather(1, labels[:, None])[:, 0] - total

@@ -1,4 +1,4 @@
-"""A record in the audit of a run: its ids, and the target or class if the run predicts one of these."""
+"""A record in the audit of a run: its ids, and the target, class or number if the run predicts one of these."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ Ids = NDArray[np.uint32]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Ids (n,) uint32, and the target or class that a run for "seq2seq" or "classify" predicts from them."""
+    """Ids (n,) uint32, and the target, class or number that a run predicts from them, if it is not for "lm"."""
 
     ids: Ids
     table: str = ""  # the fingerprint of the table that encoded it
     target: Ids | None = None
-    label: int | None = None  # the number of its class
+    label: int | float | None = None  # which class, or its number in units of the run's scale
     shards: str = ""  # the digest of the shards that hold it
 
     @property
     def key(self) -> tuple[str, bytes, bytes]:
-        """The identity of the record: equal records have equal keys; the class is no part of it."""
+        """The identity of the record: equal records have equal keys; its class or number is no part of it."""
         return self.table, self.ids.tobytes(), b"" if self.target is None else self.target.tobytes()
 
 

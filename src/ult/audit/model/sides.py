@@ -22,7 +22,7 @@ from ult.owner.canaries import canary_record, holds_canaries, secret_digits
 from ult.owner.table import Table
 from ult.public.run import Run
 from ult.public.shards import Shards
-from ult.trainer.datasets.packing import label_name, open_shards
+from ult.trainer.datasets.packing import as_numbers, label_name, open_shards
 from ult.trainer.datasets.pairs import open_targets
 
 Paths = str | Path | Sequence[str | Path]
@@ -165,17 +165,27 @@ def _records(run: Run, sources: Sequence[Shards], goals: Sequence[Shards]) -> li
     if run.task == "lm":
         return [Record(ids, s.manifest.table, shards=s.manifest.digest) for s in sources for ids in s.ids()]
     name = label_name(sources, run.metrics.get("label"))
+    labels_of = _scaled if run.task == "regress" else _classes
+    return [
+        Record(ids, shards.manifest.table, label=label, shards=shards.manifest.digest)
+        for shards in sources
+        for ids, label in zip(shards.ids(), labels_of(run, shards, name), strict=True)
+    ]
+
+
+def _classes(run: Run, shards: Shards, name: str) -> list[int]:
     numbers = {value: k for k, value in enumerate(run.classes)}
-    records = []
-    for shards in sources:
-        values = [value for part in shards.parts() for value in part[name].to_pylist()]
-        for ids, value in zip(shards.ids(), values, strict=True):
-            if value not in numbers:
-                raise TrainingError(
-                    f"{shards.path}: {name!r} is {value!r:.40} in a record, which the run does not know"
-                )
-            records.append(Record(ids, shards.manifest.table, label=numbers[value], shards=shards.manifest.digest))
-    return records
+    values = [value for part in shards.parts() for value in part[name].to_pylist()]
+    for value in values:
+        if value not in numbers:
+            raise TrainingError(f"{shards.path}: {name!r} is {value!r:.40} in a record, which the run does not know")
+    return [numbers[value] for value in values]
+
+
+def _scaled(run: Run, shards: Shards, name: str) -> list[float]:
+    mean, deviation = run.scale
+    values = np.concatenate([as_numbers(part[name], name) for part in shards.parts()])
+    return ((values - mean) / deviation).tolist()  # type: ignore[no-any-return]
 
 
 def _left_out(facts: dict[str, Any]) -> list[str]:

@@ -27,8 +27,9 @@ from ult.audit.release.finding import (
     worst,
 )  # fmt: skip
 from ult.audit.release.proven import proven
+from ult.public.task import LABELS
 
-ATTACKS, CLASS_ATTACKS = (
+ATTACKS, LABEL_ATTACKS = (
     ("loss", "min-k", "min-k++"),
     ("loss",),
 )  # `ult.audit.model.membership.scores` makes these of any run
@@ -75,7 +76,7 @@ def judge_members(subject: str, audit: dict[str, Any], change: str, how: str) ->
 
     def judged() -> Iterator[Finding]:
         attacks = part(audit, "membership")
-        always = TABLE_ATTACKS if subject == "table" else CLASS_ATTACKS if audit.get("task") == "classify" else ATTACKS
+        always = TABLE_ATTACKS if subject == "table" else LABEL_ATTACKS if audit.get("task") in LABELS else ATTACKS
         of = f"the best of {len(attacks)} attacks"
         yield worst([_rate(subject, f"{name}, {of}", result, change) for name, result in attacks.items()])
         each = MISS / len(attacks)

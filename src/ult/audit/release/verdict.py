@@ -30,6 +30,7 @@ from ult.audit.release.remembering import (
 )  # fmt: skip
 from ult.errors import FormatError
 from ult.public.guarantee import Guarantee, of_training
+from ult.public.task import LABELS
 
 __all__ = ["LEVELS", "judge", "judge_body", "judge_code", "judge_kept", "judge_model", "judge_table", "verdict"]
 _MODEL = "ult audit model RUN --members SHARDS --nonmembers SHARDS -t TABLE"
@@ -73,7 +74,7 @@ def _run(parts: Facts, audits: Audits) -> list[Finding]:
     findings = judge_model(audits["model"], _training(run["metrics"]), **asked)
     if audits["model"] is not None:
         findings += bound_members(run, audits["model"])
-    if asked["task"] == "classify" and (began := run["metrics"].get("from_run")):
+    if asked["task"] in LABELS and (began := run["metrics"].get("from_run")):
         found = f"what the run recites from the training data of {began}, from which it went on, was not measured"
         findings.append(
             unmeasured("model", "extraction", found, f"ult audit model {began}, which writes records", EXACT)
@@ -112,7 +113,7 @@ def judge_model(
     """Judge a run that the receiver holds with its embedding rows, by the audit of `ult audit model`.
 
     `promised` is the training's promise to each record, `planted` the number of canaries in its shards. Exposure can be
-    measured only for task "lm", and extraction not for "classify", which writes no records.
+    measured only for task "lm", and extraction not for labels, whose runs write no records.
     """
     writes = {"lm": ("extraction", "canaries"), "seq2seq": ("extraction",)}.get(task, ())
     if audit is None:

@@ -77,4 +77,9 @@ class Progress(TrainerCallback):
                 f"; {validation['accuracy']:.1%} of its labels are right, by a bag of the same ids "
                 f"{validation['bag_accuracy']:.1%}, by the most frequent label {validation['majority']:.1%}"
             )
+        if validation and "mean_error" in validation:
+            speed += (
+                f"; its numbers are {validation['mean_error']:.4g} off on average, by a bag of the same ids "
+                f"{validation['bag_mean_error']:.4g}, by the mean {validation['mean_error_of_mean']:.4g}"
+            )
         say(f"{out.name}: {gained}{speed}")

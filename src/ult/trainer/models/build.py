@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ult.errors import InvalidConfig
 from ult.host.extras import require
 from ult.public.run import PER_TABLE
-from ult.public.task import LABELS
+from ult.public.task import LABELS, VALUE
 from ult.public.vocabulary import BOS, EOS, PAD, Vocabulary
 from ult.trainer.models.bag import BAG, Bag
 from ult.trainer.models.earlier import Earlier
@@ -38,7 +38,7 @@ def build(recipe: Recipe, vocabulary: Vocabulary, tables: set[str], classes: lis
     """
     embeddings = "fresh"
     if recipe.model == BAG:
-        return Bag.of(vocabulary, classes), embeddings
+        return Bag.of(vocabulary, classes if recipe.task == "classify" else VALUE), embeddings
     earlier = None
     if recipe.from_run is not None:
         earlier = Earlier.open(recipe, vocabulary)
@@ -63,7 +63,7 @@ def build(recipe: Recipe, vocabulary: Vocabulary, tables: set[str], classes: lis
     if recipe.task not in LABELS:
         clear_head(model)
         return model, embeddings
-    classifier = with_classes(model, classes if recipe.task == "classify" else ["value"])
+    classifier = with_classes(model, classes if recipe.task == "classify" else VALUE)
     set_head(classifier, recipe.pool, recipe.attention)
     return classifier, embeddings
 
@@ -97,7 +97,7 @@ def initial_weights(recipe: Recipe) -> str:
     return "random" if drawn else "loaded"
 
 
-def with_classes(model: Model, classes: list[Any]) -> Model:
+def with_classes(model: Model, classes: Sequence[Any]) -> Model:
     """Return a sequence classifier with the body of `model` and a fresh head, which may have more than one layer."""
     config = model.config
     config.num_labels = len(classes)

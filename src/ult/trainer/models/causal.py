@@ -25,7 +25,7 @@ ROUNDING = 1e-5
 
 
 def looks_ahead(model: Model) -> bool:
-    """Return whether the output of a model's body at earlier ids changes with the last id.
+    """Return whether the output of a model's body at earlier ids changes with the last id; a bag has none there.
 
     Raises `FormatError` if the model cannot be run.
     """
@@ -43,7 +43,7 @@ def looks_ahead(model: Model) -> bool:
             asked = {"input_ids": both}
         with torch.inference_mode():
             once, again = body(**asked, use_cache=False)[0].float()
-        change = (once - again)[:-1].abs().max()
+        change = (once - again)[:-1].abs().max() if once.ndim > 1 else 0.0
     except Exception as error:  # a stranger's config lets a model fail in nearly any way
         said = " ".join(str(error).split())[:200]
         raise FormatError(f"this {model.config.model_type} model cannot be run: {said}") from error

@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ult.errors import InvalidConfig
 from ult.host.shown import Facts
-from ult.public.run import Run
+from ult.public.run import BAG_TYPE, Run
 from ult.public.shards import Shards
+from ult.public.task import VALUE
+from ult.public.vocabulary import Vocabulary
 from ult.trainer.datasets.labelled import Labelled
-from ult.trainer.datasets.packing import label_name, mapped_stream, pack
+from ult.trainer.datasets.packing import label_name, mapped_stream, open_shards, pack, summary
 from ult.trainer.loss import batches
 from ult.trainer.models.causal import looks_ahead
 from ult.trainer.models.embeddings import Model
@@ -39,6 +42,7 @@ class Numbers:
     base_rmse: float
     r2: float | None
     mean: float
+    is_bag: bool = False
 
     @classmethod
     def of(cls, true: NDArray[np.float64], found: NDArray[np.float64], mean: float) -> Numbers:
@@ -60,7 +64,8 @@ class Numbers:
         """Return what `document` wrote."""
         low, high = told["mae_interval"] or (None, None)
         half = None if low is None or high is None else (high - low) / 2
-        return cls(told["mae"], half, told["mae_of_mean"], told["rmse"], told["rmse_of_mean"], told["r2"], told["mean"])
+        plain = (told["mae_of_mean"], told["rmse"], told["rmse_of_mean"], told["r2"], told["mean"])
+        return cls(told["mae"], half, *plain, bool(told.get("is_bag")))
 
     def document(self) -> dict[str, Any]:
         """Return the figures as JSON values."""
@@ -75,33 +80,68 @@ class Numbers:
             "mean": self.mean,
         }
 
-    def facts(self) -> Facts:
-        """Return the figures as names and values."""
+    def facts(self, bag: Numbers | None = None) -> Facts:
+        """Return the figures as names and values, those of a bag beside them if there is one."""
         half = self.error_half_width
         between = "" if half is None else f"  (95 %: {self.error - half:.4g} to {self.error + half:.4g})"
         return [
             ("mean error", f"{self.error:.4g}{between}"),
+            *([] if bag is None else [("mean error of a bag of the ids", f"{bag.error:.4g}")]),
             ("mean error of the mean", f"{self.base_error:.4g}"),
             ("root mean square error", f"{self.rmse:.4g}"),
             ("root mean square error of the mean", f"{self.base_rmse:.4g}"),
             ("R2", "unknown: all numbers are equal" if self.r2 is None else f"{self.r2:.4f}"),
+            *([] if bag is None or bag.r2 is None else [("R2 of the bag", f"{bag.r2:.4f}")]),
         ]
 
 
-def number_figures(run: Run, model: Model, shards: Sequence[Shards], *, batch_size: int) -> dict[str, Any]:
-    """Return what a run achieves on the numbers that shards keep, as JSON values."""
+def number_figures(
+    run: Run, model: Model, shards: Sequence[Shards], *, bag: Sequence[Path | str] | None, batch_size: int, seed: int
+) -> dict[str, Any]:
+    """Return what a run achieves on the numbers that shards keep, as JSON values, and a bag fitted on the shards `bag`.
+
+    Raises `InvalidConfig`, `WrongVocabulary` or `MissingColumn`.
+    """
     label = label_name(shards, run.metrics.get("label"))
     with tempfile.TemporaryDirectory(prefix="ult-") as folder:
-        pack(
-            shards, Path(folder), label=label, classes=list(run.scale), numbers=True, modality_token=run.modality_token
-        )
-        data = Labelled.of_numbers(Path(folder), context=run.context, label=label, scale=run.scale)
-        data = replace(data, masked=looks_ahead(model))
+        data = replace(_numbered(run, shards, Path(folder) / "data", label), masked=looks_ahead(model))
         mean, deviation = run.scale
         true = data.labels.astype(np.float64) * deviation + mean
         found = numbers_of(model, data, batch_size, run.scale)
-        told = {"label": label, "truncated": data.truncated, "rows": len(data)}
-        return told | Numbers.of(true, found, mean).document()
+        told: dict[str, Any] = {"label": label, "truncated": data.truncated, "rows": len(data)}
+        told |= Numbers.of(true, found, mean).document() | {"is_bag": model.config.model_type == BAG_TYPE}
+        if bag is None:
+            return told
+        if told["is_bag"]:
+            raise InvalidConfig(f"{run.path} is a bag itself", hint="leave out --bag")
+        from ult.trainer.bag_fit import fit  # not above: the class of a bag needs all of transformers
+        from ult.trainer.models.bag import Bag
+
+        known = open_shards(bag, run.vocabulary)
+        fitted = Bag.of(run.vocabulary, VALUE)
+        fit(fitted, _numbered(run, known, Path(folder) / "bag", label), None, seed)
+        beside = Numbers.of(true, numbers_of(fitted, data, batch_size, run.scale), mean).document()
+        return told | {"bag": beside | {"shards": summary(known)}}
+
+
+def beside_bag(model: Model, data: Labelled, validation: Labelled, batch_size: int, seed: int) -> dict[str, float]:
+    """Return the mean error on validation numbers of a model, of a bag fitted on the same `data`, and of the mean."""
+    from ult.trainer.bag_fit import fit
+    from ult.trainer.models.bag import Bag
+
+    model.eval()
+    mean, deviation = scale = data.scale or (0.0, 1.0)
+    bag = Bag.of(Vocabulary(model.config.vocab_size), VALUE)
+    fit(bag, data, None, seed)
+    true = validation.labels.astype(np.float64) * deviation + mean
+    own, line = (Numbers.of(true, numbers_of(one, validation, batch_size, scale), mean) for one in (model, bag))
+    return {"mean_error": own.error, "bag_mean_error": line.error, "mean_error_of_mean": own.base_error}
+
+
+def _numbered(run: Run, shards: Sequence[Shards], folder: Path, label: str) -> Labelled:
+    """Return records as a run for "regress" reads them, with their numbers, mapped from `folder`."""
+    pack(shards, folder, label=label, classes=list(run.scale), numbers=True, modality_token=run.modality_token)
+    return Labelled.of_numbers(folder, context=run.context, label=label, scale=run.scale)
 
 
 def without_numbers(run: Run, model: Model, shards: Sequence[Shards], folder: Path) -> Labelled:
