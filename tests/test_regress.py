@@ -85,8 +85,9 @@ def test_what_means_nothing_to_numbers_is_refused(folder):
 
 def noisy(path, rows, seed):
     """Write records whose number nothing in them tells."""
-    numbers = np.random.default_rng(seed).normal(size=rows)
-    return write(path, counting(rows, seed=seed), kept={"age": numbers.tolist()})
+    rng = np.random.default_rng(seed)
+    lists = [rng.integers(N_SPECIAL, SIZE, 12).astype(np.uint32) for _ in range(rows)]
+    return write(path, lists, kept={"age": rng.normal(size=rows).tolist()})
 
 
 def test_a_bag_of_numbers_stands_beside_a_run(folder, tmp_path):
@@ -124,9 +125,9 @@ def test_a_bag_of_numbers_is_ridge_regression(tmp_path):
 
 
 def test_an_audit_finds_which_numbers_were_learnt_by_heart(tmp_path):
-    known, other = noisy(tmp_path / "x", 150, 0), noisy(tmp_path / "y", 150, 1)
-    train(known, tmp_path / "heart", Recipe(task="regress", model="bag", context=10))
-    train(known, tmp_path / "tiny", Recipe(steps=2, **QUICK))
+    known, other = noisy(tmp_path / "x", 300, 0), noisy(tmp_path / "y", 300, 1)
+    train(known, tmp_path / "heart", Recipe(task="regress", model="bag", context=14), validation=known)
+    train(known, tmp_path / "tiny", Recipe(steps=2, **{**QUICK, "context": 14}))
     found = {}
     for name in ("heart", "tiny"):
         audit, _ = audit_model(tmp_path / name, known, other)
