@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import typer
 
+from ult import cli
 from ult.cli import app
 from ult.cli.help import EXAMPLES, EXIT_STATUSES
 
@@ -19,7 +20,7 @@ VERBS = {
     for name, command in ROOT.commands.items()
     for inner in getattr(command, "commands", {"": None})
 }
-GROUPS = {"": ROOT, "audit": ROOT.commands["audit"]}
+GROUPS = {"": ROOT, **{name: ROOT.commands[name] for name in cli.GROUPS}}
 
 
 def shown(command, name):

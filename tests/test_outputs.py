@@ -19,7 +19,7 @@ READS = {  # options that name what a verb reads
     "passphrase_file", "table", "identity", "to", "to_passphrase_file", "audit", "new_passphrase_file", "new_identity",
     "config", "from_run", "targets", "validation", "validation_targets", "prompts", "shards", "learn", "run", "start",
     "start_table", "members", "nonmembers", "others", "nonmember_targets", "reference_run", "code_audit", "model_audit",
-    "table_audit", "schema", "bag", "to_model", "merges", "base",
+    "table_audit", "schema", "bag", "to_model", "merges", "base", "group",
 }  # fmt: skip
 READ_BY = {("attach", "rows"), ("audit release", "pairs")}  # which another verb writes
 WRITES = {  # verb and option -> a command that would write the file `old`
@@ -37,6 +37,8 @@ WRITES = {  # verb and option -> a command that would write the file `old`
     ("train", "out"): "train s -o old --steps 1",
     ("train", "write_config"): "train --write-config old",
     ("distil", "out"): "distil run --shards s -o old --steps 1 --context 8",
+    ("federate init", "out"): "federate init tiny -o old",
+    ("federate simulate", "out"): "federate simulate s s -o old",
     ("generate", "out"): "generate run -o old",
     ("predict", "out"): "predict run notes.csv -t t.ult --target age -o old.csv",
     ("translate", "out"): "translate run s -o old",

@@ -40,6 +40,8 @@ COMMANDS = [
     ["train", "s.shards", "--targets", "b.shards", "--task", "seq2seq", "-o", "pairs", *SMALL],
     ["describe", "notes.csv", "-o", "schema.json"],
     ["distil", "run", "--shards", "c.shards", "-o", "small", *SMALL],
+    ["federate", "init", "tiny", "-o", "group", "--rounds", "2", "--local-steps", "1"],
+    ["federate", "simulate", "s.shards", "b.shards", "--group", "group", "-o", "together", *SMALL[2:]],
     ["evaluate", "run", "s.shards"],
     ["generate", "run", "-n", "1", "-o", "g.shards", "--max-new", "4"],
     ["generate", "run", "-n", "1", *TABLE, "-o", "w.txt", "--max-new", "4", "--prompt", PHRASE],
@@ -247,6 +249,6 @@ def test_every_verb_is_searched():
         for name, command in root.commands.items()
         for inner in getattr(command, "commands", {"": None})
     }
-    ran = {" ".join(words[:2]) if words[0] == "audit" else words[0] for words in COMMANDS}
+    ran = {" ".join(words[:2]) if words[0] in ("audit", "federate") else words[0] for words in COMMANDS}
     assert ran | set(ELSEWHERE) == verbs
     assert not ran & set(ELSEWHERE)

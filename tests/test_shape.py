@@ -235,6 +235,7 @@ def test_only_our_errors_are_raised():
         ("data.array", "EOFError"),
         ("data.text", "_Twice"),
         ("cli.signals", "Terminated"),
+        ("trainer.federated.local", "RoundDone"),
         ("host.portable", "BlockingIOError"),
         ("host.portable", "FileExistsError"),
         ("cli.train", "BadParameter"),  # which typer turns into an error of usage

@@ -22,6 +22,7 @@ from ult.cli import (
     demo,
     describe,
     distil,
+    federate,
     handover,
     inspect,
     owner,
@@ -50,14 +51,23 @@ app = typer.Typer(
 )
 
 
-audit_app = typer.Typer(
-    help="Attack what is to be given away, and report what each attack recovers.",
-    cls=Verbs,
-    epilog=EXAMPLES["audit code"],
-    rich_markup_mode=None,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
+def _group(help_text: str, example: str) -> typer.Typer:
+    """Return a verb that is a group of others."""
+    return typer.Typer(
+        help=help_text,
+        cls=Verbs,
+        epilog=EXAMPLES[example],
+        rich_markup_mode=None,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+    )
+
+
+audit_app = _group("Attack what is to be given away, and report what each attack recovers.", "audit code")
+federate_app = _group(
+    "Train one body with other owners, each with its own table and rows, which stay at home.", "federate simulate"
 )
+GROUPS = {"audit": audit_app, "federate": federate_app}
 
 
 TRAIN = {"train": ("accelerate", "torch", "transformers")}  # packages that a verb cannot do without, by extra
@@ -87,7 +97,8 @@ def _add(
         except KeyboardInterrupt as error:  # typer would exit without a word
             raise SystemExit(report(error)) from None
 
-    name = f"audit {verb.__name__}" if to is audit_app else verb.__name__
+    group = next((f"{name} " for name, one in GROUPS.items() if to is one), "")
+    name = f"{group}{verb.__name__}"
     to.command(cls=kind, rich_help_panel=panel, epilog=EXAMPLES.get(name))(run)
 
 
@@ -150,6 +161,9 @@ _add(mechanism.mechanism, OWNER, audit_app, needs={"audit": ("scipy",), "privacy
 _add(release.release, OWNER, audit_app, needs=PAGE)
 _add(train.train, TRAINER, needs=TRAIN, kind=train.Train)
 _add(distil.distil, TRAINER, needs=TRAIN, kind=train.Train)
+app.add_typer(federate_app, name="federate", rich_help_panel=TRAINER)
+_add(federate.init, TRAINER, federate_app, needs=TRAIN)
+_add(federate.simulate, TRAINER, federate_app, needs=TRAIN, kind=train.Train)
 _add(trainer.evaluate, TRAINER, needs=TRAIN)
 _add(trainer.generate, TRAINER, needs=TRAIN)
 _add(trainer.translate, TRAINER, needs=TRAIN)

@@ -28,6 +28,7 @@ from ult.trainer.datasets.labelled import Labelled, balanced_weights
 from ult.trainer.datasets.sampler import mixture
 from ult.trainer.datasets.windows import Windows
 from ult.trainer.distributed import broadcast, collective, join_processes, raise_on_all
+from ult.trainer.federated.local import Round
 from ult.trainer.finished import finished, said
 from ult.trainer.fsdp import check_split_weights, splits_weights, whole_weights
 from ult.trainer.id_trainer import IdTrainer, per_device_batch_size, training_arguments, uses_bfloat16
@@ -71,6 +72,7 @@ def train(
     validation: Paths | None = None,
     validation_targets: Paths | None = None,
     teachers: Paths | None = None,
+    turn: Round | None = None,
     resume: Resume = False,
     force: bool = False,
     **options: Never,
@@ -87,7 +89,8 @@ def train(
     and after the last one; the run is the best of these.
 
     With `teachers`, runs, the model learns what these find likely together, not what the records say: see
-    `ult.trainer.distil`. A recipe with `members` trains so many runs, one after the other, in one folder.
+    `ult.trainer.distil`. A `turn` is one round of a federation: see `ult.trainer.federated`. A recipe with `members`
+    trains so many runs, one after the other, in one folder.
 
     The same call gives the same weights on a CPU. Several processes share a step's `batch_size` blocks or records, and
     see together what one alone would see. `resume` goes on with an interrupted training from its last checkpoint, and
@@ -159,6 +162,8 @@ def train(
                 raise TrainingError(f"{packed} is not seen by all processes", hint="--out in a folder that all share")
             set_seed(recipe.seed)
             training = _Training.of(recipe, inputs, (packed, partial), classes, plan, curves, state)
+            if turn is not None:
+                training.trainer.add_callback(turn.callback())
             if away:
                 training.trainer.add_callback(Uploads(away, partial, state))
             for curve in curves:
@@ -174,7 +179,7 @@ def train(
             if training.adapters:
                 training.adapters.merge(partial / "run" / ADAPTER if state.is_main_process else None)
         metrics, owners, losses = training.metrics(recipe, inputs), None, None
-        metrics |= teacher.told(metrics) if teacher else {}
+        metrics |= (teacher.told(metrics) if teacher else {}) | (turn.told if turn else {})
         if plan is None and metrics["validation"] and not splits_weights(state):
             with raise_on_all(state):
                 if state.is_main_process:
@@ -188,7 +193,8 @@ def train(
             if state.is_main_process:
                 write_run(training.trainer.model, weights, inputs.vocabulary, metrics, owners, partial)
                 finish(partial, out, force=force)
-                training.progress.done(out, losses, metrics["validation"])
+                if turn is None:
+                    training.progress.done(out, losses, metrics["validation"])
                 if away:
                     away.publish(force=force)
     return metrics

@@ -12,6 +12,7 @@ from ult.public.run import PER_TABLE
 from ult.public.task import LABELS, VALUE
 from ult.public.vocabulary import BOS, EOS, PAD, Vocabulary
 from ult.trainer.models.bag import BAG, Bag
+from ult.trainer.models.checkpoint import GROUP
 from ult.trainer.models.earlier import Earlier
 from ult.trainer.models.embeddings import Model, draw_rows
 from ult.trainer.models.heads import clear_head, set_head
@@ -82,7 +83,8 @@ def from_checkpoint(name: str, vocabulary: Vocabulary, task: str = "lm") -> Mode
         raise InvalidConfig(
             f"model {name!r} is no preset for {task} and no folder", hint=f"one of {known}, a folder, or org/name"
         )
-    return _resized(load_checkpoint(name, task), vocabulary)
+    whole = not (Path(name) / GROUP).is_file()  # the body of a federation has no rows; all are drawn below
+    return _resized(load_checkpoint(name, task, rows=whole), vocabulary)
 
 
 def _resized(model: Model, vocabulary: Vocabulary) -> Model:

@@ -20,6 +20,7 @@ with require("torch", "transformers", extra="train"):
     import torch
     import transformers
 
+GROUP = "group.json"  # in the folder of a federation's body, which has no rows
 LAYERS = 1000  # more than any model has; a layer takes a few ms to build
 LABELS = 2**17
 ROOM = 2**26  # weights that a model may have beyond one a byte of its files: rows that stayed with an owner, a new head

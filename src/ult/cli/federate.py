@@ -1,0 +1,118 @@
+"""`ult federate`: one body that several owners train together; tables and embedding rows stay where they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ult.cli.options import Force
+from ult.cli.train import recipe_of, with_options
+from ult.trainer.federated.plan import NOT_ALONE, RULES, Plan
+
+_PLAN = Plan()
+Rounds = Annotated[
+    int | None, typer.Option(min=1, help=f"How often owners tell how the body changed.  [default: {_PLAN.rounds}]")
+]
+LocalSteps = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="STEPS", help=f"Steps of each owner in a round.  [default: {_PLAN.local_steps}]"),
+]
+Outer = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RULE",
+        help=f"What is made of the owners' changes: average adds their mean, nesterov gives it momentum, as DiLoCo "
+        f"does.  [default: {_PLAN.outer}; one of {', '.join(RULES)}]",
+    ),
+]
+
+
+def init(
+    start: Annotated[
+        str,
+        typer.Argument(
+            metavar="START", help="tiny, small or smollm2-135m, drawn at random; or a run, whose body is taken."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder of the group to write.")],
+    rounds: Rounds = None,
+    local_steps: LocalSteps = None,
+    outer: Outer = None,
+    seed: Annotated[int, typer.Option(min=0, help="What the body is drawn by.")] = 0,
+    force: Force = False,
+) -> None:
+    """Write a group: the body that it begins with, without embedding rows, and the plan that its owners agree on."""
+    from ult.cli.console import note, say
+    from ult.trainer.federated.group import begin
+
+    group = begin(start, _plan(rounds, local_steps, outer) or _PLAN, out, seed=seed, force=force)
+    _tell(group.told, out)
+    if group.told["from_run"]:
+        note(
+            "whoever has that run's rows may find out by them what ids a change was learnt on: see docs/howto/federate"
+        )
+    say(f"next: ult federate simulate A.shards B.shards --group {out} -o together")
+
+
+@with_options("force", without=NOT_ALONE)
+def simulate(
+    shards: Annotated[list[Path], typer.Argument(metavar="SHARDS...", help="Shards folders, one for each owner.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The folder to write: the body, and in owners/ each one's run.")
+    ],
+    group: Annotated[
+        Path | None, typer.Option(help="What ult federate init wrote: the body to begin with, and the plan.")
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option(metavar="START", help="Without --group: as of ult federate init.  [default: tiny]")
+    ] = None,
+    rounds: Rounds = None,
+    local_steps: LocalSteps = None,
+    outer: Outer = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Options by name, as ult train --write-config writes them.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option(help="Go on with an interrupted simulation; as --resume auto, also begin one.")
+    ] = False,
+    resume_auto: Annotated[bool, typer.Option("--resume-auto", hidden=True)] = False,
+    force: Force = False,
+    **options: Any,
+) -> None:
+    """Play a federation on this machine: every owner in turn, by the very messages that would travel."""
+    from ult.cli.console import say
+    from ult.trainer.federated.simulate import simulate as run
+
+    told = run(
+        shards,
+        out,
+        recipe_of(config, options),
+        start=start,
+        group=group,
+        plan=_plan(rounds, local_steps, outer),
+        resume="auto" if resume_auto else resume,
+        force=force,
+    ).told
+    _tell(told, out)
+    sent = told["traffic"]
+    say(f"{out}: {sent['down']:,} bytes to {told['owners']} owners, {sent['up']:,} from them")
+    say(f"next: ult evaluate {out / 'owners' / '0'} {shards[0]}")
+
+
+def _plan(rounds: int | None, local_steps: int | None, outer: str | None) -> Plan | None:
+    """Return the plan that a command gives, None if it gives nothing of it."""
+    given = {"rounds": rounds, "local_steps": local_steps, "outer": outer}
+    given = {name: value for name, value in given.items() if value is not None}
+    return Plan(**given) if given else None  # type: ignore[arg-type]
+
+
+def _tell(told: dict[str, Any], out: Path) -> None:
+    from ult.cli.console import say
+
+    plan = told["plan"]
+    say(
+        f"{out}: a body of {told['weights']:,} weights, {plan['rounds']} rounds of {plan['local_steps']} steps, "
+        f"changes by {plan['outer']}"
+    )

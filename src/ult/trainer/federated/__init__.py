@@ -1,0 +1,1 @@
+"""Federated training: one body that travels between owners, whose tables and embedding rows stay at home."""

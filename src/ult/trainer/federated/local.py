@@ -1,0 +1,72 @@
+"""What one owner does in a round: train from the group's body for some steps, and tell how the body changed.
+
+The whole training of an owner is one training of rounds x local steps: one optimizer, one schedule of the learning
+rate, one order of its records and one account of epsilon. It pauses at the end of each round, in a checkpoint, and goes
+on with the body that the group made of all changes. So an owner that is killed in a round begins that round again and
+tells the very same change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ult.errors import TrainingError
+from ult.host.extras import require
+from ult.trainer.federated.body import Body, put, read, shapes_of
+from ult.trainer.workdir import last_checkpoint, partial_folder
+
+with require("transformers", extra="train"):
+    from transformers import TrainerCallback
+
+
+class RoundDone(BaseException):
+    """The steps of a round are done, and their checkpoint is written."""
+
+
+class Exchange(TrainerCallback):
+    """Begins a round with the group's body, and ends the training, for now, at the round's last step."""
+
+    def __init__(self, body: Body, first: int, last: int) -> None:
+        self.body, self.first, self.last = body, first, last
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **told: Any) -> None:
+        """Take over the body. Raises `TrainingError` if the training stands at another step than the group."""
+        if state.global_step != self.first:
+            raise TrainingError(
+                f"this owner's training stands at step {state.global_step}, the group at {self.first}",
+                hint="the same command from the start, with --force",
+            )
+        put(told["model"], self.body)
+
+    def on_save(self, args: Any, state: Any, control: Any, **told: Any) -> None:
+        """Raise `RoundDone` if that was the round's last step."""
+        if state.global_step == self.last > self.first:
+            raise RoundDone
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What a training of an owner is told of the round: its body and steps, and what `metrics.json` is to say."""
+
+    body: Body
+    first: int  # the step that the round begins after
+    last: int  # its last step; `first` once all rounds are done and only the run is to be written
+    told: dict[str, Any] = field(default_factory=dict)
+
+    def callback(self) -> Exchange:
+        """Return what takes part in the training."""
+        return Exchange(self.body, self.first, self.last)
+
+
+def steps_done(out: Path) -> int:
+    """Return the step of the last checkpoint of an owner's unfinished training; 0 if there is none."""
+    found = last_checkpoint(partial_folder(out))
+    return 0 if found is None else int(found.name.partition("-")[2])
+
+
+def change_since(body: Body, out: Path, step: int) -> Body:
+    """Return how an owner changed a body up to the checkpoint of a step. Raises `FormatError`."""
+    after = read(partial_folder(out) / f"checkpoint-{step}" / "model.safetensors", shapes_of(body))
+    return {name: after[name] - body[name] for name in body}
