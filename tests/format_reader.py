@@ -49,7 +49,8 @@ class Table:
         may = {"ult-table/1": [set()], "ult-table/3": [{"privacy"}], "ult-table/4": [{"public"}]}
         may["ult-table/5"] = [set(), {"privacy"}, {"public"}]
         may["ult-table/6"] = [{"base"}, {"base", "privacy"}, {"base", "public"}]
-        must({"privacy", "public", "base"} & set(document) in may.get(document["format"], []), "no table")
+        may["ult-table/7"] = [{"updated", *more} for more in ([], ["public"], ["base"], ["base", "public"])]
+        must({"privacy", "public", "base", "updated"} & set(document) in may.get(document["format"], []), "no table")
         must(document.get("public", True) is True, "public, and not true")
         canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         must(canonical.encode() == data, "not canonical")
@@ -61,7 +62,11 @@ class Table:
         must(len(base) == 2 and len(bytes.fromhex(base["table"])) == 16, "base is no table")
         must(sorted(self.ranks[:shared]) == list(range(shared)), "the ids of base are not the first")
         falls = self.counts[shared:] == sorted(self.counts[shared:], reverse=True)
-        must(falls or document["format"] == "ult-table/5", "counts do not fall")
+        must(falls or document["format"] in ("ult-table/5", "ult-table/7"), "counts do not fall")
+        updated = document.get("updated", {"from": "0" * 32, "secret_ids": False})
+        must(len(updated) == 2 and len(bytes.fromhex(updated["from"])) == 16, "updated is no table")
+        must(isinstance(updated["secret_ids"], bool), "secret_ids is neither true nor false")
+        must(not (updated["secret_ids"] and shared), "secret ids and public ones")
         self.codec, self.config = document["codec"]["id"], document["codec"]["config"]
         self.alphabet = CODECS[self.codec][0](self.config)
         self.spelling = [[symbol] for symbol in range(self.alphabet)]

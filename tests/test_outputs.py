@@ -31,6 +31,7 @@ WRITES = {  # verb and option -> a command that would write the file `old`
     ("encode", "out"): "encode notes.txt -t t.ult -o old",
     ("encode", "coin_split"): "encode notes.txt -t t.ult -o new --coin-split old",
     ("decode", "out"): "decode s -t t.ult -o old.txt",
+    ("table update", "out"): "table update t.ult notes.txt -o old --keep-ids --no-encryption",
     ("align", "out"): "align run -t t.ult --to t.ult -o old",
     ("release", "out"): "release run -o old --accept-risk none",
     ("release", "rows"): "release run -o new --accept-risk none --private-embeddings --rows old --no-encryption",

@@ -14,6 +14,7 @@ ENDS = {  # by what each verb of the command line makes its outputs appear; None
     "fit": ["fit"],
     "encode": ["encode"],
     "decode": ["decode to text", "decode to Parquet", "decode to images", "decode to npz"],
+    "table update": ["fit"],
     "align": ["align"],
     "release": ["release", "align"],
     "rekey": ["rekey"],

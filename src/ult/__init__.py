@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ult.owner.handover.generate import generate
     from ult.owner.handover.predict import predict
     from ult.owner.table import Table
+    from ult.owner.update import update_table
     from ult.public.run import Run
     from ult.public.shard_writer import ShardWriter
     from ult.public.shards import Shards
@@ -63,6 +64,7 @@ __all__ = [
     "split",
     "train",
     "translate",
+    "update_table",
 ]
 
 _HOME = {
@@ -87,6 +89,7 @@ _HOME = {
     "split": "ult.data.parts.split",
     "train": "ult.trainer.training",
     "translate": "ult.trainer.translation",
+    "update_table": "ult.owner.update",
 }
 _MODULES = ("audit", "errors")
 

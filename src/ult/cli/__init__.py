@@ -30,6 +30,7 @@ from ult.cli import (
     rekey,
     signals,
     split,
+    table,
     train,
     trainer,
 )  # fmt: skip
@@ -67,7 +68,8 @@ audit_app = _group("Attack what is to be given away, and report what each attack
 federate_app = _group(
     "Train one body with other owners, each with its own table and rows, which stay at home.", "federate simulate"
 )
-GROUPS = {"audit": audit_app, "federate": federate_app}
+table_app = _group("Go on from a table that is in use.", "table update")
+GROUPS = {"audit": audit_app, "federate": federate_app, "table": table_app}
 
 
 TRAIN = {"train": ("accelerate", "torch", "transformers")}  # packages that a verb cannot do without, by extra
@@ -153,6 +155,8 @@ _add(align.align, OWNER, needs=TRAIN)
 _add(handover.release, OWNER, needs=TRAIN | PAGE)
 _add(rekey.rekey, OWNER)
 _add(rekey.shred, OWNER)
+app.add_typer(table_app, name="table", rich_help_panel=OWNER)
+_add(table.update, OWNER, table_app)
 app.add_typer(audit_app, name="audit", rich_help_panel=OWNER)
 _add(code.code, OWNER, audit_app, needs={"audit": ("scipy",)})
 _add(model.model, OWNER, audit_app, needs=TRAIN | {"audit": ("scipy",)})

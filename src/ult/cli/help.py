@@ -29,6 +29,7 @@ EXAMPLES = {
     "fit": "ult fit notes.csv -o notes.ult --column note --vocabulary-size 4096",
     "encode": "ult encode notes.csv -t notes.ult -o shards --column note",
     "decode": "ult decode shards -t notes.ult -o notes-again.csv",
+    "table update": "ult table update january.ult february.csv -o february.ult --keep-ids -c note",
     "align": "ult align run -t notes.ult --to later.ult -o aligned",
     "release": "ult release run -o for-others --audit audit/audit.json -t notes.ult",
     "rekey": "ult rekey notes.ult --passphrase-file old --new-passphrase-file new",

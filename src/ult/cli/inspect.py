@@ -102,6 +102,7 @@ def _table(path: Path, passphrase_file: Path | None, identities: Sequence[Path] 
             *_promised(table.privacy, table.public),
             ("order of ids", "secret" if table.secret_ids else "the ranks of their phrases"),
             *([("extends", f"public table {base.table}, {base.ids:,} ids")] if (base := table.base) else []),
+            *([("updates", f"table {table.updated_from}")] if table.updated_from else []),
             ("value columns", len(table.fields)),
             ("ids that occurred", len(used)),
             ("longest phrase", f"{int(lengths.max())} symbols"),

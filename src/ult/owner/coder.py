@@ -46,6 +46,16 @@ class Coder:
         return N_SPECIAL + len(self._ranks)
 
     @property
+    def merges(self) -> NDArray[np.int32]:
+        """The pairs of units that the phrases join, (m, 2) int32, as `Coder` says. This is the secret itself."""
+        return self._merges.copy()
+
+    @property
+    def ranks(self) -> NDArray[np.int32]:
+        """The units by id, (units,) int32, as `Coder` says."""
+        return self._ranks.copy()
+
+    @property
     def lengths(self) -> NDArray[np.int64]:
         """The number of symbols that each id from `N_SPECIAL` on spells, (ids,) int64."""
         return self._spelling.lengths.copy()

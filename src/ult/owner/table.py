@@ -74,12 +74,13 @@ class Table(Coder, Shown):
         public: bool = False,
         secret_ids: bool = False,
         base: Base | None = None,
+        updated_from: str = "",
     ) -> None:
         """Make a table from its parts. Use `fit` or `load` instead.
 
         `merges` (m, 2) int32 and `ranks` (units,) int32 are those of a `Coder`. `counts` (units,) int64 says how often
-        the unit of each id occurred when the table was fitted: falling, or in any order with `secret_ids` and for the
-        ids of `base`.
+        the unit of each id occurred when the table was fitted: falling, or in any order with `secret_ids`, for the
+        ids of `base` and after an update.
         """
         super().__init__(codec, merges, ranks)
         self.vocabulary = vocabulary
@@ -88,6 +89,7 @@ class Table(Coder, Shown):
         self.public = public  # whether the owner declared that all records it was fitted on are public
         self.secret_ids = secret_ids  # whether ids were drawn at random, so that they do not reveal how common each is
         self.base = base  # the public table that this one extends; None if all phrases are the owner's
+        self.updated_from = updated_from  # the fingerprint of the table that this one updates; "" if it updates none
         self._counts = counts
 
     @classmethod
@@ -342,6 +344,7 @@ class Table(Coder, Shown):
             public=self.public,
             secret_ids=self.secret_ids,
             base=self.base,
+            updated_from=self.updated_from,
         )
 
     def __repr__(self) -> str:
@@ -359,6 +362,7 @@ class Table(Coder, Shown):
             ("privacy", "public records" if self.public else str(self.privacy or "no promise")),
             ("order of ids", order),
             *([("extends", f"public table {self.base.table}, {self.base.ids:,} ids")] if self.base else []),
+            *([("updates", f"table {self.updated_from}")] if self.updated_from else []),
             ("fingerprint", self.fingerprint),
         ]
 

@@ -22,6 +22,7 @@ PRIVATE = "ult-table/3"  # a table with a guarantee; 2 was never written, and a 
 PUBLIC = "ult-table/4"  # a table that its owner declared to be fitted on public records only
 DRAWN = "ult-table/5"  # a table whose ids are in a secret order; it may have a guarantee, or be public, or neither
 EXTENDED = "ult-table/6"  # a table that begins with the ids of a public one; it may have a guarantee, or be public
+UPDATED = "ult-table/7"  # a table whose kept phrases have the ids that they had in an earlier one
 _NO_DOCUMENT = object()  # the payload is no JSON document; `None` would mean the document `null`
 _EXTRA_FIELDS: dict[str, tuple[set[str], ...]] = {  # sets of further fields that each format may have
     FORMAT: (set(),),
@@ -29,6 +30,7 @@ _EXTRA_FIELDS: dict[str, tuple[set[str], ...]] = {  # sets of further fields tha
     PUBLIC: ({"public"},),
     DRAWN: (set(), {"privacy"}, {"public"}),
     EXTENDED: ({"base"}, {"base", "privacy"}, {"base", "public"}),
+    UPDATED: ({"updated"}, {"updated", "public"}, {"updated", "base"}, {"updated", "base", "public"}),
 }
 _FIELDS = {"codec", "counts", "fields", "format", "merges", "min_records", "ranks", "records", "vocabulary_size"}
 
@@ -47,13 +49,14 @@ def write(
     public: bool = False,
     secret_ids: bool = False,
     base: Base | None = None,
+    updated_from: str = "",
 ) -> bytes:
     """Return the document of a table with these parts: ASCII bytes, keys sorted, no white space."""
     document = {
         "codec": {"config": codec.config(), "id": codec.id},
         "counts": counts.tolist(),
         "fields": list(fields),
-        "format": EXTENDED if base else _format(privacy, public=public, secret_ids=secret_ids),
+        "format": _format(privacy, base, public=public, secret_ids=secret_ids, updated=bool(updated_from)),
         "merges": merges.tolist(),
         "min_records": min_records,
         "ranks": ranks.tolist(),
@@ -66,10 +69,14 @@ def write(
         document["public"] = True
     if base is not None:
         document["base"] = {"ids": base.ids, "table": base.table}
+    if updated_from:
+        document["updated"] = {"from": updated_from, "secret_ids": secret_ids}
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode("ascii")
 
 
-def _format(privacy: Guarantee | None, *, public: bool, secret_ids: bool) -> str:
+def _format(privacy: Guarantee | None, base: Base | None, *, public: bool, secret_ids: bool, updated: bool) -> str:
+    if updated or base:
+        return UPDATED if updated else EXTENDED
     return DRAWN if secret_ids else PUBLIC if public else FORMAT if privacy is None else PRIVATE
 
 
@@ -78,7 +85,7 @@ def read(payload: bytes, path: object) -> dict[str, Any]:
     document = _json(payload)  # caught there: a JSON error holds the payload, and must not be the context of our error
     if document is _NO_DOCUMENT:
         raise FormatError(f"{path} does not hold a table", hint="ult fit writes one")
-    if not (isinstance(document, dict) and document.get("format") in (PRIVATE, PUBLIC, DRAWN, EXTENDED)):
+    if not (isinstance(document, dict) and document.get("format") in tuple(_EXTRA_FIELDS)):
         check_format(document, FORMAT, path)
     try:
         parts = _parts(document, path)
@@ -101,9 +108,9 @@ def _json(payload: bytes) -> Any:
 
 
 def _parts(document: dict[str, Any], path: object) -> dict[str, Any]:
-    secret_ids = document["format"] == DRAWN
     if set(document) not in [_FIELDS | more for more in _EXTRA_FIELDS[document["format"]]]:
         raise _Bad(f"it has fields {sorted(document)}")
+    updated_from, secret_ids = _updated(document)
     codec = document["codec"]
     if not isinstance(codec, dict) or set(codec) != {"config", "id"} or not isinstance(codec["config"], dict):
         raise _Bad("codec is not an id and a config")
@@ -127,7 +134,8 @@ def _parts(document: dict[str, Any], path: object) -> dict[str, Any]:
     if not np.array_equal(np.sort(ranks), np.arange(units)):
         raise _Bad("ranks are not a permutation of the units")
     base = _base(document["base"], made.alphabet, merges, ranks) if "base" in document else None
-    if len(counts) != units or (not secret_ids and (np.diff(counts[base.ids if base else 0 :]) > 0).any()):
+    falls = not secret_ids and not updated_from
+    if len(counts) != units or (falls and (np.diff(counts[base.ids if base else 0 :]) > 0).any()):
         raise _Bad("counts do not fall with the rank")
     for name in ("records", "min_records"):
         value = document[name]
@@ -151,7 +159,22 @@ def _parts(document: dict[str, Any], path: object) -> dict[str, Any]:
         "public": document.get("public", False),
         "secret_ids": secret_ids,
         "base": base,
+        "updated_from": updated_from,
     }
+
+
+def _updated(document: dict[str, Any]) -> tuple[str, bool]:
+    """Return the fingerprint of the table that this one updates, or "", and whether ids are in a secret order."""
+    if "updated" not in document:
+        return "", document["format"] == DRAWN
+    told = document["updated"]
+    if not isinstance(told, dict) or set(told) != {"from", "secret_ids"} or type(told["secret_ids"]) is not bool:
+        raise _Bad("updated is not from and secret_ids")
+    if not isinstance(told["from"], str) or not re.fullmatch(r"[0-9a-f]{32}", told["from"]):
+        raise _Bad("updated names no table")
+    if told["secret_ids"] and "base" in document:
+        raise _Bad("its ids are in a secret order and those of base")
+    return told["from"], told["secret_ids"]
 
 
 def _base(document: object, alphabet: int, merges: NDArray[np.int32], ranks: NDArray[np.int32]) -> Base:

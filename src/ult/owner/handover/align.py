@@ -6,6 +6,7 @@ with one table gets, for each id of the other table, the embedding rows of the i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,9 @@ from ult.host.free import check_free
 from ult.owner.handover.belonging import check_body
 from ult.owner.table import Table
 from ult.public.published import parted
-from ult.public.run import Run
+from ult.public.run import MEMBERS, Run
 from ult.public.vocabulary import N_SPECIAL, UNK
-from ult.trainer.models.embeddings import rows_of
+from ult.trainer.models.embeddings import Model, rows_of
 from ult.trainer.models.load import load_trained
 from ult.trainer.workdir import RUN, deriving, founding, save
 
@@ -42,7 +43,7 @@ def align(run: str | Path, old: Table, new: Table, out: str | Path, *, force: bo
     The kinds are: "special" ids keep their rows, because they mean the same under every table; "copied" ids, all base
     symbols among them, take the row of the same phrase in `old`; "composed" ids take the mean of the rows of the ids
     with which `old` writes their phrase; "unused" ids of the vocabulary take the row of `<unk>`, which never occurs
-    either. If `new` extends `old`, a public table, it may have a larger vocabulary.
+    either. If `new` extends `old`, a public table, it may have a larger vocabulary. All members of a run are moved.
 
     Raises `InvalidConfig` if the codecs differ, `WrongTable`, `WrongVocabulary`, `OutputExists` or `OutputError`.
     """
@@ -51,17 +52,10 @@ def align(run: str | Path, old: Table, new: Table, out: str | Path, *, force: bo
     opened = opened.of_tables({old.fingerprint})
     _check(opened, old, new)
     parts = sources(old, new)
-    model = load_trained(opened)
-    check_body(model, opened.path)
-    with torch.no_grad():
-        moved = [torch.stack([weight[part].mean(0) for part in parts]) for weight in rows_of(model)]
-        if new.vocabulary != opened.vocabulary:
-            model.resize_token_embeddings(new.vocabulary.size, mean_resizing=False)
-        for weight, rows in zip(rows_of(model), moved, strict=True):
-            weight.copy_(rows)
-    unused = new.vocabulary.size - new.size
     several = sum(len(part) > 1 for part in parts)
+    unused = new.vocabulary.size - new.size
     counts = {"special": N_SPECIAL, "copied": new.size - N_SPECIAL - several, "composed": several, "unused": unused}
+    model = None if opened.members else _moved(opened, new, parts)
     metrics = _metrics(opened, old, new, counts)
     made = (
         deriving(opened, out, metrics, force=force)
@@ -69,8 +63,25 @@ def align(run: str | Path, old: Table, new: Table, out: str | Path, *, force: bo
         else founding(out, new.vocabulary, metrics, force=force)
     )
     with made as folder:
-        save(model, folder, out)
+        if model is not None:
+            save(model, folder, out)
+        for k, one in enumerate(opened.each() if opened.members else []):
+            (folder / MEMBERS).mkdir(exist_ok=True)
+            align(one.path, old, new, folder / MEMBERS / str(k))
     return counts
+
+
+def _moved(run: Run, new: Table, parts: Sequence[NDArray[np.int64]]) -> Model:
+    """Return the model of a run with the mean of the rows of `parts`, the old ids (n,), for each id of `new`."""
+    model = load_trained(run)
+    check_body(model, run.path)
+    with torch.no_grad():
+        moved = [torch.stack([weight[part].mean(0) for part in parts]) for weight in rows_of(model)]
+        if new.vocabulary != run.vocabulary:
+            model.resize_token_embeddings(new.vocabulary.size, mean_resizing=False)
+        for weight, rows in zip(rows_of(model), moved, strict=True):
+            weight.copy_(rows)
+    return model
 
 
 def sources(old: Table, new: Table) -> list[NDArray[np.int64]]:
@@ -80,6 +91,9 @@ def sources(old: Table, new: Table) -> list[NDArray[np.int64]]:
     for k in np.argsort(-old.counts, kind="stable").tolist():  # of two equal phrases, the more frequent one
         spelled.setdefault(spellings[k].tobytes(), N_SPECIAL + k)
     wanted = new.spellings()
+    for k, symbols in enumerate(wanted[: len(spellings)]):  # of those, the one with the same id, as after an update
+        if spellings[k].tobytes() == symbols.tobytes():
+            spelled[symbols.tobytes()] = N_SPECIAL + k
     missing = [symbols for symbols in wanted if symbols.tobytes() not in spelled]
     composed = iter(old.encode_phrases(missing))
     parts = [
@@ -111,22 +125,26 @@ def _metrics(run: Run, old: Table, new: Table, counts: dict[str, int]) -> dict[s
 
     Its rows depend on both tables, so it keeps the privacy promises of its shards only if `new` is public.
     """
-    shards = [
-        {
-            **lot,
-            "table": new.fingerprint,
-            "privacy": lot.get("privacy") if new.public else None,
-            "public_table": lot.get("public_table", False) and new.public,
-        }
-        for lot in run.metrics["shards"]
-    ]
-    aligned = {"from": old.fingerprint, **counts}
+    moved = {
+        name: [
+            {
+                **lot,
+                "table": new.fingerprint,
+                "privacy": lot.get("privacy") if new.public else None,
+                "public_table": lot.get("public_table", False) and new.public,
+            }
+            for lot in run.metrics[name]
+        ]
+        for name in ("shards", "targets")
+        if name in run.metrics
+    }
+    aligned = {"from": old.fingerprint, "digest": run.digest(), **counts}
     metrics = {
         **run.metrics,
         "model": None,
         "from_run": run.path.name,
         "embeddings": "aligned",
-        "shards": shards,
+        **moved,
         "aligned": aligned,
     }
     return parted(metrics)[0] if run.metrics.get("privacy") else metrics

@@ -27,5 +27,6 @@ def check_body(model: Any, name: object) -> None:
     """Raise `InvalidConfig` if a model is a bag, which has no body: all its weights are of ids or of pairs of ids."""
     if model.config.model_type == BAG_TYPE:
         raise InvalidConfig(
-            f"{name} is a bag: it has no body, only weights of ids and of pairs of ids", hint="a run of another --model"
+            f"{name} is a bag: it has no body, only weights of ids and of pairs of ids",
+            hint="a run of another --model; ult train --model bag fits one to other shards in seconds",
         )
