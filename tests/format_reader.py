@@ -7,6 +7,7 @@ many ways in which a file can be damaged.
 import hashlib
 import itertools
 import json
+import re
 
 import pyarrow.parquet as pq
 import pyrage
@@ -134,12 +135,20 @@ def check_told(manifest):
     """Refuse a manifest that says more or less than its format, or what cannot be."""
     told = {"canaries", "coin", "public_table"}
     needed = {"ult-shards/1": set(), "ult-shards/2": {"privacy"}, "ult-shards/3": {"privacy"} | told}
+    needed["ult-shards/4"] = needed["ult-shards/3"] | {"forgotten"}
     must(manifest["format"] in needed, "no shards")
-    must((told | {"privacy"}) & set(manifest) == needed[manifest["format"]], "other fields")
-    if manifest["format"] != "ult-shards/3":
+    must((told | {"privacy", "forgotten"}) & set(manifest) == needed[manifest["format"]], "other fields")
+    if manifest["format"] not in ("ult-shards/3", "ult-shards/4"):
         return
+    for stone in manifest.get("forgotten", [{"of": "0" * 64, "rows": 1, "gone": "0" * 64, "when": "2026-01-01"}]):
+        must(set(stone) == {"of", "rows", "gone", "when"} and type(stone["rows"]) is int, "no tombstone")
+        must(all(re.fullmatch("[0-9a-f]{64}", stone[name]) for name in ("of", "gone")), "no tombstone")
+        must(stone["rows"] > 0 and re.fullmatch(r"\d{4}-\d\d-\d\d", stone["when"]), "no tombstone")
     canaries, coin, public = (manifest[name] for name in ("canaries", "coin", "public_table"))
-    must(type(public) is bool and (canaries or coin or public), "nothing that an older format could not say")
+    must(
+        type(public) is bool and (canaries or coin or public or manifest.get("forgotten")),
+        "nothing that an older format could not say",
+    )
     planted = 0
     if canaries is not None:
         must(set(canaries) == {"count", "repeats"}, "no canaries")

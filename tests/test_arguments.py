@@ -16,7 +16,7 @@ ANY: Any = ult  # to a type checker, which would refuse these arguments too
 NOTES = [f"patient {n} reports chest pain and no fever" for n in range(30)]
 FUNCTIONS = {
     f"{module.__name__}.{name}": getattr(module, name)
-    for module in (ult, ult.audit)
+    for module in (ult, ult.audit, ult.forget)
     for name in module.__all__
     if inspect.isfunction(getattr(module, name))
 } | {

@@ -8,6 +8,7 @@ import typer
 import ult
 from ult.cli import app
 from ult.errors import OutputError, OutputExists
+from ult.public.gone import Gone, Lot
 
 ROOT: Any = typer.main.get_command(app)  # typer leaves open that it is a group
 VERBS = {
@@ -20,8 +21,9 @@ READS = {  # options that name what a verb reads
     "config", "from_run", "targets", "validation", "validation_targets", "prompts", "shards", "learn", "run", "start",
     "start_table", "members", "nonmembers", "others", "nonmember_targets", "reference_run", "code_audit", "model_audit",
     "table_audit", "schema", "bag", "to_model", "merges", "base", "group",
+    "without",
 }  # fmt: skip
-READ_BY = {("attach", "rows"), ("audit release", "pairs")}  # which another verb writes
+READ_BY = {("attach", "rows"), ("forget run", "rows"), ("audit release", "pairs")}  # which another verb writes
 WRITES = {  # verb and option -> a command that would write the file `old`
     ("keygen", "out"): "keygen -o old",
     ("dedupe", "out"): "dedupe notes.txt -o old.txt",
@@ -37,6 +39,7 @@ WRITES = {  # verb and option -> a command that would write the file `old`
     ("release", "rows"): "release run -o new --accept-risk none --private-embeddings --rows old --no-encryption",
     ("train", "out"): "train s -o old --steps 1",
     ("train", "write_config"): "train --write-config old",
+    ("forget run", "out"): "forget run run s --rows gone.rows -o old",
     ("distil", "out"): "distil run --shards s -o old --steps 1 --context 8",
     ("federate init", "out"): "federate init tiny -o old",
     ("federate simulate", "out"): "federate simulate s s -o old",
@@ -67,6 +70,8 @@ def folder(tmp_path_factory):
     fitted = ult.fit(root / "notes.txt", root / "t.ult", encrypt=False, vocabulary_size=320, workers=1)
     encoded = ult.encode(root / "notes.txt", fitted, root / "s", workers=1)
     ult.train(encoded, root / "run", ult.Recipe(steps=1, context=8, batch_size=2))
+    lot = Lot(encoded.manifest.digest, 20, (3,))
+    (root / "gone.rows").write_text(Gone((lot,)).to_json())
     for name in HERE:
         (root / name).write_text("precious")
     return root

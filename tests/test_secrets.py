@@ -124,6 +124,7 @@ FAILING = [
 ]
 ELSEWHERE = {
     "demo": "test_demo.py, by the same means",
+    "forget run": "test_forget_run.py: behind the wall of test_wall.py",
     "adopt": "test_adopt.py: it is given a model and shards, and behind the wall of test_wall.py",
 }
 TEXTS = [f"{PHRASE} gives {n} jars of {PHRASE}" for n in range(8)]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import format_reader
 from ult import Shards, ShardWriter, Vocabulary
 from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, OutputExists
-from ult.public.manifest import Canaries, Coin
+from ult.public.manifest import Canaries, Coin, Manifest, Tombstone
 from ult.trainer.datasets.packing import summary
 
 VOCABULARY = Vocabulary(100)
@@ -127,6 +127,7 @@ TOLD = [
     {"public_table": True},
     {"canaries": Canaries(3, 1), "coin": Coin("0f" * 16, "members", 0), "public_table": True},
 ]
+STONE = Tombstone("0f" * 32, 2, "ab" * 32, "2026-11-30")
 
 
 @pytest.mark.parametrize("told", TOLD)
@@ -141,6 +142,22 @@ def test_canaries_coins_and_public_tables_are_told_in_a_format_of_their_own(tmp_
     (entry,) = summary([Shards(tmp_path / "x.shards")])
     assert entry["digest"] == manifest.digest == format_reader.shards_digest(document)
     assert {name for name in ("canaries", "coin", "public_table") if name in entry} == set(told)
+
+
+@pytest.mark.parametrize("told", [{}, *TOLD])
+def test_a_tombstone_says_how_many_records_went_and_none_of_them(tmp_path, told):
+    write(tmp_path / "x.shards", **told, forgotten=[STONE])
+    manifest = Shards(tmp_path / "x.shards").manifest
+    assert manifest.forgotten == (STONE,)
+    document = json.loads((tmp_path / "x.shards" / ".manifest.json").read_text())
+    assert document["format"] == "ult-shards/4"
+    assert format_reader.read_shards(tmp_path / "x.shards")[0] == document
+    for change in ({"rows": 0}, {"when": "today"}, {"of": "x"}, {"gone": None}, {"who": "me"}):
+        bad = json.dumps(document | {"forgotten": [document["forgotten"][0] | change]})
+        with pytest.raises(FormatError, match=r"forgotten|tombstone"):
+            Manifest.from_json(bad, "m")
+    with pytest.raises(FormatError, match="though it says no more than"):
+        Manifest.from_json(json.dumps(document | {"forgotten": []}), "m")
 
 
 def test_the_digest_is_of_what_shards_hold_and_of_nothing_else(tmp_path):

@@ -28,6 +28,7 @@ ENDS = {  # by what each verb of the command line makes its outputs appear; None
     "distil": ["train"],
     "federate init": ["align"],
     "federate simulate": ["train"],
+    "forget run": ["train"],
     "evaluate": None,
     "generate": ["generate", "decode to text"],
     "predict": ["decode to text", "decode to Parquet"],

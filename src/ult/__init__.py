@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ult.owner.decode import decode
     from ult.owner.encode import encode
     from ult.owner.fit import fit
+    from ult.owner.handover import forget
     from ult.owner.handover.generate import generate
     from ult.owner.handover.predict import predict
     from ult.owner.table import Table
@@ -59,6 +60,7 @@ __all__ = [
     "errors",
     "evaluate",
     "fit",
+    "forget",
     "generate",
     "predict",
     "split",
@@ -91,13 +93,13 @@ _HOME = {
     "translate": "ult.trainer.translation",
     "update_table": "ult.owner.update",
 }
-_MODULES = ("audit", "errors")
+_MODULES = {"audit": "ult.audit", "errors": "ult.errors", "forget": "ult.owner.handover.forget"}
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that `import ult` is instant."""
     if name in _MODULES:
-        return import_module(f"ult.{name}")
+        return import_module(_MODULES[name])
     if name not in _HOME:
         raise AttributeError(f"module 'ult' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

@@ -23,6 +23,7 @@ from ult.cli import (
     describe,
     distil,
     federate,
+    forget,
     handover,
     inspect,
     owner,
@@ -68,8 +69,11 @@ audit_app = _group("Attack what is to be given away, and report what each attack
 federate_app = _group(
     "Train one body with other owners, each with its own table and rows, which stay at home.", "federate simulate"
 )
+forget_app = _group(
+    "Find records that are to be forgotten, and take them out of runs, shards and tables.", "forget run"
+)
 table_app = _group("Go on from a table that is in use.", "table update")
-GROUPS = {"audit": audit_app, "federate": federate_app, "table": table_app}
+GROUPS = {"audit": audit_app, "federate": federate_app, "forget": forget_app, "table": table_app}
 
 
 TRAIN = {"train": ("accelerate", "torch", "transformers")}  # packages that a verb cannot do without, by extra
@@ -131,7 +135,7 @@ def _check_local(options: dict[str, Any]) -> None:
 def _check_names(verb: str, options: dict[str, Any]) -> None:
     """Refuse a model's path that is not UTF-8, because the library for weights would refuse it only at the end."""
     models = {"run", "runs", "model", "from_run", "body", "start", "to_model"} | (
-        {"out"} if verb in ("train", "distil", "align", "attach", "adopt") else set()
+        {"out", "base"} if verb in ("train", "distil", "align", "attach", "adopt", "run") else set()
     )
     named = [options[name] for name in models & options.keys() if options[name] is not None]
     for path in (one for value in named for one in (value if isinstance(value, list) else [value])):
@@ -163,6 +167,8 @@ _add(model.model, OWNER, audit_app, needs=TRAIN | {"audit": ("scipy",)})
 _add(model.table, OWNER, audit_app, needs={"audit": ("scipy",)})
 _add(mechanism.mechanism, OWNER, audit_app, needs={"audit": ("scipy",), "privacy": ("dp-accounting",)})
 _add(release.release, OWNER, audit_app, needs=PAGE)
+app.add_typer(forget_app, name="forget", rich_help_panel="Both")
+_add(forget.run, TRAINER, forget_app, needs=TRAIN, kind=train.Train)
 _add(train.train, TRAINER, needs=TRAIN, kind=train.Train)
 _add(distil.distil, TRAINER, needs=TRAIN, kind=train.Train)
 app.add_typer(federate_app, name="federate", rich_help_panel=TRAINER)

@@ -47,6 +47,10 @@ def distil(
             rich_help_panel=CHECKS, help="Shards of the same table to evaluate on; the run keeps the best weights."
         ),
     ] = None,
+    without: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="GONE.rows", help="Leave out these records, as `ult forget find` names them; repeatable."),
+    ] = None,
     **options: Any,
 ) -> None:
     """Train one run on the averaged probabilities of others, in place of what the records say."""
@@ -58,6 +62,7 @@ def distil(
         out,
         recipe_of(config, options, known_options(runs)),
         validation=validation,
+        without=without,
         resume="auto" if resume_auto else resume,
         force=force,
     )

@@ -43,6 +43,7 @@ EXAMPLES = {
     "distil": "ult distil run --shards shards -o small --steps 2000 --validation held-out",
     "federate init": "ult federate init tiny -o group --rounds 20 --local-steps 50",
     "federate simulate": "ult federate simulate a.shards b.shards c.shards -o together --rounds 20",
+    "forget run": "ult forget run run shards --rows gone.rows -o run2",
     "evaluate": "ult evaluate run held-out --json",
     "generate": "ult generate run -o written.txt -n 100 -t notes.ult",
     "predict": "ult predict run patients.csv -t p.ult --target outcome -o found.csv",

@@ -124,6 +124,15 @@ def train(
             help="seq2seq: shards whose records go with those of --validation, row by row.",
         ),
     ] = None,
+    without: Annotated[
+        list[Path] | None,
+        typer.Option(
+            rich_help_panel=LEARNS,
+            metavar="GONE.rows",
+            help="Leave out these records, as `ult forget find` names them; repeatable. What is trained is what shards "
+            "that never had them would give.",
+        ),
+    ] = None,
     **options: Any,
 ) -> None:
     """Train a model on shards. It needs no table, and learns nothing of one."""
@@ -144,6 +153,7 @@ def train(
         targets=targets,
         validation=validation,
         validation_targets=validation_targets,
+        without=without,
         resume="auto" if resume_auto else resume,
         force=force,
     )

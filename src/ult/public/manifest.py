@@ -1,7 +1,7 @@
 """The manifest of a shards folder: its parts, what encoded them, and what an audit may rely on.
 
 A manifest is written in the oldest format that can hold it: `ult-shards/3` only for canaries, for halves drawn by coin
-and for a public table.
+and for a public table, `ult-shards/4` only where records were taken out.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ FORMER = "manifest.json"  # the name that shards were written with before; it is
 FORMAT = "ult-shards/1"
 PRIVATE = "ult-shards/2"  # of a table with a guarantee
 TOLD = "ult-shards/3"  # with canaries, a coin or a public table
+TAKEN = "ult-shards/4"  # with tombstones of records that were taken out
 IDS = "input_ids"  # the column of ids, list<int32>: the name and type that Hugging Face trainers read
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # what a terminal obeys; tab and line feed are harmless
 SIDES = ("members", "nonmembers")  # of a coin: those to train on, those to compare with
@@ -107,10 +108,34 @@ class Coin:
     def read(cls, document: object, path: object) -> Self:
         """Return what a JSON object describes; raise `FormatError` naming `path`."""
         found = cls(**_fields(document, cls, path))
-        if not re.fullmatch(r"[0-9a-f]{32}", found.split):
+        if not is_hex(found.split, 32):
             raise FormatError(f"{path}: split of coin is not 32 hexadecimal digits")
         if found.side not in SIDES:
             raise FormatError(f"{path}: side of coin is {found.side[:40]!r}; expected {' or '.join(SIDES)}")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """What `ult forget shards` left in place of records that are to be forgotten: how many, of which shards, and when.
+
+    `of` is the digest of the shards that held them, `gone` that of the file that named them: neither says which records
+    they were, though whoever guesses one and has all others can confirm it by `of`.
+    """
+
+    of: str  # 64 hexadecimal digits, like `gone`
+    rows: int  # at least 1
+    gone: str
+    when: str  # a day, as 2026-11-30
+
+    @classmethod
+    def read(cls, document: object, path: object) -> Self:
+        """Return the tombstone that a JSON object describes; raise `FormatError` naming `path`."""
+        found = cls(**_fields(document, cls, path))
+        if not (is_hex(found.of, 64) and is_hex(found.gone, 64) and 0 < found.rows < _MOST):
+            raise FormatError(f"{path}: forgotten names no shards, no file or no record")
+        if not re.fullmatch(r"\d{4}-\d\d-\d\d", found.when, re.ASCII):
+            raise FormatError(f"{path}: when of forgotten is {found.when[:40]!r}; expected a day, as 2026-11-30")
         return found
 
 
@@ -131,6 +156,7 @@ class Manifest:
     canaries: Canaries | None = None
     coin: Coin | None = None
     public_table: bool = False  # the owner declared that the table was fitted on records that everyone may read
+    forgotten: tuple[Tombstone, ...] = ()  # of records that were taken out, the first ones first
 
     @classmethod
     def of(
@@ -146,6 +172,7 @@ class Manifest:
         canaries: Canaries | None = None,
         coin: Coin | None = None,
         public_table: bool = False,
+        forgotten: Sequence[Tombstone] = (),
     ) -> Self:
         """Return the manifest of `parts`, in order; raise `FormatError` if its figures contradict each other."""
         manifest = cls(
@@ -162,6 +189,7 @@ class Manifest:
             canaries=canaries,
             coin=coin,
             public_table=public_table,
+            forgotten=tuple(forgotten),
         )
         manifest._check_told("the manifest")
         return manifest
@@ -169,6 +197,8 @@ class Manifest:
     @property
     def format(self) -> str:
         """The oldest format that can hold this manifest."""
+        if self.forgotten:
+            return TAKEN
         if self.canaries or self.coin or self.public_table:
             return TOLD
         return PRIVATE if self.privacy else FORMAT
@@ -197,7 +227,7 @@ class Manifest:
         except (ValueError, RecursionError) as error:
             raise FormatError(f"{path} is not JSON") from error
         said = document.get("format") if isinstance(document, dict) else None
-        check_format(document, said if said in (PRIVATE, TOLD) else FORMAT, path)
+        check_format(document, said if said in (PRIVATE, TOLD, TAKEN) else FORMAT, path)
         del document["format"]
         found = _fields(document, cls, path, without=_unsaid(said))
         found["parts"] = tuple(Part.read(part, path) for part in found["parts"])
@@ -205,6 +235,7 @@ class Manifest:
         for name, kind in _NESTED.items():
             if found.get(name) is not None:
                 found[name] = kind.read(found[name], path)
+        found["forgotten"] = tuple(Tombstone.read(one, path) for one in found.get("forgotten", ()))
         manifest = cls(**found)
         if manifest.format != said:
             raise FormatError(f"{path} is {said}, though it says no more than {manifest.format} can")
@@ -219,7 +250,7 @@ class Manifest:
         for number, part in enumerate(self.parts):
             if part.name != part_name(number):
                 raise FormatError(f"{path}: part {number} is called {part.name!r}; expected {part_name(number)}")
-            if not re.fullmatch(r"[0-9a-f]{64}", part.sha256):
+            if not is_hex(part.sha256, 64):
                 raise FormatError(f"{path}: sha256 of {part.name} is not 64 hexadecimal digits")
         if not self.parts:
             raise FormatError(f"{path}: it lists no parts; expected at least one, empty or not")
@@ -231,7 +262,7 @@ class Manifest:
             raise FormatError(
                 f"{path}: codec is {self.codec[:40]!r}; expected one of {', '.join(sorted(CODECS))}", hint=upgrade()
             )
-        if not re.fullmatch(r"[0-9a-f]{32}", self.table):
+        if not is_hex(self.table, 32):
             raise FormatError(f"{path}: table is not a fingerprint of 32 hexadecimal digits")
         try:
             Vocabulary(self.vocabulary_size)
@@ -255,7 +286,14 @@ _NESTED: dict[str, Any] = {"privacy": Guarantee, "canaries": Canaries, "coin": C
 def _unsaid(said: str | None) -> tuple[str, ...]:
     """Return the fields of a manifest that `said`, its format, does not have."""
     told = ("canaries", "coin", "public_table")
-    return () if said == TOLD else told if said == PRIVATE else ("privacy", *told)
+    if said in (TAKEN, TOLD):
+        return () if said == TAKEN else ("forgotten",)
+    return (*told, "forgotten") if said == PRIVATE else ("privacy", *told, "forgotten")
+
+
+def is_hex(text: object, digits: int) -> bool:
+    """Return whether this is a text of so many hexadecimal digits, in lower case."""
+    return isinstance(text, str) and re.fullmatch(rf"[0-9a-f]{{{digits}}}", text) is not None
 
 
 def may_be_same(table: str, other: str) -> bool:
@@ -288,4 +326,4 @@ def _is(kind: object, value: object, name: str) -> bool:
         return isinstance(value, str if kind == "str" else bool)
     if name in _NESTED:
         return value is None or isinstance(value, dict)
-    return isinstance(value, list) and (name == "parts" or all(isinstance(v, str) for v in value))
+    return isinstance(value, list) and (name in ("parts", "forgotten") or all(isinstance(v, str) for v in value))

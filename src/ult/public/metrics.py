@@ -16,6 +16,7 @@ from ult.public.task import TASKS
 from ult.public.vocabulary import check_format
 
 FORMAT = "ult-run/1"
+METHODS = ("exact", "guaranteed", "npo", "graddiff")  # of ult forget run; only the first two forget
 _MOST = 2**26  # bytes
 
 
@@ -91,6 +92,17 @@ _PRIVACY = _having({"epsilon": _number, "delta": _number}, {"secure_random": lam
 _VALIDATION = _having({}, {"bits": _many(_measured), "best_step": _count, "shards": _many(_SUMMARY)})
 _MEMBERS = _having({"count": lambda value: _count(value) and 1 <= value < 2**16}, {"records": _many(_count)})
 _TEACHER = _having({"run": _text, "digest": _hex(64)}, {"members": _count})
+_LEFT_OUT = _having({"rows": _count}, {"digest": _hex(64)})  # a private run says to its owner alone which
+_FORGOTTEN = _having(
+    {"rows": _count, "method": METHODS.__contains__, "when": _text},
+    {
+        "of": _hex(64),
+        "gone": _many(_hex(64)),
+        "table": ("promised", "unchanged").__contains__,
+        **dict.fromkeys(("epsilon", "delta"), _or_null(_number)),
+        **dict.fromkeys(("members", "members_again", "steps", "steps_before"), _count),
+    },
+)
 _NEEDED: dict[str, Check] = {  # what other verbs rely on
     "task": TASKS.__contains__,
     "context": lambda value: _count(value) and 4 <= value < 2**31,
@@ -117,6 +129,9 @@ _OTHERS: dict[str, Check] = {
     "members": _or_null(_MEMBERS),
     "part": _or_null(_having({"records": _count}, {})),
     "distilled": _many(_TEACHER),
+    "without": _many(_LEFT_OUT),
+    "forgotten": _or_null(_FORGOTTEN),
+    "from_digest": _or_null(_hex(64)),
     "release": _or_null(_having({}, {})),
     "adopted": _or_null(_having({"unknown": _many(_text)}, {})),
 }

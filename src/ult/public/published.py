@@ -23,6 +23,7 @@ _MOST = 2**26  # bytes
 _GROUPS = ("shards", "targets")
 _HELD = ("shards",)  # of validation
 _TOLD = ("table", "codec", "column", "rows", "canaries", "privacy", "public_table")  # of shards, to everyone
+_FORGOTTEN = ("rows", "method", "when", "epsilon", "delta", "table")  # of records that were forgotten, to everyone
 _OWN = ("digest", "ids", "bytes", "coin")  # of the shards of a private run, to its owner
 
 
@@ -36,7 +37,10 @@ def parted(metrics: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
             **held,
             **{group: [_only(lot, ("name", *_TOLD)) for lot in held[group]] for group in _HELD},
         }
+    if without := metrics.get("without"):
+        groups["without"] = [_only(one, ("rows",)) for one in without]
     own: dict[str, Any] = {group: [_only(lot, _OWN) for lot in metrics.get(group, [])] for group in _GROUPS}
+    own |= {"without": without} if without else {}
     before = metrics.get("trained_before")
     return {**metrics, **groups, "trained_before": None}, {"format": FORMAT, **own, "trained_before": before}
 
@@ -61,6 +65,7 @@ def rejoined(metrics: dict[str, Any], folder: Path) -> dict[str, Any]:
             group: [lot | _only(mine, _OWN) for lot, mine in zip(metrics.get(group, []), own[group], strict=True)]
             for group in _GROUPS
         }
+        groups |= {"without": own["without"]} if own.get("without") else {}
         return {**metrics, **groups, "trained_before": own["trained_before"]}
     except (KeyError, TypeError, ValueError):
         raise FormatError(f"{path} does not go with the metrics.json beside it", hint="docs/format.md") from None
@@ -82,6 +87,10 @@ def released(metrics: Mapping[str, Any]) -> dict[str, Any]:
     validation = held and {
         name: value for name, value in held.items() if name not in (*_HELD, "bits" if hidden else "")
     }
+    if metrics.get("without"):
+        groups["without"] = [_only(one, ("rows",)) for one in metrics["without"]]
+    if forgotten := metrics.get("forgotten"):
+        groups["forgotten"] = _only(forgotten, _FORGOTTEN)
     return {**metrics, **groups, "validation": validation, "trained_before": None}
 
 

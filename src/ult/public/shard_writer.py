@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from ult.errors import OutputError, writing
 from ult.host import arguments
-from ult.host.arguments import checked, integer, kind, switch, text
+from ult.host.arguments import checked, integer, kind, one_or_more, switch, text
 from ult.host.atomic import Claim
 from ult.host.free import check_free
 from ult.public.card import write_shards_card
+from ult.public.guarantee import Guarantee
 from ult.public.id_columns import check_kept, flat_ids, ids_table, shards_schema
-from ult.public.manifest import FILE, Canaries, Coin, Manifest, Part, part_name
+from ult.public.manifest import FILE, Canaries, Coin, Manifest, Part, Tombstone, part_name
 from ult.public.shards import PART_IDS, SHARDS, opened, sha256_of
 from ult.public.vocabulary import Vocabulary
 
@@ -44,7 +45,9 @@ class ShardWriter:
         kept=kind(pa.Schema, "a schema of Arrow"),
         canaries=kind(Canaries, "Canaries"),
         coin=kind(Coin, "Coin"),
+        privacy=kind(Guarantee, "Guarantee"),
         public_table=switch,
+        forgotten=one_or_more(kind(Tombstone, "Tombstone"), "tombstones", none=True),
         part_ids=integer(1),
         force=switch,
     )
@@ -59,7 +62,9 @@ class ShardWriter:
         kept: pa.Schema | None = None,
         canaries: Canaries | None = None,
         coin: Coin | None = None,
+        privacy: Guarantee | None = None,
         public_table: bool = False,
+        forgotten: Sequence[Tombstone] = (),
         part_ids: int = PART_IDS,
         force: bool = False,
     ) -> None:
@@ -73,6 +78,7 @@ class ShardWriter:
         self.vocabulary, self.table, self.codec, self.column = vocabulary, table, codec, column
         self.kept = kept if kept is not None else pa.schema([])
         self._told: dict[str, Any] = {"canaries": canaries, "coin": coin, "public_table": public_table}
+        self._told |= {"privacy": privacy, "forgotten": forgotten}
         self.part_ids = part_ids
         self.parts: list[Part] = []
         self.manifest: Manifest  # once the `with` block is left

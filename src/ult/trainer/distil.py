@@ -13,8 +13,10 @@ from typing import Any
 from ult.host.arguments import checked, kind, one_or_more, path, switch, switch_or
 from ult.public import folders
 from ult.public.folders import Folders
+from ult.public.gone import gone_argument
 from ult.public.run import Run
 from ult.public.task import LABELS
+from ult.trainer.datasets.inputs import Files
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 from ult.trainer.workdir import Resume
@@ -26,6 +28,7 @@ from ult.trainer.workdir import Resume
     out=path,
     recipe=kind(Recipe, "ult.Recipe, such as ult.Recipe(steps=200), or ult.Recipe.read(FILE)"),
     validation=folders.folders_or_none,
+    without=gone_argument,
     resume=switch_or("auto"),
     force=switch,
 )
@@ -36,6 +39,7 @@ def distil(
     recipe: Recipe | None = None,
     *,
     validation: Folders | None = None,
+    without: Files | None = None,
     resume: Resume = False,
     force: bool = False,
 ) -> Run:
@@ -60,6 +64,7 @@ def distil(
         out,
         Recipe(**known_options(paths)) if recipe is None else recipe,
         validation=None if validation is None else folders.paths(validation),
+        without=without,
         resume=resume,
         force=force,
     )
@@ -88,8 +93,10 @@ def learn(
     recipe: Recipe,
     *,
     validation: Sequence[str | Path] | None,
+    without: Files | None = None,
     resume: Resume,
     force: bool,
 ) -> dict[str, Any]:
     """Train `out` on what `runs` find likely; return what its metrics say. Raises as `distil`."""
-    return train(shards, out, recipe, validation=validation, teachers=runs, resume=resume, force=force)
+    beside: dict[str, Any] = {"validation": validation, "without": without}
+    return train(shards, out, recipe, **beside, teachers=runs, resume=resume, force=force)

@@ -52,6 +52,8 @@ def _other_data(metrics: Mapping[str, Any], data: Mapping[str, list[dict[str, An
     told = {"validation": (metrics.get("validation") or {}).get("shards", [])}
     told |= {name: metrics.get(name, []) for name in ("shards", "targets")}
     others = [name for name in told if not _same(told[name], data[name])]
+    if not _same(metrics.get("without", []), data.get("without", [])):
+        others.append("records left out")
     taught, asked = (
         [one["digest"] for one in runs] for runs in (metrics.get("distilled", []), data.get("teachers", []))
     )
@@ -64,4 +66,5 @@ def _same(told: list[dict[str, Any]], asked: list[dict[str, Any]]) -> bool:
         one.get(name, other[name]) == other[name]
         for one, other in zip(told, asked, strict=True)
         for name in ("table", "digest")
+        if name in other
     )

@@ -15,7 +15,7 @@ from typing import Any
 from ult.errors import writing
 from ult.public.run import MEMBERS
 from ult.trainer.callbacks.progress import say
-from ult.trainer.datasets.inputs import Inputs, Paths
+from ult.trainer.datasets.inputs import Files, Inputs, Paths
 from ult.trainer.distributed import broadcast, join_processes, raise_on_all
 from ult.trainer.finished import finished, said
 from ult.trainer.recipe import Recipe
@@ -31,6 +31,7 @@ def train_members(
     recipe: Recipe,
     *,
     validation: Paths | None,
+    without: Files | None = None,
     resume: Resume,
     force: bool,
 ) -> dict[str, Any]:
@@ -42,7 +43,7 @@ def train_members(
     state, done, many = join_processes(), None, int(recipe.members or 1)
     with ExitStack() as stack:
         with raise_on_all(state):
-            inputs = Inputs.open(recipe, shards, None, validation, None)
+            inputs = Inputs.open(recipe, shards, None, validation, None, without)
             if state.is_main_process and resume == "auto" and not force:
                 done = finished(out, recipe, inputs.summaries)
             if state.is_main_process and done is None:
@@ -59,8 +60,9 @@ def train_members(
             if state.is_main_process:
                 seen = f", part {one.part} of the records" if one.part else ""
                 say(f"{out.name}: member {k + 1} of {many}, in {MEMBERS}/{k}: seed {one.seed}{seen}")
-            each.append(train(shards, partial / "run" / MEMBERS / str(k), one, validation=validation, resume="auto"))
-        metrics = _whole(recipe, each)
+            place, beside = partial / "run" / MEMBERS / str(k), {"validation": validation, "without": without}
+            each.append(train(shards, place, one, **beside, resume="auto"))
+        metrics = whole(recipe, each)
         with raise_on_all(state):
             if state.is_main_process:
                 with writing(out):
@@ -78,7 +80,7 @@ def member(recipe: Recipe, k: int) -> Recipe:
     return replace(recipe, members=None, member_records="same", part=part, seed=recipe.seed + k)
 
 
-def _whole(recipe: Recipe, each: list[dict[str, Any]]) -> dict[str, Any]:
+def whole(recipe: Recipe, each: list[dict[str, Any]]) -> dict[str, Any]:
     """Return what `metrics.json` says of members that say this of themselves."""
     first = {name: value for name, value in each[0].items() if name not in _OF_ONE}
     told = {"count": len(each), "of": recipe.member_records}

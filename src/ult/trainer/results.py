@@ -42,6 +42,7 @@ def training_metrics(recipe: Recipe, trainer: IdTrainer, progress: Progress, dat
         "task": recipe.task,
         "context": recipe.context,
         **origin,
+        **({} if recipe.from_run is None else {"from_digest": Run.open(recipe.from_run).digest()}),
         "trained_before": [] if recipe.from_run is None else Run.open(recipe.from_run).trained_on,
         "steps": trainer.state.max_steps,
         "batch_size": recipe.batch_size,

@@ -27,7 +27,7 @@ def take(run: str | Path, shards: Shards | str | Path, out: str | Path, *, force
     (found,) = open_shards([shards], opened.vocabulary)
     opened = opened.of_tables({found.manifest.table})
     model = load_trained(opened)
-    began = {"model": None, "from_run": opened.path.name, "embeddings": "keep"}
+    began = {"model": None, "from_run": opened.path.name, "from_digest": Run.open(run).digest(), "embeddings": "keep"}
     metrics = {**opened.metrics, **began, "parameters": model.num_parameters()}
     with deriving(opened, out, metrics, force=force) as folder:
         save(model, folder, out)

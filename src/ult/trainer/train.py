@@ -23,7 +23,7 @@ from ult.trainer.callbacks.freeze_body import FreezeBody, check_freeze_body
 from ult.trainer.callbacks.progress import Progress, say
 from ult.trainer.datasets.blocks import Blocks
 from ult.trainer.datasets.collator import collate
-from ult.trainer.datasets.inputs import Dataset, Inputs, Paths
+from ult.trainer.datasets.inputs import Dataset, Files, Inputs, Paths
 from ult.trainer.datasets.labelled import Labelled, balanced_weights
 from ult.trainer.datasets.sampler import mixture
 from ult.trainer.datasets.windows import Windows
@@ -73,6 +73,7 @@ def train(
     validation_targets: Paths | None = None,
     teachers: Paths | None = None,
     turn: Round | None = None,
+    without: Files | None = None,
     resume: Resume = False,
     force: bool = False,
     **options: Never,
@@ -87,6 +88,8 @@ def train(
 
     `validation` shards are of a table that the model is trained on. They are evaluated every `evaluate_every` steps
     and after the last one; the run is the best of these.
+
+    `without` names records to leave out, as `ult forget find` wrote them, of all these shards.
 
     With `teachers`, runs, the model learns what these find likely together, not what the records say: see
     `ult.trainer.distil`. A `turn` is one round of a federation: see `ult.trainer.federated`. A recipe with `members`
@@ -119,7 +122,8 @@ def train(
                 f"members were asked for, and out is the address {out}; expected a folder",
                 hint="copy it there once it is whole",
             )
-        return train_members(train, shards, out, recipe, validation=validation, resume=resume, force=force)
+        beside: dict[str, Any] = {"validation": validation, "without": without}
+        return train_members(train, shards, out, recipe, **beside, resume=resume, force=force)
     state = join_processes()
     with ExitStack() as stack:
         classes: list[Any] = []
@@ -133,7 +137,7 @@ def train(
             packed = partial / "packed"
             uses_bfloat16(recipe, state)
             curves = curve_writers(recipe.report_to, partial)
-            inputs = Inputs.open(recipe, shards, targets, validation, validation_targets)
+            inputs = Inputs.open(recipe, shards, targets, validation, validation_targets, without)
             teacher = Teacher.open(teachers, recipe, inputs.shards)
             asked = inputs.summaries | {"teachers": teacher.runs if teacher else []}
             per_device_batch_size(recipe, state)
@@ -300,6 +304,7 @@ class _Training:
             **self.began,
             "shards": summaries["shards"],
             "targets": summaries["targets"],
+            **({"without": summaries["without"]} if inputs.without else {}),
             "validation": validation_metrics(recipe, self.trainer, shards) if shards else None,
         }
 

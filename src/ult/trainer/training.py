@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Never
 
@@ -9,6 +10,7 @@ from ult.host.arguments import checked, kind, place, switch, switch_or
 from ult.host.remote import located, scheme_of
 from ult.public import folders
 from ult.public.folders import Folders
+from ult.public.gone import Gone, gone_argument
 from ult.public.run import Run
 from ult.trainer.away import fetched
 from ult.trainer.recipe import Recipe
@@ -23,6 +25,7 @@ from ult.trainer.workdir import Resume
     targets=folders.folders_argument,
     validation=folders.folders_argument,
     validation_targets=folders.folders_argument,
+    without=gone_argument,
     resume=switch_or("auto"),
     force=switch,
 )
@@ -34,6 +37,7 @@ def train(
     targets: Folders | None = None,
     validation: Folders | None = None,
     validation_targets: Folders | None = None,
+    without: Gone | str | Path | Sequence[Gone | str | Path] | None = None,
     resume: Resume = False,
     force: bool = False,
     **options: Never,
@@ -43,9 +47,10 @@ def train(
     It needs no table, and learns nothing of one. The arguments are those of `ult train`, whose options are the fields
     of `ult.Recipe`; without a recipe all are at their defaults. `targets` are shards whose records go row by row with
     those of `shards`, for task "seq2seq", and `validation_targets` go with `validation` in the same way. With
-    `validation` shards the run is the best of the evaluations on them. `resume` goes on with an interrupted training;
-    `resume="auto"` also begins one, and does nothing if the run is finished, so the same call can be made again and
-    again until it returns.
+    `validation` shards the run is the best of the evaluations on them. `without` names records to leave out, in files
+    of `ult forget find`: the weights are those that shards without them would give. `resume` goes on with an
+    interrupted training; `resume="auto"` also begins one, and does nothing if the run is finished, so the same call can
+    be made again and again until it returns.
 
     Shards may lie at addresses such as `s3://bucket/notes.shards`, and are streamed. The run too may go to an address:
     the training works in a folder of your cache, and uploads its checkpoints and, once it is whole, the run.
@@ -65,6 +70,7 @@ def train(
         targets=_paths(targets),
         validation=_paths(validation),
         validation_targets=_paths(validation_targets),
+        without=without,
         resume=resume,
         force=force,
         **options,

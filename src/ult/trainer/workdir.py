@@ -110,10 +110,12 @@ def working_folder(
 
 
 def _goes_on(partial: Path) -> bool:
-    """Return whether there is something to go on from: a checkpoint, or a member that is finished or has one."""
+    """Return whether there is something to go on from: a checkpoint, or a run in it that is finished or has one."""
     members = partial / "run" / MEMBERS
     return (
         last_checkpoint(partial) is not None
+        or (partial / "run" / "metrics.json").is_file()
+        or last_checkpoint(hidden(partial / "run")) is not None
         or any((one / "metrics.json").is_file() for one in members.glob("*"))
         or any(last_checkpoint(one) is not None for one in members.glob(".*.partial"))
     )
@@ -123,7 +125,8 @@ def _check_same(partial: Path, asked: dict[str, Any], out: Path) -> None:
     try:
         before = json.loads((partial / JOURNAL).read_text(encoding="utf-8"))
         before = {"versions": asked["versions"], "launch": {"fsdp": False}} | before  # 0.1.0 named no build
-        before["data"] = {"teachers": []} | before["data"]  # before there was distillation
+        earlier: dict[str, Any] = {"teachers": [], "without": []}  # before there was distillation, and forgetting
+        before["data"] = earlier | before["data"]
         private = before["recipe"].pop("privacy", None) or {}  # nested in 0.1.0
         before["recipe"] = Recipe().shaping() | before["recipe"] | private
         changed = [name for part in asked for name in asked[part] if before[part][name] != asked[part][name]]

@@ -143,6 +143,7 @@ def _metrics(run: Run, old: Table, new: Table, counts: dict[str, int]) -> dict[s
         **run.metrics,
         "model": None,
         "from_run": run.path.name,
+        "from_digest": run.digest(),
         "embeddings": "aligned",
         **moved,
         "aligned": aligned,

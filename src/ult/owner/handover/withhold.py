@@ -61,7 +61,7 @@ def withhold(
     places = {weight.data_ptr() for weight in held.values()}
     body = {name: weight for name, weight in model.state_dict().items() if weight.data_ptr() not in places}
     with atomic.Claim(out) as given, atomic.Claim(rows) as kept:
-        folder = begin(opened, given, {**released(opened.metrics), "embeddings": WITHHELD, "release": audited})
+        folder = begin(opened, given, {**_released(opened, audited), "embeddings": WITHHELD})
         save(model, folder, out, body)
         tensors = {name: weight.detach().cpu().contiguous() for name, weight in held.items()}
         secret = kept.folder / "new"
@@ -82,7 +82,7 @@ def publish(run: str | Path, out: str | Path, *, audited: dict[str, Any] | None 
     opened, out = Run.open(run), Path(out)
     check_free(out, RUN, force=force)
     model = load_trained(opened)
-    with deriving(opened, out, {**released(opened.metrics), "release": audited}, force=force) as folder:
+    with deriving(opened, out, _released(opened, audited), force=force) as folder:
         save(model, folder, out)
     return int(model.num_parameters())
 
@@ -117,6 +117,11 @@ def attach(
             row.copy_(kept)
     with deriving(opened, out, {**opened.metrics, "embeddings": "keep"}, force=force) as folder:
         save(model, folder, out)
+
+
+def _released(run: Run, audited: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what the metrics of a released run say; `from_digest` is that of the run before."""
+    return {**released(run.metrics), "from_digest": run.digest(), "release": audited}
 
 
 def _read(path: Path, payload: bytes) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from ult.public.gone import Gone
 from ult.public.shards import Shards
 from ult.public.task import LABELS
 from ult.public.vocabulary import Vocabulary
@@ -19,10 +20,12 @@ from ult.trainer.datasets.per_table import PerTable, check_filled, part_of
 from ult.trainer.datasets.sampler import check_mixture
 from ult.trainer.datasets.validation import check_tables, open_validation
 from ult.trainer.datasets.windows import Windows
+from ult.trainer.datasets.without import Stays, Without
 from ult.trainer.part import Part
 from ult.trainer.recipe import Recipe
 
 Paths: TypeAlias = str | Path | Sequence[str | Path]
+Files: TypeAlias = Gone | str | Path | Sequence[Gone | str | Path]  # that name records to forget
 Dataset: TypeAlias = Blocks | PerTable | Windows | Labelled | Pairs
 
 _VALIDATION = "validation"  # the folder, inside the packed one, of what is evaluated while the model trains
@@ -37,6 +40,7 @@ class Inputs:
     validation: list[Shards]
     validation_targets: list[Shards]
     label: str | None  # the kept column to predict; None unless the task has one
+    without: Without | None = None  # records to leave out
 
     @classmethod
     def open(
@@ -46,8 +50,9 @@ class Inputs:
         targets: Paths | None,
         validation: Paths | None,
         validation_targets: Paths | None,
+        without: Files | None = None,
     ) -> Inputs:
-        """Open the folders, as a recipe needs them.
+        """Open the folders, as a recipe needs them; `without` names records to leave out.
 
         Raises `InvalidConfig`, `MissingColumn`, `WrongVocabulary`, `WrongTable` or `TrainingError`.
         """
@@ -60,7 +65,8 @@ class Inputs:
         if recipe.rows_per_table:
             check_filled([*opened, *held_out])
         label = label_name([*opened, *held_out], recipe.label) if recipe.task in LABELS else None
-        return cls(opened, answers, held_out, held_out_answers, label)
+        left_out = Without.open(without, [*opened, *answers, *held_out, *held_out_answers])
+        return cls(opened, answers, held_out, held_out_answers, label, left_out)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -75,13 +81,29 @@ class Inputs:
     @property
     def rows(self) -> int:
         """How many records, or pairs, the model is trained on."""
-        return sum(one.manifest.rows for one in self.shards)
+        left_out = sum(int((~one).sum()) for one in self.stays if one is not None)
+        return sum(one.manifest.rows for one in self.shards) - left_out
+
+    @property
+    def stays(self) -> list[Stays | None]:
+        """Which records (rows,) of each folder are trained on, None for all of one; empty if none are left out."""
+        return self._stays(self.shards, self.targets)
+
+    def _stays(self, shards: Sequence[Shards], targets: Sequence[Shards]) -> list[Stays | None]:
+        """Return which records of each folder are read, if some are left out: of a pair both or neither."""
+        without = self.without
+        if without is None:
+            return []
+        pairs = zip(shards, targets, strict=True) if targets else ((one,) for one in shards)
+        return [without.together(*pair) for pair in pairs]
 
     @property
     def summaries(self) -> dict[str, list[dict[str, Any]]]:
         """What results say of the folders, as JSON values, by what they are for."""
         names = ("shards", "targets", "validation", "validation_targets")
-        return {name: summary(getattr(self, name)) for name in names}
+        told = {name: summary(getattr(self, name)) for name in names}
+        everywhere = [one for name in names for one in getattr(self, name)]
+        return told | {"without": self.without.told(everywhere) if self.without else []}
 
     def packed(
         self, folder: Path, recipe: Recipe, *, advance: Callable[[int], None] = lambda records: None
@@ -110,18 +132,21 @@ class Inputs:
         """
         options: dict[str, Any] = {"label": self.label, "modality_token": recipe.modality_token, "advance": advance}
         options["numbers"] = recipe.task == "regress"
+        stays = self.stays
+        held = self._stays(self.validation, self.validation_targets)
         if recipe.rows_per_table:
-            for place, lots in ((folder, self.shards), (folder / _VALIDATION, self.validation)):
+            for place, lots, kept in ((folder, self.shards, stays), (folder / _VALIDATION, self.validation, held)):
                 for number, one in enumerate(lots):
-                    pack([one], part_of(place, number), **options)
+                    pack([one], part_of(place, number), **options, stays=kept[number : number + 1])
             return []
-        classes = pack(self.shards, folder, **options, part=Part.read(recipe.part) if recipe.part else None)
+        part = Part.read(recipe.part) if recipe.part else None
+        classes = pack(self.shards, folder, **options, part=part, stays=stays)
         if self.targets:
-            pack(self.targets, folder / TARGETS, advance=advance)
+            pack(self.targets, folder / TARGETS, stays=stays, advance=advance)
         if self.validation:
-            pack(self.validation, folder / _VALIDATION, classes=classes, **options)
+            pack(self.validation, folder / _VALIDATION, classes=classes, **options, stays=held)
         if self.validation_targets:
-            pack(self.validation_targets, folder / _VALIDATION / TARGETS, advance=advance)
+            pack(self.validation_targets, folder / _VALIDATION / TARGETS, stays=held, advance=advance)
         return classes
 
     def dataset(self, folder: Path, recipe: Recipe, classes: list[Any], *, masked: bool) -> Dataset:

@@ -79,11 +79,13 @@ def pack(
     numbers: bool = False,
     modality_token: bool = False,
     part: Part | None = None,
+    stays: Sequence[NDArray[np.bool_] | None] = (),
     advance: Callable[[int], None] = lambda records: None,
 ) -> list[Any]:
     """Write the stream of all records into `folder`; with `label`, a kept column, also the number of each one's class.
 
-    With `part`, only the records of that part are written. `advance(n)` is called after each file of the shards with
+    With `part`, only the records of that part are written; with `stays`, one for each folder, only those of its records
+    (rows,) that it says, or all. `advance(n)` is called after each file of the shards with
     the number of its records.
 
     With `numbers` the column is one of numbers, and their mean and standard deviation are returned. Else it returns the
@@ -101,9 +103,7 @@ def pack(
         with (folder / name).open("wb") as stream, (folder / ENDS).open("wb") as ends:
             stream.write(np.array([EOS], kind).data)
             last = records = 0
-            for table, head in ((table, heads[i]) for i, one in enumerate(shards) for table in _parts(one)):
-                read = table.num_rows
-                table = table if part is None else of_part(table, part)
+            for table, read, head in _to_pack(shards, part, stays, heads):
                 lengths = _lengths(table) + 1 + len(head)
                 places = np.cumsum(lengths)
                 ids = np.full(int(lengths.sum()), EOS, kind)
@@ -119,6 +119,8 @@ def pack(
                 if label is not None:
                     found.append(as_numbers(table[label], label) if numbers else _numbers(table[label], label, seen))
                 advance(read)
+        if stays and not records and part is None:
+            raise TrainingError("every record is to be left out; expected some to train on", hint="other shards")
         if part is not None and not records:
             raise TrainingError(
                 f"part {part} holds none of the {sum(one.manifest.rows for one in shards):,} records",
@@ -136,6 +138,19 @@ def pack(
             raise
         raise OutputError(f"cannot pack the ids: {error.strerror}") from error
     return classes or []
+
+
+def _to_pack(
+    shards: Sequence[Shards], part: Part | None, stays: Sequence[NDArray[np.bool_] | None], heads: list[list[int]]
+) -> Iterator[tuple[pa.Table, int, list[int]]]:
+    """Yield of each file the records to pack, how many it holds, and the ids before each record."""
+    for number, one in enumerate(shards):
+        kept, first = stays[number] if stays else None, 0
+        for table in _parts(one):
+            read = table.num_rows
+            table = table if kept is None else table.filter(pa.array(kept[first : first + read]))
+            yield table if part is None else of_part(table, part), read, heads[number]
+            first += read
 
 
 def _parts(shards: Shards) -> Iterator[pa.Table]:
