@@ -89,9 +89,9 @@ def released(metrics: Mapping[str, Any]) -> dict[str, Any]:
     }
     if metrics.get("without"):
         groups["without"] = [_only(one, ("rows",)) for one in metrics["without"]]
-    if forgotten := metrics.get("forgotten"):
-        groups["forgotten"] = _only(forgotten, _FORGOTTEN)
-    return {**metrics, **groups, "validation": validation, "trained_before": None}
+    forgotten = metrics.get("forgotten")
+    told = {"forgotten": _only(forgotten, _FORGOTTEN)} if forgotten else {}
+    return {**metrics, **groups, **told, "validation": validation, "trained_before": None}
 
 
 def _free(lot: Mapping[str, Any]) -> bool:
