@@ -23,7 +23,12 @@ READS = {  # options that name what a verb reads
     "table_audit", "schema", "bag", "to_model", "merges", "base", "group",
     "without",
 }  # fmt: skip
-READ_BY = {("attach", "rows"), ("forget run", "rows"), ("audit release", "pairs")}  # which another verb writes
+READ_BY = {  # which another verb writes, or nobody
+    ("attach", "rows"),
+    ("forget run", "rows"),
+    ("audit release", "pairs"),
+    ("audit synth", "canaries"),
+}
 WRITES = {  # verb and option -> a command that would write the file `old`
     ("keygen", "out"): "keygen -o old",
     ("dedupe", "out"): "dedupe notes.txt -o old.txt",
@@ -58,6 +63,8 @@ WRITES = {  # verb and option -> a command that would write the file `old`
     ("audit table", "png"): "audit table t.ult --members notes.txt --nonmembers notes.txt --png old",
     ("audit mechanism", "json"): "audit mechanism --of table --trials 2 --json old",
     ("audit release", "out"): "audit release --shards s -o old",
+    ("audit synth", "json"): "audit synth notes.txt --real notes.txt --json old",
+    ("audit synth", "report"): "audit synth notes.txt --real notes.txt --report old",
 }
 HERE = ("old", "old.txt", "old.csv", "old.png")
 

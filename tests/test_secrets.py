@@ -66,6 +66,7 @@ COMMANDS = [
         "pairs.json",
     ],
     ["audit", "mechanism", "--of", "table", "--trials", "2"],
+    ["audit", "synth", "others.csv", "--real", "notes.csv", "--held-out", "distinct.csv", "--report", "synth.html"],
     [
         "audit",
         "model",

@@ -24,6 +24,7 @@ ENDS = {  # by what each verb of the command line makes its outputs appear; None
     "audit table": ["audit --json", "audit --png"],
     "audit mechanism": ["audit --json"],
     "audit release": ["audit release"],
+    "audit synth": ["audit --json"],
     "train": ["train", "audit --json"],
     "distil": ["train"],
     "federate init": ["align"],

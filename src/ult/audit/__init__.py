@@ -1,8 +1,8 @@
 """Attacks on codes, tables, runs and mechanisms, and the report of what they recover.
 
-`audit_code`, `audit_model`, `audit_table`, `audit_mechanism` and `audit_release` do what the commands `ult audit code`
-and so on do, and return an `Audit`; `read_records` shows what an attacker reads of single records. The packages `code`,
-`model`, `mechanism` and `release` hold the attacks.
+`audit_code`, `audit_model`, `audit_table`, `audit_mechanism`, `audit_release` and `audit_synth` do what the commands
+`ult audit code` and so on do, and return an `Audit`; `read_records` shows what an attacker reads of single records. The
+packages `code`, `model`, `mechanism`, `release` and `synth` hold the attacks.
 """
 
 from importlib import import_module
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ult.audit.on_files import audit_mechanism, audit_model, audit_table
     from ult.audit.release.folder import audit_release
     from ult.audit.result import Audit
+    from ult.audit.synth.audit import audit_synth
 
 __all__ = [
     "Audit",
@@ -22,6 +23,7 @@ __all__ = [
     "audit_mechanism",
     "audit_model",
     "audit_release",
+    "audit_synth",
     "audit_table",
     "read_records",
 ]
@@ -33,6 +35,7 @@ _HOME = {
     "audit_mechanism": "ult.audit.on_files",
     "audit_model": "ult.audit.on_files",
     "audit_release": "ult.audit.release.folder",
+    "audit_synth": "ult.audit.synth.audit",
     "audit_table": "ult.audit.on_files",
     "read_records": "ult.audit.code.reveal",
 }

@@ -35,7 +35,7 @@ from ult.cli import (
     train,
     trainer,
 )  # fmt: skip
-from ult.cli.audit import code, mechanism, model, release
+from ult.cli.audit import code, mechanism, model, release, synth
 from ult.cli.help import EXAMPLES, Verb, Verbs
 from ult.errors import InvalidConfig, MissingSource, OutputError, UltError
 from ult.host import streams
@@ -167,6 +167,7 @@ _add(model.model, OWNER, audit_app, needs=TRAIN | {"audit": ("scipy",)})
 _add(model.table, OWNER, audit_app, needs={"audit": ("scipy",)})
 _add(mechanism.mechanism, OWNER, audit_app, needs={"audit": ("scipy",), "privacy": ("dp-accounting",)})
 _add(release.release, OWNER, audit_app, needs=PAGE)
+_add(synth.synth, OWNER, audit_app, needs={"audit": ("scipy", "scikit-learn")})
 app.add_typer(forget_app, name="forget", rich_help_panel="Both")
 _add(forget.run, TRAINER, forget_app, needs=TRAIN, kind=train.Train)
 _add(train.train, TRAINER, needs=TRAIN, kind=train.Train)

@@ -39,6 +39,7 @@ EXAMPLES = {
     "audit table": "ult audit table notes.ult --members a.txt --nonmembers b.txt",
     "audit mechanism": "ult audit mechanism --of table --trials 4000",
     "audit release": "ult audit release -o audit --shards shards --code-audit code.json",
+    "audit synth": "ult audit synth made.csv --real train.csv --held-out test.csv",
     "train": "ult train shards -o run --steps 2000 --validation held-out",
     "distil": "ult distil run --shards shards -o small --steps 2000 --validation held-out",
     "federate init": "ult federate init tiny -o group --rounds 20 --local-steps 50",
