@@ -2,6 +2,7 @@
 
 import csv
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -314,7 +315,8 @@ def test_a_unit_is_told_as_a_whole(folder, tmp_path):
 
     train, test = of(1, "a"), of(2, "b")
     made = write(tmp_path / "made.csv", people(3))
-    told = audit_synth(made, train, held_out=test, unit="who", epsilon=1, progress=lambda *_: None).document
+    asked = {"held_out": test, "unit": "who", "epsilon": 1, "progress": lambda *_: None}
+    told: Any = audit_synth(made, train, **asked).document
     one = told["privacy"]["membership"]["attacks"]["nearest"]
     assert one["members"] <= N / 3
     assert "who" not in json.dumps(told["fidelity"])

@@ -165,7 +165,7 @@ def _apart(mine: Any, others: Any) -> NDArray[np.float32]:
     if sparse.issparse(mine):
         return np.asarray(1 - (mine @ others.T).toarray(), np.float32)
     if mine.dtype == np.int32:
-        return (mine[:, None] != others[None]).astype(np.float32)
+        return np.asarray(mine[:, None] != others[None], np.float32)
     both = np.isnan(mine)[:, None] & np.isnan(others)[None]
     apart = np.abs(mine[:, None] - others[None])
     found: NDArray[np.float32] = np.where(both, 0, np.where(np.isnan(apart), 1, apart)).astype(np.float32)
