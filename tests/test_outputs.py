@@ -26,6 +26,7 @@ READS = {  # options that name what a verb reads
 READ_BY = {  # which another verb writes, or nobody
     ("attach", "rows"),
     ("forget run", "rows"),
+    ("forget shards", "rows"),
     ("audit release", "pairs"),
     ("audit synth", "canaries"),
 }
@@ -44,6 +45,9 @@ WRITES = {  # verb and option -> a command that would write the file `old`
     ("release", "rows"): "release run -o new --accept-risk none --private-embeddings --rows old --no-encryption",
     ("train", "out"): "train s -o old --steps 1",
     ("train", "write_config"): "train --write-config old",
+    ("forget find", "out"): "forget find notes.txt -t t.ult --shards s -o old",
+    ("forget table", "out"): "forget table t.ult --records notes.txt -o old --no-encryption",
+    ("forget shards", "out"): "forget shards s --rows gone.rows -o old",
     ("forget run", "out"): "forget run run s --rows gone.rows -o old",
     ("distil", "out"): "distil run --shards s -o old --steps 1 --context 8",
     ("federate init", "out"): "federate init tiny -o old",

@@ -7,13 +7,144 @@ from typing import Annotated
 
 import typer
 
-from ult.cli.options import Force, RunFolder
+from ult.cli.keys import Identities, PassphraseFile, Recipients, TableFile, asking, key_of
+from ult.cli.options import Canonical, Column, Drop, Force, Inputs, Keep, RunFolder, Workers
+from ult.cli.reading import READ, Reading, reads_files
+from ult.owner.pipeline.memory import return_freed_memory
 
 Rows = Annotated[
     list[Path],
     typer.Option("--rows", metavar="GONE.rows", help="What to forget, as `ult forget find` wrote it; repeatable."),
 ]
 _MORE = "Shards that the run was trained on: "
+
+
+@reads_files()
+def find(
+    inputs: Inputs,
+    table: TableFile,
+    shards: Annotated[list[Path], typer.Option(help="Shards to look in, all that may hold the records; repeatable.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write: which rows of which shards.")],
+    column: Column = None,
+    keep: Keep = None,
+    near: Annotated[
+        float | None,
+        typer.Option(
+            help="Texts: also name those that share this part of their runs of five words with one, e.g. 0.8."
+        ),
+    ] = None,
+    person: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN", help="Also name all records of the same persons, told apart by this column of both."
+        ),
+    ] = None,
+    drop: Drop = None,
+    canonical: Canonical = False,
+    side: Annotated[str | None, typer.Option(help="Of reactions, left or right, as they were encoded.")] = None,
+    reading: Reading = READ,
+    passphrase_file: PassphraseFile = None,
+    identity: Identities = None,
+    force: Force = False,
+) -> None:
+    """Find records that are to be forgotten in shards, by exactly equal ids, and write which rows they are."""
+    from ult.cli.console import note, say
+    from ult.cli.stages import stages
+    from ult.owner.forgetting.find import find as write
+
+    key = key_of(table, passphrase_file, identity)
+    with stages("finding") as progress:
+        found = write(
+            inputs,
+            table,
+            shards,
+            out,
+            **key,
+            column=column,
+            keep=keep or (),
+            near=near,
+            person=person,
+            drop=drop or (),
+            canonical=canonical,
+            side=side,
+            reading=reading,
+            force=force,
+            progress=progress,
+        )
+    say(f"{out}: {'; '.join(f'{name} {value}' for name, value in found.facts()[1:])}")
+    for remark in found.remarks():
+        note(remark)
+
+
+@reads_files()
+def table(
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help="The table, as `ult fit` wrote it.")],
+    records: Annotated[
+        list[str], typer.Option(help="What to fit on: the records of before, or the rest of them; repeatable.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The table file to write.")],
+    without: Annotated[
+        list[str] | None, typer.Option(help="Records to leave out of --records, all that equal one; repeatable.")
+    ] = None,
+    column: Column = None,
+    drop: Drop = None,
+    canonical: Canonical = False,
+    reading: Reading = READ,
+    passphrase_file: PassphraseFile = None,
+    identity: Identities = None,
+    new_passphrase_file: Annotated[
+        Path | None, typer.Option(help="The same for the new table; by default the passphrase of the old one.")
+    ] = None,
+    recipient: Recipients = None,
+    no_encryption: Annotated[bool, typer.Option("--no-encryption", help="Store the new table in the clear.")] = False,
+    workers: Workers = None,
+    force: Force = False,
+) -> None:
+    """Fit a table again without records, with its own settings, and say whether a byte of the code changes."""
+    return_freed_memory()  # before Arrow is loaded
+    from ult.cli.console import note, say
+    from ult.cli.stages import stages
+    from ult.owner.forgetting.table import refit
+
+    key = key_of(table, passphrase_file, identity)
+    asked = new_passphrase_file is not None or (key["passphrase"] is None and not recipient and not no_encryption)
+    with stages("refitting") as progress:
+        done = refit(
+            table,
+            records,
+            out,
+            without=without,
+            column=column,
+            drop=drop or (),
+            canonical=canonical,
+            reading=reading,
+            **key,
+            new_passphrase=asking(new_passphrase_file, recipient, no_encryption) if asked else None,
+            recipients=recipient or (),
+            encrypt=not no_encryption,
+            workers=workers,
+            force=force,
+            progress=progress,
+        )
+    say(f"{out}: {'; '.join(f'{name} {value}' for name, value in done.facts()[2:-1])}")
+    for remark in done.remarks():
+        note(remark)
+
+
+def shards(
+    shards: Annotated[Path, typer.Argument(help="A shards folder that holds the records.", metavar="SHARDS")],
+    rows: Rows,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The shards folder to write.")],
+    force: Force = False,
+) -> None:
+    """Write shards without records, and a tombstone that says how many went. It needs no table."""
+    from ult.cli.console import note, say
+    from ult.trainer.forgetting.shards import take_out
+
+    done = take_out(shards, out, rows=rows, force=force)
+    say(f"{out}: {'; '.join(f'{name} {value}' for name, value in done.facts()[1:])}")
+    for remark in done.remarks():
+        note(remark)
 
 
 def run(

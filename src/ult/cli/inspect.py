@@ -136,7 +136,7 @@ def _promised(privacy: Guarantee | None, public: bool) -> list[tuple[str, str]]:
 def _shards(path: Path, plot: Path | None) -> None:
     import numpy as np
 
-    from ult.cli.console import facts, size
+    from ult.cli.console import count, facts, size
     from ult.public.shards import Shards
 
     shards = Shards(path)
@@ -158,6 +158,7 @@ def _shards(path: Path, plot: Path | None) -> None:
             ("ids per byte", f"{manifest.ids / manifest.bytes:.4f}" if manifest.bytes else "unknown"),
             ("in the clear", ", ".join(manifest.kept) or "nothing"),
             ("digest", manifest.digest),
+            *((f"taken out {stone.when}", count(stone.rows, "record")) for stone in manifest.forgotten),
             *_promised(manifest.privacy, manifest.public_table),
         ]
     )

@@ -45,7 +45,7 @@ class Duplicates:
 
     def is_new(self, record: Any) -> bool:
         """Return whether the record is no duplicate of an earlier one, and remember it if so."""
-        digest = hashlib.blake2b(_bytes(record), digest_size=16).digest()
+        digest = digest_of(record)
         if digest in self._seen:
             self.exact += 1
             return False
@@ -68,6 +68,11 @@ class Duplicates:
             yield Batch([records[row] for row in rows], batch.kept.take(rows))
 
 
+def digest_of(record: Any) -> bytes:
+    """Return 16 bytes by which equal records are known."""
+    return hashlib.blake2b(_bytes(record), digest_size=16).digest()
+
+
 def _bytes(record: Any) -> bytes:
     if record is None:
         return b""
@@ -83,8 +88,16 @@ def _bytes(record: Any) -> bytes:
 def _signature(record: str) -> Any:
     from datasketch import MinHash
 
-    words = re.findall(r"\w+", record.lower())
-    shingles = {" ".join(words[k : k + WORDS]).encode() for k in range(max(1, len(words) - WORDS + 1))}
     signature = MinHash(num_perm=PERMUTATIONS, seed=1)
-    signature.update_batch(sorted(shingles))
+    signature.update_batch(sorted(shingles(record)))
     return signature
+
+
+def shingles(record: str) -> set[bytes]:
+    """Return the runs of five words of a text, in lower case; of a shorter text all its words.
+
+    >>> sorted(shingles("No fever, no chest pain today"))
+    [b'fever no chest pain today', b'no fever no chest pain']
+    """
+    words = re.findall(r"\w+", record.lower())
+    return {" ".join(words[k : k + WORDS]).encode() for k in range(max(1, len(words) - WORDS + 1))}

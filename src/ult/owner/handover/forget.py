@@ -7,16 +7,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ult.owner.forgetting.find import Found, find
+    from ult.owner.forgetting.table import Refitted
+    from ult.owner.forgetting.table import refit as table
     from ult.public.gone import Gone
     from ult.trainer.forgetting.forget import Forgotten
     from ult.trainer.forgetting.forget import forget as run
+    from ult.trainer.forgetting.shards import Taken
+    from ult.trainer.forgetting.shards import take_out as shards
 
-__all__ = ["Forgotten", "Gone", "run"]
+__all__ = ["Forgotten", "Found", "Gone", "Refitted", "Taken", "find", "run", "shards", "table"]
 
 _HOME = {
     "Forgotten": ("ult.trainer.forgetting.forget", "Forgotten"),
+    "Found": ("ult.owner.forgetting.find", "Found"),
     "Gone": ("ult.public.gone", "Gone"),
+    "Refitted": ("ult.owner.forgetting.table", "Refitted"),
+    "Taken": ("ult.trainer.forgetting.shards", "Taken"),
+    "find": ("ult.owner.forgetting.find", "find"),
     "run": ("ult.trainer.forgetting.forget", "forget"),
+    "shards": ("ult.trainer.forgetting.shards", "take_out"),
+    "table": ("ult.owner.forgetting.table", "refit"),
 }
 
 
