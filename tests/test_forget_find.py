@@ -135,9 +135,9 @@ def test_shards_without_them_have_a_tombstone_and_train_the_same(folder, tmp_pat
         ult.forget.shards(folder / "more", tmp_path / "notes3", rows=tmp_path / "gone.rows")
     with pytest.raises(OutputExists):
         ult.forget.shards(folder / "notes", tmp_path / "notes2", rows=tmp_path / "gone.rows")
-    done = CliRunner().invoke(app, ["inspect", str(tmp_path / "notes2")])
-    assert "3 records" in done.output
-    assert "taken out" in done.output
+    result = CliRunner().invoke(app, ["inspect", str(tmp_path / "notes2")])
+    assert "3 records" in result.output
+    assert "taken out" in result.output
 
 
 @pytest.mark.slow
