@@ -54,7 +54,7 @@ def test_rows_of_kept_phrases_are_the_same_bytes(kind, tables, tmp_path):
     align(tmp_path / "run", old, new, tmp_path / "moved")
     opened, moved = Run.open(tmp_path / "run"), Run.open(tmp_path / "moved")
     assert moved.tables == {new.fingerprint}
-    assert moved.metrics["aligned"]["digest"] == opened.of_tables({old.fingerprint}).digest()
+    assert moved.metrics["from_digest"] == opened.of_tables({old.fingerprint}).digest()
     pairs = [(tmp_path / "run", tmp_path / "moved")]
     if kind == "members":
         pairs = [(a.path, b.path) for a, b in zip(opened.each(), moved.each(), strict=True)]

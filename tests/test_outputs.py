@@ -21,7 +21,7 @@ READS = {  # options that name what a verb reads
     "config", "from_run", "targets", "validation", "validation_targets", "prompts", "shards", "learn", "run", "start",
     "start_table", "members", "nonmembers", "others", "nonmember_targets", "reference_run", "code_audit", "model_audit",
     "table_audit", "schema", "bag", "to_model", "merges", "base", "group",
-    "without",
+    "without", "compatible_with", "on", "old_on",
 }  # fmt: skip
 READ_BY = {  # which another verb writes, or nobody
     ("attach", "rows"),
@@ -66,6 +66,7 @@ WRITES = {  # verb and option -> a command that would write the file `old`
     ("audit table", "json"): "audit table t.ult --members notes.txt --nonmembers notes.txt --json old",
     ("audit table", "png"): "audit table t.ult --members notes.txt --nonmembers notes.txt --png old",
     ("audit mechanism", "json"): "audit mechanism --of table --trials 2 --json old",
+    ("audit update", "json"): "audit update run run --on s --json old",
     ("audit release", "out"): "audit release --shards s -o old",
     ("audit synth", "json"): "audit synth notes.txt --real notes.txt --json old",
     ("audit synth", "report"): "audit synth notes.txt --real notes.txt --report old",

@@ -33,6 +33,8 @@ def another(name):
         value = (3.0, 1.0)
     elif name == "part":
         value = "1/3"
+    elif name == "replay":
+        value = "old.shards:0.1"
     elif one.kind is int:
         value = next(n for n in range(int(one.at_least) + 1, int(one.at_least) + 3) if n != one.default)
     elif one.kind is float:
@@ -40,6 +42,7 @@ def another(name):
     else:
         value = "no"  # which YAML would take for false
     tasks = {"task": one.tasks[0]} if one.tasks else {}
+    tasks |= {"schedule": "infinite"} if name == "anneal" else {}
     return {**tasks, **(another(one.needs) if one.needs else {}), name: value}
 
 

@@ -68,6 +68,7 @@ COMMANDS = [
         "--pairs",
         "pairs.json",
     ],
+    ["audit", "update", "run", "run", "--on", "c.shards", "--json", "flips.json"],
     ["audit", "mechanism", "--of", "table", "--trials", "2"],
     ["audit", "synth", "others.csv", "--real", "notes.csv", "--held-out", "distinct.csv", "--report", "synth.html"],
     [

@@ -23,6 +23,7 @@ ENDS = {  # by what each verb of the command line makes its outputs appear; None
     "audit model": ["audit --json", "audit --png"],
     "audit table": ["audit --json", "audit --png"],
     "audit mechanism": ["audit --json"],
+    "audit update": ["audit --json"],
     "audit release": ["audit release"],
     "audit synth": ["audit --json"],
     "train": ["train", "audit --json"],

@@ -1,8 +1,8 @@
 """Attacks on codes, tables, runs and mechanisms, and the report of what they recover.
 
-`audit_code`, `audit_model`, `audit_table`, `audit_mechanism`, `audit_release` and `audit_synth` do what the commands
-`ult audit code` and so on do, and return an `Audit`; `read_records` shows what an attacker reads of single records. The
-packages `code`, `model`, `mechanism`, `release` and `synth` hold the attacks.
+`audit_code`, `audit_model`, `audit_table`, `audit_mechanism`, `audit_release`, `audit_synth` and `audit_update` do what
+the commands `ult audit code` and so on do, and return an `Audit`; `read_records` shows what an attacker reads of single
+records. The packages `code`, `model`, `mechanism`, `release` and `synth` hold the attacks.
 """
 
 from importlib import import_module
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ult.audit.release.folder import audit_release
     from ult.audit.result import Audit
     from ult.audit.synth.audit import audit_synth
+    from ult.audit.updated import audit_update
 
 __all__ = [
     "Audit",
@@ -25,6 +26,7 @@ __all__ = [
     "audit_release",
     "audit_synth",
     "audit_table",
+    "audit_update",
     "read_records",
 ]
 
@@ -37,6 +39,7 @@ _HOME = {
     "audit_release": "ult.audit.release.folder",
     "audit_synth": "ult.audit.synth.audit",
     "audit_table": "ult.audit.on_files",
+    "audit_update": "ult.audit.updated",
     "read_records": "ult.audit.code.reveal",
 }
 

@@ -36,6 +36,7 @@ from ult.cli import (
     trainer,
 )  # fmt: skip
 from ult.cli.audit import code, mechanism, model, release, synth
+from ult.cli.audit import update as audit_update
 from ult.cli.help import EXAMPLES, Verb, Verbs
 from ult.errors import InvalidConfig, MissingSource, OutputError, UltError
 from ult.host import streams
@@ -134,7 +135,7 @@ def _check_local(options: dict[str, Any]) -> None:
 
 def _check_names(verb: str, options: dict[str, Any]) -> None:
     """Refuse a model's path that is not UTF-8, because the library for weights would refuse it only at the end."""
-    models = {"run", "runs", "model", "from_run", "body", "start", "to_model"} | (
+    models = {"run", "runs", "model", "from_run", "body", "start", "to_model", "compatible_with", "old", "new"} | (
         {"out", "base"} if verb in ("train", "distil", "align", "attach", "adopt", "run") else set()
     )
     named = [options[name] for name in models & options.keys() if options[name] is not None]
@@ -166,6 +167,7 @@ _add(code.code, OWNER, audit_app, needs={"audit": ("scipy",)})
 _add(model.model, OWNER, audit_app, needs=TRAIN | {"audit": ("scipy",)})
 _add(model.table, OWNER, audit_app, needs={"audit": ("scipy",)})
 _add(mechanism.mechanism, OWNER, audit_app, needs={"audit": ("scipy",), "privacy": ("dp-accounting",)})
+_add(audit_update.update, OWNER, audit_app, needs=TRAIN)
 _add(release.release, OWNER, audit_app, needs=PAGE)
 _add(synth.synth, OWNER, audit_app, needs={"audit": ("scipy", "scikit-learn")})
 app.add_typer(forget_app, name="forget", rich_help_panel="Both")

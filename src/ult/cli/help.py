@@ -38,6 +38,7 @@ EXAMPLES = {
     "audit model": "ult audit model run --members in --nonmembers out --json model.json",
     "audit table": "ult audit table notes.ult --members a.txt --nonmembers b.txt",
     "audit mechanism": "ult audit mechanism --of table --trials 4000",
+    "audit update": "ult audit update january-moved february --on test.shards",
     "audit release": "ult audit release -o audit --shards shards --code-audit code.json",
     "audit synth": "ult audit synth made.csv --real train.csv --held-out test.csv",
     "train": "ult train shards -o run --steps 2000 --validation held-out",

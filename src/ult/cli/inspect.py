@@ -205,6 +205,9 @@ def _members(run: Run) -> list[tuple[str, str]]:
     rows = [("members", f"{run.members} runs in members/, on {told.get('of')} records")] if run.members else []
     rows += [("part of the records", f"{part.get('part')}, {part.get('records', 0):,} records")] if part else []
     taught = [f"{one['run']} ({one.get('members', 1)} averaged)" for one in run.metrics.get("distilled", [])]
+    rows += [("compatible with", one["run"]) for one in run.metrics.get("compatible", [])]
+    if replay := run.metrics.get("replay"):
+        rows.append(("replayed", f"{replay['name']}, {replay['share']:.0%} of each batch"))
     return rows + ([("distilled from", ", ".join(taught))] if taught else [])
 
 

@@ -15,8 +15,9 @@ import typer
 
 from ult.cli.help import Verb
 from ult.cli.options import Force, Place, path_or_address
+from ult.trainer.learning import LEARNS
 from ult.trainer.option import Option
-from ult.trainer.options import CHECKS, LEARNS
+from ult.trainer.options import CHECKS
 from ult.trainer.recipe import OPTIONS, Recipe
 
 Places = list[Place] | None

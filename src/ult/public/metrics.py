@@ -132,6 +132,8 @@ _OTHERS: dict[str, Check] = {
     "without": _many(_LEFT_OUT),
     "forgotten": _or_null(_FORGOTTEN),
     "from_digest": _or_null(_hex(64)),
+    "compatible": _many(_TEACHER),
+    "replay": _having({"name": _text, "digest": _hex(64), "share": _number}, {}),
     "release": _or_null(_having({}, {})),
     "adopted": _or_null(_having({"unknown": _many(_text)}, {})),
 }

@@ -54,10 +54,10 @@ def _other_data(metrics: Mapping[str, Any], data: Mapping[str, list[dict[str, An
     others = [name for name in told if not _same(told[name], data[name])]
     if not _same(metrics.get("without", []), data.get("without", [])):
         others.append("records left out")
-    taught, asked = (
-        [one["digest"] for one in runs] for runs in (metrics.get("distilled", []), data.get("teachers", []))
-    )
-    return others if taught == asked else [*others, "teachers"]
+    for name, key in (("distilled", "teachers"), ("compatible", "compatible")):
+        taught, asked = ([one["digest"] for one in runs] for runs in (metrics.get(name, []), data.get(key, [])))
+        others += [key] if taught != asked else []
+    return others
 
 
 def _same(told: list[dict[str, Any]], asked: list[dict[str, Any]]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from ult.errors import InvalidConfig
 from ult.host.extras import require
 from ult.trainer.callbacks.early_stopping import METRIC
 from ult.trainer.chunked import Chunked
+from ult.trainer.compatible import Cost
 from ult.trainer.datasets.collator import IGNORED
 from ult.trainer.datasets.sampler import Mixture, Order
 from ult.trainer.fsdp import split_on_cpus
@@ -32,6 +34,8 @@ with require("torch", "accelerate", "transformers", extra="train"):
 # 1,024, one seed) at 5e-4, 1e-3 and 3e-3: 2.65, 2.59 and 3.31. The rate of larger models has not been tuned.
 TINY, SMALL = 5_000_000, 20_000_000  # parameters; a model with as many or more is no longer that
 TINY_RATE, SMALL_RATE, LARGE_RATE = 3e-3, 1e-3, 5e-4
+# As transformers calls schedules; `IdTrainer.rate` is that of infinite.
+_SCHEDULES = {"constant": "constant_with_warmup", "infinite": "constant_with_warmup"}
 
 
 def peak_learning_rate(recipe: Recipe, parameters: int) -> float:
@@ -81,6 +85,8 @@ class IdTrainer(Trainer):
     eval_dataset: Any
     mixture: Mixture | None = None  # how training samples are drawn from several folders; None is pass after pass
     penalty: NgramPenalty | None = None  # what is added to the loss
+    compatible: Cost | None = None  # what is added for other probabilities than those of an earlier run
+    rate: Callable[[int], float] | None = None  # the share of the peak by step; None is by `args`
     teacher: Any = None  # a model whose probabilities are learned in place of labels
     class_weights: torch.Tensor | None = None  # (classes,) how much a record of each class counts
     label_smoothing = 0.0
@@ -103,7 +109,7 @@ class IdTrainer(Trainer):
         if self.teacher is not None:
             taught: torch.Tensor = soft_cost(self.teacher, predict(model, inputs), inputs) / predictions
             return taught * float(self.args.world_size)
-        whole = self.penalty is None and not self.is_fsdp_enabled
+        whole = self.penalty is None and self.compatible is None and not self.is_fsdp_enabled
         if whole and (chunked := Chunked.of(self.model, inputs)) is not None:
             with self.accelerator.autocast():
                 parts = chunked.nats(model, inputs, self.label_smoothing)
@@ -123,6 +129,8 @@ class IdTrainer(Trainer):
         )
         if self.penalty is not None:
             total = total + self.penalty(inputs, logits)
+        if self.compatible is not None:
+            total = total + self.compatible(inputs, logits)
         loss: torch.Tensor = total * self.args.world_size / predictions
         return loss
 
@@ -136,6 +144,15 @@ class IdTrainer(Trainer):
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """Return what sets the learning rate at each step, as `rate` says if there is one."""
+        if self.rate is None:
+            return super().create_scheduler(num_training_steps, optimizer)
+        if self.lr_scheduler is None:
+            used = self.optimizer if optimizer is None else optimizer
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(used, self.rate)
+        return self.lr_scheduler
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:  # an `Order` or a `MixedOrder`
         samples = self.args.max_steps * self.get_total_train_batch_size(self.args)
@@ -170,7 +187,7 @@ def training_arguments(
         per_device_train_batch_size=per_device_batch_size(recipe, state),
         gradient_accumulation_steps=recipe.accumulate,
         learning_rate=peak_learning_rate(recipe, parameters),
-        lr_scheduler_type={"constant": "constant_with_warmup"}.get(recipe.schedule, recipe.schedule),
+        lr_scheduler_type=_SCHEDULES.get(recipe.schedule, recipe.schedule),
         warmup_steps=recipe.warmup_steps,
         weight_decay=float(recipe.weight_decay),
         adam_beta2=0.95,

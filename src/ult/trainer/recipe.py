@@ -16,11 +16,13 @@ from ult.trainer.config import check_names, config_text, read_config
 from ult.trainer.option import Option, options_of
 from ult.trainer.options import Options
 from ult.trainer.part import Part
+from ult.trainer.replay import Replay
 
 PATIENCE = 3  # evaluations
 # Few records that are seen again and again need a weight decay far above the usual 0.1 (arXiv:2509.14786 finds 0.8 to
 # 3.2). Bits per byte of 289 kB of abstracts, 4 layers of 128, the best step on validation, 16 passes (one seed): with
 # 0.1 2.200, with 1.0 2.061, with 3.0 1.971; with 0.1 and 8 passes 2.111.
+_ENDS = {"cosine": "falls to zero itself", "linear": "falls to zero itself", "constant": "stays"}
 DECAY_A_PASS, LEAST_DECAY, MOST_DECAY = 0.2, 0.1, 3.2
 
 
@@ -62,8 +64,16 @@ class Recipe(Options):
             Part.read(self.part)
             if self.members is not None:
                 raise InvalidConfig("part and members were both given; expected one of them", hint="--member-records")
-        if self.member_records == "disjoint" and self.mixture is not None:
-            raise InvalidConfig("mixture was given with disjoint records of members; expected one of them")
+        if self.replay is not None:
+            Replay.read(self.replay)
+        for name in ("mixture", "replay"):
+            if self.member_records == "disjoint" and getattr(self, name) is not None:
+                raise InvalidConfig(f"{name} was given with disjoint records of members; expected one of them")
+        if self.anneal and self.schedule != "infinite":
+            raise InvalidConfig(
+                f"anneal was given for schedule {self.schedule!r}, which {_ENDS[self.schedule]}",
+                hint="--schedule infinite",
+            )
         if self.warmup is not None and (self.warmup > self._most_steps or (self.warmup >= 1 and self.warmup % 1)):
             raise InvalidConfig(
                 f"warmup is {self.warmup:g}; expected a share below 1, or from 1 to {self.steps} whole steps"
@@ -152,8 +162,11 @@ class Recipe(Options):
         return {name: value for name, value in asdict(self).items() if OPTIONS[name].shapes_weights}
 
     def origin(self) -> dict[str, str | None]:
-        """Return, by name alone, the model or the run that a training starts from: no run tells where it was made."""
+        """Return, by name alone, what a training starts from and what else it read: no run tells where it was made."""
+        path, mark, share = (self.replay or "").rpartition(":")
         return {
+            "compatible_with": Path(self.compatible_with).name if self.compatible_with else None,
+            "replay": f"{Path(path).name}{mark}{share}" if self.replay else None,
             "model": None if self.from_run else Path(self.model or "tiny").name,
             "from_run": Path(self.from_run).name if self.from_run else None,
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from ult.trainer.recipe import OPTIONS, Recipe
 TASKS = ("lm", "classify")
 # What would change the labels or their weight, of which a teacher's probabilities take the place; or promise something
 # to records that the teacher saw without a promise.
-WITHOUT = ("epsilon", "members", "rows_per_table", "label_smoothing", "class_weights", "goldfish", "restrain_ngrams")
+WITHOUT = ("epsilon", "members", "rows_per_table", "label_smoothing", "class_weights", "goldfish", "restrain_ngrams",
+           "compatible_with")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Teacher:
         if recipe.model == "bag":
             raise InvalidConfig("model bag was given for a distillation; expected a model that is trained step by step")
         for run in opened:
-            _check(run, recipe, shards)
+            check_reads(run, recipe, shards)
         return cls(opened)
 
     @property
@@ -68,12 +69,17 @@ class Teacher:
 
     def told(self, metrics: dict[str, Any]) -> dict[str, Any]:
         """Return what the metrics of the new run say of its teacher, whose records count as seen by it too."""
-        seen = [metrics["trained_before"], *(run.trained_on for run in self.opened)]
-        before = None if None in seen else sorted({digest for one in seen for digest in one or []})
-        return {"distilled": self.runs, "trained_before": before}
+        return {"distilled": self.runs, "trained_before": with_seen(metrics, self.opened)}
 
 
-def _check(run: Run, recipe: Recipe, shards: Sequence[Shards]) -> None:
+def with_seen(metrics: Mapping[str, Any], runs: Sequence[Run]) -> list[str] | None:
+    """Return the digests of what was trained on before, by these metrics or by `runs`; None if not all are known."""
+    seen = [metrics["trained_before"], *(run.trained_on for run in runs)]
+    return None if None in seen else sorted({digest for one in seen for digest in one or []})
+
+
+def check_reads(run: Run, recipe: Recipe, shards: Sequence[Shards]) -> None:
+    """Raise `InvalidConfig`, `WrongVocabulary` or `WrongTable` unless a run reads the shards as a new one will."""
     if run.task not in TASKS:
         raise InvalidConfig(f"{run.path} was trained for {run.task}; expected a run for {' or '.join(TASKS)}")
     theirs = {"task": run.task, "modality_token": run.modality_token, "document_mask": run.alone}

@@ -21,12 +21,11 @@ from ult.trainer.callbacks.curves import Curves, curve_writers
 from ult.trainer.callbacks.early_stopping import EarlyStopping
 from ult.trainer.callbacks.freeze_body import FreezeBody, check_freeze_body
 from ult.trainer.callbacks.progress import Progress, say
+from ult.trainer.compatible import Compatible
 from ult.trainer.datasets.blocks import Blocks
 from ult.trainer.datasets.collator import collate
 from ult.trainer.datasets.inputs import Dataset, Files, Inputs, Paths
 from ult.trainer.datasets.labelled import Labelled, balanced_weights
-from ult.trainer.datasets.sampler import mixture
-from ult.trainer.datasets.windows import Windows
 from ult.trainer.distributed import broadcast, collective, join_processes, raise_on_all
 from ult.trainer.federated.local import Round
 from ult.trainer.finished import finished, said
@@ -48,6 +47,7 @@ from ult.trainer.models.lora import Adapters
 from ult.trainer.models.table_rows import of_one_table
 from ult.trainer.recipe import Recipe
 from ult.trainer.results import training_metrics, validation_metrics, write_run
+from ult.trainer.schedule import shares_of_peak
 from ult.trainer.tasks import classify, regress
 from ult.trainer.tasks.classify import BAG_IDS
 from ult.trainer.teacher import Teacher
@@ -139,7 +139,9 @@ def train(
             curves = curve_writers(recipe.report_to, partial)
             inputs = Inputs.open(recipe, shards, targets, validation, validation_targets, without)
             teacher = Teacher.open(teachers, recipe, inputs.shards)
-            asked = inputs.summaries | {"teachers": teacher.runs if teacher else []}
+            compatible = Compatible.open(recipe, inputs.shards)
+            taught = {"teachers": teacher, "compatible": compatible}
+            asked = inputs.summaries | {name: one.runs if one else [] for name, one in taught.items()}
             per_device_batch_size(recipe, state)
             note = slow_bfloat16(recipe.precision, state.device)
             plan = _privacy_plan(recipe, inputs, state)
@@ -175,6 +177,8 @@ def train(
             stack.enter_context(fitting_threads(training.trainer.model.num_parameters(), state.device))
             if teacher is not None:
                 training.trainer.teacher = teacher.model(classes)
+            if compatible is not None:
+                training.trainer.compatible = compatible.cost(classes)
         checkpoint = broadcast(state, last_checkpoint(partial) if state.is_main_process else None)
         training.progress.tell_cut(training.data, recipe.context)
         with collective(state):
@@ -183,7 +187,9 @@ def train(
             if training.adapters:
                 training.adapters.merge(partial / "run" / ADAPTER if state.is_main_process else None)
         metrics, owners, losses = training.metrics(recipe, inputs), None, None
-        metrics |= (teacher.told(metrics) if teacher else {}) | (turn.told if turn else {})
+        metrics |= teacher.told(metrics) if teacher else {}
+        metrics |= compatible.told(metrics) if compatible else {}
+        metrics |= turn.told if turn else {}
         if plan is None and metrics["validation"] and not splits_weights(state):
             with raise_on_all(state):
                 if state.is_main_process:
@@ -237,7 +243,8 @@ class _Training:
             )
         masked = recipe.task in LABELS and looks_ahead(model)
         data = inputs.dataset(packed, recipe, classes, masked=masked)
-        recipe = recipe.of_samples(len(data))
+        mixed = inputs.mixture(recipe, data)
+        recipe = recipe.of_samples(inputs.samples(data, mixed))
         if recipe.dropout:
             set_dropout(model, recipe.dropout)
         began = {
@@ -269,8 +276,7 @@ class _Training:
         trainer.penalty, trainer.label_smoothing = penalty, recipe.label_smoothing
         if recipe.class_weights is not None and isinstance(data, Labelled):
             trainer.class_weights = balanced_weights(data)
-        if recipe.mixture and not isinstance(data, Windows):  # a recipe has not both
-            trainer.mixture = mixture(recipe.mixture, inputs.shards, data)
+        trainer.mixture, trainer.rate = mixed, shares_of_peak(recipe)
         return cls(trainer, data, progress, adapters, began)
 
     def run(self, checkpoint: Path | None, out: Path) -> None:
@@ -303,6 +309,7 @@ class _Training:
             **training_metrics(recipe, self.trainer, self.progress, self.data),
             **self.began,
             "shards": summaries["shards"],
+            **inputs.replayed,
             "targets": summaries["targets"],
             **({"without": summaries["without"]} if inputs.without else {}),
             "validation": validation_metrics(recipe, self.trainer, shards) if shards else None,

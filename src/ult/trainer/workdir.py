@@ -125,7 +125,7 @@ def _check_same(partial: Path, asked: dict[str, Any], out: Path) -> None:
     try:
         before = json.loads((partial / JOURNAL).read_text(encoding="utf-8"))
         before = {"versions": asked["versions"], "launch": {"fsdp": False}} | before  # 0.1.0 named no build
-        earlier: dict[str, Any] = {"teachers": [], "without": []}  # before there was distillation, and forgetting
+        earlier: dict[str, Any] = {"teachers": [], "compatible": [], "without": []}  # before there were any
         before["data"] = earlier | before["data"]
         private = before["recipe"].pop("privacy", None) or {}  # nested in 0.1.0
         before["recipe"] = Recipe().shaping() | before["recipe"] | private

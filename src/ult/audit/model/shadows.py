@@ -28,6 +28,7 @@ from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
 Floats = NDArray[np.float64]
+_ALONE = ("lora", "mixture", "restrain_ngrams", "compatible", "replay")  # what shadow runs would be without
 LEAST = 4  # two trained with a record and two without it, so that each group has a variance
 
 
@@ -46,7 +47,10 @@ def check_repeatable(run: Run, sides: Sides, count: int) -> None:
         f"its model {metrics.get('model')!r} is no preset": metrics.get("model") not in PRESETS,
         "it was trained on shards that are not among the members": not trained <= members,
         "its shards are of several tables": len({(s.manifest.table, s.manifest.codec) for s in _all(sides)}) > 1,
-        **{f"it was trained with {name}": bool(metrics.get(name)) for name in ("lora", "mixture", "restrain_ngrams")},
+        **{
+            f"it was trained with {name}": bool(metrics.get(name))
+            for name in ("lora", "mixture", "restrain_ngrams", "compatible", "replay")
+        },
     }
     if reasons := [why for why, holds in whys.items() if holds]:
         raise InvalidConfig(

@@ -138,7 +138,7 @@ def _metrics(run: Run, old: Table, new: Table, counts: dict[str, int]) -> dict[s
         for name in ("shards", "targets")
         if name in run.metrics
     }
-    aligned = {"from": old.fingerprint, "digest": run.digest(), **counts}
+    aligned = {"from": old.fingerprint, **counts}
     metrics = {
         **run.metrics,
         "model": None,

@@ -11,18 +11,20 @@ from ult.public.gone import Gone
 from ult.public.shards import Shards
 from ult.public.task import LABELS
 from ult.public.vocabulary import Vocabulary
+from ult.trainer.datasets import replaying
 from ult.trainer.datasets.blocks import Blocks
 from ult.trainer.datasets.keeping import keep
 from ult.trainer.datasets.labelled import Labelled
 from ult.trainer.datasets.packing import label_name, open_shards, pack, summary
 from ult.trainer.datasets.pairs import TARGETS, Pairs, open_targets
 from ult.trainer.datasets.per_table import PerTable, check_filled, part_of
-from ult.trainer.datasets.sampler import check_mixture
+from ult.trainer.datasets.sampler import Mixture, check_mixture, mixture
 from ult.trainer.datasets.validation import check_tables, open_validation
 from ult.trainer.datasets.windows import Windows
 from ult.trainer.datasets.without import Stays, Without
 from ult.trainer.part import Part
 from ult.trainer.recipe import Recipe
+from ult.trainer.replay import Replay
 
 Paths: TypeAlias = str | Path | Sequence[str | Path]
 Files: TypeAlias = Gone | str | Path | Sequence[Gone | str | Path]  # that name records to forget
@@ -41,6 +43,7 @@ class Inputs:
     validation_targets: list[Shards]
     label: str | None  # the kept column to predict; None unless the task has one
     without: Without | None = None  # records to leave out
+    replay: Replay | None = None  # what the last of `shards` is, if a share of each batch is drawn from it
 
     @classmethod
     def open(
@@ -59,6 +62,8 @@ class Inputs:
         opened = open_shards(shards)
         answers = open_targets(targets, opened, task=recipe.task)
         check_mixture(recipe.mixture, opened)
+        replay = Replay.read(recipe.replay) if recipe.replay else None
+        opened += [replaying.opened(replay, opened)] if replay else []
         held_out = open_validation(validation, opened, recipe)
         held_out_answers = open_targets(validation_targets, held_out, task=recipe.task, option="--validation-targets")
         check_tables(held_out_answers, answers)
@@ -66,7 +71,7 @@ class Inputs:
             check_filled([*opened, *held_out])
         label = label_name([*opened, *held_out], recipe.label) if recipe.task in LABELS else None
         left_out = Without.open(without, [*opened, *answers, *held_out, *held_out_answers])
-        return cls(opened, answers, held_out, held_out_answers, label, left_out)
+        return cls(opened, answers, held_out, held_out_answers, label, left_out, replay)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -77,6 +82,11 @@ class Inputs:
     def tables(self) -> set[str]:
         """The fingerprints of the tables whose ids the model is trained on."""
         return {one.manifest.table for one in [*self.shards, *self.targets]}
+
+    @property
+    def replayed(self) -> dict[str, Any]:
+        """What `metrics.json` says of shards that are replayed; nothing if there are none."""
+        return {} if self.replay is None else {"replay": replaying.told(self.replay, self.shards[-1])}
 
     @property
     def rows(self) -> int:
@@ -148,6 +158,20 @@ class Inputs:
         if self.validation_targets:
             pack(self.validation_targets, folder / _VALIDATION / TARGETS, stays=held, advance=advance)
         return classes
+
+    def mixture(self, recipe: Recipe, data: Dataset) -> Mixture | None:
+        """Return how samples are drawn from several folders; None if pass after pass. Raises `InvalidConfig`."""
+        if isinstance(data, Windows):  # of a recipe that can have none
+            return None
+        if self.replay is not None:
+            return replaying.mixture_of(self.replay, self.shards, data)
+        return mixture(recipe.mixture, self.shards, data) if recipe.mixture else None
+
+    def samples(self, data: Dataset, mixed: Mixture | None) -> int:
+        """Return how many samples make a pass over the data; with replay, over all but what is replayed."""
+        if self.replay is None or mixed is None:
+            return len(data)
+        return round(mixed.starts[1] / (1 - self.replay.share))
 
     def dataset(self, folder: Path, recipe: Recipe, classes: list[Any], *, masked: bool) -> Dataset:
         """Map what `pack` wrote to train on; with `masked`, samples of "classify" tell padding from other ids."""

@@ -16,6 +16,7 @@ from ult.trainer.models.checkpoint import GROUP
 from ult.trainer.models.earlier import Earlier
 from ult.trainer.models.embeddings import Model, draw_rows
 from ult.trainer.models.heads import clear_head, set_head
+from ult.trainer.models.labels import keep_labels
 from ult.trainer.models.load import load_checkpoint
 from ult.trainer.models.presets import PRESETS, from_preset, from_preset_to_predict
 from ult.trainer.models.seq2seq import ENCODER_DECODERS, encoder_decoder, own_settings
@@ -65,6 +66,8 @@ def build(recipe: Recipe, vocabulary: Vocabulary, tables: set[str], classes: lis
         clear_head(model)
         return model, embeddings
     classifier = with_classes(model, classes if recipe.task == "classify" else VALUE)
+    if earlier is not None and embeddings == "keep" and earlier.run.task == recipe.task == "classify":
+        keep_labels(classifier, earlier.run, classes)
     set_head(classifier, recipe.pool, recipe.attention)
     return classifier, embeddings
 

@@ -46,6 +46,21 @@ def together(runs: Sequence[Run]) -> Model:
     return Ensemble(models, places=places, width=len(classes))
 
 
+def in_classes(run: Run, classes: Sequence[Any]) -> Model:
+    """Return the model of a run, whose probabilities are of `classes`, in their order, among which are all of its own.
+
+    Raises as `load_predictor`.
+    """
+    if run.task != "classify" or (not run.members and run.classes == list(classes)):
+        return load_predictor(run)
+    from ult.trainer.models.ensemble import Ensemble
+
+    each = run.each() if run.members else [run]
+    models = [load_trained(one) for one in each]
+    places = [torch.tensor([classes.index(k) for k in one.classes], device=models[0].device) for one in each]
+    return Ensemble(models, places=places, width=len(classes))
+
+
 def classes_of(runs: Sequence[Run]) -> list[Any]:
     """Return all labels that runs tell apart, sorted as those of one run are."""
     found = {label for run in runs for label in run.classes}
