@@ -150,7 +150,7 @@ class IdTrainer(Trainer):
         if self.rate is None:
             return super().create_scheduler(num_training_steps, optimizer)
         if self.lr_scheduler is None:
-            used = self.optimizer if optimizer is None else optimizer
+            used: Any = self.optimizer if optimizer is None else optimizer
             self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(used, self.rate)
         return self.lr_scheduler
 

@@ -94,7 +94,9 @@ def figures(told: Told, seed: int) -> dict[str, Any]:
     negative, positive = told.old & ~told.new, ~told.old & told.new
     n, records = len(told.old), int(told.record.max()) + 1
     each = {"old": told.old, "new": told.new, "negative": negative, "positive": positive}
-    sums = {name: np.bincount(told.record, which, records) for name, which in each.items()}
+    sums: dict[str, NDArray[np.float64]] = {
+        name: np.bincount(told.record, which, records).astype(np.float64) for name, which in each.items()
+    }
     sums["n"] = np.bincount(told.record, minlength=records).astype(np.float64)
     drawn = _resampled(sums, seed)
     gain = (told.new.mean() - told.old.mean()).item()
