@@ -54,13 +54,13 @@ def test_one_number_more_changes_a_draw_by_epsilon_at_most(monkeypatch, values):
 
 
 def test_weights_of_twice_the_epsilon_would_be_seen(monkeypatch):
-    right = quantiles._weights.__wrapped__
-    monkeypatch.setattr(quantiles, "_weights", lambda epsilon: right(2.5 * epsilon))
+    right = quantiles.weights_of.__wrapped__
+    monkeypatch.setattr(quantiles, "weights_of", lambda epsilon: right(2.5 * epsilon))
     assert loss(law(monkeypatch, [0.0, 1e20], 1.0), law(monkeypatch, [0.0], 1.0)) > 1.1
 
 
 def test_weights_fall_by_no_more_than_the_promise_and_are_exact_powers():
-    weights = quantiles._weights(0.01)
+    weights = quantiles.weights_of(0.01)
     ratios = {a / b for a, b in itertools.pairwise(weights)}
     assert max(ratios) < math.exp(0.005) < 1.0051 * min(ratios)
     assert weights[0] // weights[-1] >= 2**63

@@ -23,6 +23,7 @@ PHRASE, PASSPHRASE = "Quittengelée", "viermal-ein-Möbiusband"
 OWNER = ["--identity", "key"]
 FIT = ["--min-records", "1", "--vocabulary-size", "400", "--workers", "1"]
 SMALL = ["--steps", "2", "--context", "16", "--batch-size", "2"]
+MADE = ["--passphrase-file", "phrase", "--steps", "2", "--context", "16", "--batch-size", "2", "--workers", "1"]
 SAMPLE = ["--canaries", "2", "--alternatives", "12", "--prefix-ids", "2", "--suffix-ids", "2", "--samples", "1"]
 TEXT, TABLE = ["-c", "text"], ["-t", "t.ult", *OWNER]
 COMMANDS = [
@@ -39,6 +40,7 @@ COMMANDS = [
     ["forget", "table", "t.ult", "--records", "distinct.csv", *TEXT, *OWNER, "-r", "{recipient}", "-o", "again.ult"],
     ["encode", "distinct.csv", *TEXT, "-t", "b.ult", "-o", "b.shards", "--passphrase-file", "phrase"],
     ["decode", "s.shards", *TABLE, "-o", "back.csv"],
+    ["synth", "others.csv", *TEXT, "--codec", "text/bytes", "--rows", "2", "-o", "made.txt", *MADE],
     ["train", "c.shards", "-o", "run", *SMALL, "--report-to", "tensorboard"],
     ["train", "s.shards", "--targets", "b.shards", "--task", "seq2seq", "-o", "pairs", *SMALL],
     ["describe", "notes.csv", "-o", "schema.json"],

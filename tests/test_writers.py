@@ -13,6 +13,7 @@ ENDS = {  # by what each verb of the command line makes its outputs appear; None
     "split": ["split"],
     "fit": ["fit"],
     "encode": ["encode"],
+    "synth": ["fit", "encode", "train", "audit release"],
     "decode": ["decode to text", "decode to Parquet", "decode to images", "decode to npz"],
     "table update": ["fit"],
     "align": ["align"],

@@ -16,7 +16,7 @@ from ult.host.distribution import __version__ as __version__
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
 
-    from ult import audit, errors
+    from ult import audit, errors, synth
     from ult.codecs import CODECS
     from ult.codecs.base import Codec
     from ult.codecs.patches import Patches
@@ -64,6 +64,7 @@ __all__ = [
     "generate",
     "predict",
     "split",
+    "synth",
     "train",
     "translate",
     "update_table",
@@ -93,7 +94,7 @@ _HOME = {
     "translate": "ult.trainer.translation",
     "update_table": "ult.owner.update",
 }
-_MODULES = {"audit": "ult.audit", "errors": "ult.errors", "forget": "ult.owner.handover.forget"}
+_MODULES = {"audit": "ult.audit", "errors": "ult.errors", "forget": "ult.owner.handover.forget", "synth": "ult.synth"}
 
 
 def __getattr__(name: str) -> Any:

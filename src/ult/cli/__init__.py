@@ -31,11 +31,13 @@ from ult.cli import (
     rekey,
     signals,
     split,
+    synth,
     table,
     train,
     trainer,
 )  # fmt: skip
-from ult.cli.audit import code, mechanism, model, release, synth
+from ult.cli.audit import code, mechanism, model, release
+from ult.cli.audit import synth as audit_synth
 from ult.cli.audit import update as audit_update
 from ult.cli.help import EXAMPLES, Verb, Verbs
 from ult.errors import InvalidConfig, MissingSource, OutputError, UltError
@@ -156,6 +158,7 @@ _add(split.split, OWNER)
 _add(owner.fit, OWNER)
 _add(owner.encode, OWNER)
 _add(decode.decode, OWNER)
+_add(synth.synth, OWNER, needs=TRAIN)
 _add(align.align, OWNER, needs=TRAIN)
 _add(handover.release, OWNER, needs=TRAIN | PAGE)
 _add(rekey.rekey, OWNER)
@@ -169,7 +172,7 @@ _add(model.table, OWNER, audit_app, needs={"audit": ("scipy",)})
 _add(mechanism.mechanism, OWNER, audit_app, needs={"audit": ("scipy",), "privacy": ("dp-accounting",)})
 _add(audit_update.update, OWNER, audit_app, needs=TRAIN)
 _add(release.release, OWNER, audit_app, needs=PAGE)
-_add(synth.synth, OWNER, audit_app, needs={"audit": ("scipy", "scikit-learn")})
+_add(audit_synth.synth, OWNER, audit_app, needs={"audit": ("scipy", "scikit-learn")})
 app.add_typer(forget_app, name="forget", rich_help_panel="Both")
 _add(forget.find, OWNER, forget_app)
 _add(forget.table, OWNER, forget_app)

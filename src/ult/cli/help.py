@@ -28,6 +28,7 @@ EXAMPLES = {
     "split": "ult split visits.csv -o parts --group patient --label outcome",
     "fit": "ult fit notes.csv -o notes.ult --column note --vocabulary-size 4096",
     "encode": "ult encode notes.csv -t notes.ult -o shards --column note",
+    "synth": "ult synth a.csv -o made-up.csv --rows 1000 --epsilon 8 --schema a.json",
     "decode": "ult decode shards -t notes.ult -o notes-again.csv",
     "table update": "ult table update january.ult february.csv -o february.ult --keep-ids -c note",
     "align": "ult align run -t notes.ult --to later.ult -o aligned",

@@ -144,7 +144,7 @@ def fit(
             inputs,
             out,
             codec=codec,
-            options=_codec_options(option),
+            options=codec_options(option),
             vocabulary_size=vocabulary_size,
             column=column,
             keep=keep or (),
@@ -177,7 +177,7 @@ def fit(
     _tell_fitted(fitted, inputs, named=column is not None or "header" in reading)
 
 
-def _codec_options(pairs: Sequence[str] | None) -> dict[str, float]:
+def codec_options(pairs: Sequence[str] | None) -> dict[str, float]:
     """Return the options of `name=value` pairs, the values as JSON; raise `InvalidConfig` at anything else."""
     options: dict[str, float] = {}
     for pair in pairs or ():

@@ -33,7 +33,11 @@ from ult.host.portable import name_new
 
 FORMAT = "ult-partial/1"
 OWNER = "owner.json"
-JOURNALS = {"progress.jsonl": "the finished parts of an encode", "recipe.json": "an unfinished training"}
+JOURNALS = {
+    "progress.jsonl": "the finished parts of an encode",
+    "recipe.json": "an unfinished training",
+    "synth.json": "an unfinished synthesis",
+}
 _OLD, _GONE, _TOGETHER = "old", "gone.", "together.json"
 _LONGEST = 200  # bytes in the longest name to which a prefix and a suffix can be added
 

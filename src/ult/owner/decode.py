@@ -114,7 +114,7 @@ def decode(
     if prefix:
         kept = opened.to_arrow().drop_columns([IDS]) if manifest.kept else None
         return write_decoded(list(opened.ids()), key, out, column=manifest.column, kept=kept, told=told, force=force)
-    with _sink(out, key, manifest.column, opened.kept_schema(), force) as sink:
+    with sink_of(out, key, manifest.column, opened.kept_schema(), force=force) as sink:
         for batch in counted(_batches(opened, key), progress, "decoding", lambda batch: batch.rows):
             sink.write(batch.records, batch.kept)
     return Decoded(out, manifest.rows, manifest.rows, told=told)
@@ -137,12 +137,13 @@ def write_decoded(
     written = read_written(many, table)
     if not written.records:
         raise CorruptSymbols(f"none of {len(many)} records of ids decodes, not even in part", hint="train longer")
-    with _sink(out, table, column, None if kept is None else kept.schema, force) as sink:
+    with sink_of(out, table, column, None if kept is None else kept.schema, force=force) as sink:
         sink.write(written.records, None if kept is None else kept.take(written.rows))
     return Decoded(out, len(many), written.whole, written.cut, prefix=True, told=told)
 
 
-def _sink(out: Path, table: Table, column: str, kept: pa.Schema | None, force: bool) -> Sink:
+def sink_of(out: Path, table: Table, column: str, kept: pa.Schema | None, *, force: bool) -> Sink:
+    """Return what writes records of a table to `out`. Raises `OutputExists`, `OutputError` or `InvalidConfig`."""
     layout = schema_of(table)
     if layout is not None and sum(one.kind == "rows" for one in layout.fields) > 1:
         return open_nested_sink(out, layout, kept, force=force)

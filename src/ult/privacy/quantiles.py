@@ -96,7 +96,7 @@ def private_edges(cells: Cells, bins: int, *, epsilon: float) -> tuple[str, ...]
     >>> [float(edge) > 50 for edge in private_edges(Cells.of(np.arange(100.0, 200.0)), 2, epsilon=9.0)]
     [True]
     """
-    found = sorted(_halved(cells, -1, len(_edges().values), halvings(bins), _weights(epsilon)))
+    found = sorted(_halved(cells, -1, len(_edges().values), halvings(bins), weights_of(epsilon)))
     return tuple(_text(_edges().values[k]) for k in found)
 
 
@@ -145,8 +145,8 @@ def _at(start: int, share: int) -> int:
 
 
 @cache
-def _weights(epsilon: float) -> list[int]:
-    """Return the weight of each unevenness from 0 on; the last is that of all larger ones.
+def weights_of(epsilon: float) -> list[int]:
+    """Return the weight of each unevenness, or other error, from 0 on; the last is that of all larger ones.
 
     The powers of b = 1 - taken / parts, whose margin above e^(-epsilon / 2) is for all rounding.
     """

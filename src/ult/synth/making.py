@@ -1,0 +1,180 @@
+"""`ult.synth.synthesise`: records in, synthetic records out, by the ordinary verbs in a hidden folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ult.codecs import codec_class
+from ult.data.columns.schema import Schema
+from ult.data.composed.nested_sink import open_nested_sink
+from ult.data.composed.record_sink import open_record_sink
+from ult.data.sink import open_sink
+from ult.errors import InvalidConfig
+from ult.host import arguments
+from ult.host.arguments import checked, integer, number, path, switch
+from ult.host.progress import Notice, unheard
+from ult.owner import keyfile
+from ult.owner.inputs import Inputs
+from ult.owner.keyfile import Passphrase
+from ult.public.synthetic import METHODS
+from ult.synth import plan, warm, written
+from ult.synth.records import Reading, Records
+from ult.synth.result import Synthesised
+from ult.synth.stages import Sizes, Synthesis
+from ult.synth.working import working
+
+
+@checked(
+    inputs=arguments.inputs,
+    out=path,
+    rows=integer(1),
+    epsilon=number,
+    delta=number,
+    method=arguments.text("train or vote"),
+    codec=arguments.text(),
+    options=arguments.by_name("numbers by name, such as {'quality': 60}"),
+    column=arguments.texts("the name of a column"),
+    schema=arguments.path_or(
+        "a schema: its file's path, or what ult.describe found", lambda one: isinstance(one, Schema)
+    ),
+    unit=arguments.text("the name of one column"),
+    drop=arguments.texts("the name of a column"),
+    forms=arguments.by_name("kinds or forms by column, such as {'zip': 'text'}"),
+    encode_identifier=arguments.texts("the name of a column"),
+    canonical=switch,
+    reading=arguments.by_name("how files are read, such as {'separator': ';'}"),
+    bins=integer(),
+    patches_per_record=integer(),
+    vocabulary_size=integer(),
+    table_share=number,
+    context=integer(4),
+    model=arguments.text("the name of a preset"),
+    steps=integer(1),
+    batch_size=integer(1),
+    learning_rate=number,
+    warm_records=integer(0),
+    warm_steps=integer(1),
+    temperature=number,
+    seed=integer(0),
+    secure_random=switch,
+    passphrase=arguments.secret,
+    encrypt=switch,
+    workers=integer(1),
+    force=switch,
+    notice=arguments.call,
+)
+def synthesise(
+    inputs: Inputs,
+    out: str | Path,
+    *,
+    rows: int,
+    epsilon: float | None = None,
+    delta: float | None = None,
+    method: str = "train",
+    codec: str | None = None,
+    options: Mapping[str, float] | None = None,
+    column: str | Sequence[str] | None = None,
+    schema: Schema | str | Path | None = None,
+    unit: str = "",
+    drop: Sequence[str] = (),
+    forms: Mapping[str, str] | None = None,
+    encode_identifier: Sequence[str] = (),
+    canonical: bool = False,
+    reading: Mapping[str, str | float] | None = None,
+    bins: int | None = None,
+    patches_per_record: int | None = None,
+    vocabulary_size: int | None = None,
+    table_share: float = plan.TABLE_SHARE,
+    context: int | None = None,
+    model: str = "tiny",
+    steps: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    warm_records: int = warm.RECORDS,
+    warm_steps: int = 200,
+    temperature: float = 1.0,
+    seed: int = 0,
+    secure_random: bool = True,
+    passphrase: Passphrase | None = None,
+    encrypt: bool = True,
+    workers: int | None = None,
+    force: bool = False,
+    notice: Notice = unheard,
+) -> Synthesised:
+    """Write `rows` synthetic records to `out`, made by a run that is trained on the records of files.
+
+    With `epsilon`, everything that looks at a record is on one account, which spends at most (`epsilon`, `delta`): the
+    table with the edges of its bins (`table_share` of it), how long records are, and the training. `delta` is n^-1.1 if
+    left out, for n records, whose number is public. Kinds of columns are then declared, by `forms` or a `schema` that
+    was made without the records. With `unit`, the promise is to each person: all rows with one value there are one
+    record.
+
+    The arguments up to `vocabulary_size` are those of `ult.fit`; without a `codec` the names of the files decide. A run
+    learns first from `warm_records` made-up records of the table's grammar, which costs nothing. `context`, `steps`,
+    `batch_size` and `learning_rate` are those of the training; left out, the number of records decides, and nothing is
+    tried on records. `temperature` 1 leaves the tails of what the run has learnt. `secure_random` False draws noise
+    from the seed, for experiments only.
+
+    Everything is made in a hidden folder beside `out`, with the table stored as `ult.fit` does, by `passphrase` unless
+    `encrypt` is False. After a kill, the same call goes on where it stood. `notice` is called with what is being done.
+
+    Raises `InvalidConfig`, `SourceError`, `InvalidRecord`, `WrongKey`, `OutputExists`, `OutputError` or
+    `TrainingError`; then there is no output.
+    """
+    said = Reading(
+        inputs=inputs,
+        codec=codec,
+        options=options,
+        column=column,
+        schema=schema,
+        unit=unit,
+        drop=drop,
+        forms=forms,
+        encode_identifier=encode_identifier,
+        canonical=canonical,
+        reading=reading,
+        bins=bins,
+        patches_per_record=patches_per_record,
+    )
+    sizes = Sizes(
+        vocabulary=vocabulary_size,
+        context=context,
+        model=model,
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        warm_records=warm_records,
+        warm_steps=warm_steps,
+    )
+    if method not in METHODS:
+        raise InvalidConfig(f"the method is {method!r:.40}; expected one of {', '.join(METHODS)}")
+    if not 0 < temperature <= 10:
+        raise InvalidConfig(f"temperature is {temperature!r}; expected above 0 and at most 10")
+    out = Path(out)
+    written.check_places(out, force=force)
+    records = Records.open(said, private=epsilon is not None)
+    _check_output(out, records, force=force)
+    key = keyfile.told(passphrase)
+    storage: dict[str, Any] = {"passphrase": key, "encrypt": encrypt}
+    keyfile.encryptor(**storage)  # refuses bad arguments before any work is done
+    draw = {"temperature": temperature, "seed": seed, "secure_random": secure_random}
+    asked: dict[str, Any] = {"rows": rows, "epsilon": epsilon, "delta": delta, "method": method, "codec": records.codec}
+    asked |= {"inputs": records.source.stamp, "layout": records.layout and records.layout.document()}
+    asked |= {"of_fit": {k: v for k, v in records.of_fit(private=True).items() if k not in ("schema", "codec")}}
+    asked |= {"table_share": table_share, "sizes": sizes.document(), "draw": draw}
+    with working(out, asked, force=force) as work:
+        made = Synthesis(records, work, sizes, storage, workers, notice, seed, secure_random)
+        return made.whole(out, rows, (epsilon, delta), table_share, temperature, force=force)
+
+
+def _check_output(out: Path, records: Records, *, force: bool) -> None:
+    """Raise `OutputError` or `OutputExists` unless `out` can hold such records, before any work is done."""
+    records.source.check_apart(out)
+    if records.layout is not None:
+        several = sum(one.kind == "rows" for one in records.fields) > 1
+        (open_nested_sink if several else open_record_sink)(out, records.layout, None, force=force)
+        return
+    modality = codec_class(records.codec).modality
+    open_sink(out, modality=modality, column=records.source.column, fields=records.source.fields, force=force)
