@@ -21,12 +21,13 @@ READS = {  # options that name what a verb reads
     "config", "from_run", "targets", "validation", "validation_targets", "prompts", "shards", "learn", "run", "start",
     "start_table", "members", "nonmembers", "others", "nonmember_targets", "reference_run", "code_audit", "model_audit",
     "table_audit", "schema", "bag", "to_model", "merges", "base", "group",
-    "without", "compatible_with", "on", "old_on",
+    "without", "compatible_with", "on", "old_on", "retrained", "before",
 }  # fmt: skip
 READ_BY = {  # which another verb writes, or nobody
     ("attach", "rows"),
     ("forget run", "rows"),
     ("forget shards", "rows"),
+    ("audit forget", "rows"),
     ("audit release", "pairs"),
     ("audit synth", "canaries"),
 }
@@ -66,6 +67,8 @@ WRITES = {  # verb and option -> a command that would write the file `old`
     ("audit model", "png"): "audit model run --members s --nonmembers s --png old",
     ("audit table", "json"): "audit table t.ult --members notes.txt --nonmembers notes.txt --json old",
     ("audit table", "png"): "audit table t.ult --members notes.txt --nonmembers notes.txt --png old",
+    ("audit forget", "json"): "audit forget run --rows g --shards s --nonmembers s --retrained run --json old",
+    ("audit forget", "png"): "audit forget run --rows g --shards s --nonmembers s --retrained run --png old",
     ("audit mechanism", "json"): "audit mechanism --of table --trials 2 --json old",
     ("audit update", "json"): "audit update run run --on s --json old",
     ("audit release", "out"): "audit release --shards s -o old",

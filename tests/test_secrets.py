@@ -131,6 +131,7 @@ FAILING = [
 ]
 ELSEWHERE = {
     "demo": "test_demo.py, by the same means",
+    "audit forget": "test_audit_forget.py, by the same means as audit model",
     "forget run": "test_forget_run.py: behind the wall of test_wall.py",
     "adopt": "test_adopt.py: it is given a model and shards, and behind the wall of test_wall.py",
 }

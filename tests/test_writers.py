@@ -23,6 +23,7 @@ ENDS = {  # by what each verb of the command line makes its outputs appear; None
     "audit code": ["audit --json", "fit"],
     "audit model": ["audit --json", "audit --png"],
     "audit table": ["audit --json", "audit --png"],
+    "audit forget": ["audit --json", "audit --png"],
     "audit mechanism": ["audit --json"],
     "audit update": ["audit --json"],
     "audit release": ["audit release"],

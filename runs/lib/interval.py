@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 T, WILSON, RECORDS, BOTH = "t over seeds", "Wilson over records", "bootstrap over records", "bootstrap over both"
+CLOPPER = "Clopper-Pearson over records and pairs"
 ROUNDS = "range of the rounds"
 COUNTED, UNMEASURED, ONE_SEED = "none: counted", "none: not measured", "none: one seed"
-KINDS = (T, WILSON, RECORDS, BOTH, ROUNDS, COUNTED, UNMEASURED, ONE_SEED)
+KINDS = (T, WILSON, RECORDS, BOTH, CLOPPER, ROUNDS, COUNTED, UNMEASURED, ONE_SEED)
 NO_SEEDS = (ROUNDS, COUNTED, UNMEASURED)  # kinds that may rest on no seed
 RESAMPLES = 1000
 

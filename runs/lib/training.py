@@ -15,7 +15,7 @@ from ult.public.manifest import manifest_of
 SAID = ("parameters", "steps", "batch_size", "context", "seed", "learning_rate", "embeddings", "truncated", "device")
 
 
-DATA = ("targets", "validation", "validation_targets", "teachers")  # what is given beside a recipe
+DATA = ("targets", "validation", "validation_targets", "teachers", "without")  # what is given beside a recipe
 
 
 def trained(

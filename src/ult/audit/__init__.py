@@ -1,8 +1,9 @@
 """Attacks on codes, tables, runs and mechanisms, and the report of what they recover.
 
-`audit_code`, `audit_model`, `audit_table`, `audit_mechanism`, `audit_release`, `audit_synth` and `audit_update` do what
-the commands `ult audit code` and so on do, and return an `Audit`; `read_records` shows what an attacker reads of single
-records. The packages `code`, `model`, `mechanism`, `release` and `synth` hold the attacks.
+`audit_code`, `audit_model`, `audit_table`, `audit_mechanism`, `audit_forget`, `audit_release`, `audit_synth` and
+`audit_update` do what the commands `ult audit code` and so on do, and return an `Audit`; `read_records` shows what an
+attacker reads of single records. The packages `code`, `model`, `mechanism`, `forget`, `release` and `synth` hold the
+attacks.
 """
 
 from importlib import import_module
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ult.audit.code.audit import audit_code
     from ult.audit.code.reveal import ReadCell, read_records
+    from ult.audit.forget.on_files import audit_forget
     from ult.audit.on_files import audit_mechanism, audit_model, audit_table
     from ult.audit.release.folder import audit_release
     from ult.audit.result import Audit
@@ -21,6 +23,7 @@ __all__ = [
     "Audit",
     "ReadCell",
     "audit_code",
+    "audit_forget",
     "audit_mechanism",
     "audit_model",
     "audit_release",
@@ -34,6 +37,7 @@ _HOME = {
     "Audit": "ult.audit.result",
     "ReadCell": "ult.audit.code.reveal",
     "audit_code": "ult.audit.code.audit",
+    "audit_forget": "ult.audit.forget.on_files",
     "audit_mechanism": "ult.audit.on_files",
     "audit_model": "ult.audit.on_files",
     "audit_release": "ult.audit.release.folder",

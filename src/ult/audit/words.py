@@ -32,6 +32,22 @@ def of_mechanism(result: Mapping[str, Any]) -> Facts:
     return [("verdict", "REFUTED" if result["refuted"] else "not refuted"), *_rows(result)]
 
 
+def of_forget(result: Mapping[str, Any]) -> Facts:
+    """Return the verdict on a run that is said to have forgotten, and what it rests on, the worst first."""
+    told, void = result["records"], ", and the comparison is void" if result["void"] else ""
+    rank = {"red": 0, "amber": 1, "green": 2}
+    found = sorted(result["findings"], key=lambda one: rank[one["level"]])
+    ours, theirs = result["work"]["forgot"]["product"], result["work"]["retrained"]["product"]
+    work = [("work", f"{ours / theirs:.1%} of retraining, in steps x parameters")] if ours and theirs else []
+    return [
+        ("verdict", result["verdict"].upper() + void),
+        ("method", result["method"] or "not said"),
+        ("records compared", f"{told['forgotten']:,} forgotten, {told['nonmembers']:,} that no run saw"),
+        *work,
+        *((one["level"], one["found"] + (f"; next: {one['change']}" if one["change"] else "")) for one in found),
+    ]
+
+
 def of_attack(one: Mapping[str, Any]) -> str:
     """Return the result of an attack on a code in words."""
     rebuilt = f"; rebuilt at {one['psnr']:.1f} dB, blind {one['psnr_blind']:.1f} dB" if "psnr" in one else ""

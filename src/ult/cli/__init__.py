@@ -39,6 +39,7 @@ from ult.cli import (
 from ult.cli.audit import code, mechanism, model, release
 from ult.cli.audit import synth as audit_synth
 from ult.cli.audit import update as audit_update
+from ult.cli.audit.forget import forget as forget_audit
 from ult.cli.help import EXAMPLES, Verb, Verbs
 from ult.errors import InvalidConfig, MissingSource, OutputError, UltError
 from ult.host import streams
@@ -169,6 +170,7 @@ app.add_typer(audit_app, name="audit", rich_help_panel=OWNER)
 _add(code.code, OWNER, audit_app, needs={"audit": ("scipy",)})
 _add(model.model, OWNER, audit_app, needs=TRAIN | {"audit": ("scipy",)})
 _add(model.table, OWNER, audit_app, needs={"audit": ("scipy",)})
+_add(forget_audit, OWNER, audit_app, needs=TRAIN | {"audit": ("scipy",)})
 _add(mechanism.mechanism, OWNER, audit_app, needs={"audit": ("scipy",), "privacy": ("dp-accounting",)})
 _add(audit_update.update, OWNER, audit_app, needs=TRAIN)
 _add(release.release, OWNER, audit_app, needs=PAGE)

@@ -38,6 +38,7 @@ EXAMPLES = {
     "audit code": "ult audit code shards --reference public.txt -t notes.ult --json code.json",
     "audit model": "ult audit model run --members in --nonmembers out --json model.json",
     "audit table": "ult audit table notes.ult --members a.txt --nonmembers b.txt",
+    "audit forget": "ult audit forget r2 --rows g.rows --shards s --nonmembers n --retrained again",
     "audit mechanism": "ult audit mechanism --of table --trials 4000",
     "audit update": "ult audit update january-moved february --on test.shards",
     "audit release": "ult audit release -o audit --shards shards --code-audit code.json",

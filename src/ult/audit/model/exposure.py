@@ -32,7 +32,7 @@ ALTERNATIVES = 1000  # canaries of the same name that were not planted, with whi
 def exposure(
     run: Run,
     table: Table,
-    n: int,
+    n: int | Sequence[int],
     *,
     alternatives: int = ALTERNATIVES,
     seed: int = 0,
@@ -41,6 +41,8 @@ def exposure(
     advance: Callable[[int], None] = lambda records: None,
 ) -> dict[str, Any]:
     """Return, as JSON values, the exposure of the first `n` canaries of a table in a run trained on its shards.
+
+    `n` may also be the numbers of some canaries, from 0.
 
     `model` is what predicts in place of the run's own, if it is loaded already.
 
@@ -55,7 +57,10 @@ def exposure(
     if alternatives < 10:
         raise InvalidConfig(f"alternatives is {alternatives}; expected at least 10")
     rng, model, losses = np.random.default_rng(seed), model or load_predictor(run), []
-    for name, digits in enumerate(secret_digits(table, n)):
+    names = range(n) if isinstance(n, int) else n
+    planted = secret_digits(table, n if isinstance(n, int) else max(n, default=-1) + 1)
+    for name in names:
+        digits = planted[name]
         drawn = rng.choice(SPACE - 1, alternatives, replace=False)
         candidates = [digits, *(drawn + (drawn >= digits)).tolist()]
         ids = table.encode_batch([canary_record(table, name, candidate) for candidate in candidates])

@@ -96,7 +96,7 @@ def predict_records(
 ) -> Predicted:
     """Return the predictions of a run of any task for records; options and errors are those of `predict_ids`."""
     model = model or load_predictor(run)
-    items = _items(run, model, modality, given)
+    items = items_of(run, model, modality, given)
     predictions: list[tuple[Floats, Floats, Floats]] = []
     lengths = []
     for batch in _batched(records, batch_size):
@@ -123,7 +123,7 @@ def _batched(records: Iterable[Record], size: int) -> Iterator[list[Record]]:
         yield pending
 
 
-def _items(run: Run, model: Model, modality: str | None, given: int) -> Callable[[Record], list[Item]]:
+def items_of(run: Run, model: Model, modality: str | None, given: int = 0) -> Callable[[Record], list[Item]]:
     """Return a function from a record to the model's input items, built as in the run's training."""
     if run.task == "seq2seq":
         return lambda record: [_pair(record, run.context)]
@@ -173,7 +173,7 @@ def _predicted(model: Model, windows: Sequence[Item], *, moments: bool) -> tuple
         if batch["labels"].is_floating_point():
             told = -number_costs(predict(model, batch), batch["labels"]).double().cpu().numpy()
             return told, *(np.full(len(told), np.nan),) * 2
-        logits, labels = _counted(model, batch)
+        logits, labels = counted(model, batch)
         total = normalizer(logits)
         taken = logits.gather(1, labels[:, None])[:, 0] - total
         mean = deviation = torch.full_like(taken, torch.nan)
@@ -186,15 +186,15 @@ def _predicted(model: Model, windows: Sequence[Item], *, moments: bool) -> tuple
     return log, means, deviations
 
 
-def _counted(model: Model, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+def counted(model: Model, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the logits (n, vocabulary), or (records, classes), of the predicted positions, and their labels (n,).
 
     Positions before the first predicted one get no logits if the model supports that.
     """
-    counted = batch["labels"] != IGNORED
-    first = int(counted.any(0).int().argmax()) if counted.ndim == 2 else 0
-    labels = batch["labels"][counted]
+    told = batch["labels"] != IGNORED
+    first = int(told.any(0).int().argmax()) if told.ndim == 2 else 0
+    labels = batch["labels"][told]
     if first and "logits_to_keep" in signature(model.forward).parameters:
-        kept = {**batch, "logits_to_keep": counted.shape[1] - first}
-        return predict(model, kept)[counted[:, first:]], labels
-    return predict(model, batch)[counted], labels
+        kept = {**batch, "logits_to_keep": told.shape[1] - first}
+        return predict(model, kept)[told[:, first:]], labels
+    return predict(model, batch)[told], labels

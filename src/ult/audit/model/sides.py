@@ -74,7 +74,7 @@ def read_sides(
     secret = _canaries(run, both, table, canaries)
     plain, planted_keys = [], []
     for sources, targets_of in (inside, outside):
-        read = _records(run, sources, targets_of)
+        read = records_of(run, sources, targets_of)
         plain.append([record for record in read if record.key[:2] not in secret])
         planted_keys.append(Counter(record.key[:2] for record in read if record.key[:2] in secret))
     copies = [Counter(record.key for record in records) for records in plain]
@@ -155,7 +155,8 @@ def encoded_canaries(table: Table, count: int) -> list[Ids]:
     )
 
 
-def _records(run: Run, sources: Sequence[Shards], goals: Sequence[Shards]) -> list[Record]:
+def records_of(run: Run, sources: Sequence[Shards], goals: Sequence[Shards] = ()) -> list[Record]:
+    """Return the records of shards in order, with their targets or classes if the run predicts these."""
     if goals:
         return [
             Record(ids, source.manifest.table, target=target, shards=source.manifest.digest)

@@ -1,0 +1,129 @@
+"""What runs say of what they were trained on, how they forgot and at what cost: whether they can be compared at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ult.audit.model.trained import lots
+from ult.errors import InvalidConfig, WrongVocabulary
+from ult.public.gone import Gone
+from ult.public.run import Run
+from ult.public.shards import Shards
+
+
+def _told(run: Run) -> Mapping[str, Any]:
+    """Return what a run says of how it forgot; empty if it never did."""
+    told: Mapping[str, Any] = run.metrics.get("forgotten") or {}
+    return told
+
+
+def method_of(run: Run) -> str | None:
+    """Return by which method a run says it forgot; None if it says none."""
+    method = _told(run).get("method")
+    return None if method is None else str(method)
+
+
+def guarantee_of(run: Run) -> dict[str, Any] | None:
+    """Return epsilon, delta and what is said of the table, of a run that forgot by a guarantee.
+
+    The table is "promised" if it owes nothing, or an epsilon, to the records, and None if it may still hold them.
+    """
+    told = _told(run)
+    if told.get("epsilon") is None:
+        return None
+    table = told["table"] if told.get("table") == "promised" else None
+    return {"epsilon": told["epsilon"], "delta": told.get("delta"), "table": table}
+
+
+def work_of(run: Run) -> dict[str, Any]:
+    """Return the optimizer steps of a run, those of forgetting if it forgot, its parameters, and their product."""
+    told, members = run.metrics, max(1, run.members)
+    against = (told.get("against") or {}).get("steps")
+    taken = _told(run).get("steps") or against or told.get("steps", 0) * members
+    size = (told.get("parameters") or 0) // members
+    return {"steps": taken, "parameters": size, "product": taken * size or None}
+
+
+def check_runs(
+    ran: Run,
+    again: Run,
+    earlier: Run | None,
+    beside: Sequence[tuple[Run, Run]],
+    *,
+    inside: Sequence[Shards],
+    outside: Sequence[Shards],
+    rows: Sequence[Gone],
+) -> bool:
+    """Return whether digests prove which run saw what; raise unless all runs can be compared with one another."""
+    forgot, retrained = [ran, *(one for one, _ in beside)], [again, *(other for _, other in beside)]
+    for one in [*forgot, *retrained, *([earlier] if earlier else [])]:
+        if one.vocabulary != ran.vocabulary:
+            raise WrongVocabulary(
+                f"{one.path} has a vocabulary of {one.vocabulary.size}; expected {ran.vocabulary.size}"
+            )
+        if one.task != ran.task:
+            raise InvalidConfig(f"{one.path} was trained for {one.task}; {ran.path} was for {ran.task}")
+        for folder in [*inside, *outside]:
+            one.check_shards(folder)
+    for one in forgot:
+        _check_forgot(one, ran, rows)
+    for side in (forgot, retrained):
+        digests = [one.digest() for one in side]
+        if len(set(digests)) < len(digests):
+            twice = next(one for k, one in enumerate(side) if digests[k] in digests[:k])
+            raise InvalidConfig(f"{twice.path} stands in two pairs", hint="runs of other seeds")
+    _check_before(ran, earlier)
+    known = [_proves(one, inside, outside, None) for one in forgot]
+    return all(known + [_proves(one, inside, outside, rows) for one in retrained])
+
+
+def _check_forgot(one: Run, ran: Run, rows: Sequence[Gone]) -> None:
+    if method_of(one) != method_of(ran):
+        raise InvalidConfig(
+            f"{one.path} forgot by {method_of(one)}, {ran.path} by {method_of(ran)}: pairs are of one method"
+        )
+    told = set(_told(one).get("gone", ()))
+    if told and (strange := [each for each in rows if each.digest not in told]):
+        raise InvalidConfig(
+            f"{one.path} forgot other records than {strange[0].path or 'the rows'} names",
+            hint="--rows with the file that ult forget run was given",
+        )
+
+
+def _check_before(ran: Run, earlier: Run | None) -> None:
+    """Raise `InvalidConfig` if a run names another as the one that it forgot from."""
+    told = _told(ran).get("of")
+    if earlier is not None and told and earlier.digest() != told:
+        raise InvalidConfig(
+            f"{ran.path} was made of a run of digest {told[:16]}; {earlier.path} has {earlier.digest()[:16]}",
+            hint="--before with the run that ult forget run was given, as it was",
+        )
+
+
+def _proves(run: Run, inside: Sequence[Shards], outside: Sequence[Shards], without: Sequence[Gone] | None) -> bool:
+    """Return whether digests prove that a run never saw the shards outside nor, if given, the records of `without`.
+
+    A run without these names other shards than those that hold them, or says which of their records it left out. Raises
+    `InvalidConfig` for a run that saw what it must not have seen.
+    """
+    digests = [lot.get("digest") for lot in lots(run)]
+    known = {digest for digest in digests if digest} | set(run.metrics.get("trained_before") or [])
+    if seen := [one for one in outside if one.manifest.digest in known]:
+        raise InvalidConfig(
+            f"{run.path} was trained on {seen[0].path}, which was named with --nonmembers",
+            hint="shards of the same kind that no run saw",
+        )
+    complete = all(digests) and not (run.metrics.get("from_run") and run.metrics.get("trained_before") is None)
+    left_out = [one.get("digest") for one in run.metrics.get("without") or []]
+    for gone in without or ():
+        holding = [one for one in inside if one.manifest.digest in known and gone.of(one) is not None]
+        if holding and None in left_out:
+            complete = False  # it promises privacy, and says to its owner alone what it left out
+        elif holding and gone.digest not in left_out:
+            raise InvalidConfig(
+                f"{run.path} was trained on all of {holding[0].path}, which holds the records to forget; expected a "
+                "run that was retrained without them",
+                hint="ult train SHARDS -o RUN --without gone.rows",
+            )
+    return complete
