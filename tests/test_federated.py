@@ -21,7 +21,8 @@ from ult.trainer.federated.body import HEADER, Body, body_of, digest, packed, sh
 from ult.trainer.federated.group import Group, _check_apart, begin
 from ult.trainer.federated.group import write as write_group
 from ult.trainer.federated.plan import Plan
-from ult.trainer.federated.simulate import Rounds, simulate
+from ult.trainer.federated.rounds import Rounds
+from ult.trainer.federated.simulate import simulate
 from ult.trainer.models.load import load_trained
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train

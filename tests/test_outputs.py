@@ -22,6 +22,7 @@ READS = {  # options that name what a verb reads
     "start_table", "members", "nonmembers", "others", "nonmember_targets", "reference_run", "code_audit", "model_audit",
     "table_audit", "schema", "bag", "to_model", "merges", "base", "group",
     "without", "compatible_with", "on", "old_on", "retrained", "before",
+    "root", "certificate", "key",
 }  # fmt: skip
 READ_BY = {  # which another verb writes, or nobody
     ("attach", "rows"),
@@ -54,6 +55,8 @@ WRITES = {  # verb and option -> a command that would write the file `old`
     ("distil", "out"): "distil run --shards s -o old --steps 1 --context 8",
     ("federate init", "out"): "federate init tiny -o old",
     ("federate simulate", "out"): "federate simulate s s -o old",
+    ("federate serve", "out"): "federate serve s --owner a --owner b -o old --address 127.0.0.1:0",
+    ("federate join", "out"): "federate join s s -o old --server 127.0.0.1:9 --owner a",
     ("generate", "out"): "generate run -o old",
     ("predict", "out"): "predict run notes.csv -t t.ult --target age -o old.csv",
     ("translate", "out"): "translate run s -o old",

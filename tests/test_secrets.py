@@ -133,6 +133,8 @@ ELSEWHERE = {
     "demo": "test_demo.py, by the same means",
     "audit forget": "test_audit_forget.py, by the same means as audit model",
     "forget run": "test_forget_run.py: behind the wall of test_wall.py",
+    "federate serve": "test_federated_network.py: it has neither table nor shards",
+    "federate join": "test_federated.py searches what it sends; its run is that of federate simulate",
     "adopt": "test_adopt.py: it is given a model and shards, and behind the wall of test_wall.py",
 }
 TEXTS = [f"{PHRASE} gives {n} jars of {PHRASE}" for n in range(8)]

@@ -36,6 +36,8 @@ ENDS = {  # by what each verb of the command line makes its outputs appear; None
     "forget table": ["fit"],
     "forget shards": ["generate"],
     "forget run": ["train"],
+    "federate serve": ["train"],
+    "federate join": ["train"],
     "evaluate": None,
     "generate": ["generate", "decode to text"],
     "predict": ["decode to text", "decode to Parquet"],

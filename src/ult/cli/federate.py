@@ -9,6 +9,7 @@ import typer
 
 from ult.cli.options import Force
 from ult.cli.train import recipe_of, with_options
+from ult.errors import InvalidConfig
 from ult.trainer.federated.plan import NOT_ALONE, RULES, Plan
 
 _PLAN = Plan()
@@ -99,6 +100,75 @@ def simulate(
     sent = told["traffic"]
     say(f"{out}: {sent['down']:,} bytes to {told['owners']} owners, {sent['up']:,} from them")
     say(f"next: ult evaluate {out / 'owners' / '0'} {shards[0]}")
+
+
+Address = Annotated[str, typer.Option(metavar="HOST:PORT", help="Where the server is.")]
+Root = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="The certificate that signed everybody's, PEM; 127.0.0.1 needs none."),
+]
+Certificate = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="One's own certificate, PEM; an owner's common name is its name.")
+]
+Key = Annotated[Path | None, typer.Option(metavar="FILE", help="The key of that certificate, PEM.")]
+
+
+def serve(
+    group: Annotated[Path, typer.Argument(metavar="GROUP", help="What ult federate init wrote.")],
+    owner: Annotated[list[str], typer.Option(metavar="NAME", help="The name of an owner who takes part; repeatable.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The group with its last body, to write.")],
+    address: Address,
+    root: Root = None,
+    certificate: Certificate = None,
+    key: Key = None,
+    resume: Annotated[bool, typer.Option(help="Go on after an interrupt; as --resume auto, also begin.")] = False,
+    resume_auto: Annotated[bool, typer.Option("--resume-auto", hidden=True)] = False,
+    force: Force = False,
+) -> None:
+    """Serve a group to its owners: the body to each, the mean of their changes to all, round after round."""
+    from ult.trainer.federated.serve import serve as run
+
+    shown = _certificates(root, certificate, key)
+    told = run(
+        group, out, owner, address, certificates=shown, resume="auto" if resume_auto else resume, force=force
+    ).told
+    _tell(told, out)
+
+
+@with_options("root", without=NOT_ALONE)
+def join(
+    group: Annotated[Path, typer.Argument(metavar="GROUP", help="The group's folder, from whom it was agreed with.")],
+    shards: Annotated[Path, typer.Argument(metavar="SHARDS", help="One's own shards.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The run to write: the last body with one's own rows.")],
+    server: Address,
+    owner: Annotated[str, typer.Option(metavar="NAME", help="One's name in the group.")],
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Options by name, as ult train --write-config writes them.")
+    ] = None,
+    root: Root = None,
+    certificate: Certificate = None,
+    key: Key = None,
+    **options: Any,
+) -> None:
+    """Take part in a group with one's own shards. The same command goes on if it was interrupted."""
+    from ult.cli.console import say
+    from ult.trainer.federated.seed import seed_of
+    from ult.trainer.federated.serve import join as run
+
+    recipe = recipe_of(config, {**options, "seed": seed_of(out) if options["seed"] is None else options["seed"]})
+    metrics = run(group, shards, out, recipe, server, owner, certificates=_certificates(root, certificate, key))
+    say(f"{out}: {metrics['steps']:,} steps in {metrics['federated']['rounds']} rounds with others")
+    say(f"next: ult evaluate {out} {shards}; ult release --private-embeddings keeps its rows apart, encrypted")
+
+
+def _certificates(root: Path | None, certificate: Path | None, key: Path | None) -> Any:
+    from ult.trainer.federated.channel import Certificates
+
+    if root is None and certificate is None and key is None:
+        return None
+    if root is None or certificate is None or key is None:
+        raise InvalidConfig("only some of root, certificate and key were given; expected all three")
+    return Certificates(root, certificate, key)
 
 
 def _plan(rounds: int | None, local_steps: int | None, outer: str | None) -> Plan | None:

@@ -46,6 +46,8 @@ EXAMPLES = {
     "train": "ult train shards -o run --steps 2000 --validation held-out",
     "distil": "ult distil run --shards shards -o small --steps 2000 --validation held-out",
     "federate init": "ult federate init tiny -o group --rounds 20 --local-steps 50",
+    "federate serve": "ult federate serve group --owner a --owner b -o body --address 127.0.0.1:8443",
+    "federate join": "ult federate join group a.shards -o run --owner a --server 127.0.0.1:8443",
     "federate simulate": "ult federate simulate a.shards b.shards c.shards -o together --rounds 20",
     "forget find": "ult forget find gone.csv -t notes.ult --shards shards -o gone.rows",
     "forget table": "ult forget table notes.ult --records all.csv --without gone.csv -o new.ult",

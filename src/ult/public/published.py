@@ -74,7 +74,8 @@ def rejoined(metrics: dict[str, Any], folder: Path) -> dict[str, Any]:
 def released(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the `metrics.json` of a released run says: of shards neither names, digests, ids nor bytes.
 
-    Where the training promised something, a table that did not, and is not of public records, is not named either, nor
+    The seed of a member of a federation is not told: it tells the rows with which what was sent can be read. Where the
+    training promised something, a table that did not, and is not of public records, is not named either, nor
     what records cost that the promise is not for.
     """
     hidden = metrics.get("privacy") is not None
@@ -91,7 +92,11 @@ def released(metrics: Mapping[str, Any]) -> dict[str, Any]:
         groups["without"] = [_only(one, ("rows",)) for one in metrics["without"]]
     forgotten = metrics.get("forgotten")
     told = {"forgotten": _only(forgotten, _FORGOTTEN)} if forgotten else {}
-    return {**metrics, **groups, **told, "validation": validation, "trained_before": None}
+    found = {**metrics, **groups, **told, "validation": validation, "trained_before": None}
+    if metrics.get("federated"):
+        found.pop("seed", None)
+        found["recipe"] = {name: value for name, value in metrics.get("recipe", {}).items() if name != "seed"}
+    return found
 
 
 def _free(lot: Mapping[str, Any]) -> bool:

@@ -40,7 +40,7 @@ OURS = re.compile(  # every file that --force may replace, those that earlier ve
     r"|adapter/(adapter_config\.json|adapter_model\.safetensors|README\.md)|tensorboard/events\.[^/]+"
     r"|wandb/offline-run-[\w-]+/run-\w+\.wandb)"
 )
-_KEPT = "the last checkpoint is kept: the same command with --resume goes on from it"
+KEPT = "the last checkpoint is kept: the same command with --resume goes on from it"
 # Adapters are not copied, because they hold rows, nor are curves. A private run has no loss.png.
 _COPIED = ("vocabulary.json", "tokenizer.json", "tokenizer_config.json", "loss.png")
 
@@ -104,8 +104,8 @@ def working_folder(
         except BaseException as error:
             if _goes_on(partial):
                 claim.keep = True
-                if _KEPT not in getattr(error, "__notes__", ()):  # a member has said it
-                    error.add_note(_KEPT)
+                if KEPT not in getattr(error, "__notes__", ()):  # a member has said it
+                    error.add_note(KEPT)
             raise
 
 

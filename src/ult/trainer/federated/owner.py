@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from ult.trainer.federated.local import Round, RoundDone, change_since, steps_do
 from ult.trainer.federated.plan import NOT_ALONE
 from ult.trainer.recipe import OPTIONS, Recipe
 from ult.trainer.train import train
+from ult.trainer.workdir import KEPT
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,20 @@ class Owner:
         first = number * self.group.plan.local_steps
         last = first + self.group.plan.local_steps
         if steps_done(self.out) != last:
-            with suppress(RoundDone):
-                train(self.shards, self.out, self.recipe, turn=Round(body, first, last), resume="auto")
+            self._train(Round(body, first, last))
         return change_since(body, self.out, last)
 
     def finish(self, body: Body, told: dict[str, Any]) -> dict[str, Any]:
         """Write the owner's run: the last body, and its own rows; return what its `metrics.json` says."""
         steps = self.group.plan.steps
-        turn = Round(body, steps, steps, {"federated": told})
-        return train(self.shards, self.out, self.recipe, turn=turn, resume="auto")
+        return self._train(Round(body, steps, steps, {"federated": told})) or {}
+
+    def _train(self, turn: Round) -> dict[str, Any] | None:
+        """Take the turn; return what the run's metrics say, None if there is no run yet."""
+        try:
+            return train(self.shards, self.out, self.recipe, turn=turn, resume="auto")
+        except RoundDone:
+            return None
+        except BaseException as error:  # who plays the rounds says how to go on, not a training
+            error.__notes__ = [note for note in getattr(error, "__notes__", ()) if note != KEPT]
+            raise
