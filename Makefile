@@ -5,6 +5,7 @@ BIN := .venv/bin
 INSTALL = PYTHON=$(PYTHON) sh install.sh
 ONE := OMP_NUM_THREADS=1 RAYON_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 DATA ?= ../shared/data
+NATIVE := setup.py backend.py $(wildcard src/ult/native/*.[ch])
 LEAKS := $(patsubst %,runs/%.sh,attacks ranks alienlm record-leaks memorisation protection frontier release)
 ROWS = for row in $(1); do PYTHON=$(BIN)/python DATA=$(DATA) sh $$row || exit 1; done && $(BIN)/python runs/report.py
 
@@ -80,11 +81,11 @@ audit: .venv/.dev  ## Ask an advisory service about every pinned version, where 
 fuzz: .venv/.dev  ## A million mutated inputs for the parsers: a quarter of an hour.
 	PYTHON=$(BIN)/python sh fuzz/million.sh
 
-.venv/.demo: pyproject.toml constraints.txt hashes.txt install.sh
+.venv/.demo: pyproject.toml constraints.txt hashes.txt install.sh $(NATIVE)
 	$(INSTALL) train,demo
 	touch $@
 
-.venv/.dev: pyproject.toml constraints.txt hashes.txt install.sh
+.venv/.dev: pyproject.toml constraints.txt hashes.txt install.sh $(NATIVE)
 	$(INSTALL) dev
 	touch $@
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ult.codecs.grammar import Grammar
 
 T = TypeVar("T")
+Found = TypeVar("Found")
 
 
 class Codec(ABC, Generic[T]):
@@ -109,8 +110,13 @@ class Codec(ABC, Generic[T]):
 
 def encoded(codec: Codec[T], records: Sequence[T], first: int = 0) -> Patches:
     """Return the patches of `records`; an `InvalidRecord` names the record by its number, counted from `first`."""
+    return named(codec, codec.encode_batch, records, first)
+
+
+def named(codec: Codec[T], how: Callable[[Sequence[T]], Found], records: Sequence[T], first: int) -> Found:
+    """Return what `how` says of `records`; an `InvalidRecord` names the record by its number, counted from `first`."""
     try:
-        return codec.encode_batch(records)
+        return how(records)
     except InvalidRecord as error:
         for number, record in enumerate(records, first):
             try:

@@ -45,9 +45,13 @@ class TextBytes(Codec[str]):
 
     def encode_batch(self, records: Sequence[str]) -> Patches:
         """Return the patches of several records, symbols uint8, cut in one pass over their bytes."""
-        joined, stops = joined_utf8(records, self.max_length)
+        joined, stops = self.joined(records)
         ends, counts = cut_words(joined, stops)
         return Patches(joined, ends, counts)
+
+    def joined(self, records: Sequence[str]) -> tuple[NDArray[np.uint8], Ends]:
+        """Return the symbols of several records, uncut, and where each record ends in them; raise `InvalidRecord`."""
+        return joined_utf8(records, self.max_length)
 
     def decode(self, symbols: Symbols) -> str:
         """Return the text; raise `CorruptSymbols` unless the symbols are UTF-8."""

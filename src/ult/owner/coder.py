@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.codecs.base import Codec, encoded
+from ult.codecs.base import Codec, encoded, named
 from ult.codecs.batches import BATCH, COLUMNS_BATCH, check_many
 from ult.codecs.clipped import clipped
 from ult.codecs.patches import Ends, Patches, Symbols, cut
 from ult.codecs.record.columns import Columns
+from ult.codecs.text import TextBytes
 from ult.errors import CorruptSymbols, ValuesClipped
+from ult.host import native
 from ult.owner.bpe.decoder import Spelling
 from ult.owner.bpe.encoder import Segmenter
+from ult.owner.bpe.text import TextSegmenter
 from ult.public.vocabulary import N_SPECIAL
 
 _IDS = np.dtype(np.uint32)
@@ -74,6 +77,12 @@ class Coder:
         return cut(*self._segmenter.ids(Patches(symbols, ends, np.arange(1, len(phrases) + 1))))
 
     @cached_property
+    def _text(self) -> TextSegmenter | None:
+        """What writes texts in one pass; None where the kernels in C were not built."""
+        library = native.library()
+        return None if library is None else TextSegmenter(library, self._merges, self._ids)
+
+    @cached_property
     def _segmenter(self) -> Segmenter:
         return Segmenter(self._merges, self._ids, self.codec.alphabet, self.codec.max_patch)
 
@@ -126,6 +135,8 @@ class Coder:
         return flat, np.concatenate([np.empty(0, np.int64), *ends]), outside, values
 
     def _encode(self, records: Sequence[Any], first: int = 0) -> tuple[NDArray[np.uint32], Ends]:
+        if isinstance(self.codec, TextBytes) and self._text is not None:
+            return self._text.ids(*named(self.codec, self.codec.joined, records, first))
         return self._segmenter.ids(encoded(self.codec, records, first))
 
     def _warn(self, outside: int, values: int) -> None:
