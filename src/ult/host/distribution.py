@@ -59,7 +59,8 @@ def digest_of_sources(takes: Callable[[bytes], bool] = lambda _: True) -> str:
     from pathlib import Path
 
     package, found = Path(__file__).resolve().parent.parent, hashlib.sha256()
-    for name in sorted(path.relative_to(package).as_posix() for path in package.rglob("*.py")):
+    paths = (path for ending in ("py", "c", "h") for path in package.rglob(f"*.{ending}"))
+    for name in sorted(path.relative_to(package).as_posix() for path in paths):
         source = (package / name).read_bytes()
         if takes(source):
             found.update(b"%s\0%d\0%s" % (name.encode(), len(source), source))
