@@ -46,6 +46,7 @@ WRITES = {  # verb and option -> a command that would write the file `old`
     ("release", "out"): "release run -o old --accept-risk none",
     ("release", "rows"): "release run -o new --accept-risk none --private-embeddings --rows old --no-encryption",
     ("synth", "out"): "synth notes.txt -o old.txt --rows 2 --no-encryption",
+    ("synth", "report"): "synth notes.txt -o new.txt --rows 2 --no-encryption --report old",
     ("train", "out"): "train s -o old --steps 1",
     ("train", "write_config"): "train --write-config old",
     ("forget find", "out"): "forget find notes.txt -t t.ult --shards s -o old",

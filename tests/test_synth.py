@@ -7,7 +7,6 @@ import shutil
 import signal
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 import ult
@@ -19,7 +18,7 @@ from ult.privacy.accountant import default_delta
 from ult.public.guarantee import Spent
 from ult.public.shards import Shards
 from ult.public.synthetic import Synthetic, beside, digest_of
-from ult.synth import account, plan, warm
+from ult.synth import account, labels, plan, vote, warm
 from ult.synth.stages import Synthesis
 
 pytestmark = pytest.mark.slow
@@ -63,7 +62,7 @@ CODECS = {
     "series/mulaw": ("waves.npz", "out.npz", {"codec": "series/mulaw"}),
     "series/levels": ("waves.npz", "out.npz", {"codec": "series/levels"}),
     "image/dct": ("digits", "out", {"codec": "image/dct"}),
-    "record/columns": ("people.csv", "out.jsonl", {}),
+    "record/columns": ("people.csv", "out.parquet", {}),
     "rows of a person": ("visits.csv", "out.csv", {"unit": "patient"}),
 }
 
@@ -188,6 +187,104 @@ def test_sizes_depend_on_public_numbers_alone(private, folder, tmp_path):
     assert (one.parts, one.public) == (other.parts, other.public)
 
 
+# ---- labels
+
+
+def sexes(path):
+    return [row["sex"] for row in csv.DictReader(path.read_text().splitlines())]
+
+
+def test_records_are_written_for_labels_as_often_as_asked_or_as_there_are(folder, tmp_path):
+    made(folder, tmp_path / "asked.csv", n=9, condition="sex", labels={"m": 7, "f": 2})
+    assert sorted(sexes(tmp_path / "asked.csv")) == ["f", "f", *"mmmmmmm"]
+    assert (tmp_path / "asked.csv").read_text().startswith("sex,age,note\n")
+    made(folder, tmp_path / "as-real.csv", "visits.csv", n=9, condition="sex", drop=["patient"])
+    real = sexes(folder / "visits.csv").count("m") / 90
+    assert abs(sexes(tmp_path / "as-real.csv").count("m") - 9 * real) <= 1
+
+
+def test_labels_cost_their_counts_and_have_to_be_told(folder, tmp_path):
+    with pytest.raises(InvalidConfig, match="which labels 'sex' has would be read from the records"):
+        made(folder, tmp_path / "out.csv", condition="sex", **PRIVATE)
+    with pytest.raises(InvalidConfig, match="5 records of labels were asked for, and 6 rows"):
+        made(folder, tmp_path / "out.csv", condition="sex", labels={"m": 5})
+    with pytest.raises(InvalidConfig, match=r"no single cell 'risk'; they have one of: sex, age, note"):
+        made(folder, tmp_path / "out.csv", condition="risk", labels=["low"])
+    with pytest.raises(InvalidConfig, match="text/bytes records have no column 'sex'"):
+        made(folder, tmp_path / "out.txt", "notes.txt", condition="sex")
+    told = made(folder, tmp_path / "out.csv", condition="sex", labels=["m", "f"], **PRIVATE).told
+    costs = {name: epsilon for name, epsilon, _ in told.parts}
+    assert costs["how many have each label"] == pytest.approx(plan.COUNTS_SHARE * 8.0)
+    assert sum(costs.values()) == pytest.approx(8.0)
+
+
+def test_the_noise_of_counts_is_what_was_promised():
+    """A count k and k + 1 give each number with probabilities that differ by e^epsilon at most, and by that much."""
+    draw = np.random.default_rng(0)
+    found = np.array([labels.noisy({"a": 100}, 1.0, draw)["a"] for _ in range(20_000)]) - 100
+    assert (found == 1).mean() / (found == 0).mean() == pytest.approx(np.exp(-1), rel=0.1)
+    assert (found == -2).mean() / (found == -1).mean() == pytest.approx(np.exp(-1), rel=0.1)
+    assert labels.noisy({"a": 0}, 1e-3)["a"] >= 0
+
+
+# ---- votes
+
+
+def test_members_vote_on_each_id_within_a_budget_that_is_said_in_front(folder, tmp_path):
+    heard = []
+    options = {**PRIVATE, "method": "vote", "members": 4, "warm_records": 8, "notice": heard.append, "context": 24}
+    with pytest.raises(InvalidConfig, match=r"the budget is of ids, and 2,000 records may have 46,000"):
+        made(folder, tmp_path / "out.csv", n=2000, **options)
+    assert not list(tmp_path.iterdir())
+    told = made(folder, tmp_path / "out.csv", n=2, **options).told
+    assert (told.method, told.draw["members"], told.draw["ids"]) == ("vote", 4, 46)
+    assert [name for name, *_ in told.parts] == ["the table", "the votes"]
+    assert any("at most 46 ids are drawn" in one for one in heard)
+    for wrong, match in (
+        ({"epsilon": None, "forms": {}}, "without one a run writes as it is"),
+        ({"members": 60}, "each with 10 records"),
+        ({"warm_records": 0}, "clipped around a run on made-up records"),
+        ({"method": "train"}, "members were given, who vote"),
+        ({"method": "ask"}, "expected one of train, vote"),
+    ):
+        with pytest.raises(InvalidConfig, match=match):
+            made(folder, tmp_path / "other.csv", n=2, **{**options, **wrong})
+
+
+def test_one_member_moves_a_draw_by_no_more_than_was_charged():
+    """Whatever a member says before and after: the range of the logarithms of the draw's chances, of which zCDP is."""
+    rng, cost = np.random.default_rng(0), Spent(4.0, 1e-5)
+    budget = vote.budget_of(cost, rows=10, room=20, members=8, temperature=1.0, records=800)
+    spent = 0.0
+    for _ in range(200):
+        logits = rng.normal(size=(9, 30)) * rng.choice([1, 30])
+        other = logits.copy()
+        other[3] = rng.normal(size=30) * rng.choice([1, 30])
+        chances = []
+        for one in (logits, other):
+            found = vote.scores(one, budget.clip)
+            chances.append(found - np.logaddexp.reduce(found))
+        spent = max(spent, np.ptp(chances[0] - chances[1]))
+    assert spent <= 4 * budget.clip / budget.members * (1 + 1e-9)
+    assert spent > 2 * budget.clip / budget.members  # a charge of half would be too little
+    assert budget.ids * (4 * budget.clip / budget.members) ** 2 / 8 == pytest.approx(vote.rho_of(cost), rel=1e-6)
+    rho, length = vote.rho_of(cost), np.log(1e5)
+    assert rho + 2 * np.sqrt(rho * length) == pytest.approx(4.0)
+
+
+def test_draws_of_votes_are_as_likely_as_they_should_be():
+    found = np.bincount([vote.drawn(np.log([0.7, 0.2, 0.1])) for _ in range(4000)], minlength=3) / 4000
+    assert found == pytest.approx([0.7, 0.2, 0.1], abs=0.04)
+    assert vote.drawn(np.array([0.0, -190.0])) == 0
+
+
+def test_a_report_is_written_beside_and_what_cannot_have_one_is_refused(folder, tmp_path):
+    with pytest.raises(InvalidConfig, match="a report is of tables and texts"):
+        made(folder, tmp_path / "out.npz", "waves.npz", codec="series/mulaw", report=tmp_path / "page.html")
+    made(folder, tmp_path / "out.csv", report=tmp_path / "page.html")
+    assert "<html" in (tmp_path / "page.html").read_text()
+
+
 # ---- after a kill
 
 
@@ -278,8 +375,3 @@ def test_what_lies_beside_is_checked(tmp_path):
             Synthetic.read(tmp_path / "x.csv")
     beside(tmp_path / "x.csv").write_text(one.to_json())
     assert Synthetic.read(tmp_path / "x.csv") == one
-
-
-def test_parquet_comes_back_with_its_types(folder, tmp_path):
-    made(folder, tmp_path / "out.parquet")
-    assert pq.read_table(tmp_path / "out.parquet").column_names == ["sex", "age", "note"]

@@ -11,8 +11,20 @@ from ult.cli.keys import PassphraseFile, asking
 from ult.cli.options import Canonical, Columns, Drop, FieldForm, Force, Inputs, Unit, Workers, forms_of
 from ult.cli.owner import codec_options
 from ult.cli.reading import READ, Reading, reads_files
+from ult.errors import InvalidConfig
 
 PROMISE, SIZES = "The promise to each record, or with --unit to each person", "Sizes; left out, public numbers decide"
+
+
+def labels_of(told: list[str] | None) -> list[str] | dict[str, int]:
+    """Return labels, or how many records of each if all say so. Raises `InvalidConfig`."""
+    pairs = [one.rpartition("=") for one in told or ()]
+    if not pairs or not all(mark and n.isdigit() and n.isascii() for _, mark, n in pairs):
+        return list(told or ())
+    found = {label: int(n) for label, _, n in pairs}
+    if len(found) < len(pairs):
+        raise InvalidConfig("a label is given twice; expected once", hint="--label yes=500 --label no=500")
+    return found
 
 
 @reads_files()
@@ -43,7 +55,36 @@ def synth(
             help="Draw noise from the operating system, not from the seed, as experiments do.", rich_help_panel=PROMISE
         ),
     ] = True,
-    method: Annotated[str, typer.Option(help="train: a run learns with noise, and writes.")] = "train",
+    method: Annotated[
+        str,
+        typer.Option(
+            help="train: a run learns with noise, and writes. vote: members that know disjoint records vote on each "
+            "id, for few rows."
+        ),
+    ] = "train",
+    members: Annotated[
+        int | None, typer.Option(help="With --method vote: how many; by default records / 32, 64 at most.")
+    ] = None,
+    condition: Annotated[
+        str,
+        typer.Option(metavar="COLUMN", help="Of records of fields: write records for given labels of this column."),
+    ] = "",
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LABEL[=N]",
+            help="With --condition, repeatable: N records of it; without numbers as often as real ones have it, "
+            "counted with noise.",
+        ),
+    ] = None,
+    held_out: Annotated[
+        list[str] | None,
+        typer.Option(help="With --report: files of real records that are not INPUTS; repeatable."),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="A page of ult audit synth, for the owner alone: it looks at real records without noise."),
+    ] = None,
     codec: Annotated[str | None, typer.Option(help="As of ult fit; by default the names of the files decide.")] = None,
     option: Annotated[list[str] | None, typer.Option(help="An option of the codec, such as quality=60.")] = None,
     column: Columns = None,
@@ -107,6 +148,11 @@ def synth(
         epsilon=epsilon,
         delta=delta,
         method=method,
+        members=members,
+        condition=condition,
+        labels=labels_of(label),
+        held_out=held_out,
+        report=report,
         codec=codec,
         options=codec_options(option),
         column=column,
@@ -137,6 +183,8 @@ def synth(
         force=force,
         notice=lambda text: err.print(plain(text), markup=False),
     )
+    if report is not None:
+        say(f"{report}: open it in a browser; it is for you alone")
     say(f"{out}: {made.told.records:,} synthetic records, all of which decode")
     facts(made.facts()[1:])
     for remark in made.remarks():

@@ -14,16 +14,25 @@ from ult.data.sink import open_sink
 from ult.errors import InvalidConfig
 from ult.host import arguments
 from ult.host.arguments import checked, integer, number, path, switch
+from ult.host.free import check_free
 from ult.host.progress import Notice, unheard
 from ult.owner import keyfile
 from ult.owner.inputs import Inputs
 from ult.owner.keyfile import Passphrase
 from ult.public.synthetic import METHODS
 from ult.synth import plan, warm, written
-from ult.synth.records import Reading, Records
+from ult.synth.labels import Condition, check_codec
+from ult.synth.records import Reading, Records, usual_codec
 from ult.synth.result import Synthesised
-from ult.synth.stages import Sizes, Synthesis
+from ult.synth.stages import Asked, Sizes, Synthesis
 from ult.synth.working import working
+
+
+def _labels(name: str, value: Any) -> Any:
+    """Check for labels, or for how many records of each."""
+    if isinstance(value, Mapping):
+        return {one: integer(1)(f"{name}[{one!r}]", n) for one, n in value.items()}
+    return arguments.texts("a label")(name, value)
 
 
 @checked(
@@ -33,6 +42,11 @@ from ult.synth.working import working
     epsilon=number,
     delta=number,
     method=arguments.text("train or vote"),
+    members=integer(2),
+    condition=arguments.text("the name of one column"),
+    labels=_labels,
+    held_out=arguments.inputs,
+    report=path,
     codec=arguments.text(),
     options=arguments.by_name("numbers by name, such as {'quality': 60}"),
     column=arguments.texts("the name of a column"),
@@ -73,6 +87,11 @@ def synthesise(
     epsilon: float | None = None,
     delta: float | None = None,
     method: str = "train",
+    members: int | None = None,
+    condition: str = "",
+    labels: Sequence[str] | Mapping[str, int] = (),
+    held_out: Inputs | None = None,
+    report: str | Path | None = None,
     codec: str | None = None,
     options: Mapping[str, float] | None = None,
     column: str | Sequence[str] | None = None,
@@ -111,11 +130,16 @@ def synthesise(
     was made without the records. With `unit`, the promise is to each person: all rows with one value there are one
     record.
 
-    The arguments up to `vocabulary_size` are those of `ult.fit`; without a `codec` the names of the files decide. A run
-    learns first from `warm_records` made-up records of the table's grammar, which costs nothing. `context`, `steps`,
-    `batch_size` and `learning_rate` are those of the training; left out, the number of records decides, and nothing is
-    tried on records. `temperature` 1 leaves the tails of what the run has learnt. `secure_random` False draws noise
-    from the seed, for experiments only.
+    With the method "vote", `members` runs on disjoint records vote on each id (`ult.synth.vote`); it suits few records.
+    `condition` names a column: records are written for its `labels`, as many of each as is said, or in the proportion
+    of the real ones, which are counted with noise. `report` names a page to write, by `ult audit synth` with `held_out`
+    records; it looks at the real records again and is for their owner alone.
+
+    The arguments from `codec` to `vocabulary_size` are those of `ult.fit`; without a `codec` the names of the files
+    decide. A run learns first from `warm_records` made-up records of the table's grammar, which costs nothing.
+    `context`, `steps`, `batch_size` and `learning_rate` are those of the training; left out, the number of records
+    decides, and nothing is tried on records. `temperature` 1 leaves the tails of what the run has learnt.
+    `secure_random` False draws noise from the seed, for experiments only.
 
     Everything is made in a hidden folder beside `out`, with the table stored as `ult.fit` does, by `passphrase` unless
     `encrypt` is False. After a kill, the same call goes on where it stood. `notice` is called with what is being done.
@@ -148,25 +172,83 @@ def synthesise(
         warm_records=warm_records,
         warm_steps=warm_steps,
     )
-    if method not in METHODS:
-        raise InvalidConfig(f"the method is {method!r:.40}; expected one of {', '.join(METHODS)}")
+    _check_method(method, epsilon, members, warm_records, condition)
     if not 0 < temperature <= 10:
         raise InvalidConfig(f"temperature is {temperature!r}; expected above 0 and at most 10")
     out = Path(out)
     written.check_places(out, force=force)
-    records = Records.open(said, private=epsilon is not None)
+    asked = Asked(
+        rows=rows,
+        epsilon=epsilon,
+        delta=delta,
+        method=method,
+        table_share=table_share,
+        condition=Condition.of(condition, labels, rows, private=epsilon is not None),
+        members=members,
+        temperature=temperature,
+        seed=seed,
+        secure_random=secure_random,
+    )
+    check_codec(said.codec or usual_codec(inputs), asked.condition)
+    records = Records.open(said, private=epsilon is not None, first=condition)
     _check_output(out, records, force=force)
+    if report is not None:
+        _check_report(Path(report), records, held_out, force=force)
     key = keyfile.told(passphrase)
     storage: dict[str, Any] = {"passphrase": key, "encrypt": encrypt}
     keyfile.encryptor(**storage)  # refuses bad arguments before any work is done
-    draw = {"temperature": temperature, "seed": seed, "secure_random": secure_random}
-    asked: dict[str, Any] = {"rows": rows, "epsilon": epsilon, "delta": delta, "method": method, "codec": records.codec}
-    asked |= {"inputs": records.source.stamp, "layout": records.layout and records.layout.document()}
-    asked |= {"of_fit": {k: v for k, v in records.of_fit(private=True).items() if k not in ("schema", "codec")}}
-    asked |= {"table_share": table_share, "sizes": sizes.document(), "draw": draw}
-    with working(out, asked, force=force) as work:
-        made = Synthesis(records, work, sizes, storage, workers, notice, seed, secure_random)
-        return made.whole(out, rows, (epsilon, delta), table_share, temperature, force=force)
+    read: dict[str, Any] = {"codec": records.codec, "inputs": records.source.stamp}
+    read |= {"layout": records.layout and records.layout.document()}
+    read |= {"fit": {k: v for k, v in records.of_fit(private=True).items() if k not in ("schema", "codec")}}
+    with working(out, {**asked.document(), **read, "sizes": sizes.document()}, force=force) as work:
+        made = Synthesis(records, work, asked, sizes, storage, workers, notice).whole(out, force=force)
+    if report is not None:
+        notice("auditing")
+        _audit(out, Path(report), records, held_out, condition, force=force)
+    return made
+
+
+def _check_method(method: str, epsilon: float | None, members: int | None, warm_records: int, condition: str) -> None:
+    """Raise `InvalidConfig` for a method that there is not, or that does not go with other settings."""
+    if method not in METHODS:
+        raise InvalidConfig(f"the method is {method!r:.40}; expected one of {', '.join(METHODS)}")
+    if method == "train" and members is not None:
+        raise InvalidConfig("members were given, who vote", hint="--method vote")
+    if method == "train":
+        return
+    if epsilon is None:
+        raise InvalidConfig("the method vote is for a promise; without one a run writes as it is", hint="--epsilon 8")
+    if not warm_records:
+        raise InvalidConfig("votes are clipped around a run on made-up records; expected warm_records above 0")
+    if condition:
+        raise InvalidConfig("a condition is for the method train; members vote on whole records")
+
+
+def _check_report(report: Path, records: Records, held_out: Inputs | None, *, force: bool) -> None:
+    """Raise `OutputExists` or `InvalidConfig` unless an audit can be written of such records."""
+    check_free(report, force=force, option="--report")
+    if codec_class(records.codec).modality not in ("text", "record"):
+        raise InvalidConfig(f"a report is of tables and texts; these records are of {records.codec}")
+
+
+def _audit(out: Path, report: Path, records: Records, held_out: Inputs | None, label: str, *, force: bool) -> None:
+    """Write the report of `ult audit synth` on the records, which looks at the real ones and is for their owner."""
+    from ult.audit.synth.audit import audit_synth
+
+    said = records.said
+    audit_synth(
+        str(out),
+        said.inputs,
+        held_out=held_out,
+        label=label or None,
+        column=said.column or (),
+        drop=said.drop,
+        forms=said.forms,
+        unit=said.unit,
+        reading=said.reading,
+        report=report,
+        force=force,
+    )
 
 
 def _check_output(out: Path, records: Records, *, force: bool) -> None:

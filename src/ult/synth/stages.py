@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ult.errors import InvalidConfig
 from ult.host.bar import stages
@@ -15,13 +18,16 @@ from ult.host.shown import count
 from ult.owner.constrained import TableGrammar
 from ult.owner.encode import encode
 from ult.owner.fit import fit
+from ult.owner.given import GivenCells
+from ult.owner.handover.conditioned import draw
 from ult.owner.table import Table
 from ult.public.guarantee import Spent
 from ult.public.run import Run
 from ult.public.shards import Shards
 from ult.public.synthetic import Synthetic
-from ult.synth import plan, warm, written
+from ult.synth import plan, vote, warm, written
 from ult.synth.account import Account
+from ult.synth.labels import Condition, counted, noisy, sequence, shared
 from ult.synth.lengths import lengths, plain_context, private_context
 from ult.synth.plan import Shares
 from ult.synth.records import Records
@@ -30,6 +36,26 @@ from ult.synth.working import Working
 from ult.trainer.generate import generate
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is asked of a synthesis."""
+
+    rows: int
+    epsilon: float | None
+    delta: float | None
+    method: str
+    table_share: float
+    condition: Condition
+    members: int | None
+    temperature: float
+    seed: int
+    secure_random: bool
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {n: getattr(self, n) for n in self.__dataclass_fields__} | {"condition": self.condition.document()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +75,8 @@ class Sizes:
         """Return them as JSON values."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
-    def chosen(self, records: int, *, private: bool) -> Sizes:
-        """Return them with those of a training on so many records in place of None, but for the context."""
-        usual = plan.training_of(records, private=private)
+    def chosen(self, usual: plan.Training, *, private: bool) -> Sizes:
+        """Return them with the usual ones in place of None, but for vocabulary and context."""
         return replace(
             self,
             steps=self.steps or usual.steps,
@@ -66,52 +91,49 @@ class Synthesis:
 
     records: Records
     work: Working
+    asked: Asked
     sizes: Sizes
     storage: Mapping[str, Any]
     workers: int | None
     notice: Notice
-    seed: int
-    secure_random: bool
 
-    def whole(
-        self,
-        out: Path,
-        rows: int,
-        promised: tuple[float | None, float | None],
-        table_share: float,
-        temperature: float,
-        *,
-        force: bool,
-    ) -> Synthesised:
+    def whole(self, out: Path, *, force: bool) -> Synthesised:
         """Do all stages that are not done yet, and put the records in place."""
-        asked, account, n = self._begun(*promised)
-        learns = asked is not None and self.sizes.context is None and plan.learns_context(asked, n)
-        shares = asked and Shares.of(asked, table=table_share, context=learns, counts=False)
-        self.sizes = self.sizes.chosen(n, private=asked is not None)
+        n = self._number()
+        promised = plan.asked_of(self.asked.epsilon, self.asked.delta, n)
+        account = Account(promised)
+        shares = promised and self._shares(promised, n)
+        if shares and self.asked.method == "vote" and not shares.context:
+            context = self.sizes.context or plan.usual_context(self.records.fields)
+            self._budget(shares.rest, context, n)  # refuses too little of it before any work is done
+        self.sizes = self.sizes.chosen(self._usual(n), private=promised is not None)
         table = self.table(account, shares)
         self.encoded(account, table)
-        context = self.context(account, shares)
-        self.sizes = replace(self.sizes, context=context)
-        self.warmed(table, context)
-        run = self.trained(account, shares, context)
-        self.write(table, run, rows, temperature)
-        told = self.told(account, table, run, rows, n, temperature, learns=learns)
-        self.notice(f"decoding {count(rows, 'record')}")
+        self.sizes = replace(self.sizes, context=self.context(account, shares))
+        labels = self.labels(account, shares)
+        self.warmed(table)
+        if self.asked.method == "vote" and shares:
+            run, more = self.voted(account, shares.rest, table, n)
+        else:
+            run, more = self.trained(account, shares), {}
+            self.write(table, run, labels)
+        told = self.told(account, shares, table, run, n) | more
+        self.notice(f"decoding {count(self.asked.rows, 'record')}")
         column = Shards(self.work.shards).manifest.column
         with stages("decoding") as progress:
             found = written.publish(
-                written.decoded(self.work, table, rows),
+                written.decoded(self.work, table, self.asked.rows),
                 table,
                 out,
-                lambda digest: replace(told, digest=digest),
+                lambda digest: Synthetic(digest=digest, **told),
                 column=column,
                 force=force,
                 advance=lambda more: progress("decoding", more),
             )
         return Synthesised(out, found, self.records.told)
 
-    def _begun(self, epsilon: float | None, delta: float | None) -> tuple[Spent | None, Account, int]:
-        """Return what is promised, its account, and the number of records, which is public."""
+    def _number(self) -> int:
+        """Return the number of records, which is public."""
         n = self.work.told("records")
         if n is None:
             with Account(None).handling("the number of records"), stages("counting") as progress:
@@ -122,8 +144,16 @@ class Synthesis:
             if not n:
                 raise InvalidConfig("there is no record to learn from")
             self.work.tell("records", n)
-        asked = plan.asked_of(epsilon, delta, n)
-        return asked, Account(asked), n
+        return int(n)
+
+    def _shares(self, promised: Spent, n: int) -> Shares:
+        learns = self.sizes.context is None and plan.learns_context(promised, n)
+        return Shares.of(promised, table=self.asked.table_share, context=learns, counts=self.asked.condition.counts)
+
+    def _usual(self, n: int) -> plan.Training:
+        if self.asked.method == "vote":
+            return plan.Training(*vote.steps_of(n, self.asked.members or vote.members_of(n)))
+        return plan.training_of(n, private=self.asked.epsilon is not None)
 
     def table(self, account: Account, shares: Shares | None) -> Table:
         """Return the table, fitted if it is not there yet."""
@@ -165,88 +195,144 @@ class Synthesis:
         with account.reading("how long records are", None):
             return plain_context(lengths(Shards(self.work.shards)))
 
-    def warmed(self, table: Table, context: int) -> None:
+    def labels(self, account: Account, shares: Shares | None) -> list[str]:
+        """Return the label of each record that is to be written, empty if none is asked for."""
+        condition, cost = self.asked.condition, shares.counts if shares else None
+        counts: Mapping[str, int] | None = condition.asked or None
+        if condition.counts:
+            with account.reading("how many have each label", cost):
+                counts = self.work.told("labels")
+                if counts is None:
+                    exact = counted(self.records.source, self.records.fields, condition)
+                    counts = noisy(exact, cost.epsilon) if cost else exact
+                    self.work.tell("labels", counts)
+        if counts is None:
+            return []
+        if not counts:
+            raise InvalidConfig(f"no record has a label in {condition.column!r}")
+        return sequence(shared(counts, self.asked.rows), self.asked.seed)
+
+    def warmed(self, table: Table) -> None:
         """Train a run on made-up records of the grammar, if that is wanted and not done yet. No record is read."""
-        if not self.sizes.warm_records:
+        many, context = self.sizes.warm_records, self.sizes.context or 1
+        if not many:
             return
         if not self.work.made_up.exists():
-            self.notice(f"drawing {count(self.sizes.warm_records, 'record')} from the grammar")
+            self.notice(f"drawing {count(many, 'record')} from the grammar")
             found = []
             with stages("drawing") as progress:
-                for ids in warm.drawn(table, self.sizes.warm_records, room=context - 1, seed=self.seed):
+                for ids in warm.drawn(table, many, room=context - 1, seed=self.asked.seed):
                     found.append(ids)
                     progress("drawing", 1)
             written.save(self.work.made_up, found, table)
         self.notice("warming up on records of the grammar")
-        recipe = Recipe(
-            steps=self.sizes.warm_steps, context=context, model=self.sizes.model, document_mask=True, seed=self.seed
-        )
+        of: dict[str, Any] = {"model": self.sizes.model, "seed": self.asked.seed, "document_mask": True}
+        recipe = Recipe(steps=self.sizes.warm_steps, context=context, **of)
         train([self.work.made_up], self.work.warm, recipe, resume="auto")
 
-    def trained(self, account: Account, shares: Shares | None, context: int) -> Run:
-        """Return the run, trained on the records if it is not yet."""
+    def _recipe(self, **more: Any) -> Recipe:
         start: dict[str, Any] = {"from_run": self.work.warm} if self.sizes.warm_records else {"model": self.sizes.model}
-        if shares:
-            start |= {"epsilon": shares.rest.epsilon, "delta": shares.rest.delta, "secure_random": self.secure_random}
-            start["accumulate"] = plan.parts_of(self.sizes.batch_size or 1)
-        recipe = Recipe(
+        return Recipe(
             steps=self.sizes.steps or 1,
             batch_size=self.sizes.batch_size or 1,
             learning_rate=self.sizes.learning_rate,
-            context=context,
-            seed=self.seed,
-            document_mask=shares is None,
+            context=self.sizes.context or 1,
+            seed=self.asked.seed,
             **start,
+            **more,
         )
+
+    def trained(self, account: Account, shares: Shares | None) -> Run:
+        """Return the run, trained on the records if it is not yet."""
+        if shares:
+            of: dict[str, Any] = {"epsilon": shares.rest.epsilon, "delta": shares.rest.delta}
+            of |= {"secure_random": self.asked.secure_random, "accumulate": plan.parts_of(self.sizes.batch_size or 1)}
+        recipe = self._recipe(**(of if shares else {"document_mask": True}))
         self.notice(f"training on the records, {recipe.steps:,} steps of {recipe.batch_size} records")
         with account.reading("the training", shares.rest if shares else None):
             train([self.work.shards], self.work.run, recipe, resume="auto")
         return Run.open(self.work.run)
 
-    def write(self, table: Table, run: Run, rows: int, temperature: float) -> None:
-        """Let the run write, under the grammar. Nothing is thrown away or drawn again."""
-        self.notice(f"writing {count(rows, 'record')}")
+    def _budget(self, cost: Spent, context: int, n: int) -> vote.Budget:
+        members = self.asked.members or vote.members_of(n)
+        of: dict[str, Any] = {"rows": self.asked.rows, "room": context - 1, "members": members, "records": n}
+        return vote.budget_of(cost, temperature=self.asked.temperature, **of)
+
+    def voted(self, account: Account, cost: Spent, table: Table, n: int) -> tuple[Run, dict[str, Any]]:
+        """Return the members, trained on disjoint records, after they voted on what is written, and the budget."""
+        budget = self._budget(cost, self.sizes.context or 1, n)
+        members, room = budget.members, (self.sizes.context or 1) - 1
+        self.notice(f"training {members} members on disjoint records; {budget}")
+        with account.reading("the votes", cost):
+            train(
+                [self.work.shards],
+                self.work.run,
+                self._recipe(members=members, member_records="disjoint", document_mask=True),
+                resume="auto",
+            )
+        run, grammar = Run.open(self.work.run), TableGrammar(table)
+        self.notice(f"writing {count(self.asked.rows, 'record')} by votes")
         with stages("writing") as progress:
+            voters = vote.Voters(run, Run.open(self.work.warm))
+
+            def lot(_: int, many: int) -> list[Any]:
+                tell = partial(progress, "writing")
+                return voters.write(grammar, many, room=room, budget=budget, advance=tell)
+
+            written.write_lots(self.work, table, self.asked.rows, lot)
+        return run, {"draw": {"temperature": self.asked.temperature, **budget._asdict()}}
+
+    def write(self, table: Table, run: Run, labels: Sequence[str]) -> None:
+        """Let the run write, under the grammar. Nothing is thrown away or drawn again."""
+        self.notice(f"writing {count(self.asked.rows, 'record')}")
+        with stages("writing") as progress:
+            of: dict[str, Any] = {"temperature": self.asked.temperature, "batch_size": 64}
+            of |= {"modality": table.codec.modality, "advance": lambda more, _: progress("writing", more)}
 
             def lot(number: int, n: int) -> list[Any]:
-                return generate(
-                    run,
-                    n=n,
-                    temperature=temperature,
-                    seed=self.seed + number,
-                    batch_size=64,
-                    modality=table.codec.modality,
-                    grammar=TableGrammar(table),
-                    advance=lambda more, _: progress("writing", more),
-                )
+                seed = self.asked.seed + number
+                if not labels:
+                    return generate(run, n=n, seed=seed, grammar=TableGrammar(table), **of)
+                here = np.array(labels[number * written.LOT :][:n])
+                found: list[Any] = [None] * n
+                for label in dict.fromkeys(here.tolist()):
+                    places = np.flatnonzero(here == label).tolist()
+                    cells = GivenCells(table, {self.asked.condition.column: label})
+                    drawn = draw(run, cells, n=len(places), draws=16, max_new=None, seed=seed, **of)
+                    for k, ids in zip(places, drawn.records, strict=True):
+                        found[k] = ids
+                return found
 
-            written.write_lots(self.work, table, rows, lot)
+            written.write_lots(self.work, table, self.asked.rows, lot)
 
-    def told(
-        self, account: Account, table: Table, run: Run, rows: int, n: int, temperature: float, *, learns: bool
-    ) -> Synthetic:
+    def told(self, account: Account, shares: Shares | None, table: Table, run: Run, n: int) -> dict[str, Any]:
         """Return what is said of the synthetic records, but for their digest."""
-        asked, sizes = account.asked, self.sizes.document()
-        conditions = [] if self.secure_random or asked is None else ["if nobody knows the seed of its noise"]
-        fixed = [] if learns else ["how many ids the model sees at once, which no record decided"]
-        chosen = ["steps, batch size, learning rate and vocabulary, chosen by the number of records and epsilon alone"]
-        known = [f"the number of records, {n}", *self.records.known(), *fixed, *chosen]
-        shape = {**sizes, "vocabulary": table.vocabulary.size, "records": n}
-        return Synthetic(
-            records=rows,
-            digest="",
-            method="train",
-            codec=table.codec.id,
-            table=table.fingerprint,
-            run=run.digest(),
-            unit="person" if self.records.unit else "record",
-            unit_column=self.records.unit,
-            epsilon=asked and asked.epsilon,
-            delta=asked and asked.delta,
-            parts=tuple(account.parts),
-            public=tuple(known) if asked else (),
-            conditions=tuple(conditions),
-            shape=shape,
-            draw={"temperature": temperature, "seed": self.seed},
-            versions={**versions(), "build": build()},
-        )
+        promised, asked = account.asked, self.asked
+        fixed = "how many ids the model sees at once, which no record decided"
+        known = [
+            f"the number of records, {n}",
+            *self.records.known(),
+            *([] if shares and shares.context else [fixed]),
+            *([f"the labels of {asked.condition.column!r}"] if asked.condition.column else []),
+            "steps, batch size, learning rate and vocabulary, chosen by the number of records and epsilon alone",
+        ]
+        seeded = asked.method == "train" and not asked.secure_random
+        drawn: dict[str, Any] = {"temperature": asked.temperature, "seed": asked.seed}
+        drawn |= {"condition": asked.condition.column} if asked.condition.column else {}
+        return {
+            "records": asked.rows,
+            "method": asked.method,
+            "codec": table.codec.id,
+            "table": table.fingerprint,
+            "run": run.digest(),
+            "unit": "person" if self.records.unit else "record",
+            "unit_column": self.records.unit,
+            "epsilon": promised and promised.epsilon,
+            "delta": promised and promised.delta,
+            "parts": tuple(account.parts),
+            "public": tuple(known) if promised else (),
+            "conditions": ("if nobody knows the seed of its noise",) if promised and seeded else (),
+            "shape": {**self.sizes.document(), "vocabulary": table.vocabulary.size, "records": n},
+            "draw": drawn,
+            "versions": {**versions(), "build": build()},
+        }

@@ -23,6 +23,7 @@ from ult.public.vocabulary import EOS, N_SPECIAL
 
 RECORDS = 1024  # that are drawn by default
 _SMOOTHED = 0.5  # added to each count, so that every allowed id may come
+_THERE = 0.5  # how often a field is there at least, and a further row: what is too rare for noise was not counted
 
 
 def drawn(table: Table, n: int, *, room: int, seed: int) -> Iterator[NDArray[np.uint32]]:
@@ -109,6 +110,6 @@ class _Choice:
         """Return how often a field is there: of records, of rows, or another row after one."""
         head = self.head[mark]
         if mark == head and last >= 0 and self.head[last] == head:  # another row
-            return 1 - min(1.0, self.records / max(float(self.times[mark]), 1e-9))
+            return max(_THERE, 1 - self.records / max(float(self.times[mark]), 1e-9))
         of: Any = self.records if mark == head else self.times[head]
-        return float(min(1.0, (self.times[mark] + _SMOOTHED) / max(of, 1e-9)))
+        return float(min(1.0, max(_THERE, self.times[mark] / max(of, 1e-9))))

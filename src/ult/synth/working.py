@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ult.errors import FormatError, OutputExists
+from ult.errors import FormatError, InvalidConfig, OutputExists
 from ult.host.atomic import Claim, hidden, write_text
 from ult.host.distribution import build
 
@@ -96,6 +96,9 @@ def working(out: Path, asked: Mapping[str, Any], *, force: bool) -> Iterator[Wor
         claim.keep = True
         try:
             yield found
+        except InvalidConfig:  # the same call would end here again
+            claim.keep = False
+            raise
         except BaseException as error:
             claim.keep = found.table.exists()
             if claim.keep:
