@@ -34,7 +34,7 @@ from ult.audit.forget.pairs import tell_apart
 
 SEEDS = tuple(range(8))  # pairs of a run that forgot and one retrained
 AUDITED = (0, 1, 2)  # of which the whole audit is made
-LEARNED, MOST, ALTERNATIVES = 16, 150, 150
+LEARNED, MOST, ALTERNATIVES = 8, 100, 150
 NOTHING, NPO, GRADDIFF, GUARANTEED, AGAINED = "nothing done", "npo", "graddiff", "guaranteed", "retrained"
 EXACT, CHANCE = "exact, members", "retrained, another seed"
 METHODS = (NOTHING, NPO, GRADDIFF, GUARANTEED)
@@ -48,7 +48,7 @@ sections and all canaries are to be forgotten, {test} others were never seen. Th
 others begin with (300 steps of `tiny`) know public abstracts alone. `nothing done`: {steps} further steps on all \
 records. `retrained`: the same without the forgotten ones. `npo`, `graddiff`: `ult forget run` \
 on `nothing done`, a tenth of its steps, learning rate chosen on validation records. `guaranteed` (EUPG): a base with \
-epsilon {epsilon:g}, 40 steps, is fine-tuned for {few} steps on all, and to forget again on the rest. `exact, \
+epsilon {epsilon:g}, 20 steps, is fine-tuned for {few} steps on all, and to forget again on the rest. `exact, \
 members`: {members} members on disjoint records, a quarter of the steps each; one record is forgotten. AUC beside \
 retrained: how often a forgotten record gains more over the retrained run of its seed than one never seen, 0.5 if \
 nothing is known. Single records: likelihood ratios by the other 7 of 8 pairs. `ult audit forget` of 3 seeds says what \
@@ -152,7 +152,8 @@ def run_of(session: Session, name: str, seed: int, how: Chosen) -> Found:
 def exactly(session: Session, seed: int, how: Chosen) -> dict[str, Any]:
     """Forget one record of a run with members: what was trained again, and whether it is what a retraining gives."""
     whole = forgotten.members(session, seed, how.all, without=False)
-    forgot = forgotten.forgotten(session, f"exact-{seed}", whole, "one", method="exact")
+    place = Path(forgotten.public_run(session)["run"])
+    forgot = forgotten.forgotten(session, f"exact-{seed}", whole, "one", method="exact", base=place)
     again = forgotten.members(session, seed, how.all, without=True)
     files = [
         [_digest(Path(one["run"]) / "members" / str(k) / "model.safetensors") for k in range(MEMBERS)]
