@@ -30,7 +30,7 @@ from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
 GONE = np.arange(16)
-RECIPE = {"steps": 120, "batch_size": 8, "context": 16, "learning_rate": 3e-3}
+RECIPE = {"steps": 80, "batch_size": 8, "context": 16, "learning_rate": 3e-3}
 
 
 def noise(rows, seed, low=32, high=SIZE):
@@ -103,6 +103,20 @@ def test_exact_that_is_not_the_retrained_run_is_never_green(folder):
     found = audit(folder, said(folder, "run", "liar", "exact"), steps=0)
     assert found["verdict"] == "red"
     assert levels(found)("bit for bit") == ["amber"]
+
+
+def test_one_record_of_a_run_with_members_is_proven_bit_for_bit(folder, tmp_path):
+    one, beside = gone(folder / "all", [3]), {"steps": 4, "members": 2, "member_records": "disjoint"}
+    recipe = Recipe(**RECIPE | beside)
+    train(folder / "all", tmp_path / "run", recipe)
+    ult.forget.run(tmp_path / "run", folder / "all", tmp_path / "run2", rows=one, method="exact")
+    train(folder / "all", tmp_path / "again", recipe, without=[one])
+    place = (folder / "all", [one], folder / "others")
+    found = audit_forget(tmp_path / "run2", *place, tmp_path / "again", before=tmp_path / "run")[0]
+    assert (found["verdict"], found["identical"], found["records"]["forgotten"]) == ("green", True, 1)
+    assert found["work"]["forgot"]["product"] * 2 == found["work"]["retrained"]["product"]
+    with pytest.raises(InvalidConfig, match="1 forgotten records can be compared"):
+        audit_forget(tmp_path / "run", *place, tmp_path / "again")
 
 
 def test_a_wrecked_run_is_red_though_it_knows_nothing(folder):

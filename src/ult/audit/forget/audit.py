@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ult.audit.bounds import Scores
 from ult.audit.forget.differing import alone, dearer, differing, smirnov
-from ult.audit.forget.groups import Groups, read_groups
+from ult.audit.forget.groups import LEAST, Groups, read_groups
 from ult.audit.forget.pairs import check_pairs, tell_apart
 from ult.audit.forget.relearning import compared, half_way, learnings, relearned
 from ult.audit.forget.said import check_runs, guarantee_of, method_of, work_of
@@ -73,7 +73,8 @@ def audit_forget(
 
     `rows` name the records of `shards` that were to be forgotten; `nonmembers` are shards of the same kind that no run
     saw. `before` is the run as it was; `pairs` are further runs that forgot, each with one retrained, by other
-    seeds. `steps` of learning again may be 0. `tell(stage, records)` reports progress.
+    seeds. `steps` of learning again may be 0. If the run is the retrained one bit for bit, nothing more is asked of it.
+    `tell(stage, records)` reports progress.
 
     Raises `InvalidConfig`, `WrongTable`, `WrongVocabulary`, `TrainingError`, and what reading shards and runs raises.
     """
@@ -83,17 +84,20 @@ def audit_forget(
     beside = [(Run.open(one), Run.open(other)) for one, other in pairs]
     if pairs:
         check_pairs(len(pairs) + 1)
+    same = ran.digest() == again.digest()
     proven = check_runs(ran, again, earlier, beside, inside=inside, outside=outside, rows=rows)
     tell("reading", 0)
-    groups = read_groups(ran, inside, rows, outside, table=table, most=most, seed=seed)
+    groups = read_groups(ran, inside, rows, outside, table=table, most=most, seed=seed, least=1 if same else LEAST)
     tell("blind", 0)
-    without = blind(groups.forgotten, groups.nonmembers, seed=seed)
+    without = None if same else blind(groups.forgotten, groups.nonmembers, seed=seed)
     reader = _Reader(groups, batch_size, tell)
     models = {"forgot": load_predictor(ran), "retrained": load_predictor(again)}
     ours, theirs = (reader.read(one, models[name]) for one, name in ((ran, "forgot"), (again, "retrained")))
     first = None if earlier is None else reader.read(earlier, load_predictor(earlier))
-    same = ran.digest() == again.digest()
-    states, learned = _states(ran, again, models, reader, groups, first, steps=steps, seed=seed)
+    states: dict[str, tuple[Read, Read]] = {}
+    learned: dict[str, Any] = {}
+    if not same:  # a run that is the retrained one is so whatever becomes of both
+        states, learned = _states(ran, again, models, reader, groups, first, steps=steps, seed=seed)
     of = {"as it is": (ours, theirs), **states}
     exposed = None
     if table is not None and groups.canaries:

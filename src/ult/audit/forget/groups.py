@@ -45,11 +45,12 @@ def read_groups(
     table: Table | None,
     most: int,
     seed: int,
+    least: int = LEAST,
 ) -> Groups:
     """Return the groups of a run's shards, of which `rows` were to be forgotten.
 
-    Of kept records and of those never seen at most `most` are drawn. Raises `InvalidConfig` if too few remain or if
-    there are canaries and no table, `WrongTable`, or `TrainingError` for a run that predicts no records.
+    Of kept records and of those never seen at most `most` are drawn. Raises `InvalidConfig` if under `least` remain or
+    if there are canaries and no table, `WrongTable`, or `TrainingError` for a run that predicts no records.
     """
     if run.task not in ("lm", "classify"):
         raise TrainingError(f"run {run.path} was trained for {run.task}; expected one for lm or classify")
@@ -72,11 +73,14 @@ def read_groups(
     kept = [record for key, record in left.items() if key not in copied and key[:2] not in secret]
     rng = np.random.default_rng(seed)
     drawn = {"nonmembers": _some(list(never.values()), most, rng), "kept": _some(kept, most, rng)}
-    for name, found in (("forgotten records", forgotten), ("records that no run saw", drawn["nonmembers"])):
-        if len(found) < LEAST:
+    for name, found, hint in (
+        ("forgotten records", forgotten, "more rows, or --method exact: a run like the retrained one needs no figures"),
+        ("records that no run saw", drawn["nonmembers"], "more --nonmembers"),
+    ):
+        if len(found) < least:
             raise InvalidConfig(
-                f"{len(found)} {name} can be compared, canaries and copies left out; expected at least {LEAST}",
-                hint="more --nonmembers" if name.startswith("records") else "more rows, or --retrained alone says it",
+                f"{len(found)} {name} can be compared, canaries and copies left out; expected at least {least}",
+                hint=hint,
             )
     return Groups(
         forgotten,

@@ -32,8 +32,8 @@ class Judged:
 
 def judge(result: Mapping[str, Any]) -> Judged:
     """Return the findings on an audit of forgetting."""
-    unlike = list(_unlike(result))
-    void = bool(unlike) and not result["identical"]
+    unlike = [] if result["identical"] else list(_unlike(result))
+    void = bool(unlike)
     findings = [*_promise(result), *_copies(result), *_wrecked(result), *_exposed(result)]
     if result["identical"]:
         findings.append(_finding("green", "the run is the retrained one, bit for bit", "the same digest"))
