@@ -30,7 +30,7 @@ from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
 GONE = np.arange(16)
-RECIPE = {"steps": 80, "batch_size": 8, "context": 16, "learning_rate": 3e-3}
+RECIPE = {"steps": 120, "batch_size": 8, "context": 16, "learning_rate": 3e-3}
 
 
 def noise(rows, seed, low=32, high=SIZE):
@@ -153,8 +153,8 @@ def test_what_was_only_hidden_comes_back(folder):
         batches[gone] = collate(of)
     with torch.no_grad():
         level = float(torch.nn.functional.cross_entropy(*counted(load_trained(again), batches[True])))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4)
-    for _ in range(60):
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    for _ in range(120):
         losses = {gone: torch.nn.functional.cross_entropy(*counted(model, batches[gone])) for gone in batches}
         if float(losses[True].detach()) >= level:
             break
@@ -261,7 +261,7 @@ def clean(**changes):
         "unlike": {"blind": {"shift": False, "auc": 0.5, "auc_interval": [0.4, 0.6]}, "retrained": half},
         "difference": {"as it is": half},
         "smirnov": {"p_value": 0.5, "n": [50, 200], "shift": 0.5, "power": 0.9},
-        "relearned": {"learned": {"level": 1.0, "ratio": None}},
+        "relearned": {"learned": {"level": 1.0, "ratio": None, "retrained_steps": [None]}},
         "cost_of_records": {"nonmembers": {"ratio": 1.0, "interval": [0.99, 1.005], "records": 200}},
         "kept": {"forgot": half, "retrained": half},
         "canaries": None,
@@ -296,8 +296,9 @@ LOW = {"auc": 0.3, "auc_interval": [0.22, 0.38], "forgotten": 50, "nonmembers": 
         ({"pairs": None}, "amber"),
         ({"relearned": {}}, "amber"),
         ({"relearned": {"learned": {"level": None, "ratio": None}}}, "amber"),
-        ({"relearned": {"learned": {"level": 1.0, "ratio": 0.5}}}, "red"),
-        ({"relearned": {"learned": {"level": 1.0, "ratio": 1.05}}}, "green"),
+        ({"relearned": {"learned": {"level": 1.0, "ratio": 0.5, "retrained_steps": [9.0]}}}, "red"),
+        ({"relearned": {"learned": {"level": 1.0, "ratio": 1.05, "retrained_steps": [9.0]}}}, "green"),
+        ({"relearned": {"learned": {"level": 1.0, "ratio": 1.0, "retrained_steps": [None]}}}, "red"),
         ({"difference": {"as it is": BAD}}, "red"),
         ({"difference": {"as it is": LOW}}, "red"),
         ({"smirnov": {"p_value": 0.5, "n": [20, 20], "shift": 0.5, "power": 0.3}}, "amber"),

@@ -139,7 +139,7 @@ def _differing(result: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _relearned(result: Mapping[str, Any]) -> Iterator[Finding]:
-    line = f"red: fewer steps than {SOONER:g} x the retrained run's"
+    line = f"red: fewer steps than {SOONER:g} x the retrained run's, or if that never comes so far"
     if not result["relearned"]:
         yield _finding("amber", "nothing was learned again", line, "--relearn-steps 32", measured=False)
     for name, found in result["relearned"].items():
@@ -147,7 +147,7 @@ def _relearned(result: Mapping[str, Any]) -> Iterator[Finding]:
             why = "no --before" if result["before"] is None else "--before knew the records no better"
             yield _finding("amber", f"{name}: how far is half-way back is not known, {why}", line, "--before RUN",
                            measured=False)  # fmt: skip
-        elif found["ratio"] is None or found["ratio"] >= SOONER:
+        elif found["ratio"] is None or (found["ratio"] >= SOONER and set(found["retrained_steps"]) != {None}):
             kind = "is not reached" if found["ratio"] is None else f"takes {found['ratio']:.2f} x the steps"
             yield _finding("green", f"{name}: half-way back {kind}, beside the retrained run", line)
         else:
