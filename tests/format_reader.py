@@ -135,18 +135,20 @@ def check_told(manifest):
     """Refuse a manifest that says more or less than its format, or what cannot be."""
     told = {"canaries", "coin", "public_table"}
     needed = {"ult-shards/1": set(), "ult-shards/2": {"privacy"}, "ult-shards/3": {"privacy"} | told}
-    needed["ult-shards/4"] = needed["ult-shards/3"] | {"forgotten"}
+    needed["ult-shards/4"] = needed["ult-shards/3"] | {"forgotten", "written_by"}
     must(manifest["format"] in needed, "no shards")
-    must((told | {"privacy", "forgotten"}) & set(manifest) == needed[manifest["format"]], "other fields")
+    must((told | {"privacy", "forgotten", "written_by"}) & set(manifest) == needed[manifest["format"]], "other fields")
     if manifest["format"] not in ("ult-shards/3", "ult-shards/4"):
         return
-    for stone in manifest.get("forgotten", [{"of": "0" * 64, "rows": 1, "gone": "0" * 64, "when": "2026-01-01"}]):
+    stones, written_by = manifest.get("forgotten", []), manifest.get("written_by")
+    must(written_by is None or re.fullmatch("[0-9a-f]{64}", written_by), "no run")
+    for stone in stones:
         must(set(stone) == {"of", "rows", "gone", "when"} and type(stone["rows"]) is int, "no tombstone")
         must(all(re.fullmatch("[0-9a-f]{64}", stone[name]) for name in ("of", "gone")), "no tombstone")
         must(stone["rows"] > 0 and re.fullmatch(r"\d{4}-\d\d-\d\d", stone["when"]), "no tombstone")
     canaries, coin, public = (manifest[name] for name in ("canaries", "coin", "public_table"))
     must(
-        type(public) is bool and (canaries or coin or public or manifest.get("forgotten")),
+        type(public) is bool and (canaries or coin or public or stones or written_by),
         "nothing that an older format could not say",
     )
     planted = 0

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def inspect(
-    path: Annotated[Path, typer.Argument(help="A table, a shards folder or a run.", show_default=False)],
+    path: Annotated[Path, typer.Argument(help="A table, a shards folder, a run, or gone.rows.", show_default=False)],
     passphrase_file: PassphraseFile = None,
     identity: Identities = None,
     plot: Annotated[Path | None, typer.Option(help="Also save the plot as this .png or .svg file.")] = None,
@@ -28,27 +28,76 @@ def inspect(
         Path | None, typer.Option("--table", "-t", help="For the owner: show what the ids of a record of shards say.")
     ] = None,
     record: Annotated[int, typer.Option(min=0, help="With --table: the number of the record, from 0.")] = 0,
+    lineage: Annotated[
+        bool,
+        typer.Option(
+            "--lineage",
+            help="Of gone.rows, which `ult forget find` wrote, or of shards: list all that still holds them.",
+        ),
+    ] = False,
+    among: Annotated[
+        list[Path] | None,
+        typer.Option(help="With --lineage: a folder to look in; repeatable; by default the one that PATH lies in."),
+    ] = None,
 ) -> None:
-    """Show facts on a table, shards or a run: sizes, ranks, ids per byte, and a plot. With --table, one record."""
-    from ult.errors import MissingSource
+    """Show facts on a table, shards or a run: sizes, ranks, ids per byte, and a plot. With --table, one record.
+
+    With --lineage: what was made of records, and whether it still holds them, from manifests and digests alone.
+    """
+    from ult.errors import InvalidConfig, MissingSource
     from ult.host.atomic import recover
     from ult.public.manifest import is_shards
 
+    if among and not lineage:
+        raise InvalidConfig("--among was given without --lineage; expected both", hint="--lineage")
     if plot is not None:
         _check_place(plot, force=force)
     recover(path)
     if not path.exists():
         raise MissingSource(f"{path} is not there; expected a table, a shards folder or a run")
-    if table is not None:
+    if lineage:
+        _lineage(path, among or [path.absolute().parent])
+    elif table is not None:
         _record(path, table, record, passphrase_file, identity, plot)
     elif is_shards(path):
         _shards(path, plot)
     elif (path / "metrics.json").is_file():
         _run(path, plot)
+    elif _is_gone(path):
+        _gone(path)
     elif path.is_dir():
         raise MissingSource(f"{path} holds neither a .manifest.json nor a metrics.json; expected shards or a run")
     else:
         _table(path, passphrase_file, identity, plot)
+
+
+def _lineage(path: Path, among: list[Path]) -> None:
+    """Print what of the folders `among` holds records, does not, or cannot be told."""
+    from ult.cli.console import note, say
+    from ult.trainer.forgetting.lineage import lineage
+
+    found = lineage(path, among)
+    order = [name for name, _ in found.facts()]
+    for one in sorted(found.entries, key=lambda one: (order.index(one.verdict), one.path)):
+        say(f"{one.verdict:<14}{one.kind}  {one.path}: {one.why}")
+    say(", ".join(f"{n} {verdict}" for verdict, n in found.facts()))
+    for remark in found.remarks():
+        note(remark)
+
+
+def _is_gone(path: Path) -> bool:
+    """Return whether a file is one of records to forget."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return b'"ult-gone/' in file.read(64)
+
+
+def _gone(path: Path) -> None:
+    from ult.cli.console import facts
+    from ult.public.gone import Gone
+
+    facts([("records to forget, of shards", str(path)), *Gone.read(path).facts()])
 
 
 def _check_place(plot: Path, *, force: bool) -> None:

@@ -1,7 +1,8 @@
 """The manifest of a shards folder: its parts, what encoded them, and what an audit may rely on.
 
 A manifest is written in the oldest format that can hold it: `ult-shards/3` only for canaries, for halves drawn by coin
-and for a public table, `ult-shards/4` only where records were taken out.
+and for a public table, `ult-shards/4` only where records were
+taken out, or written by a run.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ FORMER = "manifest.json"  # the name that shards were written with before; it is
 FORMAT = "ult-shards/1"
 PRIVATE = "ult-shards/2"  # of a table with a guarantee
 TOLD = "ult-shards/3"  # with canaries, a coin or a public table
-TAKEN = "ult-shards/4"  # with tombstones of records that were taken out
+LINEAGE = "ult-shards/4"  # with tombstones of records that were taken out, or the run that wrote them
 IDS = "input_ids"  # the column of ids, list<int32>: the name and type that Hugging Face trainers read
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # what a terminal obeys; tab and line feed are harmless
 SIDES = ("members", "nonmembers")  # of a coin: those to train on, those to compare with
@@ -157,6 +158,7 @@ class Manifest:
     coin: Coin | None = None
     public_table: bool = False  # the owner declared that the table was fitted on records that everyone may read
     forgotten: tuple[Tombstone, ...] = ()  # of records that were taken out, the first ones first
+    written_by: str | None = None  # the digest of the run that wrote them
 
     @classmethod
     def of(
@@ -173,6 +175,7 @@ class Manifest:
         coin: Coin | None = None,
         public_table: bool = False,
         forgotten: Sequence[Tombstone] = (),
+        written_by: str | None = None,
     ) -> Self:
         """Return the manifest of `parts`, in order; raise `FormatError` if its figures contradict each other."""
         manifest = cls(
@@ -190,6 +193,7 @@ class Manifest:
             coin=coin,
             public_table=public_table,
             forgotten=tuple(forgotten),
+            written_by=written_by,
         )
         manifest._check_told("the manifest")
         return manifest
@@ -197,8 +201,8 @@ class Manifest:
     @property
     def format(self) -> str:
         """The oldest format that can hold this manifest."""
-        if self.forgotten:
-            return TAKEN
+        if self.forgotten or self.written_by:
+            return LINEAGE
         if self.canaries or self.coin or self.public_table:
             return TOLD
         return PRIVATE if self.privacy else FORMAT
@@ -227,7 +231,7 @@ class Manifest:
         except (ValueError, RecursionError) as error:
             raise FormatError(f"{path} is not JSON") from error
         said = document.get("format") if isinstance(document, dict) else None
-        check_format(document, said if said in (PRIVATE, TOLD, TAKEN) else FORMAT, path)
+        check_format(document, said if said in (PRIVATE, TOLD, LINEAGE) else FORMAT, path)
         del document["format"]
         found = _fields(document, cls, path, without=_unsaid(said))
         found["parts"] = tuple(Part.read(part, path) for part in found["parts"])
@@ -258,6 +262,8 @@ class Manifest:
             raise FormatError(f"{path}: kept names a column twice")
         if hidden := [name for name in (self.column, *self.kept) if CONTROL.search(name)]:
             raise FormatError(f"{path}: column {hidden[0]!r} has control characters in its name")
+        if self.written_by is not None and not is_hex(self.written_by, 64):
+            raise FormatError(f"{path}: written_by is no digest of a run")
         if self.codec not in CODECS and not _COMPARED.fullmatch(self.codec):
             raise FormatError(
                 f"{path}: codec is {self.codec[:40]!r}; expected one of {', '.join(sorted(CODECS))}", hint=upgrade()
@@ -286,9 +292,10 @@ _NESTED: dict[str, Any] = {"privacy": Guarantee, "canaries": Canaries, "coin": C
 def _unsaid(said: str | None) -> tuple[str, ...]:
     """Return the fields of a manifest that `said`, its format, does not have."""
     told = ("canaries", "coin", "public_table")
-    if said in (TAKEN, TOLD):
-        return () if said == TAKEN else ("forgotten",)
-    return (*told, "forgotten") if said == PRIVATE else ("privacy", *told, "forgotten")
+    made = ("forgotten", "written_by")
+    if said in (LINEAGE, TOLD):
+        return () if said == LINEAGE else made
+    return (*told, *made) if said == PRIVATE else ("privacy", *told, *made)
 
 
 def is_hex(text: object, digits: int) -> bool:
@@ -324,6 +331,8 @@ def _is(kind: object, value: object, name: str) -> bool:
         return type(value) is int and value >= 0
     if kind in ("str", "bool"):
         return isinstance(value, str if kind == "str" else bool)
+    if kind == "str | None":
+        return value is None or isinstance(value, str)
     if name in _NESTED:
         return value is None or isinstance(value, dict)
     return isinstance(value, list) and (name in ("parts", "forgotten") or all(isinstance(v, str) for v in value))

@@ -48,6 +48,7 @@ class ShardWriter:
         privacy=kind(Guarantee, "Guarantee"),
         public_table=switch,
         forgotten=one_or_more(kind(Tombstone, "Tombstone"), "tombstones", none=True),
+        written_by=text("the digest of a run"),
         part_ids=integer(1),
         force=switch,
     )
@@ -65,6 +66,7 @@ class ShardWriter:
         privacy: Guarantee | None = None,
         public_table: bool = False,
         forgotten: Sequence[Tombstone] = (),
+        written_by: str | None = None,
         part_ids: int = PART_IDS,
         force: bool = False,
     ) -> None:
@@ -78,7 +80,7 @@ class ShardWriter:
         self.vocabulary, self.table, self.codec, self.column = vocabulary, table, codec, column
         self.kept = kept if kept is not None else pa.schema([])
         self._told: dict[str, Any] = {"canaries": canaries, "coin": coin, "public_table": public_table}
-        self._told |= {"privacy": privacy, "forgotten": forgotten}
+        self._told |= {"privacy": privacy, "forgotten": forgotten, "written_by": written_by}
         self.part_ids = part_ids
         self.parts: list[Part] = []
         self.manifest: Manifest  # once the `with` block is left

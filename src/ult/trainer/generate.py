@@ -208,7 +208,8 @@ def write_generated(
             f"run {opened.path} was trained on {len(opened.tables)} tables; expected one to decode with"
         )
     table, codec, column = min(sources)
-    with ShardWriter(out, vocabulary=opened.vocabulary, table=table, codec=codec, column=column, force=force) as writer:
+    of = {"table": table, "codec": codec, "column": column, "written_by": Run.open(opened.path).digest()}
+    with ShardWriter(out, vocabulary=opened.vocabulary, **of, force=force) as writer:
         writer.write(records, nbytes=0)
 
 

@@ -126,9 +126,8 @@ def write_translated(
     table, codec, column = min(targets)
     places = [(k, rank) for k, found in enumerate(hypotheses) for rank in range(len(found))]
     kept = pa.table(list(np.array(places, np.int64).reshape(-1, 2).T), schema=KEPT)
-    with ShardWriter(
-        out, vocabulary=opened.vocabulary, table=table, codec=codec, column=column, kept=KEPT, force=force
-    ) as writer:
+    of = {"table": table, "codec": codec, "column": column, "kept": KEPT, "written_by": opened.digest()}
+    with ShardWriter(out, vocabulary=opened.vocabulary, **of, force=force) as writer:
         writer.write([ids for found in hypotheses for ids in found], nbytes=0, kept=kept)
 
 

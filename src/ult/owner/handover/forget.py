@@ -13,18 +13,21 @@ if TYPE_CHECKING:
     from ult.public.gone import Gone
     from ult.trainer.forgetting.forget import Forgotten
     from ult.trainer.forgetting.forget import forget as run
+    from ult.trainer.forgetting.lineage import Lineage, lineage
     from ult.trainer.forgetting.shards import Taken
     from ult.trainer.forgetting.shards import take_out as shards
 
-__all__ = ["Forgotten", "Found", "Gone", "Refitted", "Taken", "find", "run", "shards", "table"]
+__all__ = ["Forgotten", "Found", "Gone", "Lineage", "Refitted", "Taken", "find", "lineage", "run", "shards", "table"]
 
 _HOME = {
     "Forgotten": ("ult.trainer.forgetting.forget", "Forgotten"),
     "Found": ("ult.owner.forgetting.find", "Found"),
     "Gone": ("ult.public.gone", "Gone"),
+    "Lineage": ("ult.trainer.forgetting.lineage", "Lineage"),
     "Refitted": ("ult.owner.forgetting.table", "Refitted"),
     "Taken": ("ult.trainer.forgetting.shards", "Taken"),
     "find": ("ult.owner.forgetting.find", "find"),
+    "lineage": ("ult.trainer.forgetting.lineage", "lineage"),
     "run": ("ult.trainer.forgetting.forget", "forget"),
     "shards": ("ult.trainer.forgetting.shards", "take_out"),
     "table": ("ult.owner.forgetting.table", "refit"),

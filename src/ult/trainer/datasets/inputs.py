@@ -123,7 +123,11 @@ class Inputs:
         Raises as `pack`.
         """
         what = {
-            **{name: [one["digest"] for one in lots] for name, lots in self.summaries.items()},
+            **{
+                name: [one["digest"] for one in lots]
+                for name, lots in self.summaries.items()
+                if lots or name != "without"
+            },
             "label": self.label,
             "modality_token": recipe.modality_token,
             "rows_per_table": recipe.rows_per_table,

@@ -88,7 +88,7 @@ def train_against(asked: Asked, how: Against, folder: Path) -> dict[str, Any]:
         place = folder / MEMBERS / str(k) if asked.run.members else folder
         recipe = member(asked.recipe, k) if asked.run.members else asked.recipe
         if saw[k]:
-            each.append(_trained(asked, one, recipe, how, place))
+            each.append(_trained(asked, one, recipe, how, place, folder.parent))
         else:
             copy_run(one, place)
             each.append(dict(one.metrics))
@@ -120,13 +120,13 @@ def _origin(run: Run) -> dict[str, Any]:
     }
 
 
-def _trained(asked: Asked, run: Run, recipe: Recipe, how: Against, place: Path) -> dict[str, Any]:
-    """Train one run, or member, against the records, and write it."""
+def _trained(asked: Asked, run: Run, recipe: Recipe, how: Against, place: Path, work: Path) -> dict[str, Any]:
+    """Train one run, or member, against the records, and write it to `place`; `work` holds packed ids meanwhile."""
     set_seed(recipe.seed)
     model = load_trained(run)
     steps = how.steps or max(1, round(SHARE * int(run.metrics.get("steps") or recipe.steps)))
     rate = how.learning_rate or RATE * float(run.metrics.get("learning_rate") or 1e-3)
-    with tempfile.TemporaryDirectory(prefix=".against-", dir=place.parent) as packed:
+    with tempfile.TemporaryDirectory(prefix="packed-", dir=work) as packed:
         stay, go = _data(asked, run, recipe, model, Path(packed))
         losses = list(_steps(model, (stay, go), recipe, how, steps, rate))
     with writing(place):

@@ -87,6 +87,7 @@ def take_out(
         privacy=told.privacy,
         public_table=told.public_table,
         forgotten=[*told.forgotten, *stones],
+        **({"written_by": told.written_by} if told.written_by else {}),
         part_ids=1,  # a part for each part, as it was
         force=force,
     ) as writer:

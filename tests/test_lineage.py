@@ -1,0 +1,173 @@
+"""`ult inspect --lineage` lists what still holds records: every kind of artefact is planted, and each is found."""
+
+import json
+import shutil
+
+import pytest
+from typer.testing import CliRunner
+
+import ult
+from test_forget_run import PRIVATE, TINY, gone, rows_of_part
+from test_members import interrupt_after
+from toy import counting, write
+from ult.cli import app
+from ult.errors import InvalidConfig, MissingSource
+from ult.owner.handover.withhold import publish, withhold
+from ult.public.shards import Shards
+from ult.trainer.distil import distil
+from ult.trainer.forgetting.forget import forget
+from ult.trainer.forgetting.lineage import lineage
+from ult.trainer.generate import generate, write_generated
+from ult.trainer.recipe import Recipe
+from ult.trainer.train import train
+
+pytestmark = pytest.mark.slow
+
+ONE = Recipe(**{**TINY, "steps": 1, "checkpoint_every": 1})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Shards, and whatever can be made of them; row 1 of part 0 is to be forgotten."""
+    root = tmp_path_factory.mktemp("lineage")
+    shards, aside = write(root / "shards", counting(40)), write(root / "aside", counting(20, seed=5))
+    rows = rows_of_part(shards, 0, of=2)[:1]
+    gone(root / "gone.rows", (shards, rows), (aside, []))
+    train(shards, root / "parted", Recipe(**TINY, members=2, member_records="disjoint"))
+    train(aside, root / "clean", ONE)
+    train(shards, root / "after", Recipe(**{**TINY, "from_run": root / "clean"}))
+    train(aside, root / "on", Recipe(**{**TINY, "from_run": root / "after"}))
+    train(shards, root / "private", PRIVATE)
+    distil(root / "parted", aside, root / "small", ONE)
+    publish(root / "after", root / "a-released")
+    withhold(root / "after", root / "body", root / "rows.age", encrypt=False)
+    write_generated(root / "after", generate(root / "after", n=2, max_new=4), root / "written")
+    forget(root / "parted", shards, root / "forgot", rows=root / "gone.rows")
+    forget(root / "parted", shards, root / "against", rows=root / "gone.rows", method="npo", steps=1)
+    ult.forget.shards(shards, root / "fewer", rows=root / "gone.rows")
+    write(root / "unsearched", counting(9, seed=7))
+    train(root / "unsearched", root / "unknown", ONE)
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_after(2, patch)
+        with pytest.raises(KeyboardInterrupt):
+            train(shards, root / "cut", Recipe(**{**TINY, "checkpoint_every": 1}))
+    shutil.copytree(root / "clean", root / "damaged")
+    (root / "damaged/metrics.json").write_text("{")
+    records = [f"patient {n} has no fever" for n in range(9)]
+    ult.Table.fit(records, vocabulary=ult.Vocabulary(320), min_records=1).save(root / "t.ult", encrypt=False)
+    return root
+
+
+EXPECTED = {
+    "shards": "holds",
+    "aside": "does not hold",
+    "fewer": "does not hold",
+    "written": "holds",
+    "unsearched": "cannot be told",
+    "parted": "holds",
+    "parted/members/0": "holds",
+    "parted/members/1": "does not hold",
+    "clean": "does not hold",
+    "after": "holds",
+    "on": "holds",
+    "private": "holds",
+    "small": "holds",
+    "a-released": "holds",
+    "body": "holds",
+    "forgot": "does not hold",
+    "forgot/members/0": "does not hold",
+    "forgot/members/1": "does not hold",
+    "against": "holds",
+    "against/members/0": "holds",
+    "against/members/1": "does not hold",
+    "unknown": "cannot be told",
+    ".cut.partial": "holds",
+    "damaged": "cannot be told",
+    "t.ult": "cannot be told",
+}
+
+
+def found(folder, *, rows="gone.rows"):
+    entries = lineage(folder / rows, folder).entries
+    assert len({one.path for one in entries}) == len(entries)
+    return {one.path.relative_to(folder).as_posix(): one for one in entries}
+
+
+def test_every_artefact_is_listed_and_judged(folder):
+    entries = found(folder)
+    assert {name: one.verdict for name, one in entries.items()} == EXPECTED
+    assert "from_run" not in entries["on"].why
+    for name, said in (
+        ("on", "went on from after"),
+        ("private", "each by no more than"),
+        ("small", "distilled from parted"),
+        ("a-released", "released, "),
+        ("written", "a run wrote it, "),
+        ("fewer", "1 record taken out on 20"),
+        (".cut.partial", "an unfinished training: trained on shards"),
+        ("unknown", "trained on unsearched, which was not searched"),
+        ("parted/members/1", "has none of these"),
+        ("forgot", "trained without them"),
+    ):
+        assert said in entries[name].why, (name, entries[name].why)
+
+
+def test_what_is_not_there_any_more_is_not_guessed(folder, tmp_path):
+    """Without the run that something was made from, or shards that tell the part of a record, nobody knows."""
+    for name in ("on", "a-released", "written", "parted", "small"):
+        shutil.copytree(folder / name, tmp_path / name)
+    shutil.copy(folder / "gone.rows", tmp_path)
+    entries = {name: one.verdict for name, one in found(tmp_path).items()}
+    assert entries == {
+        "on": "cannot be told",
+        "a-released": "cannot be told",
+        "written": "cannot be told",
+        "parted": "holds",
+        "parted/members/0": "cannot be told",
+        "parted/members/1": "cannot be told",
+        "small": "holds",
+    }
+
+
+def test_the_base_of_a_guarantee_is_said(folder, tmp_path):
+    train(folder / "shards", tmp_path / "run", Recipe(**{**TINY, "from_run": folder / "private"}))
+    asked = {"rows": folder / "gone.rows", "method": "guaranteed", "base": folder / "private"}
+    forget(tmp_path / "run", folder / "shards", tmp_path / "bounded", **asked)
+    shutil.copytree(folder / "private", tmp_path / "private")
+    entries = {one.path.name: one for one in lineage(folder / "gone.rows", tmp_path).entries}
+    assert entries["bounded"].verdict == "holds"
+    assert "by no more than epsilon" in entries["bounded"].why
+
+
+def test_on_the_command_line(folder):
+    done = CliRunner().invoke(app, ["inspect", str(folder / "gone.rows"), "--lineage"])
+    assert done.exit_code == 0, done.output
+    lines = done.output.splitlines()
+    assert lines[0].startswith("holds")
+    assert any(line.startswith("does not hold run") and line.endswith("trained without them") for line in lines)
+    assert any("cannot be told" in line and "t.ult" in line for line in lines)
+    done = CliRunner().invoke(app, ["inspect", str(folder / "gone.rows")])
+    assert "records to forget" in done.output
+    assert done.exit_code == 0
+    of_shards = found(folder, rows="aside")
+    assert of_shards["clean"].verdict == "holds"
+    assert of_shards["shards"].verdict == "cannot be told"
+    for words, error in (
+        (["inspect", str(folder / "clean"), "--lineage"], InvalidConfig),
+        (["inspect", str(folder / "gone.rows"), "--among", str(folder)], InvalidConfig),
+        (["inspect", str(folder / "gone.rows"), "--lineage", "--among", str(folder / "none")], MissingSource),
+    ):
+        assert isinstance(CliRunner().invoke(app, words).exception, error)
+
+
+def test_kept_packed_ids_are_found(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    train(folder / "shards", tmp_path / "run", Recipe(**{**TINY, "steps": 1, "checkpoint_every": 1}, keep_packed=True))
+    asked = Recipe(**{**TINY, "steps": 1, "checkpoint_every": 1}, keep_packed=True)
+    train(folder / "shards", tmp_path / "rest", asked, without=folder / "gone.rows")
+    (tmp_path / "empty").mkdir()
+    packed = [one for one in lineage(folder / "gone.rows", tmp_path / "empty").entries if one.kind == "packed ids"]
+    assert [one.verdict for one in packed] == ["holds"]
+    assert len(list((tmp_path / "cache/ult/packed").glob("*/entry.json"))) == 2
+    told = json.loads((packed[0].path / "entry.json").read_text())
+    assert told["what"]["shards"] == [Shards(folder / "shards").manifest.digest]
