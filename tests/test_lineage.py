@@ -1,6 +1,7 @@
 """`ult inspect --lineage` lists what still holds records: every kind of artefact is planted, and each is found."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -50,7 +51,7 @@ def folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         interrupt_after(2, patch)
         with pytest.raises(KeyboardInterrupt):
-            train(shards, root / "cut", Recipe(**{**TINY, "checkpoint_every": 1}))
+            train(shards, root / "cut", Recipe(**{**TINY, "steps": 3, "checkpoint_every": 1}))
     shutil.copytree(root / "clean", root / "damaged")
     (root / "damaged/metrics.json").write_text("{")
     records = [f"patient {n} has no fever" for n in range(9)]
@@ -144,7 +145,7 @@ def test_on_the_command_line(folder):
     assert done.exit_code == 0, done.output
     lines = done.output.splitlines()
     assert lines[0].startswith("holds")
-    assert any(line.startswith("does not hold run") and line.endswith("trained without them") for line in lines)
+    assert any(re.match("does not hold +run ", line) and line.endswith("trained without them") for line in lines)
     assert any("cannot be told" in line and "t.ult" in line for line in lines)
     done = CliRunner().invoke(app, ["inspect", str(folder / "gone.rows")])
     assert "records to forget" in done.output

@@ -79,8 +79,8 @@ def _lineage(path: Path, among: list[Path]) -> None:
     found = lineage(path, among)
     order = [name for name, _ in found.facts()]
     for one in sorted(found.entries, key=lambda one: (order.index(one.verdict), one.path)):
-        say(f"{one.verdict:<14}{one.kind}  {one.path}: {one.why}")
-    say(", ".join(f"{n} {verdict}" for verdict, n in found.facts()))
+        say(f"{one.verdict:<16}{one.kind:<13}{one.path}: {one.why}")
+    say("; ".join(f"{verdict}: {n}" for verdict, n in found.facts()))
     for remark in found.remarks():
         note(remark)
 
@@ -232,6 +232,7 @@ def _run(path: Path, plot: Path | None) -> None:
             ("parameters", metrics["parameters"] or "unknown"),
             _trained(run, metrics),
             *_members(run),
+            *_forgotten(metrics),
             *([("digest", run.digest())] if run.members or (run.path / "model.safetensors").is_file() else []),
             *_guaranteed(metrics),
             *((name, "; ".join(map(_summary, metrics[name]))) for name in ("shards", "targets") if metrics.get(name)),
@@ -258,6 +259,18 @@ def _members(run: Run) -> list[tuple[str, str]]:
     if replay := run.metrics.get("replay"):
         rows.append(("replayed", f"{replay['name']}, {replay['share']:.0%} of each batch"))
     return rows + ([("distilled from", ", ".join(taught))] if taught else [])
+
+
+def _forgotten(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what was forgotten, and by which method; one that guarantees nothing is not called so."""
+    told = metrics.get("forgotten")
+    if not told:
+        return []
+    records, how = f"{told['rows']:,} records", f"{told['method']}, {told['when']}"
+    if told["method"] not in ("exact", "guaranteed"):
+        return [("trained against", f"{records}, {how}: no guarantee, it still holds them")]
+    promise = f"; base: epsilon {told['epsilon']:.3g} for each" if told.get("epsilon") is not None else ""
+    return [("forgotten", f"{records}, {how}{promise}; table {told.get('table', 'unknown')}")]
 
 
 def _trained(run: Run, metrics: dict[str, Any]) -> tuple[str, str]:

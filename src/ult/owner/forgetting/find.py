@@ -52,7 +52,7 @@ class Found(Shown):
         return [("file", str(self.path)), ("given", f"{self.given:,}"), ("found", f"{self.found:,}"), *self._rows()]
 
     def _rows(self) -> Facts:
-        return [one for one in self.gone.facts() if one[0] != "digest"]
+        return [(name, value) for name, value in self.gone.facts() if name != "digest" and value != "0"]
 
     def remarks(self) -> list[str]:
         """Return what was not found, and what else is of the same person, in one sentence each."""

@@ -62,7 +62,9 @@ class Refitted(Shown):
     def remarks(self) -> list[str]:
         """Return what the owner should do and know, in one sentence each."""
         found = list(self.told)
-        if self.same_code:
+        if self.table.fingerprint == self.before.fingerprint:
+            found.append("the table is the same: it tells nothing of these records, and nothing need change")
+        elif self.same_code:
             found.append(
                 "phrases and ranks are the same, so shards and runs need no change; counts differ: keep this file"
             )

@@ -130,9 +130,10 @@ def forget(
             place = None if began is None else began.run.path
             metrics, cost = train_again(train, asked, place, folder, shards=places, beside=beside, rows=rows)
         told |= _cost(cost) | _promised(began if method == "guaranteed" else None, asked)
-        write_told(folder, {**metrics, "forgotten": told})
+        private = {"gone"} if metrics.get("privacy") else set()  # an exact function of the records' places
+        write_told(folder, {**metrics, "forgotten": {k: v for k, v in told.items() if k not in private}})
         finish(folder.parent, out, force=force)
-    return Forgotten(Run.open(out), told, tuple(_remarks(asked, told, cost, began)))
+    return Forgotten(Run.open(out), told, tuple(_remarks(asked, out, told, cost, began)))
 
 
 def _check(run: Run, method: str, base: object) -> None:
@@ -197,13 +198,13 @@ def _finished(out: Path, told: dict[str, Any]) -> Forgotten:
     check_free(out, RUN, force=True)
     done = Run.open(out)
     before = done.metrics.get("forgotten") or {}
-    if any(before.get(name) != told[name] for name in ("of", "method", "gone")):
+    if any(before.get(name, told[name]) != told[name] for name in ("of", "method", "gone")) or not before:
         raise OutputExists(f"{out} is there, and forgot other records, or otherwise", hint="another --out, or --force")
     say(f"{out.name}: done already; nothing was trained")
     return Forgotten(done, dict(before))
 
 
-def _remarks(asked: Asked, told: dict[str, Any], cost: Cost | None, base: Base | None) -> Iterator[str]:
+def _remarks(asked: Asked, out: Path, told: dict[str, Any], cost: Cost | None, base: Base | None) -> Iterator[str]:
     """Yield sentences on the cost, on what is promised, and on what still holds the records."""
     records = count(told["rows"], "record")
     if cost is not None:
@@ -218,4 +219,5 @@ def _remarks(asked: Asked, told: dict[str, Any], cost: Cost | None, base: Base |
         yield "the table of the shards was fitted before: its owner's ult forget table says whether it changes"
     if partial_folder(asked.run.path).exists():
         yield f"{partial_folder(asked.run.path)} holds checkpoints of an unfinished training, which saw the records"
-    yield f"{asked.run.path} and its shards still hold the records: ult inspect GONE.rows --lineage lists what does"
+    still = "the" if asked.run.path.absolute() == out.absolute() else f"{asked.run.path} and its"
+    yield f"{still} shards still hold the records: ult inspect GONE.rows --lineage lists what does"

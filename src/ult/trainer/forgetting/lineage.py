@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from ult.errors import InvalidConfig, MissingSource, UltError
 from ult.host import arguments
@@ -22,7 +22,7 @@ from ult.host.shown import Facts, Shown, count
 from ult.public.gone import Gone, Lot
 from ult.public.guarantee import composed
 from ult.public.manifest import Manifest, is_shards
-from ult.public.metrics import read_metrics
+from ult.public.metrics import METHODS, read_metrics
 from ult.public.published import rejoined
 from ult.public.run import MEMBERS, Run
 from ult.public.shards import Shards
@@ -30,7 +30,9 @@ from ult.trainer.datasets.parting import part_of
 from ult.trainer.part import Part
 
 Verdict: TypeAlias = Literal["holds", "does not hold", "cannot be told"]
-HOLDS, FREE, UNKNOWN = "holds", "does not hold", "cannot be told"
+HOLDS: Final = "holds"
+FREE: Final = "does not hold"
+UNKNOWN: Final = "cannot be told"
 _MOST = 2**26  # bytes of a file of JSON
 _STONE = b'{"format": "ult-tombstone/'  # how a file begins that `ult shred` left
 
@@ -53,7 +55,7 @@ class Lineage(Shown):
     def facts(self) -> Facts:
         """Return how many artefacts hold the records, do not, or cannot be told."""
         verdicts = [one.verdict for one in self.entries]
-        return [(verdict, f"{verdicts.count(verdict):,}") for verdict in (HOLDS, UNKNOWN, FREE)]  # type: ignore[arg-type]
+        return [(verdict, f"{verdicts.count(verdict):,}") for verdict in (HOLDS, UNKNOWN, FREE)]
 
     def remarks(self) -> tuple[str, ...]:
         """Return what was not looked at."""
@@ -220,8 +222,10 @@ class _Judge:
             self._judged[path] = Entry(path, "run", UNKNOWN, "it was made from itself")  # while it is being judged
             told = self.found.runs[path]
             kind = "member" if path.parent.name == MEMBERS and path.parent.parent in self.found.runs else "run"
-            verdict, why = (UNKNOWN, told) if isinstance(told, str) else self._run(path, told, member=kind == "member")
-            self._judged[path] = Entry(path, kind, verdict, why)
+            judged: tuple[Verdict, str] = (UNKNOWN, str(told))  # why it cannot be read
+            if not isinstance(told, str):
+                judged = self._run(path, told, member=kind == "member")
+            self._judged[path] = Entry(path, kind, *judged)
         return self._judged[path]
 
     def _run(self, path: Path, told: Mapping[str, Any], *, member: bool) -> tuple[Verdict, str]:
@@ -293,6 +297,8 @@ class _Judge:
         if verdict != HOLDS:
             return ""
         forgotten = told.get("forgotten") or {}
+        if told.get("against") or forgotten.get("method") in METHODS[2:]:
+            return f"; trained against some by {forgotten.get('method', 'a method')}, which guarantees nothing"
         if forgotten.get("epsilon") is not None:
             return f"; by no more than epsilon {forgotten['epsilon']:.3g} for each, of its base"
         account = composed(told)
