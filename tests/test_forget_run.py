@@ -16,6 +16,7 @@ from ult.errors import FormatError, InvalidConfig, MissingSource, OutputExists
 from ult.public.gone import Gone, Lot
 from ult.public.run import Run
 from ult.public.shards import Shards
+from ult.trainer import results
 from ult.trainer.datasets.parting import part_of
 from ult.trainer.distil import distil
 from ult.trainer.forgetting.forget import forget
@@ -45,6 +46,14 @@ def without(path, shards, rows):
 
 def rows_of_part(shards, number, of=4):
     return [k for k, ids in enumerate(Shards(shards).ids()) if part_of(ids, of) == number]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def undrawn():
+    """Draw no curves, which take half of the time of so short a training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(results, "draw_loss", lambda *_: None)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 import ult
-from test_forget_run import PRIVATE, TINY, gone, rows_of_part
+from test_forget_run import PRIVATE, TINY, gone, rows_of_part, undrawn  # noqa: F401  a fixture
 from test_members import interrupt_after
 from toy import counting, write
 from ult.cli import app
