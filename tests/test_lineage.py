@@ -14,7 +14,9 @@ from toy import counting, write
 from ult.cli import app
 from ult.errors import InvalidConfig, MissingSource
 from ult.owner.handover.withhold import publish, withhold
+from ult.public.run import Run
 from ult.public.shards import Shards
+from ult.public.synthetic import Synthetic
 from ult.trainer.distil import distil
 from ult.trainer.forgetting.forget import forget
 from ult.trainer.forgetting.lineage import lineage
@@ -138,6 +140,52 @@ def test_the_base_of_a_guarantee_is_said(folder, tmp_path):
     entries = {one.path.name: one for one in lineage(folder / "gone.rows", tmp_path).entries}
     assert entries["bounded"].verdict == "holds"
     assert "by no more than epsilon" in entries["bounded"].why
+
+
+def owners_run(folder, out, lots, owners=2):
+    """A run whose metrics say that several owners trained its body."""
+    shutil.copytree(folder / "clean", out)
+    told = json.loads((out / "metrics.json").read_text())
+    told |= {"shards": [{**told["shards"][0], "digest": Shards(folder / one).manifest.digest} for one in lots]}
+    told |= {"federated": {"group": "ab" * 32, "owners": owners}}
+    (out / "metrics.json").write_text(json.dumps(told))
+    return out
+
+
+def test_a_body_that_owners_trained_together_holds_what_any_of_them_held(folder, tmp_path):
+    mine = owners_run(folder, tmp_path / "mine", ["aside"])
+    (tmp_path / "group").mkdir()
+    (tmp_path / "group/group.json").write_text(json.dumps({"group": "ab" * 32, "owners": 2}))
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new/group.json").write_text(json.dumps({"model": "tiny", "from_run": None}))
+    with pytest.raises(InvalidConfig, match="is an owner's run of a federation"):
+        forget(mine, folder / "aside", tmp_path / "out", rows=folder / "gone.rows")
+
+    def judged():
+        return {one.path.name: one.verdict for one in lineage(folder / "gone.rows", tmp_path).entries}
+
+    assert judged() == {"mine": "cannot be told", "group": "cannot be told", "new": "does not hold"}
+    theirs = owners_run(folder, tmp_path / "theirs", ["aside"])
+    assert set(judged().values()) == {"does not hold"}
+    shutil.rmtree(theirs)
+    owners_run(folder, theirs, ["shards"])
+    assert judged() == {"mine": "holds", "theirs": "holds", "group": "holds", "new": "does not hold"}
+
+
+def test_synthetic_records_say_which_run_wrote_them(folder, tmp_path):
+    about = {"records": 2, "method": "train", "codec": "text/bytes", "table": "ab" * 16, "digest": "cd" * 32}
+    for name, run, more in (
+        ("a.csv", folder / "after", {}),
+        ("b.csv", folder / "clean", {}),
+        ("c.csv", None, {"epsilon": 4.0, "delta": 1e-5, "parts": (("training", 4.0, 1e-5),)}),
+    ):
+        digest = "ef" * 32 if run is None else Run.open(run).digest()
+        (tmp_path / f"{name}.synth.json").write_text(Synthetic(**{**about, "run": digest, **more}).to_json())
+    shutil.copytree(folder / "after", tmp_path / "after")
+    shutil.copytree(folder / "clean", tmp_path / "clean")
+    entries = {one.path.name[0]: one for one in lineage(folder / "gone.rows", tmp_path).entries if one.kind != "run"}
+    assert [entries[name].verdict for name in "abc"] == ["holds", "does not hold", "cannot be told"]
+    assert "it promises (4, 1e-05)" in entries["c"].why
 
 
 def test_on_the_command_line(folder):

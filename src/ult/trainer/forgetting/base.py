@@ -67,6 +67,10 @@ def _check_lots(base: Run, digests: Sequence[str | None] | None, gones: Sequence
             "records cannot be told",
             hint=hint,
         )
+    if base.metrics.get("federated"):
+        raise InvalidConfig(
+            f"{base.path} has a body that several owners trained: what it saw cannot be told", hint=hint
+        )
     left_out = {one.get("digest") for one in base.metrics.get("without", [])}
     for gone in gones:
         searched = {lot.digest: len(lot.every) for lot in gone.lots}

@@ -145,6 +145,12 @@ def _check(run: Run, method: str, base: object) -> None:
             hint=f"ult forget run {taught[0]['run']} SHARDS --rows GONE.rows -o FORGOT, then "
             f"ult distil FORGOT --shards SHARDS --without GONE.rows -o {run.path.name}2",
         )
+    if run.metrics.get("federated") and method not in AGAINST:
+        raise InvalidConfig(
+            f"{run.path} is an owner's run of a federation: its body went to the others and came back, so training it "
+            "again is a matter of all owners",
+            hint="ult federate again with shards of ult forget shards",
+        )
     if base is not None and method in AGAINST:
         raise InvalidConfig(f"a base was given for method {method}, which goes on from the run itself")
     told = run.metrics.get("recipe") or {}

@@ -7,9 +7,9 @@ such as copies elsewhere, backups and files in the clear, is not looked at.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
@@ -22,11 +22,12 @@ from ult.host.shown import Facts, Shown, count
 from ult.public.gone import Gone, Lot
 from ult.public.guarantee import composed
 from ult.public.manifest import Manifest, is_shards
-from ult.public.metrics import METHODS, read_metrics
-from ult.public.published import rejoined
+from ult.public.metrics import METHODS
 from ult.public.run import MEMBERS, Run
 from ult.public.shards import Shards
+from ult.public.synthetic import Synthetic
 from ult.trainer.datasets.parting import part_of
+from ult.trainer.forgetting.artefacts import Artefacts, read_or_why
 from ult.trainer.part import Part
 
 Verdict: TypeAlias = Literal["holds", "does not hold", "cannot be told"]
@@ -82,7 +83,7 @@ def lineage(rows: Gone | str | Path, among: str | Path | Sequence[str | Path]) -
     for folder in folders:
         if not folder.is_dir():
             raise MissingSource(f"{folder} is no folder; expected one in which artefacts lie", hint="--among FOLDER")
-    found = _Artefacts.of(folders)
+    found = Artefacts.of(folders)
     entries = [*_Judge(gone, found).entries(), *_packed(gone)]
     return Lineage(tuple(sorted(entries, key=lambda one: one.path)))
 
@@ -98,65 +99,27 @@ def _gone(path: Path) -> Gone:
 
 
 @dataclass(slots=True)
-class _Artefacts:
-    """What lies in some folders, by kind."""
-
-    shards: dict[Path, Manifest | str] = field(default_factory=dict)  # or why it cannot be read
-    runs: dict[Path, Mapping[str, Any] | str] = field(default_factory=dict)  # of members too: what metrics.json says
-    hidden: list[Path] = field(default_factory=list)
-    tables: list[Path] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, folders: Iterable[Path]) -> _Artefacts:
-        found = cls()
-        for folder in folders:
-            for above, names, files in os.walk(folder):
-                names.sort()
-                found._add(Path(above), files)
-        return found
-
-    def _add(self, folder: Path, files: Sequence[str]) -> None:
-        if is_shards(folder):
-            self.shards[folder] = _read(lambda: Shards(folder).manifest)
-        if {"metrics.json", "vocabulary.json"} <= set(files):
-            self.runs[folder] = _read(lambda: rejoined(read_metrics(folder / "metrics.json"), folder))
-        if folder.name.startswith(".") and folder.name.endswith(".partial"):
-            self.hidden.append(folder)
-        self.tables += [path for name in files if _is_table(path := folder / name)]
-
-
-def _read(work: Any) -> Any:
-    try:
-        return work()
-    except UltError as error:
-        return error.what
-
-
-def _is_table(path: Path) -> bool:
-    """Return whether a file may be a table, by its name; it is a secret that says nothing by itself."""
-    return path.suffix == ".ult" and path.is_file()
-
-
-@dataclass(slots=True)
 class _Judge:
     """The records in question, and what is known of the artefacts beside each other."""
 
     gone: Gone
-    found: _Artefacts
+    found: Artefacts
     _digests: dict[str, Path] = field(default_factory=dict)  # of runs
     _judged: dict[Path, Entry] = field(default_factory=dict)
 
     def entries(self) -> Iterator[Entry]:
         """Yield the verdict on each artefact."""
         for path, told in sorted(self.found.runs.items(), key=lambda one: _released(one[1])):
-            if not isinstance(told, str) and isinstance(
-                digest := _read(lambda path=path: Run.open(path).digest()), str
-            ):
+            if not isinstance(told, str) and isinstance(digest := read_or_why(partial(_digest, path)), str):
                 self._digests.setdefault(digest, path)
         for path, manifest in self.found.shards.items():
             yield Entry(path, "shards", *self.shards(manifest))
         for path in self.found.runs:
             yield self.run(path)
+        for path, group in self.found.bodies.items():
+            yield Entry(path, "body", *self._body(group))
+        for path, made in self.found.synthetic.items():
+            yield Entry(path, "synthetic", *self._synthetic(made))
         for path in self.found.hidden:
             yield self._hidden(path)
         for path in self.found.tables:
@@ -238,6 +201,8 @@ class _Judge:
             verdicts.append(self._made("released", told.get("from_digest")))
         else:
             verdicts.append(self._trained(told))
+            if told.get("federated"):
+                verdicts.append(self._together(told["federated"], but=path))
             if (began := told.get("from_run")) is not None and not told.get("adopted"):
                 verdicts.append(self._began(str(began), told))
         if told.get("adopted"):
@@ -304,6 +269,39 @@ class _Judge:
         account = composed(told)
         return f"; each by no more than {account}" if account else ""
 
+    # ---- what several owners trained together, and what a run wrote in the clear
+
+    def _together(self, told: Mapping[str, Any], but: Path | None = None) -> tuple[Verdict, str]:
+        """Return the verdict on a body that was trained together, by the runs of its owners that are here."""
+        group, owners = told.get("group"), told.get("owners")
+        runs = {
+            path: one
+            for path, one in self.found.runs.items()
+            if not isinstance(one, str) and (one.get("federated") or {}).get("group") == group
+        }
+        found = {path: self._trained(one) for path, one in runs.items() if path != but}
+        for path, (verdict, _) in found.items():
+            if verdict == HOLDS:
+                return HOLDS, f"its body was trained together with {path}, which holds them"
+        if len(runs) == owners and all(verdict == FREE for verdict, _ in found.values()):
+            return FREE, "none of the owners who trained its body had them"
+        return UNKNOWN, f"its body was trained by {owners} owners together, of whom not all are here, or can be told"
+
+    def _body(self, told: Mapping[str, Any] | str) -> tuple[Verdict, str]:
+        if isinstance(told, str):
+            return UNKNOWN, told
+        if "group" in told:
+            return self._together(told)
+        began = told.get("from_run")
+        return (UNKNOWN, f"it began with run {began}") if began else (FREE, "drawn, and not trained yet")
+
+    def _synthetic(self, made: Synthetic | str) -> tuple[Verdict, str]:
+        if isinstance(made, str):
+            return UNKNOWN, made
+        verdict, why = self._made("a run wrote it", made.run)
+        bound = f"; it promises {made.account}" if made.account is not None and verdict != FREE else ""
+        return verdict, why + bound
+
     # ---- what lies hidden
 
     def _hidden(self, path: Path) -> Entry:
@@ -318,6 +316,10 @@ class _Judge:
         except (OSError, ValueError, KeyError, TypeError, AttributeError, UltError):
             verdict, why = UNKNOWN, "its journal is damaged"
         return Entry(path, "checkpoints", verdict, f"an unfinished training: {why}")
+
+
+def _digest(path: Path) -> str:
+    return Run.open(path).digest()
 
 
 def _released(told: Mapping[str, Any] | str) -> bool:
