@@ -362,3 +362,27 @@ def test_the_verb_prints_the_verdict_and_writes_page_and_figures(folder, tmp_pat
     assert people(1)[0][1] not in said + shown
     with pytest.raises(OutputExists):
         app(words, standalone_mode=False)
+
+
+def test_shadow_syntheses_find_who_was_used_of_a_maker_that_copies_and_of_no_honest_one(folder):
+    from ult.audit.synth.shadow import shadowed
+    from ult.codecs.record.field import Field
+
+    kinds = {"age": "number", "income": "number", "city": "category", "visit": "date", "ill": "category"}
+    fields = [Field(name=name, kind=kind) for name, kind in kinds.items()]
+    rows, others = people(1, 200), people(2, 200)
+
+    def leaky(records, seed):
+        return [*drawn_privately(records, 100, seed=seed), *records[: len(records) // 4]]
+
+    told = {}
+    for maker in (leaky, lambda records, seed: drawn_privately(records, 100, seed=seed)):
+        found, curves = shadowed(rows, others, fields, maker, count=6)
+        told[maker] = max(found["attacks"].values(), key=lambda one: one["auc"])
+        assert all(len(a) == len(b) == 6 * 100 for a, b in curves.values())
+    copies_, honest = told.values()
+    assert copies_["auc_interval"][0] > 0.55
+    assert honest["auc_interval"][0] < 0.55
+    assert honest["tpr"][1]["interval"][0] < 0.02
+    with pytest.raises(InvalidConfig, match="expected an even number from 6 on"):
+        shadowed(rows, others, fields, leaky, count=5)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult.audit.bounds import auc
+from ult.audit.lira import ratio
 from ult.audit.model.predicted import predict_records
 from ult.audit.model.sides import Sides
 from ult.audit.model.trained import lots
@@ -18,7 +19,6 @@ from ult.public.run import Run
 Floats = NDArray[np.float64]
 OFFLINE = 1 / 3  # RMIA's a where it cannot be tuned; its authors' choice for texts
 GRID = np.linspace(0.0, 1.0, 11)  # values of a that are tried
-FEW = 64  # with fewer shadow runs, all records share one variance, as in the LiRA paper
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +97,7 @@ def tuned(references: Sequence[Reference], score: Callable[[Floats, Floats, floa
 def lira(of: Floats, shadows: Sequence[Reference]) -> Floats:
     """Score by the likelihood ratio of a record's log-probability between runs trained with and without it (LiRA).
 
-    Carlini et al. 2022, the online attack. `of` (records,) are the audited run's log-probabilities. Both distributions
-    are taken as normal; with fewer than `FEW` shadow runs all records share one variance.
+    `of` (records,) are the audited run's log-probabilities.
     """
     logs = np.stack([run.averages for run in shadows])
-    seen = np.stack([run.seen for run in shadows if run.seen is not None])
-    total = np.zeros(len(of))
-    for sign, which in ((1.0, seen), (-1.0, ~seen)):
-        n = which.sum(0)
-        mean = (logs * which).sum(0) / n
-        variance = (((logs - mean) ** 2) * which).sum(0) / np.maximum(n - 1, 1)
-        if len(shadows) < FEW:
-            variance = np.full(len(of), variance[n > 1].mean())
-        variance = np.maximum(variance, 1e-12)
-        total += sign * (-np.log(variance) / 2 - (of - mean) ** 2 / (2 * variance))
-    return total
+    return ratio(of, logs, np.stack([run.seen for run in shadows if run.seen is not None]))
