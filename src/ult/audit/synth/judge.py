@@ -1,6 +1,6 @@
 """Judge synthetic records by what was measured: findings of three levels, the worst of which is the verdict.
 
-The lines are here, in `docs/howto/synth.md` and on every page. What was not measured, or not with enough records, is
+The lines are here, in `docs/howto/audit.md` and on every page. What was not measured, or not with enough records, is
 never green. How true the records are, and what for, is shown beside and not judged: bad records harm nobody's privacy.
 """
 
