@@ -271,6 +271,8 @@ def test_texts_that_quote_or_that_tell_a_canary_are_red(tmp_path):
     quoting = [f"{' '.join(train[k].split()[3:15])} {line}" if k < 20 else line for k, line in enumerate(notes(3))]
     told = texts_audited(tmp_path, quoting, train)
     assert levels(told)["passages"] == "red"
+    assert {"values", "extremes"}.isdisjoint(levels(told))  # there is nothing to ask
+    assert levels(texts_audited(tmp_path, train[:60], train))["copies"] == "red"
     assert told["privacy"]["passages"][0]["lengths"][1]["real"] == 20
     secrets = [f"the code of number {k} is {digits:08d}" for k, digits in enumerate((12345678, 90807060, 31415926))]
     told = texts_audited(tmp_path, notes(3), [*train, *secrets], secrets)

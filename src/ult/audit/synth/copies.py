@@ -25,16 +25,16 @@ PAIRED = 2000  # records of each side that are compared in pairs
 ENOUGH = 20  # pairs that must agree in so many columns, for that to tell how fast agreement becomes rare
 
 
-def chance(hits: int, controls: int, share: float, expected: float) -> float:
+def chance(hits: int, controls: int, share: float, expected: float | None) -> float:
     """Return the p-value of `hits` of real records beside `controls` of held-out ones, among what only one side has.
 
-    `share` of all that could be hit is of real records. Without any control the `expected` number counts too, because
-    then few hits say nothing by their share alone.
+    `share` of all that could be hit is of real records. Without any control the `expected` number counts too, if it
+    is known, because then few hits say nothing by their share alone.
     """
     if not hits:
         return 1.0
     p = float(stats.binom.sf(hits - 1, hits + controls, share))
-    return p if controls else min(p, float(stats.poisson.sf(hits - 1, expected)))
+    return p if controls or expected is None else min(p, float(stats.poisson.sf(hits - 1, expected)))
 
 
 def records(columns: Sequence[Coded], sides: Mapping[str, Side], *, seed: int) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def records(columns: Sequence[Coded], sides: Mapping[str, Side], *, seed: int) -
     hits, controls = (int(np.isin(each, written, assume_unique=True).sum()) for each in (ours, theirs))
     copied = int(np.isin(sides[SYNTHETIC].keys, real).sum())
     rate = _coincidence(columns, seed)
-    expected = rate * len(written) * len(ours)
+    expected = rate * len(written) * len(ours) if len(columns) > 1 else None
     share = len(ours) / max(len(ours) + len(theirs), 1)
     return {
         "copied": copied,
@@ -55,7 +55,7 @@ def records(columns: Sequence[Coded], sides: Mapping[str, Side], *, seed: int) -
         "held_out_only": controls,
         "share": share,
         "expected": expected,
-        "p_value": chance(hits, controls, share, expected) if len(columns) > 1 else 1.0,
+        "p_value": chance(hits, controls, share, expected),
     }
 
 

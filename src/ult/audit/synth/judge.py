@@ -46,8 +46,9 @@ def judge(audit: Mapping[str, Any]) -> list[Finding]:
         said = "whether single records were copied cannot be told without held-out records"
         return [*found, *_exposed(audit["canaries"]), unmeasured(SUBJECT, "copies", said, _HELD, CHANCE)]
     few = audit["sides"]["held_out"]["compared"] < FEW
-    found += [_records(privacy["records"], few=few), _values(privacy["values"], few=few)]
-    found += [_extremes(privacy["extremes"], few=few)]
+    found.append(_records(privacy["records"], few=few))
+    found += [_values(privacy["values"], few=few)] if privacy["values"]["real"] else []
+    found += [_extremes(privacy["extremes"], few=few)] if privacy["extremes"]["telling"] else []
     found += [_passages(one, few=few) for one in privacy["passages"]]
     found += list(_members(privacy["membership"], audit["claim"]))
     return [*found, *_exposed(audit["canaries"])]

@@ -42,7 +42,7 @@ def shadowed(
             half = np.zeros(len(records), bool)
             half[rng.permutation(len(records))[: len(records) // 2]] = True
         used = half if number % 2 == 0 else ~half
-        made = make([records[k] for k in np.flatnonzero(used)], seed + number)
+        made = make([records[k] for k in np.flatnonzero(used).tolist()], seed + number)
         seen.append(used)
         found.append(_scores(records, others, made, fields))
     known = np.stack(seen)
