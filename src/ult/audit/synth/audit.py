@@ -177,7 +177,7 @@ def _measured(
     passages = [copies.passages(one, sides, seed=seed) for one in wordy]
     told["privacy"] = {
         "records": copies.records(columns, sides, seed=seed),
-        "values": copies.values(columns),
+        "values": copies.values(columns, sides),
         "extremes": copies.extremes(columns, sides),
         "passages": [one for one in passages if one is not None],
         "membership": found,

@@ -83,10 +83,11 @@ def _coincidence(columns: Sequence[Coded], seed: int) -> float:
     return float(at_least[last] / pairs * rate ** (len(columns) - last))
 
 
-def values(columns: Sequence[Coded]) -> dict[str, Any]:
+def values(columns: Sequence[Coded], sides: Mapping[str, Side]) -> dict[str, Any]:
     """Return, as JSON values, how many values that a single record has are written, of real and of held-out records.
 
-    Several values of one record go together, so the p-value is that of a draw of whole records for either side.
+    Several values of one record go together, and all those of a unit, so the p-value is that of a draw of whole records,
+    or units, for either side.
     """
     each: list[dict[str, Any]] = []
     written = {name: np.zeros(len(columns[0].codes[name])) for name in (REAL, HELD_OUT)}
@@ -108,9 +109,17 @@ def values(columns: Sequence[Coded]) -> dict[str, Any]:
     total = {key: sum(one[key] for one in each) for key in ("real", "real_written", "held_out", "held_out_written")}
     return {
         **total,
-        "p_value": _of_records(written[REAL], written[HELD_OUT]),
+        "p_value": _of_records(*(_by_unit(sides[name], written[name]) for name in (REAL, HELD_OUT))),
         "worst": max(each, key=lambda told: int(told["real_written"]) - int(told["held_out_written"]), default=None),
     }
+
+
+def _by_unit(side: Side, written: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the sum of each unit, of records alone the values themselves."""
+    if side.units is None:
+        return written
+    _, whose = np.unique([unit or "" for unit in side.units], return_inverse=True)
+    return np.bincount(whose, written).astype(float)
 
 
 def _of_records(real: NDArray[np.float64], held: NDArray[np.float64]) -> float:
