@@ -86,8 +86,8 @@ def _coincidence(columns: Sequence[Coded], seed: int) -> float:
 def values(columns: Sequence[Coded], sides: Mapping[str, Side]) -> dict[str, Any]:
     """Return, as JSON values, how many values that a single record has are written, of real and of held-out records.
 
-    Several values of one record go together, and all those of a unit, so the p-value is that of a draw of whole records,
-    or units, for either side.
+    Several values of one record go together, and all those of a unit, so the p-value is that of a draw of whole
+    records, or units, for either side.
     """
     each: list[dict[str, Any]] = []
     written = {name: np.zeros(len(columns[0].codes[name])) for name in (REAL, HELD_OUT)}
