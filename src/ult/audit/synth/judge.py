@@ -15,6 +15,7 @@ from ult.audit.release.proven import proven
 LOOSE = 10.0  # an epsilon above which a promise says little
 FEW = 100  # held-out records, with fewer of which nothing is green
 UNLIKELY = (0.01, 0.001)  # p-values below which copies are amber and red: some five questions are asked at once
+LEAST = 1e-16  # the least p-value that is told
 SUBJECT = "synthetic"
 
 GUARANTEE = f"red without a promise, or with one that cannot hold; amber above an epsilon of {LOOSE:g}"
@@ -51,6 +52,8 @@ def judge(audit: Mapping[str, Any]) -> list[Finding]:
     found += [_extremes(privacy["extremes"], few=few)] if privacy["extremes"]["telling"] else []
     found += [_passages(one, few=few) for one in privacy["passages"]]
     found += list(_members(privacy["membership"], audit["claim"]))
+    if any(one.topic == "bound" and one.level == "red" for one in found):
+        found = [one for one in found if one.topic != "guarantee"]  # a claim that is false guarantees nothing
     return [*found, *_exposed(audit["canaries"])]
 
 
@@ -82,7 +85,7 @@ def _graded(
     topic: str, said: str, p: float, *, few: bool, n: int | None = None, change: str = _AGAIN, line: str = CHANCE
 ) -> Finding:
     level = "red" if p < UNLIKELY[1] else "amber" if p < UNLIKELY[0] else "green"
-    said += f" (p {p:.2g})" if p < UNLIKELY[0] else ""
+    said += f" (p {f'{p:.2g}' if p > LEAST else f'below {LEAST:g}'})" if p < UNLIKELY[0] else ""
     if level != "red" and few:
         return unmeasured(SUBJECT, topic, f"{said}; too few held-out records to tell", _HELD, line)
     return Finding(SUBJECT, level, said, line, change * (level != "green"), topic, value=p, n=n)
