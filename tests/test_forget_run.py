@@ -94,6 +94,11 @@ def test_members_that_saw_it_are_as_if_they_never_had_and_the_others_are_copied(
     (left_out,) = Run.open(tmp_path / "run").metrics["without"]
     assert left_out == {"digest": Gone.read(folder / "gone.rows").digest, "rows": 2}
     assert found["gone"] == [left_out["digest"]]
+    assert "| forgotten | 2 records, by `exact` |" in (tmp_path / "run/README.md").read_text()
+    sides = ["--members", str(folder / "shards"), "--nonmembers", str(tmp_path / "rest")]
+    result = CliRunner().invoke(app, ["audit", "model", str(tmp_path / "run"), *sides])
+    assert isinstance(result.exception, InvalidConfig)
+    assert "left out some of its shards' records" in result.exception.what
 
 
 def test_by_hand_the_same(folder, tmp_path):
@@ -142,6 +147,18 @@ def test_forgetting_twice_leaves_out_both(folder, tmp_path):
     assert told(tmp_path / "two")["members_again"] == 1
     assert files(tmp_path / "two/members/2") == files(tmp_path / "one/members/2")
     assert len(Run.open(tmp_path / "two").metrics["without"]) == 2
+
+
+def test_a_mixture_counts_the_records_that_stay(folder, tmp_path):
+    """Else samples of one folder would be drawn as another's."""
+    other = write(tmp_path / "other", counting(30, seed=4))
+    rows = list(range(0, 60))
+    named = gone(tmp_path / "gone.rows", (folder / "shards", rows))
+    recipe = Recipe(**TINY, mixture=(1, 3))
+    train([folder / "shards", other], tmp_path / "run", recipe, without=named)
+    rest = without(tmp_path / "rest", folder / "shards", rows)
+    train([rest, other], tmp_path / "never", recipe)
+    assert same(weights(tmp_path / "run"), weights(tmp_path / "never"))
 
 
 def test_what_chose_the_weights_saw_its_records_too(folder, tmp_path):
@@ -279,6 +296,14 @@ def test_what_cannot_forget_says_what_to_type(folder, tmp_path):
         forget(tmp_path / "small", shards, tmp_path / "out", rows=rows)
     assert "ult forget run parted SHARDS --rows GONE.rows -o FORGOT, then ult distil FORGOT" in caught.value.hint
     other = write(tmp_path / "other", counting(80, seed=3))
+    for name, told, said in (
+        ("compatible", [{"run": "old", "digest": "ab" * 32, "members": 1}], "was trained to agree with old"),
+        ("replay", {"name": "old", "digest": "ab" * 32, "share": 0.1}, "replayed old, which"),
+    ):
+        shutil.copytree(folder / "plain", tmp_path / name)
+        (tmp_path / name / "metrics.json").write_text(json.dumps({**Run.open(folder / "plain").metrics, name: told}))
+        with pytest.raises(InvalidConfig, match=said):
+            forget(tmp_path / name, shards, tmp_path / "out", rows=rows)
     for given, error, said in (
         ({"shards": other}, InvalidConfig, "names records of shards"),
         ({"shards": [shards, other]}, InvalidConfig, "trained on 1 shards folders as its shards; 2 were given"),

@@ -14,6 +14,7 @@ from typing import Any
 
 from ult.public.guarantee import composed
 from ult.public.manifest import UNTOLD, Manifest
+from ult.public.metrics import METHODS
 from ult.public.vocabulary import Vocabulary
 
 CARD = "README.md"
@@ -154,6 +155,10 @@ def run_card(metrics: Mapping[str, Any]) -> str:
         facts.append(("embedding rows", "a file for each table, in `rows`; `ult attach` makes a checkpoint of one"))
     if metrics.get("members"):
         facts.append(("members", f"{metrics['members']['count']}, each a checkpoint in `members`: average them"))
+    if told := metrics.get("forgotten"):
+        exact = told["method"] in METHODS[:2]
+        facts.append(("forgotten" if exact else "trained against", f"{told['rows']:,} records, by `{told['method']}`"))
+        facts += [] if exact else [("guarantee to them", "none: it still depends on them")]
     if metrics.get("distilled"):
         facts.append(("distilled from", ", ".join(_code(one["run"]) for one in metrics["distilled"])))
     if metrics.get("release"):

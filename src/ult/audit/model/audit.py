@@ -85,6 +85,11 @@ def audit_model(
             "members",
             hint="the run that holds all members",
         )
+    if sum(one["rows"] for one in opened.metrics.get("without") or []):
+        raise InvalidConfig(
+            f"{opened.path} left out some of its shards' records; all of them would count as members",
+            hint="ult audit forget, which looks at what was left out",
+        )
     tell("reading", 0)
     both = {"targets": targets, "nonmember_targets": nonmember_targets}
     sides = read_sides(opened, members, nonmembers, **both, table=table, canaries=canaries or 0)

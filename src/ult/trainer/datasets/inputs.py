@@ -91,8 +91,15 @@ class Inputs:
     @property
     def rows(self) -> int:
         """How many records, or pairs, the model is trained on."""
-        left_out = sum(int((~one).sum()) for one in self.stays if one is not None)
-        return sum(one.manifest.rows for one in self.shards) - left_out
+        return sum(self.rows_each)
+
+    @property
+    def rows_each(self) -> list[int]:
+        """How many records of each shards folder, or pairs, the model is trained on."""
+        stays = self.stays or [None] * len(self.shards)
+        return [
+            one.manifest.rows if kept is None else int(kept.sum()) for one, kept in zip(self.shards, stays, strict=True)
+        ]
 
     @property
     def stays(self) -> list[Stays | None]:
@@ -168,8 +175,8 @@ class Inputs:
         if isinstance(data, Windows):  # of a recipe that can have none
             return None
         if self.replay is not None:
-            return replaying.mixture_of(self.replay, self.shards, data)
-        return mixture(recipe.mixture, self.shards, data) if recipe.mixture else None
+            return replaying.mixture_of(self.replay, self.shards, data, self.rows_each)
+        return mixture(recipe.mixture, self.shards, data, self.rows_each) if recipe.mixture else None
 
     def samples(self, data: Dataset, mixed: Mixture | None) -> int:
         """Return how many samples make a pass over the data; with replay, over all but what is replayed."""

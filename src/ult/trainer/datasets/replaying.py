@@ -37,13 +37,16 @@ def opened(replay: Replay, shards: Sequence[Shards]) -> Shards:
     return old
 
 
-def mixture_of(replay: Replay, shards: Sequence[Shards], data: Blocks | PerTable | Labelled | Pairs) -> Mixture:
+def mixture_of(
+    replay: Replay, shards: Sequence[Shards], data: Blocks | PerTable | Labelled | Pairs, rows: Sequence[int]
+) -> Mixture:
     """Return which samples of `data` are of the replayed shards, the last of `shards`, and its share.
+
+    `rows` is how many records of each folder are in `data`.
 
     Raises `InvalidConfig` for shards in which no sample starts.
     """
-    rows = sum(one.manifest.rows for one in shards)
-    starts = (0, data.sample_of(rows - shards[-1].manifest.rows), data.sample_of(rows))
+    starts = (0, data.sample_of(sum(rows[:-1])), data.sample_of(sum(rows)))
     if 0 in (starts[1], starts[2] - starts[1]):
         raise InvalidConfig(
             f"{shards[-1].path if starts[1] else shards[0].path} is too small for a share of its own: no block "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -49,15 +49,20 @@ def check_mixture(weights: Sequence[float] | None, shards: Sequence[Shards]) -> 
         )
 
 
-def mixture(weights: Sequence[float], shards: Sequence[Shards], data: Blocks | PerTable | Labelled | Pairs) -> Mixture:
+def mixture(
+    weights: Sequence[float],
+    shards: Sequence[Shards],
+    data: Blocks | PerTable | Labelled | Pairs,
+    rows: Sequence[int] | None = None,
+) -> Mixture:
     """Return which samples of `data` are of which shards folder, and the weight of each folder.
+
+    `rows` is how many records of each folder are in `data`, by default all.
 
     A block belongs to the folder of its first prediction. Raises `InvalidConfig` for a folder that has no sample.
     """
-    starts, rows = [0], 0
-    for one in shards:
-        rows += one.manifest.rows
-        starts.append(data.sample_of(rows))
+    each = [one.manifest.rows for one in shards] if rows is None else rows
+    starts = [0, *(data.sample_of(before) for before in accumulate(each))]
     for one, (first, end) in zip(shards, pairwise(starts), strict=True):
         if first == end:
             raise InvalidConfig(

@@ -151,6 +151,7 @@ def _check(run: Run, method: str, base: object) -> None:
             "again is a matter of all owners",
             hint="ult federate again with shards of ult forget shards",
         )
+    _check_taught(run)
     if base is not None and method in AGAINST:
         raise InvalidConfig(f"a base was given for method {method}, which goes on from the run itself")
     told = run.metrics.get("recipe") or {}
@@ -159,6 +160,20 @@ def _check(run: Run, method: str, base: object) -> None:
         raise InvalidConfig(
             f"{run.path} was made from {began} without a training, so none can be done again",
             hint=f"ult forget run {began}, then make it again from what that writes",
+        )
+
+
+def _check_taught(run: Run) -> None:
+    """Raise `InvalidConfig` for a run that had records, or another run, to learn from besides its shards."""
+    if earlier := run.metrics.get("compatible"):
+        raise InvalidConfig(
+            f"{run.path} was trained to agree with {earlier[0]['run']}, and learned of its records from there",
+            hint="ult forget run with that one, then ult train --without GONE.rows --compatible-with what it writes",
+        )
+    if replayed := run.metrics.get("replay"):
+        raise InvalidConfig(
+            f"{run.path} replayed {replayed['name']}, which ult forget run cannot",
+            hint=f"ult train SHARDS --replay {replayed['name']}:{replayed['share']:g} --without GONE.rows",
         )
 
 

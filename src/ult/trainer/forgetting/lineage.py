@@ -196,7 +196,11 @@ class _Judge:
             above = self.run(path.parent.parent)
             if above.verdict == FREE or (above.verdict == HOLDS and whole.get("forgotten") and not told.get("part")):
                 return above.verdict, f"as the run that it is a member of: {above.why}"
-        verdicts = [self._made(f"distilled from {one['run']}", one["digest"]) for one in told.get("distilled", [])]
+        verdicts = [
+            self._made(f"{how} {one['run']}", one["digest"])
+            for name, how in (("distilled", "distilled from"), ("compatible", "trained to agree with"))
+            for one in told.get(name) or []
+        ]
         if _released(told):  # it names no shards: it is what it was made from
             verdicts.append(self._made("released", told.get("from_digest")))
         else:
