@@ -166,7 +166,7 @@ def test_a_share_of_each_batch_is_of_the_earlier_shards(folder, tmp_path):
     assert january.manifest.digest in (Run.open(tmp_path / "run").trained_on or [])
     shards = [open_shards(folder / "february")[0], january]
     data = labelled(tmp_path / "packed", [folder / "february", folder / "january"], context=16)
-    mixed = mixture_of(Replay.read("x:0.25"), shards, data)
+    mixed = mixture_of(Replay.read("x:0.25"), shards, data, [one.manifest.rows for one in shards])
     assert (mixed.starts, mixed.weights) == ((0, 60, 124), (0.75, 0.25))
     order = np.array(list(mixed.order(40, 0)))
     for first in range(0, 40, 4):
