@@ -1,0 +1,247 @@
+"""Row `update`: what does the second month cost those who rely on the first?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+from lib.going_on import going_on
+from lib.interval import BOTH, RESAMPLES, counted, over_both, over_records
+from lib.months import CODE, SETS, months, same_ids, shards, sizes, tables
+from lib.result import metric
+from lib.session import Session, digest
+from lib.training import trained
+from numpy.typing import NDArray
+
+from ult.public.manifest import manifest_of
+
+SEEDS = (0, 1, 2)
+SIZE, CONTEXT, BATCH = 2048, 128, 16
+STEPS, MORE = 100, 50  # of the first month, and of the second
+OPTIONS = {"task": "classify", "pool": "mean", "attention": "full", "dropout": 0.2, "label": "label"}
+RATES = (3e-3, 1e-3)  # of the second month, of which validation chooses
+PLAIN, SMOOTH, EVERY, COMPATIBLE = "fine-tuned", "label smoothing", "distilled everywhere", "compatible"
+TRIED: dict[str, list[dict[str, Any]]] = {  # of which validation chooses
+    SMOOTH: [{"label_smoothing": share} for share in (0.1, 0.3)],
+    EVERY: [{"compatible_weight": weight} for weight in (1.0, 4.0)],
+    COMPATIBLE: [{"compatible_weight": weight} for weight in (1.0, 4.0)],
+}
+MOVED, BAG, CHANCE = "aligned, not trained", "bag, fitted to the new month", "the largest class"
+LOSS = 0.01  # of accuracy on validation, that a way to lose fewer records may cost
+ASKED = (
+    "What does the second month cost those who rely on the first: do ids stay, do records that were right go wrong, "
+    "and is the first month forgotten?"
+)
+SETTING = """\
+Months that differ in truth. `wards`: medical abstracts, then doctors' dialogues. `mail`: e-mail by its dates. \
+`sections`: sections of abstracts before and from about 2007; the first month has no {code}. Tables of {size:,} ids, \
+`text/bytes`, a phrase held by 5 texts: of the first month, updated with the second (`ult table update --keep-ids`), \
+and fitted afresh on both. Ids a byte are of test texts of both months. Negative flips: `sections` by heading, model \
+`tiny` that reads all of a text, {steps} steps of {batch} texts cut at {context} ids; the run is aligned to the \
+updated table and trained {more} steps on the second month. `label smoothing`, `distilled everywhere` (the earlier \
+run's probabilities at all records) and `compatible` (`--compatible-with`: at those that it has right) have the same \
+steps and rate; their strength is the one of two with the fewest flips on held-out texts of the second month that \
+costs at most {loss} of accuracy there. A flip is of the earlier run as it was used, on ids of its own table. \
+Forgetting: `wards`, next ids, bits a byte of the first month's test texts above those of the cosine run of that \
+month; `cosine restarts` go up to the peak again and fall to zero, `infinite` goes on at its constant and anneals in \
+the last third, `replay` draws a tenth of each batch from the first month."""
+
+
+def main() -> None:
+    """Update tables, train on, and count what is lost."""
+    session = Session.begin("update")
+    seeds = session.sized(SEEDS, (0, 1))
+    metrics = [one for of in SETS for one in of_tables(session, of)]
+    flips, chosen = of_flips(session, seeds)
+    forgetting, told, parameters = going_on(session, seeds)
+    session.write(
+        "Updates",
+        [*metrics, *flips, *forgetting],
+        asked=ASKED,
+        setting=SETTING.format(code=CODE, size=SIZE, steps=_steps(session, STEPS), more=_steps(session, MORE),
+                               batch=BATCH, context=CONTEXT, loss=LOSS),
+        notes=[*chosen, *told],
+        chart=["negative flips", "bits a byte of the first month forgotten"],
+        model={"name": "tiny", "parameters": parameters, "context": CONTEXT, "batch": BATCH},
+    )  # fmt: skip
+
+
+# ---- ids
+
+
+def of_tables(session: Session, of: str) -> list[dict[str, Any]]:
+    """Return whether kept phrases have their ids, and how many ids a byte the tables write."""
+    made, data = tables(session, of, SIZE), months(session, of)
+    texts = [*data.old_test, *data.new_test]
+    found = []
+    for name, goal in (("updated", "at least 1"), ("fresh", "")):
+        both, equal = same_ids(made["old"], made[name])
+        found.append(metric(f"{of}: ids of kept phrases that are the same", name, counted(equal / both), n=both,
+                            higher_is_better=True, goal=goal))  # fmt: skip
+    ids = {name: sizes(table, texts) for name, table in made.items()}
+    for name, goal in (("updated", "at most 1.02"), ("old", "")):
+        ratio = over_records(lambda k, name=name: float(ids[name][k].sum() / ids["fresh"][k].sum()), len(texts))  # type: ignore[misc]
+        found.append(metric(f"{of}: ids a byte, ratio to a fresh fit", name, ratio, n=len(texts), seeds=[0],
+                            higher_is_better=False, unit="x", goal=goal))  # fmt: skip
+    return found
+
+
+# ---- flips
+
+
+def of_flips(session: Session, seeds: tuple[int, ...]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return accuracies and negative flips of all ways to train on the second month, and what was chosen."""
+    rate = max(RATES, key=lambda one: _valid(session, PLAIN, {"learning_rate": one}, seeds)[0])
+    plain = {"learning_rate": rate}
+    options, notes = {PLAIN: plain}, [f"The rate of the second month is {rate:g}, by accuracy on validation."]
+    for way, tried in TRIED.items():
+        each = [(plain | one, _valid(session, way, plain | one, seeds)) for one in tried]
+        least = _valid(session, PLAIN, plain, seeds)[0] - LOSS
+        able = [one for one in each if one[1][0] >= least] or [max(each, key=lambda one: one[1][0])]
+        options[way] = min(able, key=lambda one: one[1][1])[0]
+        (said,) = (f"{name} {value:g}" for name, value in options[way].items() if name not in plain)
+        notes.append(f"`{way}`: {said}; " + "; ".join(
+            f"{next(f'{v:g}' for k, v in one.items() if k not in plain)}: accuracy {a:.3f}, flips {b:.3f}"
+            for one, (a, b) in each) + " on validation.")  # fmt: skip
+    truth = np.array(months(session, "sections").labels["test"])
+    old = np.stack([hits(session, f"old-{s}", old_run(session, s), "old", "test") for s in seeds])
+    new = {way: np.stack([hits(session, _name(way, how, s), _next(session, way, how, s), "updated", "test")
+                          for s in seeds]) for way, how in options.items()}  # fmt: skip
+    new[MOVED] = np.stack([hits(session, f"moved-{s}", moved(session, s), "updated", "test") for s in seeds])
+    first, second = (bag(session, month, table) for month, table in (("old", "old"), ("new", "updated")))
+    linear = [hits(session, f"bag-{k}", run, table, "test")[None] for k, run, table in
+              ((0, first, "old"), (1, second, "updated"))]  # fmt: skip
+    return figures(old, new, linear, truth, seeds), notes
+
+
+def figures(
+    old: NDArray[np.bool_], new: dict[str, NDArray[np.bool_]], linear: list[NDArray[np.bool_]],
+    truth: NDArray[Any], seeds: tuple[int, ...],
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Return the metrics of hits (seeds, texts) of the earlier run, of the new ones, and of bags, old and new."""
+    common, found = {"n": len(truth)}, []
+    most = max(set(truth.tolist()), key=truth.tolist().count)
+    right = {"the earlier run": old} | new | {BAG: linear[1], CHANCE: (truth == most)[None]}
+    for name, one in right.items():
+        used = seeds if len(one) > 1 else seeds[:1]
+        found.append(metric("accuracy", name, over_both(one.astype(float)), seeds=used, higher_is_better=True,
+                            **common))  # fmt: skip
+    lost = {name: old & ~one for name, one in new.items()} | {BAG: linear[0] & ~linear[1]}
+    for name, one in lost.items():
+        used = seeds if len(one) > 1 else seeds[:1]
+        found.append(metric("negative flips", name, over_both(one.astype(float)), seeds=used, higher_is_better=False,
+                            **common))  # fmt: skip
+    for way in TRIED:
+        mine = way == COMPATIBLE
+        fewer = fewer_of(lost[way], lost[PLAIN])
+        found.append(metric("negative flips, fewer than fine-tuned by", way, fewer, seeds=seeds,
+                            higher_is_better=True, goal="at least 0.4" if mine else "", **common))  # fmt: skip
+        gain = over_both(new[way].astype(float) - new[PLAIN])
+        found.append(metric("accuracy, less that of fine-tuned", way, gain, seeds=seeds, baseline="",
+                            higher_is_better=True, goal=f"at least -{LOSS}" if mine else "", **common))  # fmt: skip
+    return found
+
+
+def fewer_of(ours: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> dict[str, Any]:
+    """Return by what share flips (seeds, texts) are fewer than others, with seeds and texts drawn anew at once."""
+    rng, (seeds, texts) = np.random.default_rng(0), ours.shape
+    drawn = []
+    for _ in range(RESAMPLES):
+        k = rng.integers(0, seeds, seeds)[:, None], rng.integers(0, texts, texts)[None]
+        drawn.append(1 - ours[k].sum() / max(1, theirs[k].sum()))
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    value = float(1 - ours.sum() / max(1, theirs.sum()))
+    return {"value": value, "low": min(value, float(low)), "high": max(value, float(high)), "interval": BOTH}
+
+
+def _valid(session: Session, way: str, how: dict[str, Any], seeds: tuple[int, ...]) -> tuple[float, float]:
+    """Return the accuracy on validation, and the share of flips there, over the seeds."""
+    old = [hits(session, f"old-{s}", old_run(session, s), "old", "valid") for s in seeds]
+    new = [hits(session, _name(way, how, s), _next(session, way, how, s), "updated", "valid") for s in seeds]
+    return float(np.mean(new)), float(np.mean([a & ~b for a, b in zip(old, new, strict=True)]))
+
+
+def part(session: Session, name: str, table: str) -> Path:
+    """Return the shards of a part of the sections by a table."""
+    data = months(session, "sections")
+    texts = {"old": data.old, "new": data.new, "valid": data.valid, "test": data.old_test}[name]
+    return shards(session, f"{name}-{table}", tables(session, "sections", SIZE)[table], texts, data.labels[name])
+
+
+def _steps(session: Session, full: int) -> int:
+    return int(session.sized(full, 6))
+
+
+def old_run(session: Session, seed: int) -> dict[str, Any]:
+    """Train a run of the first month."""
+    return trained(session, f"old-{seed}", part(session, "old", "old"), seed=seed, steps=_steps(session, STEPS),
+                   context=CONTEXT, batch_size=BATCH, **OPTIONS)  # fmt: skip
+
+
+def moved(session: Session, seed: int) -> dict[str, Any]:
+    """Return the run of the first month, aligned to the updated table."""
+    from ult.owner.handover.align import align
+
+    run, made = old_run(session, seed), tables(session, "sections", SIZE)
+
+    def make(folder: Path) -> dict[str, Any]:
+        return {"counts": align(run["run"], made["old"], made["updated"], folder / "run")}
+
+    found = session.once(f"moved/{seed}", {"run": run["origin"], "table": made["updated"].fingerprint}, make)
+    folder = Path(found["folder"])
+    return {"run": str(folder / "run"), "origin": digest(folder / "done.json")}
+
+
+def _name(way: str, how: dict[str, Any], seed: int) -> str:
+    return "-".join([way.replace(" ", "-"), *(f"{value:g}" for value in how.values()), str(seed)])
+
+
+def _next(session: Session, way: str, how: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Train the aligned run on the second month."""
+    from ult.trainer.compatible import Cost
+
+    start = Path(moved(session, seed)["run"])
+    more = how | ({"compatible_with": start} if way in (EVERY, COMPATIBLE) else {})
+    with patch.object(Cost, "__call__", _everywhere if way == EVERY else Cost.__call__):
+        return trained(session, _name(way, how, seed), part(session, "new", "updated"), start=start, seed=seed,
+                       steps=_steps(session, MORE), context=CONTEXT, batch_size=BATCH, **OPTIONS, **more)  # fmt: skip
+
+
+def _everywhere(cost: Any, inputs: dict[str, Any], logits: Any) -> Any:
+    """Return what `Cost` returns, as if the earlier run were right at all records."""
+    from ult.trainer.loss import soft_cost
+
+    return cost.weight * soft_cost(cost.old, logits, inputs)
+
+
+def bag(session: Session, month: str, table: str) -> dict[str, Any]:
+    """Fit the linear model to a month."""
+    return trained(session, f"bag-{month}", part(session, month, table), model="bag", task="classify", label="label",
+                   context=CONTEXT)  # fmt: skip
+
+
+def hits(session: Session, name: str, run: dict[str, Any], table: str, split: str) -> NDArray[np.bool_]:
+    """Return which texts of a split a run has right (texts,)."""
+    folder = part(session, split, table)
+
+    def make(place: Path) -> dict[str, Any]:
+        from ult.public.run import Run
+        from ult.trainer.datasets.packing import open_shards
+        from ult.trainer.models.together import load_predictor
+        from ult.trainer.tasks.classify import chances_of, unlabelled
+
+        opened = Run.open(run["run"])
+        model = load_predictor(opened)
+        data = unlabelled(opened, model, open_shards(folder), place / "packed")
+        best = chances_of(model, data, 32).argmax(1)
+        truth = months(session, "sections").labels[split]
+        return {"right": [opened.classes[k] == label for k, label in zip(best.tolist(), truth, strict=True)]}
+
+    asked = {"run": run["origin"], "shards": digest(manifest_of(folder)), "split": split}
+    return np.array(session.once(f"hits/{name}-{split}", asked, make)["right"], bool)
+
+
+if __name__ == "__main__":
+    main()
