@@ -19,7 +19,7 @@ from ult.public.manifest import manifest_of
 
 SEEDS = (0, 1, 2)
 SIZE, CONTEXT, BATCH = 2048, 128, 16
-STEPS, MORE = 100, 50  # of the first month, and of the second
+STEPS, MORE = 100, 40  # of the first month, and of the second
 OPTIONS = {"task": "classify", "pool": "mean", "attention": "full", "dropout": 0.2, "label": "label"}
 RATES = (3e-3, 1e-3)  # of the second month, of which validation chooses
 PLAIN, SMOOTH, EVERY, COMPATIBLE = "fine-tuned", "label smoothing", "distilled everywhere", "compatible"

@@ -14,8 +14,8 @@ from lib.result import metric
 from lib.session import Session, digest
 from lib.training import row_bits, trained
 
-SIZE, CONTEXT, BATCH = 1024, 128, 16
-STEPS, MORE, ANNEAL = 160, 80, 27
+SIZE, CONTEXT, BATCH = 1024, 128, 8
+STEPS, MORE, ANNEAL = 120, 60, 20
 RATES = (3e-3, 1e-3)  # of the second month, of which validation chooses
 RESTART, REPLAYED, INFINITE, NEW = "cosine restarts", "cosine restarts, replay", "infinite", "infinite, replay"
 WAYS = (RESTART, REPLAYED, INFINITE, NEW)
