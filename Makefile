@@ -7,9 +7,10 @@ ONE := OMP_NUM_THREADS=1 RAYON_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 DATA ?= ../shared/data
 NATIVE := setup.py backend.py $(wildcard src/ult/native/*.[ch])
 LEAKS := $(patsubst %,runs/%.sh,attacks ranks alienlm record-leaks memorisation protection frontier release)
+SHARE := $(patsubst %,runs/%.sh,update)
 ROWS = for row in $(1); do PYTHON=$(BIN)/python DATA=$(DATA) sh $$row || exit 1; done && $(BIN)/python runs/report.py
 
-.PHONY: demo test quick check door bench results study docs vectors figures weights lock release audit fuzz clean
+.PHONY: demo test quick check door bench results study share docs vectors figures weights lock release audit fuzz clean
 
 demo: .venv/.demo
 	$(BIN)/ult demo --force
@@ -50,10 +51,13 @@ bench: .venv/.bench  ## Time ours beside peers, one thread each; half an hour, a
 	$(BIN)/python bench/readme.py
 
 results: .venv/.dev  ## Run the rows of the papers' experiments, one after another: under three hours on two cores, resumed if broken off.
-	$(call ROWS,$(filter-out $(LEAKS),$(wildcard runs/*.sh)))
+	$(call ROWS,$(filter-out $(LEAKS) $(SHARE),$(wildcard runs/*.sh)))
 
 study: .venv/.dev  ## Run the rows on what leaks and what protects: an hour and a half on two cores, resumed like the others.
 	$(call ROWS,$(LEAKS))
+
+share: .venv/.dev  ## Run the rows on giving, learning together and taking back: under three hours on two cores, resumed like the others.
+	$(call ROWS,$(SHARE))
 
 docs: .venv/.dev  ## Build the documentation, strictly, and serve it on this machine.
 	$(BIN)/python -m sphinx -q -W --keep-going -n -b html docs build/docs

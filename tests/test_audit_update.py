@@ -44,7 +44,7 @@ def test_planted_flips_are_counted_and_it_is_said_whom_they_hit():
     assert (spared["label"], spared["negative"], spared["right"]) == ("a", 0, 60)
     assert found["verdict"] == (
         "the new run is as accurate, as far as shown; of 80 records that the old run has right it has 20 "
-        "wrong (25.0%); most of b, 20 of 20"
+        "wrong (25.0%); label b loses most, 20 of 20"
     )
     better = figures(told([0] * 50 + [1] * 50, [1] * 100), seed=0)
     assert "more accurate" in better["verdict"]

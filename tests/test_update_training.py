@@ -93,6 +93,7 @@ def test_members_and_next_ids_can_be_compatible_too(folder, tmp_path):
     assert told["compatible"][0]["run"] == "lm"
     again = train(folder / "january", tmp_path / "again", Recipe(compatible_with=tmp_path / "both", **SHORT))
     assert again["compatible"][0]["members"] == 2
+    assert train(folder / "february", tmp_path / "both", with_members, resume="auto") == told
 
 
 def test_an_interrupted_training_ends_with_the_same_bytes(folder, tmp_path, monkeypatch):

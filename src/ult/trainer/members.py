@@ -15,6 +15,7 @@ from typing import Any
 from ult.errors import writing
 from ult.public.run import MEMBERS
 from ult.trainer.callbacks.progress import say
+from ult.trainer.compatible import Compatible
 from ult.trainer.datasets.inputs import Files, Inputs, Paths
 from ult.trainer.distributed import broadcast, join_processes, raise_on_all
 from ult.trainer.finished import finished, said
@@ -44,10 +45,12 @@ def train_members(
     with ExitStack() as stack:
         with raise_on_all(state):
             inputs = Inputs.open(recipe, shards, None, validation, None, without)
+            compatible = Compatible.open(recipe, inputs.shards)
+            asked = inputs.summaries | {"compatible": compatible.runs if compatible else []}
             if state.is_main_process and resume == "auto" and not force:
-                done = finished(out, recipe, inputs.summaries)
+                done = finished(out, recipe, asked)
             if state.is_main_process and done is None:
-                folder = working_folder(out, recipe, inputs.summaries, resume=resume, force=force)
+                folder = working_folder(out, recipe, asked, resume=resume, force=force)
                 stack.enter_context(folder)
         done = broadcast(state, done)
         if done is not None:

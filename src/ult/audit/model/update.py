@@ -122,7 +122,7 @@ def verdict(found: dict[str, Any]) -> str:
     what = "records" if found["labels"] else "ids"
     cost = f"of {right:,} {what} that the old run has right it has {lost:,} wrong ({found['lost']['share']:.1%})"
     hit = [one for one in found["labels"] if one["negative"]]
-    most = f"; most of {hit[0]['label']}, {hit[0]['negative']:,} of {hit[0]['right']:,}" if hit else ""
+    most = f"; label {hit[0]['label']} loses most, {hit[0]['negative']:,} of {hit[0]['right']:,}" if hit else ""
     return f"the new run is {change}; {cost}{most}"
 
 
