@@ -153,7 +153,7 @@ def fewer_of(ours: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> dict[str, An
     rng, (seeds, texts) = np.random.default_rng(0), ours.shape
     drawn = []
     for _ in range(RESAMPLES):
-        k = rng.integers(0, seeds, seeds)[:, None], rng.integers(0, texts, texts)[None]
+        k = np.ix_(rng.integers(0, seeds, size=(seeds,)), rng.integers(0, texts, size=(texts,)))
         drawn.append(1 - ours[k].sum() / max(1, theirs[k].sum()))
     low, high = np.quantile(drawn, [0.025, 0.975])
     value = float(1 - ours.sum() / max(1, theirs.sum()))

@@ -59,7 +59,7 @@ def ratio(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> dict[str, A
     rng, (seeds, texts) = np.random.default_rng(0), ours.shape
     drawn = []
     for _ in range(RESAMPLES):
-        k = rng.integers(0, seeds, seeds)[:, None], rng.integers(0, texts, texts)[None]
+        k = np.ix_(rng.integers(0, seeds, size=(seeds,)), rng.integers(0, texts, size=(texts,)))
         drawn.append(ours[k].sum() / theirs[k].sum())
     low, high = np.quantile(drawn, [0.025, 0.975])
     value = float(ours.sum() / theirs.sum())
