@@ -18,6 +18,10 @@ Then the patches of the blocks are looked up together: their rows are asked for 
 #include <immintrin.h>
 #endif
 
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "bytes are compared in words whose first byte is the lowest; the kernels in Numba do without"
+#endif
+
 #ifdef _WIN32
 #define PUBLIC __declspec(dllexport)
 #else

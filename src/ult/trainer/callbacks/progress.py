@@ -13,6 +13,7 @@ from ult.errors import TrainingError
 from ult.host.bar import Bar
 from ult.host.extras import require
 from ult.host.shown import count
+from ult.public.run import MEMBERS
 
 with require("transformers", extra="train"):
     from transformers import TrainerCallback
@@ -82,4 +83,5 @@ class Progress(TrainerCallback):
                 f"; its numbers are {validation['mean_error']:.4g} off on average, by a bag of the same ids "
                 f"{validation['bag_mean_error']:.4g}, by the mean {validation['mean_error_of_mean']:.4g}"
             )
-        say(f"{out.name}: {gained}{speed}")
+        name = f"{MEMBERS}/{out.name}" if out.parent.name == MEMBERS else out.name
+        say(f"{name}: {gained}{speed}")
