@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ult.codecs.record.cells import Cells, Known
+from ult.codecs.cells import Cells, Known
 from ult.codecs.record.field import Field
 from ult.data import open_source
 from ult.data.cells import column_of, written

@@ -33,8 +33,9 @@ def test_several_files_are_one_source_that_can_be_read_again(tmp_path: Path) -> 
 
 def test_batches_are_bounded(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x\n" * (ROWS + 1) + ("y" * (CHUNK_BYTES // 2) + "\n") * 3)
-    sizes = [len(batch.records) for batch in open_source([tmp_path / "a.txt"], modality="text").batches()]
-    assert sizes == [ROWS, 3, 1]
+    batches = list(open_source([tmp_path / "a.txt"], modality="text").batches())
+    assert sum(len(batch.records) for batch in batches) == ROWS + 4
+    assert max(batch.size for batch in batches) <= CHUNK_BYTES
     table = pa.table({"text": ["y" * (CHUNK_BYTES // 8)] * 20, "n": range(20)})
     pq.write_table(table, tmp_path / "a.parquet")
     batches = list(open_source([tmp_path / "a.parquet"], modality="text", keep=["n"]).batches())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ult.codecs.cells import Cells
 from ult.codecs.record.columns import Columns
 from ult.errors import InvalidRecord
 
@@ -16,8 +17,11 @@ COLUMNS_BATCH = 2**14  # of records by column, of which many are encoded togethe
 
 
 def batched(records: Iterable[Any]) -> Iterator[Sequence[Any]]:
-    """Yield the records in lists of at most `BATCH` records and about `BATCH_BYTES` bytes; `Columns` stay so."""
-    if isinstance(records, Columns):
+    """Yield the records in lists of at most `BATCH` records and about `BATCH_BYTES` bytes; `Columns`, `Cells` stay so.
+
+    Of these there are at most `COLUMNS_BATCH` in a batch.
+    """
+    if isinstance(records, Columns | Cells):
         yield from records.cut(COLUMNS_BATCH, BATCH_BYTES)
         return
     batch, size = [], 0

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult.codecs.base import Codec, check_option
+from ult.codecs.cells import Cells
 from ult.codecs.grammar import Automaton, utf8_follow
 from ult.codecs.patches import Ends, Patches, Symbols
 from ult.codecs.pretokenizer import MAX_PATCH, cut_words
@@ -84,6 +85,10 @@ class TextBytes(Codec[str]):
         """Return the length of `record` in UTF-8."""
         return len(utf8(record, self.max_length))
 
+    def nbytes_of_batch(self, records: Sequence[str]) -> int:
+        """Return the length of all records in UTF-8."""
+        return len(records.data) if isinstance(records, Cells) else super().nbytes_of_batch(records)
+
     def config(self) -> dict[str, Any]:
         """Return `max_length`."""
         return {"max_length": self.max_length}
@@ -118,7 +123,13 @@ def utf8(record: str, max_length: int) -> bytes:
 
 
 def joined_utf8(records: Sequence[str], max_length: int) -> tuple[NDArray[np.uint8], Ends]:
-    """Return the UTF-8 bytes of all records, concatenated, and where each record ends; raise as `utf8` does."""
+    """Return the UTF-8 bytes of all records, concatenated, and where each record ends; raise as `utf8` does.
+
+    `Cells` lie so already.
+    """
+    if isinstance(records, Cells) and not records.nulls.any():
+        check_sizes(records.sizes, max_length)
+        return records.data, records.ends
     try:
         joined = "".join(records)
     except TypeError:
@@ -128,9 +139,14 @@ def joined_utf8(records: Sequence[str], max_length: int) -> tuple[NDArray[np.uin
     data = joined.encode("utf-8", "surrogatepass")
     lengths = map(len, records) if len(data) == len(joined) else map(_utf8_length, records)
     sizes = np.fromiter(lengths, np.int64, len(records))
+    check_sizes(sizes, max_length)
+    return np.frombuffer(data, np.uint8), np.cumsum(sizes)
+
+
+def check_sizes(sizes: NDArray[np.int64], max_length: int) -> None:
+    """Raise `InvalidRecord` if a record has more bytes than `max_length`; `sizes` (n,) are those of all."""
     if len(sizes) and (longest := int(sizes.max())) > max_length:
         raise InvalidRecord(f"record has {longest} bytes; expected at most {max_length}")
-    return np.frombuffer(data, np.uint8), np.cumsum(sizes)
 
 
 def _utf8_length(record: str) -> int:

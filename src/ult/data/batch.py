@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from ult.codecs.cells import Cells
 from ult.codecs.record.columns import Columns
 from ult.data.rows import Chunk
 from ult.errors import InvalidRecord
@@ -63,7 +64,9 @@ class Batch:
     @property
     def size(self) -> int:
         """About how many bytes the records have."""
-        return int(self.records.sizes.sum()) if isinstance(self.records, Columns) else sum(map(size_of, self.records))
+        if isinstance(self.records, Columns | Cells):
+            return int(self.records.sizes.sum())
+        return sum(map(size_of, self.records))
 
     def read(self) -> Batch:
         """Return the batch itself; `Unread.read` has the same interface."""
@@ -85,6 +88,8 @@ def joined(batches: list[Batch]) -> Batch:
     filled = [batch.records for batch in batches if len(batch.records)]
     if filled and all(isinstance(records, Columns) for records in filled):
         records: Sequence[Any] = Columns.concatenate(filled)  # type: ignore[arg-type]
+    elif filled and all(isinstance(records, Cells) for records in filled):
+        records = Cells.concatenate(filled)  # type: ignore[arg-type]
     else:
         records = [record for records in filled for record in records]
     where = replace(batches[-1].where, runs=tuple(run for batch in batches for run in batch.where.runs))

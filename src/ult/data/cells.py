@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pat
 
-from ult.codecs.record.cells import Cells
+from ult.codecs.cells import Cells
 from ult.errors import OutputError, SourceError
 
 _UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}  # in a second

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
+from ult.codecs.cells import Cells
 from ult.data import record, wide
 from ult.data.array import ArrayRows
 from ult.data.batch import Batch, Where, joined, size_of
@@ -95,8 +96,19 @@ class Form:
             place = Chunk(rows.name, 1, {}, 1, names=(f"{rows.name}, column {self.column!r}",))
             yield Batch([np.concatenate(values)], schema.empty_table(), Where(((place, 0, 1),)))
             return
-        for chunk in rows.chunks([*(self.fields or [self.column]), *schema.names]):
-            yield from self._bounded(chunk, record.kept(chunk, schema))
+        read = rows.blocks if self.modality == "text" else rows.chunks
+        for chunk in read([*(self.fields or [self.column]), *schema.names]):
+            texts = record.whole_texts(chunk, self.column) if self.modality == "text" else None
+            kept = record.kept(chunk, schema)
+            yield from self._bounded(chunk, kept) if texts is None else self._cut(chunk, texts, kept)
+
+    def _cut(self, chunk: Chunk, texts: Cells, kept: pa.Table) -> Iterator[Batch]:
+        """Yield the texts of a chunk with their rows of `kept`, in batches of about `CHUNK_BYTES` at most."""
+        first = 0
+        for some in texts.cut(len(texts), CHUNK_BYTES):
+            runs = ((chunk.without_values(), first, len(some)),)
+            yield Batch(some, kept.slice(first, len(some)), Where(runs, self.fields))
+            first += len(some)
 
     def _bounded(self, chunk: Chunk, kept: pa.Table) -> Iterator[Batch]:
         """Yield the records of a chunk with their rows of `kept`, in batches of about `CHUNK_BYTES` at most."""

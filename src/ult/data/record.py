@@ -12,13 +12,14 @@ import pyarrow.compute as pc
 import pyarrow.types as pat
 from numpy.typing import NDArray
 
-from ult.codecs.record.cells import Cells
+from ult.codecs.cells import Cells
 from ult.data import files
+from ult.data.cells import column_of
 from ult.data.cells import is_text as is_text
 from ult.data.images.image import to_pixels
 from ult.data.images.scan import Frame
 from ult.data.rows import Chunk, Column, Rows, listed
-from ult.errors import MissingColumn, SourceError
+from ult.errors import MissingColumn, SourceError, UltError
 
 # names for unnamed columns
 COLUMN = {"text": "text", "molecule": "smiles", "image": "image", "series": "series", "record": "record"}
@@ -100,6 +101,17 @@ def records(chunk: Chunk, modality: str, column: str) -> Iterator[Any]:
     if modality == "series":
         return iter(_series(chunk, column, values))
     return iter(_texts(chunk, column, values))
+
+
+def whole_texts(chunk: Chunk, column: str) -> Cells | None:
+    """Return a column of texts as one, if it is read so and each row has one; else None, and `records` says why."""
+    values = chunk.columns[column]
+    if isinstance(values, pa.ChunkedArray) and is_text(values.type):
+        try:
+            values = column_of(values)
+        except (UltError, pa.ArrowException, UnicodeError):
+            return None
+    return values if isinstance(values, Cells) and not values.nulls.any() else None
 
 
 def wide(chunk: Chunk, fields: Sequence[str]) -> Iterator[Any]:

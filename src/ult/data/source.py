@@ -59,7 +59,7 @@ class Source:
         self._canonicaliser = Canonicaliser() if canonical else None
 
     def batches(self) -> Iterator[Batch]:
-        """Yield the records in order, in batches of at most `ROWS` records or about `CHUNK_BYTES` bytes."""
+        """Yield the records in order, in batches of at most about `CHUNK_BYTES` bytes."""
         self.invalid, first = Invalid(), 1
         for batch in self._read():
             if self._canonicaliser:

@@ -18,14 +18,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
+from ult.codecs.cells import Cells
 from ult.data import files
 from ult.data.reading import AS_IT_IS, Reading
-from ult.data.rows import CHUNK_BYTES, ROWS, Chunk, Rows, changed, existing_text, listed, not_utf8
+from ult.data.rows import CHUNK_BYTES, ROWS, Chunk, Column, Rows, changed, existing_text, listed, not_utf8
 from ult.errors import EmptySource, MissingColumn, OutputError, SourceError
 
 BOM = "\ufeff"
+BLOCK = 2**22  # bytes that are read at a time
+_LINE_FEED = 10
 _PAIRS = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _JSON_TYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64(), type(None): pa.null()}
 
@@ -47,7 +51,7 @@ class LineRows(Rows):
     def _lines(self) -> Iterator[tuple[int, list[str]]]:
         return _lines(self.name, self.start, self.stop, encoding=self.encoding)
 
-    def _chunk(self, first: int, columns: Mapping[str, list[Any]], length: int) -> Chunk:
+    def _chunk(self, first: int, columns: Mapping[str, Column], length: int) -> Chunk:
         return Chunk(self.name, first, columns, length, "line", self.start)
 
 
@@ -64,6 +68,20 @@ class TxtRows(LineRows):
         """Yield the lines; raise `SourceError` if one is not UTF-8."""
         for first, lines in self._lines():
             yield self._chunk(first, {self.column: lines}, len(lines))
+
+    def blocks(self, columns: Sequence[str]) -> Iterator[Chunk]:
+        """Yield the lines as `Cells`, of UTF-8; raise `SourceError` if one is not."""
+        if self.encoding != "utf-8":
+            yield from self.chunks(columns)
+            return
+        first = 1
+        for data in whole_lines(self.name, self.start, self.stop):
+            if not is_utf8(data):
+                for _ in self._lines():  # finds the line, and raises
+                    pass
+            lines = lines_of(data)
+            yield self._chunk(first, {self.column: lines}, len(lines))
+            first += len(lines)
 
 
 class JsonlRows(LineRows):
@@ -218,6 +236,50 @@ def _lines(
         raise changed(name, f"it ended after {at} bytes; expected {stop}")
     if lines:
         yield first, lines
+
+
+def whole_lines(name: str, start: int, stop: int) -> Iterator[bytes]:
+    """Yield the bytes from `start` to `stop`, which begin lines, in blocks of whole lines. Raises `SourceError`."""
+    at, begun = start, list[bytes]()  # of a line whose end is not read yet
+    try:
+        with files.open_file(name) as file:
+            file.seek(start)
+            while at < stop and (more := file.read(min(BLOCK, stop - at))):
+                at += len(more)
+                if end := more.rfind(b"\n") + 1:
+                    yield b"".join([*begun, more[:end]])
+                    begun = []
+                begun.append(more[end:])
+    except SourceError:
+        raise
+    except OSError as error:
+        raise SourceError(f"{name} cannot be read: {error.strerror}") from error
+    if at < stop < sys.maxsize:
+        raise changed(name, f"it ended after {at} bytes; expected {stop}")
+    if rest := b"".join(begun):
+        yield rest
+
+
+def lines_of(data: bytes) -> Cells:
+    """Return the lines of UTF-8 without "\\n"; the last one may lack it.
+
+    >>> lines_of(b"a\\n\\nbc").tolist()
+    ['a', '', 'bc']
+    """
+    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == _LINE_FEED)
+    ends -= np.arange(len(ends))
+    texts = np.frombuffer(data.replace(b"\n", b""), np.uint8)
+    if data and not data.endswith(b"\n"):
+        ends = np.append(ends, len(texts))
+    return Cells(texts, ends, np.zeros(len(ends), np.bool_))
+
+
+def is_utf8(data: bytes) -> bool:
+    """Return whether bytes are UTF-8."""
+    try:
+        return data.isascii() or data.decode("utf-8") is not None
+    except UnicodeDecodeError:
+        return False
 
 
 def _starts(name: str, nbytes: int) -> Iterator[int]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ult.codecs.base import Codec, encoded, named
 from ult.codecs.batches import BATCH, COLUMNS_BATCH, check_many
+from ult.codecs.cells import Cells
 from ult.codecs.clipped import clipped
 from ult.codecs.patches import Ends, Patches, Symbols, cut
 from ult.codecs.record.columns import Columns
@@ -120,7 +121,7 @@ class Coder:
         """Return ids, ends, the number of clipped values and the number of values; both are 0 unless `look` is set."""
         check_many(records)
         many, outside, values = [], 0, 0
-        size = COLUMNS_BATCH if isinstance(records, Columns) else BATCH
+        size = COLUMNS_BATCH if isinstance(records, Columns | Cells) else BATCH
         for first in range(0, len(records), size):
             batch = records[first : first + size]
             many.append(self._encode(batch, first))

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.codecs.record.cells import Cells as Column
+from ult.codecs.cells import Cells as Column
 from ult.codecs.record.field import Field
 from ult.codecs.record.number import Numbers
 from ult.data.columns.bins import BINS, CHOICES

@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult.codecs.base import Codec, check_option
+from ult.codecs.cells import Cells, Flags
 from ult.codecs.patches import Ends, Patches, Symbols
-from ult.codecs.record.cells import Cells, Flags
 from ult.codecs.record.child import Given
 from ult.codecs.record.column import FIRST_BIN, MAX_PATCH, NULL, grouped, interleaved, short
 from ult.codecs.record.columns import Columns, nbytes_of

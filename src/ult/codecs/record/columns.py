@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ult.codecs.cells import Cells
 from ult.codecs.patches import Ends
-from ult.codecs.record.cells import Cells
 from ult.codecs.record.field import Field
 from ult.errors import InvalidRecord
 

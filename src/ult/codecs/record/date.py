@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.codecs.record.cells import Cells, Flags
+from ult.codecs.cells import Cells, Flags
 from ult.codecs.record.field import Field
 from ult.codecs.record.ordinal import NO_DAY as NO_DAY
 from ult.codecs.record.ordinal import Layout, differences, ordinals

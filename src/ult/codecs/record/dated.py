@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ult.codecs.cells import Cells, Flags
 from ult.codecs.patches import Patches, Symbols
-from ult.codecs.record.cells import Cells, Flags
 from ult.codecs.record.column import NOTHING, NULL, TEXT, short
 from ult.codecs.record.date import NO_DAY, Dates
 from ult.codecs.record.field import Field, LeftOut

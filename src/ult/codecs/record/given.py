@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ult.codecs.cells import Cells
 from ult.codecs.patches import Patches, Symbols
-from ult.codecs.record.cells import Cells
 from ult.codecs.record.field import Field
 from ult.codecs.record.grammar import Place, RecordGrammar
 from ult.codecs.record.kind import Beside, Kind, Told

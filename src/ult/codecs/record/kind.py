@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ult.codecs.cells import Cells
 from ult.codecs.patches import Patches, Symbols
-from ult.codecs.record.cells import Cells
 from ult.codecs.record.column import NOTHING, NULL
 from ult.codecs.record.field import NEVER, Field, LeftOut
 from ult.codecs.record.ordinal import NO_DAY

@@ -13,8 +13,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from ult.codecs.cells import Cells, Known
 from ult.codecs.patches import Ends
-from ult.codecs.record.cells import Cells, Known
 from ult.codecs.record.field import EDGE_DIGITS, Field
 from ult.codecs.record.pattern import (
     Machine,

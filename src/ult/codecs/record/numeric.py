@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ult.codecs.cells import Cells
 from ult.codecs.patches import Patches, Symbols
-from ult.codecs.record.cells import Cells
 from ult.codecs.record.column import FIRST_BIN, NOTHING, NULL, TEXT, short
 from ult.codecs.record.field import Field, LeftOut
 from ult.codecs.record.kind import Beside, Kind, Told, at_fit, least_of, null_or, text_of

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ult.codecs.cells import Cells
 from ult.codecs.patches import Patches, Symbols
 from ult.codecs.pretokenizer import cut_words
-from ult.codecs.record.cells import Cells
 from ult.codecs.record.column import NOTHING, NULL, TEXT, long, short
 from ult.codecs.record.field import Field
 from ult.codecs.record.kind import Beside, Kind, Told, null_or

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ult.codecs.record.cells import Cells
+from ult.codecs.cells import Cells
 from ult.codecs.record.field import DATE_FORMS, Field
 from ult.data import record
 from ult.data.cells import has_text

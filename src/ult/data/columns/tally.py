@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ult.codecs.record.cells import Cells
+from ult.codecs.cells import Cells
 from ult.data.cells import arrow_of
 from ult.data.columns import looks
 

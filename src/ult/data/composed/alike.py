@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.codecs.record.cells import Cells
+from ult.codecs.cells import Cells
 from ult.data.missing import MISSING
 from ult.data.rows import Chunk
 from ult.errors import SourceError

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ult.codecs.record.cells import Cells
+from ult.codecs.cells import Cells
 from ult.data.composed.runs import Block, Piece, Run
 from ult.data.composed.spilled import Lot, Spill, in_order
 from ult.data.rows import Chunk

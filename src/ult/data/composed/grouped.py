@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ult.codecs.record.cells import Cells
+from ult.codecs.cells import Cells
 from ult.codecs.record.columns import Columns, Nested
 from ult.codecs.record.field import Field
 from ult.data import files

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ult.codecs.record.cells import Cells
+from ult.codecs.cells import Cells
 from ult.codecs.record.columns import Columns
 from ult.data.cells import column_of, has_text
 from ult.data.rows import Chunk

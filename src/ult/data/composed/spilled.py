@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyrage
 from numpy.typing import NDArray
 
+from ult.codecs.cells import Cells
 from ult.codecs.patches import Ends
-from ult.codecs.record.cells import Cells
 from ult.codecs.record.columns import Columns
 from ult.errors import OutputError
 from ult.host.kernel import njit

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ult.codecs.record.cells import Cells
+from ult.codecs.cells import Cells
 from ult.codecs.record.columns import Columns
 from ult.codecs.record.field import Field
 from ult.data import record

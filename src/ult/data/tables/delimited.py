@@ -13,7 +13,8 @@ from typing import IO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.codecs.record.cells import Cells
+from ult.codecs.cells import Cells
+from ult.data.text import is_utf8
 from ult.host.kernel import njit
 
 BLOCK = 2**21  # bytes that are scanned together, if a row is not longer
@@ -56,7 +57,7 @@ class Scan:
             starts, stops, rows, used, why = _scan(
                 block, self._mark, self._width, last, _cells_at_most(block, self._mark)
             )
-            if not _is_utf8(data[:used]):
+            if not is_utf8(data[:used]):
                 return
             for begin in range(0, rows, most):
                 run = slice(begin, min(begin + most, rows))
@@ -77,13 +78,6 @@ class Scan:
 
 def _cells_at_most(block: NDArray[np.uint8], mark: int) -> int:
     return int(np.count_nonzero(block == mark) + np.count_nonzero(block == _LINE)) + 2
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        return data.isascii() or data.decode("utf-8") is not None
-    except UnicodeDecodeError:
-        return False
 
 
 def _column(block: NDArray[np.uint8], starts: NDArray[np.int64], stops: NDArray[np.int64]) -> Cells:

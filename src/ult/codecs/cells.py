@@ -71,6 +71,16 @@ class Cells(Sequence[str | None]):
         """The bytes of each cell, (n,)."""
         return np.diff(self.ends, prepend=0)
 
+    def cut(self, most: int, nbytes: int) -> Iterator[Cells]:
+        """Yield the cells in runs of at most `most`, each of at most about `nbytes` bytes."""
+        first = 0
+        while first < len(self):
+            start = int(self.ends[first - 1]) if first else 0
+            last = int(np.searchsorted(self.ends, start + nbytes, side="right"))
+            stop = min(first + most, max(first + 1, last), len(self))
+            yield self[first:stop]
+            first = stop
+
     def taken(self, which: NDArray[Any]) -> Cells:
         """Return the cells with these numbers, or where `which` is true."""
         at = np.flatnonzero(which) if which.dtype == np.bool_ else which
