@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ult.data import open_source
+from ult.data import text as text_files
 from ult.data.form import Unread
 from ult.errors import SourceError
 
@@ -50,7 +51,7 @@ def test_a_line_is_a_part_of_its_own_where_parts_are_smaller(tmp_path):
     path = write(tmp_path / "a.txt", ["x" * 30, "", "y", "z" * 31])
     source = open_source([path], modality="text")
     assert [list(batch.records) for batch in parts(source, 1)] == [["x" * 30], [""], ["y"], ["z" * 31]]
-    assert [batch.records for batch in parts(source, 32)] == [["x" * 30, ""], ["y", "z" * 31]]
+    assert [list(batch.records) for batch in parts(source, 32)] == [["x" * 30, ""], ["y", "z" * 31]]
 
 
 def test_a_byte_order_mark_is_of_the_first_line_alone(tmp_path):
@@ -86,3 +87,16 @@ def test_what_cannot_be_split_is_read_here(tmp_path):
     (piece,) = open_source([path], modality="text").pieces(10**6)
     assert piece.read() is piece
     assert piece.records == ["a\nb"] * 20
+
+
+def test_lines_are_the_same_in_blocks_of_any_size(tmp_path, monkeypatch):
+    lines = ["", "a", "naïve \U0001f600", "x" * 50, "", "\r", "y" * 7, "last"]
+    for end in ("", "\n"):
+        (tmp_path / "a.txt").write_text("\n".join(lines) + end, newline="")
+        for block in (1, 2, 7, 8, 1000):
+            monkeypatch.setattr(text_files, "BLOCK", block)
+            assert list(open_source([tmp_path / "a.txt"], modality="text")) == lines
+    (tmp_path / "a.txt").write_bytes(b"good\nb\xe9d\n")
+    monkeypatch.setattr(text_files, "BLOCK", 3)
+    with pytest.raises(SourceError, match=r"a\.txt, line 2 is not UTF-8"):
+        list(open_source([tmp_path / "a.txt"], modality="text"))
