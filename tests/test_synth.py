@@ -18,13 +18,13 @@ from ult.privacy.accountant import default_delta
 from ult.public.guarantee import Spent
 from ult.public.shards import Shards
 from ult.public.synthetic import Synthetic, beside, digest_of
-from ult.synth import account, labels, plan, vote, warm
+from ult.synth import account, labels, plan, vote
 from ult.synth.stages import Synthesis
 
 pytestmark = pytest.mark.slow
 SHORT = {"steps": 2, "batch_size": 8, "encrypt": False, "workers": 1}
 FORMS = {"sex": "category", "age": "number", "note": "text"}
-PRIVATE = {**SHORT, "epsilon": 8.0, "forms": FORMS, "warm_records": 16, "warm_steps": 2}
+PRIVATE = {**SHORT, "epsilon": 8.0, "forms": FORMS}
 
 
 def rows(n, seed=0):
@@ -232,18 +232,17 @@ def test_the_noise_of_counts_is_what_was_promised():
 
 def test_members_vote_on_each_id_within_a_budget_that_is_said_in_front(folder, tmp_path):
     heard = []
-    options = {**PRIVATE, "method": "vote", "members": 4, "warm_records": 8, "notice": heard.append, "context": 24}
+    options = {**PRIVATE, "method": "vote", "members": 4, "notice": heard.append, "context": 24}
     with pytest.raises(InvalidConfig, match=r"the budget is of ids, and 2,000 records may have 46,000"):
         made(folder, tmp_path / "out.csv", n=2000, **options)
     assert not list(tmp_path.iterdir())
     told = made(folder, tmp_path / "out.csv", n=2, **options).told
     assert (told.method, told.draw["members"], told.draw["ids"]) == ("vote", 4, 46)
-    assert [name for name, *_ in told.parts] == ["the table", "the votes"]
+    assert [name for name, *_ in told.parts] == ["the table", "the training", "the votes"]
     assert any("at most 46 ids are drawn" in one for one in heard)
     for wrong, match in (
         ({"epsilon": None, "forms": {}}, "without one a run writes as it is"),
         ({"members": 60}, "each with 10 records"),
-        ({"warm_records": 0}, "clipped around a run on made-up records"),
         ({"method": "train"}, "members were given, who vote"),
         ({"method": "ask"}, "expected one of train, vote"),
     ):
@@ -340,16 +339,6 @@ def test_a_private_synthesis_goes_on_with_the_table_and_the_noise_that_it_has(fo
 
 
 # ---- parts
-
-
-def test_made_up_records_of_the_grammar_decode_and_have_the_fields_as_often_as_they_were_counted(folder, tmp_path):
-    fitted = ult.fit(folder / "visits.csv", tmp_path / "t.ult", codec="record/columns", unit="patient", encrypt=False,
-                     workers=1, min_records=1, encode_identifier=["note"])  # fmt: skip
-    found = [fitted.table.decode(ids) for ids in warm.drawn(fitted.table, 200, room=63, seed=0)]
-    assert all(len(ids) <= 63 for ids in warm.drawn(fitted.table, 20, room=63, seed=0))
-    fields = fitted.table.codec.config()["fields"]
-    (place,) = [k for k, one in enumerate(fields) if one["kind"] == "rows"]
-    assert 1.5 < np.mean([len(one[place]) for one in found]) < 4.5  # each person has three rows
 
 
 def test_a_context_is_learnt_by_how_many_records_are_longer():

@@ -120,13 +120,6 @@ def synth(
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of the training.", rich_help_panel=SIZES)] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Records of a step.", rich_help_panel=SIZES)] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Its peak.", rich_help_panel=SIZES)] = None,
-    warm_records: Annotated[
-        int,
-        typer.Option(
-            min=0, help="Records of the grammar to begin with, which cost nothing; 0 for none.", rich_help_panel=SIZES
-        ),
-    ] = 1024,
-    warm_steps: Annotated[int, typer.Option(min=1, help="Steps on them.", rich_help_panel=SIZES)] = 200,
     passphrase_file: PassphraseFile = None,
     no_encryption: Annotated[
         bool, typer.Option("--no-encryption", help="Store the table in the clear while the work lasts.")
@@ -172,8 +165,6 @@ def synth(
         steps=steps,
         batch_size=batch_size,
         learning_rate=learning_rate,
-        warm_records=warm_records,
-        warm_steps=warm_steps,
         temperature=temperature,
         seed=seed,
         secure_random=secure_random,

@@ -20,7 +20,7 @@ from ult.owner import keyfile
 from ult.owner.inputs import Inputs
 from ult.owner.keyfile import Passphrase
 from ult.public.synthetic import METHODS
-from ult.synth import plan, warm, written
+from ult.synth import plan, written
 from ult.synth.labels import Condition, check_codec
 from ult.synth.records import Reading, Records, usual_codec
 from ult.synth.result import Synthesised
@@ -68,8 +68,6 @@ def _labels(name: str, value: Any) -> Any:
     steps=integer(1),
     batch_size=integer(1),
     learning_rate=number,
-    warm_records=integer(0),
-    warm_steps=integer(1),
     temperature=number,
     seed=integer(0),
     secure_random=switch,
@@ -111,8 +109,6 @@ def synthesise(
     steps: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
-    warm_records: int = warm.RECORDS,
-    warm_steps: int = 200,
     temperature: float = 1.0,
     seed: int = 0,
     secure_random: bool = True,
@@ -130,15 +126,16 @@ def synthesise(
     was made without the records. With `unit`, the promise is to each person: all rows with one value there are one
     record.
 
-    With the method "vote", `members` runs on disjoint records vote on each id (`ult.synth.vote`); it suits few records.
+    With the method "vote", a run is trained at half of what is left, and `members` runs, which go on from it on
+    disjoint records, vote on each id (`ult.synth.vote`): for few rows.
+
     `condition` names a column: records are written for its `labels`, as many of each as is said, or in the proportion
     of the real ones, which are counted with noise. `report` names a page to write, by `ult audit synth` with `held_out`
     records; it looks at the real records again and is for their owner alone.
 
     The arguments from `codec` to `vocabulary_size` are those of `ult.fit`; without a `codec` the names of the files
-    decide. A run learns first from `warm_records` made-up records of the table's grammar, which costs nothing.
-    `context`, `steps`, `batch_size` and `learning_rate` are those of the training; left out, the number of records
-    decides, and nothing is tried on records. `temperature` 1 leaves the tails of what the run has learnt.
+    decide. `context`, `steps`, `batch_size` and `learning_rate` are those of the training; left out, the number of
+    records decides, and nothing is tried on records. `temperature` 1 leaves the tails of what the run has learnt.
     `secure_random` False draws noise from the seed, for experiments only.
 
     Everything is made in a hidden folder beside `out`, with the table stored as `ult.fit` does, by `passphrase` unless
@@ -169,10 +166,8 @@ def synthesise(
         steps=steps,
         batch_size=batch_size,
         learning_rate=learning_rate,
-        warm_records=warm_records,
-        warm_steps=warm_steps,
     )
-    _check_method(method, epsilon, members, warm_records, condition)
+    _check_method(method, epsilon, members, condition)
     if not 0 < temperature <= 10:
         raise InvalidConfig(f"temperature is {temperature!r}; expected above 0 and at most 10")
     out = Path(out)
@@ -208,7 +203,7 @@ def synthesise(
     return made
 
 
-def _check_method(method: str, epsilon: float | None, members: int | None, warm_records: int, condition: str) -> None:
+def _check_method(method: str, epsilon: float | None, members: int | None, condition: str) -> None:
     """Raise `InvalidConfig` for a method that there is not, or that does not go with other settings."""
     if method not in METHODS:
         raise InvalidConfig(f"the method is {method!r:.40}; expected one of {', '.join(METHODS)}")
@@ -218,8 +213,6 @@ def _check_method(method: str, epsilon: float | None, members: int | None, warm_
         return
     if epsilon is None:
         raise InvalidConfig("the method vote is for a promise; without one a run writes as it is", hint="--epsilon 8")
-    if not warm_records:
-        raise InvalidConfig("votes are clipped around a run on made-up records; expected warm_records above 0")
     if condition:
         raise InvalidConfig("a condition is for the method train; members vote on whole records")
 

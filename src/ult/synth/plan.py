@@ -24,6 +24,7 @@ from ult.public.vocabulary import N_SPECIAL
 TABLE_SHARE = 0.1  # of epsilon and delta: the table, with the edges of bins
 CONTEXT_SHARE = 0.02  # of epsilon: how many ids a record has
 COUNTS_SHARE = 0.03  # of epsilon: how many records have each label, if labels are asked for
+VOTES_SHARE = 0.5  # of what is left, and of delta: votes, if members vote around what a private training has learnt
 CONTEXTS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)  # ids
 LONGER = 0.02  # the share of records for which the next greater context is worth it
 _ERROR = 0.05  # the share of records by which that may be off; with less epsilon, the context is not learnt
@@ -39,10 +40,11 @@ class Shares:
     table: Spent
     context: Spent | None
     counts: Spent | None
-    rest: Spent  # the training, or the votes
+    votes: Spent | None
+    rest: Spent  # the training
 
     @classmethod
-    def of(cls, asked: Spent, *, table: float, context: bool, counts: bool) -> Shares:
+    def of(cls, asked: Spent, *, table: float, context: bool, counts: bool, votes: bool) -> Shares:
         """Return the shares; `table` is that of the table, and the others are taken if they are wanted."""
         if not 0 < table < 0.9:
             raise InvalidConfig(f"the share of the table is {table!r}; expected above 0 and below 0.9", hint="0.1")
@@ -50,7 +52,11 @@ class Shares:
         labels = Spent(COUNTS_SHARE * asked.epsilon, 0.0) if counts else None
         less = sum(one.epsilon for one in (length, labels) if one)
         own = Spent(table * asked.epsilon, table * asked.delta)
-        return cls(own, length, labels, Spent(asked.epsilon - own.epsilon - less, asked.delta - own.delta))
+        left = Spent(asked.epsilon - own.epsilon - less, asked.delta - own.delta)
+        if not votes:
+            return cls(own, length, labels, None, left)
+        cast = Spent(VOTES_SHARE * left.epsilon, VOTES_SHARE * left.delta)
+        return cls(own, length, labels, cast, Spent(left.epsilon - cast.epsilon, left.delta - cast.delta))
 
 
 def asked_of(epsilon: float | None, delta: float | None, records: int) -> Spent | None:

@@ -25,7 +25,7 @@ from ult.public.guarantee import Spent
 from ult.public.run import Run
 from ult.public.shards import Shards
 from ult.public.synthetic import Synthetic
-from ult.synth import plan, vote, warm, written
+from ult.synth import plan, vote, written
 from ult.synth.account import Account
 from ult.synth.labels import Condition, counted, noisy, sequence, shared
 from ult.synth.lengths import lengths, plain_context, private_context
@@ -68,20 +68,17 @@ class Sizes:
     steps: int | None
     batch_size: int | None
     learning_rate: float | None
-    warm_records: int
-    warm_steps: int
 
     def document(self) -> dict[str, Any]:
         """Return them as JSON values."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
-    def chosen(self, usual: plan.Training, *, private: bool) -> Sizes:
+    def chosen(self, usual: plan.Training) -> Sizes:
         """Return them with the usual ones in place of None, but for vocabulary and context."""
         return replace(
             self,
             steps=self.steps or usual.steps,
             batch_size=self.batch_size or usual.batch_size,
-            warm_records=self.warm_records if private else 0,
         )
 
 
@@ -103,19 +100,18 @@ class Synthesis:
         promised = plan.asked_of(self.asked.epsilon, self.asked.delta, n)
         account = Account(promised)
         shares = promised and self._shares(promised, n)
-        if shares and self.asked.method == "vote" and not shares.context:
+        if shares and shares.votes and not shares.context:
             context = self.sizes.context or plan.usual_context(self.records.fields)
-            self._budget(shares.rest, context, n)  # refuses too little of it before any work is done
-        self.sizes = self.sizes.chosen(self._usual(n), private=promised is not None)
+            self._budget(shares.votes, context, n)  # refuses too little of it before any work is done
+        self.sizes = self.sizes.chosen(plan.training_of(n, private=promised is not None))
         table = self.table(account, shares)
         self.encoded(account, table)
         self.sizes = replace(self.sizes, context=self.context(account, shares))
         labels = self.labels(account, shares)
-        self.warmed(table)
-        if self.asked.method == "vote" and shares:
-            run, more = self.voted(account, shares.rest, table, n)
+        run, more = self.trained(account, shares), dict[str, Any]()
+        if shares and shares.votes:
+            run, more = self.voted(account, shares.votes, table, run, n)
         else:
-            run, more = self.trained(account, shares), {}
             self.write(table, run, labels)
         told = self.told(account, shares, table, run, n) | more
         self.notice(f"decoding {count(self.asked.rows, 'record')}")
@@ -148,12 +144,13 @@ class Synthesis:
 
     def _shares(self, promised: Spent, n: int) -> Shares:
         learns = self.sizes.context is None and plan.learns_context(promised, n)
-        return Shares.of(promised, table=self.asked.table_share, context=learns, counts=self.asked.condition.counts)
-
-    def _usual(self, n: int) -> plan.Training:
-        if self.asked.method == "vote":
-            return plan.Training(*vote.steps_of(n, self.asked.members or vote.members_of(n)))
-        return plan.training_of(n, private=self.asked.epsilon is not None)
+        return Shares.of(
+            promised,
+            table=self.asked.table_share,
+            context=learns,
+            counts=self.asked.condition.counts,
+            votes=self.asked.method == "vote",
+        )
 
     def table(self, account: Account, shares: Shares | None) -> Table:
         """Return the table, fitted if it is not there yet."""
@@ -212,35 +209,10 @@ class Synthesis:
             raise InvalidConfig(f"no record has a label in {condition.column!r}")
         return sequence(shared(counts, self.asked.rows), self.asked.seed)
 
-    def warmed(self, table: Table) -> None:
-        """Train a run on made-up records of the grammar, if that is wanted and not done yet. No record is read."""
-        many, context = self.sizes.warm_records, self.sizes.context or 1
-        if not many:
-            return
-        if not self.work.made_up.exists():
-            self.notice(f"drawing {count(many, 'record')} from the grammar")
-            found = []
-            with stages("drawing") as progress:
-                for ids in warm.drawn(table, many, room=context - 1, seed=self.asked.seed):
-                    found.append(ids)
-                    progress("drawing", 1)
-            written.save(self.work.made_up, found, table)
-        self.notice("warming up on records of the grammar")
-        of: dict[str, Any] = {"model": self.sizes.model, "seed": self.asked.seed, "document_mask": True}
-        recipe = Recipe(steps=self.sizes.warm_steps, context=context, **of)
-        train([self.work.made_up], self.work.warm, recipe, resume="auto")
-
     def _recipe(self, **more: Any) -> Recipe:
-        start: dict[str, Any] = {"from_run": self.work.warm} if self.sizes.warm_records else {"model": self.sizes.model}
-        return Recipe(
-            steps=self.sizes.steps or 1,
-            batch_size=self.sizes.batch_size or 1,
-            learning_rate=self.sizes.learning_rate,
-            context=self.sizes.context or 1,
-            seed=self.asked.seed,
-            **start,
-            **more,
-        )
+        sizes = {"steps": self.sizes.steps, "batch_size": self.sizes.batch_size, "model": self.sizes.model}
+        of: dict[str, Any] = {**sizes, "context": self.sizes.context, "seed": self.asked.seed, **more}
+        return Recipe(learning_rate=self.sizes.learning_rate, **of)
 
     def trained(self, account: Account, shares: Shares | None) -> Run:
         """Return the run, trained on the records if it is not yet."""
@@ -258,29 +230,26 @@ class Synthesis:
         of: dict[str, Any] = {"rows": self.asked.rows, "room": context - 1, "members": members, "records": n}
         return vote.budget_of(cost, temperature=self.asked.temperature, **of)
 
-    def voted(self, account: Account, cost: Spent, table: Table, n: int) -> tuple[Run, dict[str, Any]]:
-        """Return the members, trained on disjoint records, after they voted on what is written, and the budget."""
-        budget = self._budget(cost, self.sizes.context or 1, n)
-        members, room = budget.members, (self.sizes.context or 1) - 1
-        self.notice(f"training {members} members on disjoint records; {budget}")
+    def voted(self, account: Account, cost: Spent, table: Table, run: Run, n: int) -> tuple[Run, dict[str, Any]]:
+        """Return the members, after they voted on what is written, and what is said of it."""
+        room = (self.sizes.context or 1) - 1
+        budget = self._budget(cost, room + 1, n)
+        self.notice(f"training {budget.members} members on disjoint records; {budget}")
+        steps, batch = vote.steps_of(n, budget.members)
+        of: dict[str, Any] = {"members": budget.members, "member_records": "disjoint", "document_mask": True}
+        of |= {"steps": steps, "batch_size": batch, "model": None, "from_run": self.work.run}
         with account.reading("the votes", cost):
-            train(
-                [self.work.shards],
-                self.work.run,
-                self._recipe(members=members, member_records="disjoint", document_mask=True),
-                resume="auto",
-            )
-        run, grammar = Run.open(self.work.run), TableGrammar(table)
+            train([self.work.shards], self.work.members, self._recipe(**of), resume="auto")
         self.notice(f"writing {count(self.asked.rows, 'record')} by votes")
+        members, grammar = Run.open(self.work.members), TableGrammar(table)
         with stages("writing") as progress:
-            voters = vote.Voters(run, Run.open(self.work.warm))
+            voters = vote.Voters(members, run)
 
             def lot(_: int, many: int) -> list[Any]:
-                tell = partial(progress, "writing")
-                return voters.write(grammar, many, room=room, budget=budget, advance=tell)
+                return voters.write(grammar, many, room=room, budget=budget, advance=partial(progress, "writing"))
 
             written.write_lots(self.work, table, self.asked.rows, lot)
-        return run, {"draw": {"temperature": self.asked.temperature, **budget._asdict()}}
+        return members, {"draw": {"temperature": self.asked.temperature, **budget._asdict()}}
 
     def write(self, table: Table, run: Run, labels: Sequence[str]) -> None:
         """Let the run write, under the grammar. Nothing is thrown away or drawn again."""
@@ -316,7 +285,7 @@ class Synthesis:
             *([f"the labels of {asked.condition.column!r}"] if asked.condition.column else []),
             "steps, batch size, learning rate and vocabulary, chosen by the number of records and epsilon alone",
         ]
-        seeded = asked.method == "train" and not asked.secure_random
+        seeded = not asked.secure_random
         drawn: dict[str, Any] = {"temperature": asked.temperature, "seed": asked.seed}
         drawn |= {"condition": asked.condition.column} if asked.condition.column else {}
         return {

@@ -1,14 +1,15 @@
 """Private prediction: members that know disjoint records vote on each id, and a draw hides what one member says.
 
-Each member is an ordinary run on its part of the records, so that a record is known to one member alone. For each next
-id the logarithm of a member's probability may differ from that of the public run, which knows only made-up records, by
-at most `clip` either way (InvisibleInk's DClip, arXiv:2507.02974, with members in place of reference texts). An id is
-drawn by the public logarithm plus the mean of these differences, over the temperature.
+A run is first trained with noise on all records, at a part of epsilon. Each member goes on from it, without noise, on
+its own part of the records. For each next id the logarithm of a member's probability may differ from that of the
+private run by at most `clip` either way (InvisibleInk's DClip, arXiv:2507.02974, with members in place of reference
+texts). An id is drawn by the private run's logarithm plus the mean of these differences, over the temperature.
 
-One record changes what one of K members says, by at most 2 clip, so each of the summed logarithms by at most
-D = 2 clip / (K temperature). The draw is the exponential mechanism: the logarithm of its probabilities changes within a
-range of 2 D, which is (D^2 / 2)-zCDP (arXiv:2004.07223). The budget therefore is one of ids: it is divided among as
-many as may be written. An id that the grammar forces costs nothing. Draws are of exact integers, by the system's coin.
+Given the private run, one record changes what one of K members says, by at most 2 clip, so each of the summed
+logarithms by at most D = 2 clip / (K temperature). The draw is the exponential mechanism: the logarithms of its
+probabilities change within a range of 2 D, which is (D^2 / 2)-zCDP (arXiv:2004.07223). The budget therefore is one of
+ids: it is divided among as many as may be written. An id that the grammar forces costs nothing. Draws are of exact
+integers, by the system's coin.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ LEAST_RECORDS = 10  # of a member
 LEAST_CLIP, MOST_CLIP = 0.2, 8.0  # below, members say nothing that is heard; above, nothing is clipped
 _BATCH = 64  # records that are written at once
 _ROUNDED = 1 + 1e-9  # of logarithms in float64
-_LOWEST = -200.0  # of public logarithms, in nats
+_LOWEST = -200.0  # of the private run's logarithms, in nats
 _BITS = 53  # of a float64
 
 
@@ -99,11 +100,10 @@ def budget_of(cost: Spent, *, rows: int, room: int, members: int, temperature: f
 
 
 class Voters:
-    """The members and the public run, loaded."""
+    """The members and the private run that they started from, loaded."""
 
-    def __init__(self, run: Run, public: Run) -> None:
-        self.members = [load_trained(one) for one in run.each()]
-        self.public = load_trained(public)
+    def __init__(self, members: Run, private: Run) -> None:
+        self.models = [load_trained(one) for one in (private, *members.each())]
 
     def write(
         self, grammar: TableGrammar, n: int, *, room: int, budget: Budget, advance: Callable[[int], None]
@@ -124,7 +124,7 @@ class _Batch:
     """Records that are written at once, an id each at a time."""
 
     def __init__(self, voters: Voters, grammar: TableGrammar, n: int, budget: Budget) -> None:
-        self.models = [voters.public, *voters.members]
+        self.models = voters.models
         self.caches: list[Any] = [None] * len(self.models)
         self.grammar, self.budget = grammar, budget
         self.ids: list[list[int]] = [[] for _ in range(n)]
@@ -169,8 +169,8 @@ def scores(logits: NDArray[np.float64], clip: float) -> NDArray[np.float64]:
     array([-0.59, -0.79])
     """
     found = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
-    public = np.maximum(found[0], _LOWEST)
-    return np.asarray(public + np.clip(found[1:] - public, -clip, clip).mean(0))
+    centre = np.maximum(found[0], _LOWEST)
+    return np.asarray(centre + np.clip(found[1:] - centre, -clip, clip).mean(0))
 
 
 def drawn(logarithms: NDArray[np.float64]) -> int:

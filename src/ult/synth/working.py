@@ -38,19 +38,14 @@ class Working:
         return self.folder / "shards"
 
     @property
-    def made_up(self) -> Path:
-        """Records of the grammar, as ids."""
-        return self.folder / "warm.shards"
-
-    @property
-    def warm(self) -> Path:
-        """The run that was trained on records of the grammar."""
-        return self.folder / "warm"
-
-    @property
     def run(self) -> Path:
-        """The run that writes."""
+        """The run that was trained on the records."""
         return self.folder / "run"
+
+    @property
+    def members(self) -> Path:
+        """The members that vote, each trained on records of its own."""
+        return self.folder / "members"
 
     def written(self, number: int) -> Path:
         """Return the place of one lot of written records, as ids."""
