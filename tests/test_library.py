@@ -281,6 +281,7 @@ DOCUMENTS = {  # JSON documents, whose fields a test of formats or `docs/format.
     "Recipe.from_metrics": "the options in a document, before they are checked",
     "Recipe.shaping": "what a working folder remembers of a recipe",
     "Evaluation.of": "what an evaluation says as JSON, from inside",
+    "TableUpdate.to_json": "what changed, as JSON",
 }
 
 

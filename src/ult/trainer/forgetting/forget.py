@@ -17,7 +17,7 @@ from ult.host.shown import Facts, Shown, count
 from ult.public import folders
 from ult.public.folders import Folders
 from ult.public.gone import gone_argument
-from ult.public.metrics import METHODS
+from ult.public.metrics import METHODS, Metrics
 from ult.public.run import Run
 from ult.trainer.callbacks.progress import say
 from ult.trainer.datasets.inputs import Files
@@ -37,7 +37,7 @@ class Forgotten(Shown):
     """A run without records that an earlier one was trained on: what was done, at what cost, and what is promised."""
 
     run: Run
-    told: dict[str, Any]  # `forgotten` in its metrics
+    told: Metrics  # `forgotten` in its metrics
     said: tuple[str, ...] = ()
 
     def facts(self) -> Facts:
