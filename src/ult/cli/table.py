@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -108,7 +107,7 @@ def _tell(done: TableUpdate, *, as_json: bool) -> None:
     from ult.cli.console import note, say
 
     if as_json:
-        print(json_format.dumps(done.to_json(), indent=1))
+        print(done.to_json())
     else:
         changes, before = done.changes, done.before
         say(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,9 +72,9 @@ class TableUpdate(Shown):
             f"{len(changes.freed):,} freed>"
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the changes as JSON values, phrases in the clear: they are the secret itself."""
-        return document(self.changes, self.before, self.table)
+    def to_json(self) -> str:
+        """Return the changes as `--json` prints them, with all phrases, which are the secret itself."""
+        return json.dumps(document(self.changes, self.before, self.table), indent=1)
 
     def remarks(self) -> list[str]:
         """Return what the owner should know besides, in one sentence each."""
