@@ -11,6 +11,7 @@ import pytest
 
 import ult
 from ult import synth
+from ult.data.columns.declared import MISSING
 from ult.data.images.image import packed
 from ult.data.source import Source
 from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, OutputExists
@@ -364,3 +365,10 @@ def test_what_lies_beside_is_checked(tmp_path):
             Synthetic.read(tmp_path / "x.csv")
     beside(tmp_path / "x.csv").write_text(one.to_json())
     assert Synthetic.read(tmp_path / "x.csv") == one
+
+
+def test_declared_numbers_are_written_in_plain_digits(folder, tmp_path):
+    """A run that has learnt little would write 7 of them and an exponent."""
+    made(folder, tmp_path / "out.csv", n=40, **PRIVATE)
+    ages = [row["age"] for row in csv.DictReader((tmp_path / "out.csv").read_text().splitlines())]
+    assert not any(set("eE") & set(age) for age in ages if age not in MISSING)

@@ -85,6 +85,7 @@ class Records:
                 notice=told.append,
                 reading=said.reading,
             )
+            layout = plain_numbers(layout) if private and said.schema is None else layout
             layout = with_first(layout, first) if first else layout
         elif others := [
             name for name in ("schema", "unit", "drop", "forms", "encode_identifier", "bins") if getattr(said, name)
@@ -151,6 +152,20 @@ def check_grammar(kind: type[Codec[Any]]) -> None:
         raise InvalidConfig(
             f"{kind.id} has no grammar, so not all that a model writes would be a record", hint="--codec text/bytes"
         )
+
+
+def plain_numbers(layout: Schema) -> Schema:
+    """Return a schema that nobody wrote down with numbers in plain digits alone: 1e5 is for a `schema` that allows it.
+
+    A number stays in its bin, whoever writes it. With an exponent it does so in any number of digits, which a run that
+    has learnt little makes use of.
+    """
+
+    def plain(one: Field) -> Field:
+        inner = tuple(map(plain, one.fields))
+        return replace(one, exponent=False) if one.kind == "number" else replace(one, fields=inner)
+
+    return replace(layout, fields=tuple(map(plain, layout.fields)))
 
 
 def with_first(layout: Schema, name: str) -> Schema:
