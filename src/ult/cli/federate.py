@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,6 +42,12 @@ def init(
     rounds: Rounds = None,
     local_steps: LocalSteps = None,
     outer: Outer = None,
+    owner: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="The name of an owner, if they are agreed on; repeatable.")
+    ] = None,
+    secure: Annotated[
+        bool, typer.Option("--secure", help="Let the server see no change but the sum of all; three owners or more.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="What the body is drawn by.")] = 0,
     force: Force = False,
 ) -> None:
@@ -48,7 +55,8 @@ def init(
     from ult.cli.console import note, say
     from ult.trainer.federated.group import begin
 
-    group = begin(start, _plan(rounds, local_steps, outer) or _PLAN, out, seed=seed, force=force)
+    plan = replace(_plan(rounds, local_steps, outer) or _PLAN, owners=owner or (), secure=secure)
+    group = begin(start, plan, out, seed=seed, force=force)
     _tell(group.told, out)
     if group.told["from_run"]:
         note(
@@ -115,9 +123,12 @@ Key = Annotated[Path | None, typer.Option(metavar="FILE", help="The key of that 
 
 def serve(
     group: Annotated[Path, typer.Argument(metavar="GROUP", help="What ult federate init wrote.")],
-    owner: Annotated[list[str], typer.Option(metavar="NAME", help="The name of an owner who takes part; repeatable.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The group with its last body, to write.")],
     address: Address,
+    owner: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="An owner who takes part; repeatable.  [default: those of the group]"),
+    ] = None,
     root: Root = None,
     certificate: Certificate = None,
     key: Key = None,
@@ -130,7 +141,7 @@ def serve(
 
     shown = _certificates(root, certificate, key)
     told = run(
-        group, out, owner, address, certificates=shown, resume="auto" if resume_auto else resume, force=force
+        group, out, owner or [], address, certificates=shown, resume="auto" if resume_auto else resume, force=force
     ).told
     _tell(told, out)
 
@@ -142,6 +153,13 @@ def join(
     out: Annotated[Path, typer.Option("--out", "-o", help="The run to write: the last body with one's own rows.")],
     server: Address,
     owner: Annotated[str, typer.Option(metavar="NAME", help="One's name in the group.")],
+    secret: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FILE",
+            help="What one shares with another owner and nobody else, of a group with --secure; one for each.",
+        ),
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Options by name, as ult train --write-config writes them.")
     ] = None,
@@ -156,9 +174,32 @@ def join(
     from ult.trainer.federated.serve import join as run
 
     recipe = recipe_of(config, {**options, "seed": seed_of(out) if options["seed"] is None else options["seed"]})
-    metrics = run(group, shards, out, recipe, server, owner, certificates=_certificates(root, certificate, key))
+    metrics = run(
+        group,
+        shards,
+        out,
+        recipe,
+        server,
+        owner,
+        certificates=_certificates(root, certificate, key),
+        secrets=_secrets(secret or []),
+    )
     say(f"{out}: {metrics['steps']:,} steps in {metrics['federated']['rounds']} rounds with others")
     say(f"next: ult evaluate {out} {shards}; ult release --private-embeddings keeps its rows apart, encrypted")
+
+
+def _secrets(given: list[str]) -> dict[str, bytes]:
+    from ult.trainer.federated.masked import secret_in
+
+    found = {}
+    for one in given:
+        name, equals, path = one.partition("=")
+        if not equals or name in found:
+            raise InvalidConfig(
+                "expected --secret NAME=FILE, once for each other owner", hint="--secret north=north.key"
+            )
+        found[name] = secret_in(Path(path))
+    return found
 
 
 def _certificates(root: Path | None, certificate: Path | None, key: Path | None) -> Any:

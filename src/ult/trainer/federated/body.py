@@ -60,6 +60,11 @@ def packed(body: Body) -> bytes:
 
 def unpacked(data: bytes, shapes: Shapes, sender: str) -> Body:
     """Return what a message carries. Raises `FormatError`, naming the sender, unless it is a body of these shapes."""
+    return received(data, shapes, sender, torch.float32)
+
+
+def received(data: bytes, shapes: Shapes, sender: str, kind: Any = torch.int32) -> Body:
+    """Return the tensors of a message, all of one type. Raises as `unpacked`."""
     most = 4 * weights(shapes) + HEADER
     if len(data) > most:
         raise FormatError(f"{sender} sent {len(data):,} bytes; expected at most {most:,}, a body and no more")
@@ -67,19 +72,19 @@ def unpacked(data: bytes, shapes: Shapes, sender: str) -> Body:
         found: Body = load(data)
     except SafetensorError as error:
         raise FormatError(f"{sender} sent no message of a federation") from error
-    check(found, shapes, sender)
+    check(found, shapes, sender, kind)
     return found
 
 
-def check(body: Body, shapes: Shapes, sender: str) -> None:
-    """Raise `FormatError` unless a body has exactly these names and shapes, in float32, and `TrainingError` for NaN."""
+def check(body: Body, shapes: Shapes, sender: str, kind: Any = torch.float32) -> None:
+    """Raise `FormatError` unless a body has exactly these names, shapes and type, and `TrainingError` for NaN."""
     if strange := sorted(set(body) - set(shapes)):
         raise FormatError(f"{sender} sent {strange[0]!r:.80}, which is no weight of the group's body")
     for name, shape in shapes.items():
         if name not in body:
             raise FormatError(f"{sender} sent no {name}; expected the whole body")
-        if (*body[name].shape,) != shape or body[name].dtype != torch.float32:
-            raise FormatError(f"{sender} sent {name} of another shape or type; expected {shape}, float32")
+        if (*body[name].shape,) != shape or body[name].dtype != kind:
+            raise FormatError(f"{sender} sent {name} of another shape or type; expected {shape}, {kind}")
         if not bool(torch.isfinite(body[name]).all()):
             raise TrainingError(
                 f"{sender} sent {name} with values that are infinite or no number", hint="a lower --learning-rate"

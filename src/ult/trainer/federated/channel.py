@@ -11,7 +11,6 @@ read.
 from __future__ import annotations
 
 import http.client
-import re
 import secrets
 import ssl
 import threading
@@ -24,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from ult.errors import InvalidConfig, MissingSource, OutputError, TrainingError
+from ult.trainer.federated.plan import NAME
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 HERE = ("127.0.0.1", "localhost", "::1")
 POLL = 10.0  # seconds that a question for a task waits on the server
 PAUSE = 0.5  # seconds between an owner's tries to reach it

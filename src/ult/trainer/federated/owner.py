@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ult.errors import InvalidConfig
-from ult.trainer.federated.body import Body
+from ult.trainer.federated.body import Body, packed
 from ult.trainer.federated.group import Group
 from ult.trainer.federated.local import Round, RoundDone, change_since, steps_done
+from ult.trainer.federated.masked import check_secrets, masked
 from ult.trainer.federated.plan import NOT_ALONE
 from ult.trainer.recipe import OPTIONS, Recipe
 from ult.trainer.train import train
@@ -24,18 +26,32 @@ class Owner:
     out: Path
     recipe: Recipe
     group: Group
+    name: str = ""
+    secrets: Mapping[str, bytes] = field(default_factory=dict)  # with each other owner, for a masked sum
 
     @classmethod
-    def of(cls, shards: str | Path, out: Path, recipe: Recipe, group: Group) -> Owner:
+    def of(
+        cls,
+        shards: str | Path,
+        out: Path,
+        recipe: Recipe,
+        group: Group,
+        name: str = "",
+        secrets: Mapping[str, bytes] | None = None,
+    ) -> Owner:
         """Return an owner with the recipe that it follows in the group. Raises `InvalidConfig`."""
-        for name in NOT_ALONE:
-            if OPTIONS[name].is_set(recipe):
+        for one in NOT_ALONE:
+            if OPTIONS[one].is_set(recipe):
                 raise InvalidConfig(
-                    f"{name} was given for a federation, whose group decides it", hint=f"leave out {OPTIONS[name].flag}"
+                    f"{one} was given for a federation, whose group decides it", hint=f"leave out {OPTIONS[one].flag}"
                 )
         plan = group.plan
         own = replace(recipe, model=str(group.path), steps=plan.steps, checkpoint_every=plan.local_steps)
-        return cls(shards, out, own, group)
+        if plan.secure:
+            check_secrets(plan.owners, name, secrets or {})
+        elif secrets:
+            raise InvalidConfig("secrets were given for a group without a masked sum", hint="leave out --secret")
+        return cls(shards, out, own, group, name, secrets or {})
 
     def turn(self, number: int, body: Body) -> Body:
         """Train in round `number`, from 0, from the group's body; return how the body changed.
@@ -47,6 +63,13 @@ class Owner:
         if steps_done(self.out) != last:
             self._train(Round(body, first, last))
         return change_since(body, self.out, last)
+
+    def message(self, number: int, body: Body) -> bytes:
+        """Take the turn of a round, and return the message that tells the change: masked if the group asks for it."""
+        change = self.turn(number, body)
+        if not self.group.plan.secure:
+            return packed(change)
+        return masked(change, self.name, self.secrets, f"{self.group.digest} {number}")
 
     def finish(self, body: Body, told: dict[str, Any]) -> dict[str, Any]:
         """Write the owner's run: the last body, and its own rows; return what its `metrics.json` says."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ult.errors import InvalidConfig
 
 RULES = ("average", "nesterov")  # what is made of the owners' changes: see `ult.trainer.federated.outer`
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # of an owner
+LEAST = 3  # owners of whom a sum tells no single change
 MOST = 2**20  # rounds, and steps of a round
 
 # Options that a group decides, or that would end the rounds of one owner before those of the others.
@@ -28,12 +32,25 @@ class Plan:
     rounds: int = 10
     local_steps: int = 50  # of an owner, in each round
     outer: str = "average"  # one of `RULES`
+    owners: Sequence[str] = ()  # their names, if they are agreed on
+    secure: bool = False  # whether the server is to see no change but the sum of all
 
     def __post_init__(self) -> None:
         for name in ("rounds", "local_steps"):
             value = getattr(self, name)
             if type(value) is not int or not 1 <= value < MOST:
                 raise InvalidConfig(f"{name} is {value!r:.40}; expected an integer of at least 1")
+        object.__setattr__(self, "owners", tuple(self.owners))
+        if len(set(self.owners)) != len(self.owners) or not all(
+            isinstance(one, str) and NAME.fullmatch(one) for one in self.owners
+        ):
+            raise InvalidConfig("expected owners with names of their own", hint="--owner north --owner south")
+        if self.secure and len(self.owners) < LEAST:
+            raise InvalidConfig(
+                f"a masked sum was asked for {len(self.owners)} named owners; expected {LEAST} or more: of two, each "
+                "takes its own change away and has the other's",
+                hint="--owner north --owner south --owner east",
+            )
         if self.outer not in RULES:
             raise InvalidConfig(f"outer is {self.outer!r:.40}; expected one of {', '.join(RULES)}")
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from ult.errors import writing
 from ult.host.disk import remove
-from ult.trainer.federated import outer
-from ult.trainer.federated.body import Body, packed, unpacked
+from ult.trainer.federated import masked, outer
+from ult.trainer.federated.body import Body, packed, received, unpacked
 from ult.trainer.federated.group import Group
 
 
@@ -37,14 +37,18 @@ class Rounds:
 
     def tell(self, owner: int, message: bytes, name: str) -> None:
         """Keep the message of an owner. Raises `FormatError` or `TrainingError`, naming it, for one that is no body."""
-        unpacked(message, self.shapes, name)
+        (received if self.group.plan.secure else unpacked)(message, self.shapes, name)
         self._write(f"change-{self.done + 1}-{owner}", message)
 
     def close(self, *, down: int) -> None:
         """Make the next body once all owners have told their changes; `down` bytes were sent to them."""
         messages = [self.told(k) or b"" for k in range(self.owners)]
-        changes = [unpacked(one, self.shapes, f"owner {k}") for k, one in enumerate(messages)]
-        self.step(outer.mean_of(changes), down=down, up=sum(map(len, messages)))
+        names = self.group.plan.owners or [f"owner {k}" for k in range(self.owners)]
+        if self.group.plan.secure:
+            mean = masked.mean_of(messages, self.shapes, names)
+        else:
+            mean = outer.mean_of([unpacked(one, self.shapes, who) for one, who in zip(messages, names, strict=True)])
+        self.step(mean, down=down, up=sum(map(len, messages)))
 
     def step(self, mean: Body, *, down: int, up: int) -> None:
         """Make the next body of the owners' mean change; the round is done once its own file is there."""

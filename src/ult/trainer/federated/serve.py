@@ -8,7 +8,7 @@ tells the same twice.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ from ult.errors import FormatError, InvalidConfig
 from ult.host.free import check_free
 from ult.trainer.callbacks.progress import say
 from ult.trainer.federated.body import HEADER, packed, unpacked, weights
-from ult.trainer.federated.channel import NAME, Certificates, Desk, Line, Served
+from ult.trainer.federated.channel import Certificates, Desk, Line, Served
 from ult.trainer.federated.group import KIND, Group, model_of, write
 from ult.trainer.federated.local import steps_done
 from ult.trainer.federated.owner import Owner
+from ult.trainer.federated.plan import NAME
 from ult.trainer.federated.rounds import Rounds, beginning, told_of
 from ult.trainer.federated.working import working
 from ult.trainer.recipe import Recipe
@@ -47,6 +48,9 @@ def serve(
     out = Path(out)
     check_free(out, KIND, force=force)
     began = Group.open(group)
+    owners = list(owners) or list(began.plan.owners)
+    if began.plan.owners and set(owners) != set(began.plan.owners):
+        raise InvalidConfig(f"the group's owners are {', '.join(began.plan.owners)}", hint="leave out --owner")
     if len(owners) < 2 or len(set(owners)) != len(owners) or not all(NAME.fullmatch(one) for one in owners):
         raise InvalidConfig(
             "expected two or more owners, each with a name of its own", hint="--owner north --owner south"
@@ -88,6 +92,7 @@ def join(
     owner: str,
     *,
     certificates: Certificates | None = None,
+    secrets: Mapping[str, bytes] | None = None,
     patience: float = PATIENCE,
 ) -> dict[str, Any]:
     """Take part in a group as one of its owners; write its run `out`, the last body with its own rows.
@@ -98,7 +103,7 @@ def join(
     """
     check_free(out, RUN, force=False)
     began = Group.open(group)
-    mine, shapes = Owner.of(shards, Path(out), recipe, began), began.shapes()
+    mine, shapes = Owner.of(shards, Path(out), recipe, began, owner, secrets), began.shapes()
     line = Line(address, owner, certificates, most=4 * weights(shapes) + HEADER)
     found: dict[str, Any] = {}
 
@@ -108,7 +113,7 @@ def join(
         if "done" in asked:
             found.update(mine.finish(body, _told(asked["done"])))
             return None
-        return packed(mine.turn(_number(asked.get("round"), began), body))
+        return mine.message(_number(asked.get("round"), began), body)
 
     try:
         line.tasks(work, patience=patience)
@@ -147,5 +152,5 @@ def _number(value: Any, group: Group) -> int:
 
 def _told(value: Any) -> dict[str, Any]:
     """Return what the server says of the federation, as far as a run's `metrics.json` keeps it."""
-    names = ("group", "rounds", "local_steps", "outer", "owners", "traffic")
+    names = ("group", "rounds", "local_steps", "outer", "secure", "owners", "traffic")
     return {name: value[name] for name in names if name in value} if isinstance(value, dict) else {}

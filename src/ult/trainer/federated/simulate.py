@@ -60,10 +60,14 @@ def simulate(
         if group is None and not (work / "start").exists():
             begin(start or "tiny", plan or Plan(), work / "start", seed=recipe.seed)
         began = Group.open(group or work / "start")
+        names = began.plan.owners or tuple(map(str, range(len(shards))))
+        if len(names) != len(shards):
+            raise InvalidConfig(f"{len(shards)} shards folders were given; the group has {len(names)} owners")
         owners = [
-            Owner.of(one, work / "run" / OWNERS / str(k), replace(recipe, seed=recipe.seed + k), began)
+            Owner.of(one, work / "run" / OWNERS / str(k), replace(recipe, seed=recipe.seed + k), began, names[k],
+                     _secrets(names, k) if began.plan.secure else None)
             for k, one in enumerate(shards)
-        ]
+        ]  # fmt: skip
         rounds = Rounds(began, work, len(owners))
         while rounds.done < began.plan.rounds:
             _play(rounds, owners, sent)
@@ -83,7 +87,12 @@ def _play(rounds: Rounds, owners: Sequence[Owner], sent: Sent) -> None:
     for k, owner in enumerate(owners):
         sent("body", k, message)
         if rounds.told(k) is None:
-            change = owner.turn(rounds.done, unpacked(message, rounds.shapes, "the group"))
-            rounds.tell(k, packed(change), f"owner {k}")
+            told = owner.message(rounds.done, unpacked(message, rounds.shapes, "the group"))
+            rounds.tell(k, told, f"owner {k}")
         sent("change", k, rounds.told(k) or b"")
     rounds.close(down=len(message) * len(owners))
+
+
+def _secrets(names: Sequence[str], k: int) -> dict[str, bytes]:
+    """Return what stands for the secrets of an owner: nobody listens to a simulation, and masks leave no trace."""
+    return {other: f"{min(names[k], other)} {max(names[k], other)}".encode() for other in names if other != names[k]}

@@ -1,0 +1,111 @@
+"""A masked sum: what the server adds up is the plain sum, and what it has of one owner tells nothing."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load
+
+from toy import OTHER, counting, write
+from ult.errors import FormatError, InvalidConfig, MissingSource, TrainingError
+from ult.trainer.federated import outer
+from ult.trainer.federated.body import packed, shapes_of
+from ult.trainer.federated.group import Group, begin
+from ult.trainer.federated.masked import RANGE, STEP, check_secrets, masked, mean_of, secret_in
+from ult.trainer.federated.owner import Owner
+from ult.trainer.federated.plan import Plan
+from ult.trainer.federated.simulate import simulate
+from ult.trainer.recipe import Recipe
+
+NAMES = ("north", "south", "east", "west")
+
+
+def changes(n=4, size=5000, scale=0.01):
+    rng = np.random.default_rng(0)
+    return [{"b": torch.from_numpy(rng.normal(0, scale, (size // 10, 10)).astype(np.float32)), "a": torch.zeros(3)}
+            for _ in range(n)]  # fmt: skip
+
+
+def secrets_of(me, names=NAMES):
+    return {other: f"secret of {min(me, other)} and {max(me, other)}".encode() for other in names if other != me}
+
+
+def sent(found, about="group 0", names=NAMES):
+    return [masked(one, me, secrets_of(me, names), about) for one, me in zip(found, names, strict=True)]
+
+
+def test_the_sum_of_masked_changes_is_the_plain_sum():
+    found = changes()
+    mean, plain = mean_of(sent(found), shapes_of(found[0]), NAMES), outer.mean_of(found)
+    for name, one in plain.items():
+        assert float((mean[name] - one).abs().max()) <= 2**-20 / 4, "of the sum: within 2^-20"
+    assert float((mean["b"] - plain["b"]).abs().max()) > 0, "the steps are those of STEP"
+    lost = sent(found)[2]  # an owner that comes back after it was lost tells the very same
+    assert lost == sent(found)[2]
+    assert len(lost) == len(packed(found[2]))
+
+
+def test_one_message_tells_nothing_and_all_but_one_neither():
+    found = changes(size=50_000, scale=0.0)  # what is sent is the mask alone
+    messages = sent(found)
+    counts = np.bincount(np.frombuffer(load(messages[0])["b"].numpy().tobytes(), np.uint8), minlength=256)
+    assert counts.sum() == 200_000
+    square = float(((counts - counts.mean()) ** 2 / counts.mean()).sum())
+    assert 160 < square < 360, "chi-square of 255 degrees: 5 deviations about 255"
+    with pytest.raises(TrainingError, match="do not cancel"):
+        mean_of(messages[:3], shapes_of(found[0]), NAMES[:3])
+    other = masked(found[3], "west", secrets_of("west"), "group 1")
+    assert load(other)["b"].ne(load(messages[3])["b"]).float().mean() > 0.99, "each round has a mask of its own"
+    with pytest.raises(TrainingError, match="do not cancel"):
+        mean_of([*messages[:3], other], shapes_of(found[0]), NAMES)
+    wrong = masked(found[3], "west", secrets_of("west") | {"north": b"another" * 9}, "group 0")
+    with pytest.raises(TrainingError, match="do not cancel"):
+        mean_of([*messages[:3], wrong], shapes_of(found[0]), NAMES)
+
+
+def test_what_a_sum_cannot_hold_is_refused_not_clipped():
+    for value in (RANGE * 1.01, -RANGE * 1.01, float("nan")):
+        with pytest.raises(TrainingError, match="more than 4 in a round"):
+            masked({"a": torch.tensor([0.0, value])}, "north", secrets_of("north"), "x")
+    most = [{"a": torch.tensor([RANGE, -RANGE])}] * 4
+    assert torch.equal(mean_of(sent(most), shapes_of(most[0]), NAMES)["a"], torch.tensor([RANGE, -RANGE]))
+    with pytest.raises(FormatError, match="north sent"):
+        mean_of([packed(most[0])] * 4, shapes_of(most[0]), NAMES)  # not masked
+    assert STEP * 2**31 >= RANGE * 32
+
+
+def test_two_owners_and_wrong_secrets_are_refused(tmp_path):
+    for owners in ((), ("north", "south"), ("north", "south", "south")):
+        with pytest.raises(InvalidConfig, match="owners"):
+            Plan(owners=owners, secure=True)
+    with pytest.raises(InvalidConfig, match="2 owners"):
+        masked({}, "north", {"south": b"x"}, "x")
+    with pytest.raises(InvalidConfig, match="no owner of this group"):
+        check_secrets(NAMES, "nobody", {})
+    with pytest.raises(InvalidConfig, match="one with each other owner") as caught:
+        check_secrets(NAMES, "north", {"south": b"x"})
+    assert "--secret east=FILE" in str(caught.value.hint)
+    group = begin("tiny", Plan(), tmp_path / "group")
+    with pytest.raises(InvalidConfig, match="without a masked sum"):
+        Owner.of("x", tmp_path / "run", Recipe(), group, "north", {"south": b"x"})
+    with pytest.raises(MissingSource, match="expected a secret"):
+        secret_in(tmp_path / "none")
+    (tmp_path / "short").write_bytes(b"x" * 31)
+    with pytest.raises(InvalidConfig, match="31 bytes"):
+        secret_in(tmp_path / "short")
+
+
+@pytest.mark.slow
+def test_a_masked_federation_ends_where_the_plain_one_does(tmp_path):
+    for k, name in enumerate("abc"):
+        write(tmp_path / name, counting(40, seed=k), table=OTHER)
+    paths, plans = [tmp_path / name for name in "abc"], {}
+    for kind in ("plain", "group"):
+        plan = Plan(rounds=1, local_steps=1, owners=("north", "south", "east"), secure=kind == "group")
+        begin("tiny", plan, tmp_path / kind)
+        plans[kind] = simulate(paths, tmp_path / f"{kind}-out", Recipe(batch_size=4, context=16), group=tmp_path / kind)
+    a, b = (Group.open(tmp_path / f"{kind}-out").body() for kind in plans)
+    assert max(float((a[name] - b[name]).abs().max()) for name in a) < 2**-20
+    sizes = [json.loads((tmp_path / f"{kind}-out/group.json").read_text())["traffic"]["up"] for kind in plans]
+    assert abs(sizes[0] - sizes[1]) < 1000
