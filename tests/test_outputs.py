@@ -21,7 +21,7 @@ READS = {  # options that name what a verb reads
     "config", "from_run", "targets", "validation", "validation_targets", "prompts", "shards", "learn", "run", "start",
     "start_table", "members", "nonmembers", "others", "nonmember_targets", "reference_run", "code_audit", "model_audit",
     "table_audit", "schema", "bag", "to_model", "merges", "base", "group",
-    "without", "compatible_with", "on", "old_on", "retrained", "before",
+    "without", "compatible_with", "on", "old_on", "among", "retrained", "before",
     "root", "certificate", "key",
 }  # fmt: skip
 READ_BY = {  # which another verb writes, or nobody

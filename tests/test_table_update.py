@@ -230,6 +230,24 @@ def test_a_command_that_is_refused_writes_nothing(folder):
         assert sorted(p.name for p in folder.iterdir()) == ["february.csv", "january.csv", "january.ult", "key"]
 
 
+def test_an_interrupted_update_leaves_nothing_and_the_next_one_gives_the_same_bytes(folder, monkeypatch):
+    command = "table update january.ult february.csv -o {} --keep-ids -w 1 --identity key --no-encryption"
+    before = sorted(p.name for p in folder.iterdir())
+    for late in ("ult.owner.update.update", "ult.owner.table.Table.save"):
+        with monkeypatch.context() as patch:
+            patch.setattr(late, interrupted)
+            done = called(command.format("cut.ult"))
+        assert done.exit_code == 130, done.output
+        assert sorted(p.name for p in folder.iterdir()) == before
+    for name in ("cut.ult", "again.ult"):
+        assert called(command.format(name)).exit_code == 0
+    assert (folder / "cut.ult").read_bytes() == (folder / "again.ult").read_bytes()
+
+
+def interrupted(*_, **__):
+    raise KeyboardInterrupt
+
+
 def test_records_of_fields_are_read_as_the_table_says(tmp_path):
     for name, ward in (("one", "surgery"), ("two", "neonatal")):
         lines = [f"{20 + k % 9},{ward} {k % 3},2024-0{1 + k % 9}-11" for k in range(60)]
