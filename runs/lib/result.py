@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 TRAINED = (
     "text-lm", "text-classify", "image-classify", "molecule-forward", "omics", "series", "transfer", "unified",
     "distance", "release", "attacks", "ranks", "alienlm", "memorisation", "protection", "frontier",
-    "record-leaks", "record-predict", "record-bits", "joint-patient", "public-body", "small-data", "update",
+    "record-leaks", "record-predict", "record-bits", "joint-patient", "public-body", "small-data", "federate", "update",
 )  # fmt: skip
 FIGURES = (
     "text-ids", "molecule-ids", "exact", "records", "record-speed", "generated", "image-quality", "series-quality",

@@ -1,0 +1,178 @@
+"""Row `federate`: is a body that owners train together worth more to each than its own, and what does it betray?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lib.federating import (
+    ALONE,
+    BATCH,
+    CANARIES,
+    CONTEXT,
+    MODEL,
+    NGRAMS,
+    ONE,
+    OWN,
+    OWNERS,
+    POOLED,
+    PUBLIC,
+    REPEATS,
+    SHARED,
+    SIZE,
+    TEST,
+    TOGETHER,
+    TRAIN,
+    alone,
+    encode,
+    federated,
+    group,
+    ngrams,
+    pooled,
+    rounds,
+    shards,
+    shared,
+)  # fmt: skip
+from lib.interval import counted, of_ratio, over_seeds
+from lib.listening import ALTERNATIVES, LOOKED, RECORDS, ROUND, listened
+from lib.result import metric
+from lib.session import Session
+from lib.training import bits
+
+SEEDS = (0, 1, 2)
+TITLE = "One body of several owners"
+ASKED = (
+    "Is a body that several owners train together, each with its own table and rows at home, worth more to each of "
+    "them than its own; and what do its messages betray?"
+)
+SETTING = """\
+Three owners of different sources: medical abstracts, doctors' dialogues and wikitext-2, {kilobytes} kB of text each, \
+tested on {test} kB of the same source; `text/bytes`, {size:,} ids, {batch} blocks of {context} ids a step. \
+`{together}`: {rounds} rounds of {local} local steps, each owner its own table and rows, the mean change of the body \
+is added. `{alone}`: from the same body, as many steps of the same \
+records in the same order. `{pooled}`: one model of all texts under one table of all, as many steps of three times the \
+batch. `{shared}`: every weight averaged, rows too, under a table \
+of other public text (medical sections). Every text is seen as often in each. How long to train was \
+chosen so that alone does best on texts that are not tested (of 100 and 200 steps); no other option was tuned. \
+`{ngrams}`: counts of three ids in a row (Kneser-Ney). The first owner plants {canaries} canaries {repeats} times \
+each. Attacks on its messages, all by whoever keeps the body: ids of a record by the span of the change that one \
+plain step on it makes (DAGER; {records} records, as many directions as the record has ids), \
+measured as AUC of its ids among all; by rows that are the owner's, that are a public run's (the group's body is then \
+that run's) or drawn. The same for a whole round of {local} AdamW steps. Records of round {round} among test records, \
+by how much the change of the round helps to tell each; exposure of the canaries beside {alternatives} others."""
+
+NOTES = (
+    "Most of what a model of this size learns of 30 kB is in its rows, and rows stay at home: one table for all, whose "
+    "rows see three times the text, is worth more than the body that is shared.",
+    "Tried beside, on texts that are not tested, one seed: Nesterov momentum as DiLoCo's costs 1.02 to 1.04 x the bits "
+    "of the mean alone; with 300 kB an owner, 12 rounds of 25 steps cost 1.005 to 1.013 x alone, 30 rounds of 10 1.000 "
+    "to 1.008 x.",
+)
+
+
+def main() -> None:
+    """Train alone, together and pooled, and listen."""
+    session = Session.begin("federate")
+    seeds = session.sized(SEEDS, (0, 1))
+    many, local = rounds(session)
+    session.each(encode, [(owner, kind) for kind in (OWN, ONE, PUBLIC) for owner in OWNERS])
+    session.each(group, [(seed,) for seed in seeds])
+    jobs = [(system, seed) for seed in seeds for system in (TOGETHER, ALONE, POOLED, SHARED)]
+    found = dict(zip(jobs, session.each(measured, jobs), strict=True))
+    heard = session.each(listened, [(seed,) for seed in seeds])
+    counts = {owner: ngrams(session, owner) for owner in OWNERS}
+    sent = federated(session, seeds[0])
+    one = found[ALONE, seeds[0]][OWNERS[0]]
+    session.write(
+        TITLE,
+        [*of_bits(found, counts, seeds), *of_traffic(sent), *of_attacks(heard, seeds)],
+        asked=ASKED,
+        setting=SETTING.format(
+            kilobytes=session.sized(TRAIN, 10_000) // 1000, test=session.sized(TEST, 5000) // 1000, size=SIZE,
+            batch=BATCH, context=CONTEXT, together=TOGETHER, rounds=many, local=local, alone=ALONE,
+            pooled=POOLED, shared=SHARED, ngrams=NGRAMS, canaries=CANARIES,
+            repeats=session.sized(REPEATS, 3), records=RECORDS, round=ROUND, alternatives=ALTERNATIVES),
+        notes=NOTES,
+        chart=[f"{owner}: bits per byte" for owner in OWNERS],
+        model={"name": MODEL, "parameters": one["parameters"], "learning rate": one["learning_rate"]},
+    )  # fmt: skip
+
+
+def measured(session: Session, system: str, seed: int) -> dict[str, dict[str, Any]]:
+    """Train a system; return what it tells each owner's test texts in."""
+    if system == ALONE:
+        runs, kind = [alone(session, owner, seed) for owner in OWNERS], OWN
+    elif system == POOLED:
+        runs, kind = [pooled(session, seed)] * len(OWNERS), ONE
+    else:
+        train = shared(session, seed) if system == SHARED else federated(session, seed)
+        runs, kind = train["runs"], PUBLIC if system == SHARED else OWN
+    word = system.replace(",", "").replace(" ", "-")
+    return {
+        owner: bits(session, f"{word}-{owner}-{seed}", run, shards(session, owner, "test", kind)) | run
+        for owner, run in zip(OWNERS, runs, strict=True)
+    }
+
+
+def of_bits(found: dict[Any, Any], counts: dict[str, float], seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """Return bits per byte of every system for every owner, and what they are to those of others."""
+
+    def each(system: str, owner: str) -> list[float]:
+        return [found[system, seed][owner]["bits_per_byte"] for seed in seeds]
+
+    metrics = []
+    systems = (TOGETHER, ALONE, POOLED, SHARED)
+    for owner in OWNERS:
+        of = {"n": found[ALONE, seeds[0]][owner]["rows"], "seeds": seeds, "higher_is_better": False}
+        name = f"{owner}: bits per byte"
+        metrics += [
+            metric(name, system, over_seeds(each(system, owner)), unit="bits",
+                   baseline="" if system == ALONE else ALONE, **of) for system in systems
+        ]  # fmt: skip
+        metrics.append(metric(name, NGRAMS, counted(counts[owner]), unit="bits", **{**of, "seeds": ()}))
+        for other, goal in ((ALONE, "below 1.00"), (POOLED, "at most 1.03"), (SHARED, "")):
+            ratio = of_ratio(each(TOGETHER, owner), each(other, owner))
+            metrics.append(metric(f"{name}, ratio to {other}", TOGETHER, ratio,
+                                  unit="x", baseline=other, goal=goal, **of))  # fmt: skip
+    return metrics
+
+
+def of_traffic(sent: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what was sent beside 4 bytes for each weight of the body, both ways, in every round, for every owner."""
+    least = 4 * sent["weights"] * 2 * sent["rounds"] * sent["owners"]
+    found = (sent["traffic"]["up"] + sent["traffic"]["down"]) / least
+    return [metric("bytes sent, ratio to 4 a weight of the body", TOGETHER, counted(found), unit="x", n=least,
+                   higher_is_better=False, goal="at most 1.01")]  # fmt: skip
+
+
+def of_attacks(heard: list[dict[str, Any]], seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """Return what each attack finds."""
+
+    def area(name: str, system: str, values: list[float], n: int, goal: str = "") -> dict[str, Any]:
+        return metric(name, system, over_seeds(values), n=n, seeds=seeds, higher_is_better=False, goal=goal)
+
+    metrics = [
+        area("ids of a record, AUC", system, [one["spans"][system] for one in heard], heard[0]["records"],
+             "at least 0.95" if system == "true rows" else "")
+        for system in ("true rows", "public rows", "rows drawn")
+    ]  # fmt: skip
+    rounds_seen = [one["of_round"] for one in heard if one["of_round"] is not None]
+    if len(rounds_seen) == len(heard):
+        metrics.append(area("ids of a round, AUC", "true rows", rounds_seen, SIZE))
+    for what, words in (("one", "its change"), ("sum", "the sum of changes")):
+        for whose, who in (("own", "the owner's rows and table"), ("other", "another owner's")):
+            values = [one["members"][f"{what}, {whose}"] for one in heard]
+            metrics.append(area(f"records of a round by {words}, AUC", who, values, heard[0]["members"]["inside"]))
+    for number in LOOKED:
+        for whose, who in (("own", "the owner"), ("other", "another owner")):
+            at = [one["exposures"].get(str(number)) for one in heard]
+            if all(at):
+                most = at[0][whose]["chance_interval"][1]
+                metrics.append(area(f"mean exposure after round {number}, bits", who,
+                                    [one[whose]["interpolated_mean"] for one in at], CANARIES,
+                                    f"at most {most:.2f}" if whose == "other" else ""))  # fmt: skip
+    return metrics
+
+
+if __name__ == "__main__":
+    main()
