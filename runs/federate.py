@@ -79,6 +79,7 @@ def main() -> None:
     session.each(group, [(seed,) for seed in seeds])
     jobs = [(system, seed) for seed in seeds for system in (TOGETHER, ALONE, POOLED, SHARED)]
     found = dict(zip(jobs, session.each(measured, jobs), strict=True))
+    shards(session, "sections", "train", PUBLIC)  # which all that listen share
     heard = session.each(listened, [(seed,) for seed in seeds])
     counts = {owner: ngrams(session, owner) for owner in OWNERS}
     sent = federated(session, seeds[0])
