@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from ult.audit.bounds import auc
 from ult.audit.forget.pairs import tell_apart
+from ult.audit.forget.verdict import judge
 
 SEEDS = tuple(range(8))  # pairs of a run that forgot and one retrained
 AUDITED = (0, 1, 2)  # of which the whole audit is made
@@ -61,17 +62,19 @@ def main() -> None:
     seeds, audited = session.sized(SEEDS, SEEDS), session.sized(AUDITED, (0,))
     how = chosen(session)
     reads = {name: [read(session, run_of(session, name, seed, how)) for seed in seeds] for name in (*METHODS, AGAINED)}
-    audits = {name: [audit(session, name, seed, how) for seed in audited] for name in METHODS}
+    single = {name: one_by_one(reads, name) for name in METHODS}
+    audits = {name: [audit(session, name, seed, how) for seed in audited] for name in (*METHODS, CHANCE)}
     exact = [exactly(session, seed, how) for seed in audited]
     metrics = [
-        *seen(reads, seeds),
+        *seen(reads, single, seeds),
         *learned_again(audits, audited),
         *worth(reads, seeds),
         *remembered(reads, audits, seeds, audited),
     ]
     metrics += costs(session, exact, audited, how)
     metrics += exactness(session, exact, audited, how)
-    metrics += verdicts(audits, audited)
+    judged = {name: [verdict(one, single.get(name)) for one in each] for name, each in audits.items()}
+    metrics += verdicts(judged, audited)
     tables = eupg.measured(session)
     metrics += tables.metrics
     first = forgotten.public_run(session)
@@ -85,7 +88,7 @@ def main() -> None:
             steps=how.all.steps, epsilon=EPSILON, few=how.again.steps, members=MEMBERS, learned=LEARNED,
             eupg=tables.setting,
         ),
-        notes=[*notes(how, audits), *tables.notes],
+        notes=[*notes(how, audits, judged), *tables.notes],
         chart=["AUC beside retrained", "bits per byte, ratio to retrained", "steps x parameters, share of retraining"],
         model={"name": "tiny", **{name: first[name] for name in ("parameters", "context", "batch_size")}},
     )  # fmt: skip
@@ -139,8 +142,8 @@ def against(session: Session, method: str, seed: int, how: Training, rate: float
 
 def run_of(session: Session, name: str, seed: int, how: Chosen) -> Found:
     """Return the run of a system and a seed."""
-    if name == AGAINED:
-        return forgotten.retrained(session, seed, how.all)
+    if name in (AGAINED, CHANCE):
+        return forgotten.retrained(session, seed + (name == CHANCE) * len(AUDITED), how.all)
     if name == NOTHING:
         return forgotten.full(session, seed, how.all)
     if name == GUARANTEED:
@@ -217,13 +220,20 @@ def audit(session: Session, name: str, seed: int, how: Chosen) -> dict[str, Any]
                             table=forgotten.table_of(session), batch_size=32, **options)[0]  # fmt: skip
 
     asked = {"run": run["origin"], "retrained": again["origin"], "before": start["origin"], "steps": LEARNED}
-    return session.once(f"audits/{name.replace(' ', '-')}-{seed}", asked, make)
+    return session.once(f"audits/{name.replace(', ', '-').replace(' ', '-')}-{seed}", asked, make)
 
 
 # ---- metrics
 
 
-def seen(reads: dict[str, list[Any]], seeds: Sequence[int]) -> list[dict[str, Any]]:
+def one_by_one(reads: dict[str, list[Any]], name: str) -> dict[str, Any]:
+    """Return the likelihood-ratio test of single records of a method, by all pairs."""
+    sides = ([one["forgotten"] - one["test"].mean() for one in reads[system]] for system in (name, AGAINED))
+    ours, theirs = map(np.array, sides)
+    return tell_apart(ours, theirs)
+
+
+def seen(reads: dict[str, list[Any]], single: dict[str, dict[str, Any]], seeds: Sequence[int]) -> list[dict[str, Any]]:
     """Return the AUC beside retrained of each method, by chance too, and the test of single records."""
     found, again = [], reads[AGAINED]
     n = len(again[0]["forgotten"]) + len(again[0]["test"])
@@ -234,8 +244,7 @@ def seen(reads: dict[str, list[Any]], seeds: Sequence[int]) -> list[dict[str, An
         goal = "at most 0.55" if name == GUARANTEED else ""
         found.append(metric("AUC beside retrained", name, over_seeds(areas), n=n, seeds=seeds, higher_is_better=False,
                             baseline="" if name == CHANCE else CHANCE, goal=goal))  # fmt: skip
-    for name in METHODS:
-        told = tell_apart(*(np.array([one["forgotten"] - one["test"].mean() for one in side]) for side in sides[name]))
+    for name, told in single.items():
         spread = {"value": told["tpr"], "low": told["interval"][0], "high": told["interval"][1], "interval": CLOPPER}
         found.append(metric("single records told from unseen at 1 % false", name, spread, seeds=seeds,
                             n=told["pairs"] * told["records"], higher_is_better=False,
@@ -340,25 +349,31 @@ def exactness(
                            unit="x", higher_is_better=False, goal="at most 1.03")]  # fmt: skip
 
 
-def verdicts(audits: dict[str, list[Any]], seeds: Sequence[int]) -> list[dict[str, Any]]:
+def verdict(found: dict[str, Any], pairs: dict[str, Any] | None) -> str:
+    """Return the verdict of an audit, with the test of single records that all pairs give."""
+    return judge({**found, "pairs": pairs}).verdict
+
+
+def verdicts(judged: dict[str, list[str]], seeds: Sequence[int]) -> list[dict[str, Any]]:
     """Return how many audits came out red."""
-    red = {name: float(np.mean([one["verdict"] == "red" for one in each])) for name, each in audits.items()}
     return [
-        metric("audits that come out red, share", name, counted(share), n=len(seeds), seeds=seeds,
-               higher_is_better=False)
-        for name, share in red.items()
+        metric("audits that come out red, share", name, counted(each.count("red") / len(each)), n=len(seeds),
+               seeds=seeds, higher_is_better=False)
+        for name, each in judged.items()
     ]  # fmt: skip
 
 
-def notes(how: Chosen, audits: dict[str, list[Any]]) -> list[str]:
+def notes(how: Chosen, audits: dict[str, list[Any]], judged: dict[str, list[str]]) -> list[str]:
     """Return what was chosen, and how the audits ended."""
-    told = "; ".join(f"`{name}` {', '.join(one['verdict'] for one in each)}" for name, each in audits.items())
+    told = "; ".join(f"`{name}` {', '.join(each)}" for name, each in judged.items())
+    why = sorted({one["found"] for one in audits[GUARANTEED][0]["findings"] if one["level"] != "green"})
     rates = ", ".join(f"{method} {rate:g}" for method, rate in how.against.items())
     tested = audits[NOTHING][0]["smirnov"]
     return [
         f"Chosen on validation, seed 0: {how.all.steps} steps at {how.all.rate:g}; the base {how.again.steps} at "
         f"{how.again.rate:g}; {rates}. The base's own training was not tuned.",
-        f"Verdicts of `ult audit forget` without pairs, which is never green for a guarantee: {told}.",
+        f"Verdicts of `ult audit forget` by seed, with all pairs: {told}.",
+        f"Against `guaranteed`, seed 0, before pairs: {'; '.join(why) or 'nothing'}.",
         f"Kolmogorov-Smirnov with {tested['n'][0]} and {tested['n'][1]} records finds a shift of {tested['shift']:g} "
         f"deviations with probability {tested['power']:.2f}.",
         "`guaranteed` promises epsilon to a single record; all forgotten ones together have no such promise.",
