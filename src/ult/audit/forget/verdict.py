@@ -68,7 +68,9 @@ def _promise(result: Mapping[str, Any]) -> Iterator[Finding]:
 def _of_epsilon(told: Mapping[str, Any] | None, line: str) -> Finding:
     if told is None:
         return _finding("amber", "guaranteed was said, without an epsilon", line, "a base trained with --epsilon")
-    said = f"each forgotten record has epsilon {told['epsilon']:.3g} at delta {told['delta'] or 0:.2g}"
+    said = (
+        f"the run says that each forgotten record has epsilon {told['epsilon']:.3g} at delta {told['delta'] or 0:.2g}"
+    )
     level = "green" if told["epsilon"] <= LARGE else "amber"
     if told["table"] is None:
         return _finding("amber", f"{said}, but the table was fitted on it", line, "ult forget table")
