@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 import ult
 from toy import SIZE, write
 from ult.audit import words
+from ult.audit.forget import audit as measuring
 from ult.audit.forget.audit import audit_forget
 from ult.audit.forget.differing import dearer, differing, smirnov
 from ult.audit.forget.pairs import tell_apart
@@ -31,6 +32,12 @@ from ult.trainer.train import train
 
 GONE = np.arange(16)
 RECIPE = {"steps": 120, "batch_size": 8, "context": 16, "learning_rate": 3e-3}
+
+
+@pytest.fixture(autouse=True)
+def _one_order(monkeypatch):
+    """What is learned again is learned in one order, which is enough here."""
+    monkeypatch.setattr(measuring, "ORDERS", 1)
 
 
 def noise(rows, seed, low=32, high=SIZE):
