@@ -26,16 +26,17 @@ from lib.forgotten import (
 )
 from lib.interval import CLOPPER, counted, of_ratio, over_both, over_seeds
 from lib.result import metric
-from lib.session import Session
+from lib.session import Session, digest
 from numpy.typing import NDArray
 
 from ult.audit.bounds import auc
 from ult.audit.forget.pairs import tell_apart
 from ult.audit.forget.verdict import judge
+from ult.public.manifest import manifest_of
 
 SEEDS = tuple(range(8))  # pairs of a run that forgot and one retrained
 AUDITED = (0, 1, 2)  # of which the whole audit is made
-LEARNED, MOST, ALTERNATIVES = 8, 100, 150
+LEARNED, MOST, KEPT, ALTERNATIVES = 8, 100, 60, 150
 NOTHING, NPO, GRADDIFF, GUARANTEED, AGAINED = "nothing done", "npo", "graddiff", "guaranteed", "retrained"
 EXACT, CHANCE = "exact, members", "retrained, another seed"
 METHODS = (NOTHING, NPO, GRADDIFF, GUARANTEED)
@@ -45,9 +46,9 @@ ASKED = (
 )
 SETTING = """\
 {train} sections of medical abstracts of 60 to 260 characters and {canaries} canaries {repeats} times each; {gone} \
-sections and all canaries are to be forgotten, {test} others were never seen. The table (1,024 ids) and a run that all \
-others begin with (300 steps of `tiny`) know public abstracts alone. `nothing done`: {steps} further steps on all \
-records. `retrained`: the same without the forgotten ones. `npo`, `graddiff`: `ult forget run` \
+sections and all canaries are to be forgotten, {test} others of the same pool were never seen. The table (1,024 ids) \
+and a run that all others begin with (300 steps of `tiny`) know public abstracts alone. `nothing done`: {steps} more \
+steps on all records. `retrained`: the same without the forgotten ones. `npo`, `graddiff`: `ult forget run` \
 on `nothing done`, a tenth of its steps, learning rate chosen on validation records. `guaranteed` (EUPG): a base with \
 epsilon {epsilon:g}, 20 steps, is fine-tuned for {few} steps on all, and to forget again on the rest. `exact, \
 members`: {members} members on disjoint records, a quarter of the steps each; one record is forgotten. AUC beside \
@@ -189,7 +190,8 @@ def read(session: Session, run: Found) -> dict[str, NDArray[np.float64]]:
         return found | {"total": of["test"].totals.tolist()}
 
     name = f"{Path(run['folder']).parent.name}-{Path(run['folder']).name}"
-    found = session.once(f"read/{name}", {"run": run["origin"]}, make)
+    told = {"run": run["origin"], "test": digest(manifest_of(forgotten.encoded(session) / "test"))}
+    found = session.once(f"read/{name}", told, make)
     return {key: np.array(found[key]) for key in (*records(session), "total")}
 
 
@@ -197,7 +199,7 @@ def records(session: Session) -> dict[str, list[Any]]:
     """Return the ids of the records of each group, canaries left out."""
     table, parts = forgotten.table_of(session), forgotten.texts(session)
     few = session.sized(GONE, 12)
-    groups = {"forgotten": parts["train"][:few], "kept": parts["train"][few:][:MOST], "valid": parts["valid"],
+    groups = {"forgotten": parts["train"][:few], "kept": parts["train"][few:][:KEPT], "valid": parts["valid"],
               "test": parts["test"]}  # fmt: skip
     return {name: table.encode_batch(texts) for name, texts in groups.items()}
 
@@ -217,9 +219,10 @@ def audit(session: Session, name: str, seed: int, how: Chosen) -> dict[str, Any]
         rows = [Gone.read(forgotten.gone(session, "all"))]
         options = {"steps": session.sized(LEARNED, 2), "most": MOST, "alternatives": session.sized(ALTERNATIVES, 20)}
         return audit_forget(run["run"], place / "train", rows, place / "test", again["run"], before=start["run"],
-                            table=forgotten.table_of(session), batch_size=32, **options)[0]  # fmt: skip
+                            table=forgotten.table_of(session), batch_size=32, orders=1, **options)[0]  # fmt: skip
 
     asked = {"run": run["origin"], "retrained": again["origin"], "before": start["origin"], "steps": LEARNED}
+    asked["test"] = digest(manifest_of(forgotten.encoded(session) / "test"))
     return session.once(f"audits/{name.replace(', ', '-').replace(' ', '-')}-{seed}", asked, make)
 
 

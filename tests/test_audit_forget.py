@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 import ult
 from toy import SIZE, write
 from ult.audit import words
-from ult.audit.forget import audit as measuring
 from ult.audit.forget.audit import audit_forget
 from ult.audit.forget.differing import dearer, differing, smirnov
 from ult.audit.forget.pairs import tell_apart
@@ -32,12 +31,6 @@ from ult.trainer.train import train
 
 GONE = np.arange(16)
 RECIPE = {"steps": 120, "batch_size": 8, "context": 16, "learning_rate": 3e-3}
-
-
-@pytest.fixture(autouse=True)
-def _one_order(monkeypatch):
-    """What is learned again is learned in one order, which is enough here."""
-    monkeypatch.setattr(measuring, "ORDERS", 1)
 
 
 def noise(rows, seed, low=32, high=SIZE):
@@ -77,7 +70,7 @@ def gone(shards, rows=GONE):
 
 
 def audit(folder, run, **options):
-    told = {"before": folder / "run", "steps": 8, **options}
+    told = {"before": folder / "run", "steps": 8, "orders": 1, **options}
     place = {"shards": folder / "all", "nonmembers": folder / "others", "retrained": folder / "again"}
     place |= {name: told.pop(name) for name in list(told) if name in place}
     rows = [gone(place["shards"])]
@@ -307,7 +300,7 @@ LOW = {"auc": 0.3, "auc_interval": [0.22, 0.38], "forgotten": 50, "nonmembers": 
         ({"relearned": {"learned": {"level": 1.0, "ratio": 1.05, "retrained_steps": [9.0]}}}, "green"),
         ({"relearned": {"learned": {"level": 1.0, "ratio": 1.0, "retrained_steps": [None]}}}, "red"),
         ({"difference": {"as it is": BAD}}, "red"),
-        ({"difference": {"as it is": LOW}}, "red"),
+        ({"difference": {"as it is": LOW}}, "amber"),
         ({"smirnov": {"p_value": 0.5, "n": [20, 20], "shift": 0.5, "power": 0.3}}, "amber"),
         ({"smirnov": {"p_value": 1e-5, "n": [20, 20], "shift": 0.5, "power": 0.3}}, "red"),
         ({"cost_of_records": {"kept": {"ratio": 1.1, "interval": [1.05, 1.2], "records": 9}}}, "red"),

@@ -28,8 +28,8 @@ from ult.codecs.image import ImageDct
 SEEDS = (0, 1, 2)
 EPSILON, K, SHARE = 2.5, 10, 0.05  # EUPG's own defaults
 STEPS, FEW, BATCH, RATE = 100, 5, 32, 1e-3  # EUPG fine-tunes for 5 epochs of 100
-PRIVATE_STEPS, PRIVATE_BATCH = 30, 128
-TRAIN, TEST = 2000, 1000
+PRIVATE_STEPS, PRIVATE_BATCH = 20, 64
+TRAIN, TEST = 1000, 500
 IDS = 1024
 LABEL = {"adult": "outcome", "cifar": "label"}
 SYSTEMS = ("all", "retrained", "EUPG, epsilon", "EUPG, k-anonymous")

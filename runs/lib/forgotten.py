@@ -19,7 +19,7 @@ from ult.public.shard_writer import ShardWriter
 
 SIZE, CONTEXT, BATCH, MODEL, PUBLIC_RATE = 1024, 64, 16, "tiny", 1e-3
 SHORTEST, LONGEST = 60, 260  # characters of a record
-TRAIN, VALID, GONE, CANARIES, REPEATS = 400, 100, 40, 6, 2
+TRAIN, VALID, TEST, GONE, CANARIES, REPEATS = 400, 100, 200, 40, 6, 2
 PUBLIC, PUBLIC_STEPS = 200, 300  # whole abstracts
 STEPS, RATES = (80,), (3e-4, 1e-3)  # of a training on the records, of which validation chooses
 AGAIN_RATES = (1e-4, 3e-4)  # of fine-tuning the base, likewise
@@ -32,20 +32,19 @@ Found = dict[str, Any]
 
 @cache
 def texts(session: Session) -> dict[str, list[str]]:
-    """Return the texts of each part: sections of abstracts, and of others, all that is public, the whole."""
-    rng = np.random.default_rng(0)
-    sections = {}
-    for split in ("train", "test"):
-        found, _ = labelled_texts(session, "sections", split)
-        fit = sorted({text for text in found if SHORTEST <= len(text) <= LONGEST})
-        sections[split] = [fit[int(k)] for k in rng.permutation(len(fit))]
-    known, test = sections["train"], sections["test"]
-    train = session.sized(TRAIN, 60)
+    """Return the texts of each part: sections of abstracts, and for the public part other abstracts, whole.
+
+    Sections are shuffled as one pool: those to forget and those never seen stand alike to those that stay.
+    """
+    found, _ = labelled_texts(session, "sections", "train")
+    fit = sorted({text for text in found if SHORTEST <= len(text) <= LONGEST})
+    known = [fit[int(k)] for k in np.random.default_rng(0).permutation(len(fit))]
+    train, test = session.sized(TRAIN, 60), session.sized(TEST, 60)
     return {
         "train": known[:train],
         "valid": known[train : train + VALID],
+        "test": known[train + VALID :][:test],
         "public": labelled_texts(session, "abstracts", "train")[0][: session.sized(PUBLIC, 10)],
-        "test": test[: session.sized(200, 60)],
     }
 
 
@@ -80,7 +79,7 @@ def encoded(session: Session) -> Path:
 
 
 def _encoded(session: Session, make: Any) -> Found:
-    told = {"table": table_of(session).fingerprint, "train": len(texts(session)["train"]), "gone": GONE}
+    told = {"table": table_of(session).fingerprint, "train": len(texts(session)["train"]), "test": TEST, "gone": GONE}
     return session.once("shards", told, make)
 
 
@@ -196,4 +195,5 @@ def valid_bits(session: Session, run: Found, part: str = "valid") -> float:
         return {"bits": evaluate(run["run"], encoded(session) / part, batch_size=32)["bits_per_byte"]}
 
     name = f"{Path(run['folder']).parent.name}-{Path(run['folder']).name}"
-    return float(session.once(f"bits/{part}/{name}", {"run": run["origin"]}, make)["bits"])
+    told = {"run": run["origin"], "part": digest(manifest_of(encoded(session) / part))}
+    return float(session.once(f"bits/{part}/{name}", told, make)["bits"])

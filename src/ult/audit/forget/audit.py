@@ -64,6 +64,7 @@ def audit_forget(
     table: Table | None = None,
     alternatives: int = ALTERNATIVES,
     steps: int = STEPS,
+    orders: int = ORDERS,
     most: int = MOST,
     seed: int = 0,
     batch_size: int = 16,
@@ -72,9 +73,9 @@ def audit_forget(
     """Return the audit, as JSON values, and scores of forgotten records and of records never seen, for ROC curves.
 
     `rows` name the records of `shards` that were to be forgotten; `nonmembers` are shards of the same kind that no run
-    saw. `before` is the run as it was; `pairs` are further runs that forgot, each with one retrained, by other
-    seeds. `steps` of learning again may be 0. If the run is the retrained one bit for bit, nothing more is asked of it.
-    `tell(stage, records)` reports progress.
+    saw. `before` is the run as it was; `pairs` are further runs that forgot, each with one retrained, by other seeds.
+    `steps` of learning again, in so many `orders`, may be 0. If the run is the retrained one bit for bit, nothing more
+    is asked of it. `tell(stage, records)` reports progress.
 
     Raises `InvalidConfig`, `WrongTable`, `WrongVocabulary`, `TrainingError`, and what reading shards and runs raises.
     """
@@ -97,7 +98,7 @@ def audit_forget(
     states: dict[str, tuple[Read, Read]] = {}
     learned: dict[str, Any] = {}
     if not same:  # a run that is the retrained one is so whatever becomes of both
-        states, learned = _states(ran, again, models, reader, groups, first, steps=steps, seed=seed)
+        states, learned = _states(ran, again, models, reader, groups, first, steps=steps, orders=orders, seed=seed)
     of = {"as it is": (ours, theirs), **states}
     exposed = None
     if table is not None and groups.canaries:
@@ -191,6 +192,7 @@ def _states(
     first: Read | None,
     *,
     steps: int,
+    orders: int,
     seed: int,
 ) -> tuple[dict[str, tuple[Read, Read]], dict[str, Any]]:
     """Return what both runs say once their weights are rounded or trained further, and how fast records came back."""
@@ -204,7 +206,7 @@ def _states(
     for what in learnings(groups, seed) if steps else ():
         runs: list[list[Any]] = [[], []]
         reads: list[list[Read]] = [[], []]
-        for order in range(ORDERS):
+        for order in range(orders):
             reader.tell(what.name, 0)
             for k, (one, model) in enumerate(sides):
                 now = relearned(one, model, groups, what, steps=steps, seed=seed + order, batch_size=reader.batch_size)

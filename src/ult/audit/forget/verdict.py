@@ -118,16 +118,19 @@ def _wrecked(result: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _differing(result: Mapping[str, Any]) -> Iterator[Finding]:
-    line = "red: an interval that leaves out 0.5"
+    line = "red: an interval above 0.5; amber: one below"
     for name, found in result["difference"].items():
         low, high = found["auc_interval"]
-        what = "knows more of forgotten records than" if low > 0.5 else "avoids forgotten records, unlike"
-        inside = low <= 0.5 <= high
-        said = "treats forgotten records as" if inside else what
+        level = "red" if low > 0.5 else "amber" if high < 0.5 else "green"
+        said = {
+            "red": "knows more of forgotten records than",
+            "amber": "knows less of forgotten records than of others, unlike",
+            "green": "treats forgotten records as",
+        }[level]
+        change = {"red": "ult forget run --method exact", "amber": "fewer steps against them, or more on the rest"}
         yield _finding(
-            "green" if inside else "red", f"{name}, the run {said} the retrained run (AUC {found['auc']:.3f})", line,
-            "" if inside else "ult forget run --method exact", value=found["auc"], interval=(low, high),
-            n=found["forgotten"],
+            level, f"{name}, the run {said} the retrained run (AUC {found['auc']:.3f})", line, change.get(level, ""),
+            value=found["auc"], interval=(low, high), n=found["forgotten"],
         )  # fmt: skip
     test = result["smirnov"]
     few = f"Kolmogorov-Smirnov p {test['p_value']:.2g} of {test['n'][0]} and {test['n'][1]} records"
