@@ -12,6 +12,7 @@ from ult.audit.release.finding import FALSE, FOUND, UNLIKELY, Finding, verdict
 GUARANTEED = ("exact", "guaranteed")
 LARGE = 10.0  # an epsilon above which a guarantee is none to speak of
 DEARER = 1.01  # cost of records, beside the retrained run's: above, the run is worse
+WRECKED = 1.5  # the same of kept records, which a run that knows less of them by heart pays more for
 POWER = 0.8  # of the Kolmogorov-Smirnov test; below, a large p-value says nothing
 SOONER = 0.9  # steps to fall half-way back, beside the retrained run's: below, the run had only hidden what it knew
 HOW_PAIRS = f"--pairs FORGOT:RETRAINED of other seeds, {LEAST} with the audited one"
@@ -104,13 +105,16 @@ def _unlike(result: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _wrecked(result: Mapping[str, Any]) -> Iterator[Finding]:
-    line = f"beside the retrained run: red from {DEARER:g} on, amber where the interval reaches there"
-    for name, of in (("nonmembers", "records that no run saw"), ("kept", "kept records")):
+    line = f"red above {DEARER:g} x the retrained run's, of kept records {WRECKED:g}; amber where {DEARER:g} is reached"
+    groups = (("nonmembers", "records that no run saw", DEARER), ("kept", "kept records", WRECKED))
+    for name, of, most in groups:
         if (found := result["cost_of_records"].get(name)) is None:
             continue
         low, high = found["interval"]
-        level = "red" if low > DEARER else "amber" if high > DEARER else "green"
-        change = "" if level == "green" else "fewer steps of forgetting: a wrecked run forgets everything"
+        level = "green" if high <= DEARER else "red" if low > most else "amber"
+        change = (
+            "" if level == "green" else "fewer steps against records, or more on the rest: a wrecked run forgets all"
+        )
         yield _finding(
             level, f"{of} cost {found['ratio']:.3f} x what they cost the retrained run", line, change,
             value=found["ratio"], interval=(low, high), n=found["records"],
