@@ -72,8 +72,8 @@ def measured(session: Session) -> Tables:
     return Tables(metrics, setting, [
         "EUPG's own figures: Adult, an MLP, 4.65 s against 89.9 s of retraining, AUC of membership 50.6 %. Here cost "
         "is in steps x parameters, which no machine changes.",
-        "A base with epsilon of so few records leaves a model no better than the more frequent class: its membership, at "
-        "0.5, has no goal, as AUC 0.5 by knowing nothing is no forgetting.",
+        "A base with epsilon of so few records may leave a model no better than the more frequent class: its "
+        "membership, at 0.5, has no goal then, as AUC 0.5 by knowing nothing is no forgetting.",
         "Where EUPG's evaluation is weak: MDAV keeps every record's true label, so k-anonymity does not cover it (done "
         "the same way here); its attack is a mean AUC over a population, which hides single records; and its tables "
         "attack no further learning.",
