@@ -26,6 +26,7 @@ TRAINED = (
     "distance", "release", "attacks", "ranks", "alienlm", "memorisation", "protection", "frontier",
     "record-leaks", "record-predict", "record-bits", "joint-patient", "public-body", "small-data", "federate", "update",
     "forget",
+    "synth",
 )  # fmt: skip
 FIGURES = (
     "text-ids", "molecule-ids", "exact", "records", "record-speed", "generated", "image-quality", "series-quality",
