@@ -51,7 +51,7 @@ THERE = (
     rich,
     typer,
 )  # look at the system first
-EXTRAS = ("ult.trainer", "ult.audit", "ult.demo", "ult.__main__")
+EXTRAS = ("ult.trainer", "ult.audit", "ult.synth", "ult.demo", "ult.__main__")
 
 
 def take_away(*, locks: bool) -> None:

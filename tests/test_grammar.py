@@ -8,12 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import ult
 from strategies import FIELDS, LOSSY_FIELDS, MODALITIES, RECORDS, REQUIRED_FIELDS
 from ult.codecs import CODECS
 from ult.codecs.dct.grammar import FAR_MEAN, MEAN
 from ult.codecs.grammar import REFUSED
 from ult.codecs.image import ImageDct
 from ult.errors import CorruptSymbols
+from ult.owner.constrained import TableGrammar
+from ult.public.vocabulary import N_SPECIAL
 
 CONFIGS = [
     ("text/bytes", {}),
@@ -202,3 +205,15 @@ def test_series_of_so_many_values():
     assert [grammar.least(k) for k in range(5)] == [4, 3, 2, 1, 0]
     assert grammar.after(2, np.zeros(6, np.uint32), np.array([1, 3, 6])).tolist() == [1, 0, REFUSED]
     assert grammar.advance(2, np.zeros(3, np.uint32)) is None
+
+
+@pytest.mark.parametrize("codec", ["text/bytes", "molecule/smiles"])
+def test_what_goes_to_txt_has_no_line_feed(codec):
+    table = ult.Table.fit(["ab\ncd ab"] * 9, codec=codec, vocabulary=ult.Vocabulary(1024), min_records=1)
+    feeds = [10 in spelling for spelling in table.spellings()]
+    assert any(feeds)
+    for out, fits in (("a.txt", False), ("a.csv", True), (None, True)):
+        grammar = TableGrammar.of_file(table, out)
+        allowed = grammar.allowed(grammar.start([]), 20)[N_SPECIAL:][: len(feeds)]
+        assert allowed[feeds].any() == fits
+        assert allowed[np.logical_not(feeds)].any()

@@ -69,7 +69,7 @@ def test_a_bag_of_the_same_ids_stands_beside_a_classifier(folder, capsys):
     said = capsys.readouterr().out
     assert "accuracy of a bag of the ids" in said
     assert "recall of low" in said
-    for run, refusal in (("bag", "is a bag itself"), ("lm", "it classifies, and the run is for lm")):
+    for run, refusal in (("bag", "is a bag itself"), ("lm", "it predicts labels, the run is for lm")):
         with pytest.raises(InvalidConfig, match=refusal):
             evaluate(folder / run, folder / "held", bag=[folder / "x"])
 

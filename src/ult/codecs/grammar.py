@@ -60,6 +60,12 @@ class Automaton(Grammar[Place]):
             least = np.where(follow < 0, len(follow), self.missing[follow]).min(1)
             self.missing = np.minimum(self.missing, 1 + least)
 
+    def without(self, symbol: int) -> Automaton:
+        """Return the automaton of the same records, but for those with `symbol`."""
+        follow = self.follow.copy()
+        follow[:, symbol] = REFUSED
+        return Automaton(follow, self.missing == 0, self.widths, self.max_width)
+
     def start(self) -> Place:
         """Return the start state."""
         return Place(0, 0)

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ult.codecs.grammar import REFUSED, Grammar
+from ult.codecs.grammar import REFUSED, Automaton, Grammar
 from ult.errors import CorruptSymbols, InvalidConfig
 from ult.owner.table import Table
 from ult.public.vocabulary import EOS, N_SPECIAL
+
+_LINE_FEED = 10  # the byte, and the symbol that stands for it
 
 
 class TableGrammar:
@@ -39,6 +42,13 @@ class TableGrammar:
         self._spellings = table.spellings()
         self._symbols = np.concatenate(self._spellings)
         self._ends = np.cumsum([len(spelling) for spelling in self._spellings])
+
+    @classmethod
+    def of_file(cls, table: Table, out: str | Path | None) -> TableGrammar:
+        """Return the grammar of records that the file `out` can hold: a line of .txt has no line feed."""
+        usual = table.codec.usual_grammar(len(table.fields))
+        lines = out is not None and Path(out).suffix == ".txt"
+        return cls(table, usual.without(_LINE_FEED) if lines and isinstance(usual, Automaton) else None)
 
     def start(self, ids: ArrayLike) -> Any:
         """Return the state after ids (n,); raise `CorruptSymbols` if no record starts so."""

@@ -110,9 +110,9 @@ class Synthesis:
         labels = self.labels(account, shares)
         run, more = self.trained(account, shares), dict[str, Any]()
         if shares and shares.votes:
-            run, more = self.voted(account, shares.votes, table, run, n)
+            run, more = self.voted(account, shares.votes, table, run, n, out)
         else:
-            self.write(table, run, labels)
+            self.write(table, run, labels, out)
         told = self.told(account, shares, table, run, n) | more
         self.notice(f"decoding {count(self.asked.rows, 'record')}")
         column = Shards(self.work.shards).manifest.column
@@ -230,8 +230,10 @@ class Synthesis:
         of: dict[str, Any] = {"rows": self.asked.rows, "room": context - 1, "members": members, "records": n}
         return vote.budget_of(cost, temperature=self.asked.temperature, **of)
 
-    def voted(self, account: Account, cost: Spent, table: Table, run: Run, n: int) -> tuple[Run, dict[str, Any]]:
-        """Return the members, after they voted on what is written, and what is said of it."""
+    def voted(
+        self, account: Account, cost: Spent, table: Table, run: Run, n: int, out: Path
+    ) -> tuple[Run, dict[str, Any]]:
+        """Return the members, after they voted on what is written to `out`, and what is said of it."""
         room = (self.sizes.context or 1) - 1
         budget = self._budget(cost, room + 1, n)
         self.notice(f"training {budget.members} members on disjoint records; {budget}")
@@ -241,7 +243,7 @@ class Synthesis:
         with account.reading("the votes", cost):
             train([self.work.shards], self.work.members, self._recipe(**of), resume="auto")
         self.notice(f"writing {count(self.asked.rows, 'record')} by votes")
-        members, grammar = Run.open(self.work.members), TableGrammar(table)
+        members, grammar = Run.open(self.work.members), TableGrammar.of_file(table, out)
         with stages("writing") as progress:
             voters = vote.Voters(members, run)
 
@@ -251,8 +253,8 @@ class Synthesis:
             written.write_lots(self.work, table, self.asked.rows, lot)
         return members, {"draw": {"temperature": self.asked.temperature, **budget._asdict()}}
 
-    def write(self, table: Table, run: Run, labels: Sequence[str]) -> None:
-        """Let the run write, under the grammar. Nothing is thrown away or drawn again."""
+    def write(self, table: Table, run: Run, labels: Sequence[str], out: Path) -> None:
+        """Let the run write what goes to `out`, under the grammar. Nothing is thrown away or drawn again."""
         self.notice(f"writing {count(self.asked.rows, 'record')}")
         with stages("writing") as progress:
             of: dict[str, Any] = {"temperature": self.asked.temperature, "batch_size": 64}
@@ -261,7 +263,7 @@ class Synthesis:
             def lot(number: int, n: int) -> list[Any]:
                 seed = self.asked.seed + number
                 if not labels:
-                    return generate(run, n=n, seed=seed, grammar=TableGrammar(table), **of)
+                    return generate(run, n=n, seed=seed, grammar=TableGrammar.of_file(table, out), **of)
                 here = np.array(labels[number * written.LOT :][:n])
                 found: list[Any] = [None] * n
                 for label in dict.fromkeys(here.tolist()):

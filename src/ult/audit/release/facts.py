@@ -28,7 +28,7 @@ def shards_facts(shards: Shards) -> Facts:
     if promised := shards.manifest.privacy:
         manifest["privacy"] = promised.document()
     del manifest["parts"], manifest["vocabulary_size"]
-    manifest["kept"] = list(manifest["kept"])
+    manifest |= {name: list(manifest[name]) for name in ("kept", "forgotten")}
     columns = [_column(column) for column in describe_kept(shards)]
     return {"name": shards.path.name, "digest": shards.manifest.digest, **manifest, "columns": columns}
 

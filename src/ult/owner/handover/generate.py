@@ -199,7 +199,7 @@ def generate(
         _check_whole(cuts, temperature, begun=prompt is not None or prompts is not None, grammar=grammar)
         records, why = _conditioned(opened, key, given, draws, options)
     else:
-        allowed, why = _grammar(key) if key is not None and grammar else (None, [])
+        allowed, why = _grammar(key, place) if key is not None and grammar else (None, [])
         records = write(opened, starts, grammar=allowed, **options, **cuts)
     told += [*why, *ignored(opened.path)]
     said, decoded = None, None
@@ -276,12 +276,12 @@ def _conditioned(
     return drawn.records, drawn.remarks()
 
 
-def _grammar(table: Table) -> tuple[Grammar | None, list[str]]:
-    """Return the grammar that restricts a run to ids that decode; or None, and why there is none."""
+def _grammar(table: Table, out: Path | None) -> tuple[Grammar | None, list[str]]:
+    """Return the grammar that restricts a run to ids that decode, to `out`; or None, and why there is none."""
     from ult.owner.constrained import TableGrammar
 
     try:
-        return TableGrammar(table), []
+        return TableGrammar.of_file(table, out), []
     except InvalidConfig as error:
         return None, [error.what]
 
