@@ -48,10 +48,7 @@ class Cells(Sequence[str | None]):
             joined = "".join(texts)
             none = np.fromiter((cell is None for cell in cells), np.bool_, len(cells))
         data = joined.encode("utf-8", "surrogatepass")
-        if len(data) == len(joined):
-            sizes = np.fromiter(map(len, texts), np.int64, len(texts))
-        else:
-            sizes = np.fromiter((len(text.encode("utf-8", "surrogatepass")) for text in texts), np.int64, len(texts))
+        sizes = np.fromiter(map(len if len(data) == len(joined) else _utf8_length, texts), np.int64, len(texts))
         return cls(np.frombuffer(data, np.uint8), np.cumsum(sizes), none)
 
     @classmethod
@@ -153,6 +150,10 @@ class Cells(Sequence[str | None]):
         at = range(len(self))[at]
         start = int(self.ends[at - 1]) if at else 0
         return None if self.nulls[at] else self.data[start : self.ends[at]].tobytes().decode("utf-8", "surrogatepass")
+
+
+def _utf8_length(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 class Known:

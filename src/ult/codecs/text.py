@@ -123,34 +123,23 @@ def utf8(record: str, max_length: int) -> bytes:
 
 
 def joined_utf8(records: Sequence[str], max_length: int) -> tuple[NDArray[np.uint8], Ends]:
-    """Return the UTF-8 bytes of all records, concatenated, and where each record ends; raise as `utf8` does.
-
-    `Cells` lie so already.
-    """
-    if isinstance(records, Cells) and not records.nulls.any():
-        check_sizes(records.sizes, max_length)
-        return records.data, records.ends
+    """Return the UTF-8 bytes of all records, concatenated, and where each record ends; raise as `utf8` does."""
     try:
-        joined = "".join(records)
-    except TypeError:
-        for record in records:
-            utf8(record, max_length)  # raises for the record that is not a `str`
+        cells = Cells.of(records)
+    except InvalidRecord:
+        check_texts(records, max_length)
         raise
-    data = joined.encode("utf-8", "surrogatepass")
-    lengths = map(len, records) if len(data) == len(joined) else map(_utf8_length, records)
-    sizes = np.fromiter(lengths, np.int64, len(records))
-    check_sizes(sizes, max_length)
-    return np.frombuffer(data, np.uint8), np.cumsum(sizes)
-
-
-def check_sizes(sizes: NDArray[np.int64], max_length: int) -> None:
-    """Raise `InvalidRecord` if a record has more bytes than `max_length`; `sizes` (n,) are those of all."""
-    if len(sizes) and (longest := int(sizes.max())) > max_length:
+    if cells.nulls.any():
+        check_texts(records, max_length)
+    if len(cells) and (longest := int(cells.sizes.max())) > max_length:
         raise InvalidRecord(f"record has {longest} bytes; expected at most {max_length}")
+    return cells.data, cells.ends
 
 
-def _utf8_length(record: str) -> int:
-    return len(record) if record.isascii() else len(record.encode("utf-8", "surrogatepass"))
+def check_texts(records: Sequence[str], max_length: int) -> None:
+    """Raise as `utf8` does for the first record that it refuses."""
+    for record in records:
+        utf8(record, max_length)
 
 
 def from_utf8(data: bytes | memoryview) -> str:

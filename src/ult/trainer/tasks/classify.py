@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.errors import InvalidConfig
 from ult.host.extras import require
 from ult.public.run import BAG_TYPE, Run
 from ult.public.shards import Shards
@@ -22,6 +21,7 @@ from ult.trainer.loss import batches
 from ult.trainer.models.causal import looks_ahead
 from ult.trainer.models.embeddings import Model
 from ult.trainer.models.generation import check_finite
+from ult.trainer.tasks.beside import check_no_bag, fitted_bag
 from ult.trainer.tasks.classified import Classified
 from ult.trainer.tasks.interval import RESAMPLES, wilson
 
@@ -52,26 +52,17 @@ def class_figures(
         told |= found | {"is_bag": model.config.model_type == BAG_TYPE}
         if bag is None:
             return told
-        if told["is_bag"]:
-            raise InvalidConfig(f"{run.path} is a bag itself", hint="leave out --bag")
-        from ult.trainer.bag_fit import fit  # not above: the class of a bag needs all of transformers
-        from ult.trainer.models.bag import Bag
-
+        check_no_bag(run, model)
         known = open_shards(bag, run.vocabulary)
-        fitted = Bag.of(run.vocabulary, run.classes)
-        fit(fitted, labelled(run, known, Path(folder) / "bag", label), None, seed)
+        fitted = fitted_bag(run.vocabulary, run.classes, labelled(run, known, Path(folder) / "bag", label), seed)
         beside = figures_of(data.labels, chances_of(fitted, data, batch_size), seed)
         return told | {"bag": beside | {"shards": summary(known)}}
 
 
 def beside_bag(model: Model, data: Labelled, validation: Labelled, batch_size: int, seed: int) -> dict[str, float]:
     """Return the shares of validation labels that a model, a bag fitted on the same `data`, and guessing have right."""
-    from ult.trainer.bag_fit import fit
-    from ult.trainer.models.bag import Bag
-
     model.eval()
-    bag = Bag.of(Vocabulary(model.config.vocab_size), data.classes)
-    fit(bag, data, None, seed)
+    bag = fitted_bag(Vocabulary(model.config.vocab_size), data.classes, data, seed)
     found, line = (Classified.of(validation.labels, chances_of(one, validation, batch_size)) for one in (model, bag))
     return {"accuracy": found.accuracy, "bag_accuracy": line.accuracy, "majority": found.majority}
 

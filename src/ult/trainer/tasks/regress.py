@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.errors import InvalidConfig
 from ult.host.shown import Facts
 from ult.public.run import BAG_TYPE, Run
 from ult.public.shards import Shards
@@ -24,6 +23,7 @@ from ult.trainer.loss import batches
 from ult.trainer.models.causal import looks_ahead
 from ult.trainer.models.embeddings import Model
 from ult.trainer.models.generation import check_finite
+from ult.trainer.tasks.beside import check_no_bag, fitted_bag
 from ult.trainer.tasks.interval import half_width
 
 
@@ -112,27 +112,18 @@ def number_figures(
         told |= Numbers.of(true, found, mean).document() | {"is_bag": model.config.model_type == BAG_TYPE}
         if bag is None:
             return told
-        if told["is_bag"]:
-            raise InvalidConfig(f"{run.path} is a bag itself", hint="leave out --bag")
-        from ult.trainer.bag_fit import fit  # not above: the class of a bag needs all of transformers
-        from ult.trainer.models.bag import Bag
-
+        check_no_bag(run, model)
         known = open_shards(bag, run.vocabulary)
-        fitted = Bag.of(run.vocabulary, VALUE)
-        fit(fitted, _numbered(run, known, Path(folder) / "bag", label), None, seed)
+        fitted = fitted_bag(run.vocabulary, VALUE, _numbered(run, known, Path(folder) / "bag", label), seed)
         beside = Numbers.of(true, numbers_of(fitted, data, batch_size, run.scale), mean).document()
         return told | {"bag": beside | {"shards": summary(known)}}
 
 
 def beside_bag(model: Model, data: Labelled, validation: Labelled, batch_size: int, seed: int) -> dict[str, float]:
     """Return the mean error on validation numbers of a model, of a bag fitted on the same `data`, and of the mean."""
-    from ult.trainer.bag_fit import fit
-    from ult.trainer.models.bag import Bag
-
     model.eval()
     mean, deviation = scale = data.scale or (0.0, 1.0)
-    bag = Bag.of(Vocabulary(model.config.vocab_size), VALUE)
-    fit(bag, data, None, seed)
+    bag = fitted_bag(Vocabulary(model.config.vocab_size), VALUE, data, seed)
     true = validation.labels.astype(np.float64) * deviation + mean
     own, line = (Numbers.of(true, numbers_of(one, validation, batch_size, scale), mean) for one in (model, bag))
     return {"mean_error": own.error, "bag_mean_error": line.error, "mean_error_of_mean": own.base_error}
