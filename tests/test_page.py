@@ -10,14 +10,15 @@ import pytest
 from browser import widths
 from evidence import code, model, rates
 from pages import RED, audit, column
-from ult.audit.release import charts, plain
+from ult.audit.pages import charts
+from ult.audit.release import plain
 from ult.audit.release.finding import Finding
 from ult.audit.release.page import SO, render
 from ult.audit.release.remembering import SWAPPED
 from ult.errors import FormatError
 
 HOSTILE = ("<script>alert(1)</script>", "\"' onload=alert(1) x='", "{{ 7 * 7 }}", "&lt;b&gt;", "שם פרטי", "患者の名前")
-CSS = (files("ult.audit.release") / "page.css").read_text(encoding="utf-8")
+CSS = (files("ult.audit.pages") / "page.css").read_text(encoding="utf-8")
 
 
 class Text(HTMLParser):

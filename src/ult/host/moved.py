@@ -21,7 +21,7 @@ MOVED = {
     "ult.audit.binding": "ult.audit.release.binding",
     "ult.audit.blind": "ult.audit.model.blind",
     "ult.audit.candidate": "ult.audit.release.candidate",
-    "ult.audit.charts": "ult.audit.release.charts",
+    "ult.audit.charts": "ult.audit.pages.charts",
     "ult.audit.claims": "ult.audit.mechanism.claims",
     "ult.audit.code": "ult.audit.code.attack",
     "ult.audit.context": "ult.audit.code.cooccurrence",

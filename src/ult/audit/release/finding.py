@@ -6,7 +6,7 @@ interval: green holds for every value in the interval, so too little data is nev
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -58,6 +58,11 @@ def verdict(findings: Sequence[Finding]) -> str:
 def worst(findings: Sequence[Finding]) -> Finding:
     """Return the finding of the worst level; of several, the first with the largest upper end of its interval."""
     return max(findings, key=lambda one: (LEVELS.index(one.level), one.interval[1] if one.interval else 0.0))
+
+
+def worst_first(findings: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return documents of findings by their level, and in a level those that were not measured last."""
+    return sorted(findings, key=lambda one: (-LEVELS.index(one["level"]), not one["measured"]))
 
 
 def unmeasured(subject: str, topic: str, found: str, how: str, line: str) -> Finding:

@@ -9,17 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ult.audit.pages import charts
+from ult.audit.pages.frame import page
 from ult.audit.release.candidate import understanding
+from ult.audit.release.finding import LEVELS, worst_first
 from ult.audit.release.kept import LINE
 from ult.audit.release.plain import HOLDS, sentences, title
-from ult.audit.release.verdict import LEVELS
 from ult.data.columns import looks
-from ult.host.extras import require
-
-with require("jinja2", extra="audit"):
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from ult.audit.release import charts
 
 PAGE = "page.html"
 SO = {
@@ -37,20 +33,16 @@ def render(audit: Mapping[str, Any], pairs: Mapping[str, Any] | None = None) -> 
 
     `pairs` is from `ult.audit.release.beside.beside`. Raises `FormatError`.
     """
-    environment = Environment(
-        loader=PackageLoader("ult.audit.release", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
     code, model = audit["audits"]["code"] or {}, audit["audits"]["model"] or {}
     attacks, membership = code.get("attacks") or [], model.get("membership") or {}
     names = list(dict.fromkeys(attack["name"] for attack in attacks))
     whole = max((attack["units"] for attack in attacks), default=0)
     findings = _findings(audit)
     marked = charts.marks([*names, *membership])
-    page: str = environment.get_template(PAGE).render(
+    return page(
+        __package__,
+        PAGE,
         **{**audit, "findings": findings, "holds": _holds(audit)},
-        flagged=[one for one in findings if one["level"] != "green"],
-        greens=[one for one in findings if one["level"] == "green"],
         kept=_kept(audit["parts"]["shards"]),
         owner=pairs is not None,
         pairs=pairs,
@@ -66,17 +58,13 @@ def render(audit: Mapping[str, Any], pairs: Mapping[str, Any] | None = None) -> 
         curves=charts.rates(membership, marked) if membership else None,
         notes=[note for one in audit["audits"].values() if one for note in one.get("notes") or []],
     )
-    return page
 
 
 def _findings(audit: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the findings, worst first, unmeasured ones last within a level; all on columns are merged into one."""
     columns = [one for one in audit["findings"] if one["topic"] == "kept"]
     others = [one for one in audit["findings"] if one["topic"] != "kept"]
-    order = sorted(
-        [*_columns(columns, audit), *others], key=lambda one: (-LEVELS.index(one["level"]), not one["measured"])
-    )
-    return [{**one, "title": title(one)} for one in order]
+    return [{**one, "title": title(one)} for one in worst_first([*_columns(columns, audit), *others])]
 
 
 def _columns(findings: Sequence[Mapping[str, Any]], audit: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ult.audit.release import charts
-from ult.audit.release.finding import LEVELS
-from ult.host.extras import require
-
-with require("jinja2", "matplotlib", extra="audit"):
-    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
+from ult.audit.pages import charts
+from ult.audit.pages.frame import page
+from ult.audit.release.finding import worst_first
 from ult.audit.synth.told import SO, of_quality
 
 PAGE = "page.html"
@@ -31,22 +27,20 @@ TITLES = {
 
 def render(audit: Mapping[str, Any]) -> str:
     """Return the HTML page of the document of an audit."""
-    loader = ChoiceLoader([PackageLoader("ult.audit.synth", ""), PackageLoader("ult.audit.release", "")])
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    found = [{**one, "title": TITLES[one["topic"]]} for one in audit["findings"]]
-    ordered = sorted(found, key=lambda one: (-LEVELS.index(one["level"]), not one["measured"]))
     attacks = ((audit["privacy"] or {}).get("membership") or {}).get("attacks") or {}
     marked = charts.marks(attacks)
-    page: str = environment.get_template(PAGE).render(
-        **audit,
-        flagged=[one for one in ordered if one["level"] != "green"],
-        greens=[one for one in ordered if one["level"] == "green"],
+    return page(
+        __package__,
+        PAGE,
+        **{**audit, "findings": [_titled(one) for one in worst_first(audit["findings"])]},
         so=SO[audit["verdict"]],
         quality=list(of_quality(audit)),
         attacks=attacks,
         marked=marked,
         curves=charts.rates(attacks, marked) if attacks else None,
     )
-    return page
+
+
+def _titled(finding: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a finding with its title in place of its subject, which is the same for all."""
+    return {name: value for name, value in finding.items() if name != "subject"} | {"title": TITLES[finding["topic"]]}
