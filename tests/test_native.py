@@ -2,6 +2,8 @@
 
 import copy
 import gc
+import subprocess
+import sys
 import weakref
 
 import numpy as np
@@ -111,3 +113,14 @@ def test_a_library_of_other_sources_is_left_alone(tmp_path, monkeypatch):
     assert native.library.__wrapped__() is None
     (tmp_path / "text.c").write_text("int y;")
     assert native.sources(tmp_path) != before
+
+
+@built
+def test_texts_are_encoded_without_numba(table):
+    code = (
+        "import sys, ult; table = ult.Table.from_cleartext(sys.stdin.buffer.read()); "
+        "ids, _ = table.encode_ragged(['the cat', 'naïve', '']); "
+        "print(len(ids), *{'numba', 'llvmlite', 'pandas', 'scipy', 'torch'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], input=table.cleartext(), capture_output=True, check=True)
+    assert done.stdout.split() == [str(len(table.encode_ragged(["the cat", "naïve", ""])[0])).encode()]

@@ -23,7 +23,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from numba import carray  # type: ignore[attr-defined]  # which its types leave out
 from numpy.typing import NDArray
 
 from ult.codecs.base import Codec, check_option, check_unmasked
@@ -34,7 +33,7 @@ from ult.codecs.dct.grammar import MAX_PATCH, ZEROS, ImageGrammar, Limits
 from ult.codecs.dct.layout import MOST_PLACES, Layout, make_layout
 from ult.codecs.dct.placed import offsets_of, parse_placed, placed_room, relate, write_placed
 from ult.codecs.dct.placed_grammar import PlacedGrammar, PlacedLimits
-from ult.codecs.dct.simd import pointer
+from ult.codecs.dct.simd import carray, pointer
 from ult.codecs.dct.spelling import MAX_BLOCK, count_blocks, grown, mask, parse, read_header, room, write
 from ult.codecs.dct.transform import analyse, grids, synthesise
 from ult.codecs.grammar import Grammar

@@ -13,39 +13,115 @@ from __future__ import annotations
 import contextlib
 import functools
 import shutil
+import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numba
-from numba import config as _config
-
 from ult.host import cache, compiling, distribution
 
-config: Any = _config  # its settings come from the environment, so its type stubs do not have them
 PACKAGE = Path(__file__).resolve().parent.parent  # the whole package, because kernels call kernels of other modules
 _DISUSED = 14 * 24 * 3600.0  # seconds without use after which the machine code of other sources is removed
+_LOCK = threading.RLock()
+
+
+def __getattr__(name: str) -> Any:
+    if name == "config":  # of Numba; its settings come from the environment
+        return import_module("numba").config
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class Later(ABC):
+    """What Numba knows when it is needed, so that Numba, a quarter of a second, is imported by who needs it alone.
+
+    Compiled functions take it for what `now` returns.
+    """
+
+    @abstractmethod
+    def now(self) -> Any:
+        """Return the thing itself."""
+
+
+class Elsewhere(Later):
+    """A function by the name that it has in a module; with `given`, the one that it returns for that."""
+
+    def __init__(self, module: str, name: str, *given: Any) -> None:
+        self._place, self._given = (module, name), given
+        self._made: Any = None
+
+    def now(self) -> Any:
+        """Return the function."""
+        with _LOCK:
+            if self._made is None:
+                module, name = self._place
+                found = getattr(import_module(module), name)
+                self._made = found(*self._given) if self._given else found
+        return self._made
+
+
+class Kernel(Later):
+    """A function that Numba compiles when it is first called."""
+
+    def __init__(self, function: Callable[..., Any], *, cache: bool, **options: Any) -> None:
+        functools.update_wrapper(self, function)
+        self._function, self._cache, self._options = function, cache, options
+        self._made: Any = None
+
+    def __call__(self, *args: Any) -> Any:
+        """Call the compiled function."""
+        return self.now()(*args)
+
+    def now(self) -> Any:
+        """Return the function as Numba has it, which its module has by its name from now on."""
+        with _LOCK:
+            if self._made is None:
+                _teach()
+                self._made = _compiled(self._function, cache=self._cache, **self._options)
+                home = self._function.__globals__
+                if home.get(self._function.__name__) is self:
+                    home[self._function.__name__] = self._made
+        return self._made
 
 
 def njit(*, cache: bool, **options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Return Numba's decorator of the same name; with `cache`, the machine code is kept on the disk if possible."""
+    return functools.partial(Kernel, cache=cache, **options)
 
-    def compiled(function: Callable[..., Any]) -> Any:
-        where = folder() if cache else None
-        if where is None:
-            return numba.njit(**options)(function)
-        before, config.CACHE_DIR = config.CACHE_DIR, str(where)  # Numba reads it in the next call only
-        try:
-            dispatcher = numba.njit(cache=True, **options)(function)
-        except RuntimeError:  # for example, the disk is full
-            return numba.njit(**options)(function)
-        finally:
-            config.CACHE_DIR = before
-        _ignore_cache_errors(dispatcher)
-        return dispatcher
 
-    return compiled
+@functools.cache
+def _teach() -> None:
+    """Tell Numba what `Later` things are of which compiled functions speak."""
+    from numba.core.registry import cpu_target
+    from numba.extending import typeof_impl
+
+    context = cpu_target.typing_context
+
+    @typeof_impl.register(Later)
+    def _(later: Later, _: object) -> Any:
+        found = later.now()
+        context.refresh()  # it may have been made just now
+        return context.resolve_value_type(found)
+
+
+def _compiled(function: Callable[..., Any], *, cache: bool, **options: Any) -> Any:
+    import numba
+
+    config: Any = numba.config
+    where = folder() if cache else None
+    if where is None:
+        return numba.njit(**options)(function)
+    before, config.CACHE_DIR = config.CACHE_DIR, str(where)  # Numba reads it in the next call only
+    try:
+        dispatcher = numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # for example, the disk is full
+        return numba.njit(**options)(function)
+    finally:
+        config.CACHE_DIR = before
+    _ignore_cache_errors(dispatcher)
+    return dispatcher
 
 
 def _ignore_cache_errors(dispatcher: Any) -> None:
@@ -75,9 +151,12 @@ def _ignore_cache_errors(dispatcher: Any) -> None:
 @functools.cache
 def folder() -> Path | None:
     """Return the folder for the machine code of these sources, and make it if necessary; None if none is safe."""
+    import numba
+
     name = f"kernels-{digest()}"
-    if config.CACHE_DIR:  # NUMBA_CACHE_DIR, which the user chose
-        return Path(config.CACHE_DIR) / name
+    config: Any = numba.config  # whose type stubs lack what it takes from the environment
+    if chosen := config.CACHE_DIR:  # NUMBA_CACHE_DIR
+        return Path(chosen) / name
     found = next((path for above in _places() if (path := cache.ready(above, name))), None)
     if found is not None:
         _sweep(found)

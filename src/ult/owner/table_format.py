@@ -192,9 +192,9 @@ def _base(document: object, alphabet: int, merges: NDArray[np.int32], ranks: NDA
 def _array(value: object, name: str, dtype: type, *, pairs: bool = False) -> NDArray[Any]:
     if not isinstance(value, list):
         raise _Bad(f"{name} is not a list")
-    if pairs and not all(isinstance(row, list) and len(row) == 2 for row in value):
+    if pairs and (set(map(type, value)) - {list} or set(map(len, value)) - {2}):
         raise _Bad(f"{name} are not pairs")
     flat = [item for row in value for item in row] if pairs else value
-    if not all(type(item) is int and 0 <= item <= np.iinfo(dtype).max for item in flat):
+    if set(map(type, flat)) - {int} or not 0 <= min(flat, default=0) <= max(flat, default=0) <= np.iinfo(dtype).max:
         raise _Bad(f"{name} holds something else than indices")
     return np.array(flat, dtype).reshape(-1, 2) if pairs else np.array(flat, dtype)

@@ -32,16 +32,16 @@ class Spelling:
 
         Raises `InvalidConfig` for a unit of more than `max_patch` symbols, which no fitted table has.
         """
-        lengths = [1] * alphabet
+        kind = np.dtype(np.uint8 if alphabet <= 256 else np.uint32)
+        spelled = [symbol.tobytes() for symbol in np.arange(alphabet, dtype=kind)]
+        most = max_patch * kind.itemsize
         for left, right in merges.tolist():
-            lengths.append(lengths[left] + lengths[right])
-            if lengths[-1] > max_patch:
+            spelled.append(spelled[left] + spelled[right])
+            if len(spelled[-1]) > most:
                 raise InvalidConfig(f"a phrase has over {max_patch} symbols, the longest patch of the codec")
-        sizes = np.array(lengths, np.int64)
+        sizes = np.fromiter(map(len, spelled), np.int64, len(spelled)) // kind.itemsize
         ends = np.cumsum(sizes)
-        symbols: Symbols = np.zeros(int(ends[-1]) + _ROW, np.uint8 if alphabet <= 256 else np.uint32)
-        symbols[:alphabet] = np.arange(alphabet)
-        _fill(symbols, merges, ends, alphabet)
+        symbols: Symbols = np.frombuffer(b"".join([*spelled, bytes(_ROW * kind.itemsize)]), kind)
         self.lengths = sizes[ranks]  # (ranks,) symbols
         self._spelled = Spelled(symbols, (ends - sizes)[ranks], self.lengths.astype(np.int32))
         # For bytes: the first sixteen of each rank in one row. Most ranks have no more, so that two loads and two
@@ -62,19 +62,6 @@ class Spelling:
         else:
             _gather(ranks, self._spelled, out)
         return out[:total]
-
-
-@njit(cache=True)
-def _fill(symbols: Symbols, merges: NDArray[np.int32], ends: Ends, alphabet: int) -> None:
-    """Write the symbols of each phrase: those of its left unit, then those of its right unit."""
-    for k in range(len(merges)):
-        at = ends[alphabet + k - 1]
-        for side in range(2):
-            unit = merges[k, side]
-            begin = ends[unit - 1] if unit else 0
-            for i in range(begin, ends[unit]):
-                symbols[at] = symbols[i]
-                at += 1
 
 
 @njit(cache=True)
