@@ -144,7 +144,7 @@ def main() -> None:
     ids = (given.steps - 1) * given.batch_size * given.context
     metrics = [
         compared(f"train, {kind} time: {about}", seconds[kind], "ult train", ["bare Trainer"], amount=ids, unit="ids",
-                 n=given.pairs, goal="at least 0.98")
+                 n=given.pairs, goal="at least 1.3")
         for kind in (("wall",) if cuda else ("CPU",))
     ]  # fmt: skip
     place = "cuda" if cuda else "cpu"

@@ -56,21 +56,39 @@ def batch(seed=0):
     return {"input_ids": ids[:, :-1], "labels": labels}
 
 
-@pytest.mark.parametrize("make", [llama, lambda: llama(tie_word_embeddings=True), lambda: gpt2(resid_pdrop=0.0)])
-def test_parts_have_the_same_loss_and_gradients_as_the_whole(make):
-    model, asked, most = make().eval(), batch(), 40 * SIZE
-    found = Chunked.of(model, asked, most=most)
+@pytest.fixture
+def small_parts(monkeypatch):
+    """Logits are computed in parts of seven predictions, which no batch here is a multiple of."""
+    monkeypatch.setattr(chunked, "PARTS", {"cpu": 7 * SIZE})
+    monkeypatch.setattr(chunked, "_LEAST", 1)
+
+
+def biased():
+    model = gpt2(resid_pdrop=0.0, tie_word_embeddings=False)
+    model.lm_head = torch.nn.Linear(model.lm_head.in_features, SIZE)
+    return model
+
+
+KINDS = [llama, lambda: llama(tie_word_embeddings=True), lambda: gpt2(resid_pdrop=0.0), biased]
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("make", KINDS)
+def test_parts_have_the_same_loss_and_gradients_as_the_whole(make, smoothing, small_parts):
+    model, asked = make().eval(), batch()
+    found = Chunked.of(model, asked)
     sizes: list[int] = []
+    linear = torch.nn.functional.linear
 
-    def look(head, given, made):
-        if made is not given[0]:  # when it is skipped
-            sizes.append(made.numel())
+    def look(states, *layer):
+        sizes.append(len(states))
+        return linear(states, *layer)
 
-    found.head.register_forward_hook(look)
-    one = found.nats(model, asked, 0.1)
-    one.backward()
-    assert max(sizes) <= most / 8
-    assert sum(sizes) == 2 * 3 * 16 * SIZE  # each computed again for its gradient
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.nn.functional, "linear", look)
+        one = found.nats(model, asked, smoothing)
+    assert [size for size in sizes if size <= 7][-6:] == [7, 7, 7, 7, 7, 2]  # 37 of 48 are predicted, once each
+    (3 * one).backward()
     mine = {name: weight.grad.clone() for name, weight in model.named_parameters()}
     model.zero_grad()
     whole = torch.nn.functional.cross_entropy(
@@ -78,23 +96,38 @@ def test_parts_have_the_same_loss_and_gradients_as_the_whole(make):
         asked["labels"].flatten(),
         ignore_index=IGNORED,
         reduction="sum",
-        label_smoothing=0.1,
+        label_smoothing=smoothing,
     )
-    whole.backward()
+    (3 * whole).backward()
     torch.testing.assert_close(one, whole, rtol=1e-6, atol=0)
+    with torch.no_grad():
+        torch.testing.assert_close(found.nats(model, asked, smoothing), whole.detach(), rtol=1e-6, atol=0)
     for name, weight in model.named_parameters():
         torch.testing.assert_close(mine[name], weight.grad, rtol=1e-4, atol=1e-5, msg=name)
 
 
+def test_parts_in_bfloat16_are_near_the_whole(small_parts):
+    model, asked = llama().eval(), batch()
+    with torch.autocast("cpu", torch.bfloat16):
+        one = Chunked.of(model, asked).nats(model, asked)
+    one.backward()
+    assert model.lm_head.weight.grad.dtype == torch.float32
+    mine = model.lm_head.weight.grad.clone()
+    model.zero_grad()
+    whole = Chunked.of(model, asked).nats(model, asked)
+    whole.backward()
+    torch.testing.assert_close(one, whole, rtol=1e-2, atol=0)
+    torch.testing.assert_close(mine, model.lm_head.weight.grad, rtol=0.1, atol=0.05)
+
+
 def test_models_that_change_what_their_output_layer_returns_are_computed_whole():
     asked = batch()
-    assert Chunked.of(llama(), asked) is None  # a small batch
     cohere: Any = transformers.CohereForCausalLM(transformers.CohereConfig(**SMALL, intermediate_size=32))
     gemma: Any = transformers.Gemma2ForCausalLM(
         transformers.Gemma2Config(**SMALL, intermediate_size=32, head_dim=8, num_key_value_heads=1)
     )
     for model in (cohere, gemma):
-        assert Chunked.of(model, asked, most=64) is None
+        assert Chunked.of(model, asked) is None
     named = llama()
     forward = type(named).forward
     with pytest.MonkeyPatch.context() as patch:  # one whose config does not say so
@@ -105,16 +138,17 @@ def test_models_that_change_what_their_output_layer_returns_are_computed_whole()
             return made
 
         patch.setattr(type(named), "forward", halved)
-        assert Chunked.of(named, asked, most=64) is None
-    assert Chunked.of(named, asked, most=64) is not None
-    assert Chunked.of(named, {"input_ids": asked["input_ids"], "labels": torch.zeros(3)}, most=1) is None  # classes
+        assert Chunked.of(named, asked) is None
+    assert Chunked.of(llama(), asked) is not None
+    assert Chunked.of(llama(), {"input_ids": asked["input_ids"], "labels": torch.zeros(3)}) is None  # classes
 
 
-def test_a_training_in_parts_has_the_same_losses(shards, tmp_path, monkeypatch):
+def test_a_training_in_parts_has_the_same_losses(shards, tmp_path, small_parts):
     options = {**QUICK, "evaluate_every": 3, "validation": shards}
-    whole = train(shards, tmp_path / "whole", **arguments_of(**options))
-    monkeypatch.setattr(chunked, "MOST", 24 * SIZE)
     parts = train(shards, tmp_path / "parts", **arguments_of(**options))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Chunked, "of", lambda *_: None)
+        whole = train(shards, tmp_path / "whole", **arguments_of(**options))
     np.testing.assert_allclose(parts["loss"], whole["loss"], rtol=1e-5)
     np.testing.assert_allclose(parts["validation"]["bits"], whole["validation"]["bits"], rtol=1e-5)
 
@@ -281,8 +315,7 @@ def test_a_masked_run_says_so_and_is_evaluated_record_by_record(shards, tmp_path
 # ---- several processes
 
 
-def test_two_processes_compute_the_loss_in_parts_as_one(shards, tmp_path, monkeypatch):
-    monkeypatch.setattr(chunked, "MOST", 7 * SIZE)
+def test_two_processes_compute_the_loss_in_parts_as_one(shards, tmp_path):
     one = train(shards, tmp_path / "one", Recipe(**QUICK))
     words = ["train", shards, "-o", tmp_path / "two", "--steps", "6", "--batch-size", "4", "--context", "16"]
     statuses, printed = ended(started([*words, "--gradient-checkpointing"], tmp_path), tmp_path)

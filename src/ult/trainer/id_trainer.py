@@ -109,8 +109,8 @@ class IdTrainer(Trainer):
         if self.teacher is not None:
             taught: torch.Tensor = soft_cost(self.teacher, predict(model, inputs), inputs) / predictions
             return taught * float(self.args.world_size)
-        whole = self.penalty is None and self.compatible is None and not self.is_fsdp_enabled
-        if whole and (chunked := Chunked.of(self.model, inputs)) is not None:
+        chunks = self.penalty is None and self.compatible is None and not self.is_fsdp_enabled
+        if chunks and not self.args.torch_compile and (chunked := Chunked.of(self.model, inputs)) is not None:
             with self.accelerator.autocast():
                 parts = chunked.nats(model, inputs, self.label_smoothing)
             cost: torch.Tensor = parts * self.args.world_size / predictions
