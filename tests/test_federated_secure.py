@@ -12,7 +12,8 @@ from ult.errors import FormatError, InvalidConfig, MissingSource, TrainingError
 from ult.trainer.federated import outer
 from ult.trainer.federated.body import packed, shapes_of
 from ult.trainer.federated.group import Group, begin
-from ult.trainer.federated.masked import RANGE, STEP, check_secrets, masked, mean_of, secret_in
+from ult.trainer.federated.masked import RANGE, STEP, check_secrets, label, masked, mean_of, secret_in
+from ult.trainer.federated.once import NAME, Once
 from ult.trainer.federated.owner import Owner
 from ult.trainer.federated.plan import Plan
 from ult.trainer.federated.simulate import simulate
@@ -41,9 +42,51 @@ def test_the_sum_of_masked_changes_is_the_plain_sum():
     for name, one in plain.items():
         assert float((mean[name] - one).abs().max()) <= 2**-20 / 4, "of the sum: within 2^-20"
     assert float((mean["b"] - plain["b"]).abs().max()) > 0, "the steps are those of STEP"
-    lost = sent(found)[2]  # an owner that comes back after it was lost tells the very same
-    assert lost == sent(found)[2]
-    assert len(lost) == len(packed(found[2]))
+    assert sent(found)[2] == sent(found)[2]
+    assert len(sent(found)[2]) == len(packed(found[2]))
+
+
+def test_without_one_of_four_the_sum_of_three_is_theirs():
+    found, left = changes(), ("north", "east", "west")
+    three = [one for one, name in zip(found, NAMES, strict=True) if name in left]
+    messages = sent(three, "group 0, three", left)
+    mean, plain = mean_of(messages, shapes_of(found[0]), left), outer.mean_of(three)
+    assert max(float((mean[name] - plain[name]).abs().max()) for name in plain) <= 2**-20 / 3
+    with pytest.raises(TrainingError, match="do not cancel"):  # nor with those who were told of four
+        mean_of([messages[0], *sent(found, "group 0, three")[2:]], shapes_of(found[0]), left)
+    drawn = dict.fromkeys(NAMES, "ab" * 16)
+    others = ({**drawn, "east": "cd" * 16}, dict.fromkeys(left, "ab" * 16))
+    every = {label(group, number, body, drawn) for group, number, body in ("g0b", "h0b", "g1b", "g0c")}
+    every |= {label("g", "0", "b", members) for members in others}
+    assert len(every) == 6, "a stream is of one group, round, body, set of owners and change"
+
+
+def test_a_mask_is_used_once_whoever_is_killed(tmp_path):
+    first, second, body = (one["b"] for one in changes(3, size=100))
+    drawn = Once(tmp_path).ready(0, {"b": body}, {"b": first})
+    assert drawn == Once(tmp_path).ready(0, {"b": body}, {"b": first}), "after a kill it tells the very same"
+    another = Once(tmp_path).ready(0, {"b": body}, {"b": second})
+    assert another != drawn, "what was never masked may be trained again, and is masked with another stream"
+    with pytest.raises(TrainingError, match="has not told"):
+        Once(tmp_path).told(0, {"north": drawn}, "north")
+    members = {"north": another, "south": "ab" * 16, "east": "cd" * 16}
+    for _ in range(2):
+        assert torch.equal(Once(tmp_path).told(0, members, "north").change["b"], second)
+    for more in ({"west": "ef" * 16}, {"south": "ef" * 16}):
+        with pytest.raises(TrainingError, match="in a sum of other owners"):
+            Once(tmp_path).told(0, {**members, **more}, "north")
+    for changed, of in ((first, body), (second, first)):  # planted: a second change, or the same of another body
+        with pytest.raises(TrainingError, match="what the two differ by"):
+            Once(tmp_path).ready(0, {"b": of}, {"b": changed})
+    assert Once(tmp_path).ready(1, {"b": body}, {"b": first}) not in (drawn, another)
+    for number in (0, 2):
+        with pytest.raises(TrainingError, match="has not told"):
+            Once(tmp_path).told(number, members, "north")
+    with pytest.raises(TrainingError, match="round 0 was asked for"):
+        Once(tmp_path).ready(0, {"b": body}, {"b": second})
+    (tmp_path / NAME).write_bytes(b"x")
+    with pytest.raises(FormatError, match="does not say what this owner told"):
+        Once(tmp_path).ready(1, {"b": body}, {"b": first})
 
 
 def test_one_message_tells_nothing_and_all_but_one_neither():
@@ -79,6 +122,10 @@ def test_two_owners_and_wrong_secrets_are_refused(tmp_path):
     for owners in ((), ("north", "south"), ("north", "south", "south")):
         with pytest.raises(InvalidConfig, match="owners"):
             Plan(owners=owners, secure=True)
+    for least in (1, 2, 5, "3"):
+        with pytest.raises(InvalidConfig, match="at_least"):
+            Plan(owners=NAMES, secure=True, at_least=least)
+    assert [Plan(owners=NAMES, secure=True, at_least=n).fewest(4) for n in (0, 3)] == [4, 3]
     with pytest.raises(InvalidConfig, match="2 owners"):
         masked({}, "north", {"south": b"x"}, "x")
     with pytest.raises(InvalidConfig, match="no owner of this group"):

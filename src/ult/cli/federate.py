@@ -48,6 +48,14 @@ def init(
     secure: Annotated[
         bool, typer.Option("--secure", help="Let the server see no change but the sum of all; three owners or more.")
     ] = False,
+    at_least: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            metavar="OWNERS",
+            help="Close a round without owners who are lost, if so many are there.  [default: all]",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="What the body is drawn by.")] = 0,
     force: Force = False,
 ) -> None:
@@ -55,7 +63,9 @@ def init(
     from ult.cli.console import note, say
     from ult.trainer.federated.group import begin
 
-    plan = replace(_plan(rounds, local_steps, outer) or _PLAN, owners=owner or (), secure=secure)
+    plan = replace(
+        _plan(rounds, local_steps, outer) or _PLAN, owners=owner or (), secure=secure, at_least=at_least or 0
+    )
     group = begin(start, plan, out, seed=seed, force=force)
     _tell(group.told, out)
     if group.told["from_run"]:
@@ -129,6 +139,12 @@ def serve(
         list[str] | None,
         typer.Option(metavar="NAME", help="An owner who takes part; repeatable.  [default: those of the group]"),
     ] = None,
+    wait: Annotated[
+        float | None,
+        typer.Option(
+            min=0, metavar="SECONDS", help="How long a round waits for owners who may be left out.  [default: 600]"
+        ),
+    ] = None,
     root: Root = None,
     certificate: Certificate = None,
     key: Key = None,
@@ -141,7 +157,14 @@ def serve(
 
     shown = _certificates(root, certificate, key)
     told = run(
-        group, out, owner or [], address, certificates=shown, resume="auto" if resume_auto else resume, force=force
+        group,
+        out,
+        owner or [],
+        address,
+        certificates=shown,
+        wait=wait,
+        resume="auto" if resume_auto else resume,
+        force=force,
     ).told
     _tell(told, out)
 
@@ -170,8 +193,8 @@ def join(
 ) -> None:
     """Take part in a group with one's own shards. The same command goes on if it was interrupted."""
     from ult.cli.console import say
+    from ult.trainer.federated.join import join as run
     from ult.trainer.federated.seed import seed_of
-    from ult.trainer.federated.serve import join as run
 
     recipe = recipe_of(config, {**options, "seed": seed_of(out) if options["seed"] is None else options["seed"]})
     metrics = run(

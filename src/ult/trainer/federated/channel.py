@@ -82,15 +82,29 @@ class Desk:
         self._number = 0
         self._tasks: dict[str, tuple[str, bytes]] = {}
         self._answers: dict[str, bytes] = {}
+        self._lost: set[str] = set()  # owners who did not answer a question, and have not been seen since
 
-    def ask(self, tasks: Mapping[str, bytes], patience: float | None = None) -> dict[str, bytes]:
-        """Give each owner its task; return the answers of all, or of those who answered within `patience` seconds."""
+    def ask(self, tasks: Mapping[str, bytes], patience: float | None = None, least: int = 0) -> dict[str, bytes]:
+        """Give each owner its task; return the answers of all, or of those who answered within `patience` seconds.
+
+        With `least` it goes on waiting until so many have answered, and does not wait for owners who were lost before
+        and have asked for nothing since.
+        """
         with self._change:
             self._number += 1
             self._answers = {}
             self._tasks = {owner: (f"{self.session}-{self._number}", task) for owner, task in tasks.items()}
             self._change.notify_all()
-            self._change.wait_for(lambda: len(self._answers) == len(tasks), patience)
+
+            def enough() -> bool:
+                return len(self._answers) >= least
+
+            def done() -> bool:
+                return enough() and set(tasks) <= set(self._answers) | (self._lost if least else set())
+
+            if not self._change.wait_for(done, patience):
+                self._change.wait_for(enough)
+            self._lost = (self._lost | set(tasks)) - set(self._answers)
             self._tasks = {}
             return dict(self._answers)
 
@@ -101,6 +115,7 @@ class Desk:
             return owner in self._tasks and owner not in self._answers
 
         with self._change:
+            self._lost.discard(owner)
             if not self._change.wait_for(waiting, POLL):
                 return None
             self.sent += len(self._tasks[owner][1])

@@ -4,14 +4,19 @@ Each pair of owners shares a secret that the server does not have. An owner writ
 each other owner a stream of numbers that the secret makes, and one of the pair subtracts it; so the streams cancel in
 the sum of all, and in nothing less. A message is as long as the plain one.
 
-Nobody can be left out of a sum: the server waits until a lost owner is back, which then sends the very same message.
-(SecAgg+ can, but the one in Flower 1.41 draws its masks by a Mersenne Twister from 28 bits, which a server can try.)
-With two owners each is what the sum leaves when the other takes its own away, so three are the least.
+Nobody can be left out of a sum once it is agreed whose it is. So it is agreed late: first all train and say that they
+are ready; then the server names those who are, and only for them does each of them mask, once in a round (`once`). An
+owner who is told another set than the others makes noise of the sum, so a server that lies learns nothing. One who is
+lost after it was named costs the others the round: two sums that differ by one owner would show that owner's change.
+(SecAgg+ saves such a round by shares of masks, but the one in Flower 1.41 draws its masks by a Mersenne Twister from 28
+bits, which a server can try.) With two owners each is what the sum leaves when the other takes its own away, so three
+are the least.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -35,9 +40,9 @@ _SHORT = 32
 
 
 def masked(change: Body, me: str, secrets: Mapping[str, bytes], about: str) -> bytes:
-    """Return the message that carries a change, masked for all other owners, whose secrets are given by name.
+    """Return the message that carries a change, masked for the other owners of a sum, whose secrets are given by name.
 
-    `about` names the group and the round; no other message may be masked for the same. Raises `TrainingError` for a
+    `about` is the `label` of the sum; no other message may be masked for the same. Raises `TrainingError` for a
     change beyond `RANGE`, which a sum could not hold.
     """
     if not LEAST <= len(secrets) + 1 <= _MOST:
@@ -58,8 +63,17 @@ def masked(change: Body, me: str, secrets: Mapping[str, bytes], about: str) -> b
     return bytes(save(found))
 
 
+def label(group: str, number: int, body: str, members: Mapping[str, str]) -> str:
+    """Return what a stream is of: a group and a body, by their digests, a round, and the owners of a sum.
+
+    These are given with what each drew for it. As an owner draws something new for every change, no two changes are
+    ever masked with the same stream; and no sum comes of owners who were given different bodies.
+    """
+    return json.dumps([group, number, body, sorted(members.items())])
+
+
 def mean_of(messages: Sequence[bytes], shapes: Shapes, owners: Sequence[str]) -> Body:
-    """Return the mean of the changes in the masked messages of all owners.
+    """Return the mean of the changes in the masked messages of all owners of a sum.
 
     Raises `FormatError`, naming an owner, and `TrainingError` if the masks do not cancel.
     """

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from ult.errors import InvalidConfig
+from ult.trainer.federated import asked
 from ult.trainer.federated.body import Body, packed
 from ult.trainer.federated.group import Group
 from ult.trainer.federated.local import Round, RoundDone, change_since, steps_done
-from ult.trainer.federated.masked import check_secrets, masked
+from ult.trainer.federated.masked import check_secrets, label, masked
+from ult.trainer.federated.once import Once
 from ult.trainer.federated.plan import NOT_ALONE
 from ult.trainer.recipe import OPTIONS, Recipe
 from ult.trainer.train import train
-from ult.trainer.workdir import KEPT
+from ult.trainer.workdir import KEPT, partial_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +58,36 @@ class Owner:
     def turn(self, number: int, body: Body) -> Body:
         """Train in round `number`, from 0, from the group's body; return how the body changed.
 
-        A round whose steps were done before, by a process that was killed, is not done again.
+        A round whose steps were done before, by a process that was killed, is not done again. An owner who was lost
+        trains the steps of the rounds that it missed first, from this body; what they change in it is told to nobody.
         """
-        first = number * self.group.plan.local_steps
-        last = first + self.group.plan.local_steps
-        if steps_done(self.out) != last:
-            self._train(Round(body, first, last))
-        return change_since(body, self.out, last)
+        local = self.group.plan.local_steps
+        first = min(steps_done(self.out), number * local)
+        for begin in range(first, number * local + 1, local):
+            if steps_done(self.out) != begin + local:
+                self._train(Round(body, begin, begin + local))
+        return change_since(body, self.out, (number + 1) * local)
 
     def message(self, number: int, body: Body) -> bytes:
-        """Take the turn of a round, and return the message that tells the change: masked if the group asks for it."""
+        """Take the turn of a round; return the message that tells the change, or that it is `ready` to be masked."""
         change = self.turn(number, body)
-        if not self.group.plan.secure:
-            return packed(change)
-        return masked(change, self.name, self.secrets, f"{self.group.digest} {number}")
+        return asked.ready(self._once().ready(number, body, change)) if self.group.plan.secure else packed(change)
+
+    def masked(self, number: int, members: Mapping[str, str]) -> bytes:
+        """Return the change of a round in which this owner is ready, masked for a sum of `members`: see `Once`."""
+        told = self._once().told(number, members, self.name)
+        others = {name: secret for name, secret in self.secrets.items() if name in members}
+        return masked(told.change, self.name, others, label(self.group.digest, number, told.body, members))
 
     def finish(self, body: Body, told: dict[str, Any]) -> dict[str, Any]:
         """Write the owner's run: the last body, and its own rows; return what its `metrics.json` says."""
         steps = self.group.plan.steps
+        if steps_done(self.out) < steps:  # it was lost in the last round
+            self.turn(self.group.plan.rounds - 1, body)
         return self._train(Round(body, steps, steps, {"federated": told})) or {}
+
+    def _once(self) -> Once:
+        return Once(partial_folder(self.out))
 
     def _train(self, turn: Round) -> dict[str, Any] | None:
         """Take the turn; return what the run's metrics say, None if there is no run yet."""

@@ -34,12 +34,15 @@ class Plan:
     outer: str = "average"  # one of `RULES`
     owners: Sequence[str] = ()  # their names, if they are agreed on
     secure: bool = False  # whether the server is to see no change but the sum of all
+    at_least: int = 0  # owners without whom no round is closed; 0 for all
 
     def __post_init__(self) -> None:
         for name in ("rounds", "local_steps"):
             value = getattr(self, name)
             if type(value) is not int or not 1 <= value < MOST:
                 raise InvalidConfig(f"{name} is {value!r:.40}; expected an integer of at least 1")
+        if type(self.at_least) is not int or not 0 <= self.at_least < MOST:
+            raise InvalidConfig(f"at_least is {self.at_least!r:.40}; expected a number of owners")
         object.__setattr__(self, "owners", tuple(self.owners))
         if len(set(self.owners)) != len(self.owners) or not all(
             isinstance(one, str) and NAME.fullmatch(one) for one in self.owners
@@ -51,8 +54,20 @@ class Plan:
                 "takes its own change away and has the other's",
                 hint="--owner north --owner south --owner east",
             )
+        if self.at_least and not self._least <= self.at_least <= (len(self.owners) or self.at_least):
+            raise InvalidConfig(
+                f"at_least is {self.at_least}; expected {self._least} to {len(self.owners) or 'all'} owners"
+            )
         if self.outer not in RULES:
             raise InvalidConfig(f"outer is {self.outer!r:.40}; expected one of {', '.join(RULES)}")
+
+    @property
+    def _least(self) -> int:
+        return LEAST if self.secure else 2
+
+    def fewest(self, owners: int) -> int:
+        """Return without how many of so many owners no round is closed."""
+        return max(self._least, self.at_least or owners)
 
     @property
     def steps(self) -> int:

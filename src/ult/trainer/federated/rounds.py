@@ -23,8 +23,11 @@ class Rounds:
         found = [int(path.stem.partition("-")[2]) for path in folder.glob("round-*.json")]
         self.done = max(found, default=0)
         self.traffic = {"up": 0, "down": 0}  # bytes of all messages of all owners, from them and to them
+        self.missed = [0] * owners  # rounds that were closed without each owner
+        self.given_up = 0  # rounds that changed nothing, as an owner was lost after it was named for a masked sum
         if self.done:
-            self.traffic = json.loads((folder / f"round-{self.done}.json").read_text(encoding="utf-8"))
+            held = json.loads((folder / f"round-{self.done}.json").read_text(encoding="utf-8"))
+            self.traffic, self.missed, self.given_up = held["traffic"], held["missed"], held["given_up"]
 
     def body(self) -> Body:
         """Return the body after the last round that is done."""
@@ -40,31 +43,55 @@ class Rounds:
         (received if self.group.plan.secure else unpacked)(message, self.shapes, name)
         self._write(f"change-{self.done + 1}-{owner}", message)
 
-    def close(self, *, down: int) -> None:
-        """Make the next body once all owners have told their changes; `down` bytes were sent to them."""
-        messages = [self.told(k) or b"" for k in range(self.owners)]
-        names = self.group.plan.owners or [f"owner {k}" for k in range(self.owners)]
-        if self.group.plan.secure:
-            mean = masked.mean_of(messages, self.shapes, names)
-        else:
-            mean = outer.mean_of([unpacked(one, self.shapes, who) for one, who in zip(messages, names, strict=True)])
-        self.step(mean, down=down, up=sum(map(len, messages)))
+    def members(self) -> dict[int, str] | None:
+        """Return the owners of the masked sum of the round at hand, and what each drew; None before that is agreed."""
+        path = self.folder / f"members-{self.done + 1}.json"
+        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        return None if found is None else {int(k): drawn for k, drawn in found.items()}
 
-    def step(self, mean: Body, *, down: int, up: int) -> None:
-        """Make the next body of the owners' mean change; the round is done once its own file is there."""
+    def agree(self, members: dict[int, str]) -> None:
+        """Keep whose the masked sum of the round at hand is: nobody masks for another one, so there is no other."""
+        self._write(f"members-{self.done + 1}.json", json.dumps(members).encode())
+
+    def close(self, *, down: int, up: int = 0) -> None:
+        """Make the next body of the changes that were told; `down` bytes were sent to owners.
+
+        A masked sum needs all of its owners: without one of them the round changes nothing. `up` are bytes that came
+        beside the changes.
+        """
+        told = {k: message for k in range(self.owners) if (message := self.told(k)) is not None}
+        names = self.group.plan.owners or [f"owner {k}" for k in range(self.owners)]
+        who, messages = [names[k] for k in told], list(told.values())
+        whole = set(told) >= set(self.members() or told)
+        if not whole:
+            mean = None
+        elif self.group.plan.secure:
+            mean = masked.mean_of(messages, self.shapes, who)
+        else:
+            mean = outer.mean_of([unpacked(one, self.shapes, name) for one, name in zip(messages, who, strict=True)])
+        self.missed = [count + (k not in told) for k, count in enumerate(self.missed)]
+        self.given_up += not whole
+        self.step(mean, down=down, up=up + sum(map(len, messages)))
+
+    def step(self, mean: Body | None, *, down: int, up: int) -> None:
+        """Make the next body of the owners' mean change, if any; the round is done once its own file is there."""
         plan, number = self.group.plan, self.done + 1
-        before = self._read(f"velocity-{self.done}") if plan.outer == "nesterov" and self.done else None
-        body, velocity = outer.step(self.body(), mean, plan.outer, before)
+        body, velocity = self.body(), None
+        if plan.outer == "nesterov" and self.done and (self.folder / f"velocity-{self.done}").exists():
+            velocity = self._read(f"velocity-{self.done}")
+        if mean is not None:
+            body, velocity = outer.step(body, mean, plan.outer, velocity)
         if velocity is not None:
             self._write(f"velocity-{number}", packed(velocity))
         self._write(f"body-{number}", packed(body))
-        traffic = {"up": self.traffic["up"] + up, "down": self.traffic["down"] + down}
-        self._write(f"round-{number}.json", json.dumps(traffic).encode())
-        for name in [f"body-{self.done}", f"velocity-{self.done}", f"round-{self.done}.json"]:
+        self.traffic = {"up": self.traffic["up"] + up, "down": self.traffic["down"] + down}
+        held = {"traffic": self.traffic, "missed": self.missed, "given_up": self.given_up}
+        self._write(f"round-{number}.json", json.dumps(held).encode())
+        for name in [f"body-{self.done}", f"velocity-{self.done}", f"round-{self.done}.json", f"members-{number}.json"]:
             self._forget(name)
         for k in range(self.owners):
             self._forget(f"change-{number}-{k}")
-        self.done, self.traffic = number, traffic
+        self.done = number
 
     def _read(self, name: str) -> Body:
         return unpacked((self.folder / name).read_bytes(), self.shapes, str(self.folder / name))
@@ -81,9 +108,11 @@ class Rounds:
             remove(self.folder / name)
 
 
-def told_of(group: Group, owners: int, traffic: dict[str, int]) -> dict[str, Any]:
+def told_of(rounds: Rounds) -> dict[str, Any]:
     """Return what a trained group, and the run of each owner, say of the federation."""
-    return {"group": group.digest, **asdict(group.plan), "owners": owners, "traffic": traffic}
+    lost = {"missed": rounds.missed, "given_up": rounds.given_up} if any(rounds.missed) or rounds.given_up else {}
+    return {"group": rounds.group.digest, **asdict(rounds.group.plan), "owners": rounds.owners,
+            "traffic": rounds.traffic, **lost}  # fmt: skip
 
 
 def beginning(group: Group) -> dict[str, Any]:

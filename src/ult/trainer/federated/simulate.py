@@ -13,6 +13,7 @@ from pathlib import Path
 from ult.errors import InvalidConfig
 from ult.trainer.callbacks.progress import say
 from ult.trainer.datasets.packing import open_shards, summary
+from ult.trainer.federated.asked import read_ready
 from ult.trainer.federated.body import packed, unpacked
 from ult.trainer.federated.group import OWNERS, Group, begin, model_of, write
 from ult.trainer.federated.owner import Owner
@@ -73,7 +74,7 @@ def simulate(
             _play(rounds, owners, sent)
             say(f"{out.name}: round {rounds.done} of {began.plan.rounds}, {len(owners)} owners")
         body = rounds.body()
-        told = told_of(began, len(owners), rounds.traffic)
+        told = told_of(rounds)
         for owner in owners:
             if not owner.out.exists():
                 owner.finish(body, told)
@@ -83,14 +84,29 @@ def simulate(
 
 def _play(rounds: Rounds, owners: Sequence[Owner], sent: Sent) -> None:
     """Play one round: the body to every owner, a change from each, and the outer step."""
-    message = packed(rounds.body())
+    message, answers = packed(rounds.body()), {}
     for k, owner in enumerate(owners):
         sent("body", k, message)
-        if rounds.told(k) is None:
-            told = owner.message(rounds.done, unpacked(message, rounds.shapes, "the group"))
-            rounds.tell(k, told, f"owner {k}")
+        if rounds.told(k) is None and rounds.members() is None:
+            answers[k] = owner.message(rounds.done, unpacked(message, rounds.shapes, "the group"))
+            if not rounds.group.plan.secure:
+                rounds.tell(k, answers[k], f"owner {k}")
+    if rounds.group.plan.secure:
+        _mask(rounds, owners, answers)
+    for k in range(len(owners)):
         sent("change", k, rounds.told(k) or b"")
     rounds.close(down=len(message) * len(owners))
+
+
+def _mask(rounds: Rounds, owners: Sequence[Owner], answers: dict[int, bytes]) -> None:
+    """Have every owner mask its change for all others."""
+    if (members := rounds.members()) is None:
+        members = {k: read_ready(answer, owners[k].name) for k, answer in answers.items()}
+        rounds.agree(members)
+    named = {owners[k].name: drawn for k, drawn in members.items()}
+    for k, owner in enumerate(owners):
+        if rounds.told(k) is None:
+            rounds.tell(k, owner.masked(rounds.done, named), owner.name)
 
 
 def _secrets(names: Sequence[str], k: int) -> dict[str, bytes]:
