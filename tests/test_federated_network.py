@@ -278,14 +278,8 @@ def test_rounds_go_on_without_the_lost_and_with_those_who_come_back(tmp_path, mo
     """West is lost while it trains in round 1, is back in round 2, and is lost in round 3 once it is ready."""
     plan = Plan(rounds=5, local_steps=1, owners=FOUR, secure=True, at_least=3)
     group, port = begin("tiny", plan, tmp_path / "group"), free_port()
-    back, dead, seen, took, mask, end = (
-        threading.Event(),
-        threading.Event(),
-        threading.Event(),
-        [],
-        Owner.masked,
-        Rounds.close,
-    )
+    back, dead, seen = threading.Event(), threading.Event(), threading.Event()
+    took, mask, end, ask = [], Owner.masked, Rounds.close, Desk.ask
 
     def turn(self, number, body):
         partial_folder(self.out).mkdir(exist_ok=True)
@@ -307,7 +301,13 @@ def test_rounds_go_on_without_the_lost_and_with_those_who_come_back(tmp_path, mo
         back.set() if self.done == 2 else None
         dead.set() if self.done == 5 else None
 
+    def asking(self, tasks, patience=None, least=0):
+        told = json.loads(next(iter(tasks.values())).partition(b"\n")[0])
+        lost = (told.get("round"), "with" in told) in ((1, False), (3, True))
+        return ask(self, tasks, 0.5 if lost else patience, least)
+
     monkeypatch.setattr(channel, "POLL", 1.0)
+    monkeypatch.setattr(Desk, "ask", asking)
     monkeypatch.setattr(Owner, "turn", turn)
     monkeypatch.setattr(Owner, "masked", masked)
     monkeypatch.setattr(Owner, "finish", lambda self, body, told: {})
@@ -320,7 +320,7 @@ def test_rounds_go_on_without_the_lost_and_with_those_who_come_back(tmp_path, mo
     ]  # fmt: skip
     for thread in threads:
         thread.start()
-    told = serve(group.path, tmp_path / "out", (), f"127.0.0.1:{port}", wait=0.5).told
+    told = serve(group.path, tmp_path / "out", (), f"127.0.0.1:{port}", wait=60).told
     for thread in threads:
         thread.join(60)
         assert not thread.is_alive()
