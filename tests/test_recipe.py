@@ -42,7 +42,7 @@ def another(name):
     else:
         value = "no"  # which YAML would take for false
     tasks = {"task": one.tasks[0]} if one.tasks else {}
-    tasks |= {"schedule": "infinite"} if name == "anneal" else {}
+    tasks |= {"anneal": {"schedule": "infinite"}, "order": {"model": "ngrams"}}.get(name, {})
     return {**tasks, **(another(one.needs) if one.needs else {}), name: value}
 
 
@@ -100,7 +100,7 @@ def test_an_option_stands_in_the_metrics_of_a_run(name, trained):
 
 @by_option
 def test_an_option_given_in_the_command_overrides_the_file(name, tmp_path, capsys):
-    (tmp_path / "r.yaml").write_text("steps: 1000\nbatch_size: 3\n", encoding="utf-8")
+    (tmp_path / "r.yaml").write_text("steps: 1000\nseed: 3\n", encoding="utf-8")
     given = []
     for option_name, value in another(name).items():
         one = OPTIONS[option_name]
@@ -109,7 +109,7 @@ def test_an_option_given_in_the_command_overrides_the_file(name, tmp_path, capsy
         given += [on] if one.kind is bool else [one.flag, text]
     command("--config", tmp_path / "r.yaml", *given, "--write-config", "-")
     (tmp_path / "again.yaml").write_text(capsys.readouterr().out, encoding="utf-8")
-    assert Recipe.read(tmp_path / "again.yaml") == Recipe(**{"batch_size": 3, **another(name)})
+    assert Recipe.read(tmp_path / "again.yaml") == Recipe(**{"seed": 3, **another(name)})
 
 
 def test_metrics_tell_no_path_of_the_machine(trained, tmp_path):

@@ -36,13 +36,20 @@ def evaluate(
             help="classify, regress: the shards the run was trained on; a bag of their ids is fitted, to be beside it.",
         ),
     ] = None,
+    ngrams: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="SHARDS",
+            help="lm: the shards the run was trained on; n-grams of their ids are counted, to be beside it.",
+        ),
+    ] = None,
 ) -> None:
     """Measure how well a run predicts shards: bits per byte of the original data, accuracy, or exact matches."""
     from ult.cli.console import counting, facts, note, out
     from ult.trainer.evaluation import evaluate as measure
 
     with counting("evaluating"):
-        found = measure(run, shards, targets=targets, beams=beams, bag=bag, batch_size=batch_size)
+        found = measure(run, shards, targets=targets, beams=beams, bag=bag, ngrams=ngrams, batch_size=batch_size)
     for line in found.ignored:
         note(line)
     if json:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ult.public.shards import Shards
 
 BAG_TYPE = "ult_bag"  # the `model_type` in `config.json` of a run of `--model bag`
+NGRAMS_TYPE = "ult_ngrams"  # and of one of `--model ngrams`
 WITHHELD = "withheld"  # what `metrics.json` says of the embeddings if the rows stayed with the owner
 PER_TABLE = "per table"  # and if each table has rows of its own, in a file in the folder
 ROWS = "rows"  # that is named by the table's fingerprint

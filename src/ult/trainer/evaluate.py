@@ -24,6 +24,7 @@ from ult.trainer.loss import batches
 from ult.trainer.models.embeddings import Model
 from ult.trainer.models.generation import check_finite
 from ult.trainer.models.together import load_predictor
+from ult.trainer.tasks.beside import check_no_ngrams, fitted_ngrams
 from ult.trainer.tasks.classify import class_figures
 from ult.trainer.tasks.interval import half_width, wilson
 from ult.trainer.tasks.regress import number_figures
@@ -42,6 +43,7 @@ def evaluate(
     targets: str | Path | Sequence[str | Path] | None = None,
     beams: int = 1,
     bag: str | Path | Sequence[str | Path] | None = None,
+    ngrams: str | Path | Sequence[str | Path] | None = None,
     batch_size: int = 16,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -49,7 +51,8 @@ def evaluate(
 
     Task "lm": every id of every record and each record's `<eos>` is predicted once, from at most `context` ids before
     it; a run with a promise of privacy sees only ids of the same record. `bits_per_byte` divides the sum of bits by the
-    bytes of the original data, and is None if the manifest counts none; lower is better.
+    bytes of the original data, and is None if the manifest counts none; lower is better. With `ngrams`, the shards that
+    the run was trained on, the n-grams of their ids are counted, and the same is told of them.
 
     Task "classify": `accuracy`, beside which stands `majority`, `balanced_accuracy`, beside which stands `chance`,
     `auroc` and `auprc`; higher is better. `log_loss`, in nats, and `calibration_error`; lower is better. `confusion`
@@ -74,7 +77,13 @@ def evaluate(
     check_beams(beams, 1, batch_size)
     beside = [bag] if isinstance(bag, str | Path) else bag
     if beside is not None and opened.task not in LABELS:
-        raise InvalidConfig(f"a bag was asked for; it predicts labels, the run is for {opened.task}", hint="no --bag")
+        hint = "--ngrams" if opened.task == "lm" else "no --bag"
+        raise InvalidConfig(f"a bag was asked for; it predicts labels, the run is for {opened.task}", hint=hint)
+    counted = [ngrams] if isinstance(ngrams, str | Path) else ngrams
+    if counted is not None and opened.task != "lm":
+        raise InvalidConfig(
+            f"n-grams were asked for; they predict the next id, the run is for {opened.task}", hint="no --ngrams"
+        )
     if beams > 1 and not answers:
         raise InvalidConfig(f"{beams} beams were asked for; a run for {opened.task} searches nothing")
     model = load_predictor(opened)
@@ -93,8 +102,14 @@ def evaluate(
     with tempfile.TemporaryDirectory(prefix="ult-") as folder:
         if opened.task == "lm":
             pack(sources, Path(folder), modality_token=opened.modality_token)
-            kind = Windows if opened.alone else Blocks
-            return result | _bits(model, sources, kind.open(Path(folder), context=opened.context), batch_size)
+            data = (Windows if opened.alone else Blocks).open(Path(folder), context=opened.context)
+            result |= _bits(model, sources, data, batch_size)
+            if counted is None:
+                return result
+            check_no_ngrams(opened, model)
+            known = open_shards(counted, opened.vocabulary)
+            line = fitted_ngrams(opened, known, Path(folder) / "ngrams", seed)
+            return result | {"ngrams": _bits(line, sources, data, batch_size) | {"shards": summary(known)}}
         pack(sources, Path(folder))
         pack(answers, Path(folder) / TARGETS)
         pairs = Pairs.open(Path(folder), context=opened.context)

@@ -43,6 +43,7 @@ class Evaluation(Shown):
     bits_per_id: Measured | None
     labels: Labels | None
     bag: Labels | Numbers | None
+    ngrams: Measured | None  # bits a byte, or an id where bytes are not known, of n-grams of the ids it was trained on
     numbers: Numbers | None
     exact_match: Mapping[int, Measured]
     truncated: int | None
@@ -65,6 +66,7 @@ class Evaluation(Shown):
             bits_per_id=Measured.of(found, "bits_per_id"),
             labels=Labels.of(found) if found["task"] == "classify" else None,
             bag=_beside(found),
+            ngrams=_ngrams(found),
             numbers=Numbers.read(dict(found)) if found["task"] == "regress" else None,
             exact_match={
                 int(name.rpartition("_")[2]) if name != "exact_match" else 1: Measured(
@@ -99,12 +101,17 @@ class Evaluation(Shown):
         return [
             *matches,
             ("bits per byte", _UNKNOWN if self.bits_per_byte is None else f"{self.bits_per_byte:.4f}"),
+            *([] if self.ngrams is None else [(f"bits per {self._of} of n-grams of the ids", f"{self.ngrams:.4f}")]),
             ("bits per id", _UNKNOWN if self.bits_per_id is None else f"{self.bits_per_id:.4f}"),
             ("records", f"{self.records:,}"),
             ("ids predicted", f"{self.predictions:,}"),
             ("bytes of data", f"{self.bytes:,}"),
             *([("truncated", f"{self.truncated:,}")] if matches else []),
         ]
+
+    @property
+    def _of(self) -> str:
+        return "id" if self.bits_per_byte is None else "byte"
 
     @property
     def accuracy(self) -> Measured | None:
@@ -145,12 +152,21 @@ def _beside(found: Mapping[str, Any]) -> Labels | Numbers | None:
     return Numbers.read(found["bag"]) if found["task"] == "regress" else Labels.of(found["bag"])
 
 
+def _ngrams(found: Mapping[str, Any]) -> Measured | None:
+    """Return what n-grams that were counted beside a run cost, if there are any."""
+    told = found.get("ngrams")
+    if told is None:
+        return None
+    return Measured.of(told, "bits_per_byte") or Measured.of(told, "bits_per_id")
+
+
 @checked(
     run=folders.run_argument,
     shards=folders.folders_argument,
     targets=folders.folders_argument,
     beams=integer(),
     bag=folders.folders_or_none,
+    ngrams=folders.folders_or_none,
     batch_size=integer(1),
 )
 def evaluate(
@@ -160,6 +176,7 @@ def evaluate(
     targets: Folders | None = None,
     beams: int = 1,
     bag: Folders | None = None,
+    ngrams: Folders | None = None,
     batch_size: int = 16,
 ) -> Evaluation:
     """Say how well a run predicts one or more shards folders: bits, accuracy or exact matches, with intervals.
@@ -167,7 +184,8 @@ def evaluate(
     What is measured follows from the run's task: for "lm" the bits of every id of every record, for "classify" the
     accuracy on the labels that the shards keep, for "seq2seq" the bits of `targets`, shards whose records go with those
     of `shards`, and how many are found by a search with `beams`. `bag` are the shards that a run for labels was trained
-    on: the model `bag` is fitted on them, and stands beside it. Raises `WrongVocabulary`, `MissingColumn`,
+    on: the model `bag` is fitted on them, and stands beside it. So do, beside a run for "lm",
+    the n-grams of `ngrams`. Raises `WrongVocabulary`, `MissingColumn`,
     `InvalidConfig` or `TrainingError`.
 
     For example, after `ult.train`:
@@ -178,5 +196,7 @@ def evaluate(
     path = folders.run_path(run)
     answers = None if targets is None else folders.paths(targets)
     beside = None if bag is None else folders.paths(bag)
-    found = measure(path, folders.paths(shards), targets=answers, beams=beams, bag=beside, batch_size=batch_size)
+    counted = None if ngrams is None else folders.paths(ngrams)
+    of: dict[str, Any] = {"bag": beside, "ngrams": counted, "targets": answers}
+    found = measure(path, folders.paths(shards), beams=beams, batch_size=batch_size, **of)
     return Evaluation.of(found, ignored(path))

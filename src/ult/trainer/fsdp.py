@@ -12,8 +12,7 @@ from typing import Any
 
 from ult.errors import InvalidConfig
 from ult.host.extras import require
-from ult.trainer.models.bag import BAG
-from ult.trainer.recipe import OPTIONS, Recipe
+from ult.trainer.recipe import AT_ONCE, OPTIONS, Recipe
 
 with require("torch", "accelerate", extra="train"):
     from accelerate import PartialState
@@ -51,8 +50,8 @@ def check_split_weights(recipe: Recipe, state: PartialState) -> None:
         )
     if not splits_weights(state):
         return
-    if recipe.model == BAG:
-        raise InvalidConfig(f"model {BAG} has no layers to split", hint="leave out --use_fsdp")
+    if recipe.model in AT_ONCE:
+        raise InvalidConfig(f"model {recipe.model} has no layers to split", hint="leave out --use_fsdp")
     for option in (OPTIONS[name] for name in _WHOLE):
         if option.is_set(recipe):
             raise InvalidConfig(

@@ -140,8 +140,19 @@ class Learning:
         excludes=("from_run",),
         metavar="NAME",
         help="A preset (tiny, small, smollm2-135m, smollm2-135m-weights), a checkpoint folder or a name on the Hub; "
-        "for classify and regress also bag, linear on which ids a record holds and fitted at once",
+        "for classify and regress also bag, linear on which ids a record holds and fitted at once; for lm also ngrams, "
+        "which are counted at once",
         unset="tiny",
+    )
+    order: int | None = option(
+        None,
+        panel=STARTS,
+        tasks=("lm",),
+        metavar="N",
+        at_least=2,
+        below=9,  # `MOST` of the model
+        help="Of ngrams, how many ids the longest one has",
+        unset="2 to 5, whichever predicts validation best; 4 without validation",
     )
     from_run: str | Path | None = option(
         None,

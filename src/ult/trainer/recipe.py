@@ -23,6 +23,16 @@ PATIENCE = 3  # evaluations
 # 3.2). Bits per byte of 289 kB of abstracts, 4 layers of 128, the best step on validation, 16 passes (one seed): with
 # 0.1 2.200, with 1.0 2.061, with 3.0 1.971; with 0.1 and 8 passes 2.111.
 _ENDS = {"cosine": "falls to zero itself", "linear": "falls to zero itself", "constant": "stays"}
+# Models that need no steps: their tasks, the options that they have besides those of all, and what to say of others.
+AT_ONCE: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], str, str]] = {
+    "bag": (LABELS, ("label",), "is fitted to its optimum, not step by step", "--task classify --label COLUMN"),
+    "ngrams": (
+        ("lm",),
+        ("order", "modality_token", "document_mask", "part"),
+        "is counted, not trained step by step, and promises nothing to a record",
+        "--model bag, which predicts labels and numbers",
+    ),
+}
 DECAY_A_PASS, LEAST_DECAY, MOST_DECAY = 0.2, 0.1, 3.2
 
 
@@ -58,8 +68,12 @@ class Recipe(Options):
             raise InvalidConfig("embeddings can be kept from an earlier run only", hint="--from RUN")
         if self.task == "regress" and self.epsilon is not None:
             raise InvalidConfig("epsilon was given for task 'regress', whose mean and spread would be told as they are")
-        if self.model == "bag":
-            self._check_bag()
+        if self.model in AT_ONCE:
+            self._check_at_once(str(self.model))
+        elif self.order is not None:
+            raise InvalidConfig(
+                f"order was given for model {self.model or 'tiny'}; it is for ngrams", hint="--model ngrams"
+            )
         if self.part is not None:
             Part.read(self.part)
             if self.members is not None:
@@ -84,16 +98,16 @@ class Recipe(Options):
         """The steps, as far as they are known before the data are."""
         return self.steps if self.epochs is None else math.inf
 
-    def _check_bag(self) -> None:
-        if self.task not in LABELS:
+    def _check_at_once(self, model: str) -> None:
+        tasks, options, how, hint = AT_ONCE[model]
+        if self.task not in tasks:
             raise InvalidConfig(
-                f"model bag was given for task {self.task!r}; it is for {' and '.join(LABELS)}",
-                hint="--task classify --label COLUMN",
+                f"model {model} was given for task {self.task!r}; it is for {' and '.join(tasks)}", hint=hint
             )
         for name, one in OPTIONS.items():
-            if one.is_set(self) and name not in ("task", "context", "label", "model", "seed"):
+            if one.is_set(self) and name not in ("task", "context", "model", "seed", *options):
                 raise InvalidConfig(
-                    f"{name} was given for model bag, which is fitted to its optimum, not step by step",
+                    f"{name} was given for model {model}, which {how}",
                     hint=f"another --model, or leave out {one.flag}",
                 )
 

@@ -12,7 +12,7 @@ from ult.public.run import Run
 from ult.public.shards import Shards
 from ult.trainer.models.embeddings import Model
 from ult.trainer.models.together import classes_of, together
-from ult.trainer.recipe import OPTIONS, Recipe
+from ult.trainer.recipe import AT_ONCE, OPTIONS, Recipe
 
 TASKS = ("lm", "classify")
 # What would change the labels or their weight, of which a teacher's probabilities take the place; or promise something
@@ -46,8 +46,10 @@ class Teacher:
                     f"{name} was given for a distillation, which learns a teacher's probabilities",
                     hint=f"leave out {OPTIONS[name].flag}",
                 )
-        if recipe.model == "bag":
-            raise InvalidConfig("model bag was given for a distillation; expected a model that is trained step by step")
+        if recipe.model in AT_ONCE:
+            raise InvalidConfig(
+                f"model {recipe.model} was given for a distillation; expected a model that is trained step by step"
+            )
         for run in opened:
             check_reads(run, recipe, shards)
         return cls(opened)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -44,7 +45,10 @@ from ult.trainer.models.earlier import of_public_rows
 from ult.trainer.models.heads import set_dropout
 from ult.trainer.models.lora import FOLDER as ADAPTER
 from ult.trainer.models.lora import Adapters
+from ult.trainer.models.ngrams import Ngrams
 from ult.trainer.models.table_rows import of_one_table
+from ult.trainer.ngram_fit import beside as beside_ngrams
+from ult.trainer.ngram_trainer import NgramTrainer
 from ult.trainer.recipe import Recipe
 from ult.trainer.results import training_metrics, validation_metrics, write_run
 from ult.trainer.schedule import shares_of_peak
@@ -256,7 +260,8 @@ class _Training:
         weights = of_one_table(model, len(inputs.tables)) if recipe.rows_per_table else model.num_parameters()
         penalty = NgramPenalty.of(model, rows, recipe.restrain_ngrams) if recipe.restrain_ngrams else None
         adapters = Adapters(model, recipe, recipe.lora) if recipe.lora else None
-        progress = Progress(data.ids * (1 if isinstance(model, Bag) else recipe.batch_size / len(data)))
+        at_once = {Bag: BagTrainer, Ngrams: NgramTrainer}.get(type(model))
+        progress = Progress(data.ids * (1 if at_once else recipe.batch_size / len(data)))
         frozen = FreezeBody(model, recipe.freeze_body) if recipe.freeze_body else None
         callbacks: list[Any] = [progress, *([frozen] if frozen else [])]
         if inputs.validation:
@@ -264,7 +269,7 @@ class _Training:
         if recipe.stop_memorised is not None and isinstance(data, Blocks):
             every = recipe.evaluate_every or max(1, recipe.steps // 20)
             callbacks.append(StopMemorised(model, data, recipe.stop_memorised, every))
-        trainer = (BagTrainer if isinstance(model, Bag) else _trainer_class(plan, frozen))(
+        trainer = (at_once or _trainer_class(plan, frozen))(
             model=model,
             args=training_arguments(recipe, partial, state, parameters=weights, validated=bool(inputs.validation)),
             train_dataset=Goldfish(data, recipe.goldfish) if recipe.goldfish and isinstance(data, Blocks) else data,
@@ -294,9 +299,16 @@ class _Training:
             raise TrainingError("the device has no memory left", hint="a smaller --batch-size or --context") from error
 
     def beside(self, recipe: Recipe) -> dict[str, Any]:
-        """Return how good the validation labels are predicted, and by a bag of the same ids, and by the usual one."""
+        """Return how good the validation labels are predicted, and by a bag of the same ids, and by the usual one.
+
+        Of a language model: what a prediction on validation costs by n-grams of the same ids.
+        """
         data, validation = self.data, self.trainer.eval_dataset
-        if not isinstance(data, Labelled) or isinstance(self.trainer.model, Bag) or data.ids > BAG_IDS:
+        if isinstance(self.trainer.model, Bag | Ngrams) or max(data.ids, validation.ids) > BAG_IDS:
+            return {}
+        if isinstance(data, Blocks):
+            return {"ngrams_bits": beside_ngrams(data, validation, self.trainer.model.config.vocab_size) / math.log(2)}
+        if not isinstance(data, Labelled):
             return {}
         beside = classify.beside_bag if data.classes else regress.beside_bag
         return beside(self.trainer.model, data, validation, self.trainer.args.train_batch_size, recipe.seed)

@@ -16,7 +16,7 @@ from ult.host import atomic
 from ult.host.extras import require
 from ult.host.free import check_free
 from ult.owner import keyfile
-from ult.owner.handover.belonging import check_body
+from ult.owner.handover.belonging import check_body, check_no_counts
 from ult.public.published import released
 from ult.public.run import WITHHELD, Run
 from ult.trainer.models.embeddings import rows_of
@@ -77,11 +77,12 @@ def publish(run: str | Path, out: str | Path, *, audited: dict[str, Any] | None 
     """Write `out`, the run for others with its rows, but without adapters or curves; return its number of weights.
 
     `audited` is stored in its `metrics.json` as `release`: the verdict, and the risk that was accepted. Raises
-    `OutputExists` or `OutputError`.
+    `InvalidConfig` for n-grams, `OutputExists` or `OutputError`.
     """
     opened, out = Run.open(run), Path(out)
     check_free(out, RUN, force=force)
     model = load_trained(opened)
+    check_no_counts(model, opened.path)
     with deriving(opened, out, _released(opened, audited), force=force) as folder:
         save(model, folder, out)
     return int(model.num_parameters())

@@ -73,6 +73,8 @@ class Progress(TrainerCallback):
         if validation:
             step = validation["best_step"]
             speed += f"; step {step} is kept: {dict(validation['bits'])[step]:.3f} bits a prediction on validation"
+        if validation and "ngrams_bits" in validation:
+            speed += f", by n-grams of the same ids {validation['ngrams_bits']:.3f}"
         if validation and "accuracy" in validation:
             speed += (
                 f"; {validation['accuracy']:.1%} of its labels are right, by a bag of the same ids "

@@ -37,7 +37,7 @@ from ult.trainer.models.causal import looks_ahead
 from ult.trainer.models.embeddings import Model
 from ult.trainer.models.load import load_trained
 from ult.trainer.part import Part
-from ult.trainer.recipe import Recipe
+from ult.trainer.recipe import AT_ONCE, Recipe
 from ult.trainer.workdir import save, write_told
 
 with require("torch", "transformers", extra="train"):
@@ -100,7 +100,7 @@ def train_against(asked: Asked, how: Against, folder: Path) -> dict[str, Any]:
 
 def _check(asked: Asked, how: Against) -> None:
     run, recipe = asked.run, asked.recipe
-    if recipe.task not in ("lm", "classify") or run.per_table or recipe.model == "bag":
+    if recipe.task not in ("lm", "classify") or run.per_table or recipe.model in AT_ONCE:
         raise InvalidConfig(f"{how.method} is for lm and classify, of one set of rows", hint="--method exact")
     if run.metrics.get("privacy"):
         raise InvalidConfig(

@@ -18,6 +18,7 @@ from ult.trainer.models.embeddings import Model, draw_rows
 from ult.trainer.models.heads import clear_head, set_head
 from ult.trainer.models.labels import keep_labels
 from ult.trainer.models.load import load_checkpoint
+from ult.trainer.models.ngrams import NGRAMS, Ngrams
 from ult.trainer.models.presets import PRESETS, from_preset, from_preset_to_predict
 from ult.trainer.models.seq2seq import ENCODER_DECODERS, encoder_decoder, own_settings
 from ult.trainer.models.smollm2 import WEIGHTS, smollm2
@@ -41,6 +42,8 @@ def build(recipe: Recipe, vocabulary: Vocabulary, tables: set[str], classes: lis
     embeddings = "fresh"
     if recipe.model == BAG:
         return Bag.of(vocabulary, classes if recipe.task == "classify" else VALUE), embeddings
+    if recipe.model == NGRAMS:
+        return Ngrams.of(vocabulary, recipe.order), embeddings
     earlier = None
     if recipe.from_run is not None:
         earlier = Earlier.open(recipe, vocabulary)
@@ -98,7 +101,7 @@ def _resized(model: Model, vocabulary: Vocabulary) -> Model:
 
 def initial_weights(recipe: Recipe) -> str:
     """Return "random" if `build` draws the weights that a training begins with, "loaded" if it reads them."""
-    drawn = recipe.from_run is None and (recipe.model or "tiny") in {BAG, *_presets(recipe.task)} - {WEIGHTS}
+    drawn = recipe.from_run is None and (recipe.model or "tiny") in {BAG, NGRAMS, *_presets(recipe.task)} - {WEIGHTS}
     return "random" if drawn else "loaded"
 
 
