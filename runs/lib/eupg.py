@@ -80,6 +80,13 @@ def measured(session: Session) -> Tables:
     ])  # fmt: skip
 
 
+def kept(session: Session) -> Tables:
+    """Return what the row's result says already."""
+    before = session.earlier()
+    metrics = [one for one in before["metrics"] if one["name"].startswith(tuple(f"{kind}: " for kind in LABEL))]
+    return Tables(metrics, before["setting"].split("EUPG's tables: ")[1], before["notes"][-3:])
+
+
 def _of_system(kind: str, system: str, told: list[dict[str, Any]], seeds: Sequence[int]) -> list[dict[str, Any]]:
     n, found = told[0]["n"], []
     sure = over_seeds([one["accuracy"] - one["majority"] for one in told])["low"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,11 +20,11 @@ from ult.public.shard_writer import ShardWriter
 
 SIZE, CONTEXT, BATCH, MODEL, PUBLIC_RATE = 1024, 64, 16, "tiny", 1e-3
 SHORTEST, LONGEST = 60, 260  # characters of a record
-TRAIN, VALID, TEST, GONE, CANARIES, REPEATS = 400, 100, 200, 40, 6, 2
-PUBLIC, PUBLIC_STEPS = 200, 300  # whole abstracts
-STEPS, RATES = (80,), (3e-4, 1e-3)  # of a training on the records, of which validation chooses
-AGAIN_RATES = (1e-4, 3e-4)  # of fine-tuning the base, likewise
-EPSILON, BASE_STEPS, BASE_BATCH, BASE_RATE = 8.0, 20, 64, 1e-3  # not tuned
+TRAIN, VALID, TEST, GONE, CANARIES, REPEATS = 700, 100, 400, 80, 6, 2
+PUBLIC, PUBLIC_STEPS = 2000, 1200  # abstracts, of which the sentences are read
+STEPS, RATES = (120,), (1e-4, 3e-4, 1e-3)  # of a training on the records, of which validation chooses
+AGAIN_RATES = (3e-4, 6e-4)  # of fine-tuning the base, likewise
+EPSILON, BASE_STEPS, BASE_BATCH, BASE_RATES = 8.0, 20, 128, (3e-4, 1e-3)
 AGAIN = 0.1  # steps of fine-tuning the base, of those of retraining
 AGAINST = {"npo": (0.1, 0.3, 1.0), "graddiff": (0.1, 0.3, 1.0)}  # learning rates, of which validation chooses
 MEMBERS = 4
@@ -32,7 +33,7 @@ Found = dict[str, Any]
 
 @cache
 def texts(session: Session) -> dict[str, list[str]]:
-    """Return the texts of each part: sections of abstracts, and for the public part other abstracts, whole.
+    """Return the texts of each part: sections of abstracts, and for the public part sentences of other abstracts.
 
     Sections are shuffled as one pool: those to forget and those never seen stand alike to those that stay.
     """
@@ -44,8 +45,14 @@ def texts(session: Session) -> dict[str, list[str]]:
         "train": known[:train],
         "valid": known[train : train + VALID],
         "test": known[train + VALID :][:test],
-        "public": labelled_texts(session, "abstracts", "train")[0][: session.sized(PUBLIC, 10)],
+        "public": _sentences(labelled_texts(session, "abstracts", "train")[0][: session.sized(PUBLIC, 10)]),
     }
+
+
+def _sentences(texts: list[str]) -> list[str]:
+    """Return the sentences of texts that are as long as records."""
+    found = [one for text in texts for one in re.split(r"(?<=[.?!]) +(?=[A-Z])", text)]
+    return [one for one in found if SHORTEST <= len(one) <= LONGEST]
 
 
 @cache
@@ -79,7 +86,8 @@ def encoded(session: Session) -> Path:
 
 
 def _encoded(session: Session, make: Any) -> Found:
-    told = {"table": table_of(session).fingerprint, "train": len(texts(session)["train"]), "test": TEST, "gone": GONE}
+    told = {"table": table_of(session).fingerprint, "train": len(texts(session)["train"]), "test": TEST, "gone": GONE,
+            "public": len(texts(session)["public"])}  # fmt: skip
     return session.once("shards", told, make)
 
 
@@ -138,17 +146,18 @@ def retrained(session: Session, seed: int, how: Training) -> Found:
     return _private(session, "retrained", "rest", seed, how)
 
 
-def base(session: Session, seed: int) -> Found:
-    """Train on all records with epsilon, from the public run on."""
-    return trained(session, f"base-{seed}", encoded(session) / "train", start=Path(public_run(session)["run"]),
+def base(session: Session, seed: int, rate: float, part: str = "train") -> Found:
+    """Train on all records, or on those that stay, with epsilon, from the public run on."""
+    name = f"base-{rate:g}-{seed}" if part == "train" else f"base-{part}-{rate:g}-{seed}"
+    return trained(session, name, encoded(session) / part, start=Path(public_run(session)["run"]),
                    epsilon=EPSILON, secure_random=False, steps=session.sized(BASE_STEPS, 2), seed=seed,
-                   context=CONTEXT, batch_size=session.sized(BASE_BATCH, 8), learning_rate=BASE_RATE,
+                   context=CONTEXT, batch_size=session.sized(BASE_BATCH, 8), learning_rate=rate,
                    embeddings="keep")  # fmt: skip
 
 
-def tuned_base(session: Session, seed: int, how: Training, part: str = "train") -> Found:
-    """Fine-tune the base on all records: what the owner uses until somebody asks to be forgotten."""
-    return _private(session, f"tuned-{part}", part, seed, how, start=Path(base(session, seed)["run"]))
+def tuned(session: Session, name: str, start: Found, seed: int, how: Training, part: str = "train") -> Found:
+    """Fine-tune a run on all records, what the owner uses until somebody asks to be forgotten, or on those left."""
+    return _private(session, f"{name}-{part}", part, seed, how, start=Path(start["run"]))
 
 
 def members(session: Session, seed: int, how: Training, *, without: bool) -> Found:
