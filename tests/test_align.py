@@ -10,6 +10,7 @@ import transformers
 
 from test_train import interrupt_at
 from toy import OTHER, counting, weights, write
+from ult.audit.forget.said import guarantee_of
 from ult.codecs.record import RecordColumns
 from ult.errors import InvalidConfig, MissingSource, OutputExists, WrongTable, WrongVocabulary
 from ult.owner.handover.align import _check, align, sources
@@ -205,7 +206,13 @@ def test_untied_rows_are_both_aligned(tables, tmp_path):
 def test_a_run_without_a_picture_is_aligned_too(run, tables, tmp_path):
     shutil.copytree(run, tmp_path / "private")  # whose loss is not drawn
     (tmp_path / "private" / "loss.png").unlink()
+    told = json.loads((tmp_path / "private" / "metrics.json").read_text())
+    told["forgotten"] = {"rows": 1, "method": "guaranteed", "when": "2026-11-30", "table": "promised", "epsilon": 3.0}
+    (tmp_path / "private" / "metrics.json").write_text(json.dumps(told))
     old, new = tables
     align(tmp_path / "private", old, new, tmp_path / "out")
-    assert Run.open(tmp_path / "out").metrics["embeddings"] == "aligned"
+    moved = Run.open(tmp_path / "out")
+    assert moved.metrics["embeddings"] == "aligned"
+    assert moved.metrics["forgotten"]["table"] == "aligned", "a promise of the old table is none of the new one"
+    assert guarantee_of(moved)["table"] is None
     assert not (tmp_path / "out" / "loss.png").exists()

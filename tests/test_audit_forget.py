@@ -210,6 +210,7 @@ def test_the_likelihood_ratio_finds_records_that_a_population_hides():
     assert found["tpr"] > 0.3
     assert found["significant"]
     assert found["swaps"] == 256
+    assert found["chance"][0] <= found["chance"][1] < found["tpr"], "pairs that differ by chance are told less often"
     with pytest.raises(InvalidConfig, match="expected at least 8"):
         tell_apart(*(one[:7] for one in pairs(0.9)))
 
@@ -256,6 +257,7 @@ def clean(**changes):
         "guarantee": {"epsilon": 3.0, "delta": 1e-4, "table": "promised"},
         "identical": False,
         "proven": True,
+        "trained_otherwise": [],
         "before": "run",
         "records": {"copied": 0},
         "unlike": {"blind": {"shift": False, "auc": 0.5, "auc_interval": [0.4, 0.6]}, "retrained": half},
@@ -293,6 +295,7 @@ LOW = {"auc": 0.3, "auc_interval": [0.22, 0.38], "forgotten": 50, "nonmembers": 
         ({"guarantee": {"epsilon": 100.0, "delta": 1e-4, "table": "promised"}}, "amber"),
         ({"guarantee": {"epsilon": 3.0, "delta": 1e-4, "table": None}}, "amber"),
         ({"proven": False}, "amber"),
+        ({"trained_otherwise": ["steps"]}, "amber"),
         ({"pairs": None}, "amber"),
         ({"relearned": {}}, "amber"),
         ({"relearned": {"learned": {"level": None, "ratio": None}}}, "amber"),

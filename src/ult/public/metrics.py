@@ -98,7 +98,7 @@ _FORGOTTEN = _having(
     {
         "of": _hex(64),
         "gone": _many(_hex(64)),
-        "table": ("promised", "unchanged").__contains__,
+        "table": ("promised", "unchanged", "aligned").__contains__,
         **dict.fromkeys(("epsilon", "delta"), _or_null(_number)),
         **dict.fromkeys(("members", "members_again", "steps", "steps_before"), _count),
     },

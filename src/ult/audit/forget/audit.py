@@ -15,7 +15,7 @@ from ult.audit.forget.differing import alone, dearer, differing, smirnov
 from ult.audit.forget.groups import LEAST, Groups, read_groups
 from ult.audit.forget.pairs import check_pairs, tell_apart
 from ult.audit.forget.relearning import compared, half_way, learnings, relearned
-from ult.audit.forget.said import check_runs, guarantee_of, method_of, work_of
+from ult.audit.forget.said import check_runs, guarantee_of, method_of, trained_otherwise, work_of
 from ult.audit.forget.states import BITS, rounded
 from ult.audit.forget.verdict import judge
 from ult.audit.model.blind import blind
@@ -125,6 +125,7 @@ def audit_forget(
         },
         "identical": same,
         "proven": proven,
+        "trained_otherwise": [] if same else trained_otherwise(ran, again),
         "shards": summary(inside),
         "records": groups.facts,
         "unlike": {"blind": without, "retrained": alone(*_sides(theirs))},

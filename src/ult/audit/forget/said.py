@@ -10,6 +10,7 @@ from ult.errors import InvalidConfig, WrongVocabulary
 from ult.public.gone import Gone
 from ult.public.run import Run
 from ult.public.shards import Shards
+from ult.trainer.recipe import OPTIONS
 
 
 def _told(run: Run) -> Mapping[str, Any]:
@@ -43,6 +44,16 @@ def work_of(run: Run) -> dict[str, Any]:
     taken = _told(run).get("steps") or against or told.get("steps", 0) * members
     size = (told.get("parameters") or 0) // members
     return {"steps": taken, "parameters": size, "product": taken * size or None}
+
+
+def trained_otherwise(ran: Run, again: Run) -> list[str]:
+    """Return the options, but for the seed, that the retrained run was trained with otherwise, as far as both say.
+
+    What tells two trainings apart is then no trace of records: a run tuned for a tenth of the steps knows less of all.
+    """
+    ours, theirs = (one.metrics.get("recipe") or {} for one in (ran, again))
+    names = [name for name, one in OPTIONS.items() if one.shapes_weights and name != "seed"]
+    return [name for name in names if name in ours and name in theirs and ours[name] != theirs[name]]
 
 
 def check_runs(

@@ -15,6 +15,7 @@ DEARER = 1.01  # cost of records, beside the retrained run's: above, the run is 
 WRECKED = 1.5  # the same of kept records, which a run that knows less of them by heart pays more for
 POWER = 0.8  # of the Kolmogorov-Smirnov test; below, a large p-value says nothing
 SOONER = 0.9  # steps to fall half-way back, beside the retrained run's: below, the run had only hidden what it knew
+HOW_AGAIN = "--retrained by the run's recipe; its base too, if it has one: with epsilon, without the records"
 HOW_PAIRS = f"--pairs FORGOT:RETRAINED of other seeds, {LEAST} with the audited one"
 
 
@@ -56,6 +57,11 @@ def _promise(result: Mapping[str, Any]) -> Iterator[Finding]:
             "amber", "digests do not prove that the retrained run never saw the records", line,
             "retrain without a promise, or keep the shards", measured=False,
         )  # fmt: skip
+    if others := result["trained_otherwise"]:
+        yield _finding(
+            "amber", f"the retrained run was trained with other {', '.join(others)}: what tells both apart may be "
+            "that, and no record", "green: the same options but for the seed", HOW_AGAIN, measured=False,
+        )  # fmt: skip
     if method not in GUARANTEED:
         what = "the run does not say how it forgot" if method is None else f"{method} has no guarantee"
         yield _finding("amber", what, line, "ult forget run --method exact, or guaranteed")
@@ -74,7 +80,7 @@ def _of_epsilon(told: Mapping[str, Any] | None, line: str) -> Finding:
     )
     level = "green" if told["epsilon"] <= LARGE else "amber"
     if told["table"] is None:
-        return _finding("amber", f"{said}, but the table was fitted on it", line, "ult forget table")
+        return _finding("amber", f"{said}, but the table may hold it", line, "ult forget table")
     return _finding(level, said, line, "" if level == "green" else "a smaller --epsilon", value=told["epsilon"])
 
 

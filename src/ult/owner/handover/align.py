@@ -148,4 +148,6 @@ def _metrics(run: Run, old: Table, new: Table, counts: dict[str, int]) -> dict[s
         **moved,
         "aligned": aligned,
     }
+    if told := run.metrics.get("forgotten"):  # a promise of the old table is none of the new one
+        metrics["forgotten"] = told if new.public else {**told, "table": "aligned"}
     return parted(metrics)[0] if run.metrics.get("privacy") else metrics
