@@ -56,12 +56,13 @@ def synth(
         ),
     ] = True,
     method: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="train: a run learns with noise, and writes. vote: members that know disjoint records vote on each "
-            "id, for few rows."
+            help="marginals: noisy counts of pairs of columns, the default for categories, numbers and dates with a "
+            "promise. train: a run learns with noise, and writes. vote: members that know disjoint records vote on "
+            "each id, for few rows."
         ),
-    ] = "train",
+    ] = None,
     members: Annotated[
         int | None, typer.Option(help="With --method vote: how many; by default records / 32, 64 at most.")
     ] = None,
@@ -127,7 +128,7 @@ def synth(
     workers: Workers = None,
     force: Force = False,
 ) -> None:
-    """Write synthetic records in place of real ones: fit a table, train a run, and let it write, on one account.
+    """Write synthetic records in place of real ones, by noisy counts, or by a run that learns them, on one account.
 
     If it is interrupted or killed, the same command goes on where it stood.
     """

@@ -15,7 +15,7 @@ from ult.public.guarantee import Account
 
 FORMAT = "ult-synth/1"
 SUFFIX = ".synth.json"
-METHODS = ("train", "vote")
+METHODS = ("train", "vote", "marginals")
 _MOST = 2**20  # bytes
 
 
@@ -24,11 +24,12 @@ class Synthetic:
     """How synthetic records were made.
 
     `digest` is that of the records' file or folder (`digest_of`). `table` is the fingerprint of the table that they
-    were decoded with, and `run` the digest of the run that wrote them. `unit` is what the promise is for: "record", or
-    "person", if all rows with one value in the column `unit_column` are one. Without a promise `epsilon` and `delta`
-    are None; `parts` are what each look at the records cost: its name, epsilon and delta. `public` are sentences on
-    what was taken as known without the records, and `conditions` what must be true for the promise to hold. `shape` is
-    what decided the training, and `draw` how records were drawn from the run: seeds that are no secret, temperature.
+    were decoded with, and `run` the digest of the run that wrote them; by marginals there is neither. `unit` is what
+    the promise is for: "record", or "person", if all rows with one value in the column `unit_column` are one. Without a
+    promise `epsilon` and `delta` are None; `parts` are what each look at the records cost: its name, epsilon and delta.
+    `public` are sentences on what was taken as known without the records, and `conditions` what must be true for the
+    promise to hold. `shape` is what decided the training, and `draw` how records were drawn from the run: seeds that
+    are no secret, temperature.
     """
 
     records: int

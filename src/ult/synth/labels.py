@@ -86,7 +86,7 @@ def noisy(counts: Mapping[str, int], epsilon: float, draw: Draw | None = None) -
     )}  # fmt: skip
 
 
-def shared(counts: Mapping[str, int], rows: int) -> dict[str, int]:
+def shared(counts: Mapping[str, float], rows: int) -> dict[str, int]:
     """Return how many of `rows` records get each label, in the proportion of the counts.
 
     >>> shared({"yes": 30, "no": 70}, 9)

@@ -22,6 +22,7 @@ from ult.owner.keyfile import Passphrase
 from ult.public.synthetic import METHODS
 from ult.synth import plan, written
 from ult.synth.labels import Condition, check_codec
+from ult.synth.marginals import making as marginals
 from ult.synth.records import Reading, Records, usual_codec
 from ult.synth.result import Synthesised
 from ult.synth.stages import Asked, Sizes, Synthesis
@@ -41,7 +42,7 @@ def _labels(name: str, value: Any) -> Any:
     rows=integer(1),
     epsilon=number,
     delta=number,
-    method=arguments.text("train or vote"),
+    method=arguments.text("train, vote or marginals"),
     members=integer(2),
     condition=arguments.text("the name of one column"),
     labels=_labels,
@@ -84,7 +85,7 @@ def synthesise(
     rows: int,
     epsilon: float | None = None,
     delta: float | None = None,
-    method: str = "train",
+    method: str | None = None,
     members: int | None = None,
     condition: str = "",
     labels: Sequence[str] | Mapping[str, int] = (),
@@ -125,6 +126,10 @@ def synthesise(
     left out, for n records, whose number is public. Kinds of columns are then declared, by `forms` or a `schema` that
     was made without the records. With `unit`, the promise is to each person: all rows with one value there are one
     record.
+
+    Without a `method`, records with a promise whose fields are categories, plain numbers and dates are made by
+    "marginals", unless a size of a table or a training is given: by noisy counts of pairs of columns
+    (`ult.synth.marginals`), without a table and a run. All others are made by "train".
 
     With the method "vote", a run is trained at half of what is left, and `members` runs, which go on from it on
     disjoint records, vote on each id (`ult.synth.vote`): for few rows.
@@ -167,31 +172,35 @@ def synthesise(
         batch_size=batch_size,
         learning_rate=learning_rate,
     )
-    _check_method(method, epsilon, members, condition)
     if not 0 < temperature <= 10:
         raise InvalidConfig(f"temperature is {temperature!r}; expected above 0 and at most 10")
     out = Path(out)
     written.check_places(out, force=force)
+    conditions = Condition.of(condition, labels, rows, private=epsilon is not None)
+    check_codec(said.codec or usual_codec(inputs), conditions)
+    records = Records.open(said, private=epsilon is not None, first=condition)
+    training = table_share != plan.TABLE_SHARE or temperature != 1 or members is not None or sizes.said()
+    method = _method_of(method, records, private=epsilon is not None, training=training)
+    _check_method(method, epsilon, members, condition)
     asked = Asked(
         rows=rows,
         epsilon=epsilon,
         delta=delta,
         method=method,
         table_share=table_share,
-        condition=Condition.of(condition, labels, rows, private=epsilon is not None),
+        condition=conditions,
         members=members,
         temperature=temperature,
         seed=seed,
         secure_random=secure_random,
     )
-    check_codec(said.codec or usual_codec(inputs), asked.condition)
-    records = Records.open(said, private=epsilon is not None, first=condition)
     _check_output(out, records, force=force)
     if report is not None:
         _check_report(Path(report), records, held_out, force=force)
-    key = keyfile.told(passphrase)
-    storage: dict[str, Any] = {"passphrase": key, "encrypt": encrypt}
-    keyfile.encryptor(**storage)  # refuses bad arguments before any work is done
+    storage: dict[str, Any] = {}  # marginals have no table
+    if method != "marginals":
+        storage = {"passphrase": keyfile.told(passphrase), "encrypt": encrypt}
+        keyfile.encryptor(**storage)  # refuses bad arguments before any work is done
     read: dict[str, Any] = {"codec": records.codec, "inputs": records.source.stamp}
     read |= {"layout": records.layout and records.layout.document()}
     read |= {"fit": {k: v for k, v in records.of_fit(private=True).items() if k not in ("schema", "codec")}}
@@ -203,18 +212,37 @@ def synthesise(
     return made
 
 
+def _method_of(asked: str | None, records: Records, *, private: bool, training: bool) -> str:
+    """Return the method: the one that is asked for, else marginals where they can be, unless a training is described.
+
+    Raises `InvalidConfig` for a method that there is not, or that such records or settings do not go with.
+    """
+    if asked is None:
+        return "marginals" if private and not training and not marginals.unfit(records) else "train"
+    if asked not in METHODS:
+        raise InvalidConfig(f"the method is {asked!r:.40}; expected one of {', '.join(METHODS)}")
+    if asked == "marginals":
+        if training:
+            raise InvalidConfig(
+                "a size of a table or of a training was given, and marginals have neither",
+                hint="--method train, or marginals without it",
+            )
+        marginals.check(records)
+    return asked
+
+
 def _check_method(method: str, epsilon: float | None, members: int | None, condition: str) -> None:
-    """Raise `InvalidConfig` for a method that there is not, or that does not go with other settings."""
-    if method not in METHODS:
-        raise InvalidConfig(f"the method is {method!r:.40}; expected one of {', '.join(METHODS)}")
-    if method == "train" and members is not None:
+    """Raise `InvalidConfig` for a method that does not go with other settings."""
+    if method != "vote" and members is not None:
         raise InvalidConfig("members were given, who vote", hint="--method vote")
     if method == "train":
         return
     if epsilon is None:
-        raise InvalidConfig("the method vote is for a promise; without one a run writes as it is", hint="--epsilon 8")
-    if condition:
-        raise InvalidConfig("a condition is for the method train; members vote on whole records")
+        raise InvalidConfig(
+            f"the method {method} is for a promise; without one a run writes as it is", hint="--epsilon 8"
+        )
+    if condition and method == "vote":
+        raise InvalidConfig("a condition is not for the method vote; members vote on whole records")
 
 
 def _check_report(report: Path, records: Records, held_out: Inputs | None, *, force: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from ult.data.composed.record_sink import open_record_sink
+from ult.data.sink import Sink
 from ult.errors import InvalidConfig
 from ult.host.bar import stages
 from ult.host.distribution import build, versions
 from ult.host.progress import Notice
 from ult.host.shown import count
 from ult.owner.constrained import TableGrammar
+from ult.owner.decode import sink_of
 from ult.owner.encode import encode
 from ult.owner.fit import fit
 from ult.owner.given import GivenCells
@@ -29,10 +32,12 @@ from ult.synth import plan, vote, written
 from ult.synth.account import Account
 from ult.synth.labels import Condition, counted, noisy, sequence, shared
 from ult.synth.lengths import lengths, plain_context, private_context
+from ult.synth.marginals import making as marginals
+from ult.synth.marginals.known import Measured
 from ult.synth.plan import Shares
 from ult.synth.records import Records
 from ult.synth.result import Synthesised
-from ult.synth.working import Working
+from ult.synth.working import COUNTS, Working
 from ult.trainer.generate import generate
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
@@ -73,6 +78,10 @@ class Sizes:
         """Return them as JSON values."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
+    def said(self) -> bool:
+        """Return whether one of them is asked for."""
+        return self.model != "tiny" or any(one is not None for name, one in self.document().items() if name != "model")
+
     def chosen(self, usual: plan.Training) -> Sizes:
         """Return them with the usual ones in place of None, but for vocabulary and context."""
         return replace(
@@ -99,6 +108,8 @@ class Synthesis:
         n = self._number()
         promised = plan.asked_of(self.asked.epsilon, self.asked.delta, n)
         account = Account(promised)
+        if self.asked.method == "marginals":
+            return self._counted(account, n, out, force=force)
         shares = promised and self._shares(promised, n)
         if shares and shares.votes and not shares.context:
             context = self.sizes.context or plan.usual_context(self.records.fields)
@@ -116,17 +127,51 @@ class Synthesis:
         told = self.told(account, shares, table, run, n) | more
         self.notice(f"decoding {count(self.asked.rows, 'record')}")
         column = Shards(self.work.shards).manifest.column
+        sink = partial(sink_of, table=table, column=column, kept=None, force=False)
+        return self._published(written.decoded(self.work, table, self.asked.rows), sink, told, out, force=force)
+
+    def _published(
+        self,
+        many: Iterator[list[Any]],
+        sink: Callable[[Path], Sink],
+        told: Mapping[str, Any],
+        out: Path,
+        *,
+        force: bool,
+        notes: Sequence[str] = (),
+    ) -> Synthesised:
         with stages("decoding") as progress:
             found = written.publish(
-                written.decoded(self.work, table, self.asked.rows),
-                table,
+                many,
+                sink,
                 out,
                 lambda digest: Synthetic(digest=digest, **told),
-                column=column,
                 force=force,
                 advance=lambda more: progress("decoding", more),
             )
-        return Synthesised(out, found, self.records.told)
+        return Synthesised(out, found, (*self.records.told, *notes))
+
+    def _counted(self, account: Account, n: int, out: Path, *, force: bool) -> Synthesised:
+        """Make the records by noisy counts, which are kept after a kill; nothing else looks at real ones."""
+        records, asked = self.records, self.asked
+        layout = records.layout
+        if account.asked is None or layout is None:
+            raise AssertionError("marginals are of records of fields, with a promise")
+        self.notice("counting columns and pairs of columns")
+        with account.reading("common cells, edges of bins, and pairs of columns", account.asked):
+            kept = self.work.told(COUNTS)
+            if kept is None:
+                of: dict[str, Any] = {"seed": asked.seed, "secure": asked.secure_random}
+                kept = marginals.counted(records, n, account.asked, asked.condition, **of).document()
+                self.work.tell(COUNTS, kept)
+        found = Measured.read(kept, records.fields)
+        self.notice(f"drawing {count(asked.rows, 'record')}")
+        made = marginals.drawn(found, asked.rows, asked.condition, asked.seed)
+        told = self.told(account, None, None, None, n)
+        told |= {"shape": {"records": n, "pairs": len(found.pairs), "classes": [one.classes for one in found.columns]}}
+        sink = partial(open_record_sink, schema=layout, kept_schema=None, force=False)
+        lots, notes = marginals.checked(made, records.fields), marginals.remarks(found)
+        return self._published(lots, sink, told, out, force=force, notes=notes)
 
     def _number(self) -> int:
         """Return the number of records, which is public."""
@@ -276,16 +321,19 @@ class Synthesis:
 
             written.write_lots(self.work, table, self.asked.rows, lot)
 
-    def told(self, account: Account, shares: Shares | None, table: Table, run: Run, n: int) -> dict[str, Any]:
-        """Return what is said of the synthetic records, but for their digest."""
+    def told(
+        self, account: Account, shares: Shares | None, table: Table | None, run: Run | None, n: int
+    ) -> dict[str, Any]:
+        """Return what is said of the synthetic records, but for their digest; marginals have no table and no run."""
         promised, asked = account.asked, self.asked
         fixed = "how many ids the model sees at once, which no record decided"
+        sizes = "steps, batch size, learning rate and vocabulary" if run else "how many bins and pairs there are"
         known = [
             f"the number of records, {n}",
             *self.records.known(),
-            *([] if shares and shares.context else [fixed]),
+            *([] if run is None or (shares and shares.context) else [fixed]),
             *([f"the labels of {asked.condition.column!r}"] if asked.condition.column else []),
-            "steps, batch size, learning rate and vocabulary, chosen by the number of records and epsilon alone",
+            f"{sizes}, chosen by the number of records and epsilon alone",
         ]
         seeded = not asked.secure_random
         drawn: dict[str, Any] = {"temperature": asked.temperature, "seed": asked.seed}
@@ -293,9 +341,9 @@ class Synthesis:
         return {
             "records": asked.rows,
             "method": asked.method,
-            "codec": table.codec.id,
-            "table": table.fingerprint,
-            "run": run.digest(),
+            "codec": self.records.codec,
+            "table": table.fingerprint if table else "",
+            "run": run.digest() if run else "",
             "unit": "person" if self.records.unit else "record",
             "unit_column": self.records.unit,
             "epsilon": promised and promised.epsilon,
@@ -303,7 +351,7 @@ class Synthesis:
             "parts": tuple(account.parts),
             "public": tuple(known) if promised else (),
             "conditions": ("if nobody knows the seed of its noise",) if promised and seeded else (),
-            "shape": {**self.sizes.document(), "vocabulary": table.vocabulary.size, "records": n},
+            "shape": {**self.sizes.document(), "vocabulary": table and table.vocabulary.size, "records": n},
             "draw": drawn,
             "versions": {**versions(), "build": build()},
         }

@@ -1,6 +1,7 @@
 """The hidden folder in which a synthesis works: what is finished stays after any kill, and the same call goes on there.
 
-It lies beside the output and holds the table, encrypted as `ult fit` stores it, the shards, the run and what it wrote.
+It lies beside the output and holds the table, encrypted as `ult fit` stores it, the shards, the run and what it wrote;
+by marginals, noisy counts alone, which the promise covers.
 All of it is removed once the synthetic records are there.
 """
 
@@ -18,6 +19,7 @@ from ult.host.distribution import build
 
 JOURNAL = "synth.json"  # what was asked
 KEPT = "what is finished is kept: the same command goes on from it"
+COUNTS = "counts"  # what marginals have counted, under this name
 _STATE = ".told.json"
 
 
@@ -31,6 +33,11 @@ class Working:
     def table(self) -> Path:
         """The table."""
         return self.folder / "table.ult"
+
+    @property
+    def has_looked(self) -> bool:
+        """Whether something is there that looked at the records, and that a second look would be charged for."""
+        return self.table.exists() or self.told(COUNTS) is not None
 
     @property
     def shards(self) -> Path:
@@ -95,7 +102,7 @@ def working(out: Path, asked: Mapping[str, Any], *, force: bool) -> Iterator[Wor
             claim.keep = False
             raise
         except BaseException as error:
-            claim.keep = found.table.exists()
+            claim.keep = found.has_looked
             if claim.keep:
                 error.add_note(KEPT)
             raise

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.data.sink import kind_of
+from ult.data.sink import Sink, kind_of
 from ult.errors import CorruptSymbols, writing
 from ult.host.atomic import Claim, publish_together
 from ult.host.free import FILE, check_free
 from ult.owner.constrained import read_written
-from ult.owner.decode import sink_of
 from ult.owner.table import Table
 from ult.public.shard_writer import ShardWriter
 from ult.public.shards import Shards
@@ -67,21 +66,20 @@ def check_places(out: Path, *, force: bool) -> None:
 
 def publish(
     many: Iterator[list[Any]],
-    table: Table,
+    sink: Callable[[Path], Sink],
     out: Path,
     told: Callable[[str], Synthetic],
     *,
-    column: str,
     force: bool,
     advance: Callable[[int], None],
 ) -> Synthetic:
-    """Write the records to `out`, and beside them what `told(digest)` says of them: both or neither."""
+    """Write records to `out` by what `sink(path)` opens, and beside them what `told(digest)` says: both or neither."""
     with ExitStack() as held:
         claims = [held.enter_context(Claim(one)) for one in (out, beside(out))]
         new, said = claims[0].folder / f"new{out.suffix}", claims[1].folder / "new"
-        with sink_of(new, table, column, None, force=False) as sink:
+        with sink(new) as file:
             for records in many:
-                sink.write(records)
+                file.write(records)
                 advance(len(records))
         found = told(digest_of(new))
         with writing(out):

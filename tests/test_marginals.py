@@ -1,0 +1,219 @@
+"""Marginals: every look is within the budget, what is known by noisy counts is told again, and no more."""
+
+import csv
+import datetime
+import math
+from collections import Counter
+from decimal import Decimal
+from statistics import NormalDist
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from test_synth import killed, looked
+from ult import synth
+from ult.codecs.record.field import Field
+from ult.errors import InvalidConfig, InvalidRecord
+from ult.privacy import concentrated
+from ult.privacy.randomness import Seeded
+from ult.public.guarantee import Spent
+from ult.synth.marginals import looks, making
+from ult.synth.marginals.scale import scale_of
+from ult.synth.stages import Synthesis
+
+HEAD = ["age", "sex", "potassium", "seen", "outcome"]
+FORMS = {"age": "number", "sex": "category", "potassium": "number", "seen": "date", "outcome": "category"}
+FIELDS = [Field(name=name, kind=kind, absent="", missing=("?",) * (kind != "category")) for name, kind in FORMS.items()]
+LABELLED = {"condition": "outcome", "labels": ["home", "admitted"]}
+N = 900
+
+
+def people(n=N, seed=0):
+    """Old ones are admitted, and men have more potassium."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(n):
+        old, man = rng.random() < 0.5, rng.random() < 0.5
+        age = str(rng.integers(60, 90) if old else rng.integers(20, 60))
+        potassium = "?" if rng.random() < 0.2 else f"{rng.normal(5 if man else 4, 0.2):.1f}"
+        seen = (datetime.date(2020, 1, 1) + datetime.timedelta(days=int(rng.integers(700)))).isoformat()
+        found.append((age, "fm"[man], potassium, seen, "admitted" if rng.random() < (0.9 if old else 0.1) else "home"))
+    return found
+
+
+def write(path, rows, head=HEAD):
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([head, *rows])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("marginals")
+    write(root / "people.csv", people())
+    return root
+
+
+def made(folder, out, n=400, inputs="people.csv", **options):
+    done = synth.synthesise(folder / inputs, out, rows=n, **{"epsilon": 8.0, "forms": FORMS, "workers": 1, **options})
+    return done, list(csv.DictReader(out.read_text().splitlines())) if out.suffix == ".csv" else None
+
+
+@pytest.mark.parametrize("condition", [{}, LABELLED], ids=["tree", "labels"])
+def test_columns_and_how_they_go_together_come_again(condition, folder, tmp_path):
+    done, rows = made(folder, tmp_path / "out.csv", **condition)
+    assert (done.told.method, done.told.table, done.told.run) == ("marginals", "", "")
+    assert list(rows[0]) == HEAD
+    assert {row["sex"] for row in rows} == {"f", "m"}
+    assert all(10 <= int(row["age"]) < 100 for row in rows)
+    assert all(2019 <= datetime.date.fromisoformat(row["seen"]).year <= 2030 for row in rows)
+    assert 0.1 < sum(row["potassium"] == "?" for row in rows) / len(rows) < 0.3
+    assert all(len(row["potassium"].partition(".")[2]) < 2 for row in rows)
+
+    def mean(column, **where):
+        here = [row for row in rows if all(row[k] == v for k, v in where.items())]
+        return np.mean([float(row[column]) for row in here if row[column] != "?"])
+
+    assert mean("age", outcome="admitted") > mean("age", outcome="home") + 15
+    assert mean("potassium", sex="m") > mean("potassium", sex="f") + 0.4
+
+
+def test_labels_are_as_many_as_asked(folder, tmp_path):
+    _, rows = made(folder, tmp_path / "out.csv", n=30, condition="outcome", labels={"home": 10, "admitted": 20})
+    assert Counter(row["outcome"] for row in rows) == {"home": 10, "admitted": 20}
+
+
+def test_columns_of_types_come_back_with_their_types(tmp_path):
+    rng = np.random.default_rng(0)
+    columns = {
+        "count": pa.array(rng.integers(-5, 6, N), pa.int16()),
+        "dose": pa.array(rng.choice([0.5, 1.0, 2.25], N)),
+        "price": pa.array([None if k % 9 == 0 else Decimal(k % 90) for k in range(N)], pa.decimal128(6, 2)),
+        "well": pa.array(rng.random(N) < 0.5),
+        "day": pa.array([datetime.date(2020, 1, 1 + k % 28) for k in range(N)]),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "in.parquet")
+    forms = dict.fromkeys(("count", "dose", "price"), "number") | {"well": "category", "day": "date"}
+    made(tmp_path, tmp_path / "out.parquet", inputs="in.parquet", forms=forms)
+    found = pq.read_table(tmp_path / "out.parquet")
+    assert found.schema.types == [one.type for one in columns.values()]
+    assert 20 < found["price"].null_count < 70
+
+
+# ---- one account
+
+
+def test_one_look_is_on_the_account_and_a_second_would_be_seen(folder, tmp_path, monkeypatch):
+    found = looked(monkeypatch)
+    done, _ = made(folder, tmp_path / "out.csv", **LABELLED)
+    assert set(found) == {"the number of records", name := "common cells, edges of bins, and pairs of columns"}
+    assert done.told.parts == ((name, 8.0, done.told.delta),)
+    right = Synthesis._published
+
+    def planted(self, *args, **options):
+        list(self.records.source.batches())
+        return right(self, *args, **options)
+
+    monkeypatch.setattr(Synthesis, "_published", planted)
+    made(folder, tmp_path / "other.csv")
+    assert "" in found
+
+
+@pytest.mark.parametrize("labels", [(), ("home", "admitted")], ids=["tree", "labels"])
+def test_one_record_changes_all_looks_together_by_no_more_than_was_charged(labels, monkeypatch):
+    """As zero-concentrated privacy: what one record changes, squared, over twice the variance; then draws of pairs."""
+    order = [4, 0, 1, 2, 3]
+    fields, rows = [FIELDS[k] for k in order], [tuple(row[k] for k in order) for row in people(600)]
+    cost, seen = Spent(3.0, 1e-4), []
+
+    def still(self, counts, noise):
+        seen.append((np.array(counts, float), noise))
+        return counts.astype(float)
+
+    def first(errors, epsilon):
+        seen.append((np.array(errors), epsilon, "drawn"))
+        return 0
+
+    monkeypatch.setattr(looks._Looks, "_noisy", still)
+    monkeypatch.setattr(looks, "chosen", first)
+    # what is told already is the same on both sides, as noise is drawn but once
+    monkeypatch.setattr(looks.Known, "expected", lambda self, *k: np.full([self.columns[j].classes for j in k], 3.0))
+    monkeypatch.setattr(looks, "_stops", lambda grid, *_: tuple(grid))
+    monkeypatch.setattr(looks, "_quantiles", lambda stops, *_: tuple(stops[::9]))
+    sides = []
+    for many in (rows, [*rows, rows[7]]):
+        seen.clear()
+        looks.measured(fields, lambda many=many: [many], 600, cost, Seeded(0), labels=labels)
+        sides.append(list(seen))
+    spent = 0.0
+    for one, other in zip(*sides, strict=True):
+        change = np.abs(one[0] - other[0])
+        if len(one) == 3:
+            assert change.max() <= 1
+            spent += one[1] ** 2 / 8
+        else:
+            spent += (change**2).sum() / (2 * one[1] ** 2)
+    allowed = concentrated.rho_of(cost.epsilon, cost.delta / 2)
+    assert 0.9 * allowed < spent <= allowed * (1 + 1e-9)
+
+
+def test_a_cell_of_one_record_is_told_as_rarely_as_was_promised():
+    of = looks._Looks(FIELDS, 1000, Spent(3.0, 1e-4), Seeded(0), (), None)
+    tail = 1 - NormalDist().cdf((of.threshold - 1) / of.noise)
+    assert 0.2 * 1e-4 < len(FIELDS) * tail <= 0.5 * 1e-4 * 1.001
+    rows = [*people(), ("41", "secret", "4.0", "2020-01-01", "home")]
+    found = looks.measured(FIELDS, lambda: [rows], len(rows), Spent(8.0, 1e-4), Seeded(0))
+    assert found.columns[1].atoms == ("f", "m") or found.columns[1].atoms == ("m", "f")
+
+
+def test_concentrated_privacy_covers_gaussians_and_is_no_looser_than_the_usual_bound():
+    for epsilon, delta in ((0.5, 1e-6), (1.0, 1e-4), (8.0, 1e-5)):
+        rho = concentrated.rho_of(epsilon, delta)
+        mu, phi = math.sqrt(2 * rho), NormalDist().cdf  # of one Gaussian that spends it; exact, arXiv:1805.06530
+        exact = phi(mu / 2 - epsilon / mu) - math.exp(epsilon) * phi(-mu / 2 - epsilon / mu)
+        assert 0.05 * delta < exact <= delta
+        assert rho + 2 * math.sqrt(rho * math.log(1 / delta)) > epsilon
+
+
+# ---- what is refused
+
+
+def test_what_marginals_are_not_for_is_refused_or_left_to_a_run(folder, tmp_path):
+    for options, match in (
+        ({"epsilon": None, "forms": {}}, "without one a run writes as it is"),
+        ({"steps": 5}, "marginals have neither"),
+        ({"forms": FORMS | {"sex": "text"}}, "'sex' is of kind text"),
+        ({"unit": "sex", "forms": {k: v for k, v in FORMS.items() if k != "sex"}}, "those of a unit, 'sex'"),
+        ({"bins": 3}, "bins are 3"),
+    ):
+        with pytest.raises(InvalidConfig, match=match):
+            made(folder, tmp_path / "out.csv", method="marginals", **options)
+    write(tmp_path / "bad.csv", [*people(50), ("old", "f", "4", "2020-01-01", "home")])
+    with pytest.raises(InvalidRecord, match=r"bad.csv, row 51, column 'age'"):
+        made(tmp_path, tmp_path / "out.csv", inputs="bad.csv")
+    assert [one.name for one in tmp_path.iterdir()] == ["bad.csv"]
+
+
+def test_after_a_kill_what_was_counted_is_not_counted_again(folder, tmp_path, monkeypatch):
+    assert killed(lambda notice: made(folder, tmp_path / "out.csv", notice=notice), 1) == -9
+    monkeypatch.setattr(making, "counted", None)
+    done, rows = made(folder, tmp_path / "out.csv")
+    assert (done.told.records, len(rows)) == (400, 400)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_place_is_spelled_in_the_forms_of_its_column():
+    scale = scale_of(Field(name="x", kind="number"))
+    assert [one and one.form for one in scale.read(["1.50", "7", "-0.25", "x"])] == ["2.1", "0.0", "2.2", None]
+    for value, form, forms, text in (
+        (1.509, "2.2", ["2.2"], "1.5"),
+        (1.509, "2.2", ["2.2", "2.1"], "1.50"),
+        (63.9, "1.0", ["1.0"], "63.0"),
+        (-0.001, "0.0", ["0.0"], "-1"),
+        (0.001, "1.1", ["1.1"], "0"),
+    ):
+        assert scale.spell(value, form, forms) == text
+    dates = scale_of(Field(name="x", kind="date", forms=("d.m.Y", "Y-m-d")))
+    (placed,) = dates.read(["2024-03-09"])
+    assert dates.spell(placed.value + 0.9, placed.form, dates.forms) == "2024-03-09"
