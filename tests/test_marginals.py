@@ -19,7 +19,7 @@ from ult.errors import InvalidConfig, InvalidRecord
 from ult.privacy import concentrated
 from ult.privacy.randomness import Seeded
 from ult.public.guarantee import Spent
-from ult.synth.marginals import looks, making
+from ult.synth.marginals import known, looks, making
 from ult.synth.marginals.scale import scale_of
 from ult.synth.stages import Synthesis
 
@@ -138,13 +138,13 @@ def test_one_record_changes_all_looks_together_by_no_more_than_was_charged(label
     monkeypatch.setattr(looks._Looks, "_noisy", still)
     monkeypatch.setattr(looks, "chosen", first)
     # what is told already is the same on both sides, as noise is drawn but once
-    monkeypatch.setattr(looks.Known, "expected", lambda self, *k: np.full([self.columns[j].classes for j in k], 3.0))
+    monkeypatch.setattr(known.Known, "expected", lambda of, *k: np.full([of.columns[j].classes for j in k], 3.0))
     monkeypatch.setattr(looks, "_stops", lambda grid, *_: tuple(grid))
     monkeypatch.setattr(looks, "_quantiles", lambda stops, *_: tuple(stops[::9]))
     sides = []
     for many in (rows, [*rows, rows[7]]):
         seen.clear()
-        looks.measured(fields, lambda many=many: [many], 600, cost, Seeded(0), labels=labels)
+        looks.measured(fields, [many].copy, 600, cost, Seeded(0), labels=labels)
         sides.append(list(seen))
     spent = 0.0
     for one, other in zip(*sides, strict=True):
