@@ -45,7 +45,7 @@ class Build(build_ext):
 kernels = Extension(
     "ult.native.kernels",
     sources=[str(FOLDER / "text.c")],
-    depends=[str(FOLDER / "text_cut.h")],
+    depends=[str(path) for path in sorted(FOLDER.glob("*.h"))],
     define_macros=[("ULT_SOURCES", f'"{digest()}"')],
     extra_compile_args=[] if os.name == "nt" else ["-O3", "-std=c11", "-fvisibility=hidden"],
     py_limited_api=True,

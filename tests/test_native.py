@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import re
 import subprocess
 import sys
 import weakref
@@ -12,13 +13,17 @@ import pytest
 import ult
 from ult.codecs.patches import Patches
 from ult.codecs.pretokenizer import cut_words
-from ult.codecs.text import joined_utf8
+from ult.codecs.text import TextBytes, joined_utf8
+from ult.data import text
+from ult.data.text import is_utf8
 from ult.host import native
 from ult.owner.bpe import text as in_c
+from ult.owner.bpe.counts import PatchCounts
 from ult.owner.bpe.encoder import Segmenter
 from ult.owner.bpe.text import TextSegmenter
 
 built = pytest.mark.skipif(native.library() is None, reason="the kernels in C were not built")
+SURROGATE = re.compile("[\ud800-\udfff]")
 PIECES = [
     *"aZ09 \t\n\r'\".,-_~\x00\x7f\x1b", "don't", "'t", " '", "''", "'s's", "12345678901", " 1234",
     "1a2'3", "é", "ß", "\u00a0", "«", "\u2019", "\u2bff", "\u2c00", "\u3000", "\u3042", "漢字",
@@ -43,17 +48,40 @@ def ours(table, records, **options):
     return TextSegmenter(native.library(), table._merges, table._ids).ids(*joined_utf8(records, 2**28), **options)
 
 
+def same(one, other):
+    for found, right in zip(one, other, strict=True):
+        np.testing.assert_array_equal(found, right)
+
+
 def check(table, records):
     expected = twin(table, records)
+    plain_texts = [record for record in records if not SURROGATE.search(record)]
+    of_texts = expected if len(plain_texts) == len(records) else twin(table, plain_texts)
+    lines = [line for record in plain_texts for line in record.split("\n")]
+    of_lines = twin(table, lines)
     for plain in (False, True):
-        for found, right in zip(ours(table, records, plain=plain), expected, strict=True):
-            np.testing.assert_array_equal(found, right)
+        same(ours(table, records, plain=plain), expected)
+        kernel = TextSegmenter(native.library(), table._merges, table._ids)
+        same(kernel.ids_of_list(plain_texts, 2**28, plain=plain), of_texts)
+        data = "\n".join(lines).encode()
+        if lines and lines[-1]:
+            ids, ends = kernel.ids_of_lines(whole(data, 700), len(data), plain=plain)
+            same((ids, ends), of_lines)
+            assert ids.dtype == np.uint16
+
+
+def whole(data, most):
+    """Give the data in blocks of whole lines, most of them shorter than `most`."""
+    while data:
+        end = data.rfind(b"\n", 0, most) + 1 or data.find(b"\n") + 1 or len(data)
+        yield memoryview(data[:end])
+        data = data[end:]
 
 
 @built
 def test_hostile_texts_have_the_ids_of_the_twin(table):
     rng = np.random.default_rng(0)
-    records = ["".join(rng.choice(PIECES, rng.integers(12))) for _ in range(3000)]
+    records = ["".join(rng.choice(PIECES, rng.integers(12))) for _ in range(1500)]
     check(table, records)
     check(table, ["".join(records)])
     for one in PIECES:
@@ -79,6 +107,85 @@ def test_empty_input_and_the_last_bytes_of_memory(table):
 def test_a_memory_that_is_full_changes_no_id(table, monkeypatch):
     monkeypatch.setattr(in_c, "_ROWS", 1 << 6)
     check(table, [f"w{k}x{k * k} {'q' * (k % 60)}{k}" for k in range(4000)])
+
+
+@built
+def test_texts_of_any_length_and_number_have_room(table, monkeypatch):
+    monkeypatch.setattr(in_c, "_AT_ONCE", 7)
+    monkeypatch.setattr(in_c, "_USUAL", 10**6)  # so that arrays grow
+    long = ["x" * size + " y" for size in (65_533, 65_534, 65_535, 70_000, 200_000)]
+    check(table, [*long, "the cat", *["" for _ in range(30)], "~" * 9 + "é", *long[::-1]])
+
+
+@built
+def test_what_is_no_text_is_left_to_whoever_says_so(table):
+    kernel = TextSegmenter(native.library(), table._merges, table._ids)
+    for bad in ("\ud800", None, b"a", 7):
+        assert kernel.ids_of_list(["the cat", bad, "on"], 100) is None
+    assert kernel.ids_of_list(["the cat", "é" * 51], 100) is None
+    assert kernel.ids_of_list([], 100)[0].tolist() == []
+    with pytest.raises(ult.errors.InvalidRecord, match=r"records\[1\]: record is NoneType"):
+        table.encode_ragged(["the cat", None])
+
+
+@built
+@pytest.mark.parametrize("limit", [1, 3])
+def test_patches_are_counted_as_the_twin_counts_them(limit, monkeypatch):
+    monkeypatch.setattr(in_c, "_ROWS", 1 << 9)  # which many patches fill
+    rng, codec = np.random.default_rng(limit), TextBytes()
+    texts = ["".join(rng.choice(PIECES, rng.integers(9))) for _ in range(400)] + [f"w{k * k}" for k in range(2000)]
+    texts += ["x y" * 30_000, *texts[:300], "", "~" * 70_000]
+    for capacity in (2**22, 3000):
+        pair = [PatchCounts(min_records=limit, capacity=capacity) for _ in range(2)]
+        for k in range(2):
+            for first in range(0, len(texts), 500):
+                pair[0].add_records(codec, texts[first : first + 500])
+                pair[1].add(codec.encode_batch(texts[first : first + 500]))
+            assert pair[0].records == pair[1].records
+            if pair[0].over_capacity:
+                pair = [one.second_pass() for one in pair]
+            elif k == 0:
+                break
+        assert pair[0].exact_from == pair[1].exact_from
+        assert bool(pair[0].exact_from) == (capacity < 2**22)
+        (*one, holders), (*other, theirs) = (counts.patches() for counts in pair)
+        same([*one, *holders], [*other, *theirs])
+
+
+@built
+def test_utf8_is_what_python_says(table):
+    rng = np.random.default_rng(0)
+    odd = np.array([*b"az\n", 0x80, 0xA0, 0x90, 0xBF, 0xC1, 0xC2, 0xE0, 0xE1, 0xED, 0xF0, 0xF4, 0xF5], np.uint8)
+    for _ in range(3000):
+        pad, data = b"a" * int(rng.integers(0, 70)), rng.choice(odd, 6).tobytes()
+        edge = "\ud7ff\ue000\U00010000".encode()[: rng.integers(11)]
+        for one in (pad + data, pad + "é漢\U0001f600".encode() + data[:1] + pad, pad + edge):
+            try:
+                expected = one.decode() is not None
+            except UnicodeDecodeError:
+                expected = False
+            assert is_utf8(one) == is_utf8(memoryview(one)) == expected, one
+
+
+def test_a_file_has_the_ids_of_its_lines(table, tmp_path, monkeypatch):
+    lines = ["the cat", "", "na\u00efve\r", "x" * 9000, "\u2028 \U0001f600", "don't"]
+    (tmp_path / "a.txt").write_bytes("\n".join(lines).encode())
+    (tmp_path / "b.csv").write_text("text,n\nthe cat,1\non,2\n", encoding="utf-8")
+    (tmp_path / "bad.txt").write_bytes(b"the cat\n\nna\xefve\n")
+    monkeypatch.setattr(text, "_BLOCK", 64)
+    for library in (native.library(), None):
+        monkeypatch.setattr(native, "library", lambda library=library: library)
+        vars(table).pop("_text", None)
+        same(table.encode_file(tmp_path / "a.txt"), table.encode_ragged(lines))
+        same(table.encode_file(tmp_path / "b.csv", column="text"), table.encode_ragged(["the cat", "on"]))
+        with pytest.raises(ult.errors.SourceError, match=r"bad.txt, line 3 is not UTF-8"):
+            table.encode_file(tmp_path / "bad.txt")
+        with pytest.raises(ult.errors.MissingSource):
+            table.encode_file(tmp_path / "none.txt")
+        short = ult.Table.fit(lines[:3], codec=TextBytes(max_length=9), vocabulary=ult.Vocabulary(300), min_records=1)
+        with pytest.raises(ult.errors.InvalidRecord, match="line 4: record has 9000 bytes"):
+            short.encode_file(tmp_path / "a.txt")
+    vars(table).pop("_text", None)
 
 
 @built

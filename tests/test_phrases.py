@@ -15,6 +15,7 @@ from ult.codecs.text import TextBytes
 from ult.owner.bpe import encoder
 from ult.owner.bpe.counts import PatchCounts
 from ult.owner.bpe.encoder import Segmenter
+from ult.owner.bpe.learner import learned as in_c
 from ult.owner.bpe.merges import learn_merges
 from ult.owner.bpe.reference import Counted, learn, merge
 
@@ -63,6 +64,8 @@ def plain(records):
 def learn_both(records, *, alphabet, merges, min_records):
     counted = count(records, min_records=min_records)
     learned, uses = learn_merges(*counted.patches(), alphabet, merges, min_records)
+    for found, twin in zip(in_c(*counted.patches(), alphabet, merges, min_records), (learned, uses), strict=True):
+        np.testing.assert_array_equal(found, twin)
     expected = learn(plain(records), alphabet=alphabet, merges=merges, min_records=min_records)
     assert [tuple(pair) for pair in learned.tolist()] == expected
     return expected, uses

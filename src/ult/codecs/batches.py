@@ -23,8 +23,17 @@ def batched(records: Iterable[Any]) -> Iterator[Sequence[Any]]:
     """
     if isinstance(records, Columns | Cells):
         yield from records.cut(COLUMNS_BATCH, BATCH_BYTES)
-        return
-    batch, size = [], 0
+    elif isinstance(records, list):
+        for first in range(0, len(records), BATCH):
+            batch = records[first : first + BATCH]
+            texts = set(map(type, batch)) == {str}
+            yield from [batch] if texts and sum(map(len, batch)) < BATCH_BYTES else _batched(batch)
+    else:
+        yield from _batched(records)
+
+
+def _batched(records: Iterable[Any]) -> Iterator[list[Any]]:
+    batch, size = list[Any](), 0
     for record in records:
         batch.append(record)
         size += _size(record)

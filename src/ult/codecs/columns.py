@@ -36,14 +36,15 @@ _NOTHING = 1e-6  # absolute cap on `_ROUNDING`: beside numbers of 16 digits, 0 a
 _CLOSE = 0.05  # relative error within which a constant column counts as kept
 
 
-def kept(records: Iterable[Any], codec: object, fields: Sequence[str]) -> Iterator[Any]:
-    """Yield the records, then raise `InvalidConfig` if a codec of series loses one of their columns.
+def kept(records: Iterable[Any], codec: object, fields: Sequence[str]) -> Iterable[Any]:
+    """Return what yields the records, then raises `InvalidConfig` if a codec of series loses one of their columns.
 
     `fields` are the columns' names, empty if they have none.
     """
-    if not isinstance(codec, WithLevels):
-        yield from records
-        return
+    return _kept(records, codec, fields) if isinstance(codec, WithLevels) else records
+
+
+def _kept(records: Iterable[Any], codec: WithLevels, fields: Sequence[str]) -> Iterator[Any]:
     columns = Columns(codec, fields)
     for record in records:
         with suppress(InvalidRecord):  # the encoder raises it again, with the record's number

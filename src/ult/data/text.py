@@ -8,6 +8,7 @@ of the first record.
 from __future__ import annotations
 
 import copy
+import ctypes
 import itertools
 import json
 import math
@@ -26,9 +27,11 @@ from ult.data import files
 from ult.data.reading import AS_IT_IS, Reading
 from ult.data.rows import CHUNK_BYTES, ROWS, Chunk, Column, Rows, changed, existing_text, listed, not_utf8
 from ult.errors import EmptySource, MissingColumn, OutputError, SourceError
+from ult.host import native
 
 BOM = "\ufeff"
 BLOCK = 2**22  # bytes that are read at a time
+_BLOCK = 2**19  # of lines whose bytes are not kept: they stay in the processor's cache
 _LINE_FEED = 10
 _PAIRS = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _JSON_TYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64(), type(None): pa.null()}
@@ -260,6 +263,28 @@ def whole_lines(name: str, start: int, stop: int) -> Iterator[bytes]:
         yield rest
 
 
+def line_blocks(name: str) -> Iterator[memoryview]:
+    """Yield the bytes of a file in blocks of whole lines, each valid until the next one. Raises `SourceError`."""
+    held, used = bytearray(_BLOCK), 0
+    try:
+        with files.open_file(name) as file:
+            while more := file.readinto(memoryview(held)[used:]):  # type: ignore[attr-defined]
+                end = held.rfind(b"\n", used, used + more) + 1
+                used += more
+                if end:
+                    yield memoryview(held)[:end]
+                    held[: used - end] = held[end:used]
+                    used -= end
+                if used == len(held):
+                    held = held + bytearray(len(held))
+    except SourceError:
+        raise
+    except OSError as error:
+        raise SourceError(f"{name} cannot be read: {error.strerror}") from error
+    if used:
+        yield memoryview(held)[:used]
+
+
 def lines_of(data: bytes) -> Cells:
     """Return the lines of UTF-8 without "\\n"; the last one may lack it.
 
@@ -274,10 +299,14 @@ def lines_of(data: bytes) -> Cells:
     return Cells(texts, ends, np.zeros(len(ends), np.bool_))
 
 
-def is_utf8(data: bytes) -> bool:
+def is_utf8(data: bytes | memoryview) -> bool:
     """Return whether bytes are UTF-8."""
+    library = native.library()
+    if library is not None:
+        found = np.frombuffer(data, np.uint8)
+        return bool(library.ult_is_utf8(ctypes.c_void_p(found.ctypes.data), ctypes.c_int64(len(found))))
     try:
-        return data.isascii() or data.decode("utf-8") is not None
+        return str(data, "utf-8") is not None
     except UnicodeDecodeError:
         return False
 

@@ -1,13 +1,20 @@
 /* Writes UTF-8 records as the ids of a table: cuts them into patches, looks each up, and merges those not seen before.
+Counts the patches of records in the same way.
 
 The rule of the cut is that of ult.codecs.pretokenizer, and the merges are those of ult.owner.bpe.encoder, which do the
 same in Numba; tests compare the two on hostile input. Nothing here knows of Python: it is loaded by ult.host.native.
 
-A record is read in blocks of 64 bytes. One bit a byte says of which kind it is, and shifts of these bits say where
+Short records are copied into a buffer, each with a byte after it that no UTF-8 has, so that the cut never stops for the
+end of one. They are read in blocks of 64 bytes. One bit a byte says of which kind it is, and shifts of these bits say where
 patches start, whatever the text. Of a block only the first 63 starts are used, because the last byte's may depend on
 the byte after it, so blocks overlap by one. What bits cannot say (a patch of over 64 bytes) is cut by the rule itself.
 Then the patches of the blocks are looked up together: their rows are asked for before the first of them is needed. */
 
+#ifdef __linux__
+#define _DEFAULT_SOURCE /* for madvise */
+#include <sys/mman.h>
+#endif
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,358 +52,22 @@ INLINE int first_bit(uint64_t bits) { return __builtin_ctzll(bits); }
 typedef uint64_t bits64;
 
 enum { MAX_PATCH = 64, DIGITS = 4, NEAR = 16, TRIES = 64, AHEAD = 96 };
+enum { BUFFER = 1 << 16, SLACK = 64 }; /* bytes */
 enum { LETTER, DIGIT, SPACE, BREAK, OTHER };
 static const uint64_t GOLDEN = 0x9E3779B97F4A7C15u, SILVER = 0xC2B2AE3D27D4EB4Fu;
 static const int32_t NEVER = INT32_MAX;
 
-/* ---- The rule, for one patch ---- */
-
-INLINE int ascii_kind(uint8_t byte) {
-    uint8_t letter = byte | 32;
-    if (letter >= 'a' && letter <= 'z') return LETTER;
-    if (byte >= '0' && byte <= '9') return DIGIT;
-    if (byte == ' ') return SPACE;
-    return byte >= '\t' && byte <= '\r' ? BREAK : OTHER;
-}
-
-/* Blocks of punctuation and symbols beyond ASCII; a record is UTF-8, so the second byte is there. */
-static int kind_at(const uint8_t *data, int64_t at) {
-    uint8_t lead = data[at];
-    if (lead < 0x80) return ascii_kind(lead);
-    if (lead == 0xC2) return OTHER;
-    if (lead != 0xE2 && lead != 0xE3 && lead != 0xF0) return LETTER;
-    uint8_t second = data[at + 1];
-    return (lead == 0xE2 && second < 0xB0) || (lead == 0xE3 && second == 0x80) || (lead == 0xF0 && second == 0x9F)
-               ? OTHER
-               : LETTER;
-}
-
-static int width(uint8_t lead) { return lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4; }
-
-static int64_t patch_end(const uint8_t *data, int64_t start, int64_t stop) {
-    int64_t limit = start + MAX_PATCH < stop ? start + MAX_PATCH : stop, at = start;
-    int kind = kind_at(data, at);
-    if (kind == SPACE || kind == BREAK) {
-        while (at < stop && at <= limit && (kind == SPACE || kind == BREAK)) {
-            at++;
-            kind = at < stop ? kind_at(data, at) : BREAK;
-        }
-        if (at == stop || data[at - 1] != ' ') return at < limit ? at : limit;
-        if (at - 1 > start) return at - 1 < limit ? at - 1 : limit;
-    }
-    if (data[at] == '\'' && at + 1 < stop && kind_at(data, at + 1) == LETTER) {
-        at++;
-        kind = LETTER;
-    }
-    if (kind == DIGIT && at + DIGITS < limit) limit = at + DIGITS;
-    while (at < limit && kind_at(data, at) == kind && at + width(data[at]) <= limit) at += width(data[at]);
-    return at;
-}
-
-/* ---- The merges, and the memory of patches ---- */
-
-typedef struct {
-    uint64_t low, high; /* a patch of up to 16 bytes; of a longer one, its hash and where its bytes are kept */
-    uint32_t ids[2];    /* the first two */
-    uint32_t place;     /* of all its ids, if it has more */
-    uint16_t count;     /* of its ids */
-    uint16_t size;      /* of the patch in bytes; 0 marks an empty row */
-} Row;
-
-typedef struct {
-    Row *rows;
-    uint64_t mask, used, most;
-    uint32_t *ids;
-    uint8_t *bytes;
-    uint64_t ids_used, bytes_used, pool;
-    int32_t *slots; /* of the pairs */
-    uint64_t *pairs;
-    uint64_t pair_mask;
-    uint32_t *unit_ids;
-    int32_t alphabet;
-} Memory;
-
-#define LOW(n) (((uint64_t)1 << 8 * (n)) - 1)
-#define ALL (~(uint64_t)0)
-static const uint64_t FIRST[NEAR + 1][2] = { /* of sixteen bytes, the first so many */
-    {0, 0},        {LOW(1), 0},   {LOW(2), 0},   {LOW(3), 0},   {LOW(4), 0},   {LOW(5), 0},
-    {LOW(6), 0},   {LOW(7), 0},   {ALL, 0},      {ALL, LOW(1)}, {ALL, LOW(2)}, {ALL, LOW(3)},
-    {ALL, LOW(4)}, {ALL, LOW(5)}, {ALL, LOW(6)}, {ALL, LOW(7)}, {ALL, ALL},
-};
-
-INLINE uint64_t mixed(uint64_t low, uint64_t high, uint64_t size) {
-    uint64_t hash = (low ^ size << 56) * GOLDEN ^ (high + size) * SILVER;
-    return hash ^ hash >> 29 ^ hash >> 47;
-}
-
-INLINE uint64_t slot_of(uint64_t pair) {
-    uint64_t hash = pair * GOLDEN;
-    return hash ^ hash >> 32;
-}
-
-static int32_t order_of(const Memory *memory, int32_t left, int32_t right) {
-    uint64_t pair = (uint64_t)(uint32_t)left << 32 | (uint32_t)right, at = slot_of(pair) & memory->pair_mask;
-    for (; memory->slots[at] >= 0; at = (at + 1) & memory->pair_mask)
-        if (memory->pairs[memory->slots[at]] == pair) return memory->slots[at];
-    return NEVER;
-}
-
-/* Merge a patch, earliest pair first, each from left to right; write its ids, and return how many there are. */
-static int merged(const Memory *memory, const uint8_t *patch, int size, uint32_t *out) {
-    int32_t units[MAX_PATCH], orders[MAX_PATCH];
-    for (int i = 0; i < size; i++) units[i] = patch[i];
-    for (;;) {
-        int32_t first = NEVER;
-        for (int i = 0; i + 1 < size; i++) {
-            orders[i] = order_of(memory, units[i], units[i + 1]);
-            if (orders[i] < first) first = orders[i];
-        }
-        if (first == NEVER) break;
-        int left = 0;
-        for (int i = 0; i < size; left++) {
-            int joins = i + 1 < size && orders[i] == first;
-            units[left] = joins ? memory->alphabet + first : units[i];
-            i += 1 + joins;
-        }
-        size = left;
-    }
-    for (int i = 0; i < size; i++) out[i] = memory->unit_ids[units[i]];
-    return size;
-}
-
-static void forget(Memory *memory) {
-    memset(memory->rows, 0, (memory->mask + 1) * sizeof(Row));
-    memory->used = memory->ids_used = memory->bytes_used = 0;
-}
-
-/* Twice the rows, or, where there are as many as there may be or no memory, all empty. */
-static void make_room(Memory *memory) {
-    uint64_t many = 2 * (memory->mask + 1);
-    Row *rows = many <= memory->most ? calloc(many, sizeof(Row)) : NULL;
-    if (rows == NULL) {
-        forget(memory);
-        return;
-    }
-    for (uint64_t old = 0; old <= memory->mask; old++) {
-        Row *row = memory->rows + old;
-        if (row->size == 0) continue;
-        uint64_t at = mixed(row->low, row->size > NEAR ? 0 : row->high, row->size) & (many - 1);
-        while (rows[at].size) at = (at + 1) & (many - 1);
-        rows[at] = *row;
-    }
-    free(memory->rows);
-    memory->rows = rows;
-    memory->mask = many - 1;
-}
-
-/* Merge a patch that is not in memory, and remember it unless too many like it are there. */
-static int learnt(Memory *memory, const uint8_t *patch, int size, uint64_t low, uint64_t high, uint32_t *out) {
-    int count = merged(memory, patch, size, out);
-    if (2 * (memory->used + 1) > memory->mask) make_room(memory);
-    if (memory->ids_used + count > memory->pool || memory->bytes_used + size > memory->pool) forget(memory);
-    uint64_t at = mixed(low, high, size) & memory->mask;
-    for (int tries = 0; memory->rows[at].size; at = (at + 1) & memory->mask)
-        if (++tries > TRIES) return count;
-    Row *row = memory->rows + at;
-    *row = (Row){low, high, {out[0], out[count > 1]}, (uint32_t)memory->ids_used, (uint16_t)count, (uint16_t)size};
-    if (count > 2) {
-        memcpy(memory->ids + memory->ids_used, out, sizeof(uint32_t) * count);
-        memory->ids_used += count;
-    }
-    if (size > NEAR) {
-        row->high = memory->bytes_used;
-        memcpy(memory->bytes + memory->bytes_used, patch, size);
-        memory->bytes_used += size;
-    }
-    memory->used++;
-    return count;
-}
-
-INLINE int known(const Memory *memory, const Row *row, uint32_t *out) {
-    out[0] = row->ids[0];
-    out[1] = row->ids[1];
-    if (UNLIKELY(row->count > 2)) memcpy(out, memory->ids + row->place, sizeof(uint32_t) * row->count);
-    return row->count;
-}
-
-static int of_long(Memory *memory, const uint8_t *patch, int size, uint32_t *out) {
-    uint64_t hash = size * GOLDEN, word;
-    for (int i = 0; i < size; i += 8) {
-        memcpy(&word, patch + (i + 8 <= size ? i : size - 8), 8);
-        hash = (hash ^ word) * SILVER;
-        hash ^= hash >> 31;
-    }
-    uint64_t at = mixed(hash, 0, size) & memory->mask;
-    for (int tries = 0; memory->rows[at].size && tries <= TRIES; tries++, at = (at + 1) & memory->mask) {
-        const Row *row = memory->rows + at;
-        if (row->low == hash && row->size == size && !memcmp(memory->bytes + row->high, patch, size))
-            return known(memory, row, out);
-    }
-    return learnt(memory, patch, size, hash, 0, out);
-}
-
-static int of_short(Memory *memory, const uint8_t *patch, int size, uint64_t low, uint64_t high, uint32_t *out) {
-    uint64_t at = mixed(low, high, size) & memory->mask;
-    for (int tries = 0; memory->rows[at].size && tries <= TRIES; tries++, at = (at + 1) & memory->mask) {
-        const Row *row = memory->rows + at;
-        if (row->low == low && row->high == high && row->size == size) return known(memory, row, out);
-    }
-    return learnt(memory, patch, size, low, high, out);
-}
-
-/* ---- Patches that wait to be looked up ---- */
-
-typedef struct {
-    uint64_t low, high, hash;
-    const uint8_t *patch;
-    int size; /* 0 where a record ends */
-} Word;
-
-typedef struct {
-    Memory *memory;
-    const uint8_t *end; /* of all data: nothing is read from there on */
-    uint32_t *first, *out;
-    int64_t *ends;
-    Word words[AHEAD];
-    int many;
-} Queue;
-
-INLINE void put(Queue *queue, const uint8_t *patch, int64_t size) {
-    Word *word = queue->words + queue->many++;
-    word->patch = patch;
-    word->size = (int)size;
-    word->low = word->high = 0;
-    if (UNLIKELY(size > NEAR)) return;
-    if (LIKELY(patch + NEAR <= queue->end)) {
-        memcpy(&word->low, patch, 8);
-        memcpy(&word->high, patch + 8, 8);
-        word->low &= FIRST[size][0];
-        word->high &= FIRST[size][1];
-    } else {
-        memcpy(&word->low, patch, size < 8 ? size : 8);
-        if (size > 8) memcpy(&word->high, patch + 8, size - 8);
-    }
-    word->hash = mixed(word->low, word->high, size);
-    PREFETCH(queue->memory->rows + (word->hash & queue->memory->mask));
-}
-
-static void flush(Queue *queue) {
-    Memory *memory = queue->memory;
-    uint32_t *out = queue->out;
-    for (const Word *word = queue->words; word < queue->words + queue->many; word++) {
-        if (UNLIKELY((unsigned)word->size - 1 >= NEAR)) {
-            if (word->size) out += of_long(memory, word->patch, word->size, out);
-            else *queue->ends++ = out - queue->first;
-            continue;
-        }
-        const Row *row = memory->rows + (word->hash & memory->mask);
-        if (LIKELY(((row->low ^ word->low) | (row->high ^ word->high) | (uint64_t)(row->size ^ word->size)) == 0))
-            out += known(memory, row, out);
-        else
-            out += of_short(memory, word->patch, word->size, word->low, word->high, out);
-    }
-    queue->out = out;
-    queue->many = 0;
-}
-
-/* ---- Kinds of 64 bytes, one bit a byte ---- */
-
-typedef struct {
-    bits64 letter, digit, space, line, quote, unsure; /* unsure: first bytes of characters that the second one decides */
-} Kinds;
-
-static inline Kinds kinds_plain(const uint8_t *data) {
-    Kinds found = {0, 0, 0, 0, 0, 0};
-    for (int i = 0; i < 64; i++) {
-        uint8_t byte = data[i];
-        int kind = byte < 0x80 ? ascii_kind(byte) : LETTER;
-        found.letter |= (bits64)(kind == LETTER) << i;
-        found.digit |= (bits64)(kind == DIGIT) << i;
-        found.space |= (bits64)(kind == SPACE) << i;
-        found.line |= (bits64)(kind == BREAK) << i;
-        found.quote |= (bits64)(byte == '\'') << i;
-        found.unsure |= (bits64)(byte == 0xC2 || byte == 0xE2 || byte == 0xE3 || byte == 0xF0) << i;
-    }
-    return found;
-}
-
-#ifdef AVX2
-#define WITH_AVX2 __attribute__((target("avx2,bmi,bmi2,popcnt")))
-#define EACH(f) ((bits64)(uint32_t)_mm256_movemask_epi8(f(a)) | (bits64)(uint32_t)_mm256_movemask_epi8(f(b)) << 32)
-#define IS(x, byte) _mm256_cmpeq_epi8(x, _mm256_set1_epi8((char)(byte)))
-#define FROM(x, low) _mm256_sub_epi8(x, _mm256_set1_epi8(low))
-#define WITHIN(x, low, n) _mm256_cmpeq_epi8(_mm256_min_epu8(FROM(x, low), _mm256_set1_epi8(n)), FROM(x, low))
-#define IS_LETTER(x) _mm256_or_si256(WITHIN(_mm256_or_si256(x, _mm256_set1_epi8(32)), 'a', 25), x)
-#define IS_DIGIT(x) WITHIN(x, '0', 9)
-#define IS_SPACE(x) IS(x, ' ')
-#define IS_BREAK(x) WITHIN(x, '\t', 4)
-#define IS_QUOTE(x) IS(x, '\'')
-#define IS_BEYOND(x) x
-#define IS_UNSURE(x) _mm256_or_si256(_mm256_or_si256(IS(x, 0xC2), IS(x, 0xE2)), _mm256_or_si256(IS(x, 0xE3), IS(x, 0xF0)))
-
-WITH_AVX2 static inline Kinds kinds_avx2(const uint8_t *data) {
-    __m256i a = _mm256_loadu_si256((const __m256i *)data), b = _mm256_loadu_si256((const __m256i *)(data + 32));
-    Kinds found = {EACH(IS_LETTER), EACH(IS_DIGIT), EACH(IS_SPACE), EACH(IS_BREAK), EACH(IS_QUOTE), 0};
-    if (UNLIKELY(EACH(IS_BEYOND))) found.unsure = EACH(IS_UNSURE);
-    return found;
-}
-#endif
-
-/* ---- Where patches start ---- */
-
-typedef struct {
-    int letter, digit, space, line, mark, quote; /* whether the byte before the block is of the kind; mark: punctuation */
-    int digits;  /* how many digits of a group end there */
-    int beyond;  /* how many of the block's first bytes belong to a character before it that is no letter */
-} Before;
-
-static const Before NOTHING = {0, 0, 0, 0, 0, 0, 0, 0};
-
-/* The bits of characters beyond ASCII that are no letters. */
-static bits64 symbols_in(const uint8_t *data, bits64 unsure, Before *before) {
-    bits64 found = ((bits64)1 << before->beyond) - 1;
-    before->beyond = 0;
-    for (; unsure; unsure &= unsure - 1) {
-        int at = first_bit(unsure), wide = width(data[at]);
-        if (kind_at(data, at) != OTHER) continue;
-        found |= (((bits64)1 << wide) - 1) << at;
-        if (at < 63 && at + wide > 63) before->beyond = at + wide - 63;
-    }
-    return found;
-}
-
-/* The bits of digits that begin a group because four came before them in a row. */
-static bits64 further_groups(bits64 digit, Before *before) {
-    bits64 found = 0;
-    int digits = before->digits;
-    for (int i = 0; i < 63; i++) {
-        if (!(digit >> i & 1)) {
-            digits = 0;
-            continue;
-        }
-        if (digits == DIGITS) {
-            found |= (bits64)1 << i;
-            digits = 0;
-        }
-        digits++;
-    }
-    before->digits = digits;
-    return found;
-}
-
-INLINE int last_run(bits64 bits) {
-    int many = 0;
-    while (many < DIGITS && bits >> (62 - many) & 1) many++;
-    return many;
-}
-
-/* ---- Records ---- */
+#include "rule.h"
+#include "memory.h"
+#include "queue.h"
+#include "count.h"
+#include "kinds.h"
+#include "learn.h"
 
 #define TARGET
 #define KINDS kinds_plain
 #define STARTS starts_plain
 #define CUT cut_plain
-#define IDS ids_plain
 #include "text_cut.h"
 
 #ifdef AVX2
@@ -404,27 +75,73 @@ INLINE int last_run(bits64 bits) {
 #undef KINDS
 #undef STARTS
 #undef CUT
-#undef IDS
 #define TARGET WITH_AVX2
 #define KINDS kinds_avx2
 #define STARTS starts_avx2
 #define CUT cut_avx2
-#define IDS ids_avx2
 #include "text_cut.h"
-#endif
 
-#ifdef AVX2
 /* Whether this processor has AVX2 and BMI, and the system keeps its registers. */
-static int has_avx2(void) {
+static int asked_for_avx2(void) {
     unsigned a, b, c, d, low, high;
     if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE) || !(c & bit_POPCNT)) return 0;
     __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
     if ((low & 6) != 6 || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
     return (b & bit_AVX2) && (b & bit_BMI) && (b & bit_BMI2);
 }
+
+static int has_avx2(void) {
+    static int known = -1; /* asking takes a microsecond, more in a virtual machine */
+    if (known < 0) known = asked_for_avx2();
+    return known;
+}
 #endif
 
-/* ---- What is called ---- */
+static Queue new_queue(Memory *memory, uint32_t *out, int64_t *ends, int64_t room, Tally *tally, int plain) {
+    Queue queue;
+    memset(&queue, 0, offsetof(Queue, words));
+    queue.memory = memory;
+    queue.first = queue.out = out;
+    queue.ends = ends;
+    queue.last_end = ends + room;
+    queue.tally = tally;
+    queue.plain = plain;
+    return queue;
+}
+
+/* Cut data[0:size], in which records end with the byte `stop`; bytes from `end` on are not read. */
+static void cut(Queue *queue, const uint8_t *data, int64_t size, uint8_t stop, const uint8_t *end) {
+    queue->end = end;
+    if (queue->tally) {
+        queue->tally->begin = data;
+        queue->tally->stop = data + size;
+        queue->tally->hashed = 0;
+    }
+#ifdef AVX2
+    if (!queue->plain && has_avx2()) {
+        cut_avx2(queue, data, 0, size, stop);
+        return;
+    }
+#endif
+    cut_plain(queue, data, 0, size, stop);
+}
+
+/* Cut the records in the buffer. */
+static void spill(Queue *queue) {
+    cut(queue, queue->memory->buffer, queue->filled, STOP, queue->memory->buffer + BUFFER + SLACK);
+    queue->filled = 0;
+}
+
+INLINE int is_short(int64_t size) { return size < BUFFER; }
+
+INLINE int fits(const Queue *queue, int64_t size) { return queue->filled + size < BUFFER; }
+
+INLINE void copy(Queue *queue, const uint8_t *record, int64_t size) {
+    uint8_t *to = queue->memory->buffer + queue->filled;
+    memcpy(to, record, size);
+    to[size] = STOP;
+    queue->filled += size + 1;
+}
 
 /* Of which sources this was made: ult.host.native compares. */
 PUBLIC const char *ult_sources(void) { return ULT_SOURCES; }
@@ -433,16 +150,107 @@ PUBLIC const char *ult_sources(void) { return ULT_SOURCES; }
    where each record's ids end to ends[records]; return how many ids there are. */
 PUBLIC int64_t ult_text_ids(Memory *memory, const uint8_t *data, int64_t size, const int64_t *stops, int64_t records,
                             uint32_t *out, int64_t *ends, int plain) {
-    Queue queue;
-    queue.memory = memory;
-    queue.end = data + size;
-    queue.first = queue.out = out;
-    queue.ends = ends;
-    queue.many = 0;
-#ifdef AVX2
-    if (!plain && has_avx2()) return ids_avx2(&queue, data, stops, records);
-#endif
-    return ids_plain(&queue, data, stops, records);
+    Queue queue = new_queue(memory, out, ends, records, NULL, plain);
+    for (int64_t record = 0, at = 0; record < records; at = stops[record++]) {
+        int64_t many = stops[record] - at;
+        if (!fits(&queue, many)) spill(&queue);
+        if (is_short(many)) {
+            copy(&queue, data + at, many);
+        } else {
+            cut(&queue, data + at, many, STOP, data + size);
+            end_record(&queue, queue.out);
+        }
+    }
+    spill(&queue);
+    return queue.out - out;
+}
+
+/* Do the same for lines, which end with a line feed, the last one also with the data. There is room for `most` ends;
+   lines[0] becomes how many there are. */
+PUBLIC int64_t ult_text_lines(Memory *memory, const uint8_t *data, int64_t size, uint32_t *out, int64_t *ends,
+                              int64_t most, int64_t *lines, int plain) {
+    Queue queue = new_queue(memory, out, ends, most, NULL, plain);
+    cut(&queue, data, size, '\n', data + size);
+    if (size && data[size - 1] != '\n') end_record(&queue, queue.out);
+    *lines = queue.ends - ends;
+    return queue.out - out;
+}
+
+/* Do the same for the texts first..last of a list of Python's, of which get(list, i) is one and utf8(text, &size) are
+   its bytes, up to the first that has no room in out[room]; ids[0] becomes how many ids there are. Return how many texts
+   were written, or -1 if one has over `longest` bytes or none; then Python knows of an error. */
+PUBLIC int64_t ult_text_list(Memory *memory, void *list, int64_t first, int64_t last, void *(*get)(void *, ptrdiff_t),
+                             const char *(*utf8)(void *, ptrdiff_t *), int64_t longest, uint32_t *out, int64_t room,
+                             int64_t *ends, int64_t *ids, int plain) {
+    Queue queue = new_queue(memory, out, ends, last - first, NULL, plain);
+    int64_t done = first;
+    for (int64_t i = first; i <= last; i++) {
+        ptrdiff_t size = 0;
+        const uint8_t *text = i < last ? (const uint8_t *)utf8(get(list, i), &size) : NULL;
+        if (i < last && (text == NULL || size > longest)) return -1;
+        if (i == last || !fits(&queue, size)) {
+            if (room - (queue.out - out) < queue.filled + 2) break;
+            spill(&queue);
+            done = i;
+        }
+        if (i < last && is_short(size)) {
+            copy(&queue, text, size);
+        } else if (i < last) {
+            if (room - (queue.out - out) < size + 2) break;
+            cut(&queue, text, size, STOP, text + size);
+            end_record(&queue, queue.out);
+            done = i + 1;
+        }
+    }
+    *ids = queue.out - out;
+    return done - first;
+}
+
+/* Count the patches of the records first..records, up to the first for which there is no room, or which is not short;
+   return how many records are counted now. */
+PUBLIC int64_t ult_text_count(Memory *memory, const uint8_t *data, const int64_t *stops, int64_t first, int64_t records,
+                              Tally *tally, int plain) {
+    Queue queue = new_queue(memory, NULL, NULL, 0, tally, plain);
+    int64_t done = first, at = first ? stops[first - 1] : 0;
+    for (int64_t record = first; record <= records; record++) {
+        int64_t size = record < records ? stops[record] - at : 0;
+        if (record == records || !fits(&queue, size)) {
+            if (!has_room(tally, queue.filled)) break;
+            spill(&queue);
+            done = record;
+        }
+        if (record == records || !is_short(size)) break;
+        copy(&queue, data + at, size);
+        at = stops[record];
+    }
+    return done;
+}
+
+/* Whether all bytes are UTF-8, without surrogates. */
+PUBLIC int ult_is_utf8(const uint8_t *data, int64_t size) {
+    for (int64_t at = 0; at < size;) {
+        uint64_t words[4];
+        if (size - at >= 32 && data[at] < 0x80) {
+            memcpy(words, data + at, 32);
+            if (!((words[0] | words[1] | words[2] | words[3]) & 0x8080808080808080u)) {
+                at += 32;
+                continue;
+            }
+        }
+        while (at < size && data[at] < 0x80) at++;
+        if (at == size) break;
+        uint8_t lead = data[at];
+        int wide = width(lead);
+        if (lead < 0xC2 || lead > 0xF4 || size - at < wide) return 0;
+        for (int i = 1; i < wide; i++)
+            if ((data[at + i] & 0xC0) != 0x80) return 0;
+        uint8_t second = data[at + 1];
+        if ((lead == 0xE0 && second < 0xA0) || (lead == 0xED && second > 0x9F) || (lead == 0xF0 && second < 0x90) ||
+            (lead == 0xF4 && second > 0x8F))
+            return 0;
+        at += wide;
+    }
+    return 1;
 }
 
 PUBLIC void ult_text_free(Memory *memory) {
@@ -453,6 +261,7 @@ PUBLIC void ult_text_free(Memory *memory) {
     free(memory->slots);
     free(memory->pairs);
     free(memory->unit_ids);
+    free(memory->buffer);
     free(memory);
 }
 
@@ -469,13 +278,15 @@ PUBLIC Memory *ult_text_new(const int32_t *pairs, int64_t merges, int32_t alphab
     memory->pool = (uint64_t)most * 4;
     memory->pair_mask = slots - 1;
     memory->alphabet = alphabet;
-    memory->rows = calloc(memory->mask + 1, sizeof(Row));
+    memory->rows = new_rows(memory->mask + 1);
     memory->ids = malloc(memory->pool * sizeof(uint32_t));
     memory->bytes = malloc(memory->pool);
     memory->slots = malloc(slots * sizeof(int32_t));
     memory->pairs = malloc((merges + 1) * sizeof(uint64_t));
     memory->unit_ids = malloc((units + 1) * sizeof(uint32_t));
-    if (!memory->rows || !memory->ids || !memory->bytes || !memory->slots || !memory->pairs || !memory->unit_ids) {
+    memory->buffer = calloc(BUFFER + SLACK, 1);
+    if (!memory->rows || !memory->ids || !memory->bytes || !memory->slots || !memory->pairs || !memory->unit_ids ||
+        !memory->buffer) {
         ult_text_free(memory);
         return NULL;
     }

@@ -1,18 +1,18 @@
-/* The cut, written once and compiled for several processors: ult/native/text.c includes it with other names.
+/* The cut, written once and compiled for several processors: text.c includes it with other names.
 
-TARGET is the attribute that names the processor, KINDS reads the kinds of 64 bytes, STARTS, CUT and IDS are defined here. */
+TARGET is the attribute that names the processor, KINDS reads the kinds of 64 bytes, STARTS and CUT are defined here. */
 
-/* The bits of bytes that start a patch, of the first 63; `data` has `left` bytes of the record. */
+/* The bits of bytes that start a patch, of the first 63; `data` has `left` bytes. */
 TARGET static inline bits64 STARTS(const uint8_t *data, int64_t left, Kinds kinds, Before *before) {
     bits64 there = left >= 64 ? ~(bits64)0 : ((bits64)1 << left) - 1;
-    bits64 mark = ~(kinds.letter | kinds.digit | kinds.space | kinds.line); /* quotes too */
+    bits64 mark = ~(kinds.letter | kinds.digit | kinds.space | kinds.line | kinds.stop); /* quotes too */
     if (UNLIKELY(kinds.unsure || before->beyond)) {
         bits64 symbol = symbols_in(data, kinds.unsure & there, before);
         kinds.letter &= ~symbol;
         mark |= symbol;
     }
     bits64 letter = kinds.letter & there, digit = kinds.digit & there, space = kinds.space & there;
-    bits64 line = kinds.line & there, white = space | line;
+    bits64 line = kinds.line & there, white = space | line, stop = kinds.stop & there;
     mark &= there;
     bits64 mark_starts = mark & ~(mark << 1 | before->mark), quote = kinds.quote & mark_starts;
     bits64 starts = mark_starts | (digit & ~(digit << 1 | before->digit));
@@ -23,6 +23,7 @@ TARGET static inline bits64 STARTS(const uint8_t *data, int64_t left, Kinds kind
         before->digits = digit >> 62 & 1 ? last_run(digit) : 0;
     bits64 after_space = starts & (space << 1 | before->space); /* which takes its space along */
     starts = (starts & ~after_space) | after_space >> 1 | (white & ~(white << 1 | before->space | before->line));
+    starts |= stop;
     before->letter = letter >> 62 & 1;
     before->digit = digit >> 62 & 1;
     before->space = space >> 62 & 1;
@@ -32,19 +33,19 @@ TARGET static inline bits64 STARTS(const uint8_t *data, int64_t left, Kinds kind
     return starts & ~((bits64)1 << 63);
 }
 
-/* Cut data[at:stop] and queue its patches. */
-TARGET static inline void CUT(const uint8_t *data, int64_t at, int64_t stop, Queue *queue) {
+/* Cut data[at:to], in which records end with the byte `stop`, and queue its patches. */
+TARGET static void CUT(Queue *queue, const uint8_t *data, int64_t at, int64_t to, uint8_t stop) {
     Before before = NOTHING;
     int64_t start = at; /* of the patch that has not ended yet */
     uint8_t last[64];
-    while (at < stop) {
+    while (at < to) {
         const uint8_t *block = data + at;
         if (UNLIKELY(queue->end - block < 64)) {
             memset(last, 0, 64);
             memcpy(last, block, queue->end - block);
             block = last;
         }
-        bits64 starts = STARTS(data + at, stop - at, KINDS(block), &before);
+        bits64 starts = STARTS(data + at, to - at, KINDS(block, stop), &before);
         if (start == at) starts &= ~(bits64)1;
         int whole = 1;
         for (; starts; starts &= starts - 1) {
@@ -53,15 +54,15 @@ TARGET static inline void CUT(const uint8_t *data, int64_t at, int64_t stop, Que
                 whole = 0;
                 break;
             }
-            put(queue, data + start, end - start);
+            put(queue, data + start, end - start, stop);
             start = end;
         }
         at += 63;
-        if (UNLIKELY(!whole || (at < stop && at - start > MAX_PATCH))) { /* by the rule, up to the end of the block */
-            for (; start < at && start < stop; ) {
+        if (UNLIKELY(!whole || (at < to && at - start > MAX_PATCH))) { /* by the rule, up to the end of the block */
+            for (; start < at && start < to;) {
                 if (queue->many == AHEAD) flush(queue);
-                int64_t end = patch_end(data, start, stop);
-                put(queue, data + start, end - start);
+                int64_t end = patch_end_within(data, start, to, stop);
+                put(queue, data + start, end - start, stop);
                 start = end;
             }
             at = start;
@@ -69,20 +70,11 @@ TARGET static inline void CUT(const uint8_t *data, int64_t at, int64_t stop, Que
         }
         if (queue->many > AHEAD - 64 - 2) flush(queue);
     }
-    while (start < stop) {
+    while (start < to) {
         if (queue->many >= AHEAD - 1) flush(queue);
-        int64_t end = stop - start > MAX_PATCH ? patch_end(data, start, stop) : stop;
-        put(queue, data + start, end - start);
+        int64_t end = patch_end_within(data, start, to, stop);
+        put(queue, data + start, end - start, stop);
         start = end;
     }
-}
-
-TARGET static int64_t IDS(Queue *queue, const uint8_t *data, const int64_t *stops, int64_t records) {
-    for (int64_t record = 0, at = 0; record < records; at = stops[record++]) {
-        CUT(data, at, stops[record], queue);
-        queue->words[queue->many++].size = 0;
-        if (queue->many > AHEAD - 64 - 2) flush(queue);
-    }
     flush(queue);
-    return queue->out - queue->first;
 }

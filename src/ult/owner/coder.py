@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,11 @@ from ult.codecs.record.columns import Columns
 from ult.codecs.text import TextBytes
 from ult.errors import CorruptSymbols, ValuesClipped
 from ult.host import native
+from ult.host.arguments import checked, path, text
 from ult.owner.bpe.decoder import Spelling
 from ult.owner.bpe.encoder import Segmenter
 from ult.owner.bpe.text import TextSegmenter
+from ult.owner.lines import ids_of_file
 from ult.public.vocabulary import N_SPECIAL
 
 _IDS = np.dtype(np.uint32)
@@ -117,9 +120,27 @@ class Coder:
         self._warn(outside, values)
         return ids, ends
 
+    @checked(path=path, column=text())
+    def encode_file(self, path: str | Path, *, column: str | None = None) -> tuple[NDArray[np.uint32], Ends]:
+        """Return the ids of all records of a file in memory, in the form of `encode_ragged`.
+
+        Each line of a `.txt` is a record; of tables `column` holds the records, and may be left out if only one fits.
+        `ult.encode` writes what does not fit into memory. Raises `SourceError` or `InvalidRecord`, with file and row.
+
+        For example, the ids of a text file, of which nothing but the ids is kept:
+
+            ids, ends = table.encode_file("notes.txt")
+        """
+        whole = self._text if isinstance(self.codec, TextBytes) else None
+        return ids_of_file(path, column, self.codec, whole, self.encode_ragged)
+
     def _many(self, records: Sequence[Any], *, look: bool) -> tuple[NDArray[np.uint32], Ends, int, int]:
         """Return ids, ends, the number of clipped values and the number of values; both are 0 unless `look` is set."""
         check_many(records)
+        if isinstance(self.codec, TextBytes) and self._text is not None and type(records) in (list, tuple):
+            ragged = self._text.ids_of_list(list(records), self.codec.max_length)
+            if ragged is not None:
+                return *ragged, 0, 0
         many, outside, values = [], 0, 0
         size = COLUMNS_BATCH if isinstance(records, Columns | Cells) else BATCH
         for first in range(0, len(records), size):

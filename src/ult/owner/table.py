@@ -6,7 +6,7 @@ import hashlib
 import secrets
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Never
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult.codecs import codec_class
-from ult.codecs.base import Codec, encoded
+from ult.codecs.base import Codec, encoded, named
 from ult.codecs.batches import batched, check_many
 from ult.codecs.columns import kept
 from ult.codecs.options import by_column
@@ -25,7 +25,7 @@ from ult.host.shown import Facts, Shown, count
 from ult.owner import keyfile, table_format
 from ult.owner.bpe.counts import CAPACITY, PatchCounts
 from ult.owner.bpe.extended import Base
-from ult.owner.bpe.merges import learn_merges
+from ult.owner.bpe.learner import learned
 from ult.owner.bpe.private_counts import ROOM, bounded, check_asked, promise, release, without_records
 from ult.owner.bpe.public_merges import uses_of
 from ult.owner.coder import Coder
@@ -154,8 +154,10 @@ class Table(Coder, Shown):
             found = codec_class(codec)
             codec = found.calibrated(records, **by_column(found, fields, {}))
         for batch in batched(records if allow_lost else kept(records, codec, fields)):
-            patches = encoded(codec, batch, counts.records)
-            counts.add(patches if most is None else bounded(patches, most))
+            if most is None:
+                named(codec, partial(counts.add_records, codec), batch, counts.records)
+            else:
+                counts.add(bounded(encoded(codec, batch, counts.records), most))
         privacy = None
         if epsilon is not None and most is not None:
             privacy = promise(epsilon, delta, patches=most, records=counts.records)
@@ -167,7 +169,7 @@ class Table(Coder, Shown):
                 )
             counts = counts.second_pass()
             for batch in batched(records):
-                counts.add(encoded(codec, batch, counts.records))
+                named(codec, partial(counts.add_records, codec), batch, counts.records)
         about: dict[str, Any] = {"codec": codec, "vocabulary": vocabulary, "fields": fields}
         table = cls.from_counts(counts, **about, privacy=privacy, public=public, secret_ids=secret_ids, base=base)
         if unsaid and not table.phrases and table.size < vocabulary.size:
@@ -219,7 +221,7 @@ class Table(Coder, Shown):
             of: dict[str, Any] = {"room": room, "min_records": counts.min_records, "longest": codec.max_patch}
             merges, uses = base.learn(symbols, ends, weight, holders, **of)
         elif merges is None:
-            merges, uses = learn_merges(symbols, ends, weight, holders, codec.alphabet, room, counts.min_records)
+            merges, uses = learned(symbols, ends, weight, holders, codec.alphabet, room, counts.min_records)
         else:
             merges = merges[: vocabulary.size - least]
             uses = uses_of(symbols, ends, weight, merges, codec.max_patch)

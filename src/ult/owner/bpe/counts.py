@@ -13,13 +13,18 @@ order, are the counts of the whole.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ult.codecs.base import Codec
 from ult.codecs.patches import Ends, Patches, Symbols
+from ult.codecs.pretokenizer import cut_words
+from ult.codecs.text import TextBytes
 from ult.errors import InvalidConfig
+from ult.host import native
 from ult.owner.bpe.patch_table import (
     BUCKETS,
     ROWS,
@@ -33,6 +38,7 @@ from ult.owner.bpe.patch_table import (
     roomier,
     weigh,
 )
+from ult.owner.bpe.tally import ROOM, TextTally
 
 CAPACITY = 2**22  # symbols, about 450,000 patches: as many as 250 MB of Python sources have
 _SLACK = 17 / 16  # multiple of the capacity at which a second pass sieves; above 1, so that it sieves rarely
@@ -78,6 +84,31 @@ class PatchCounts:
         self._sieve = sieve
         self._weights: NDArray[np.int64] | None = None  # instead of patches, once there are too many
         self._unique = no_patches()
+        self._tally: TextTally | None = None  # of the present numbers of patches, and the present least grade
+
+    def add_records(self, codec: Codec[Any], records: Sequence[Any]) -> None:
+        """Count every patch of every record as `codec` cuts it. Raises `InvalidRecord`."""
+        library = native.library() if isinstance(codec, TextBytes) and self._weights is None else None
+        if library is None or not isinstance(codec, TextBytes):
+            self.add(codec.encode_batch(records))
+            return
+        data, stops = codec.joined(records)
+        stops, done = np.ascontiguousarray(stops, np.int64), 0
+        room = min(ROOM, len(data) + len(stops))  # so many patches, symbols and holders there may be at most
+        while done < len(stops):
+            if self._weights is not None or stops[done] - (stops[done - 1] if done else 0) >= ROOM:
+                last = len(stops) if self._weights is not None else done + 1
+                start = int(stops[done - 1]) if done else 0
+                part, ends = data[start : stops[last - 1]], stops[done:last] - start
+                self.add(Patches(part, *cut_words(part, ends)))
+                done = last
+                continue
+            self._unique = roomier(self._unique, room, room, room)
+            self._tally = self._tally or TextTally(library)
+            more = self._tally.add(data, stops, done, self.min_records, self._filter(), self._unique)
+            self.records += more - done
+            done = more
+            self._bound()
 
     def add(self, patches: Patches) -> None:
         """Count every patch of every record in `patches`."""
@@ -113,7 +144,7 @@ class PatchCounts:
         if other.sieved != (self._sieve is not None):
             raise InvalidConfig("counts of a first pass and of a second one do not add up")
         self.records += other.records
-        self._least = max(self._least, other.least_grade)
+        self._least, self._tally = max(self._least, other.least_grade), None
         if self._weights is None and other.weights is not None:
             self._overflow()
         if self._weights is not None:
@@ -141,7 +172,7 @@ class PatchCounts:
         self._weights = np.zeros((ROWS, BUCKETS), np.int64)
         symbols, ends, counts, _ = self._arrays()
         weigh(symbols, ends, counts, self._weights)
-        self._unique = no_patches()
+        self._unique, self._tally = no_patches(), None
 
     def _settle(self) -> None:
         """Remove the patches that cannot pass the final sieve, by what has been counted so far."""
@@ -150,6 +181,7 @@ class PatchCounts:
         self._least = max(self._least, least_that_fits(self._unique, self._sieve, self.capacity))
         if self._least > self._sieved:
             leave_out(self._unique, self._filter())
+            self._tally = None
             self._sieved = self._least
 
     @property

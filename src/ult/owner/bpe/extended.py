@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ult.codecs.patches import Ends, Patches, Symbols
 from ult.owner.bpe.encoder import Segmenter
-from ult.owner.bpe.merges import learn_merges
+from ult.owner.bpe.learner import learned
 from ult.owner.bpe.patch_table import Holders
 
 
@@ -43,13 +43,13 @@ class Base:
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Return these merges and up to `room` more, (m + k, 2) int32, and how often each unit occurs (units,).
 
-        The patches are as for `learn_merges`; `longest` is the most symbols of one.
+        The patches are as for `learned`; `longest` is the most symbols of one.
         """
         units = len(self.ranks)
         alphabet = units - len(self.merges)
         segmenter = Segmenter(self.merges, np.arange(units, dtype=np.uint32), alphabet, longest)
         found, stops = segmenter.ids(Patches(symbols.astype(np.uint32), ends, np.arange(1, len(ends) + 1)))
-        own, uses = learn_merges(found, stops.astype(np.int64), weight, holders, units, room, min_records)
+        own, uses = learned(found, stops.astype(np.int64), weight, holders, units, room, min_records)
         return np.concatenate([self.merges, own]), uses
 
     def ranked(self, uses: NDArray[np.int64]) -> NDArray[np.int32]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ult.codecs.patches import Ends, Patches, Symbols
 from ult.owner.bpe.encoder import Segmenter
-from ult.owner.bpe.merges import learn_merges
+from ult.owner.bpe.learner import learned
 from ult.owner.bpe.patch_table import Holders
 
 
@@ -59,7 +59,7 @@ def updated(
     units = alphabet + len(merges)
     found, stops = _written(merges, new, alphabet, longest)
     room = most - fixed  # as many as can be exchanged
-    own, uses = learn_merges(found, stops, new.weight, new.holders, units, room, min_records)
+    own, uses = learned(found, stops, new.weight, new.holders, units, room, min_records)
     every = np.concatenate([merges, own])
     old = np.concatenate([counts, np.zeros(len(own), np.int64)])
     stays, old = _trimmed(every, old, uses, alphabet, fixed, units, most)

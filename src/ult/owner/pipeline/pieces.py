@@ -93,10 +93,12 @@ def _counter(
         counts, read = PatchCounts(**settings), piece.read()
         for batch in batched(read.records):
             try:
-                patches = codec.encode_batch(batch)
+                if most is None:
+                    counts.add_records(codec, batch)
+                else:
+                    counts.add(bounded(codec.encode_batch(batch), most))
             except InvalidRecord as error:
                 raise blamed(error, codec, [read]) from None
-            counts.add(patches if most is None else bounded(patches, most))
         return counts.counted()
 
     return work

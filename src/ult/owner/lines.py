@@ -1,0 +1,62 @@
+"""The ids of a file in memory: of a text file in one pass over its bytes, of any other through its reader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ult.codecs.base import Codec
+from ult.codecs.patches import Ends
+from ult.codecs.text import TextBytes
+from ult.data import files, open_source
+from ult.data.stamp import Snapshot
+from ult.data.text import TxtRows, is_utf8, line_blocks
+from ult.owner.bpe.text import TextSegmenter
+
+_Ragged = tuple[NDArray[np.uint32], Ends]
+
+
+def ids_of_file(
+    path: str | Path,
+    column: str | None,
+    codec: Codec[Any],
+    text: TextSegmenter | None,
+    encode: Callable[[Any], _Ragged],
+) -> _Ragged:
+    """Return the ids of all records of a file, (n,) uint32, and where each record ends in them, (r,) int64.
+
+    `text` writes lines at once, `encode` records. Raises `SourceError` or `InvalidRecord`, with file and row.
+    """
+    name = str(path)
+    if text is not None and isinstance(codec, TextBytes) and column is None and files.suffix(name) == ".txt":
+        rows, seen = TxtRows(name, ""), Snapshot([name])
+        try:
+            found = text.ids_of_lines(_blocks(rows, codec.max_length), files.size(name))
+            seen.check()
+            return found
+        except _Slowly:
+            pass
+    source = open_source([name], modality=codec.modality, column=column)
+    many, ends, size = [np.empty(0, np.uint32)], [np.empty(0, np.int64)], 0
+    with source.naming(codec):
+        for batch in source.batches():
+            ids, stops = encode(batch.records)
+            many.append(ids)
+            ends.append(stops + size)
+            size += len(ids)
+    return np.concatenate(many), np.concatenate(ends)
+
+
+class _Slowly(Exception):
+    """Raised where a reader must say what is wrong, and in which line."""
+
+
+def _blocks(rows: TxtRows, longest: int) -> Iterator[memoryview]:
+    for block in line_blocks(rows.name):
+        if len(block) > longest or not is_utf8(block):
+            raise _Slowly
+        yield block
