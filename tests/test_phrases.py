@@ -64,7 +64,9 @@ def plain(records):
 def learn_both(records, *, alphabet, merges, min_records):
     counted = count(records, min_records=min_records)
     learned, uses = learn_merges(*counted.patches(), alphabet, merges, min_records)
-    for found, twin in zip(in_c(*counted.patches(), alphabet, merges, min_records), (learned, uses), strict=True):
+    symbols, ends, weight, holders = counted.patches()
+    found_in_c = in_c(symbols, ends, weight, holders, alphabet, merges, min_records)
+    for found, twin in zip(found_in_c, (learned, uses), strict=True):
         np.testing.assert_array_equal(found, twin)
     expected = learn(plain(records), alphabet=alphabet, merges=merges, min_records=min_records)
     assert [tuple(pair) for pair in learned.tolist()] == expected
