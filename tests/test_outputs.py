@@ -53,6 +53,7 @@ WRITES = {  # verb and option -> a command that would write the file `old`
     ("forget table", "out"): "forget table t.ult --records notes.txt -o old --no-encryption",
     ("forget shards", "out"): "forget shards s --rows gone.rows -o old",
     ("forget run", "out"): "forget run run s --rows gone.rows -o old",
+    ("average", "out"): "average run run2 --validation s -o old",
     ("distil", "out"): "distil run --shards s -o old --steps 1 --context 8",
     ("federate init", "out"): "federate init tiny -o old",
     ("federate simulate", "out"): "federate simulate s s -o old",

@@ -44,6 +44,8 @@ COMMANDS = [
     ["train", "c.shards", "-o", "run", *SMALL, "--report-to", "tensorboard"],
     ["train", "s.shards", "--targets", "b.shards", "--task", "seq2seq", "-o", "pairs", *SMALL],
     ["describe", "notes.csv", "-o", "schema.json"],
+    ["train", "c.shards", "-o", "counts", "--model", "ngrams", *SMALL[-2:]],
+    ["average", "run", "counts", "--validation", "s.shards", "-o", "whole"],
     ["distil", "run", "--shards", "c.shards", "-o", "small", *SMALL],
     ["federate", "init", "tiny", "-o", "group", "--rounds", "2", "--local-steps", "1"],
     ["federate", "simulate", "s.shards", "b.shards", "--group", "group", "-o", "together", *SMALL[2:]],

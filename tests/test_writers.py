@@ -29,6 +29,7 @@ ENDS = {  # by what each verb of the command line makes its outputs appear; None
     "audit release": ["audit release"],
     "audit synth": ["audit --json"],
     "train": ["train", "audit --json"],
+    "average": ["align"],
     "distil": ["train"],
     "federate init": ["align"],
     "federate simulate": ["train"],

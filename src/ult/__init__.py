@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ult.public.shards import Shards
     from ult.public.vocabulary import Vocabulary
     from ult.trainer.adopt import adopt
+    from ult.trainer.average import average
     from ult.trainer.distil import distil
     from ult.trainer.evaluation import evaluate
     from ult.trainer.recipe import Recipe
@@ -53,6 +54,7 @@ __all__ = [
     "Vocabulary",
     "adopt",
     "audit",
+    "average",
     "decode",
     "describe",
     "distil",
@@ -81,6 +83,7 @@ _HOME = {
     "Table": "ult.owner.table",
     "Vocabulary": "ult.public.vocabulary",
     "adopt": "ult.trainer.adopt",
+    "average": "ult.trainer.average",
     "decode": "ult.owner.decode",
     "describe": "ult.data.columns.describe",
     "distil": "ult.trainer.distil",

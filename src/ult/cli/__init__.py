@@ -16,6 +16,7 @@ import typer
 from ult.cli import (
     adopt,
     align,
+    average,
     console,
     decode,
     dedupe,
@@ -139,7 +140,7 @@ def _check_local(options: dict[str, Any]) -> None:
 def _check_names(verb: str, options: dict[str, Any]) -> None:
     """Refuse a model's path that is not UTF-8, because the library for weights would refuse it only at the end."""
     models = {"run", "runs", "model", "from_run", "body", "start", "to_model", "compatible_with", "old", "new"} | (
-        {"out", "base"} if verb in ("train", "distil", "align", "attach", "adopt", "run") else set()
+        {"out", "base"} if verb in ("train", "distil", "average", "align", "attach", "adopt", "run") else set()
     )
     named = [options[name] for name in models & options.keys() if options[name] is not None]
     for path in (one for value in named for one in (value if isinstance(value, list) else [value])):
@@ -181,6 +182,7 @@ _add(forget.table, OWNER, forget_app)
 _add(forget.shards, TRAINER, forget_app)
 _add(forget.run, TRAINER, forget_app, needs=TRAIN, kind=train.Train)
 _add(train.train, TRAINER, needs=TRAIN, kind=train.Train)
+_add(average.average, TRAINER, needs=TRAIN)
 _add(distil.distil, TRAINER, needs=TRAIN, kind=train.Train)
 app.add_typer(federate_app, name="federate", rich_help_panel=TRAINER)
 _add(federate.init, TRAINER, federate_app, needs=TRAIN)

@@ -44,6 +44,7 @@ EXAMPLES = {
     "audit release": "ult audit release -o audit --shards shards --code-audit code.json",
     "audit synth": "ult audit synth made.csv --real train.csv --held-out test.csv",
     "train": "ult train shards -o run --steps 2000 --validation held-out",
+    "average": "ult average run counts --validation held-out -o whole",
     "distil": "ult distil run --shards shards -o small --steps 2000 --validation held-out",
     "federate init": "ult federate init tiny -o group --rounds 20 --local-steps 50",
     "federate serve": "ult federate serve group --owner a --owner b -o body --address 127.0.0.1:8443",

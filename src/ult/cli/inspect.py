@@ -252,9 +252,13 @@ def _rows(run: Run, metrics: dict[str, Any]) -> list[tuple[str, str]]:
 def _members(run: Run) -> list[tuple[str, str]]:
     """Return what a run is made of, or of what it is made: members, a part of the records, a teacher."""
     told, part = run.metrics.get("members") or {}, run.metrics.get("part")
-    rows = [("members", f"{run.members} runs in members/, on {told.get('of')} records")] if run.members else []
+    shares = ", ".join(f"{weight / run.members:.2f}" for weight in run.weights) if run.members else ""
+    of = f"on {told['of']} records" if told.get("of") else f"shares {shares}"
+    rows = [("members", f"{run.members} runs in members/, {of}")] if run.members else []
     rows += [("part of the records", f"{part.get('part')}, {part.get('records', 0):,} records")] if part else []
     taught = [f"{one['run']} ({one.get('members', 1)} averaged)" for one in run.metrics.get("distilled", [])]
+    if averaged := run.metrics.get("averaged"):
+        rows.append(("averaged of", ", ".join(one["run"] for one in averaged)))
     rows += [("compatible with", one["run"]) for one in run.metrics.get("compatible", [])]
     if replay := run.metrics.get("replay"):
         rows.append(("replayed", f"{replay['name']}, {replay['share']:.0%} of each batch"))

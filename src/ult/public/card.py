@@ -155,6 +155,8 @@ def run_card(metrics: Mapping[str, Any]) -> str:
         facts.append(("embedding rows", "a file for each table, in `rows`; `ult attach` makes a checkpoint of one"))
     if metrics.get("members"):
         facts.append(("members", f"{metrics['members']['count']}, each a checkpoint in `members`: average them"))
+    if metrics.get("averaged"):
+        facts.append(("averaged of", ", ".join(_code(one["run"]) for one in metrics["averaged"])))
     if told := metrics.get("forgotten"):
         exact = told["method"] in METHODS[:2]
         facts.append(("forgotten" if exact else "trained against", f"{told['rows']:,} records, by `{told['method']}`"))

@@ -90,7 +90,9 @@ _SUMMARY = _having(
 )
 _PRIVACY = _having({"epsilon": _number, "delta": _number}, {"secure_random": lambda value: isinstance(value, bool)})
 _VALIDATION = _having({}, {"bits": _many(_measured), "best_step": _count, "shards": _many(_SUMMARY)})
-_MEMBERS = _having({"count": lambda value: _count(value) and 1 <= value < 2**16}, {"records": _many(_count)})
+_MEMBERS = _having(
+    {"count": lambda value: _count(value) and 1 <= value < 2**16}, {"records": _many(_count), "weights": _many(_number)}
+)
 _TEACHER = _having({"run": _text, "digest": _hex(64)}, {"members": _count})
 _LEFT_OUT = _having({"rows": _count}, {"digest": _hex(64)})  # a private run says to its owner alone which
 _FORGOTTEN = _having(
@@ -128,7 +130,7 @@ _OTHERS: dict[str, Check] = {
     "scale": _or_null(_point),  # of a number that is predicted: mean and standard deviation in training
     "members": _or_null(_MEMBERS),
     "part": _or_null(_having({"records": _count}, {})),
-    "distilled": _many(_TEACHER),
+    **dict.fromkeys(("distilled", "averaged"), _many(_TEACHER)),
     "without": _many(_LEFT_OUT),
     "forgotten": _or_null(_FORGOTTEN),
     "from_digest": _or_null(_hex(64)),

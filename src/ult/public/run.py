@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -100,7 +101,9 @@ class Run(Shown):
         read = {name: self.metrics.get(name) for name in names} | {"alone": self.alone}
         read |= {"scale": self.metrics["scale"]} if self.metrics.get("scale") else {}
         if self.members:
-            whole = {"members": [one.digest() for one in self.each()], "read": read}
+            whole: dict[str, Any] = {"members": [one.digest() for one in self.each()], "read": read}
+            if self.metrics["members"].get("weights"):
+                whole["weights"] = self.weights
             return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
         try:
             config = json.loads(read_text(self.path / "config.json", 2**24))
@@ -132,6 +135,19 @@ class Run(Shown):
     def members(self) -> int:
         """How many runs this one is made of, whose probabilities are averaged; 0 for an ordinary run."""
         return int((self.metrics.get("members") or {"count": 0})["count"])
+
+    @property
+    def weights(self) -> list[float]:
+        """How much each member counts where they are averaged, 1 on average; [1.0] for an ordinary run.
+
+        Raises `FormatError` unless there are as many as members, all above 0.
+        """
+        if not self.members:
+            return [1.0]
+        told = self.metrics["members"].get("weights") or [1.0] * self.members
+        if len(told) != self.members or min(told) <= 0:
+            raise FormatError(f"{self.path / 'metrics.json'}: expected {self.members} weights of members, all above 0")
+        return [weight * self.members / math.fsum(told) for weight in told]
 
     def each(self) -> list[Run]:
         """Return the members, opened. Raises `MissingSource`, `FormatError`, or `InvalidConfig` for an ordinary run."""

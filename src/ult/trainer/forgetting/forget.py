@@ -145,6 +145,12 @@ def _check(run: Run, method: str, base: object) -> None:
             hint=f"ult forget run {taught[0]['run']} SHARDS --rows GONE.rows -o FORGOT, then "
             f"ult distil FORGOT --shards SHARDS --without GONE.rows -o {run.path.name}2",
         )
+    if parts := run.metrics.get("averaged"):
+        names = " ".join(str(one["run"]) for one in parts)
+        raise InvalidConfig(
+            f"{run.path} was averaged of {names}, each of which learned of the records by itself",
+            hint=f"ult forget run {parts[0]['run']} SHARDS --rows GONE.rows -o FORGOT, and so on; then ult average",
+        )
     if run.metrics.get("federated") and method not in AGAINST:
         raise InvalidConfig(
             f"{run.path} is an owner's run of a federation: its body went to the others and came back, so training it "

@@ -198,7 +198,11 @@ class _Judge:
                 return above.verdict, f"as the run that it is a member of: {above.why}"
         verdicts = [
             self._made(f"{how} {one['run']}", one["digest"])
-            for name, how in (("distilled", "distilled from"), ("compatible", "trained to agree with"))
+            for name, how in (
+                ("distilled", "distilled from"),
+                ("averaged", "averaged of"),
+                ("compatible", "trained to agree with"),
+            )
             for one in told.get(name) or []
         ]
         if _released(told):  # it names no shards: it is what it was made from

@@ -1,7 +1,8 @@
 """Several models as one, whose probabilities are the means of theirs: what a run with members predicts.
 
-Probabilities are averaged, not logits. Members that were drawn with other seeds err in other places, and their mean
-costs fewer bits than each of them, never more than they do on average (Jensen's inequality).
+Probabilities are averaged, not logits, and equally unless each member has a weight. Members that were drawn with other
+seeds err in other places, and their mean costs fewer bits than each of them, never more than they do on average
+(Jensen's inequality).
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ class Ensemble(transformers.PreTrainedModel, transformers.GenerationMixin):
     """Models of one vocabulary and task, asked together. It answers as one model does, and cannot be saved as one.
 
     `places` (members) say which class of the whole each class of a member is, and `width` how many classes there are: a
-    member that was never shown a class finds it impossible. `scales` (members) are the mean and the deviation of the
+    member that was never shown a class finds it impossible. `weights` (members), above 0, say how much each counts;
+    without them all do alike. `scales` (members) are the mean and the deviation of the
     numbers that each member was trained on, the first of them those of the whole.
     """
 
@@ -40,10 +42,13 @@ class Ensemble(transformers.PreTrainedModel, transformers.GenerationMixin):
         places: Sequence[torch.Tensor] | None = None,
         width: int = 0,
         scales: Sequence[tuple[float, float]] | None = None,
+        weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__(copy.deepcopy(members[0].config))
         self.members = torch.nn.ModuleList(members)
         self.places, self.width, self.scales = places, width, scales
+        each = weights or [1.0] * len(members)
+        self.logs = [math.log(one / math.fsum(each)) for one in each]
         takes = (inspect.signature(type(one).forward).parameters for one in members)
         self.caches = all("past_key_values" in names for names in takes)
         self.train(False)
@@ -75,8 +80,7 @@ class Ensemble(transformers.PreTrainedModel, transformers.GenerationMixin):
         before = past_key_values.each if isinstance(past_key_values, Caches) else [None] * len(self.members)
         caches: list[Any] = []
         total = functools.reduce(self._added, self._each(asked, before, caches, bool(use_cache and self.caches)))
-        many = len(self.members)
-        mean = total / many if self.scales is not None else total - math.log(many)
+        mean = total / len(self.members) if self.scales is not None else total
         whole: Any = Caches(caches) if caches and all(one is not None for one in caches) else None
         return CausalLMOutputWithPast(logits=mean, past_key_values=whole)
 
@@ -98,7 +102,7 @@ class Ensemble(transformers.PreTrainedModel, transformers.GenerationMixin):
         if self.scales is not None:
             (mean, deviation), (own, spread) = self.scales[0], self.scales[k]
             return (logits * spread + own - mean) / deviation
-        said = logits.log_softmax(-1)
+        said = logits.log_softmax(-1) + self.logs[k]
         if self.places is None:
             return said
         return said.new_full((*said.shape[:-1], self.width), -torch.inf).index_copy(-1, self.places[k], said)

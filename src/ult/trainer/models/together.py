@@ -29,9 +29,8 @@ def together(runs: Sequence[Run]) -> Model:
     Raises `InvalidConfig` unless they are of one task, vocabulary and way to read records; and as `load_trained`.
     """
     each = [one for run in runs for one in (run.each() if run.members else [run])]
-    for one in each[1:]:
-        if ways := [name for name, way in _way(one).items() if way != _way(each[0])[name]]:
-            raise InvalidConfig(f"{one.path} has another {', '.join(ways)} than {each[0].path}; expected runs of one")
+    check_alike(each)
+    weights = [weight for run in runs for weight in run.weights]
     if len(each) == 1:
         return load_trained(each[0])
     from ult.trainer.models.ensemble import Ensemble  # here, as classes of models take long to import
@@ -40,10 +39,17 @@ def together(runs: Sequence[Run]) -> Model:
     if each[0].task == "regress":
         return Ensemble(models, scales=[one.scale for one in each])
     if each[0].task != "classify":
-        return Ensemble(models)
+        return Ensemble(models, weights=weights)
     classes = classes_of(each)
     places = [torch.tensor([classes.index(one) for one in run.classes], device=models[0].device) for run in each]
-    return Ensemble(models, places=places, width=len(classes))
+    return Ensemble(models, places=places, width=len(classes), weights=weights)
+
+
+def check_alike(each: Sequence[Run]) -> None:
+    """Raise `InvalidConfig` unless runs are of one task, vocabulary and way to read records."""
+    for one in each[1:]:
+        if ways := [name for name, way in _way(one).items() if way != _way(each[0])[name]]:
+            raise InvalidConfig(f"{one.path} has another {', '.join(ways)} than {each[0].path}; expected runs of one")
 
 
 def in_classes(run: Run, classes: Sequence[Any]) -> Model:
@@ -58,7 +64,7 @@ def in_classes(run: Run, classes: Sequence[Any]) -> Model:
     each = run.each() if run.members else [run]
     models = [load_trained(one) for one in each]
     places = [torch.tensor([classes.index(k) for k in one.classes], device=models[0].device) for one in each]
-    return Ensemble(models, places=places, width=len(classes))
+    return Ensemble(models, places=places, width=len(classes), weights=run.weights)
 
 
 def classes_of(runs: Sequence[Run]) -> list[Any]:
