@@ -153,7 +153,8 @@ def _of_truth(model: Any, data: Blocks | Windows | Labelled, advance: Callable[[
         told = check_finite(logits).log_softmax(-1).gather(-1, labels.clamp(min=0)[..., None])[..., 0]
         found.append(told[labels != IGNORED].double().cpu().numpy())
         advance(len(found[-1]))
-    return np.exp(np.maximum(np.concatenate(found), math.log(1e-30)))  # a class that a run never saw is impossible
+    nats = np.maximum(np.concatenate(found), math.log(1e-30))  # a class that a run never saw is impossible to it
+    return np.asarray(np.exp(nats))
 
 
 def _shares(told: Costs) -> Costs:

@@ -257,12 +257,12 @@ def _recent(ids: torch.Tensor, records: torch.Tensor, new: int) -> Iterator[torc
 
     A place is that of the id that followed: (new, n) bool, of ids (n,) of `records` (n,).
     """
-    n, own = len(ids), ids != EOS
-    place = torch.arange(n, device=ids.device)
-    inside = (records[:, None] == records) & own & own[:, None]  # (n, n)
-    found = inside & (place <= place[:, None])
+    rows = slice(-min(len(ids), new + RECENT - 1), None)  # and those before that a match goes back to
+    own, place = ids != EOS, torch.arange(len(ids), device=ids.device)
+    inside = (records[rows, None] == records) & own & own[rows, None]  # (rows, n)
+    found = inside & (place <= place[rows, None])
     yield found[-new:]
-    same = inside & (ids[:, None] == ids)
+    same = inside & (ids[rows, None] == ids)
     for _ in range(1, RECENT):
         before = torch.nn.functional.pad(same[:, :-1], (1, 0))
         found = found & before
