@@ -119,6 +119,23 @@ def test_one_record_of_a_run_with_members_is_proven_bit_for_bit(folder, tmp_path
         audit_forget(tmp_path / "run", *place, tmp_path / "again")
 
 
+def test_a_retrained_run_that_began_with_one_that_saw_the_records_proves_nothing(folder, tmp_path):
+    """Both leave the records out of their own training, and so have the same weights, which know them."""
+    recipe = {**RECIPE, "steps": 1, "embeddings": "keep"}
+    rows = [gone(folder / "all")]
+    for name in ("forgot", "again"):
+        train(folder / "all", tmp_path / name, Recipe(**recipe, from_run=folder / "run"), without=rows)
+    run = said(tmp_path, "forgot", "said", "guaranteed", epsilon=3.0, delta=1e-4, table="promised")
+    places = (folder / "all", rows, folder / "others")
+    found = audit_forget(run, *places, tmp_path / "again", steps=0)[0]
+    assert (found["identical"], found["proven"], found["verdict"]) == (True, False, "amber")
+    shutil.copytree(folder / "run", tmp_path / "run")
+    with pytest.raises(InvalidConfig, match=r"run was trained on all of .*all, which holds the records"):
+        audit_forget(run, *places, tmp_path / "again", steps=0)
+    with pytest.raises(InvalidConfig, match="it proves nothing of itself"):
+        audit_forget(run, *places, run, steps=0)
+
+
 def test_a_wrecked_run_is_red_though_it_knows_nothing(folder):
     weights = load_file(folder / "run" / "model.safetensors")
     torch.manual_seed(0)

@@ -10,6 +10,7 @@ from ult.errors import InvalidConfig, WrongVocabulary
 from ult.public.gone import Gone
 from ult.public.run import Run
 from ult.public.shards import Shards
+from ult.trainer.forgetting.asked import place_of
 from ult.trainer.recipe import OPTIONS
 
 
@@ -68,6 +69,11 @@ def check_runs(
 ) -> bool:
     """Return whether digests prove which run saw what; raise unless all runs can be compared with one another."""
     forgot, retrained = [ran, *(one for one, _ in beside)], [again, *(other for _, other in beside)]
+    if ran.path.resolve() == again.path.resolve():
+        raise InvalidConfig(
+            f"{ran.path} was named as the run and as the one retrained without them: it proves nothing of itself",
+            hint="ult train SHARDS -o AGAIN --without gone.rows, then --retrained AGAIN",
+        )
     for one in [*forgot, *retrained, *([earlier] if earlier else [])]:
         if one.vocabulary != ran.vocabulary:
             raise WrongVocabulary(
@@ -119,8 +125,8 @@ def _proves(run: Run, inside: Sequence[Shards], outside: Sequence[Shards], witho
     `InvalidConfig` for a run that saw what it must not have seen.
     """
     digests = [lot.get("digest") for lot in lots(run)]
-    known = {digest for digest in digests if digest} | set(run.metrics.get("trained_before") or [])
-    if seen := [one for one in outside if one.manifest.digest in known]:
+    own, before = {digest for digest in digests if digest}, set(run.metrics.get("trained_before") or [])
+    if seen := [one for one in outside if one.manifest.digest in own | before]:
         raise InvalidConfig(
             f"{run.path} was trained on {seen[0].path}, which was named with --nonmembers",
             hint="shards of the same kind that no run saw",
@@ -128,7 +134,10 @@ def _proves(run: Run, inside: Sequence[Shards], outside: Sequence[Shards], witho
     complete = all(digests) and not (run.metrics.get("from_run") and run.metrics.get("trained_before") is None)
     left_out = [one.get("digest") for one in run.metrics.get("without") or []]
     for gone in without or ():
-        holding = [one for one in inside if one.manifest.digest in known and gone.of(one) is not None]
+        lot = [one for one in inside if gone.of(one) is not None]
+        holding = [one for one in lot if one.manifest.digest in own]
+        if any(one.manifest.digest in before for one in lot):
+            complete = _began_without(run, inside, outside, gone) and complete
         if holding and None in left_out:
             complete = False  # it promises privacy, and says to its owner alone what it left out
         elif holding and gone.digest not in left_out:
@@ -138,3 +147,14 @@ def _proves(run: Run, inside: Sequence[Shards], outside: Sequence[Shards], witho
                 hint="ult train SHARDS -o RUN --without gone.rows",
             )
     return complete
+
+
+def _began_without(run: Run, inside: Sequence[Shards], outside: Sequence[Shards], gone: Gone) -> bool:
+    """Return whether the run that a run went on from is there, and proves that it never saw the records of `gone`.
+
+    What a run left out says nothing of what it began with. Raises `InvalidConfig` if that saw the records.
+    """
+    place = place_of(None, run, str(run.metrics.get("from_run")))
+    if place is None or (base := Run.open(place)).digest() != run.metrics.get("from_digest"):
+        return False
+    return base.path != run.path and _proves(base, inside, outside, [gone])
