@@ -1,6 +1,7 @@
 """`ult audit update`: planted flips are found, counted for whom they hit, and runs that cannot be compared refused."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,9 +9,10 @@ from typer.testing import CliRunner
 
 import ult
 from toy import OTHER, counting, two_classes, write
-from ult.audit.model.update import Told, audit_update, figures
+from ult.audit.model.update import Told, audit_update, figures, notes
 from ult.cli import app
 from ult.errors import InvalidConfig, WrongTable
+from ult.public.run import Run
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
@@ -86,6 +88,9 @@ def test_runs_are_compared(folder):
     assert same["negative"]["count"] == same["positive"]["count"] == 0
     broken = audit_update(folder / "old", folder / "new", [folder / "shards"])
     assert broken["old"]["share"] == 1.0
+    assert broken["learned"] == ["old"]
+    (note,) = notes(broken)
+    assert note.startswith("the old run learned these shards")
     lost = broken["negative"]["count"]
     assert lost == broken["old"]["count"] - broken["new"]["count"] > 10
     assert sum(one["negative"] for one in broken["labels"]) == lost
@@ -112,7 +117,13 @@ def test_an_earlier_run_is_asked_in_its_own_ids(folder):
         audit_update(folder / "other", folder / "old", [folder / "moved"])
 
 
-def test_what_cannot_be_compared(folder):
+def test_what_cannot_be_compared(folder, tmp_path):
+    shutil.copytree(folder / "new", tmp_path / "later")
+    told = json.loads((tmp_path / "later" / "metrics.json").read_text())
+    told["from_digest"] = Run.open(folder / "old").digest()
+    (tmp_path / "later" / "metrics.json").write_text(json.dumps(told))
+    with pytest.raises(InvalidConfig, match=r"went on from .*old, and was named as the earlier one"):
+        audit_update(tmp_path / "later", folder / "old", [folder / "shards"])
     with pytest.raises(InvalidConfig, match="has another task"):
         audit_update(folder / "old", folder / "lm", [folder / "shards"])
     with pytest.raises(InvalidConfig, match=r"ids of two tables.*ult align"):

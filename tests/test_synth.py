@@ -368,7 +368,14 @@ def test_what_lies_beside_is_checked(tmp_path):
     one = Synthetic(
         records=2, digest="d", method="train", codec="text/bytes", table="t", run="r", epsilon=1.0, delta=1e-5
     )
-    for wrong in ({"epsilon": -1}, {"epsilon": None}, {"parts": [["a", 1]]}, {"records": "2"}, {"format": "other/1"}):
+    for wrong in (
+        {"epsilon": -1},
+        {"epsilon": None},
+        {"parts": [["a", 1]]},
+        {"parts": [["a", 2, 0]]},
+        {"records": "2"},
+        {"format": "other/1"},
+    ):
         beside(tmp_path / "x.csv").write_text(json.dumps({**one.document(), **wrong}))
         with pytest.raises(FormatError):
             Synthetic.read(tmp_path / "x.csv")

@@ -208,6 +208,8 @@ def test_columns_of_one_side_alone_are_left_out_and_said(folder, tmp_path):
     told = audited(folder, [row[:3] for row in people(3)], HEAD[:3])
     assert [one["column"] for one in told["fidelity"]["columns"]] == list(HEAD[:3])
     assert "'ill' (the synthetic records lack it)" in told["left_out"]
+    more = audited(folder, [[*row, "anything"] for row in people(3)], [*HEAD, "note"])
+    assert levels(more)["columns"] == "amber", "what was compared with nothing is never green"
     with pytest.raises(MissingColumn, match="has none of the real records' columns"):
         audited(folder, [["x"]] * 9, ["other"])
     with pytest.raises(MissingColumn, match="has no column 'ill'"):

@@ -41,7 +41,7 @@ def audit_update(
         audit.document["negative"]["share"]
     """
     from ult.audit.model.update import audit_update as compare
-    from ult.audit.model.update import words
+    from ult.audit.model.update import notes, words
 
     found = compare(
         folders.run_path(old),
@@ -51,4 +51,4 @@ def audit_update(
         batch_size=batch_size,
         seed=seed,
     )
-    return Audit.made("update", found, words(found))
+    return Audit.made("update", found, words(found), notes=notes(found))

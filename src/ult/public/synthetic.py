@@ -16,6 +16,7 @@ from ult.public.guarantee import Account
 FORMAT = "ult-synth/1"
 SUFFIX = ".synth.json"
 METHODS = ("train", "vote", "marginals")
+_ROUNDED = 1 + 1e-9  # sums of parts of a number
 _MOST = 2**20  # bytes
 
 
@@ -123,6 +124,10 @@ def _check(found: Mapping[str, Any], path: Path) -> None:
         raise FormatError(f"{path}: epsilon and delta are {promised!r:.60}; expected both above 0, or none")
     if not all(isinstance(one, list) and len(one) == 3 and all(map(_is_number, one[1:])) for one in found["parts"]):
         raise FormatError(f"{path}: a part of the promise is not a name, an epsilon and a delta")
+    for k, name in enumerate(("epsilon", "delta"), 1):
+        total, whole = sum(one[k] for one in found["parts"]), found[name] or 0
+        if total > whole * _ROUNDED:
+            raise FormatError(f"{path}: its parts cost {name} {total:.3g}, more than the {whole:.3g} that it promises")
 
 
 def _is_number(value: object) -> bool:

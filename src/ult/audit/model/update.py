@@ -83,6 +83,9 @@ def audit_update(
         "new": {"run": after.path.name, "digest": after.digest()},
         "shards": summary(sources),
         "old_shards": None if old_shards is None else summary(earlier),
+        "learned": [
+            name for name, run, lots in (("old", before, earlier), ("new", after, sources)) if _learned(run, lots)
+        ],
         **figures(told, seed),
         "seed": seed,
         "versions": versions("numpy", "torch", "transformers"),
@@ -152,12 +155,34 @@ def words(found: dict[str, Any]) -> Facts:
 
 
 def _check_alike(old: Run, new: Run) -> None:
+    made_of = [old.metrics.get("from_digest"), *(one["digest"] for one in old.metrics.get("compatible") or [])]
+    if new.digest() in made_of and old.digest() != new.digest():
+        raise InvalidConfig(
+            f"{old.path} went on from {new.path}, and was named as the earlier one",
+            hint=f"ult audit update {new.path} {old.path}",
+        )
     for run in (old, new):
         if run.task not in TASKS:
             raise InvalidConfig(f"{run.path} was trained for {run.task}; expected a run for {' or '.join(TASKS)}")
     ways = [{"task": one.task, "document mask": one.alone, "modality token": one.modality_token} for one in (old, new)]
     if others := [name for name in ways[0] if ways[0][name] != ways[1][name]]:
         raise InvalidConfig(f"{new.path} has another {', '.join(others)} than {old.path}; expected runs of one")
+
+
+def _learned(run: Run, shards: Sequence[Shards]) -> bool:
+    """Return whether a run, or one that it went on from, was trained on any of the shards."""
+    own = [lot.get("digest") for lot in [*run.metrics["shards"], *run.metrics.get("targets", [])]]
+    known = {*own, *(run.metrics.get("trained_before") or [])}
+    return any(one.manifest.digest in known for one in shards)
+
+
+def notes(found: dict[str, Any]) -> list[str]:
+    """Return what else a reader of the figures should know, in one sentence each."""
+    return [
+        f"the {name} run learned these shards, so they do not show how it does on others: flips of records that "
+        "neither run saw are what users meet"
+        for name in found["learned"]
+    ]
 
 
 def _of_shards(run: Run, shards: Sequence[Shards], hint: str) -> Run:

@@ -15,9 +15,9 @@ from ult.audit.synth.coded import HELD_OUT, REAL, SYNTHETIC, Coded, coded
 from ult.audit.synth.exposed import exposed
 from ult.audit.synth.fidelity import fidelity
 from ult.audit.synth.frontier import alike
-from ult.audit.synth.judge import judge
+from ult.audit.synth.judge import judge, unread
 from ult.audit.synth.membership import membership
-from ult.audit.synth.side import Side, compared, opened, read
+from ult.audit.synth.side import Compared, Side, compared, opened, read
 from ult.audit.synth.told import figures, notes, sentences
 from ult.audit.synth.utility import utility
 from ult.errors import InvalidConfig
@@ -92,15 +92,15 @@ def audit_synth(
     names |= {} if held_out is None else {HELD_OUT: named(held_out)}
     claim = claimed(names[SYNTHETIC], epsilon, delta)
     secrets = None if canaries is None else _canaries(canaries)
-    columns, sides, left = _read(names, texts(column), texts(drop), forms or {}, unit, reading, seed, label, progress)
+    columns, sides, chosen = _read(names, texts(column), texts(drop), forms or {}, unit, reading, seed, label, progress)
     document, curves = _measured(columns, sides, claim, label, secrets, seed, progress)
-    findings = judge(document)
+    findings = [*judge(document), *unread(chosen.unread)]
     whole = {
         **document,
         "verdict": verdict(findings),
         "says": sentences(findings),
         "findings": [one.document() for one in findings],
-        "left_out": list(left),
+        "left_out": list(chosen.left_out),
         "versions": versions("numpy", "scipy", "scikit-learn"),
     }
     audit = Audit.made("synth", whole, list(figures(whole, findings)), notes=notes(whole), curves=curves)
@@ -116,7 +116,7 @@ def audit_synth(
 def _read(
     names: Mapping[str, list[str]], only: list[str], drop: list[str], forms: Mapping[str, str], unit: str,
     reading: Mapping[str, str | float] | None, seed: int, label: str | None, progress: Progress,
-) -> tuple[list[Coded], dict[str, Side], tuple[str, ...]]:  # fmt: skip
+) -> tuple[list[Coded], dict[str, Side], Compared]:  # fmt: skip
     from ult.data.reading import Reading
 
     how = Reading.of(reading)
@@ -135,7 +135,7 @@ def _read(
         sides[name] = read(
             name, each, chosen.fields, unit=of_unit, seed=seed, advance=lambda more: progress("reading", more)
         )
-    return [coded(field, sides) for field in chosen.fields], sides, chosen.left_out
+    return [coded(field, sides) for field in chosen.fields], sides, chosen
 
 
 def _measured(

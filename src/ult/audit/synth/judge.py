@@ -6,7 +6,7 @@ never green. How true the records are, and what for, is shown beside and not jud
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ult.audit.release.finding import AREA, FALSE, FOUND, SMALL, Finding, power, unmeasured, worst
@@ -35,6 +35,7 @@ CANARIES = (
     "red if one is written out"
 )
 INVALID = "amber if any synthetic record has a number or a date that is none"
+UNREAD = "amber if there is any, unless --column or --drop left it out"
 _AGAIN = "make them again with ult synth --epsilon, which reads nothing of a single record without charge"
 _HELD = "--held-out with real records that the synthesis never saw"
 
@@ -71,6 +72,14 @@ def _guarantee(claim: Mapping[str, Any] | None) -> Finding:
     said += "; a claim is not a proof" if epsilon <= LOOSE else ""
     change = f"a smaller --epsilon: {SMALL:g} is strong, {LOOSE:g} weak" if weak else ""
     return Finding(SUBJECT, "amber" if weak else "green", said, GUARANTEE, change, "guarantee", value=epsilon)
+
+
+def unread(columns: Sequence[str]) -> list[Finding]:
+    """Return an amber finding on columns of the synthetic records that were compared with nothing."""
+    if not columns:
+        return []
+    said = f"columns of the synthetic records were compared with nothing, and may hold anything: {', '.join(columns)}"
+    return [unmeasured(SUBJECT, "columns", said, "real records that have them too, or --drop", UNREAD)]
 
 
 def _invalid(fidelity: Mapping[str, Any]) -> Iterator[Finding]:

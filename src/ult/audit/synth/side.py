@@ -61,6 +61,7 @@ class Compared:
 
     fields: tuple[Field, ...]
     left_out: tuple[str, ...]
+    unread: tuple[str, ...]  # columns of the synthetic records, of these, that nobody asked to leave out
     texts_alone: bool  # whether each line, or the only column, is a text
 
 
@@ -79,7 +80,7 @@ def compared(
     Raises `MissingColumn` or `SourceError`.
     """
     if all(name.lower().endswith(".txt") for name in real):
-        return Compared((Field(name=COLUMN["text"], kind="text"),), (), texts_alone=True)
+        return Compared((Field(name=COLUMN["text"], kind="text"),), (), (), texts_alone=True)
     found = describe(list(real), column=list(only), drop=list(drop), forms=forms, reading=reading)
     fields = () if found.schema is None else found.schema.fields
     there = set(synthetic[0].types)
@@ -94,7 +95,8 @@ def compared(
     reasons |= {one.name: "the synthetic records lack it" for one in fields if one.name not in there}
     reasons |= {name: "the real records lack it" for name in there - names - {*drop, unit} if not only}
     left = tuple(f"{name!r} ({why})" for name, why in sorted(reasons.items()))
-    return Compared(kept, left, texts_alone=len(kept) == 1 and kept[0].kind == "text")
+    unread = () if only else tuple(sorted(there - {one.name for one in kept} - {*drop, unit}))
+    return Compared(kept, left, unread, texts_alone=len(kept) == 1 and kept[0].kind == "text")
 
 
 def read(
