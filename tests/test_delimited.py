@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from ult.data import open_sink, open_source
 from ult.data.reading import AS_IT_IS, Reading
 from ult.data.rows import CHUNK_BYTES
 from ult.data.tables.tabular import CsvRows
+from ult.data.text import is_utf8
 from ult.errors import EmptySource, InvalidConfig, SourceError
 
 CELLS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6) | st.sampled_from(
@@ -178,3 +180,11 @@ def test_the_command_line_asks():
     Path("h.data").write_text("7 apples\n7 apples\n")
     done = CliRunner().invoke(app, ["dedupe", "h.data", "-o", "c.tsv", "--no-header"])
     assert Path("c.tsv").read_text("utf-8") == "c1\n7 apples\n"
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_bytes_are_utf8_where_python_decodes_them(size):
+    ends = b"\0A\x7f\x80\x8f\x90\x9f\xa0\xbf\xc0\xc1\xc2\xdf\xe0\xed\xef\xf0\xf4\xf5\xff"
+    for some in itertools.product(ends, repeat=size):
+        for data in (bytes(some), b"a" * 9 + bytes(some), bytes(some) + b"\x80"):
+            assert is_utf8(data) == (data.decode("utf-8", "ignore").encode() == data)

@@ -358,3 +358,14 @@ def test_a_part_is_one_row_group_of_plain_parquet(tmp_path):
     schema = pq.read_schema(tmp_path / "x.shards" / "part-00000.parquet")
     assert schema.names == ["input_ids"]
     assert schema.field("input_ids").type == pa.list_(pa.int32())
+
+
+def test_the_bytes_of_ids_are_split_and_a_dictionary_is_read_as_well(tmp_path):
+    clash = pa.table({"label": ["a", "b"], "input_ids.list.element": ["c", "d"]})
+    for kept, encoding in ((KEPT, "BYTE_STREAM_SPLIT"), (clash, "RLE_DICTIONARY")):  # that of a column called alike
+        folder = write(tmp_path / "x.shards", RECORDS[: len(kept)], kept, part_ids=100, force=True)
+        told = pq.read_metadata(folder / "part-00000.parquet").row_group(0)
+        assert encoding in told.column(0).encodings
+        assert "RLE_DICTIONARY" in told.column(1).encodings
+        assert read(folder) == [ids.tolist() for ids in RECORDS[: len(kept)]]
+        assert Shards(folder).to_arrow()["label"].to_pylist() == kept["label"].to_pylist()

@@ -33,7 +33,7 @@ def ids_table(
     if ids.size and int(ids.max()) >= vocabulary.size:
         raise InvalidConfig(f"an id is outside the vocabulary of {vocabulary.size}")
     offsets = np.append(0, ends).astype(np.int32)
-    column = pa.ListArray.from_arrays(pa.array(offsets), pa.array(ids.astype(np.int32)))
+    column = pa.ListArray.from_arrays(pa.array(offsets), pa.array(ids.view(np.int32)))  # of the same bytes
     columns = [column, *((kept[name] for name in schema.names) if kept is not None else ())]
     return pa.table(columns, schema=shards_schema(schema))
 
@@ -50,6 +50,11 @@ def ragged_ids(table: pa.Table) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     lengths = [chunk.value_lengths().to_numpy() for chunk in table[IDS].chunks]
     ends = np.cumsum(np.concatenate([np.empty(0, np.int64), *lengths]), dtype=np.int64)
     return flat_ids(table).astype(np.uint32), ends
+
+
+def count_ids(table: pa.Table) -> int:
+    """Return how many ids the rows of a part have."""
+    return sum(len(chunk.flatten()) for chunk in table[IDS].chunks)
 
 
 def flat_ids(table: pa.Table) -> NDArray[np.int32]:

@@ -22,7 +22,7 @@ from ult.host.atomic import Claim
 from ult.host.free import check_free
 from ult.public.card import write_shards_card
 from ult.public.guarantee import Guarantee
-from ult.public.id_columns import check_kept, flat_ids, ids_table, shards_schema
+from ult.public.id_columns import check_kept, count_ids, ids_table, shards_schema
 from ult.public.manifest import FILE, Canaries, Coin, Manifest, Part, Tombstone, part_name
 from ult.public.shards import PART_IDS, SHARDS, opened, sha256_of
 from ult.public.vocabulary import Vocabulary
@@ -146,9 +146,7 @@ class ShardWriter:
 def write_part(path: Path, table: pa.Table, nbytes: int) -> Part:
     """Write a part of `nbytes` bytes of original data to disk and read it back. Raises `OutputError`."""
     try:
-        buffer = pa.BufferOutputStream()
-        pq.write_table(table, buffer, compression="zstd", store_schema=True)
-        data = buffer.getvalue()
+        data = _parquet(table)
         with path.open("wb") as file:
             file.write(data)
             file.flush()
@@ -161,4 +159,19 @@ def write_part(path: Path, table: pa.Table, nbytes: int) -> Part:
         raise OutputError(f"cannot write {path.name} to {path.parent}: {reason}") from error
     if sha256 != hashlib.sha256(data).hexdigest() or rows != table.num_rows:
         raise OutputError(f"{path.name} in {path.parent} reads back other than it was written", hint="check the disk")
-    return Part(path.name, rows, len(flat_ids(table)), nbytes, sha256)
+    return Part(path.name, rows, count_ids(table), nbytes, sha256)
+
+
+def _parquet(table: pa.Table) -> pa.Buffer:
+    """Return a part as Parquet. The bytes of ids are written apart, highest with highest, which zstd packs best.
+
+    A dictionary of ids is a tenth larger and takes half as long again to write (`dev/log.md`).
+    """
+    told = pa.BufferOutputStream()
+    pq.write_metadata(table.schema, told)
+    columns = pq.read_metadata(pa.BufferReader(told.getvalue())).schema
+    ids, *others = [columns.column(place).path for place in range(len(columns))]
+    apart = {} if ids in others else {"use_dictionary": others, "column_encoding": {ids: "BYTE_STREAM_SPLIT"}}
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table, buffer, compression="zstd", store_schema=True, **apart)
+    return buffer.getvalue()
