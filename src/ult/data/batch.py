@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +71,10 @@ class Batch:
     def read(self) -> Batch:
         """Return the batch itself; `Unread.read` has the same interface."""
         return self
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield the batch itself; `Unread.batches` has the same interface."""
+        yield self
 
 
 def size_of(item: Any) -> int:

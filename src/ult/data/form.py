@@ -146,8 +146,11 @@ class Unread:
 
     def read(self) -> Batch:
         """Return the records; raise what reading them from a `Source` raises."""
-        batches = (batch for rows in self.parts for batch in self.form.batches(rows, self.schema))
-        return joined([Batch([], self.schema.empty_table()), *batches])
+        return joined([Batch([], self.schema.empty_table()), *self.batches()])
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield the records as they are read, so that few of them are in memory at once."""
+        return (batch for rows in self.parts for batch in self.form.batches(rows, self.schema))
 
 
 def unread(opened: Sequence[Rows], form: Form, schema: pa.Schema, nbytes: int) -> Iterator[Unread]:

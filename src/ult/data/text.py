@@ -30,8 +30,7 @@ from ult.errors import EmptySource, MissingColumn, OutputError, SourceError
 from ult.host import native
 
 BOM = "\ufeff"
-BLOCK = 2**22  # bytes that are read at a time
-_BLOCK = 2**19  # of lines whose bytes are not kept: they stay in the processor's cache
+BLOCK = 2**19  # bytes that are read at a time: they stay in the processor's cache
 _LINE_FEED = 10
 _PAIRS = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _JSON_TYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64(), type(None): pa.null()}
@@ -265,7 +264,7 @@ def whole_lines(name: str, start: int, stop: int) -> Iterator[bytes]:
 
 def line_blocks(name: str) -> Iterator[memoryview]:
     """Yield the bytes of a file in blocks of whole lines, each valid until the next one. Raises `SourceError`."""
-    held, used = bytearray(_BLOCK), 0
+    held, used = bytearray(BLOCK), 0
     try:
         with files.open_file(name) as file:
             while more := file.readinto(memoryview(held)[used:]):  # type: ignore[attr-defined]

@@ -118,6 +118,10 @@ class Planted:
         """The number of records, canaries included; None if it is not known before the piece is read."""
         return None if self.piece.rows is None else self.piece.rows + len(self.plants)
 
+    def batches(self) -> Iterator[Batch]:
+        """Yield what `read` returns."""
+        yield self.read()
+
     def read(self) -> Batch:
         """Return all records. A canary has the kept values of a record beside it.
 

@@ -33,9 +33,14 @@ def ids_table(
     if ids.size and int(ids.max()) >= vocabulary.size:
         raise InvalidConfig(f"an id is outside the vocabulary of {vocabulary.size}")
     offsets = np.append(0, ends).astype(np.int32)
-    column = pa.ListArray.from_arrays(pa.array(offsets), pa.array(ids.view(np.int32)))  # of the same bytes
+    column = pa.ListArray.from_arrays(_numbers(offsets), _numbers(ids.view(np.int32)))
     columns = [column, *((kept[name] for name in schema.names) if kept is not None else ())]
     return pa.table(columns, schema=shards_schema(schema))
+
+
+def _numbers(values: NDArray[np.int32]) -> pa.Array:
+    """Return the numbers (n,) as Arrow has them, of the same memory; `pa.array` would import pandas for it."""
+    return pa.Array.from_buffers(pa.int32(), len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
 
 
 def record_ids(table: pa.Table) -> list[NDArray[np.uint32]]:

@@ -147,19 +147,33 @@ def write_part(path: Path, table: pa.Table, nbytes: int) -> Part:
     """Write a part of `nbytes` bytes of original data to disk and read it back. Raises `OutputError`."""
     try:
         data = _parquet(table)
-        with path.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        sha256 = sha256_of(path)
-        with opened(path) as back:
-            rows = pq.read_metadata(back).num_rows
+        digest = _sha256(data)
+        _store(path, data)
+        found, rows = _stored(path)
     except (pa.ArrowException, OSError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
         raise OutputError(f"cannot write {path.name} to {path.parent}: {reason}") from error
-    if sha256 != hashlib.sha256(data).hexdigest() or rows != table.num_rows:
+    if found != digest or rows != table.num_rows:
         raise OutputError(f"{path.name} in {path.parent} reads back other than it was written", hint="check the disk")
-    return Part(path.name, rows, count_ids(table), nbytes, sha256)
+    return Part(path.name, rows, count_ids(table), nbytes, digest)
+
+
+def _sha256(data: pa.Buffer) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _store(path: Path, data: pa.Buffer) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _stored(path: Path) -> tuple[str, int]:
+    """Return the SHA-256 of a part as it is read back, and how many rows it has."""
+    digest = sha256_of(path)
+    with opened(path) as back:
+        return digest, pq.read_metadata(back).num_rows
 
 
 def _parquet(table: pa.Table) -> pa.Buffer:

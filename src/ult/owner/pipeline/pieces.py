@@ -90,15 +90,16 @@ def _counter(
     codec = codec_class(codec_id)(**config)
 
     def work(piece: Piece) -> Counted:
-        counts, read = PatchCounts(**settings), piece.read()
-        for batch in batched(read.records):
-            try:
-                if most is None:
-                    counts.add_records(codec, batch)
-                else:
-                    counts.add(bounded(codec.encode_batch(batch), most))
-            except InvalidRecord as error:
-                raise blamed(error, codec, [read]) from None
+        counts = PatchCounts(**settings)
+        for read in piece.batches():
+            for batch in batched(read.records):
+                try:
+                    if most is None:
+                        counts.add_records(codec, batch)
+                    else:
+                        counts.add(bounded(codec.encode_batch(batch), most))
+                except InvalidRecord as error:
+                    raise blamed(error, codec, [read]) from None
         return counts.counted()
 
     return work
@@ -187,17 +188,18 @@ def _encoder(cleartext: bytes, kept: pa.Schema, scratch: str) -> Callable[[int, 
     table = Table.from_cleartext(cleartext)
 
     def work(number: int, piece: Piece) -> Part:
-        batch = piece.read()
-        done, nbytes, first = [], 0, 0
-        for records in batched(batch.records):
-            rows = batch.kept.slice(first, len(records))
-            try:
-                ids, ends = table.encode_ragged(records, warn=False)  # the command counts clipped values itself
-            except InvalidRecord as error:
-                raise blamed(error, table.codec, [batch]) from None
-            done.append(ids_table(ids, ends, rows, table.vocabulary, kept))
-            nbytes += table.codec.nbytes_of_batch(records)
-            first += len(records)
+        done, nbytes = [], 0
+        for batch in piece.batches():
+            first = 0
+            for records in batched(batch.records):
+                rows = batch.kept.slice(first, len(records))
+                try:
+                    ids, ends = table.encode_ragged(records, warn=False)  # the command counts clipped values itself
+                except InvalidRecord as error:
+                    raise blamed(error, table.codec, [batch]) from None
+                done.append(ids_table(ids, ends, rows, table.vocabulary, kept))
+                nbytes += table.codec.nbytes_of_batch(records)
+                first += len(records)
         name = part_name(number)
         own = Path(scratch) / f"{name}.{token_hex(4)}"  # a worker that is thought lost may still write this part
         part = write_part(own, pa.concat_tables(done or [shards_schema(kept).empty_table()]).combine_chunks(), nbytes)
