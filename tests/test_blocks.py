@@ -2,6 +2,7 @@
 
 import errno
 import io
+import pickle
 import tempfile
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from ult.data.cells import column_of, written
 from ult.data.columns.schema import Schema
 from ult.data.composed import gathered, spilled, units
 from ult.data.reading import Reading
-from ult.data.tables import delimited
+from ult.data.tables import delimited, row_ends
 from ult.data.tables.tabular import CsvRows
 from ult.errors import OutputError, SourceError
 
@@ -55,6 +56,48 @@ def test_a_scan_reads_what_csv_reads(tmp_path_factory, text, block, marked):
     n = min(len(fast[1]), len(slow[1])) if slow[2] else len(slow[1])  # before an error, whole blocks come
     assert fast[1][:n] == slow[1][:n]
     assert [column[:n] for column in fast[0]] == [column[:n] for column in slow[0]]
+
+
+@given(
+    st.lists(st.sampled_from([*PIECES, '\ufeff"', 'a"b']), max_size=25).map("".join),
+    st.sampled_from([1, 5, 20]),
+    st.sampled_from(["k,l\n", "sep=,\nk,l\r\n", "\n\n'k',l\n", "k\n", ""]),
+    st.sampled_from([3, 2**20]),
+    st.booleans(),
+)
+def test_parts_of_a_file_are_the_file(tmp_path_factory, text, nbytes, head, block, marked):
+    path = tmp_path_factory.mktemp("csv") / "t.csv"
+    path.write_bytes(b"\xef\xbb\xbf" * marked + f"{head}{text}".encode())
+    try:
+        rows = CsvRows(str(path), Reading(separator=",", header=bool(head)))
+    except SourceError:
+        return
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(row_ends, "BLOCK", block)
+        parts = list(rows.split(nbytes))
+    assert [part.start for part in parts[1:]] == [part.stop for part in parts[:-1]]
+    assert all(part.nbytes >= nbytes for part in parts[:-1])
+    for how in ("blocks", "chunks"):
+        whole, found = read(rows, how), ([[] for _ in rows.types], [], "")
+        for part in parts:
+            cells, numbers, error = read(pickle.loads(pickle.dumps(part)), how)  # noqa: S301  # our own
+            found = [a + b for a, b in zip(found[0], cells, strict=True)], found[1] + numbers, found[2] or error
+            if error:
+                break
+        assert found[2] == whole[2]
+        n = min(len(whole[1]), len(found[1])) if whole[2] else len(whole[1])
+        assert found[1][:n] == whole[1][:n]
+        assert [column[:n] for column in found[0]] == [column[:n] for column in whole[0]]
+        assert whole[2] or len(found[1]) == n
+
+
+def test_a_file_that_shrinks_between_its_parts_is_told(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"k,l\n" + b"1,2\n" * 40)
+    *_, last = CsvRows(str(path)).split(50)
+    path.write_bytes(path.read_bytes()[:-8])
+    for how in ("blocks", "chunks"):
+        assert "t.csv changed while it was read: it ended after 156 bytes; expected 164" in read(last, how)[2]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ the start of the row, from which the reader of Python's library goes on; so both
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import IO, NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,13 @@ _MORE, _DONE, _STRANGE = 0, 1, 2  # why a scan stopped: the bytes end within a r
 _LINE, _RETURN, _QUOTE = 10, 13, 34
 
 
+class Readable(Protocol):
+    """What bytes are read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes, `size` at most, fewer only at the end."""
+
+
 class Found(NamedTuple):
     """Rows that were found: the cells of each wanted column, and how many there are."""
 
@@ -35,18 +42,20 @@ class Scan:
     """Reads rows of `width` cells from a file of UTF-8; afterwards `at` is the byte at which the next row begins.
 
     `lines` are the line ends before that, and `whole` says that it is the end of the file. At a wanted cell of over
-    `longest` bytes it stops as soon as so much of it is read; `long` is then its column, from 0, else -1.
+    `longest` bytes it stops as soon as so much of it is read; `long` is then its column, from 0, else -1. Unless it
+    `begins` there, what the file starts with is no byte order mark.
     """
 
-    def __init__(self, file: IO[bytes], mark: str, width: int, longest: int) -> None:
+    def __init__(self, file: Readable, mark: str, width: int, longest: int, *, begins: bool = True) -> None:
         self._file, self._mark, self._width, self._longest = file, ord(mark), width, longest
+        self._begins = begins
         self.at = self.lines = 0
         self.whole, self.long = False, -1
 
     def rows(self, wanted: Sequence[int], most: int) -> Iterator[Found]:
         """Yield up to `most` rows at a time, with the cells of the columns `wanted`, until something is strange."""
         block_size = max(BLOCK, min(_WIDEST, _WIDE * self._width))
-        rest, size, first = b"", block_size, True
+        rest, size, first = b"", block_size, self._begins
         while not self.whole:
             more = self._file.read(size)
             data, last = rest + more, len(more) < size

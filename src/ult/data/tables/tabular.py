@@ -8,12 +8,14 @@ import io
 import os
 import re
 import shlex
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, pairwise
 from operator import itemgetter
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,7 +24,9 @@ from ult.data import files, oversize
 from ult.data.cells import has_text
 from ult.data.reading import AS_IT_IS, Reading
 from ult.data.rows import BLOCK_ROWS, CHUNK_BYTES, ROWS, Chunk, Rows, changed, encoding_of, existing, listed, not_utf8
+from ult.data.tables.csv_part import Part, Reader
 from ult.data.tables.delimited import Scan
+from ult.data.tables.row_ends import starts
 from ult.data.text import encoded
 from ult.errors import EmptySource, OutputError, SourceError
 from ult.host.shown import size
@@ -40,6 +44,7 @@ class CsvRows(Rows):
     """
 
     texts = True
+    start, stop, before = 0, sys.maxsize, 0  # bytes of the file that are read, and the rows before them
 
     def __init__(self, name: str, reading: Reading = AS_IT_IS) -> None:
         self.name, self.reading = name, reading
@@ -57,14 +62,43 @@ class CsvRows(Rows):
             self.types = dict.fromkeys(header, pa.string())
             if reading.header and not any(self._is_row(row, reader) for row in reader):
                 raise EmptySource(f"{name} has a header and no rows; expected records")
+        self.splits = self._plain
+
+    @property
+    def _plain(self) -> bool:
+        """Whether what ends cells and rows is one byte of UTF-8 each."""
+        return self._encoding.startswith("utf-8") and self._mark.isascii()
+
+    @property
+    def _begins(self) -> bool:
+        """Whether this part begins with a header."""
+        return self.reading.header and not self.start
+
+    def split(self, nbytes: int) -> Iterator[Rows]:
+        """Yield parts of whole rows, each at least `nbytes` except for the last; see `ult.data.tables.row_ends`."""
+        end, unread = files.size(self.name), self._unread()
+        with self._errors(None), files.open_file(self.name) as file:
+            for (start, before), (stop, _) in pairwise(chain(starts(file, self._mark, nbytes), [(end, 0)])):
+                part = copy.copy(self)
+                part.start, part.stop, part.nbytes = start, stop, stop - start
+                part.before = before - unread if start else 0
+                yield part
+
+    def _unread(self) -> int:
+        """Return how many of the first rows are no records: the header, and a line that Excel wrote for itself."""
+        if not self.reading.header:
+            return 0
+        with self._opened(None) as (reader, _):
+            row = next(row for row in reader if row)
+            return 2 if self._is_excels(row, reader) else 1
 
     def blocks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """Yield the cells of `columns` as `Cells`, as far as `Scan` finds them; then those of `chunks`."""
-        places, scan, count = {name: place for place, name in enumerate(self.types)}, None, 0
-        if len(places) > 1 and columns and self._encoding.startswith("utf-8") and self._mark.isascii():
-            with self._errors(None), files.open_file(self.name) as file:
-                scan = Scan(file, self._mark, len(places), oversize.LONGEST)
-                head = self.reading.header
+        places, scan, count = {name: place for place, name in enumerate(self.types)}, None, self.before
+        head = self._begins
+        if len(places) > 1 and columns and self._plain:
+            with self._errors(None), Part(self.name, self.start, self.stop) as file:
+                scan = Scan(file, self._mark, len(places), oversize.LONGEST, begins=not self.start)
                 for found in scan.rows([places[name] for name in columns], BLOCK_ROWS):
                     if head and [cells[0] for cells in found.columns] != list(columns):
                         scan = None  # a line before the header
@@ -77,19 +111,22 @@ class CsvRows(Rows):
                     place = Chunk(self.name, count + 1, {}, 1).place(0)
                     raise oversize.refusal(place, list(places)[scan.long], f"over {size(oversize.LONGEST)}")
         if scan is None or not scan.whole:
-            yield from self._listed(columns, scan, count)
+            yield from self._listed(columns, scan, count, head=head if scan else self._begins)
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         """Yield the cells of `columns`; raise `SourceError` for a row that is not as long as the header."""
-        return self._listed(columns, None, 0)
+        return self._listed(columns, None, self.before, head=self._begins)
 
-    def _listed(self, columns: Sequence[str], scan: Scan | None, count: int) -> Iterator[Chunk]:
-        """Yield the rows after those that a scan found, which are `count`, as lists of cells."""
+    def _listed(self, columns: Sequence[str], scan: Scan | None, count: int, *, head: bool) -> Iterator[Chunk]:
+        """Yield the rows after those that a scan found, before which there are `count`, as lists of cells.
+
+        `head` says that the header is yet to be read.
+        """
         places = {name: place for place, name in enumerate(self.types)}
         cells = [itemgetter(places[name]) for name in columns]
         most = max(1, min(ROWS, CHUNK_BYTES // (_CELL * len(places))))
         with self._opened(scan) as (reader, read):
-            if self.reading.header and not read.start:
+            if head:
                 self._first(reader)
             width, stop, rows = len(places), read.nbytes + CHUNK_BYTES, []
             for row in reader:
@@ -108,9 +145,12 @@ class CsvRows(Rows):
     def _first(self, reader: Any) -> list[str]:
         """Return the first row; empty lines before it, and a line `sep=;` that Excel wrote for itself, are none."""
         for row in reader:
-            if row and not (self.reading.separator and row == ["sep=", ""] and reader.line_num == 1):
+            if row and not self._is_excels(row, reader):
                 return list(row)
         raise SourceError(f"{self.name} has no header; expected the names of the columns")
+
+    def _is_excels(self, row: list[str], reader: Any) -> bool:
+        return bool(self.reading.separator) and row == ["sep=", ""] and reader.line_num == 1
 
     def _is_row(self, row: list[str], reader: Any) -> bool:
         """Return whether a line has cells; raise `SourceError` if they are not as many as there are columns."""
@@ -140,19 +180,19 @@ class CsvRows(Rows):
             )
 
     @contextmanager
-    def _opened(self, scan: Scan | None) -> Iterator[tuple[_Reader, _Counted]]:
+    def _opened(self, scan: Scan | None) -> Iterator[tuple[Reader, Part]]:
         """Give a reader of the rows after those of a scan, and the file, which tells how many bytes were read."""
         csv.field_size_limit(2**31 - 1)  # for the whole process; the default refuses cells over 128 KiB
-        reader = _Reader(scan.lines if scan else 0)
+        reader = Reader(self.name, self.start, scan.lines if scan else 0)
         with self._errors(reader):
-            counted = _Counted(files.open_file(self.name), scan.at if scan else 0)
+            counted = Part(self.name, self.start + (scan.at if scan else 0), self.stop)
             encoding = "utf-8" if counted.start else self._encoding  # a byte order mark stands only at the start
             with io.TextIOWrapper(counted, encoding, newline="") as file:  # type: ignore[type-var]
                 reader.rows = csv.reader(file, delimiter=self._mark, strict=True)
                 yield reader, counted
 
     @contextmanager
-    def _errors(self, reader: _Reader | None) -> Iterator[None]:
+    def _errors(self, reader: Reader | None) -> Iterator[None]:
         """Raise `SourceError` for what goes wrong in the `with` block."""
         try:
             yield
@@ -180,42 +220,6 @@ class CsvRows(Rows):
                 except UnicodeError:
                     return f"line {number}"
         return ""
-
-
-class _Reader:
-    """The rows that `csv` reads, and the number of the line it is at, counted from the start of the file."""
-
-    def __init__(self, before: int) -> None:
-        self._before = before
-        self.rows: Any = None
-
-    def __iter__(self) -> Iterator[list[str]]:
-        return iter(self.rows)
-
-    @property
-    def line_num(self) -> int:
-        return self._before + int(self.rows.line_num) if self.rows is not None else self._before
-
-
-class _Counted(io.BufferedIOBase):
-    """A file that counts the bytes that were read; its own position costs a call of the system for each row."""
-
-    def __init__(self, file: IO[bytes], start: int = 0) -> None:
-        self._file, self.start, self.nbytes = file, start, 0
-        if start:
-            file.seek(start)
-
-    def readable(self) -> bool:
-        return True
-
-    def read1(self, size: int = -1, /) -> bytes:
-        data: bytes = self._file.read1(size)  # type: ignore[attr-defined]
-        self.nbytes += len(data)
-        return data
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
 
 
 def _called(mark: str) -> str:
