@@ -174,7 +174,7 @@ def test_a_file_has_the_ids_of_its_lines(table, tmp_path, monkeypatch):
     (tmp_path / "a.txt").write_bytes("\n".join(lines).encode())
     (tmp_path / "b.csv").write_text("text,n\nthe cat,1\non,2\n", encoding="utf-8")
     (tmp_path / "bad.txt").write_bytes(b"the cat\n\nna\xefve\n")
-    monkeypatch.setattr(text, "_BLOCK", 64)
+    monkeypatch.setattr(text, "BLOCK", 64)
     for library in (native.library(), None):
         monkeypatch.setattr(native, "library", lambda library=library: library)
         vars(table).pop("_text", None)
