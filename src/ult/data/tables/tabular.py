@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from itertools import chain, pairwise
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -74,7 +74,7 @@ class CsvRows(Rows):
         """Whether this part begins with a header."""
         return self.reading.header and not self.start
 
-    def split(self, nbytes: int) -> Iterator[Rows]:
+    def split(self, nbytes: int) -> Iterator[Self]:
         """Yield parts of whole rows, each at least `nbytes` except for the last; see `ult.data.tables.row_ends`."""
         end, unread = files.size(self.name), self._unread()
         with self._errors(None), files.open_file(self.name) as file:
