@@ -58,10 +58,10 @@ Texts: subjects of mails of enron1, {mails:,} to make {written:,} others from at
 
 NOTES = [
     "AIM is not measured: on 5,000 rows of adult it had not ended after two minutes and a half of CPU.",
-    "ult synth learns at its own cost which cells are common; those too rare to be told are never written, which counts "
-    "against it in distances of columns. Its peers are told all cells and bounds.",
-    "A run of 2,000 people of flchain, the default before marginals, gave boosting 0.708, 0.780 and 0.781 at epsilon 1, "
-    "3 and 8, and pairs of columns off by 0.36, 0.27 and 0.26.",
+    "ult synth learns at its own cost which cells are common; those too rare to be told are never written, which "
+    "counts against it in distances of columns. Its peers are told all cells and bounds.",
+    "A run of 2,000 people of flchain, the default before marginals, gave boosting 0.708, 0.780 and 0.781 at epsilon "
+    "1, 3 and 8, and pairs of columns off by 0.36, 0.27 and 0.26.",
     "Logistic regression is compared with the direct classifier, which is one, and boosting with MST.",
     "A run of 2 steps has learnt next to nothing: what makes its records valid is the grammar.",
     "Shadow syntheses and canaries are of marginals; a run of texts is not attacked here (rows attacks, memorisation).",
