@@ -1,0 +1,103 @@
+"""The kernels in C, built so that they end at the first byte outside of their input: `python fuzz/sanitized.py`.
+
+Needs gcc or clang with AddressSanitizer. Made-up texts, hostile and of all lengths, are encoded from bytes, lists and
+lines, counted, and their merges learnt, by both ways to cut; arrays are just as long as they have to be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from ult.codecs.text import TextBytes, joined_utf8
+from ult.data.text import is_utf8
+from ult.host import native
+from ult.owner.bpe import text
+from ult.owner.bpe.counts import PatchCounts
+from ult.owner.bpe.learner import learned
+from ult.owner.bpe.text import TextSegmenter
+
+FLAGS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O1", "-g", "-std=c11", "-fPIC", "-shared"]
+PIECES = [
+    *"aZ09 \t\n\r'\".~\0\x7f", "don't", " '", "'s's", "12345678901", "\xa0", "\xab", "\u2019", "\u2bff", "\u2c00",
+    "\u3000", "\u6f22", "\U0001f600", "\U0001f5ff\u200d", "\U00020000", "\ud800", "x" * 63, "x" * 65, "!" * 64 + "'t",
+    " " * 64 + "a", "\n" * 130, "\xe9" * 40, "\U0001f600" * 20, "9" * 200, "the ", " and", "word",
+]  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--inputs", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--library", type=Path, help="the folder of the library, which this script builds otherwise")
+    asked = parser.parse_args()
+    if asked.library is None:
+        sys.exit(built_and_run(asked.inputs, asked.seed))
+    native.FOLDER = asked.library
+    assert native.library() is not None, "the library was not built"
+    for k in range(asked.seed, asked.seed + asked.inputs):
+        one(random.Random(k))
+    print(f"{asked.inputs:,} inputs: no byte outside, nothing undefined")
+
+
+def built_and_run(inputs: int, seed: int) -> int:
+    """Build the library with sanitizers, run this script with it, and return how that ended."""
+    compiler = next(filter(None, map(shutil.which, ("gcc", "clang"))), None)
+    if compiler is None:
+        print("no gcc or clang: nothing was tried")
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        for path in [*native.FOLDER.glob("*.c"), *native.FOLDER.glob("*.h")]:
+            shutil.copy(path, folder)
+        made = f'-DULT_SOURCES="{native.sources(Path(folder))}"'
+        subprocess.run([compiler, *FLAGS, made, f"{folder}/text.c", "-o", f"{folder}/kernels.so"], check=True)
+        asan = subprocess.run([compiler, "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
+        environment = {
+            **os.environ,
+            "LD_PRELOAD": asan.stdout.strip(),
+            "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1",
+            "PYTHONMALLOC": "malloc",
+        }
+        told = ["--library", folder, "--inputs", str(inputs), "--seed", str(seed)]
+        return subprocess.run([sys.executable, __file__, *told], env=environment).returncode
+
+
+def one(draw: random.Random) -> None:
+    """Give the library what a generator draws; both ways to cut must agree."""
+    text._ROWS = 1 << draw.choice((6, 10, 19))  # type: ignore[misc]
+    records = ["".join(draw.choices(PIECES, k=draw.randrange(12))) for _ in range(draw.randrange(1, 20))]
+    if draw.random() < 0.02:
+        records.append(draw.choice(PIECES) * draw.randrange(30_000))
+    data, stops = joined_utf8(records, 2**28)
+    plain = [record for record in records if record.isascii()]
+    lines = np.frombuffer("\n".join(plain).encode(), np.uint8).copy()
+    library, merges = native.library(), np.array([[97, 97], [32, 116], [257, 104], [258, 101]], np.int32)
+    found = []
+    for simple in (False, True):
+        kernel = TextSegmenter(library, merges, np.arange(5, 265, dtype=np.uint32))
+        found.append([
+            kernel.ids(data.copy(), stops, plain=simple),
+            kernel.ids_of_list(plain, 2**28, plain=simple),
+            kernel.ids_of_lines([memoryview(lines)] if len(lines) else [], len(lines), plain=simple),
+        ])  # fmt: skip
+    for (ids, ends), (others, stops_of_others) in zip(*found, strict=True):
+        assert np.array_equal(ids, others)
+        assert np.array_equal(ends, stops_of_others)
+    limit = draw.choice((1, 2, 5))
+    counts = PatchCounts(min_records=limit)
+    counts.add_records(TextBytes(), records)
+    learned(*counts.patches(), 256, draw.randrange(40), limit)
+    odd = np.frombuffer(bytes(draw.choices(b"a\x80\xa0\xbf\xc2\xe0\xed\xf0\xf4\xff", k=draw.randrange(80))), np.uint8)
+    is_utf8(memoryview(odd.copy()))
+
+
+if __name__ == "__main__":
+    main()
