@@ -40,6 +40,7 @@ figures: .venv/.dev  ## Measure the figures of the README on the data in DATA, a
 
 bench: .venv/.bench  ## Time ours beside peers, one thread each; half an hour, and the machine should do nothing else.
 	$(ONE) $(BIN)/python bench/text_speed.py
+	$(ONE) $(BIN)/python bench/fast_speed.py
 	$(ONE) $(BIN)/python bench/bwt_speed.py --data $(DATA)
 	$(ONE) $(BIN)/python bench/image_speed.py --data $(DATA)
 	$(ONE) $(BIN)/python bench/series_speed.py

@@ -9,12 +9,9 @@ much. The worst cases are not real text.
 
 import argparse
 import os
-import re
-import sysconfig
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 os.environ["RAYON_NUM_THREADS"] = "1"
@@ -22,22 +19,15 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import numpy as np
 import tiktoken
+from peers import fitted, peers, text
 from session import write
 from timing import compared, turns
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer
 
 import ult
-from ult.public.vocabulary import N_SPECIAL
 
 ROUNDS = 3
-LONG = re.compile(rb"\S{61}|\s{61}")
 LINES = 100  # in a document
-# The cut of `text/bytes`, as a regular expression.
-_SYMBOLS = r"\x{80}-\x{BF}\x{2000}-\x{2BFF}\x{3000}-\x{303F}\x{1F000}-\x{1FFFF}"
-_LETTER = rf"[^\x{{00}}-@\[-`\{{-\x{{7F}}{_SYMBOLS}]"
-_OTHER = rf"[^ \t\n\v\f\r0-9A-Za-z\x{{80}}-\x{{10FFFF}}]|[{_SYMBOLS}]"
-_WHITE = r"[ \t\n\v\f\r]"
-CUT = rf" ?'?{_LETTER}+| ?[0-9]{{1,4}}| ?(?:{_OTHER})+|{_WHITE}+(?= [^ \t\n\v\f\r])|{_WHITE}+"
 
 
 def main() -> None:
@@ -161,65 +151,6 @@ def fits(documents: list[str], entries: int) -> dict[str, Any]:
                     n=len(documents), goal="at least 3")  # fmt: skip
 
 
-def text(megabytes: int) -> list[str]:
-    """Return lines of the installed packages' Python sources."""
-    lines: list[str] = []
-    size = 0
-    for path in sorted(Path(sysconfig.get_paths()["purelib"]).rglob("*.py")):
-        found = path.read_text(encoding="utf-8", errors="ignore").split("\n")
-        kept = [line for line in found if not LONG.search(line.encode())]
-        lines += kept
-        size += sum(map(len, kept))
-        if size > megabytes * 1e6:
-            break
-    return lines
-
-
-def peers(table: ult.Table) -> tuple[Tokenizer, tiktoken.Encoding, np.ndarray]:
-    """Return both peers with the merges of `table`, and our id of each of theirs."""
-    spelled, unit_of, pairs = units(table)
-    letter = byte_letters()
-    names = ["".join(letter[b] for b in spelling) for spelling in spelled]
-    merges = [(names[left], names[right]) for left, right in pairs]
-    hugging = Tokenizer(models.BPE(vocab={name: i for i, name in enumerate(names)}, merges=merges))
-    hugging.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(CUT), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    hugging.decoder = decoders.ByteLevel()
-    ranks: dict[bytes, int] = {}
-    for i, spelling in enumerate(spelled):
-        ranks.setdefault(spelling, i)
-    tik = tiktoken.Encoding("ult", pat_str=CUT, mergeable_ranks=ranks, special_tokens={})
-    ours = np.empty(len(spelled), np.uint32)
-    ours[unit_of] = np.arange(N_SPECIAL, N_SPECIAL + len(unit_of))
-    return hugging, tik, ours
-
-
-def units(table: ult.Table) -> tuple[list[bytes], np.ndarray, list[tuple[int, int]]]:
-    """Return what each unit spells, the unit of each rank, and the merges; names are unique, as the peers need."""
-    merges, ranks = table._merges.tolist(), table._ranks
-    spelled = [bytes([b]) for b in range(256)]
-    for left, right in merges:
-        spelled.append(spelled[left] + spelled[right])
-    return spelled, ranks, [tuple(pair) for pair in merges]
-
-
-def byte_letters() -> list[str]:
-    """Return GPT-2's letter for each byte, which the ByteLevel pre-tokenizer writes."""
-    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    letters, n = {}, 0
-    for byte in range(256):
-        if byte in plain:
-            letters[byte] = chr(byte)
-        else:
-            letters[byte] = chr(256 + n)
-            n += 1
-    return [letters[b] for b in range(256)]
-
-
 def check(lines: list[str], table: ult.Table, ours_of: np.ndarray, hugging: Tokenizer, tik: tiktoken.Encoding) -> None:
     """Compare the ids of every line."""
     ids = table.encode_batch(lines)
@@ -230,15 +161,6 @@ def check(lines: list[str], table: ult.Table, ours_of: np.ndarray, hugging: Toke
         same = sum(np.array_equal(ours, ours_of[others]) for ours, others in zip(ids, theirs, strict=True))
         print(f"{name} gives the same ids on {same:,} of {len(lines):,} lines")
         assert same == len(lines), name
-
-
-def fitted(lines: list[str], entries: int) -> Tokenizer:
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=entries, show_progress=False, initial_alphabet=alphabet)
-    tokenizer.train_from_iterator(lines, trainer)
-    return tokenizer
 
 
 if __name__ == "__main__":

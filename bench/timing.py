@@ -13,7 +13,13 @@ from typing import Any
 from session import metric, of_rounds
 
 
-def turns(runs: Mapping[str, Callable[[], Any]], *, rounds: int, warm: bool = True) -> dict[str, list[float]]:
+def turns(
+    runs: Mapping[str, Callable[[], Any]],
+    *,
+    rounds: int,
+    warm: bool = True,
+    clock: Callable[[], float] = time.process_time,
+) -> dict[str, list[float]]:
     """Return the seconds of each run in `rounds` rounds, in which all take turns; the order alternates.
 
     With `warm` one more round goes before, which does not count.
@@ -21,10 +27,10 @@ def turns(runs: Mapping[str, Callable[[], Any]], *, rounds: int, warm: bool = Tr
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for k in range(-1 if warm else 0, rounds):
         for name in sorted(runs, reverse=bool(k % 2)):
-            started = time.process_time()
+            started = clock()
             runs[name]()
             if k >= 0:
-                seconds[name].append(time.process_time() - started)
+                seconds[name].append(clock() - started)
     return seconds
 
 
