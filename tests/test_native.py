@@ -18,6 +18,7 @@ from ult.codecs.text import TextBytes, joined_utf8
 from ult.data import text
 from ult.data.text import is_utf8
 from ult.host import native
+from ult.owner import lines
 from ult.owner.bpe import text as in_c
 from ult.owner.bpe.counts import PatchCounts
 from ult.owner.bpe.encoder import Segmenter
@@ -170,24 +171,33 @@ def test_utf8_is_what_python_says(table):
 
 
 def test_a_file_has_the_ids_of_its_lines(table, tmp_path, monkeypatch):
-    lines = ["the cat", "", "na\u00efve\r", "x" * 9000, "\u2028 \U0001f600", "don't"]
-    (tmp_path / "a.txt").write_bytes("\n".join(lines).encode())
+    texts = ["the cat", "", "na\u00efve\r", "x" * 9000, "\u2028 \U0001f600", "don't"]
+    (tmp_path / "a.txt").write_bytes("\n".join(texts).encode())
     (tmp_path / "b.csv").write_text("text,n\nthe cat,1\non,2\n", encoding="utf-8")
     (tmp_path / "bad.txt").write_bytes(b"the cat\n\nna\xefve\n")
     monkeypatch.setattr(text, "BLOCK", 64)
     for library in (native.library(), None):
         monkeypatch.setattr(native, "library", lambda library=library: library)
         vars(table).pop("_text", None)
-        same(table.encode_file(tmp_path / "a.txt"), table.encode_ragged(lines))
+        same(table.encode_file(tmp_path / "a.txt"), table.encode_ragged(texts))
         same(table.encode_file(tmp_path / "b.csv", column="text"), table.encode_ragged(["the cat", "on"]))
         with pytest.raises(ult.errors.SourceError, match=r"bad.txt, line 3 is not UTF-8"):
             table.encode_file(tmp_path / "bad.txt")
         with pytest.raises(ult.errors.MissingSource):
             table.encode_file(tmp_path / "none.txt")
-        short = ult.Table.fit(lines[:3], codec=TextBytes(max_length=9), vocabulary=ult.Vocabulary(300), min_records=1)
+        short = ult.Table.fit(texts[:3], codec=TextBytes(max_length=9), vocabulary=ult.Vocabulary(300), min_records=1)
         with pytest.raises(ult.errors.InvalidRecord, match="line 4: record has 9000 bytes"):
             short.encode_file(tmp_path / "a.txt")
     vars(table).pop("_text", None)
+
+
+@built
+def test_a_file_that_changes_meanwhile_is_an_error(table, tmp_path, monkeypatch):
+    (tmp_path / "a.txt").write_bytes(b"the cat\n")
+    states = iter(range(2))
+    monkeypatch.setattr(lines, "_state", lambda name: next(states))
+    with pytest.raises(ult.errors.SourceError, match=r"a\.txt changed while it was read"):
+        table.encode_file(tmp_path / "a.txt")
 
 
 @built

@@ -251,7 +251,7 @@ def _wide(start: bytes) -> str:
             return encoding
     if len(start) < _LEAST:
         return ""
-    even, odd = (sum(byte == 0 for byte in start[k::2]) / len(start[k::2]) for k in (0, 1))
+    even, odd = (start[k::2].count(0) / len(start[k::2]) for k in (0, 1))
     if max(even, odd) > 0.9 and min(even, odd) > 0.4:  # three bytes of four are 0
         return "UTF-32LE" if odd > even else "UTF-32BE"
     if max(even, odd) > 0.7 and min(even, odd) < 0.1:  # in Latin text every other byte is 0

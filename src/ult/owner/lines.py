@@ -13,7 +13,7 @@ from ult.codecs.base import Codec
 from ult.codecs.patches import Ends
 from ult.codecs.text import TextBytes
 from ult.data import files, open_source
-from ult.data.stamp import Snapshot
+from ult.data.rows import changed
 from ult.data.text import TxtRows, is_utf8, line_blocks
 from ult.owner.bpe.text import TextSegmenter
 
@@ -33,10 +33,11 @@ def ids_of_file(
     """
     name = str(path)
     if text is not None and isinstance(codec, TextBytes) and column is None and files.suffix(name) == ".txt":
-        rows, seen = TxtRows(name, ""), Snapshot([name])
+        rows, seen = TxtRows(name, ""), _state(name)
         try:
             found = text.ids_of_lines(_blocks(rows, codec.max_length), files.size(name))
-            seen.check()
+            if _state(name) != seen:
+                raise changed(name)
             return found
         except _Slowly:
             pass
@@ -49,6 +50,11 @@ def ids_of_file(
             ends.append(stops + size)
             size += len(ids)
     return np.concatenate(many), np.concatenate(ends)
+
+
+def _state(name: str) -> tuple[int, int]:
+    """Return what changes with a file: its size and, of a local one, when it was written."""
+    return files.size(name), 0 if files.is_url(name) else Path(name).stat().st_mtime_ns
 
 
 class _Slowly(Exception):
