@@ -324,6 +324,14 @@ def test_rounds_go_on_without_the_lost_and_with_those_who_come_back(tmp_path, mo
     for thread in threads:
         thread.join(60)
         assert not thread.is_alive()
+    monkeypatch.setattr("ult.trainer.federated.serve.LAST", 0.5)
+    late = threading.Thread(target=join, args=(*given, tmp_path / "late", Recipe(), address, "west"),
+                            kwargs={"secrets": pairs["west"]})  # fmt: skip
+    late.start()
+    again = serve(group.path, tmp_path / "out", (), address, resume=True)  # for owners who were lost at the end
+    late.join(60)
+    assert not late.is_alive()
+    assert again.told == told
     assert told["missed"] == [0, 0, 0, 3]
     assert told["given_up"] == 1
     assert {(n, many) for n, _, many in took} == {(0, 4), (1, 3), (2, 4), (3, 4), (4, 3)}

@@ -17,6 +17,7 @@ from ult.trainer.federated.once import NAME, Once
 from ult.trainer.federated.owner import Owner
 from ult.trainer.federated.plan import Plan
 from ult.trainer.federated.simulate import simulate
+from ult.trainer.federated.working import working
 from ult.trainer.recipe import Recipe
 
 NAMES = ("north", "south", "east", "west")
@@ -141,6 +142,19 @@ def test_two_owners_and_wrong_secrets_are_refused(tmp_path):
     (tmp_path / "short").write_bytes(b"x" * 31)
     with pytest.raises(InvalidConfig, match="31 bytes"):
         secret_in(tmp_path / "short")
+
+
+def test_whose_a_sum_is_stays_when_the_server_is_killed(tmp_path):
+    def killed():
+        with working(tmp_path / "out", {}, resume=False, force=False) as work:
+            (work / "members-1.json").write_text("{}")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        killed()
+    with working(tmp_path / "out", {}, resume=True, force=False) as work:
+        assert (work / "members-1.json").exists(), "owners who have masked for it mask for no other"
+        (work / "run").mkdir()
 
 
 @pytest.mark.slow

@@ -246,9 +246,11 @@ class Line:
                 reached = time.monotonic()
                 if status == 200:
                     answer = work(data)
-                    self._call("POST", task, answer or b"")
                     if answer is None:
+                        with suppress(OSError, http.client.HTTPException):  # it has nothing more to tell
+                            self._call("POST", task, b"")
                         return
+                    self._call("POST", task, answer)
             except ssl.SSLCertVerificationError as error:
                 raise TrainingError(f"{self.host}:{self.port} shows another certificate: {error.reason}") from error
             except (OSError, http.client.HTTPException) as error:

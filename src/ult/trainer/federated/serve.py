@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ult.errors import InvalidConfig
 from ult.host.free import check_free
 from ult.trainer.callbacks.progress import say
 from ult.trainer.federated.asked import read_ready, ready, task
-from ult.trainer.federated.body import HEADER, packed, weights
+from ult.trainer.federated.body import HEADER, Body, packed, weights
 from ult.trainer.federated.channel import Certificates, Desk, Served
-from ult.trainer.federated.group import KIND, Group, model_of, write
+from ult.trainer.federated.group import KIND, Group, is_group, model_of, write
 from ult.trainer.federated.plan import NAME
 from ult.trainer.federated.rounds import Rounds, beginning, told_of
 from ult.trainer.federated.working import working
@@ -40,12 +41,14 @@ def serve(
     """Serve a group to its `owners`, by name, until all rounds are done; return the group that came of it.
 
     `out` is the group with its last body. A group whose plan says `at_least` closes a round without owners who do not
-    answer within `wait` seconds. Raises `InvalidConfig`, `MissingSource`, `OutputExists`, `OutputError`, or
+    answer within `wait` seconds. With `resume`, a group that is there already is given to owners who were lost at the
+    end. Raises `InvalidConfig`, `MissingSource`, `OutputExists`, `OutputError`, or
     `FormatError` and `TrainingError`, naming the owner, for an answer that is no body.
     """
-    out = Path(out)
-    check_free(out, KIND, force=force)
-    began = Group.open(group)
+    out, began = Path(out), Group.open(group)
+    ended = resume and is_group(out) and Group.open(out).told.get("group") == began.digest
+    if not ended:
+        check_free(out, KIND, force=force)
     if began.plan.owners and owners and set(owners) != set(began.plan.owners):
         raise InvalidConfig(f"the group's owners are {', '.join(began.plan.owners)}", hint="leave out --owner")
     owners = list(began.plan.owners or owners)
@@ -59,11 +62,18 @@ def serve(
         raise InvalidConfig(
             "wait was given for a group that waits for all of its owners", hint="ult federate init --at-least 3"
         )
+    most = 4 * weights(began.shapes()) + HEADER
+    if ended:
+        desk, there = Desk(owners, most), Group.open(out)
+        with Served(desk, address, certificates) as served:
+            say(f"{out.name}: all rounds are done; the last body is at port {served.port} for {LAST:.0f} seconds")
+            _give(desk, began, there.body(), there.told, out)
+        return there
     about = {"group": began.digest, "owners": list(owners)}
     with working(out, about, resume=resume, force=force) as work:
         (work / "run").mkdir(exist_ok=True)
         rounds = Rounds(began, work, len(owners))
-        desk = Desk(owners, 4 * weights(rounds.shapes) + HEADER)
+        desk = Desk(owners, most)
         with Served(desk, address, certificates) as served:
             say(f"{out.name}: waiting for {', '.join(owners)} at port {served.port}")
             while rounds.done < began.plan.rounds:
@@ -75,12 +85,16 @@ def serve(
                     + (f", without {', '.join(lost)}" if lost else "")
                 )
             body, told = rounds.body(), told_of(rounds)
-            last = task({"group": began.digest, "done": told}, packed(body))
-            lacking = set(owners) - set(desk.ask(dict.fromkeys(owners, last), LAST))
-        if lacking:
-            say(f"note: {', '.join(sorted(lacking))} did not take the last body: serve {out.name} again with --resume")
+            _give(desk, began, body, told, out)
         write(work / "run", model_of(began), body, {**beginning(began), **told}, out)
     return Group.open(out)
+
+
+def _give(desk: Desk, began: Group, body: Body, told: dict[str, Any], out: Path) -> None:
+    """Give the last body to all owners, and say who did not take it."""
+    last = task({"group": began.digest, "done": told}, packed(body))
+    if lacking := sorted(set(desk.owners) - set(desk.ask(dict.fromkeys(desk.owners, last), LAST))):
+        say(f"note: {', '.join(lacking)} did not take the last body: serve {out.name} again with --resume")
 
 
 def _round(rounds: Rounds, desk: Desk, wait: float) -> None:

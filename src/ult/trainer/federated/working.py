@@ -14,6 +14,7 @@ from ult.host.free import check_free
 from ult.trainer.federated.group import KIND
 from ult.trainer.workdir import JOURNAL, Resume, partial_folder
 
+_DONE = ("change-*", "members-*", "round-*", "run/*/.*.partial/checkpoint-*")  # what there is to go on from
 _KEPT = "what is done is kept: the same command with --resume goes on from it"
 
 
@@ -45,9 +46,7 @@ def working(out: Path, about: dict[str, Any], *, resume: Resume, force: bool) ->
         try:
             yield partial
         except BaseException as error:
-            claim.keep = any(
-                any(partial.glob(what)) for what in ("change-*", "round-*", "run/*/.*.partial/checkpoint-*")
-            )
+            claim.keep = any(any(partial.glob(what)) for what in _DONE)
             if claim.keep:
                 error.add_note(_KEPT)
             raise
