@@ -10,6 +10,10 @@ from lib.federating import (
     BATCH,
     CANARIES,
     CONTEXT,
+    DECAY,
+    FEW,
+    HOME,
+    MANY,
     MODEL,
     NGRAMS,
     ONE,
@@ -22,11 +26,11 @@ from lib.federating import (
     SIZE,
     TEST,
     TOGETHER,
-    TRAIN,
     alone,
     encode,
     federated,
     group,
+    named,
     ngrams,
     pooled,
     rounds,
@@ -46,28 +50,24 @@ ASKED = (
     "them than its own; and what do its messages betray?"
 )
 SETTING = """\
-Three owners of different sources: medical abstracts, doctors' dialogues and wikitext-2, {kilobytes} kB of text each, \
-tested on {test} kB of the same source; `text/bytes`, {size:,} ids, {batch} blocks of {context} ids a step. \
-`{together}`: {rounds} rounds of {local} local steps, each owner its own table and rows, the mean change of the body \
-is added. `{alone}`: from the same body, as many steps of the same \
-records in the same order. `{pooled}`: one model of all texts under one table of all, as many steps of three times the \
-batch. `{shared}`: every weight averaged, rows too, under a table \
-of other public text (medical sections). Every text is seen as often in each. How long to train was \
-chosen so that alone does best on texts that are not tested (of 100 and 200 steps); no other option was tuned. \
-`{ngrams}`: counts of three ids in a row (Kneser-Ney). The first owner plants {canaries} canaries {repeats} times \
-each. Attacks on its messages, all by whoever keeps the body: ids of a record by the span of the change that one \
-plain step on it makes (DAGER; {records} records, as many directions as the record has ids), \
-measured as AUC of its ids among all; by rows that are the owner's, that are a public run's (the group's body is then \
-that run's) or drawn. The same for a whole round of {local} AdamW steps. Records of round {round} among test records, \
-by how much the change of the round helps to tell each; exposure of the canaries beside {alternatives} others."""
+Three owners of different sources: medical abstracts, doctors' dialogues and wikitext-2, {few} kB of text each, and \
+{many} kB in the rows that say so; tested on {test} kB of the same source; `text/bytes`, {size:,} ids, {batch} blocks \
+of {context} ids a step. `{together}`: {rounds} rounds of {local} local steps, and {home} steps of each owner alone \
+({many_rounds} of {many_local}, and none, with {many} kB); each owner its own table and rows, the mean change of the \
+body is added. `{alone}`: from the same body, as many steps of \
+the same records in the same order. `{pooled}`: one model of all texts under one table of all, as many steps of three \
+times the batch. `{shared}`: every weight averaged, rows too, under a table of other public text (medical sections). \
+Every text is seen as often in each. With {few} kB the decay of weights is {decay}, of 0.1, 3.2 and 6.4 the best for \
+{alone}, {pooled} and federated alike, one seed, on texts that are not tested; with {many} kB it is 0.1, and nothing \
+was chosen. `{ngrams}`: counts of three ids in a row (Kneser-Ney). The first owner plants \
+{canaries} canaries {repeats} times among its {few} kB. Attacks on the messages of {few} kB, all by whoever keeps the \
+body: ids of a record by the span of the change that one plain step on it makes (DAGER; {records} records, as many \
+directions as the record has ids), measured as AUC of its ids among all; by rows that are the owner's, that are a \
+public run's (the group's body is then that run's) or drawn. The same for a whole round of {local} AdamW steps. \
+Records of round {round} among test records, by how much the change of the round helps to tell each; exposure of the \
+canaries beside {alternatives} others."""
 
-NOTES = (
-    "Most of what a model of this size learns of 30 kB is in its rows, and rows stay at home: one table for all, whose "
-    "rows see three times the text, is worth more than the body that is shared.",
-    "Tried beside, on texts that are not tested, one seed: Nesterov momentum as DiLoCo's costs 1.02 to 1.04 x the bits "
-    "of the mean alone; with 300 kB an owner, 12 rounds of 25 steps cost 1.005 to 1.013 x alone, 30 rounds of 10 1.000 "
-    "to 1.008 x.",
-)
+NOTES = ()
 
 
 def main() -> None:
@@ -75,23 +75,31 @@ def main() -> None:
     session = Session.begin("federate")
     seeds = session.sized(SEEDS, (0, 1))
     many, local = rounds(session)
-    session.each(encode, [(owner, kind) for kind in (OWN, ONE, PUBLIC) for owner in OWNERS])
-    session.each(group, [(seed,) for seed in seeds])
-    jobs = [(system, seed) for seed in seeds for system in (TOGETHER, ALONE, POOLED, SHARED)]
+    sizes = {FEW: (TOGETHER, ALONE, POOLED, SHARED), MANY: (TOGETHER, ALONE, POOLED)}
+    session.each(encode, [(owner, kind, FEW) for kind in (OWN, ONE, PUBLIC) for owner in OWNERS])
+    session.each(encode, [(owner, kind, MANY) for kind in (OWN, ONE) for owner in OWNERS])
+    session.each(group, [(seed, size) for seed in seeds for size in sizes])
+    jobs = [(system, seed, size) for size, systems in sizes.items() for seed in seeds for system in systems]
     found = dict(zip(jobs, session.each(measured, jobs), strict=True))
     shards(session, "sections", "train", PUBLIC)  # which all that listen share
     heard = session.each(listened, [(seed,) for seed in seeds])
     counts = {owner: ngrams(session, owner) for owner in OWNERS}
     sent = federated(session, seeds[0])
-    one = found[ALONE, seeds[0]][OWNERS[0]]
+    one = found[ALONE, seeds[0], FEW][OWNERS[0]]
     session.write(
         TITLE,
-        [*of_bits(found, counts, seeds), *of_traffic(sent), *of_attacks(heard, seeds)],
+        [
+            *of_bits(found, counts, seeds, FEW),
+            *of_bits(found, {}, seeds, MANY),
+            *of_traffic(sent),
+            *of_attacks(heard, seeds),
+        ],
         asked=ASKED,
         setting=SETTING.format(
-            kilobytes=session.sized(TRAIN, 10_000) // 1000, test=session.sized(TEST, 5000) // 1000, size=SIZE,
-            batch=BATCH, context=CONTEXT, together=TOGETHER, rounds=many, local=local, alone=ALONE,
-            pooled=POOLED, shared=SHARED, ngrams=NGRAMS, canaries=CANARIES,
+            few=FEW // 1000, many=MANY // 1000, test=session.sized(TEST, 5000) // 1000, size=SIZE, batch=BATCH,
+            context=CONTEXT, together=TOGETHER, rounds=many, local=local, home=HOME[FEW],
+            many_rounds=rounds(session, MANY)[0], many_local=rounds(session, MANY)[1], decay=DECAY[FEW],
+            alone=ALONE, pooled=POOLED, shared=SHARED, ngrams=NGRAMS, canaries=CANARIES,
             repeats=session.sized(REPEATS, 3), records=RECORDS, round=ROUND, alternatives=ALTERNATIVES),
         notes=NOTES,
         chart=[f"{owner}: bits per byte" for owner in OWNERS],
@@ -99,42 +107,44 @@ def main() -> None:
     )  # fmt: skip
 
 
-def measured(session: Session, system: str, seed: int) -> dict[str, dict[str, Any]]:
+def measured(session: Session, system: str, seed: int, size: int) -> dict[str, dict[str, Any]]:
     """Train a system; return what it tells each owner's test texts in."""
     if system == ALONE:
-        runs, kind = [alone(session, owner, seed) for owner in OWNERS], OWN
+        runs, kind = [alone(session, owner, seed, size) for owner in OWNERS], OWN
     elif system == POOLED:
-        runs, kind = [pooled(session, seed)] * len(OWNERS), ONE
+        runs, kind = [pooled(session, seed, size)] * len(OWNERS), ONE
     else:
-        train = shared(session, seed) if system == SHARED else federated(session, seed)
+        train = shared(session, seed) if system == SHARED else federated(session, seed, size)
         runs, kind = train["runs"], PUBLIC if system == SHARED else OWN
-    word = system.replace(",", "").replace(" ", "-")
+    word = named(system.replace(",", "").replace(" ", "-"), size)
     return {
-        owner: bits(session, f"{word}-{owner}-{seed}", run, shards(session, owner, "test", kind)) | run
+        owner: bits(session, f"{word}-{owner}-{seed}", run, shards(session, owner, "test", kind, size)) | run
         for owner, run in zip(OWNERS, runs, strict=True)
     }
 
 
-def of_bits(found: dict[Any, Any], counts: dict[str, float], seeds: Sequence[int]) -> list[dict[str, Any]]:
+def of_bits(found: dict[Any, Any], counts: dict[str, float], seeds: Sequence[int], size: int) -> list[dict[str, Any]]:
     """Return bits per byte of every system for every owner, and what they are to those of others."""
 
     def each(system: str, owner: str) -> list[float]:
-        return [found[system, seed][owner]["bits_per_byte"] for seed in seeds]
+        return [found[system, seed, size][owner]["bits_per_byte"] for seed in seeds]
 
     metrics = []
-    systems = (TOGETHER, ALONE, POOLED, SHARED)
+    systems = [one for one in (TOGETHER, ALONE, POOLED, SHARED) if (one, seeds[0], size) in found]
     for owner in OWNERS:
-        of = {"n": found[ALONE, seeds[0]][owner]["rows"], "seeds": seeds, "higher_is_better": False}
-        name = f"{owner}: bits per byte"
+        of = {"n": found[ALONE, seeds[0], size][owner]["rows"], "seeds": seeds, "higher_is_better": False}
+        name = f"{owner}: bits per byte" if size == FEW else f"{owner}, {size // 1000} kB: bits per byte"
         metrics += [
             metric(name, system, over_seeds(each(system, owner)), unit="bits",
                    baseline="" if system == ALONE else ALONE, **of) for system in systems
         ]  # fmt: skip
-        metrics.append(metric(name, NGRAMS, counted(counts[owner]), unit="bits", **{**of, "seeds": ()}))
+        if owner in counts:
+            metrics.append(metric(name, NGRAMS, counted(counts[owner]), unit="bits", **{**of, "seeds": ()}))
         for other, goal in ((ALONE, "below 1.00"), (POOLED, "at most 1.03"), (SHARED, "")):
-            ratio = of_ratio(each(TOGETHER, owner), each(other, owner))
-            metrics.append(metric(f"{name}, ratio to {other}", TOGETHER, ratio,
-                                  unit="x", baseline=other, goal=goal, **of))  # fmt: skip
+            if other in systems:
+                ratio = of_ratio(each(TOGETHER, owner), each(other, owner))
+                metrics.append(metric(f"{name}, ratio to {other}", TOGETHER, ratio,
+                                      unit="x", baseline=other, goal=goal, **of))  # fmt: skip
     return metrics
 
 

@@ -156,6 +156,33 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(folder, tmp_path, mon
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_after_the_last_round_owners_go_on_alone(folder, tmp_path, monkeypatch):
+    root, _ = folder
+    plan = Plan(rounds=1, local_steps=2, last_alone=3)
+    simulate(both(root), tmp_path / "whole", SHORT, plan=plan)
+    advance, steps = Progress.on_step_end, []
+
+    def killed(self, args, state, control, **told):
+        advance(self, args, state, control, **told)
+        steps.append(state.global_step)
+        if steps.count(5) == 2:  # the second owner in its last step, after the checkpoint of the one but last
+            monkeypatch.undo()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Progress, "on_step_end", killed)
+    with pytest.raises(KeyboardInterrupt):
+        simulate(both(root), tmp_path / "out", SHORT, plan=plan)
+    simulate(both(root), tmp_path / "out", SHORT, plan=plan, resume=True)
+    bodies = [weights(tmp_path / "out" / one) for one in ("", "owners/0", "owners/1")]
+    assert not same(bodies[0], {name: bodies[1][name] for name in bodies[0]}), "each owner has a body of its own"
+    for path in ("model.safetensors", "owners/0/model.safetensors", "owners/1/model.safetensors"):
+        assert (tmp_path / "out" / path).read_bytes() == (tmp_path / "whole" / path).read_bytes()
+    metrics = Run.open(tmp_path / "out/owners/1").metrics
+    assert (metrics["steps"], metrics["federated"]["last_alone"]) == (5, 3)
+    with pytest.raises(InvalidConfig, match="last_alone is -1"):
+        Plan(last_alone=-1)
+
+
 def test_epsilon_is_one_account_over_all_rounds(folder, tmp_path):
     root, _ = folder
     private = Recipe(batch_size=4, context=16, epsilon=4.0, secure_random=False)

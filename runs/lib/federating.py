@@ -21,25 +21,38 @@ from ult.public.shard_writer import ShardWriter
 
 OWNERS = ("abstracts", "dialogues", "wikitext")  # each of another source; the first one plants canaries
 SIZE, CONTEXT, BATCH, MODEL = 1024, 64, 8, "tiny"
-ROUNDS, LOCAL = 10, 10
-TRAIN, TEST = 30_000, 60_000  # bytes of each owner
+FEW, MANY, TEST = 30_000, 100_000, 60_000  # bytes of each owner
+ROUNDS = {FEW: (7, 20), MANY: (12, 25)}  # and steps of each
+HOME = {FEW: 60, MANY: 0}  # steps of each owner after the last round, alone
 CANARIES, REPEATS = 8, 5
 OWN, ONE, PUBLIC = "own", "one", "public"  # tables: each owner's, one of all owners' texts, one of public text
 TOGETHER, ALONE = "federated, own tables", "alone"
 POOLED, SHARED = "pooled, one table", "FedAvg, one public table"
 NGRAMS = "n-grams of own ids"
-TAPPED = (1, 3, 6, 10)  # rounds of which what was sent, and the rows beside it, are kept for the attacks
+DECAY = {FEW: 6.4, MANY: 0.1}  # of weights
+TAPPED = (1, 3, 5, 7)  # rounds of which what was sent, and the rows beside it, are kept for the attacks
 ROWS = "model.embed_tokens.weight"
 
 
-def rounds(session: Session) -> tuple[int, int]:
-    """Return the rounds, and the steps of each."""
-    found: tuple[int, int] = session.sized((ROUNDS, LOCAL), (4, 2))
+def rounds(session: Session, size: int = FEW) -> tuple[int, int]:
+    """Return the rounds of owners with so many bytes, and the steps of each."""
+    found: tuple[int, int] = session.sized(ROUNDS[size], (4, 2))
     return found
 
 
-def texts(session: Session, whose: str, split: str) -> list[str]:
-    """Return the texts of an owner, or "sections", which everybody has."""
+def steps(session: Session, size: int = FEW) -> int:
+    """Return the steps of an owner in all."""
+    many, local = rounds(session, size)
+    return many * local + int(session.sized(HOME[size], min(HOME[size], 2)))
+
+
+def named(name: str, size: int) -> str:
+    """Return the name of what is made with so many bytes."""
+    return name if size == FEW else f"{name}-{size // 1000}"
+
+
+def texts(session: Session, whose: str, split: str, size: int = FEW) -> list[str]:
+    """Return the texts of an owner, or "sections", which everybody has; to train on, so many bytes."""
     if whose == "wikitext":
         every = wikitext(session, split)
     elif whose == "dialogues":
@@ -49,18 +62,18 @@ def texts(session: Session, whose: str, split: str) -> list[str]:
     else:
         every = labelled_texts(session, whose, split)[0]
     ends = np.cumsum([len(text.encode()) for text in every])
-    most = session.sized(TRAIN if split == "train" else TEST, 10_000 if split == "train" else 5_000)
+    most = session.sized(size if split == "train" else TEST, 10_000 if split == "train" else 5_000)
     return every[: int((ends <= most).sum())]
 
 
 @cache
-def table(session: Session, owner: str, kind: str = OWN) -> ult.Table:
+def table(session: Session, owner: str, kind: str = OWN, size: int = FEW) -> ult.Table:
     """Return the table that an owner encodes with."""
     if kind == PUBLIC:
         return fitted(texts(session, "sections", "train"))
     if kind == ONE:
-        return fitted([text for one in OWNERS for text in texts(session, one, "train")])
-    return fitted(texts(session, owner, "train"))
+        return fitted([text for one in OWNERS for text in texts(session, one, "train", size)])
+    return fitted(texts(session, owner, "train", size))
 
 
 def fitted(records: Sequence[str]) -> ult.Table:
@@ -74,35 +87,35 @@ def planted(session: Session) -> list[str]:
     return [canary(name, one) for name, one in enumerate(digits)] * session.sized(REPEATS, 3)
 
 
-def trained_on(session: Session, owner: str) -> list[str]:
-    """Return what an owner trains on."""
-    found = texts(session, owner, "train")
-    if owner != OWNERS[0]:
+def trained_on(session: Session, owner: str, size: int = FEW) -> list[str]:
+    """Return what an owner trains on; canaries are planted among few bytes alone."""
+    found = texts(session, owner, "train", size)
+    if owner != OWNERS[0] or size != FEW:
         return found
     every = [*found, *planted(session)]
     return [every[k] for k in np.random.default_rng(0).permutation(len(every))]
 
 
-def shards(session: Session, owner: str, split: str, kind: str = OWN) -> Path:
+def shards(session: Session, owner: str, split: str, kind: str = OWN, size: int = FEW) -> Path:
     """Write shards of an owner's texts, or of "sections", under a table."""
-    code = table(session, owner, PUBLIC if owner == "sections" else kind)
-    records = trained_on(session, owner) if split == "train" else texts(session, owner, split)
-    size = sum(len(text.encode()) for text in records)
+    code = table(session, owner, PUBLIC if owner == "sections" else kind, size)
+    records = trained_on(session, owner, size) if split == "train" else texts(session, owner, split)
+    length = sum(len(text.encode()) for text in records)
 
     def make(folder: Path) -> dict[str, Any]:
         with ShardWriter(folder / "shards", vocabulary=code.vocabulary, table=code.fingerprint, codec=code.codec.id,
                          column="text") as writer:  # fmt: skip
-            writer.write(code.encode_batch(records), size)
+            writer.write(code.encode_batch(records), length)
         return {}
 
-    settings = {"table": code.fingerprint, "n": len(records), "bytes": size}
-    return Path(session.once(f"shards/{owner}-{split}-{kind}", settings, make)["folder"]) / "shards"
+    settings = {"table": code.fingerprint, "n": len(records), "bytes": length}
+    return Path(session.once(named(f"shards/{owner}-{split}-{kind}", size), settings, make)["folder"]) / "shards"
 
 
-def encode(session: Session, owner: str, kind: str) -> None:
+def encode(session: Session, owner: str, kind: str, size: int) -> None:
     """Write all shards of an owner under a table."""
     for split in ("train", "test"):
-        shards(session, owner, split, kind)
+        shards(session, owner, split, kind, size)
 
 
 def seed_of(seed: int, owner: str) -> int:
@@ -110,33 +123,37 @@ def seed_of(seed: int, owner: str) -> int:
     return 10 * seed + OWNERS.index(owner)
 
 
-def group(session: Session, seed: int) -> Path:
+def group(session: Session, seed: int, size: int = FEW) -> Path:
     """Write the group that the owners of a seed begin with."""
-    many, local = rounds(session)
+    many, local = rounds(session, size)
+    home = steps(session, size) - many * local
 
     def make(folder: Path) -> dict[str, Any]:
         from ult.trainer.federated.group import begin
         from ult.trainer.federated.plan import Plan
 
-        begin(MODEL, Plan(many, local), folder / "group", seed=seed)
+        begin(MODEL, Plan(many, local, last_alone=home), folder / "group", seed=seed)
         return {}
 
-    return Path(session.once(f"groups/average-{seed}", {"rounds": [many, local]}, make)["folder"]) / "group"
+    return (
+        Path(session.once(named(f"groups/average-{seed}", size), {"rounds": [many, local, home]}, make)["folder"])
+        / "group"
+    )
 
 
-def alone(session: Session, owner: str, seed: int) -> dict[str, Any]:
+def alone(session: Session, owner: str, seed: int, size: int = FEW) -> dict[str, Any]:
     """Train an owner by itself, from the group's body, for as many steps as in all rounds."""
-    many, local = rounds(session)
-    return trained(session, f"alone-{owner}-{seed}", shards(session, owner, "train"), model=str(group(session, seed)),
-                   steps=many * local, batch_size=BATCH, context=CONTEXT, seed=seed_of(seed, owner))  # fmt: skip
+    return trained(session, named(f"alone-{owner}-{seed}", size), shards(session, owner, "train", OWN, size),
+                   model=str(group(session, seed, size)), steps=steps(session, size), batch_size=BATCH, context=CONTEXT,
+                   weight_decay=DECAY[size], seed=seed_of(seed, owner))  # fmt: skip
 
 
-def pooled(session: Session, seed: int) -> dict[str, Any]:
+def pooled(session: Session, seed: int, size: int = FEW) -> dict[str, Any]:
     """Train one model on all owners' texts under one table: every text is seen as often as by its owner."""
-    many, local = rounds(session)
-    folders = [shards(session, owner, "train", ONE) for owner in OWNERS]
-    return trained(session, f"pooled-{seed}", folders, model=MODEL, steps=many * local, context=CONTEXT,
-                   batch_size=BATCH * len(OWNERS), seed=seed, mixture=(1.0,) * len(OWNERS))  # fmt: skip
+    folders = [shards(session, owner, "train", ONE, size) for owner in OWNERS]
+    return trained(session, named(f"pooled-{seed}", size), folders, model=MODEL, steps=steps(session, size),
+                   context=CONTEXT, batch_size=BATCH * len(OWNERS), weight_decay=DECAY[size], seed=seed,
+                   mixture=(1.0,) * len(OWNERS))  # fmt: skip
 
 
 class Taps:
@@ -164,11 +181,11 @@ class Taps:
                 save_file(rows, self.folder / f"rows-{self.round}-{owner}")
 
 
-def federated(session: Session, seed: int) -> dict[str, Any]:
+def federated(session: Session, seed: int, size: int = FEW) -> dict[str, Any]:
     """Train the group's body by all owners, each with its own table; `runs` are theirs."""
-    began = group(session, seed)
-    many, local = rounds(session)
-    folders = [shards(session, owner, "train") for owner in OWNERS]
+    began = group(session, seed, size)
+    many, local = rounds(session, size)
+    folders = [shards(session, owner, "train", OWN, size) for owner in OWNERS]
 
     def make(folder: Path) -> dict[str, Any]:
         import torch
@@ -178,10 +195,11 @@ def federated(session: Session, seed: int) -> dict[str, Any]:
 
         torch.set_num_threads(1)
         taps = Taps(folder / "taps", folder / "out", local)
-        recipe = Recipe(batch_size=BATCH, context=CONTEXT, seed=10 * seed)
+        recipe = Recipe(batch_size=BATCH, context=CONTEXT, weight_decay=DECAY[size], seed=10 * seed)
         return simulate(folders, folder / "out", recipe, group=began, sent=taps).told
 
-    return _of_owners(session, f"average-{seed}", folders, make) | {"rounds": many}
+    name = named(f"average-{seed}", size)
+    return _of_owners(session, name, folders, make, size) | {"rounds": many}
 
 
 def shared(session: Session, seed: int) -> dict[str, Any]:
@@ -208,8 +226,9 @@ def shared(session: Session, seed: int) -> dict[str, Any]:
         put(model, Group.open(began).body())
         whole: Any = {name: one for name, one in model.state_dict().items() if name != "lm_head.weight"}
         plans = [(path, folder / "out" / "owners" / str(k),
-                  Recipe(model=str(began), steps=many * local, checkpoint_every=local, batch_size=BATCH,
-                         context=CONTEXT, seed=10 * seed + k)) for k, path in enumerate(folders)]  # fmt: skip
+                  Recipe(model=str(began), steps=steps(session), checkpoint_every=local, batch_size=BATCH,
+                         context=CONTEXT, weight_decay=DECAY[FEW], seed=10 * seed + k))
+                 for k, path in enumerate(folders)]  # fmt: skip
         for number in range(many):
             changes = []
             for path, out, recipe in plans:
@@ -223,11 +242,13 @@ def shared(session: Session, seed: int) -> dict[str, Any]:
             train(path, out, recipe, turn=Round(whole, many * local, many * local), resume="auto")
         return {}
 
-    return _of_owners(session, f"shared-{seed}", folders, make)
+    return _of_owners(session, f"shared-{seed}", folders, make, FEW)
 
 
-def _of_owners(session: Session, name: str, folders: list[Path], make: Any) -> dict[str, Any]:
-    settings = {"shards": digest(*map(manifest_of, folders)), "batch": BATCH, "rounds": rounds(session)}
+def _of_owners(session: Session, name: str, folders: list[Path], make: Any, size: int) -> dict[str, Any]:
+    planned = [*rounds(session, size), steps(session, size)]
+    shown = digest(*map(manifest_of, folders))
+    settings = {"shards": shown, "batch": BATCH, "rounds": planned, "decay": DECAY[size]}
     found = session.once(f"together/{name}", settings, make)
     folder = Path(found["folder"])
     return found | {

@@ -25,6 +25,7 @@ from lib.federating import (
     rounds,
     seed_of,
     shards,
+    steps,
     table,
     texts,
 )  # fmt: skip
@@ -34,8 +35,8 @@ from ult.owner.canaries import DIGITS, canary, secret_digits
 from ult.public.vocabulary import N_SPECIAL
 
 RECORDS, ALTERNATIVES = 8, 150  # records of which a step's change is looked at; canaries that were not planted
-LOOKED = (3, 6, 10)  # rounds after which exposures are measured, and
-ROUND = 6  # the one whose records are looked for
+LOOKED = (3, 5, 7)  # rounds after which exposures are measured, and
+ROUND = 5  # the one whose records are looked for
 LAYERS = [f"model.layers.0.self_attn.{one}_proj.weight" for one in "qkv"]
 NORM = "model.layers.0.input_layernorm.weight"
 RATE = 0.1  # of the plain step: the change is its gradient, but for rounding
@@ -199,12 +200,12 @@ def _blocks(session: Session, seed: int, number: int) -> tuple[Any, list[int]]:
     from ult.trainer.datasets.packing import open_shards, pack
     from ult.trainer.datasets.sampler import Order
 
-    many, local = rounds(session)
+    _, local = rounds(session)
     with tempfile.TemporaryDirectory() as folder:
         pack(open_shards([shards(session, OWNERS[0], "train")]), Path(folder))
         mapped = Blocks.open(Path(folder), context=CONTEXT)
         data = Blocks(np.array(mapped.stream), np.array(mapped.ends), CONTEXT)
-    order = list(Order(len(data), many * local * BATCH, seed_of(seed, OWNERS[0])))
+    order = list(Order(len(data), steps(session) * BATCH, seed_of(seed, OWNERS[0])))
     return data, order[(number - 1) * local * BATCH : number * local * BATCH]
 
 

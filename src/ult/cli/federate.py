@@ -56,6 +56,9 @@ def init(
             help="Close a round without owners who are lost, if so many are there.  [default: all]",
         ),
     ] = None,
+    last_alone: Annotated[
+        int, typer.Option(min=0, metavar="STEPS", help="Steps of each owner after the last round, told to nobody.")
+    ] = _PLAN.last_alone,
     seed: Annotated[int, typer.Option(min=0, help="What the body is drawn by.")] = 0,
     force: Force = False,
 ) -> None:

@@ -56,7 +56,7 @@ def members_in(asked: Mapping[str, Any], group: Group) -> dict[str, str]:
 
 def told_in(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the server says of the federation, as far as a run's `metrics.json` keeps it."""
-    names = ("group", "rounds", "local_steps", "outer", "secure", "owners", "traffic")
+    names = ("group", "rounds", "local_steps", "last_alone", "outer", "secure", "owners", "traffic")
     value = asked.get("done")
     return {name: value[name] for name in names if name in value} if isinstance(value, dict) else {}
 

@@ -28,7 +28,7 @@ class RoundDone(BaseException):
 class Exchange(TrainerCallback):
     """Begins a round with the group's body, and ends the training, for now, at the round's last step."""
 
-    def __init__(self, body: Body, first: int, last: int) -> None:
+    def __init__(self, body: Body | None, first: int, last: int) -> None:
         self.body, self.first, self.last = body, first, last
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **told: Any) -> None:
@@ -38,7 +38,8 @@ class Exchange(TrainerCallback):
                 f"this owner's training stands at step {state.global_step}, the group at {self.first}",
                 hint="the same command from the start, with --force",
             )
-        put(told["model"], self.body)
+        if self.body is not None:
+            put(told["model"], self.body)
 
     def on_save(self, args: Any, state: Any, control: Any, **told: Any) -> None:
         """Raise `RoundDone` if that was the round's last step."""
@@ -50,9 +51,9 @@ class Exchange(TrainerCallback):
 class Round:
     """What a training of an owner is told of the round: its body and steps, and what `metrics.json` is to say."""
 
-    body: Body
+    body: Body | None  # None to go on with the body that the training has
     first: int  # the step that the round begins after
-    last: int  # its last step; `first` once all rounds are done and only the run is to be written
+    last: int  # its last step; `first` once all rounds are done: the training then goes on to its end, alone
     told: dict[str, Any] = field(default_factory=dict)
 
     def callback(self) -> Exchange:

@@ -80,11 +80,15 @@ class Owner:
         return masked(told.change, self.name, others, label(self.group.digest, number, told.body, members))
 
     def finish(self, body: Body, told: dict[str, Any]) -> dict[str, Any]:
-        """Write the owner's run: the last body, and its own rows; return what its `metrics.json` says."""
-        steps = self.group.plan.steps
-        if steps_done(self.out) < steps:  # it was lost in the last round
+        """Write the owner's run: the last body, trained on alone if the plan says so, and its own rows.
+
+        Returns what its `metrics.json` says.
+        """
+        together = self.group.plan.together
+        if steps_done(self.out) < together:  # it was lost in the last round
             self.turn(self.group.plan.rounds - 1, body)
-        return self._train(Round(body, steps, steps, {"federated": told})) or {}
+        done = steps_done(self.out)  # more than all rounds after a kill
+        return self._train(Round(body if done == together else None, done, done, {"federated": told})) or {}
 
     def _once(self) -> Once:
         return Once(partial_folder(self.out))

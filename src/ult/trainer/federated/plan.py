@@ -34,6 +34,7 @@ class Plan:
     outer: str = "average"  # one of `RULES`
     owners: Sequence[str] = ()  # their names, if they are agreed on
     secure: bool = False  # whether the server is to see no change but the sum of all
+    last_alone: int = 0  # steps of each owner after the last round, of which it tells nobody
     at_least: int = 0  # owners without whom no round is closed; 0 for all
 
     def __post_init__(self) -> None:
@@ -41,6 +42,8 @@ class Plan:
             value = getattr(self, name)
             if type(value) is not int or not 1 <= value < MOST:
                 raise InvalidConfig(f"{name} is {value!r:.40}; expected an integer of at least 1")
+        if type(self.last_alone) is not int or not 0 <= self.last_alone < MOST:
+            raise InvalidConfig(f"last_alone is {self.last_alone!r:.40}; expected steps, or 0")
         if type(self.at_least) is not int or not 0 <= self.at_least < MOST:
             raise InvalidConfig(f"at_least is {self.at_least!r:.40}; expected a number of owners")
         object.__setattr__(self, "owners", tuple(self.owners))
@@ -70,6 +73,11 @@ class Plan:
         return max(self._least, self.at_least or owners)
 
     @property
-    def steps(self) -> int:
+    def together(self) -> int:
         """The steps of each owner in all rounds."""
         return self.rounds * self.local_steps
+
+    @property
+    def steps(self) -> int:
+        """The steps of each owner, those after the last round among them."""
+        return self.together + self.last_alone
