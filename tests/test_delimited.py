@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from ult.cli import app
+from ult.codecs.utf8 import is_utf8
 from ult.data import open_sink, open_source
 from ult.data.reading import AS_IT_IS, Reading
 from ult.data.rows import CHUNK_BYTES
 from ult.data.tables.tabular import CsvRows
-from ult.data.text import is_utf8
 from ult.errors import EmptySource, InvalidConfig, SourceError
 
 CELLS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6) | st.sampled_from(

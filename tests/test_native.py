@@ -15,8 +15,8 @@ import ult
 from ult.codecs.patches import Patches
 from ult.codecs.pretokenizer import cut_words
 from ult.codecs.text import TextBytes, joined_utf8
+from ult.codecs.utf8 import is_utf8
 from ult.data import text
-from ult.data.text import is_utf8
 from ult.host import native
 from ult.owner import lines
 from ult.owner.bpe import text as in_c

@@ -17,6 +17,7 @@ import laws
 from strategies import MODALITIES, TEXTS, texts
 from ult import Table, Vocabulary
 from ult.codecs import CODECS
+from ult.codecs.cells import Cells
 from ult.codecs.text import TextBytes
 from ult.errors import CorruptSymbols, FormatError, InvalidConfig, InvalidRecord, UnknownCodec
 from ult.public.vocabulary import N_SPECIAL
@@ -351,3 +352,15 @@ def test_an_error_of_loading_holds_no_payload(tmp_path):
     while error is not None:
         assert "secret" not in repr(vars(error)) + str(error.args)
         error = error.__context__
+
+
+def test_texts_that_stay_bytes_are_the_texts():
+    table = Table.fit(["a"], vocabulary=Vocabulary(288), min_records=1)
+    plain, odd = ["é", "", "漢字", "a\nb", "\U0001f600"], ["é", "\ud800", ""]
+    for records, kind in ((plain, Cells), (odd, list), ([], list)):
+        batches = list(table.decode_cells(*table.encode_ragged(records)))
+        assert [text for batch in batches for text in batch] == records
+        assert all(isinstance(batch, kind) for batch in batches)
+    ids, _ = table.encode_ragged(["é"])
+    with pytest.raises(CorruptSymbols):
+        list(table.decode_cells(ids, np.array([1, 2])))  # half a character each

@@ -20,7 +20,9 @@ WIDE = 9.0  # inches, at 110 dots: bars and curves
 
 def draw(document: dict[str, Any], path: Path) -> None:
     """Write a PNG of a result, in the form that its row has."""
-    if document["row"] in SPEEDS:
+    if document["row"] == "waterfall":
+        _save(_fall(document), path, 110)
+    elif document["row"] in SPEEDS:
         _save(_bars(document), path, 110)
     elif any("x" in m for m in document["metrics"]):
         _save(_curves(document), path, 110)
@@ -87,6 +89,27 @@ def _bars(document: dict[str, Any]) -> Any:
     axes.axvline(1, color=OTHER, linewidth=0.8)
     axes.margins(x=0.12)
     axes.set_xlabel("ratio: median, range of the rounds (line), goal (bar)")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _fall(document: dict[str, Any]) -> Any:
+    """Return the stages of a command as bars, each from where the one before ends, and in each its limit."""
+    stages = [m for m in document["metrics"] if m.get("speed", m["unit"]) == "ms"]
+    times = [m.get("ours", m["value"]) for m in stages]
+    figure, axes = plt.subplots(figsize=(WIDE, 0.9 + 0.36 * len(stages)), layout="constrained")
+    start = 0.0
+    for y, (m, took) in enumerate(zip(stages, times, strict=True)):
+        axes.barh(y, took, left=start, color=OURS, alpha=0.45, height=0.6)
+        axes.barh(y, min(took, m.get("peer", 0.0)), left=start, color=OURS, height=0.6)
+        beside = f", {m['value']:.3g} x {m['system'].partition(' / ')[2]}" if "peer" in m else ""
+        axes.annotate(f" {took:,.0f} ms{beside}", (start + took, y), va="center", fontsize=8)
+        start += took
+    axes.set_yticks(range(len(stages)), [m["name"] for m in stages], fontsize=9)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.35 * start)
+    axes.set_xlabel("ms, one stage after the other; dark: the limit, measured alone")
+    axes.set_title(document["title"], fontsize=12, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 

@@ -32,7 +32,9 @@ FIGURES = (
     "text-ids", "molecule-ids", "exact", "records", "record-speed", "generated", "image-quality", "series-quality",
     "demo",
 )  # fmt: skip
-SPEEDS = ("text-speed", "fast-speed", "bwt-speed", "image-speed", "series-speed", "train-speed", "startup")
+SPEEDS = (
+    "text-speed", "fast-speed", "bwt-speed", "image-speed", "series-speed", "train-speed", "startup", "waterfall",
+)  # fmt: skip
 ROWS = (*TRAINED, *FIGURES, *SPEEDS, "growth")
 PACKAGES = (
     "numba", "numpy", "pillow", "pyarrow", "rdkit", "scikit-learn", "scipy", "tokenizers", "torch", "transformers",

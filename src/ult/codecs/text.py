@@ -13,6 +13,7 @@ from ult.codecs.cells import Cells
 from ult.codecs.grammar import Automaton, utf8_follow
 from ult.codecs.patches import Ends, Patches, Symbols
 from ult.codecs.pretokenizer import MAX_PATCH, cut_words
+from ult.codecs.utf8 import is_utf8
 from ult.errors import CorruptSymbols, InvalidRecord
 
 
@@ -69,6 +70,16 @@ class TextBytes(Codec[str]):
             whole = str(data, "ascii")
             return [whole[start:stop] for start, stop in spans]
         return [from_utf8(data[start:stop]) for start, stop in spans]
+
+    def decode_cells(self, symbols: Symbols, ends: Ends) -> Sequence[str | None]:
+        """Return the texts whose bytes, uint8, end at `ends`, as `Cells` unless one has a lone surrogate.
+
+        Raises `CorruptSymbols`.
+        """
+        inner = ends[ends < len(symbols)]
+        if is_utf8(symbols) and not ((symbols[inner] & 0xC0) == 0x80).any():  # which no text begins with
+            return Cells(symbols, ends, np.zeros(len(ends), np.bool_))
+        return self.decode_batch(symbols, ends)
 
     def prefixes(self, symbols: Symbols) -> NDArray[np.int64]:
         """Return every k at which a character ends, up to the first byte that is not UTF-8."""

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.types as pat
 
+from ult.codecs.cells import Cells
 from ult.data import files, record
 from ult.data.array import ENDS, NpzWriter
 from ult.data.images.image import packed
@@ -29,6 +30,7 @@ from ult.host.disk import strangers
 from ult.host.free import FILE, Kind, check_free
 
 FOLDER = "a folder"
+_MOST = 2**31  # bytes of a column of strings of Arrow
 MARKS = {".csv": ",", ".tsv": "\t"}  # what stands between two cells
 SUFFIXES = {
     "text": (".txt", ".jsonl", ".csv", ".parquet", ".tsv"),
@@ -131,6 +133,10 @@ class Sink:
 
     def _values(self, records: Sequence[Any]) -> Any:
         """Return records in the form that the writer takes: unchanged, or as an Arrow table."""
+        if isinstance(records, Cells):
+            if self._suffix == ".txt" or (self._suffix == ".parquet" and len(records.data) < _MOST):
+                return records if self._suffix == ".txt" else self._of_cells(records)
+            records = records.tolist()
         if self._suffix in MARKS and self.modality == "series" and not self.fields:
             return self._one_column(records)
         if self._suffix == ".parquet" or (self._suffix in MARKS and self.fields):
@@ -153,6 +159,11 @@ class Sink:
         for text in records:
             encoded(text, ".parquet")
         return pa.table([pa.array(records, pa.string())], schema=schema)
+
+    def _of_cells(self, texts: Cells) -> pa.Table:
+        ends = np.append(0, texts.ends).astype(np.int32)
+        column = pa.Array.from_buffers(pa.string(), len(texts), [None, pa.py_buffer(ends), pa.py_buffer(texts.data)])
+        return pa.table([column], schema=self._record_schema())
 
     def _one_column(self, records: Sequence[Any]) -> pa.Table:
         """Return the values of the only series, one per row; raise `OutputError` if there are more series."""

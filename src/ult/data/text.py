@@ -8,7 +8,6 @@ of the first record.
 from __future__ import annotations
 
 import copy
-import ctypes
 import itertools
 import json
 import math
@@ -23,11 +22,11 @@ import numpy as np
 import pyarrow as pa
 
 from ult.codecs.cells import Cells
+from ult.codecs.utf8 import is_utf8
 from ult.data import files
 from ult.data.reading import AS_IT_IS, Reading
 from ult.data.rows import CHUNK_BYTES, ROWS, Chunk, Column, Rows, changed, existing_text, listed, not_utf8
 from ult.errors import EmptySource, MissingColumn, OutputError, SourceError
-from ult.host import native
 
 BOM = "\ufeff"
 BLOCK = 2**19  # bytes that are read at a time: they stay in the processor's cache
@@ -298,18 +297,6 @@ def lines_of(data: bytes) -> Cells:
     return Cells(texts, ends, np.zeros(len(ends), np.bool_))
 
 
-def is_utf8(data: bytes | memoryview) -> bool:
-    """Return whether bytes are UTF-8."""
-    library = native.library()
-    if library is not None:
-        found = np.frombuffer(data, np.uint8)
-        return bool(library.ult_is_utf8(ctypes.c_void_p(found.ctypes.data), ctypes.c_int64(len(found))))
-    try:
-        return str(data, "utf-8") is not None
-    except UnicodeDecodeError:
-        return False
-
-
 def _starts(name: str, nbytes: int) -> Iterator[int]:
     """Yield the byte at which each part starts, always the start of a line, and then the size of the file."""
     at, size = 0, files.size(name)
@@ -335,15 +322,24 @@ class TxtWriter:
     def __init__(self, path: Path) -> None:
         self._file = path.open("xb")
 
-    def write(self, records: Sequence[str], kept: pa.Table) -> None:
+    def write(self, records: Sequence[str] | Cells, kept: pa.Table) -> None:
         """Write lines; raise `OutputError` for a record with a line break or a lone surrogate."""
+        if isinstance(records, Cells):
+            if (records.data == _LINE_FEED).any():
+                raise _broken()
+            self._file.write(np.insert(records.data, records.ends, _LINE_FEED).data)
+            return
         if any("\n" in record for record in records):
-            raise OutputError("a record holds a line break, which .txt cannot", hint=".jsonl, .csv or .parquet")
+            raise _broken()
         self._file.write(b"".join(encoded(record, ".txt") + b"\n" for record in records))
 
     def close(self, *, whole: bool) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _broken() -> OutputError:
+    return OutputError("a record holds a line break, which .txt cannot", hint=".jsonl, .csv or .parquet")
 
 
 class JsonlWriter:

@@ -195,6 +195,19 @@ class Coder:
 
     def decode_ragged_batches(self, ids: Sequence[int] | NDArray[Any], ends: Ends) -> Iterator[list[Any]]:
         """Yield the records of `decode_ragged` in order, in lists that are small enough to need little memory."""
+        for symbols, symbol_ends in self._spelled(ids, ends, BATCH):
+            yield self.codec.decode_batch(symbols, symbol_ends)
+
+    def decode_cells(self, ids: Sequence[int] | NDArray[Any], ends: Ends) -> Iterator[Sequence[Any]]:
+        """Yield the records as `decode_ragged_batches` does, but texts as `Cells` where they are UTF-8."""
+        if not isinstance(self.codec, TextBytes):
+            yield from self.decode_ragged_batches(ids, ends)
+            return
+        for symbols, symbol_ends in self._spelled(ids, ends, COLUMNS_BATCH):
+            yield self.codec.decode_cells(symbols, symbol_ends)
+
+    def _spelled(self, ids: Sequence[int] | NDArray[Any], ends: Ends, most: int) -> Iterator[tuple[Symbols, Ends]]:
+        """Yield the symbols of records in order, of `most` at a time, and where each record ends in them."""
         array, stops = _integers(ids), np.asarray(ends, np.int64)
         rising = stops.ndim == 1 and bool((np.diff(stops, prepend=0) >= 0).all())
         if not rising or (int(stops[-1]) if len(stops) else 0) != len(array):
@@ -202,10 +215,10 @@ class Coder:
         ranks, first, start = self._check(array), 0, 0
         while first < len(stops):
             fitting = int(np.searchsorted(stops, start + BATCH_IDS, side="right"))
-            last = min(first + BATCH, max(first + 1, fitting))
+            last = min(first + most, max(first + 1, fitting))
             run, batch = ranks[start : stops[last - 1]], stops[first:last] - start
             symbol_ends = self._ends(run, batch)
-            yield self.codec.decode_batch(self._spelling.spell(run, int(symbol_ends[-1])), symbol_ends)
+            yield self._spelling.spell(run, int(symbol_ends[-1])), symbol_ends
             first, start = last, int(stops[last - 1])
 
     def _ends(self, ranks: NDArray[np.uint32], stops: Ends) -> Ends:

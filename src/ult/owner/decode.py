@@ -114,7 +114,8 @@ def decode(
     if prefix:
         kept = opened.to_arrow().drop_columns([IDS]) if manifest.kept else None
         return write_decoded(list(opened.ids()), key, out, column=manifest.column, kept=kept, told=told, force=force)
-    with sink_of(out, key, manifest.column, opened.kept_schema(), force=force) as sink:
+    in_clear = opened.kept_schema() if manifest.kept else None  # which reads a part
+    with sink_of(out, key, manifest.column, in_clear, force=force) as sink:
         for batch in counted(_batches(opened, key), progress, "decoding", lambda batch: batch.rows):
             sink.write(batch.records, batch.kept)
     return Decoded(out, manifest.rows, manifest.rows, told=told)
@@ -157,6 +158,6 @@ def sink_of(out: Path, table: Table, column: str, kept: pa.Schema | None, *, for
 def _batches(shards: Shards, table: Table) -> Iterator[Batch]:
     for part in shards.parts():
         kept, first = part.drop_columns([IDS]), 0
-        for records in table.decode_ragged_batches(*ragged_ids(part)):
+        for records in table.decode_cells(*ragged_ids(part)):
             yield Batch(records, kept.slice(first, len(records)))
             first += len(records)

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from ult.codecs.base import Codec
 from ult.codecs.patches import Ends
 from ult.codecs.text import TextBytes
+from ult.codecs.utf8 import is_utf8
 from ult.data import files, open_source
 from ult.data.rows import changed
-from ult.data.text import TxtRows, is_utf8, line_blocks
+from ult.data.text import TxtRows, line_blocks
 from ult.owner.bpe.text import TextSegmenter
 
 _Ragged = tuple[NDArray[np.uint32], Ends]

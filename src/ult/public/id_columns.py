@@ -45,16 +45,19 @@ def _numbers(values: NDArray[np.int32]) -> pa.Array:
 
 def record_ids(table: pa.Table) -> list[NDArray[np.uint32]]:
     """Return the ids (n,) uint32 of each row of a part."""
-    ids, ends = ragged_ids(table)
-    stops = ends.tolist()
+    found, ends = ragged_ids(table)
+    ids, stops = found.copy(), ends.tolist()
     return [ids[start:stop] for start, stop in zip([0, *stops], stops, strict=False)]
 
 
 def ragged_ids(table: pa.Table) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """Return the ids (n,) of a part, one row after the other, and where each row ends in them (r,) int64."""
+    """Return the ids (n,) of a part, one row after the other, and where each row ends in them (r,) int64.
+
+    The ids may lie in the memory of the part, which cannot be written to.
+    """
     lengths = [chunk.value_lengths().to_numpy() for chunk in table[IDS].chunks]
     ends = np.cumsum(np.concatenate([np.empty(0, np.int64), *lengths]), dtype=np.int64)
-    return flat_ids(table).astype(np.uint32), ends
+    return flat_ids(table).view(np.uint32), ends
 
 
 def count_ids(table: pa.Table) -> int:
@@ -63,6 +66,6 @@ def count_ids(table: pa.Table) -> int:
 
 
 def flat_ids(table: pa.Table) -> NDArray[np.int32]:
-    """Return the ids (n,) int32 of a part, one row after the other."""
-    chunks = (chunk.flatten().to_numpy(zero_copy_only=False) for chunk in table[IDS].chunks)
-    return np.concatenate([np.empty(0, np.int32), *chunks])
+    """Return the ids (n,) int32 of a part, one row after the other, perhaps in the memory of the part."""
+    chunks = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in table[IDS].chunks]
+    return chunks[0] if len(chunks) == 1 else np.concatenate([np.empty(0, np.int32), *chunks])

@@ -154,7 +154,7 @@ class Shards(Shown):
         ids = flat_ids(table)
         if ids.dtype != np.int32 or table[IDS].null_count or (table.num_rows, len(ids)) != (part.rows, part.ids):
             raise FormatError(f"{path} holds {table.num_rows} rows, {len(ids)} ids; the manifest says otherwise")
-        if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < self.vocabulary.size:
+        if len(ids) and int(ids.view(np.uint32).max()) >= self.vocabulary.size:  # a negative one is large
             raise FormatError(f"{path} holds an id outside the vocabulary of {self.vocabulary.size}")
         return table
 

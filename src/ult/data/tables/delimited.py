@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult.codecs.cells import Cells
-from ult.data.text import is_utf8
+from ult.codecs.utf8 import is_utf8
 from ult.host.kernel import njit
 
 BLOCK = 2**21  # bytes that are scanned together, if a row is not longer

@@ -136,7 +136,7 @@ def write_parts(
 
     Raises `InvalidRecord`, `EngineError`, `OutputError`, or `SourceError` if the input has changed.
     """
-    state = (table.cleartext(), kept, str(partial.scratch.absolute()))
+    state = (Handed(table), kept, str(partial.scratch.absolute()))
     with closing(engine.map(_encoder, state, _missing(pieces, partial))) as answers:
         for number, part in answers:
             partial.commit(number, part)
@@ -180,12 +180,26 @@ def _missing(pieces: Iterable[Piece], partial: Partial) -> Iterator[tuple[int, t
         raise SourceError(f"the input ends before part {min(extra)}, which is written already", hint="run it again")
 
 
-def _encoder(cleartext: bytes, kept: pa.Schema, scratch: str) -> Callable[[int, Piece], Part]:
+class Handed:
+    """A table for workers of its owner: other processes get its cleartext, on purpose; this one gets the table."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+
+    def __reduce__(self) -> tuple[Callable[[bytes], Handed], tuple[bytes]]:
+        return Handed._of, (self.table.cleartext(),)
+
+    @staticmethod
+    def _of(cleartext: bytes) -> Handed:
+        return Handed(Table.from_cleartext(cleartext))
+
+
+def _encoder(handed: Handed, kept: pa.Schema, scratch: str) -> Callable[[int, Piece], Part]:
     if not Path(scratch).is_dir():
         raise EngineError(
             f"a node of the cluster does not see the folder {scratch}", hint="--out in a folder that all nodes share"
         )
-    table = Table.from_cleartext(cleartext)
+    table = handed.table
 
     def work(number: int, piece: Piece) -> Part:
         done, nbytes = [], 0
