@@ -240,10 +240,11 @@ def _cpu(work: Callable[[], Any]) -> float:
 def peer(folder: Path) -> None:
     """Encode the text of a folder as most do: `datasets.map` with a process for each core."""
     import datasets
+    from peers import peers
 
     import ult
 
-    hugging, *_ = import_module("peers").peers(ult.Table.load(folder / "corpus.ult"))
+    hugging, *_ = peers(ult.Table.load(folder / "corpus.ult"))
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     lines = datasets.load_dataset("text", data_files=str(folder / "corpus.txt"), cache_dir=str(folder / "cache"))
     lines["train"].map(

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ult.codecs.text import TextBytes, joined_utf8
-from ult.data.text import is_utf8
+from ult.codecs.utf8 import is_utf8
 from ult.host import native
 from ult.owner.bpe import text
 from ult.owner.bpe.counts import PatchCounts
