@@ -21,6 +21,7 @@ from ult.trainer.models.load import load_trained
 from ult.trainer.models.ngrams import Ngrams, Read
 from ult.trainer.ngram_fit import beside, count, fit
 from ult.trainer.recipe import Recipe
+from ult.trainer.scoring import Endings, Scorer
 from ult.trainer.train import train
 
 NGRAMS = Recipe(model="ngrams", context=16)
@@ -156,6 +157,12 @@ def test_it_writes_what_is_likeliest_after_all_it_has_read(folder):
         ids.append(max([EOS, *range(32, SIZE)], key=scores.__getitem__))
     assert written.tolist() == ids[1 : 1 + len(written)]
     assert all(len(one) for one in generate(run, n=4, seed=1))
+    start, ends = np.array([40, 41], np.uint32), [np.array([42, 43, EOS]), np.array([50, 51, EOS])]
+    (found,), _ = Scorer(run).score([Endings(start, ends)])
+    with torch.inference_mode():
+        for end, nats in zip(ends, found, strict=True):
+            log = model(input_ids=torch.tensor([[EOS, 40, 41, *end[:-1]]])).logits[0, 2:]
+            assert nats == pytest.approx(float(log[range(3), end.tolist()].sum()), abs=1e-4)
 
 
 def test_records_of_a_block_do_not_see_one_another(folder, tmp_path):
@@ -183,6 +190,8 @@ def test_nobody_else_may_have_it_and_no_training_goes_on_from_it(folder, tmp_pat
         withhold(folder / "run", tmp_path / "out", tmp_path / "rows.age", encrypt=False)
     with pytest.raises(InvalidConfig, match="is n-grams: counts of ids, from which no training goes on"):
         train(folder / "shards", tmp_path / "out", Recipe(from_run=folder / "run", steps=1, context=16))
+    with pytest.raises(InvalidConfig, match="is n-grams: counts of ids, from which no training goes on"):
+        train(folder / "shards", tmp_path / "out", Recipe(model=str(folder / "run"), steps=1, context=16))
     assert not list(tmp_path.iterdir())
 
 

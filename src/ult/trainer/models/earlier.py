@@ -16,7 +16,6 @@ from ult.public.vocabulary import N_SPECIAL, Vocabulary
 from ult.trainer.models.bag import BAG
 from ult.trainer.models.embeddings import Model, draw_rows, rows_of
 from ult.trainer.models.load import load_checkpoint
-from ult.trainer.models.ngrams import NGRAMS
 from ult.trainer.models.table_rows import Rows, put_rows, read_rows
 from ult.trainer.recipe import Recipe
 
@@ -53,11 +52,6 @@ class Earlier:
             raise InvalidConfig(
                 f"{run.path} is a bag: its weights are fitted to their optimum, from which no training goes on",
                 hint="--model bag on the new shards fits another, in seconds",
-            )
-        if run.metrics.get("model") == NGRAMS:
-            raise InvalidConfig(
-                f"{run.path} is n-grams: counts of ids, from which no training goes on",
-                hint="--model ngrams on all shards counts others, in seconds",
             )
         if (run.task == "seq2seq") != (recipe.task == "seq2seq"):
             wanted = "seq2seq" if recipe.task == "seq2seq" else "lm or classify"

@@ -11,7 +11,7 @@ from typing import Any
 
 from ult.errors import FormatError, InvalidConfig, MissingSource, UltError
 from ult.host.extras import require
-from ult.public.run import Run
+from ult.public.run import NGRAMS_TYPE, Run
 from ult.public.task import LABELS
 from ult.trainer.models.agree import check_agreement
 from ult.trainer.models.causal import check_causal
@@ -41,7 +41,8 @@ def load_checkpoint(path: str | Path, task: str = "lm", *, rows: bool = True, **
     """Return the model of a checkpoint, in float32: for "seq2seq" an encoder-decoder, else a causal language model.
 
     The checkpoint may lack the head, but not the body, and the embedding rows only if `rows` is False. Raises
-    `FormatError` if it cannot be loaded from safetensors, or if it looks ahead and the task is not "classify".
+    `InvalidConfig` for n-grams, and `FormatError` if it cannot be loaded from safetensors, or if it looks ahead and the
+    task is not "classify".
     """
     kind = transformers.AutoModelForSeq2SeqLM if task == "seq2seq" else transformers.AutoModelForCausalLM
     model, missing = _load(kind, path, **(options or {"use_safetensors": True}))
@@ -49,6 +50,11 @@ def load_checkpoint(path: str | Path, task: str = "lm", *, rows: bool = True, **
     lacking = missing if rows else missing - row_names(model)
     if any(name.startswith(bodies) for name in lacking):
         raise FormatError(f"{path} lacks {len(missing)} weights of its model")
+    if model.config.model_type == NGRAMS_TYPE:
+        raise InvalidConfig(
+            f"{path} is n-grams: counts of ids, from which no training goes on",
+            hint="--model ngrams on all shards counts others, in seconds",
+        )
     if task not in LABELS:
         check_causal(model, path)
     return model

@@ -146,14 +146,17 @@ class Ngrams(transformers.PreTrainedModel, transformers.GenerationMixin):
         position_ids: torch.Tensor | None = None,
         past_key_values: Any = None,
         use_cache: bool = False,
+        logits_to_keep: int = 0,
         **_: Any,
     ) -> CausalLMOutputWithPast:
         """Return the logarithms of the probabilities (b, n, ids) of what follows each id of `input_ids` (b, n).
 
+        With `logits_to_keep` only of what follows so many of the last ids.
+
         Where a position is 0 nothing is known of what stands before. Padding, which follows a record, needs no mask.
         """
         read = Read.after(past_key_values if isinstance(past_key_values, Read) else None, input_ids, position_ids)
-        new = input_ids.shape[1]
+        new = logits_to_keep or input_ids.shape[1]
         chance = self._chances(read, new)
         for k, seen in enumerate(zip(read.ids, read.records, strict=True)):  # a row at a time: n x n places of each
             for share, told in zip(self.shares, _recent(*seen, new), strict=True):
