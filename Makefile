@@ -46,6 +46,7 @@ bench: .venv/.bench  ## Time ours beside peers, one thread each; half an hour, a
 	$(ONE) $(BIN)/python bench/series_speed.py
 	$(ONE) $(BIN)/python bench/record_speed.py
 	$(ONE) $(BIN)/python bench/train_speed.py
+	$(ONE) $(BIN)/python bench/generate_speed.py
 	$(BIN)/python bench/startup.py
 	$(ONE) $(BIN)/python bench/waterfall.py --data $(DATA)/text/wikitext-2
 	$(BIN)/python bench/growth.py --data $(DATA)/text/wikitext-2

@@ -33,7 +33,8 @@ FIGURES = (
     "demo",
 )  # fmt: skip
 SPEEDS = (
-    "text-speed", "fast-speed", "bwt-speed", "image-speed", "series-speed", "train-speed", "startup", "waterfall",
+    "text-speed", "fast-speed", "bwt-speed", "image-speed", "series-speed", "train-speed",
+    "generate-speed", "startup", "waterfall",
 )  # fmt: skip
 ROWS = (*TRAINED, *FIGURES, *SPEEDS, "growth")
 PACKAGES = (
