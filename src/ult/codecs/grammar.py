@@ -7,6 +7,7 @@ A grammar accepts exactly the prefixes of what `decode` accepts, and knows how m
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Hashable
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -38,6 +39,10 @@ class Grammar(ABC, Generic[S]):
     @abstractmethod
     def after(self, state: S, symbols: Symbols, ends: Ends) -> NDArray[np.int64]:
         """Return (r,) int64: `least` after each of r runs of symbols, or REFUSED; run i ends at `ends[i]`."""
+
+    def alike(self, state: S, longest: int) -> Hashable:
+        """Return what all states have in common after which runs of `longest` symbols do the same, or None."""
+        return None
 
 
 class Place(NamedTuple):
@@ -79,6 +84,11 @@ class Automaton(Grammar[Place]):
     def least(self, state: Place) -> int:
         """Return the fewest symbols that complete a record."""
         return int(self.missing[state.state])
+
+    def alike(self, state: Place, longest: int) -> Hashable:
+        """Return the automaton's state, as long as none of the runs can be too wide."""
+        most = longest * int(self.widths.max()) + int(self.missing.max())
+        return state.state if state.width + most <= self.max_width else None
 
     def after(self, state: Place, symbols: Symbols, ends: Ends) -> NDArray[np.int64]:
         """Return `least` after each run, or REFUSED."""

@@ -5,7 +5,7 @@ It belongs to the owner, because it holds the table. `ult.trainer.generate` sees
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,10 @@ class TableGrammar:
         self.grammar, self.size, self.vocabulary_size = grammar, table.size, table.vocabulary.size
         self._spellings = table.spellings()
         self._symbols = np.concatenate(self._spellings)
-        self._ends = np.cumsum([len(spelling) for spelling in self._spellings])
+        lengths = [len(spelling) for spelling in self._spellings]
+        self._ends, self._longest = np.cumsum(lengths), max(lengths)
+        # Of states that are alike: what `after` says, the most that is missing, and what is allowed with room for that.
+        self._known: dict[Hashable, tuple[NDArray[np.int64], int, NDArray[np.bool_]]] = {}
 
     @classmethod
     def of_file(cls, table: Table, out: str | Path | None) -> TableGrammar:
@@ -65,8 +68,22 @@ class TableGrammar:
         return self.grammar.advance(state, self._spellings[written - N_SPECIAL])
 
     def allowed(self, state: Any, room: int) -> NDArray[np.bool_]:
-        """Return which ids (vocabulary,) may come next with room for so many; `<eos>` where a record may end."""
-        missing, least = self.grammar.after(state, self._symbols, self._ends), self.grammar.least(state)
+        """Return which ids (vocabulary,) may come next with room for so many; `<eos>` where a record may end.
+
+        The array may be the one of an earlier call: it is to be read.
+        """
+        least = self.grammar.least(state)
+        alike = self.grammar.alike(state, self._longest)
+        if alike is None:
+            return self._of(self.grammar.after(state, self._symbols, self._ends), least, room)
+        if alike not in self._known:
+            missing = self.grammar.after(state, self._symbols, self._ends)
+            self._known[alike] = missing, int(missing.max()), self._of(missing, least, least - 1)
+        missing, most, always = self._known[alike]
+        return always if least > room or most < room else self._of(missing, least, room)
+
+    def _of(self, missing: NDArray[np.int64], least: int, room: int) -> NDArray[np.bool_]:
+        """Return what `allowed` does where phrases leave so many symbols missing, or are REFUSED."""
         fits = missing < room if least <= room else True
         allowed = np.zeros(self.vocabulary_size, np.bool_)
         allowed[N_SPECIAL : self.size] = (missing != REFUSED) & fits

@@ -101,11 +101,12 @@ def generate(
     _check(top_p=top_p is None or 0 < top_p <= 1, min_p=min_p is None or 0 <= min_p <= 1)
     _check(reserved=all(FREE <= special < N_SPECIAL and special not in head for special in reserved))
     never = [special for special in range(N_SPECIAL) if special not in (EOS, *reserved)]
-    options: dict[str, Any] = {"suppress_tokens": never, "do_sample": temperature > 0}
+    options: dict[str, Any] = {"never": never, "do_sample": temperature > 0}
     if temperature > 0:  # of top_k, None would mean transformers' own default, 50
         options |= {"temperature": temperature, "top_k": top_k or 0, "top_p": top_p or 1.0, "min_p": min_p}
     # The option of transformers would penalise <eos>, which stands before each record, so that no record would end.
     penalty = RepetitionPenaltyLogitsProcessor(float(repetition_penalty), prompt_ignore_length=len(head))
+    penalties = [penalty] if repetition_penalty != 1 else []
     model = load_predictor(opened)
     advance(0, 0)
     records: list[Ids] = [np.empty(0, np.uint32)] * (n * len(starts))
@@ -115,7 +116,7 @@ def generate(
             stack = np.stack([starts[k // n] for k in batch])
             room = opened.context - len(head) - stack.shape[1] if max_new is None else max_new
             masks = [_Mask(held, stack, len(head), room, temperature)] if (held := condition or grammar) else []
-            processors = [penalty, *masks]
+            processors = [*penalties, *masks]
             starting = np.hstack([np.tile(head, (len(stack), 1)), stack])
             for k, record in zip(batch, _write(model, starting, len(head), room, processors, options), strict=True):
                 records[k] = record

@@ -100,7 +100,7 @@ def _search(
             max_new_tokens=max_new,
             length_penalty=0.0,  # hypotheses are ranked by their log probability, whatever their length,
             early_stopping=False,  # and the search ends once no beginning can become a better one
-            suppress_tokens=_NEVER,
+            never=_NEVER,
             decoder_start_token_id=EOS,
         )
         rows = written[:, 1:].cpu().numpy()

@@ -137,7 +137,7 @@ def _answer(
         top_p=TOP_P,
         top_k=0,
         num_return_sequences=samples,
-        suppress_tokens=list(range(N_SPECIAL)),  # the suffix is known to go on
+        never=range(N_SPECIAL),  # the suffix is known to go on
     )
     different, times = np.unique(drawn.cpu().numpy(), axis=0, return_counts=True)
     wholes = np.stack([_whole(head, passage.prefix, suffix) for suffix in different])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ult.errors import TrainingError
 from ult.host.extras import require
@@ -34,14 +34,19 @@ def settings(**options: Any) -> GenerationConfig:
 
 
 def write(
-    model: Model, given: Mapping[str, torch.Tensor], *, processors: Sequence[Any] = (), **options: Any
+    model: Model,
+    given: Mapping[str, torch.Tensor],
+    *,
+    never: Sequence[int] = (),
+    processors: Sequence[Any] = (),
+    **options: Any,
 ) -> torch.Tensor:
     """Return the ids (b, n) that a model writes after the `given` inputs, by our settings with these `options`.
 
-    Raises `TrainingError` if the model predicts infinities or NaN.
+    It `never` writes some ids. Raises `TrainingError` if the model predicts infinities or NaN.
     """
     model.generation_config = settings()  # transformers takes from it what `options` leave open
-    together = LogitsProcessorList([_Finite(), *processors])
+    together = LogitsProcessorList([_Finite(never), *processors])
     written: torch.Tensor = model.generate(**given, generation_config=settings(**options), logits_processor=together)
     return written
 
@@ -50,11 +55,15 @@ def normalizer(logits: torch.Tensor) -> torch.Tensor:
     """Return log(sum(exp(logits))) (..) of logits (.., ids). Raises `TrainingError` if it is not finite."""
     total = logits.logsumexp(-1)
     if not bool(torch.isfinite(total).all()):
-        raise TrainingError(
-            "the model predicts no numbers: its logits are infinite or not a number",
-            hint="train again, with a lower --learning-rate",
-        )
+        _refuse()
     return total
+
+
+def _refuse() -> NoReturn:
+    raise TrainingError(
+        "the model predicts no numbers: its logits are infinite or not a number",
+        hint="train again, with a lower --learning-rate",
+    )
 
 
 def check_finite(logits: torch.Tensor) -> torch.Tensor:
@@ -64,11 +73,20 @@ def check_finite(logits: torch.Tensor) -> torch.Tensor:
 
 
 class _Finite(LogitsProcessor):
-    """Refuses scores that give no probabilities, before id 0 is taken for the likeliest."""
+    """Refuses scores that give no probabilities, before id 0 is taken for the likeliest, and forbids some ids.
+
+    It takes a slice where `suppress_tokens` of transformers compares every id with each of them at each step.
+    """
+
+    def __init__(self, never: Sequence[int]) -> None:
+        self.never = list(never)
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Return the scores (b, ids)."""
-        return check_finite(scores)
+        if not bool(torch.isfinite(scores.amax(-1)).all()):
+            _refuse()
+        scores[:, self.never] = -torch.inf
+        return scores
 
 
 def ignored(folder: str | Path) -> list[str]:
