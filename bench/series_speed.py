@@ -41,8 +41,8 @@ def measure(n: int, dtype: type[np.floating[Any]]) -> list[dict[str, Any]]:
         compared(f"{what}, {np.dtype(dtype).name}, {n:,} values", seconds, f"series/mulaw, {what}", [peer],
                  amount=n / 1e6, unit="M values", n=n, seeds=[0], better_is_less=True, goal=goal)
         for what, peer, goal in (
-            ("encode", "log1p of the values", "at most 4"),
-            ("decode", "log1p of the decoded", "at most 4"),
+            ("encode", "log1p of the values", "at most 1.5"),
+            ("decode", "log1p of the decoded", "at most 1.5"),
             ("decode", "log1p of the values", ""),
         )
     ]  # fmt: skip

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import ult
@@ -77,7 +77,11 @@ def test_a_value_that_most_records_have_is_a_level():
     assert [x for x in levels if len(str(abs(x))) > 6] == [0.1234567]
 
 
+NARROW = [0.0, 1e-90, 1e-16, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 9e307]  # most gaps are nothing beside the widest
+
+
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=40), st.integers(2, 12))
+@example(NARROW, 9)
 def test_levels_rise_cover_all_values_and_are_no_more_than_asked(values, most):
     values = np.array(values) + 0.0
     levels = placed_on(values, most)

@@ -103,7 +103,8 @@ class Codec(ABC, Generic[T]):
         array = np.asarray(symbols)
         if array.ndim != 1 or (array.size and array.dtype.kind not in "ui"):
             raise CorruptSymbols(f"{self.id} symbols are {array.dtype} {array.shape}; expected integers (n,)")
-        if array.size and (int(array.min()) < 0 or int(array.max()) >= self.alphabet):
+        signed = array.dtype.kind == "i"
+        if array.size and ((signed and int(array.min()) < 0) or int(array.max()) >= self.alphabet):
             raise CorruptSymbols(f"{self.id} symbol outside range({self.alphabet})")
         return array.astype(np.uint32, copy=False)
 

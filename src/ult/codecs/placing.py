@@ -125,7 +125,9 @@ def _weights(values: Floats, counts: NDArray[np.int64], often: NDArray[np.bool_]
         gaps = np.minimum(np.diff(values, prepend=values[0]), np.finfo(float).max)
     spread = _capped(np.cbrt(gaps / gaps.max()) ** 2 * np.cbrt(counts), shares)
     occurring = _capped(counts.astype(float), shares)
-    weights = occurring / occurring.sum() + spread / spread.sum()
+    weights = occurring / occurring.sum()
+    if spread.any():  # not if all gaps but a few are nothing beside the widest
+        weights += spread / spread.sum()
     return _capped(np.where(often, weights.sum(), weights), shares)
 
 

