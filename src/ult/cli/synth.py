@@ -101,7 +101,8 @@ def synth(
         typer.Option("--encode-identifier", help="Of records of fields: learn this column, though it names somebody."),
     ] = None,
     bins: Annotated[
-        int | None, typer.Option(help="Bins of a number that no schema gives edges for; by default 16.")
+        int | None,
+        typer.Option(help="Bins of a number that no schema gives edges for; by default 16, of marginals by epsilon."),
     ] = None,
     canonical: Canonical = False,
     reading: Reading = READ,

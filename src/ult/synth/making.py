@@ -180,6 +180,7 @@ def synthesise(
     check_codec(said.codec or usual_codec(inputs), conditions)
     records = Records.open(said, private=epsilon is not None, first=condition)
     training = table_share != plan.TABLE_SHARE or temperature != 1 or members is not None or sizes.said()
+    training |= bool(options) or patches_per_record is not None
     method = _method_of(method, records, private=epsilon is not None, training=training)
     _check_method(method, epsilon, members, condition)
     asked = Asked(

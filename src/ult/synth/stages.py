@@ -158,7 +158,7 @@ class Synthesis:
         if account.asked is None or layout is None:
             raise AssertionError("marginals are of records of fields, with a promise")
         self.notice("counting columns and pairs of columns")
-        with account.reading("common cells, edges of bins, and pairs of columns", account.asked):
+        with account.reading("common cells, places of numbers, and pairs of columns", account.asked):
             kept = self.work.told(COUNTS)
             if kept is None:
                 of: dict[str, Any] = {"seed": asked.seed, "secure": asked.secure_random}
@@ -170,7 +170,7 @@ class Synthesis:
         told = self.told(account, None, None, None, n)
         told |= {"shape": {"records": n, "pairs": len(found.pairs), "classes": [one.classes for one in found.columns]}}
         sink = partial(open_record_sink, schema=layout, kept_schema=None, force=False)
-        lots, notes = marginals.checked(made, records.fields), marginals.remarks(found)
+        lots, notes = marginals.checked(made, records.fields), marginals.remarks(found, asked.condition)
         return self._published(lots, sink, told, out, force=force, notes=notes)
 
     def _number(self) -> int:

@@ -23,7 +23,7 @@ from ult.privacy.choose import chosen
 from ult.privacy.quantiles import LEAST
 from ult.privacy.randomness import NOISE, Source
 from ult.public.guarantee import Spent
-from ult.synth.marginals.column import Cell, Codes, Column, Floats
+from ult.synth.marginals.column import Cell, Column, Floats
 from ult.synth.marginals.known import Known, Measured, Pair, projected
 
 VALUES, PLACES, CHOICE = 0.3, 0.1, 0.1  # of rho; pairs get the rest
@@ -33,8 +33,9 @@ BINS = (4, 8, 16, 32)  # of a scale; the more records and epsilon, the more
 BIN = 8.0  # deviations of the noise of a pair that the records of a bin should exceed
 SPIKE = 0.05  # the share of records from which on a place of a scale is a class of its own
 MOST = 48  # common cells of a column
-FORM, SURE, LIKELY = 3.0, 4.0, 1.5  # deviations of the noise that what there is exceeds
+SURE, LIKELY = 5.0, 1.5  # deviations of the noise that what there is exceeds
 
+Codings = NDArray[np.int16]
 Records = Callable[[], Iterable[Sequence[Sequence[Cell]]]]  # each call reads all records, in batches
 
 
@@ -68,12 +69,12 @@ def _counted(batches: Iterable[Sequence[Sequence[Cell]]], width: int) -> list[Co
     return found
 
 
-def _coded(batches: Iterable[Sequence[Sequence[Cell]]], columns: Sequence[Column]) -> NDArray[np.int64]:
+def _coded(batches: Iterable[Sequence[Sequence[Cell]]], columns: Sequence[Column]) -> Codings:
     """Return the classes (columns, n) of all records."""
-    parts: list[list[Codes]] = [[np.zeros(0, np.int64)] for _ in columns]
+    parts: list[list[NDArray[np.int16]]] = [[np.zeros(0, np.int16)] for _ in columns]
     for batch in batches:
         for part, column, cells in zip(parts, columns, zip(*batch, strict=True), strict=False):
-            part.append(column.codes(cells))
+            part.append(column.codes(cells).astype(np.int16))
     return np.stack([np.concatenate(part) for part in parts])
 
 
@@ -145,7 +146,7 @@ class _Looks:
             if placed is not None:
                 times[placed.form] += counts[cell]
         noisy = self._noisy(np.array(list(times.values()), float), self.noise)
-        forms = {form: float(many) for form, many in zip(times, noisy, strict=True) if many > FORM * self.noise}
+        forms = {form: float(many) for form, many in zip(times, noisy, strict=True) if many > SURE * self.noise}
         values, many = _placed(column, counts)
         coarse = np.histogram(values, column.scale.grid, weights=many)[0]
         stops = _stops(column.scale.grid, self._noisy(coarse, self.noise), self.noise)
@@ -178,7 +179,7 @@ class _Looks:
         rho = (1 - VALUES - PLACES - CHOICE) * self.rho / max(shares, 1)
         return concentrated.gaussian(LABEL * rho, 1), concentrated.gaussian(rho, 1)
 
-    def pairs(self, columns: Sequence[Column], codes: NDArray[np.int64]) -> list[Pair]:
+    def pairs(self, columns: Sequence[Column], codes: Codings) -> list[Pair]:
         """Return the counts of pairs: of all columns with the label, if there are labels, and of a tree."""
         labelled, others = self._pair_noise()
         found = [self._pair(0, k, columns, codes, labelled) for k in range(1, len(columns)) if self.labels]
@@ -186,12 +187,12 @@ class _Looks:
             found.append(self._pair(one, other, columns, codes, others))
         return found
 
-    def _pair(self, one: int, other: int, columns: Sequence[Column], codes: NDArray[np.int64], noise: float) -> Pair:
+    def _pair(self, one: int, other: int, columns: Sequence[Column], codes: Codings, noise: float) -> Pair:
         counts = joint(codes, columns, one, other)
         return Pair(one, other, self._noisy(counts.astype(float), noise), noise)
 
     def _tree(
-        self, columns: Sequence[Column], codes: NDArray[np.int64], known: Sequence[Pair], noise: float
+        self, columns: Sequence[Column], codes: Codings, known: Sequence[Pair], noise: float
     ) -> list[tuple[int, int]]:
         """Return the edges of a tree, drawn by how far counts of two columns are from what is known without them.
 
@@ -216,10 +217,12 @@ class _Looks:
         return found
 
 
-def joint(codes: NDArray[np.int64], columns: Sequence[Column], one: int, other: int) -> NDArray[np.int64]:
+def joint(codes: Codings, columns: Sequence[Column], one: int, other: int) -> NDArray[np.int64]:
     """Return how often two columns have each pair of classes."""
     shape = columns[one].classes, columns[other].classes
-    return np.bincount(codes[one] * shape[1] + codes[other], minlength=shape[0] * shape[1]).reshape(shape)
+    return np.bincount(codes[one].astype(np.int64) * shape[1] + codes[other], minlength=shape[0] * shape[1]).reshape(
+        shape
+    )
 
 
 def _placed(column: Column, counts: Counter[Cell], without: Sequence[Cell] = ()) -> tuple[Floats, Floats]:

@@ -23,6 +23,7 @@ from ult.synth.records import Records
 
 COLUMNS = 100  # at most: all pairs are looked at
 _LOT = 512  # records that are checked at once
+_FEW = 0.02  # the share of records below which a label has few
 
 
 def unfit(records: Records) -> str:
@@ -82,13 +83,21 @@ def checked(made: Sequence[tuple[Cell, ...]], layout: Sequence[Field]) -> Iterat
         yield lot
 
 
-def remarks(found: Measured) -> tuple[str, ...]:
-    """Return what the owner should know of columns that could not be learnt."""
-    none = [one.field.name for one in found.columns if one.classes == 1]
-    if not none:
-        return ()
-    names = ", ".join(map(repr, none[:4])) + (" and others" if len(none) > 4 else "")
-    return (
-        f"no value of {names} is common enough to be told at this epsilon, so cells there are empty; more records, a "
-        "greater epsilon, or --drop",
-    )
+def remarks(found: Measured, condition: Condition) -> tuple[str, ...]:
+    """Return what the owner should know of columns and labels that could not be learnt."""
+    said = []
+    if none := [one.field.name for one in found.columns if one.classes == 1]:
+        said.append(
+            f"no value of {_listed(none)} is common enough to be told at this epsilon, so cells there are empty; more "
+            "records, a greater epsilon, or --drop"
+        )
+    if condition.column:
+        known = Model(found, label=True).known
+        few = [str(one) for one, n in zip(found.columns[0].atoms, known.alone[0], strict=False) if n < _FEW * known.n]
+        if few:
+            said.append(f"few records or none have the label {_listed(few)}; what is written for it is mostly noise")
+    return tuple(said)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:4])) + (" and others" if len(names) > 4 else "")

@@ -81,9 +81,8 @@ class _Numbers:
 
     def _placed(self, cell: str) -> Placed:
         value = Decimal(self._numbers.plain(cell))
-        places = min(max(0, -int(value.as_tuple().exponent)), PLACES)
-        digits = str(round(value, places)).partition(".")[2].rstrip("0")
-        return Placed(float(value), f"{places}.{len(digits)}")
+        digits = f"{value:f}".partition(".")[2][:PLACES]
+        return Placed(float(value), f"{len(digits)}.{len(digits.rstrip('0'))}")
 
     def spell(self, value: float, form: str, forms: Collection[str]) -> str:
         places, said = map(int, form.split("."))
