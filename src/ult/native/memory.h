@@ -9,13 +9,17 @@ typedef struct {
 } Row;
 
 typedef struct {
+    uint64_t key; /* both units */
+    int32_t order; /* when the pair was learnt; NEVER marks an empty place */
+} Learnt;
+
+typedef struct {
     Row *rows;
     uint64_t mask, used, most;
     uint32_t *ids;
     uint8_t *bytes;
     uint64_t ids_used, bytes_used, pool;
-    int32_t *slots; /* of the pairs */
-    uint64_t *pairs;
+    Learnt *pairs;
     uint64_t pair_mask;
     uint32_t *unit_ids;
     int32_t alphabet;
@@ -40,31 +44,39 @@ INLINE uint64_t slot_of(uint64_t pair) {
     return hash ^ hash >> 32;
 }
 
-static int32_t order_of(const Memory *memory, int32_t left, int32_t right) {
-    uint64_t pair = (uint64_t)(uint32_t)left << 32 | (uint32_t)right, at = slot_of(pair) & memory->pair_mask;
-    for (; memory->slots[at] >= 0; at = (at + 1) & memory->pair_mask)
-        if (memory->pairs[memory->slots[at]] == pair) return memory->slots[at];
-    return NEVER;
+INLINE int32_t order_of(const Memory *memory, int32_t left, int32_t right) {
+    uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right, at = slot_of(key) & memory->pair_mask;
+    for (; memory->pairs[at].order != NEVER; at = (at + 1) & memory->pair_mask)
+        if (memory->pairs[at].key == key) break;
+    return memory->pairs[at].order;
 }
 
-/* Merge a patch, earliest pair first, each from left to right; write its ids, and return how many there are. */
+/* Merge a patch, earliest pair first, each from left to right; write its ids, and return how many there are.
+
+orders[i] says when the pair of units i and i + 1 was learnt; only those beside a new unit are looked up again. */
 static int merged(const Memory *memory, const uint8_t *patch, int size, uint32_t *out) {
-    int32_t units[MAX_PATCH], orders[MAX_PATCH];
-    for (int i = 0; i < size; i++) units[i] = patch[i];
-    for (;;) {
-        int32_t first = NEVER;
-        for (int i = 0; i + 1 < size; i++) {
-            orders[i] = order_of(memory, units[i], units[i + 1]);
-            if (orders[i] < first) first = orders[i];
+    int32_t units[MAX_PATCH], orders[MAX_PATCH], first = NEVER;
+    units[0] = patch[0];
+    for (int i = 0; i + 1 < size; i++) {
+        units[i + 1] = patch[i + 1];
+        orders[i] = order_of(memory, units[i], units[i + 1]);
+        if (orders[i] < first) first = orders[i];
+    }
+    while (first != NEVER) {
+        int32_t lowest = NEVER;
+        int many = 0, fresh = 0; /* whether the last unit written is new */
+        for (int i = 0; i < size; many++) {
+            int joins = i + 1 < size && orders[i] == first, next = i + 1 + joins;
+            int32_t unit = joins ? memory->alphabet + first : units[i], order = next < size ? orders[next - 1] : NEVER;
+            if (many && (fresh || joins)) orders[many - 1] = order_of(memory, units[many - 1], unit);
+            if (many && orders[many - 1] < lowest) lowest = orders[many - 1];
+            units[many] = unit;
+            orders[many] = order;
+            fresh = joins;
+            i = next;
         }
-        if (first == NEVER) break;
-        int left = 0;
-        for (int i = 0; i < size; left++) {
-            int joins = i + 1 < size && orders[i] == first;
-            units[left] = joins ? memory->alphabet + first : units[i];
-            i += 1 + joins;
-        }
-        size = left;
+        size = many;
+        first = lowest;
     }
     for (int i = 0; i < size; i++) out[i] = memory->unit_ids[units[i]];
     return size;

@@ -258,7 +258,6 @@ PUBLIC void ult_text_free(Memory *memory) {
     free(memory->rows);
     free(memory->ids);
     free(memory->bytes);
-    free(memory->slots);
     free(memory->pairs);
     free(memory->unit_ids);
     free(memory->buffer);
@@ -281,22 +280,21 @@ PUBLIC Memory *ult_text_new(const int32_t *pairs, int64_t merges, int32_t alphab
     memory->rows = new_rows(memory->mask + 1);
     memory->ids = malloc(memory->pool * sizeof(uint32_t));
     memory->bytes = malloc(memory->pool);
-    memory->slots = malloc(slots * sizeof(int32_t));
-    memory->pairs = malloc((merges + 1) * sizeof(uint64_t));
+    memory->pairs = malloc(slots * sizeof(Learnt));
     memory->unit_ids = malloc((units + 1) * sizeof(uint32_t));
     memory->buffer = calloc(BUFFER + SLACK, 1);
-    if (!memory->rows || !memory->ids || !memory->bytes || !memory->slots || !memory->pairs || !memory->unit_ids ||
+    if (!memory->rows || !memory->ids || !memory->bytes || !memory->pairs || !memory->unit_ids ||
         !memory->buffer) {
         ult_text_free(memory);
         return NULL;
     }
     memcpy(memory->unit_ids, unit_ids, units * sizeof(uint32_t));
-    memset(memory->slots, 0xFF, slots * sizeof(int32_t));
+    for (uint64_t at = 0; at < slots; at++) memory->pairs[at] = (Learnt){0, NEVER};
     for (int64_t k = 0; k < merges; k++) {
-        memory->pairs[k] = (uint64_t)(uint32_t)pairs[2 * k] << 32 | (uint32_t)pairs[2 * k + 1];
-        uint64_t at = slot_of(memory->pairs[k]) & memory->pair_mask;
-        while (memory->slots[at] >= 0) at = (at + 1) & memory->pair_mask;
-        memory->slots[at] = (int32_t)k;
+        uint64_t key = (uint64_t)(uint32_t)pairs[2 * k] << 32 | (uint32_t)pairs[2 * k + 1];
+        uint64_t at = slot_of(key) & memory->pair_mask;
+        while (memory->pairs[at].order != NEVER) at = (at + 1) & memory->pair_mask;
+        memory->pairs[at] = (Learnt){key, (int32_t)k};
     }
     return memory;
 }
