@@ -156,6 +156,29 @@ def test_patches_are_counted_as_the_twin_counts_them(limit, monkeypatch):
 
 
 @built
+@pytest.mark.parametrize(("limit", "capacity"), [(1, 2**22), (3, 2**22), (2, 300)])
+def test_counts_are_merged_as_the_twin_merges_them(limit, capacity, monkeypatch):
+    rng, kernels, found = np.random.default_rng(limit), native.library(), []
+    parts = [["".join(rng.choice(PIECES, 3)) for _ in range(60)] for _ in range(12)]
+    for library in (kernels, None):
+        monkeypatch.setattr(native, "library", lambda library=library: library)
+        total = PatchCounts(min_records=limit, capacity=capacity)
+        for _ in range(2):
+            for part in parts:
+                counts = PatchCounts(**total.settings())
+                counts.add(TextBytes().encode_batch(part))
+                total.merge(counts.counted())
+            if not total.over_capacity:
+                break
+            total = total.second_pass()
+        found.append(total)
+    assert found[0].exact_from == found[1].exact_from
+    assert bool(found[0].exact_from) == (capacity < 2**22)
+    (*one, holders), (*other, theirs) = (counts.patches() for counts in found)
+    same([*one, *holders], [*other, *theirs])
+
+
+@built
 def test_utf8_is_what_python_says(table):
     rng = np.random.default_rng(0)
     odd = np.array([*b"az\n", 0x80, 0xA0, 0x90, 0xBF, 0xC1, 0xC2, 0xE0, 0xE1, 0xED, 0xF0, 0xF4, 0xF5], np.uint8)

@@ -14,6 +14,7 @@ order, are the counts of the whole.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -38,7 +39,7 @@ from ult.owner.bpe.patch_table import (
     roomier,
     weigh,
 )
-from ult.owner.bpe.tally import ROOM, TextTally
+from ult.owner.bpe.tally import ROOM, TextTally, merge_counts
 
 CAPACITY = 2**22  # symbols, about 450,000 patches: as many as 250 MB of Python sources have
 _SLACK = 17 / 16  # multiple of the capacity at which a second pass sieves; above 1, so that it sieves rarely
@@ -153,9 +154,9 @@ class PatchCounts:
                 self._weights += other.weights
             return
         self._unique = roomier(self._unique, len(other.counts), len(other.symbols), len(other.holders.record))
-        merge_patches(
-            other.symbols, other.ends, other.counts, other.holders, self.min_records, self._filter(), self._unique
-        )
+        library = native.library()
+        merge = merge_patches if library is None else partial(merge_counts, library)
+        merge(other.symbols, other.ends, other.counts, other.holders, self.min_records, self._filter(), self._unique)
         self._bound()
 
     def _filter(self) -> Sieve:

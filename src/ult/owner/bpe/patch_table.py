@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ult.host import native
 from ult.host.kernel import njit
 from ult.owner.bpe.hashtable import EMPTY, hash_run
+from ult.owner.bpe.text import array
 
 ROWS = 3  # rows of the count-min sketch; the weight of a patch is the least of its buckets
 BUCKETS = 1 << 20  # buckets per row; each row uses 20 bits of the hash, different from those of the other rows
@@ -70,7 +73,11 @@ def roomier(unique: Unique, patches: int, symbols: int, nodes: int) -> Unique:
     _, slots, hashes, pool, ends, counts, (held, last, record, link) = unique
     if 2 * (n + patches + 1) >= len(slots):
         slots = np.full(1 << (2 * (n + patches + 1)).bit_length(), EMPTY, np.int32)
-        fill_slots(slots, hashes, n)
+        library = native.library()
+        if library is None:
+            fill_slots(slots, hashes, n)
+        else:
+            library.ult_fill_slots(*array(slots), *array(hashes)[:1], ctypes.c_int64(n))
         room = len(slots) // 2
         hashes, counts, held, last = (_moved(a, n, room) for a in (hashes, counts, held, last))
         ends = _moved(ends, n + 1, room + 1)

@@ -11,8 +11,8 @@ from typing import Any, Never
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.codecs.patches import Ends
-from ult.owner.bpe.patch_table import Sieve, Unique
+from ult.codecs.patches import Ends, Symbols
+from ult.owner.bpe.patch_table import Holders, Sieve, Unique
 from ult.owner.bpe.text import array, function, new_memory
 
 ROOM = 1 << 16  # bytes that are counted at a time: there must be room for as many patches, symbols and holders
@@ -51,6 +51,25 @@ class TextTally:
         return int(self._count(self._memory.at, array(data)[0], array(stops)[0], *span))
 
 
+def merge_counts(
+    library: ctypes.PyDLL,
+    symbols: Symbols,
+    ends: Ends,
+    times: NDArray[np.int64],
+    theirs: Holders,
+    limit: int,
+    sieve: Sieve,
+    unique: Unique,
+) -> None:
+    """Add distinct patches that occur `times` (p,) each, and their holders, as `merge_patches` does."""
+    told = _Told.of(unique, sieve, limit)
+    _, last, record, link = theirs
+    patches: tuple[NDArray[Any], ...] = (np.ascontiguousarray(symbols, np.uint32), ends, times)
+    holders: tuple[NDArray[Any], ...] = (last, record, link)
+    given = (*(array(one)[0] for one in patches), ctypes.c_int64(len(ends)), *(array(one)[0] for one in holders))
+    library.ult_merge_counts(ctypes.byref(told), *given)
+
+
 class _Told(ctypes.Structure):
     """A `Tally` of ult/native/count.h."""
 
@@ -71,4 +90,6 @@ class _Told(ctypes.Structure):
         grades, least = sieve
         rooms = (len(slots), len(pool), len(holders.record), grades.shape[1])
         arrays: tuple[NDArray[Any], ...] = (size, slots, hashes, pool, ends, counts, *holders, grades)
-        return cls(*(one.ctypes.data for one in arrays), *rooms, least, limit)
+        found = cls(*(one.ctypes.data for one in arrays), *rooms, least, limit)
+        found.kept = arrays  # as long as it says where they lie
+        return found
