@@ -258,9 +258,10 @@ def test_a_library_of_other_sources_is_left_alone(tmp_path, monkeypatch):
 
 
 @built
-def test_texts_are_encoded_without_numba(table):
+def test_texts_are_fitted_on_and_encoded_without_numba(table):
     code = (
         "import sys, ult; table = ult.Table.from_cleartext(sys.stdin.buffer.read()); "
+        "ult.Table.fit(['the cat', 'the mat'], vocabulary=ult.Vocabulary(300), min_records=2); "
         "ids, _ = table.encode_ragged(['the cat', 'naïve', '']); "
         "print(len(ids), *{'numba', 'llvmlite', 'pandas', 'scipy', 'torch'} & set(sys.modules))"
     )
