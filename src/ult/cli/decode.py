@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ult.cli.keys import Identities, PassphraseFile, TableFile, key_of
-from ult.cli.options import Force
+from ult.cli.options import Force, Workers
+from ult.host import portable
 from ult.owner.pipeline.memory import return_freed_memory
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def decode(
     prefix: Annotated[
         bool, typer.Option("--prefix", help="For a model's output: decode the longest valid prefix of each record.")
     ] = False,
+    workers: Workers = None,
     passphrase_file: PassphraseFile = None,
     identity: Identities = None,
     force: Force = False,
@@ -37,7 +39,8 @@ def decode(
     opened = Shards(shards)
     key = key_of(table, passphrase_file, identity)
     with stages("decoding") as progress:
-        decoded = write(opened, table, out, **key, prefix=prefix, force=force, progress=progress)
+        many = portable.cpus() if workers is None else workers
+        decoded = write(opened, table, out, **key, prefix=prefix, workers=many, force=force, progress=progress)
     tell_decoded(decoded)
 
 

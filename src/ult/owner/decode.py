@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,24 +10,23 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ult.data import Batch, Sink, open_sink
+from ult.data import Sink, open_sink
 from ult.data.composed.nested_sink import open_nested_sink
 from ult.data.composed.record_sink import open_record_sink
 from ult.errors import CorruptSymbols
 from ult.host import arguments
-from ult.host.arguments import KEYS, checked, path, switch
+from ult.host.arguments import KEYS, checked, integer, path, switch
 from ult.host.bar import shown
 from ult.host.progress import Progress, counted, on_stderr
 from ult.host.shown import Facts, Shown, count
 from ult.owner.constrained import read_written
 from ult.owner.inputs import Secret, check_encoded, schema_of, secret, table_argument
 from ult.owner.keyfile import Identities, Passphrase
+from ult.owner.pipeline.decoding import decoded
 from ult.owner.table import Table
 from ult.public import folders
 from ult.public.folders import Folder
-from ult.public.id_columns import ragged_ids
 from ult.public.manifest import IDS, UNTOLD
-from ult.public.shards import Shards
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -78,6 +77,7 @@ class Decoded(Shown):
     table=table_argument,
     out=path,
     prefix=switch,
+    workers=integer(1),
     **KEYS,
     force=switch,
     progress=arguments.call,
@@ -89,6 +89,7 @@ def decode(
     out: str | Path,
     *,
     prefix: bool = False,
+    workers: int = 1,
     passphrase: Passphrase | None = None,
     identities: Identities = (),
     force: bool = False,
@@ -98,7 +99,8 @@ def decode(
 
     The arguments are those of `ult decode`, and the file is the same, byte for byte. The suffix of `out` decides its
     form: .txt, .jsonl, .csv, .parquet or .npz, or a folder of images. With `prefix`, meant for what a model wrote, the
-    longest prefix of each record that decodes is written. The kept columns of the shards are written too.
+    longest prefix of each record that decodes is written. The kept columns of the shards are written too. `workers` is
+    the number of processes that decode texts of many parts; no byte depends on it.
 
     Raises `MissingSource`, `FormatError`, `WrongKey`, `WrongTable`, `CorruptSymbols`, `OutputExists` or `OutputError`;
     then nothing was written.
@@ -116,7 +118,7 @@ def decode(
         return write_decoded(list(opened.ids()), key, out, column=manifest.column, kept=kept, told=told, force=force)
     in_clear = opened.kept_schema() if manifest.kept else None  # which reads a part
     with sink_of(out, key, manifest.column, in_clear, force=force) as sink:
-        for batch in counted(_batches(opened, key), progress, "decoding", lambda batch: batch.rows):
+        for batch in counted(decoded(opened, key, workers), progress, "decoding", lambda batch: batch.rows):
             sink.write(batch.records, batch.kept)
     return Decoded(out, manifest.rows, manifest.rows, told=told)
 
@@ -153,11 +155,3 @@ def sink_of(out: Path, table: Table, column: str, kept: pa.Schema | None, *, for
     return open_sink(
         out, modality=table.codec.modality, column=column, fields=table.fields, kept_schema=kept, force=force
     )
-
-
-def _batches(shards: Shards, table: Table) -> Iterator[Batch]:
-    for part in shards.parts():
-        kept, first = part.drop_columns([IDS]), 0
-        for records in table.decode_cells(*ragged_ids(part)):
-            yield Batch(records, kept.slice(first, len(records)))
-            first += len(records)

@@ -44,11 +44,13 @@ class Engine(Protocol):
 class Local:
     """Runs work in `workers` processes of this machine, one per core by default.
 
-    With one worker or a single piece, the work runs in this process.
+    With one worker or a single piece, the work runs in this process. No piece begins that is more than `ahead` after
+    the first one that is not done, so that a caller who needs them in order holds few answers.
     """
 
-    def __init__(self, workers: int | None = None) -> None:
+    def __init__(self, workers: int | None = None, *, ahead: int | None = None) -> None:
         self.workers = portable.cpus() if workers is None else workers
+        self._ahead = ahead
 
     def map(
         self, prepare: Callable[..., Work], state: tuple[Any, ...], pieces: Iterable[Piece]
@@ -59,7 +61,7 @@ class Local:
         alone, pieces = len(start) < 2, itertools.chain(start, pieces)
         del start  # otherwise two pieces stay in memory
         if not alone:
-            yield from _run_in_workers(prepare, state, pieces, self.workers)
+            yield from _run_in_workers(prepare, state, pieces, self.workers, self._ahead)
             return
         work = prepare(*state)
         for number, arguments in pieces:
@@ -67,7 +69,7 @@ class Local:
 
 
 def _run_in_workers(
-    prepare: Callable[..., Work], state: tuple[Any, ...], pieces: Iterable[Piece], workers: int
+    prepare: Callable[..., Work], state: tuple[Any, ...], pieces: Iterable[Piece], workers: int, ahead: int | None
 ) -> Iterator[tuple[int, Any]]:
     """Send a piece to every idle worker. Memory stays bounded: one piece per worker, and one that is read ahead."""
     processes: list[Any] = []
@@ -81,7 +83,7 @@ def _run_in_workers(
         for pipe in idle:
             _send(pipe, (prepare, state))
         for number, arguments in pieces:
-            while not idle:
+            while not idle or (ahead is not None and number - min(busy.values(), default=number) > ahead):
                 yield from _collect(busy, idle)
             pipe = idle.pop()
             busy[pipe] = number
