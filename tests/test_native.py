@@ -179,6 +179,23 @@ def test_counts_are_merged_as_the_twin_merges_them(limit, capacity, monkeypatch)
 
 
 @built
+def test_ids_are_spelled_as_the_twin_spells_them(monkeypatch):
+    texts = ["the cat sat on the mat", "antidisestablishmentarianism", "é" * 30]
+    wide = ult.Table.fit(texts * 2, vocabulary=ult.Vocabulary(400), min_records=1)
+    assert wide.lengths.max() > 16
+    rng, kernels = np.random.default_rng(0), native.library()
+    for many in (0, 1, 7, 500):
+        ranks = rng.integers(0, len(wide.lengths), many).astype(np.uint32)
+        stops = np.sort(np.append(rng.integers(0, many + 1, 5), many))
+        found = []
+        for library in (kernels, None):
+            monkeypatch.setattr(native, "library", lambda library=library: library)
+            ends = wide._spelling.ends(ranks, stops)
+            found.append((ends, wide._spelling.spell(ranks, int(ends[-1]))))
+        same(*found)
+
+
+@built
 def test_utf8_is_what_python_says(table):
     rng = np.random.default_rng(0)
     odd = np.array([*b"az\n", 0x80, 0xA0, 0x90, 0xBF, 0xC1, 0xC2, 0xE0, 0xE1, 0xED, 0xF0, 0xF4, 0xF5], np.uint8)
@@ -263,7 +280,7 @@ def test_texts_are_fitted_on_and_encoded_without_numba(table):
         "import sys, ult; table = ult.Table.from_cleartext(sys.stdin.buffer.read()); "
         "ult.Table.fit(['the cat', 'the mat'], vocabulary=ult.Vocabulary(300), min_records=2); "
         "ids, _ = table.encode_ragged(['the cat', 'naïve', '']); "
-        "print(len(ids), *{'numba', 'llvmlite', 'pandas', 'scipy', 'torch'} & set(sys.modules))"
+        "table.decode(ids); print(len(ids), *{'numba', 'llvmlite', 'pandas', 'scipy', 'torch'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], input=table.cleartext(), capture_output=True, check=True)
     assert done.stdout.split() == [str(len(table.encode_ragged(["the cat", "naïve", ""])[0])).encode()]

@@ -63,6 +63,7 @@ static const int32_t NEVER = INT32_MAX;
 #include "count.h"
 #include "kinds.h"
 #include "learn.h"
+#include "spell.h"
 
 #define TARGET
 #define KINDS kinds_plain

@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from ult.codecs.patches import Ends, Symbols
 from ult.errors import InvalidConfig
+from ult.host import native
 from ult.host.kernel import njit
 from ult.owner.bpe.hashtable import store8
+from ult.owner.bpe.text import array
 
 _EIGHT = np.uint64(8)
 _ROW = 16  # symbols
@@ -51,13 +53,23 @@ class Spelling:
 
     def ends(self, ranks: NDArray[np.uint32], stops: Ends) -> Ends:
         """Return where each record ends in the symbols, (r,) int64; its ranks end at `stops` (r,) in `ranks` (m,)."""
-        ends: Ends = _ends(ranks, stops, self._spelled.sizes)
+        library, sizes = native.library(), self._spelled.sizes
+        if library is None:
+            return _ends(ranks, stops, sizes)  # type: ignore[no-any-return]
+        ranks, stops = np.ascontiguousarray(ranks, np.uint32), np.ascontiguousarray(stops, np.int64)
+        ends: Ends = np.empty(len(stops), np.int64)
+        library.ult_spell_ends(array(ranks)[0], *array(stops), array(sizes)[0], array(ends)[0])
         return ends
 
     def spell(self, ranks: NDArray[np.uint32], total: int) -> Symbols:
         """Return the symbols (total,) of `ranks` (m,); `total` is the last of their `ends`."""
         out = np.empty(total + _ROW, self._spelled.symbols.dtype)
-        if len(self._rows):
+        library = native.library()
+        if len(self._rows) and library is not None:
+            ranks, (symbols, starts, sizes) = np.ascontiguousarray(ranks, np.uint32), self._spelled
+            of = (array(one)[0] for one in (self._rows, sizes, symbols, starts, out))
+            library.ult_spell(*array(ranks), *of)
+        elif len(self._rows):
             _gather_bytes(ranks, self._rows, self._spelled, out)
         else:
             _gather(ranks, self._spelled, out)
