@@ -9,14 +9,17 @@ import weakref
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import ult
+from ult.codecs.cells import Cells
 from ult.codecs.patches import Patches
 from ult.codecs.pretokenizer import cut_words
 from ult.codecs.text import TextBytes, joined_utf8
 from ult.codecs.utf8 import is_utf8
 from ult.data import text
+from ult.data.text import TxtWriter
 from ult.host import native
 from ult.owner import lines
 from ult.owner.bpe import text as in_c
@@ -193,6 +196,20 @@ def test_ids_are_spelled_as_the_twin_spells_them(monkeypatch):
             ends = wide._spelling.ends(ranks, stops)
             found.append((ends, wide._spelling.spell(ranks, int(ends[-1]))))
         same(*found)
+
+
+def test_cells_are_written_as_lines(tmp_path, monkeypatch):
+    for k, library in enumerate((native.library(), None)):
+        monkeypatch.setattr(native, "library", lambda library=library: library)
+        for n, cells in enumerate(([], [""], ["the cat", "", "é\r"], ["", "x"])):
+            writer = TxtWriter(tmp_path / f"{k}{n}.txt")
+            writer.write(Cells.of(cells), pa.table({}))
+            writer.close(whole=True)
+            assert (tmp_path / f"{k}{n}.txt").read_bytes() == "".join(f"{cell}\n" for cell in cells).encode()
+        writer = TxtWriter(tmp_path / f"{k}.txt")
+        with pytest.raises(ult.errors.OutputError, match="holds a line break"):
+            writer.write(Cells.of(["a", "b\n"]), pa.table({}))
+        writer.close(whole=False)
 
 
 @built

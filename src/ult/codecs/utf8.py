@@ -1,4 +1,4 @@
-"""Whether bytes are UTF-8."""
+"""Whether bytes are UTF-8, and UTF-8 as lines."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import ctypes
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ult.codecs.patches import Ends
 from ult.host import native
+
+_LINE_FEED = 10
 
 
 def is_utf8(data: Any) -> bool:
@@ -20,3 +24,14 @@ def is_utf8(data: Any) -> bool:
         return str(data, "utf-8") is not None
     except UnicodeDecodeError:
         return False
+
+
+def as_lines(data: NDArray[np.uint8], ends: Ends) -> NDArray[np.uint8] | None:
+    """Return texts that end at `ends` (r,) in UTF-8 as lines, (n + r,); None if one holds a line feed."""
+    library = native.library()
+    if library is None:
+        return None if (data == _LINE_FEED).any() else np.insert(data, ends, _LINE_FEED)
+    data, ends = np.ascontiguousarray(data), np.ascontiguousarray(ends, np.int64)
+    out = np.empty(len(data) + len(ends), np.uint8)
+    first, stops, to = (ctypes.c_void_p(one.ctypes.data) for one in (data, ends, out))
+    return out if library.ult_put_lines(first, stops, ctypes.c_int64(len(ends)), to) else None

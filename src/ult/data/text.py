@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from ult.codecs.cells import Cells
-from ult.codecs.utf8 import is_utf8
+from ult.codecs.utf8 import as_lines, is_utf8
 from ult.data import files
 from ult.data.reading import AS_IT_IS, Reading
 from ult.data.rows import CHUNK_BYTES, ROWS, Chunk, Column, Rows, changed, existing_text, listed, not_utf8
@@ -325,9 +325,10 @@ class TxtWriter:
     def write(self, records: Sequence[str] | Cells, kept: pa.Table) -> None:
         """Write lines; raise `OutputError` for a record with a line break or a lone surrogate."""
         if isinstance(records, Cells):
-            if (records.data == _LINE_FEED).any():
+            lines = as_lines(records.data, records.ends)
+            if lines is None:
                 raise _broken()
-            self._file.write(np.insert(records.data, records.ends, _LINE_FEED).data)
+            self._file.write(lines.data)
             return
         if any("\n" in record for record in records):
             raise _broken()

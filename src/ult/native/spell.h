@@ -22,3 +22,15 @@ PUBLIC void ult_spell(const uint32_t *ranks, int64_t many, const uint8_t *rows, 
         out += size;
     }
 }
+
+/* Write texts that end at ends[many] in `data` as lines to `out`, which has room for as many bytes more; return 0 if one
+   holds a line feed. */
+PUBLIC int ult_put_lines(const uint8_t *data, const int64_t *ends, int64_t many, uint8_t *out) {
+    if (many && memchr(data, '\n', ends[many - 1])) return 0;
+    for (int64_t k = 0, at = 0; k < many; at = ends[k++]) {
+        memcpy(out, data + at, ends[k] - at);
+        out += ends[k] - at;
+        *out++ = '\n';
+    }
+    return 1;
+}
