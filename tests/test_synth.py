@@ -14,6 +14,7 @@ from ult.data.columns.declared import MISSING
 from ult.data.images.image import packed
 from ult.data.source import Source
 from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, OutputExists
+from ult.privacy import concentrated
 from ult.privacy.accountant import default_delta
 from ult.public.guarantee import Spent
 from ult.public.shards import Shards
@@ -281,9 +282,8 @@ def test_one_member_moves_a_draw_by_no_more_than_was_charged():
         spent = max(spent, np.ptp(chances[0] - chances[1]))
     assert spent <= 4 * budget.clip / budget.members * (1 + 1e-9)
     assert spent > 2 * budget.clip / budget.members  # a charge of half would be too little
-    assert budget.ids * (4 * budget.clip / budget.members) ** 2 / 8 == pytest.approx(vote.rho_of(cost), rel=1e-6)
-    rho, length = vote.rho_of(cost), np.log(1e5)
-    assert rho + 2 * np.sqrt(rho * length) == pytest.approx(4.0)
+    rho = concentrated.rho_of(cost.epsilon, cost.delta)
+    assert budget.ids * (4 * budget.clip / budget.members) ** 2 / 8 == pytest.approx(rho, rel=1e-6)
 
 
 def test_draws_of_votes_are_as_likely_as_they_should_be():

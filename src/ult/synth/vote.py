@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from ult.errors import InvalidConfig
 from ult.host.extras import require
 from ult.owner.constrained import TableGrammar
+from ult.privacy import concentrated
 from ult.privacy.randomness import below
 from ult.public.guarantee import Spent
 from ult.public.run import Run
@@ -69,12 +70,6 @@ def steps_of(records: int, members: int) -> tuple[int, int]:
     return min(max(10 * own // batch, 20), 200), batch
 
 
-def rho_of(cost: Spent) -> float:
-    """Return the zero-concentrated privacy that (epsilon, delta) allows: rho + 2 sqrt(rho ln(1 / delta)) is epsilon."""
-    length = math.log(1 / cost.delta)
-    return float((math.sqrt(length + cost.epsilon) - math.sqrt(length)) ** 2)
-
-
 def budget_of(cost: Spent, *, rows: int, room: int, members: int, temperature: float, records: int) -> Budget:
     """Return the budget of `rows` records of at most `room` ids each.
 
@@ -85,7 +80,7 @@ def budget_of(cost: Spent, *, rows: int, room: int, members: int, temperature: f
             f"{members} members of {records} records; expected at least 2, each with {LEAST_RECORDS} records",
             hint=f"--members {max(2, records // LEAST_RECORDS // 2)}, or --method train",
         )
-    rho, ids = rho_of(cost) / _ROUNDED, rows * room
+    rho, ids = concentrated.rho_of(cost.epsilon, cost.delta) / _ROUNDED, rows * room
     clip = members * temperature * math.sqrt(rho / (2 * ids))
     if clip < LEAST_CLIP:
         most = int(rho / 2 * (members * temperature / LEAST_CLIP) ** 2 / room)
