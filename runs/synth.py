@@ -10,7 +10,6 @@ import numpy as np
 from lib import subjects
 from lib.interval import CLOPPER, counted, over_records, over_seeds, unmeasured
 from lib.making import (
-    CONTEXT,
     HELD_OUT,
     ITERATIONS,
     LABEL,
@@ -38,7 +37,7 @@ from lib.valid import CODECS, MANY, invalid
 
 DIRECT, BOOSTING, LINEAR = "direct DP classifier", "boosting", "logistic regression"
 EPSILONS, SEEDS = (1.0, 3.0, 8.0), (0, 1, 2)
-RUNS, TEXTS = (("flchain", 3.0),), 8.0  # where the method train is tried as well; the epsilon of texts
+TEXTS = 8.0  # epsilon
 ASKED = "Are synthetic records with a guarantee as good as a direct private classifier, and do they copy real records?"
 SETTING = """\
 flchain (death, from 5 columns) and diabetes130 (being readmitted, from 14 columns of a person's first stay): \
@@ -73,16 +72,12 @@ def main() -> None:
     session = Session.begin("synth")
     epsilons, seeds = session.sized(EPSILONS, EPSILONS[-1:]), session.sized(SEEDS, SEEDS[:1])
     metrics: list[dict[str, Any]] = []
-    parameters = 0
     for name in TABLES:
         metrics += _real(session, name)
         for epsilon in epsilons:
             metrics += _table(session, name, epsilon, seeds)
-    for name, epsilon in session.sized(RUNS, ()):
-        one = audited(session, name, RUN, epsilon, 0)
-        parameters = one["parameters"]
-        metrics += _figures(name, RUN, one, f"epsilon {epsilon:g}") + _areas(session, name, RUN, epsilon, (0,))[0]
-    metrics += _apart(session) + _texts(session) + _valid(session)
+    found, parameters = _texts(session)
+    metrics += [*_apart(session), *found, *_valid(session)]
     session.write(
         "Synthetic records",
         metrics,
@@ -161,7 +156,7 @@ def _figures(name: str, maker: str, one: dict[str, Any], at: str) -> list[dict[s
     where, best, about = f"{name}, {at}", one["best"], {"n": one["of"], "seeds": [0], "higher_is_better": False}
     rate = {"value": best["tpr"], "low": best["interval"][0], "high": best["interval"][1], "interval": CLOPPER}
     members = {"n": best["n"], "seeds": [0], "higher_is_better": False}
-    ours, real = maker in (OURS, RUN), maker == REAL
+    ours, real = maker == OURS, maker == REAL
     red = counted(len([topic for topic in one["red"] if topic != "guarantee"]))
     return [
         metric(f"{where}: columns, distance", maker, counted(one["one_way"]), **about),
@@ -178,7 +173,7 @@ def _figures(name: str, maker: str, one: dict[str, Any], at: str) -> list[dict[s
 def made(session: Session, name: str, maker: str, epsilon: float, seed: int) -> dict[str, Any]:
     """Return what is said of the records of a maker, which are made once."""
     short = maker.split(" (")[0].replace(" ", "-").lower()
-    settings = {"sizes": [TRAIN, HELD_OUT, MADE, CONTEXT, ITERATIONS], "columns": TABLES[name], "quick": session.quick}
+    settings = {"sizes": [TRAIN, HELD_OUT, MADE, 32, ITERATIONS], "columns": TABLES[name], "quick": session.quick}
 
     def make(folder: Path) -> dict[str, Any]:
         return MAKERS[maker](session, name, epsilon, folder / "made.csv", seed)
@@ -194,14 +189,13 @@ def audited(session: Session, name: str, maker: str, epsilon: float, seed: int) 
     def audit(_: Path) -> dict[str, Any]:
         from ult.audit import audit_synth
 
-        claim = {} if maker in (OURS, RUN) else {"epsilon": epsilon, "delta": found["delta"]}
+        claim = {} if maker == OURS else {"epsilon": epsilon, "delta": found["delta"]}
         path = Path(found["folder"]) / "made.csv"
         told = audit_synth(path, train, held_out=held, label=LABEL, progress=lambda *_: None, **claim)
         return _told(told.document, told.curves)
 
     name = Path(found["folder"]).name
-    parameters = _parameters(session.model, found["vocabulary"]) if "vocabulary" in found else None
-    return {**session.once(f"audits/{name}", {}, audit), "parameters": parameters, "epsilon": epsilon}
+    return {**session.once(f"audits/{name}", {}, audit), "epsilon": epsilon}
 
 
 def _parameters(model: str, vocabulary: int) -> int:
@@ -287,8 +281,8 @@ def _apart(session: Session) -> list[dict[str, Any]]:
     return found
 
 
-def _texts(session: Session) -> list[dict[str, Any]]:
-    """Return what a classifier of subjects learns of synthetic ones, beside a direct private one."""
+def _texts(session: Session) -> tuple[list[dict[str, Any]], int]:
+    """Return what a classifier learns of synthetic subjects, beside a direct private one; and weights of the run."""
     one = session.once("texts", {"steps": subjects.STEPS}, lambda folder: texts(session, TEXTS, folder))
     truth, scores = np.array(one["truth"]), {name: np.array([of]) for name, of in one["scores"].items()}
     where, about = f"subjects, epsilon {TEXTS:g}: AUROC, {LINEAR}", {"n": len(truth), "seeds": [0]}
@@ -299,7 +293,7 @@ def _texts(session: Session) -> list[dict[str, Any]]:
         lambda at: _mean(scores["synthetic"], truth, at) - _mean(scores["direct"], truth, at), len(truth)
     )
     found.append(metric(f"{where}, less that of {DIRECT}", RUN, less, baseline=DIRECT, goal="at least -0.02", **about))
-    return found
+    return found, _parameters(session.model, one["vocabulary"])
 
 
 def _valid(session: Session) -> list[dict[str, Any]]:

@@ -27,7 +27,7 @@ TABLES = {  # columns beside the outcome
         "change",
     ),
 }  # fmt: skip
-TRAIN, HELD_OUT, MADE, CONTEXT = 2000, 3000, 1500, 32
+TRAIN, HELD_OUT, MADE = 2000, 3000, 1500
 LABEL = "outcome"
 
 
@@ -91,16 +91,6 @@ def by_ult(session: Session, name: str, epsilon: float, out: Path, seed: int) ->
     return {"delta": told.delta, "method": told.method}
 
 
-def by_run(session: Session, name: str, epsilon: float, out: Path, seed: int) -> dict[str, Any]:
-    """`ult synth --method train`."""
-    train, _, _, domain = parts(session, name)
-    told = synthesised(
-        session, train, out, domain, epsilon=epsilon, seed=seed, method="train", model=session.model, context=CONTEXT,
-        steps=session.sized(None, 4), batch_size=session.sized(None, 32),
-    )  # fmt: skip
-    return {"delta": told.delta, "method": told.method, "vocabulary": told.shape["vocabulary"]}
-
-
 def by_mst(session: Session, name: str, epsilon: float, out: Path, seed: int) -> dict[str, Any]:
     """MST of dpmm."""
     train, _, domain, _ = parts(session, name)
@@ -156,5 +146,5 @@ def by_nobody(session: Session, name: str, epsilon: float, out: Path, seed: int)
 
 
 MAKERS: dict[str, Callable[..., dict[str, Any]]] = {
-    OURS: by_ult, RUN: by_run, MST: by_mst, NOISY: by_marginals, REAL: by_nobody,
+    OURS: by_ult, MST: by_mst, NOISY: by_marginals, REAL: by_nobody,
 }  # fmt: skip

@@ -15,8 +15,8 @@ from lib.outcomes import auroc
 from lib.private_linear import fitted
 from lib.session import Session
 
-TRAIN, HELD_OUT, MADE = 3000, 1000, 1500
-STEPS, BATCH, CONTEXT, LONGEST = 120, 256, 48, 60  # a subject is cut after so many characters
+TRAIN, HELD_OUT, MADE = 2000, 1000, 1000
+STEPS, BATCH, CONTEXT, LONGEST = 80, 200, 40, 60  # a subject is cut after so many characters
 WORDS = 512  # places that words are hashed to
 FORMS, NAMES = {"label": "category", "subject": "text"}, ["label", "subject"]
 Floats = NDArray[np.float64]
@@ -61,5 +61,5 @@ def texts(session: Session, epsilon: float, folder: Path) -> dict[str, Any]:
     for name, rows in (("synthetic", made), ("real", train[: len(made)])):
         model = LogisticRegression(max_iter=500).fit(*words(rows))
         scores[name] = model.decision_function(test).tolist()
-    return {"scores": scores, "truth": (right > 0).tolist(), "method": told.method, "n": len(held),
+    return {"scores": scores, "truth": (right > 0).tolist(), "vocabulary": told.shape["vocabulary"], "n": len(held),
             "auroc": {name: auroc(right > 0, np.array(one)) for name, one in scores.items()}}  # fmt: skip

@@ -13,12 +13,12 @@ from lib.session import Session
 from ult.data.images.image import packed
 
 MANY = 10_000
-SHORT = {"steps": 2, "batch_size": 8, "encrypt": False, "workers": 1, "context": 16}
+SHORT = {"steps": 2, "batch_size": 8, "encrypt": False, "workers": 1, "context": 10}
 FORMS = {"sex": "category", "age": "number", "note": "text"}
 CODECS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "text/bytes": ("notes.txt", "made.txt", {}),
-    "record/columns, a table": ("people.csv", "made.csv", {"context": 24}),
-    "record/columns, events of a person": ("visits.csv", "made.csv", {"unit": "patient", "context": 32}),
+    "record/columns, a table": ("people.csv", "made.csv", {"context": 16}),
+    "record/columns, events of a person": ("visits.csv", "made.csv", {"unit": "patient", "context": 20}),
     "record/columns, by marginals": ("people.csv", "made.csv", {"epsilon": 8.0, "forms": FORMS, "drop": ["note"]}),
     "molecule/smiles": ("molecules.txt", "made.parquet", {"codec": "molecule/smiles"}),
     "series/mulaw": ("waves.npz", "made.npz", {"codec": "series/mulaw", "context": 24}),
