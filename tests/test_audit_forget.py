@@ -232,6 +232,18 @@ def test_the_likelihood_ratio_finds_records_that_a_population_hides():
         tell_apart(*(one[:7] for one in pairs(0.9)))
 
 
+def test_one_record_that_is_known_by_heart_is_found_among_many():
+    forgot, retrained = pairs(0.0, n=80)
+    assert tell_apart(forgot, retrained)["worst"]["p_value"] > 0.01
+    forgot[:, 7] += 2.5
+    found = tell_apart(forgot, retrained)
+    assert found["interval"][0] < 0.01 < found["interval"][1] < 0.05, "the share of all records would pass"
+    assert found["worst"]["p_value"] == 1 / 256
+    assert found["worst"]["by_normal"] < 1e-3
+    chance = [tell_apart(*pairs(0.0, seed=k))["worst"]["p_value"] < 0.01 for k in range(40)]
+    assert np.mean(chance) < 0.1
+
+
 def test_swapping_pairs_keeps_runs_that_differ_by_chance_from_looking_like_a_leak():
     told = [tell_apart(*pairs(0.0, common=1.0, seed=k)) for k in range(40)]
     by_records = np.mean([one["interval"][0] > 0.01 for one in told])
@@ -266,6 +278,9 @@ def test_rounding_keeps_what_it_can_hold_and_steps_are_counted():
 # ---- the verdict
 
 
+WORST = {"t": 2.0, "p_value": 0.3, "by_normal": 0.5}
+
+
 def clean(**changes):
     """What an audit of a run that forgot by a guarantee says if all is well."""
     half = {"auc": 0.5, "auc_interval": [0.4, 0.6], "forgotten": 50, "nonmembers": 200}
@@ -291,6 +306,7 @@ def clean(**changes):
             "interval": [0.002, 0.03],
             "p_value": 0.5,
             "significant": False,
+            "worst": WORST,
         },
     }
     return whole | changes
@@ -329,6 +345,8 @@ LOW = {"auc": 0.3, "auc_interval": [0.22, 0.38], "forgotten": 50, "nonmembers": 
         ({"kept": {"forgot": BAD, "retrained": {"auc": 0.5, "auc_interval": [0.4, 0.6]}}}, "red"),
         ({"pairs": clean()["pairs"] | {"tpr": 0.2, "interval": [0.1, 0.3], "significant": True}}, "red"),
         ({"pairs": clean()["pairs"] | {"tpr": 0.0, "interval": [0.0, 0.2]}}, "amber"),
+        ({"pairs": clean()["pairs"] | {"worst": WORST | {"p_value": 1 / 256}}}, "amber"),
+        ({"pairs": clean()["pairs"] | {"worst": WORST | {"p_value": 1 / 256, "by_normal": 1e-4}}}, "red"),
         ({"records": {"copied": 1}}, "red"),
     ],
 )

@@ -185,6 +185,15 @@ def _pairs(result: Mapping[str, Any]) -> Iterator[Finding]:
         "ult forget run --method exact" if level == "red" else "more pairs, or more forgotten records",
         value=found["tpr"], interval=(low, high), n=found["pairs"] * found["records"],
     )  # fmt: skip
+    worst = found["worst"]
+    line = f"amber: p below {UNLIKELY[0]} of swapped pairs; red: that, and by Student's t below {UNLIKELY[1]}"
+    known = worst["p_value"] < UNLIKELY[0]
+    level = "green" if not known else "red" if worst["by_normal"] < UNLIKELY[1] else "amber"
+    yield _finding(
+        level, f"the forgotten record that the run knows best lies {worst['t']:.1f} deviations above the retrained runs"
+        f" (p {worst['p_value']:.2g}, by Student's t {worst['by_normal']:.2g})", line,
+        "" if level == "green" else "ult forget run --method exact", value=worst["t"], n=found["records"],
+    )  # fmt: skip
 
 
 def _exposed(result: Mapping[str, Any]) -> Iterator[Finding]:
