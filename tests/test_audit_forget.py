@@ -158,6 +158,14 @@ def test_forgotten_records_of_another_kind_make_the_comparison_void(folder):
     assert ", and the comparison is void" in dict(words.of_forget(found))["verdict"]
 
 
+def test_what_was_never_known_does_not_come_back(folder):
+    """Two runs without the records differ by chance: half-way between them is no level to fall to."""
+    train(folder / "rest", folder / "before", Recipe(**RECIPE | {"steps": 20, "seed": 1}))
+    found = audit(folder, said(folder, "before", "never"), before=folder / "before", steps=1)
+    assert [one["level"] for one in found["relearned"].values()] == [None, None]
+    assert set(levels(found)("half-way back")) == {"amber"}
+
+
 def test_what_was_only_hidden_comes_back(folder):
     """Ascent on the forgotten records until they cost what they cost the retrained run; a few steps bring them back."""
     run, again = Run.open(folder / "run"), Run.open(folder / "again")

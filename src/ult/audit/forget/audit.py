@@ -98,7 +98,8 @@ def audit_forget(
     states: dict[str, tuple[Read, Read]] = {}
     learned: dict[str, Any] = {}
     if not same:  # a run that is the retrained one is so whatever becomes of both
-        states, learned = _states(ran, again, models, reader, groups, first, steps=steps, orders=orders, seed=seed)
+        knew = first if first is not None and _knew(first, theirs) else None
+        states, learned = _states(ran, again, models, reader, groups, knew, steps=steps, orders=orders, seed=seed)
     of = {"as it is": (ours, theirs), **states}
     exposed = None
     if table is not None and groups.canaries:
@@ -218,6 +219,11 @@ def _states(
         level = half_way([one.cost for one in runs[1]], known)
         learned[what.name] = {"records": len(what.records), **compared(runs[0], runs[1], level)}
     return states, learned
+
+
+def _knew(first: Read, theirs: Read) -> bool:
+    """Return whether the run before is shown to know forgotten records better: else no level is half-way back to it."""
+    return bool(differing(*_gap(first, theirs))["auc_interval"][0] > 0.5)
 
 
 def _mean(reads: Sequence[Read], measured: NDArray[np.int64]) -> Read:

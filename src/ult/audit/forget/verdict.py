@@ -159,7 +159,7 @@ def _relearned(result: Mapping[str, Any]) -> Iterator[Finding]:
         yield _finding("amber", "nothing was learned again", line, "--relearn-steps 32", measured=False)
     for name, found in result["relearned"].items():
         if found["level"] is None:
-            why = "no --before" if result["before"] is None else "--before knew the records no better"
+            why = "no --before" if result["before"] is None else "--before is not shown to know them better"
             yield _finding("amber", f"{name}: how far is half-way back is not known, {why}", line, "--before RUN",
                            measured=False)  # fmt: skip
         elif found["ratio"] is None or (found["ratio"] >= SOONER and set(found["retrained_steps"]) != {None}):
