@@ -24,6 +24,7 @@ Costs = NDArray[np.float64]
 
 ORDERS = (2, 3, 4, 5)  # of which other records choose
 ORDER = 4  # where there are none
+BESIDE_IDS = 2**21  # of a training, up to which n-grams are counted beside it: seconds, and 400 MB
 _HELD_OUT = 5  # without validation, about one in so many records is held out to choose by
 _BLOCKS, _ROUNDS = 64, 30  # blocks that are asked at once, and rounds in which shares are fitted
 
@@ -62,7 +63,7 @@ def beside(data: Blocks, validation: Blocks, size: int) -> float:
 def count(model: Ngrams, data: Blocks, order: int) -> None:
     """Count the n-grams of the stream of `data`, of up to `order` ids: shorter ones by how many ids stand before them.
 
-    An id that names a modality is read and never predicted. It takes about 100 bytes of memory an id.
+    An id that names a modality is read and never predicted. It takes up to 200 bytes of memory an id.
     """
     size, keys = model.config.vocab_size, []
     ids, predicted = _padded(np.asarray(data.stream), data.given, order)

@@ -47,6 +47,7 @@ from ult.trainer.models.lora import FOLDER as ADAPTER
 from ult.trainer.models.lora import Adapters
 from ult.trainer.models.ngrams import Ngrams
 from ult.trainer.models.table_rows import of_one_table
+from ult.trainer.ngram_fit import BESIDE_IDS
 from ult.trainer.ngram_fit import beside as beside_ngrams
 from ult.trainer.ngram_trainer import NgramTrainer
 from ult.trainer.recipe import Recipe
@@ -194,7 +195,7 @@ def train(
         metrics |= teacher.told(metrics) if teacher else {}
         metrics |= compatible.told(metrics) if compatible else {}
         metrics |= turn.told if turn else {}
-        if plan is None and metrics["validation"] and not splits_weights(state):
+        if plan is None and turn is None and metrics["validation"] and not splits_weights(state):
             with raise_on_all(state):
                 if state.is_main_process:
                     metrics["validation"] |= training.beside(recipe)
@@ -304,9 +305,11 @@ class _Training:
         Of a language model: what a prediction on validation costs by n-grams of the same ids.
         """
         data, validation = self.data, self.trainer.eval_dataset
-        if isinstance(self.trainer.model, Bag | Ngrams) or max(data.ids, validation.ids) > BAG_IDS:
+        if isinstance(self.trainer.model, Bag | Ngrams) or data.ids > BAG_IDS:
             return {}
         if isinstance(data, Blocks):
+            if max(data.ids, validation.ids) > BESIDE_IDS:
+                return {}
             return {"ngrams_bits": beside_ngrams(data, validation, self.trainer.model.config.vocab_size) / math.log(2)}
         if not isinstance(data, Labelled):
             return {}
