@@ -14,6 +14,7 @@ import pytest
 
 from test_synth import killed, looked
 from ult import synth
+from ult.audit.mechanism import claims
 from ult.codecs.record.field import Field
 from ult.errors import InvalidConfig, InvalidRecord
 from ult.privacy import concentrated
@@ -159,6 +160,32 @@ def test_one_record_changes_all_looks_together_by_no_more_than_was_charged(label
             spent += (change**2).sum() / (2 * one[1] ** 2)
     allowed = concentrated.rho_of(cost.epsilon, cost.delta / 2)
     assert 0.9 * allowed < spent <= allowed * (1 + 1e-9)
+
+
+def outcomes(trials, there, first):
+    """How much more all counts say of one record's cells than they would without it, in each of so many trials."""
+    fields = [Field(name="ward", kind="category"), Field(name="ill", kind="category")]
+    rows = [("east", "yes")] * (200 + there) + [("west", "no")] * 200
+    found = []
+    for seed in range(first, first + trials):
+        told = looks.measured(fields, [rows].copy, 400, Spent(1.0, 0.05), Seeded(seed))
+        at = [column.atoms.index(cell) for column, cell in zip(told.columns, ("east", "yes"), strict=True)]
+        score = sum((column.counts[k] - 200.5) / told.noise**2 for column, k in zip(told.columns, at, strict=True))
+        score += sum((pair.counts[at[pair.first], at[pair.second]] - 200.5) / pair.noise**2 for pair in told.pairs)
+        found.append(score)
+    return np.array(found)
+
+
+def test_trials_of_the_real_code_do_not_refute_the_promise_and_a_fault_is_found(monkeypatch):
+    def tried():
+        sides = np.stack([outcomes(60, True, 0), outcomes(60, False, 1000)])
+        sides /= np.abs(sides).max()  # their order counts alone
+        return claims.alike("marginals", sides[0], sides[1], 1.0, 0.05, miss=1e-3)
+
+    assert not tried()["refuted"]
+    right = looks._Looks._noisy
+    monkeypatch.setattr(looks._Looks, "_noisy", lambda self, counts, noise: right(self, counts, noise / 16))
+    assert tried()["refuted"]
 
 
 def test_a_cell_of_one_record_is_told_as_rarely_as_was_promised():
