@@ -62,7 +62,7 @@ class CsvRows(Rows):
             self.types = dict.fromkeys(header, pa.string())
             if reading.header and not any(self._is_row(row, reader) for row in reader):
                 raise EmptySource(f"{name} has a header and no rows; expected records")
-        self.splits = self._plain
+        self.splits = self._plain and not files.is_url(name)  # which would be fetched twice
 
     @property
     def _plain(self) -> bool:
