@@ -297,7 +297,8 @@ def test_texts_are_fitted_on_and_encoded_without_numba(table):
         "import sys, ult; table = ult.Table.from_cleartext(sys.stdin.buffer.read()); "
         "ult.Table.fit(['the cat', 'the mat'], vocabulary=ult.Vocabulary(300), min_records=2); "
         "ids, _ = table.encode_ragged(['the cat', 'naïve', '']); "
-        "table.decode(ids); print(len(ids), *{'numba', 'llvmlite', 'pandas', 'scipy', 'torch'} & set(sys.modules))"
+        "table.decode(ids); "
+        "print(len(ids), *{'numba', 'llvmlite', 'pyarrow', 'pandas', 'scipy', 'torch'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], input=table.cleartext(), capture_output=True, check=True)
     assert done.stdout.split() == [str(len(table.encode_ragged(["the cat", "naïve", ""])[0])).encode()]

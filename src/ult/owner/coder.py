@@ -24,7 +24,6 @@ from ult.host.arguments import checked, path, text
 from ult.owner.bpe.decoder import Spelling
 from ult.owner.bpe.encoder import Segmenter
 from ult.owner.bpe.text import TextSegmenter
-from ult.owner.lines import ids_of_file
 from ult.public.vocabulary import N_SPECIAL
 
 _IDS = np.dtype(np.uint32)
@@ -131,6 +130,8 @@ class Coder:
 
             ids, ends = table.encode_file("notes.txt")
         """
+        from ult.owner.lines import ids_of_file  # readers of files, which bring Arrow
+
         whole = self._text if isinstance(self.codec, TextBytes) else None
         return ids_of_file(path, column, self.codec, whole, self.encode_ragged)
 
