@@ -33,7 +33,8 @@ LINES = 100  # in a document
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--megabytes", type=int, default=50)
-    lines = text(parser.parse_args().megabytes)
+    megabytes = parser.parse_args().megabytes
+    lines = text(megabytes)
     documents = ["\n".join(lines[i : i + LINES]) for i in range(0, len(lines), LINES)]
     table = ult.Table.fit(lines, vocabulary=ult.Vocabulary(16384), min_records=1)
     hugging, tik, ours_of = peers(table)
@@ -41,7 +42,9 @@ def main() -> None:
     metrics = speeds(table, hugging, tik, lines, documents)
     metrics += [worst(name, text, table, hugging) for name, text in hostile().items()]
     metrics += [fits(documents, entries) for entries in (16384, 32768)]
-    write("text-speed", "Speed of text", metrics, __doc__, command="python bench/text_speed.py")
+    write(
+        "text-speed", "Speed of text", metrics, __doc__, command=f"python bench/text_speed.py --megabytes {megabytes}"
+    )
 
 
 def speeds(
