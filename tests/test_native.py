@@ -238,6 +238,7 @@ def test_a_file_has_the_ids_of_its_lines(table, tmp_path, monkeypatch):
         vars(table).pop("_text", None)
         same(table.encode_file(tmp_path / "a.txt"), table.encode_ragged(texts))
         same(table.encode_file(tmp_path / "b.csv", column="text"), table.encode_ragged(["the cat", "on"]))
+        assert table.encode_file(tmp_path / "b.csv", column="text")[0].dtype == np.uint16
         with pytest.raises(ult.errors.SourceError, match=r"bad.txt, line 3 is not UTF-8"):
             table.encode_file(tmp_path / "bad.txt")
         with pytest.raises(ult.errors.MissingSource):
@@ -246,6 +247,12 @@ def test_a_file_has_the_ids_of_its_lines(table, tmp_path, monkeypatch):
         with pytest.raises(ult.errors.InvalidRecord, match="line 4: record has 9000 bytes"):
             short.encode_file(tmp_path / "a.txt")
     vars(table).pop("_text", None)
+
+
+def test_a_file_of_other_records_is_for_ult_encode(tmp_path):
+    series = ult.Table.fit([np.arange(4.0)], codec="series/mulaw", vocabulary=ult.Vocabulary(300), min_records=1)
+    with pytest.raises(ult.errors.InvalidConfig, match="is series/mulaw; expected one whose records are texts"):
+        series.encode_file(tmp_path / "a.csv")
 
 
 @built

@@ -120,11 +120,12 @@ class Coder:
         return ids, ends
 
     @checked(path=path, column=text())
-    def encode_file(self, path: str | Path, *, column: str | None = None) -> tuple[NDArray[np.uint32], Ends]:
-        """Return the ids of all records of a file in memory, in the form of `encode_ragged`.
+    def encode_file(self, path: str | Path, *, column: str | None = None) -> tuple[NDArray[Any], Ends]:
+        """Return the ids of all texts of a file in one array, (n,), and where each text ends in it, (r,) int64.
 
-        Each line of a `.txt` is a record; of tables `column` holds the records, and may be left out if only one fits.
-        `ult.encode` writes what does not fit into memory. Raises `SourceError` or `InvalidRecord`, with file and row.
+        The ids are uint16 if the table has up to 65,536 of them, else uint32. Each line of a `.txt` is a text; of a
+        table `column` holds the texts, and may be left out if only one fits. `ult.encode` takes all codecs, and writes
+        what does not fit into memory. Raises `SourceError` or `InvalidRecord`, with file and row, or `InvalidConfig`.
 
         For example, the ids of a text file, of which nothing but the ids is kept:
 
@@ -133,7 +134,7 @@ class Coder:
         from ult.owner.lines import ids_of_file  # readers of files, which bring Arrow
 
         whole = self._text if isinstance(self.codec, TextBytes) else None
-        return ids_of_file(path, column, self.codec, whole, self.encode_ragged)
+        return ids_of_file(path, column, self.codec, whole, self.encode_ragged, self.size)
 
     def _many(self, records: Sequence[Any], *, look: bool) -> tuple[NDArray[np.uint32], Ends, int, int]:
         """Return ids, ends, the number of clipped values and the number of values; both are 0 unless `look` is set."""

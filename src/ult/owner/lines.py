@@ -16,9 +16,10 @@ from ult.codecs.utf8 import is_utf8
 from ult.data import files, open_source
 from ult.data.rows import changed
 from ult.data.text import TxtRows, line_blocks
+from ult.errors import InvalidConfig
 from ult.owner.bpe.text import TextSegmenter
 
-_Ragged = tuple[NDArray[np.uint32], Ends]
+_Ragged = tuple[NDArray[Any], Ends]
 
 
 def ids_of_file(
@@ -27,11 +28,18 @@ def ids_of_file(
     codec: Codec[Any],
     text: TextSegmenter | None,
     encode: Callable[[Any], _Ragged],
+    size: int,
 ) -> _Ragged:
-    """Return the ids of all records of a file, (n,) uint32, and where each record ends in them, (r,) int64.
+    """Return the ids of all records of a file, (n,), and where each record ends in them, (r,) int64.
 
-    `text` writes lines at once, `encode` records. Raises `SourceError` or `InvalidRecord`, with file and row.
+    The ids are uint16 if the table has up to 65,536, `size`, else uint32. `text` writes lines, `encode` any records.
+    Raises `SourceError` or `InvalidRecord`, with file and row, or `InvalidConfig` for a codec of other records.
     """
+    if codec.modality not in ("text", "molecule"):
+        raise InvalidConfig(
+            f"the table's codec is {codec.id}; expected one whose records are texts",
+            hint="ult.encode(FILE, TABLE, SHARDS), for all codecs",
+        )
     name = str(path)
     if text is not None and isinstance(codec, TextBytes) and column is None and files.suffix(name) == ".txt":
         rows, seen = TxtRows(name, ""), _state(name)
@@ -43,14 +51,15 @@ def ids_of_file(
         except _Slowly:
             pass
     source = open_source([name], modality=codec.modality, column=column)
-    many, ends, size = [np.empty(0, np.uint32)], [np.empty(0, np.int64)], 0
+    many, ends, done = [np.empty(0, np.uint32)], [np.empty(0, np.int64)], 0
     with source.naming(codec):
         for batch in source.batches():
             ids, stops = encode(batch.records)
             many.append(ids)
-            ends.append(stops + size)
-            size += len(ids)
-    return np.concatenate(many), np.concatenate(ends)
+            ends.append(stops + done)
+            done += len(ids)
+    kind = np.uint16 if size <= 1 << 16 else np.uint32
+    return np.concatenate(many).astype(kind, copy=False), np.concatenate(ends)
 
 
 def _state(name: str) -> tuple[int, int]:
