@@ -10,38 +10,31 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import torch
 from accelerate.state import AcceleratorState
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from toy import OTHER, counting, same, write
+from toy import OTHER, counting, write
 from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, TrainingError
 from ult.public.published import released
 from ult.public.run import Run
-from ult.trainer.federated import channel, outer
-from ult.trainer.federated.asked import members_in, read_ready, read_task, ready, round_in, task, told_in
-from ult.trainer.federated.body import body_of
+from ult.trainer.federated import channel
+from ult.trainer.federated.asked import read_task, round_in, task, told_in
 from ult.trainer.federated.channel import Certificates, Desk, Line, Served
-from ult.trainer.federated.group import Group, begin
+from ult.trainer.federated.group import begin
 from ult.trainer.federated.join import join
-from ult.trainer.federated.local import steps_done
-from ult.trainer.federated.owner import Owner
 from ult.trainer.federated.plan import Plan
 from ult.trainer.federated.rounds import Rounds
 from ult.trainer.federated.seed import seed_of
 from ult.trainer.federated.serve import serve
 from ult.trainer.federated.simulate import simulate
-from ult.trainer.models.load import load_trained
 from ult.trainer.recipe import Recipe
-from ult.trainer.workdir import partial_folder
 
 pytestmark = pytest.mark.slow
 
 OWNERS = ("north", "south")
-FOUR = ("north", "south", "east", "west")
 
 
 def free_port():
@@ -248,114 +241,6 @@ def test_what_is_no_group_no_address_and_no_task_is_refused(tmp_path, shown):
     assert told_in({"done": {"rounds": 3, "shards": "x"}}) == {"rounds": 3}
     assert told_in({"done": 3}) == {}
     assert not (tmp_path / "x").exists()
-
-
-def test_only_a_sum_of_the_group_s_owners_and_enough_of_them_is_answered(tmp_path):
-    group = begin("tiny", Plan(owners=FOUR, secure=True, at_least=3), tmp_path / "group")
-    named = dict.fromkeys(FOUR[:3], "ab" * 16)
-    assert members_in({"with": named}, group) == named
-    for wrong in (None, [], {**named, "nobody": "ab" * 16}, {**named, "west": "x"}, {**named, "west": 3}):
-        with pytest.raises(FormatError, match="others than this group's owners"):
-            members_in({"with": wrong}, group)
-    with pytest.raises(FormatError, match="of 2 owners; the group agreed on 3 or more"):
-        members_in({"with": dict.fromkeys(FOUR[:2], "ab" * 16)}, group)
-    assert read_ready(ready("ab" * 16), "north") == "ab" * 16
-    for answer in (b"", b"{}", b"[]", b'{"ready": 3}', ready("x"), ready("ab" * 16 + "\n"), b"[" * 9999):
-        with pytest.raises(FormatError, match="north sent no word"):
-            read_ready(answer, "north")
-
-
-# ---- owners who are lost
-
-
-def changing(name, number, body):
-    """Return the change that an owner makes in a round of a test."""
-    seed = torch.Generator().manual_seed(100 * number + FOUR.index(name))
-    return {key: torch.randn(one.shape, generator=seed) / 100 for key, one in sorted(body.items())}
-
-
-def test_rounds_go_on_without_the_lost_and_with_those_who_come_back(tmp_path, monkeypatch):
-    """West is lost while it trains in round 1, is back in round 2, and is lost in round 3 once it is ready."""
-    plan = Plan(rounds=5, local_steps=1, owners=FOUR, secure=True, at_least=3)
-    group, port = begin("tiny", plan, tmp_path / "group"), free_port()
-    back, dead, seen = threading.Event(), threading.Event(), threading.Event()
-    took, mask, end, ask = [], Owner.masked, Rounds.close, Desk.ask
-
-    def turn(self, number, body):
-        partial_folder(self.out).mkdir(exist_ok=True)
-        if self.name == "west":
-            assert number != 1 or back.wait(60)
-            assert number != 4 or dead.wait(60)
-            seen.set() if number == 2 else None
-        assert number != 2 or seen.wait(60)
-        return changing(self.name, number, body)
-
-    def masked(self, number, members):
-        took.append((number, self.name, len(members)))
-        if (self.name, number) == ("west", 3):
-            dead.wait(60)
-        return mask(self, number, members)
-
-    def close(self, *, down, up=0):
-        end(self, down=down, up=up)
-        back.set() if self.done == 2 else None
-        dead.set() if self.done == 5 else None
-
-    def asking(self, tasks, patience=None, least=0):
-        told = json.loads(next(iter(tasks.values())).partition(b"\n")[0])
-        lost = (told.get("round"), "with" in told) in ((1, False), (3, True))
-        return ask(self, tasks, 0.5 if lost else patience, least)
-
-    monkeypatch.setattr(channel, "POLL", 1.0)
-    monkeypatch.setattr(Desk, "ask", asking)
-    monkeypatch.setattr(Owner, "turn", turn)
-    monkeypatch.setattr(Owner, "masked", masked)
-    monkeypatch.setattr(Owner, "finish", lambda self, body, told: {})
-    monkeypatch.setattr(Rounds, "close", close)
-    pairs = {me: {other: f"{min(me, other)} {max(me, other)}".encode() for other in FOUR if other != me} for me in FOUR}
-    given, address = [group.path, "none"], f"127.0.0.1:{port}"
-    threads = [
-        threading.Thread(target=join, args=(*given, tmp_path / f"run-{me}", Recipe(), address, me),
-                         kwargs={"secrets": pairs[me], "patience": 60}) for me in FOUR
-    ]  # fmt: skip
-    for thread in threads:
-        thread.start()
-    told = serve(group.path, tmp_path / "out", (), f"127.0.0.1:{port}", wait=60).told
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive()
-    monkeypatch.setattr("ult.trainer.federated.serve.LAST", 0.5)
-    late = threading.Thread(target=join, args=(*given, tmp_path / "late", Recipe(), address, "west"),
-                            kwargs={"secrets": pairs["west"]})  # fmt: skip
-    late.start()
-    again = serve(group.path, tmp_path / "out", (), address, resume=True)  # for owners who were lost at the end
-    late.join(60)
-    assert not late.is_alive()
-    assert again.told == told
-    assert told["missed"] == [0, 0, 0, 3]
-    assert told["given_up"] == 1
-    assert {(n, many) for n, _, many in took} == {(0, 4), (1, 3), (2, 4), (3, 4), (4, 3)}
-    expected = group.body()
-    for number, there in ((0, FOUR), (1, FOUR[:3]), (2, FOUR), (4, FOUR[:3])):
-        mean = outer.mean_of([changing(name, number, expected) for name in there])
-        expected = {name: expected[name] + mean[name] for name in expected}
-    for name, one in Group.open(tmp_path / "out").body().items():
-        assert float((one - expected[name]).abs().max()) < 2**-20
-
-
-def test_an_owner_who_was_lost_trains_what_it_missed_and_tells_the_last_round_alone(tmp_path):
-    write(tmp_path / "a", counting(40))
-    group = begin("tiny", Plan(rounds=4, local_steps=2), tmp_path / "group")
-    mine = Owner.of(tmp_path / "a", tmp_path / "run", Recipe(batch_size=4, context=16), group)
-    body = group.body()
-    first, later = mine.turn(0, body), {name: one + 0.001 for name, one in body.items()}
-    change = mine.turn(2, later)  # it missed round 1
-    assert steps_done(mine.out) == 6
-    sizes = [sum(float(one.abs().sum()) for one in found.values()) for found in (first, change)]
-    assert 0 < sizes[1] < 10 * sizes[0]
-    held = mine.finish(later, {"rounds": 4})  # and the last one
-    assert (held["steps"], held["federated"]) == (8, {"rounds": 4})
-    assert same(body_of(load_trained(Run.open(tmp_path / "run"))), later)
 
 
 def test_the_seed_of_an_owner_is_nobody_s_but_stays_its_own(tmp_path):
