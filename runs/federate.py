@@ -43,7 +43,7 @@ from lib.result import metric
 from lib.session import Session
 from lib.training import bits
 
-SEEDS = (0, 1, 2)
+SEEDS, MORE = (0, 1, 2), (3, 4)  # and those of federated and alone, whose ratio is asked for
 TITLE = "One body of several owners"
 ASKED = (
     "Is a body that several owners train together, each with its own table and rows at home, worth more to each of "
@@ -67,7 +67,16 @@ public run's (the group's body is then that run's) or drawn. The same for a whol
 Records of round {round} among test records, by how much the change of the round helps to tell each; exposure of the \
 canaries beside {alternatives} others."""
 
-NOTES = ()
+NOTES = (
+    "Most of what a model of this size learns of 30 kB is in its rows, and rows stay at home: one table for all, whose "
+    "rows see three times the text, is worth more than the body that is shared.",
+    "Tried beside, on texts that are not tested, one seed, ratios to alone for the three owners. To end with the mean "
+    "and not alone: 0.997, 0.994, 0.991 (alone at the end: 0.993, 0.989, 0.988). Rounds of 4 steps cost 1.01 x rounds "
+    "of 10. With decay 0.1 all learn by heart in 200 steps: alone 3.42, 2.27, 3.72 bits, federated 0.93 x. With 60 kB "
+    "nothing is gained: 1.009, 1.008, 1.003 (400 steps, decay 6.4), 1.001, 1.004, 1.007 (300 steps, decay 3.2, alone "
+    "6.4), and 1.010, 1.017, 1.006 with 100 of 300 steps alone. Nesterov momentum as DiLoCo's costs 1.02 to 1.04 x the "
+    "mean (100 steps, decay 0.1).",
+)
 
 
 def main() -> None:
@@ -75,14 +84,17 @@ def main() -> None:
     session = Session.begin("federate")
     seeds = session.sized(SEEDS, (0, 1))
     many, local = rounds(session)
-    sizes = {FEW: (TOGETHER, ALONE, POOLED, SHARED), MANY: (TOGETHER, ALONE, POOLED)}
+    more = session.sized(MORE, ())
     session.each(encode, [(owner, kind, FEW) for kind in (OWN, ONE, PUBLIC) for owner in OWNERS])
     session.each(encode, [(owner, kind, MANY) for kind in (OWN, ONE) for owner in OWNERS])
-    session.each(group, [(seed, size) for seed in seeds for size in sizes])
-    jobs = [(system, seed, size) for size, systems in sizes.items() for seed in seeds for system in systems]
+    session.each(group, [(seed, FEW) for seed in (*seeds, *more)] + [(seed, MANY) for seed in seeds])
+    jobs = [(system, seed, FEW) for seed in seeds for system in (TOGETHER, ALONE, POOLED, SHARED)]
+    jobs += [(system, seed, FEW) for seed in more for system in (TOGETHER, ALONE)]
     found = dict(zip(jobs, session.each(measured, jobs), strict=True))
     shards(session, "sections", "train", PUBLIC)  # which all that listen share
     heard = session.each(listened, [(seed,) for seed in seeds])
+    jobs = [(system, seed, MANY) for seed in seeds for system in (TOGETHER, ALONE, POOLED)]
+    found |= zip(jobs, session.each(measured, jobs), strict=True)
     counts = {owner: ngrams(session, owner) for owner in OWNERS}
     sent = federated(session, seeds[0])
     one = found[ALONE, seeds[0], FEW][OWNERS[0]]
@@ -126,24 +138,27 @@ def measured(session: Session, system: str, seed: int, size: int) -> dict[str, d
 def of_bits(found: dict[Any, Any], counts: dict[str, float], seeds: Sequence[int], size: int) -> list[dict[str, Any]]:
     """Return bits per byte of every system for every owner, and what they are to those of others."""
 
-    def each(system: str, owner: str) -> list[float]:
-        return [found[system, seed, size][owner]["bits_per_byte"] for seed in seeds]
+    def each(system: str, owner: str, other: str) -> list[float]:
+        return [found[system, seed, size][owner]["bits_per_byte"] for seed in of_both(system, other)]
+
+    def of_both(system: str, other: str) -> list[int]:
+        return [seed for seed in (*seeds, *MORE) if {(system, seed, size), (other, seed, size)} <= found.keys()]
 
     metrics = []
-    systems = [one for one in (TOGETHER, ALONE, POOLED, SHARED) if (one, seeds[0], size) in found]
+    systems = [one for one in (TOGETHER, ALONE, POOLED, SHARED) if of_both(one, one)]
     for owner in OWNERS:
-        of = {"n": found[ALONE, seeds[0], size][owner]["rows"], "seeds": seeds, "higher_is_better": False}
+        of = {"n": found[ALONE, seeds[0], size][owner]["rows"], "higher_is_better": False}
         name = f"{owner}: bits per byte" if size == FEW else f"{owner}, {size // 1000} kB: bits per byte"
         metrics += [
-            metric(name, system, over_seeds(each(system, owner)), unit="bits",
+            metric(name, system, over_seeds(each(system, owner, system)), unit="bits", seeds=of_both(system, system),
                    baseline="" if system == ALONE else ALONE, **of) for system in systems
         ]  # fmt: skip
         if owner in counts:
-            metrics.append(metric(name, NGRAMS, counted(counts[owner]), unit="bits", **{**of, "seeds": ()}))
+            metrics.append(metric(name, NGRAMS, counted(counts[owner]), unit="bits", seeds=(), **of))
         for other, goal in ((ALONE, "below 1.00"), (POOLED, "at most 1.03"), (SHARED, "")):
             if other in systems:
-                ratio = of_ratio(each(TOGETHER, owner), each(other, owner))
-                metrics.append(metric(f"{name}, ratio to {other}", TOGETHER, ratio,
+                ratio = of_ratio(each(TOGETHER, owner, other), each(other, owner, TOGETHER))
+                metrics.append(metric(f"{name}, ratio to {other}", TOGETHER, ratio, seeds=of_both(TOGETHER, other),
                                       unit="x", baseline=other, goal=goal, **of))  # fmt: skip
     return metrics
 
