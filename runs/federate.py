@@ -68,6 +68,8 @@ Records of round {round} among test records, by how much the change of the round
 canaries beside {alternatives} others."""
 
 NOTES = (
+    "Three seeds were planned. By them the ratios to alone were 0.995, 0.990 and 0.986, with upper ends of 1.005, "
+    "0.998 and 1.002; two more were run after that was seen, of federated and alone.",
     "Most of what a model of this size learns of 30 kB is in its rows, and rows stay at home: one table for all, whose "
     "rows see three times the text, is worth more than the body that is shared.",
     "Tried beside, on texts that are not tested, one seed, ratios to alone for the three owners. To end with the mean "
