@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from toy import OTHER, counting, write
-from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, TrainingError
+from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, OutputExists, TrainingError
 from ult.public.published import released
 from ult.public.run import Run
 from ult.trainer.federated import channel
@@ -229,6 +229,8 @@ def test_what_is_no_group_no_address_and_no_task_is_refused(tmp_path, shown):
     with pytest.raises(InvalidConfig, match="waits for all"):
         serve(tmp_path / "group", tmp_path / "x", OWNERS, "127.0.0.1:0", wait=1)
     begin("tiny", Plan(at_least=3), tmp_path / "three")
+    with pytest.raises(OutputExists, match="of another group"):
+        serve(tmp_path / "group", tmp_path / "three", OWNERS, "127.0.0.1:0", resume=True)
     with pytest.raises(InvalidConfig, match="agreed on 3 or more"):
         serve(tmp_path / "three", tmp_path / "x", OWNERS, "127.0.0.1:0")
     assert read_task(task({"group": group.digest, "round": 1}, b"\n{"), group)[1] == b"\n{"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ult.errors import InvalidConfig
+from ult.errors import InvalidConfig, OutputExists
 from ult.host.free import check_free
 from ult.trainer.callbacks.progress import say
 from ult.trainer.federated.asked import read_ready, ready, task
@@ -45,10 +45,13 @@ def serve(
     end. Raises `InvalidConfig`, `MissingSource`, `OutputExists`, `OutputError`, or
     `FormatError` and `TrainingError`, naming the owner, for an answer that is no body.
     """
-    out, began = Path(out), Group.open(group)
-    ended = resume and is_group(out) and Group.open(out).told.get("group") == began.digest
-    if not ended:
+    out = Path(out)
+    there = Group.open(out) if resume and not force and is_group(out) else None
+    if there is None:
         check_free(out, KIND, force=force)
+    began = Group.open(group)
+    if there is not None and there.told.get("group") != began.digest:
+        raise OutputExists(f"{out} is of another group than {began.path}", hint="another --out")
     if began.plan.owners and owners and set(owners) != set(began.plan.owners):
         raise InvalidConfig(f"the group's owners are {', '.join(began.plan.owners)}", hint="leave out --owner")
     owners = list(began.plan.owners or owners)
@@ -63,8 +66,8 @@ def serve(
             "wait was given for a group that waits for all of its owners", hint="ult federate init --at-least 3"
         )
     most = 4 * weights(began.shapes()) + HEADER
-    if ended:
-        desk, there = Desk(owners, most), Group.open(out)
+    if there is not None:
+        desk = Desk(owners, most)
         with Served(desk, address, certificates) as served:
             say(f"{out.name}: all rounds are done; the last body is at port {served.port} for {LAST:.0f} seconds")
             _give(desk, began, there.body(), there.told, out)
