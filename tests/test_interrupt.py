@@ -3,6 +3,7 @@
 What `ult encode` has finished by then it keeps for the same command; `test_restart.py` kills it.
 """
 
+import contextlib
 import os
 import re
 import resource
@@ -52,8 +53,11 @@ def test_ctrl_c(verb: str, folder: Path) -> None:
         _wait(lambda: (folder / ".new.shards.partial/shards/part-00002.parquet").exists(), process)
     else:
         _wait(lambda: _works(process), process)
-        time.sleep(1.0)  # or Python complains for those that it is about to start
+        for _ in range(100):  # or Python complains for those that it is about to start
+            _signal_children(process, signal.SIGSTOP)  # or they are done before it is interrupted
+            time.sleep(0.01)
     process.send_signal(signal.SIGINT)
+    _signal_children(process, signal.SIGCONT)
     _, err = process.communicate(timeout=60)
     # A shell says 130 of either. Python ends by the signal itself if that came while an import ran `exec`.
     assert process.returncode in (130, -signal.SIGINT), err
@@ -76,8 +80,17 @@ def heeds_interrupts() -> None:
 
 def _works(process: subprocess.Popen[str]) -> bool:
     """Return whether `ult fit` has begun to share its work out; True where the system does not tell."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    return os.cpu_count() == 1 or not children.exists() or bool(children.read_text(encoding="ascii"))
+    return os.cpu_count() == 1 or not _children(process).exists() or bool(_children(process).read_text("ascii"))
+
+
+def _children(process: subprocess.Popen[str]) -> Path:
+    return Path(f"/proc/{process.pid}/task/{process.pid}/children")
+
+
+def _signal_children(process: subprocess.Popen[str], number: int) -> None:
+    with contextlib.suppress(OSError):  # where the system does not tell, or one is gone
+        for pid in _children(process).read_text("ascii").split():
+            os.kill(int(pid), number)
 
 
 def _wait(ready: Callable[[], bool], process: subprocess.Popen[str]) -> None:

@@ -179,8 +179,8 @@ def test_pieces_are_bounded_by_their_workers():
         def __init__(self, records):
             self.records = records
 
-        def read(self):
-            return self
+        def batches(self):
+            yield self
 
     pieces: list[Any] = [Piece(RECORDS[:1000]), Piece(RECORDS[1000:])]
     counts = count(lambda: pieces, TextBytes(), min_records=1, engine=Local(1), most=2)

@@ -17,7 +17,7 @@ def delta_of(rho: float, epsilon: float) -> float:
     """Return the delta for which rho-zCDP implies (epsilon, delta), an upper bound.
 
     >>> round(delta_of(0.1, 1.0), 4)
-    0.0125
+    0.0089
     """
 
     def logarithm(order: float) -> float:  # convex above its pole at 1
