@@ -64,6 +64,7 @@ class Automaton(Grammar[Place]):
         for _ in follow:  # a shortest path to an end visits no state twice
             least = np.where(follow < 0, len(follow), self.missing[follow]).min(1)
             self.missing = np.minimum(self.missing, 1 + least)
+        self._widest, self._most = int(widths.max()), int(self.missing.max())
 
     def without(self, symbol: int) -> Automaton:
         """Return the automaton of the same records, but for those with `symbol`."""
@@ -87,8 +88,7 @@ class Automaton(Grammar[Place]):
 
     def alike(self, state: Place, longest: int) -> Hashable:
         """Return the automaton's state, as long as none of the runs can be too wide."""
-        most = longest * int(self.widths.max()) + int(self.missing.max())
-        return state.state if state.width + most <= self.max_width else None
+        return state.state if state.width + longest * self._widest + self._most <= self.max_width else None
 
     def after(self, state: Place, symbols: Symbols, ends: Ends) -> NDArray[np.int64]:
         """Return `least` after each run, or REFUSED."""
