@@ -47,12 +47,9 @@ def summary(figures: dict[str, Any], steps: Sequence[Step], scale: Scale, seed: 
 
 def write(figures: dict[str, Any], folder: Path) -> None:
     """Write `demo.json`, and `report.html` from the same figures alone."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from ult.audit.pages.frame import templates
 
-    environment = Environment(
-        loader=PackageLoader("ult.demo", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
+    environment = templates("ult.demo")
     environment.filters["coded"] = _coded
     page = environment.get_template(REPORT).render(
         **figures, next=NEXT, losses=_losses(figures["runs"]), bits=_bits(figures["model"])

@@ -14,9 +14,13 @@ FRAME = __name__.rpartition(".")[0]  # the package that has the frame, its parts
 
 def page(package: str, template: str, **values: Any) -> str:
     """Return the HTML of `template`, which stands in `package` and extends `frame.html`; all values are escaped."""
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader(package, ""), PackageLoader(FRAME, "")]), autoescape=True,
+    made: str = templates(package, FRAME).get_template(template).render(**values)
+    return made
+
+
+def templates(*packages: str) -> Environment:
+    """Return the templates of these packages, the first that has one; all values are escaped, and none may lack."""
+    return Environment(
+        loader=ChoiceLoader([PackageLoader(package, "") for package in packages]), autoescape=True,
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    made: str = environment.get_template(template).render(**values)
-    return made
