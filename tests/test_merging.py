@@ -6,6 +6,7 @@ import random
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +16,11 @@ from hypothesis import strategies as st
 import ult
 from ult.codecs.text import TextBytes
 from ult.data import open_source
-from ult.errors import EngineError, InvalidConfig, InvalidRecord
+from ult.errors import EngineError, InvalidConfig, InvalidRecord, WrongKey
 from ult.owner.bpe.counts import PatchCounts
 from ult.owner.pipeline import pieces
 from ult.owner.pipeline.engine import Local
+from ult.owner.pipeline.summing import Aside, Tree, runs
 
 CODEC = TextBytes()
 VOCABULARY = ult.Vocabulary(330)
@@ -100,6 +102,75 @@ def test_workers_and_pieces_change_no_table(tmp_path: Path):
         counts = pieces.count(partial(source.pieces, nbytes), CODEC, min_records=3, engine=Local(workers))
         table = ult.Table.from_counts(counts, codec=CODEC, vocabulary=VOCABULARY)
         assert table.fingerprint == fitted.fingerprint
+
+
+class Spread(Local):
+    """One process that counts as several machines."""
+
+    spread = True
+
+    def __init__(self):
+        super().__init__(1)
+        self.tasks = []
+
+    def map(self, prepare, state, pieces):
+        return super().map(prepare, state, map(self.noted, pieces))
+
+    def noted(self, task):
+        self.tasks.append(task[1])
+        return task
+
+
+def test_counts_are_added_up_in_a_tree_by_workers(tmp_path, monkeypatch):
+    """Of 40 pieces in two passes, whose counts are put aside encrypted, the first process adds up no more than 8."""
+    many = [f"rare canary {i} of {i % 97}, {i % 89}" for i in range(6000)]
+    (tmp_path / "x.txt").write_text("\n".join(many) + "\n", encoding="utf-8")
+    monkeypatch.setattr(pieces, "PIECE_BYTES", 4000)
+    monkeypatch.setattr(pieces, "count", partial(pieces.count, capacity=9000))
+    plain = {"encrypt": False, "vocabulary_size": 330, "workers": 1}
+    alone = ult.fit(tmp_path / "x.txt", tmp_path / "alone.ult", **plain)
+    assert alone.exact_from  # so there are two passes
+    engine, last = Spread(), Tree.last
+    monkeypatch.setattr("ult.owner.fit.choose", lambda *_: engine)
+    held, ended = [], []
+
+    def seen(tree):
+        held.extend(path.read_bytes() for path in (tmp_path / ".spread.ult.partial").glob("counts.*"))
+        ended.append(list(last(tree)))
+        return ended[-1]
+
+    monkeypatch.setattr(Tree, "last", seen)
+    ult.fit(tmp_path / "x.txt", tmp_path / "spread.ult", **plain)
+    assert (tmp_path / "spread.ult").read_bytes() == (tmp_path / "alone.ult").read_bytes()
+    merges = [names for run, names in engine.tasks if not run]
+    assert len(engine.tasks) - len(merges) > 2 * 8 * 4
+    assert max(map(len, merges)) == 8
+    assert [len(some) <= 8 for some in ended] == [True, True]
+    assert held
+    assert all(one.startswith(b"age-encryption.org/") and b"canary" not in one for one in held)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["alone.ult", "spread.ult", "x.txt"]
+
+
+@pytest.mark.parametrize("what", ["gone", "altered"])
+def test_counts_that_were_put_aside_and_are_not_there_are_an_error(tmp_path, what):
+    aside = Aside.at(tmp_path)
+    name = aside.put(counted(["to be"], 2).counted())
+    if what == "gone":
+        aside.remove([name])
+    else:
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-1] + b"\0")
+    with pytest.raises(EngineError if what == "gone" else WrongKey):
+        aside.get(name)
+
+
+def test_runs_hold_more_pieces_as_there_are_more_and_each_once():
+    unread: list[Any] = [SimpleNamespace(rows=None, k=k) for k in range(2000)]
+    found: list[Any] = list(runs(iter(unread)))
+    assert [piece.k for run in found for piece in run] == list(range(2000))
+    assert [len(run) for run in found[:65]] == [1] * 64 + [2]
+    assert max(map(len, found)) <= 16
+    read: list[Any] = [SimpleNamespace(rows=1)] * 200  # in memory
+    assert all(len(run) == 1 for run in runs(read))
 
 
 # ---- the engine

@@ -39,6 +39,7 @@ from ult.owner.inputs import (
 from ult.owner.keyfile import Passphrase
 from ult.owner.pipeline import pieces
 from ult.owner.pipeline.choose import choose
+from ult.owner.pipeline.summing import beside
 from ult.owner.shared import shared_phrases
 from ult.owner.table import Table, check_room, held_by
 from ult.public.vocabulary import Vocabulary
@@ -245,14 +246,16 @@ def fit(
     made = phrases.codec or _codec(kind, {**given, **of_fields}, source, most, progress)
     check_room(vocabulary, made, phrases.base)
     columns = _columns(made, source, progress)
-    counts = pieces.count(
-        lambda: source.pieces(pieces.PIECE_BYTES),
-        made,
-        min_records=min_records,
-        engine=chosen,
-        most=most,
-        advance=lambda more: progress("fitting", more),
-    )
+    with beside(out, chosen) as aside:
+        counts = pieces.count(
+            lambda: source.pieces(pieces.PIECE_BYTES),
+            made,
+            min_records=min_records,
+            engine=chosen,
+            most=most,
+            aside=aside,
+            advance=lambda more: progress("fitting", more),
+        )
     source.check_unchanged()
     privacy = None
     if epsilon and most:

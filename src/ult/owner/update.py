@@ -30,6 +30,7 @@ from ult.owner.inputs import (
 from ult.owner.keyfile import Identities, Passphrase
 from ult.owner.pipeline import pieces
 from ult.owner.pipeline.choose import choose
+from ult.owner.pipeline.summing import beside
 from ult.owner.table import Table
 from ult.owner.updated import Changes, check_updatable, document, least_holders, update
 
@@ -173,13 +174,15 @@ def update_table(
             hint="the columns that the table was fitted on",
         )
     source.check_apart(out)
-    counts = pieces.count(
-        lambda: source.pieces(pieces.PIECE_BYTES),
-        key.codec,
-        min_records=least_holders(key, min_records),
-        engine=chosen,
-        advance=lambda more: progress("updating", more),
-    )
+    with beside(out, chosen) as aside:
+        counts = pieces.count(
+            lambda: source.pieces(pieces.PIECE_BYTES),
+            key.codec,
+            min_records=least_holders(key, min_records),
+            engine=chosen,
+            aside=aside,
+            advance=lambda more: progress("updating", more),
+        )
     source.check_unchanged()
     new, changes = update(key, counts, decay=decay)
     new.save(out, **storage, force=force)

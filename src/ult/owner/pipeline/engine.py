@@ -30,7 +30,9 @@ _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class Engine(Protocol):
-    """Runs work on pieces."""
+    """Runs work on pieces; `spread` says whether perhaps on several machines."""
+
+    spread: bool
 
     def map(
         self, prepare: Callable[..., Work], state: tuple[Any, ...], pieces: Iterable[Piece]
@@ -47,6 +49,8 @@ class Local:
     With one worker or a single piece, the work runs in this process. No piece begins that is more than `ahead` after
     the first one that is not done, so that a caller who needs them in order holds few answers.
     """
+
+    spread = False
 
     def __init__(self, workers: int | None = None, *, ahead: int | None = None) -> None:
         self.workers = portable.cpus() if workers is None else workers
@@ -66,6 +70,17 @@ class Local:
         work = prepare(*state)
         for number, arguments in pieces:
             yield number, work(*arguments)
+
+
+def in_order(answers: Iterable[tuple[int, Any]]) -> Iterator[Any]:
+    """Yield the answers of pieces 0, 1, 2 and so on in this order; those that come early wait in memory."""
+    done, wanted = dict[int, Any](), 0
+    for number, answer in answers:
+        done[number] = answer
+        del answer
+        while wanted in done:
+            yield done.pop(wanted)
+            wanted += 1
 
 
 def _run_in_workers(

@@ -20,6 +20,7 @@ from ult.data.batch import blamed
 from ult.errors import EngineError, InvalidRecord, SourceError
 from ult.owner.bpe.counts import CAPACITY, Counted, PatchCounts
 from ult.owner.bpe.private_counts import ROOM, bounded
+from ult.owner.pipeline.summing import Aside, Tree, runs
 from ult.owner.table import Table
 from ult.public.id_columns import ids_table, shards_schema
 from ult.public.manifest import Canaries, Coin, Manifest, Part, part_name
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from ult.owner.coin import Half
     from ult.owner.pipeline.engine import Engine
     from ult.owner.pipeline.resume import Partial
+    from ult.owner.pipeline.summing import Run, Task
 
     Piece = Batch | Unread | Planted | Half
     Advance = Callable[[int], None]  # called with the number of further records that are done
@@ -41,68 +43,95 @@ PIECE_BYTES = 2**24  # bytes of records in a piece; its ids, about 4 million for
 
 
 def count(
-    read: Callable[[], Iterable[Piece]],
+    read: Callable[[], Iterable[Batch | Unread]],
     codec: Codec[Any],
     *,
     min_records: int,
     engine: Engine,
     capacity: int = CAPACITY,
     most: int | None = None,
+    aside: Path | None = None,
     advance: Advance = lambda _: None,
 ) -> PatchCounts:
     """Return the counts of all pieces, for `Table.from_counts`.
 
     If the distinct patches have more than `capacity` symbols, the pieces are read a second time. With `most`, a record
     counts in at most so many patches, as `ult.owner.bpe.private_counts.bounded` draws them, and there is no second
-    reading. Raises `InvalidRecord`, or `SourceError` if the second reading finds another input.
+    reading. With `aside`, an empty folder that all workers see, they add up the counts in a tree. Raises
+    `InvalidRecord`, `EngineError`, or `SourceError` if the second reading finds another input.
     """
     empty = PatchCounts(min_records=min_records, capacity=capacity if most is None else max(capacity, ROOM))
-    counts = _counted(read(), codec, empty, engine, advance, most)
+    counts = _counted(read(), codec, empty, engine, advance, most, aside)
     if most is not None or not counts.over_capacity:
         return counts
     records, counts = counts.records, counts.second_pass()  # frees the weights of the first pass
-    counts = _counted(read(), codec, counts, engine, advance)
+    counts = _counted(read(), codec, counts, engine, advance, None, aside)
     if counts.records != records:
         raise SourceError("the input is not what it was when it was first read", hint="run it again")
     return counts
 
 
 def _counted(
-    pieces: Iterable[Piece],
+    pieces: Iterable[Batch | Unread],
     codec: Codec[Any],
     total: PatchCounts,
     engine: Engine,
     advance: Advance,
-    most: int | None = None,
+    most: int | None,
+    folder: Path | None,
 ) -> PatchCounts:
     """Add the counts of all pieces to `total`, which is empty before, and return it."""
-    tasks = ((number, (piece,)) for number, piece in enumerate(pieces))
-    with closing(engine.map(_counter, (codec.id, codec.config(), total.settings(), most), tasks)) as answers:
-        for _, counted in answers:
-            total.merge(counted)
-            advance(counted.records)
+    aside = None if folder is None else Aside.at(folder)
+    state = (codec.id, codec.config(), total.settings(), most, aside)
+    if aside is None:
+        with closing(engine.map(_counter, state, enumerate((run, ()) for run in runs(pieces)))) as answers:
+            for _, (records, counted) in answers:
+                total.merge(counted)
+                advance(records)
+        return total
+    tree = Tree(aside)
+    tasks: Iterable[tuple[int, Task]] | None = tree.tasks(runs(pieces))
+    while tasks is not None:
+        with closing(engine.map(_counter, state, tasks)) as answers:
+            for number, (records, name) in answers:
+                tree.done(number, name)
+                advance(records)
+        tasks = tree.rest()
+    for counted in tree.last():
+        total.merge(counted)
     return total
 
 
 def _counter(
-    codec_id: str, config: dict[str, Any], settings: dict[str, Any], most: int | None
-) -> Callable[[Piece], Counted]:
+    codec_id: str, config: dict[str, Any], settings: dict[str, Any], most: int | None, aside: Aside | None
+) -> Callable[[Run, tuple[str, ...]], tuple[int, Counted | str]]:
     codec = codec_class(codec_id)(**config)
 
-    def work(piece: Piece) -> Counted:
+    def work(run: Run, names: tuple[str, ...]) -> tuple[int, Counted | str]:
+        """Return the records of a run, and its counts with those of the files `names`, or the file that holds them."""
         counts = PatchCounts(**settings)
-        for read in piece.batches():
-            for batch in batched(read.records):
-                try:
-                    if most is None:
-                        counts.add_records(codec, batch)
-                    else:
-                        counts.add(bounded(codec.encode_batch(batch), most))
-                except InvalidRecord as error:
-                    raise blamed(error, codec, [read]) from None
-        return counts.counted()
+        for piece in run:
+            for read in piece.batches():
+                _add(counts, codec, read, most)
+        records = counts.records
+        if aside is None:
+            return records, counts.counted()
+        for name in names:
+            counts.merge(aside.get(name))
+        return records, aside.put(counts.counted())
 
     return work
+
+
+def _add(counts: PatchCounts, codec: Codec[Any], read: Batch, most: int | None) -> None:
+    for batch in batched(read.records):
+        try:
+            if most is None:
+                counts.add_records(codec, batch)
+            else:
+                counts.add(bounded(codec.encode_batch(batch), most))
+        except InvalidRecord as error:
+            raise blamed(error, codec, [read]) from None
 
 
 def encode(

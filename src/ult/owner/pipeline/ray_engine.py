@@ -50,6 +50,8 @@ class Ray:
     CPUs. If this process is connected to Ray already, that connection is used and left open.
     """
 
+    spread = True
+
     def __init__(self, address: str | None = None, *, workers: int | None = None) -> None:
         self.address, self.workers = address, workers
 
