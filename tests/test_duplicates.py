@@ -10,9 +10,11 @@ from typer.testing import CliRunner
 
 import ult
 from ult.cli import app
-from ult.data import Batch
-from ult.data.duplicates import Duplicates
+from ult.codecs.cells import Cells
+from ult.data import Batch, open_source
+from ult.data.duplicates import Duplicates, digest_of, prints_of
 from ult.errors import InvalidConfig
+from ult.owner.pipeline import deduping
 
 TEXT = "the patient was seen in the clinic on monday with pain in the left knee and a swollen ankle for three days"
 
@@ -25,6 +27,11 @@ def kept_of(records, near=None):
 
 def test_repeats_go_and_the_first_stays():
     assert kept_of(["a", "b", "a", "", "A", "", "a"]) == (["a", "b", "", "A"], 3, 0)
+
+
+def test_cells_have_the_digests_of_texts():
+    texts = ["a", None, "", "ñandú", "a\ud800"]
+    assert prints_of(Cells.of(texts), near=False).digests == [digest_of(text) for text in texts]
 
 
 def test_arrays_are_compared_by_shape_type_and_values():
@@ -70,8 +77,31 @@ def test_the_share_is_that_of_sets_of_shingles():
 def test_batches_keep_their_columns():
     batch = Batch(["a", "b", "a"], pa.table({"label": [1, 2, 3]}))
     (only,) = Duplicates().distinct([batch])
-    assert only.records == ["a", "b"]
+    assert list(only.records) == ["a", "b"]
     assert only.kept.column("label").to_pylist() == [1, 2]
+
+
+@pytest.mark.parametrize("near", [None, 0.8])
+def test_workers_change_no_byte(tmp_path, monkeypatch, near):
+    """Repeats and near repeats of other pieces, empty texts and rare letters, as of one list in order."""
+    monkeypatch.setattr(deduping, "PIECE_BYTES", 400)
+    words = [f"{TEXT} {i % 60}, ñ" if i % 3 else "" if i % 2 else f"note {i}" for i in range(120)]
+    expected = kept_of(words, near)
+    (tmp_path / "a.csv").write_text("text,label\n" + "".join(f'"{word}",{i % 2}\n' for i, word in enumerate(words)))
+    written = []
+    for workers in (1, 2):
+        source = open_source([tmp_path / "a.csv"], modality="text", column="text", keep=["label"])
+        assert len(list(source.pieces(400))) > 4
+        found = Duplicates(near)
+        batches = list(deduping.distinct(source, found, workers))
+        assert [record for batch in batches for record in batch.records] == expected[0]
+        assert (found.exact, found.near_found) == expected[1:]
+        out = tmp_path / f"{workers}.csv"
+        asked = [str(tmp_path / "a.csv"), "-o", str(out), "--column", "text", "--keep", "label", "-w", str(workers)]
+        assert CliRunner().invoke(app, ["dedupe", *asked, *(["--near", str(near)] if near else [])]).exit_code == 0
+        written.append(out.read_bytes())
+    assert written[0] == written[1]
+    assert expected[1] > 0
 
 
 @pytest.mark.parametrize("near", [0, 1, -1, 2.5])

@@ -12,6 +12,7 @@ from ult.cli.options import (
     Force,
     Inputs,
     Keep,
+    Workers,
 )
 from ult.cli.reading import READ, Reading, reads_files
 
@@ -42,6 +43,7 @@ def dedupe(
     column: Column = None,
     keep: Keep = None,
     reading: Reading = READ,
+    workers: Workers = None,
     force: Force = False,
 ) -> None:
     """Drop repeated records before a table is fitted, because a model memorises what is repeated."""
@@ -52,6 +54,7 @@ def dedupe(
     from ult.data.opening import SUFFIXES
     from ult.errors import InvalidConfig
     from ult.owner.inputs import remarks
+    from ult.owner.pipeline.deduping import distinct
 
     if modality not in SUFFIXES:
         raise InvalidConfig(f"modality is {modality!r}; expected one of {', '.join(SUFFIXES)}")
@@ -74,7 +77,7 @@ def dedupe(
     )
     duplicates, kept = Duplicates(near), 0
     with _sink(out, modality, source, layout, force=force) as sink:
-        for batch in watch(duplicates.distinct(source.batches()), "comparing"):
+        for batch in watch(distinct(source, duplicates, workers), "comparing"):
             sink.write(batch.records, batch.kept if source.kept_schema.names else None)
             kept += batch.rows
     gone = f"{duplicates.exact:,} repeated" + (

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from ult.codecs.cells import Cells
 from ult.data.batch import Batch
 from ult.errors import InvalidConfig
 from ult.host.extras import require
@@ -22,14 +23,23 @@ WORDS = 5
 PERMUTATIONS = 128
 
 
+class Prints(NamedTuple):
+    """What n records are compared by: a digest of 16 bytes each, and of texts perhaps their signatures, else None."""
+
+    digests: list[bytes]
+    signatures: list[Any] | None
+
+
 class Duplicates:
     """Finds records that were seen before, or whose shingles overlap one seen before by at least `near` (0 to 1).
 
-    The overlap is the Jaccard similarity. `exact` and `near_found` count the duplicates. Keeps 16 bytes per record, and
-    with `near` a signature of 1 kB. Raises `InvalidConfig` for `near` out of range, `MissingExtra` without datasketch.
+    The overlap is the Jaccard similarity. `exact` and `near_found` count the duplicates. Keeps a digest of 16 bytes per
+    distinct record, which takes some 100 bytes of memory, and with `near` a signature of 1 kB. Raises `InvalidConfig`
+    for `near` out of range, `MissingExtra` without datasketch.
     """
 
     def __init__(self, near: float | None = None) -> None:
+        self.near = near
         self.exact = self.near_found = 0
         self._seen: set[bytes] = set()
         self._index: Any = None
@@ -40,32 +50,63 @@ class Duplicates:
         with require("datasketch", extra="dedupe"):
             from datasketch import MinHashLSH
         # Weights that favour recall: false positives cost little, because `is_new` compares the signatures again.
-        self._near, self._index = near, MinHashLSH(threshold=near, num_perm=PERMUTATIONS, weights=(0.02, 0.98))
+        self._index = MinHashLSH(threshold=near, num_perm=PERMUTATIONS, weights=(0.02, 0.98))
         self._signatures: dict[bytes, Any] = {}
 
     def is_new(self, record: Any) -> bool:
         """Return whether the record is no duplicate of an earlier one, and remember it if so."""
-        digest = digest_of(record)
-        if digest in self._seen:
-            self.exact += 1
-            return False
-        self._seen.add(digest)
-        if self._index is None:
-            return True
-        signature = _signature(record)
-        if any(signature.jaccard(self._signatures[key]) >= self._near for key in self._index.query(signature)):
+        return self._are_new(prints_of([record], near=self.near is not None)) == [0]
+
+    def distinct(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Yield the batches without their duplicates, in order."""
+        for batch in batches:
+            yield self.without(batch, prints_of(batch.records, near=self.near is not None))
+
+    def without(self, batch: Batch, prints: Prints) -> Batch:
+        """Return the batch without duplicates of earlier records, or in it, by the `prints` of its records."""
+        rows = self._are_new(prints)
+        if isinstance(batch.records, Cells):
+            return Batch(batch.records.taken(np.array(rows, np.int64)), batch.kept.take(rows))
+        records = list(batch.records)
+        return Batch([records[row] for row in rows], batch.kept.take(rows))
+
+    def _are_new(self, prints: Prints) -> list[int]:
+        """Return the rows of the records that are no duplicates, and remember these."""
+        rows = []
+        for row, digest in enumerate(prints.digests):
+            if digest in self._seen:
+                self.exact += 1
+                continue
+            self._seen.add(digest)
+            if prints.signatures is None or self._is_far(digest, prints.signatures[row]):
+                rows.append(row)
+        return rows
+
+    def _is_far(self, digest: bytes, signature: Any) -> bool:
+        """Return whether no text seen before has a signature that is near to this one, and remember it if so."""
+        if any(signature.jaccard(self._signatures[key]) >= self.near for key in self._index.query(signature)):
             self.near_found += 1
             return False
         self._index.insert(digest, signature)
         self._signatures[digest] = signature
         return True
 
-    def distinct(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """Yield the batches without their duplicates, in order."""
-        for batch in batches:
-            rows = [row for row, record in enumerate(batch.records) if self.is_new(record)]
-            records = list(batch.records)
-            yield Batch([records[row] for row in rows], batch.kept.take(rows))
+
+def prints_of(records: Sequence[Any], *, near: bool) -> Prints:
+    """Return what records are compared by; with `near`, of texts."""
+    return Prints(
+        _digests(records) if isinstance(records, Cells) else [digest_of(record) for record in records],
+        [_signature(record) for record in records] if near else None,
+    )
+
+
+def _digests(texts: Cells) -> list[bytes]:
+    """Return the digest of each text, as `digest_of` does of a `str`."""
+    data, found, start = texts.data.tobytes(), [], 0
+    for end, null in zip(texts.ends.tolist(), texts.nulls.tolist(), strict=True):
+        found.append(hashlib.blake2b(b"" if null else b"text" + data[start:end], digest_size=16).digest())
+        start = end
+    return found
 
 
 def digest_of(record: Any) -> bytes:
@@ -86,11 +127,11 @@ def _bytes(record: Any) -> bytes:
 
 
 def _signature(record: str) -> Any:
-    from datasketch import MinHash
+    from datasketch import LeanMinHash, MinHash
 
     signature = MinHash(num_perm=PERMUTATIONS, seed=1)
     signature.update_batch(sorted(shingles(record)))
-    return signature
+    return LeanMinHash(signature)  # without the permutations
 
 
 def shingles(record: str) -> set[bytes]:

@@ -94,6 +94,11 @@ class Source:
         except InvalidRecord as error:
             raise blamed(error, codec, self.batches()) from None
 
+    @property
+    def apart(self) -> bool:
+        """Whether the pieces are `Unread`, so that other processes can read them."""
+        return self._split is not None and self._canonicaliser is None
+
     def pieces(self, nbytes: int) -> Iterator[Batch | Unread]:
         """Yield the records in order, in pieces of at least about `nbytes`, except for the last.
 

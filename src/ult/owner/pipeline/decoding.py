@@ -11,7 +11,7 @@ from ult.codecs.cells import Cells
 from ult.codecs.text import TextBytes
 from ult.data.batch import Batch
 from ult.errors import FormatError
-from ult.owner.pipeline.engine import Local
+from ult.owner.pipeline.engine import Local, in_order
 from ult.owner.pipeline.pieces import Handed
 from ult.owner.table import Table
 from ult.public.id_columns import ragged_ids
@@ -35,13 +35,10 @@ def decoded(shards: Shards, table: Table, workers: int) -> Iterator[Batch]:
         return
     workers = min(workers, many)
     state = (Handed(table), str(shards.path.absolute()), shards.manifest.digest)
-    tasks, done, wanted = ((number, (number,)) for number in range(many)), dict[int, Batch](), 0
+    tasks = ((number, (number,)) for number in range(many))
     with closing(Local(workers, ahead=_AHEAD * workers).map(_decoder, state, tasks)) as answers:
-        for number, batch in answers:
-            done[number] = batch
-            while wanted in done:
-                yield from _cut(done.pop(wanted))
-                wanted += 1
+        for batch in in_order(answers):
+            yield from _cut(batch)
 
 
 def _of_part(shards: Shards, table: Table, number: int) -> Iterator[Batch]:
