@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise, repeat
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from ult.data.composed.records import paths
 from ult.data.missing import MISSING
 from ult.data.opening import open_inputs
 from ult.data.parts.copying import SUFFIXES, copy_rows
-from ult.data.parts.dealing import Unit, dealt
+from ult.data.parts.dealing import Unit, dealt, dealt_singly
 from ult.data.reading import Reading
 from ult.data.rows import Chunk, Rows, listed
 from ult.errors import InvalidConfig, SourceError, writing
@@ -131,20 +133,20 @@ def split(
     for one, column in zip(opened, groups, strict=True):
         one.check_columns([column] if column else [])
     opened[0].check_columns([label] if label else [])
-    units, names = _units(opened, groups, label)
-    parts = dealt(units, list(shares.values()), seed)
-    _check_parts(units, parts, shares, group)
-    dealing = [np.array([parts[name] for name in of], np.int8) for of in names]
+    found = _alone(opened, label, shares, seed) if group is None else _together(opened, groups, label, shares, seed)
+    _check_parts(found, shares, group)
     with whole(place) as new:
         with writing(place):
             new.mkdir()
             for part in shares:
                 (new / part).mkdir()
-        for one, places in zip(opened, dealing, strict=True):
+        for one, places in zip(opened, found.parts, strict=True):
             with writing(place):
                 copy_rows(one, chosen, places, [new / part / Path(one.name).name for part in shares])
         check_free(place, SPLIT, force=force)
-    return _told(place, shares, units, parts, dealing, group, label)
+    rows = {name: sum(int((one == k).sum()) for one in found.parts) for k, name in enumerate(shares)}
+    units = {name: int((found.units == k).sum()) for k, name in enumerate(shares)} if group else None
+    return Split(place, rows, units, dict(zip(shares, found.labels, strict=False)))
 
 
 def _shares(test: float, validation: float) -> dict[str, float]:
@@ -203,35 +205,77 @@ def _check_alone(opened: Sequence[Rows]) -> None:
                 )
 
 
-def _units(
-    opened: Sequence[Rows], groups: Sequence[str | None], label: str | None
-) -> tuple[dict[str, Unit], list[list[str]]]:
-    """Return the units by name, and the name of the unit of each row of each file. Rows count in the first file."""
+@dataclass(frozen=True, slots=True)
+class _Dealt:
+    """The part of each row of each file, of each unit, and of those of the first file; labels by part, if asked for."""
+
+    parts: list[NDArray[np.int8]]
+    units: NDArray[np.int8]
+    of_first: NDArray[np.int8]
+    labels: list[Counter[str]]
+
+
+def _alone(opened: Sequence[Rows], label: str | None, shares: Mapping[str, float], seed: int) -> _Dealt:
+    """Deal each row by itself."""
+    numbers: dict[str, int] = {}
+    labels, ends = array("i"), []
+    for k, rows in enumerate(opened):
+        if label and k == 0:
+            for _, (cells,) in _cells(rows, [label]):
+                labels.extend(numbers.setdefault(str(cell), len(numbers)) for cell in cells)
+        else:
+            many, none = sum(chunk.length for chunk in rows.blocks(list(rows.types)[:1])), numbers.setdefault("", 0)
+            labels.extend(repeat(none, many))
+        ends.append(len(labels))
+    spelled = sorted(numbers)
+    ordered = np.argsort([numbers[one] for one in spelled])[np.array(labels, np.int32)].astype(np.int32)
+    names = (f"{k} {i}" for k, (first, end) in enumerate(pairwise([0, *ends])) for i in range(end - first))
+    parts = dealt_singly(names, ordered, list(shares.values()), seed)
+    first = parts[: ends[0]]
+    counts = [np.bincount(ordered[: ends[0]][first == k], minlength=len(spelled)).tolist() for k in range(len(shares))]
+    told = [Counter({one: n for one, n in zip(spelled, of, strict=True) if n}) for of in counts] if label else []
+    return _Dealt(np.split(parts, ends[:-1]), parts, first, told)
+
+
+def _together(
+    opened: Sequence[Rows],
+    groups: Sequence[str | None],
+    label: str | None,
+    shares: Mapping[str, float],
+    seed: int,
+) -> _Dealt:
+    """Deal all rows of a unit to one part. Rows count in the first file."""
     units: dict[str, Unit] = {}
-    names: list[list[str]] = []
+    numbers: dict[str, int] = {}
     spelled: dict[str, tuple[str, Chunk, int]] = {}  # by the plain name, where it was met first
+    rows_of = []
     for k, (rows, group) in enumerate(zip(opened, groups, strict=True)):
         asked = [one for one in (group, label if k == 0 else None) if one]
-        found: list[str] = []
-        for chunk, cells in _cells(rows, asked or list(rows.types)[:1]):
-            first = len(found)
-            own = cells[0] if group else [f"{k} {first + i}" for i in range(chunk.length)]
-            for i, name in enumerate(own):
+        found = array("i")
+        for chunk, cells in _cells(rows, asked):
+            for i, name in enumerate(cells[0]):
                 if name is None or name.strip().lower() in MISSING:
                     raise SourceError(
                         f"{chunk.place(i)} has nothing in {group!r}; expected whose it is", hint="leave out such rows"
                     )
-                if group and name not in units:
+                if name not in units:
                     before, other, j = spelled.setdefault(alike.plain(name), (name, chunk.without_values(), i))
                     if before != name:
                         raise alike.spelled_twice(chunk.place(i), other.place(j))
-                unit = units.setdefault(name, Unit())
+                    units[name], numbers[name] = Unit(), len(numbers)
+                unit = units[name]
                 unit.rows += k == 0
                 if label and k == 0:
                     unit.labels[str(cells[-1][i])] += 1
-                found.append(name)
-        names.append(found)
-    return units, names
+                found.append(numbers[name])
+        rows_of.append(np.array(found, np.int32))
+    chosen = dealt(units, list(shares.values()), seed)
+    parts = np.array([chosen[name] for name in units], np.int8)
+    labels: list[Counter[str]] = [Counter() for _ in shares] if label else []
+    for name, unit in units.items() if label else ():
+        labels[chosen[name]].update(unit.labels)
+    of_first = parts[np.array([unit.rows > 0 for unit in units.values()], np.bool_)]
+    return _Dealt([parts[of] for of in rows_of], parts, of_first, labels)
 
 
 def _cells(rows: Rows, columns: Sequence[str]) -> Iterator[tuple[Chunk, list[list[str | None]]]]:
@@ -246,28 +290,9 @@ def _texts(column: Any) -> list[str | None]:
     return [one if one is None or isinstance(one, str) else str(one) for one in column]
 
 
-def _check_parts(
-    units: Mapping[str, Unit], parts: Mapping[str, int], shares: Mapping[str, float], group: str | None
-) -> None:
-    used = {parts[name] for name, unit in units.items() if unit.rows}
+def _check_parts(found: _Dealt, shares: Mapping[str, float], group: str | None) -> None:
+    used, many = set(found.of_first.tolist()), len(found.units)
     empty = [name for k, name in enumerate(shares) if k not in used]
     if empty:
-        what = count(len(units), f"value of {group!r}", f"values of {group!r}") if group else count(len(units), "row")
+        what = count(many, f"value of {group!r}", f"values of {group!r}") if group else count(many, "row")
         raise InvalidConfig(f"of {what} nothing is left for {empty[0]}; expected more, or a larger share")
-
-
-def _told(
-    out: Path,
-    shares: Mapping[str, float],
-    units: Mapping[str, Unit],
-    parts: Mapping[str, int],
-    dealing: Sequence[NDArray[np.int8]],
-    group: str | None,
-    label: str | None,
-) -> Split:
-    rows = {name: sum(int((one == k).sum()) for one in dealing) for k, name in enumerate(shares)}
-    people = {name: sum(1 for part in parts.values() if part == k) for k, name in enumerate(shares)} if group else None
-    labels: dict[str, Counter[str]] = {name: Counter() for name in shares} if label else {}
-    for name, part in parts.items() if label else ():
-        labels[list(shares)[part]].update(units[name].labels)
-    return Split(out, rows, people, labels)
