@@ -121,7 +121,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(folder, tmp_path, mon
             raise KeyboardInterrupt
 
     waiting, steps = [next(kills)], []
-    advance, put = Progress.on_step_end, Rounds._write
+    advance, put = Progress.on_step_end, Rounds.keep
 
     def on_step_end(self, *given, **told):
         advance(self, *given, **told)
@@ -133,7 +133,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(folder, tmp_path, mon
         killed(name.partition("-")[0])
 
     monkeypatch.setattr(Progress, "on_step_end", on_step_end)
-    monkeypatch.setattr(Rounds, "_write", written)
+    monkeypatch.setattr(Rounds, "keep", written)
 
     def begun(*given):
         killed("run")

@@ -12,8 +12,9 @@ from ult.cli.options import Force
 from ult.cli.train import recipe_of, with_options
 from ult.errors import InvalidConfig
 from ult.trainer.federated.plan import NOT_ALONE, RULES, Plan
+from ult.trainer.split.plan import WIRES, Split
 
-_PLAN = Plan()
+_PLAN, _ONE, _SPLIT = Plan(), Split(1), "A model that is split between owners and server"
 Rounds = Annotated[
     int | None, typer.Option(min=1, help=f"How often owners tell how the body changed.  [default: {_PLAN.rounds}]")
 ]
@@ -27,6 +28,56 @@ Outer = Annotated[
         metavar="RULE",
         help=f"What is made of the owners' changes: average adds their mean, nesterov gives it momentum, as DiLoCo "
         f"does.  [default: {_PLAN.outer}; one of {', '.join(RULES)}]",
+    ),
+]
+
+
+def _of_split(name: str, default: object) -> Any:
+    """Return how an option of a split model is shown."""
+    return {"rich_help_panel": _SPLIT, "help": f"{name}; with --split.  [default: {default}]"}
+
+
+SplitBlocks = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="BLOCKS",
+        rich_help_panel=_SPLIT,
+        help="Owners hold rows and so many blocks at either end of the model of a run, and the server those between, "
+        "which stay as they are. It sees hidden states, which can be turned back into ids: see docs/howto/federate.  "
+        "[default: owners train whole models]",
+    ),
+]
+Prompts = Annotated[
+    int | None,
+    typer.Option(min=1, **_of_split("Vectors before each block of ids, which are learned", _ONE.prompts)),
+]
+Prune = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SHARE",
+        **_of_split(
+            "The share of its records that an owner does not ask the server about, those that are predicted best",
+            _ONE.prune,
+        ),
+    ),
+]
+SelfUpdate = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="PASSES",
+        **_of_split(
+            "Passes over its records in which an owner trains the ends alone, each round, before it asks the server",
+            _ONE.self_update,
+        ),
+    ),
+]
+Wire = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TYPE",
+        **_of_split(f"What hidden states and gradients travel as, one of {', '.join(WIRES)}", _ONE.wire),
     ),
 ]
 
@@ -93,6 +144,11 @@ def simulate(
     rounds: Rounds = None,
     local_steps: LocalSteps = None,
     outer: Outer = None,
+    split: SplitBlocks = None,
+    prompts: Prompts = None,
+    prune: Prune = None,
+    self_update: SelfUpdate = None,
+    wire: Wire = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Options by name, as ult train --write-config writes them.")
     ] = None,
@@ -104,19 +160,25 @@ def simulate(
     **options: Any,
 ) -> None:
     """Play a federation on this machine: every owner in turn, by the very messages that would travel."""
-    from ult.cli.console import say
-    from ult.trainer.federated.simulate import simulate as run
+    from ult.cli.console import note, say
 
-    told = run(
-        shards,
-        out,
-        recipe_of(config, options),
-        start=start,
-        group=group,
-        plan=_plan(rounds, local_steps, outer),
-        resume="auto" if resume_auto else resume,
-        force=force,
-    ).told
+    whole: dict[str, Any] = {
+        "start": start,
+        "group": group,
+        "plan": _plan(rounds, local_steps, outer),
+        "resume": "auto" if resume_auto else resume,
+        "force": force,
+    }
+    asked = _split(split, {"prompts": prompts, "prune": prune, "self_update": self_update, "wire": wire})
+    if asked is None:
+        from ult.trainer.federated.simulate import simulate as run
+
+        told = run(shards, out, recipe_of(config, options), **whole).told
+    else:
+        from ult.trainer.split.simulate import simulate as run_split
+
+        told = run_split(shards, out, recipe_of(config, options), asked, **whole).told
+        note("a server sees hidden states, which can be turned back into ids: see docs/howto/federate")
     _tell(told, out)
     sent = told["traffic"]
     say(f"{out}: {sent['down']:,} bytes to {told['owners']} owners, {sent['up']:,} from them")
@@ -243,6 +305,14 @@ def _plan(rounds: int | None, local_steps: int | None, outer: str | None) -> Pla
     given = {"rounds": rounds, "local_steps": local_steps, "outer": outer}
     given = {name: value for name, value in given.items() if value is not None}
     return Plan(**given) if given else None  # type: ignore[arg-type]
+
+
+def _split(blocks: int | None, given: dict[str, Any]) -> Split | None:
+    """Return how a command splits a model; None if owners train whole ones."""
+    given = {name: value for name, value in given.items() if value is not None}
+    if blocks is None and given:
+        raise InvalidConfig(f"{min(given)} was given without split", hint="--split 1")
+    return None if blocks is None else Split(blocks, **given)
 
 
 def _tell(told: dict[str, Any], out: Path) -> None:

@@ -20,6 +20,7 @@ from ult.public.run import Run
 from ult.public.vocabulary import Vocabulary, check_format
 from ult.trainer.federated.body import Body, Shapes, body_of, check, digest, put, read, shapes_of, weights
 from ult.trainer.federated.plan import Plan
+from ult.trainer.models import prompted  # noqa: F401  a kind of body that transformers has to know
 from ult.trainer.models.checkpoint import GROUP, check_checkpoint
 from ult.trainer.models.embeddings import Model, row_names
 from ult.trainer.models.load import load_checkpoint, load_trained, load_withheld

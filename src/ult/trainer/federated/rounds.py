@@ -41,7 +41,7 @@ class Rounds:
     def tell(self, owner: int, message: bytes, name: str) -> None:
         """Keep the message of an owner. Raises `FormatError` or `TrainingError`, naming it, for one that is no body."""
         (received if self.group.plan.secure else unpacked)(message, self.shapes, name)
-        self._write(f"change-{self.done + 1}-{owner}", message)
+        self.keep(f"change-{self.done + 1}-{owner}", message)
 
     def members(self) -> dict[int, str] | None:
         """Return the owners of the masked sum of the round at hand, and what each drew; None before that is agreed."""
@@ -51,7 +51,7 @@ class Rounds:
 
     def agree(self, members: dict[int, str]) -> None:
         """Keep whose the masked sum of the round at hand is: nobody masks for another one, so there is no other."""
-        self._write(f"members-{self.done + 1}.json", json.dumps(members).encode())
+        self.keep(f"members-{self.done + 1}.json", json.dumps(members).encode())
 
     def close(self, *, down: int, up: int = 0) -> None:
         """Make the next body of the changes that were told; `down` bytes were sent to owners.
@@ -82,28 +82,29 @@ class Rounds:
         if mean is not None:
             body, velocity = outer.step(body, mean, plan.outer, velocity)
         if velocity is not None:
-            self._write(f"velocity-{number}", packed(velocity))
-        self._write(f"body-{number}", packed(body))
+            self.keep(f"velocity-{number}", packed(velocity))
+        self.keep(f"body-{number}", packed(body))
         self.traffic = {"up": self.traffic["up"] + up, "down": self.traffic["down"] + down}
         held = {"traffic": self.traffic, "missed": self.missed, "given_up": self.given_up}
-        self._write(f"round-{number}.json", json.dumps(held).encode())
+        self.keep(f"round-{number}.json", json.dumps(held).encode())
         for name in [f"body-{self.done}", f"velocity-{self.done}", f"round-{self.done}.json", f"members-{number}.json"]:
-            self._forget(name)
+            self.forget(name)
         for k in range(self.owners):
-            self._forget(f"change-{number}-{k}")
+            self.forget(f"change-{number}-{k}")
         self.done = number
 
     def _read(self, name: str) -> Body:
         return unpacked((self.folder / name).read_bytes(), self.shapes, str(self.folder / name))
 
-    def _write(self, name: str, data: bytes) -> None:
+    def keep(self, name: str, data: bytes) -> None:
         """Write a file whole or not at all, as far as a killed process goes."""
         fresh = self.folder / f"{name}.tmp"
         with writing(self.folder):
             fresh.write_bytes(data)
             fresh.replace(self.folder / name)
 
-    def _forget(self, name: str) -> None:
+    def forget(self, name: str) -> None:
+        """Remove a file of the folder, if it is there."""
         if (self.folder / name).exists():
             remove(self.folder / name)
 

@@ -119,7 +119,7 @@ def _load(kind: Any, path: str | Path, **options: Any) -> tuple[Model, set[str]]
 
 def _reported(kind: Any, path: str | Path, **options: Any) -> tuple[Model, Mapping[str, Any]]:
     """Return the model, and what transformers reports of the names and shapes of its weights."""
-    from ult.trainer.models import bag, ngrams  # noqa: F401  kinds of checkpoints that transformers has to know
+    from ult.trainer.models import bag, ngrams, prompted  # noqa: F401  kinds of checkpoints that transformers has to know
 
     try:
         if Path(path).is_dir() and "gguf_file" not in options:
