@@ -30,7 +30,6 @@ import pytest
 from PIL import Image
 
 from ult.__main__ import main
-from ult.cli import console
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("cheap_passphrases")]
 
@@ -45,8 +44,7 @@ def test_there_are_transcripts() -> None:
 def test_transcript(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ULT_PASSPHRASE", raising=False)
-    for stream in (console.out, console.err):  # whose width is that of when they were made
-        monkeypatch.setattr(stream, "width", 200)
+    monkeypatch.setenv("COLUMNS", "200")
     script, *files = re.split(r"^-- (.+) --\n", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     for name, content in zip(files[::2], files[1::2], strict=True):
         if name in _MADE:

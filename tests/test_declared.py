@@ -14,7 +14,10 @@ from typing import Any
 import pytest
 
 import ult
-from ult import cli, demo
+from ult import demo
+from ult.cli import app
+from ult.cli.command import BY_OPTION
+from ult.cli.verbs import VERBS
 from ult.errors import MissingExtra
 from ult.host.distribution import NAME
 from ult.host.extras import require
@@ -127,7 +130,8 @@ def required() -> list[tuple[str, str, str]]:
                 extra = node.keywords[0].value
                 if isinstance(extra, ast.Constant):
                     found += [(name, one.value, extra.value) for one in node.args if isinstance(one, ast.Constant)]
-    verbs: list[Mapping[str, Sequence[str]]] = [cli.TRAIN, cli.PAGE, *cli.BY_OPTION.values(), demo._NEEDS]
+    verbs: list[Mapping[str, Sequence[str]]] = [one.needs for one in VERBS.values()]
+    verbs += [*BY_OPTION.values(), demo._NEEDS]
     return found + [("cli", one, extra) for needs in verbs for extra, packages in needs.items() for one in packages]
 
 
@@ -163,7 +167,7 @@ def test_all_that_a_command_lacks_is_named_at_once(
     for module in hidden.split():
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingExtra, match=rf"^{packages} not installed .*\[{extras}\]\"\)$"):
-        cli.app(words.split(), standalone_mode=False)
+        app(words.split(), standalone_mode=False)
 
 
 def test_a_package_that_is_there_but_broken_says_why() -> None:

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 import typer
 
-from ult import cli
-from ult.cli import app
+from ult.cli import app, verbs
 from ult.cli.help import EXAMPLES, EXIT_STATUSES
 
 ROOT: Any = typer.main.get_command(app)  # typer leaves open that it is a group
@@ -20,7 +19,7 @@ VERBS = {
     for name, command in ROOT.commands.items()
     for inner in getattr(command, "commands", {"": None})
 }
-GROUPS = {"": ROOT, **{name: ROOT.commands[name] for name in cli.GROUPS}}
+GROUPS = {"": ROOT, **{name: ROOT.commands[name] for name in verbs.GROUPS}}
 
 
 def shown(command, name):
@@ -52,6 +51,26 @@ def test_everything_is_described(name):
         assert one.hidden or one.help, one.name
         if one.param_type_name == "argument":
             assert one.help.split("; ")[0][:20].split(".")[0] in text
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_the_help_of_all_says_what_a_verb_s_own_help_says_first(name):
+    first = " ".join(VERBS[name].help.partition("\n\n")[0].split())
+    assert verbs.VERBS[name].sentence == first
+
+
+def test_a_command_imports_no_other_verb_and_the_help_of_all_imports_none():
+    places = {f"ult.cli.{one.place.partition(':')[0]}" for one in verbs.VERBS.values()}
+    heavy = {"numpy", "pyarrow", "rich", "ult.trainer.options"}
+    for words, own in ((["--help"], set()), (["keygen", "-o", "key.age", "--nothing"], {"ult.cli.owner"})):
+        code = (
+            f"import atexit, sys; sys.argv = ['ult', *{words}]; from ult.__main__ import main; "
+            "atexit.register(lambda: print(*sys.modules)); main()"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        loaded = set(done.stdout.splitlines()[-1].split())
+        assert {name for name in loaded if name in places} == own
+        assert not loaded & heavy
 
 
 def test_an_undescribed_argument_would_be_seen():

@@ -6,7 +6,6 @@ import types
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from test_published import ult
 from toy import counting as counting_up
@@ -142,7 +141,6 @@ def test_without_a_terminal_every_long_verb_says_that_it_lives(folder, doing, mo
         self._ended.wait()
 
     monkeypatch.setattr(pulse.Pulse, "_run", run)
-    monkeypatch.setattr("ult.cli.console.err", Console(stderr=True, highlight=False))
     status, _, err = ult(capsys, *VERBS[doing].split())
     assert status == 0, err
     assert re.search(rf"(^| ){doing}( \(compiling|, \d+ s|: )", err)  # whose lines are joined by spaces

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import typer
 
-from ult.cli import GROUPS, app
+from ult.cli import app
+from ult.cli.verbs import GROUPS
 
 pytestmark = pytest.mark.slow
 

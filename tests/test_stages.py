@@ -3,14 +3,12 @@
 import time
 
 import pytest
-from rich.console import Console
 
-from ult.cli.stages import stages
+from ult.host.bar import stages
 
 
 def test_stages_are_told_now_and_then(monkeypatch, capsys):
     monkeypatch.setattr("ult.host.pulse.FIRST", 0.05)
-    monkeypatch.setattr("ult.cli.console.err", Console(stderr=True, highlight=False))
     with stages("auditing", named=True) as tell:
         time.sleep(0.12)
         tell("membership", 16)

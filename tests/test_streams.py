@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from ult.__main__ import main
 from ult.cli import console, report
@@ -151,7 +150,7 @@ def test_long_work_says_that_it_lives_where_no_terminal_is(monkeypatch: pytest.M
     monkeypatch.setattr(pulse, "FIRST", 0.05)
     monkeypatch.setattr(pulse, "MOST", 0.05)
     said = io.StringIO()
-    monkeypatch.setattr(console, "err", Console(file=said, highlight=False))
+    monkeypatch.setattr(sys, "stderr", said)
     with console.counting("reading") as advance:
         time.sleep(0.2)
         advance(1200)
@@ -166,7 +165,7 @@ def test_long_work_says_that_it_lives_where_no_terminal_is(monkeypatch: pytest.M
 
 def test_short_work_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     said = io.StringIO()
-    monkeypatch.setattr(console, "err", Console(file=said))
+    monkeypatch.setattr(sys, "stderr", said)
     with console.counting("reading") as advance:
         advance(5)
     assert said.getvalue() == ""
@@ -175,7 +174,9 @@ def test_short_work_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_terminal_has_a_bar_and_no_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     said = io.StringIO()
-    monkeypatch.setattr(console, "err", Console(file=said, force_terminal=True, width=80))
+    monkeypatch.setattr(said, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", said)
+    monkeypatch.setenv("TERM", "xterm")
     with console.counting("reading", "ids") as advance:
         advance(1200)
     assert "1,200 ids" in said.getvalue()

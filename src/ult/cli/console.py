@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Iterable, Iterator
 from typing import Any
-
-from rich.console import Console
-from rich.table import Table as Grid
-from rich.text import Text
 
 from ult.host import bar
 from ult.host.shown import count as count
@@ -18,8 +14,7 @@ from ult.host.shown import size as size
 _CODES = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control codes and surrogates
 _IN_LINES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
-err = Console(stderr=True, highlight=False)
-out = Console(highlight=False, soft_wrap=True)
+counting = bar.counting
 
 
 def plain(text: str) -> str:
@@ -33,19 +28,17 @@ def plain(text: str) -> str:
 
 def say(text: str) -> None:
     """Print a line on what was done, on stdout."""
-    out.print(plain(text), markup=False)
+    print(plain(text))
 
 
 def note(text: str) -> None:
     """Print what the user should know, on stderr."""
-    err.print(f"note: {plain(text)}", markup=False, soft_wrap=True)
+    tell(f"note: {text}")
 
 
-@contextmanager
-def counting(doing: str, of: str = "records") -> Iterator[Callable[[int], None]]:
-    """Yield `advance(n)`: a count of records on a terminal and in a notebook, elsewhere a line now and then."""
-    with bar.counting(doing, of, console=err) as advance:
-        yield advance
+def tell(text: str) -> None:
+    """Print a line on stderr."""
+    print(plain(text), file=sys.stderr)
 
 
 def watch(batches: Iterable[Any], doing: str) -> Iterator[Any]:
@@ -58,8 +51,18 @@ def watch(batches: Iterable[Any], doing: str) -> Iterator[Any]:
 
 def facts(rows: Iterable[tuple[str, object]]) -> None:
     """Print names and values in two columns; markup and control codes in values have no effect."""
+    from rich.table import Table as Grid
+    from rich.text import Text
+
     grid = Grid.grid(padding=(0, 2))
     for name, value in rows:
         text = _CODES.sub("\N{REPLACEMENT CHARACTER}", value) if isinstance(value, str) else f"{value:,}"
         grid.add_row(f"[dim]{name}[/dim]", Text(text))
-    out.print(grid)
+    show(grid)
+
+
+def show(grid: Any) -> None:
+    """Print a table of Rich on stdout."""
+    from rich.console import Console
+
+    Console(highlight=False, soft_wrap=True).print(grid)

@@ -32,7 +32,7 @@ def decode(
 ) -> None:
     """Decode shards back to records, with the table that encoded them."""
     return_freed_memory()  # before Arrow is loaded
-    from ult.cli.stages import stages
+    from ult.host.bar import stages
     from ult.owner.decode import decode as write
     from ult.public.shards import Shards
 

@@ -49,7 +49,7 @@ def find(
 ) -> None:
     """Find records that are to be forgotten in shards, by exactly equal ids, and write which rows they are."""
     from ult.cli.console import note, say
-    from ult.cli.stages import stages
+    from ult.host.bar import stages
     from ult.owner.forgetting.find import find as write
 
     key = key_of(table, passphrase_file, identity)
@@ -103,7 +103,7 @@ def table(
     """Fit a table again without records, with its own settings, and say whether a byte of the code changes."""
     return_freed_memory()  # before Arrow is loaded
     from ult.cli.console import note, say
-    from ult.cli.stages import stages
+    from ult.host.bar import stages
     from ult.owner.forgetting.table import refit
 
     key = key_of(table, passphrase_file, identity)

@@ -83,15 +83,18 @@ class Verb(Once):
 class Verbs(TyperGroup):
     """A group whose help lists its verbs by panel, then the exit statuses."""
 
+    commands: Any
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of the verbs; typer's own would make them all."""
+        return list(self.commands)
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the options, then the verbs of each panel."""
         _panels(self, ctx, formatter)
         panels: dict[str, list[tuple[str, str]]] = {}
-        for name in self.list_commands(ctx):
-            verb: Any = self.get_command(ctx, name)
-            if not verb.hidden:
-                panel = str(getattr(verb, "rich_help_panel", None) or "Commands")
-                panels.setdefault(panel, []).append((name, _first_paragraph(verb)))
+        for name, told in self.commands.told().items():
+            panels.setdefault(told.panel, []).append((name, told.sentence))
         _write(formatter, panels)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
@@ -131,11 +134,6 @@ def _write(formatter: Any, panels: dict[str, list[tuple[str, str]]]) -> None:
             with formatter.section(panel):
                 formatter.write_dl([(name, text.replace("-", _HYPHEN)) for name, text in rows], col_max=26)
     formatter.buffer[start:] = [piece.replace(_HYPHEN, "-") for piece in formatter.buffer[start:]]
-
-
-def _first_paragraph(verb: Any) -> str:
-    """Return the whole first paragraph of a verb's help; typer's own short help may end in an ellipsis."""
-    return " ".join(str(verb.help or "").split("\n\n")[0].split())
 
 
 def _verbatim(formatter: Any, title: str, text: str | None) -> None:

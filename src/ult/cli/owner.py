@@ -136,7 +136,7 @@ def fit(
             f"--column is given {n} times; expected once, or --codec record/columns", hint="-c or --column"
         )
     return_freed_memory()  # before Arrow is loaded
-    from ult.cli.stages import stages
+    from ult.host.bar import stages
     from ult.owner.fit import fit as write
 
     with stages("fitting") as progress:
@@ -262,7 +262,7 @@ def encode(
     """
     return_freed_memory()  # before Arrow is loaded
     from ult.cli.console import note
-    from ult.cli.stages import stages
+    from ult.host.bar import stages
     from ult.owner.encode import encode as write
     from ult.owner.pipeline.choose import choose
 

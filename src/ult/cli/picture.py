@@ -19,7 +19,7 @@ def tell(found: Picture, name: str) -> None:
     from rich.table import Table as Grid
     from rich.text import Text
 
-    from ult.cli.console import out, plain, say
+    from ult.cli.console import plain, say, show
     from ult.host.shown import count
 
     ids = count(len(found.ids), "id")
@@ -34,7 +34,7 @@ def tell(found: Picture, name: str) -> None:
             said.append(plain(line.cell), style="dim")
             numbers.append("none", style="dim")
         grid.add_row(Text(plain(_name(line))), said, numbers)
-    out.print(grid)
+    show(grid)
     say("in brackets: the id of the line above says this too; none: the cell is what it is without an id")
 
 

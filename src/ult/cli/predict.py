@@ -59,7 +59,7 @@ def predict(
             hint="--table TABLE --target COLUMN; for labels of shards, neither",
         )
     from ult.cli.console import facts, note, say
-    from ult.cli.stages import stages
+    from ult.host.bar import stages
     from ult.host.shown import count
     from ult.owner.handover.predict import predict as write
 

@@ -133,7 +133,7 @@ def synth(
 
     If it is interrupted or killed, the same command goes on where it stood.
     """
-    from ult.cli.console import err, facts, note, plain, say
+    from ult.cli.console import facts, note, say, tell
     from ult.synth.making import synthesise
 
     made = synthesise(
@@ -174,7 +174,7 @@ def synth(
         encrypt=not no_encryption,
         workers=workers,
         force=force,
-        notice=lambda text: err.print(plain(text), markup=False),
+        notice=tell,
     )
     if report is not None:
         say(f"{report}: open it in a browser; it is for you alone")

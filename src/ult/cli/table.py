@@ -73,7 +73,7 @@ def update(
             hint="--keep-ids; or ult fit on all records for a fresh table, and ult align, which composes its rows",
         )
     return_freed_memory()  # before Arrow is loaded
-    from ult.cli.stages import stages
+    from ult.host.bar import stages
     from ult.owner.update import update_table
 
     key = key_of(table, passphrase_file, identity)

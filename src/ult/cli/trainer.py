@@ -45,7 +45,9 @@ def evaluate(
     ] = None,
 ) -> None:
     """Measure how well a run predicts shards: bits per byte of the original data, accuracy, or exact matches."""
-    from ult.cli.console import counting, facts, note, out
+    from rich import print_json
+
+    from ult.cli.console import counting, facts, note
     from ult.trainer.evaluation import evaluate as measure
 
     with counting("evaluating"):
@@ -53,7 +55,7 @@ def evaluate(
     for line in found.ignored:
         note(line)
     if json:
-        out.print_json(found.to_json())
+        print_json(found.to_json())
         return
     facts(found.facts())
     for line in found.remarks():
@@ -117,8 +119,8 @@ def generate(
     """Let a run write records, as shards of ids or, with the owner's table, as data."""
     from ult.cli.console import note, say
     from ult.cli.decode import tell_decoded
-    from ult.cli.stages import stages
     from ult.data.sink import kind_of
+    from ult.host.bar import stages
     from ult.owner.handover.generate import generate as write
     from ult.public.shards import SHARDS
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 
 from ult.host import compiling
 from ult.host.notebook import NotebookBar, in_notebook
 from ult.host.progress import Progress, on_stderr
 from ult.host.pulse import Pulse
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 Draw = Callable[[str, str, int | None, int | None], None]
 P = ParamSpec("P")
@@ -27,10 +25,7 @@ class Bar:
     Where there is no bar, the first line comes after `ult.host.pulse.FIRST` seconds, so shorter work prints nothing.
     """
 
-    def __init__(self, doing: str, *, text: str = "", ends: bool = False, console: Console | None = None) -> None:
-        from rich.console import Console
-
-        self.console = Console(stderr=True, highlight=False) if console is None else console
+    def __init__(self, doing: str, *, text: str = "", ends: bool = False) -> None:
         self.doing, self.text = doing, text  # the two parts of a line: the work, and its progress
         self._ends, self._step = ends, ""
         self._stack = ExitStack()
@@ -40,13 +35,14 @@ class Bar:
     def __enter__(self) -> Self:
         if in_notebook():
             self._draw = self._stack.enter_context(NotebookBar(self.doing)).show
-        elif self.console.is_terminal:
+        elif sys.stderr is not None and sys.stderr.isatty():
             self._open = self._on_a_terminal  # at the first `show`, as a passphrase may be asked for before
         else:
             self._stack.enter_context(Pulse(self._say, self._line))
         return self
 
     def _on_a_terminal(self) -> Draw:
+        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeElapsedColumn
         from rich.progress import TimeRemainingColumn as Left
         from rich.text import Text
@@ -59,7 +55,7 @@ class Bar:
         columns: tuple[Any, ...] = (doing, text, TimeElapsedColumn())
         if self._ends:
             columns = (doing, BarColumn(), MofNCompleteColumn(), text, Left())
-        bar = self._stack.enter_context(Progress(*columns, console=self.console, transient=True))
+        bar = self._stack.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
         task = bar.add_task(self.doing, total=None, text="")
 
         def draw(doing: str, text: str, done: int | None, total: int | None) -> None:
@@ -86,7 +82,8 @@ class Bar:
         self._stack.close()
 
     def _say(self, text: str) -> None:
-        self.console.print(_escaped(text), markup=False, highlight=False, soft_wrap=True)
+        if sys.stderr is not None:  # else Python would print it on stdout
+            print(_escaped(text), file=sys.stderr, flush=True)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
@@ -95,10 +92,10 @@ class Bar:
 
 
 @contextmanager
-def counting(doing: str, of: str = "records", *, console: Console | None = None) -> Iterator[Callable[[int], None]]:
+def counting(doing: str, of: str = "records") -> Iterator[Callable[[int], None]]:
     """Yield `advance(n)`, which counts n more records as done, or n more of what `of` names."""
     done = 0
-    with Bar(doing, console=console) as bar:
+    with Bar(doing) as bar:
         bar.show("")
 
         def advance(more: int) -> None:
@@ -110,13 +107,13 @@ def counting(doing: str, of: str = "records", *, console: Console | None = None)
 
 
 @contextmanager
-def stages(doing: str, *, named: bool = False, console: Console | None = None) -> Iterator[Progress]:
+def stages(doing: str, *, named: bool = False) -> Iterator[Progress]:
     """Yield `tell(stage, n)`, which shows the name of the present stage and counts n more of its records as done.
 
     `doing` is shown until the first call, or with `named` also before each stage. Each new stage counts from 0.
     """
     stage, records = "", 0
-    with Bar(doing, text="starting" if named else "", console=console) as bar:
+    with Bar(doing, text="starting" if named else "") as bar:
 
         def tell(name: str, more: int) -> None:
             nonlocal stage, records

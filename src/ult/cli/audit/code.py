@@ -64,7 +64,7 @@ def code(
     """Attack a code as somebody with shards or a model, and public data, would; the table scores the attacks."""
     from ult.audit.code.audit import audit_code, check_asked
     from ult.cli.console import note, say
-    from ult.cli.stages import stages
+    from ult.host.bar import stages
 
     check_asked(
         reference=bool(reference),

@@ -57,7 +57,7 @@ def forget(
     """
     from ult.audit.forget.on_files import audit_forget
     from ult.cli.console import facts
-    from ult.cli.stages import stages
+    from ult.host.bar import stages
 
     for option, path in (("--json", json), ("--png", png)):
         if path is not None:

@@ -39,7 +39,7 @@ def mechanism(
     from ult.audit.mechanism.audit import MECHANISMS
     from ult.audit.on_files import audit_mechanism
     from ult.cli.console import facts, say
-    from ult.cli.stages import stages
+    from ult.host.bar import stages
 
     if json is not None:
         check_free(json, force=force, option="--json")

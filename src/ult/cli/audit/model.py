@@ -75,8 +75,8 @@ def model(
     """Say what a run betrays of records: membership, extraction, and exposure of planted canaries."""
     from ult.audit.on_files import audit_model
     from ult.cli.console import note
-    from ult.cli.stages import stages
     from ult.errors import InvalidConfig
+    from ult.host.bar import stages
 
     unseen = [*(nonmembers or []), *(others or [])]
     if not unseen:

@@ -53,7 +53,7 @@ def synth(
     """
     from ult.audit.synth.audit import audit_synth
     from ult.cli.console import facts, note, say
-    from ult.cli.stages import stages
+    from ult.host.bar import stages
 
     for option, path in (("--json", json), ("--report", report)):
         if path is not None:
