@@ -9,8 +9,7 @@ typedef struct {
 } Row;
 
 typedef struct {
-    uint64_t key; /* both units */
-    int32_t order; /* when the pair was learnt; NEVER marks an empty place */
+    int32_t left, right, order; /* two units, and when the pair was learnt; NEVER marks an empty place */
 } Learnt;
 
 typedef struct {
@@ -20,7 +19,9 @@ typedef struct {
     uint8_t *bytes;
     uint64_t ids_used, bytes_used, pool;
     Learnt *pairs;
-    uint64_t pair_mask;
+    uint64_t *hints;      /* a bit for each pair, by its hash: most pairs that are asked for were never learnt */
+    int32_t *first_pairs; /* of two symbols, when they were learnt: [alphabet][alphabet] */
+    uint64_t pair_mask, hint_mask;
     uint32_t *unit_ids;
     int32_t alphabet;
     uint8_t *buffer; /* of short records, each with the byte STOP after it */
@@ -44,42 +45,52 @@ INLINE uint64_t slot_of(uint64_t pair) {
     return hash ^ hash >> 32;
 }
 
+INLINE uint64_t hash_of_pair(int32_t left, int32_t right) {
+    return slot_of((uint64_t)(uint32_t)left << 32 | (uint32_t)right);
+}
+
+static Learnt *place_of(const Memory *memory, int32_t left, int32_t right, uint64_t hash) {
+    uint64_t at = hash & memory->pair_mask;
+    while (memory->pairs[at].order != NEVER && (memory->pairs[at].left != left || memory->pairs[at].right != right))
+        at = (at + 1) & memory->pair_mask;
+    return memory->pairs + at;
+}
+
 INLINE int32_t order_of(const Memory *memory, int32_t left, int32_t right) {
-    uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right, at = slot_of(key) & memory->pair_mask;
-    for (; memory->pairs[at].order != NEVER; at = (at + 1) & memory->pair_mask)
-        if (memory->pairs[at].key == key) break;
-    return memory->pairs[at].order;
+    uint64_t hash = hash_of_pair(left, right);
+    int there = memory->hints[hash >> 6 & memory->hint_mask] >> (hash & 63) & 1;
+    return there ? place_of(memory, left, right, hash)->order : NEVER;
 }
 
 /* Merge a patch, earliest pair first, each from left to right; write its ids, and return how many there are.
 
-orders[i] says when the pair of units i and i + 1 was learnt; only those beside a new unit are looked up again. */
+orders[i] says when the pair of units i and i + 1 was learnt; only those beside a new unit are looked up again. A pair
+that holds the new unit was learnt after it, so the first of the earliest pairs is always the next. */
 static int merged(const Memory *memory, const uint8_t *patch, int size, uint32_t *out) {
-    int32_t units[MAX_PATCH], orders[MAX_PATCH], first = NEVER;
+    int32_t units[MAX_PATCH], orders[MAX_PATCH];
+    int last = size - 1; /* pairs */
     units[0] = patch[0];
-    for (int i = 0; i + 1 < size; i++) {
+    for (int i = 0; i < last; i++) {
         units[i + 1] = patch[i + 1];
-        orders[i] = order_of(memory, units[i], units[i + 1]);
-        if (orders[i] < first) first = orders[i];
+        orders[i] = memory->first_pairs[units[i] * memory->alphabet + units[i + 1]];
     }
-    while (first != NEVER) {
-        int32_t lowest = NEVER;
-        int many = 0, fresh = 0; /* whether the last unit written is new */
-        for (int i = 0; i < size; many++) {
-            int joins = i + 1 < size && orders[i] == first, next = i + 1 + joins;
-            int32_t unit = joins ? memory->alphabet + first : units[i], order = next < size ? orders[next - 1] : NEVER;
-            if (many && (fresh || joins)) orders[many - 1] = order_of(memory, units[many - 1], unit);
-            if (many && orders[many - 1] < lowest) lowest = orders[many - 1];
-            units[many] = unit;
-            orders[many] = order;
-            fresh = joins;
-            i = next;
+    for (;;) {
+        int32_t first = NEVER;
+        for (int i = 0; i < last; i++) first = orders[i] < first ? orders[i] : first;
+        if (first == NEVER) break;
+        int at = 0;
+        while (orders[at] != first) at++;
+        units[at] = memory->alphabet + first;
+        last--;
+        for (int i = at; i < last; i++) {
+            units[i + 1] = units[i + 2];
+            orders[i] = orders[i + 1];
         }
-        size = many;
-        first = lowest;
+        if (at) orders[at - 1] = order_of(memory, units[at - 1], units[at]);
+        if (at < last) orders[at] = order_of(memory, units[at], units[at + 1]);
     }
-    for (int i = 0; i < size; i++) out[i] = memory->unit_ids[units[i]];
-    return size;
+    for (int i = 0; i <= last; i++) out[i] = memory->unit_ids[units[i]];
+    return last + 1;
 }
 
 /* Empty rows: in large pages where they fill some, because they are read in no order. */

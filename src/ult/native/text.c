@@ -260,6 +260,8 @@ PUBLIC void ult_text_free(Memory *memory) {
     free(memory->ids);
     free(memory->bytes);
     free(memory->pairs);
+    free(memory->hints);
+    free(memory->first_pairs);
     free(memory->unit_ids);
     free(memory->buffer);
     free(memory);
@@ -282,20 +284,27 @@ PUBLIC Memory *ult_text_new(const int32_t *pairs, int64_t merges, int32_t alphab
     memory->ids = malloc(memory->pool * sizeof(uint32_t));
     memory->bytes = malloc(memory->pool);
     memory->pairs = malloc(slots * sizeof(Learnt));
+    memory->hint_mask = slots / 16 - 1; /* four bits a slot */
+    memory->hints = calloc(slots / 16, sizeof(uint64_t));
+    memory->first_pairs = malloc(sizeof(int32_t) * alphabet * alphabet);
     memory->unit_ids = malloc((units + 1) * sizeof(uint32_t));
     memory->buffer = calloc(BUFFER + SLACK, 1);
-    if (!memory->rows || !memory->ids || !memory->bytes || !memory->pairs || !memory->unit_ids ||
-        !memory->buffer) {
+    if (!memory->rows || !memory->ids || !memory->bytes || !memory->pairs || !memory->hints ||
+        !memory->first_pairs || !memory->unit_ids || !memory->buffer) {
         ult_text_free(memory);
         return NULL;
     }
     memcpy(memory->unit_ids, unit_ids, units * sizeof(uint32_t));
-    for (uint64_t at = 0; at < slots; at++) memory->pairs[at] = (Learnt){0, NEVER};
+    for (uint64_t at = 0; at < slots; at++) memory->pairs[at] = (Learnt){0, 0, NEVER};
+    for (int32_t at = 0; at < alphabet * alphabet; at++) memory->first_pairs[at] = NEVER;
     for (int64_t k = 0; k < merges; k++) {
-        uint64_t key = (uint64_t)(uint32_t)pairs[2 * k] << 32 | (uint32_t)pairs[2 * k + 1];
-        uint64_t at = slot_of(key) & memory->pair_mask;
-        while (memory->pairs[at].order != NEVER) at = (at + 1) & memory->pair_mask;
-        memory->pairs[at] = (Learnt){key, (int32_t)k};
+        int32_t left = pairs[2 * k], right = pairs[2 * k + 1];
+        uint64_t hash = hash_of_pair(left, right);
+        Learnt *place = place_of(memory, left, right, hash);
+        if (place->order != NEVER) continue;
+        memory->hints[hash >> 6 & memory->hint_mask] |= (uint64_t)1 << (hash & 63);
+        *place = (Learnt){left, right, (int32_t)k};
+        if (left < alphabet && right < alphabet) memory->first_pairs[left * alphabet + right] = (int32_t)k;
     }
     return memory;
 }
