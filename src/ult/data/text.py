@@ -29,7 +29,7 @@ from ult.data.rows import CHUNK_BYTES, ROWS, Chunk, Column, Rows, changed, exist
 from ult.errors import EmptySource, MissingColumn, OutputError, SourceError
 
 BOM = "\ufeff"
-BLOCK = 2**19  # bytes that are read at a time: they stay in the processor's cache
+BLOCK = 2**17  # bytes that are read at a time: they stay in the processor's cache
 _LINE_FEED = 10
 _PAIRS = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _JSON_TYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64(), type(None): pa.null()}
@@ -261,14 +261,16 @@ def whole_lines(name: str, start: int, stop: int) -> Iterator[bytes]:
         yield rest
 
 
-def line_blocks(name: str) -> Iterator[memoryview]:
-    """Yield the bytes of a file in blocks of whole lines, each valid until the next one. Raises `SourceError`."""
-    held, used = bytearray(BLOCK), 0
+def line_blocks(name: str, start: int = 0, stop: int = sys.maxsize) -> Iterator[memoryview]:
+    """Yield what `whole_lines` does, each block in the memory of the one before. Raises `SourceError`."""
+    held, used, at = bytearray(BLOCK), 0, start
     try:
         with files.open_file(name) as file:
-            while more := file.readinto(memoryview(held)[used:]):  # type: ignore[attr-defined]
+            file.seek(start)
+            while more := file.readinto(memoryview(held)[used : used + stop - at]):  # type: ignore[attr-defined]
                 end = held.rfind(b"\n", used, used + more) + 1
                 used += more
+                at += more
                 if end:
                     yield memoryview(held)[:end]
                     held[: used - end] = held[end:used]
@@ -279,6 +281,8 @@ def line_blocks(name: str) -> Iterator[memoryview]:
         raise
     except OSError as error:
         raise SourceError(f"{name} cannot be read: {error.strerror}") from error
+    if at < stop < sys.maxsize:
+        raise changed(name, f"it ended after {at} bytes; expected {stop}")
     if used:
         yield memoryview(held)[:used]
 

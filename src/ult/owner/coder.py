@@ -136,6 +136,15 @@ class Coder:
         whole = self._text if isinstance(self.codec, TextBytes) else None
         return ids_of_file(path, column, self.codec, whole, self.encode_ragged, self.size)
 
+    def encode_lines(self, piece: object) -> tuple[tuple[NDArray[np.uint32], Ends], int] | None:
+        """Return what `encode_ragged` does of a piece of an input, and the bytes of its texts, if it is lines alone.
+
+        None if it is not, or has a line that whoever reads it must name in an error. Raises `SourceError`.
+        """
+        from ult.owner.lines import ids_of_piece
+
+        return ids_of_piece(piece, self.codec, self._text if isinstance(self.codec, TextBytes) else None)
+
     def _many(self, records: Sequence[Any], *, look: bool) -> tuple[NDArray[np.uint32], Ends, int, int]:
         """Return ids, ends, the number of clipped values and the number of values; both are 0 unless `look` is set."""
         check_many(records)

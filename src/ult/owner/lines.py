@@ -1,4 +1,4 @@
-"""The ids of a file in memory: of a text file in one pass over its bytes, of any other through its reader."""
+"""The ids of a file, or of a piece of one: of lines in one pass over their bytes, of all else through a reader."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from ult.codecs.base import Codec
 from ult.codecs.patches import Ends
 from ult.codecs.text import TextBytes
 from ult.codecs.utf8 import is_utf8
-from ult.data import files, open_source
+from ult.data import Unread, files, open_source
 from ult.data.rows import changed
 from ult.data.text import TxtRows, line_blocks
 from ult.errors import InvalidConfig
 from ult.owner.bpe.text import TextSegmenter
 
+_LINE_FEED = 10
 _Ragged = tuple[NDArray[Any], Ends]
 
 
@@ -71,8 +72,35 @@ class _Slowly(Exception):
     """Raised where a reader must say what is wrong, and in which line."""
 
 
+def ids_of_piece(piece: object, codec: Codec[Any], text: TextSegmenter | None) -> tuple[_Ragged, int] | None:
+    """Return the ids of a piece that is lines of texts alone, uint32, as `ids_of_file` does, and the bytes of texts.
+
+    None of another piece, and of one with a line that a reader must name in an error. Raises `SourceError`.
+    """
+    if text is None or not isinstance(codec, TextBytes) or not isinstance(piece, Unread) or piece.schema.names:
+        return None
+    rows = [one for one in piece.parts if isinstance(one, TxtRows) and one.encoding == "utf-8"]
+    if len(rows) < len(piece.parts) or piece.form.side is not None:
+        return None
+    read = breaks = 0
+
+    def blocks() -> Iterator[memoryview]:
+        nonlocal read, breaks
+        for one in rows:
+            for block in _blocks(one, codec.max_length):
+                read += len(block)
+                breaks -= block[-1] != _LINE_FEED  # a last line without one
+                yield block
+
+    try:
+        ids, ends = text.ids_of_lines(blocks(), sum(one.nbytes for one in rows), wide=True)
+    except _Slowly:
+        return None
+    return (ids, ends), read - len(ends) - breaks
+
+
 def _blocks(rows: TxtRows, longest: int) -> Iterator[memoryview]:
-    for block in line_blocks(rows.name):
+    for block in line_blocks(rows.name, rows.start, rows.stop):
         if len(block) > longest or not is_utf8(block):
             raise _Slowly
         yield block

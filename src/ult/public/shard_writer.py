@@ -27,6 +27,8 @@ from ult.public.manifest import FILE, Canaries, Coin, Manifest, Part, Tombstone,
 from ult.public.shards import PART_IDS, SHARDS, opened, sha256_of
 from ult.public.vocabulary import Vocabulary
 
+_AT_ONCE = 2**16  # ids that Arrow lays out at a time; by its default of 1,024 a part takes a seventh longer to write
+
 
 class ShardWriter:
     """Writes a shards folder, which appears whole once the `with` block ends without an error.
@@ -187,5 +189,5 @@ def _parquet(table: pa.Table) -> pa.Buffer:
     ids, *others = [columns.column(place).path for place in range(len(columns))]
     apart = {} if ids in others else {"use_dictionary": others, "column_encoding": {ids: "BYTE_STREAM_SPLIT"}}
     buffer = pa.BufferOutputStream()
-    pq.write_table(table, buffer, compression="zstd", store_schema=True, **apart)
+    pq.write_table(table, buffer, compression="zstd", store_schema=True, write_batch_size=_AT_ONCE, **apart)
     return buffer.getvalue()

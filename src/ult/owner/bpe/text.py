@@ -87,20 +87,27 @@ class TextSegmenter:
             done += n
         return found.whole(), ends
 
-    def ids_of_lines(self, blocks: Iterable[memoryview], nbytes: int, *, plain: bool = False) -> tuple[_Ids, Ends]:
+    def ids_of_lines(
+        self, blocks: Iterable[memoryview], nbytes: int, *, wide: bool = False, plain: bool = False
+    ) -> tuple[_Ids, Ends]:
         """Return what `ids` does of the lines of UTF-8 in `blocks`, each of whole lines; the last may lack its end.
 
-        There are about `nbytes` bytes in all. The ids are uint16 if all of the table are.
+        There are about `nbytes` bytes in all. The ids are uint16 if all of the table are, unless `wide`.
         """
-        found, ends = _Growing(nbytes // _USUAL, self._kind), _Growing(nbytes // 32, np.int64)
+        kind = np.dtype(np.uint32 if wide else self._kind)
+        found, ends = _Growing(nbytes // _USUAL, kind), _Growing(nbytes // 32, np.int64)
         few: _Ids = np.empty(0, np.uint32)
         for block in blocks:
             data, more = np.frombuffer(block, np.uint8), ctypes.c_int64()
-            few = few if len(few) >= len(data) + _SPARE else np.empty(len(data) + _SPARE, np.uint32)
+            if kind == np.uint32:
+                few = found.room(len(data) + _SPARE)
+            elif len(few) < len(data) + _SPARE:
+                few = np.empty(len(data) + _SPARE, np.uint32)
             at = ends.room(len(data) + 1)
             told = (array(few)[0], *array(at), ctypes.byref(more), ctypes.c_int(plain))
             n = self._lines_of(self._memory.at, *array(data), *told)
-            found.room(n)[:n] = few[:n]
+            if kind != np.uint32:
+                found.room(n)[:n] = few[:n]
             at[: more.value] += found.size
             found.size += n
             ends.size += more.value

@@ -232,7 +232,11 @@ def _encoder(handed: Handed, kept: pa.Schema, scratch: str) -> Callable[[int, Pi
 
     def work(number: int, piece: Piece) -> Part:
         done, nbytes = [], 0
-        for batch in piece.batches():
+        lines = table.encode_lines(piece)
+        if lines is not None:
+            (ids, ends), nbytes = lines
+            done = [ids_table(ids, ends, None, table.vocabulary, kept)]
+        for batch in piece.batches() if lines is None else ():
             first = 0
             for records in batched(batch.records):
                 rows = batch.kept.slice(first, len(records))
