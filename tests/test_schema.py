@@ -10,7 +10,9 @@ from ult.errors import FormatError, InvalidConfig, MissingSource, NewerFormat
 
 AGE = Field(name="age", kind="number", edges=("40", "60"), missing=("?",), absent="?")
 SEX, DAY = Field(name="sex", kind="category", absent="f"), Field(name="day", kind="date", forms=("d/m/Y",))
-FLAT = Schema(fields=(AGE, SEX), dropped=("ssn",), columns=("sex", "age"), identifiers=("age",), asked={"age": ("a",)})
+DOMAINS = {"sex": ("f", "m"), "age": ("0..120", "?")}
+MORE = {"identifiers": ("age",), "asked": {"age": ("a",)}, "domains": DOMAINS}
+FLAT = Schema(fields=(AGE, SEX), dropped=("ssn",), columns=("sex", "age"), **MORE)
 GROUPED = Schema(fields=(SEX, Field(name="rows", kind="rows", fields=(DAY, AGE))), unit="patient")
 
 
@@ -30,7 +32,7 @@ def test_columns_are_those_of_the_fields_unless_said():
 
 
 def test_a_column_can_be_dropped():
-    assert FLAT.without(["age"]) == Schema(fields=(SEX,), dropped=("ssn", "age"))
+    assert FLAT.without(["age"]) == Schema(fields=(SEX,), dropped=("ssn", "age"), domains={"sex": ("f", "m")})
     assert GROUPED.without(["day", "sex"]).columns == ("age",)
     with pytest.raises(InvalidConfig, match="every field is dropped"):
         FLAT.without(["age", "sex"])
@@ -55,6 +57,8 @@ def test_a_column_can_be_dropped():
         ({"columns": ["age"]}, FormatError, "each once"),
         ({"surprise": 1}, FormatError, "no 'surprise'"),
         ({"asked": []}, FormatError, "asked is not"),
+        ({"domains": {"sex": "f"}}, FormatError, "domains is no list"),
+        ({"domains": {"ssn": ["1"]}}, FormatError, "cells of 'ssn' are declared"),
     ],
 )
 def test_a_file_that_is_no_schema_is_refused_by_name(change, error, match, tmp_path):

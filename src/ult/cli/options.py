@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from ult.host.remote import scheme_of
+
+_WITH_CELLS = re.compile(r"(.+?)=((?:category|number|date|[Ymd./-]+):.*)", re.DOTALL)  # age=number:0..120
 
 Inputs = Annotated[
     list[str],
@@ -94,7 +97,8 @@ def forms_of(pairs: Sequence[str] | None) -> dict[str, str]:
 
     found: dict[str, str] = {}
     for pair in pairs or ():
-        name, mark, form = pair.rpartition("=")
+        told = _WITH_CELLS.fullmatch(pair)  # which may hold a = themselves
+        name, mark, form = (told[1], "=", told[2]) if told else pair.rpartition("=")
         if not mark or not name or name in found:
             raise InvalidConfig(f"form {pair!r} is not COLUMN=FORM, one for each column", hint="--form visit=d/m/Y")
         found[name] = form

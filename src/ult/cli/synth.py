@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ult.cli.keys import PassphraseFile, asking
-from ult.cli.options import Canonical, Columns, Drop, FieldForm, Force, Inputs, Unit, Workers, forms_of
+from ult.cli.options import Canonical, Columns, Drop, Force, Inputs, Unit, Workers, forms_of
 from ult.cli.owner import codec_options
 from ult.cli.reading import READ, Reading, reads_files
 from ult.errors import InvalidConfig
@@ -95,7 +95,15 @@ def synth(
     ] = None,
     unit: Unit = "",
     drop: Drop = None,
-    form: FieldForm = None,
+    form: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--form",
+            metavar="COLUMN=FORM[:CELLS]",
+            help="Of records of fields: how to read a column, as ult fit takes it. By marginals also what cells there "
+            "may be, as is known without the records: 'sex=category:f|m', 'age=number:0..120|?'.",
+        ),
+    ] = None,
     encode_identifier: Annotated[
         list[str] | None,
         typer.Option("--encode-identifier", help="Of records of fields: learn this column, though it names somebody."),

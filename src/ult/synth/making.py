@@ -23,7 +23,7 @@ from ult.public.synthetic import METHODS
 from ult.synth import plan, written
 from ult.synth.labels import Condition, check_codec
 from ult.synth.marginals import making as marginals
-from ult.synth.records import Reading, Records, usual_codec
+from ult.synth.records import Reading, Records, split, usual_codec
 from ult.synth.result import Synthesised
 from ult.synth.stages import Asked, Sizes, Synthesis
 from ult.synth.working import working
@@ -124,8 +124,9 @@ def synthesise(
     With `epsilon`, everything that looks at a record is on one account, which spends at most (`epsilon`, `delta`): the
     table with the edges of its bins (`table_share` of it), how long records are, and the training. `delta` is n^-1.1 if
     left out, for n records, whose number is public. Kinds of columns are then declared, by `forms` or a `schema` that
-    was made without the records. With `unit`, the promise is to each person: all rows with one value there are one
-    record.
+    was made without the records; by marginals, either may say what cells there are, such as {"sex": "category:f|m",
+    "age": "number:0..120|?"}, which then costs nothing. With `unit`, the promise is to each person: all rows with one
+    value there are one record.
 
     Without a `method`, records with a promise whose fields are categories, plain numbers and dates are made by
     "marginals", unless a size of a table or a training is given: by noisy counts of pairs of columns
@@ -183,6 +184,14 @@ def synthesise(
     training |= bool(options) or patches_per_record is not None
     method = _method_of(method, records, private=epsilon is not None, training=training)
     _check_method(method, epsilon, members, condition)
+    if method == "marginals":
+        marginals.check(records, condition)
+    elif records.layout is not None and records.layout.domains:
+        raise InvalidConfig(
+            f"what cells {next(iter(records.layout.domains))!r} may have is declared, which the method {method} does "
+            "not take",
+            hint="its kind alone, or --method marginals where records are of categories, plain numbers and dates",
+        )
     asked = Asked(
         rows=rows,
         epsilon=epsilon,
@@ -219,16 +228,15 @@ def _method_of(asked: str | None, records: Records, *, private: bool, training: 
     Raises `InvalidConfig` for a method that there is not, or that such records or settings do not go with.
     """
     if asked is None:
-        return "marginals" if private and not training and not marginals.unfit(records) else "train"
+        fit = private and not training and not records.unit and not marginals.unfit(records)
+        return "marginals" if fit else "train"
     if asked not in METHODS:
         raise InvalidConfig(f"the method is {asked!r:.40}; expected one of {', '.join(METHODS)}")
-    if asked == "marginals":
-        if training:
-            raise InvalidConfig(
-                "a size of a table or of a training was given, and marginals have neither",
-                hint="--method train, or marginals without it",
-            )
-        marginals.check(records)
+    if asked == "marginals" and training:
+        raise InvalidConfig(
+            "a size of a table or of a training was given, and marginals have neither",
+            hint="--method train, or marginals without it",
+        )
     return asked
 
 
@@ -265,7 +273,7 @@ def _audit(out: Path, report: Path, records: Records, held_out: Inputs | None, l
         label=label or None,
         column=said.column or (),
         drop=said.drop,
-        forms=said.forms,
+        forms=split(said.forms or {})[0] or None,
         unit=said.unit,
         reading=said.reading,
         report=report,

@@ -71,6 +71,7 @@ class Records:
         codec = said.codec or usual_codec(said.inputs)
         kind, told, layout = codec_class(codec), list[str](), None
         check_grammar(kind)
+        forms, domains = split(said.forms or {})
         if codec == fields.CODEC:
             layout = fields.decided(
                 named(said.inputs),
@@ -78,7 +79,7 @@ class Records:
                 unit=said.unit,
                 drop=texts(said.drop),
                 column=texts(said.column) if said.column is not None else [],
-                forms=said.forms,
+                forms=forms,
                 encode_identifier=texts(said.encode_identifier),
                 private=private,
                 bins=said.bins,
@@ -86,6 +87,7 @@ class Records:
                 reading=said.reading,
             )
             layout = plain_numbers(layout) if private and said.schema is None else layout
+            layout = replace(layout, domains={**layout.domains, **domains})
             layout = with_first(layout, first) if first else layout
         elif others := [
             name for name in ("schema", "unit", "drop", "forms", "encode_identifier", "bins") if getattr(said, name)
@@ -129,7 +131,19 @@ class Records:
         if self.layout is None:
             return [f"the codec {self.codec} and its options"]
         which = "a schema" if self.said.schema is not None else "the kind of each column"
-        return [f"names and types of columns, and {which}, which the owner declared"]
+        cells = [f"what cells {name!r} may have" for name in self.layout.domains]
+        return [f"{one}, which the owner declared" for one in (f"names and types of columns, and {which}", *cells)]
+
+
+def split(forms: Mapping[str, str]) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
+    """Return the kind or form of each column, and the cells of those that say which there may be.
+
+    >>> split({"sex": "category:f|m", "age": "number:0..120|?", "note": "text"})
+    ({'sex': 'category', 'age': 'number', 'note': 'text'}, {'sex': ('f', 'm'), 'age': ('0..120', '?')})
+    """
+    parts = {name: form.partition(":") for name, form in forms.items()}
+    cells = {name: tuple(rest.split("|")) for name, (_, mark, rest) in parts.items() if mark}
+    return {name: form for name, (form, _, _) in parts.items()}, cells
 
 
 def usual_codec(inputs: Inputs) -> str:

@@ -164,10 +164,12 @@ class Synthesis:
                 of: dict[str, Any] = {"seed": asked.seed, "secure": asked.secure_random}
                 kept = marginals.counted(records, n, account.asked, asked.condition, **of).document()
                 self.work.tell(COUNTS, kept)
-        found = Measured.read(kept, records.fields)
+        columns, _ = marginals.columns_of(records)
+        found = Measured.read(kept, columns)
         self.notice(f"drawing {count(asked.rows, 'record')}")
-        made = marginals.drawn(found, asked.rows, asked.condition, asked.seed)
+        made = marginals.drawn(found, asked.rows, asked.condition, asked.seed, records.fields)
         told = self.told(account, None, None, None, n)
+        told["public"] = (*told["public"], *marginals.bounds(records))
         told |= {"shape": {"records": n, "pairs": len(found.pairs), "classes": [one.classes for one in found.columns]}}
         sink = partial(open_record_sink, schema=layout, kept_schema=None, force=False)
         lots, notes = marginals.checked(made, records.fields), marginals.remarks(found, asked.condition)

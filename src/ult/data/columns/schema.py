@@ -18,6 +18,7 @@ from ult.host.regular import read_text
 FORMAT = "ult-schema/1"
 _ROLES = ("unit", "column", "dropped", "reading")
 _NAMES = ("columns", "dropped", "identifiers", "suspects", "inferred")
+_MAPS = ("asked", "domains")  # texts by column
 _MOST = 2**28  # bytes of a schema file: 10^5 columns with 256 bins each have fewer
 
 
@@ -33,8 +34,10 @@ class Schema:
 
     `suspects` are fields that look like they say who somebody is, and `identifiers` those that the owner has agreed to
     encode. `asked` holds the columns that can be read in more than one way, each with its readings, of which the owner
-    has to choose one. `inferred` are fields whose kind, edges and texts were taken from private records. `reading` is
-    how the files were read, as `ult.data.reading.Reading` takes it, and how others are where nothing else is said.
+    has to choose one. `inferred` are fields whose kind, edges and texts were taken from private records. `domains` are
+    the cells that fields may have, as is known without the records; of a number or a date one is a range, `0..120`.
+    `ult synth` uses them. `reading` is how the files were read, as `ult.data.reading.Reading` takes it, and how others
+    are where nothing else is said.
     """
 
     fields: tuple[Field, ...]
@@ -45,6 +48,7 @@ class Schema:
     suspects: tuple[str, ...] = ()
     inferred: tuple[str, ...] = ()
     asked: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    domains: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     reading: Mapping[str, str | float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -57,6 +61,8 @@ class Schema:
             raise InvalidConfig("the columns of a schema are not the names of its fields, each once")
         if both := set(self.dropped) & names.keys():
             raise InvalidConfig(f"column {min(both)!r} is both a field and dropped; expected one of the two")
+        if unknown := self.domains.keys() - names.keys():
+            raise InvalidConfig(f"the cells of {min(unknown)!r} are declared, which is no field")
 
     @property
     def leaves(self) -> tuple[Field, ...]:
@@ -80,6 +86,7 @@ class Schema:
             columns=tuple(name for name in self.columns if name not in gone),
             **names_of,
             asked={name: readings for name, readings in self.asked.items() if name not in gone},
+            domains={name: cells for name, cells in self.domains.items() if name not in gone},
         )
 
     @property
@@ -117,7 +124,10 @@ class Schema:
         found |= {name: list(getattr(self, name)) for name in _NAMES if getattr(self, name)}
         found |= {"unit": self.unit} if self.unit else {}
         found |= {"reading": dict(self.reading)} if self.reading else {}
-        return found | ({"asked": {name: list(all_) for name, all_ in self.asked.items()}} if self.asked else {})
+        for named in _MAPS:
+            if told := getattr(self, named):
+                found[named] = {name: list(all_) for name, all_ in told.items()}
+        return found
 
     def write(self, path: str | Path) -> None:
         """Write the schema to `path`, for its owner alone, whole or not at all. Raises `OutputError`."""
@@ -148,16 +158,17 @@ class Schema:
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Self:
         """Return the schema of what `document` returned. Raises `InvalidConfig`."""
-        if more := sorted(document.keys() - {"format", "fields", "unit", "asked", "reading", *_NAMES}):
+        if more := sorted(document.keys() - {"format", "fields", "unit", "reading", *_NAMES, *_MAPS}):
             raise InvalidConfig(f"a schema has no {more[0]!r}")
-        fields, unit, asked = document.get("fields"), document.get("unit", ""), document.get("asked", {})
-        if not isinstance(fields, list) or not isinstance(unit, str) or not isinstance(asked, dict):
-            raise InvalidConfig("fields are not a list, unit is not a name, or asked is not an object")
+        fields, unit = document.get("fields"), document.get("unit", "")
+        if not isinstance(fields, list) or not isinstance(unit, str):
+            raise InvalidConfig("fields are not a list, or unit is not a name")
         return cls(
             fields=tuple(map(Field.read, fields)),
             unit=unit,
-            asked={name: _texts("asked", readings) for name, readings in asked.items()},
             reading=_chosen(document.get("reading", {})),
+            asked=_by_column("asked", document.get("asked", {})),
+            domains=_by_column("domains", document.get("domains", {})),
             **{name: _texts(name, document.get(name, [])) for name in _NAMES},
         )
 
@@ -179,6 +190,12 @@ def _chosen(value: object) -> dict[str, str | float]:
         raise InvalidConfig("reading is no object")
     Reading.of(value)
     return value
+
+
+def _by_column(name: str, value: object) -> dict[str, tuple[str, ...]]:
+    if not isinstance(value, dict):
+        raise InvalidConfig(f"{name} is not an object")
+    return {column: _texts(name, told) for column, told in value.items()}
 
 
 def _texts(name: str, value: object) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ class Column:
 
     `edges` are the inner edges of the bins of all other cells of a scale, increasing. `stops` are where parts of the
     scale begin and end, and `shares` how many cells lie in each part. `forms` says how often each form is there.
+    A column is `closed` if it was declared what its cells may be: what lies beyond the ends is of all other cells.
     """
 
     field: Field
@@ -34,6 +35,7 @@ class Column:
     stops: tuple[float, ...] = ()
     shares: tuple[float, ...] = ()
     forms: Mapping[str, float] | None = None
+    closed: bool = False
 
     @cached_property
     def scale(self) -> Scale | None:
@@ -57,10 +59,13 @@ class Column:
         if self.scale is not None:
             texts = [cell for cell in new if cell is not None]
             for cell, placed in zip(texts, self.scale.read(texts), strict=True):
-                if placed is not None:
+                if placed is not None and not (self.closed and self._beyond(placed.value)):
                     k = int(np.searchsorted(self.edges, placed.value, side="right"))
                     known[cell] = len(self.atoms) + k
         return np.array([known.get(cell, self.classes - 1) for cell in cells], np.int64)
+
+    def _beyond(self, place: float) -> bool:
+        return not self.stops[0] <= place < self.stops[-1]
 
     def cells(self, codes: Codes, rng: np.random.Generator) -> list[Cell]:
         """Return a cell of each class (n,): of a bin any number, as often as its part of the scale, in a usual form."""
@@ -82,7 +87,7 @@ class Column:
         below = np.append(0, np.cumsum(np.array(self.shares) + _LEAST))
         parts = np.concatenate([[0], np.interp(self.edges, stops, below), below[-1:]])
         place = parts[low] + at[inner] * (parts[low + 1] - parts[low])
-        found[inner] = np.interp(place, below, stops)
+        found[inner] = np.minimum(np.interp(place, below, stops), np.nextafter(stops[-1], -np.inf))
         return found
 
     def _cell(self, code: int, place: float, form: str) -> Cell:
@@ -94,11 +99,11 @@ class Column:
 
     def document(self) -> dict[str, Any]:
         """Return what was counted, as JSON values."""
-        named = ("atoms", "counts", "edges", "stops", "shares", "forms")
+        named = ("atoms", "counts", "edges", "stops", "shares", "forms", "closed")
         return {name: getattr(self, name) for name in named}
 
     @classmethod
     def read(cls, field: Field, told: Mapping[str, Any]) -> Column:
         """Return the column of a document."""
         of: dict[str, Any] = {name: tuple(told[name]) for name in ("atoms", "counts", "edges", "stops", "shares")}
-        return cls(field, **of, forms=told["forms"])
+        return cls(field, **of, forms=told["forms"], closed=told["closed"])

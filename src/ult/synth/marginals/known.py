@@ -14,9 +14,11 @@ import numpy as np
 
 from ult.codecs.record.field import Field
 from ult.synth.marginals.column import Column, Floats
+from ult.synth.marginals.persons import Persons
 
 ROUNDS = 30  # of proportional fitting
 LEAST = 1e-9
+STRAYS = 3.0  # deviations of the noise from which on cells are there that were not declared
 
 
 @dataclass(frozen=True)
@@ -37,19 +39,22 @@ class Measured:
     columns: tuple[Column, ...]
     noise: float
     pairs: tuple[Pair, ...]
+    persons: Persons | None = None  # if records are persons with several rows
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON values."""
         pairs = [[one.first, one.second, one.counts.tolist(), one.noise] for one in self.pairs]
         columns = [one.document() for one in self.columns]
-        return {"records": self.records, "columns": columns, "noise": self.noise, "pairs": pairs}
+        persons = self.persons and [self.persons.sizes, self.persons.stays]
+        return {"records": self.records, "columns": columns, "noise": self.noise, "pairs": pairs, "persons": persons}
 
     @classmethod
     def read(cls, told: dict[str, Any], fields: Sequence[Field]) -> Measured:
         """Return what a document says of such fields."""
         columns = tuple(Column.read(*one) for one in zip(fields, told["columns"], strict=True))
         pairs = tuple(Pair(a, b, np.array(counts, float), noise) for a, b, counts, noise in told["pairs"])
-        return cls(told["records"], columns, told["noise"], pairs)
+        persons = told["persons"] and Persons(*map(tuple, told["persons"]))
+        return cls(told["records"], columns, told["noise"], pairs, persons)
 
 
 class Known:
@@ -78,7 +83,10 @@ class Known:
                 precision = 1 / (one.counts.shape[other] * one.noise**2)
                 said += one.counts.sum(other) * precision
                 weight += precision
-        return projected(np.divide(said, weight, out=np.zeros_like(said), where=weight > 0), self.n)
+        found = np.divide(said, weight, out=np.zeros_like(said), where=weight > 0)
+        if column.closed and found[-1] * weight[-1] ** 0.5 < STRAYS:
+            found[-1] = -self.n  # what was not declared is not there, as far as noise tells
+        return projected(found, self.n)
 
     def expected(self, one: int, other: int) -> Floats:
         """Return the counts of two columns as far as they are known: as both go with the label, or apart."""

@@ -49,6 +49,9 @@ class Scale(Protocol):
     def spell(self, value: float, form: str, forms: Collection[str]) -> str:
         """Return the last cell not above this place, in one form of the `forms` that the column has."""
 
+    def written(self, forms: Sequence[str]) -> tuple[dict[str, float], float]:
+        """Return how often each form is there if cells are written like these, and the least step between two."""
+
 
 def has_scale(field: Field) -> bool:
     """Return whether cells of a field are plain numbers or dates, or text by text a category."""
@@ -100,6 +103,12 @@ class _Numbers:
             return _without_sign(kept.rstrip("."))
         return _without_sign(f"{Decimal(text):.{places}f}")
 
+    def written(self, forms: Sequence[str]) -> tuple[dict[str, float], float]:
+        each = [tuple(map(int, form.split("."))) for form in forms]
+        places = max(many for many, _ in each)
+        padded = any(said < many for many, said in each)  # 1.50 is written as that, and not as 1.5
+        return {f"{places}.{k}": float(k == places) for k in range(0 if padded else places, places + 1)}, 10.0**-places
+
 
 def _without_sign(text: str) -> str:
     return text.removeprefix("-") if not text.strip("-0.") else text
@@ -124,6 +133,9 @@ class _Dates:
         day = date.fromordinal(self._dates.day(cell).number)
         alike = (k for k, form in enumerate(self._field.forms) if cell.startswith(form_of(day, form)))
         return str(next(alike, 0))
+
+    def written(self, forms: Sequence[str]) -> tuple[dict[str, float], float]:
+        return dict.fromkeys(forms, 1.0), 1.0
 
     def spell(self, value: float, form: str, forms: Collection[str]) -> str:
         day = date.fromordinal(min(max(int(value), 1), date.max.toordinal()))
