@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -19,16 +20,25 @@ from ult.owner import private_bins
 from ult.owner.bpe.private_counts import promise
 from ult.owner.private_bins import learnt
 from ult.owner.table import Table
-from ult.privacy import quantiles
+from ult.privacy import choose, quantiles
 from ult.privacy.quantiles import Cells, epsilon_of_draw, private_edges
 from ult.public.guarantee import Guarantee, Spent
 
 DRAWS = 1000  # points of a draw, evenly over all that the operating system may give
 
 
+@pytest.fixture
+def drawn(monkeypatch):
+    """Draw from one seed, so that nothing fails by chance on some days."""
+    rng = np.random.default_rng(7)
+    for module in (quantiles, choose):
+        monkeypatch.setattr(module, "below", lambda total: int(rng.random() * 2**53) * total >> 53)
+
+
 def law(monkeypatch, values, epsilon):
-    """Return how often each edge of two bins is drawn, over evenly spaced draws of the code itself."""
+    """Return how often each edge of two bins is drawn anywhere, over evenly spaced draws of the code itself."""
     cells, found = Cells.of(np.array(values)), {}
+    monkeypatch.setattr(quantiles, "_range", lambda *_: (-1, len(quantiles._edges().values)))
     for k in range(DRAWS):
         monkeypatch.setattr(quantiles, "below", lambda total, k=k: total * (2 * k + 1) // (2 * DRAWS))
         (edge,) = private_edges(cells, 2, epsilon=epsilon)
@@ -54,13 +64,43 @@ def test_one_number_more_changes_a_draw_by_epsilon_at_most(monkeypatch, values):
 
 
 def test_weights_of_twice_the_epsilon_would_be_seen(monkeypatch):
-    right = quantiles.weights_of.__wrapped__
+    right = choose.weights_of.__wrapped__
     monkeypatch.setattr(quantiles, "weights_of", lambda epsilon: right(2.5 * epsilon))
     assert loss(law(monkeypatch, [0.0, 1e20], 1.0), law(monkeypatch, [0.0], 1.0)) > 1.1
 
 
+def test_one_number_more_changes_where_numbers_lie_by_epsilon_at_most(monkeypatch):
+    def law(values, epsilon):
+        cells, found = Cells.of(np.array(values)), []
+        for k in range(DRAWS):
+            monkeypatch.setattr(choose, "below", lambda total, k=k: total * (2 * k + 1) // (2 * DRAWS))
+            found.append(quantiles._range(cells, epsilon))
+        return Counter(found)
+
+    def loss(one, other):
+        return max(abs(math.log(one[at] / other[at])) for at in one if min(one[at], other[at]) > 20)
+
+    numbers = [5.0] * 19  # about as many as tell anything at this epsilon
+    without = law(numbers, 1.0)
+    assert without[0, 0] > 20
+    worst = [loss(law([*numbers, more], 1.0), without) for more in (-1e20, 0.0, 5.0, 1e20)]
+    assert 0.2 < max(worst) < 1.1
+    right = choose.weights_of.__wrapped__
+    monkeypatch.setattr(choose, "weights_of", lambda epsilon: right(2.5 * epsilon))
+    assert loss(law([*numbers, 5.0], 1.0), law(numbers, 1.0)) > 1.1
+
+
+@pytest.mark.parametrize("n", [0, 60, 2000])
+def test_edges_lie_where_numbers_do_or_there_are_none(n, drawn):
+    ages = Cells.of(np.random.default_rng(0).integers(18, 90, n).astype(float))
+    each = [private_edges(ages, 16, epsilon=0.1) for _ in range(40)]
+    edges = [float(edge) for edges in each for edge in edges]
+    assert all(-1000 <= edge <= 1000 for edge in edges)
+    assert (len(edges) > 500) if n == 2000 else (sum(map(len, each)) < 100)
+
+
 def test_weights_fall_by_no_more_than_the_promise_and_are_exact_powers():
-    weights = quantiles.weights_of(0.01)
+    weights = choose.weights_of(0.01)
     ratios = {a / b for a, b in itertools.pairwise(weights)}
     assert max(ratios) < math.exp(0.005) < 1.0051 * min(ratios)
     assert weights[0] // weights[-1] >= 2**63
@@ -206,18 +246,13 @@ def test_columns_of_joined_tables_are_declared_by_the_names_that_are_printed(tmp
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("drawn")
 class TestAudit:
     """`ult audit mechanism --of bins` refutes planted faults of the code, and not the code as it is."""
 
     def refuted(self, trials=1000):
         found = audit_mechanism(("bins",), settings=[(1.0, 4)], trials=trials, miss=0.02, again=False)
         return found["refuted"]
-
-    @pytest.fixture(autouse=True)
-    def drawn(self, monkeypatch):
-        """Draw from one seed, so that nothing is refuted by chance on some days."""
-        rng = np.random.default_rng(7)
-        monkeypatch.setattr(quantiles, "below", lambda total: int(rng.random() * 2**53) * total >> 53)
 
     def test_the_code_is_not_refuted(self):
         assert not self.refuted()

@@ -2,7 +2,7 @@
 
 A record counts with one of its numbers in each field: with its own, or with that of one of its rows, drawn at random.
 So one record more or less, which may be a person with all visits, is one number more or less a field, and takes part in
-`halvings(bins)` draws of it (`ult.privacy.quantiles`). A cell that is no number counts nowhere here; the codec refuses
+`draws(bins)` draws of it (`ult.privacy.quantiles`). A cell that is no number counts nowhere here; the codec refuses
 it, with its place, before anything is written. `ult audit mechanism --of bins` tests this code against the promise.
 """
 
@@ -23,7 +23,7 @@ from ult.data.columns.measure import Numbers as Measured
 from ult.errors import InvalidConfig
 from ult.host.shown import count
 from ult.privacy import accountant
-from ult.privacy.quantiles import NO_CELLS, Cells, epsilon_of_draw, halvings, private_edges, rank_error
+from ult.privacy.quantiles import NO_CELLS, Cells, draws, epsilon_of_draw, private_edges, rank_error
 from ult.privacy.randomness import SAMPLE, Secure
 from ult.public.guarantee import Spent
 
@@ -49,12 +49,18 @@ class Learnt:
 
     def remarks(self) -> list[str]:
         """Return what the owner should know of the edges, in one sentence each."""
-        if not self.names or self.error <= self.records / self.bins:
-            return []
-        return [
-            f"the edges of bins are mostly noise: {self.records:,} records are few for {self.bins} bins of "
-            f"{count(len(self.names), 'number')} at this epsilon; {self.helps} help"
-        ]
+        found = []
+        if lost := [one.name for one in _flat(self.fields) if one.name in self.names and not one.edges]:
+            found.append(
+                f"no edges of bins were learnt of {', '.join(map(repr, lost))}, of which too few cells are numbers at "
+                f"this epsilon; {self.helps} help"
+            )
+        if self.names and self.error > self.records / self.bins:
+            found.append(
+                f"the edges of bins are mostly noise: {self.records:,} records are few for {self.bins} bins of "
+                f"{count(len(self.names), 'number')} at this epsilon; {self.helps} help"
+            )
+        return found
 
 
 def learnt(
@@ -82,7 +88,7 @@ def learnt(
 
 def edges_of(counted: Sequence[Cells], bins: int, spent: Spent) -> tuple[list[tuple[str, ...]], float]:
     """Return the edges of each field, which together cost `spent`, and the epsilon of each draw."""
-    draw = epsilon_of_draw(*spent, len(counted) * halvings(bins))
+    draw = epsilon_of_draw(*spent, len(counted) * draws(bins))
     return [private_edges(cells, bins, epsilon=draw) for cells in counted], draw
 
 

@@ -49,10 +49,15 @@ def learnt(
     accountant.check(epsilon, delta, records)
     spent = Spent(SHARE * epsilon, SHARE * delta)
     edges, draw = edges_of(cells, bins, spent)
+    told = tuple(names) if by_column and names else tuple(f"value {k + 1}" for k in range(len(edges)))
+    if lost := [name for name, some in zip(told, edges, strict=True) if not some]:
+        raise InvalidConfig(
+            f"{len(lost)} of {len(told)} columns, {lost[0]!r} first, have too few values for levels at this epsilon",
+            hint="a greater --epsilon, --option levels=7, or --drop",
+        )
     kept = {name: value for name, value in options.items() if name not in ("levels", "by_column")}
     codec = {"patch_size": 1} if by_column else {}
     columns = [[float(edge) for edge in some] for some in edges]
-    told = tuple(names) if by_column and names else tuple(f"value {k + 1}" for k in range(len(columns)))
     helps = "--option levels=7 or fewer columns"
     return {**codec, **kept, "columns": columns}, Learnt((), spent, told, bins, records, rank_error(draw), helps)
 

@@ -1,12 +1,33 @@
-"""Choose one of a few public values by the exponential mechanism, in exact integers (`ult.privacy.quantiles`)."""
+"""Choose one of a few public values by the exponential mechanism, in exact integers.
+
+An error e gives the weight b^e, b = e^(-epsilon / 2), but at least 2^-64. b is a fraction above e^(-epsilon / 2), by
+far more than the 96 bits to which powers of it are rounded. The loss of one draw has a range of epsilon, so that s of
+them are (s epsilon^2 / 8)-zCDP (arXiv:2004.07223).
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
-from ult.privacy.quantiles import weights_of
 from ult.privacy.randomness import below
+
+_LARGEST, _SMALLEST = 2**160, 2**96  # weights; the smallest has 96 bits, so that rounding changes none by 2^-70 of it
+_PARTS = 2**32  # b is a fraction of so many parts
+
+
+@cache
+def weights_of(epsilon: float) -> list[int]:
+    """Return the weight of each error, from 0 on; the last is that of all larger ones.
+
+    The powers of b = 1 - taken / parts, whose margin above e^(-epsilon / 2) is for all rounding.
+    """
+    taken = int(_PARTS * -math.expm1(-epsilon / 2) * (1 - 1e-9))
+    weights = [_LARGEST]
+    while weights[-1] > _SMALLEST:
+        weights.append(-(-weights[-1] * (_PARTS - taken) // _PARTS))
+    return weights
 
 
 def chosen(errors: Sequence[int], epsilon: float) -> int:

@@ -1,15 +1,15 @@
 """Quantiles of numbers with differential privacy: edges of bins that one number more or less hardly changes.
 
-The median is drawn first, then the medians of both halves, and so on (ApproximateQuantiles, arXiv:2110.05429). Each is
-drawn by the exponential mechanism from fixed decimal numbers (`EDGES`), whatever the data: 0, and those with at most
-four digits from 10^-12 to below 10^15, of both signs. Those with fewer digits are more likely, so that edges are round
-where the data leave the choice.
+Where the numbers lie is drawn first: from one power of ten to another, of any sign, so that few numbers lie beyond and
+few powers of ten above 1 between; or nowhere, if there are too few of them to tell, and then there are no edges.
+Without this draw an edge of 60 ages was -219,405,281. Then the median is drawn, the medians of both halves, and so on
+(ApproximateQuantiles, arXiv:2110.05429). Each draw is by the exponential mechanism (`ult.privacy.choose`) from fixed
+decimal numbers, whatever the data: 0, and those with at most four digits from 10^-12 to below 10^15, of both signs.
+Those with fewer digits are more likely, so that edges are round where the data leave the choice.
 
-k numbers below an edge and m others give it the weight b^(|k - m| - d), d the least |k - m| of all edges, but at least
-2^-64. One number more changes |k - m| and d by at most 1, and lies in one of the parts that are halved at a time, so
-that each halving is epsilon-differentially private for b = e^(-epsilon / 2). A draw is of exact integers: b is a
-fraction above e^(-epsilon / 2), by far more than the 96 bits to which powers of it are rounded. The loss of one draw
-has a range of epsilon, so that s of them are (s epsilon^2 / 8)-zCDP (arXiv:2004.07223).
+k numbers below an edge and m others are an error of |k - m| - d, d the least |k - m| of all edges. One number more
+changes |k - m| and d by at most 1, and lies in one of the parts that are halved at a time, so that each halving is
+epsilon-differentially private.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult.errors import InvalidConfig
+from ult.privacy.choose import chosen, weights_of
 from ult.privacy.randomness import below
 
 DIGITS = 4  # of an edge, at most
 POWERS = range(-12, 15)  # of ten: where the first digit of an edge may stand
 LEAST = 1e-4  # epsilon of one draw below which edges are noise alone
-_LARGEST, _SMALLEST = 2**160, 2**96  # weights; the smallest has 96 bits, so that rounding changes none by 2^-70 of it
-_PARTS = 2**32  # b is a fraction of so many parts
+_WIDER, _ANY = 3, 16  # over epsilon: how many numbers a power of ten more should hold, and a range beside that
+_MARKS = (*POWERS[:12:3], *POWERS[12:])  # powers of ten at which a range may begin or end
 
 
 class _Edges(NamedTuple):
@@ -62,9 +63,9 @@ class Cells(NamedTuple):
 NO_CELLS = Cells(np.empty(0, np.int64), np.empty(0, np.int64))
 
 
-def halvings(bins: int) -> int:
-    """Return how many draws one number takes part in, for `bins` bins: a power of 2."""
-    return bins.bit_length() - 1
+def draws(bins: int) -> int:
+    """Return how many draws one number takes part in, for `bins` bins, a power of 2: of a range, and of halvings."""
+    return bins.bit_length()
 
 
 def epsilon_of_draw(epsilon: float, delta: float, draws: int) -> float:
@@ -91,13 +92,26 @@ def rank_error(epsilon: float) -> int:
 
 
 def private_edges(cells: Cells, bins: int, *, epsilon: float) -> tuple[str, ...]:
-    """Return at most `bins` - 1 increasing edges; each of `halvings(bins)` draws spends `epsilon`.
+    """Return at most `bins` - 1 increasing edges; each of `draws(bins)` draws spends `epsilon`.
 
     >>> [float(edge) > 50 for edge in private_edges(Cells.of(np.arange(100.0, 200.0)), 2, epsilon=9.0)]
     [True]
     """
-    found = sorted(_halved(cells, -1, len(_edges().values), halvings(bins), weights_of(epsilon)))
+    low, high = _range(cells, epsilon)
+    found = sorted(_halved(cells, low, high, draws(bins) - 1, weights_of(epsilon)))
     return tuple(_text(_edges().values[k]) for k in found)
+
+
+def _range(cells: Cells, epsilon: float) -> tuple[int, int]:
+    """Return the numbers of the edges between which the cells lie, drawn by how many lie beyond; equal if few do."""
+    marks, sizes = _marks()
+    under = np.concatenate([[0], np.cumsum(cells.times)])
+    before = under[np.searchsorted(cells.place, marks, side="right")]
+    first, last = np.triu_indices(len(marks), 1)
+    wide = math.ceil(_ANY / epsilon) + math.ceil(_WIDER / epsilon) * (sizes[last] - sizes[first])
+    beyond = before[first] + under[-1] - before[last]
+    place = chosen([int(under[-1]), *(beyond + wide).tolist()], epsilon)
+    return (int(marks[first[place - 1]]), int(marks[last[place - 1]])) if place else (0, 0)
 
 
 def _halved(cells: Cells, low: int, high: int, times: int, weights: Sequence[int]) -> Iterator[int]:
@@ -145,16 +159,13 @@ def _at(start: int, share: int) -> int:
 
 
 @cache
-def weights_of(epsilon: float) -> list[int]:
-    """Return the weight of each unevenness, or other error, from 0 on; the last is that of all larger ones.
-
-    The powers of b = 1 - taken / parts, whose margin above e^(-epsilon / 2) is for all rounding.
-    """
-    taken = int(_PARTS * -math.expm1(-epsilon / 2) * (1 - 1e-9))
-    weights = [_LARGEST]
-    while weights[-1] > _SMALLEST:
-        weights.append(-(-weights[-1] * (_PARTS - taken) // _PARTS))
-    return weights
+def _marks() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the numbers of the edges at which a range may begin or end, and how many powers of ten they are from 1."""
+    powers = [float(f"1e{power}") for power in _MARKS]
+    values, sizes = _edges().values, [max(power, 0) for power in (*_MARKS, POWERS.stop)]
+    inner = np.searchsorted(values, [*(-one for one in reversed(powers)), 0.0, *powers])
+    marks = np.concatenate([[-1], inner, [len(values)]])
+    return marks, np.array([*(-one for one in reversed(sizes)), 0, *sizes])
 
 
 @cache

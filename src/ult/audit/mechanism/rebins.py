@@ -2,7 +2,8 @@
 
 Each trial runs what `ult fit --epsilon` runs: cells are read as numbers, one of each record counts, and edges are drawn
 at the stated share of epsilon. The record is a worst case: it has more rows than count, and all its numbers are above
-every edge, so that it lies on one side of each draw that it takes part in. The others are spread over all edges evenly.
+every edge, so that it lies on one side of each draw that it takes part in. The others are spread evenly over one power
+of ten, in which the edges are then drawn.
 """
 
 from __future__ import annotations
@@ -16,13 +17,11 @@ import numpy as np
 from ult.audit.mechanism import claims
 from ult.codecs.record.field import Field
 from ult.owner.private_bins import SHARE, learnt
-from ult.privacy.quantiles import POWERS
 
 _BINS, _ROWS = 16, 12
 _FIELDS = (Field(name="rows", kind="rows", fields=(Field(name="value", kind="number", exponent=True),)),)
 _TOP = "9e20"
-_ABOVE = [f"5e{power}" for power in POWERS]
-_OTHERS = [(((cell,),),) for cell in (*(f"-{cell}" for cell in _ABOVE), *_ABOVE)]
+_OTHERS = [(((f"{10 + 0.45 * k:.2f}",),),) for k in range(200)]
 _RECORD = (((_TOP,),) * _ROWS,)
 _DELTA = SHARE * 0.9 / (1 + len(_OTHERS))  # the largest share that a promise to so few records can have
 
