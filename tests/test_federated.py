@@ -17,7 +17,7 @@ from ult.public.run import Run
 from ult.public.shards import Shards
 from ult.trainer.callbacks.progress import Progress
 from ult.trainer.federated import outer
-from ult.trainer.federated.body import HEADER, Body, body_of, digest, packed, shapes_of, unpacked
+from ult.trainer.federated.body import HEADER, MOST, Body, body_of, digest, packed, shapes_of, unpacked
 from ult.trainer.federated.group import Group, _check_apart, begin
 from ult.trainer.federated.group import write as write_group
 from ult.trainer.federated.plan import Plan
@@ -225,6 +225,19 @@ def test_a_message_that_is_no_body_is_refused(harm):
     with pytest.raises(TrainingError if harm == "nan" else FormatError, match="owner 2 sent"):
         unpacked(data, shapes_of(body), "owner 2")
     assert unpacked(packed(body), shapes_of(body), "owner 2").keys() == body.keys()
+
+
+def test_no_owner_s_change_makes_a_body_that_nothing_goes_on_from(tmp_path):
+    rounds = Rounds(begin("tiny", Plan(rounds=3, local_steps=1), tmp_path / "group"), tmp_path, 2)
+    for value in (3e38, -MOST * 1.01):
+        with pytest.raises(TrainingError, match=r"south changed .* by more than 1,048,576"):
+            rounds.tell(1, packed({name: torch.full(shape, value) for name, shape in rounds.shapes.items()}), "south")
+    assert rounds.told(1) is None, "what was refused is asked for again"
+    for _ in range(3):
+        for k in range(2):
+            rounds.tell(k, packed({name: torch.full(shape, MOST) for name, shape in rounds.shapes.items()}), "south")
+        rounds.close(down=0)
+    assert rounds.body().keys() == rounds.shapes.keys(), "it can be read again"
 
 
 def test_what_no_group_can_be_is_refused_in_a_line(folder, tmp_path):

@@ -140,7 +140,7 @@ def test_rounds_go_on_without_the_lost_and_with_those_who_come_back(tmp_path, mo
     def asking(self, tasks, patience=None, least=0):
         told = json.loads(next(iter(tasks.values())).partition(b"\n")[0])
         lost = (told.get("round"), "with" in told) in ((1, False), (3, True))
-        return ask(self, tasks, 0.5 if lost else patience, least)
+        return ask(self, tasks, 0.5, 3) if lost else ask(self, tasks, patience, least)
 
     monkeypatch.setattr(channel, "POLL", 1.0)
     monkeypatch.setattr(Desk, "ask", asking)

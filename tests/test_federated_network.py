@@ -111,8 +111,7 @@ def test_it_gives_the_bytes_of_a_simulation_whoever_is_killed(tmp_path, monkeypa
     up = found.told["traffic"]["up"]
     assert up == json.loads((tmp_path / "one/group.json").read_text())["traffic"]["up"], "counted on the wire"
     given = released(Run.open(out / "run0").metrics)
-    assert "seed" not in given
-    assert "seed" not in given["recipe"], "it would tell the rows that the first round began with"
+    assert not {"seed", "initial_digest"} & {*given, *given["recipe"]}, "they tell the rows of the first round"
 
 
 # ---- certificates
@@ -240,9 +239,51 @@ def test_what_is_no_group_no_address_and_no_task_is_refused(tmp_path, shown):
     for number in (2, -1, True, "0", None):
         with pytest.raises(FormatError, match="of 2"):
             round_in({"round": number}, group)
-    assert told_in({"done": {"rounds": 3, "shards": "x"}}) == {"rounds": 3}
-    assert told_in({"done": 3}) == {}
     assert not (tmp_path / "x").exists()
+
+
+def test_a_run_says_of_its_federation_what_the_owner_knows_itself(tmp_path):
+    group = begin("tiny", Plan(rounds=2), tmp_path / "group")
+    right = {"owners": 2, "traffic": {"up": 5, "down": 7}}
+    lies = {"rounds": 99, "secure": True, "outer": "<script>", "group": "x", "shards": "x"}
+    told = told_in({"done": lies | right}, group)
+    assert told == told_in({"done": right}, group)
+    assert (told["rounds"], told["secure"], told["group"], told["owners"]) == (2, False, group.digest, 2)
+    nothing = {"owners": 2, "traffic": {"up": float("nan"), "down": 7}}
+    for said in (None, 3, {}, {"owners": 2}, {**right, "owners": True}, {**right, "traffic": 5}, nothing):
+        with pytest.raises(FormatError, match="the server"):
+            told_in({"done": said}, group)
+    named = begin("tiny", Plan(owners=("north", "south", "east")), tmp_path / "named")
+    with pytest.raises(FormatError, match="2 owners"):
+        told_in({"done": right}, named)
+    for federated in (told, {}):  # the latter as an earlier version wrote it if a server said nothing
+        given = released(
+            {"shards": [], "seed": 7, "initial_digest": "ab", "recipe": {"seed": 7}, "federated": federated}
+        )
+        assert "7" not in json.dumps(given["recipe"])
+        assert not {"seed", "initial_digest"} & set(given), "either would tell the rows that the first round began with"
+
+
+@pytest.mark.parametrize("length", ["\xb2", "9" * 5000, "-5", "1e3", ""])
+def test_a_length_that_is_no_number_is_refused(length):
+    reply = f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n".encode("latin-1")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            line, _ = server.accept()
+            with line:
+                line.recv(4096)
+                line.sendall(reply)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        line = Line(f"127.0.0.1:{server.getsockname()[1]}", "north", None, most=100)
+        if length:
+            with pytest.raises(TrainingError, match="sends more than a body"):
+                line.tasks(lambda task: None, patience=1)
+        else:
+            assert line._call("GET", "", b"") == (200, "", b"")
+        thread.join()
 
 
 def test_the_seed_of_an_owner_is_nobody_s_but_stays_its_own(tmp_path):

@@ -9,7 +9,7 @@ from safetensors.torch import load
 
 from toy import OTHER, counting, write
 from ult.errors import FormatError, InvalidConfig, MissingSource, TrainingError
-from ult.trainer.federated import outer
+from ult.trainer.federated import once, outer
 from ult.trainer.federated.body import packed, shapes_of
 from ult.trainer.federated.group import Group, begin
 from ult.trainer.federated.masked import RANGE, STEP, check_secrets, label, masked, mean_of, secret_in
@@ -62,7 +62,7 @@ def test_without_one_of_four_the_sum_of_three_is_theirs():
     assert len(every) == 6, "a stream is of one group, round, body, set of owners and change"
 
 
-def test_a_mask_is_used_once_whoever_is_killed(tmp_path):
+def test_a_mask_is_used_once_whoever_is_killed(tmp_path, monkeypatch):
     first, second, body = (one["b"] for one in changes(3, size=100))
     drawn = Once(tmp_path).ready(0, {"b": body}, {"b": first})
     assert drawn == Once(tmp_path).ready(0, {"b": body}, {"b": first}), "after a kill it tells the very same"
@@ -85,6 +85,10 @@ def test_a_mask_is_used_once_whoever_is_killed(tmp_path):
             Once(tmp_path).told(number, members, "north")
     with pytest.raises(TrainingError, match="round 0 was asked for"):
         Once(tmp_path).ready(0, {"b": body}, {"b": second})
+    synced = []
+    monkeypatch.setattr(once, "sync", lambda path: synced.append((path, Once(path)._told().round)))
+    Once(tmp_path).ready(2, {"b": body}, {"b": first})
+    assert synced == [(tmp_path, 2)], "its name is on the disk too, before it is sent: a machine may stop at any moment"
     (tmp_path / NAME).write_bytes(b"x")
     with pytest.raises(FormatError, match="does not say what this owner told"):
         Once(tmp_path).ready(1, {"b": body}, {"b": first})

@@ -74,9 +74,9 @@ def rejoined(metrics: dict[str, Any], folder: Path) -> dict[str, Any]:
 def released(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the `metrics.json` of a released run says: of shards neither names, digests, ids nor bytes.
 
-    The seed of a member of a federation is not told: it tells the rows with which what was sent can be read. Where the
-    training promised something, a table that did not, and is not of public records, is not named either, nor
-    what records cost that the promise is not for.
+    The seed of a member of a federation is not told, nor the digest of its first weights, by which seeds can be tried:
+    it tells the rows with which what was sent can be read. Where the training promised something, a table that did not,
+    and is not of public records, is not named either, nor what records cost that the promise is not for.
     """
     hidden = metrics.get("privacy") is not None
     groups = {
@@ -93,8 +93,9 @@ def released(metrics: Mapping[str, Any]) -> dict[str, Any]:
     forgotten = metrics.get("forgotten")
     told = {"forgotten": _only(forgotten, _FORGOTTEN)} if forgotten else {}
     found = {**metrics, **groups, **told, "validation": validation, "trained_before": None}
-    if metrics.get("federated"):
-        found.pop("seed", None)
+    if metrics.get("federated") is not None:
+        for name in ("seed", "initial_digest"):
+            found.pop(name, None)
         found["recipe"] = {name: value for name, value in metrics.get("recipe", {}).items() if name != "seed"}
     return found
 

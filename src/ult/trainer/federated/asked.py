@@ -54,11 +54,21 @@ def members_in(asked: Mapping[str, Any], group: Group) -> dict[str, str]:
     return value
 
 
-def told_in(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the server says of the federation, as far as a run's `metrics.json` keeps it."""
-    names = ("group", "rounds", "local_steps", "last_alone", "outer", "secure", "owners", "traffic")
-    value = asked.get("done")
-    return {name: value[name] for name in names if name in value} if isinstance(value, dict) else {}
+def told_in(asked: Mapping[str, Any], group: Group) -> dict[str, Any]:
+    """Return what an owner's `metrics.json` says of the federation: its group, as the owner has it itself.
+
+    Only how many owners there were, and the bytes of their messages, are the server's word. Raises `FormatError`.
+    """
+    said, plan = asked.get("done"), group.plan
+    try:
+        owners, up, down = counts = [said["owners"], said["traffic"]["up"], said["traffic"]["down"]]  # type: ignore[index]
+    except (KeyError, TypeError) as error:
+        raise FormatError("the server does not say how many owners there were and what they sent") from error
+    right = all(type(one) is int and 0 <= one < 2**53 for one in counts)
+    if not right or (plan.owners and owners != len(plan.owners)):
+        raise FormatError(f"the server says that {owners!r:.40} owners sent {up!r:.40} bytes; expected counts")
+    own = {name: getattr(plan, name) for name in ("rounds", "local_steps", "last_alone", "outer", "secure")}
+    return {"group": group.digest, **own, "owners": owners, "traffic": {"up": up, "down": down}}
 
 
 def ready(drawn: str) -> bytes:

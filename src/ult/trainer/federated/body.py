@@ -23,6 +23,7 @@ with require("torch", "safetensors", extra="train"):
 Body: TypeAlias = Mapping[str, Any]  # name -> tensor, float32
 Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
 HEADER = 2**20  # bytes that the header of a message may take beside its tensors
+MOST = 2.0**20  # of a change: bodies that greater ones add up to would overflow, and nothing goes on from those
 
 
 def body_of(model: Model) -> Body:
@@ -89,6 +90,12 @@ def check(body: Body, shapes: Shapes, sender: str, kind: Any = torch.float32) ->
             raise TrainingError(
                 f"{sender} sent {name} with values that are infinite or no number", hint="a lower --learning-rate"
             )
+
+
+def check_change(change: Body, sender: str) -> None:
+    """Raise `TrainingError` for a change of a weight beyond `MOST`."""
+    if wild := [name for name, weight in change.items() if not bool((weight.abs() <= MOST).all())]:
+        raise TrainingError(f"{sender} changed {wild[0]} by more than {MOST:,.0f}", hint="a lower --learning-rate")
 
 
 def digest(body: Body) -> str:

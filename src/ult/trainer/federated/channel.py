@@ -11,6 +11,7 @@ read.
 from __future__ import annotations
 
 import http.client
+import re
 import secrets
 import ssl
 import threading
@@ -57,9 +58,14 @@ class Certificates:
 def parsed(address: str) -> tuple[str, int]:
     """Return the host and the port of an address. Raises `InvalidConfig`."""
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or int(port) >= 2**16:
+    if not host or (number := _number(port)) is None or number >= 2**16:
         raise InvalidConfig(f"address is {address!r:.80}; expected HOST:PORT", hint="127.0.0.1:8443")
-    return host.strip("[]"), int(port)
+    return host.strip("[]"), number
+
+
+def _number(text: str) -> int | None:
+    """Return a whole number of a few digits, of an address or a header; None for anything else."""
+    return int(text) if re.fullmatch("[0-9]{1,15}", text) else None
 
 
 def check_place(host: str, certificates: Certificates | None) -> None:
@@ -183,15 +189,15 @@ def _handler(desk: Desk) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             """Take what an owner made of its task."""
-            owner, length = self._owner(), self.headers.get("Content-Length", "")
+            owner, length = self._owner(), _number(self.headers.get("Content-Length", ""))
             if owner is None:
                 return
-            if not length.isdigit() or int(length) > desk.most:
+            if length is None or length > desk.most:
                 self.close_connection = True
                 self._reply(413)
                 return
-            data = self.rfile.read(int(length))
-            taken = len(data) == int(length) and desk.answer(owner, self.headers.get(_TASK, ""), data)
+            data = self.rfile.read(length)
+            taken = len(data) == length and desk.answer(owner, self.headers.get(_TASK, ""), data)
             self._reply(200 if taken else 409)
 
         def _owner(self) -> str | None:
@@ -269,12 +275,12 @@ class Line:
             line.request(method, "/", body=data or None, headers={_TASK: task, _OWNER: self.owner,
                                                                   "Content-Length": str(len(data))})  # fmt: skip
             found = line.getresponse()
-            length = found.headers.get("Content-Length") or "0"
+            length = _number(found.headers.get("Content-Length") or "0")
             if found.status == 403:
                 raise TrainingError(f"the server at {self.host}:{self.port} knows no owner {self.owner}")
-            if not length.isdigit() or int(length) > self.most:
+            if length is None or length > self.most:
                 raise TrainingError(f"the server at {self.host}:{self.port} sends more than a body")
-            return found.status, found.headers.get(_TASK, ""), found.read(int(length))
+            return found.status, found.headers.get(_TASK, ""), found.read(length)
         finally:
             with suppress(OSError):
                 line.close()

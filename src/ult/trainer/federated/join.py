@@ -49,7 +49,7 @@ def join(
             return mine.masked(round_in(asked, began), members_in(asked, began))
         body = unpacked(data, shapes, "the server")
         if "done" in asked:
-            found.update(mine.finish(body, told_in(asked)))
+            found.update(mine.finish(body, told_in(asked, began)))
             return None
         return mine.message(round_in(asked, began), body)
 

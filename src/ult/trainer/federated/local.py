@@ -36,7 +36,7 @@ class Exchange(TrainerCallback):
         if state.global_step != self.first:
             raise TrainingError(
                 f"this owner's training stands at step {state.global_step}, the group at {self.first}",
-                hint="the same command from the start, with --force",
+                hint="a server that began again has a new group: ult federate init, and another --out",
             )
         if self.body is not None:
             put(told["model"], self.body)
@@ -67,7 +67,12 @@ def steps_done(out: Path) -> int:
     return 0 if found is None else int(found.name.partition("-")[2])
 
 
+def checkpoint(out: Path, step: int) -> Path:
+    """Return the folder of the checkpoint of a step of an owner's unfinished training."""
+    return partial_folder(out) / f"checkpoint-{step}"
+
+
 def change_since(body: Body, out: Path, step: int) -> Body:
     """Return how an owner changed a body up to the checkpoint of a step. Raises `FormatError`."""
-    after = read(partial_folder(out) / f"checkpoint-{step}" / "model.safetensors", shapes_of(body))
+    after = read(checkpoint(out, step) / "model.safetensors", shapes_of(body))
     return {name: after[name] - body[name] for name in body}

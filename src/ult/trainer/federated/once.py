@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ult.errors import FormatError, TrainingError, writing
+from ult.host.disk import sync
 from ult.host.extras import require
 from ult.trainer.federated.body import Body, digest
 
@@ -103,3 +104,4 @@ class Once:
                 file.flush()
                 os.fsync(file.fileno())
             fresh.replace(self.path)
+            sync(self.path.parent)

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ult.errors import InvalidConfig
+from ult.host.disk import settle
 from ult.trainer.federated import asked
-from ult.trainer.federated.body import Body, packed
+from ult.trainer.federated.body import Body, check_change, packed
 from ult.trainer.federated.group import Group
-from ult.trainer.federated.local import Round, RoundDone, change_since, steps_done
+from ult.trainer.federated.local import Round, RoundDone, change_since, checkpoint, steps_done
 from ult.trainer.federated.masked import check_secrets, label, masked
 from ult.trainer.federated.once import Once
 from ult.trainer.federated.plan import NOT_ALONE
@@ -69,9 +70,16 @@ class Owner:
         return change_since(body, self.out, (number + 1) * local)
 
     def message(self, number: int, body: Body) -> bytes:
-        """Take the turn of a round; return the message that tells the change, or that it is `ready` to be masked."""
+        """Take the turn of a round; return the message that tells the change, or that it is `ready` to be masked.
+
+        The round is on the disk before anything of it is sent: trained again, with other noise, it would be told twice.
+        """
         change = self.turn(number, body)
-        return asked.ready(self._once().ready(number, body, change)) if self.group.plan.secure else packed(change)
+        if self.group.plan.secure:
+            return asked.ready(self._once().ready(number, body, change))
+        check_change(change, self.name or "this owner")
+        settle(checkpoint(self.out, self.group.plan.local_steps * (number + 1)), modes=False)
+        return packed(change)
 
     def masked(self, number: int, members: Mapping[str, str]) -> bytes:
         """Return the change of a round in which this owner is ready, masked for a sum of `members`: see `Once`."""

@@ -10,7 +10,7 @@ from typing import Any
 from ult.errors import writing
 from ult.host.disk import remove
 from ult.trainer.federated import masked, outer
-from ult.trainer.federated.body import Body, packed, received, unpacked
+from ult.trainer.federated.body import Body, check_change, packed, received, unpacked
 from ult.trainer.federated.group import Group
 
 
@@ -40,7 +40,10 @@ class Rounds:
 
     def tell(self, owner: int, message: bytes, name: str) -> None:
         """Keep the message of an owner. Raises `FormatError` or `TrainingError`, naming it, for one that is no body."""
-        (received if self.group.plan.secure else unpacked)(message, self.shapes, name)
+        if self.group.plan.secure:
+            received(message, self.shapes, name)
+        else:
+            check_change(unpacked(message, self.shapes, name), name)
         self.keep(f"change-{self.done + 1}-{owner}", message)
 
     def members(self) -> dict[int, str] | None:
