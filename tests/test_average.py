@@ -124,7 +124,7 @@ def test_what_does_not_go_together_is_refused(folder, tmp_path):
 def test_weights_that_are_not_those_of_the_members_are_refused(folder, tmp_path):
     shutil.copytree(folder / "whole", tmp_path / "run")
     told = json.loads((tmp_path / "run/metrics.json").read_text())
-    for weights in ([1.0], [1.0, 0.0], [1.0, -1.0], ["a", 1], [1.0, float("nan")]):
+    for weights in ([1.0], [1.0, 0.0], [1.0, -1.0], ["a", 1], [1.0, float("nan")], [1e-300, 1e300]):
         (tmp_path / "run/metrics.json").write_text(json.dumps(told | {"members": {"count": 2, "weights": weights}}))
         with pytest.raises(FormatError):
             evaluate(tmp_path / "run", folder / "held")

@@ -1,13 +1,14 @@
 """The model `bag`: linear on which ids a record holds, fitted at once, and a run like any other."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from toy import SIZE, two_classes, write
-from ult.errors import InvalidConfig
+from ult.errors import FormatError, InvalidConfig
 from ult.owner.handover.withhold import withhold
 from ult.public.run import Run
 from ult.public.vocabulary import N_SPECIAL, Vocabulary
@@ -120,6 +121,12 @@ def test_no_training_goes_on_from_it(run, tmp_path):
     more = two_classes(tmp_path / "more", table=next(iter(run.tables)))
     with pytest.raises(InvalidConfig, match=r"run is a bag: its weights .*hint: --model bag on the new shards"):
         train(more, tmp_path / "out", Recipe(task="classify", from_run=run.path, steps=1, context=16))
+
+
+@pytest.mark.parametrize("classes", [["high"], ["high", "low", "other"], []])
+def test_a_model_of_another_number_of_labels_is_refused(run, classes):
+    with pytest.raises(FormatError, match="its model has 2 outputs"):
+        load_trained(replace(run, metrics={**run.metrics, "classes": classes}))
 
 
 @pytest.mark.parametrize(

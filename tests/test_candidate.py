@@ -134,6 +134,8 @@ def test_members_are_all_that_the_run_and_those_before_it_were_trained_on():
         ({"trained": (SHARDS, other)}, f"members leave out some of what the run was trained on: shards {other[:8]}"),
         ({"from_run": "old", "trained_before": [other]}, f"was trained on: shards {other[:8]}"),
         ({"from_run": "old", "trained_before": None}, "went on from old, and does not say what that was trained on"),
+        ({"distilled": [{"run": "old"}], "trained_before": None}, "went on from old, and does not say"),
+        ({"federated": {"owners": 3}}, "was trained by 3 owners"),
     ):
         (unmeasured,) = judged(candidate(run=run_part(**told)), audits(model=model()))["unmeasured"]
         assert why in unmeasured

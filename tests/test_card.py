@@ -88,6 +88,11 @@ def test_a_name_cannot_write_into_a_card():
         {"validation": {"bits": [[1, "many"]], "best_step": 1}},
         {"validation": {"bits": [[1, 2.0]], "best_step": 1, "shards": [{"bytes": "a", "ids": 1}]}},
         {"release": "never"},
+        {"classes": ["high", "high"]},
+        {"scale": [1.0, 0.0]},
+        {"scale": [1.0, -2.0]},
+        {"scale": [0.0, 1e200]},
+        {"federated": "by nobody"},
     ],
 )
 def test_metrics_that_no_card_can_be_made_of_are_refused(told):

@@ -13,6 +13,7 @@ from transformers import GPTJConfig, GPTJForCausalLM
 from toy import OTHER, counting, same, weights, write
 from ult.errors import FormatError, InvalidConfig, MissingSource, OutputExists, TrainingError
 from ult.privacy import accountant
+from ult.public.guarantee import of_training
 from ult.public.run import Run
 from ult.public.shards import Shards
 from ult.trainer.callbacks.progress import Progress
@@ -23,6 +24,7 @@ from ult.trainer.federated.group import write as write_group
 from ult.trainer.federated.plan import Plan
 from ult.trainer.federated.rounds import Rounds
 from ult.trainer.federated.simulate import simulate
+from ult.trainer.models.earlier import began_with
 from ult.trainer.models.load import load_trained
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
@@ -186,9 +188,14 @@ def test_after_the_last_round_owners_go_on_alone(folder, tmp_path, monkeypatch):
 def test_epsilon_is_one_account_over_all_rounds(folder, tmp_path):
     root, _ = folder
     private = Recipe(batch_size=4, context=16, epsilon=4.0, secure_random=False)
-    simulate(both(root), tmp_path / "out", private, plan=Plan(rounds=2, local_steps=2))
+    begun = root / "out/owners/1"  # without a promise, on the same records
+    simulate(both(root), tmp_path / "out", private, plan=Plan(rounds=2, local_steps=2), start=str(begun))
     for k in range(2):
-        told = Run.open(tmp_path / "out/owners" / str(k)).metrics["privacy"]
+        run = Run.open(tmp_path / "out/owners" / str(k))
+        told = run.metrics["privacy"]
+        assert "records that 1, which it started from, was trained on are not covered" in told["account"]["conditions"]
+        assert any("other owners" in one for one in told["account"]["conditions"])
+        assert (run.trained_on, of_training(run.metrics)) == (None, None)
         assert told["steps"] == 4
         spent = accountant.spent(told["noise_multiplier"], told["delta"], rate=4 / 40, steps=4)
         assert told["epsilon"] == pytest.approx(spent)
@@ -282,6 +289,12 @@ def test_a_group_begins_with_the_body_of_a_run(folder, tmp_path):
     group = begin(str(run), Plan(), tmp_path / "group")
     assert same(dict(group.body()), dict(body_of(load_trained(Run.open(run)))))
     assert (group.told["from_run"], group.told["from_digest"]) == ("1", Run.open(run).digest())
+    for model, began in (("group", "1"), (folder[0] / "out", "out")):
+        told = began_with(Recipe(model=str(tmp_path / model)))
+        assert told == {"from_run": began, "trained_before": None}, "its owners know on what, a training does not"
+    with pytest.raises(InvalidConfig, match="is a run: nothing would tell"):
+        train(folder[0] / "b", tmp_path / "no", Recipe(model=str(run), steps=1))
     with pytest.raises(OutputExists):
         begin("tiny", Plan(), tmp_path / "group")
     assert begin("tiny", Plan(rounds=3), tmp_path / "group", force=True).plan.rounds == 3
+    assert began_with(Recipe(model=str(tmp_path / "group"))) == {"from_run": None, "trained_before": []}

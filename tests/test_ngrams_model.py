@@ -190,7 +190,7 @@ def test_nobody_else_may_have_it_and_no_training_goes_on_from_it(folder, tmp_pat
         withhold(folder / "run", tmp_path / "out", tmp_path / "rows.age", encrypt=False)
     with pytest.raises(InvalidConfig, match="is n-grams: counts of ids, from which no training goes on"):
         train(folder / "shards", tmp_path / "out", Recipe(from_run=folder / "run", steps=1, context=16))
-    with pytest.raises(InvalidConfig, match="is n-grams: counts of ids, from which no training goes on"):
+    with pytest.raises(InvalidConfig, match="is a run: nothing would tell what it was trained on"):
         train(folder / "shards", tmp_path / "out", Recipe(model=str(folder / "run"), steps=1, context=16))
     assert not list(tmp_path.iterdir())
 

@@ -13,6 +13,7 @@ from evidence import (
     extraction,
     model,
     rates,
+    run_part,
     shards_part,
     table_audit,
 )
@@ -205,6 +206,13 @@ def test_a_bound_is_a_proof_where_a_coin_chose_the_members():
     audit = model(membership={"loss": rates(5, epsilon=3.0)})
     for coin, words in ((True, "prove an epsilon"), (False, "give, as an estimate, an epsilon")):
         assert words in judge_model({**audit, "coin": coin}, Promised(2.0, 1e-5), planted=20)[-1].found
+
+
+def test_the_mean_of_members_says_nothing_of_each():
+    """The receiver holds all of them, and one that is hardly counted may know its records by heart."""
+    found = judge(candidate(run=run_part(members={"count": 2, "weights": [0.001, 0.999]})), audits(model=model()))
+    assert verdict(judge(candidate(run=run_part()), audits(model=model()))) == "green"
+    assert [(one.level, one.measured) for one in found if "members, each of which" in one.found] == [("amber", False)]
 
 
 def test_whoever_holds_a_table_and_shards_of_it_holds_the_records():

@@ -144,6 +144,8 @@ def _conditions(metrics: Mapping[str, Any], told: Mapping[str, Any]) -> Iterator
         yield "if nobody knows the seed of its noise"
     if began := metrics.get("from_run"):
         yield f"records that {began}, which it started from, was trained on are not covered"
+    if metrics.get("federated") is not None:
+        yield "records of the other owners of its federation are covered by what these promise alone"
     if metrics.get("validation"):
         yield "records of its validation shards, which chose the weights, are not covered"
     if metrics.get("task") == "classify":

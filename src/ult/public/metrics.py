@@ -57,6 +57,16 @@ def _point(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(_number, value))
 
 
+def _scale(value: Any) -> bool:
+    """Return whether this is a mean and a standard deviation, of numbers that can be squared."""
+    return _point(value) and abs(value[0]) < 1e150 and 0 < value[1] < 1e150
+
+
+def _classes(value: Any) -> bool:
+    """Return whether these are labels, each once."""
+    return _many(lambda label: _text(label) or type(label) is int)(value) and len(set(value)) == len(value)
+
+
 def _measured(value: Any) -> bool:
     """Return whether this is a pair of a step and what was measured there, which is no number once all is lost."""
     return isinstance(value, list) and len(value) == 2 and _count(value[0]) and type(value[1]) in (int, float)
@@ -108,7 +118,7 @@ _FORGOTTEN = _having(
 _NEEDED: dict[str, Check] = {  # what other verbs rely on
     "task": TASKS.__contains__,
     "context": lambda value: _count(value) and 4 <= value < 2**31,
-    "classes": _many(lambda value: _text(value) or type(value) is int),
+    "classes": _classes,
     "shards": lambda value: _many(_SUMMARY)(value) and len(value) > 0,
 }
 _OTHERS: dict[str, Check] = {
@@ -122,12 +132,13 @@ _OTHERS: dict[str, Check] = {
     "initial_digest": _hex(64),
     "loss": _many(_point),
     "document_mask": lambda value: isinstance(value, bool),
+    "federated": _having({}, {}),
     "mfu": _or_null(_number),
     "modality_token": lambda value: isinstance(value, bool),
     "privacy": _or_null(_PRIVACY),
     "trained_before": _or_null(_many(_hex(64))),
     "validation": _or_null(_VALIDATION),
-    "scale": _or_null(_point),  # of a number that is predicted: mean and standard deviation in training
+    "scale": _or_null(_scale),  # of a number that is predicted: mean and standard deviation in training
     "members": _or_null(_MEMBERS),
     "part": _or_null(_having({"records": _count}, {})),
     **dict.fromkeys(("distilled", "averaged"), _many(_TEACHER)),
@@ -160,10 +171,21 @@ def read_metrics(path: Path) -> dict[str, Any]:
 
 def check_metrics(metrics: Mapping[str, Any], path: Path) -> None:
     """Raise `FormatError`, naming `path`, unless these can be the metrics of a run."""
-    needed = {**_NEEDED, **({"targets": _OTHERS["targets"]} if metrics.get("task") == "seq2seq" else {})}
+    told = {"seq2seq": {"targets": _OTHERS["targets"]}, "regress": {"scale": _scale}}  # by some tasks alone
+    needed = {**_NEEDED, **told.get(str(metrics.get("task")), {})}
     for name, check in {**_OTHERS, **needed}.items():
         if name in metrics and not check(metrics[name]):
             said = repr(metrics[name])[:80]
             raise FormatError(f"{path}: {name} is {said}, which no run says", hint="docs/format.md")
         if name in needed and name not in metrics:
             raise FormatError(f"{path}: {name} is missing")
+
+
+def made_of(metrics: Mapping[str, Any]) -> list[str]:
+    """Return the names of the runs that a run went on from, was averaged of, or learned from.
+
+    `trained_before` has what these were trained on, and is None if not all is known.
+    """
+    began = metrics.get("from_run")
+    taught = [one["run"] for name in ("averaged", "distilled", "compatible") for one in metrics.get(name) or []]
+    return [*([str(began)] if began else []), *taught]

@@ -140,12 +140,12 @@ class Run(Shown):
     def weights(self) -> list[float]:
         """How much each member counts where they are averaged, 1 on average; [1.0] for an ordinary run.
 
-        Raises `FormatError` unless there are as many as members, all above 0.
+        Raises `FormatError` unless there are as many as members, all above 0, of which logarithms can be taken.
         """
         if not self.members:
             return [1.0]
         told = self.metrics["members"].get("weights") or [1.0] * self.members
-        if len(told) != self.members or min(told) <= 0:
+        if len(told) != self.members or not all(2.0**-64 <= weight <= 2.0**64 for weight in told):
             raise FormatError(f"{self.path / 'metrics.json'}: expected {self.members} weights of members, all above 0")
         return [weight * self.members / math.fsum(told) for weight in told]
 

@@ -13,7 +13,7 @@ from ult.host.distribution import versions
 from ult.host.extras import require
 from ult.public.metrics import FORMAT
 from ult.public.published import OWNER
-from ult.public.run import PER_TABLE, Run
+from ult.public.run import PER_TABLE
 from ult.public.vocabulary import Vocabulary
 from ult.trainer.callbacks.curves import copy_curves
 from ult.trainer.callbacks.early_stopping import best, validation_bits
@@ -24,6 +24,7 @@ from ult.trainer.datasets.labelled import Labelled
 from ult.trainer.id_trainer import IdTrainer
 from ult.trainer.machine import used_share
 from ult.trainer.memorisation.stop_memorised import memorisation_facts
+from ult.trainer.models.earlier import began_with
 from ult.trainer.models.table_rows import save_per_table
 from ult.trainer.recipe import Recipe
 from ult.trainer.workdir import write_told
@@ -42,9 +43,7 @@ def training_metrics(recipe: Recipe, trainer: IdTrainer, progress: Progress, dat
         "task": recipe.task,
         "context": recipe.context,
         "model": origin["model"],
-        "from_run": origin["from_run"],
-        **({} if recipe.from_run is None else {"from_digest": Run.open(recipe.from_run).digest()}),
-        "trained_before": [] if recipe.from_run is None else Run.open(recipe.from_run).trained_on,
+        **began_with(recipe),
         "steps": trainer.state.max_steps,
         "batch_size": recipe.batch_size,
         "processes": trainer.args.world_size,

@@ -8,6 +8,7 @@ from typing import Any
 from ult.audit.model.trained import lots
 from ult.errors import InvalidConfig, WrongVocabulary
 from ult.public.gone import Gone
+from ult.public.metrics import made_of
 from ult.public.run import Run
 from ult.public.shards import Shards
 from ult.trainer.forgetting.asked import place_of
@@ -131,7 +132,7 @@ def _proves(run: Run, inside: Sequence[Shards], outside: Sequence[Shards], witho
             f"{run.path} was trained on {seen[0].path}, which was named with --nonmembers",
             hint="shards of the same kind that no run saw",
         )
-    complete = all(digests) and not (run.metrics.get("from_run") and run.metrics.get("trained_before") is None)
+    complete = all(digests) and not (made_of(run.metrics) and run.metrics.get("trained_before") is None)
     left_out = [one.get("digest") for one in run.metrics.get("without") or []]
     for gone in without or ():
         lot = [one for one in inside if gone.of(one) is not None]

@@ -8,6 +8,7 @@ from typing import Any
 
 from ult.errors import InvalidConfig
 from ult.owner.coin import drawn_by_coin
+from ult.public.metrics import made_of
 from ult.public.run import Run
 from ult.public.shards import Shards
 
@@ -51,9 +52,9 @@ def check_trained(run: Run, members: Sequence[Shards], nonmembers: Sequence[Shar
     validation = {lot.get("digest") for lot in (run.metrics.get("validation") or {}).get("shards", [])}
     if seen := theirs.keys() & validation:
         notes.append(f"{theirs[min(seen)].path.name} decided which step of the run was kept: it is not quite unseen")
-    if run.metrics.get("from_run") and run.metrics.get("trained_before") is None:
+    if (before := made_of(run.metrics)) and run.metrics.get("trained_before") is None:
         notes.append(
-            f"{run.path.name} went on from {run.metrics['from_run']}, and does not say what that was trained on: "
+            f"{run.path.name} went on from {', '.join(before)}, and does not say what that was trained on: "
             "nonmembers must not be among it"
         )
     return Trained(not strange and all(digests), by_coin(members, nonmembers), notes)

@@ -8,6 +8,7 @@ from ult.audit.release.facts import Facts, tables_of, trained_on
 from ult.audit.release.figures import Missing, field, part
 from ult.audit.release.finding import Finding, unmeasured
 from ult.errors import FormatError, InvalidConfig
+from ult.public.metrics import made_of
 from ult.public.vocabulary import check_format
 
 FORMATS = {"code": "ult-audit-code/2", "model": "ult-audit-model/2", "table": "ult-audit-table/2"}
@@ -140,8 +141,10 @@ def bound_members(run: Facts, audit: dict[str, Any]) -> list[Finding]:
         )  # fmt: skip
     elif left_out:
         found.append(f"members leave out some of what the run was trained on: {', '.join(dict.fromkeys(left_out))}")
-    if metrics.get("from_run") and metrics.get("trained_before") is None:
-        found.append(f"the run went on from {metrics['from_run']}, and does not say what that was trained on")
+    if (before := made_of(metrics)) and metrics.get("trained_before") is None:
+        found.append(f"the run went on from {', '.join(before)}, and does not say what that was trained on")
+    if (told := metrics.get("federated")) is not None:
+        found.append(f"the body was trained by {told.get('owners')} owners; what it tells of others' records is theirs")
     return [unmeasured("model", "binding", one, how, line) for one in found]
 
 

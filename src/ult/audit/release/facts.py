@@ -16,7 +16,7 @@ from ult.public.shards import Shards
 Facts = dict[str, Any]
 _OF_RUN = (
     "task", "parameters", "model", "initial_weights", "from_run", "embeddings", "aligned", "privacy", "shards",
-    "targets", "trained_before", "validation",
+    "targets", "trained_before", "validation", "members", "averaged", "distilled", "compatible", "federated",
 )  # fmt: skip
 
 

@@ -35,6 +35,7 @@ from ult.public.task import LABELS
 __all__ = ["LEVELS", "judge", "judge_body", "judge_code", "judge_kept", "judge_model", "judge_table", "verdict"]
 _MODEL = "ult audit model RUN --members SHARDS --nonmembers SHARDS -t TABLE"
 _TABLE = "ult audit table TABLE --members FILE --nonmembers FILE"
+_ALONE = "amber for a run with members: what one of them knows by heart may be little of their mean"
 _AT_RANDOM = "amber if its training began at random weights, red if it began from others"
 
 
@@ -74,6 +75,10 @@ def _run(parts: Facts, audits: Audits) -> list[Finding]:
     findings = judge_model(audits["model"], _training(run["metrics"]), **asked)
     if audits["model"] is not None:
         findings += bound_members(run, audits["model"])
+    if members := run["metrics"].get("members"):
+        found = f"the attacks asked the mean of {members['count']} members, each of which its receiver can ask alone"
+        how = "ult distil RUN --shards SHARDS -o SMALL, and audit that: no run with members is released"
+        findings.append(unmeasured("model", "binding", found, how, _ALONE))
     if asked["task"] in LABELS and (began := run["metrics"].get("from_run")):
         found = f"what the run recites from the training data of {began}, from which it went on, was not measured"
         findings.append(

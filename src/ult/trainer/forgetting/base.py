@@ -67,7 +67,7 @@ def _check_lots(base: Run, digests: Sequence[str | None] | None, gones: Sequence
             "records cannot be told",
             hint=hint,
         )
-    if base.metrics.get("federated"):
+    if base.metrics.get("federated") is not None:
         raise InvalidConfig(
             f"{base.path} has a body that several owners trained: what it saw cannot be told", hint=hint
         )

@@ -151,7 +151,7 @@ def _check(run: Run, method: str, base: object) -> None:
             f"{run.path} was averaged of {names}, each of which learned of the records by itself",
             hint=f"ult forget run {parts[0]['run']} SHARDS --rows GONE.rows -o FORGOT, and so on; then ult average",
         )
-    if run.metrics.get("federated") and method not in AGAINST:
+    if run.metrics.get("federated") is not None and method not in AGAINST:
         raise InvalidConfig(
             f"{run.path} is an owner's run of a federation: its body went to the others and came back, so training it "
             "again is a matter of all owners",

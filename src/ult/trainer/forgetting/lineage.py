@@ -209,7 +209,7 @@ class _Judge:
             verdicts.append(self._made("released", told.get("from_digest")))
         else:
             verdicts.append(self._trained(told))
-            if told.get("federated"):
+            if told.get("federated") is not None:
                 verdicts.append(self._together(told["federated"], but=path))
             if (began := told.get("from_run")) is not None and not told.get("adopted"):
                 verdicts.append(self._began(str(began), told))

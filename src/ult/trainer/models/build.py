@@ -89,6 +89,10 @@ def from_checkpoint(name: str, vocabulary: Vocabulary, task: str = "lm") -> Mode
         raise InvalidConfig(
             f"model {name!r} is no preset for {task} and no folder", hint=f"one of {known}, a folder, or org/name"
         )
+    if all((Path(name) / one).is_file() for one in ("metrics.json", "vocabulary.json")):
+        raise InvalidConfig(
+            f"model {name!r} is a run: nothing would tell what it was trained on", hint=f"--from {name}, not --model"
+        )
     whole = not (Path(name) / GROUP).is_file()  # the body of a federation has no rows; all are drawn below
     return _resized(load_checkpoint(name, task, rows=whole), vocabulary)
 

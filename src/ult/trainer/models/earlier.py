@@ -5,15 +5,19 @@ An id means something else under another table, so rows are kept only for a tabl
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ult.errors import InvalidConfig, WrongVocabulary
 from ult.host.extras import require
+from ult.host.regular import read_text
 from ult.public.run import Run
 from ult.public.vocabulary import N_SPECIAL, Vocabulary
 from ult.trainer.models.bag import BAG
+from ult.trainer.models.checkpoint import GROUP
 from ult.trainer.models.embeddings import Model, draw_rows, rows_of
 from ult.trainer.models.load import load_checkpoint
 from ult.trainer.models.table_rows import Rows, put_rows, read_rows
@@ -29,6 +33,21 @@ def of_public_rows(recipe: Recipe, embeddings: str) -> dict[str, Any]:
         return {}
     aligned = Run.open(recipe.from_run).metrics.get("aligned") or {}
     return {"aligned": aligned} if "model" in aligned else {}
+
+
+def began_with(recipe: Recipe) -> dict[str, Any]:
+    """Return what `metrics.json` says of the run that a training goes on from, or of the body of a federation.
+
+    What such a body was trained on its owners know, so `trained_before` is None: somebody's records, unless it is as it
+    was drawn.
+    """
+    if recipe.from_run is not None:
+        run = Run.open(recipe.from_run)
+        return {"from_run": run.path.name, "from_digest": run.digest(), "trained_before": run.trained_on}
+    group = Path(recipe.model or "") / GROUP
+    told = json.loads(read_text(group, 2**20)) if group.is_file() else {}
+    began = told.get("from_run") or (group.parent.name if "group" in told else None)
+    return {"from_run": began, "trained_before": None if began else []}
 
 
 @dataclass(frozen=True, slots=True)

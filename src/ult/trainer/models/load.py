@@ -12,7 +12,7 @@ from typing import Any
 from ult.errors import FormatError, InvalidConfig, MissingSource, UltError
 from ult.host.extras import require
 from ult.public.run import NGRAMS_TYPE, Run
-from ult.public.task import LABELS
+from ult.public.task import LABELS, VALUE
 from ult.trainer.models.agree import check_agreement
 from ult.trainer.models.causal import check_causal
 from ult.trainer.models.checkpoint import check_checkpoint
@@ -106,6 +106,8 @@ def load_trained(run: Run) -> Model:
     if run.per_table:
         put_rows(model, read_rows(run, min(run.tables), model))
     if run.task in LABELS:
+        if model.config.num_labels != (told := len(run.classes if run.task == "classify" else VALUE)):
+            raise FormatError(f"{run.path} tells {told} labels apart; its model has {model.config.num_labels} outputs")
         apply_head(model)
     else:
         check_causal(model, run.path)
