@@ -32,7 +32,7 @@ from ult.synth.marginals.known import Known, Measured, Pair, projected
 from ult.synth.marginals.persons import Person, Persons, Rows
 from ult.synth.marginals.scale import scale_of
 
-VALUES, PLACES, CHOICE = 0.3, 0.1, 0.1  # of rho; pairs get the rest
+VALUES, PLACES, CHOICE = 0.3, 0.1, 0.03  # of rho; pairs get the rest
 FOLLOWING = 0.1  # of rho too, if persons have rows: how many, and how these follow each other
 LABEL = 3.0  # how much of rho a pair with the label gets, for 1 of any other
 PARTS = 64  # of a scale, which bins are made of
