@@ -3,11 +3,20 @@
 2 for a command that is not one, 128 and its number for a signal that ended it.
 """
 
+import gc
 import sys
 
 
 def main() -> None:
     """Run the command line."""
+    gc.disable()  # imports make many objects, of which few are ever freed; a verb begins with it enabled
+    try:
+        _run()
+    finally:
+        gc.enable()
+
+
+def _run() -> None:
     from ult.host import portable, streams
 
     streams.open_all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
@@ -88,6 +89,7 @@ def command_of(name: str) -> TyperCommand:
             _check_local(options)
             _check_names(verb.__name__, options)
             require_all(_wanted(declared.needs, options))
+            gc.enable()
             verb(*args, **options)
         except KeyboardInterrupt as error:  # typer would exit without a word
             raise SystemExit(report(error)) from None

@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.types as pat
 
 from ult.codecs.cells import Cells
 from ult.errors import OutputError, SourceError
+from ult.host.later import compute as pc
 
 _UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}  # in a second
 _DAY = 86400  # seconds

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.types as pat
 from numpy.typing import NDArray
 
@@ -20,6 +19,7 @@ from ult.data.images.image import to_pixels
 from ult.data.images.scan import Frame
 from ult.data.rows import Chunk, Column, Rows, listed
 from ult.errors import MissingColumn, SourceError, UltError
+from ult.host.later import compute as pc
 
 # names for unnamed columns
 COLUMN = {"text": "text", "molecule": "smiles", "image": "image", "series": "series", "record": "record"}

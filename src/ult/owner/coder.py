@@ -28,7 +28,7 @@ from ult.public.vocabulary import N_SPECIAL
 
 _IDS = np.dtype(np.uint32)
 _FIRST = np.uint32(N_SPECIAL)
-BATCH_IDS = 2**20  # the most ids that are decoded together; a single record may have more
+BATCH_IDS = 2**17  # the most ids that are decoded together, as processors cache them; a single record may have more
 
 
 class Coder:
@@ -223,11 +223,11 @@ class Coder:
         rising = stops.ndim == 1 and bool((np.diff(stops, prepend=0) >= 0).all())
         if not rising or (int(stops[-1]) if len(stops) else 0) != len(array):
             raise CorruptSymbols(f"ends do not rise to {len(array)}, the number of ids")
-        ranks, first, start = self._check(array), 0, 0
+        first = start = 0
         while first < len(stops):
             fitting = int(np.searchsorted(stops, start + BATCH_IDS, side="right"))
             last = min(first + most, max(first + 1, fitting))
-            run, batch = ranks[start : stops[last - 1]], stops[first:last] - start
+            run, batch = self._check(array[start : stops[last - 1]]), stops[first:last] - start
             symbol_ends = self._ends(run, batch)
             yield self._spelling.spell(run, int(symbol_ends[-1])), symbol_ends
             first, start = last, int(stops[last - 1])

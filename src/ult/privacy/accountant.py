@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from importlib.metadata import version
 from typing import Any
 
 from ult.errors import InvalidConfig
@@ -64,6 +63,8 @@ def noise_multiplier(epsilon: float, delta: float, *, rate: float, steps: int) -
 
 def name() -> str:
     """Return the name and version of the accountant."""
+    from importlib.metadata import version
+
     _library()
     return f"dp-accounting {version('dp-accounting')}, privacy loss distributions"
 

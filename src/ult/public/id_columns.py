@@ -55,17 +55,34 @@ def ragged_ids(table: pa.Table) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
 
     The ids may lie in the memory of the part, which cannot be written to.
     """
-    lengths = [chunk.value_lengths().to_numpy() for chunk in table[IDS].chunks]
+    lengths = [np.diff(_as_numpy(chunk.offsets)) for chunk in table[IDS].chunks]
     ends = np.cumsum(np.concatenate([np.empty(0, np.int64), *lengths]), dtype=np.int64)
     return flat_ids(table).view(np.uint32), ends
 
 
 def count_ids(table: pa.Table) -> int:
     """Return how many ids the rows of a part have."""
-    return sum(len(chunk.flatten()) for chunk in table[IDS].chunks)
+    return sum(len(_flat(chunk)) for chunk in table[IDS].chunks)
 
 
 def flat_ids(table: pa.Table) -> NDArray[np.int32]:
     """Return the ids (n,) int32 of a part, one row after the other, perhaps in the memory of the part."""
-    chunks = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in table[IDS].chunks]
+    chunks = [_as_numpy(_flat(chunk)) for chunk in table[IDS].chunks]
     return chunks[0] if len(chunks) == 1 else np.concatenate([np.empty(0, np.int32), *chunks])
+
+
+def _flat(chunk: pa.ListArray) -> pa.Array:
+    """Return the values of lists, one list after the other; `flatten` would import all of Arrow's functions."""
+    if chunk.null_count or not len(chunk):
+        return chunk.flatten()
+    first, last = chunk.offsets[0].as_py(), chunk.offsets[len(chunk)].as_py()
+    return chunk.values.slice(first, last - first)
+
+
+def _as_numpy(values: pa.Array) -> NDArray[np.int32]:
+    """Return numbers (n,) of the same memory; `to_numpy` would import pandas, and is for others than whole int32."""
+    if values.type != pa.int32() or values.null_count:
+        return values.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+    if not len(values):  # which may have no memory
+        return np.empty(0, np.int32)
+    return np.frombuffer(values.buffers()[1], np.int32, len(values), 4 * values.offset)

@@ -146,8 +146,9 @@ class Shards(Shown):
         try:
             if hashlib.sha256(data).hexdigest() != part.sha256:
                 raise FormatError(f"{path} is damaged: its SHA-256 is not the manifest's", hint="encode again")
-            self._check_told(pq.read_metadata(pa.BufferReader(data)), part, path)
-            table = pq.read_table(pa.BufferReader(data), partitioning=None)
+            file = pq.ParquetFile(pa.BufferReader(data))
+            self._check_told(file.metadata, part, path)
+            table = file.read()
             table.validate(full=True)  # finds kept text that is no UTF-8, among others
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last for names of columns
             raise FormatError(f"{path} is not a Parquet file") from error

@@ -14,8 +14,9 @@ from functools import cache
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+from ult.host.later import compute as pc
 
 KINDS = {
     "name": "names of people",

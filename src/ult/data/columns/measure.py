@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ult.data.columns.bins import quantile_edges
 from ult.data.columns.infer import Reading
+from ult.host.later import compute as pc
 
 SAMPLES = 2**22  # values of all columns together from which edges are computed
 MOST = 2**15  # of one column

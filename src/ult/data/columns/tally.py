@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ult.codecs.cells import Cells
 from ult.data.cells import arrow_of
 from ult.data.columns import looks
+from ult.host.later import compute as pc
 
 _MISSING = """
 na n/a #n/a nan -nan nat <na> null #null! none nil - -- --- . ? \\n missing unknown unk undefined unspecified nd n.d.

@@ -6,8 +6,9 @@ from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.types as pat
+
+from ult.host.later import compute as pc
 
 Digest = tuple[int, int, int]  # of which cells are null, of the lengths of texts, and of their bytes
 NOTHING: Digest = (0, 0, 0)

@@ -14,7 +14,6 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.types as pat
 
 from ult.data.reading import AS_IT_IS, Reading
@@ -22,6 +21,7 @@ from ult.data.rows import CHUNK_BYTES, ROWS, Chunk, Rows, changed, listed
 from ult.data.tables.digest import NOTHING, Digest, digest
 from ult.errors import EmptySource, InvalidConfig, SourceError
 from ult.host.extras import require
+from ult.host.later import compute as pc
 
 PREFIX = "postgresql:"
 _STARTS = ("postgresql://", "postgres://")
