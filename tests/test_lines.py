@@ -24,7 +24,9 @@ def test_lines_are_encoded_in_one_pass_as_by_their_reader(nbytes, block, tmp_pat
     assert len(pieces) == {1: 13, 40: 5, 10**6: 1}[nbytes]
     for piece in pieces:
         records = [record for batch in piece.batches() for record in batch.records]
-        (ids, ends), size = table.encode_lines(piece)
+        found = table.encode_lines(piece)
+        assert found is not None
+        (ids, ends), size = found
         expected, stops = table.encode_ragged(records)
         assert ids.dtype == expected.dtype
         assert np.array_equal(ids, expected)
