@@ -27,7 +27,7 @@ from ult.public.manifest import FILE, Canaries, Coin, Manifest, Part, Tombstone,
 from ult.public.shards import PART_IDS, SHARDS, opened, sha256_of
 from ult.public.vocabulary import Vocabulary
 
-_AT_ONCE = 2**16  # ids that Arrow lays out at a time; by its default of 1,024 a part takes a seventh longer to write
+_AT_ONCE = 2**16  # ids that Arrow lays out at a time; by its default of 1,024 a part takes a tenth longer to write
 
 
 class ShardWriter:
