@@ -176,7 +176,9 @@ def test_owners_average_their_ends_and_keep_their_rows(folder):
     assert min(told["split"]["operations"]) > 0
     run = root / "out/owners/1"
     assert evaluate(run, root / "b")["bits_per_byte"] > 0
-    assert Run.open(run).metrics["federated"]["group"] == told["group"]
+    metrics = Run.open(run).metrics
+    assert metrics["federated"]["group"] == told["group"]
+    assert (metrics["from_run"], metrics["trained_before"]) == (told["from_run"], None), "its owners know on what"
     assert len(generate(run, n=2, max_new=4)) == 2
     assert load_trained(Run.open(run)).config.prompts == 3
 

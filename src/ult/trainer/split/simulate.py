@@ -28,6 +28,7 @@ from ult.trainer.federated.rounds import Rounds, beginning, told_of
 from ult.trainer.federated.simulate import Sent
 from ult.trainer.federated.working import working
 from ult.trainer.models.build import from_checkpoint
+from ult.trainer.models.earlier import began_with
 from ult.trainer.models.prompted import Prompted
 from ult.trainer.recipe import OPTIONS, Recipe
 from ult.trainer.split.client import DOWN, FLOPS, UP, Client, Kept
@@ -115,11 +116,12 @@ def simulate(
         told = told_of(rounds)
         kept = [Kept.read(_kept(rounds, k, rounds.done)) for k in range(len(owners))]
         told["split"] = {**asdict(split), "operations": [one.counted[FLOPS] for one in kept]}
+        of_all = {**began_with(replace(recipe, model=str(began.path))), "federated": told}
         for k, (client, last) in enumerate(zip(owners, kept, strict=True)):
             put(client.whole, {**rounds.body(), **{name: last.tensors[name] for name in client.rows}})
             if not (path := work / "run" / OWNERS / str(k)).exists():
                 with founding(
-                    path, opened[k].vocabulary, _metrics(client, opened[k], last, told), force=False
+                    path, opened[k].vocabulary, _metrics(client, opened[k], last, of_all), force=False
                 ) as folder:
                     save(client.whole, folder, path)
         put(whole, rounds.body())
@@ -186,7 +188,7 @@ def _kept(rounds: Rounds, owner: int, number: int) -> Path:
 
 
 def _metrics(client: Client, shards: Shards, kept: Kept, told: dict[str, Any]) -> dict[str, Any]:
-    """Return what `metrics.json` says of an owner's run."""
+    """Return what `metrics.json` says of an owner's run; `told` is what it says of the federation and its beginning."""
     recipe, each = client.recipe, client.alone + client.local
     return {
         "format": FORMAT,
@@ -194,8 +196,6 @@ def _metrics(client: Client, shards: Shards, kept: Kept, told: dict[str, Any]) -
         "context": recipe.context,
         "recipe": asdict(recipe) | {"model": "start"},
         "model": "start",
-        "from_run": None,
-        "trained_before": [],
         "embeddings": "fresh",
         "initial_weights": "loaded",
         "steps": recipe.steps,
@@ -214,5 +214,5 @@ def _metrics(client: Client, shards: Shards, kept: Kept, told: dict[str, Any]) -
         "targets": [],
         "validation": None,
         "versions": versions("torch", "transformers", "numpy"),
-        "federated": told,
+        **told,
     }
