@@ -270,7 +270,9 @@ def test_texts_that_quote_or_that_tell_a_canary_are_red(tmp_path):
     told = texts_audited(tmp_path, notes(3, 500), notes(1, 500), n=500)
     assert told["verdict"] == "green", levels(told)
     assert told["texts"]["text"]["synthetic"] == pytest.approx(told["texts"]["text"]["real"], abs=0.1)
-    quoting = [f"{' '.join(train[k].split()[3:15])} {line}" if k < 20 else line for k, line in enumerate(notes(3))]
+    quoted = [" ".join(line.split()[3:15]) for line in train[:20]]
+    alike = [quoted[k].replace("a", "\u0430").replace("e", "e\u200b").replace(" ", ", ").title() for k in range(10)]
+    quoting = [f"{quote} {line}" for quote, line in zip([*alike, *quoted[10:], *[""] * 130], notes(3), strict=True)]
     told = texts_audited(tmp_path, quoting, train)
     assert levels(told)["passages"] == "red"
     assert {"values", "extremes"}.isdisjoint(levels(told))  # there is nothing to ask

@@ -152,6 +152,9 @@ _OTHERS: dict[str, Check] = {
 }
 
 
+_OF_TASK: dict[str, dict[str, Check]] = {"seq2seq": {"targets": _many(_SUMMARY)}, "regress": {"scale": _scale}}
+
+
 def read_metrics(path: Path) -> dict[str, Any]:
     """Return what `metrics.json` at `path` says. Raises `MissingSource`, `FormatError` or `NewerFormat`."""
     try:
@@ -171,8 +174,7 @@ def read_metrics(path: Path) -> dict[str, Any]:
 
 def check_metrics(metrics: Mapping[str, Any], path: Path) -> None:
     """Raise `FormatError`, naming `path`, unless these can be the metrics of a run."""
-    told = {"seq2seq": {"targets": _OTHERS["targets"]}, "regress": {"scale": _scale}}  # by some tasks alone
-    needed = {**_NEEDED, **told.get(str(metrics.get("task")), {})}
+    needed = {**_NEEDED, **_OF_TASK.get(str(metrics.get("task")), {})}
     for name, check in {**_OTHERS, **needed}.items():
         if name in metrics and not check(metrics[name]):
             said = repr(metrics[name])[:80]

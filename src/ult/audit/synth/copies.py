@@ -7,6 +7,8 @@ so many copies are if the synthesis knew no more of the real records than of the
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -179,7 +181,7 @@ def passages(column: Coded, sides: Mapping[str, Side], *, seed: int) -> dict[str
     texts = {}
     for name in (REAL, HELD_OUT, SYNTHETIC):
         cells = [cell for cell in sides[name].columns[column.field.name] if cell]
-        texts[name] = [cells[k].lower().split() for k in rng.permutation(len(cells))[:TEXTS]]
+        texts[name] = [folded(cells[k]).split() for k in rng.permutation(len(cells))[:TEXTS]]
     if min(map(len, texts.values())) < 2:
         return None
     mine, others = len(texts[REAL]), len(texts[HELD_OUT])
@@ -200,6 +202,22 @@ def passages(column: Coded, sides: Mapping[str, Side], *, seed: int) -> dict[str
         "lengths": each, "p_value": min(1.0, least * len(each)),
     }  # fmt: skip
 
+
+def folded(text: str) -> str:
+    """Return a text without what a copy is easily disguised by: case, marks, what is not seen, and letters alike.
+
+    >>> folded("No c\\u0435ll-line, na\\u200b\\u00efve")
+    'no cellline naive'
+    """
+    return _MARKS.sub("", unicodedata.normalize("NFKD", text).translate(_ALIKE).casefold())
+
+
+# Letters of Cyrillic and of Greek that look like those of Latin.
+_ALIKE = str.maketrans(
+    "АВЕЅІЈКМНОРСТУХаеѕіјорсухһԁԛԝΑΒΕΖΗΙΚΜΝΟΡΤΥΧανορι",
+    "ABESIJKMHOPCTYXaesijopcyxhdqwABEZHIKMNOPTYXavopi",
+)
+_MARKS = re.compile(r"[^\w\s]")
 
 NOBODY = -1  # owns a passage that several texts have
 
