@@ -15,6 +15,7 @@ import ult
 from ult.codecs.image import ImageDct
 from ult.codecs.series import SeriesMulaw
 from ult.data import files, open_source
+from ult.data.opening import open_inputs
 from ult.errors import EmptySource, InvalidRecord, MissingColumn, MissingSource, OutputError, SourceError
 from ult.host.free import check_free
 from ult.trainer.datasets import packing
@@ -275,9 +276,9 @@ def test_folders_of_other_tools_are_named_by_what_is_in_them() -> None:
     pq.write_table(pa.table({"text": pa.array([], pa.string())}), "d.parquet/part-00001.snappy.parquet")
     error = refused("d.parquet")
     assert isinstance(error, MissingSource)
-    assert read(error.hint.split()[0]) == ["a b", "c d"]
+    assert read(shlex.split(error.hint)[0]) == ["a b", "c d"]
     Path("d.parquet/part-00000.snappy.parquet").rename("d.parquet/deep/part-00000.snappy.parquet")
-    assert read(refused("d.parquet").hint.split()[0]) == ["a b", "c d"]
+    assert read(shlex.split(refused("d.parquet").hint)[0]) == ["a b", "c d"]
 
 
 def test_what_save_to_disk_wrote_is_read() -> None:
@@ -347,3 +348,36 @@ def test_hints_that_name_a_column_or_a_split_can_be_pasted() -> None:
     assert shlex.split(refused("b.csv").hint) == ["--column", "note"]  # not the first: a table of ids reads no notes
     np.savez("a.npz", **{"x y": np.ones((2, 3)), "z": np.ones((2, 3))})
     assert shlex.split(refused("a.npz", modality="series").hint) == ["--column", "x y"]
+
+
+def test_the_glob_that_a_folder_is_hinted_at_reads_each_of_its_files() -> None:
+    for name in ("my [1] notes/a.TXT", "my [1] notes/ward/b.TXT", "my [1] notes/ward/deep/c.TXT"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text(name)
+    pattern, *_ = shlex.split(refused("my [1] notes").hint)
+    assert len(read(pattern)) == 3  # a shell would read an unquoted ** as *, and leave out two of them
+
+
+def test_a_folder_of_images_is_read_by_the_codec_that_its_hint_names() -> None:
+    Path("scans").mkdir()
+    Path("scans/read me.txt").write_text("of ward 3")
+    for n in range(2):
+        Image.new("L", (8, 8), n).save(f"scans/{n}.png")
+    assert refused("scans").hint == "its records are of modality image: --codec image/dct"
+    Path("scans/2.png").write_bytes(Path("scans/1.png").read_bytes()[:50])
+    error = refused("scans", modality="image")
+    assert "scans/2.png" in error.what
+    assert "--skip-unreadable" in error.hint
+
+
+def test_a_file_of_fhir_is_read_as_its_hint_says() -> None:
+    Path("export").mkdir()
+    Path("export/Patient.ndjson").write_text(
+        '{"resourceType": "Patient", "id": "a", "birthDate": "1950-01-01", "deceasedDateTime": "2000-01-01"}\n'
+        '{"resourceType": "Patient", "id": "b", "birthDate": "1960-01-01"}\n'
+    )
+    error = refused("export/Patient.ndjson")
+    assert "expected to be told which" in error.what  # not that line 2 lacks a field that nobody asked for
+    address, *_ = shlex.split(error.hint)
+    opened, _ = open_inputs([address], "record")
+    assert "birth" in str([chunk.columns["code"] for chunk in opened[0].chunks(["code"])]).lower()

@@ -97,10 +97,7 @@ def _kind(name: str, modality: str) -> str:
     if modality == "image" and (files.is_folder(name) or image_folder.is_image(name)):
         return "image"
     if files.is_folder(name):
-        hint = inside(name, SUFFIXES[modality])
-        if modality == "record" and any(map(image_folder.is_image, files.walk(name))):
-            hint = _NAMING.format(what="images", kind="image", codec=_CODECS["image"])
-        raise MissingSource(f"{name} is a folder; expected files", hint=hint)
+        raise MissingSource(f"{name} is a folder; expected files", hint=_of_folder(name, modality))
     if suffix in SUFFIXES[modality]:
         return suffix
     if not files.is_file(name):
@@ -108,6 +105,16 @@ def _kind(name: str, modality: str) -> str:
     plain = [one for one in SUFFIXES[modality] if one not in _PACKED]
     what = f"{name} ends in {suffix!r}; expected {', '.join(plain)} for {modality} records"
     raise SourceError(what, hint=unpacking(name) or _codec(suffix, modality) or _header(name))
+
+
+def _of_folder(name: str, modality: str) -> str:
+    """Return a hint on how the files of a folder are read: by the codec of images, or named by a glob."""
+    inner = files.walk(name)
+    images = sum(map(image_folder.is_image, inner))
+    others = sum(files.suffix(one) in SUFFIXES[modality] for one in inner)
+    if images > (0 if modality == "record" else others):
+        return _codec(".png", modality)
+    return inside(name, SUFFIXES[modality])
 
 
 def _codec(suffix: str, modality: str) -> str:

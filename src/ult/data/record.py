@@ -15,7 +15,7 @@ from ult.codecs.cells import Cells
 from ult.data import files
 from ult.data.cells import column_of
 from ult.data.cells import is_text as is_text
-from ult.data.images.image import to_pixels
+from ult.data.images.image import left_out, to_pixels
 from ult.data.images.scan import Frame
 from ult.data.rows import Chunk, Column, Rows, listed
 from ult.errors import MissingColumn, SourceError, UltError
@@ -63,6 +63,9 @@ def choose(rows: Rows, modality: str, keep: Sequence[str]) -> str:
         several = f"{rows.name} has {len(fitting)} columns of {_NAME[modality]}: {listed(fitting)}"
         other = ", or --codec record/columns for records of all columns" if modality == "text" else ""
         hint = f"--column {shlex.quote(_longest(rows, fitting))}"
+        if "resourceType" in fitting:  # which every resource of FHIR has
+            folder = shlex.quote(f"fhir:{rows.name.rpartition('/')[0] or '.'}")
+            hint = f"{folder} and --codec record/columns for resources of FHIR"
         raise MissingColumn(f"{several}; expected to be told which{other}", hint=hint)
     raise MissingColumn(
         f"{rows.name} has no column of {_NAME[modality]} to encode; it has {listed(list(rows.types))}",
@@ -75,10 +78,18 @@ def _longest(rows: Rows, names: Sequence[str]) -> str:
 
     Without text columns it is the first.
     """
-    start = next(rows.chunks(list(names)), None) if all(is_text(rows.types[name]) for name in names) else None
-    if start is None:
+    if not all(is_text(rows.types[name]) for name in names):
         return names[0]
-    return max(names, key=lambda name: sum(len(cell or "") for cell in cells(start.columns[name])[:100]))
+    return max(names, key=lambda name: _length(rows, name))
+
+
+def _length(rows: Rows, name: str) -> int:
+    """Return the characters of a column of texts in its first 100 rows; -1 if it cannot be read, as not all have it."""
+    try:
+        start = next(rows.chunks([name]), None)
+        return sum(len(cell or "") for cell in cells(start.columns[name])[:100]) if start else 0
+    except (SourceError, TypeError):
+        return -1
 
 
 def common_schema(one: pa.Schema, other: pa.Schema) -> pa.Schema:
@@ -97,7 +108,7 @@ def records(chunk: Chunk, modality: str, column: str) -> Iterator[Any]:
     """Yield the record of each row; raise `SourceError`, naming the row, for a value that is no record."""
     values = chunk.columns[column]
     if modality == "image":
-        return (image(value, chunk, i, column) for i, value in enumerate(cells(values)))
+        return _images(chunk, column, values)
     if modality == "series":
         return iter(_series(chunk, column, values))
     return iter(_texts(chunk, column, values))
@@ -178,6 +189,18 @@ def _texts(chunk: Chunk, column: str, values: Column) -> Sequence[str]:
             met = "null" if text is None else type(text).__name__
             raise SourceError(f"{chunk.place(i)}: {column!r} is {met}; expected a text")
     return texts
+
+
+def _images(chunk: Chunk, column: str, values: Column) -> Iterator[NDArray[Any]]:
+    of_folder = bool(chunk.names) and files.is_folder(chunk.name)
+    for i, value in enumerate(cells(values)):
+        try:
+            pixels = image(value, chunk, i, column)
+        except SourceError as error:
+            if not of_folder:
+                raise
+            raise left_out(error) from error
+        yield pixels
 
 
 def image(value: Any, chunk: Chunk, i: int, column: str) -> NDArray[Any]:

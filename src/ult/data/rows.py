@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import codecs
 import difflib
+import glob
 import shlex
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow as pa
@@ -139,14 +141,18 @@ def _alike(name: str, columns: Iterable[str]) -> str:
 
 
 def inside(folder: str, suffixes: Sequence[str]) -> str:
-    """Return a hint with a glob for the folder's readable files: those of the suffix that most of them have."""
-    entries = [(name.count("/") > 0, files.suffix(name)) for name in files.walk(folder)]
-    known = Counter(suffix for _, suffix in entries if suffix in suffixes)
+    """Return a hint with a glob for the folder's readable files: those of the suffix that most of them have.
+
+    The glob is quoted, as shells read `**` as `*`, and would leave out files of other depths without a word.
+    """
+    entries = [(name.count("/") > 0, PurePosixPath(name).suffix) for name in files.walk(folder)]
+    known = Counter(suffix for _, suffix in entries if suffix.lower() in suffixes)
     if not known:
         return f"it holds no file that ends in {', '.join(suffixes)}"
     (suffix, _), *_ = known.most_common(1)
     deep = "/**" if any(nested for nested, ending in entries if ending == suffix) else ""
-    return f"{shlex.quote(folder.rstrip('/'))}{deep}/*{suffix} for the files in it"
+    pattern = f"{glob.escape(folder.rstrip('/'))}{deep}/*{suffix}"
+    return f"{shlex.quote(pattern)} for the files in it"
 
 
 def unpacking(name: str) -> str:

@@ -22,6 +22,7 @@ from ult.errors import OutputError, SourceError
 Pixels = NDArray[Any]
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")  # that Pillow reads
+LEFT_OUT = "--skip-unreadable leaves it out, and says so"  # what to type if a file of a folder cannot be read
 MAX_PIXELS = 2**26  # 64 megapixels; a larger image is treated as a decompression bomb
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 _MODES = {"L": "L", "RGB": "RGB", "RGBA": "RGBA", "1": "L", "LA": "RGBA", "PA": "RGBA"}
@@ -46,6 +47,11 @@ def to_pixels(data: bytes, place: str) -> Pixels:
         raise
     except Exception as error:  # Pillow raises many types for a broken image: SyntaxError, struct.error, ...
         raise SourceError(f"{place} is not an image that Pillow can read, or it is broken") from error
+
+
+def left_out(error: SourceError) -> SourceError:
+    """Return the error for a file of a folder that cannot be read, with the option that leaves it out."""
+    return SourceError(error.what, hint=f"{error.hint}; {LEFT_OUT}" if error.hint else LEFT_OUT)
 
 
 def exact(image: Image.Image, place: str) -> Pixels:

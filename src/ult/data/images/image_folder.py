@@ -192,10 +192,9 @@ def unreadable(name: str, wrong: Sequence[SourceError], *, alone: bool) -> Sourc
     first = wrong[0]
     if alone:
         return first
-    skip = "--skip-unreadable leaves it out, and says so"
     if len(wrong) == 1:
-        return SourceError(first.what, hint=f"{first.hint}; {skip}" if first.hint else skip)
+        return image.left_out(first)
     told = "; ".join(error.what for error in wrong[:_NAMED]) + "; ..." * (len(wrong) > _NAMED)
     return SourceError(
-        f"{name} has {len(wrong):,} files that cannot be read: {told}", hint=skip.replace(" it ", " them ")
+        f"{name} has {len(wrong):,} files that cannot be read: {told}", hint=image.LEFT_OUT.replace(" it ", " them ")
     )
