@@ -16,9 +16,11 @@ KEPT = {
     "serial": [str(7 * n) for n in range(N)],
     "login": [f"user{n}" for n in range(N)],
     "dob": [f"19{n + 10}-01-02" for n in range(N)],
+    "name": ["Bauer", "Doe", "Müller", "Roe", "Weber"] * (N // 5),  # a few people, each with several rows
     "surname": ["Doe", "Roe", "Poe", "Moe"] * (N // 4),
 }
 HARMLESS = {
+    "ward name": ["North", "South", "East", "West", "Children"] * (N // 5),
     "label": ["a", "b"] * (N // 2),
     "age": [str(20 + n % 30) for n in range(N)],
     "weight": [f"{n}.5" for n in range(N)],

@@ -38,7 +38,8 @@ def judge(names: Sequence[str], formed: Mapping[str, int], *, filled: int, disti
 
     `formed` counts the values of each form (`looks.FORMS`, and "words" for free text), of `filled` that are not empty.
     """
-    shares = {form: count / max(filled, 1) for form, count in formed.items()}
+    common: set[str] = set() if any(map(looks.bare, names)) else looks.BARE_FORMS
+    shares = {form: count / max(filled, 1) for form, count in formed.items() if form not in common}
     named = {kind for kind, _ in map(looks.header, names) if kind in ("name", "number")}
     formed_so = {kind for form, kind in looks.FORMS.items() if shares.get(form, 0) >= looks.SEEN}
     found = _judged(names, shares, distinct, rows)
@@ -64,7 +65,8 @@ def _judged(names: Sequence[str], shares: Mapping[str, float], distinct: int, ro
             return Judgement(looks.FORMS[form], why, "red", True)
         if form == "date":
             return Judgement("date", why, "amber")
-        if scattered and kind == looks.FORMS[form] and any(map(looks.bare, names)):
+        some = scattered or (kind == "name" and distinct >= FEW)  # names of a few people, each with many records
+        if some and kind == looks.FORMS[form] and any(map(looks.bare, names)):
             return Judgement(kind, f"its header, and {why}", "red", True)
         if scattered and kind != "place":
             return Judgement(looks.FORMS[form], why, "red")

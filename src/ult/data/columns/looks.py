@@ -119,10 +119,12 @@ _FORMS: dict[str, tuple[str, str]] = {  # form -> (kind, RE2 pattern); the first
         "number",
         r"^\p{L}{0,8}[-_ :#/.]?\d[\d/-]{3,}\d\p{L}{0,2}$|^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}|^[0-9a-fA-F]{16,}$",
     ),
+    "capital": ("name", r"^\p{Lu}\p{Ll}[\p{L}'’-]+$"),
     "capitals": ("name", r"^\p{Lu}[\p{L}'’-]+,?( \p{Lu}[\p{L}'’.-]*){1,3}$"),
 }
 FORMS = {form: kind for form, (kind, _) in _FORMS.items()}
 TELLING_FORMS = {"mail", "register"}
+BARE_FORMS = {"capital"}  # so common that they count only below a header that is nothing but a name (`bare`)
 SURE_FORMS = {"mail", "register", "account", "telephone", "street", "titled"}  # the others also fit names of things
 
 
