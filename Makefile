@@ -50,7 +50,7 @@ bench: .venv/.bench  ## Time ours beside peers, one thread each; half an hour, a
 	$(BIN)/python bench/startup.py
 	$(ONE) $(BIN)/python bench/waterfall.py --data $(DATA)/text/wikitext-2
 	$(BIN)/python bench/growth.py --data $(DATA)/text/wikitext-2
-	$(BIN)/python bench/scale.py
+	$(BIN)/python bench/scale.py --data $(DATA)/text/wikitext-2
 	$(BIN)/python bench/readme.py
 
 results: .venv/.dev  ## Run the rows of the papers' experiments, one after another: under three hours on two cores, resumed if broken off.
