@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -127,6 +128,8 @@ def whole_texts(chunk: Chunk, column: str) -> Cells | None:
 
 def wide(chunk: Chunk, fields: Sequence[str]) -> Iterator[Any]:
     """Yield each row of the number columns `fields` as a series, (len(fields),)."""
+    if (found := parsed_together([chunk.columns[name] for name in fields])) is not None:
+        return iter(found)
     columns = [numbers(chunk, name) for name in fields]
     return iter(np.column_stack(columns).astype(np.result_type(*columns), copy=False))
 
@@ -151,6 +154,17 @@ def parsed(cells: Sequence[str]) -> NDArray[np.float64] | None:
     except pa.ArrowInvalid:
         return None
     return np.asarray(found)
+
+
+def parsed_together(columns: Sequence[Column]) -> NDArray[np.float64] | None:
+    """Return the numbers in n cells of each of m columns of text, (n, m), as `parsed` does; None for other columns.
+
+    A column by itself takes a tenth of a millisecond, however few cells it has.
+    """
+    if not columns or not all(isinstance(cells, list) for cells in columns):
+        return None
+    found = parsed([*itertools.chain.from_iterable(columns)])
+    return None if found is None else np.ascontiguousarray(found.reshape(len(columns), -1).T)
 
 
 def kept(chunk: Chunk, schema: pa.Schema) -> pa.Table:

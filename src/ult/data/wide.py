@@ -26,7 +26,9 @@ def fields(rows: Rows, others: Mapping[str, pa.DataType]) -> tuple[str, ...]:
     if rows.texts:
         _check_header(rows, list(others))
         start = next(rows.chunks(list(others)), None) if others else None
-        wrong = [name for name in others if start and record.parsed(start.columns[name]) is None]
+        cells = {name: start.columns[name] for name in others} if start else {}
+        right = record.parsed_together(list(cells.values())) is not None
+        wrong = [] if right else [name for name, column in cells.items() if record.parsed(column) is None]
     else:
         wrong = [name for name, kind in others.items() if not record.is_number(kind)]
     if wrong:
