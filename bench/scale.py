@@ -13,7 +13,7 @@ import argparse
 import heapq
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,7 +41,7 @@ PASSES = ("first pass", "second pass")
 class Costs(NamedTuple):
     """CPU seconds of one pass: of counting a piece, and of what is done with the counts of a piece or of a run."""
 
-    count: float  # a piece
+    counting: float  # a piece
     piece: float  # to send the counts of a piece and add them up
     run: float  # to send those of a run and add them up
     put: float  # to put those of a run aside
@@ -82,8 +82,7 @@ def recorded(text: Path, folder: Path) -> list[Costs]:
         costs, answers = _pass(cut, total, Aside.at(folder))
         found.append(costs)
         print(costs, flush=True)
-        for answer in answers:
-            total.merge(answer)
+        _merge(total, answers)
         total = total.second_pass()
     return found
 
@@ -96,17 +95,21 @@ def _pass(cut: list[list[Any]], empty: PatchCounts, aside: Aside) -> tuple[Costs
     answers: list[Any] = []
     counting = _seconds(lambda: answers.extend(count(tuple(run), ())[1] for run in cut))
     first = PatchCounts(**empty.settings())
-    for answer in answers:  # as full as that of a first process is
-        first.merge(answer)
+    _merge(first, answers)  # as full as that of a first process is
     names: list[str] = []
     costs = Costs(
         counting / sum(map(len, cut)),
-        _seconds(lambda: [first.merge(_sent(one)) for one in small]) / len(small),
-        _seconds(lambda: [first.merge(_sent(one)) for one in answers]) / len(answers),
+        _seconds(lambda: _merge(first, map(_sent, small))) / len(small),
+        _seconds(lambda: _merge(first, map(_sent, answers))) / len(answers),
         _seconds(lambda: names.extend(map(aside.put, answers))) / len(answers),
-        _seconds(lambda: [first.merge(aside.get(name)) for name in names]) / len(answers),
+        _seconds(lambda: _merge(first, map(aside.get, names))) / len(answers),
     )
     return costs, answers
+
+
+def _merge(total: PatchCounts, many: Iterable[Any]) -> None:
+    for one in many:
+        total.merge(one)
 
 
 def _sent(counted: Any) -> Any:
@@ -137,11 +140,11 @@ def _tasks(costs: Costs, way: str) -> Iterator[float]:
     """Yield the seconds of each task, in order."""
     unread: list[Any] = [SimpleNamespace(rows=None)] * (TERABYTE // pieces.PIECE_BYTES)
     if way == "flat":
-        yield from (costs.count for _ in unread)
+        yield from (costs.counting for _ in unread)
         return
     waiting = [0]  # files of each height
     for run in runs(unread):
-        yield len(run) * costs.count + (costs.put if way == "tree" else 0.0)
+        yield len(run) * costs.counting + (costs.put if way == "tree" else 0.0)
         waiting[0] += way == "tree"
         for height in range(len(waiting)):
             if waiting[height] >= FAN:
@@ -153,7 +156,7 @@ def _tasks(costs: Costs, way: str) -> Iterator[float]:
 
 def _ideal(both: list[Costs], nodes: int) -> float:
     """Return the hours of a terabyte if no core ever waited."""
-    return sum(costs.count for costs in both) * (TERABYTE // pieces.PIECE_BYTES) / (nodes * CORES) / 3600
+    return sum(costs.counting for costs in both) * (TERABYTE // pieces.PIECE_BYTES) / (nodes * CORES) / 3600
 
 
 def table(found: list[dict[str, Any]]) -> list[str]:

@@ -11,6 +11,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +62,9 @@ def curve(
     found: dict[str, list[float]] = {"ult": [], "tokenizers": []}
     for size in sizes:
         records = made(size)
-        found["ult"].append(seconds(lambda some=records: ours(some)))
+        found["ult"].append(seconds(partial(ours, records)))
         if size <= sizes[-2]:
-            found["tokenizers"].append(seconds(lambda some=records: theirs(some)))
+            found["tokenizers"].append(seconds(partial(theirs, records)))
         print(what, size, axis, {name: round(times[-1], 3) for name, times in found.items()}, flush=True)
     ratio, last = found["tokenizers"][-1] / found["ult"][len(found["tokenizers"]) - 1], len(found["tokenizers"])
     return [
