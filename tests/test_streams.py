@@ -180,3 +180,10 @@ def test_a_terminal_has_a_bar_and_no_lines(monkeypatch: pytest.MonkeyPatch) -> N
     with console.counting("reading", "ids") as advance:
         advance(1200)
     assert "1,200 ids" in said.getvalue()
+
+
+def test_what_is_said_is_there_at_once_for_whoever_reads_a_pipe() -> None:
+    code = "import os; from ult.cli.console import say; say('listening'); os._exit(0)"
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+    assert done.stdout == "listening\n"

@@ -27,8 +27,8 @@ def plain(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """Print a line on what was done, on stdout."""
-    print(plain(text))
+    """Print a line on what was done, on stdout, at once: whoever reads a pipe may wait for it."""
+    print(plain(text), flush=True)
 
 
 def note(text: str) -> None:
