@@ -1,5 +1,8 @@
 """Pieces of lines are encoded in one pass over their bytes, as by their reader."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -42,3 +45,19 @@ def test_a_line_that_is_no_utf8_is_left_to_the_reader_who_names_it(written, tmp_
     assert table.encode_lines(piece) is None
     with pytest.raises(ValueError, match=r"a\.txt, line 2"):
         list(piece.batches())
+
+
+def test_lines_become_shards_and_lines_again_without_packages_that_start_slowly(tmp_path):
+    (tmp_path / "a.txt").write_bytes(LINES.encode())
+    Table.fit([LINES], vocabulary=Vocabulary(330), min_records=1).save(tmp_path / "t.ult", encrypt=False)
+    code = (
+        "import sys; from ult.cli import app; "
+        "app('encode a.txt -t t.ult -o s -w 1'.split(), standalone_mode=False); "
+        "app('decode s -t t.ult -o b.txt -w 1'.split(), standalone_mode=False); "
+        "print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "b.txt").read_bytes() == LINES.encode() + b"\n"
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert not loaded & {"pandas", "pyarrow.compute", "pyarrow.dataset", "numpy.ma", "rich", "numba", "torch"}
