@@ -44,6 +44,8 @@ def test_json_lines_as_they_are_found() -> None:
     assert "line 1: 'n' is NaN, which is not JSON" in refused("nan.jsonl", keep=["n"]).what
     Path("wrong.jsonl").write_text('{"text": "a"}\n\n\n{"text": 5}\n')
     assert "wrong.jsonl, line 4: 'text' is int" in refused("wrong.jsonl").what
+    Path("a list.json").write_text('[{"text": "a"}]')
+    assert refused("a list.json").hint.startswith("jq -c '.[]' 'a list.json' > 'a list.jsonl'")
     Path("white.jsonl").write_text("\n \n\n")
     assert isinstance(refused("white.jsonl"), EmptySource)
 

@@ -79,7 +79,7 @@ def _sides(result: Mapping[str, Any]) -> Facts:
 
 
 def _rate(rate: Mapping[str, Any]) -> str:
-    upper = f"95 %: up to {rate['others_above_interval'][1]:.1%}"
+    upper = f"95 %: at up to {rate['others_above_interval'][1]:.1%} of them"
     return f"{rate['tpr']:.1%} of members at {rate['fpr']:.1%} of nonmembers ({upper})"
 
 

@@ -156,7 +156,10 @@ def inside(folder: str, suffixes: Sequence[str]) -> str:
 
 
 def unpacking(name: str) -> str:
-    """Return the command that unpacks a file with such a suffix, or the empty string."""
+    """Return the command that makes a file that is read of one with such a suffix, or the empty string."""
+    if files.suffix(name) == ".json":
+        lines = PurePosixPath(name).with_suffix(".jsonl")
+        return f"jq -c '.[]' {shlex.quote(name)} > {shlex.quote(str(lines))}, if it is a list of records"
     command = _UNPACK.get(files.suffix(name))
     return f"{command} {shlex.quote(name)}" if command else ""
 
