@@ -50,6 +50,7 @@ bench: .venv/.bench  ## Time ours beside peers, one thread each; half an hour, a
 	$(BIN)/python bench/startup.py
 	$(ONE) $(BIN)/python bench/waterfall.py --data $(DATA)/text/wikitext-2
 	$(BIN)/python bench/growth.py --data $(DATA)/text/wikitext-2
+	$(BIN)/python bench/verbs.py --data $(DATA)/text/wikitext-2
 	$(ONE) $(BIN)/python bench/worst.py
 	$(BIN)/python bench/scale.py --data $(DATA)/text/wikitext-2
 	$(BIN)/python bench/readme.py

@@ -30,7 +30,7 @@ TRAINED = (
 )  # fmt: skip
 FIGURES = (
     "text-ids", "molecule-ids", "exact", "records", "record-speed", "generated", "image-quality", "series-quality",
-    "demo", "scale", "worst",
+    "demo", "scale", "worst", "verbs",
 )  # fmt: skip
 SPEEDS = (
     "text-speed", "fast-speed", "bwt-speed", "image-speed", "series-speed", "train-speed",
