@@ -22,8 +22,8 @@ from corpus import write as write_corpus
 from growth import EVERY, family, highest, resident
 from session import metric, unmeasured, write
 
-MEGABYTES = (10, 30, 100, 300)
-RECORDS = (10**3, 10**4, 10**5, 10**6)
+MEGABYTES = (10, 30, 100)
+RECORDS = (10**4, 10**5, 10**6)
 TIME, MEMORY = "CPU time", "peak memory"
 TEXT, SHORT = "MB of text", "records"
 ALONE = ("--workers", "1")
