@@ -25,7 +25,7 @@ TRAINED = (
     "text-lm", "text-classify", "image-classify", "molecule-forward", "omics", "series", "transfer", "unified",
     "distance", "release", "attacks", "ranks", "alienlm", "memorisation", "protection", "frontier",
     "record-leaks", "record-predict", "record-bits", "joint-patient", "public-body", "small-data", "federate", "update",
-    "forget",
+    "split", "forget",
     "synth",
 )  # fmt: skip
 FIGURES = (
