@@ -44,7 +44,7 @@ class Build(build_ext):
 
 kernels = Extension(
     "ult.native.kernels",
-    sources=[str(FOLDER / "text.c")],
+    sources=[str(path) for path in sorted(FOLDER.glob("*.c"))],
     depends=[str(path) for path in sorted(FOLDER.glob("*.h"))],
     define_macros=[("ULT_SOURCES", f'"{digest()}"')],
     extra_compile_args=[] if os.name == "nt" else ["-O3", "-std=c11", "-fvisibility=hidden"],

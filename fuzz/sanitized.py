@@ -1,7 +1,8 @@
 """The kernels in C, built so that they end at the first byte outside of their input: `python fuzz/sanitized.py`.
 
 Needs gcc or clang with AddressSanitizer. Made-up texts, hostile and of all lengths, are encoded from bytes, lists and
-lines, counted, and their merges learnt, by both ways to cut; arrays are just as long as they have to be.
+lines, counted, and their merges learnt, by both ways to cut; arrays are just as long as they have to be. Images of all
+sizes are encoded by both ways as well, at any quality.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ult.codecs.image import ImageDct
 from ult.codecs.text import TextBytes, joined_utf8
 from ult.codecs.utf8 import is_utf8
 from ult.host import native
@@ -58,7 +60,8 @@ def built_and_run(inputs: int, seed: int) -> int:
         for path in [*native.FOLDER.glob("*.c"), *native.FOLDER.glob("*.h")]:
             shutil.copy(path, folder)
         made = f'-DULT_SOURCES="{native.sources(Path(folder))}"'
-        subprocess.run([compiler, *FLAGS, made, f"{folder}/text.c", "-o", f"{folder}/kernels.so"], check=True)
+        sources = sorted(map(str, Path(folder).glob("*.c")))
+        subprocess.run([compiler, *FLAGS, made, *sources, "-o", f"{folder}/kernels.so"], check=True)
         asan = subprocess.run([compiler, "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
         environment = {
             **os.environ,
@@ -97,6 +100,24 @@ def one(draw: random.Random) -> None:
     learned(*counts.patches(), 256, draw.randrange(40), limit)
     odd = np.frombuffer(bytes(draw.choices(b"a\x80\xa0\xbf\xc2\xe0\xed\xf0\xf4\xff", k=draw.randrange(80))), np.uint8)
     is_utf8(memoryview(odd.copy()))
+    images(draw)
+
+
+def images(draw: random.Random) -> None:
+    """Encode some images by both ways, which must agree."""
+    rng = np.random.default_rng(draw.randrange(2**32))
+    quality, kept, places = draw.choice((1, 30, 65, 90, 100)), draw.choice((1, 3, 8, 8)), draw.choice((0, 4))
+    codec = ImageDct(quality=quality, coefficients=kept, places=places)
+    found = []
+    for _ in range(draw.randrange(1, 4)):
+        shape = (draw.randrange(1, 40), draw.randrange(1, 40), draw.choice((1, 3, 4)))
+        noise = rng.integers(0, 256, shape) * draw.choice((0, 0.1, 1)) + draw.choice((0, 100, 230))
+        found.append(np.clip(noise, 0, 255).astype(np.uint8))
+    encoder = codec._encoder
+    assert encoder is not None
+    one, other = encoder.encode(found), encoder.encode(found, plain=True)
+    assert np.array_equal(one.symbols, other.symbols)
+    assert np.array_equal(one.ends, other.ends)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ With `places` the same levels are written as symbols that say where they belong:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,6 +31,7 @@ from ult.codecs.dct import deep, layout, placed
 from ult.codecs.dct.blocks import UNIT, Levels, Plane, make_plane, nearest, workspace
 from ult.codecs.dct.colour import bases_of, colour_of
 from ult.codecs.dct.grammar import MAX_PATCH, ZEROS, ImageGrammar, Limits
+from ult.codecs.dct.in_c import Encoder, encoder
 from ult.codecs.dct.layout import MOST_PLACES, Layout, make_layout
 from ult.codecs.dct.placed import offsets_of, parse_placed, placed_room, relate, write_placed
 from ult.codecs.dct.placed_grammar import PlacedGrammar, PlacedLimits
@@ -112,10 +114,12 @@ class ImageDct(Codec[Image]):
         return self.encode_batch([record])
 
     def encode_batch(self, records: Sequence[Image]) -> Patches:
-        """Return the patches of several images by one compiled call: each call costs as much as 16x16 pixels."""
+        """Return the patches of several images by one compiled call, in C where it was built: a call costs some pixels."""
         if self._window:
             return Patches.concatenate([self._deep(self._pixels(record), self._window) for record in records])
         images = [np.ascontiguousarray(self._pixels(record)) for record in records]
+        if self._encoder:
+            return self._encoder.encode(images)
         shapes = np.array([image.shape for image in images], np.int64).reshape(-1, 3)
         # Pass addresses: for read-only arrays Numba would compile the loops a second time.
         addresses = np.array([image.ctypes.data for image in images], np.uintp)
@@ -172,6 +176,14 @@ class ImageDct(Codec[Image]):
         return ImageGrammar(
             Limits(self.coefficients**2, self._chroma_side, self.max_length, self.max_symbols, self._highest)
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy needs: addresses are made anew."""
+        return {name: value for name, value in vars(self).items() if name != "_encoder"}
+
+    @cached_property
+    def _encoder(self) -> Encoder | None:
+        return encoder(self._luma, self._chroma, self._layout)
 
     @property
     def _dtype(self) -> np.dtype[Any]:
