@@ -5,8 +5,8 @@ import pickle
 
 import numpy as np
 import pytest
-from test_image import hostile_images, scene
 
+from test_image import hostile_images, scene
 from ult.codecs.dct import in_c
 from ult.codecs.image import ImageDct
 from ult.host import native

@@ -114,7 +114,7 @@ class ImageDct(Codec[Image]):
         return self.encode_batch([record])
 
     def encode_batch(self, records: Sequence[Image]) -> Patches:
-        """Return the patches of several images by one compiled call, in C where it was built: a call costs some pixels."""
+        """Return the patches of several images by one compiled call, in C where that was built."""
         if self._window:
             return Patches.concatenate([self._deep(self._pixels(record), self._window) for record in records])
         images = [np.ascontiguousarray(self._pixels(record)) for record in records]

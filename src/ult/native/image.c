@@ -4,7 +4,6 @@ What the levels are is said by ult.codecs.dct.transform, and how they are writte
 ult.codecs.dct.placed, which do the same in Numba; tests compare the two on hostile images. Vectors are those of GCC and
 clang, which make of them what the processor has. */
 
-#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +11,6 @@ clang, which make of them what the processor has. */
 #include "machine.h"
 
 #if defined(__GNUC__) || defined(__clang__)
-
 #include "image.h"
 #include "image_write.h"
 
@@ -27,6 +25,7 @@ typedef float Anywhere __attribute__((vector_size(32), aligned(4), may_alias));
 #ifdef AVX2
 #define TARGET __attribute__((target("avx2,bmi,bmi2,popcnt,fma")))
 #define NAME(f) f##_avx2
+#define UNZIP(p, rg, gb) unzip_avx2(p, rg, gb)
 #define MAC(a, b, c) ((Floats)_mm256_fmadd_ps(a, b, c))
 #define SPREAD(from) ((Floats)_mm256_broadcast_ss(from))
 #define PAIRS(v, low, high) \
@@ -48,6 +47,7 @@ TARGET INLINE void unzip_avx2(const uint8_t *pixels, Whole *rg, Whole *gb) {
 #include "image_tile.h"
 #undef TARGET
 #undef NAME
+#undef UNZIP
 #undef MAC
 #undef SPREAD
 #undef PAIRS
@@ -74,22 +74,17 @@ INLINE uint64_t signs(const float *values) {
 #define HIGHER(a, b) PICK((a) < (b), b, a)
 #define BITS(v) __extension__({ float lanes[8]; STORE(lanes, v); signs(lanes); })
 
-INLINE void unzip_plain(const uint8_t *pixels, Whole *rg, Whole *gb) {
-    for (int k = 0; k < 8; k++) {
-        (*rg)[k] = pixels[3 * k] | pixels[3 * k + 1] << 16;
-        (*gb)[k] = pixels[3 * k + 1] | pixels[3 * k + 2] << 16;
-    }
-}
-
 #include "image_tile.h"
 
 /* Encode some planes of an image, whose channels begin at `pixels`; `levels` and `masks` are those of the first. */
 static Picture encoded(const Plane *luma, const Plane *chroma, const uint8_t *pixels, const int64_t *shape, int64_t planes,
                        int16_t *levels, uint64_t *masks, int plain) {
-    Picture picture = {luma, chroma, pixels, shape[0], shape[1], shape[2], planes, {{0}}, {0}, levels, masks};
+    Picture picture = {luma, chroma, pixels, shape[0], shape[1], shape[2], planes, {{0}}, 0, {0}, levels, masks};
     int64_t side = side_of(&picture);
-    for (int64_t p = 0; p < planes; p++)
+    for (int64_t p = 0; p < planes; p++) {
         for (int d = 0; d < 2; d++) picture.blocks[p][d] = (shape[d] - 1) / plane_of(&picture, (int)p)->side + 1;
+        picture.all_blocks += picture.blocks[p][0] * picture.blocks[p][1];
+    }
     for (int64_t top = 0; top < shape[0]; top += side)
         for (int64_t left = 0; left < shape[1]; left += side) {
 #ifdef AVX2
@@ -103,12 +98,6 @@ static Picture encoded(const Plane *luma, const Plane *chroma, const uint8_t *pi
     return picture;
 }
 
-static int64_t blocks_in(const Picture *picture) {
-    int64_t total = 0;
-    for (int64_t p = 0; p < picture->planes; p++) total += picture->blocks[p][0] * picture->blocks[p][1];
-    return total;
-}
-
 /* Write the planes of a picture, of which the first is plane `number` of the image. */
 static uint32_t *write_planes(Out *out, uint32_t *start, const Picture *picture, int64_t number, const Layout *layout) {
     const int16_t *levels = picture->levels;
@@ -119,10 +108,8 @@ static uint32_t *write_planes(Out *out, uint32_t *start, const Picture *picture,
         const int64_t *blocks = picture->blocks[p];
         const Plane *plane = plane_of(picture, (int)p);
         int64_t offset = nearest(picture->bases[p] * plane->side, plane->steps[0]);
-        if (layout->places)
-            write_placed_plane(out, number + p, levels, masks, kept, blocks, colour[p], offset, layout);
-        else
-            start = write_plane(out, start, levels, masks, kept, blocks, colour[p]);
+        if (layout->places) write_placed_plane(out, number + p, levels, masks, kept, blocks, colour[p], offset, layout);
+        else start = write_plane(out, start, levels, masks, kept, blocks, colour[p]);
         levels += blocks[0] * blocks[1] * kept;
         masks += blocks[0] * blocks[1];
     }
@@ -136,9 +123,8 @@ PUBLIC int64_t ult_image_symbols(const Plane *luma, const Plane *chroma, const L
                                  const int64_t *shapes, int64_t first, int64_t images, uint32_t *symbols, int64_t room,
                                  int64_t *ends, int64_t room_of_ends, int64_t *used, int64_t *records, int plain) {
     int64_t most = 0, done = first;
-    for (int64_t i = first; i < images; i++) {
-        const int64_t *shape = shapes + 3 * i;
-        int64_t blocks = ((shape[0] - 1) / 8 + 1) * ((shape[1] - 1) / 8 + 1) * shape[2];
+    for (int64_t i = 3 * first; i < 3 * images; i += 3) {
+        int64_t blocks = ((shapes[i] - 1) / 8 + 1) * ((shapes[i + 1] - 1) / 8 + 1) * shapes[i + 2];
         most = blocks > most ? blocks : most;
     }
     int16_t *levels = malloc((most + 1) * luma->kept * sizeof(int16_t));
@@ -146,12 +132,12 @@ PUBLIC int64_t ult_image_symbols(const Plane *luma, const Plane *chroma, const L
     for (; levels && masks && done < images; done++) {
         const int64_t *shape = shapes + 3 * done;
         const uint8_t *pixels = (const uint8_t *)addresses[done];
-        int64_t colours = shape[2] < 3 ? 1 : 3, bits = layout->places ? 3 : 7, nonzero = 0;
+        int64_t colours = shape[2] < 3 ? 1 : 3, nonzero = 0;
         Picture alpha, picture = encoded(luma, chroma, pixels, shape, colours, levels, masks, plain);
-        int64_t blocks = blocks_in(&picture);
+        int64_t blocks = picture.all_blocks;
         if (shape[2] == 4) {
             alpha = encoded(luma, chroma, pixels + 3, shape, 1, levels + blocks * luma->kept, masks + blocks, plain);
-            blocks += blocks_in(&alpha);
+            blocks += alpha.all_blocks;
         }
         for (int64_t b = 0; b < blocks; b++) nonzero += many_bits(masks[b]);
         int64_t need = layout->places ? PLACED_HEADER + 14 * blocks + 6 * nonzero : HEADER + 8 * blocks + 3 * nonzero;
@@ -159,7 +145,8 @@ PUBLIC int64_t ult_image_symbols(const Plane *luma, const Plane *chroma, const L
         if (need > room - used[0] || patches > room_of_ends - used[1]) break;
         Out out = {symbols + used[0], ends + used[1], symbols};
         uint32_t *start = out.at;
-        write_header(&out, &picture, shape[2], (int)bits);
+        const int64_t header[3] = {shape[2] > 1 ? shape[2] : 0, shape[0], shape[1]};
+        for (int k = 0; k < 3; k++) write_number(&out, header[k], layout->places ? 3 : 7);
         start = write_planes(&out, start, &picture, 0, layout);
         if (shape[2] == 4) write_planes(&out, start, &alpha, 3, layout);
         end_patch(&out, out.at);

@@ -1,5 +1,4 @@
 /* What a codec's planes are, a tile of an image, and what of its encoding needs no vectors. */
-
 enum { ACROSS = 16, AREA = ACROSS * ACROSS, UNIT = 16, MIDDLE = 128 * UNIT }; /* pixels; samples are in 1/16 of a grey level */
 enum { PATIENCE = 16, ROUNDS = 64, SHIFT = 26 };                              /* matrices are in 1/8192 */
 
@@ -28,7 +27,7 @@ typedef struct {
 typedef struct {
     const Plane *luma, *chroma;
     const uint8_t *pixels; /* of the first channel; those of a row follow each other, `channels` apart */
-    int64_t height, width, channels, planes, blocks[3][2], bases[3];
+    int64_t height, width, channels, planes, blocks[3][2], all_blocks, bases[3];
     int16_t *levels;
     uint64_t *masks;
 } Picture;
@@ -51,13 +50,6 @@ INLINE int64_t within(int64_t value, int64_t least, int64_t most) {
     return value < least ? least : value > most ? most : value;
 }
 
-/* Y, Cb, Cr of a pixel. */
-static void samples_of(int64_t r, int64_t g, int64_t b, int64_t *found) {
-    found[0] = floored(19595 * r + 38470 * g + 7471 * b + 2048, 4096) - MIDDLE;
-    found[1] = floored(-11058 * r - 21710 * g + 32768 * b + 2048, 4096);
-    found[2] = floored(32768 * r - 27439 * g - 5329 * b + 2048, 4096);
-}
-
 /* The colour nearest to samples of so many planes. */
 static void colour_of(const int64_t *bases, int64_t planes, int64_t *colour) {
     int64_t light = bases[0] * 16384 + 257 * (1 << 17), blue = planes > 1 ? bases[1] : 0, red = planes > 1 ? bases[2] : 0;
@@ -66,29 +58,21 @@ static void colour_of(const int64_t *bases, int64_t planes, int64_t *colour) {
     colour[2] = within(floored(light + 29032 * blue, 1 << 18), 0, 255);
 }
 
-/* Replace bases by those of their colour. */
-static void round_to_colour(int64_t *bases, int64_t planes) {
-    int64_t colour[3], found[3];
-    colour_of(bases, planes, colour);
-    samples_of(colour[0], colour[1], colour[2], found);
-    if (planes == 1) found[0] = UNIT * colour[0] - MIDDLE;
-    for (int64_t p = 0; p < planes; p++) bases[p] = found[p];
-}
-
-static int64_t mean_of(const float *samples, int64_t rows, int64_t columns) {
-    int64_t total = 0;
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < columns; j++) total += (int64_t)samples[i * ACROSS + j];
-    return nearest(total, rows * columns);
-}
-
 /* Set the bases to the colour nearest to the means of the first tile. */
 static void rebase(Picture *picture, const Tile *tile, int64_t rows, int64_t columns) {
     for (int64_t p = 0; p < picture->planes; p++) {
-        int64_t most = plane_of(picture, (int)p)->side;
-        picture->bases[p] = mean_of(tile->samples[p], rows < most ? rows : most, columns < most ? columns : most);
+        int64_t side = plane_of(picture, (int)p)->side, total = 0;
+        int64_t n = rows < side ? rows : side, m = columns < side ? columns : side;
+        for (int64_t at = 0; at < n * m; at++) total += (int64_t)tile->samples[p][at / m * ACROSS + at % m];
+        picture->bases[p] = nearest(total, n * m);
     }
-    round_to_colour(picture->bases, picture->planes);
+    int64_t colour[3];
+    colour_of(picture->bases, picture->planes, colour);
+    int64_t r = colour[0], g = colour[1], b = colour[2];
+    picture->bases[0] = floored(19595 * r + 38470 * g + 7471 * b + 2048, 4096) - MIDDLE;
+    if (picture->planes == 1) return;
+    picture->bases[1] = floored(-11058 * r - 21710 * g + 32768 * b + 2048, 4096);
+    picture->bases[2] = floored(32768 * r - 27439 * g - 5329 * b + 2048, 4096);
 }
 
 /* A coefficient of a block of samples, exactly. */
@@ -128,27 +112,30 @@ typedef struct {
     double low, high;
 } Range;
 
-/* Between which samples the decoded ones of a block lie: no frequency adds more than 2 / side of its magnitude. */
-INLINE Range range_of(const Picture *picture, const Block *block) {
-    const Plane *plane = plane_of(picture, block->plane);
-    double side = (double)plane->side, swing = (double)block->swing * 2.01 / side;
-    double mean = (double)picture->bases[block->plane] + (double)(block->levels[0] * plane->steps[0]) / side;
-    return (Range){mean - swing, mean + swing};
+INLINE Range both(Range one, Range other) {
+    return (Range){one.low < other.low ? one.low : other.low, one.high > other.high ? one.high : other.high};
+}
+
+/* Between which samples the decoded ones of blocks of a plane lie: no frequency adds more than 2 / side of its magnitude. */
+static Range range_of(const Picture *picture, const Block *blocks, int many) {
+    const Plane *plane = plane_of(picture, blocks->plane);
+    Range found = {1e9, -1e9};
+    for (int b = 0; b < many; b++) {
+        double side = (double)plane->side, swing = (double)blocks[b].swing * 2.01 / side;
+        double mean = (double)picture->bases[blocks->plane] + (double)(blocks[b].levels[0] * plane->steps[0]) / side;
+        found = both(found, (Range){mean - swing, mean + swing});
+    }
+    return found;
 }
 
 /* Whether no pixel of a tile needs clipping, with samples to spare, if the luma samples are within `luma`. */
 static int is_within(const Picture *picture, const Block *blocks, int many, Range luma) {
-    Range blue = {0, 0}, red = {0, 0};
-    if (picture->planes > 1) {
-        blue = range_of(picture, blocks + many - 2);
-        red = range_of(picture, blocks + many - 1);
-    }
-    double low = blue.low < red.low ? blue.low : red.low, high = blue.high > red.high ? blue.high : red.high;
-    double down = 0.345 * blue.high + 0.715 * red.high, up = 0.345 * blue.low + 0.715 * red.low;
-    double least = 1.773 * (low < 0 ? low : 0), most = 1.773 * (high > 0 ? high : 0);
-    least = -down < least ? -down : least;
-    most = -up > most ? -up : most;
-    return luma.low + least > -MIDDLE && luma.high + most < MIDDLE - UNIT;
+    const Range zero = {0, 0};
+    Range blue = picture->planes > 1 ? range_of(picture, blocks + many - 2, 1) : zero;
+    Range red = picture->planes > 1 ? range_of(picture, blocks + many - 1, 1) : zero;
+    Range green = {-0.345 * blue.high - 0.715 * red.high, -0.345 * blue.low - 0.715 * red.low};
+    Range most = both(both(blue, red), zero), all = both((Range){1.773 * most.low, 1.773 * most.high}, green);
+    return luma.low + all.low > -MIDDLE && luma.high + all.high < MIDDLE - UNIT;
 }
 
 /* Whether rounding pixels moves no level of a tile: it moves a sample by half a grey level at most, and what the colour

@@ -28,15 +28,15 @@ TARGET static void NAME(load)(const Picture *picture, int64_t top, int64_t left,
         }
         for (int j = 0; j < columns; j += 8, pixel += 8 * channels) {
             Whole rg, gb;
-            if (channels == 3 && j + 8 <= columns) {
-                NAME(unzip)(pixel, &rg, &gb);
-            } else {
+#ifdef UNZIP
+            if (channels == 3 && j + 8 <= columns) UNZIP(pixel, &rg, &gb);
+            else
+#endif
                 for (int k = 0; k < 8; k++) {
                     const uint8_t *one = pixel + (j + k < columns ? k * channels : 0);
                     rg[k] = one[0] | one[1] << 16;
                     gb[k] = one[1] | one[2] << 16;
                 }
-            }
             NAME(convert)(rg, gb, y + j, cb + j, cr + j);
         }
     }
@@ -59,11 +59,11 @@ TARGET static void NAME(reload)(int planes, int rows, int side, Tile *tile) {
         Whole r = CLIPPED((light + 22970 * red) >> 18), g = CLIPPED((light - 5638 * blue - 11700 * red) >> 18);
         Whole b = CLIPPED((light + 29032 * blue) >> 18);
         NAME(convert)(r | g << 16, g | b << 16, y, cb, cr);
-        STORE(noise, MAC(LOAD(y) - y0, LOAD(y) - y0, LOAD(noise)));
-        noise = tile->noise[1] + at % ACROSS;
-        STORE(noise, MAC(LOAD(cb) - cb0, LOAD(cb) - cb0, LOAD(noise)));
-        noise = tile->noise[2] + at % ACROSS;
-        STORE(noise, MAC(LOAD(cr) - cr0, LOAD(cr) - cr0, LOAD(noise)));
+        Floats moved[3] = {LOAD(y) - y0, LOAD(cb) - cb0, LOAD(cr) - cr0};
+        for (int p = 0; p < 3; p++) {
+            noise = p ? tile->noise[p] + at % ACROSS : noise;
+            STORE(noise, MAC(moved[p], moved[p], LOAD(noise)));
+        }
     }
 }
 
@@ -94,12 +94,11 @@ TARGET INLINE void NAME(along)(const float *once, const float *matrix, int colum
 TARGET static void NAME(forward)(const float *samples, const Block *block, const Plane *plane, float *out) {
     float once[8 * ACROSS];
     int side = (int)plane->side, rows = block->rows, columns = block->columns;
-    const float *down = plane->quick + rows * side * 8, *along = plane->quick + columns * side * 8;
+    const float *down = plane->quick + rows * side * 8;
     for (int x = 0; x < columns; x += 8) {
-        if (rows == 16) {
-            NAME(down)(samples + x, down, 16, once + x);
-        } else if (rows == 8 && side == 8) {
-            NAME(down)(samples + x, down, 8, once + x);
+        if (rows == side) {
+            if (side == 16) NAME(down)(samples + x, down, 16, once + x);
+            else NAME(down)(samples + x, down, 8, once + x);
         } else {
             Floats sums[8] = {{0}};
             for (int i = 0; i < rows; i++)
@@ -107,10 +106,7 @@ TARGET static void NAME(forward)(const float *samples, const Block *block, const
             for (int u = 0; u < 8; u++) STORE(once + u * ACROSS + x, sums[u]);
         }
     }
-    if (columns == 8)
-        NAME(along)(once, along, 8, out);
-    else
-        NAME(along)(once, along, columns, out);
+    NAME(along)(once, plane->quick + columns * side * 8, columns, out);
 }
 
 /* Quantise a block: fill `levels`, its mask, and its room as `ult.codecs.dct.quantise` does. */
@@ -197,8 +193,7 @@ TARGET static void NAME(paint)(const Block *block, const Plane *plane, int64_t b
     int64_t total = values[0] < 0 ? -values[0] : values[0];
     for (int u = 0; u < 8; u++)
         for (int j = 0; j < side; j += 8) STORE(sums + u * ACROSS + j, (Floats){0});
-    float mean = (float)values[0];
-    for (int j = 0; j < side; j += 8) STORE(sum + j, SPREAD(&mean) * LOAD(along + j));
+    for (int j = 0; j < side; j += 8) STORE(sum + j, (float)values[0] * LOAD(along + j));
     for (; bits; bits &= bits - 1, many++) {
         int position = first_bit(bits), place = (int)plane->order[position], row = place >> 3;
         int64_t value = block->levels[position] * plane->steps[position];
@@ -215,11 +210,10 @@ TARGET static void NAME(paint)(const Block *block, const Plane *plane, int64_t b
     float edge = 0.5f - (float)((many < 8 ? many : 8) + 12) * 0x1p-24f * (float)total * 2.02f / (float)side;
     for (int j = 0; j < columns; j += 8) {
         float *out = samples + j;
-        if (rows == 16) {
-            if (highest < 4) NAME(up)(sums + j, down, 16, 3, edge, out, doubts);
-            else NAME(up)(sums + j, down, 16, 7, edge, out, doubts);
-        } else if (rows == 8 && side == 8) {
-            if (highest < 4) NAME(up)(sums + j, down, 8, 3, edge, out, doubts);
+        if (rows == side) {
+            if (side == 16 && highest < 4) NAME(up)(sums + j, down, 16, 3, edge, out, doubts);
+            else if (side == 16) NAME(up)(sums + j, down, 16, 7, edge, out, doubts);
+            else if (highest < 4) NAME(up)(sums + j, down, 8, 3, edge, out, doubts);
             else NAME(up)(sums + j, down, 8, 7, edge, out, doubts);
         } else {
             for (int i = 0; i < rows; i++) {
@@ -237,8 +231,7 @@ TARGET static void NAME(paint)(const Block *block, const Plane *plane, int64_t b
     }
 }
 
-/* Whether decoding a whole block provably gives the same levels again: no coefficient moves by more than the norm of
-   what rounding and clipping add to the decoded samples. */
+/* Whether a whole block is proven to keep its levels: none moves by more than the norm of what rounding and clipping add. */
 TARGET static int NAME(is_settled)(const Block *block, const Tile *tile) {
     const float *noise = tile->noise[block->plane] + block->y / 8 * ACROSS + block->x;
     float sums[8];
@@ -251,17 +244,12 @@ TARGET static int NAME(is_settled)(const Block *block, const Tile *tile) {
 /* The least and the largest of the luma samples of a whole tile. */
 TARGET static Range NAME(luma_range)(const Tile *tile, int side) {
     Floats low = LOAD(tile->samples[0]), high = low;
-    for (int i = 0; i < side; i++)
-        for (int j = 0; j < side; j += 8) {
-            Floats samples = LOAD(tile->samples[0] + i * ACROSS + j);
-            low = LOWER(low, samples);
-            high = HIGHER(high, samples);
-        }
-    Range found = {low[0], high[0]};
-    for (int lane = 1; lane < 8; lane++) {
-        found.low = low[lane] < found.low ? low[lane] : found.low;
-        found.high = high[lane] > found.high ? high[lane] : found.high;
+    for (int at = 0; at < side * ACROSS; at += side == 8 ? ACROSS : 8) {
+        low = LOWER(low, LOAD(tile->samples[0] + at));
+        high = HIGHER(high, LOAD(tile->samples[0] + at));
     }
+    Range found = {low[0], high[0]};
+    for (int lane = 1; lane < 8; lane++) found = both(found, (Range){low[lane], high[lane]});
     return found;
 }
 
@@ -269,15 +257,7 @@ TARGET static Range NAME(luma_range)(const Tile *tile, int side) {
 TARGET static int NAME(decode_tile)(const Picture *picture, const Block *blocks, int many, int rows, int proves, Tile *tile) {
     int side = side_of(picture), luma = picture->planes > 1 ? many - 2 : many;
     proves = proves && is_calm(picture, blocks, many);
-    if (proves) {
-        Range range = range_of(picture, blocks);
-        for (int b = 1; b < luma; b++) {
-            Range other = range_of(picture, blocks + b);
-            range.low = other.low < range.low ? other.low : range.low;
-            range.high = other.high > range.high ? other.high : range.high;
-        }
-        if (is_within(picture, blocks, many, range)) return 1;
-    }
+    if (proves && is_within(picture, blocks, many, range_of(picture, blocks, luma))) return 1;
     for (int b = 0; b < many; b++) {
         int p = blocks[b].plane;
         if (b == luma && proves && is_within(picture, blocks, many, NAME(luma_range)(tile, side))) return 1;
@@ -307,9 +287,8 @@ TARGET static void NAME(encode_tile)(Picture *picture, int64_t top, int64_t left
         for (int b = 0; b < many; b++) {
             if (proves && NAME(is_settled)(blocks + b, &tile)) continue;
             int16_t levels[64], *found = attempt ? levels : blocks[b].levels;
-            int p = blocks[b].plane;
-            const float *samples = tile.samples[p] + blocks[b].y * ACROSS + blocks[b].x;
-            *blocks[b].mask = NAME(quantise)(samples, blocks + b, plane_of(picture, p), picture->bases[p], found);
+            int p = blocks[b].plane, at = blocks[b].y * ACROSS + blocks[b].x;
+            *blocks[b].mask = NAME(quantise)(tile.samples[p] + at, blocks + b, plane_of(picture, p), picture->bases[p], found);
             if (first && (p || !b)) found[0] = 0;
             if (!attempt || !memcmp(levels, blocks[b].levels, kept * sizeof(int16_t))) continue;
             memcpy(blocks[b].levels, levels, kept * sizeof(int16_t));

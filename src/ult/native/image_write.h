@@ -1,5 +1,4 @@
 /* Writes levels as symbols: the form of ult.codecs.dct.spelling, and with places that of ult.codecs.dct.placed. */
-
 enum { MEAN = 256, FAR_MEAN = 32, LEVEL = MEAN + 2 * FAR_MEAN + 1, FAR_LEVEL = 4, ZEROS = LEVEL + 128 };
 enum { LONGEST = 512, LARGEST_BLOCK = 196, HEADER = 15 };                            /* symbols */
 enum { PLACED_MEAN = 16, PLACE = PLACED_MEAN + 2 * FAR_MEAN + 1, PLACED_HEADER = 33 }; /* ult.codecs.dct.layout */
@@ -30,18 +29,6 @@ INLINE void write_signed(Out *out, int64_t value, int64_t base, int64_t far, int
     if (near == far || near == -far) write_number(out, rest < 0 ? -rest : rest, bits);
 }
 
-INLINE void write_header(Out *out, const Picture *picture, int64_t channels, int bits) {
-    write_number(out, channels > 1 ? channels : 0, bits);
-    write_number(out, picture->height, bits);
-    write_number(out, picture->width, bits);
-}
-
-/* The mean of a block as predicted from its left and upper neighbours. */
-INLINE int64_t expected(const int16_t *levels, int64_t kept, int64_t columns, int64_t row, int64_t column) {
-    int64_t left = column ? levels[-kept] : 0, upper = row ? levels[-kept * columns] : 0;
-    return row && column ? floored(left + upper, 2) : left + upper;
-}
-
 static void write_levels(Out *out, const int16_t *levels, uint64_t bits) {
     int last = 0;
     for (; bits; bits &= bits - 1) {
@@ -58,10 +45,10 @@ static uint32_t *write_plane(Out *out, uint32_t *start, const int16_t *levels, c
     for (int64_t row = 0; row < blocks[0]; row++)
         for (int64_t column = 0; column < blocks[1]; column++, levels += kept) {
             uint32_t *begin = out->at;
-            if (row + column == 0)
-                *out->at++ = (uint32_t)colour;
-            else
-                write_signed(out, levels[0] - expected(levels, kept, blocks[1], row, column), MEAN + FAR_MEAN, FAR_MEAN, 7);
+            int64_t left = column ? levels[-kept] : 0, upper = row ? levels[-kept * blocks[1]] : 0;
+            int64_t expected = row && column ? floored(left + upper, 2) : left + upper;
+            if (row + column == 0) *out->at++ = (uint32_t)colour;
+            else write_signed(out, levels[0] - expected, MEAN + FAR_MEAN, FAR_MEAN, 7);
             write_levels(out, levels, *masks++);
             if (out->at - start > LONGEST) {
                 end_patch(out, begin);
@@ -69,13 +56,6 @@ static uint32_t *write_plane(Out *out, uint32_t *start, const int16_t *levels, c
             }
         }
     return start;
-}
-
-static void write_placed_mean(Out *out, int64_t mean, uint32_t place, const Layout *layout) {
-    int64_t coarse = floored(mean + layout->fine / 2, layout->fine), rest = mean + layout->fine / 2 - coarse * layout->fine;
-    write_signed(out, coarse, PLACED_MEAN + FAR_MEAN, FAR_MEAN, 3);
-    *out->at++ = place;
-    for (int64_t digit = layout->digits - 1; digit >= 0; digit--) *out->at++ = (uint32_t)(rest >> 4 * digit & 15);
 }
 
 /* Write the levels of a block, the place before each band; end the patch before it. */
@@ -102,12 +82,12 @@ static void write_placed_plane(Out *out, int64_t plane, const int16_t *levels, c
             int64_t part = (plane * places + row * places / blocks[0]) * places + column * places / blocks[1];
             uint32_t place = (uint32_t)(PLACE + part);
             end_patch(out, out->at);
-            if (row + column == 0) {
-                write_number(out, colour, 3);
-                *out->at++ = place;
-            } else {
-                write_placed_mean(out, levels[0] + offset, place, layout);
-            }
+            int64_t mean = levels[0] + offset + layout->fine / 2, coarse = floored(mean, layout->fine);
+            if (row + column == 0) write_number(out, colour, 3);
+            else write_signed(out, coarse, PLACED_MEAN + FAR_MEAN, FAR_MEAN, 3);
+            *out->at++ = place;
+            for (int64_t digit = row + column ? layout->digits - 1 : -1; digit >= 0; digit--)
+                *out->at++ = (uint32_t)((mean - coarse * layout->fine) >> 4 * digit & 15);
             write_placed_levels(out, levels, *masks++, place, layout);
         }
 }

@@ -1,5 +1,4 @@
 /* What differs between processors and compilers. */
-
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #define AVX2 1
 #include <cpuid.h>

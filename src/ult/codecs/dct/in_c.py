@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ult.codecs.dct.blocks import SCALE, WIDTH, Plane
 from ult.codecs.dct.layout import Layout
-from ult.codecs.patches import Ends, Patches, Symbols
+from ult.codecs.patches import Patches
 from ult.host import native
 
 _UNFOLDED = 4 / 3  # sums that fold no mirror images have at most so many times the roundings that `Plane.doubt` counts
