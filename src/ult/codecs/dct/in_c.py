@@ -108,7 +108,8 @@ def _plane(plane: Plane) -> _Plane:
 
 
 def _layout(layout: Layout) -> _Layout:
-    return _Layout(**{name: getattr(layout, name) for name, _ in _Layout._fields_})
+    names = ("places", "levels", "fine", "digits", "band", "start", "far")
+    return _Layout(**{name: getattr(layout, name) for name in names})
 
 
 def _at(values: NDArray[Any]) -> ctypes.c_void_p:
