@@ -27,7 +27,9 @@ def inspect(
     table: Annotated[
         Path | None, typer.Option("--table", "-t", help="For the owner: show what the ids of a record of shards say.")
     ] = None,
-    record: Annotated[int, typer.Option(min=0, help="With --table: the number of the record, from 0.")] = 0,
+    record: Annotated[
+        int | None, typer.Option(min=0, help="With --table: the number of the record, from 0, which is the default.")
+    ] = None,
     lineage: Annotated[
         bool,
         typer.Option(
@@ -50,6 +52,11 @@ def inspect(
 
     if among and not lineage:
         raise InvalidConfig("--among was given without --lineage; expected both", hint="--lineage")
+    if record is not None and table is None:
+        raise InvalidConfig(
+            "--record was given without --table, without which no record is shown; expected both",
+            hint=f"ult inspect SHARDS --table TABLE --record {record}",
+        )
     if plot is not None:
         _check_place(plot, force=force)
     recover(path)
@@ -58,7 +65,7 @@ def inspect(
     if lineage:
         _lineage(path, among or [path.absolute().parent])
     elif table is not None:
-        _record(path, table, record, passphrase_file, identity, plot)
+        _record(path, table, record or 0, passphrase_file, identity, plot)
     elif is_shards(path):
         _shards(path, plot)
     elif (path / "metrics.json").is_file():

@@ -39,6 +39,7 @@ def allowed(
     """
     if accepted is not None and not accepted.strip():
         raise InvalidConfig("the reason to accept the risk is empty", hint='--accept-risk "why"')
+    opened = Run.open(run)
     if audit is None:
         if accepted is None:
             raise RiskRefused(
@@ -50,7 +51,7 @@ def allowed(
         raise FormatError(f"{audit} is ult-audit/1, which is not bound to what it is of", hint=f"audit again: {AGAIN}")
     check_format(found, FORMAT, audit)
     with understanding():
-        _check_release(found, audit, Run.open(run), private_embeddings)
+        _check_release(found, audit, opened, private_embeddings)
         _check_made_again(found, audit)
         _check_told(found, Path(audit))
         for name, one in found["audits"].items():
