@@ -176,6 +176,8 @@ def test_damaged_promises_are_refused(change):
 
 def test_pieces_are_bounded_by_their_workers():
     class Piece:
+        rows = None
+
         def __init__(self, records):
             self.records = records
 

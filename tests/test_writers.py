@@ -53,6 +53,7 @@ BY_ITSELF = {  # files outside `ult.host` that rename or remove by themselves, a
     "owner/keyfile.py": "a shredded file, cut in its place",
     "owner/pipeline/ray_engine.py": "the folder of a cluster's sockets, in the temporary folder",
     "owner/pipeline/resume.py": "finished parts, within its Claim",
+    "owner/pipeline/summing.py": "counts that were added up, in a hidden folder of this call",
     "trainer/away.py": "what was uploaded, or fetched for this process",
     "trainer/train.py": "packed ids, within its Claim",
     "trainer/workdir.py": "torn checkpoints, within its Claim",

@@ -20,7 +20,7 @@ from ult.data.rows import Chunk, Rows, listed
 from ult.errors import InvalidConfig, MissingColumn
 
 MAIN = ""  # the name of the inputs without one; no other has it
-_OTHERS = ("fields", "unit", "dropped", "asked", "reading")  # of a schema, what is not joined as names
+_OTHERS = ("fields", "unit", "dropped", "asked", "domains", "reading")  # of a schema, what is not joined as names
 Part = tuple[Sequence[Any], Schema | None, int]  # what columns hold, the schema of a row, and the number of rows
 Group = tuple[str, str, Sequence[Rows]]  # the name of a table of data, its column of the unit, and its inputs
 Flat = Callable[[Sequence[str], Mapping[str, str], Sequence[Rows], Sequence[str]], Part]
@@ -140,5 +140,6 @@ def _merged(schemas: Sequence[Schema], unit: str, fields: Sequence[Field]) -> Sc
     }
     held = set(every["columns"])
     dropped = tuple(dict.fromkeys(one for schema in schemas for one in schema.dropped if one not in held))
-    asked = {name: readings for schema in reversed(schemas) for name, readings in schema.asked.items()}
-    return replace(schemas[0], unit=unit, fields=tuple(fields), dropped=dropped, asked=asked, **every)
+    for of in ("asked", "domains"):
+        every[of] = {name: told for schema in reversed(schemas) for name, told in getattr(schema, of).items()}
+    return replace(schemas[0], unit=unit, fields=tuple(fields), dropped=dropped, **every)
