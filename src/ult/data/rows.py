@@ -143,7 +143,7 @@ def _alike(name: str, columns: Iterable[str]) -> str:
 def inside(folder: str, suffixes: Sequence[str]) -> str:
     """Return a hint with a glob for the folder's readable files: those of the suffix that most of them have.
 
-    The glob is quoted, as shells read `**` as `*`, and would leave out files of other depths without a word.
+    A glob with `**` is quoted, as shells read that as `*`, and would leave out files of other depths without a word.
     """
     entries = [(name.count("/") > 0, PurePosixPath(name).suffix) for name in files.walk(folder)]
     known = Counter(suffix for _, suffix in entries if suffix.lower() in suffixes)
@@ -151,8 +151,10 @@ def inside(folder: str, suffixes: Sequence[str]) -> str:
         return f"it holds no file that ends in {', '.join(suffixes)}"
     (suffix, _), *_ = known.most_common(1)
     deep = "/**" if any(nested for nested, ending in entries if ending == suffix) else ""
-    pattern = f"{glob.escape(folder.rstrip('/'))}{deep}/*{suffix}"
-    return f"{shlex.quote(pattern)} for the files in it"
+    place = glob.escape(folder.rstrip("/"))
+    pattern = f"{place}{deep}/*{suffix}"
+    plain = not deep and shlex.quote(place) == place
+    return f"{pattern if plain else shlex.quote(pattern)} for the files in it"
 
 
 def unpacking(name: str) -> str:
