@@ -10,7 +10,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import click
 import typer
 from typer.core import TyperCommand, TyperGroup
 
@@ -63,7 +62,6 @@ class Ult(Verbs):
         """Take what typer says of a group, and the verbs from their declarations."""
         super().__init__(name=name, **told)
         self.commands: Any = Commands("" if name == "ult" else name)
-        self.suggest_commands = not hasattr(click.exceptions, "NoSuchCommand")  # which suggests some itself
 
 
 def group_of(name: str) -> TyperGroup:
