@@ -17,10 +17,10 @@ import pyarrow as pa
 from ult.codecs import codec_class
 from ult.codecs.batches import batched
 from ult.data.batch import blamed
-from ult.errors import EngineError, InvalidRecord, SourceError
+from ult.errors import InvalidRecord, SourceError
 from ult.owner.bpe.counts import CAPACITY, Counted, PatchCounts
 from ult.owner.bpe.private_counts import ROOM, bounded
-from ult.owner.pipeline.summing import Aside, Tree, runs
+from ult.owner.pipeline.summing import Aside, Tree, check_seen, runs
 from ult.owner.table import Table
 from ult.public.id_columns import ids_table, shards_schema
 from ult.public.manifest import Canaries, Coin, Manifest, Part, part_name
@@ -224,10 +224,7 @@ class Handed:
 
 
 def _encoder(handed: Handed, kept: pa.Schema, scratch: str) -> Callable[[int, Piece], Part]:
-    if not Path(scratch).is_dir():
-        raise EngineError(
-            f"a node of the cluster does not see the folder {scratch}", hint="--out in a folder that all nodes share"
-        )
+    check_seen(scratch)
     table = handed.table
 
     def work(number: int, piece: Piece) -> Part:

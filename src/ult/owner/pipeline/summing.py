@@ -49,6 +49,14 @@ def runs(pieces: Iterable[Batch | Unread]) -> Iterator[Run]:
         yield (piece, *itertools.islice(pieces, most - 1))
 
 
+def check_seen(folder: str) -> None:
+    """Raise `EngineError` if this worker does not see a folder in which others find what it writes."""
+    if not Path(folder).is_dir():
+        raise EngineError(
+            f"a node of the cluster does not see the folder {folder}", hint="--out in a folder that all nodes share"
+        )
+
+
 @contextmanager
 def beside(out: Path, engine: Engine) -> Iterator[Path | None]:
     """Yield a hidden folder beside `out` if the engine works on several machines, else None; remove it at the end."""
@@ -73,11 +81,7 @@ class Aside:
 
     def put(self, counted: Counted) -> str:
         """Store counts and return the name of the file. Raises `EngineError` without the folder, or `OutputError`."""
-        if not Path(self.folder).is_dir():
-            raise EngineError(
-                f"a node of the cluster does not see the folder {self.folder}",
-                hint="--out in a folder that all nodes share",
-            )
+        check_seen(self.folder)
         told = np.array([getattr(counted, name) for name in _TOLD], np.int64)
         arrays = (told, counted.symbols, counted.ends, counted.counts, *counted.holders)
         name, plain = f"counts.{token_hex(8)}", io.BytesIO()

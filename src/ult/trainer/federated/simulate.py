@@ -26,6 +26,14 @@ from ult.trainer.workdir import Resume
 Sent = Callable[[str, int, bytes], None]  # called with each message: "body" or "change", the owner's number, its bytes
 
 
+def check_given(shards: Sequence[str | Path], group: str | Path | None, start: str | None, plan: Plan | None) -> None:
+    """Raise `InvalidConfig` for fewer than two owners, and for a group beside what one is made of."""
+    if len(shards) < 2:
+        raise InvalidConfig(f"{len(shards)} owner was given; expected two or more", hint="a.shards b.shards c.shards")
+    if group is not None and (start is not None or plan is not None):
+        raise InvalidConfig("a group and what one is made of were both given; expected one of them", hint="--group")
+
+
 def simulate(
     shards: Sequence[str | Path],
     out: str | Path,
@@ -47,10 +55,7 @@ def simulate(
     Raises as `ult.train`, and `InvalidConfig` for fewer than two owners and for options that a group decides.
     """
     out = Path(out)
-    if len(shards) < 2:
-        raise InvalidConfig(f"{len(shards)} owner was given; expected two or more", hint="a.shards b.shards c.shards")
-    if group is not None and (start is not None or plan is not None):
-        raise InvalidConfig("a group and what one is made of were both given; expected one of them", hint="--group")
+    check_given(shards, group, start, plan)
     opened = [open_shards([one])[0] for one in shards]
     about = {
         "recipe": recipe.shaping(),

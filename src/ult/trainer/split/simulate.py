@@ -25,7 +25,7 @@ from ult.trainer.federated.body import Body, body_of, packed, put, unpacked
 from ult.trainer.federated.group import OWNERS, Group, begin, model_of, write
 from ult.trainer.federated.plan import Plan
 from ult.trainer.federated.rounds import Rounds, beginning, told_of
-from ult.trainer.federated.simulate import Sent
+from ult.trainer.federated.simulate import Sent, check_given
 from ult.trainer.federated.working import working
 from ult.trainer.models.build import from_checkpoint
 from ult.trainer.models.earlier import began_with
@@ -83,10 +83,7 @@ def simulate(
     Raises as `ult.train`, and `InvalidConfig` for what cannot be split, and for options that a split training has not.
     """
     out = Path(out)
-    if len(shards) < 2:
-        raise InvalidConfig(f"{len(shards)} owner was given; expected two or more", hint="a.shards b.shards c.shards")
-    if group is not None and (start is not None or plan is not None):
-        raise InvalidConfig("a group and what one is made of were both given; expected one of them", hint="--group")
+    check_given(shards, group, start, plan)
     for name, one in OPTIONS.items():
         if one.is_set(recipe) and name not in OPTIONS_OF:
             raise InvalidConfig(
