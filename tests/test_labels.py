@@ -1,6 +1,7 @@
 """What a classifier achieves on shards, the bag beside it, and `ult predict` without a table."""
 
 import csv
+import io
 import json
 
 import numpy as np
@@ -81,7 +82,7 @@ def test_labels_of_shards_are_predicted_without_a_table(folder, suffix, tmp_path
     said = capsys.readouterr().out
     assert "'label' of 40 records, of 2 values" in said
     if suffix == ".csv":
-        lines = list(csv.DictReader(out.read_text().splitlines()))
+        lines = list(csv.DictReader(io.StringIO(out.read_text())))
     elif suffix == ".jsonl":
         lines = [json.loads(line) for line in out.read_text().splitlines()]
     else:

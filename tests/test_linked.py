@@ -1,6 +1,7 @@
 """Columns that name files: images and series beside a table become fields of its records. All people are invented."""
 
 import csv
+import io
 import json
 
 import numpy as np
@@ -176,7 +177,7 @@ def test_missing_files_are_counted_and_a_page_of_several_is_read(tmp_path, patie
 
 
 def test_a_file_that_changes_is_noticed_and_parts_are_read_by_workers(tmp_path, patients):
-    cells = list(csv.DictReader(patients.read_text(encoding="utf-8").splitlines()))
+    cells = list(csv.DictReader(io.StringIO(patients.read_text(encoding="utf-8"))))
     path = tmp_path / "p.parquet"
     columns = {name: [row[name] or None for row in cells] for name in cells[0]}
     pq.write_table(pa.table(columns), path, row_group_size=3)

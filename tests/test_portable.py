@@ -7,6 +7,8 @@ import select
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,25 @@ def test_no_other_module_asks_what_only_some_systems_have():
     found = {path: asks(path.read_text(encoding="utf-8")) for path in SOURCE.rglob("*.py")}
     assert found.pop(SOURCE / "host" / "portable.py")
     assert not {str(path): names for path, names in found.items() if names}
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals to threads are POSIX's")
+def test_a_signal_that_another_thread_takes_waits_for_the_end_of_a_block():
+    """It interrupted the start of a worker, which then complained that its Python ran out of input."""
+    done, ended = threading.Event(), []
+    other = threading.Thread(target=done.wait)
+    other.start()
+    try:
+        with pytest.raises(KeyboardInterrupt), portable.blocked([signal.SIGINT]):
+            signal.pthread_kill(other.ident, signal.SIGINT)
+            time.sleep(0.05)  # Python would have raised it here
+            ended.append(True)
+    finally:
+        done.set()
+        other.join()
+    assert ended
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def without(folder: Path, locks: str) -> subprocess.CompletedProcess[str]:

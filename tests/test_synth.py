@@ -1,6 +1,7 @@
 """`ult synth`: every record decodes, every look is charged, a kill loses nothing, and what is made says how."""
 
 import csv
+import io
 import json
 import os
 import signal
@@ -140,7 +141,7 @@ def test_one_account_holds_every_look_and_no_more_than_was_promised(private):
 
 def test_declared_numbers_are_written_in_plain_digits(private):
     """A run that has learnt little would write dozens of them and an exponent."""
-    ages = [row["age"] for row in csv.DictReader(private[2].splitlines())]
+    ages = [row["age"] for row in csv.DictReader(io.StringIO(private[2]))]
     assert len(ages) == 40
     assert not any(set("eE") & set(age) for age in ages if age not in MISSING)
 
@@ -207,7 +208,7 @@ def test_sizes_depend_on_public_numbers_alone(private, folder, tmp_path):
 
 
 def sexes(path):
-    return [row["sex"] for row in csv.DictReader(path.read_text().splitlines())]
+    return [row["sex"] for row in csv.DictReader(io.StringIO(path.read_text()))]
 
 
 def test_records_are_written_for_labels_as_often_as_asked_or_as_there_are(folder, tmp_path):

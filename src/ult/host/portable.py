@@ -13,6 +13,7 @@ import os
 import select
 import signal
 import stat
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -40,16 +41,28 @@ def ending_signals() -> tuple[signal.Signals, ...]:
 
 @contextlib.contextmanager
 def blocked(numbers: Iterable[signal.Signals]) -> Iterator[None]:
-    """Block signals while the block runs, for this process and those that it starts; do nothing on Windows."""
-    mask = getattr(signal, "pthread_sigmask", None)
-    if mask is None:
-        yield
-        return
-    before = mask(signal.SIG_BLOCK, set(numbers))
+    """Block signals while the block runs, for this process and those that it starts; only the former on Windows.
+
+    A mask is of one thread: what another one takes, such as that of a progress line, Python hands to the main thread
+    all the same. So handlers only note a signal, and it is raised again at the end.
+    """
+    mask, noted = getattr(signal, "pthread_sigmask", None), list[int]()
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    if threading.current_thread() is not threading.main_thread():
+        handlers = {}
+    handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
+    before = None if mask is None else mask(signal.SIG_BLOCK, set(numbers))
     try:
+        for number in handlers:
+            signal.signal(number, lambda number, _frame: noted.append(number))
         yield
     finally:
-        mask(signal.SIG_SETMASK, before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if mask is not None:
+            mask(signal.SIG_SETMASK, before)
+        for number in dict.fromkeys(noted):
+            signal.raise_signal(number)
 
 
 def unblock(numbers: Iterable[signal.Signals]) -> None:
