@@ -1,5 +1,6 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
 
+MAKEFLAGS += --no-builtin-rules  # or `make install` would make a file of that name from install.sh
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL = PYTHON=$(PYTHON) sh install.sh
