@@ -78,27 +78,42 @@ def test_bins_are_those_of_a_plain_search(bounds, record, levels, mu):
 @pytest.mark.parametrize(("low", "high"), [(0.0, 17.3), (-3.1, 4.2), (-1e-9, 18.0), (7.0, 9.0), (-MAX, MAX)])
 def test_one_comparison_finds_the_bin(low, high, mu, levels):
     codec = SeriesMulaw(low=low, high=high, levels=levels, mu=mu)
-    assert len(codec._below)
+    assert codec._nearest.cells(np.float64)
     check_bins(codec, np.random.default_rng(0).uniform(low / 4, high / 4, 10_000) * 3.9)
 
 
 @pytest.mark.parametrize(("low", "high"), [(2.0, 2.0), (2.0, 2 + 1e-14)])
 def test_edges_too_close_for_cells_are_searched(low, high):
     codec = SeriesMulaw(low=low, high=high)
-    assert not len(codec._below)
+    assert codec._nearest.cells(np.float64) is codec._nearest.cells(np.float32) is None
     check_bins(codec, np.array([low, high, np.nan, 0.0, -MAX, MAX]))
     with pytest.raises(InvalidRecord, match="value 1 is infinite"):
         codec.encode(np.array([np.inf]))
 
 
 def check_bins(codec, record):
-    edges = codec._edges[1:-1]
+    edges = codec._nearest.edges[1:-1]
     near = [edges, np.nextafter(edges, -MAX), np.nextafter(edges, MAX), [np.nan, MAX, -MAX, TINY, -TINY, 0.0, -0.0]]
     record = np.concatenate([record, *near, codec.decode(np.arange(codec.levels))])
-    record = record[~np.isinf(record)]  # the edge above the greatest float is one
-    plain = np.searchsorted(edges, record, side="right")
-    plain[np.isnan(record)] = codec.levels
-    np.testing.assert_array_equal(codec.encode(record).symbols, plain)
+    with np.errstate(over="ignore"):
+        single = record.astype(np.float32)
+        singles = np.concatenate([single, *(np.nextafter(single, np.float32(end)) for end in (-np.inf, np.inf))])
+    for values in (record, singles):
+        values = values[~np.isinf(values)]  # the edge above the greatest float is one
+        plain = np.searchsorted(edges, values.astype(np.float64), side="right")
+        plain[np.isnan(values)] = codec.levels
+        np.testing.assert_array_equal(codec.encode(values).symbols, plain)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_an_infinity_anywhere_is_refused(kind):
+    codec = SeriesMulaw(low=-20.0, high=20.0)
+    for place in (0, 4095, 4096, 9000):  # blocks are 4,096 values
+        for value in (np.inf, -np.inf):
+            record = np.full(9001, np.nan, kind)
+            record[place] = value
+            with pytest.raises(InvalidRecord, match=f"value {place + 1} is infinite"):
+                codec.encode(record)
 
 
 def test_batches_of_any_sizes_are_the_records_one_by_one():

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from ult.codecs.base import Codec, check_option
 from ult.codecs.grammar import Count, Grammar
+from ult.codecs.nearest import Floats, nearest_edges
 from ult.codecs.patches import Patches, Symbols
 from ult.codecs.places import Places
 from ult.codecs.placing import LEVELS, Placing
-from ult.codecs.series import Floats, check_values, cut_values, nearest_edges
+from ult.codecs.series import check_values, cut_values
 from ult.errors import CorruptSymbols, InvalidConfig, InvalidRecord
 from ult.host.kernel import njit
 

@@ -19,7 +19,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context
 import numpy as np
 from numpy.typing import NDArray
 
-from ult.codecs.series import Floats
+from ult.codecs.nearest import Floats
 from ult.errors import InvalidRecord
 
 LEVELS = 256  # of a column, at most, unless asked otherwise

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from ult.codecs.base import check_option
-from ult.codecs.series import Floats, check_values
+from ult.codecs.nearest import Floats
+from ult.codecs.series import check_values
 from ult.data.columns.bins import CHOICES
 from ult.errors import InvalidConfig, InvalidRecord
 from ult.owner.private_bins import SHARE, Learnt, edges_of
