@@ -15,7 +15,7 @@ NUMBERS = (
 _WORDS = (
     "a", "ult-table/1", "ult-table/9", "ult-run/2", "ult-shards/1", "text/bytes", "image/dct", "../../etc/passwd",
     "/dev/zero", "part-00000.parquet", "<script>", "%s", "[/b]", "[link=x]", "evil/kernel", "gpt2", "t5", "float32",
-    "F64", "{{ 1 }}", r"\u0000", r"\ud800", r"\udc00\ud800", r"\u001b[2J", r"\n", "", "a" * 5000,
+    "F64", "F8_E8M0", "I32", "{{ 1 }}", r"\u0000", r"\ud800", r"\udc00\ud800", r"\u001b[2J", r"\n", "", "a" * 5000,
 )  # fmt: skip
 STRINGS = tuple(f'"{word}"' for word in _WORDS)
 OTHERS = ("null", "true", "false", "[]", "{}", "[[]]", "[null]", '{"a":1}', "[1,2]", '[["a"]]', "", "#", "{", '"')

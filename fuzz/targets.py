@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import of_inputs
+import of_messages
 import of_runs
 import of_shards
 import of_tables
@@ -38,6 +39,10 @@ TARGETS = {
     "generation": Target(of_runs.checkpoint("generation_config.json"), mutate_json, 500),
     "weights": Target(of_runs.checkpoint("model.safetensors"), mutate_safetensors, 2_000),
     "rows": Target(of_runs.rows, mutate_safetensors, 150_000),
+    "change": Target(of_messages.change, mutate_safetensors, 20_000),
+    "hidden": Target(of_messages.hidden, mutate_safetensors, 20_000),
+    "task": Target(of_messages.task, mutate_jsonl, 50_000),
+    "ready": Target(of_messages.ready, mutate_json, 20_000),
     "audit": Target(of_runs.audit, mutate_json, 20_000),
     "page": Target(of_runs.page, mutate_json, 200),
     "release": Target(of_runs.release, mutate_json, 80_000),

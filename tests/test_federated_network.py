@@ -27,7 +27,6 @@ from ult.trainer.federated.group import begin
 from ult.trainer.federated.join import join
 from ult.trainer.federated.plan import Plan
 from ult.trainer.federated.rounds import Rounds
-from ult.trainer.federated.seed import seed_of
 from ult.trainer.federated.serve import serve
 from ult.trainer.federated.simulate import simulate
 from ult.trainer.recipe import Recipe
@@ -66,7 +65,8 @@ def _joined(root, k, port, out):
     (out / f"pid{k}").write_text(str(os.getpid()))
     AcceleratorState._reset_state(reset_partial_state=True)
     recipe = Recipe(batch_size=4, context=16, seed=k)
-    join(root / "group", root / "ab"[k], out / f"run{k}", recipe, f"127.0.0.1:{port}", OWNERS[k], patience=60)
+    place = f"127.0.0.1:{port}"
+    join(root / "group", root / "ab"[k], out / f"run{k}", recipe, place, OWNERS[k], patience=60, seeded=True)
 
 
 def test_it_gives_the_bytes_of_a_simulation_whoever_is_killed(tmp_path, monkeypatch):
@@ -284,10 +284,3 @@ def test_a_length_that_is_no_number_is_refused(length):
         else:
             assert line._call("GET", "", b"") == (200, "", b"")
         thread.join()
-
-
-def test_the_seed_of_an_owner_is_nobody_s_but_stays_its_own(tmp_path):
-    assert seed_of(tmp_path / "run") != seed_of(tmp_path / "run")
-    (tmp_path / ".run.partial").mkdir()
-    (tmp_path / ".run.partial/recipe.json").write_text('{"recipe": {"seed": 77}}')
-    assert seed_of(tmp_path / "run") == 77

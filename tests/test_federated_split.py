@@ -36,6 +36,8 @@ SHAPE = LlamaConfig(
 )  # fmt: skip
 
 
+LIKE = (3, 4), (2, 5, 4)
+
 pytestmark = pytest.mark.slow
 
 
@@ -98,22 +100,70 @@ def test_a_wrong_answer_would_show(what, part):
 def test_messages_hold_hidden_states_and_nothing_else():
     hidden = Hidden(torch.randn(3, 4) * 1e-12, torch.randn(2, 5, 4) * 1e-9)  # gradients below what float16 holds
     for wire, near in (("float32", 1e-6), ("float16", 1e-3)):
-        found = unpacked(packed(hidden, wire), wire)
+        found = unpacked(packed(hidden, wire), wire, "north", LIKE)
         assert float((found.ids - hidden.ids).abs().max() / hidden.ids.abs().max()) < near
-    data = load(packed(hidden, "float16"))
-    for harm in (
-        data | {"ids": data["ids"].float()},
-        data | {"rows": data["ids"].clone()},
-        data | {"ids": data["prompts"].clone()},
-    ):
-        with pytest.raises(FormatError, match="a message of a split"):
-            unpacked(dump(harm), "float16")
-    with pytest.raises(FormatError, match="holds no hidden states"):
-        unpacked(b"{}", "float16")
-    with pytest.raises(FormatError, match="gradients came before the hidden states"):
-        Server(prompted(), 1, "float16").answer("gradients", packed(hidden, "float16"))
     with pytest.raises(TrainingError, match="infinite or no number"):
         packed(Hidden(hidden.prompts, hidden.ids * torch.nan), "float16")
+
+
+def hostile():
+    """Messages that are none, by what is wrong with each, made of one of 3 prompts and 2 x 5 ids of 16 channels."""
+    data = load(packed(Hidden(torch.ones(3, 16), torch.ones(2, 5, 16)), "float16"))
+    for name in ("prompts", "ids"):
+        yield f"{name} of another type", data | {name: data[name].float()}
+        yield f"{name} of other channels", data | {name: data[name][..., 1:].contiguous()}
+        yield f"{name} of another form", data | {name: data[name].flatten()}
+        yield f"no {name}", data | {name: data[name][:0]}
+        for value in (torch.nan, torch.inf):
+            yield f"{name} with {value}", data | {name: torch.full_like(data[name], value)}
+    yield "something beside", data | {"rows": data["ids"].clone()}
+    yield "no scale", {name: one for name, one in data.items() if name != "scale"}
+    for what, scale in {"empty": [], "of two": [1.0, 1.0], "nan": [torch.nan], "infinite": [torch.inf],
+                        "too large": [3e38]}.items():  # fmt: skip
+        yield f"a scale {what}", data | {"scale": torch.tensor(scale), "ids": data["ids"] * 1000}
+    yield "a scale that is no list", data | {"scale": torch.tensor(1.0)}
+    yield "a scale of whole numbers", data | {"scale": torch.tensor([1])}
+
+
+def strange_type(data):
+    """A message with a type of numbers that safetensors knows, and torch does not."""
+    size = int.from_bytes(data[:8], "little")
+    header = data[8 : 8 + size].replace(b'"F16"', b'"F8_E8M0"', 1).replace(b"[2,5,16]", b"[2,10,16]", 1)
+    return len(header).to_bytes(8, "little") + header + data[8 + size :]
+
+
+@pytest.mark.parametrize("sender", ["owner 1", "the server"])
+def test_whatever_either_side_sends_is_a_message_or_is_refused_by_name(sender):
+    plain = packed(Hidden(torch.ones(3, 16), torch.ones(2, 5, 16)), "float16")
+    server, states = Server(prompted(), 1, "float16"), torch.ones(2, 8, 16)
+
+    def met(message, what="hidden states"):
+        if sender == "the server":
+            Gap(3, "float16", lambda what, asked: message)(states)
+        else:
+            server.answer(what, message, sender)
+
+    met(plain)
+    for what, harm in hostile():
+        refused = ""
+        try:
+            met(dump({name: one.contiguous() for name, one in harm.items()}))
+        except (FormatError, TrainingError) as error:
+            refused = str(error)
+        assert f"{sender} sent" in refused, what
+    for message in (b"", b"{}", strange_type(plain)):
+        with pytest.raises(FormatError, match=f"{sender} sent"):
+            met(message)
+    more = packed(Hidden(torch.ones(4, 16), torch.ones(2, 5, 16)), "float16")
+    if sender == "the server":  # it answers what it was asked
+        with pytest.raises(FormatError, match="the server sent prompts of 4 x 16"):
+            met(more)
+        return
+    with pytest.raises(FormatError, match="owner 1 sent gradients before the hidden states"):
+        Server(prompted(), 1, "float16").answer("gradients", plain, sender)
+    met(plain)
+    with pytest.raises(FormatError, match="owner 1 sent prompts of 4 x 16"):
+        met(more, "gradients")
 
 
 def test_records_that_stay_are_those_predicted_worst(tmp_path):

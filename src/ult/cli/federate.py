@@ -256,21 +256,26 @@ def join(
     key: Key = None,
     **options: Any,
 ) -> None:
-    """Take part in a group with one's own shards. The same command goes on if it was interrupted."""
-    from ult.cli.console import say
-    from ult.trainer.federated.join import join as run
-    from ult.trainer.federated.seed import seed_of
+    """Take part in a group with one's own shards. The same command goes on if it was interrupted.
 
-    recipe = recipe_of(config, {**options, "seed": seed_of(out) if options["seed"] is None else options["seed"]})
+    Without --seed no seed draws one's first rows. With it the same run can be had again, and whoever tries all 2^31
+    seeds has those rows, and reads by them what ids the first change was learnt on.
+    """
+    from ult.cli.console import note, say
+    from ult.trainer.federated.join import join as run
+
+    if seeded := options["seed"] is not None:
+        note("--seed draws one's first rows: a server that tries all 2^31 reads by them what ids were learnt")
     metrics = run(
         group,
         shards,
         out,
-        recipe,
+        recipe_of(config, options),
         server,
         owner,
         certificates=_certificates(root, certificate, key),
         secrets=_secrets(secret or []),
+        seeded=seeded,
     )
     say(f"{out}: {metrics['steps']:,} steps in {metrics['federated']['rounds']} rounds with others")
     say(f"next: ult evaluate {out} {shards}; ult release --private-embeddings keeps its rows apart, encrypted")

@@ -75,8 +75,8 @@ def released(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the `metrics.json` of a released run says: of shards neither names, digests, ids nor bytes.
 
     The seed of a member of a federation is not told, nor the digest of its first weights, by which seeds can be tried:
-    it tells the rows with which what was sent can be read. Where the training promised something, a table that did not,
-    and is not of public records, is not named either, nor what records cost that the promise is not for.
+    where it drew the first rows, what was sent can be read with them. Where the training promised something, a table
+    that did not, and is not of public records, is not named either, nor what records cost that the promise is not for.
     """
     hidden = metrics.get("privacy") is not None
     groups = {

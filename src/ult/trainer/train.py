@@ -194,7 +194,7 @@ def train(
         metrics, owners, losses = training.metrics(recipe, inputs), None, None
         metrics |= teacher.told(metrics) if teacher else {}
         metrics |= compatible.told(metrics) if compatible else {}
-        metrics |= turn.told if turn else {}
+        metrics = turn.tell(metrics) if turn else metrics
         if plan is None and turn is None and metrics["validation"] and not splits_weights(state):
             with raise_on_all(state):
                 if state.is_main_process:

@@ -21,12 +21,11 @@ from ult.public.published import released
 from ult.public.run import WITHHELD, Run
 from ult.trainer.models.embeddings import rows_of
 from ult.trainer.models.load import load_trained, load_withheld
+from ult.trainer.models.tensors import tensors_in
 from ult.trainer.workdir import RUN, begin, deriving, save
 
 with require("torch", extra="train"):
     import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load
     from safetensors.torch import save as dump
 
 _FORMAT = "ult-rows/1"  # also the name of the tensor, in the file of rows, that holds the digest of their body
@@ -127,10 +126,7 @@ def _released(run: Run, audited: dict[str, Any] | None) -> dict[str, Any]:
 
 def _read(path: Path, payload: bytes) -> dict[str, Any]:
     strange = FormatError(f"{path} holds no rows of a run", hint="ult release --private-embeddings writes them")
-    try:
-        held: dict[str, Any] = load(payload)
-    except SafetensorError:
-        raise strange from None
+    held = tensors_in(payload, strange)
     names = [_FORMAT, *_ROWS[: len(held) - 1]]
     if set(held) != set(names):
         raise strange

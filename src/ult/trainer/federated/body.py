@@ -14,11 +14,11 @@ from typing import Any, TypeAlias
 from ult.errors import FormatError, TrainingError
 from ult.host.extras import require
 from ult.trainer.models.embeddings import Model, row_names
+from ult.trainer.models.tensors import tensors_in
 
 with require("torch", "safetensors", extra="train"):
     import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load, save
+    from safetensors.torch import save
 
 Body: TypeAlias = Mapping[str, Any]  # name -> tensor, float32
 Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
@@ -69,10 +69,7 @@ def received(data: bytes, shapes: Shapes, sender: str, kind: Any = torch.int32) 
     most = 4 * weights(shapes) + HEADER
     if len(data) > most:
         raise FormatError(f"{sender} sent {len(data):,} bytes; expected at most {most:,}, a body and no more")
-    try:
-        found: Body = load(data)
-    except SafetensorError as error:
-        raise FormatError(f"{sender} sent no message of a federation") from error
+    found = tensors_in(data, FormatError(f"{sender} sent no message of a federation"))
     check(found, shapes, sender, kind)
     return found
 
@@ -108,10 +105,11 @@ def read(path: Path, shapes: Shapes | None = None) -> Body:
 
     Raises `FormatError`.
     """
+    strange = FormatError(f"{path} holds no weights that can be read")
     try:
-        found: Body = load(path.read_bytes())
-    except (OSError, SafetensorError) as error:
-        raise FormatError(f"{path} holds no weights that can be read") from error
+        found: Body = tensors_in(path.read_bytes(), strange)
+    except OSError as error:
+        raise strange from error
     if shapes is not None:
         found = {name: found[name].float() for name in shapes if name in found}
         check(found, shapes, str(path))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ult.errors import InvalidConfig
 from ult.host.free import check_free
 from ult.trainer.federated.asked import members_in, read_task, round_in, told_in
 from ult.trainer.federated.body import HEADER, unpacked, weights
@@ -30,16 +31,26 @@ def join(
     certificates: Certificates | None = None,
     secrets: Mapping[str, bytes] | None = None,
     patience: float = PATIENCE,
+    seeded: bool = False,
 ) -> dict[str, Any]:
     """Take part in a group as one of its owners; write its run `out`, the last body with its own rows.
 
     The owner has the group's folder itself: the server can neither change the plan nor ask for another weight. The same
-    call goes on after the owner or the server was killed. Returns what the run's `metrics.json` says. Raises as
-    `ult.train`, and `TrainingError` for a server of another group or one that cannot be reached.
+    call goes on after the owner or the server was killed. No seed draws its first rows, so that nobody else has
+    them; with `seeded` the recipe's does, to have the same run again, and whoever tries all seeds has them too.
+
+    Returns what the run's `metrics.json` says. Raises as `ult.train`, `InvalidConfig` for noise that a seed draws, and
+    `TrainingError` for a server of another group or one that cannot be reached.
     """
     check_free(out, RUN, force=False)
     began = Group.open(group)
-    mine, shapes = Owner.of(shards, Path(out), recipe, began, owner, secrets), began.shapes()
+    if recipe.epsilon is not None and not recipe.secure_random:
+        raise InvalidConfig(
+            "the noise was asked for by a seed: a server that tries all seeds takes it away",
+            hint="leave out --no-secure-random; ult federate simulate has it, to try it out",
+        )
+    mine = Owner.of(shards, Path(out), recipe, began, owner, secrets, seeded=seeded)
+    shapes = began.shapes()
     line = Line(address, owner, certificates, most=4 * weights(shapes) + HEADER)
     found: dict[str, Any] = {}
 

@@ -15,6 +15,7 @@ from typing import Any
 from ult.errors import TrainingError
 from ult.host.extras import require
 from ult.trainer.federated.body import Body, put, read, shapes_of
+from ult.trainer.models.embeddings import draw_rows_in_secret
 from ult.trainer.workdir import last_checkpoint, partial_folder
 
 with require("transformers", extra="train"):
@@ -28,11 +29,14 @@ class RoundDone(BaseException):
 class Exchange(TrainerCallback):
     """Begins a round with the group's body, and ends the training, for now, at the round's last step."""
 
-    def __init__(self, body: Body | None, first: int, last: int) -> None:
-        self.body, self.first, self.last = body, first, last
+    def __init__(self, body: Body | None, first: int, last: int, *, seeded: bool) -> None:
+        self.body, self.first, self.last, self.seeded = body, first, last, seeded
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **told: Any) -> None:
-        """Take over the body. Raises `TrainingError` if the training stands at another step than the group."""
+        """Take over the body, and draw the first rows if no seed does.
+
+        Raises `TrainingError` if the training stands at another step than the group.
+        """
         if state.global_step != self.first:
             raise TrainingError(
                 f"this owner's training stands at step {state.global_step}, the group at {self.first}",
@@ -40,6 +44,8 @@ class Exchange(TrainerCallback):
             )
         if self.body is not None:
             put(told["model"], self.body)
+        if self.first == 0 and not self.seeded:
+            draw_rows_in_secret(told["model"])
 
     def on_save(self, args: Any, state: Any, control: Any, **told: Any) -> None:
         """Raise `RoundDone` if that was the round's last step."""
@@ -55,10 +61,16 @@ class Round:
     first: int  # the step that the round begins after
     last: int  # its last step; `first` once all rounds are done: the training then goes on to its end, alone
     told: dict[str, Any] = field(default_factory=dict)
+    seeded: bool = True  # whether the recipe's seed draws the rows that the training begins with
+
+    def tell(self, metrics: dict[str, Any]) -> dict[str, Any]:
+        """Return what `metrics.json` says; of rows that no seed draws there is no digest that could be had again."""
+        kept = {name: value for name, value in metrics.items() if self.seeded or name != "initial_digest"}
+        return kept | self.told
 
     def callback(self) -> Exchange:
         """Return what takes part in the training."""
-        return Exchange(self.body, self.first, self.last)
+        return Exchange(self.body, self.first, self.last, seeded=self.seeded)
 
 
 def steps_done(out: Path) -> int:

@@ -31,6 +31,7 @@ class Owner:
     group: Group
     name: str = ""
     secrets: Mapping[str, bytes] = field(default_factory=dict)  # with each other owner, for a masked sum
+    seeded: bool = True  # whether the recipe's seed draws its first rows, which whoever tries all seeds then has
 
     @classmethod
     def of(
@@ -41,6 +42,8 @@ class Owner:
         group: Group,
         name: str = "",
         secrets: Mapping[str, bytes] | None = None,
+        *,
+        seeded: bool = True,
     ) -> Owner:
         """Return an owner with the recipe that it follows in the group. Raises `InvalidConfig`."""
         for one in NOT_ALONE:
@@ -54,7 +57,7 @@ class Owner:
             check_secrets(plan.owners, name, secrets or {})
         elif secrets:
             raise InvalidConfig("secrets were given for a group without a masked sum", hint="leave out --secret")
-        return cls(shards, out, own, group, name, secrets or {})
+        return cls(shards, out, own, group, name, secrets or {}, seeded)
 
     def turn(self, number: int, body: Body) -> Body:
         """Train in round `number`, from 0, from the group's body; return how the body changed.
@@ -66,7 +69,7 @@ class Owner:
         first = min(steps_done(self.out), number * local)
         for begin in range(first, number * local + 1, local):
             if steps_done(self.out) != begin + local:
-                self._train(Round(body, begin, begin + local))
+                self._train(Round(body, begin, begin + local, seeded=self.seeded))
         return change_since(body, self.out, (number + 1) * local)
 
     def message(self, number: int, body: Body) -> bytes:
@@ -96,7 +99,8 @@ class Owner:
         if steps_done(self.out) < together:  # it was lost in the last round
             self.turn(self.group.plan.rounds - 1, body)
         done = steps_done(self.out)  # more than all rounds after a kill
-        return self._train(Round(body if done == together else None, done, done, {"federated": told})) or {}
+        last = Round(body if done == together else None, done, done, {"federated": told}, self.seeded)
+        return self._train(last) or {}
 
     def _once(self) -> Once:
         return Once(partial_folder(self.out))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from ult.host.extras import require
+from ult.privacy.randomness import Secure
 
 with require("torch", extra="train"):
     import torch
@@ -12,6 +13,7 @@ with require("torch", extra="train"):
 
 Model: TypeAlias = Any  # a transformers.PreTrainedModel
 
+_AT_ONCE = 1024  # rows
 _DEVIATIONS = ("initializer_range", "init_std", "initializer_factor")  # as Llama's, BART's and T5's configs call it
 
 
@@ -35,7 +37,18 @@ def draw_rows(model: Model, *, first: int = 0) -> None:
     2.80, all drawn 2.86, drawn but for special ids 2.85, drawn with the old rows' means and deviations 2.92. With
     vocabulary 2,048, a higher rate and one seed: from scratch 2.79, all kept 2.55, drawn but for special ids 2.42.
     """
-    deviation = next((found for name in _DEVIATIONS if (found := getattr(model.config, name, None))), 0.02)
     with torch.no_grad():
         for weight in rows_of(model):
-            weight[first:].normal_(0.0, deviation)
+            weight[first:].normal_(0.0, _deviation(model))
+
+
+def draw_rows_in_secret(model: Model) -> None:
+    """Draw all rows as `draw_rows` does, but from the operating system: a seed of torch is one of 2^32, soon tried."""
+    with torch.no_grad():
+        for weight in rows_of(model):
+            for some in weight.split(_AT_ONCE):
+                some.copy_(torch.from_numpy(Secure().standard_normal((*some.shape,)) * _deviation(model)))
+
+
+def _deviation(model: Model) -> float:
+    return float(next((found for name in _DEVIATIONS if (found := getattr(model.config, name, None))), 0.02))

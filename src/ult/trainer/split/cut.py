@@ -56,7 +56,8 @@ class _Asked(torch.autograd.Function):
 
 
 def _answer(gap: Gap, what: str, hidden: Hidden) -> Hidden:
-    answer = unpacked(gap.ask(what, packed(hidden, gap.wire)), gap.wire)
+    like = (*hidden.prompts.shape,), (*hidden.ids.shape,)
+    answer = unpacked(gap.ask(what, packed(hidden, gap.wire)), gap.wire, "the server", like)
     return Hidden(*(part.to(hidden.ids.device) for part in answer))
 
 
@@ -68,14 +69,17 @@ class Server:
         self.body = _of_blocks(LlamaModel, whole, layers)
         self.body.embed_tokens, self.body.norm, self.body.rotary_emb = None, torch.nn.Identity(), whole.model.rotary_emb
         self.body.requires_grad_(False)
-        self.wire = wire
+        self.wire, self.channels = wire, whole.config.hidden_size
         self.weights = sum(weight.numel() for weight in self.body.parameters())
         self._asked: tuple[Hidden, Hidden] | None = None  # what came in last, and what was made of it
 
-    def answer(self, what: str, message: bytes) -> bytes:
-        """Return what the blocks make of hidden states or, after that, of the gradients of what they made of them."""
-        given = unpacked(message, self.wire)
+    def answer(self, what: str, message: bytes, sender: str = "an owner") -> bytes:
+        """Return what the blocks make of hidden states or, after that, of the gradients of what they made of them.
+
+        Raises as `unpacked`.
+        """
         if what == STATES:
+            given = unpacked(message, self.wire, sender, ((None, self.channels), (None, None, self.channels)))
             asked = Hidden(*(part.requires_grad_() for part in given))
             prompts, ids = asked
             with torch.enable_grad():
@@ -85,8 +89,9 @@ class Server:
             self._asked = asked, answer
             return packed(Hidden(*(part.detach() for part in answer)), self.wire)
         if self._asked is None:
-            raise FormatError("gradients came before the hidden states that they are of")
+            raise FormatError(f"{sender} sent gradients before the hidden states that they are of")
         (asked, made), self._asked = self._asked, None
+        given = unpacked(message, self.wire, sender, ((*made.prompts.shape,), (*made.ids.shape,)))
         return packed(Hidden(*torch.autograd.grad(made, asked, given)), self.wire)
 
 

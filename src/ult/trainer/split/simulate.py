@@ -159,7 +159,7 @@ def _play(rounds: Rounds, owners: Sequence[Client], server: Server, sent: Sent) 
     for k, owner in enumerate(owners):
 
         def ask(what: str, asked: bytes, k: int = k) -> bytes:
-            answer = server.answer(what, asked)
+            answer = server.answer(what, asked, f"owner {k}")
             sent(f"{what} up", k, asked)
             sent(f"{what} down", k, answer)
             return answer

@@ -6,17 +6,18 @@ once, what stands at the ids, and the scale of both, by which float16 holds grad
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from ult.errors import FormatError, TrainingError
 from ult.host.extras import require
+from ult.trainer.models.tensors import tensors_in
 
 with require("torch", "safetensors", extra="train"):
     import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load, save
+    from safetensors.torch import save
 
 _NAMES = {"prompts", "ids", "scale"}
+Shape: TypeAlias = tuple[int | None, ...]
 
 
 class Hidden(NamedTuple):
@@ -37,15 +38,31 @@ def packed(hidden: Hidden, kind: str) -> bytes:
     return bytes(save({**sent, "scale": scale[None]}))
 
 
-def unpacked(data: bytes, kind: str) -> Hidden:
-    """Return what a message carries. Raises `FormatError` unless it is a message of hidden states of this type."""
-    try:
-        found = load(data)
-    except SafetensorError as error:
-        raise FormatError("a message of a split holds no hidden states") from error
-    if found.keys() != _NAMES or found["ids"].ndim != 3 or found["prompts"].shape[1:] != found["ids"].shape[2:]:
-        raise FormatError("a message of a split holds other things than hidden states")
-    if {str(found[name].dtype) for name in ("prompts", "ids")} != {f"torch.{kind}"}:
-        raise FormatError(f"a message of a split holds another type than {kind}")
-    scale = found["scale"][0]
-    return Hidden(found["prompts"].float() * scale, found["ids"].float() * scale)
+def unpacked(data: bytes, kind: str, sender: str, like: tuple[Shape, Shape]) -> Hidden:
+    """Return what a message carries, of these shapes of prompts and ids; None stands for any size from 1.
+
+    Raises `FormatError`, naming the sender, unless it is a message of hidden states of this type, and `TrainingError`
+    for NaN.
+    """
+    found = tensors_in(data, FormatError(f"{sender} sent no message of a split"))
+    if found.keys() != _NAMES:
+        raise FormatError(f"{sender} sent other things than hidden states")
+    if (*found["scale"].shape,) != (1,) or found["scale"].dtype != torch.float32:
+        raise FormatError(f"{sender} sent a scale of another shape or type; expected one number, float32")
+    for name, shape in zip(Hidden._fields, like, strict=True):
+        if found[name].dtype != getattr(torch, kind) or not _fits((*found[name].shape,), shape):
+            sizes = " x ".join(map(str, found[name].shape)) or "one number"
+            raise FormatError(
+                f"{sender} sent {name} of {sizes}, {found[name].dtype}; expected "
+                f"{' x '.join('any' if size is None else str(size) for size in shape)}, torch.{kind}"
+            )
+    hidden = Hidden(*(found[name].float() * found["scale"] for name in Hidden._fields))
+    if not all(bool(torch.isfinite(part).all()) for part in hidden):
+        raise TrainingError(f"{sender} sent hidden states that are infinite or no number")
+    return hidden
+
+
+def _fits(shape: tuple[int, ...], like: Shape) -> bool:
+    return len(shape) == len(like) and all(
+        size == other if other is not None else size > 0 for size, other in zip(shape, like, strict=True)
+    )
