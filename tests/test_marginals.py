@@ -1,8 +1,8 @@
 """Marginals: every look is within the budget, what is known by noisy counts is told again, and no more."""
 
 import csv
-import io
 import datetime
+import io
 import itertools
 import math
 from collections import Counter

@@ -48,19 +48,25 @@ def test_no_other_module_asks_what_only_some_systems_have():
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals to threads are POSIX's")
 def test_a_signal_that_another_thread_takes_waits_for_the_end_of_a_block():
     """It interrupted the start of a worker, which then complained that its Python ran out of input."""
-    done, ended = threading.Event(), []
+    done, ended, before = threading.Event(), [], signal.signal(signal.SIGINT, signal.default_int_handler)
     other = threading.Thread(target=done.wait)
     other.start()
-    try:
-        with pytest.raises(KeyboardInterrupt), portable.blocked([signal.SIGINT]):
+
+    def interrupted():
+        with portable.blocked([signal.SIGINT]):
             signal.pthread_kill(other.ident, signal.SIGINT)
             time.sleep(0.05)  # Python would have raised it here
             ended.append(True)
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
     finally:
         done.set()
         other.join()
+        found = signal.signal(signal.SIGINT, before)
     assert ended
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert found is signal.default_int_handler
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 

@@ -46,23 +46,23 @@ def blocked(numbers: Iterable[signal.Signals]) -> Iterator[None]:
     A mask is of one thread: what another one takes, such as that of a progress line, Python hands to the main thread
     all the same. So handlers only note a signal, and it is raised again at the end.
     """
-    mask, noted = getattr(signal, "pthread_sigmask", None), list[int]()
-    handlers = {number: signal.getsignal(number) for number in numbers}
-    if threading.current_thread() is not threading.main_thread():
-        handlers = {}
-    handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
+    mask, noted, handlers = getattr(signal, "pthread_sigmask", None), list[int](), dict[signal.Signals, Any]()
+    if threading.current_thread() is threading.main_thread():
+        handlers = {number: signal.getsignal(number) for number in numbers}
     before = None if mask is None else mask(signal.SIG_BLOCK, set(numbers))
     try:
-        for number in handlers:
-            signal.signal(number, lambda number, _frame: noted.append(number))
+        for number, handler in handlers.items():
+            if callable(handler):
+                signal.signal(number, lambda number, _frame: noted.append(number))
         yield
     finally:
         for number, handler in handlers.items():
-            signal.signal(number, handler)
+            if callable(handler):
+                signal.signal(number, handler)
         if mask is not None:
             mask(signal.SIG_SETMASK, before)
-        for number in dict.fromkeys(noted):
-            signal.raise_signal(number)
+        for taken in dict.fromkeys(noted):
+            signal.raise_signal(taken)
 
 
 def unblock(numbers: Iterable[signal.Signals]) -> None:
