@@ -13,6 +13,7 @@ from ult.cli import app
 from ult.codecs.cells import Cells
 from ult.data import Batch, open_source
 from ult.data.duplicates import Duplicates, digest_of, prints_of
+from ult.data.seen import Seen
 from ult.errors import InvalidConfig
 from ult.owner.pipeline import deduping
 
@@ -31,7 +32,16 @@ def test_repeats_go_and_the_first_stays():
 
 def test_cells_have_the_digests_of_texts():
     texts = ["a", None, "", "ñandú", "a\ud800"]
-    assert prints_of(Cells.of(texts), near=False).digests == [digest_of(text) for text in texts]
+    assert prints_of(Cells.of(texts), near=False).digests.tobytes() == b"".join(map(digest_of, texts))
+
+
+def test_a_digest_is_new_once_in_whatever_batches_it_comes():
+    rng, seen, met = np.random.default_rng(0), Seen(), set[bytes]()
+    for size in (0, 1, 300, 400, 2000):
+        many = rng.integers(1, 50, (size, 2), np.uint64)  # most want the slot of another
+        wanted = [not (one in met or met.add(one)) for one in map(np.ndarray.tobytes, many)]
+        assert seen.add(many).tolist() == wanted
+    assert 1000 < len(met) < 2000
 
 
 def test_arrays_are_compared_by_shape_type_and_values():

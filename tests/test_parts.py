@@ -100,6 +100,16 @@ def test_jsonl_txt_and_parquet_are_split_too_and_files_alike(tmp_path):
     assert dict(ult.split(tmp_path / "t.txt", tmp_path / "q").rows) == {"train": 8, "test": 2}
 
 
+def test_labels_are_those_of_the_first_of_several_files(tmp_path):
+    (tmp_path / "a.csv").write_text("y\n" + "b\na\nc\na\n" * 25)
+    (tmp_path / "b.jsonl").write_text('{"x": 1}\n\n \r\n' * 49 + '{"x": 2}')
+    done = ult.split([tmp_path / "a.csv", tmp_path / "b.jsonl"], tmp_path / "p", label="y")
+    assert done.labels == {"train": {"a": 40, "b": 20, "c": 20}, "test": {"a": 10, "b": 5, "c": 5}}
+    held = [(tmp_path / "p" / part / "b.jsonl").read_bytes() for part in ("train", "test")]
+    assert sorted(b"".join(held).splitlines()) == [b'{"x": 1}'] * 49 + [b'{"x": 2}']
+    assert [one.count(b"\n") for one in held] == [40, 10]
+
+
 def test_a_leak_is_refused_unless_it_is_asked_for(tmp_path, capsys):
     data = visits(tmp_path / "v.csv")
     with pytest.raises(InvalidConfig, match="have 60 values in 'patient': rows of one would be in several parts"):

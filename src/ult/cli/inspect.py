@@ -193,15 +193,17 @@ def _shards(path: Path, plot: Path | None) -> None:
     import numpy as np
 
     from ult.cli.console import count, facts, size
+    from ult.public.id_columns import ragged_ids
     from ult.public.shards import Shards
 
     shards = Shards(path)
     manifest = shards.manifest
     counts = np.zeros(manifest.vocabulary_size, np.int64)
     longest = 0
-    for ids in shards.ids():
-        np.add.at(counts, ids, 1)
-        longest = max(longest, len(ids))
+    for part in shards.parts():
+        ids, ends = ragged_ids(part)
+        counts += np.bincount(ids, minlength=len(counts))
+        longest = max(longest, int(np.diff(ends, prepend=0).max(initial=0)))
     facts(
         [
             ("shards", f"{path}, {len(manifest.parts)} parts, verified"),

@@ -16,6 +16,7 @@ import numpy as np
 
 from ult.codecs.cells import Cells
 from ult.data.batch import Batch
+from ult.data.seen import Digests, Seen
 from ult.errors import InvalidConfig
 from ult.host.extras import require
 
@@ -24,9 +25,9 @@ PERMUTATIONS = 128
 
 
 class Prints(NamedTuple):
-    """What n records are compared by: a digest of 16 bytes each, and of texts perhaps their signatures, else None."""
+    """What n records are compared by: digests (n, 2) uint64, and of texts perhaps their signatures, else None."""
 
-    digests: list[bytes]
+    digests: Digests
     signatures: list[Any] | None
 
 
@@ -34,14 +35,14 @@ class Duplicates:
     """Finds records that were seen before, or whose shingles overlap one seen before by at least `near` (0 to 1).
 
     The overlap is the Jaccard similarity. `exact` and `near_found` count the duplicates. Keeps a digest of 16 bytes per
-    distinct record, which takes some 100 bytes of memory, and with `near` a signature of 1 kB. Raises `InvalidConfig`
+    distinct record, which takes some 40 bytes of memory, and with `near` a signature of 1 kB. Raises `InvalidConfig`
     for `near` out of range, `MissingExtra` without datasketch.
     """
 
     def __init__(self, near: float | None = None) -> None:
         self.near = near
         self.exact = self.near_found = 0
-        self._seen: set[bytes] = set()
+        self._seen = Seen()
         self._index: Any = None
         if near is None:
             return
@@ -74,15 +75,12 @@ class Duplicates:
 
     def _are_new(self, prints: Prints) -> list[int]:
         """Return the rows of the records that are no duplicates, and remember these."""
-        rows = []
-        for row, digest in enumerate(prints.digests):
-            if digest in self._seen:
-                self.exact += 1
-                continue
-            self._seen.add(digest)
-            if prints.signatures is None or self._is_far(digest, prints.signatures[row]):
-                rows.append(row)
-        return rows
+        new = self._seen.add(prints.digests)
+        self.exact += int((~new).sum())
+        rows: list[int] = np.flatnonzero(new).tolist()
+        if prints.signatures is None:
+            return rows
+        return [row for row in rows if self._is_far(prints.digests[row].tobytes(), prints.signatures[row])]
 
     def _is_far(self, digest: bytes, signature: Any) -> bool:
         """Return whether no text seen before has a signature that is near to this one, and remember it if so."""
@@ -103,8 +101,9 @@ def _taken(texts: Cells, rows: list[int]) -> Cells:
 
 def prints_of(records: Sequence[Any], *, near: bool) -> Prints:
     """Return what records are compared by; with `near`, of texts."""
+    digests = b"".join(_digests(records) if isinstance(records, Cells) else map(digest_of, records))
     return Prints(
-        _digests(records) if isinstance(records, Cells) else [digest_of(record) for record in records],
+        np.frombuffer(digests, np.uint64).reshape(-1, 2),
         [_signature(record) for record in records] if near else None,
     )
 

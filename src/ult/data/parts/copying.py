@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from itertools import compress
 from pathlib import Path
 from typing import IO
 
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from ult.data import files
 from ult.data.reading import COMMA_FILES, Reading
 from ult.data.rows import ROWS, Rows, changed, encoding_of
+from ult.data.text import whole_lines
 from ult.errors import SourceError
 
 SUFFIXES = (".csv", ".tsv", ".data", ".jsonl", ".ndjson", ".txt", ".parquet")
@@ -34,15 +37,33 @@ def copy_rows(rows: Rows, reading: Reading, parts: NDArray[np.int8], outs: Seque
         return
     with ExitStack() as stack:
         opened = [stack.enter_context(out.open("xb")) for out in outs]
-        found = _csv(rows, reading) if suffix in COMMA_FILES else _lines(rows, blank=suffix == ".txt")
-        _copy_texts(rows, found, parts, opened)
+        if suffix in COMMA_FILES:
+            _copy_csv(rows, reading, parts, opened)
+        else:
+            _copy_lines(rows, parts, opened, blank=suffix == ".txt")
 
 
-def _copy_texts(
-    rows: Rows, found: Iterator[tuple[bool, bytes]], parts: NDArray[np.int8], opened: Sequence[IO[bytes]]
-) -> None:
+def _copy_lines(rows: Rows, parts: NDArray[np.int8], opened: Sequence[IO[bytes]], *, blank: bool) -> None:
+    """Copy the lines, a block at a time; without `blank` those of white space are no rows, and left out."""
     count = 0
-    for is_row, text in found:
+    for block in whole_lines(rows.name, 0, sys.maxsize):
+        lines = block.removesuffix(b"\n").split(b"\n")
+        if not blank:
+            lines = [line for line in lines if line.strip(_BLANK)]
+        here = parts[count : count + len(lines)]
+        if len(here) < len(lines):
+            raise changed(rows.name)
+        for number, file in enumerate(opened):
+            if some := list(compress(lines, (here == number).tolist())):
+                file.write(b"\n".join(some) + b"\n")
+        count += len(lines)
+    if count != len(parts):
+        raise changed(rows.name)
+
+
+def _copy_csv(rows: Rows, reading: Reading, parts: NDArray[np.int8], opened: Sequence[IO[bytes]]) -> None:
+    count = 0
+    for is_row, text in _csv(rows, reading):
         if is_row and count == len(parts):
             raise changed(rows.name)
         for file in [opened[parts[count]]] if is_row else opened:
@@ -50,13 +71,6 @@ def _copy_texts(
         count += is_row
     if count != len(parts):
         raise changed(rows.name)
-
-
-def _lines(rows: Rows, *, blank: bool) -> Iterator[tuple[bool, bytes]]:
-    with files.open_file(rows.name) as file:
-        for line in file:
-            if blank or line.strip(_BLANK):
-                yield True, line
 
 
 def _csv(rows: Rows, reading: Reading) -> Iterator[tuple[bool, bytes]]:

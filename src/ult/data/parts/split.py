@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise, repeat
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -218,23 +218,26 @@ class _Dealt:
 def _alone(opened: Sequence[Rows], label: str | None, shares: Mapping[str, float], seed: int) -> _Dealt:
     """Deal each row by itself."""
     numbers: dict[str, int] = {}
-    labels, ends = array("i"), []
+    labels, sizes = array("i"), []
     for k, rows in enumerate(opened):
         if label and k == 0:
             for _, (cells,) in _cells(rows, [label]):
                 labels.extend(numbers.setdefault(str(cell), len(numbers)) for cell in cells)
+            sizes.append(len(labels))
         else:
-            many, none = sum(chunk.length for chunk in rows.blocks(list(rows.types)[:1])), numbers.setdefault("", 0)
-            labels.extend(repeat(none, many))
-        ends.append(len(labels))
+            sizes.append(sum(chunk.length for chunk in rows.blocks(list(rows.types)[:1])))
+    if label and len(opened) > 1:
+        labels.extend(repeat(numbers.setdefault("", len(numbers)), sum(sizes[1:])))
     spelled = sorted(numbers)
-    ordered = np.argsort([numbers[one] for one in spelled])[np.array(labels, np.int32)].astype(np.int32)
-    names = (f"{k} {i}" for k, (first, end) in enumerate(pairwise([0, *ends])) for i in range(end - first))
-    parts = dealt_singly(names, ordered, list(shares.values()), seed)
-    first = parts[: ends[0]]
-    counts = [np.bincount(ordered[: ends[0]][first == k], minlength=len(spelled)).tolist() for k in range(len(shares))]
-    told = [Counter({one: n for one, n in zip(spelled, of, strict=True) if n}) for of in counts] if label else []
-    return _Dealt(np.split(parts, ends[:-1]), parts, first, told)
+    ordered = np.argsort([numbers[one] for one in spelled]).astype(np.int32)[np.array(labels)] if label else None
+    names = (f"{k} {i}" for k, size in enumerate(sizes) for i in range(size))
+    parts = dealt_singly(names, sum(sizes), ordered, list(shares.values()), seed)
+    first, told = parts[: sizes[0]], list[Counter[str]]()
+    if ordered is not None:
+        of_first = ordered[: sizes[0]]
+        counts = [np.bincount(of_first[first == k], minlength=len(spelled)).tolist() for k in range(len(shares))]
+        told = [Counter({one: n for one, n in zip(spelled, of, strict=True) if n}) for of in counts]
+    return _Dealt(np.split(parts, np.cumsum(sizes)[:-1]), parts, first, told)
 
 
 def _together(
