@@ -46,16 +46,12 @@ class Windows:
         return self.values[:, CONTEXT:]
 
 
-def scales(how: str, known: Windows, windows: Windows) -> tuple[Floats, Floats]:
+def scales(how: str, windows: Windows) -> tuple[Floats, Floats]:
     """Return what to take off each window and what to divide it by (n, 1): the owner keeps both, no id says them.
 
-    "window" are mean and deviation of its context, "mean" is the mean size of its context (Chronos, Ansari 2024), and
-    "variable" are mean and deviation of the `known` windows of its variable.
+    "window" are mean and deviation of its context, "mean" is the mean size of its context (Chronos, Ansari 2024).
     """
-    if how == "variable":
-        of = [known.values[known.variable == v] for v in range(known.variable.max() + 1)]
-        off, size = (np.array([f(part) for part in of])[windows.variable, None] for f in (np.mean, np.std))
-    elif how == "mean":
+    if how == "mean":
         off, size = np.zeros((len(windows.values), 1)), np.abs(windows.context).mean(1, keepdims=True)
     else:
         off, size = windows.context.mean(1, keepdims=True), windows.context.std(1, keepdims=True)
@@ -122,7 +118,7 @@ def ridge(known: Windows, windows: Windows) -> Floats:
     """Return quantiles (9, n, HORIZON) of a linear forecast from all of a scaled context, errors as on `known`."""
     from sklearn.linear_model import Ridge
 
-    (off, size), (to, by) = scales("window", known, known), scales("window", known, windows)
+    (off, size), (to, by) = scales("window", known), scales("window", windows)
     x, y = (known.context - off) / size, (known.future - off) / size
     model = Ridge(alpha=100.0).fit(x, y)
     spread = np.quantile(y - model.predict(x), QUANTILES, axis=0)
