@@ -149,7 +149,7 @@ def test_a_chunk_is_bounded_by_its_bytes_and_its_cells():
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [('a,b\n"x', "line 2 is not CSV: unexpected end of data"), ("a,b\n1\n", "line 2 has 1 cells; expected 2 as in"),
+    [('a,b\n"x', "line 2 is not CSV: unexpected end of data"), ("a,b\n1\n", "line 2 has 1 cell; expected 2 as in"),
      ('a,b\n1,"x"y\n', "line 2 is not CSV: ',' expected after"), ("a,b\n1,2,3\n", "line 2 has 3 cells")],
 )  # fmt: skip
 def test_damage_is_told_by_line(text, message):

@@ -296,6 +296,7 @@ def test_the_command_prints_a_table_and_writes_a_schema(tmp_path, capsys, monkey
     shown = ult(capsys, monkeypatch, "describe", path, "-o", out)
     assert max(map(len, shown.out.splitlines()[:4])) <= 80
     assert "looks like an identifier" in shown.out
+    assert "note: ult fit asks about each column that looks like an identifier: 'ssn'" in shown.err
     assert "123-45-0007" not in shown.out
     assert "as private as they are" in shown.err.replace("\n", " ")
     assert Schema.read(out).columns == ("ssn", "age")

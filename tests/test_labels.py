@@ -110,7 +110,7 @@ def test_what_cannot_be_predicted_is_refused_before_anything_is_written(folder, 
     for run, inputs, out, error, said in (
         ("lm", folder / "held", "p.csv", InvalidConfig, "was trained for lm; expected the owner"),
         ("run", folder / "held", "p.txt", OutputError, "expected .csv, .jsonl, .parquet"),
-        ("run", tmp_path / "no.csv", "p.csv", MissingSource, "is not a shards folder"),
+        ("run", tmp_path / "no.csv", "p.csv", MissingSource, r"no\.csv is not there; expected shards"),
     ):
         with pytest.raises(error, match=said):
             ult.predict(folder / run, inputs, out=tmp_path / out)

@@ -63,6 +63,15 @@ class Ult(Verbs):
         super().__init__(name=name, **told)
         self.commands: Any = Commands("" if name == "ult" else name)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find a verb. For one that is misspelt typer suggests another in its message; click from 8.4 would again."""
+        try:
+            return super().resolve_command(ctx, args)
+        except Exception as error:
+            if "Did you mean" in getattr(error, "message", ""):
+                vars(error)["possibilities"] = None
+            raise
+
 
 def group_of(name: str) -> TyperGroup:
     """Return the group of this name."""

@@ -56,6 +56,7 @@ def describe(
     """
     from ult.cli.console import note, say
     from ult.data.columns.describe import describe as found_in
+    from ult.data.rows import listed
     from ult.errors import SourceError
     from ult.host.free import check_free
 
@@ -69,11 +70,11 @@ def describe(
         _print(found)
     for remark in found.remarks():
         note(remark)
-    if suspects := [one for one in found.columns if one.identifier]:
-        note(f"{len(suspects)} of {len(found.columns)} columns look like an identifier: ult fit asks about each")
-    if told := [one for one in found.columns if one.tells or one.kind == "text"]:
-        which = "column" if len(told) == 1 else "columns"
-        note(f"{len(told)} {which} may tell who somebody is, with others: nothing asks about them, --drop does")
+    if suspects := [one.name for one in found.columns if one.identifier]:
+        note(f"ult fit asks about each column that looks like an identifier: {listed(suspects)}")
+    if told := [one.name for one in found.columns if one.tells or one.kind == "text"]:
+        tells = "nothing asks about columns that may tell, with others, who somebody is"
+        note(f"{tells}; --drop leaves one out: {listed(told)}")
     if out is not None:
         if found.schema is None:
             raise SourceError("no column can be encoded; expected one that a schema can hold")

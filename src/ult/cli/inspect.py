@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,12 +11,14 @@ import typer
 
 from ult.cli.keys import Identities, PassphraseFile, load_table
 from ult.cli.options import Force
+from ult.cli.plot import draw_line, draw_ranks
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from ult.public.guarantee import Guarantee
     from ult.public.run import Run
+
+
+_NAMED = 3  # shards and runs of a folder that a hint names, at most
 
 
 def inspect(
@@ -48,6 +51,7 @@ def inspect(
     """
     from ult.errors import InvalidConfig, MissingSource
     from ult.host.atomic import recover
+    from ult.host.near import near_file
     from ult.public.manifest import is_shards
 
     if among and not lineage:
@@ -61,7 +65,7 @@ def inspect(
         _check_place(plot, force=force)
     recover(path)
     if not path.exists():
-        raise MissingSource(f"{path} is not there; expected a table, a shards folder or a run")
+        raise MissingSource(f"{path} is not there; expected a table, a shards folder or a run", hint=near_file(path))
     if lineage:
         _lineage(path, among or [path.absolute().parent])
     elif table is not None:
@@ -73,7 +77,14 @@ def inspect(
     elif _is_gone(path):
         _gone(path)
     elif path.is_dir():
-        raise MissingSource(f"{path} holds neither a .manifest.json nor a metrics.json; expected shards or a run")
+        raise MissingSource(
+            f"{path} holds neither a .manifest.json nor a metrics.json; expected shards or a run", hint=_inside(path)
+        )
+    elif _is_records(path):
+        raise InvalidConfig(
+            f"{path} holds records; expected a table that encodes some, shards or a run",
+            hint=f"ult describe {shlex.quote(str(path))} says what its columns hold",
+        )
     else:
         _table(path, passphrase_file, identity, plot)
 
@@ -100,6 +111,15 @@ def _is_gone(path: Path) -> bool:
         return b'"ult-gone/' in file.read(64)
 
 
+def _is_records(path: Path) -> bool:
+    """Return whether a file is called as files of records are; a table is age, or JSON, whatever its name."""
+    from ult.data.opening import SUFFIXES
+
+    with path.open("rb") as file:
+        start = file.read(16)
+    return path.suffix.lower() in SUFFIXES["record"] and not start.startswith((b"{", b"age-"))
+
+
 def _gone(path: Path) -> None:
     from ult.cli.console import facts
     from ult.public.gone import Gone
@@ -107,12 +127,23 @@ def _gone(path: Path) -> None:
     facts([("records to forget, of shards", str(path)), *Gone.read(path).facts()])
 
 
+def _inside(folder: Path) -> str:
+    """Return a hint with what can be inspected in a folder, or with what writes it."""
+    from ult.public.manifest import is_shards
+
+    found = [one for one in sorted(folder.iterdir()) if is_shards(one) or (one / "metrics.json").is_file()]
+    if not found:
+        return "ult encode writes shards, and ult train a run"
+    commands = [f"ult inspect {shlex.quote(str(one))}" for one in found[:_NAMED]]
+    return " or ".join(commands) + (f"; {len(found) - _NAMED:,} more are there" if len(found) > _NAMED else "")
+
+
 def _check_place(plot: Path, *, force: bool) -> None:
     from ult.errors import OutputError
     from ult.host.free import check_free
 
     if plot.suffix not in (".png", ".svg"):
-        raise OutputError(f"{plot} has suffix {plot.suffix!r}; expected .png or .svg")
+        raise OutputError(f"{plot} has suffix {plot.suffix!r}; expected .png or .svg", hint="--plot ids.png")
     check_free(plot, force=force, option="--plot")
 
 
@@ -165,7 +196,7 @@ def _table(path: Path, passphrase_file: Path | None, identities: Sequence[Path] 
             ("symbols per id", f"{float((lengths * counts).sum() / max(1, counts.sum())):.3f} (where it was fitted)"),
         ]
     )
-    _draw_ranks(used, plot)
+    draw_ranks(used, plot)
     if len(used):
         say(f"half of all occurrences: the first {int(np.searchsorted(used.cumsum(), used.sum() / 2)) + 1:,} ranks")
 
@@ -220,7 +251,7 @@ def _shards(path: Path, plot: Path | None) -> None:
             *_promised(manifest.privacy, manifest.public_table),
         ]
     )
-    _draw_ranks(np.sort(counts[counts > 0])[::-1], plot)
+    draw_ranks(np.sort(counts[counts > 0])[::-1], plot)
 
 
 def _run(path: Path, plot: Path | None) -> None:
@@ -249,7 +280,7 @@ def _run(path: Path, plot: Path | None) -> None:
     )
     if metrics["loss"]:
         steps, losses = np.array(metrics["loss"]).T
-        _draw(losses, f"training loss in nats, step {int(steps[0])} to {int(steps[-1])}", plot, log_x=False)
+        draw_line(losses, f"training loss in nats, step {int(steps[0])} to {int(steps[-1])}", plot, log_x=False)
 
 
 def _rows(run: Run, metrics: dict[str, Any]) -> list[tuple[str, str]]:
@@ -317,56 +348,3 @@ def _guaranteed(metrics: dict[str, Any]) -> list[tuple[str, str]]:
     rows = [("privacy", f"epsilon {account.epsilon:.3g}, delta {account.delta:.2g} {covers}")]
     rows += [("privacy, summed", account.sums)] if account.sums else []
     return rows + [("privacy, limits", condition) for condition in account.conditions]
-
-
-def _draw_ranks(used: NDArray, plot: Path | None) -> None:  # type: ignore[type-arg]
-    """Plot how often each id occurred, by rank, or print that none did, as with a small --epsilon."""
-    import numpy as np
-
-    from ult.cli.console import say
-
-    if len(used):
-        _draw(np.log10(used), "occurrences of each id, by rank (log, log)", plot)
-    else:
-        say("no id occurred: there is nothing to draw")
-
-
-def _draw(values: NDArray, title: str, plot: Path | None, *, log_x: bool = True) -> None:  # type: ignore[type-arg]
-    """Print values as a text plot of 60 x 8, and save the plot if a file was named."""
-    import numpy as np
-
-    from ult.cli.console import say
-
-    n = len(values)
-    places = (
-        np.unique(np.geomspace(1, n, 60).astype(int)) - 1 if log_x else np.linspace(0, n - 1, min(60, n)).astype(int)
-    )
-    drawn = values[places]
-    low, high = min(0.0, float(drawn.min())) if log_x else float(drawn.min()), float(drawn.max())
-    heights = np.round((drawn - low) / ((high - low) or 1) * 64).astype(int)
-    say(f"\n{title}")
-    for row in range(7, -1, -1):
-        say("  " + "".join(" ▁▂▃▄▅▆▇█"[min(8, max(0, h - 8 * row))] for h in heights).rstrip())
-    say(f"  {'1' if log_x else ''}{' ' * (len(places) - len(f'{n:,}') - 1)}{f'{n:,}' if log_x else ''}")
-    if plot is not None:
-        _draw_file(values, title, plot, log_x)
-
-
-def _draw_file(values: NDArray, title: str, plot: Path, log_x: bool) -> None:  # type: ignore[type-arg]
-    from ult.errors import writing
-    from ult.host.atomic import whole
-    from ult.host.extras import require
-
-    with require("matplotlib", extra="train"):
-        from matplotlib.figure import Figure
-    figure = Figure(figsize=(6, 3.5), dpi=150, layout="constrained")
-    axes = figure.add_subplot()
-    places = range(1, len(values) + 1)
-    if log_x:
-        axes.loglog(places, 10**values, color="#3366aa")
-    else:
-        axes.plot(places, values, color="#3366aa")
-    axes.set_title(title, fontsize=10)
-    axes.spines[["top", "right"]].set_visible(False)
-    with whole(plot) as new, writing(plot):
-        figure.savefig(new, format=plot.suffix[1:])

@@ -55,6 +55,7 @@ def shred(
     from ult.cli.console import note, say
     from ult.owner import keyfile
 
+    keyfile.check_secret(file)
     if not yes:
         typer.confirm(f"destroy {file} irrevocably?", abort=True, err=True)
     digest = keyfile.shred(file)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import glob
 import io
 import os
+import shlex
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +20,7 @@ import pyarrow as pa
 from ult.data import folder as local
 from ult.errors import MissingSource, SourceError
 from ult.host import remote
+from ult.host.near import near_file
 from ult.host.remote import answers, driver_of
 from ult.host.remote import is_url as is_url
 
@@ -128,8 +130,10 @@ def missing(name: str, expected: str) -> MissingSource:
     if name == "-":
         raise _read_once("- is no file, and standard input is not read")
     if os.path.islink(name):  # noqa: PTH114
-        return MissingSource(f"{name} is a link to nothing; expected {expected}")
-    return MissingSource(f"{name} is not there; expected {expected}")
+        return MissingSource(
+            f"{name} is a link to nothing; expected {expected}", hint=f"ls -l {shlex.quote(name)} says where it leads"
+        )
+    return MissingSource(f"{name} is not there; expected {expected}", hint=near_file(name))
 
 
 def suffix(name: str) -> str:

@@ -38,6 +38,13 @@ _NAMING = (
     "ult fit --codec {codec} for {what} alone; as a field beside others, a table with the unit and a column that "
     "names a file a row: --form COLUMN={kind}"
 )
+_SAVED = {
+    "text": "save it as .txt with a record a line, or as .csv with a record a row",
+    "molecule": "save it as .txt with a molecule a line, or as .csv with one a row",
+    "image": "save it as .png, or name the folder of images that it is of",
+    "series": "save it as .csv with a record a row, or as .npy",
+    "record": "save it as .csv with a record a row and the names of the columns in line 1",
+}
 _PACKED = tuple(one for every in SUFFIXES.values() for one in every if one.count(".") > 1)  # such as .fasta.gz
 
 
@@ -57,7 +64,10 @@ def open_inputs(
         named[mark] = name
     kinds = {_kind(name, modality) for name in names}
     if len(kinds) > 1:
-        raise SourceError(f"the inputs are of several kinds: {listed(sorted(kinds))}; expected one kind")
+        raise SourceError(
+            f"the inputs are of several kinds: {listed(sorted(kinds))}; expected one kind",
+            hint="name files of one kind alone, or save the others as such",
+        )
     kind = kinds.pop()
     reading.check(kind)
     if kind in PREFIXES:
@@ -103,8 +113,10 @@ def _kind(name: str, modality: str) -> str:
     if not files.is_file(name):
         raise files.missing(name, f"a file that ends in {', '.join(SUFFIXES[modality])}")
     plain = [one for one in SUFFIXES[modality] if one not in _PACKED]
-    what = f"{name} ends in {suffix!r}; expected {', '.join(plain)} for {modality} records"
-    raise SourceError(what, hint=unpacking(name) or _codec(suffix, modality) or _header(name))
+    ends = f"ends in {suffix!r}" if suffix else "has no suffix"
+    of = "records of fields" if modality == "record" else f"{modality} records"
+    what = f"{name} {ends}; expected {', '.join(plain)} for {of}"
+    raise SourceError(what, hint=unpacking(name) or _codec(suffix, modality) or _header(name) or _SAVED[modality])
 
 
 def _of_folder(name: str, modality: str) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import codecs
-import difflib
 import glob
 import shlex
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -18,6 +17,7 @@ import pyarrow as pa
 from ult.data import files
 from ult.data.reading import ENCODED
 from ult.errors import EmptySource, MissingColumn, MissingSource, SourceError
+from ult.host.near import near
 
 Column = Any  # one value per row: a list, a pa.ChunkedArray, or an array (n, ...)
 
@@ -122,7 +122,7 @@ class Rows(ABC):
         try:
             self.check_columns([name])
         except MissingColumn as error:
-            raise MissingColumn(error.what, hint=error.hint or _alike(name, self.types)) from None
+            raise MissingColumn(error.what, hint=error.hint or near(name, self.types)) from None
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:
@@ -131,13 +131,6 @@ def listed(names: Sequence[str], most: int = 12) -> str:
         return "none"
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(repr(name) for name in names[:most]) + more
-
-
-def _alike(name: str, columns: Iterable[str]) -> str:
-    """Return a question that names the column whose name is most like `name`; the empty string if none is."""
-    folded = {column.casefold(): column for column in columns}
-    near = difflib.get_close_matches(name.casefold(), folded, 1)
-    return f"did you mean {folded[near[0]]!r}?" if near else ""
 
 
 def inside(folder: str, suffixes: Sequence[str]) -> str:

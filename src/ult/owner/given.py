@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ from ult.codecs.record import RecordColumns
 from ult.codecs.record.given import GivenGrammar, Only
 from ult.data.rows import listed
 from ult.errors import CorruptSymbols, InvalidConfig, InvalidRecord, MissingColumn
+from ult.host.near import near
 from ult.owner.constrained import TableGrammar
 from ult.owner.table import Table
 from ult.public.vocabulary import N_SPECIAL
@@ -123,9 +123,7 @@ def _places(codec: RecordColumns, given: Mapping[str, str | None]) -> dict[int, 
                 f"which it has one cell: {listed([one.name for one in codec.fields if not one.fields]) or 'none is'}"
             )
         if name not in names:
-            near = difflib.get_close_matches(name, names, 1)
-            hint = f"did you mean {near[0]!r}?" if near else ""
-            raise MissingColumn(f"the table has no column {name!r}; it has {listed(names)}", hint=hint)
+            raise MissingColumn(f"the table has no column {name!r}; it has {listed(names)}", hint=near(name, names))
         found[names.index(name)] = cell
     return found
 

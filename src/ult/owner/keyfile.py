@@ -21,6 +21,7 @@ from ult.errors import FormatError, InvalidConfig, MissingSource, OutputError, O
 from ult.host import arguments, atomic, regular
 from ult.host.disk import overwrite, sync
 from ult.host.free import check_free
+from ult.host.near import near_file
 
 MAX_BYTES = 256 * 2**20  # a larger file is no table of ours
 MAX_WORK = 22  # scrypt's log2 N: 4 GiB and some 20 s
@@ -178,14 +179,16 @@ def _factor(data: bytes) -> int:
 def read_raw(path: str | Path) -> bytes:
     """Return the file as it is stored."""
     atomic.recover(path)
-    return _read(path, pipe=False)
+    return _read(path, "a table", "ult fit writes one")
 
 
-def _read(path: str | Path, *, pipe: bool) -> bytes:
+def _read(path: str | Path, expected: str, otherwise: str, *, pipe: bool = False) -> bytes:
     try:
         return regular.read(path, MAX_BYTES, pipe=pipe)
     except FileNotFoundError:
-        raise MissingSource(f"{path} is not there; expected a table", hint="ult fit writes one") from None
+        raise MissingSource(f"{path} is not there; expected {expected}", hint=near_file(path, otherwise)) from None
+    except IsADirectoryError:
+        raise FormatError(f"{path} is a folder; expected {expected}", hint=otherwise) from None
     except OSError as error:
         raise FormatError(f"{path} cannot be read: {error.strerror}") from None
 
@@ -210,7 +213,7 @@ def read_identities(path: str | Path) -> list[str]:
 
     Raises `MissingSource`, `FormatError` or `WrongKey`.
     """
-    text = _read(path, pipe=True).decode("utf-8-sig", "replace")
+    text = _read(path, "an identity file", "ult keygen -o KEY writes one", pipe=True).decode("utf-8-sig", "replace")
     keys = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
     if not keys or not all(key.startswith("AGE-SECRET-KEY-1") for key in keys):
         raise WrongKey(f"{path} is not an identity file", hint="ult keygen -o KEY writes one")
@@ -303,16 +306,13 @@ def shred(path: str | Path) -> str:
     system that copies on write, a solid-state disk, a backup or another copy may still hold the old bytes.
     Raises `MissingSource`, `InvalidConfig` if it is no secret file of ours, or `OutputError`.
     """
-    path = real(path)
-    data = read_raw(path)
+    path, data = check_secret(path)
     stone = _begun(data)
     if stone and stone == data:
         if atomic.hidden(path).exists():
             with suppress(OutputExists), ExitStack() as held:  # which removes what a killed shred left hidden
                 _claimed(path, held)
         raise InvalidConfig(f"{path} was shredded already; nothing was done")
-    if not (stone or data.startswith(AGE) or any(sign in data for sign in _PLAIN)):
-        raise InvalidConfig(f"{path} is no table, no rows and no age file; nothing was done")
     if not stone:
         told = {"shredded": datetime.now(UTC).isoformat(timespec="seconds"), "sha256": sha256(data).hexdigest()}
         stone = TOMBSTONE + json.dumps(told).encode()[1:] + b"\n"
@@ -327,6 +327,18 @@ def shred(path: str | Path) -> str:
             os.truncate(path, len(stone))
             sync(path)
     return str(json.loads(stone)["sha256"])
+
+
+def check_secret(path: str | Path) -> tuple[Path, bytes]:
+    """Return where a secret file of ours is stored, and what is; a tombstone is one too.
+
+    Raises `MissingSource`, or `InvalidConfig` if it is another file.
+    """
+    path = real(path)
+    data = read_raw(path)
+    if not (_begun(data) or data.startswith(AGE) or any(sign in data for sign in _PLAIN)):
+        raise InvalidConfig(f"{path} is no table, no rows and no age file; nothing was done", hint="ult shred TABLE")
+    return path, data
 
 
 def _begun(data: bytes) -> bytes:

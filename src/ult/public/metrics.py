@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ult.errors import FormatError, MissingSource
+from ult.host.near import near_file
 from ult.host.regular import read_text
 from ult.public.manifest import SIDES
 from ult.public.task import TASKS
@@ -160,6 +161,10 @@ def read_metrics(path: Path) -> dict[str, Any]:
     try:
         metrics: dict[str, Any] = json.loads(read_text(path, _MOST))
     except (FileNotFoundError, NotADirectoryError) as error:
+        if not path.parent.exists():
+            raise MissingSource(
+                f"{path.parent} is not there; expected a run", hint=near_file(path.parent, "ult train writes one")
+            ) from error
         raise MissingSource(
             f"{path.parent} is not a run: it has no {path.name}", hint="ult train writes one"
         ) from error

@@ -23,6 +23,7 @@ from ult.host import arguments
 from ult.host.atomic import recover
 from ult.host.disk import strangers
 from ult.host.free import Kind
+from ult.host.near import near_file
 from ult.host.regular import read_text
 from ult.host.remote import Address, located
 from ult.host.shown import Facts, Shown, size
@@ -57,6 +58,10 @@ class Shards(Shown):
         try:
             text = _text(manifest)
         except (FileNotFoundError, NotADirectoryError) as error:
+            if isinstance(self.path, Path) and not self.path.exists():
+                raise MissingSource(
+                    f"{self.path} is not there; expected shards", hint=near_file(self.path, "ult encode writes them")
+                ) from error
             raise MissingSource(
                 f"{self.path} is not a shards folder: it has no manifest.json, hidden or not",
                 hint="ult encode writes one, hidden",

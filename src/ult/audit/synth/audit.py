@@ -188,7 +188,7 @@ def _measured(
 def _canaries(path: str | Path) -> list[str]:
     """Return the texts of a file, one a line. Raises `InvalidConfig`."""
     try:
-        found = [line.strip() for line in read_text(path, CANARIES).splitlines() if line.strip()]
+        found = [line.strip() for line in read_text(path, CANARIES).split("\n") if line.strip()]
     except (OSError, UnicodeDecodeError):
         raise InvalidConfig(f"{path} cannot be read; expected the planted texts, one a line") from None
     if not found:

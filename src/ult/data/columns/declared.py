@@ -57,7 +57,8 @@ def declared(
     else:
         opened, _ = open_inputs(names, "record", Reading.of(reading))
         unit = unit_of(opened, unit)
-        opened[0].check_columns([*drop, *column, *forms, *([unit] if unit else [])])
+        for name in (*drop, *column, *forms, *([unit] if unit else [])):
+            opened[0].check_column(name)
         groups = [(describe_tables.MAIN, unit, opened)]
     for _, _, of in groups:
         if isinstance(of[0], JsonlRows):

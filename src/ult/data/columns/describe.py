@@ -184,7 +184,8 @@ class _Describing:
         self.public = public
         self.opened, self.unit, self.forms, self.bins = opened, unit, forms, bins
         first = opened[0]
-        first.check_columns([*drop, *column, *forms, *([unit] if unit else [])])
+        for name in (*drop, *column, *forms, *([unit] if unit else [])):
+            first.check_column(name)
         for rows in opened[1:]:
             if set(rows.types) != set(first.types):
                 other = sorted(set(rows.types) ^ set(first.types))

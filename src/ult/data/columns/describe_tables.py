@@ -18,6 +18,7 @@ from ult.data.opening import open_inputs
 from ult.data.reading import AS_IT_IS, Reading
 from ult.data.rows import Chunk, Rows, listed
 from ult.errors import InvalidConfig, MissingColumn
+from ult.host.near import near
 
 MAIN = ""  # the name of the inputs without one; no other has it
 _OTHERS = ("fields", "unit", "dropped", "asked", "domains", "reading")  # of a schema, what is not joined as names
@@ -81,7 +82,9 @@ def by_column(
     gone, chosen = plain(drop, there), plain(column, there)
     answers = dict(zip(plain(forms, there), forms.values(), strict=True))
     if unknown := [name for name in (*gone, *chosen, *answers) if name not in known]:
-        raise MissingColumn(f"no input has a column {unknown[0]!r}; they have {listed(sorted(known))}")
+        raise MissingColumn(
+            f"no input has a column {unknown[0]!r}; they have {listed(sorted(known))}", hint=near(unknown[0], known)
+        )
     return gone, chosen, answers
 
 

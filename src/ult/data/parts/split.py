@@ -27,7 +27,7 @@ from ult.data.opening import open_inputs
 from ult.data.parts.copying import SUFFIXES, copy_rows
 from ult.data.parts.dealing import Unit, dealt, dealt_singly
 from ult.data.reading import Reading
-from ult.data.rows import Chunk, Rows, listed
+from ult.data.rows import Chunk, Rows, inside, listed
 from ult.errors import InvalidConfig, SourceError, writing
 from ult.host import arguments
 from ult.host.arguments import COLUMNS, checked, integer, number, path, switch
@@ -131,8 +131,10 @@ def split(
     if group is None and not rows_alone:
         _check_alone(opened)
     for one, column in zip(opened, groups, strict=True):
-        one.check_columns([column] if column else [])
-    opened[0].check_columns([label] if label else [])
+        if column:
+            one.check_column(column)
+    if label:
+        opened[0].check_column(label)
     found = _alone(opened, label, shares, seed) if group is None else _together(opened, groups, label, shares, seed)
     _check_parts(found, shares, group)
     with whole(place) as new:
@@ -165,7 +167,10 @@ def _opened(inputs: Sequence[str | Path], reading: Reading) -> list[Rows]:
         name = str(one)
         suffix = files.suffix(name)
         if suffix not in SUFFIXES or files.is_url(name):
-            raise SourceError(f"{name} cannot be split; expected local files that end in {', '.join(SUFFIXES)}")
+            raise SourceError(
+                f"{name} cannot be split; expected local files that end in {', '.join(SUFFIXES)}",
+                hint=inside(name, SUFFIXES) if files.is_folder(name) else "",
+            )
         opened, _ = open_inputs([name], "text" if suffix == ".txt" else "record", reading)
         found += opened
     again = [name for name, n in Counter(Path(one.name).name for one in found).items() if n > 1]

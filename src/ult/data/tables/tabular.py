@@ -158,8 +158,14 @@ class CsvRows(Rows):
         if len(row) != width and (row or width == 1):  # in a file of one column an empty line may be an empty cell
             first = "in the header" if self.reading.header else "in the first row"
             place = f"{self.name}, line {reader.line_num}"
-            raise SourceError(f"{place} has {len(row)} cells; expected {width} as {first}")
+            held = f"{len(row)} cell{'s' if len(row) != 1 else ''}"
+            raise SourceError(f"{place} has {held}; expected {width} as {first}", hint=self._ragged(reader.line_num))
         return bool(row)
+
+    def _ragged(self, line: int) -> str:
+        """Return a hint on a row that is too long or too short."""
+        shown = f"sed -n {line}p {shlex.quote(self.name)} shows it; " if not files.is_url(self.name) else ""
+        return f"{shown}a cell that holds {_called(self._mark)} stands in quotes, and an empty one between two"
 
     def _check_header(self, header: list[str]) -> None:
         """Raise `SourceError` if two names are equal, or another mark separates them."""

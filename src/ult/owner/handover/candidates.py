@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import shlex
 from collections import Counter
@@ -20,6 +19,7 @@ from ult.codecs.record.kind import Told
 from ult.codecs.record.numeric import Number
 from ult.data.rows import listed
 from ult.errors import CorruptSymbols, InvalidConfig, InvalidRecord, MissingColumn
+from ult.host.near import near
 from ult.owner.table import Table
 from ult.public.vocabulary import N_SPECIAL
 
@@ -53,9 +53,7 @@ class Column:
                 f"{name!r} is a column of the rows {holders[0]!r}, of which a record has many; expected a column of "
                 f"which it has one cell: {listed([one.name for one in codec.fields if not one.fields]) or 'none is'}"
             )
-        near = difflib.get_close_matches(name, names, 1)
-        hint = f"did you mean {near[0]!r}?" if near else ""
-        raise MissingColumn(f"the table has no column {name!r}; it has {listed(names)}", hint=hint)
+        raise MissingColumn(f"the table has no column {name!r}; it has {listed(names)}", hint=near(name, names))
 
     @property
     def codec(self) -> RecordColumns:
