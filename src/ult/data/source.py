@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ import pyarrow as pa
 from ult.codecs.batches import batched
 from ult.data.batch import Batch, blamed, joined
 from ult.data.form import Form, Unread, kept_schema, unread
-from ult.data.molecules.molecule import SIDES, Canonicaliser, Invalid
+from ult.data.molecules.molecule import SIDES, Canonicaliser, Invalid, Rewriting, rewritten
 from ult.data.opening import SUFFIXES, open_inputs
 from ult.data.reading import Reading, remembered, typed
 from ult.data.rows import listed
@@ -44,7 +44,7 @@ class Source:
         column: str,
         kept_schema: pa.Schema,
         fields: Sequence[str] = (),
-        canonical: bool = False,
+        rewritten: Rewriting | None = None,
         split: Callable[[int], Iterator[Unread]] | None = None,
         seen: Snapshot | None = None,
         empty: Sequence[str] = (),
@@ -56,16 +56,20 @@ class Source:
         self.empty, self._told, self.left_out = tuple(empty), told, tuple(left_out)
         self._seen = seen or Snapshot(())
         self._read, self._split = read, split
-        self._canonicaliser = Canonicaliser() if canonical else None
+        self._rewritten = rewritten
 
     def batches(self) -> Iterator[Batch]:
         """Yield the records in order, in batches of at most about `CHUNK_BYTES` bytes."""
-        self.invalid, first = Invalid(), 1
-        for batch in self._read():
-            if self._canonicaliser:
-                batch = replace(batch, records=self._canonicaliser.rewrite(batch.records, first, self.invalid))
-            first += len(batch.records)
-            yield batch
+        if self._rewritten is None:
+            yield from self._read()
+        else:
+            self.invalid, first = Invalid(), 1
+            with closing(self._rewritten(self._read())) as found:
+                for batch, invalid in found:
+                    for i in invalid:
+                        self.invalid.add(first + i)
+                    first += len(batch.records)
+                    yield batch
         self.check_unchanged()
 
     @property
@@ -97,14 +101,14 @@ class Source:
     @property
     def apart(self) -> bool:
         """Whether the pieces are `Unread`, so that other processes can read them."""
-        return self._split is not None and self._canonicaliser is None
+        return self._split is not None and self._rewritten is None
 
     def pieces(self, nbytes: int) -> Iterator[Batch | Unread]:
         """Yield the records in order, in pieces of at least about `nbytes`, except for the last.
 
         Pieces of an input that can be split are `Unread`; others are read here and end at `PIECE_RECORDS` records.
         """
-        if self._split and not self._canonicaliser:
+        if self._split and not self._rewritten:
             yield from self._split(nbytes)
             return
         pending: list[Batch] = []
@@ -142,6 +146,7 @@ def open_source(
     side: str | None = None,
     schema: Schema | None = None,
     reading: Mapping[str, str | float] | None = None,
+    rewritten: Rewriting = rewritten,
 ) -> Source:
     """Return a `Source` of the records of `inputs`, which are all of one kind and have the same columns.
 
@@ -159,13 +164,16 @@ def open_source(
     field `labs`, and `labs:PATIENT=labs.csv` has the unit in the column PATIENT.
 
     `column` names the records' column; it may be left out if only one column fits. `keep` names the columns that travel
-    with the records. `canonical` rewrites SMILES by RDKit; `side` takes the "left" or "right" part of reaction SMILES.
+    with the records. `canonical` rewrites SMILES by RDKit, as `rewritten` does; `side` takes the "left" or "right" part
+    of reaction SMILES.
     Raises `MissingSource`, `MissingColumn`, `SourceError`, or `InvalidConfig` for options that do not fit the modality.
     """
     if modality not in SUFFIXES:
         raise InvalidConfig(f"modality is {modality!r}; expected {listed(list(SUFFIXES))}")
     if canonical and modality != "molecule":
         raise InvalidConfig(f"canonical is for molecules; the codec reads {modality} records")
+    if canonical:
+        Canonicaliser()  # refuses to begin without RDKit
     if side is not None and (modality != "molecule" or side not in SIDES):
         raise InvalidConfig(f"side is {side!r} of {modality} records; expected {listed(SIDES)} of molecule records")
     if (schema is not None) != (modality == "record"):
@@ -199,7 +207,7 @@ def open_source(
         column=form.column,
         fields=form.fields,
         kept_schema=schema,
-        canonical=canonical,
+        rewritten=rewritten if canonical else None,
         seen=seen,
         empty=empty,
         told=lambda: [one for rows in opened for one in rows.told],

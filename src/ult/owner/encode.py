@@ -178,7 +178,8 @@ def encode(
     key = secret(table, passphrase, identities)
     layout = schema_of(key, texts(drop))
     of: dict[str, Any] = {"column": column, "keep": keep, "canonical": canonical, "side": side, "reading": reading}
-    source = opened(inputs, modality=key.codec.modality, schema=layout, keep_identifier=keep_identifier, **of)
+    of |= {"keep_identifier": keep_identifier, "engine": chosen}
+    source = opened(inputs, modality=key.codec.modality, schema=layout, **of)
     if layout is None and source.fields != key.fields:
         raise InvalidRecord(
             f"the input has {len(source.fields)} value columns that are not the table's {len(key.fields)}, in order",

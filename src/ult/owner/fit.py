@@ -231,6 +231,7 @@ def fit(
         reading=reading,
         schema=layout,
         keep_identifier=keep_identifier,
+        engine=chosen,
     )
     source.check_apart(out)
     given = check_options(kind, options or {}, calibrate=most is None or kind is SeriesLevels)

@@ -15,6 +15,7 @@ from ult.data.columns.kept import check_kept
 from ult.data.columns.schema import Schema
 from ult.data.composed.records import MODALITY as RECORD
 from ult.data.composed.records import paths
+from ult.data.molecules.molecule import rewritten
 from ult.data.reading import remembered
 from ult.data.rows import listed
 from ult.errors import InvalidConfig, SourceError, WrongTable
@@ -23,6 +24,8 @@ from ult.host.progress import Progress, counted
 from ult.host.shown import count
 from ult.owner import keyfile
 from ult.owner.keyfile import Identities, Passphrase
+from ult.owner.pipeline.canonical import rewriting
+from ult.owner.pipeline.engine import Engine
 from ult.owner.table import Table
 from ult.public.manifest import may_be_same
 from ult.public.shards import Shards
@@ -62,10 +65,12 @@ def opened(
     reading: Mapping[str, str | float] | None = None,
     schema: Schema | None = None,
     keep_identifier: bool = False,
+    engine: Engine | None = None,
 ) -> Source:
     """Return the source of the records in `inputs`. Raises `SourceError` or `InvalidConfig`.
 
-    A kept column that looks like it says who somebody is is refused without `keep_identifier`.
+    SMILES are made `canonical` by the processes of `engine`, by default in this one. A kept column that looks like it
+    says who somebody is is refused without `keep_identifier`.
     """
     names, keep = named(inputs), texts(keep)
     source = open_source(
@@ -77,6 +82,7 @@ def opened(
         side=side,
         reading=reading,
         schema=schema,
+        rewritten=rewritten if engine is None else rewriting(engine),
     )
     if keep and not keep_identifier:
         chosen = reading if schema is None else remembered(schema.reading, reading, paths(names))

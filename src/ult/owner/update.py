@@ -165,9 +165,8 @@ def update_table(
     keyfile.encryptor(**storage)  # refuses bad arguments before any work is done
     check_updatable(key, public=public)
     layout = schema_of(key, texts(drop))
-    source = opened(
-        inputs, modality=key.codec.modality, schema=layout, column=column, canonical=canonical, reading=reading
-    )
+    of: dict[str, Any] = {"column": column, "canonical": canonical, "reading": reading, "engine": chosen}
+    source = opened(inputs, modality=key.codec.modality, schema=layout, **of)
     if layout is None and source.fields != key.fields:
         raise InvalidRecord(
             f"the input has {len(source.fields)} value columns that are not the table's {len(key.fields)}, in order",

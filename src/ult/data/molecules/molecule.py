@@ -8,13 +8,17 @@ fitted on whole reactions encodes the sides with the same ids.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ult.data.batch import Batch
 from ult.data.rows import Chunk
 from ult.errors import SourceError
 from ult.host.extras import require
+
+Rewritten = tuple[Batch, list[int]]  # canonical records, and which of them, from 0, are invalid and as they were
+Rewriting = Callable[[Iterator[Batch]], Generator[Rewritten, None, None]]
 
 SIDES = ("left", "right")
 _SHOWN = 5
@@ -71,17 +75,12 @@ class Canonicaliser:
             from rdkit import Chem, rdBase
         self._chem, self._silence = Chem, rdBase.BlockLogs
 
-    def rewrite(self, records: Sequence[str], first: int, invalid: Invalid) -> list[str]:
-        """Return the canonical records; leave invalid ones unchanged and count them in `invalid`, from `first` on."""
+    def rewrite(self, records: Sequence[str]) -> tuple[list[str], list[int]]:
+        """Return the records in canonical form, and which of them, from 0, are invalid, and so as they were."""
         with self._silence():
-            return list(self._rewrite(records, first, invalid))
-
-    def _rewrite(self, records: Sequence[str], first: int, invalid: Invalid) -> Iterator[str]:
-        for row, record in enumerate(records, first):
-            canonical = self.canonical(record)
-            if canonical is None:
-                invalid.add(row)
-            yield record if canonical is None else canonical
+            found = [self.canonical(record) for record in records]
+        kept = [record if one is None else one for one, record in zip(found, records, strict=True)]
+        return kept, [i for i, one in enumerate(found) if one is None]
 
     def canonical(self, record: str) -> str | None:
         """Return `record` in canonical form, or None if it is not valid SMILES.
@@ -102,3 +101,11 @@ class Canonicaliser:
         form: Any = self._chem.SmilesParserParams()
         form.removeHs = "[H:" not in side
         return self._chem.MolFromSmiles(side, form)
+
+
+def rewritten(batches: Iterator[Batch]) -> Generator[Rewritten, None, None]:
+    """Yield the batches in canonical form, in order. Raises `MissingExtra` without RDKit."""
+    rewrite = Canonicaliser().rewrite
+    for batch in batches:
+        records, invalid = rewrite(batch.records)
+        yield replace(batch, records=records), invalid

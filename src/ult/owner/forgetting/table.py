@@ -136,7 +136,9 @@ def refit(
     given = keyfile.told(new_passphrase) if new_passphrase is not None or plain else phrase
     storage: dict[str, Any] = {"passphrase": given, "recipients": recipients, "encrypt": encrypt}
     keyfile.encryptor(**storage)  # refuses bad arguments before any work is done
+    chosen = choose("local", None, workers)
     of: dict[str, Any] = {"column": column, "canonical": canonical, "reading": reading, "drop": texts(drop)}
+    of["engine"] = chosen
     source = _opened(records, key, of)
     source.check_apart(out)
     rest = _Rest(source, _digests(_opened(without, key, of)) if without is not None else {})
@@ -144,7 +146,7 @@ def refit(
         rest.pieces if rest.gone else lambda: source.pieces(pieces.PIECE_BYTES),
         key.codec,
         min_records=key.min_records,
-        engine=choose("local", None, workers),
+        engine=chosen,
         advance=lambda more: progress("refitting", more),
     )
     source.check_unchanged()
