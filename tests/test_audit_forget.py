@@ -73,8 +73,10 @@ def audit(folder, run, **options):
     told = {"before": folder / "run", "steps": 8, "orders": 1, **options}
     place = {"shards": folder / "all", "nonmembers": folder / "others", "retrained": folder / "again"}
     place |= {name: told.pop(name) for name in list(told) if name in place}
-    rows = [gone(place["shards"])]
-    return audit_forget(run, place["shards"], rows, place["nonmembers"], place["retrained"], **told)[0]
+    rows = [gone(place["shards"])]  # what runs were trained on is all given, as the proof asks for it
+    return audit_forget(run, [place["shards"], folder / "rest"], rows, place["nonmembers"], place["retrained"], **told)[
+        0
+    ]
 
 
 def levels(result):
@@ -299,7 +301,9 @@ def clean(**changes):
         "proven": True,
         "trained_otherwise": [],
         "before": "run",
-        "records": {"copied": 0},
+        "records": {"copied": 0, "near": []},
+        "unsearched": [],
+        "beside": [],
         "unlike": {"blind": {"shift": False, "auc": 0.5, "auc_interval": [0.4, 0.6]}, "retrained": half},
         "difference": {"as it is": half},
         "smirnov": {"p_value": 0.5, "n": [50, 200], "shift": 0.5, "power": 0.9},
@@ -355,7 +359,10 @@ LOW = {"auc": 0.3, "auc_interval": [0.22, 0.38], "forgotten": 50, "nonmembers": 
         ({"pairs": clean()["pairs"] | {"tpr": 0.0, "interval": [0.0, 0.2]}}, "amber"),
         ({"pairs": clean()["pairs"] | {"worst": WORST | {"p_value": 1 / 256}}}, "amber"),
         ({"pairs": clean()["pairs"] | {"worst": WORST | {"p_value": 1 / 256, "by_normal": 1e-4}}}, "red"),
-        ({"records": {"copied": 1}}, "red"),
+        ({"records": {"copied": 1, "near": []}}, "red"),
+        ({"records": {"copied": 0, "near": [0.9]}}, "amber"),
+        ({"beside": ["checkpoint-60/optimizer.pt"]}, "amber"),
+        ({"proven": False, "unsearched": ["copy.shards"]}, "amber"),
     ],
 )
 def test_what_the_verdict_rests_on(changes, level):

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult.audit.bounds import Scores
+from ult.audit.forget.beside import beside_of
 from ult.audit.forget.differing import alone, dearer, differing, smirnov
 from ult.audit.forget.groups import LEAST, Groups, read_groups
 from ult.audit.forget.pairs import check_pairs, tell_apart
 from ult.audit.forget.relearning import compared, half_way, learnings, relearned
-from ult.audit.forget.said import check_runs, guarantee_of, method_of, trained_otherwise, work_of
+from ult.audit.forget.said import check_runs, guarantee_of, method_of, trained_otherwise, unsearched, work_of
 from ult.audit.forget.states import BITS, rounded
 from ult.audit.forget.verdict import judge
 from ult.audit.model.blind import blind
@@ -126,6 +127,8 @@ def audit_forget(
         },
         "identical": same,
         "proven": proven,
+        "unsearched": unsearched(again, inside),
+        "beside": beside_of(ran, again),
         "trained_otherwise": [] if same else trained_otherwise(ran, again),
         "shards": summary(inside),
         "records": groups.facts,

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ult.audit.forget.nearest import nearer
 from ult.audit.model.record import Record, modality_of
 from ult.audit.model.sides import encoded_canaries, records_of
 from ult.errors import InvalidConfig, TrainingError, WrongTable
@@ -73,8 +74,11 @@ def read_groups(
     kept = [record for key, record in left.items() if key not in copied and key[:2] not in secret]
     rng = np.random.default_rng(seed)
     drawn = {"nonmembers": _some(list(never.values()), most, rng), "kept": _some(kept, most, rng)}
+    near = nearer(forgotten, drawn["nonmembers"], kept)
+    few = "more rows, or --method exact: a run like the retrained one needs no figures"
+    stay = f"equal copies of {len(copied)} stay in the shards: ult forget find with all of these, which names them"
     for name, found, hint in (
-        ("forgotten records", forgotten, "more rows, or --method exact: a run like the retrained one needs no figures"),
+        ("forgotten records", forgotten, stay if copied else few),
         ("records that no run saw", drawn["nonmembers"], "more --nonmembers"),
     ):
         if len(found) < least:
@@ -94,6 +98,7 @@ def read_groups(
             "forgotten": len(forgotten),
             "canaries": len(canaries),
             "copied": len(copied),
+            "near": [round(share, 4) for share in near],
             "nonmembers": len(drawn["nonmembers"]),
             "kept": len(drawn["kept"]),
         },

@@ -119,11 +119,24 @@ def _check_before(ran: Run, earlier: Run | None) -> None:
         )
 
 
+def unsearched(run: Run, inside: Sequence[Shards]) -> list[str]:
+    """Return the names of shards that a run learned of, or was chosen by, and that are not among those given."""
+    given = {one.manifest.digest for one in inside}
+    told = [str(lot.get("name", "shards")) for lot in _learned(run) if lot.get("digest") not in given]
+    before = set(run.metrics.get("trained_before") or []) - given
+    return [*dict.fromkeys(told), *([f"shards of {', '.join(made_of(run.metrics))}"] if before else [])]
+
+
+def _learned(run: Run) -> list[dict[str, Any]]:
+    """Return what a run says of all shards that it was trained on, or that decided which step of it was kept."""
+    return [*lots(run), *(run.metrics.get("validation") or {}).get("shards", [])]
+
+
 def _proves(run: Run, inside: Sequence[Shards], outside: Sequence[Shards], without: Sequence[Gone] | None) -> bool:
     """Return whether digests prove that a run never saw the shards outside nor, if given, the records of `without`.
 
-    A run without these names other shards than those that hold them, or says which of their records it left out. Raises
-    `InvalidConfig` for a run that saw what it must not have seen.
+    A run without these records learned of no shards but those inside, where they are known, and says that it left them
+    out. Raises `InvalidConfig` for a run that saw what it must not have seen.
     """
     digests = [lot.get("digest") for lot in lots(run)]
     own, before = {digest for digest in digests if digest}, set(run.metrics.get("trained_before") or [])
@@ -133,10 +146,14 @@ def _proves(run: Run, inside: Sequence[Shards], outside: Sequence[Shards], witho
             hint="shards of the same kind that no run saw",
         )
     complete = all(digests) and not (made_of(run.metrics) and run.metrics.get("trained_before") is None)
+    if without is None:
+        return complete
+    complete = complete and not unsearched(run, inside)
+    learned = {lot.get("digest") for lot in _learned(run)}
     left_out = [one.get("digest") for one in run.metrics.get("without") or []]
-    for gone in without or ():
+    for gone in without:
         lot = [one for one in inside if gone.of(one) is not None]
-        holding = [one for one in lot if one.manifest.digest in own]
+        holding = [one for one in lot if one.manifest.digest in learned]
         if any(one.manifest.digest in before for one in lot):
             complete = _began_without(run, inside, outside, gone) and complete
         if holding and None in left_out:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ult.audit.forget.nearest import WIDTH
 from ult.audit.forget.pairs import LEAST
 from ult.audit.release.finding import FALSE, FOUND, UNLIKELY, Finding, verdict
 
@@ -53,9 +54,12 @@ def _promise(result: Mapping[str, Any]) -> Iterator[Finding]:
     method, told = result["method"], result["guarantee"]
     line = f"green: exact, proven bit for bit, or guaranteed by an epsilon of {LARGE:g} or less; else never green"
     if not result["proven"]:
+        strange = result["unsearched"]
+        why = f": it learned of {', '.join(strange)}, which --shards does not name" if strange else ""
         yield _finding(
-            "amber", "digests do not prove that the retrained run never saw the records", line,
-            "retrain without a promise, or keep the shards", measured=False,
+            "amber", f"digests do not prove that the retrained run never saw the records{why}", line,
+            "all shards it learned of with --shards" if strange else "retrain without a promise, or keep the shards",
+            measured=False,
         )  # fmt: skip
     if others := result["trained_otherwise"]:
         yield _finding(
@@ -88,6 +92,17 @@ def _copies(result: Mapping[str, Any]) -> Iterator[Finding]:
     if copied := result["records"]["copied"]:
         found = f"equal copies of {copied} forgotten records stay in the shards, and in every run on them"
         yield _finding("red", found, "red: any", "ult forget find, which names all copies")
+    if near := result["records"]["near"]:
+        yield _finding(
+            "amber", f"{len(near)} of the forgotten records are nearer to one that stays than any record that no run "
+            f"saw is, the nearest shares {near[0]:.0%} of its runs of {WIDTH} ids with one: every run on the shards "
+            "knows what both say", "amber: any", "ult forget find --near 0.8", value=near[0],
+        )  # fmt: skip
+    if others := result["beside"]:
+        yield _finding(
+            "amber", f"the run's folder holds more than the run, of which its digest says nothing: {', '.join(others)}",
+            "amber: any", "remove it, or give the run away with ult release", measured=False,
+        )  # fmt: skip
 
 
 def _unlike(result: Mapping[str, Any]) -> Iterator[Finding]:
