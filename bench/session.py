@@ -12,7 +12,7 @@ from typing import Any
 sys.path.append(str(Path(__file__).resolve().parent.parent / "runs"))  # after bench: some scripts have one name
 
 from lib import result
-from lib.interval import counted, of_rounds, over_seeds, unmeasured
+from lib.interval import counted, of_growth, of_rounds, over_seeds, unmeasured
 from lib.mixed import csv_lines, great, with_header
 from lib.result import FIGURES, ROOT, SPEEDS, load, metric, verdict
 
@@ -26,6 +26,7 @@ __all__ = [
     "great",
     "load",
     "metric",
+    "of_growth",
     "of_rounds",
     "over_seeds",
     "unmeasured",
@@ -36,11 +37,19 @@ __all__ = [
 
 
 def write(
-    row: str, title: str, metrics: Sequence[dict[str, Any]], about: str, *, command: str, device: str = "cpu"
+    row: str,
+    title: str,
+    metrics: Sequence[dict[str, Any]],
+    about: str,
+    *,
+    command: str,
+    device: str = "cpu",
+    notes: Sequence[str] = (),
 ) -> None:
     """Write `results/<row>.json`; `about` is the script's docstring: what is asked, a blank line, and the setting."""
     asked, _, setting = (" ".join(part.split()) for part in inspect.cleandoc(about).partition("\n\n"))
-    result.write(result.document(row, title, metrics, asked=asked, setting=setting, command=command, device=device))
+    told = {"asked": asked, "setting": setting, "command": command, "device": device, "notes": notes}
+    result.write(result.document(row, title, metrics, **told))
 
 
 def data_folder() -> Path:

@@ -17,9 +17,10 @@ Floats = NDArray[np.float64]
 T, WILSON, RECORDS, BOTH = "t over seeds", "Wilson over records", "bootstrap over records", "bootstrap over both"
 CLOPPER = "Clopper-Pearson over records and pairs"
 ROUNDS = "range of the rounds"
+FIT = "t of a fitted curve"
 COUNTED, UNMEASURED, ONE_SEED = "none: counted", "none: not measured", "none: one seed"
-KINDS = (T, WILSON, RECORDS, BOTH, CLOPPER, ROUNDS, COUNTED, UNMEASURED, ONE_SEED)
-NO_SEEDS = (ROUNDS, COUNTED, UNMEASURED)  # kinds that may rest on no seed
+KINDS = (T, WILSON, RECORDS, BOTH, CLOPPER, ROUNDS, FIT, COUNTED, UNMEASURED, ONE_SEED)
+NO_SEEDS = (ROUNDS, FIT, COUNTED, UNMEASURED)  # kinds that may rest on no seed
 RESAMPLES = 1000
 
 
@@ -82,6 +83,27 @@ def over_both(scores: Floats, classes: NDArray[Any] | None = None, *, seed: int 
     low, high = np.quantile(means, [0.025, 0.975])
     value = mean(np.ones(seeds, int), np.ones(records, int))
     return {"value": value, "low": float(low), "high": float(high), "interval": BOTH if seeds > 1 else RECORDS}
+
+
+def of_growth(sizes: Sequence[float], values: Sequence[float]) -> dict[str, Any]:
+    """Return the exponent e of values that are a + b sizes^e, a at least 0, and its t-interval by the fit's residuals.
+
+    The squares of relative errors are least. It takes four sizes or more.
+
+    >>> found = of_growth([1, 10, 100, 1000, 10000], [3.0, 12.1, 102.0, 1000.0, 10003.0])
+    >>> round(found["value"], 2), round(found["low"], 2) <= 1.0 <= found["high"]
+    (1.0, True)
+    """
+    from scipy.optimize import curve_fit
+    from scipy.stats import t
+
+    x, y = np.array(sizes, float) / max(sizes), np.array(values, float)
+    begin = [y.min(), max(y.max() - y.min(), y.max() / 100), 1.0]
+    limits = ([0.0, 0.0, 0.0], [np.inf, np.inf, 5.0])
+    found, spread = curve_fit(lambda x, a, b, e: a + b * x**e, x, y, begin, sigma=y, bounds=limits)
+    half = float(t.ppf(0.975, len(y) - 3) * math.sqrt(spread[2, 2]))
+    exponent = float(found[2])
+    return {"value": exponent, "low": exponent - half, "high": exponent + half, "interval": FIT}
 
 
 def counted(value: float) -> dict[str, Any]:
