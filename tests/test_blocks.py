@@ -103,7 +103,7 @@ def test_a_file_that_shrinks_between_its_parts_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("1,2\n3,4\n5\n", "line 4004 has 1 cells"),
+        ("1,2\n3,4\n5\n", "line 4004 has 1 cell;"),
         ('1,"a\nb"\n3,"4"x\n', "line 4004 is not CSV"),
         ("1,2\n3,\xff\n", "line 4003 is not"),
     ],

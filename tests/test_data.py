@@ -289,7 +289,7 @@ BAD: list[tuple[str, str, dict[str, Any], type[UltError], str]] = [
     ("text", "good.csv twice.csv", {"column": "a"}, SourceError, "names a column twice in its header"),
     ("text", "good.csv blank.csv", {"column": "b"}, MissingColumn, r"blank\.csv has no column 'b'"),
     ("text", "header.csv", {"column": "a"}, EmptySource, "has a header and no rows"),
-    ("text", "ragged.csv", {"column": "a"}, SourceError, "line 4 has 1 cells; expected 2 as in the header"),
+    ("text", "ragged.csv", {"column": "a"}, SourceError, "line 4 has 1 cell; expected 2 as in the header"),
     ("text", "blank.csv", {}, SourceError, "line 3 has 0 cells; expected 1"),
     ("text", "quote.csv", {}, SourceError, "is not CSV: unexpected end of data"),
     ("text", "latin.txt", {}, SourceError, r"latin\.txt, line 2 is not UTF-8; .*hint: --encoding NAME"),

@@ -9,6 +9,7 @@ import pytest
 
 import patients
 import ult
+from ult.data.columns.describe import describe
 from ult.data.composed import units
 from ult.data.events import fhir
 from ult.data.events.addresses import open_events
@@ -268,13 +269,13 @@ def test_the_vocabulary_may_have_tabs_as_athena_writes_it(tmp_path):
 
 
 def test_a_folder_without_events_and_a_table_twice_are_refused(tmp_path):
-    with pytest.raises(MissingSource, match=r"names no folder; expected meds:FOLDER"):
+    with pytest.raises(MissingSource, match=r"names no folder; .*hint: meds:FOLDER"):
         open_events("meds:", ["meds:"])
     for prefix in ("meds:", "fhir:", "omop:"):
         with pytest.raises(MissingSource):
             events(prefix, tmp_path / "nowhere")
         (tmp_path / "empty").mkdir(exist_ok=True)
-        with pytest.raises((MissingSource, EmptySource)):
+        with pytest.raises((MissingSource, EmptySource), match=r"hint: a folder (of|with) "):
             events(prefix, tmp_path / "empty")
     folder = patients.as_omop(tmp_path / "of")
     pq.write_table(pa.table({"PERSON_ID": ["7"]}), folder / "PERSON.parquet")
@@ -283,6 +284,20 @@ def test_a_folder_without_events_and_a_table_twice_are_refused(tmp_path):
     (folder / "person.csv").unlink()
     with pytest.raises(MissingColumn, match="has no column 'gender_concept_id'"):
         events("omop:", folder)
+
+
+def test_a_folder_of_events_that_is_named_otherwise_is_told_how_it_is_read(tmp_path):
+    made = {"meds:": patients.as_meds, "fhir:": patients.as_fhir, "omop:": patients.as_omop}
+    for prefix, write in made.items():
+        folder = write(tmp_path / prefix[:-1])
+        with pytest.raises(MissingSource) as refused:
+            describe(folder)
+        assert refused.value.hint == f"{prefix}{folder} for the events of patients in it"
+    with pytest.raises(MissingSource) as refused:
+        events("meds:", tmp_path / "omop")
+    assert refused.value.hint == f"omop:{tmp_path / 'omop'}"
+    with pytest.raises(SourceError, match=r"hint: fhir:.*Mixed\.ndjson for the events"):
+        describe(lines(tmp_path / "Mixed.ndjson", ASHA, ASHA | {"gender": "female"}))
 
 
 @pytest.mark.parametrize("text", ["2020-02-30", "2020-1-1", "2020-01-01T25:00", "2020-01-01T10:00+15:00", "@1", "0000"])

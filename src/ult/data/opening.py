@@ -10,7 +10,7 @@ from ult.data import files, hub, record, sample, sequence
 from ult.data.array import ArrayRows
 from ult.data.composed import linked
 from ult.data.composed.json_record import JsonRecordRows
-from ult.data.events.addresses import PREFIXES, open_events
+from ult.data.events.addresses import PREFIXES, event_folder, open_events
 from ult.data.images import image_folder
 from ult.data.images.image_folder import FolderRows
 from ult.data.images.layout import Layout
@@ -121,6 +121,8 @@ def _kind(name: str, modality: str) -> str:
 
 def _of_folder(name: str, modality: str) -> str:
     """Return a hint on how the files of a folder are read: by the codec of images, or named by a glob."""
+    if modality == "record" and (events := event_folder(name)):
+        return f"{events} for the events of patients in it"
     inner = files.walk(name)
     images = sum(map(image_folder.is_image, inner))
     others = sum(files.suffix(one) in SUFFIXES[modality] for one in inner)

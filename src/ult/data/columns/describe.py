@@ -334,7 +334,7 @@ class _Describing:
             looked=seen.looked,
             readings=reading.readings,
             files="" if name in self.arrays else arrays.named(seen.present),
-            why=reading.why,
+            why="" if event_schema.is_code(self.opened, name) else reading.why,
             place=self.places.get(name, ""),
         )
 

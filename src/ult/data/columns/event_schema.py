@@ -25,6 +25,11 @@ def events_of(opened: Sequence[Rows], unit: str) -> EventRows | None:
     return first if isinstance(first, EventRows) and unit == SUBJECT else None
 
 
+def is_code(opened: Sequence[Rows], name: str) -> bool:
+    """Return whether a column is that of the codes of medical events, which are names even if most are numbers."""
+    return isinstance(opened[0], EventRows) and name == "code"
+
+
 def check_unit(opened: Sequence[Rows], unit: str) -> None:
     """Raise `InvalidConfig` if medical events are not grouped by their subject: then no promise would be to people."""
     if isinstance(opened[0], EventRows) and unit != SUBJECT:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import shlex
@@ -23,9 +22,11 @@ from ult.data.composed import linked
 from ult.data.form import Form
 from ult.data.rows import BLOCK_ROWS, CHUNK_BYTES, Chunk, Rows, listed
 from ult.errors import MissingColumn, SourceError
+from ult.host.near import near
 
 COLUMN = record.COLUMN["record"]
 _TEXTS = {str, type(None)}
+_OTHERS = "name records that have these columns, or fit a table on those that you have: ult fit"
 _MANY = 4  # columns that a hint drops, at most
 
 
@@ -165,10 +166,10 @@ def check_columns(rows: Rows, fields: Sequence[Field], others: Sequence[str], ta
     known = {*names, *others, *(name.removeprefix(before) for name in others)}
     unseen = [name for name in rows.types if name not in known]
     if missing:
-        near = difflib.get_close_matches(missing[0], unseen, 1, 0.6)
+        question = near(missing[0], unseen) if len(missing) <= len(names) / 2 else ""  # else they are other records
         raise MissingColumn(
             f"{rows.name} has no column {listed(missing)}, which the schema names; it has {listed(list(rows.types))}",
-            hint=f"did you mean {near[0]!r}? Then rename it to {missing[0]!r} in the file" if near else "",
+            hint=f"{question} Then rename it to {missing[0]!r} in the file" if question else _OTHERS,
         )
     if unseen:
         drop = " ".join(f"--drop {shlex.quote(before + name)}" for name in unseen[:_MANY])

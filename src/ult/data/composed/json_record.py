@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -82,8 +83,12 @@ class JsonRecordRows(JsonlRows):
         if isinstance(found, dict) and any(isinstance(value, dict) for value in found.values()):
             found = self._flattened(found, number)
         if self._names and isinstance(found, dict) and (new := [one for one in found if one not in self._names]):
-            raise SourceError(
+            what = (
                 f"{self._place(number)} has fields that the first line has not: {listed(new)}; expected the same in all"
+            )
+            raise SourceError(
+                what,
+                hint=_of_resource(self.name) if "resourceType" in self._names else "null for them in the first line",
             )
         return found
 
@@ -105,6 +110,11 @@ class JsonRecordRows(JsonlRows):
                 row[name] = value
                 self._flat = self._flat or (name if prefix else "")
         return row
+
+
+def _of_resource(name: str) -> str:
+    """Return a hint on how resources of FHIR are read, which have the fields that they need."""
+    return f"{shlex.quote(f'fhir:{name}')} for the events in resources of FHIR"
 
 
 def _add(kinds: set[str], value: Any, chunk: Chunk, i: int, name: str) -> None:

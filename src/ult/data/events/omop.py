@@ -99,8 +99,11 @@ _READERS: Mapping[str, Callable[[str], Rows]] = {".csv": _csv, ".parquet": Parqu
 
 
 def _walk(folder: str) -> list[str]:
+    expected = "a folder with the tables of OMOP, such as PERSON.csv"
+    if files.is_file(folder):
+        raise MissingSource(f"{folder} is a file; expected {expected}")
     if not files.is_folder(folder):
-        raise MissingSource(f"{folder} is no folder; expected one with the tables of OMOP, such as PERSON.csv")
+        raise files.missing(folder, expected)
     return files.walk(folder)
 
 
