@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from test_audit_forget import RECIPE, folder, gone, levels, noise, said  # noqa: F401  a fixture
+from test_audit_forget import RECIPE, gone, levels, noise, said
 from toy import SIZE, write
 from ult.audit.forget.audit import audit_forget
 from ult.audit.forget.said import unsearched
@@ -23,33 +23,34 @@ def edited(record, at=4):
     return found
 
 
-def proven(root, tmp_path, records, **told):
+def proven(tmp_path, records, **told):
     """Shards of records of which the first two are forgotten, and the audit of a run that is the retrained one."""
     write(tmp_path / "all", records)
+    write(tmp_path / "others", noise(64, 1))
     rows = [gone(tmp_path / "all", [0, 1])]
     for name in ("forgot", "again"):
         train(tmp_path / "all", tmp_path / name, Recipe(**RECIPE | {"steps": 2}), without=rows, **told)
     run = said(tmp_path, "forgot", "said", "exact")
-    return lambda *more: audit_forget(run, [tmp_path / "all", *more], rows, root / "others", tmp_path / "again")[0]
+    return lambda *more: audit_forget(run, [tmp_path / "all", *more], rows, tmp_path / "others", tmp_path / "again")[0]
 
 
-def test_a_near_copy_that_stays_is_no_forgetting(folder, tmp_path):
+def test_a_near_copy_that_stays_is_no_forgetting(tmp_path):
     """It is what a byte more at the end of a text makes of it: no run that learned it has forgotten the record."""
     records = [np.tile(one, 3) for one in noise(48, 0)]
     (tmp_path / "apart").mkdir()
-    plain = proven(folder, tmp_path / "apart", records)()
+    plain = proven(tmp_path / "apart", records)()
     assert (plain["verdict"], plain["records"]["near"]) == ("green", [])
-    found = proven(folder, tmp_path, [*records, edited(records[0], 20)])()
+    found = proven(tmp_path, [*records, edited(records[0], 20)])()
     assert found["identical"]
     assert found["records"]["near"][0] >= 0.5
     assert levels(found)("nearer to one that stays") == [found["verdict"]] == ["amber"]
 
 
-def test_shards_that_nobody_searched_may_hold_the_record(folder, tmp_path):
+def test_shards_that_nobody_searched_may_hold_the_record(tmp_path):
     """A copy of shards has another digest, so none that names the record: both runs were trained, or chosen, by it."""
     records = noise(48, 0)
     write(tmp_path / "copy", records[1:])
-    audit_of = proven(folder, tmp_path, records, validation=tmp_path / "copy")
+    audit_of = proven(tmp_path, records, validation=tmp_path / "copy")
     found = audit_of()
     assert (found["identical"], found["proven"], found["unsearched"]) == (True, False, ["copy"])
     assert levels(found)("never saw the records") == [found["verdict"]] == ["amber"]
@@ -64,10 +65,10 @@ def test_shards_that_nobody_searched_may_hold_the_record(folder, tmp_path):
 @pytest.mark.parametrize(
     "name", ["said/checkpoint-60/optimizer.pt", "said/adapter/adapter_model.safetensors", ".said.partial/recipe.json"]
 )
-def test_what_else_lies_with_the_run_is_not_called_forgotten(folder, tmp_path, name):
-    audit_of = proven(folder, tmp_path, noise(48, 0))
+def test_what_else_lies_with_the_run_is_not_called_forgotten(tmp_path, name):
+    audit_of = proven(tmp_path, noise(48, 0))
     assert (found := audit_of())["verdict"] == "green", found["findings"]
     (tmp_path / name).parent.mkdir(parents=True)
-    shutil.copy(folder / "run/model.safetensors", tmp_path / name)
+    shutil.copy(tmp_path / "forgot/model.safetensors", tmp_path / name)
     found = audit_of()
     assert levels(found)("holds more than the run") == [found["verdict"]] == ["amber"]

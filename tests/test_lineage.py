@@ -85,6 +85,7 @@ EXPECTED = {
     "against/members/1": "does not hold",
     "unknown": "cannot be told",
     ".cut.partial": "holds",
+    "rows.age": "cannot be told",
     "damaged": "cannot be told",
     "t.ult": "cannot be told",
 }
@@ -186,6 +187,23 @@ def test_synthetic_records_say_which_run_wrote_them(folder, tmp_path):
     entries = {one.path.name[0]: one for one in lineage(folder / "gone.rows", tmp_path).entries if one.kind != "run"}
     assert [entries[name].verdict for name in "abc"] == ["holds", "does not hold", "cannot be told"]
     assert "it promises (4, 1e-05)" in entries["c"].why
+
+
+def test_what_lies_loose_cannot_be_told(folder, tmp_path):
+    """A checkpoint inside a run's folder, weights, parts and archives beside it, and links are no part of anything."""
+    shutil.copytree(folder / "clean", tmp_path / "all/clean")
+    shutil.copy(folder / "gone.rows", tmp_path / "all")
+    loose = ["clean/checkpoint-1/optimizer.pt", "clean/checkpoint-1/model.safetensors", "clean/old.safetensors",
+             "backup.tar.gz", "copy/part-00000.parquet", "copy/whole.gguf"]  # fmt: skip
+    for name in loose:
+        (tmp_path / "all" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "all" / name).write_bytes(b"weights")
+    (tmp_path / "all/notes.txt").write_text("records in the clear are not looked at")
+    (tmp_path / "all/link").symlink_to(folder / "after")
+    entries = found(tmp_path / "all")
+    assert {name for name, one in entries.items() if one.verdict == "cannot be told"} == {*loose, "link"}
+    assert entries["clean"].verdict == "does not hold"
+    assert entries["link"].why == f"not followed: --among {folder / 'after'} looks there"
 
 
 def test_on_the_command_line(folder):

@@ -7,6 +7,7 @@ such as copies elsewhere, backups and files in the clear, is not looked at.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -42,7 +43,7 @@ class Entry(NamedTuple):
     """What one artefact has to do with the records, and why."""
 
     path: Path
-    kind: str  # shards, run, member, checkpoints, packed ids, table
+    kind: str  # shards, run, member, checkpoints, packed ids, table, loose file, link
     verdict: Verdict
     why: str
 
@@ -124,6 +125,10 @@ class _Judge:
             yield self._hidden(path)
         for path in self.found.tables:
             yield Entry(path, "table", *_table(path))
+        for path in self.found.loose:
+            yield Entry(path, "loose file", UNKNOWN, "it lies in no run and no shards that say what it was made of")
+        for path in self.found.links:
+            yield Entry(path, "link", UNKNOWN, f"not followed: --among {shlex.quote(str(path.resolve()))} looks there")
 
     # ---- shards
 
