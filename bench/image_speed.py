@@ -3,6 +3,9 @@
 CIFAR-10's test images are 32x32; the photographs are resized to 256x256. Pillow and simplejpeg both call libjpeg-turbo,
 simplejpeg with less around it: they have one quality, chroma subsampled by two (4:2:0), as ours is, the accurate
 integer DCT, and Huffman tables of the standard; "optimize" has its own. PyTurboJPEG brings no library and is left out.
+A JPEG encoder looks at a block once. Ours looks twice, since what was decoded must encode to itself: a tile is decoded,
+unless its levels alone prove that no pixel is clipped and that rounding cannot matter, and what changed is encoded
+again. That is half of its time, and what keeps it below Pillow at 256x256.
 """
 
 import bisect
