@@ -81,6 +81,9 @@ def describe(
         found.schema.write(out)
         say(f"{out}: schema of {len(found.schema.columns)} columns, for its owner alone (mode 0600)")
         note(f"{out} holds names and values of your columns: it is as private as they are")
+        if found.schema.domains:
+            only = "have no other cells than in these files"
+            note(f'{out} declares that {listed(list(found.schema.domains))} {only}; its "domains" need not name them')
 
 
 def _print_json(found: Description) -> None:

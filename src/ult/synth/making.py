@@ -186,12 +186,13 @@ def synthesise(
     _check_method(method, epsilon, members, condition)
     if method == "marginals":
         marginals.check(records, condition)
-    elif records.layout is not None and records.layout.domains:
+    elif told := records.declared:
         raise InvalidConfig(
-            f"what cells {next(iter(records.layout.domains))!r} may have is declared, which the method {method} does "
-            "not take",
+            f"what cells {next(iter(told))!r} may have is declared, which the method {method} does not take",
             hint="its kind alone, or --method marginals where records are of categories, plain numbers and dates",
         )
+    else:
+        records = records.without_domains()
     asked = Asked(
         rows=rows,
         epsilon=epsilon,

@@ -12,6 +12,7 @@ from ult.codecs.base import Codec
 from ult.codecs.record.field import Field
 from ult.data import Source
 from ult.data.columns.schema import Schema
+from ult.data.rows import listed
 from ult.errors import InvalidConfig
 from ult.owner import fields
 from ult.owner.inputs import Inputs, named, opened, texts
@@ -87,7 +88,8 @@ class Records:
                 reading=said.reading,
             )
             layout = plain_numbers(layout) if private and said.schema is None else layout
-            layout = replace(layout, domains={**layout.domains, **domains})
+            known = {name: cells for name, cells in layout.domains.items() if name != first}  # whose cells are labels
+            layout = replace(layout, domains={**known, **domains})
             layout = with_first(layout, first) if first else layout
         elif others := [
             name for name in ("schema", "unit", "drop", "forms", "encode_identifier", "bins") if getattr(said, name)
@@ -101,6 +103,18 @@ class Records:
         more: dict[str, Any] = {"canonical": said.canonical, "reading": said.reading, "schema": layout}
         source = opened(said.inputs, modality=kind.modality, column=column[0] if column else None, **more)
         return cls(said, codec, source, layout, tuple(told))
+
+    @property
+    def declared(self) -> Mapping[str, tuple[str, ...]]:
+        """The cells of columns that forms declare, by name; a schema may know those of more."""
+        return split(self.said.forms or {})[1]
+
+    def without_domains(self) -> Records:
+        """Return the same records, of whose cells nothing is taken as known; `told` says so."""
+        if self.layout is None or not self.layout.domains:
+            return self
+        told = f"the schema says what cells {listed(list(self.layout.domains))} may have, which only marginals use"
+        return replace(self, layout=replace(self.layout, domains={}), told=(*self.told, told))
 
     @property
     def fields(self) -> tuple[Field, ...]:

@@ -16,6 +16,7 @@ from ult.data import record
 from ult.data.cells import has_text
 from ult.data.columns import arrays, describe_tables, event_schema, identifier, looks, measure, tally
 from ult.data.columns.bins import BINS, CHOICES
+from ult.data.columns.codebook import domains
 from ult.data.columns.constant import Constant
 from ult.data.columns.describe_tables import Part
 from ult.data.columns.infer import SHARED, Reading, infer
@@ -365,6 +366,7 @@ class _Describing:
             suspects=tuple(one.name for one in found if one.identifier),
             inferred=() if self.public else tuple(one.name for one in found if one.name != self.unit),
             asked={one.name: one.readings for one in found if one.readings},
+            domains=domains([one for one in found if one.name != self.unit], self.tallies) if self.public else {},
         )
         if self.constant is None:
             return schema

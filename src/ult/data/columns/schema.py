@@ -19,6 +19,7 @@ FORMAT = "ult-schema/1"
 _ROLES = ("unit", "column", "dropped", "reading")
 _NAMES = ("columns", "dropped", "identifiers", "suspects", "inferred")
 _MAPS = ("asked", "domains")  # texts by column
+CELLS = 1000  # of a column that are declared, at most
 _MOST = 2**28  # bytes of a schema file: 10^5 columns with 256 bins each have fewer
 
 

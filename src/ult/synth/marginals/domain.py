@@ -9,13 +9,13 @@ import numpy as np
 
 from ult.codecs.record.codec import RecordColumns
 from ult.codecs.record.field import Field
+from ult.data.columns.schema import CELLS
 from ult.errors import InvalidRecord
 from ult.synth.marginals.column import Cell, Column
 from ult.synth.marginals.scale import scale_of
 
 RANGE = ".."  # between the ends of a scale
 PARTS = 128  # of a scale, at most where each place is one
-MOST = 1000  # cells of a column
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ def domain_of(field: Field, told: Sequence[str]) -> Domain:
     scale = scale_of(field)
     ranges = [one for one in told if scale is not None and RANGE in one]
     cells = tuple(one for one in told if one not in ranges)
-    if not told or len(set(told)) < len(told) or len(told) > MOST:
-        raise field.wrong(f"{len(told):,} cells are declared; expected 1 to {MOST:,}, each once")
+    if not told or len(set(told)) < len(told) or len(told) > CELLS:
+        raise field.wrong(f"{len(told):,} cells are declared; expected 1 to {CELLS:,}, each once")
     if scale is not None and len(ranges) != 1:
         raise field.wrong(f"{len(ranges)} ranges are declared; expected one, such as 0..120, beside single cells")
     for cell in cells:
