@@ -237,3 +237,13 @@ def test_all_attacks_are_scored_at_every_size(topics):
     assert [one["name"] for one in found][2 * len(names) :] == [f"known plaintext, {n} records" for n in (1, 10)]
     assert {"units", "occurrences", "types", "patches", "blind"} < set(found[0])
     assert 1000 <= found[0]["units"] < found[-1]["units"] == sum(map(len, truth.encode_batch(topics[0][:20])))
+
+
+def test_workers_change_nothing(topics, letters):
+    truth, _, adversary = letters
+    records = truth.encode_batch(topics[0])[:3]
+    options = {"adversary": adversary, "truth": truth, "told": adversary, "plaintext": False}
+    alone, together = (list(attack(records, **options, workers=workers)) for workers in (1, 2))
+    assert alone == together
+    named = ["rank alone", "co-occurrence without ranks", *ATTACKS, "trigrams", "bigram likelihood"]
+    assert [one["name"] for one in alone] == [*named, "co-occurrence, phrases known"]

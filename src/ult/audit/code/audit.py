@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ult.audit import words
 from ult.audit.code import overlap
 from ult.audit.code.adversary import Adversary
-from ult.audit.code.attack import attack, best
+from ult.audit.code.attack import SIZES, attack, best
 from ult.audit.code.cells import Form
 from ult.audit.code.columns import leaves_of
 from ult.audit.code.embedding_rows import attack_public_rows, attack_rows
@@ -28,7 +28,7 @@ from ult.codecs.base import Codec
 from ult.codecs.record import RecordColumns
 from ult.data.composed.records import MODALITY as RECORD
 from ult.errors import InvalidConfig, WrongTable
-from ult.host import arguments
+from ult.host import arguments, portable
 from ult.host.arguments import COLUMNS, KEYS, checked, integer, path, switch
 from ult.host.bar import shown
 from ult.host.free import check_free
@@ -45,6 +45,8 @@ from ult.public.run import Run
 from ult.public.shards import Shards
 from ult.trainer.models.generation import ignored
 
+_MOST = 4  # processes by default, because each may need a gigabyte
+
 
 @checked(
     shards=folders.folders_or_none,
@@ -59,6 +61,7 @@ from ult.trainer.models.generation import ignored
     known=arguments.texts("the name of a field"),
     column=COLUMNS["column"],
     reading=COLUMNS["reading"],
+    workers=integer(1),
     **KEYS,
     force=switch,
     progress=arguments.call,
@@ -79,6 +82,7 @@ def audit_code(
     known: str | Sequence[str] = (),
     column: str | None = None,
     reading: Mapping[str, str | float] | None = None,
+    workers: int | None = None,
     passphrase: Passphrase | None = None,
     identities: Identities = (),
     force: bool = False,
@@ -93,8 +97,9 @@ def audit_code(
     of `run`; without `start_table`, `start` is the public model that `run` was aligned to, whose tokens anyone reads.
     Without `table` nothing is scored. `pairs` is a file, mode 0600, for passages that the best attack read, which are
     parts of records. For records of fields, `known` names fields that the adversary knows of the people in
-    the shards, and the figures are also given by field. `reading` is that of `ult.fit`. `notice` is called with a
-    sentence on each attack as it ends.
+    the shards, and the figures are also given by field. `reading` is that of `ult.fit`. `workers` is the number of
+    processes, by default up to four where there are many ids. `notice` is called with a sentence on each attack as it
+    ends.
 
     Raises `InvalidConfig`, `WrongTable`, `WrongKey`, `SourceError`, `OutputExists` or `OutputError`.
 
@@ -152,7 +157,8 @@ def audit_code(
     if truth is not None and public:
         adversary, informed = Adversary.fitted(truth, public), Adversary(truth, public)
         known_phrases = adversary.spelled
-        for result in attack(ids, adversary=adversary, truth=truth, told=informed, plaintext=bool(many), keep=keep):
+        options: dict[str, Any] = {"plaintext": bool(many), "keep": keep, "workers": workers or _workers(ids)}
+        for result in attack(ids, adversary=adversary, truth=truth, told=informed, **options):
             ended(result)
         if codec.id == CODEC and whole.target is not None and whole.result is not None:
             of_fields = OfFields.attacked(
@@ -185,6 +191,11 @@ def audit_code(
     notes += of_fields.notes if of_fields is not None else ()
     figures = [*_figures(found), *(of_fields.figures() if of_fields is not None else [])]
     return Audit.made("code", found, figures, table=truth, notes=[*notes, *_unscored(truth)])
+
+
+def _workers(records: Sequence[NDArray[Any]]) -> int:
+    """Return how many processes attack by default: one where starting another takes longer than the attacks."""
+    return min(_MOST, portable.cpus()) if sum(map(len, records)) > SIZES[1] else 1
 
 
 def check_asked(

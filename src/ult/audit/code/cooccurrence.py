@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ult.audit.code.evidence import Coded, Guess
-from ult.audit.code.matching import MOST, assign, neighbours
+from ult.audit.code.matching import MOST, add_products, assign, neighbours
 
 # Measured on 10,000 ids of a permuted byte-pair code of 2,048 entries: reach 2, 4 and 6 recover 72, 76 and 71 %;
 # a growth of 1.5 from 64 anchors 76 %, of 1.25 from 32 78 %; a weight of 0.003, 0.01 and 0.03 76, 76 and 66 %.
@@ -144,10 +144,12 @@ def _similarity(
     target, reference = sides
     apart = target.shares[some][:, None] - reference.shares[others][None, :]
     similarity: NDArray[np.float32] = (-weight * apart**2).astype(np.float32)
+    rest = np.empty_like(similarity)
     for first, second in zip(target.neighbours, reference.neighbours, strict=True):
         ours, our_rest = target.profile(first, some, known)
         theirs, their_rest = reference.profile(second, others, as_known)
-        similarity += (ours @ theirs.T.toarray() + our_rest @ their_rest.T) / len(target.neighbours)
+        np.matmul(our_rest, their_rest.T, out=rest)
+        add_products(similarity, ours, theirs, rest, 1 / len(target.neighbours))
     return similarity
 
 

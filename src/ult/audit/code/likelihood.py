@@ -45,15 +45,17 @@ def by_likelihood(target: Coded, reference: Coded, guess: Guess) -> Guess:
     start = place[guess]
     taken[np.flatnonzero(start >= 0), start[start >= 0]] = 1
     rng = np.random.default_rng(0)
+    messages = [np.empty_like(taken) for _ in beside]
+    changed = np.arange(len(taken))
     for _ in range(ROUNDS):
         posterior = alone.copy()
-        for near, ratio in zip(beside, likely, strict=True):
-            message = np.log(FAITH * (taken @ ratio[1:]) + 1 - FAITH)
+        for near, ratio, message in zip(beside, likely, messages, strict=True):
+            message[changed] = np.log(FAITH * (taken[changed] @ ratio[1:]) + 1 - FAITH)
             posterior += WEIGHT * (near[1:, 1:] @ message)
             posterior += WEIGHT * (near[1:, :1] @ np.log(ratio[:1]))
         posterior = _shared(SHARP * posterior)
-        some = rng.random(len(posterior)) < 0.5  # updating all at once oscillates
-        taken[some] = posterior[some]
+        changed = np.flatnonzero(rng.random(len(posterior)) < 0.5)  # updating all at once oscillates
+        taken[changed] = posterior[changed]
     return np.where(taken.max(1) > 0, common[taken.argmax(1)], -1)
 
 

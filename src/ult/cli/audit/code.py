@@ -57,6 +57,12 @@ def code(
     ] = None,
     column: Column = None,
     reading: Reading = READ,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", "-w", min=1, help="Processes, of up to 1 GB; by default up to four. The output is the same."
+        ),
+    ] = None,
     passphrase_file: PassphraseFile = None,
     identity: Identities = None,
     force: Force = False,
@@ -92,6 +98,7 @@ def code(
             known=known or (),
             column=column,
             reading=reading,
+            workers=workers,
             force=force,
             progress=progress,
             notice=say,
