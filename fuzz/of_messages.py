@@ -61,7 +61,7 @@ def task(folder: Path) -> Made:
 
     group = _group(folder)
     traffic = metrics_document()["steps"]
-    seeds = [
+    seeds: list[dict[str, Any]] = [
         {"round": 1},
         {"round": 0, "with": dict.fromkeys(NAMES, DRAWN)},
         {"done": {"owners": 3, "traffic": {"up": traffic, "down": traffic}, "rounds": 2}},

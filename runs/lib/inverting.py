@@ -119,7 +119,9 @@ def _states(model: Any, ids: NDArray[np.int64], depth: int) -> Any:
         with torch.inference_mode():
             model(input_ids=read, use_cache=False)
         hook.remove()
-        told = unpacked(packed(Hidden(kept[0][0, :PROMPTS], kept[0][:, PROMPTS:]), "float16"), "float16")
+        hidden = Hidden(kept[0][0, :PROMPTS], kept[0][:, PROMPTS:])
+        shapes = (tuple(hidden.prompts.shape), tuple(hidden.ids.shape))
+        told = unpacked(packed(hidden, "float16"), "float16", "an owner", shapes)
         found.append(told.ids[:, 1:].flatten(0, 1))
     return torch.cat(found)
 

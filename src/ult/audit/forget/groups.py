@@ -76,9 +76,9 @@ def read_groups(
     drawn = {"nonmembers": _some(list(never.values()), most, rng), "kept": _some(kept, most, rng)}
     near = nearer(forgotten, drawn["nonmembers"], kept)
     few = "more rows, or --method exact: a run like the retrained one needs no figures"
-    stay = f"equal copies of {len(copied)} stay in the shards: ult forget find with all of these, which names them"
+    equal = f"equal copies of {len(copied)} stay in the shards: ult forget find with all of these, which names them"
     for name, found, hint in (
-        ("forgotten records", forgotten, stay if copied else few),
+        ("forgotten records", forgotten, equal if copied else few),
         ("records that no run saw", drawn["nonmembers"], "more --nonmembers"),
     ):
         if len(found) < least:
