@@ -304,6 +304,10 @@ def test_the_command_prints_a_table_and_writes_a_schema(tmp_path, capsys, monkey
     assert not atomic.hidden(out).exists()
     assert "exists already" in ult(capsys, monkeypatch, "describe", path, "-o", out, status=1).err
     printed = json.loads(ult(capsys, monkeypatch, "describe", path, "--json").out)
+    public = ("-o", out, "--public", "--force")
+    shown = ult(capsys, monkeypatch, "describe", table(tmp_path / "q.csv", a=["x", "y"], b=["x", "x"]), *public)
+    assert "private" not in shown.err
+    assert "no cells of 'a', 'b' but those of these files" in shown.err
     assert [one["kind"] for one in printed["columns"]] == ["category", "number"]
     assert "not COLUMN=FORM" in ult(capsys, monkeypatch, "describe", path, "--form", "age", status=1).err
 

@@ -80,10 +80,11 @@ def describe(
             raise SourceError("no column can be encoded; expected one that a schema can hold")
         found.schema.write(out)
         say(f"{out}: schema of {len(found.schema.columns)} columns, for its owner alone (mode 0600)")
-        note(f"{out} holds names and values of your columns: it is as private as they are")
+        if not public:
+            note(f"{out} holds names and values of your columns: it is as private as they are")
         if found.schema.domains:
-            only = "have no other cells than in these files"
-            note(f'{out} declares that {listed(list(found.schema.domains))} {only}; its "domains" need not name them')
+            none = f"no cells of {listed(list(found.schema.domains))} but those of these files"
+            note(f'{out} knows {none}: take a column out of its "domains" if records may have others')
 
 
 def _print_json(found: Description) -> None:
