@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 import ult
-from toy import OTHER, counting, two_classes, write
+from toy import OTHER, TABLE, counting, two_classes, write
 from ult.audit.model.update import Told, audit_update, figures, notes
 from ult.cli import app
 from ult.errors import InvalidConfig, WrongTable
@@ -105,12 +105,20 @@ def test_runs_are_compared(folder):
     assert audit_update(folder / "old", folder / "new", [folder / "wrong"])["old"]["share"] == evaluated.accuracy.value
 
 
-def test_an_earlier_run_is_asked_in_its_own_ids(folder):
+def test_an_earlier_run_is_asked_in_its_own_ids(folder, tmp_path):
     found = audit_update(folder / "other", folder / "old", [folder / "shards"], old_shards=[folder / "moved"])
     assert found["old"]["share"] == 1.0
     assert found["old_shards"][0]["name"] == "moved"
     with pytest.raises(InvalidConfig, match="in their order: their labels differ"):
         audit_update(folder / "other", folder / "new", [folder / "wrong"], old_shards=[folder / "moved"])
+    labels = ["low", "high"] * 32
+    strange = write(tmp_path / "strange", counting(64), kept={"label": labels}, table=OTHER, nbytes=7)
+    with pytest.raises(InvalidConfig, match="in their order: their bytes of data differ"):
+        audit_update(folder / "other", folder / "old", [folder / "shards"], old_shards=[strange])
+    turned = [write(tmp_path / name, counting(64), kept={"label": labels, "row": list(range(64))[::step]}, table=table)
+              for name, step, table in (("one", 1, TABLE), ("back", -1, OTHER))]  # fmt: skip
+    with pytest.raises(InvalidConfig, match="in their order: their values of row differ"):
+        audit_update(folder / "other", folder / "old", turned[:1], old_shards=turned[1:])
     with pytest.raises(WrongTable, match=r"was encoded with table.*ult align OLD"):
         audit_update(folder / "other", folder / "old", [folder / "shards"])
     with pytest.raises(WrongTable, match="shards of the new run's table"):

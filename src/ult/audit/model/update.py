@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from ult.errors import InvalidConfig, WrongTable
@@ -204,9 +205,10 @@ def _labels(old: Run, new: Run, earlier: Sequence[Shards], sources: Sequence[Sha
         truth = np.array(mapped_labels(folder / "labels"))
         if earlier is not sources:
             known = pack(earlier, folder / "earlier", label=label)
-            if known != classes or not np.array_equal(mapped_labels(folder / "earlier"), truth):
+            same = known == classes and np.array_equal(mapped_labels(folder / "earlier"), truth)
+            if what := _differing(earlier, sources) if same else "labels":
                 raise InvalidConfig(
-                    f"{earlier[0].path} does not hold the records of {sources[0].path}, in their order: their labels "
+                    f"{earlier[0].path} does not hold the records of {sources[0].path}, in their order: their {what} "
                     "differ",
                     hint="the same files, encoded with either table",
                 )
@@ -218,6 +220,19 @@ def _labels(old: Run, new: Run, earlier: Sequence[Shards], sources: Sequence[Sha
             names = np.array([place_of.get(name, -1) for name in run.classes])
             right.append(names[chances_of(model, data, batch_size).argmax(1)] == truth)
     return Told(right[0], right[1], np.arange(len(truth)), truth, classes)
+
+
+def _differing(earlier: Sequence[Shards], sources: Sequence[Shards]) -> str:
+    """Return what shows that two lists of shards, by other tables, are not of the same records; "" if nothing does."""
+    if sum(one.manifest.bytes for one in earlier) != sum(one.manifest.bytes for one in sources):
+        return "bytes of data"
+    both = [{name for one in side for name in one.manifest.kept} for side in (earlier, sources)]
+    for name in sorted(both[0] & both[1]):
+        one, other = (pa.concat_arrays([c for each in side for part in each.parts() for c in part[name].chunks])
+                      for side in (earlier, sources))  # fmt: skip
+        if not one.cast(pa.string()).equals(other.cast(pa.string())):  # NaN is equal to no NaN
+            return f"values of {name}"
+    return ""
 
 
 def _ids(old: Run, new: Run, sources: Sequence[Shards], batch_size: int) -> Told:
