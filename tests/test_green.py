@@ -258,7 +258,12 @@ def test_a_public_checkpoint_in_a_folder_called_tiny_is_no_preset(here):
     well("audit release --run body --private-embeddings -o audit")
     assert audit()["verdict"] == "red"
     well("audit release --run all --private-embeddings -o audit2")
-    assert audit("audit2")["verdict"] == "amber"
+    assert audit("audit2")["verdict"] == "red"  # its seed is the default
+    assert "the model also works with those that it began with" in json.dumps(audit("audit2"))
+    assert '"seed"' not in json.dumps(audit("audit2")["parts"]["run"]), "who gets the audit is not told it"
+    well("train all.shards -o secret --seed 735029114 --steps 1 --batch-size 2 --context 32")
+    well("audit release --run secret --private-embeddings -o audit4")
+    assert audit("audit4")["verdict"] == "amber"
     del metrics["initial_weights"]  # as older runs
     Path("body/metrics.json").write_text(json.dumps({**metrics, "model": "tiny"}))
     well("audit release --run body --private-embeddings -o audit3")

@@ -49,6 +49,8 @@ def test_the_body_holds_every_weight_but_the_rows(run, released):
     assert all(needle not in path.read_bytes() for path in [*body.iterdir(), rows])
     assert needle in (run / "model.safetensors").read_bytes()
     assert rows.stat().st_mode & 0o777 == 0o600
+    given = Run.open(body).metrics
+    assert not {"seed", "initial_digest"} & {*given, *given["recipe"]}, "they tell the first rows"
 
 
 def test_the_owner_puts_the_rows_back(run, released, tmp_path):

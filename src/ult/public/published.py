@@ -93,11 +93,17 @@ def released(metrics: Mapping[str, Any]) -> dict[str, Any]:
     forgotten = metrics.get("forgotten")
     told = {"forgotten": _only(forgotten, _FORGOTTEN)} if forgotten else {}
     found = {**metrics, **groups, **told, "validation": validation, "trained_before": None}
-    if metrics.get("federated") is not None:
-        for name in ("seed", "initial_digest"):
-            found.pop(name, None)
-        found["recipe"] = {name: value for name, value in metrics.get("recipe", {}).items() if name != "seed"}
-    return found
+    return without_seed(found) if metrics.get("federated") is not None else found
+
+
+def without_seed(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a `metrics.json` says, without what tells the rows that a training began with, or seeds to be tried.
+
+    The trained body still works with those rows, for the most part.
+    """
+    found = {name: value for name, value in metrics.items() if name not in ("seed", "initial_digest")}
+    recipe = metrics.get("recipe")
+    return found | {"recipe": {name: value for name, value in recipe.items() if name != "seed"}} if recipe else found
 
 
 def _free(lot: Mapping[str, Any]) -> bool:

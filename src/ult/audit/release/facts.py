@@ -20,6 +20,9 @@ _OF_RUN = (
 )  # fmt: skip
 
 
+GUESSABLE = 2**20  # a seed below is found in an hour, by trying which rows fit a body
+
+
 def shards_facts(shards: Shards) -> Facts:
     """Return the facts on shards, after reading and verifying every part. Raises as `Shards.parts` does."""
     for _ in shards.parts():
@@ -47,6 +50,8 @@ def _column(one: KeptColumn) -> Facts:
 def run_facts(run: Run) -> Facts:
     """Return the facts on a run. Raises `FormatError` if it has no weights."""
     metrics = {name: run.metrics[name] for name in _OF_RUN if name in run.metrics}
+    seed = run.metrics.get("seed")  # not told itself: it draws the rows that the training began with
+    metrics |= {"guessable": isinstance(seed, int) and seed < GUESSABLE}
     return {"name": run.path.name, "digest": run.digest(), "metrics": metrics}
 
 

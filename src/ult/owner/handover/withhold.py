@@ -17,7 +17,7 @@ from ult.host.extras import require
 from ult.host.free import check_free
 from ult.owner import keyfile
 from ult.owner.handover.belonging import check_body, check_no_counts
-from ult.public.published import released
+from ult.public.published import released, without_seed
 from ult.public.run import WITHHELD, Run
 from ult.trainer.models.embeddings import rows_of
 from ult.trainer.models.load import load_trained, load_withheld
@@ -60,7 +60,7 @@ def withhold(
     places = {weight.data_ptr() for weight in held.values()}
     body = {name: weight for name, weight in model.state_dict().items() if weight.data_ptr() not in places}
     with atomic.Claim(out) as given, atomic.Claim(rows) as kept:
-        folder = begin(opened, given, {**_released(opened, audited), "embeddings": WITHHELD})
+        folder = begin(opened, given, {**without_seed(_released(opened, audited)), "embeddings": WITHHELD})
         save(model, folder, out, body)
         tensors = {name: weight.detach().cpu().contiguous() for name, weight in held.items()}
         secret = kept.folder / "new"
