@@ -118,7 +118,7 @@ TOPICS = {
     ),
     "body": Topic(
         "what the model remembers without its embedding rows",
-        "read what the model remembers with the help of the model that it was made from",
+        "read what the model remembers, with embedding rows that they have, or can draw again from the seed",
         "",
     ),
     "promise": Topic(
