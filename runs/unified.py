@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lib.baselines import LEVELS, Ours, nbytes, raw_tokens, write_parts
-from lib.corpus import cifar, genes, reactions, transformer, wikitext
+from lib.baselines import LEVELS, Ours, raw_tokens, write_parts
+from lib.five_sets import LOSSY, SETS, TEST_BYTES, geometric, records
 from lib.interval import counted, of_ratio, over_seeds
 from lib.result import metric
 from lib.session import Session
@@ -18,12 +18,8 @@ from lib.starts import match_moments
 from lib.training import bits, trained
 
 from ult.codecs import codec_class
-from ult.codecs.series import SeriesMulaw
 
-SETS = ("text", "images", "molecules", "omics", "series")
-LOSSY = ("images", "omics", "series")
 SIZE, CONTEXT, BATCH, MODEL, STEPS = 1024, 128, 8, "tiny", 100
-TEST_BYTES, HOURS = 60_000, 24
 TABLES, SHARED, ALONE = "ult, rows per table", "ult, rows shared", "ult, alone"
 PLAIN, LONGER = f"{SHARED}, no token", f"{ALONE}, all the steps"
 TOGETHER: dict[str, dict[str, Any]] = {  # the options of a model of all sets
@@ -113,21 +109,12 @@ def figures(found: dict[tuple[str, str, int], dict[str, Any]], seeds: Sequence[i
                                   **of))  # fmt: skip
     n = sum(found[ALONE, name, seeds[0]]["rows"] for name in SETS)
     for system in TOGETHER:
-        mean = of_ratio(*([mean_of([bits_of(one, name)[k] for name in SETS]) for k in range(len(seeds))]
+        mean = of_ratio(*([geometric([bits_of(one, name)[k] for name in SETS]) for k in range(len(seeds))]
                           for one in (system, ALONE)))  # fmt: skip
         goal = "below 1.00" if system == TABLES else ""
         metrics.append(metric(MEAN, system, mean, unit="x", baseline=ALONE, goal=goal, n=n, seeds=seeds,
                               higher_is_better=False))  # fmt: skip
     return metrics
-
-
-def mean_of(values: Sequence[float]) -> float:
-    """Return the geometric mean.
-
-    >>> round(mean_of([1.0, 4.0]), 6)
-    2.0
-    """
-    return math.exp(sum(map(math.log, values)) / len(values))
 
 
 def of_loss(
@@ -139,41 +126,6 @@ def of_loss(
                higher_is_better=True)
         for name, each in decibels.items() for system, value in each.items()
     ]  # fmt: skip
-
-
-def records(session: Session, name: str) -> tuple[list[Any], list[Any], Any]:
-    """Return what to train on, what to test on, and the codec."""
-    if name == "text":
-        train, test, codec = wikitext(session, "train"), wikitext(session, "test"), "text/bytes"
-    elif name == "images":
-        train, test, codec = cifar(session, "train", 10_000), cifar(session, "test", 2000), "image/dct"
-    elif name == "molecules":
-        train, test, codec = reactions(session, "train"), reactions(session, "test"), "molecule/smiles"
-    else:
-        train, test = tumours(session) if name == "omics" else days(session)
-        codec = SeriesMulaw.calibrated(train, patch_size=1)  # type: ignore[assignment]
-    train = train[: session.sized(None, 200)]
-    ends = np.cumsum([nbytes(one) for one in test])
-    return train, test[: max(2, int((ends <= session.sized(TEST_BYTES, 6000)).sum()))], codec
-
-
-def tumours(session: Session) -> tuple[list[Any], list[Any]]:
-    """Return the expression of 200 genes in float32, of colorectal and of breast tumours, scaled alike."""
-    found = []
-    for name in ("tcga_crc_cms", "tcga_brca_mrna"):
-        values = genes(session, name, 200).values
-        found += list(((values - values.mean()) / values.std()).astype(np.float32))
-    return [one for k, one in enumerate(found) if k % 5], found[::5]
-
-
-def days(session: Session) -> tuple[list[Any], list[Any]]:
-    """Return days of 24 hours of each of the seven series, scaled by what is trained on."""
-    hours = transformer(session)
-    hours = hours[: len(hours) // HOURS * HOURS]
-    cut = len(hours) // HOURS * 4 // 5 * HOURS
-    hours = ((hours - hours[:cut].mean(0)) / hours[:cut].std(0)).astype(np.float32)
-    many = [part.reshape(-1, HOURS, 7).swapaxes(1, 2).reshape(-1, HOURS) for part in (hours[:cut], hours[cut:])]
-    return list(many[0]), [many[1][k] for k in np.random.default_rng(0).permutation(len(many[1]))]
 
 
 def encode(session: Session, name: str, raw: bool = False) -> Path:

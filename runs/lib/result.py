@@ -23,7 +23,7 @@ from ult.host import distribution
 ROOT = Path(__file__).resolve().parent.parent.parent
 TRAINED = (
     "text-lm", "text-classify", "image-classify", "molecule-forward", "omics", "series", "transfer", "unified",
-    "distance", "release", "attacks", "ranks", "alienlm", "memorisation", "protection", "frontier",
+    "unified-small", "distance", "release", "attacks", "ranks", "alienlm", "memorisation", "protection", "frontier",
     "record-leaks", "record-predict", "record-bits", "joint-patient", "public-body", "small-data", "federate", "update",
     "split", "forget",
     "synth",
