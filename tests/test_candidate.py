@@ -23,7 +23,8 @@ from ult.trainer.train import train
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("verdict")
     told = {"canaries": Canaries(20, 1)}
-    train(write(folder / "shards", counting(40), **told), folder / "run", Recipe(steps=2, batch_size=2, context=16))
+    recipe = Recipe(steps=2, batch_size=2, context=16, seed=907_431_862)  # the default is guessed, and so is its body
+    train(write(folder / "shards", counting(40), **told), folder / "run", recipe)
     write(folder / "unseen", counting(40)[::-1])
     return folder / "run"
 

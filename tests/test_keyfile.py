@@ -99,7 +99,7 @@ def test_what_is_not_there(tmp_path):
     for read in (Table.load, keyfile.read_identities, keyfile.is_encrypted):
         with pytest.raises(MissingSource):
             read(tmp_path / "t.ult")
-    with pytest.raises(FormatError, match="cannot be read"):
+    with pytest.raises(FormatError, match="is a folder; expected a table"):
         Table.load(tmp_path)
 
 

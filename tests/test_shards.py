@@ -346,9 +346,11 @@ def test_a_damaged_part_is_refused(tmp_path, kind):
 def test_what_is_no_shards_folder(tmp_path):
     (tmp_path / "file").write_text("x")
     (tmp_path / "folder" / ".manifest.json").mkdir(parents=True)
-    for path in (tmp_path, tmp_path / "file", tmp_path / "nothing"):
+    for path in (tmp_path, tmp_path / "file"):
         with pytest.raises(MissingSource, match=r"no manifest\.json"):
             Shards(path)
+    with pytest.raises(MissingSource, match="nothing is not there; expected shards"):
+        Shards(tmp_path / "nothing")
     with pytest.raises(FormatError):
         Shards(tmp_path / "folder")
 

@@ -63,11 +63,11 @@ def choose(rows: Rows, modality: str, keep: Sequence[str]) -> str:
     if fitting:
         several = f"{rows.name} has {len(fitting)} columns of {_NAME[modality]}: {listed(fitting)}"
         hint = f"--column {shlex.quote(_longest(rows, fitting))}"
-        hint += "; for records of all columns, ult fit --codec record/columns" if modality == "text" else ""
+        other = ", or a table of --codec record/columns for records of all columns" if modality == "text" else ""
         if "resourceType" in fitting:  # which every resource of FHIR has
             folder = shlex.quote(f"fhir:{rows.name.rpartition('/')[0] or '.'}")
             hint = f"{folder} and a table of --codec record/columns for resources of FHIR"
-        raise MissingColumn(f"{several}; expected to be told which", hint=hint)
+        raise MissingColumn(f"{several}; expected to be told which{other}", hint=hint)
     raise MissingColumn(
         f"{rows.name} has no column of {_NAME[modality]} to encode; it has {listed(list(rows.types))}",
         hint=rows.layouts if modality == "image" else "",
