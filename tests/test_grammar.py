@@ -97,11 +97,12 @@ def test_what_is_refused_begins_no_record(codec, config, seed, steps):
     symbols, states = walk(codec, grammar, rng, steps)
     singles, ends = np.arange(codec.alphabet, dtype=np.uint32), np.arange(1, codec.alphabet + 1)
     refused = np.flatnonzero(grammar.after(states[-1], singles, ends) == REFUSED)
+    liked = walk(codec, grammar, rng, 20)[0]
     for symbol in rng.permutation(refused)[:5]:
         assert grammar.advance(states[-1], singles[[symbol]]) is None
         for more in (
             rng.integers(0, codec.alphabet, 20),
-            walk(codec, grammar, rng, 20)[0],
+            liked,
             np.full(20, 288 % codec.alphabet),
         ):
             tried = np.concatenate([symbols, [symbol], more]).astype(np.uint32)
