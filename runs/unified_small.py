@@ -40,14 +40,14 @@ def main() -> None:
     chosen = tuned(session, seeds[0])
     jobs = [(TABLES, "", seed, *chosen[TABLES, ""]) for seed in seeds]
     jobs += [(ALONE, name, seed, *chosen[ALONE, name]) for seed in seeds for name in SETS]
-    found: dict[tuple[str, str, int], float] = {}
+    found: dict[tuple[str, str, int], dict[str, Any]] = {}
     for (system, _, seed, *_), sets in zip(jobs, session.each(train_one, jobs), strict=True):
-        found |= {(system, name, seed): one["test"] for name, one in sets.items()}
+        found |= {(system, name, seed): one for name, one in sets.items()}
     metrics = []
     of: dict[str, Any] = {"seeds": seeds, "higher_is_better": False}
     for name in SETS:
-        values = {system: [found[system, name, seed] for seed in seeds] for system in LENGTHS}
-        n = session.once(f"shards/{name}", _size(session), _never)["test"]
+        values = {system: [found[system, name, seed]["test"] for seed in seeds] for system in LENGTHS}
+        n = found[TABLES, name, seeds[0]]["rows"]
         metrics += [
             metric(f"{name}: bits per byte", system, over_seeds(one), unit="bits", n=n, **of,
                    baseline="" if system == ALONE else ALONE)
@@ -55,7 +55,10 @@ def main() -> None:
         ]  # fmt: skip
         metrics.append(metric(f"{name}: bits per byte, ratio to alone", TABLES, of_ratio(values[TABLES], values[ALONE]),
                               unit="x", baseline=ALONE, goal="at most 1.00", n=n, **of))  # fmt: skip
-    means = [[geometric([found[system, name, seed] for name in SETS]) for seed in seeds] for system in (TABLES, ALONE)]
+    means = [
+        [geometric([found[system, name, seed]["test"] for name in SETS]) for seed in seeds]
+        for system in (TABLES, ALONE)
+    ]
     metrics.append(metric("all five: bits per byte, ratio to alone", TABLES, of_ratio(*means), unit="x",
                           baseline=ALONE, goal="below 1.00", n=len(SETS), **of))  # fmt: skip
     told = "; ".join(f"{name or 'all'} {steps} steps, decay {decay}" for (_, name), (steps, decay) in chosen.items())
@@ -74,16 +77,8 @@ def main() -> None:
             "first look at seed 0, which saw the test records too.",
         ],
         chart=[metrics[-1]["name"], *(f"{name}: bits per byte, ratio to alone" for name in SETS)],
-        model={"name": MODEL, "parameters": train_one(session, *jobs[0])[SETS[0]]["parameters"]},
+        model={"name": MODEL, "parameters": found[TABLES, SETS[0], seeds[0]]["parameters"]},
     )  # fmt: skip
-
-
-def _size(session: Session) -> dict[str, Any]:
-    return {"size": SIZE, "ids": session.sized(IDS, 600), "test": session.sized(TEST_BYTES, 6000)}
-
-
-def _never(_: Path) -> dict[str, Any]:
-    raise AssertionError("shards are written before they are asked for")
 
 
 def encode(session: Session, name: str) -> Path:
@@ -97,9 +92,10 @@ def encode(session: Session, name: str) -> Path:
         most = session.sized(IDS, 600)
         last, beyond = (int(np.searchsorted(ends, most * share)) + 1 for share in (1, 4 / 3))
         write_parts(folder, Ours(some[:last], SIZE, codec), train=some[:last], held=some[last : beyond + 1], test=test)
-        return {"test": len(test)}
+        return {}
 
-    return Path(session.once(f"shards/{name}", _size(session), make)["folder"])
+    settings = {"size": SIZE, "ids": session.sized(IDS, 600), "test": session.sized(TEST_BYTES, 6000)}
+    return Path(session.once(f"shards/{name}", settings, make)["folder"])
 
 
 def tuned(session: Session, seed: int) -> dict[tuple[str, str], tuple[int, float]]:
@@ -115,7 +111,7 @@ def tuned(session: Session, seed: int) -> dict[tuple[str, str], tuple[int, float
 
 def train_one(
     session: Session, system: str, name: str, seed: int, steps: int, decay: float
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, Any]]:
     """Train on one set, or on all; return the bits per byte of each of its sets, held out and to test."""
     names = SETS if system == TABLES else (name,)
     folders = [encode(session, one) for one in names]
@@ -125,14 +121,12 @@ def train_one(
     run = trained(session, word, [folder / "train" for folder in folders], batch_size=BATCH, seed=seed, model=MODEL,
                   validation=[folder / "held" for folder in folders], evaluate_every=max(1, steps // 10), steps=steps,
                   context=CONTEXT, weight_decay=decay, **options)  # fmt: skip
-    return {
-        one: {
-            part: bits(session, f"{word}-{one}-{part}", run, folder / part)["bits_per_byte"]
-            for part in ("held", "test")
-        }
-        | {"parameters": run["parameters"]}
-        for one, folder in zip(names, folders, strict=True)
-    }
+    told = {}
+    for one, folder in zip(names, folders, strict=True):
+        held, test = (bits(session, f"{word}-{one}-{part}", run, folder / part) for part in ("held", "test"))
+        told[one] = {"held": held["bits_per_byte"], "test": test["bits_per_byte"], "rows": test["rows"],
+                     "parameters": run["parameters"]}  # fmt: skip
+    return told
 
 
 if __name__ == "__main__":

@@ -15,17 +15,14 @@ class Category(Protocol):
     @property
     def name(self) -> str:
         """The column's name."""
-        ...
 
     @property
     def kind(self) -> str:
         """What its cells are: category, number, text and so on."""
-        ...
 
     @property
     def identifier(self) -> str:
         """Why it may name somebody, or nothing."""
-        ...
 
 
 def domains(found: Iterable[Category], tallies: Mapping[str, Tally]) -> dict[str, tuple[str, ...]]:
