@@ -45,7 +45,7 @@ def test_workers_end_with_a_reading_that_fails(tmp_path):
     (tmp_path / "a.txt").write_text("OCC>>C\n" * 6 * BATCH + "no reaction\n")
     _, source = sources(tmp_path / "a.txt", side="left")
     batches = source.batches()
-    assert [next(batches).records[-1] for _ in range(2)] == ["CCO>>"] * 2
+    assert [next(batches).records[-1] for _ in range(6)] == ["CCO>>"] * 6
     assert len(multiprocessing.active_children()) == 2
     with pytest.raises(SourceError, match=f"line {6 * BATCH + 1} holds"):
         list(batches)

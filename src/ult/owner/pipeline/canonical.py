@@ -30,15 +30,21 @@ def rewriting(engine: Engine) -> Rewriting:
     def work(batches: Iterator[Batch]) -> Generator[Rewritten, None, None]:
         yield from rewritten(itertools.islice(batches, _ALONE))
         sent: deque[Batch] = deque()
+        failed: list[Exception] = []  # a reading that fails ends what is read, after the batches before it
 
         def pieces() -> Iterator[Piece]:
-            for number, batch in enumerate(batches):
-                sent.append(batch)
-                yield number, (batch.records,)
+            try:
+                for number, batch in enumerate(batches):
+                    sent.append(batch)
+                    yield number, (batch.records,)
+            except Exception as error:
+                failed.append(error)
 
         with closing(Local(many, ahead=_AHEAD * many).map(_rewriter, (), pieces())) as answers:
             for records, invalid in in_order(answers):
                 yield replace(sent.popleft(), records=records), invalid
+        for error in failed:
+            raise error
 
     return work
 
