@@ -79,9 +79,7 @@ def main() -> None:
         before = session.earlier()
         old = [m for m in before["metrics"] if m["system"] in PROTECTIONS]
         metrics = [_without_goal(m) for m in old] + metrics
-        trained_at = ", ".join(before["trainings"])
-        notes = [*(note for note in before["notes"] if note.startswith("`--stop")), *notes,
-                 f"All but the early-stopped were trained at commits {trained_at}, and not again since."]  # fmt: skip
+        notes = [*(note for note in before["notes"] if note.startswith("`--stop")), *notes]
     session.write(
         "Records that are repeated",
         metrics,

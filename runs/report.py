@@ -83,7 +83,7 @@ def _line(m: dict[str, Any]) -> str:
     goal = f"{m['goal']}: **{verdict(m)}**" if m["goal"] else ""
     arrow = "↑" if m["higher_is_better"] else "↓"
     system = f"{m['system']}, beside {m['baseline']}" if m["baseline"] else m["system"]
-    value = f"{m['value']:.4g} {m['unit']}".strip()
+    value = f"{m['value']:.4g} {m['unit']}".strip() + (f", of {m['measured']}" if "measured" in m else "")
     return f"| {m['name']} {arrow} | {system} | {value} | {ends} | {n} | {len(m['seeds']) or ''} | {goal} |"
 
 

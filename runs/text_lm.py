@@ -55,8 +55,6 @@ def main() -> None:
         metrics, model, notes = before["metrics"], before["model"], before["notes"]
         untrained = (CHANCE, BLIND, *COUNTED)
         metrics = [m for m in metrics if m["system"] not in untrained and not m["name"].endswith("n-grams of ids")]
-        said = f"The models were trained at commit {before['trainings'][0]}, and not again since."
-        notes = [*(note for note in notes if note != said), said]
     else:
         metrics, model, notes = measured(session, seeds, steps)
     session.write(

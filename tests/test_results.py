@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "runs"))
 
-from lib import interval, outcomes, result, score  # noqa: E402
+from lib import interval, outcomes, result, score, session  # noqa: E402
 
 COMMITTED = result.results(result.ROWS)
 
@@ -91,6 +91,7 @@ def test_a_whole_result_is_accepted():
         (document(figure(), figure()), "a metric stands there twice"),
         (document(figure(extra=1)), "a metric of text-lm has other fields"),
         (document(figure() | TIMED | {"rounds": None}), "rounds is None"),
+        (document(figure(measured="2026-11-21")), "measured is '2026-11-21'"),
         (document(figure(peer=1.0)), "a metric of text-lm has other fields"),
         (document(figure(x=1)), "a metric of text-lm has other fields"),
         (document(*[figure() | {"x": 1, "axis": "MB"}] * 2), "a metric stands there twice"),
@@ -106,6 +107,17 @@ def test_a_whole_result_is_accepted():
 def test_a_wrong_result_is_refused(wrong, said):
     with pytest.raises(ValueError, match=said):
         result.check(json.loads(json.dumps(wrong)))
+
+
+def test_a_kept_figure_says_when_it_was_measured_for_good(tmp_path, monkeypatch):
+    monkeypatch.setattr(session, "ROOT", tmp_path)
+    first, later = (f"2026-11-2{k}, commit {k}{k}" + "0" * 10 for k in (1, 2))
+    (tmp_path / "results").mkdir()
+    whole = document(figure(measured=first), figure(name="b"), date="2026-11-22", git="22" + "0" * 10)
+    (tmp_path / "results" / "text-lm.json").write_text(json.dumps(whole))
+    found = session.Session("text-lm", tmp_path, False, 1, "tiny", 0.0).earlier()
+    assert [m["measured"] for m in found["metrics"]] == [first, later]
+    result.check(found)
 
 
 def test_what_is_written_is_read_and_uncommitted_code_only_looked_at(tmp_path, monkeypatch, capsys):

@@ -51,7 +51,7 @@ _DOCUMENT: dict[str, Any] = {
     "notes": list,  # findings, negative ones too, a sentence each
     "chart": list,  # names of metrics to draw; all of them if empty
     "command": str,
-    "date": str,
+    "date": str,  # of all metrics that do not say another
     "git": str,  # of the code that wrote the document
     "trainings": list,  # git hashes at which its trainings ran, which are kept from one call to the next
     "python": str,
@@ -82,6 +82,7 @@ _TIMED: dict[str, Any] = {  # beside a peer, in turns
     "peer": _NUMBER,
     "speed": str,
 }
+_KEPT: dict[str, Any] = {"measured": str}  # "date, commit", where that is not the document's
 _CURVE: dict[str, Any] = {"x": _NUMBER, "axis": str}  # a point: the value at `x`, in the unit `axis`
 GOAL = re.compile(r"(at least|at most|above|below) (-?[0-9.]+)")
 
@@ -195,7 +196,7 @@ def check(document: Any) -> None:
 
 
 def _check_metric(m: Any, where: str) -> None:
-    more = [group for group in (_TIMED, _CURVE) if isinstance(m, dict) and group.keys() & m.keys()]
+    more = [group for group in (_TIMED, _KEPT, _CURVE) if isinstance(m, dict) and group.keys() & m.keys()]
     _check_fields(m, {name: kind for group in (_METRIC, *more) for name, kind in group.items()}, f"a metric of {where}")
     here = f"{where}: {m['name']} of {m['system']}"
     _require(math.isfinite(m["value"]), f"{here} is {m['value']}")
@@ -205,6 +206,9 @@ def _check_metric(m: Any, where: str) -> None:
     _require(bare or m["low"] <= m["value"] <= m["high"], f"{here}: {m['value']} is outside its interval")
     _require(0 < m["n"] <= m["n_asked"], f"{here}: n is {m['n']} of {m['n_asked']} asked")
     _require(m["interval"] in NO_SEEDS or m["seeds"], f"{here}: no seeds")
+    when = m.get("measured")
+    right = when is None or re.fullmatch(r"\d{4}-\d\d-\d\d, commit [0-9a-f]{12}", when)
+    _require(right, f"{here}: measured is {when!r}")
     _require(not m["goal"] or GOAL.fullmatch(m["goal"]), f"{here}: goal is {m['goal']!r}")
 
 

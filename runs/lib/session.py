@@ -100,8 +100,9 @@ class Session:
             return [future.result() for future in [pool.submit(work, self, *job) for job in jobs]]
 
     def earlier(self) -> Settings:
-        """Return the row's result as it is in `results/`."""
+        """Return the row's result as it is in `results/`; each metric says at which day and commit it was measured."""
         found: Settings = json.loads((ROOT / "results" / f"{self.row}.json").read_text(encoding="utf-8"))
+        found["metrics"] = [{"measured": f"{found['date']}, commit {found['git']}"} | one for one in found["metrics"]]
         return found
 
     def write(self, title: str, metrics: Sequence[Settings], *, asked: str, setting: str, model: Settings,
