@@ -36,7 +36,7 @@ def folds(labels: Sequence[str]) -> list[tuple[Places, Places]]:
     return list(StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(np.zeros(len(labels)), list(labels)))
 
 
-def tuned(candidates: Mapping[str, Features], labels: Sequence[str]) -> Told:
+def tuned(candidates: Mapping[str, Features], labels: Sequence[str], strengths: Sequence[float] = STRENGTHS) -> Told:
     """Return what logistic regression says, with the features and the penalty that tell most of the held-out records.
 
     Of equal ones the first and the stronger is taken, and then fitted on all known records.
@@ -44,15 +44,15 @@ def tuned(candidates: Mapping[str, Features], labels: Sequence[str]) -> Told:
     names, best, found, told = np.array(list(labels)), -1.0, ("", 0.0), np.empty(0)
     classes = np.unique(names)
     for name, features in candidates.items():
-        held = np.full((len(STRENGTHS), len(names), len(classes)), np.nan)
+        held = np.full((len(strengths), len(names), len(classes)), np.nan)
         for train, apart in folds(labels):
             x = features(train)
-            for k, strength in enumerate(STRENGTHS):
+            for k, strength in enumerate(strengths):
                 held[k, apart] = _fitted(x[train], names[train], strength).predict_log_proba(x[apart])
         right = [hits(one, names).mean() for one in held]
         if max(right) > best:
             k = int(np.argmax(right))
-            best, found, told = right[k], (name, STRENGTHS[k]), held[k]
+            best, found, told = right[k], (name, strengths[k]), held[k]
     every = np.arange(len(names))
     x = candidates[found[0]](every)
     asked = _fitted(x[every], names, found[1]).predict_log_proba(x[len(names) :])
