@@ -7,7 +7,7 @@ INSTALL = PYTHON=$(PYTHON) sh install.sh
 ONE := OMP_NUM_THREADS=1 RAYON_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 DATA ?= ../shared/data
 NATIVE := setup.py backend.py $(wildcard src/ult/native/*.[ch])
-LEAKS := $(patsubst %,runs/%.sh,attacks ranks alienlm record-leaks memorisation protection frontier release)
+LEAKS := $(patsubst %,runs/%.sh,attacks ranks alienlm record-leaks memorisation protection frontier release first-rows)
 SHARE := $(patsubst %,runs/%.sh,forget federate split update synth)
 ROWS = for row in $(1); do PYTHON=$(BIN)/python DATA=$(DATA) sh $$row || exit 1; done && $(BIN)/python runs/report.py
 

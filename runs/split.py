@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from lib.federating import BATCH, CONTEXT, FEW, SIZE
-from lib.interval import WILSON, counted, over_records
+from lib.interval import WILSON, counted, ratio_over_both
 from lib.inverting import ASKED, CHANCE, DEPTHS, KNOWN, LINEAR, NEAREST, NET, OPEN, PAIRS, SAME, TRUE, inverted
 from lib.result import metric
 from lib.session import Session
@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 
 from ult.trainer.tasks.interval import wilson
 
-SEEDS = (0,)
+SEEDS = (0, 1, 2)
 TITLE = "A model split between owners and a server"
 ASKED_FOR = (
     "What do owners save in traffic and operations who hold both ends of a model and leave its middle, frozen, to a "
@@ -58,12 +58,12 @@ Inverters learn from {known:,} hidden states of wikitext-2 and are asked about {
 nearest row (cosine, means taken away), a linear layer, a net of 256; with its rows and table, or with the public \
 ones, where an id is found if its phrase is. h = 3 is one block more than the split of h = 2. Without rows: how often \
 the nearest other hidden state is of the same id, of ids that occur again; where it always is, hidden states are as \
-good as ids. One seed; these intervals take ids as if each stood by itself."""
+good as ids. Costs and inverters are of the first seed, and the intervals of ids take each as if it stood by itself."""
 
 NOTES = (
-    "One seed, as time was short. A first try, two seeds, the public body trained for 200 steps and owners for 36 in 3 "
-    "rounds (split: 60 in 2), had both splits ahead of whole bodies, 0.96 to 0.99 x: their ends were trained for more "
-    "steps. Here whole bodies make 120 steps, and ends 100 to 104.",
+    "A first try, two seeds, the public body trained for 200 steps and owners for 36 in 3 rounds (split: 60 in 2), had "
+    "both splits ahead of whole bodies, 0.96 to 0.99 x: their ends were trained for more steps. Here whole bodies make "
+    "120 steps, and ends 100 to 104.",
 )
 
 
@@ -111,26 +111,21 @@ def of_bits(session: Session, found: dict[Any, Any], seeds: Sequence[int]) -> li
     metrics = []
     for owner in OWNERS:
         lengths = bytes_of(session, owner)
-        told = {system: np.mean([found[system, seed][owner] for seed in seeds], 0) for system, _ in found}
+        told = {system: np.array([found[system, seed][owner] for seed in seeds]) for system, _ in found}
         of = {"n": len(lengths), "seeds": seeds, "higher_is_better": False}
         for system, bits in told.items():
-            value = shared(bits, lengths)
+            value = ratio_over_both(bits, np.tile(lengths, (len(seeds), 1)))
             metrics.append(metric(f"{owner}: bits per byte", system, value, unit="bits",
                                   baseline="" if system == WHOLE else WHOLE, **of))  # fmt: skip
         for held in HELD:
-            ours, theirs = told[split_of(held)], told[WHOLE]
-            value = shared(ours, theirs)
+            ours = told[split_of(held)]
+            value = ratio_over_both(ours, told[WHOLE])
             metrics.append(metric(f"{owner}: bits per byte, ratio to {WHOLE}", split_of(held), value, unit="x",
                                   baseline=WHOLE, goal="at most 1.01", **of))  # fmt: skip
-            value = shared(ours, told[ALONE])
+            value = ratio_over_both(ours, told[ALONE])
             metrics.append(metric(f"{owner}: bits per byte, ratio to {ALONE}", split_of(held), value, unit="x",
                                   baseline=ALONE, **of))  # fmt: skip
     return metrics
-
-
-def shared(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> dict[str, Any]:
-    """Return the ratio of two sums over records, with its interval over records."""
-    return over_records(lambda at: float(ours[at].sum() / theirs[at].sum()), len(ours))
 
 
 def bytes_of(session: Session, owner: str) -> NDArray[np.float64]:

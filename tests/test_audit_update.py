@@ -1,4 +1,4 @@
-"""`ult audit update`: planted flips are found, counted for whom they hit, and runs that cannot be compared refused."""
+"""`ult audit update`: planted flips and moved ids turn it red, and runs that cannot be compared are refused."""
 
 import json
 import shutil
@@ -9,9 +9,12 @@ from typer.testing import CliRunner
 
 import ult
 from toy import OTHER, TABLE, counting, two_classes, write
-from ult.audit.model.update import Told, audit_update, figures, notes
+from ult.audit.model.update import Told, audit_update, figures
+from ult.audit.model.update_verdict import judge
+from ult.audit.release.finding import verdict
 from ult.cli import app
 from ult.errors import InvalidConfig, WrongTable
+from ult.owner.handover.align import align
 from ult.public.run import Run
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
@@ -30,6 +33,15 @@ def told(old, new, labels=None, record=None):
     )
 
 
+def whole(found):
+    return {"kept_ids": None, "learned": [], **found}
+
+
+def levels(found):
+    """The level of each topic."""
+    return {one.topic: one.level for one in judge(whole(found))}
+
+
 def test_planted_flips_are_counted_and_it_is_said_whom_they_hit():
     old = [1] * 80 + [0] * 20
     new = [1] * 60 + [0] * 20 + [1] * 20  # as accurate, and 20 that were right are wrong
@@ -44,14 +56,15 @@ def test_planted_flips_are_counted_and_it_is_said_whom_they_hit():
     hit, spared = found["labels"]
     assert (hit["label"], hit["negative"], hit["right"], hit["positive"]) == ("b", 20, 20, 20)
     assert (spared["label"], spared["negative"], spared["right"]) == ("a", 0, 60)
-    assert found["verdict"] == (
-        "the new run is as accurate, as far as shown; of 80 records that the old run has right it has 20 "
-        "wrong (25.0%); label b loses most, 20 of 20"
-    )
+    assert levels(found) == {"accuracy": "amber", "flips": "amber", "labels": "green"}  # b loses as many as it wins
+    hit = figures(told(old, new, labels=[0] * 60 + [1] * 20 + [0] * 20), seed=0)
+    assert levels(hit) == {"accuracy": "amber", "flips": "amber", "labels": "red"}
+    assert "label b loses 20 of 20, and wins 0" in str(judge(whole(hit)))
     better = figures(told([0] * 50 + [1] * 50, [1] * 100), seed=0)
-    assert "more accurate" in better["verdict"]
+    assert levels(better) == {"accuracy": "green", "flips": "amber"}
     assert better["negative"]["count"] == 0
-    assert "less accurate" in figures(told([1] * 100, [0] * 50 + [1] * 50), seed=0)["verdict"]
+    worse = figures(told([1] * 100, [0] * 50 + [1] * 50), seed=0)
+    assert levels(worse) == {"accuracy": "red", "flips": "red"}
 
 
 def test_the_interval_of_ids_is_over_records():
@@ -61,7 +74,54 @@ def test_the_interval_of_ids_is_over_records():
     assert width[0] > 0.9
     assert width[1] < 0.3
     assert alike["labels"] == []
-    assert alike["lost"]["interval"] is None
+    assert alike["lost"]["interval"][1] == 1.0
+    assert figures(told([0] * 9, [0] * 9), seed=0)["lost"]["interval"] is None
+
+
+def clean(**changes):
+    """What an audit says of a successor that hurts nobody."""
+    one = {"label": "a", "records": 300, "right": 300, "wrong": 0, "negative": 2, "positive": 2}
+    told = {
+        "records": 600,
+        "predictions": 600,
+        "gain": {"value": 0.0, "interval": [-0.005, 0.005]},
+        "bits": None,
+        "negative": {"count": 4},
+        "lost": {"of": 600, "share": 0.01, "interval": [0.0, 0.02]},
+        "labels": [one],
+        "learned": [],
+        "kept_ids": {"shared": 400, "same": 400},
+    }
+    return told | changes
+
+
+def label(negative, positive):
+    return [{"label": "a", "records": 300, "right": 300, "wrong": 0, "negative": negative, "positive": positive}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "level"),
+    [
+        ({}, "green"),
+        ({"kept_ids": None}, "green"),
+        ({"kept_ids": {"shared": 400, "same": 399}}, "red"),
+        ({"kept_ids": {"shared": None, "same": None}}, "amber"),
+        ({"gain": {"value": -0.01, "interval": [-0.02, 0.0]}}, "amber"),
+        ({"gain": {"value": -0.01, "interval": [-0.02, -0.001]}}, "red"),
+        ({"bits": {"ratio": 1.0, "interval": [0.99, 1.009]}}, "green"),
+        ({"bits": {"ratio": 1.0, "interval": [0.99, 1.02]}}, "amber"),
+        ({"bits": {"ratio": 1.02, "interval": [1.001, 1.03]}}, "red"),
+        ({"lost": {"of": 600, "share": 0.04, "interval": [0.03, 0.06]}}, "amber"),
+        ({"lost": {"of": 600, "share": 0.3, "interval": [0.21, 0.4]}}, "red"),
+        ({"lost": {"of": 0, "share": 0.0, "interval": None}}, "amber"),
+        ({"labels": label(9, 1)}, "amber"),
+        ({"labels": label(20, 1)}, "red"),
+        ({"labels": [*label(9, 1), *label(0, 0) * 9]}, "green"),  # the worst of ten is somewhat worse by chance
+        ({"learned": ["old"]}, "amber"),
+    ],
+)
+def test_what_the_verdict_rests_on(changes, level):
+    assert verdict(judge(clean(**changes))) == level
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +129,10 @@ def folder(tmp_path_factory):
     root = tmp_path_factory.mktemp("flips")
     two_classes(root / "shards")
     two_classes(root / "moved", table=OTHER)
+    unseen = [
+        one for pair in zip(counting(60, seed=8, high=48), counting(60, seed=9, low=48), strict=True) for one in pair
+    ]
+    write(root / "unseen", unseen, kept={"label": ["low", "high"] * 60})
     write(root / "wrong", counting(64), kept={"label": ["high", "low"] * 32})
     write(root / "three", counting(63), kept={"label": ["high", "low", "new"] * 21})
     for name, shards, steps in (
@@ -89,8 +153,12 @@ def test_runs_are_compared(folder):
     broken = audit_update(folder / "old", folder / "new", [folder / "shards"])
     assert broken["old"]["share"] == 1.0
     assert broken["learned"] == ["old"]
-    (note,) = notes(broken)
-    assert note.startswith("the old run learned these shards")
+    assert broken["verdict"] == "red"
+    assert {one["topic"] for one in broken["findings"] if one["level"] == "red"} == {"accuracy", "flips", "labels"}
+    assert "the old run learned these shards" in str(broken["findings"])
+    assert same["verdict"] == "amber", "the run was trained on them"
+    again = audit_update(folder / "old", folder / "old", [folder / "unseen"])
+    assert again["verdict"] == "green", again["findings"]
     lost = broken["negative"]["count"]
     assert lost == broken["old"]["count"] - broken["new"]["count"] > 10
     assert sum(one["negative"] for one in broken["labels"]) == lost
@@ -101,6 +169,9 @@ def test_runs_are_compared(folder):
     assert (new["right"], new["negative"]) == (0, 0)
     ids = audit_update(folder / "lm", folder / "lm-later", [folder / "shards"])
     assert ids["new"]["share"] > ids["old"]["share"]
+    worse = audit_update(folder / "lm-later", folder / "lm", [folder / "unseen"])
+    assert ids["bits"]["interval"][1] < 1 < worse["bits"]["interval"][0]
+    assert [one["level"] for one in worse["findings"] if one["topic"] == "bits"] == ["red"]
     evaluated = ult.evaluate(folder / "old", folder / "wrong")
     assert audit_update(folder / "old", folder / "new", [folder / "wrong"])["old"]["share"] == evaluated.accuracy.value
 
@@ -125,6 +196,35 @@ def test_an_earlier_run_is_asked_in_its_own_ids(folder, tmp_path):
         audit_update(folder / "other", folder / "old", [folder / "moved"])
 
 
+def test_a_table_that_gives_kept_phrases_other_ids_is_red(tmp_path):
+    """Shards of the first month that somebody still has mean something else, whatever the runs are worth."""
+    months = [[f"patient {k} has {word} pain, day {k % 7}" for k in range(60)] for word in ("chest", "back")]
+    options = {"vocabulary": ult.Vocabulary(320), "min_records": 1}
+    old, fresh = ult.Table.fit(months[0], **options), ult.Table.fit([*months[0], *months[1]], **options)
+    old.save(tmp_path / "old.ult", encrypt=False)
+    (tmp_path / "more.txt").write_text("\n".join(months[1]))
+    updated = ult.update_table(tmp_path / "old.ult", tmp_path / "more.txt", tmp_path / "new.ult", encrypt=False,
+                               workers=1).table  # fmt: skip
+    first = write(tmp_path / "first", old.encode_batch(months[0]), size=320, table=old.fingerprint)
+    train(first, tmp_path / "run", Recipe(steps=1, batch_size=2, context=16))
+    found = {}
+    for name, table in (("updated", updated), ("fresh", fresh)):
+        align(tmp_path / "run", old, table, tmp_path / name)
+        now = write(tmp_path / f"{name}.shards", table.encode_batch(months[1]), size=320, table=table.fingerprint)
+        found[name] = ult.audit.audit_update(tmp_path / name, tmp_path / name, now, table=table, old_table=old).document
+        asked = audit_update(tmp_path / name, tmp_path / name, [now])
+        assert (asked["kept_ids"], asked["verdict"]) == ({"shared": None, "same": None}, "amber")
+    assert (found["updated"]["verdict"], found["fresh"]["verdict"]) == ("green", "red")
+    told = found["updated"]["kept_ids"]
+    assert told["same"] == told["shared"] > 256
+    assert "have another id" in str(found["fresh"]["findings"])
+    with pytest.raises(WrongTable, match=f"--old-table is table {updated.fingerprint}; expected {old.fingerprint}"):
+        ult.audit.audit_update(tmp_path / "updated", tmp_path / "updated", tmp_path / "updated.shards", table=updated,
+                               old_table=updated)  # fmt: skip
+    with pytest.raises(InvalidConfig, match="one table was given"):
+        ult.audit.audit_update(tmp_path / "run", tmp_path / "run", first, table=updated)
+
+
 def test_what_cannot_be_compared(folder, tmp_path):
     shutil.copytree(folder / "new", tmp_path / "later")
     told = json.loads((tmp_path / "later" / "metrics.json").read_text())
@@ -143,9 +243,9 @@ def test_by_command(folder, tmp_path, monkeypatch):
     done = CliRunner().invoke(app, f"audit update old new --on shards --json {tmp_path / 'flips.json'}".split())
     assert done.exit_code == 0, done.output
     told = json.loads((tmp_path / "flips.json").read_text())
-    assert told["format"] == "ult-audit-update/1"
+    assert told["format"] == "ult-audit-update/2"
+    assert done.output.split()[:2] == ["verdict", "RED"]
     assert "negative flips" in done.output
-    assert told["verdict"] in " ".join(done.output.split())
     audit = ult.audit.audit_update("old", "new", "shards")
     assert audit.document["negative"] == told["negative"]
     assert "verdict" in repr(audit)

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import asdict
 
 import pytest
 from typer.testing import CliRunner
@@ -54,6 +55,16 @@ def folder(tmp_path_factory):
         interrupt_after(2, patch)
         with pytest.raises(KeyboardInterrupt):
             train(shards, root / "cut", Recipe(**{**TINY, "steps": 3, "checkpoint_every": 1}))
+    more = Recipe(**{**TINY, "steps": 3, "checkpoint_every": 1})
+    for work in (
+        lambda: train(aside, root / "later", Recipe(**{**asdict(more), "from_run": root / "after"})),
+        lambda: distil(root / "parted", aside, root / "taught", more),
+        lambda: train(aside, root / "other", more),
+    ):
+        with pytest.MonkeyPatch.context() as patch:
+            interrupt_after(2, patch)
+            with pytest.raises(KeyboardInterrupt):
+                work()
     shutil.copytree(root / "clean", root / "damaged")
     (root / "damaged/metrics.json").write_text("{")
     records = [f"patient {n} has no fever" for n in range(9)]
@@ -85,6 +96,9 @@ EXPECTED = {
     "against/members/1": "does not hold",
     "unknown": "cannot be told",
     ".cut.partial": "holds",
+    ".later.partial": "holds",  # its shards do not, but the run that it goes on from does
+    ".taught.partial": "holds",
+    ".other.partial": "does not hold",
     "rows.age": "cannot be told",
     "damaged": "cannot be told",
     "t.ult": "cannot be told",
@@ -109,6 +123,7 @@ def test_every_artefact_is_listed_and_judged(folder):
         ("written", "a run wrote it, "),
         ("fewer", "1 record taken out on 20"),
         (".cut.partial", "an unfinished training: trained on shards"),
+        (".later.partial", "an unfinished training: goes on from"),
         ("unknown", "trained on unsearched, which was not searched"),
         ("parted/members/1", "has none of these"),
         ("forgot", "trained without them"),
@@ -118,7 +133,7 @@ def test_every_artefact_is_listed_and_judged(folder):
 
 def test_what_is_not_there_any_more_is_not_guessed(folder, tmp_path):
     """Without the run that something was made from, or shards that tell the part of a record, nobody knows."""
-    for name in ("on", "a-released", "written", "parted", "small"):
+    for name in ("on", "a-released", "written", "parted", "small", ".later.partial", ".taught.partial"):
         shutil.copytree(folder / name, tmp_path / name)
     shutil.copy(folder / "gone.rows", tmp_path)
     entries = {name: one.verdict for name, one in found(tmp_path).items()}
@@ -130,6 +145,8 @@ def test_what_is_not_there_any_more_is_not_guessed(folder, tmp_path):
         "parted/members/0": "cannot be told",
         "parted/members/1": "cannot be told",
         "small": "holds",
+        ".later.partial": "cannot be told",
+        ".taught.partial": "holds",
     }
 
 

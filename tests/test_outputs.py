@@ -19,8 +19,8 @@ VERBS = {
 READS = {  # options that name what a verb reads
     "passphrase_file", "table", "identity", "to", "to_passphrase_file", "audit", "new_passphrase_file", "new_identity",
     "config", "from_run", "targets", "validation", "validation_targets", "prompts", "shards", "learn", "run", "start",
-    "start_table", "members", "nonmembers", "others", "nonmember_targets", "reference_run", "code_audit", "model_audit",
-    "table_audit", "schema", "bag", "ngrams", "to_model", "merges", "base", "group",
+    "start_table", "old_table", "members", "nonmembers", "others", "nonmember_targets", "reference_run", "code_audit",
+    "model_audit", "table_audit", "schema", "bag", "ngrams", "to_model", "merges", "base", "group",
     "without", "compatible_with", "on", "old_on", "among", "retrained", "before",
     "root", "certificate", "key",
 }  # fmt: skip

@@ -1,10 +1,14 @@
 """`ult release --private-embeddings` and `ult attach`: a run without its embedding rows, and with them again."""
 
+import shutil
+from dataclasses import replace
+
 import pytest
 import torch
 import transformers
-from safetensors.torch import load, save
+from safetensors.torch import load, save, save_file
 
+import ult
 from toy import OTHER, SIZE, counting, reversals, same, two_classes, weights, write
 from trained import PLAIN
 from ult.errors import FormatError, InvalidConfig, MissingSource, OutputExists, WrongKey, WrongTable
@@ -14,6 +18,7 @@ from ult.owner.handover.withhold import attach, withhold
 from ult.public.run import Run
 from ult.public.vocabulary import Vocabulary
 from ult.trainer.evaluate import evaluate
+from ult.trainer.models.build import build
 from ult.trainer.recipe import Recipe
 from ult.trainer.train import train
 
@@ -79,6 +84,53 @@ def test_every_kind_of_run_comes_back(task, tmp_path):
     assert gone == set(whole) - set(kept) != set()
     attach(tmp_path / "body", tmp_path / "back", tmp_path / "rows")
     assert same(weights(tmp_path / "back"), whole)
+
+
+def drawn_again(recipe):
+    """The embedding rows that a training by this recipe would begin with."""
+    transformers.set_seed(recipe.seed)
+    return build(recipe, Vocabulary(SIZE), set(), [])[0].model.embed_tokens.weight.detach()
+
+
+def fitting(body, run, rows, test, out):
+    """Bits per byte of a body with some rows, put together as a receiver would."""
+    shutil.copytree(run, out)
+    save_file(
+        {**weights(body), "model.embed_tokens.weight": rows}, out / "model.safetensors", metadata={"format": "pt"}
+    )
+    return evaluate(out, test)["bits_per_byte"]
+
+
+@pytest.mark.parametrize("secret", [False, True])
+def test_a_body_works_with_the_rows_that_its_seed_draws_unless_they_were_secret(secret, tmp_path):
+    """What the red verdict on a body by a seed that is soon guessed is about."""
+    shards, test = write(tmp_path / "shards", counting(64)), write(tmp_path / "test", counting(32, seed=9))
+    recipe = Recipe(steps=60, batch_size=8, context=16, secret_rows=secret)
+    metrics = train(shards, tmp_path / "run", recipe)
+    withhold(tmp_path / "run", tmp_path / "body", tmp_path / "rows", encrypt=False)
+    seeded = replace(recipe, secret_rows=False)
+    bits = {"its own": evaluate(tmp_path / "run", test)["bits_per_byte"]}
+    for name, one in (("the seed's", seeded), ("another's", replace(seeded, seed=1))):
+        bits[name] = fitting(tmp_path / "body", tmp_path / "run", drawn_again(one), test, tmp_path / name)
+    gained = (bits["another's"] - bits["the seed's"]) / (bits["another's"] - bits["its own"])
+    assert (gained < 0.2) if secret else (gained > 0.5), bits
+    audit = ult.audit.audit_release(tmp_path / "audit", run=tmp_path / "run", private_embeddings=True).document
+    assert audit["verdict"] == ("amber" if secret else "red")
+    assert ("initial_digest" in metrics) != secret
+    if not secret:
+        assert "ult train --secret-rows" in str(audit["findings"])
+
+
+def test_secret_rows_are_refused_where_none_are_drawn(run, shards, tmp_path):
+    for options, said in (
+        ({"from_run": run}, "the rows of .* are kept"),
+        ({"model": "ngrams"}, "secret_rows was given for model ngrams"),
+        ({"model": "bag", "task": "classify"}, "secret_rows was given for model bag"),
+    ):
+        with pytest.raises(InvalidConfig, match=said):
+            train(shards, tmp_path / "out", Recipe(**{**PLAIN, **options}, secret_rows=True))
+    train(shards, tmp_path / "fresh", Recipe(from_run=run, embeddings="fresh", secret_rows=True, **PLAIN))
+    assert list(tmp_path.iterdir()) == [tmp_path / "fresh"]
 
 
 def test_a_receiver_learns_rows_of_its_own(released, run, tmp_path):

@@ -153,6 +153,12 @@ def test_one_copied_record_in_two_hundred_is_red_in_two_thousand(folder, tmp_pat
     assert levels(audited(tmp_path, people(3, 2000)))["copies"] == "green"
 
 
+def test_ten_pasted_records_are_red_however_few_are_held_out(folder, tmp_path):
+    few = write(tmp_path / "few.csv", people(2, 100))
+    assert levels(audited(folder, people(3), held_out=few))["copies"] == "green"
+    assert levels(audited(folder, [*people(3)[10:], *people(1)[:10]], held_out=few))["copies"] == "red"
+
+
 def test_no_claim_is_red_and_no_held_out_records_are_amber(folder):
     told = audited(folder, people(3), epsilon=None)
     assert levels(told)["guarantee"] == told["verdict"] == "red"
@@ -256,8 +262,8 @@ def notes(seed, n=150):
     return [" ".join(rng.choice(WORDS, 25)) for _ in range(n)]
 
 
-def texts_audited(folder, made, train, canaries=(), n=150):
-    for name, lines in (("made", made), ("train", train), ("test", notes(2, n)), ("canaries", canaries)):
+def texts_audited(folder, made, train, canaries=(), n=150, held=None):
+    for name, lines in (("made", made), ("train", train), ("test", held or notes(2, n)), ("canaries", canaries)):
         (folder / f"{name}.txt").write_text("".join(f"{line}\n" for line in lines))
     return audit_synth(
         folder / "made.txt", folder / "train.txt", held_out=folder / "test.txt", epsilon=1,
@@ -284,6 +290,26 @@ def test_texts_that_quote_or_that_tell_a_canary_are_red(tmp_path):
     told = texts_audited(tmp_path, [*notes(3)[:149], f"so {secrets[1]}"], [*train, *secrets], secrets)
     assert levels(told)["canaries"] == "red"
     assert told["canaries"]["written"] == 1
+
+
+@pytest.mark.parametrize("times", [1, 20])
+def test_one_text_that_is_written_whole_is_red_however_often_it_was_learned(times, tmp_path):
+    """A model learns by heart what stands there often, and that is one record all the same."""
+    train = [*notes(1), *[notes(7)[0]] * times]
+    told = texts_audited(tmp_path, [*notes(3)[1:], notes(7)[0]], train)
+    assert levels(told)["copies"] == "red"
+    assert told["privacy"]["records"]["real_only"] == told["privacy"]["passages"][0]["lengths"][0]["real"] == 1
+    assert levels(texts_audited(tmp_path, notes(3), train))["copies"] == "green"
+
+
+def test_texts_of_a_form_that_happen_to_be_equal_are_no_copies(tmp_path):
+    def forms(seed):
+        rng = np.random.default_rng(seed)
+        return [f"ward {rng.integers(40)} reports {rng.choice(CITIES)} pain, day {rng.integers(9)}" for _ in range(150)]
+
+    told = texts_audited(tmp_path, forms(3), forms(1), held=forms(2))
+    assert told["privacy"]["records"]["real_only"] > 0
+    assert levels(told)["copies"] == "green"
 
 
 def test_one_phrase_that_is_repeated_is_one_text_that_is_quoted(tmp_path):

@@ -85,6 +85,24 @@ def over_both(scores: Floats, classes: NDArray[Any] | None = None, *, seed: int 
     return {"value": value, "low": float(low), "high": float(high), "interval": BOTH if seeds > 1 else RECORDS}
 
 
+def ratio_over_both(ours: Floats, theirs: Floats, *, seed: int = 0) -> dict[str, Any]:
+    """Return the ratio of two sums of (seeds, records), and its interval over seeds and records drawn anew at once.
+
+    >>> ours = np.arange(1.0, 7.0).reshape(2, 3)
+    >>> {k: round(v, 3) for k, v in ratio_over_both(2 * ours, ours).items() if k != "interval"}
+    {'value': 2.0, 'low': 2.0, 'high': 2.0}
+    """
+    rng, (seeds, records) = np.random.default_rng(seed), ours.shape
+    drawn = []
+    for _ in range(RESAMPLES):
+        of_seed = np.bincount(rng.integers(0, seeds, seeds), minlength=seeds)
+        of_record = np.bincount(rng.integers(0, records, records), minlength=records)
+        drawn.append(float((of_seed @ ours @ of_record) / (of_seed @ theirs @ of_record)))
+    low, high = map(float, np.quantile(drawn, [0.025, 0.975]))
+    kind = BOTH if seeds > 1 else RECORDS
+    return {"value": float(ours.sum() / theirs.sum()), "low": low, "high": high, "interval": kind}
+
+
 def of_growth(sizes: Sequence[float], values: Sequence[float]) -> dict[str, Any]:
     """Return the exponent e of values that are a + b sizes^e, a at least 0, and its t-interval by the fit's residuals.
 

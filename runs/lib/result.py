@@ -25,8 +25,7 @@ TRAINED = (
     "text-lm", "text-classify", "image-classify", "molecule-forward", "omics", "series", "transfer", "unified",
     "unified-small", "distance", "release", "attacks", "ranks", "alienlm", "memorisation", "protection", "frontier",
     "record-leaks", "record-predict", "record-bits", "joint-patient", "public-body", "small-data", "federate", "update",
-    "split", "forget",
-    "synth",
+    "split", "forget", "first-rows", "synth",
 )  # fmt: skip
 FIGURES = (
     "text-ids", "molecule-ids", "exact", "records", "record-speed", "generated", "image-quality", "series-quality",

@@ -196,7 +196,7 @@ VERBS = {
         "audit.update:update",
         OWNER,
         "Compare a run with its successor: what it had right and the successor has wrong, and whom that hits.",
-        needs=TRAIN,
+        needs=TRAIN | SCIPY,
     ),
     "audit release": Declared(
         "audit.release:release",

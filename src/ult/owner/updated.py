@@ -8,7 +8,9 @@ no order of the records; only ids that are in a secret order are drawn.
 
 from __future__ import annotations
 
+import operator
 import secrets
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -172,6 +174,12 @@ def _text(table: Table, symbols: NDArray[np.uint32]) -> str:
     if table.codec.id == "text/bytes":
         return symbols.astype(np.uint8).tobytes().decode("utf-8", "replace")
     return f"({count(len(symbols), 'symbol')})"
+
+
+def same_ids(old: Table, new: Table) -> tuple[int, int]:
+    """Return how many units, symbols and phrases, two tables share, and how many of these have one id in both."""
+    ours, theirs = ([symbols.tobytes() for symbols in table.spellings()] for table in (old, new))
+    return (Counter(ours) & Counter(theirs)).total(), sum(map(operator.eq, ours, theirs))
 
 
 def document(changes: Changes, old: Table, new: Table) -> dict[str, Any]:

@@ -169,6 +169,13 @@ class Learning:
         help="With --from: draw fresh embedding rows, or keep those of the earlier run",
         unset="keep if the tables are the same, else fresh",
     )
+    secret_rows: bool = option(
+        False,
+        panel=STARTS,
+        excludes=("rows_per_table",),
+        help="Draw the first embedding rows from the operating system, which nobody can repeat, and not from the seed: "
+        "the body that you may give away then works with no rows that can be had again",
+    )
     freeze_body: int = option(
         0,
         panel=STARTS,

@@ -141,6 +141,8 @@ def train(
             partial = partial_folder(out)
             packed = partial / "packed"
             uses_bfloat16(recipe, state)
+            if recipe.secret_rows and state.num_processes > 1:
+                raise InvalidConfig("secret_rows was given for several processes, each of which would draw others")
             curves = curve_writers(recipe.report_to, partial)
             inputs = Inputs.open(recipe, shards, targets, validation, validation_targets, without)
             teacher = Teacher.open(teachers, recipe, inputs.shards)
@@ -255,7 +257,7 @@ class _Training:
         began = {
             "embeddings": rows,
             "initial_weights": initial_weights(recipe),
-            "initial_digest": weights_digest(model),
+            **({} if recipe.secret_rows else {"initial_digest": weights_digest(model)}),
             **of_public_rows(recipe, rows),
         }
         weights = of_one_table(model, len(inputs.tables)) if recipe.rows_per_table else model.num_parameters()

@@ -75,6 +75,8 @@ def check_runs(
             f"{ran.path} was named as the run and as the one retrained without them: it proves nothing of itself",
             hint="ult train SHARDS -o AGAIN --without gone.rows, then --retrained AGAIN",
         )
+    for one, other in zip(forgot, retrained, strict=True):
+        _check_retrained(one, other)
     for one in [*forgot, *retrained, *([earlier] if earlier else [])]:
         if one.vocabulary != ran.vocabulary:
             raise WrongVocabulary(
@@ -94,6 +96,21 @@ def check_runs(
     _check_before(ran, earlier)
     known = [_proves(one, inside, outside, None) for one in forgot]
     return all(known + [_proves(one, inside, outside, rows) for one in retrained])
+
+
+def _check_retrained(run: Run, again: Run) -> None:
+    """Raise `InvalidConfig` if a training of run `again` is one of `run`, copied: it proves nothing of itself.
+
+    Two trainings give the same weights, but never take the same time to the last digit.
+    """
+    ours, theirs = (one.each() if one.members else [one] for one in (run, again))
+    for one, other in zip(ours, theirs, strict=False):
+        took = one.metrics.get("seconds")
+        if took and took == other.metrics.get("seconds") and one.digest() == other.digest():
+            raise InvalidConfig(
+                f"{other.path} is a copy of {one.path}, and was not trained again: both took {took} seconds",
+                hint="ult train SHARDS -o AGAIN --without gone.rows, by the run's own options; then --retrained AGAIN",
+            )
 
 
 def _check_forgot(one: Run, ran: Run, rows: Sequence[Gone]) -> None:

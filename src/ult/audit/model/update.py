@@ -16,9 +16,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ult.audit.model.update_verdict import judge
+from ult.audit.release.finding import verdict
 from ult.errors import InvalidConfig, WrongTable
 from ult.host.distribution import versions
-from ult.host.shown import Facts
+from ult.host.extras import require
+from ult.owner.table import Table
+from ult.owner.updated import same_ids
 from ult.public.run import Run
 from ult.public.shards import Shards
 from ult.trainer.datasets.blocks import Blocks
@@ -31,20 +35,23 @@ from ult.trainer.models.together import load_predictor
 from ult.trainer.tasks.classify import chances_of, unlabelled
 from ult.trainer.tasks.interval import RESAMPLES, wilson
 
-FORMAT = "ult-audit-update/1"
+with require("torch", extra="train"):
+    import torch
+
+FORMAT = "ult-audit-update/2"
 TASKS = ("classify", "lm")
-_SHOWN = 12  # labels that are printed, those that are hit most
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What two runs have right: of each prediction (n,) the record, and the label where there is one."""
+    """What two runs have right: of each prediction (n,) the record, and the label, or of ids the bits of both runs."""
 
     old: NDArray[np.bool_]
     new: NDArray[np.bool_]
     record: NDArray[np.int64]
     labels: NDArray[np.int64] | None
     classes: list[Any]
+    bits: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
 
 
 def audit_update(
@@ -53,6 +60,7 @@ def audit_update(
     shards: Sequence[str | Path],
     *,
     old_shards: Sequence[str | Path] | None = None,
+    tables: tuple[Table, Table] | None = None,
     batch_size: int = 16,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -60,6 +68,7 @@ def audit_update(
 
     Both are asked on the same ids, so both are of the table of `shards`: an earlier run of another table is first moved
     by `ult align`. Or, for classifiers, `old_shards` hold the same records, in the same order, by the table of `old`.
+    `tables`, the old one and the new, tell whether what both hold has its ids in both.
     Raises `InvalidConfig`, `WrongTable`, `WrongVocabulary`, `MissingColumn` or `TrainingError`.
     """
     before, after = Run.open(old), Run.open(new)
@@ -68,6 +77,7 @@ def audit_update(
     earlier = sources if old_shards is None else open_shards(old_shards, before.vocabulary)
     before = _of_shards(before, earlier, "ult align OLD -t OLD.ult --to NEW.ult -o MOVED, by the owner, or --old-on")
     after = _of_shards(after, sources, "shards of the new run's table")
+    ids = _kept_ids(before, earlier, sources, tables)
     if after.task == "classify":
         told = _labels(before, after, earlier, sources, batch_size)
     elif old_shards is not None:
@@ -77,7 +87,7 @@ def audit_update(
         )
     else:
         told = _ids(before, after, sources, batch_size)
-    return {
+    found = {
         "format": FORMAT,
         "task": after.task,
         "old": {"run": before.path.name, "digest": before.digest()},
@@ -87,14 +97,17 @@ def audit_update(
         "learned": [
             name for name, run, lots in (("old", before, earlier), ("new", after, sources)) if _learned(run, lots)
         ],
+        "kept_ids": ids,
         **figures(told, seed),
         "seed": seed,
         "versions": versions("numpy", "torch", "transformers"),
     }
+    findings = judge(found)
+    return found | {"verdict": verdict(findings), "findings": [one.document() for one in findings]}
 
 
 def figures(told: Told, seed: int) -> dict[str, Any]:
-    """Return the flips, accuracies and the verdict, as JSON values, with 95 % intervals over records."""
+    """Return the flips, accuracies and bits, as JSON values, with 95 % intervals over records."""
     negative, positive = told.old & ~told.new, ~told.old & told.new
     n, records = len(told.old), int(told.record.max()) + 1
     each = {"old": told.old, "new": told.new, "negative": negative, "positive": positive}
@@ -102,6 +115,8 @@ def figures(told: Told, seed: int) -> dict[str, Any]:
         name: np.bincount(told.record, which, records).astype(np.float64) for name, which in each.items()
     }
     sums["n"] = np.bincount(told.record, minlength=records).astype(np.float64)
+    for name, bits in zip(("old_bits", "new_bits"), told.bits or (), strict=False):
+        sums[name] = np.bincount(told.record, bits, records)
     drawn = _resampled(sums, seed)
     gain = (told.new.mean() - told.old.mean()).item()
     found: dict[str, Any] = {"records": records, "predictions": n}
@@ -111,48 +126,26 @@ def figures(told: Told, seed: int) -> dict[str, Any]:
         found[name] = one | {"interval": wilson(one["share"], n) if n == records else of_ids}
     right = int(told.old.sum())
     found["lost"] = {"of": right, "share": found["negative"]["count"] / right if right else 0.0}
-    found["lost"]["interval"] = wilson(found["lost"]["share"], right) if right and n == records else None
+    found["lost"]["interval"] = _of_right(found["lost"]["share"], right, drawn, by_record=n == records)
     spread = np.quantile((drawn["new"] - drawn["old"]) / drawn["n"], [0.025, 0.975]).tolist()
     found["gain"] = {"value": gain, "interval": spread}
+    found["bits"] = None
+    if told.bits is not None:
+        ratios = np.quantile(drawn["new_bits"] / drawn["old_bits"], [0.025, 0.975]).tolist()
+        old, new = (float(one.mean()) for one in told.bits)
+        found["bits"] = {"old": old, "new": new, "ratio": new / old, "interval": ratios}
     found["labels"] = _by_label(told, negative, positive)
-    return found | {"verdict": verdict(found)}
+    return found
 
 
-def verdict(found: dict[str, Any]) -> str:
-    """Return in a sentence whether the new run is better, and what it costs those who rely on the old one."""
-    low, high = found["gain"]["interval"]
-    change = "more accurate" if low > 0 else "less accurate" if high < 0 else "as accurate, as far as shown"
-    lost, right = found["negative"]["count"], found["lost"]["of"]
-    what = "records" if found["labels"] else "ids"
-    cost = f"of {right:,} {what} that the old run has right it has {lost:,} wrong ({found['lost']['share']:.1%})"
-    hit = [one for one in found["labels"] if one["negative"]]
-    most = f"; label {hit[0]['label']} loses most, {hit[0]['negative']:,} of {hit[0]['right']:,}" if hit else ""
-    return f"the new run is {change}; {cost}{most}"
-
-
-def words(found: dict[str, Any]) -> Facts:
-    """Return the figures as names and values."""
-    what = "records" if found["labels"] else "ids"
-
-    def share(one: dict[str, Any]) -> str:
-        low, high = one["interval"]
-        return f"{one['share']:.2%}  (95 %: {low:.2%} to {high:.2%})"
-
-    low, high = found["gain"]["interval"]
-    facts = [
-        ("verdict", found["verdict"]),
-        (what, f"{found['predictions']:,}"),
-        ("old run, right", share(found["old"])),
-        ("new run, right", share(found["new"])),
-        ("difference", f"{found['gain']['value']:+.2%}  (95 %: {low:+.2%} to {high:+.2%})"),
-        ("negative flips", f"{found['negative']['count']:,}, {share(found['negative'])} of all"),
-        ("positive flips", f"{found['positive']['count']:,}, {share(found['positive'])} of all"),
-    ]
-    for one in found["labels"][:_SHOWN]:
-        flips = f"{one['negative']:,} of {one['right']:,} lost, {one['positive']:,} of {one['wrong']:,} won"
-        facts.append((f"label {one['label']}", flips))
-    more = len(found["labels"]) - _SHOWN
-    return [*facts, *([("more labels", f"{more:,}")] if more > 0 else [])]
+def _of_right(
+    share: float, right: int, drawn: dict[str, NDArray[np.float64]], *, by_record: bool
+) -> list[float] | None:
+    """Return the interval of a share of what the old run has right; None if that is nothing."""
+    if by_record:
+        return wilson(share, right) if right else None
+    some = drawn["old"] > 0
+    return np.quantile(drawn["negative"][some] / drawn["old"][some], [0.025, 0.975]).tolist() if right else None
 
 
 def _check_alike(old: Run, new: Run) -> None:
@@ -177,13 +170,25 @@ def _learned(run: Run, shards: Sequence[Shards]) -> bool:
     return any(one.manifest.digest in known for one in shards)
 
 
-def notes(found: dict[str, Any]) -> list[str]:
-    """Return what else a reader of the figures should know, in one sentence each."""
-    return [
-        f"the {name} run learned these shards, so they do not show how it does on others: flips of records that "
-        "neither run saw are what users meet"
-        for name in found["learned"]
-    ]
+def _kept_ids(
+    before: Run, earlier: Sequence[Shards], sources: Sequence[Shards], tables: tuple[Table, Table] | None
+) -> dict[str, Any] | None:
+    """Return how many symbols and phrases both tables hold, and with one id; None if one table made all ids.
+
+    The numbers are None without the tables. Raises `WrongTable` for tables of other shards or of another run.
+    """
+    now = sources[0].manifest.table
+    was = str((before.metrics.get("aligned") or {}).get("from") or earlier[0].manifest.table)
+    if tables is None:
+        return None if was == now else {"shared": None, "same": None}
+    for name, wanted, one in (("--old-table", was, tables[0]), ("--table", now, tables[1])):
+        if one.fingerprint != wanted:
+            raise WrongTable(
+                f"{name} is table {one.fingerprint}; expected {wanted}",
+                hint="--table with that of the shards, --old-table with the one that it updates",
+            )
+    shared, same = same_ids(*tables)
+    return {"shared": shared, "same": same}
 
 
 def _of_shards(run: Run, shards: Sequence[Shards], hint: str) -> Run:
@@ -238,18 +243,22 @@ def _differing(earlier: Sequence[Shards], sources: Sequence[Shards]) -> str:
 def _ids(old: Run, new: Run, sources: Sequence[Shards], batch_size: int) -> Told:
     with tempfile.TemporaryDirectory(prefix="ult-") as place:
         pack(sources, Path(place), modality_token=new.modality_token)
-        right, records = [], np.empty(0, np.int64)
+        right, cost, records = [], [], np.empty(0, np.int64)
         for run in (old, new):
             model, kind = load_predictor(run), Windows if run.alone else Blocks
             data = kind.open(Path(place), context=run.context)
-            found, of = [], []
+            found, bits, of = [], [], []
             for numbers, logits, labels in batches(model, data, batch_size):
                 counted = labels != IGNORED
-                found.append((check_finite(logits).argmax(-1) == labels)[counted].cpu().numpy())
+                said, true = check_finite(logits)[counted], labels[counted]
+                found.append((said.argmax(-1) == true).cpu().numpy())
+                nats = torch.nn.functional.cross_entropy(said, true, reduction="none")
+                bits.append(nats.double().cpu().numpy() / np.log(2))
                 of.append(np.concatenate([data.records(k) for k in numbers]))
             right.append(np.concatenate(found))
+            cost.append(np.concatenate(bits))
             records = np.concatenate(of)
-    return Told(right[0], right[1], records, None, [])
+    return Told(right[0], right[1], records, None, [], (cost[0], cost[1]))
 
 
 def _by_label(told: Told, negative: NDArray[np.bool_], positive: NDArray[np.bool_]) -> list[dict[str, Any]]:

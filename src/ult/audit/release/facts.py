@@ -51,7 +51,8 @@ def run_facts(run: Run) -> Facts:
     """Return the facts on a run. Raises `FormatError` if it has no weights."""
     metrics = {name: run.metrics[name] for name in _OF_RUN if name in run.metrics}
     seed = run.metrics.get("seed")  # not told itself: it draws the rows that the training began with
-    metrics |= {"guessable": isinstance(seed, int) and seed < GUESSABLE}
+    secret = (run.metrics.get("recipe") or {}).get("secret_rows")
+    metrics |= {"guessable": isinstance(seed, int) and seed < GUESSABLE and secret is not True}
     return {"name": run.path.name, "digest": run.digest(), "metrics": metrics}
 
 

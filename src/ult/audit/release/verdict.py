@@ -36,7 +36,7 @@ __all__ = ["LEVELS", "judge", "judge_body", "judge_code", "judge_kept", "judge_m
 _MODEL = "ult audit model RUN --members SHARDS --nonmembers SHARDS -t TABLE"
 _TABLE = "ult audit table TABLE --members FILE --nonmembers FILE"
 _ALONE = "amber for a run with members: what one of them knows by heart may be little of their mean"
-_AT_RANDOM = "amber if its training began at random weights by a seed nobody guesses, else red"
+_AT_RANDOM = "amber if its training began at random weights, with rows that nobody can draw again, else red"
 
 
 def judge(parts: Facts, audits: Audits) -> list[Finding]:
@@ -193,7 +193,7 @@ def judge_body(metrics: dict[str, Any]) -> list[Finding]:
             "the embedding rows, which say what ids mean, are withheld, but the model also works with those that it "
             "began with, and its seed is soon guessed: whoever draws these again has most of what the model knows"
         )
-        change = "train it by a seed that nobody can guess (ult train --seed, nine random digits)"
+        change = "ult train --secret-rows, whose first rows no seed draws"
         return [Finding("model", "red", found, _AT_RANDOM, change, "body")]
     found = (
         "the embedding rows, which say what ids mean, are withheld. In our study of such models receivers read nothing "

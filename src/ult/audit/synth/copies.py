@@ -25,6 +25,8 @@ with require("scipy", extra="audit"):
 
 PAIRED = 2000  # records of each side that are compared in pairs
 ENOUGH = 20  # pairs that must agree in so many columns, for that to tell how fast agreement becomes rare
+UNSEEN = 3  # pairs that may have agreed further, though none was met (rule of three, at 95 %)
+WORDS = 16  # of a text that are compared in pairs, from its beginning
 
 
 def chance(hits: int, controls: int, share: float, expected: float | None) -> float:
@@ -46,8 +48,10 @@ def records(columns: Sequence[Coded], sides: Mapping[str, Side], *, seed: int) -
     ours, theirs = (np.setdiff1d(a, b, assume_unique=True) for a, b in ((real, held), (held, real)))
     hits, controls = (int(np.isin(each, written, assume_unique=True).sum()) for each in (ours, theirs))
     copied = int(np.isin(sides[SYNTHETIC].keys, real).sum())
-    rate = _coincidence(columns, seed)
-    expected = rate * len(written) * len(ours) if len(columns) > 1 else None
+    kept = sides[REAL].keys[sides[REAL].drawn]
+    copied_kept = np.flatnonzero(np.isin(kept, written) & ~np.isin(kept, held))
+    rate = _coincidence(columns, sides, copied_kept, seed)
+    expected = None if rate is None else rate * len(written) * len(ours)
     share = len(ours) / max(len(ours) + len(theirs), 1)
     return {
         "copied": copied,
@@ -61,28 +65,59 @@ def records(columns: Sequence[Coded], sides: Mapping[str, Side], *, seed: int) -
     }
 
 
-def _coincidence(columns: Sequence[Coded], seed: int) -> float:
+def _coincidence(
+    columns: Sequence[Coded], sides: Mapping[str, Side], copied: NDArray[np.int64], seed: int
+) -> float | None:
     """Return how probable it is that a record equals one of another person, by pairs of real and held-out ones.
 
-    Pairs that agree in many columns tell how fast agreement becomes rare with each further column. What no pair shows
-    is extrapolated at the last rate that was seen, which is too high rather than too low.
+    Pairs that agree in many columns, and in so many first words of texts, tell how fast agreement becomes rare with
+    each further one. What no pair shows is extrapolated at the last rate that was seen, which is too high rather than
+    too low, up to what the least of the `copied` records (their places among the real ones that were kept) holds. None
+    for a single column that is no text, and if no record was copied.
     """
+    wordy = [one for one in columns if one.is_text]
+    if not len(copied) or (len(columns) == 1 and not wordy):
+        return None
     rng = np.random.default_rng(seed)
-    sides = []
-    for name in (REAL, HELD_OUT):
-        n = len(columns[0].codes[name])
-        at = rng.permutation(n)[:PAIRED]
-        sides.append(np.stack([one.codes[name][at] for one in columns], axis=1))
-    counts = np.zeros(len(columns) + 1)
-    for row in sides[0]:
-        counts += np.bincount((sides[1] == row).sum(1), minlength=len(columns) + 1)
+    at = {name: rng.permutation(len(columns[0].codes[name]))[:PAIRED] for name in (REAL, HELD_OUT)}
+    plain = [one for one in columns if not one.is_text]
+    codes = {name: np.stack([one.codes[name][at[name]] for one in plain], 1) for name in at} if plain else {}
+    begun = [{name: _first_words(one, sides[name], at[name]) for name in at} for one in wordy]
+    counts = np.zeros(len(plain) + WORDS * len(wordy) + 1)
+    for k in range(len(at[REAL])):
+        agreed = (codes[HELD_OUT] == codes[REAL][k]).sum(1) if plain else np.zeros(len(at[HELD_OUT]), np.int64)
+        for words in begun:
+            agreed = agreed + np.cumprod(words[HELD_OUT] == words[REAL][k], axis=1).sum(1)
+        counts += np.bincount(agreed, minlength=len(counts))
+    lengths = sum((_first_words(one, sides[REAL], copied) != 0).sum(1) for one in wordy)
+    return _extrapolated(counts, len(plain) + int(np.min(lengths)))
+
+
+def _first_words(column: Coded, side: Side, at: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return a number of each of the first words (n, `WORDS`) of texts, equal where words are; 0 where there is none.
+
+    The zeros of held-out texts are -1: no word agrees with none.
+    """
+    cells, none = side.columns[column.field.name], -1 if side.name == HELD_OUT else 0
+    found = np.full((len(at), WORDS), none, np.int64)
+    for row, k in enumerate(at.tolist()):
+        words = [hash(word) | 1 for word in folded(cells[k] or "").split()[:WORDS]]
+        found[row, : len(words)] = words
+    return found
+
+
+def _extrapolated(counts: NDArray[np.float64], wanted: int) -> float:
+    """Return the share of pairs that agree in `wanted` or more, by how many (0, 1, ..) pairs agree in."""
     at_least = np.cumsum(counts[::-1])[::-1]
     pairs = at_least[0]
+    if pairs < ENOUGH:
+        return 1.0
     last = int(np.flatnonzero(at_least >= ENOUGH)[-1])
-    if last == len(columns):
-        return float(at_least[-1] / pairs)
-    rate = at_least[last] / at_least[last - 1] if last else 1.0
-    return float(at_least[last] / pairs * rate ** (len(columns) - last))
+    if wanted <= last:
+        return float(at_least[wanted] / pairs)
+    further = (at_least[last + 1] + UNSEEN) / at_least[last]
+    rate = max(at_least[last] / at_least[last - 1], further) if last else 1.0
+    return float(at_least[last] / pairs * min(rate, 1.0) ** (wanted - last))
 
 
 def values(columns: Sequence[Coded], sides: Mapping[str, Side]) -> dict[str, Any]:
@@ -174,14 +209,15 @@ TEXTS = 20_000  # of a side, at most
 def passages(column: Coded, sides: Mapping[str, Side], *, seed: int) -> dict[str, Any] | None:
     """Return, as JSON values, how many real and held-out texts are quoted, by the length of the passages in words.
 
-    A passage counts if a single text of both sides has it. A text that is quoted often counts once, because whoever
-    repeats a phrase does so whichever side has it. None for too few texts.
+    A passage counts if a single text of both sides has it, however often that stands there. A text that is quoted often
+    counts once, because whoever repeats a phrase does so whichever side has it. None for too few texts.
     """
     rng = np.random.default_rng(seed)
     texts = {}
     for name in (REAL, HELD_OUT, SYNTHETIC):
         cells = [cell for cell in sides[name].columns[column.field.name] if cell]
-        texts[name] = [folded(cells[k]).split() for k in rng.permutation(len(cells))[:TEXTS]]
+        drawn = dict.fromkeys(folded(cells[k]) for k in rng.permutation(len(cells))[:TEXTS])
+        texts[name] = [one.split() for one in drawn]
     if min(map(len, texts.values())) < 2:
         return None
     mine, others = len(texts[REAL]), len(texts[HELD_OUT])

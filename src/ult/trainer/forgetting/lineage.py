@@ -220,7 +220,7 @@ class _Judge:
                 verdicts.append(self._began(str(began), told))
         if told.get("adopted"):
             verdicts.append((UNKNOWN, "another trainer wrote it, nobody can say on what"))
-        verdict, why = next((one for kind in (HOLDS, UNKNOWN, FREE) for one in verdicts if one[0] == kind), (FREE, ""))
+        verdict, why = _worst(verdicts)
         return verdict, why + self._bounded(told, verdict)
 
     def _trained(self, told: Mapping[str, Any]) -> tuple[Verdict, str]:
@@ -323,12 +323,34 @@ class _Judge:
         if not journal.is_file():
             return Entry(path, "unfinished", UNKNOWN, "left by an unfinished command: run it again, or remove it")
         try:
-            data = dict(json.loads(read_text(journal, _MOST))["data"])
+            asked = dict(json.loads(read_text(journal, _MOST)))
+            data, began = asked["data"], (asked.get("recipe") or {}).get("from_run")
             lots = [lot for name in ("shards", "targets", "validation") for lot in data.get(name, [])]
-            verdict, why = self._lots(lots, data.get("without", []))
+            learned = [one for name in ("teachers", "compatible") for one in data.get(name, [])]
+            verdict, why = _worst([
+                self._lots(lots, data.get("without", [])),
+                *(self._made(f"learns from {one['run']}", one["digest"]) for one in learned),
+                *(self._made("trains against records", one["of"]) for one in data.get("forgetting", [])
+                  if one["method"] in METHODS[2:]),
+                *([self._at(str(began), path.parent)] if began else []),
+            ])  # fmt: skip
         except (OSError, ValueError, KeyError, TypeError, AttributeError, UltError):
             verdict, why = UNKNOWN, "its journal is damaged"
         return Entry(path, "checkpoints", verdict, f"an unfinished training: {why}")
+
+    def _at(self, name: str, beside: Path) -> tuple[Verdict, str]:
+        """Return the verdict on the run that a training begins with, by its path, from here or from where that lies."""
+        places = {Path(name).resolve(), (beside / name).resolve()}
+        there = next((path for path in self.found.runs if path.resolve() in places), None)
+        if there is None:
+            return UNKNOWN, f"goes on from {Path(name).name}, which is not here"
+        judged = self.run(there)
+        return judged.verdict, f"goes on from {there}: {judged.why}"
+
+
+def _worst(verdicts: Sequence[tuple[Verdict, str]]) -> tuple[Verdict, str]:
+    """Return the first verdict that holds, else the first that cannot be told, else the first."""
+    return next((one for kind in (HOLDS, UNKNOWN, FREE) for one in verdicts if one[0] == kind), (FREE, ""))
 
 
 def _digest(path: Path) -> str:

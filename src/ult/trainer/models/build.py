@@ -14,7 +14,7 @@ from ult.public.vocabulary import BOS, EOS, PAD, Vocabulary
 from ult.trainer.models.bag import BAG, Bag
 from ult.trainer.models.checkpoint import GROUP
 from ult.trainer.models.earlier import Earlier
-from ult.trainer.models.embeddings import Model, draw_rows
+from ult.trainer.models.embeddings import Model, draw_rows, draw_rows_in_secret
 from ult.trainer.models.heads import clear_head, set_head
 from ult.trainer.models.labels import keep_labels
 from ult.trainer.models.load import load_checkpoint
@@ -63,6 +63,12 @@ def build(recipe: Recipe, vocabulary: Vocabulary, tables: set[str], classes: lis
         kept = earlier.kept(tables, recipe.embeddings) if earlier else {}
         spread(model, sorted(tables), kept, first=earlier.first_drawn if earlier else 0)
         return model, PER_TABLE
+    if recipe.secret_rows:
+        if embeddings != "fresh":
+            raise InvalidConfig(
+                f"secret_rows was given, and the rows of {recipe.from_run} are kept", hint="--embeddings fresh"
+            )
+        draw_rows_in_secret(model, earlier.first_drawn if earlier else 0)
     if recipe.task == "seq2seq":
         own_settings(model)
     if recipe.task not in LABELS:

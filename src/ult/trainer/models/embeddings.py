@@ -43,12 +43,12 @@ def draw_rows(model: Model, *, first: int = 0) -> None:
             weight[first:].normal_(0.0, deviation)
 
 
-def draw_rows_in_secret(model: Model) -> None:
-    """Draw all rows as `draw_rows` does, but from the operating system: a seed of torch is one of 2^32, soon tried."""
+def draw_rows_in_secret(model: Model, first: int = 0) -> None:
+    """Draw rows as `draw_rows` does, but from the operating system: a seed of torch is one of 2^32, soon tried."""
     deviation, drawn = _deviation(model), Secure()
     with torch.no_grad():
         for weight in rows_of(model):
-            for some in weight.split(_AT_ONCE):
+            for some in weight[first:].split(_AT_ONCE):
                 some.copy_(torch.from_numpy(drawn.standard_normal((*some.shape,)) * deviation))
 
 
