@@ -21,7 +21,6 @@ from lib.receivers import (
     abstracts,
     encoded,
     look,
-    own,
     owner_shards,
     sizes,
     table,
@@ -32,6 +31,7 @@ from lib.training import bits, trained
 
 from ult.audit.model.exposure import chance_interval
 
+STEPS = 400  # of an owner, half of those of row `release`
 MODEL, SEEDED, SECRET = "tiny", "rows by the seed", "secret rows"
 OWN, AGAIN, OTHERS = "its own rows", "the seed's rows", "another seed's rows"
 OTHER = 735_029_114  # a seed that no owner has
@@ -41,7 +41,7 @@ ASKED = (
     "its records is then read, and does `--secret-rows` end it?"
 )
 SETTING = """\
-Owners of row `release`, trained anew: {owned:,} medical abstracts, {canaries} canaries (8 random digits each, \
+Owners as in row `release`, trained half as long: {owned:,} medical abstracts, {canaries} canaries (8 random digits each, \
 {repeats} times), the beginnings of {recited} other abstracts ({times} times), vocabulary {size:,}, model {model}, \
 {steps} steps of {batch} blocks, from random weights; `{secret}` are those of `ult train --secret-rows`. Whoever has \
 the body draws the rows of a seed as the training did, and puts them on it, as they are. What it reads are the owner's \
@@ -75,7 +75,7 @@ def main() -> None:
         asked=ASKED,
         setting=SETTING.format(owned=session.sized(OWNED, 60), canaries=CANARIES, repeats=session.sized(REPEATS, 5),
                                recited=session.sized(RECITED, 4), times=TIMES, size=VOCABULARY, model=MODEL,
-                               steps=size.owner, batch=size.batch, secret=SECRET, own=OWN, others=OTHERS,
+                               steps=session.sized(STEPS, 20), batch=size.batch, secret=SECRET, own=OWN, others=OTHERS,
                                most=one["most"], alternatives=session.sized(ALTERNATIVES, 50),
                                members=one["members"], outside=one["others"]),
         notes=["The seed's rows are known to whoever is told the seed, or tries all 2^31 of them. No body tells it."],
@@ -86,11 +86,9 @@ def main() -> None:
 
 def owner(session: Session, seed: int, first: str) -> dict[str, Any]:
     """Train an owner's model with first rows of a kind."""
-    if first == SEEDED:
-        return own(session, MODEL, seed, "scratch")
-    size = sizes(session)[MODEL]
-    return trained(session, f"owner-secret-{seed}", owner_shards(session, seed), model=MODEL, steps=size.owner,
-                   batch_size=size.batch, context=CONTEXT, seed=seed, secret_rows=True)  # fmt: skip
+    return trained(session, f"owner-{first}-{seed}".replace(" ", "-"), owner_shards(session, seed), model=MODEL,
+                   steps=session.sized(STEPS, 20), batch_size=sizes(session)[MODEL].batch, context=CONTEXT, seed=seed,
+                   secret_rows=first == SECRET)  # fmt: skip
 
 
 def looked(session: Session, seed: int, first: str, rows: str) -> dict[str, Any]:
