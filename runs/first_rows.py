@@ -41,8 +41,8 @@ ASKED = (
     "its records is then read, and does `--secret-rows` end it?"
 )
 SETTING = """\
-Owners as in row `release`, trained half as long: {owned:,} medical abstracts, {canaries} canaries (8 random digits each, \
-{repeats} times), the beginnings of {recited} other abstracts ({times} times), vocabulary {size:,}, model {model}, \
+Owners as in row `release`, trained half as long: {owned:,} medical abstracts, {canaries} canaries (8 random digits, \
+each {repeats} times), the beginnings of {recited} others ({times} times), vocabulary {size:,}, model {model}, \
 {steps} steps of {batch} blocks, from random weights; `{secret}` are those of `ult train --secret-rows`. Whoever has \
 the body draws the rows of a seed as the training did, and puts them on it, as they are. What it reads are the owner's \
 ids; all figures take their meaning as known, which is the owner's table or what an attack on the code gives. `{own}` \
