@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -207,7 +208,7 @@ def test_a_table_that_gives_kept_phrases_other_ids_is_red(tmp_path):
                                workers=1).table  # fmt: skip
     first = write(tmp_path / "first", old.encode_batch(months[0]), size=320, table=old.fingerprint)
     train(first, tmp_path / "run", Recipe(steps=1, batch_size=2, context=16))
-    found = {}
+    found: dict[str, Any] = {}
     for name, table in (("updated", updated), ("fresh", fresh)):
         align(tmp_path / "run", old, table, tmp_path / name)
         now = write(tmp_path / f"{name}.shards", table.encode_batch(months[1]), size=320, table=table.fingerprint)

@@ -116,7 +116,7 @@ def figures(told: Told, seed: int) -> dict[str, Any]:
     }
     sums["n"] = np.bincount(told.record, minlength=records).astype(np.float64)
     for name, bits in zip(("old_bits", "new_bits"), told.bits or (), strict=False):
-        sums[name] = np.bincount(told.record, bits, records)
+        sums[name] = np.bincount(told.record, bits, records).astype(np.float64)
     drawn = _resampled(sums, seed)
     gain = (told.new.mean() - told.old.mean()).item()
     found: dict[str, Any] = {"records": records, "predictions": n}
