@@ -87,7 +87,7 @@ def test_a_copy_is_no_retraining(tmp_path):
     assert audit_of()["verdict"] == "green"
     shutil.rmtree(tmp_path / "single/again")
     shutil.copytree(tmp_path / "single/said", tmp_path / "single/again")
-    with pytest.raises(InvalidConfig, match="single/again is a copy of .*said, and was not trained again"):
+    with pytest.raises(InvalidConfig, match=r"single/again is a copy of .*said, and was not trained again"):
         audit_of()
 
 
