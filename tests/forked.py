@@ -40,6 +40,11 @@ def ended(processes, folder):
     return [process.exitcode for process in processes], "".join((folder / f"err{rank}").read_text() for rank in "01")
 
 
+def two(words, folder):
+    """Run two processes of a command to their end; return their exit statuses and what they printed on stderr."""
+    return ended(started(words, folder), folder)
+
+
 def wait_for_a_checkpoint(processes, out, folder):
     """Wait until a training to `out` has a checkpoint, while both processes live."""
     while not list(partial_folder(out).glob("checkpoint-*/trainer_state.json")):

@@ -8,7 +8,7 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
-from test_processes import two
+from forked import two
 from test_train import interrupt_at
 from toy import OTHER, counting, two_classes, weights, write
 from ult.errors import InvalidConfig, MissingExtra
@@ -106,7 +106,7 @@ def test_strangers_are_adapted_too(shards, tmp_path):
 def test_two_processes_adapt_as_one(base, shards, tmp_path):
     train(shards, tmp_path / "one", Recipe(from_run=base, **OPTIONS))
     given = [f"--{name.replace('_', '-')}={value}" for name, value in OPTIONS.items()]
-    statuses, printed = two(["train", shards, "-o", tmp_path / "two", "--from", base, *given])
+    statuses, printed = two(["train", shards, "-o", tmp_path / "two", "--from", base, *given], tmp_path)
     assert statuses == [0, 0], printed
     a, b = weights(tmp_path / "one"), weights(tmp_path / "two")
     assert max((a[name] - b[name]).abs().max() for name in a) < 1e-4

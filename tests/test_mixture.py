@@ -8,7 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from test_processes import check_same, two
+from forked import two
+from test_processes import check_same
 from test_train import interrupt_at
 from toy import OTHER, SIZE, TABLE, blocks, counting, labelled, two_classes, write
 from ult.errors import FormatError, InvalidConfig, TrainingError
@@ -93,7 +94,7 @@ def test_mixed_training_resumes_and_is_shared_among_processes(several, tmp_path,
     assert all(torch.equal(a[name], b[name]) for name in a)
     given = [f"--{name.replace('_', '-')}={value}" for name, value in OPTIONS.items()]
     command = ["train", *several, "-o", tmp_path / "two", *given, "--mixture", "1,3", "--modality-token"]
-    statuses, printed = two(command)
+    statuses, printed = two(command, tmp_path)
     assert statuses == [0, 0], printed
     check_same(tmp_path / "one", tmp_path / "two")
 

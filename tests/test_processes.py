@@ -2,15 +2,16 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
+from pkgutil import resolve_name
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from forked import two
 from toy import OTHER, counting, reversals, two_classes, write
 from ult.errors import InvalidConfig
 from ult.trainer.datasets.sampler import Order
@@ -22,31 +23,6 @@ from ult.trainer.train import train
 pytestmark = pytest.mark.slow
 
 OPTIONS = ["--steps", "12", "--batch-size", "4", "--context", "16", "--seed", "3"]
-RUN = "from ult.__main__ import main; main()"
-
-
-def environment(**extra):
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **extra}
-
-
-def two(command, code=RUN):
-    """Run code on two processes, as a launcher would start them; return the exit statuses and what they printed."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, *map(str, command)],
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment(
-                RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
-            ),
-        )
-        for rank in range(2)
-    ]
-    printed = [process.communicate(timeout=120)[1] for process in started]
-    return [process.returncode for process in started], printed
 
 
 def check_same(one, many):
@@ -65,7 +41,7 @@ def test_accelerate_launches_the_same_command_with_the_same_losses(tmp_path):
     launch = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", "0"]
     subprocess.run(
         [sys.executable, "-m", *launch, "-m", "ult", "train", *shards, "-o", tmp_path / "two", *OPTIONS],
-        env=environment(ACCELERATE_USE_CPU="true"),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "ACCELERATE_USE_CPU": "true"},
         check=True,
         timeout=120,
     )
@@ -77,7 +53,7 @@ def test_classifiers_agree_too_whatever_parts_a_batch_is_taken_in(tmp_path):
     shards = two_classes(tmp_path / "x")
     train(shards, tmp_path / "one", Recipe(task="classify", steps=12, batch_size=4, context=16, seed=3))
     command = ["train", shards, "-o", tmp_path / "two", "--task", "classify", "--accumulate", "2", *OPTIONS]
-    statuses, printed = two(command)
+    statuses, printed = two(command, tmp_path)
     assert statuses == [0, 0], printed
     check_same(tmp_path / "one", tmp_path / "two")
 
@@ -86,36 +62,33 @@ def test_pairs_too(tmp_path):
     sources, targets = reversals(tmp_path, 40)
     whole = train(sources, tmp_path / "one", Recipe(task="seq2seq", steps=6, batch_size=4, context=8), targets=targets)
     command = ["train", sources, "--targets", targets, "-o", tmp_path / "two", "--task", "seq2seq", "--steps", "6"]
-    statuses, printed = two([*command, "--batch-size", "4", "--context", "8", "--accumulate", "2"])
+    statuses, printed = two([*command, "--batch-size", "4", "--context", "8", "--accumulate", "2"], tmp_path)
     assert statuses == [0, 0], printed
     metrics = json.loads((tmp_path / "two" / "metrics.json").read_text())
     assert (metrics["processes"], metrics["targets"]) == (2, whole["targets"])
     np.testing.assert_allclose(metrics["loss"], whole["loss"], rtol=1e-5)
 
 
-def failing(rank, where):
-    """Return code for the command line in which one of the processes fails in `where`."""
-    return f"""
-import os, ult.trainer.train, ult.errors
-def fail(*_, **__):
-    raise OSError(28, "No space left on device")
-if os.environ["RANK"] == "{rank}":
-    {where} = fail
-{RUN}"""
-
-
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("rank", "where", "said"),
     [
-        (failing(0, "ult.trainer.datasets.inputs.pack"), "No space left on device"),
-        (failing(1, "ult.trainer.train.IdTrainer.training_step"), "cannot write the training of"),
+        ("0", "ult.trainer.datasets.inputs.pack", "No space left on device"),
+        ("1", "ult.trainer.train.IdTrainer.training_step", "cannot write the training of"),
     ],
 )
-def test_an_error_of_one_ends_both_and_is_said_once(tmp_path, code, said):
+def test_an_error_of_one_ends_both_and_is_said_once(tmp_path, tmp_path_factory, monkeypatch, rank, where, said):
     shards = write(tmp_path / "a", counting(40))
-    statuses, printed = two(["train", shards, "-o", tmp_path / "run", *OPTIONS], code)
+    right = resolve_name(where)
+
+    def fail(*given, **named):
+        if os.environ["RANK"] == rank:
+            raise OSError(28, "No space left on device")
+        return right(*given, **named)
+
+    monkeypatch.setattr(where, fail)
+    statuses, printed = two(["train", shards, "-o", tmp_path / "run", *OPTIONS], tmp_path_factory.mktemp("said"))
     assert statuses == [1, 1], printed
-    lines = "".join(printed).splitlines()
+    lines = printed.splitlines()
     assert len(lines) == 1, printed
     assert lines[0].startswith("error: ")
     assert said in lines[0]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from test_processes import two
+from forked import two
 from toy import OTHER, arguments_of, counting, two_classes, write
 from ult.errors import InvalidConfig, MissingColumn, TrainingError, WrongTable, WrongVocabulary
 from ult.trainer.callbacks.progress import Progress
@@ -119,13 +119,13 @@ def test_two_processes_choose_what_one_chooses(watched, shards, held, tmp_path):
         "--patience",
         "0",
     ]
-    statuses, printed = two(command)
+    statuses, printed = two(command, tmp_path)
     assert statuses == [0, 0], printed
     metrics = watched[1]
     found = json.loads((tmp_path / "two" / "metrics.json").read_text())["validation"]
     assert found["best_step"] == metrics["validation"]["best_step"]
     np.testing.assert_allclose(found["bits"], metrics["validation"]["bits"], rtol=1e-3)
-    assert f"step {found['best_step']} is kept" in "".join(printed)
+    assert f"step {found['best_step']} is kept" in printed
 
 
 def test_classifiers_are_judged_by_the_bits_of_a_label(tmp_path):

@@ -22,7 +22,7 @@ def draw_ranks(used: NDArray, plot: Path | None) -> None:  # type: ignore[type-a
 
 
 def draw_line(values: NDArray, title: str, plot: Path | None, *, log_x: bool = True) -> None:  # type: ignore[type-arg]
-    """Print values as a text plot of 60 x 8, and save the plot if a file was named."""
+    """Print values as a text plot of 60 x 8, its lowest and highest beside it, and save the plot if a file was named."""
     import numpy as np
 
     from ult.cli.console import say
@@ -34,10 +34,14 @@ def draw_line(values: NDArray, title: str, plot: Path | None, *, log_x: bool = T
     drawn = values[places]
     low, high = min(0.0, float(drawn.min())) if log_x else float(drawn.min()), float(drawn.max())
     heights = np.round((drawn - low) / ((high - low) or 1) * 64).astype(int)
+    top, bottom = (f"{10**end:,.0f}" if log_x else f"{end:.4g}" for end in (high, low))
+    wide = max(len(top), len(bottom))
     say(f"\n{title}")
     for row in range(7, -1, -1):
-        say("  " + "".join(" ▁▂▃▄▅▆▇█"[min(8, max(0, h - 8 * row))] for h in heights).rstrip())
-    say(f"  {'1' if log_x else ''}{' ' * (len(places) - len(f'{n:,}') - 1)}{f'{n:,}' if log_x else ''}")
+        line = "".join(" ▁▂▃▄▅▆▇█"[min(8, max(0, h - 8 * row))] for h in heights).rstrip()
+        say(f"{top if row == 7 else bottom if row == 0 else '':>{wide}} {line}".rstrip())
+    if log_x:
+        say(f"{'':{wide}} 1{f'{n:,}' if n > 1 else '':>{max(0, len(places) - 1)}}")
     if plot is not None:
         _save(values, title, plot, log_x)
 
