@@ -37,7 +37,9 @@ CANARIES = (
 INVALID = "amber if any synthetic record has a number or a date that is none"
 UNREAD = "amber if there is any, unless --column or --drop left it out"
 _AGAIN = "make them again with ult synth --epsilon, which reads nothing of a single record without charge"
+_MORE = "more real and --held-out records, by which it can be told"
 _HELD = "--held-out with real records that the synthesis never saw"
+_TO_DO = {"green": "", "amber": _MORE, "red": _AGAIN}  # an interval that reaches over a line says that too few tell
 
 
 def judge(audit: Mapping[str, Any]) -> list[Finding]:
@@ -168,7 +170,7 @@ def _rate(name: str, one: Mapping[str, Any], many: int) -> Finding:
         f"ones are taken for real ones ({name}, the best of {many} attacks)"
     )
     return Finding(
-        SUBJECT, level, said, MEMBERS, _AGAIN * (level != "green"), "membership", measured=level == "red" or not few,
+        SUBJECT, level, said, MEMBERS, _TO_DO[level], "membership", measured=level == "red" or not few,
         value=value, interval=(low, high), n=one["members"], power=power(one["members"]),
     )  # fmt: skip
 
@@ -181,7 +183,7 @@ def _area(name: str, one: Mapping[str, Any], many: int) -> Finding:
         f"best of {many} attacks)"
     )
     return Finding(
-        SUBJECT, level, said, MEMBERS, _AGAIN * (level != "green"), "membership", value=value, interval=(low, high),
+        SUBJECT, level, said, MEMBERS, _TO_DO[level], "membership", value=value, interval=(low, high),
         n=one["members"],
     )  # fmt: skip
 
