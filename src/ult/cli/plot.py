@@ -22,7 +22,7 @@ def draw_ranks(used: NDArray, plot: Path | None) -> None:  # type: ignore[type-a
 
 
 def draw_line(values: NDArray, title: str, plot: Path | None, *, log_x: bool = True) -> None:  # type: ignore[type-arg]
-    """Print values as a text plot of 60 x 8, its lowest and highest beside it, and save the plot if a file was named."""
+    """Print values as a text plot of 60 x 8, its lowest and highest beside it, and save the plot if a file is named."""
     import numpy as np
 
     from ult.cli.console import say
