@@ -44,6 +44,7 @@ bench: .venv/.bench  ## Time ours beside peers, one thread each; half an hour, a
 	$(ONE) $(BIN)/python bench/fast_speed.py
 	$(ONE) $(BIN)/python bench/bwt_speed.py --data $(DATA)
 	$(ONE) $(BIN)/python bench/image_speed.py --data $(DATA)
+	$(ONE) $(BIN)/python bench/jpeg_speed.py --data $(DATA)
 	$(ONE) $(BIN)/python bench/series_speed.py
 	$(ONE) $(BIN)/python bench/record_speed.py
 	$(ONE) $(BIN)/python bench/train_speed.py

@@ -142,3 +142,27 @@ def images(folder: Path) -> Made:
         (pixels.convert("1") if how == "group4" else pixels).save(buffer, "TIFF", compression=how)
         seeds.append(buffer.getvalue())
     return seeds, lambda data: to_pixels(data, "x")
+
+
+def jpegs(folder: Path) -> Made:
+    """JPEG files that `image/jpeg` reads, and some that it refuses; what is read becomes a file again."""
+    from PIL import Image
+
+    from ult.codecs.jpeg import ImageJpeg
+
+    codec, rng, seeds = ImageJpeg(), np.random.default_rng(0), []
+    pixels = Image.fromarray(rng.integers(0, 256, (20, 35, 3), np.uint8))
+    for mode, options in (
+        ("L", {}), ("RGB", {}), ("RGB", {"optimize": True}), ("RGB", {"subsampling": "4:4:4", "quality": 100}),
+        ("RGB", {"subsampling": "4:2:2", "quality": 1}), ("RGB", {"restart_marker_blocks": 2}),
+        ("RGB", {"comment": b"x"}), ("RGB", {"progressive": True}), ("CMYK", {}),
+    ):  # fmt: skip
+        buffer = io.BytesIO()
+        pixels.convert(mode).save(buffer, "JPEG", **options)  # type: ignore[arg-type]
+        seeds.append(buffer.getvalue())
+
+    def read(data: bytes) -> None:
+        found = codec.decode(codec.encode(data).symbols)
+        assert codec.decode(codec.encode(found).symbols) == found
+
+    return seeds, read

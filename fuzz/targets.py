@@ -53,4 +53,5 @@ TARGETS = {
     "npz": Target(of_inputs.npz, mutate_tail, 20_000),
     "parquet": Target(of_inputs.parquet_in, mutate_tail, 20_000),
     "image": Target(of_inputs.images, mutate_bytes, 50_000),
+    "jpeg": Target(of_inputs.jpegs, mutate_bytes, 50_000),
 }

@@ -13,6 +13,7 @@ import numpy as np
 import format_deep
 import format_image
 import format_image_writer
+import format_jpeg
 import format_places
 import format_record
 from format_image import Refused, must
@@ -239,6 +240,7 @@ CODECS: dict[str, tuple[Any, Any, Any]] = {
         lambda symbols, config: image_reader(config).decode(symbols, config),
         lambda image, config: image_writer(config).cut(image, config),
     ),
+    "image/jpeg": (lambda config: format_jpeg.Code(config).alphabet, format_jpeg.decode, format_jpeg.cut),
     "record/columns": (
         lambda config: format_record.Layout(config, CODECS).alphabet,
         lambda symbols, config: format_record.decode(symbols, config, CODECS),

@@ -10,6 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from pictured import IMAGES, JPEGS, deep_images, jpeg
 from ult.codecs.base import Codec
 
 SCRIPTS = {
@@ -79,35 +80,6 @@ SMILES = {
 }
 
 
-def _images() -> dict[str, Any]:
-    rng = np.random.default_rng(1)
-    images = {}
-    for name, channels in (("grey", ()), ("rgb", (3,)), ("rgba", (4,))):
-        for height, width in ((1, 1), (1, 70), (70, 1), (7, 9), (16, 16), (33, 31)):
-            shape = (height, width, *channels)
-            images[f"{name} {height}x{width} noise"] = rng.integers(0, 256, shape, np.uint8)
-        shape = (17, 20, *channels)
-        for level in (0, 1, 127, 255):
-            images[f"{name} constant {level}"] = np.full(shape, level, np.uint8)
-        images[f"{name} checkerboard"] = (np.indices(shape).sum(0) % 2 * 255).astype(np.uint8)
-        images[f"{name} extremes"] = rng.integers(0, 2, shape, np.uint8) * np.uint8(255)
-        images[f"{name} ramp"] = np.broadcast_to(np.arange(20, dtype=np.uint8).reshape(20, *[1] * len(channels)), shape)
-    return images
-
-
-def _deep_images(low: int, high: int, dtype: type) -> dict[str, Any]:
-    """Grey and colour images of stored values from `low` to `high`: noise, extremes, constants, ramps, odd sizes."""
-    rng, found = np.random.default_rng(2), {}
-    for height, width, *channels in ((1, 1), (1, 30), (30, 1), (7, 9), (16, 17), (9, 5, 3), (3, 11, 4)):
-        shape = (height, width, *channels)
-        found[f"{shape} noise"] = rng.integers(low, high + 1, shape).astype(dtype)
-        found[f"{shape} extremes"] = (low + rng.integers(0, 2, shape) * (high - low)).astype(dtype)
-        found[f"{shape} constant"] = np.full(shape, rng.integers(low, high + 1), dtype)
-        found[f"{shape} ramp"] = (low + np.indices(shape).sum(0) * 7 % (high - low + 1)).astype(dtype)
-    return found
-
-
-IMAGES = _images()
 SERIES = {
     "empty": np.empty(0),
     "one": np.array([0.25]),
@@ -129,6 +101,14 @@ texts = st.one_of(st.text(st.characters(codec=None), max_size=60), st.text("ab '
 smiles = st.one_of(st.text("CcNOBrl[]@+-=#%0123456789().>/\\", max_size=60), texts)
 _sides = st.integers(1, 24)
 images = hnp.arrays(np.uint8, st.one_of(st.tuples(_sides, _sides), st.tuples(_sides, _sides, st.sampled_from([3, 4]))))
+jpegs = st.builds(
+    jpeg,
+    hnp.arrays(np.uint8, st.one_of(st.tuples(_sides, _sides), st.tuples(_sides, _sides, st.just(3)))),
+    quality=st.sampled_from([1, 50, 75, 95, 100]),
+    subsampling=st.sampled_from(["4:4:4", "4:2:2", "4:2:0"]),
+    optimize=st.booleans(),
+    restart_marker_blocks=st.integers(0, 3),
+)
 series = hnp.arrays(
     np.float64,
     st.integers(0, 40),
@@ -178,6 +158,14 @@ MODALITIES = {
         (None, "image", [[1]], np.zeros((2, 2)), np.zeros((2, 2, 2), np.uint8), np.zeros((0, 2), np.uint8)),
         [[3, *_HUGE, *_HUGE, 0], [0, *_HUGE, 1, 0], [0, 255, 255, 255, 31, 1, 0]],
     ),
+    "image/jpeg": Modality(
+        [{}, {"places": 1}],
+        jpegs,
+        JPEGS,
+        lambda n: jpeg(np.zeros((1, n), np.uint8)),
+        (None, "text", b"", JPEGS["grey"][:-2], np.zeros((2, 2), np.uint8)),
+        [[1, 15, 15, 15, 15, 1, 15, 15, 15, 15, 1, 1, 1, 0, *[0, 1] * 64, 48, 81, 8]],
+    ),
     "series/mulaw": Modality(
         [{}, {"low": -1e6, "high": 3.0}, {"low": 5.0, "high": 5.0, "levels": 3}, {"patch_size": 1, "levels": 65536}],
         series,
@@ -202,7 +190,7 @@ MODALITIES = {
     "image/dct of 12 bits": Modality(
         [{"bits": 12}, {"bits": 12, "coefficients": 3, "quality": 100}, {"bits": 12, "places": 3}],
         _deep(0, 4095, np.uint16),
-        _deep_images(0, 4095, np.uint16),
+        deep_images(0, 4095, np.uint16),
         lambda n: np.zeros((1, n), np.uint16),
         (None, np.zeros((2, 2), np.uint8), np.full((2, 2), 4096, np.uint16), np.zeros((0, 2), np.uint16)),
         [[3, *_HUGE, *_HUGE, 0], [0, 1, 1, 128, 32]],
@@ -214,7 +202,7 @@ MODALITIES = {
             {"bits": 16, "low": -(2**15), "quality": 100, "places": 2},
         ],
         _deep(-(2**15), 2**15 - 1, np.int16),
-        _deep_images(-(2**15), 2**15 - 1, np.int16),
+        deep_images(-(2**15), 2**15 - 1, np.int16),
         lambda n: np.zeros((1, n), np.int16),
         (None, np.zeros((2, 2)), np.zeros((2, 2), np.int32)),
         [[0, *_HUGE, 1, 0]],

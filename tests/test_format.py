@@ -16,7 +16,7 @@ import format_reader
 import laws
 from format_codecs import CODECS as CODECS_AGAIN
 from format_image import Refused
-from strategies import FIELDS, LEVELS, LOSSY_FIELDS, LOSSY_RECORDS, RECORDS, SERIES, SMILES, TEXTS
+from strategies import FIELDS, JPEGS, LEVELS, LOSSY_FIELDS, LOSSY_RECORDS, RECORDS, SERIES, SMILES, TEXTS
 from ult import Table, Vocabulary
 from ult.codecs import CODECS
 from ult.errors import CorruptSymbols
@@ -82,6 +82,8 @@ CASES: dict[str, tuple[Any, list[Any], int]] = {
         list(deep_images(-1200, 900)),
         600,
     ),
+    "jpeg": ("image/jpeg", [*JPEGS.values()], 600),
+    "jpeg-places": (CODECS["image/jpeg"](places=1), [*JPEGS.values()], 600),
     "record": (CODECS["record/columns"](fields=FIELDS), [*RECORDS.values()], 1100),
     "record-lossy": (CODECS["record/columns"](fields=LOSSY_FIELDS), LOSSY_RECORDS, 1100),
     "image-coarse": (CODECS["image/dct"](quality=1, coefficients=7), list(images()), 600),
@@ -115,7 +117,7 @@ def owned(request, tmp_path_factory):
 
 def test_the_second_reader_knows_nothing_of_ult():
     paths = list(HERE.glob("format_*.py"))
-    assert len(paths) == 7
+    assert len(paths) == 8
     for path in paths:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}

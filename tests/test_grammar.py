@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ult
-from strategies import FIELDS, LOSSY_FIELDS, MODALITIES, RECORDS, REQUIRED_FIELDS
+from strategies import FIELDS, JPEGS, LOSSY_FIELDS, MODALITIES, RECORDS, REQUIRED_FIELDS
 from ult.codecs import CODECS
 from ult.codecs.dct.grammar import FAR_MEAN, MEAN
 from ult.codecs.grammar import REFUSED
@@ -36,6 +36,8 @@ CONFIGS = [
     ("image/dct", {"bits": 16, "places": 2}),
     ("image/dct", {"bits": 12, "high": 300}),
     ("image/dct", {"bits": 16, "coefficients": 1, "max_length": 200}),
+    ("image/jpeg", {}),
+    ("image/jpeg", {"places": 1, "max_length": 200}),
     ("record/columns", {"fields": FIELDS}),
     ("record/columns", {"fields": LOSSY_FIELDS}),
     ("record/columns", {"fields": REQUIRED_FIELDS}),
@@ -194,6 +196,7 @@ def test_records_are_let_through(name):
         "series": [np.array([]), np.array([0.1, np.nan])],
         "image": [rng.integers(0, 256, shape, np.uint8) for shape in [(1, 1), (40, 50, 3), (17, 130, 4)]],
     }
+    cases["jpeg"] = list(JPEGS.values())
     cases["record"] = list(RECORDS.values())
     grammar = codec.grammar()
     for record in cases[codec.modality]:

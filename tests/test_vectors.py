@@ -29,11 +29,13 @@ def read(path):
 
 
 def record_of(value):
-    """Return the record that a vector holds: text, its {codes}, an array as {dtype, shape, data}, or cells."""
+    """Return the record that a vector holds: text, its {codes}, {bytes}, {dtype, shape, data} of an array, or cells."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, list):
         return tuple(map(record_of, value))
+    if "bytes" in value:
+        return base64.b64decode(value["bytes"])
     if "codes" in value:
         return "".join(map(chr, value["codes"]))
     return np.frombuffer(base64.b64decode(value["data"]), value["dtype"]).reshape(value["shape"])

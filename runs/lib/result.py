@@ -32,7 +32,7 @@ FIGURES = (
     "demo", "scale", "worst", "verbs",
 )  # fmt: skip
 SPEEDS = (
-    "text-speed", "fast-speed", "bwt-speed", "image-speed", "series-speed", "train-speed",
+    "text-speed", "fast-speed", "bwt-speed", "image-speed", "jpeg-speed", "series-speed", "train-speed",
     "generate-speed", "startup", "waterfall",
 )  # fmt: skip
 ROWS = (*TRAINED, *FIGURES, *SPEEDS, "growth")

@@ -12,6 +12,7 @@ Delete a vector only with the format it froze.
 from __future__ import annotations
 
 import base64
+import io
 import json
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,8 @@ from typing import Any
 
 import numpy as np
 import rejects
+from numpy.typing import NDArray
+from PIL import Image
 
 from ult import Table, Vocabulary
 from ult.codecs import CODECS
@@ -37,6 +40,21 @@ IMAGES = {
     "rgba": np.stack([_X * 12, _Y * 13, (_X * _Y) % 256, 255 * (_X > 9)], axis=2).astype(np.uint8),
     "one-pixel": np.array([[200]], np.uint8),
     "constant": np.full((9, 17, 3), 77, np.uint8),
+}
+
+
+def jpeg(pixels: NDArray[np.uint8], **options: Any) -> bytes:
+    """Return a JPEG file, as Pillow writes it."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+JPEGS: dict[str, dict[str, Any]] = {
+    "grey": {"quality": 90, "comment": b"not encoded"},
+    "rgb": {"quality": 60, "optimize": True, "restart_marker_blocks": 1},
+    "one-pixel": {},
+    "constant": {"quality": 100, "subsampling": "4:4:4"},
 }
 SERIES = {
     "empty": np.empty(0),
@@ -113,6 +131,10 @@ RECORDS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {  # codec -> 
         ({"quality": 95, "coefficients": 3, "places": 1}, {"places-papers-fine": IMAGES["rgb"]}),
         ({"bits": 16, "quality": 100, "places": 3}, {"places-16-bits": _RGB16[:, :, 0]}),
     ],
+    "image/jpeg": [
+        ({}, {name: jpeg(IMAGES[name], **more) for name, more in JPEGS.items()}),
+        ({"places": 1}, {"coarse": jpeg(IMAGES["rgb"], quality=10, subsampling="4:2:2")}),
+    ],
     "series/mulaw": [({}, SERIES), ({"low": 0.0, "high": 20.0, "levels": 64}, {"positive": SERIES["values"] * 9})],
     "series/levels": [
         ({"columns": COLUMNS}, {"columns": np.array([143.9, 25000.0, np.nan, 1.0])}),
@@ -137,9 +159,11 @@ RECORDS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {  # codec -> 
 
 
 def to_json(record: Any) -> Any:
-    """Return a record as JSON: text as it is or {codes}, arrays as {dtype, shape, data in base64}, cells as a list."""
+    """Return a record as JSON: text as it is or {codes}, {bytes}, {dtype, shape, data} of an array, cells as a list."""
     if record is None:
         return None
+    if isinstance(record, bytes):
+        return {"bytes": base64.b64encode(record).decode("ascii")}
     if isinstance(record, tuple):
         return [to_json(cell) for cell in record]
     if isinstance(record, str):  # JSON would join two surrogates to one character
@@ -228,6 +252,33 @@ def image_rejects() -> Iterator[Scenario]:
         yield rejects.reject(name, "CorruptSymbols", "do not spell the 1 blocks", **placed, symbols=found)
 
 
+def jpeg_rejects() -> Iterator[Scenario]:
+    """Symbols of a JPEG whose header is none, or whose blocks are none."""
+    given = {"codec": "image/jpeg", "config": CODECS["image/jpeg"]().config()}
+    side = [15, 15, 15, 15, 1]  # 2^13 - 1
+    grey = [1, 1, 1, 1, 1, 0, *[0, 1] * 64]  # one pixel, steps of 1
+    block = [48, 81, 8]  # the mean 0
+    few = "0 symbols after the header; expected at least 3"
+    for scenario, (found, message) in {
+        "empty": ([], "0 symbols do not begin with planes"),
+        "two-planes": ([2, *grey[1:]], "header says 1 x 1 x 2"),
+        "no-rows": ([1, 0, *grey[2:]], "header says 0 x 1 x 1"),
+        "too-high": ([1, 8, 8, 8, 8, 8, 2, *grey[2:]], "header says 65536 x 1 x 1"),
+        "huge": ([3, *side, *side, 1, 1], "3, 1 x 1 blocks to one; expected at most"),
+        "grey-sampled": ([1, 1, 1, 2, 1], "1, 2 x 1 blocks to one"),
+        "sampled-thrice": ([3, 1, 1, 3, 1], "3, 3 x 1 blocks to one"),
+        "no-table": ([1, 1, 1, 1, 1, 1, *grey[6:], *block], "names none before it"),
+        "table-cut-short": (grey[:-1], "plane 0 has no 64 quantisation steps"),
+        "step-of-0": ([*grey[:-1], 0, *block], "plane 0 has no 64 quantisation steps"),
+        "header-alone": (grey, few),
+        "mean-beyond": ([*grey, 80, 8, 12, 81, 8], "do not spell the 1 blocks"),  # of 1024
+        "level-beyond": ([*grey, *block, 81, 152, 12, 15, 15, 9], "do not spell the 1 blocks"),
+        "elsewhere": ([*grey, 48, 82, 8], "do not spell the 1 blocks"),
+        "level-without-place": ([*grey, *block, 145], "do not spell the 1 blocks"),
+    }.items():
+        yield rejects.reject(f"symbols-image-jpeg-{scenario}", "CorruptSymbols", message, **given, symbols=found)
+
+
 def levels_rejects() -> Iterator[Scenario]:
     """Symbols of `series/levels` at a place of another column, and one more than there are columns."""
     apart = {"codec": "series/levels", "config": CODECS["series/levels"](columns=COLUMNS, apart=1).config()}
@@ -247,7 +298,7 @@ def slug(name: str) -> str:
 def main() -> None:
     """Write what is missing, and say what."""
     with tempfile.TemporaryDirectory() as folder:
-        wrong = (*image_rejects(), *levels_rejects(), *rejects.scenarios(Path(folder)))
+        wrong = (*image_rejects(), *jpeg_rejects(), *levels_rejects(), *rejects.scenarios(Path(folder)))
         for name, document in (*codec_vectors(), *table_vectors(), *wrong):
             path = HERE / f"{name}.json"
             path.parent.mkdir(exist_ok=True)

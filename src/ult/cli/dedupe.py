@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def dedupe(
     inputs: Inputs,
     out: Annotated[Path, typer.Option("--out", "-o", help="The file for the rest; its suffix gives the format.")],
-    modality: Annotated[str, typer.Option(help="text, image, series or molecule.")] = "text",
+    modality: Annotated[str, typer.Option(help="text, image, jpeg, series or molecule.")] = "text",
     schema: Annotated[
         Path | None,
         typer.Option(

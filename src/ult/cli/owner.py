@@ -53,7 +53,9 @@ def fit(
     out: Annotated[Path, typer.Option("--out", "-o", help="The table file to write.")],
     codec: Annotated[
         str,
-        typer.Option(help="text/bytes, text/bwt, image/dct, series/mulaw or levels, molecule/smiles, record/columns."),
+        typer.Option(
+            help="text/bytes, text/bwt, image/dct or jpeg, series/mulaw or levels, molecule/smiles, record/columns."
+        ),
     ] = "text/bytes",
     vocabulary_size: Annotated[int, typer.Option(help="Ids; the same for all tables of one model.")] = 8192,
     option: Annotated[list[str] | None, typer.Option(help="An option of the codec, such as quality=60.")] = None,

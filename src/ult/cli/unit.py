@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _PIECES = dict.fromkeys((".csv", ".tsv", ".data", ".parquet", ".arrow", ".feather", ".xlsx", ".npy", ".npz"), "row")
 _PIECES |= dict.fromkeys((".txt", ".jsonl", ".ndjson"), "line")
-_OF = {"image": "image", "series": "series", "text": "row", "molecule": "row", "record": "row"}
+_OF = {"image": "image", "jpeg": "image", "series": "series", "text": "row", "molecule": "row", "record": "row"}
 
 
 def unit(inputs: Sequence[str], modality: str, column: str = "") -> str:
@@ -27,7 +27,7 @@ def unit(inputs: Sequence[str], modality: str, column: str = "") -> str:
     from ult.data.tables.postgres import shown
 
     first, more = shown(inputs[0]), len(inputs) - 1
-    piece = _PIECES.get(Path(first).suffix.lower(), _OF[modality]) if modality != "image" else "image"
+    piece = _PIECES.get(Path(first).suffix.lower(), _OF[modality]) if _OF[modality] != "image" else "image"
     name = Path(first).name or first
     if column:
         return f"all rows with one {column!r} are one record"

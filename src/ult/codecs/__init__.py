@@ -5,6 +5,7 @@ from typing import Any
 from ult.codecs.base import Codec
 from ult.codecs.bwt import TextBwt
 from ult.codecs.image import ImageDct
+from ult.codecs.jpeg import ImageJpeg
 from ult.codecs.levels import SeriesLevels
 from ult.codecs.molecule import MoleculeSmiles
 from ult.codecs.record import RecordColumns
@@ -14,7 +15,16 @@ from ult.errors import UnknownCodec
 
 CODECS: dict[str, type[Codec[Any]]] = {
     codec.id: codec
-    for codec in (TextBytes, TextBwt, ImageDct, SeriesMulaw, SeriesLevels, MoleculeSmiles, RecordColumns)
+    for codec in (
+        TextBytes,
+        TextBwt,
+        ImageDct,
+        ImageJpeg,
+        SeriesMulaw,
+        SeriesLevels,
+        MoleculeSmiles,
+        RecordColumns,
+    )
 }
 
 

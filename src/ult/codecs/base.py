@@ -28,7 +28,7 @@ class Codec(ABC, Generic[T]):
     """
 
     id: ClassVar[str]  # a format promise: the same id decodes the same symbols in every later version
-    modality: ClassVar[str]  # "text", "image", "series", "molecule"
+    modality: ClassVar[str]  # what readers give: "text", "image", "jpeg", "series", "molecule" or "record"
     lossless: ClassVar[bool]
     calibrates: ClassVar[bool] = False  # whether `calibrated` reads the records it is given
     preferred: ClassVar[Mapping[str, float]] = {}  # the options of new tables, where they are not its defaults
@@ -40,6 +40,11 @@ class Codec(ABC, Generic[T]):
     if TYPE_CHECKING:  # a codec that is found by its id takes options, which are numbers
 
         def __init__(self, **options: float) -> None: ...
+
+    @property
+    def family(self) -> str:
+        """The modality that the id begins with, which shards and special ids name."""
+        return self.id.partition("/")[0]
 
     @abstractmethod
     def encode(self, record: T) -> Patches:

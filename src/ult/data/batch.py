@@ -84,7 +84,7 @@ def size_of(item: Any) -> int:
             return 8 * len(item) + len("".join(filter(None, item)))  # texts and nulls, most often
         except (TypeError, ValueError):
             return 8 * len(item) + sum(map(size_of, item))
-    return len(item) if isinstance(item, str) else 0 if item is None else int(item.nbytes)
+    return len(item) if isinstance(item, str | bytes) else 0 if item is None else int(item.nbytes)
 
 
 def joined(batches: list[Batch]) -> Batch:

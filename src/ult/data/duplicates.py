@@ -127,6 +127,8 @@ def _bytes(record: Any) -> bytes:
         return b""
     if isinstance(record, str):
         return b"text" + record.encode("utf-8", "surrogatepass")
+    if isinstance(record, bytes):
+        return b"bytes" + record
     if isinstance(record, tuple):  # cells, or rows
         parts = list(map(_bytes, record))
         return b"tuple" + b"".join(b"%d:" % len(part) + part for part in parts)

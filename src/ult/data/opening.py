@@ -12,6 +12,7 @@ from ult.data.composed import linked
 from ult.data.composed.json_record import JsonRecordRows
 from ult.data.events.addresses import PREFIXES, event_folder, open_events
 from ult.data.images import image_folder
+from ult.data.images.image import JPEG
 from ult.data.images.image_folder import FolderRows
 from ult.data.images.layout import Layout
 from ult.data.matrices import h5ad
@@ -30,6 +31,7 @@ SUFFIXES = {
     "text": (*_TEXTS, *sequence.SUFFIXES),
     "molecule": (*_TEXTS, *sdf.SUFFIXES),
     "image": (*image_folder.SUFFIXES, ".parquet", ".npy", ".npz", *arrow.SUFFIXES),
+    "jpeg": (*JPEG, ".parquet", *arrow.SUFFIXES),
     "series": (".csv", ".parquet", ".npy", ".npz", *_TABLES, h5ad.SUFFIX, wfdb.SUFFIX, *edf.SUFFIXES, wav.SUFFIX),
     "record": (".csv", ".jsonl", ".parquet", ".ndjson", *_TABLES),
 }
@@ -42,6 +44,7 @@ _SAVED = {
     "text": "save it as .txt with a record a line, or as .csv with a record a row",
     "molecule": "save it as .txt with a molecule a line, or as .csv with one a row",
     "image": "save it as .png, or name the folder of images that it is of",
+    "jpeg": "--codec image/dct for images of other kinds",
     "series": "save it as .csv with a record a row, or as .npy",
     "record": "save it as .csv with a record a row and the names of the columns in line 1",
 }
@@ -104,6 +107,8 @@ def _kind(name: str, modality: str) -> str:
     if prefix := scheme(name):
         return prefix
     suffix = next((one for one in _PACKED if name.lower().endswith(one)), files.suffix(name))
+    if modality == "jpeg" and (files.is_folder(name) or suffix in JPEG):
+        return "image"
     if modality == "image" and (files.is_folder(name) or image_folder.is_image(name)):
         return "image"
     if files.is_folder(name):

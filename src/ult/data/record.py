@@ -23,8 +23,10 @@ from ult.errors import MissingColumn, SourceError, UltError
 from ult.host.later import compute as pc
 
 # names for unnamed columns
-COLUMN = {"text": "text", "molecule": "smiles", "image": "image", "series": "series", "record": "record"}
-_NAME = {"text": "text", "molecule": "text", "image": "images", "series": "lists of numbers"}
+COLUMN = {
+    "text": "text", "molecule": "smiles", "image": "image", "jpeg": "image", "series": "series", "record": "record",
+}  # fmt: skip
+_NAME = {"text": "text", "molecule": "text", "image": "images", "jpeg": "JPEG files", "series": "lists of numbers"}
 
 
 def is_image(kind: pa.DataType) -> bool:
@@ -45,7 +47,7 @@ def is_series(kind: pa.DataType) -> bool:
     return bool(lists and is_number(kind.value_type))
 
 
-FITS = {"text": is_text, "molecule": is_text, "image": is_image, "series": is_series}
+FITS = {"text": is_text, "molecule": is_text, "image": is_image, "jpeg": is_image, "series": is_series}
 
 
 def fits(rows: Rows, modality: str, column: str) -> bool:
@@ -110,6 +112,8 @@ def records(chunk: Chunk, modality: str, column: str) -> Iterator[Any]:
     values = chunk.columns[column]
     if modality == "image":
         return _images(chunk, column, values)
+    if modality == "jpeg":
+        return (file(value, chunk.place(i), column) for i, value in enumerate(cells(values)))
     if modality == "series":
         return iter(_series(chunk, column, values))
     return iter(_texts(chunk, column, values))
@@ -223,20 +227,26 @@ def image(value: Any, chunk: Chunk, i: int, column: str) -> NDArray[Any]:
         return value.pixels()
     if isinstance(value, np.ndarray):
         return _shaped(value, chunk.place(i))
-    place = chunk.place(i)
-    if isinstance(value, str):  # the name of a file
-        place = value
+    place = value if isinstance(value, str) else chunk.place(i)
+    return to_pixels(file(value, place, column), place)
+
+
+def file(value: Any, place: str, column: str) -> bytes:
+    """Return the bytes of an image file: a value of a column, or what it names; raise `SourceError` if it has none."""
+    if isinstance(value, str):
         try:
-            value = files.read_bytes(place)
+            return files.read_bytes(value)
         except SourceError:
             raise
         except OSError as error:
-            raise SourceError(f"{place} cannot be read: {error.strerror}") from error
+            raise SourceError(f"{value} cannot be read: {error.strerror}") from error
     if isinstance(value, dict):
         value = value["bytes"]
+    if isinstance(value, Frame):
+        raise SourceError(f"{place} is no JPEG file", hint="--codec image/dct encodes the pixels of such files")
     if not isinstance(value, bytes):
         raise SourceError(f"{place}: {column!r} is null; expected the bytes of an image")
-    return to_pixels(value, place)
+    return value
 
 
 def _shaped(image: NDArray[Any], place: str) -> NDArray[Any]:

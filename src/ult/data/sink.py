@@ -18,7 +18,7 @@ import pyarrow.types as pat
 from ult.codecs.cells import Cells
 from ult.data import files, record
 from ult.data.array import ENDS, NpzWriter
-from ult.data.images.image import packed
+from ult.data.images.image import packed, to_pixels
 from ult.data.images.image_sheet import LABELS
 from ult.data.images.image_writer import FolderWriter
 from ult.data.rows import listed
@@ -36,6 +36,7 @@ SUFFIXES = {
     "text": (".txt", ".jsonl", ".csv", ".parquet", ".tsv"),
     "molecule": (".txt", ".jsonl", ".csv", ".parquet", ".tsv"),
     "image": (FOLDER, ".parquet", ".npz"),
+    "jpeg": (FOLDER, ".parquet", ".npz"),
     "series": (".csv", ".parquet", ".npz", ".tsv"),
 }
 
@@ -128,11 +129,13 @@ class Sink:
     def _record_schema(self) -> pa.Schema:
         if self.fields:
             return pa.schema([(name, pa.float64()) for name in self.fields])
-        kinds = {"image": pa.binary(), "series": pa.list_(pa.float64())}
+        kinds = {"image": pa.binary(), "jpeg": pa.binary(), "series": pa.list_(pa.float64())}
         return pa.schema([(self.column, kinds.get(self.modality, pa.string()))])
 
     def _values(self, records: Sequence[Any]) -> Any:
         """Return records in the form that the writer takes: unchanged, or as an Arrow table."""
+        if self._suffix == ".npz" and self.modality == "jpeg":
+            return [to_pixels(one, "a decoded image") for one in records]
         if isinstance(records, Cells):
             if self._suffix == ".txt" or (self._suffix == ".parquet" and len(records.data) < _MOST):
                 return records if self._suffix == ".txt" else self._of_cells(records)
@@ -150,6 +153,8 @@ class Sink:
                 raise OutputError(f"a series is not of {len(self.fields)} values, one for each column", hint=".npz")
             values = np.array(records, np.float64).reshape(len(records), len(self.fields))
             return pa.table([pa.array(column) for column in values.T], schema=schema)
+        if self.modality == "jpeg":
+            return pa.table([pa.array(records, pa.binary())], schema=schema)
         if self.modality == "image":
             return pa.table([pa.array([packed(pixels)[0] for pixels in records], pa.binary())], schema=schema)
         if self.modality == "series":
@@ -206,7 +211,7 @@ def open_sink(
 IMAGES = Kind(
     "a folder of images",
     Path.is_dir,
-    partial(strangers, ours=re.compile(rf"(.*/)?([^/]*\.(png|tif|npy)|{re.escape(LABELS)})")),
+    partial(strangers, ours=re.compile(rf"(.*/)?([^/]*\.(png|tif|npy|jpg)|{re.escape(LABELS)})")),
 )
 
 

@@ -24,6 +24,7 @@ from ult.owner.inputs import (
     Secret,
     count_clipped,
     of_clipped,
+    of_metadata,
     opened,
     remarks,
     schema_of,
@@ -203,7 +204,11 @@ def encode(
     to, aside = Path(out), None if coin_split is None else Path(coin_split)
     done = work.whole(to, notice) if aside is None else work.halves(to, aside, notice)
     clipped, values, untold = count_clipped(key.codec, source)
-    told = [*remarks(source), *([f"how many values are clipped cannot be told: {untold}"] if untold else [])]
+    told = [
+        *remarks(source),
+        *of_metadata(key.codec, source),
+        *([f"how many values are clipped cannot be told: {untold}"] if untold else []),
+    ]
     file = Path(table) if isinstance(table, str | Path) else None if isinstance(table, Table) else table.path
     return replace(done, clipped=clipped, values=values, table=file, told=tuple(told))
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from ult.codecs.base import Codec
 from ult.codecs.clipped import clipped, has_range
+from ult.codecs.jpeg import ImageJpeg
 from ult.codecs.record.field import Field
 from ult.data import Source, open_source
 from ult.data.columns.kept import check_kept
@@ -18,7 +19,7 @@ from ult.data.composed.records import paths
 from ult.data.molecules.molecule import rewritten
 from ult.data.reading import remembered
 from ult.data.rows import listed
-from ult.errors import InvalidConfig, SourceError, WrongTable
+from ult.errors import InvalidConfig, InvalidRecord, SourceError, WrongTable
 from ult.host import arguments
 from ult.host.progress import Progress, counted
 from ult.host.shown import count
@@ -182,6 +183,23 @@ def count_clipped(codec: Codec[Any], source: Source) -> tuple[int, int, str]:
     except SourceError as error:
         return 0, 0, error.what
     return outside, values, ""
+
+
+def of_metadata(codec: Codec[Any], source: Source) -> list[str]:
+    """Return a sentence on how many JPEG files hold what is not encoded, or on why that is unknown; none of others.
+
+    Like `count_clipped` it reads the source again, and an error does not lose what was written.
+    """
+    if not isinstance(codec, ImageJpeg):
+        return []
+    files = some = 0
+    try:
+        for batch in source.batches():
+            files, some = files + batch.rows, some + sum(map(codec.has_more, batch.records))
+    except (SourceError, InvalidRecord) as error:
+        return [f"how many files have metadata cannot be told: {error.what}"]
+    what = "metadata, a colour profile, a comment or a thumbnail, which are not encoded"
+    return [f"{some:,} of {count(files, 'file')}: {what}"] * (some > 0)
 
 
 def of_clipped(outside: int, values: int) -> str:

@@ -20,6 +20,7 @@ from ult.owner.inputs import (
     Secret,
     count_clipped,
     of_clipped,
+    of_metadata,
     opened,
     remarks,
     schema_of,
@@ -186,7 +187,7 @@ def update_table(
     new, changes = update(key, counts, decay=decay)
     new.save(out, **storage, force=force)
     clipped, values, _ = count_clipped(key.codec, source)
-    told = (*remarks(source), *([of_clipped(clipped, values)] if clipped else []))
+    told = (*remarks(source), *of_metadata(key.codec, source), *([of_clipped(clipped, values)] if clipped else []))
     return TableUpdate(out, new, key, changes, counts.records, encrypt, told)
 
 

@@ -35,7 +35,16 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # what a terminal obeys;
 SIDES = ("members", "nonmembers")  # of a coin: those to train on, those to compare with
 UNTOLD = "0" * 32  # in place of the fingerprint of a table that a released run does not name
 CODECS = frozenset(
-    {"image/dct", "molecule/smiles", "record/columns", "series/levels", "series/mulaw", "text/bwt", "text/bytes"}
+    {
+        "image/dct",
+        "image/jpeg",
+        "molecule/smiles",
+        "record/columns",
+        "series/levels",
+        "series/mulaw",
+        "text/bwt",
+        "text/bytes",
+    }
 )  # those that there are
 _MOST = 2**53  # whole numbers up to here are the same in every reader of JSON
 

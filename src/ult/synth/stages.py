@@ -305,7 +305,7 @@ class Synthesis:
         self.notice(f"writing {count(self.asked.rows, 'record')}")
         with stages("writing") as progress:
             of: dict[str, Any] = {"temperature": self.asked.temperature, "batch_size": 64}
-            of |= {"modality": table.codec.modality, "advance": lambda more, _: progress("writing", more)}
+            of |= {"modality": table.codec.family, "advance": lambda more, _: progress("writing", more)}
 
             def lot(number: int, n: int) -> list[Any]:
                 seed = self.asked.seed + number

@@ -68,7 +68,7 @@ def exposure(
         prefix = _common_prefix(ids)
         together = max(batch_size, batch_size * run.context // (4 * max(map(len, ids))))
         options: dict[str, Any] = {
-            "modality": table.codec.modality,
+            "modality": table.codec.family,
             "batch_size": together,
             "model": model,
             "advance": advance,

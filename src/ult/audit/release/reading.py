@@ -14,6 +14,7 @@ from ult.audit.release.figures import Missing, agree, count, field, interval, nu
 from ult.audit.release.finding import CEILING, LEVELS, PUBLIC_BYTES, READ, REBUILT, Finding, unmeasured, worst
 from ult.errors import FormatError
 
+FILES = "image/jpeg"  # the codec whose records are files, not values
 LINE = (
     f"amber if, by the upper end of the interval, more than {READ[0]:.0%} of ids are read in excess of a blind guess, "
     f"red if more than {READ[1]:.0%} are. An attack by public data is judged by the ids that its public records could "
@@ -124,8 +125,12 @@ def _attack(attack: dict[str, Any], kind: str, subject: str, units: int) -> Find
 
 def _rebuilt(audit: dict[str, Any], subject: str) -> list[Finding]:
     """Judge how close reconstructed images or series are: a wrongly read id may still give nearly the right value."""
-    of_values = str(audit.get("codec")).partition("/")[0] in ("image", "series")
+    codec = str(audit.get("codec"))
+    of_values = codec.partition("/")[0] in ("image", "series") and codec != FILES
     known = [attack for attack in audit["attacks"] if _kind(attack) and attack["knows"] != BEFORE]
+    if codec == FILES and known:
+        found = "values: no attack of the audit reconstructs the pixels of JPEG files"
+        return [unmeasured(subject, "rebuilt", found, f"treat the {subject} as the records themselves", NEAR)]
     tried = [attack for attack in known if of_values or "psnr" in attack]
     if not tried:
         return []

@@ -74,8 +74,8 @@ def write_placed(
                     symbols[at] = place
                     at += 1
                 else:
-                    at = _write_mean(int(levels[block, 0]) + offsets[plane], place, layout, symbols, at)
-                at, patches = _write_levels(levels[block], masks[block], place, layout, symbols, at, ends, patches)
+                    at = write_mean(int(levels[block, 0]) + offsets[plane], place, layout, symbols, at)
+                at, patches = write_levels(levels[block], masks[block], place, layout, symbols, at, ends, patches)
                 block += 1
     ends[patches] = at
     return at, patches + 1
@@ -92,7 +92,7 @@ def _write_number(value: int, symbols: Symbols, at: int) -> int:
 
 
 @njit(cache=True, _nrt=False)
-def _write_mean(mean: int, place: int, layout: Layout, symbols: Symbols, at: int) -> int:
+def write_mean(mean: int, place: int, layout: Layout, symbols: Symbols, at: int) -> int:
     """Write a mean, in steps from the middle of the range, with the place; return where they end."""
     fine = layout.fine
     coarse = (mean + fine // 2) // fine
@@ -111,7 +111,7 @@ def _write_mean(mean: int, place: int, layout: Layout, symbols: Symbols, at: int
 
 
 @njit(cache=True, _nrt=False)
-def _write_levels(
+def write_levels(
     levels: Levels, bits: np.uint64, place: int, layout: Layout, symbols: Symbols, at: int, ends: Ends, patches: int
 ) -> tuple[int, int]:
     """Write the levels at the zigzag positions set in `bits`, the place before each band; end the patch before it."""
@@ -139,7 +139,7 @@ def read_header(symbols: Symbols) -> tuple[list[int], int]:
     numbers, at = [], 0
     start = symbols[:HEADER].astype(np.int64)
     for _ in range(3):
-        value, at = _read_number(start, at)
+        value, at = read_number(start, at)
         if at < 0:
             raise CorruptSymbols(f"{len(symbols)} symbols do not begin with channels, height and width")
         numbers.append(int(value))
@@ -147,7 +147,7 @@ def read_header(symbols: Symbols) -> tuple[list[int], int]:
 
 
 @njit(cache=True, _nrt=False)
-def _read_number(symbols: Ends, at: int) -> tuple[int, int]:
+def read_number(symbols: Ends, at: int) -> tuple[int, int]:
     """Return the number at `at` and where it ends, -1 if none starts there."""
     value = 0
     for digit in range(MOST_DIGITS):
@@ -182,17 +182,17 @@ def parse_placed(
         for index in range(rows * columns):
             place = place_of(plane, index // columns, index % columns, rows, columns, layout.places)
             if index == 0:
-                base, at = _read_number(symbols, at)
+                base, at = read_number(symbols, at)
                 if at < 0 or base > highest or at >= len(symbols) or symbols[at] != place:
                     return
                 colour[plane] = base
                 at += 1
             else:
-                mean, at = _read_mean(symbols, at, place, layout)
+                mean, at = read_mean(symbols, at, place, layout)
                 if at < 0:
                     return
                 levels[block, 0] = mean
-            at = _read_levels(symbols, at, place, layout, levels[block], good, block == len(levels) - 1)
+            at = read_levels(symbols, at, place, layout, LARGEST, levels[block], good, block == len(levels) - 1)
             if at < 0:
                 return
             block += 1
@@ -210,13 +210,13 @@ def relate(levels: Levels, offsets: Ends, grid: Ends) -> None:
 
 
 @njit(cache=True, _nrt=False)
-def _read_mean(symbols: Ends, at: int, place: int, layout: Layout) -> tuple[int, int]:
+def read_mean(symbols: Ends, at: int, place: int, layout: Layout) -> tuple[int, int]:
     """Return the mean at `at` and where it ends, -1 if it is none that `place` follows."""
     if at >= len(symbols) or not MEAN <= symbols[at] <= MEAN + 2 * FAR_MEAN:
         return 0, -1
     coarse, at = int(symbols[at]) - MEAN - FAR_MEAN, at + 1
     if abs(coarse) == FAR_MEAN:
-        more, at = _read_number(symbols, at)
+        more, at = read_number(symbols, at)
         coarse += more if coarse > 0 else -more
     if at < 0 or abs(coarse) > most_coarse(layout) or at + layout.digits >= len(symbols) or symbols[at] != place:
         return 0, -1
@@ -237,8 +237,15 @@ def most_coarse(layout: Layout) -> int:
 
 
 @njit(cache=True, _nrt=False)
-def _read_levels(
-    symbols: Ends, at: int, place: int, layout: Layout, levels: Levels, good: NDArray[np.bool_], last: bool
+def read_levels(
+    symbols: Ends,
+    at: int,
+    place: int,
+    layout: Layout,
+    largest: int,
+    levels: Levels,
+    good: NDArray[np.bool_],
+    last: bool,
 ) -> int:
     """Fill `levels[1:]` and return where the block ends, -1 if invalid; mark possible ends of the `last` block."""
     position, band = np.int64(0), np.int64(0)
@@ -258,9 +265,9 @@ def _read_levels(
         value += (value >= far) - far
         at += 1
         if abs(value) == far:
-            more, at = _read_number(symbols, at)
+            more, at = read_number(symbols, at)
             value += more if value > 0 else -more
-            if at < 0 or abs(value) > LARGEST:
+            if at < 0 or abs(value) > largest:
                 return -1
         levels[position] = value
         good[at] = last

@@ -22,6 +22,7 @@ from ult.errors import OutputError, SourceError
 Pixels = NDArray[Any]
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")  # that Pillow reads
+JPEG = (".jpeg", ".jpg")
 LEFT_OUT = "--skip-unreadable leaves it out, and says so"  # what to type if a file of a folder cannot be read
 MAX_PIXELS = 2**26  # 64 megapixels; a larger image is treated as a decompression bomb
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
@@ -130,8 +131,13 @@ def packed(pixels: Pixels) -> tuple[bytes, str]:
     return file.getvalue(), ".png"
 
 
-def filed(pixels: Pixels) -> tuple[bytes, str]:
-    """Return the image as a file of its own, and its suffix: as `packed`, and `.npy` for colour of 16 bits."""
+def filed(pixels: Pixels | bytes) -> tuple[bytes, str]:
+    """Return the image as a file of its own, and its suffix: as `packed`, and `.npy` for colour of 16 bits.
+
+    What is a file already, a JPEG, is returned as it is.
+    """
+    if isinstance(pixels, bytes):
+        return pixels, ".jpg"
     if pixels.dtype == np.uint8 or pixels.ndim == 2:
         return packed(pixels)
     file = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Write images to a folder as PNG files, as TIFF if they have negative values, and as .npy in colour of 16 bits."""
+"""Write images to a folder: JPEG files as they are, others as PNG, TIFF if negative, .npy in colour of 16 bits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class FolderWriter:
         self._sheet = CsvWriter(path / LABELS, [*self._others, "name"]) if self._others else None
         self._written: set[str] = set()
 
-    def write(self, records: Sequence[Pixels], kept: pa.Table) -> None:
+    def write(self, records: Sequence[Pixels | bytes], kept: pa.Table) -> None:
         """Write image files; raise `OutputError` if two have the same name, ignoring case."""
         names = (
             kept["name"].to_pylist() if self._named else range(len(self._written), len(self._written) + len(records))

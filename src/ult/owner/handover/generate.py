@@ -191,7 +191,7 @@ def generate(
         "temperature": temperature,
         "seed": seed,
         "batch_size": batch_size,
-        "modality": None if key is None else key.codec.modality,
+        "modality": None if key is None else key.codec.family,
         "advance": clock,
     }
     cuts: dict[str, Any] = {"top_k": top_k, "top_p": top_p, "min_p": min_p, "repetition_penalty": repetition_penalty}

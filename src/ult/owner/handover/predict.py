@@ -114,7 +114,7 @@ def predict(
     questions = Questions.open(cast(Inputs, inputs), column, drop=drop, reading=reading)
     if place is not None:
         questions.source.check_apart(place)
-    posterior = Posterior(Scorer(opened, modality=key.codec.modality, batch_size=batch_size), column, cells, bins)
+    posterior = Posterior(Scorer(opened, modality=key.codec.family, batch_size=batch_size), column, cells, bins)
     answers = Answers(column, cells, bins)
     with nullcontext() if place is None else open_record_sink(place, answers.layout(), None, force=force) as sink:
         for question in questions.batches():
