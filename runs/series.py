@@ -70,7 +70,7 @@ def main() -> None:
         metrics += [*beats, *forecasts]
     if session.kept:
         before = session.earlier()
-        metrics, model = _with_those(metrics, before["metrics"]), before["model"]
+        metrics, model = session.beside_earlier(metrics), before["model"]
         notes = [note for note in before["notes"] if note.startswith(CHOSEN_BY)]
     session.write(
         TITLE,
@@ -195,13 +195,6 @@ def foretold(session: Session, seeds: Sequence[int]) -> tuple[list[dict[str, Any
             metrics.append(metric(f"ETTh1: {name}, less {other}'s", system, less, baseline=other, goal=goal, **common))
     told = ", ".join(f"{system} {value:.3f}" for system, value in early.items())
     return metrics, [f"{CHOSEN_BY}: {told}."]
-
-
-def _with_those(metrics: list[dict[str, Any]], before: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the metrics with those of `before` that are not measured anew, each beside the others of its name."""
-    anew = {(one["name"], one["system"]) for one in metrics}
-    every = [*metrics, *(one for one in before if (one["name"], one["system"]) not in anew)]
-    return [one for name in dict.fromkeys(one["name"] for one in every) for one in every if one["name"] == name]
 
 
 def foretell(session: Session, system: str, seed: int, months: tuple[int, int]) -> dict[str, Any]:
