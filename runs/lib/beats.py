@@ -1,4 +1,4 @@
-"""Heartbeats told apart by linear models of values and of ids, every beat once a repetition (cross-validation)."""
+"""Heartbeats told apart by models of values and of ids, linear or by a kernel, every beat once a repetition."""
 
 from __future__ import annotations
 
@@ -9,18 +9,25 @@ from numpy.typing import NDArray
 
 from lib.corpus import Values, heartbeats
 from lib.interval import over_both
-from lib.linear import Data, told
+from lib.linear import BENDS, STRAIGHT, Data, told
 from lib.result import metric
 from lib.session import Session
 from ult.codecs.levels import SeriesLevels
 
 IDS, TABLES, VALUES = "linear on ids", "linear on ids of four tables", "linear on values"
-LINES, FOLDS, LEVELS, SHIFTS = (IDS, TABLES, VALUES), 5, 16, 4
+BENT, BENT_VALUES = "kernel on ids of eight tables", "kernel on values"
+SHIFTS = {IDS: 1, TABLES: 4, BENT: 8}  # tables, each of which has every so many-th level
+LINES, FOLDS, LEVELS = (IDS, TABLES, BENT, VALUES, BENT_VALUES), 5, 16
+PAIRS = (  # whose balanced accuracy is held against whose
+    (IDS, VALUES, ""), (TABLES, VALUES, "at least 0"), (BENT, VALUES, "at least 0"), (BENT, BENT_VALUES, "at least 0"),
+    (BENT_VALUES, VALUES, ""),
+)  # fmt: skip
 SETTING = f"""\
 Of all visible heartbeats but 2 of a class of their own, {FOLDS} folds, 3 times: logistic regression on the values, \
 each place scaled, and on which id stands at which place; both choose among four penalties by three folds of what is \
-trained on. The ids are those of `series/levels` with {LEVELS} levels, or of {SHIFTS} tables, each with every fourth \
-of these levels, one further on each time."""
+trained on. `kernel` is the same with a Gaussian kernel, of which those folds choose the width too, among two and \
+none. The ids are those of `series/levels` with {LEVELS} levels, or of four or eight tables, each with every fourth \
+or eighth of these levels, one further on each time."""
 
 
 def measured(session: Session, repeats: range) -> list[dict[str, Any]]:
@@ -38,10 +45,9 @@ def measured(session: Session, repeats: range) -> list[dict[str, Any]]:
     of = "ECG5000, cross-validated"
     metrics = [metric(f"{of}: accuracy", line, over_both(hits[line]), **common) for line in LINES]
     metrics += [metric(f"{of}: balanced accuracy", line, over_both(hits[line], labels), **common) for line in LINES]
-    for line in (IDS, TABLES):
-        gain = over_both(hits[line] - hits[VALUES], labels)
-        goal = "at least 0" if line == TABLES else ""
-        metrics.append(metric(f"{of}: balanced accuracy, less that of {VALUES}", line, gain, baseline=VALUES, goal=goal,
+    for line, other, goal in PAIRS:
+        gain = over_both(hits[line] - hits[other], labels)
+        metrics.append(metric(f"{of}: balanced accuracy, less that of {other}", line, gain, baseline=other, goal=goal,
                               **common))  # fmt: skip
     return metrics
 
@@ -56,23 +62,25 @@ def fold_of(session: Session, line: str, repeat: int, fold: int) -> dict[str, An
 
     def make(some: NDArray[np.int64], held: NDArray[np.int64]) -> Data:
         known, asked = data.values[train[some]], data.values[train[held] if len(held) else test]
-        if line == VALUES:
+        if line not in SHIFTS:
             off, size = known.mean(0), known.std(0)
             return (known - off) / size, data.labels[train[some]], (asked - off) / size
-        found = [_ids(line, known, part) for part in (known, asked)]
+        found = [_ids(SHIFTS[line], known, part) for part in (known, asked)]
         return found[0], data.labels[train[some]], found[1]
 
     def work(_: Any) -> dict[str, Any]:
-        return {"test": test.tolist(), "said": told(make, data.labels[train]).tolist()}
+        return {"test": test.tolist(), "said": told(make, data.labels[train], bends).tolist()}
 
-    return session.once(f"beats/{line}-{repeat}-{fold}".replace(" ", "-"), {"levels": LEVELS, "shifts": SHIFTS}, work)
+    bends = BENDS if line.startswith("kernel") else STRAIGHT
+    settings = {"levels": LEVELS, "shifts": SHIFTS.get(line, 0), "bends": bends}
+    return session.once(f"beats/{line}-{repeat}-{fold}".replace(" ", "-"), settings, work)
 
 
-def _ids(line: str, known: NDArray[Any], part: NDArray[Any]) -> NDArray[np.float32]:
-    """Return which ids each beat of `part` has, (n, ids); the levels are fitted on `known`."""
+def _ids(shifts: int, known: NDArray[Any], part: NDArray[Any]) -> NDArray[np.float32]:
+    """Return which ids of so many tables each beat of `part` has, (n, ids); the levels are fitted on `known`."""
     levels = SeriesLevels.calibrated(list(known), levels=LEVELS, clip=1 / LEVELS).columns[0]
     bags = []
-    for some in [levels] if line == IDS else [levels[k::SHIFTS] for k in range(SHIFTS)]:
+    for some in [levels[k::shifts] for k in range(shifts)]:
         codec = SeriesLevels(columns=[some] * part.shape[1], apart=1)
         symbols = codec.encode_batch(list(part)).symbols.reshape(part.shape).astype(np.int64)
         bag = np.zeros((len(part), codec.alphabet), np.float32)
