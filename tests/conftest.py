@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["bucket", "leak", "needed", "passphrases", "trained"]
 
-FIRST = ("test_checked.py", "test_vectors.py")
 CACHE = tempfile.mkdtemp(prefix="ult-tests-")
 os.environ["OMP_NUM_THREADS"] = "1"  # two torch threads beside a busy process take fifteen times as long
 os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
@@ -44,9 +43,9 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with mypy, and beside it the vectors, which compile nearly every kernel: two workers would do it twice.
+    """Begin with the vectors, which compile nearly every kernel: two workers would do it twice.
 
     Then come files that hold slow tests, so that no worker has a long one left when the others are done.
     """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (item.path.name not in FIRST, item.path not in slow))
+    items.sort(key=lambda item: (item.path.name != "test_vectors.py", item.path not in slow))

