@@ -11,10 +11,12 @@ from typer.testing import CliRunner
 import ult
 from ult.cli import app
 from ult.codecs.cells import Cells
-from ult.data import Batch, open_source
+from ult.data import Batch, open_source, repeats
 from ult.data.duplicates import Duplicates, digest_of, prints_of
 from ult.data.seen import Seen
 from ult.errors import InvalidConfig
+from ult.host import buckets
+from ult.host.atomic import Claim
 from ult.owner.pipeline import deduping
 
 TEXT = "the patient was seen in the clinic on monday with pain in the left knee and a swollen ankle for three days"
@@ -45,6 +47,19 @@ def test_a_digest_is_new_once_in_whatever_batches_it_comes():
             met.add(one)
         assert seen.add(many).tolist() == wanted
     assert 1000 < len(met) < 2000
+
+
+def test_repeats_are_found_on_the_disk_as_in_memory(tmp_path, monkeypatch):
+    """Of digests that agree in their first or in their last bytes too; some were met before."""
+    monkeypatch.setattr(repeats, "ROWS", 50)
+    monkeypatch.setattr(buckets, "_WINDOW", 1000)
+    rng, seen = np.random.default_rng(0), Seen()
+    seen.add(rng.integers(1, 15, (60, 2), np.uint64))
+    many = rng.integers(1, 15, (300, 2), np.uint64)
+    with Claim(tmp_path / "out"), repeats.Repeats(tmp_path / "out", seen.digests()) as found:
+        for some in np.split(many, [0, 100, 103]):
+            found.add(some)
+        assert np.concatenate(list(found.first())).tolist() == seen.add(many).tolist()
 
 
 def test_arrays_are_compared_by_shape_type_and_values():
@@ -94,10 +109,12 @@ def test_batches_keep_their_columns():
     assert only.kept.column("label").to_pylist() == [1, 2]
 
 
-@pytest.mark.parametrize("near", [None, 0.8])
-def test_workers_change_no_byte(tmp_path, monkeypatch, near):
+@pytest.mark.parametrize(("near", "most"), [(None, 10), (None, 10**6), (0.8, 10)])
+def test_neither_workers_nor_the_disk_change_a_byte(tmp_path, monkeypatch, near, most):
     """Repeats and near repeats of other pieces, empty texts and rare letters, as of one list in order."""
     monkeypatch.setattr(deduping, "PIECE_BYTES", 400)
+    monkeypatch.setattr("ult.data.duplicates.MOST", most)
+    monkeypatch.setattr(repeats, "ROWS", 7)
     words = [f"{TEXT} {i % 60}, ñ" if i % 3 else "" if i % 2 else f"note {i}" for i in range(120)]
     expected = kept_of(words, near)
     (tmp_path / "a.csv").write_text("text,label\n" + "".join(f'"{word}",{i % 2}\n' for i, word in enumerate(words)))
@@ -105,10 +122,12 @@ def test_workers_change_no_byte(tmp_path, monkeypatch, near):
     for workers in (1, 2):
         source = open_source([tmp_path / "a.csv"], modality="text", column="text", keep=["label"])
         assert len(list(source.pieces(400))) > 4
-        found = Duplicates(near)
-        batches = list(deduping.distinct(source, found, workers))
-        assert [record for batch in batches for record in batch.records] == expected[0]
-        assert (found.exact, found.near_found) == expected[1:]
+        if workers == 1:
+            found = Duplicates(near)
+            with Claim(tmp_path / "aside"):
+                batches = list(deduping.distinct(source, found, workers, tmp_path / "aside"))
+            assert [record for batch in batches for record in batch.records] == expected[0]
+            assert (found.exact, found.near_found) == expected[1:]
         out = tmp_path / f"{workers}.csv"
         asked = [str(tmp_path / "a.csv"), "-o", str(out), "--column", "text", "--keep", "label", "-w", str(workers)]
         assert CliRunner().invoke(app, ["dedupe", *asked, *(["--near", str(near)] if near else [])]).exit_code == 0

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections import Counter
+from contextlib import ExitStack
 
 import numpy as np
 import pyarrow as pa
@@ -12,8 +13,12 @@ import pytest
 
 import ult
 from ult.cli import app
+from ult.data.parts import singly
 from ult.data.parts.dealing import Unit, dealt
 from ult.errors import InvalidConfig, MissingColumn, OutputExists, SourceError
+from ult.host import buckets
+from ult.host.atomic import Claim
+from ult.host.buckets import Lane
 
 
 def visits(path, people=60, seed=0):
@@ -108,6 +113,33 @@ def test_labels_are_those_of_the_first_of_several_files(tmp_path):
     held = [(tmp_path / "p" / part / "b.jsonl").read_bytes() for part in ("train", "test")]
     assert sorted(b"".join(held).splitlines()) == [b'{"x": 1}'] * 49 + [b'{"x": 2}']
     assert [one.count(b"\n") for one in held] == [40, 10]
+
+
+@pytest.mark.parametrize("spelled", [None, "a", "abcdefgh"])
+def test_rows_alone_are_dealt_on_the_disk_as_in_memory(tmp_path, monkeypatch, spelled):
+    """Windows of 7 rows, written 40 bytes at a time: the parts of all rows are those of one sort of all, by both."""
+    monkeypatch.setattr(singly, "ROWS", 7)
+    monkeypatch.setattr(singly, "_STEP", 3)
+    monkeypatch.setattr(buckets, "_WINDOW", 40)
+    sizes, seed, rng = [200, 0, 7, 30], 5, np.random.default_rng(0)
+    cells = [[*rng.choice(list(spelled), 20)] for _ in range(10)] if spelled else None
+    first = [one for some in cells or () for one in some] or [""] * 200
+    names = [f"{file} {i}" for file, size in enumerate(sizes) for i in range(size)]
+    units = {name: Unit(1, Counter([first[k] if k < 200 else ""])) for k, name in enumerate(names)}
+    wanted = dealt(units, [0.6, 0.1, 0.3], seed)
+    with ExitStack() as stack:
+        stack.enter_context(Claim(tmp_path / "out"))
+        labels = stack.enter_context(singly.Labels(tmp_path / "out", cells, 37)) if cells else None
+        found = stack.enter_context(singly.Singly(tmp_path / "out", sizes, [0.6, 0.1, 0.3], seed, labels))
+        for file, size in enumerate(sizes):
+            lane = Lane(found.of(file))
+            parts = [part for n in (1, 0, 9, 500) for part in lane.take(n).tolist()]
+            assert parts == [wanted[f"{file} {i}"] for i in range(size)]
+            assert found.rows[file].tolist() == [parts.count(part) for part in range(3)]
+        if labels:
+            of = Counter((first[i], wanted[f"0 {i}"]) for i in range(200))
+            assert found.labelled.tolist() == [[of[one, part] for part in range(3)] for one in labels.spelled]
+    assert not (tmp_path / ".out.partial").exists()
 
 
 def test_a_leak_is_refused_unless_it_is_asked_for(tmp_path, capsys):

@@ -77,7 +77,7 @@ def dedupe(
     )
     duplicates, kept = Duplicates(near), 0
     with _sink(out, modality, source, layout, force=force) as sink:
-        for batch in watch(distinct(source, duplicates, workers), "comparing"):
+        for batch in watch(distinct(source, duplicates, workers, out), "comparing"):
             sink.write(batch.records, batch.kept if source.kept_schema.names else None)
             kept += batch.rows
     gone = f"{duplicates.exact:,} repeated" + (

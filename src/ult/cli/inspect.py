@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 _NAMED = 3  # shards and runs of a folder that a hint names, at most
+_AT_ONCE = 2**20  # ids that are counted at a time
 
 
 def inspect(
@@ -231,10 +232,12 @@ def _shards(path: Path, plot: Path | None) -> None:
     manifest = shards.manifest
     counts = np.zeros(manifest.vocabulary_size, np.int64)
     longest = 0
-    for part in shards.parts():
-        ids, ends = ragged_ids(part)
-        counts += np.bincount(ids, minlength=len(counts))
-        longest = max(longest, int(np.diff(ends, prepend=0).max(initial=0)))
+    for number in range(len(manifest.parts)):
+        for rows in shards.batches(number):
+            ids, ends = ragged_ids(rows)
+            for first in range(0, len(ids), _AT_ONCE):
+                counts += np.bincount(ids[first : first + _AT_ONCE], minlength=len(counts))
+            longest = max(longest, int(np.diff(ends, prepend=0).max(initial=0)))
     facts(
         [
             ("shards", f"{path}, {len(manifest.parts)} parts, verified"),

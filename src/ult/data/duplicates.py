@@ -22,6 +22,7 @@ from ult.host.extras import require
 
 WORDS = 5
 PERMUTATIONS = 128
+MOST = 2**19  # digests that memory should hold: 16 MB
 
 
 class Prints(NamedTuple):
@@ -35,8 +36,9 @@ class Duplicates:
     """Finds records that were seen before, or whose shingles overlap one seen before by at least `near` (0 to 1).
 
     The overlap is the Jaccard similarity. `exact` and `near_found` count the duplicates. Keeps a digest of 16 bytes per
-    distinct record, which takes some 40 bytes of memory, and with `near` a signature of 1 kB. Raises `InvalidConfig`
-    for `near` out of range, `MissingExtra` without datasketch.
+    distinct record, which takes some 40 bytes of memory, and with `near` a signature of 1 kB. Without, `many` says when
+    digests are better put on the disk, and `handed_over` returns them and forgets them. Raises `InvalidConfig` for
+    `near` out of range, `MissingExtra` without datasketch.
     """
 
     def __init__(self, near: float | None = None) -> None:
@@ -65,13 +67,17 @@ class Duplicates:
 
     def without(self, batch: Batch, prints: Prints) -> Batch:
         """Return the batch without duplicates of earlier records, or in it, by the `prints` of its records."""
-        rows = self._are_new(prints)
-        if len(rows) == batch.rows:
-            return batch
-        if isinstance(batch.records, Cells):
-            return Batch(_taken(batch.records, rows), batch.kept.take(rows))
-        records = list(batch.records)
-        return Batch([records[row] for row in rows], batch.kept.take(rows))
+        return rows_of(batch, self._are_new(prints))
+
+    @property
+    def many(self) -> bool:
+        """Whether there are more digests than memory should hold, and nothing but digests."""
+        return self.near is None and len(self._seen) > MOST
+
+    def handed_over(self) -> Digests:
+        """Return the digests (n, 2) of all records that were met, and forget them."""
+        found, self._seen = self._seen.digests(), Seen()
+        return found
 
     def _are_new(self, prints: Prints) -> list[int]:
         """Return the rows of the records that are no duplicates, and remember these."""
@@ -90,6 +96,16 @@ class Duplicates:
         self._index.insert(digest, signature)
         self._signatures[digest] = signature
         return True
+
+
+def rows_of(batch: Batch, rows: list[int]) -> Batch:
+    """Return the records of a batch with these numbers, which rise."""
+    if len(rows) == batch.rows:
+        return batch
+    if isinstance(batch.records, Cells):
+        return Batch(_taken(batch.records, rows), batch.kept.take(rows))
+    records = list(batch.records)
+    return Batch([records[row] for row in rows], batch.kept.take(rows))
 
 
 def _taken(texts: Cells, rows: list[int]) -> Cells:

@@ -19,6 +19,13 @@ class Seen:
         self._slots = np.zeros((_LEAST, 2), np.uint64)
         self._count = 0
 
+    def __len__(self) -> int:
+        return self._count
+
+    def digests(self) -> Digests:
+        """Return the digests, in no order."""
+        return self._slots[self._slots.any(1)]
+
     def add(self, digests: Digests) -> NDArray[np.bool_]:
         """Remember digests; return which (n,) were never met before, of equal ones among them the first."""
         self._make_room(len(digests))

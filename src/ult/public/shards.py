@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +29,7 @@ from ult.host.regular import read_text
 from ult.host.remote import Address, located
 from ult.host.shown import Facts, Shown, size
 from ult.public.card import FILES
-from ult.public.id_columns import flat_ids, record_ids
+from ult.public.id_columns import count_ids, flat_ids, record_ids
 from ult.public.manifest import FILE, FORMER, IDS, Manifest, Part, is_shards, manifest_of
 from ult.public.vocabulary import Vocabulary
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 _OURS = re.compile(rf"{re.escape(FILE)}|{re.escape(FORMER)}|part-\d+\.parquet|{FILES}")  # all that --force may replace
 SHARDS = Kind("shards", is_shards, partial(strangers, ours=_OURS))
 PART_IDS = 4_000_000  # ids of a part, after which a writer begins the next: 16 MB in memory
+BATCH_ROWS = 2**15  # rows of a part that are read at a time
 _MOST = 2**28  # bytes of a manifest: a million parts
 
 
@@ -99,9 +101,28 @@ class Shards(Shown):
 
     def part(self, number: int) -> pa.Table:
         """Return one part, from 0, as `parts` yields it. Raises `InvalidConfig` if there is none of that number."""
+        return self._read(self._part(number))
+
+    def batches(self, number: int) -> Iterator[pa.Table]:
+        """Yield the rows of one part, from 0, some at a time, so that few of them are in memory.
+
+        The SHA-256 and the schema are checked before the first are yielded, ids before theirs, and how many there are
+        of all at the end. Raises as `part` does.
+        """
+        part, rows, ids = self._part(number), 0, 0
+        path = self.path / part.name
+        with _parquet(path):
+            for batch in self._opened(part, path).iter_batches(BATCH_ROWS):
+                table = pa.Table.from_batches([batch])
+                self._check(table, path)
+                rows, ids = rows + table.num_rows, ids + count_ids(table)
+                yield table
+        _check_size(part, path, rows, ids)
+
+    def _part(self, number: int) -> Part:
         if not isinstance(number, int) or not 0 <= number < len(self.manifest.parts):
             raise arguments.refusal("number", number, f"that of a part, from 0 to {len(self.manifest.parts) - 1}")
-        return self._read(self.manifest.parts[number])
+        return self.manifest.parts[number]
 
     def ids(self) -> Iterator[NDArray[np.uint32]]:
         """Yield the ids (n,) uint32 of each record, in order."""
@@ -147,22 +168,29 @@ class Shards(Shown):
 
     def _read(self, part: Part) -> pa.Table:
         path = self.path / part.name
+        with _parquet(path):
+            table = self._opened(part, path).read()
+            self._check(table, path)
+        _check_size(part, path, table.num_rows, count_ids(table))
+        return table
+
+    def _opened(self, part: Part, path: Path | Address) -> pq.ParquetFile:
+        """Return a part whose bytes, which are in memory, and metadata are as the manifest says."""
         data = _buffer(path)  # once, so that what is read is what was verified
-        try:
-            if hashlib.sha256(data).hexdigest() != part.sha256:
-                raise FormatError(f"{path} is damaged: its SHA-256 is not the manifest's", hint="encode again")
-            file = pq.ParquetFile(pa.BufferReader(data))
-            self._check_told(file.metadata, part, path)
-            table = file.read()
-            table.validate(full=True)  # finds kept text that is no UTF-8, among others
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last for names of columns
-            raise FormatError(f"{path} is not a Parquet file") from error
+        if hashlib.sha256(data).hexdigest() != part.sha256:
+            raise FormatError(f"{path} is damaged: its SHA-256 is not the manifest's", hint="encode again")
+        file = pq.ParquetFile(pa.BufferReader(data))
+        self._check_told(file.metadata, part, path)
+        return file
+
+    def _check(self, table: pa.Table, path: Path | Address) -> None:
+        """Raise `FormatError`, or Arrow's errors, unless rows of a part hold ids of the vocabulary."""
+        table.validate(full=True)  # finds kept text that is no UTF-8, among others
         ids = flat_ids(table)
-        if ids.dtype != np.int32 or table[IDS].null_count or (table.num_rows, len(ids)) != (part.rows, part.ids):
-            raise FormatError(f"{path} holds {table.num_rows} rows, {len(ids)} ids; the manifest says otherwise")
+        if ids.dtype != np.int32 or table[IDS].null_count:
+            raise FormatError(f"{path} has a row or an id that is null; the manifest says otherwise")
         if len(ids) and int(ids.view(np.uint32).max()) >= self.vocabulary.size:  # a negative one is large
             raise FormatError(f"{path} holds an id outside the vocabulary of {self.vocabulary.size}")
-        return table
 
     def _check_told(self, told: pq.FileMetaData, part: Part, path: Path | Address) -> None:
         """Raise `FormatError` unless the metadata of a part agrees with the manifest; nothing is unpacked for it."""
@@ -173,6 +201,20 @@ class Shards(Shown):
             raise FormatError(f"{path} has columns of other types: {IDS} is {kind}; expected list<int32>")
         if told.num_rows > part.rows + PART_IDS:  # pyarrow 26 aborts the process at some damaged numbers of rows
             raise FormatError(f"{path} holds {told.num_rows} rows; the manifest says otherwise")
+
+
+@contextmanager
+def _parquet(path: Path | Address) -> Iterator[None]:
+    """Turn any failure of Arrow to read a part into a `FormatError`."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last for names of columns
+        raise FormatError(f"{path} is not a Parquet file") from error
+
+
+def _check_size(part: Part, path: Path | Address, rows: int, ids: int) -> None:
+    if (rows, ids) != (part.rows, part.ids):
+        raise FormatError(f"{path} holds {rows} rows, {ids} ids; the manifest says otherwise")
 
 
 def _text(path: Path | Address) -> str:

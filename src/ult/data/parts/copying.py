@@ -11,23 +11,22 @@ from itertools import compress
 from pathlib import Path
 from typing import IO
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from ult.data import files
 from ult.data.reading import COMMA_FILES, Reading
 from ult.data.rows import ROWS, Rows, changed, encoding_of
 from ult.data.text import whole_lines
 from ult.errors import SourceError
+from ult.host.buckets import Lane
 
 SUFFIXES = (".csv", ".tsv", ".data", ".jsonl", ".ndjson", ".txt", ".parquet")
 _BLANK = b" \t\r\n\xef\xbb\xbf"
 
 
-def copy_rows(rows: Rows, reading: Reading, parts: NDArray[np.int8], outs: Sequence[Path]) -> None:
-    """Write each row of the file that `rows` reads to the one of `outs` that `parts` (rows,) says.
+def copy_rows(rows: Rows, reading: Reading, parts: Lane, outs: Sequence[Path]) -> None:
+    """Write each row of the file that `rows` reads to the one of `outs` that `parts` says.
 
     Every output gets the header. Raises `SourceError` if the file changed since its rows were counted, and `OSError`.
     """
@@ -43,33 +42,31 @@ def copy_rows(rows: Rows, reading: Reading, parts: NDArray[np.int8], outs: Seque
             _copy_lines(rows, parts, opened, blank=suffix == ".txt")
 
 
-def _copy_lines(rows: Rows, parts: NDArray[np.int8], opened: Sequence[IO[bytes]], *, blank: bool) -> None:
+def _copy_lines(rows: Rows, parts: Lane, opened: Sequence[IO[bytes]], *, blank: bool) -> None:
     """Copy the lines, a block at a time; without `blank` those of white space are no rows, and left out."""
-    count = 0
     for block in whole_lines(rows.name, 0, sys.maxsize):
         lines = block.removesuffix(b"\n").split(b"\n")
         if not blank:
             lines = [line for line in lines if line.strip(_BLANK)]
-        here = parts[count : count + len(lines)]
+        here = parts.take(len(lines))
         if len(here) < len(lines):
             raise changed(rows.name)
         for number, file in enumerate(opened):
             if some := list(compress(lines, (here == number).tolist())):
                 file.write(b"\n".join(some) + b"\n")
-        count += len(lines)
-    if count != len(parts):
+    if len(parts.take(1)):
         raise changed(rows.name)
 
 
-def _copy_csv(rows: Rows, reading: Reading, parts: NDArray[np.int8], opened: Sequence[IO[bytes]]) -> None:
-    count = 0
+def _copy_csv(rows: Rows, reading: Reading, parts: Lane, opened: Sequence[IO[bytes]]) -> None:
+    each = parts.each()
     for is_row, text in _csv(rows, reading):
-        if is_row and count == len(parts):
+        part = next(each, None) if is_row else 0
+        if part is None:
             raise changed(rows.name)
-        for file in [opened[parts[count]]] if is_row else opened:
+        for file in [opened[part]] if is_row else opened:
             file.write(text if text.endswith((b"\n", b"\r")) else text + b"\n")
-        count += is_row
-    if count != len(parts):
+    if next(each, None) is not None:
         raise changed(rows.name)
 
 
@@ -97,7 +94,7 @@ def _csv(rows: Rows, reading: Reading) -> Iterator[tuple[bool, bytes]]:
             header = False
 
 
-def _copy_parquet(rows: Rows, parts: NDArray[np.int8], outs: Sequence[Path]) -> None:
+def _copy_parquet(rows: Rows, parts: Lane, outs: Sequence[Path]) -> None:
     first = 0
     with ExitStack() as stack:
         opened = stack.enter_context(files.open_arrow(rows.name))
@@ -107,7 +104,7 @@ def _copy_parquet(rows: Rows, parts: NDArray[np.int8], outs: Sequence[Path]) -> 
                 stack.enter_context(pq.ParquetWriter(out, file.schema_arrow, compression="zstd")) for out in outs
             ]
             for batch in file.iter_batches(ROWS):
-                here = parts[first : first + len(batch)]
+                here = parts.take(len(batch))
                 if len(here) != len(batch):
                     raise changed(rows.name)
                 for number, writer in enumerate(writers):
@@ -117,5 +114,5 @@ def _copy_parquet(rows: Rows, parts: NDArray[np.int8], outs: Sequence[Path]) -> 
                 first += len(batch)
         except pa.ArrowException as error:
             raise SourceError(f"{rows.name} is damaged after row {first}") from error
-    if first != len(parts):
+    if len(parts.take(1)):
         raise changed(rows.name)

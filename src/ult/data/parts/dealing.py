@@ -6,10 +6,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
-
-import numpy as np
-from numpy.typing import NDArray
 
 
 @dataclass(slots=True)
@@ -32,27 +28,11 @@ def dealt(units: Mapping[str, Unit], shares: Sequence[float], seed: int) -> dict
     Each goes to the part that is furthest behind its share of the rows so far, so every run of units of one label is
     shared out alike, and what is left over of rare labels too.
     """
-    order = sorted(units, key=lambda name: (units[name].label, _drawn(seed, name)))
-    return dict(zip(order, _in_turn((max(units[name].rows, 1) for name in order), shares), strict=True))
+    order = sorted(units, key=lambda name: (units[name].label, drawn(seed, name)))
+    return dict(zip(order, in_turn((max(units[name].rows, 1) for name in order), shares), strict=True))
 
 
-def dealt_singly(
-    names: Iterable[str], n: int, labels: NDArray[np.int32] | None, shares: Sequence[float], seed: int
-) -> NDArray[np.int8]:
-    """Return the part of each of n units of one row, (n,), as `dealt` does; `labels` (n,) number labels in order.
-
-    Units are ordered by 8 bytes of the hash, which of a billion are equal for some pair once in 40 times; the first of
-    such a pair stands first. It needs some 25 bytes of memory a unit.
-    """
-    drawn = np.fromiter((int.from_bytes(_drawn(seed, name)[:8]) for name in names), np.uint64, n)
-    order = drawn.argsort(kind="stable") if labels is None else np.lexsort((drawn, labels))
-    del drawn
-    found = np.empty(n, np.int8)
-    found[order] = np.fromiter(_in_turn(repeat(1, n), shares), np.int8, n)
-    return found
-
-
-def _in_turn(sizes: Iterable[int], shares: Sequence[float]) -> Iterator[int]:
+def in_turn(sizes: Iterable[int], shares: Sequence[float]) -> Iterator[int]:
     """Yield for each unit, of so many rows, the part that is furthest behind its share."""
     got, total, others = [0] * len(shares), 0, list(enumerate(shares))[1:]
     for size in sizes:
@@ -65,5 +45,6 @@ def _in_turn(sizes: Iterable[int], shares: Sequence[float]) -> Iterator[int]:
         yield part
 
 
-def _drawn(seed: int, name: str) -> bytes:
+def drawn(seed: int, name: str) -> bytes:
+    """Return the hash, 16 bytes, by which units of one label are ordered."""
     return hashlib.blake2b(f"{seed}\0{name}".encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -7,9 +7,9 @@ import shlex
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,15 @@ from ult.data.composed.records import paths
 from ult.data.missing import MISSING
 from ult.data.opening import open_inputs
 from ult.data.parts.copying import SUFFIXES, copy_rows
-from ult.data.parts.dealing import Unit, dealt, dealt_singly
+from ult.data.parts.dealing import Unit, dealt
+from ult.data.parts.singly import Labels, Singly
 from ult.data.reading import Reading
 from ult.data.rows import Chunk, Rows, inside, listed
 from ult.errors import InvalidConfig, SourceError, writing
 from ult.host import arguments
 from ult.host.arguments import COLUMNS, checked, integer, number, path, switch
 from ult.host.atomic import whole
+from ult.host.buckets import Lane
 from ult.host.disk import strangers
 from ult.host.free import Kind, check_free
 from ult.host.shown import Facts, Shown, count
@@ -135,19 +137,22 @@ def split(
             one.check_column(column)
     if label:
         opened[0].check_column(label)
-    found = _alone(opened, label, shares, seed) if group is None else _together(opened, groups, label, shares, seed)
-    _check_parts(found, shares, group)
-    with whole(place) as new:
+    with whole(place) as new, ExitStack() as aside:
+        if group is None:
+            found = _alone(opened, label, shares, seed, place, aside)
+        else:
+            found = _together(opened, groups, label, shares, seed)
+        _check_parts(found, shares, group)
         with writing(place):
             new.mkdir()
             for part in shares:
                 (new / part).mkdir()
-        for one, places in zip(opened, found.parts, strict=True):
+        for one, parts in zip(opened, found.parts, strict=True):
             with writing(place):
-                copy_rows(one, chosen, places, [new / part / Path(one.name).name for part in shares])
+                copy_rows(one, chosen, parts, [new / part / Path(one.name).name for part in shares])
         check_free(place, SPLIT, force=force)
-    rows = {name: sum(int((one == k).sum()) for one in found.parts) for k, name in enumerate(shares)}
-    units = {name: int((found.units == k).sum()) for k, name in enumerate(shares)} if group else None
+    rows = dict(zip(shares, found.rows.sum(0).tolist(), strict=True))
+    units = dict(zip(shares, found.units.tolist(), strict=True)) if group else None
     return Split(place, rows, units, dict(zip(shares, found.labels, strict=False)))
 
 
@@ -212,37 +217,32 @@ def _check_alone(opened: Sequence[Rows]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Dealt:
-    """The part of each row of each file, of each unit, and of those of the first file; labels by part, if asked for."""
+    """The parts of the rows of each file; how many rows (files, parts), units (parts,) and of which label each has."""
 
-    parts: list[NDArray[np.int8]]
-    units: NDArray[np.int8]
-    of_first: NDArray[np.int8]
+    parts: list[Lane]
+    rows: NDArray[np.int64]
+    units: NDArray[np.int64]
     labels: list[Counter[str]]
 
 
-def _alone(opened: Sequence[Rows], label: str | None, shares: Mapping[str, float], seed: int) -> _Dealt:
-    """Deal each row by itself."""
-    numbers: dict[str, int] = {}
-    labels, sizes = array("i"), []
-    for k, rows in enumerate(opened):
-        if label and k == 0:
-            for _, (cells,) in _cells(rows, [label]):
-                labels.extend(numbers.setdefault(str(cell), len(numbers)) for cell in cells)
-            sizes.append(len(labels))
-        else:
-            sizes.append(sum(chunk.length for chunk in rows.blocks(list(rows.types)[:1])))
-    if label and len(opened) > 1:
-        labels.extend(repeat(numbers.setdefault("", len(numbers)), sum(sizes[1:])))
-    spelled = sorted(numbers)
-    ordered = np.argsort([numbers[one] for one in spelled]).astype(np.int32)[np.array(labels)] if label else None
-    names = (f"{k} {i}" for k, size in enumerate(sizes) for i in range(size))
-    parts = dealt_singly(names, sum(sizes), ordered, list(shares.values()), seed)
-    first, told = parts[: sizes[0]], list[Counter[str]]()
-    if ordered is not None:
-        of_first = ordered[: sizes[0]]
-        counts = [np.bincount(of_first[first == k], minlength=len(spelled)).tolist() for k in range(len(shares))]
-        told = [Counter({one: n for one, n in zip(spelled, of, strict=True) if n}) for of in counts]
-    return _Dealt(np.split(parts, np.cumsum(sizes)[:-1]), parts, first, told)
+def _alone(
+    opened: Sequence[Rows], label: str | None, shares: Mapping[str, float], seed: int, out: Path, aside: ExitStack
+) -> _Dealt:
+    """Deal each row by itself; what memory need not hold is aside, in files that the stack closes."""
+    sizes = [0 if label and k == 0 else _length(rows) for k, rows in enumerate(opened)]
+    labels, told = None, list[Counter[str]]()
+    if label:
+        labels = aside.enter_context(Labels(out, (cells for _, (cells,) in _cells(opened[0], [label])), sum(sizes)))
+        sizes[0] = labels.length
+    dealt = aside.enter_context(Singly(out, sizes, list(shares.values()), seed, labels))
+    if labels:
+        counts = dealt.labelled.T.tolist()
+        told = [Counter({one: n for one, n in zip(labels.spelled, of, strict=True) if n}) for of in counts]
+    return _Dealt([Lane(dealt.of(k)) for k in range(len(opened))], dealt.rows, dealt.rows.sum(0), told)
+
+
+def _length(rows: Rows) -> int:
+    return sum(chunk.length for chunk in rows.blocks(list(rows.types)[:1]))
 
 
 def _together(
@@ -282,8 +282,9 @@ def _together(
     labels: list[Counter[str]] = [Counter() for _ in shares] if label else []
     for name, unit in units.items() if label else ():
         labels[chosen[name]].update(unit.labels)
-    of_first = parts[np.array([unit.rows > 0 for unit in units.values()], np.bool_)]
-    return _Dealt([parts[of] for of in rows_of], parts, of_first, labels)
+    many = len(shares)
+    held = np.array([np.bincount(parts[of], minlength=many) for of in rows_of])
+    return _Dealt([Lane([parts[of]]) for of in rows_of], held, np.bincount(parts, minlength=many), labels)
 
 
 def _cells(rows: Rows, columns: Sequence[str]) -> Iterator[tuple[Chunk, list[list[str | None]]]]:
@@ -299,8 +300,8 @@ def _texts(column: Any) -> list[str | None]:
 
 
 def _check_parts(found: _Dealt, shares: Mapping[str, float], group: str | None) -> None:
-    used, many = set(found.of_first.tolist()), len(found.units)
-    empty = [name for k, name in enumerate(shares) if k not in used]
+    many = int(found.units.sum())
+    empty = [name for name, n in zip(shares, found.rows[0].tolist(), strict=True) if not n]
     if empty:
         what = count(many, f"value of {group!r}", f"values of {group!r}") if group else count(many, "row")
         raise InvalidConfig(f"of {what} nothing is left for {empty[0]}; expected more, or a larger share")

@@ -42,11 +42,11 @@ def decoded(shards: Shards, table: Table, workers: int) -> Iterator[Batch]:
 
 
 def _of_part(shards: Shards, table: Table, number: int) -> Iterator[Batch]:
-    part = shards.part(number)
-    kept, first = part.drop_columns([IDS]), 0
-    for records in table.decode_cells(*ragged_ids(part)):
-        yield Batch(records, kept.slice(first, len(records)))
-        first += len(records)
+    for rows in shards.batches(number):
+        kept, first = rows.drop_columns([IDS]), 0
+        for records in table.decode_cells(*ragged_ids(rows)):
+            yield Batch(records, kept.slice(first, len(records)))
+            first += len(records)
 
 
 def _decoder(handed: Handed, path: str, digest: str) -> Callable[[int], Batch]:
