@@ -3,8 +3,19 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+import ult
 from toy import OTHER, TABLE, counting, two_classes, write
-from ult.errors import CorruptSymbols, InvalidConfig, OutputExists, TrainingError, WrongTable, WrongVocabulary
+from ult.data.sink import FOLDER, SUFFIXES
+from ult.errors import (
+    CorruptSymbols,
+    InvalidConfig,
+    OutputError,
+    OutputExists,
+    TrainingError,
+    WrongTable,
+    WrongVocabulary,
+)
+from ult.owner.handover.generate import RECORDS
 from ult.public.shards import Shards
 from ult.trainer.generate import generate, read_prompts, write_generated
 from ult.trainer.recipe import Recipe
@@ -192,6 +203,13 @@ def test_a_classifier_writes_nothing(tmp_path):
     train(two_classes(tmp_path / "x"), tmp_path / "run", Recipe(task="classify", steps=1, batch_size=2, context=8))
     with pytest.raises(TrainingError, match="--task lm"):
         generate(tmp_path / "run", n=1)
+
+
+def test_ids_are_not_written_under_the_name_of_a_file_of_records(run, tmp_path):
+    assert {suffix for known in SUFFIXES.values() for suffix in known} - {FOLDER} == set(RECORDS)
+    with pytest.raises(OutputError, match=r"w.csv is named as a file of records.*hint: --table"):
+        ult.generate(run, tmp_path / "w.csv", n=1)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_generated_shards_carry_the_run_s_table(run, tmp_path):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ult.errors import InvalidConfig
+from ult.errors import InvalidConfig, OutputError
 from ult.host import arguments
 from ult.host.arguments import KEYS, checked, integer, number, path, switch
 from ult.host.bar import shown
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from ult.owner.inputs import Secret
     from ult.owner.keyfile import Identities, Passphrase
     from ult.owner.table import Table
+
+RECORDS = (".csv", ".jsonl", ".npz", ".parquet", ".tsv", ".txt")  # suffixes of files of records
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -211,8 +213,13 @@ def generate(
 
 
 def _check_free(out: Path, *, force: bool, decodes: bool) -> None:
-    """Raise `OutputExists` unless the output, shards or decoded records, can be written."""
+    """Raise `OutputError` unless the output, shards or decoded records, can be written and is named as what it is."""
     if not decodes:
+        if out.suffix.lower() in RECORDS:
+            raise OutputError(
+                f"{out} is named as a file of records, and without a table ids are written, a folder of shards",
+                hint="--table T.ult for records, or another --out",
+            )
         check_free(out, SHARDS, force=force)
         return
     from ult.data.sink import kind_of
