@@ -160,6 +160,35 @@ def test_the_base_of_a_guarantee_is_said(folder, tmp_path):
     assert "by no more than epsilon" in entries["bounded"].why
 
 
+def test_what_a_run_learned_from_besides_its_shards_counts(folder, tmp_path):
+    """None of these was trained on the record: it chose their step, was their target, or taught what they learned."""
+    for name in ("shards", "aside", "after", "on", "clean"):
+        shutil.copytree(folder / name, tmp_path / name)
+    more = write(tmp_path / "more", counting(40, seed=4))
+    gone(tmp_path / "gone.rows", (folder / "shards", rows_of_part(folder / "shards", 0, of=2)[:1]),
+         (folder / "aside", []), (more, []))  # fmt: skip
+    asked = {"steps": 1, "batch_size": 4, "context": 16}
+    train(tmp_path / "aside", tmp_path / "chosen", Recipe(**asked), validation=tmp_path / "shards")
+    train(more, tmp_path / "pairs", Recipe(**{**asked, "task": "seq2seq"}), targets=tmp_path / "shards")
+    train(tmp_path / "aside", tmp_path / "agreeing", Recipe(**{**asked, "compatible_with": tmp_path / "after"}))
+    ult.average([tmp_path / "on", tmp_path / "clean"], tmp_path / "averaged", validation=more)
+    shutil.copytree(folder / "clean", tmp_path / "theirs", ignore=lambda *_: {"metrics.json", "vocabulary.json"})
+    ult.adopt(tmp_path / "theirs", tmp_path / "aside", tmp_path / "adopted")
+    shutil.rmtree(tmp_path / "theirs")
+    told = {name: one.verdict for name, one in found(tmp_path).items() if "/" not in name}
+    for name in ("chosen", "pairs", "agreeing", "averaged"):
+        assert told.pop(name) == "holds", name
+    assert told == {
+        "shards": "holds",
+        "after": "holds",
+        "on": "holds",
+        "aside": "does not hold",
+        "more": "does not hold",
+        "clean": "does not hold",
+        "adopted": "cannot be told",
+    }
+
+
 def owners_run(folder, out, lots, owners=2):
     """A run whose metrics say that several owners trained its body."""
     shutil.copytree(folder / "clean", out)
