@@ -110,7 +110,7 @@ class _Judge:
 
     def entries(self) -> Iterator[Entry]:
         """Yield the verdict on each artefact."""
-        for path, told in sorted(self.found.runs.items(), key=lambda one: _released(one[1])):
+        for path, told in sorted(self.found.runs.items(), key=_less_telling):
             if not isinstance(told, str) and isinstance(digest := read_or_why(partial(_digest, path)), str):
                 self._digests.setdefault(digest, path)
         for path, manifest in self.found.shards.items():
@@ -355,6 +355,11 @@ def _worst(verdicts: Sequence[tuple[Verdict, str]]) -> tuple[Verdict, str]:
 
 def _digest(path: Path) -> str:
     return Run.open(path).digest()
+
+
+def _less_telling(one: tuple[Path, Mapping[str, Any] | str]) -> tuple[bool, bool]:
+    """Order runs of one digest: a copy that was released says less, and a member depends on the run that it is of."""
+    return _released(one[1]), one[0].parent.name == MEMBERS
 
 
 def _released(told: Mapping[str, Any] | str) -> bool:
