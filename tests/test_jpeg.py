@@ -122,6 +122,8 @@ HOSTILE = {
     "a row of units more": (lambda: replaced(0xC0, 1, b"\0\x31"), "ends before its last block"),
     "a row of units less": (lambda: replaced(0xC0, 1, b"\0\x20"), "data behind the last block"),
     "subsampling": (lambda: replaced(0xC0, 7, b"\x31"), "planes sampled 3 x 1, 1 x 1, 1 x 1"),
+    "factor 0, grey": (lambda: replaced(0xC0, 7, b"\x01", JPEGS["grey"]), "planes sampled 0 x 1; expected"),
+    "size beyond": (lambda: replaced(0xC4, 17, b"\x10"), "a size beyond 15 bits"),
     "factor 0": (lambda: replaced(0xC0, 10, b"\x01"), "planes sampled 2 x 2, 0 x 1, 1 x 1"),
     "two planes of one name": (lambda: replaced(0xC0, 9, b"\x01"), "two planes of one name"),
     "no such table": (lambda: replaced(0xC0, 8, b"\x03"), "quantisation table 3, which does not come before"),

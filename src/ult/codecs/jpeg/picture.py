@@ -195,12 +195,13 @@ class _Reader:
 
 def _ratio(planes: list[_Plane]) -> tuple[int, int]:
     """Return the blocks of Y to one of Cb, across and down; raise `InvalidRecord` for another subsampling."""
-    if len(planes) == 1:
-        return 1, 1
     luma, *chroma = [(plane.across, plane.down) for plane in planes]
-    if chroma[0] == chroma[1] and 0 not in chroma[0]:
+    inside = all(1 <= factor <= 4 for pair in (luma, *chroma) for factor in pair)
+    if inside and not chroma:
+        return 1, 1
+    if inside and chroma[0] == chroma[1]:
         ratio = luma[0] // chroma[0][0], luma[1] // chroma[0][1]
-        if ratio in SAMPLINGS and (ratio[0] * chroma[0][0], ratio[1] * chroma[0][1]) == luma and max(luma) <= 4:
+        if ratio in SAMPLINGS and (ratio[0] * chroma[0][0], ratio[1] * chroma[0][1]) == luma:
             return ratio
     told = ", ".join(f"{across} x {down}" for across, down in [luma, *chroma])
     raise refused(f"JPEG has planes sampled {told}; expected both of chroma as, or a half or quarter of, luma")
@@ -230,5 +231,7 @@ def _tables(body: bytes) -> Iterator[tuple[int, Table]]:
         end = at + 17 + sum(body[at + 1 : at + 17])
         if body[at] & 0xEC or at + 17 > len(body) or end > len(body) or end - at > 17 + 256:
             raise refused("JPEG has a Huffman table that is cut short")
+        if body[at] < 16 and max(body[at + 17 : end], default=0) > 15:
+            raise refused("JPEG has a Huffman table of means with a size beyond 15 bits")
         yield body[at], reading(body[at + 1 : end])
         at = end
