@@ -1,6 +1,7 @@
 """`image/jpeg`: files become symbols and files again, of which every decoder shows the same pixels."""
 
 import io
+import json
 import re
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 import format_jpeg
 import ult
 from strategies import IMAGES, JPEGS, jpeg
+from ult.audit.release.reading import judge_code
 from ult.codecs.jpeg import ImageJpeg
 from ult.errors import InvalidRecord, SourceError
 
@@ -216,6 +218,20 @@ def test_a_folder_becomes_shards_and_a_folder_again(folder, tmp_path):
     ult.decode(tmp_path / "s3", fitted.table, tmp_path / "out.npz")
     with np.load(tmp_path / "out.npz") as arrays:
         assert (arrays["image"] == pixels((folder / "0.jpg").read_bytes())).all()
+
+
+def test_an_attack_reads_ids_and_is_not_said_to_rebuild_pixels(tmp_path):
+    for part in ("ours", "theirs"):
+        (tmp_path / part).mkdir()
+        for k in range(4):
+            waves = np.add.outer(np.arange(16), np.arange(24)) * (k + 2 + (part == "ours")) % 256
+            (tmp_path / part / f"{k}.jpg").write_bytes(jpeg(waves.astype(np.uint8)))
+    fitted = ult.fit(tmp_path / "ours", tmp_path / "t.ult", codec="image/jpeg", passphrase=SECRET, min_records=1)
+    encoded = ult.encode(tmp_path / "ours", fitted.table, tmp_path / "s")
+    audit = json.loads(ult.audit.audit_code(encoded.path, table=fitted.table, reference=tmp_path / "theirs").text)
+    assert max(attack["occurrences"] for attack in audit["attacks"]) > 0
+    values = [one for one in judge_code(audit) if one.topic == "rebuilt"]
+    assert [(one.level, one.measured) for one in values] == [("amber", False)]
 
 
 def test_a_file_of_another_kind_is_named(folder, tmp_path):
