@@ -54,6 +54,20 @@ def test_one_text_that_is_written_whole_is_red_however_often_it_was_learned(time
     assert levels(texts_audited(tmp_path, notes(3), train))["copies"] == "green"
 
 
+def test_a_long_text_that_is_quoted_is_never_green_where_people_repeat_each_other(tmp_path):
+    """Texts of three equal those of others by themselves, so that counting cannot tell one copy from chance."""
+    stock = [" ".join(line.split()[:12]) for line in notes(8)[:8]]
+    train, held = [*notes(1), *stock[:4], *[notes(7)[0]] * 20], [*notes(2), *stock[4:]]
+    made = [*notes(3), *stock]
+    told = texts_audited(tmp_path, made, train, held=held)
+    assert (levels(told)["copies"], levels(told)["passages"]) == ("green", "green")
+    told = texts_audited(tmp_path, [*made, *[notes(7)[0]] * 16], train, held=held)
+    assert (levels(told)["copies"], levels(told)["passages"]) == ("green", "amber")
+    long = [" ".join(line.split()[:20]) for line in notes(9)[:5]]
+    told = texts_audited(tmp_path, [*made, *long, notes(7)[0]], train, held=[*held, *long])
+    assert levels(told)["passages"] == "green"
+
+
 def test_texts_of_a_form_that_happen_to_be_equal_are_no_copies(tmp_path):
     def forms(seed):
         rng = np.random.default_rng(seed)

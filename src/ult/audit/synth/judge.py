@@ -24,6 +24,8 @@ CHANCE = (
     f"red if so many would be met by chance in under {UNLIKELY[1]:.1%} of cases, amber in under {UNLIKELY[0]:.0%}, or "
     f"with fewer than {FEW} held-out records"
 )
+LONG, MET = 16, 5  # words of a passage, and held-out texts that are quoted so, with fewer of which chance is not known
+QUOTED = f"{CHANCE}, or if {LONG} words of a single real text are quoted, and of fewer than {MET} held-out ones"
 MEMBERS = (
     f"red if the lower end of the true-positive rate at {FALSE:.0%} of nonmembers is above {FOUND[1]:.0%}, or if the "
     f"area under the curve is above {AREA[1]:.2f} and all its interval above {AREA[0]:.2f}; amber if either's interval "
@@ -137,7 +139,14 @@ def _passages(one: Mapping[str, Any], *, few: bool) -> Finding:
         f"passages of {shown['words']} words or more in {one['column']!r}, which a single text has: {shown['real']:,} "
         f"of {one['real']:,} real texts are quoted, and {shown['held_out']:,} of {one['held_out']:,} held-out ones"
     )
-    return _graded("passages", said, one["p_value"], few=few, n=one["texts"])
+    (long,) = (each for each in one["lengths"] if each["words"] == LONG)
+    if one["p_value"] >= UNLIKELY[0] and long["real"] and long["held_out"] < MET:
+        said += (
+            f"; {LONG} words or more of {long['real']:,} real ones and of {long['held_out']:,} held-out ones: too few "
+            "to tell a copy from chance"
+        )
+        return unmeasured(SUBJECT, "passages", said, "read what is quoted, or more --held-out records", QUOTED)
+    return _graded("passages", said, one["p_value"], few=few, n=one["texts"], line=QUOTED)
 
 
 def _members(told: Mapping[str, Any] | None, claim: Mapping[str, Any] | None) -> Iterator[Finding]:
