@@ -188,7 +188,8 @@ class Shards(Shown):
         table.validate(full=True)  # finds kept text that is no UTF-8, among others
         ids = flat_ids(table)
         if ids.dtype != np.int32 or table[IDS].null_count:
-            raise FormatError(f"{path} has a row or an id that is null; the manifest says otherwise")
+            met = f"{table.num_rows} rows, {len(ids)} ids, of which some are null"
+            raise FormatError(f"{path} holds {met}; the manifest says otherwise")
         if len(ids) and int(ids.view(np.uint32).max()) >= self.vocabulary.size:  # a negative one is large
             raise FormatError(f"{path} holds an id outside the vocabulary of {self.vocabulary.size}")
 

@@ -186,6 +186,11 @@ def generate(
     elif isinstance(prompts, str) or not isinstance(prompts, Sequence | np.ndarray | None):
         opened = opened.of_tables({folders.opened(prompts).manifest.table})
     starts = _prompt_ids(opened, key, prompt, prompts, prefix_ids)
+    if key is None and not given and place is not None and place.suffix.lower() in RECORDS:
+        raise OutputError(
+            f"{place} is named as a file of records, and without a table ids are written, a folder of shards",
+            hint="--table T.ult for records, or another --out",
+        )
     clock = _Clock(progress)
     options: dict[str, Any] = {
         "n": n,
@@ -213,13 +218,8 @@ def generate(
 
 
 def _check_free(out: Path, *, force: bool, decodes: bool) -> None:
-    """Raise `OutputError` unless the output, shards or decoded records, can be written and is named as what it is."""
+    """Raise `OutputExists` unless the output, shards or decoded records, can be written."""
     if not decodes:
-        if out.suffix.lower() in RECORDS:
-            raise OutputError(
-                f"{out} is named as a file of records, and without a table ids are written, a folder of shards",
-                hint="--table T.ult for records, or another --out",
-            )
         check_free(out, SHARDS, force=force)
         return
     from ult.data.sink import kind_of
