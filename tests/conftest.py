@@ -4,12 +4,17 @@
 """
 
 import gc
+import multiprocessing
 import os
 import shutil
+import sys
 import tempfile
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from ult.owner.pipeline import engine
 
 pytest_plugins = ["bucket", "leak", "needed", "passphrases", "trained"]
 
@@ -18,6 +23,8 @@ os.environ["OMP_NUM_THREADS"] = "1"  # two torch threads beside a busy process t
 os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["HF_HOME"] = CACHE
 os.environ.pop("ULT_PASSPHRASE", None)
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each process that a test starts compiles the whole package anew
+sys.dont_write_bytecode = False
 
 settings.register_profile(
     "ult",
@@ -27,6 +34,20 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("ult")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_workers() -> Iterator[None]:
+    """Fork workers from a server that has imported what they import, which takes each nearly a second.
+
+    Like new interpreters they have what is sent to them, and nothing of the tests' process. Commands that run in
+    processes of their own, as in test_restart.py and test_interrupt.py, start them as ever.
+    """
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["ult.owner.pipeline.pieces", "ult.owner.pipeline.deduping"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "get_context", lambda _: server)
+        yield
 
 
 def pytest_unconfigure() -> None:

@@ -12,6 +12,8 @@ import sys
 import traceback
 from pathlib import Path
 
+from passphrases import cheap
+
 STATE = {}
 
 
@@ -75,6 +77,8 @@ def main():
 
             TextBytes.joined = lambda *_: {}["a bug"]  # type: ignore[index, method-assign]
             words = words[1:]
+        if words[0] == "synth":  # what fit and encode did with a real passphrase was searched by now
+            cheap().start()
         status, said = run(words)
         hits, files = searched(root, needles, asked["allowed"])
         hits += [("its output", n) for n, forms in needles.items() if any(f in said.encode() for f in forms)]

@@ -2,7 +2,8 @@
 
 `ult` itself has no such choice, and shall have none. So the library beneath it is replaced, by the age library in
 Python, which can be told how much work a key shall be; the files are opened as always. Where the work itself is looked
-at, or that others read our files, passphrases are real: test_keyfile.py, test_age.py, test_secrets.py, test_readme.py.
+at, or that others read our files, passphrases are real: test_keyfile.py, test_age.py, test_readme.py, and the first
+table with one of test_secrets.py.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ import fcntl
 import json
 import os
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -23,16 +22,18 @@ import ult
 
 pytestmark = pytest.mark.slow
 
-RECORDS = [f"record {i} with words {i % 97} and {i % 89}" for i in range(3000)]
+RECORDS = [f"record {i} with words {i % 97} and {i % 89}" for i in range(1000)]
 ENCODE = ["encode", "in.jsonl", "-t", "t.ult", "-o", "out", "--keep", "n", "--keep-identifier"]
 PARTIAL = ".out.partial"
 SERVER = """
-import json, os, signal, sys
+import json, os, resource, signal, sys
 import pyarrow.parquet
-import ult, ult.owner.pipeline.resume, ult.owner.encode, ult.cli.owner, ult.data.stamp, rich.progress
+import ult.owner.pipeline.resume, ult.owner.encode, ult.cli.owner, ult.data.stamp, rich.progress
+import ult, ult.host.distribution
 from ult.__main__ import main
 table = ult.Table.load("t.ult")
 table.decode_batch(table.encode_batch(["warm"]))
+ult.host.distribution.build()  # of the sources, which it reads
 pyarrow.array([1])  # imports pandas, where it is installed
 CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir")
 def die_at(step):
@@ -44,7 +45,7 @@ def die_at(step):
                 os.kill(os.getpid(), signal.SIGKILL)
     sys.addaudithook(hook)
 for line in sys.stdin:
-    argv, cwd, step = json.loads(line)
+    argv, cwd, step, limit = json.loads(line)
     pid = os.fork()
     if not pid:
         os.chdir(cwd)
@@ -53,6 +54,8 @@ for line in sys.stdin:
         sys.argv = ["ult", *argv]
         if step is not None:
             die_at(step)
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         try:
             main()
         except SystemExit as done:
@@ -66,7 +69,7 @@ for line in sys.stdin:
 
 def command(options: tuple[str, ...]) -> list[str]:
     """Return the command of these tests with options, some of which take the place of its own."""
-    own = {"--part-bytes": "60000", "--workers": "1"}
+    own = {"--part-bytes": "20000", "--workers": "1"}
     return [*ENCODE, *(word for name in own if name not in options for word in (name, own[name])), *options]
 
 
@@ -78,9 +81,19 @@ class Server:
             [sys.executable, "-c", SERVER], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def run(self, folder: Path, *options: str, step: int | None = None, seconds: float | None = None) -> int:
-        """Encode in `folder`, killed at the change of the file system number `step`, or after `seconds`."""
-        print(json.dumps([command(options), str(folder), step]), file=self.process.stdin, flush=True)
+    def run(
+        self,
+        folder: Path,
+        *options: str,
+        step: int | None = None,
+        seconds: float | None = None,
+        limit: int | None = None,
+    ) -> int:
+        """Encode in `folder`, killed at the change of the file system number `step`, or after `seconds`.
+
+        No file that it writes may have more than `limit` bytes.
+        """
+        print(json.dumps([command(options), str(folder), step, limit]), file=self.process.stdin, flush=True)
         pid = int(self.process.stdout.readline())
         if seconds is not None:
             time.sleep(seconds)
@@ -288,49 +301,31 @@ def test_two_processes_do_not_write_the_same_shards(server: Server, folder: Path
     assert server.run(folder) == 0
 
 
-def run(folder: Path, *options: str, limit: int | None = None) -> subprocess.CompletedProcess[str]:
-    def room() -> None:
-        if limit is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    return subprocess.run(
-        [sys.executable, "-m", "ult", *command(options)],
-        cwd=folder,
-        preexec_fn=room,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
-def test_a_disk_that_fills_up_in_the_middle(folder: Path) -> None:
+def test_a_disk_that_fills_up_in_the_middle(server: Server, folder: Path) -> None:
     draw = random.Random(0)  # noqa: S311
     with (folder / "in.jsonl").open("a", encoding="utf-8") as file:
         for n in range(1024):  # a part that no compression brings below the limit
             text = "".join(map(chr, draw.choices(range(33, 127), k=100))).replace("\\", "").replace('"', "")
             file.write(json.dumps({"text": text, "n": n}) + "\n")
-    failed = run(folder, "--workers", "2", limit=40_000)
-    assert failed.returncode == 1
-    assert failed.stderr.startswith("error: cannot write part-0000")
-    assert "File too large" in failed.stderr
-    assert "in .out.partial; the same command goes on from there" in failed.stderr
-    assert "Traceback" not in failed.stderr
+    assert server.run(folder, "--workers", "2", limit=13_000) == 1
+    said = (folder / "err").read_text()
+    assert said.startswith("error: cannot write part-0000")
+    assert "File too large" in said
+    assert "in .out.partial; the same command goes on from there" in said
+    assert "Traceback" not in said
     assert not (folder / "out").exists()
     assert not list(folder.glob(f"{PARTIAL}/t*"))
-    done = run(folder, "--workers", "1")
-    assert done.returncode == 0
-    assert "finished already" in done.stderr
+    assert server.run(folder) == 0
+    assert "finished already" in (folder / "err").read_text()
     found = contents(folder / "out")
     shutil.rmtree(folder / "out")
-    assert run(folder, "--workers", "1").returncode == 0
+    assert server.run(folder) == 0
     assert contents(folder / "out") == found
 
 
-def test_an_input_that_is_wrong_leaves_nothing(folder: Path) -> None:
+def test_an_input_that_is_wrong_leaves_nothing(server: Server, folder: Path) -> None:
     with (folder / "in.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"text": null, "n": 1}\n')
-    failed = run(folder, "--workers", "1")
-    assert failed.returncode == 1
-    assert failed.stderr == "error: in.jsonl, line 3001: 'text' is null; expected a text\n"
-    assert sorted(path.name for path in folder.iterdir()) == ["in.jsonl", "t.ult"]
+    assert server.run(folder) == 1
+    assert (folder / "err").read_text() == "error: in.jsonl, line 1001: 'text' is null; expected a text\n"
+    assert sorted(path.name for path in folder.iterdir()) == ["err", "in.jsonl", "t.ult"]
