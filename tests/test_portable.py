@@ -233,3 +233,27 @@ def test_without_any_lock_nothing_is_written(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="no file locks"):
         write_text(tmp_path / "out", "done")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_signal_that_arrives_in_a_destructor_ends_the_command_all_the_same():
+    """Python drops what a destructor raises: a Ctrl-C while libraries were imported did nothing."""
+    done = subprocess.run([sys.executable, "-c", DROPPED], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("ended by 2\n", "")
+
+
+DROPPED = """
+import signal, time
+from ult.cli.signals import Terminated, heed
+
+class Dropped:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+heed()
+try:
+    Dropped()
+    for _ in range(1000):
+        time.sleep(0.01)
+except Terminated as ended:
+    print("ended by", ended.number)
+"""

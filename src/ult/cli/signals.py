@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 from types import FrameType
@@ -10,6 +11,7 @@ from types import FrameType
 from ult.host.portable import ending_signals
 
 _GRACE = 3.0  # seconds in which further signals, as shells and schedulers send, do not interrupt the removal
+_MOMENT = 0.05  # seconds after which a signal that met deaf ears is raised again
 _last = float("-inf")
 _numbers: list[int] = []
 
@@ -29,11 +31,24 @@ def heed() -> None:
     for number in ending_signals():
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _end)
+    sys.unraisablehook = _again
 
 
 def ended_by() -> signal.Signals | None:
     """Return the first signal that arrived, or None; libraries such as Ray turn `Terminated` into other errors."""
     return signal.Signals(_numbers[0]) if _numbers else None
+
+
+def _again(dropped: sys.UnraisableHookArgs) -> None:
+    """Send a signal again that arrived in a destructor, where Python drops whatever is raised."""
+    global _last
+    if not isinstance(dropped.exc_value, Terminated):
+        sys.__unraisablehook__(dropped)
+        return
+    _last = float("-inf")
+    timer = threading.Timer(_MOMENT, signal.raise_signal, (dropped.exc_value.number,))
+    timer.daemon = True
+    timer.start()
 
 
 def _end(number: int, _frame: FrameType | None) -> None:
