@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 import ult
@@ -68,6 +69,14 @@ def test_planted_flips_are_counted_and_it_is_said_whom_they_hit():
     assert levels(worse) == {"accuracy": "red", "flips": "red"}
 
 
+def test_a_run_that_gives_one_answer_to_all_has_nothing_to_lose():
+    """By its flips alone such a run may be replaced by any other that is no better."""
+    one = figures(told([1] * 900 + [0] * 900, [1] * 900 + [0] * 900, labels=[0] * 900 + [1] * 900), seed=0)
+    assert levels(one) == {"accuracy": "green", "flips": "green", "told apart": "amber", "labels": "green"}
+    both = figures(told([1] * 900 + [0] * 900, [1] * 900 + [0] * 900, labels=[0, 1] * 900), seed=0)
+    assert levels(both) == {"accuracy": "green", "flips": "green", "labels": "green"}
+
+
 def test_the_interval_of_ids_is_over_records():
     alike = figures(told([1] * 100, [0] * 50 + [1] * 50, record=np.arange(100) // 50), seed=0)  # two records of 50 ids
     apart = figures(told([1] * 100, [0] * 50 + [1] * 50, record=np.arange(100) % 50), seed=0)
@@ -88,7 +97,7 @@ def clean(**changes):
         "gain": {"value": 0.0, "interval": [-0.005, 0.005]},
         "bits": None,
         "negative": {"count": 4},
-        "lost": {"of": 600, "share": 0.01, "interval": [0.0, 0.02]},
+        "lost": {"of": 600, "share": 0.01, "interval": [0.0, 0.02], "kinds": 2},
         "labels": [one],
         "learned": [],
         "kept_ids": {"shared": 400, "same": 400},
@@ -112,9 +121,10 @@ def label(negative, positive):
         ({"bits": {"ratio": 1.0, "interval": [0.99, 1.009]}}, "green"),
         ({"bits": {"ratio": 1.0, "interval": [0.99, 1.02]}}, "amber"),
         ({"bits": {"ratio": 1.02, "interval": [1.001, 1.03]}}, "red"),
-        ({"lost": {"of": 600, "share": 0.04, "interval": [0.03, 0.06]}}, "amber"),
-        ({"lost": {"of": 600, "share": 0.3, "interval": [0.21, 0.4]}}, "red"),
-        ({"lost": {"of": 0, "share": 0.0, "interval": None}}, "amber"),
+        ({"lost": {"of": 600, "share": 0.04, "interval": [0.03, 0.06], "kinds": 2}}, "amber"),
+        ({"lost": {"of": 600, "share": 0.3, "interval": [0.21, 0.4], "kinds": 2}}, "red"),
+        ({"lost": {"of": 600, "share": 0.01, "interval": [0.0, 0.02], "kinds": 1}}, "amber"),
+        ({"lost": {"of": 0, "share": 0.0, "interval": None, "kinds": 0}}, "amber"),
         ({"labels": label(9, 1)}, "amber"),
         ({"labels": label(20, 1)}, "red"),
         ({"labels": [*label(9, 1), *label(0, 0) * 9]}, "green"),  # the worst of ten is somewhat worse by chance
@@ -170,6 +180,13 @@ def test_runs_are_compared(folder):
     assert (new["right"], new["negative"]) == (0, 0)
     ids = audit_update(folder / "lm", folder / "lm-later", [folder / "shards"])
     assert ids["new"]["share"] > ids["old"]["share"]
+    assert ids["lost"]["kinds"] > 1
+    shutil.copytree(folder / "lm", folder / "constant")
+    weights = load_file(folder / "constant" / "model.safetensors")
+    weights["model.norm.weight"] *= 0  # every id is as likely, so the first one is said
+    save_file(weights, folder / "constant" / "model.safetensors", {"format": "pt"})
+    write(folder / "zeros", [[0, 40] * 8] * 8)
+    assert audit_update(folder / "constant", folder / "lm", [folder / "zeros"])["lost"]["kinds"] == 1
     worse = audit_update(folder / "lm-later", folder / "lm", [folder / "unseen"])
     assert ids["bits"]["interval"][1] < 1 < worse["bits"]["interval"][0]
     assert [one["level"] for one in worse["findings"] if one["topic"] == "bits"] == ["red"]

@@ -52,6 +52,7 @@ class Told:
     labels: NDArray[np.int64] | None
     classes: list[Any]
     bits: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+    kinds: int | None = None  # of ids: how many different ones the old run has right
 
 
 def audit_update(
@@ -126,6 +127,7 @@ def figures(told: Told, seed: int) -> dict[str, Any]:
         found[name] = one | {"interval": wilson(one["share"], n) if n == records else of_ids}
     right = int(told.old.sum())
     found["lost"] = {"of": right, "share": found["negative"]["count"] / right if right else 0.0}
+    found["lost"]["kinds"] = told.kinds if told.labels is None else len(np.unique(told.labels[told.old]))
     found["lost"]["interval"] = _of_right(found["lost"]["share"], right, drawn, by_record=n == records)
     spread = np.quantile((drawn["new"] - drawn["old"]) / drawn["n"], [0.025, 0.975]).tolist()
     found["gain"] = {"value": gain, "interval": spread}
@@ -243,22 +245,25 @@ def _differing(earlier: Sequence[Shards], sources: Sequence[Shards]) -> str:
 def _ids(old: Run, new: Run, sources: Sequence[Shards], batch_size: int) -> Told:
     with tempfile.TemporaryDirectory(prefix="ult-") as place:
         pack(sources, Path(place), modality_token=new.modality_token)
-        right, cost, records = [], [], np.empty(0, np.int64)
+        right, cost, records, kinds = [], [], np.empty(0, np.int64), 0
         for run in (old, new):
             model, kind = load_predictor(run), Windows if run.alone else Blocks
             data = kind.open(Path(place), context=run.context)
-            found, bits, of = [], [], []
+            found, bits, of, known = [], [], [], set[int]()
             for numbers, logits, labels in batches(model, data, batch_size):
                 counted = labels != IGNORED
                 said, true = check_finite(logits)[counted], labels[counted]
-                found.append((said.argmax(-1) == true).cpu().numpy())
+                hit = said.argmax(-1) == true
+                found.append(hit.cpu().numpy())
+                known.update(true[hit].tolist())
                 nats = torch.nn.functional.cross_entropy(said, true, reduction="none")
                 bits.append(nats.double().cpu().numpy() / np.log(2))
                 of.append(np.concatenate([data.records(k) for k in numbers]))
+            kinds = kinds if right else len(known)
             right.append(np.concatenate(found))
             cost.append(np.concatenate(bits))
             records = np.concatenate(of)
-    return Told(right[0], right[1], records, None, [], (cost[0], cost[1]))
+    return Told(right[0], right[1], records, None, [], (cost[0], cost[1]), kinds)
 
 
 def _by_label(told: Told, negative: NDArray[np.bool_], positive: NDArray[np.bool_]) -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ HIT = (
     f"red if a label loses so much more than it wins by chance in under {UNLIKELY[1]:.1%} of cases, amber in under "
     f"{UNLIKELY[0]:.0%}"
 )
+TOLD = "amber if all that the old run has right is of one kind"
 UNSEEN = "amber unless neither run learned the shards"
 _SOFTER = "ult train --from OLD --compatible-with OLD, or a lower --learning-rate"
 _MORE = "more records that neither run saw (--on)"
@@ -33,7 +34,14 @@ _MORE = "more records that neither run saw (--on)"
 def judge(found: Mapping[str, Any]) -> list[Finding]:
     """Return the findings on an audit of an update, a document of `ult.audit.model.update`."""
     better = _accuracy(found) if found["bits"] is None else _bits(found["bits"], found["records"])
-    return [*_kept_ids(found["kept_ids"]), better, _flips(found), *_hit(found["labels"]), *_learned(found["learned"])]
+    return [
+        *_kept_ids(found["kept_ids"]),
+        better,
+        _flips(found),
+        *_told_apart(found),
+        *_hit(found["labels"]),
+        *_learned(found["learned"]),
+    ]
 
 
 def _kept_ids(told: Mapping[str, Any] | None) -> Iterator[Finding]:
@@ -80,6 +88,14 @@ def _flips(found: Mapping[str, Any]) -> Finding:
     )
     return Finding(SUBJECT, level, said, FLIPS, change, "flips", value=lost["share"], interval=(low, high),
                    n=lost["of"])  # fmt: skip
+
+
+def _told_apart(found: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield that a run which gives one answer to everything has nothing to lose: its flips are none whatever comes."""
+    if found["lost"]["kinds"] == 1:
+        what = "label" if found["labels"] else "id"
+        said = f"all that the old run has right is of one {what}: it may tell nothing apart"
+        yield unmeasured(SUBJECT, "told apart", said, "an old run that learned more, or shards of more labels", TOLD)
 
 
 def _hit(labels: list[dict[str, Any]]) -> Iterator[Finding]:
