@@ -108,13 +108,15 @@ def test_resumed_as_if_never_interrupted(folder, tmp_path, monkeypatch):
         assert (tmp_path / "run" / path).read_bytes() == (tmp_path / "whole" / path).read_bytes()
 
 
-def test_a_later_training_picks_its_own_rows(folder, tmp_path):
+def test_a_later_training_picks_its_own_rows(folder, tmp_path, capsys):
     frozen = {**TINY, "steps": 1, "freeze_body": 1, "learning_rate": 1e-9, "from_run": folder / "run"}
     assert train(folder / "down", tmp_path / "known", Recipe(**frozen))["embeddings"] == "keep"
+    assert "drawn anew" not in capsys.readouterr().err
     rows = load_trained(Run.open(tmp_path / "known")).get_input_embeddings().weight
     kept = load_file(folder / "run/rows" / f"{OTHER}.safetensors")["input"]
     torch.testing.assert_close(rows.cpu(), kept, atol=1e-6, rtol=0)
     assert train(folder / "new", tmp_path / "strange", Recipe(**frozen))["embeddings"] == "fresh"
+    assert "embedding rows are drawn anew" in capsys.readouterr().err
     told = train([folder / "down", folder / "new"], tmp_path / "grown", Recipe(**frozen, rows_per_table=True))
     assert told["embeddings"] == "per table"
     grown = [load_file(tmp_path / "grown/rows" / f"{table}.safetensors")["input"] for table in (OTHER, NEW)]

@@ -317,7 +317,8 @@ def _forgotten(metrics: dict[str, Any]) -> list[tuple[str, str]]:
     if told["method"] not in ("exact", "guaranteed"):
         return [("trained against", f"{records}, {how}: no guarantee, it still holds them")]
     promise = f"; base: epsilon {told['epsilon']:.3g} for each" if told.get("epsilon") is not None else ""
-    return [("forgotten", f"{records}, {how}{promise}; table {told.get('table', 'unknown')}")]
+    table = told.get("table", "unknown").replace("unchanged", "of before")
+    return [("forgotten", f"{records}, {how}{promise}; table {table}")]
 
 
 def _trained(run: Run, metrics: dict[str, Any]) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from ult.host.bar import counting
 from ult.host.extras import require
 from ult.host.remote import scheme_of
 from ult.public.published import parted
+from ult.public.run import Run
 from ult.public.task import LABELS
 from ult.trainer.away import Away, Uploads
 from ult.trainer.bag_trainer import BagTrainer
@@ -188,6 +189,8 @@ def train(
                 training.trainer.compatible = compatible.cost(classes)
         checkpoint = broadcast(state, last_checkpoint(partial) if state.is_main_process else None)
         training.progress.tell_cut(training.data, recipe.context)
+        if recipe.from_run and recipe.embeddings is None and training.began["embeddings"] == "fresh":
+            training.progress.tell_fresh(Run.open(recipe.from_run))
         with collective(state):
             training.run(checkpoint, out)
         with raise_on_all(state):

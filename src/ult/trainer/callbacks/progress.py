@@ -13,7 +13,7 @@ from ult.errors import TrainingError
 from ult.host.bar import Bar
 from ult.host.extras import require
 from ult.host.shown import count
-from ult.public.run import MEMBERS
+from ult.public.run import MEMBERS, Run
 
 with require("transformers", extra="train"):
     from transformers import TrainerCallback
@@ -64,6 +64,14 @@ class Progress(TrainerCallback):
             say(
                 f"note: {data.truncated:,} of {count(len(data), 'record')} are longer than the context of {context}: "
                 f"the rest of each is not read; --context {data.longest} reads all"
+            )
+
+    def tell_fresh(self, run: Run) -> None:
+        """Print why rows of an earlier run were not kept, unless it came without any."""
+        if not run.withheld:
+            say(
+                f"note: {run.path} has no rows of the table of these shards, so embedding rows are drawn anew; "
+                "its owner moves rows to another table by ult align"
             )
 
     def done(self, out: Path, loss: list[list[float]], validation: dict[str, Any] | None) -> None:

@@ -49,7 +49,7 @@ class Forgotten(Shown):
             ("records forgotten" if method in promise else "records trained against", f"{self.told['rows']:,}"),
             ("method", method),
             ("guarantee", promise.get(method, "none")),
-            ("table", str(self.told["table"])),
+            ("table", str(self.told["table"]).replace("unchanged", "of before")),
         ]
 
     def remarks(self) -> tuple[str, ...]:
