@@ -245,7 +245,8 @@ def _differing(earlier: Sequence[Shards], sources: Sequence[Shards]) -> str:
 def _ids(old: Run, new: Run, sources: Sequence[Shards], batch_size: int) -> Told:
     with tempfile.TemporaryDirectory(prefix="ult-") as place:
         pack(sources, Path(place), modality_token=new.modality_token)
-        right, cost, records, kinds = [], [], np.empty(0, np.int64), 0
+        right: list[NDArray[np.bool_]] = []
+        cost, records, kinds = [], np.empty(0, np.int64), 0
         for run in (old, new):
             model, kind = load_predictor(run), Windows if run.alone else Blocks
             data = kind.open(Path(place), context=run.context)
