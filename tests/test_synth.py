@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 
 import numpy as np
@@ -247,7 +248,7 @@ def test_the_noise_of_counts_is_what_was_promised():
 # ---- votes
 
 
-def test_members_vote_on_each_id_within_a_budget_that_is_said_in_front(folder, tmp_path):
+def test_members_vote_on_each_id_within_a_budget_that_is_said_in_front(folder, tmp_path, capfd):
     heard = []
     options = {**PRIVATE, "method": "vote", "members": 4, "notice": heard.append, "context": 24}
     with pytest.raises(InvalidConfig, match=r"the budget is of ids, and 2,000 records may have 46,000"):
@@ -257,6 +258,8 @@ def test_members_vote_on_each_id_within_a_budget_that_is_said_in_front(folder, t
     assert (told.method, told.draw["members"], told.draw["ids"]) == ("vote", 4, 46)
     assert [name for name, *_ in told.parts] == ["the table", "the training", "the votes"]
     assert any("at most 46 ids are drawn" in one for one in heard)
+    assert any("2 steps of 8 records each" in one for one in heard)
+    assert len(re.findall(r"^members/\d: .*, 2 steps in", capfd.readouterr().err, re.MULTILINE)) == 4, "as --steps says"
     for wrong, match in (
         ({"epsilon": None, "forms": {}}, "without one a run writes as it is"),
         ({"members": 60}, "each with 10 records"),

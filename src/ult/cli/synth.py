@@ -127,8 +127,13 @@ def synth(
         ),
     ] = None,
     model: Annotated[str, typer.Option(help="A preset: tiny, small.", rich_help_panel=SIZES)] = "tiny",
-    steps: Annotated[int | None, typer.Option(min=1, help="Steps of the training.", rich_help_panel=SIZES)] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Records of a step.", rich_help_panel=SIZES)] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Steps of the training; with vote a member takes no more.", rich_help_panel=SIZES),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Records of a step, of a member at most.", rich_help_panel=SIZES)
+    ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Its peak.", rich_help_panel=SIZES)] = None,
     passphrase_file: PassphraseFile = None,
     no_encryption: Annotated[

@@ -141,7 +141,8 @@ def synthesise(
 
     The arguments from `codec` to `vocabulary_size` are those of `ult.fit`; without a `codec` the names of the files
     decide. `context`, `steps`, `batch_size` and `learning_rate` are those of the training; left out, the number of
-    records decides, and nothing is tried on records. `temperature` 1 leaves the tails of what the run has learnt.
+    records decides, and nothing is tried on records. A member that votes takes no more steps, and no more records a
+    step, than that training. `temperature` 1 leaves the tails of what the run has learnt.
     `secure_random` False draws noise from the seed, for experiments only.
 
     Everything is made in a hidden folder beside `out`, with the table stored as `ult.fit` does, by `passphrase` unless

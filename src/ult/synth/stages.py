@@ -283,8 +283,10 @@ class Synthesis:
         """Return the members, after they voted on what is written to `out`, and what is said of it."""
         room = (self.sizes.context or 1) - 1
         budget = self._budget(cost, room + 1, n)
-        self.notice(f"training {budget.members} members on disjoint records; {budget}")
         steps, batch = vote.steps_of(n, budget.members)
+        steps, batch = min(steps, self.sizes.steps or steps), min(batch, self.sizes.batch_size or batch)
+        what = f"{budget.members} members on disjoint records, {count(steps, 'step')} of {count(batch, 'record')} each"
+        self.notice(f"training {what}; {budget}")
         of: dict[str, Any] = {"members": budget.members, "member_records": "disjoint", "document_mask": True}
         of |= {"steps": steps, "batch_size": batch, "model": None, "from_run": self.work.run}
         with account.reading("the votes", cost):
