@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ult.audit.release.finding import mark, worst_first
 from ult.host.shown import Facts
 
 
@@ -35,8 +36,7 @@ def of_mechanism(result: Mapping[str, Any]) -> Facts:
 def of_forget(result: Mapping[str, Any]) -> Facts:
     """Return the verdict on a run that is said to have forgotten, and what it rests on, the worst first."""
     told, void = result["records"], ", and the comparison is void" if result["void"] else ""
-    rank = {"red": 0, "amber": 1, "green": 2}
-    found = sorted(result["findings"], key=lambda one: rank[one["level"]])
+    found = worst_first(result["findings"])
     ours, theirs = result["work"]["forgot"]["product"], result["work"]["retrained"]["product"]
     work = [("work", f"{ours / theirs:.1%} of retraining, in steps x parameters")] if ours and theirs else []
     return [
@@ -44,7 +44,7 @@ def of_forget(result: Mapping[str, Any]) -> Facts:
         ("method", result["method"] or "not said"),
         ("records compared", f"{told['forgotten']:,} forgotten, {told['nonmembers']:,} that no run saw"),
         *work,
-        *((one["level"], one["found"] + (f"; next: {one['change']}" if one["change"] else "")) for one in found),
+        *((mark(one), one["found"] + (f"; next: {one['change']}" if one["change"] else "")) for one in found),
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ult.audit.release.finding import UNLIKELY, Finding, unmeasured, worst_first
+from ult.audit.release.finding import UNLIKELY, Finding, mark, unmeasured, worst_first
 from ult.host.extras import require
 from ult.host.shown import Facts
 
@@ -138,7 +138,7 @@ def words(found: Mapping[str, Any]) -> Facts:
         facts.append((f"label {one['label']}", flips))
     more = len(found["labels"]) - _SHOWN
     facts += [("more labels", f"{more:,}")] if more > 0 else []
-    return [*facts, *((one["level"], _said(one)) for one in worst_first(found["findings"]))]
+    return [*facts, *((mark(one), _said(one)) for one in worst_first(found["findings"]))]
 
 
 def _share(one: Mapping[str, Any]) -> str:

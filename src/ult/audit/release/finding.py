@@ -65,6 +65,16 @@ def worst_first(findings: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]
     return sorted(findings, key=lambda one: (-LEVELS.index(one["level"]), not one["measured"]))
 
 
+def mark(finding: Mapping[str, Any]) -> str:
+    """Return how the document of a finding is marked in print: its level, and whether it was measured well enough.
+
+    >>> mark({"level": "amber", "measured": False, "value": None})
+    'amber, not measured'
+    """
+    why = "not measured" if finding["value"] is None else "too little to rely on"
+    return f"{finding['level']}{'' if finding['measured'] else f', {why}'}"
+
+
 def unmeasured(subject: str, topic: str, found: str, how: str, line: str) -> Finding:
     """Return an amber finding for what was not measured, or not measured well enough to mean anything."""
     return Finding(subject, "amber", found, line, how, topic, measured=False)

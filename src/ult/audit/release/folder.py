@@ -10,9 +10,9 @@ from typing import Any
 
 from ult.audit.release.beside import beside
 from ult.audit.release.candidate import assemble
+from ult.audit.release.finding import mark, worst_first
 from ult.audit.release.page import SO, render
 from ult.audit.release.plain import sentences
-from ult.audit.release.verdict import LEVELS
 from ult.audit.result import Audit
 from ult.errors import writing
 from ult.host import arguments
@@ -137,8 +137,7 @@ def _figures(audit: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the lines for the terminal: the verdict, the three sentences, then the findings, worst first."""
     yield "verdict", f"{audit['verdict']}: {SO[audit['verdict']]}"
     yield from (("", sentence) for sentence in sentences(audit))
-    for level in reversed(LEVELS):
-        for finding in (finding for finding in audit["findings"] if finding["level"] == level):
-            yield level, finding["found"]
-            if finding["change"]:
-                yield "", f"to do: {finding['change']}"
+    for finding in worst_first(audit["findings"]):
+        yield mark(finding), finding["found"]
+        if finding["change"]:
+            yield "", f"to do: {finding['change']}"

@@ -8,21 +8,9 @@ from typing import Any
 from ult.audit.pages import charts
 from ult.audit.pages.frame import page
 from ult.audit.release.finding import worst_first
-from ult.audit.synth.told import SO, of_quality
+from ult.audit.synth.told import SO, TITLES, of_quality
 
 PAGE = "page.html"
-TITLES = {
-    "guarantee": "what is guaranteed",
-    "bound": "whether the guarantee holds",
-    "invalid": "whether the records are valid",
-    "copies": "whole records, copied",
-    "values": "values of a single person",
-    "extremes": "the least and the greatest values",
-    "passages": "passages of a single text",
-    "membership": "whether one can tell whose record was used",
-    "shift": "whether real and held-out records are alike",
-    "canaries": "planted secrets",
-}
 
 
 def render(audit: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ult.audit.release.finding import LEVELS, Finding
+from ult.audit.release.finding import Finding, mark, worst_first
 
 SO = {
     "green": "Nothing that was measured speaks against giving these records away.",
@@ -23,6 +23,20 @@ PLAIN = {
     "canaries": "Secrets that were planted among the real records can be read in these.",
 }
 
+TITLES = {
+    "guarantee": "what is guaranteed",
+    "bound": "whether the guarantee holds",
+    "invalid": "whether the records are valid",
+    "columns": "columns that real records lack",
+    "copies": "whole records, copied",
+    "values": "values of a single person",
+    "extremes": "the least and the greatest values",
+    "passages": "passages of a single text",
+    "membership": "whether one can tell whose record was used",
+    "shift": "whether real and held-out records are alike",
+    "canaries": "planted secrets",
+}
+
 
 def sentences(findings: Sequence[Finding]) -> list[str]:
     """Return, for people who know nothing of attacks, what the verdict rests on."""
@@ -33,7 +47,8 @@ def sentences(findings: Sequence[Finding]) -> list[str]:
         if any(one.topic == topic for one in reds):
             said.append(words)
     if missing := [one for one in ambers if not one.measured]:
-        said.append(f"{len(missing)} of {len(findings)} questions could not be answered with these files: see below.")
+        which = "; ".join(dict.fromkeys(TITLES[one.topic] for one in missing))
+        said.append(f"{len(missing)} of {len(findings)} questions could not be answered with these files: {which}.")
     if not said:
         said.append(
             "Nothing that we tried tells whose records these were made from better than guessing would, and their "
@@ -46,11 +61,10 @@ def figures(whole: Mapping[str, Any], findings: Sequence[Finding]) -> Iterator[t
     """Yield the lines for the terminal: the verdict, then the findings, worst first, then how true and how useful."""
     yield "verdict", f"{whole['verdict']}: {SO[whole['verdict']]}"
     yield from (("", sentence) for sentence in whole["says"])
-    for level in reversed(LEVELS):
-        for finding in (finding for finding in findings if finding.level == level):
-            yield level, finding.found
-            if finding.change:
-                yield "", f"to do: {finding.change}"
+    for finding in worst_first(one.document() for one in findings):
+        yield mark(finding), finding["found"]
+        if finding["change"]:
+            yield "", f"to do: {finding['change']}"
     yield from of_quality(whole)
 
 
