@@ -315,4 +315,11 @@ def test_what_cannot_be_split_is_refused_in_a_line(folder, tmp_path, monkeypatch
     monkeypatch.chdir(root)
     with pytest.raises(InvalidConfig, match="prune was given without split"):
         app(["federate", "simulate", "a", "b", "-o", "x", "--prune", "0.2"], standalone_mode=False)
+    for words in (
+        "init tiny -o x",
+        "serve a -o x --address 127.0.0.1:1",
+        "join a a -o x --server 127.0.0.1:1 --owner me",
+    ):
+        with pytest.raises(InvalidConfig, match="is played on one machine alone"):
+            app(["federate", *words.split(), "--split", "1"], standalone_mode=False)
     assert not [*tmp_path.iterdir(), *root.glob("*x*")]

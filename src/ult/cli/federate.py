@@ -80,6 +80,7 @@ Wire = Annotated[
         **_of_split(f"What hidden states and gradients travel as, one of {', '.join(WIRES)}", _ONE.wire),
     ),
 ]
+NoSplit = Annotated[int | None, typer.Option("--split", hidden=True)]  # to say what to type instead
 
 
 def init(
@@ -111,12 +112,14 @@ def init(
         int, typer.Option(min=0, metavar="STEPS", help="Steps of each owner after the last round, told to nobody.")
     ] = _PLAN.last_alone,
     seed: Annotated[int, typer.Option(min=0, help="What the body is drawn by.")] = 0,
+    split: NoSplit = None,
     force: Force = False,
 ) -> None:
     """Write a group: the body that it begins with, without embedding rows, and the plan that its owners agree on."""
     from ult.cli.console import note, say
     from ult.trainer.federated.group import begin
 
+    _check_whole(split)
     plan = replace(
         _plan(rounds, local_steps, outer) or _PLAN, owners=owner or (), secure=secure, at_least=at_least or 0
     )
@@ -215,11 +218,13 @@ def serve(
     key: Key = None,
     resume: Annotated[bool, typer.Option(help="Go on after an interrupt; as --resume auto, also begin.")] = False,
     resume_auto: Annotated[bool, typer.Option("--resume-auto", hidden=True)] = False,
+    split: NoSplit = None,
     force: Force = False,
 ) -> None:
     """Serve a group to its owners: the body to each, the mean of their changes to all, round after round."""
     from ult.trainer.federated.serve import serve as run
 
+    _check_whole(split)
     shown = _certificates(root, certificate, key)
     told = run(
         group,
@@ -254,6 +259,7 @@ def join(
     root: Root = None,
     certificate: Certificate = None,
     key: Key = None,
+    split: NoSplit = None,
     **options: Any,
 ) -> None:
     """Take part in a group with one's own shards. The same command goes on if it was interrupted.
@@ -264,6 +270,7 @@ def join(
     from ult.cli.console import note, say
     from ult.trainer.federated.join import join as run
 
+    _check_whole(split)
     if seeded := options["seed"] is not None:
         note("--seed draws one's first rows: a server that tries all 2^31 reads by them what ids were learnt")
     metrics = run(
@@ -279,6 +286,16 @@ def join(
     )
     say(f"{out}: {metrics['steps']:,} steps in {metrics['federated']['rounds']} rounds with others")
     say(f"next: ult evaluate {out} {shards}; ult release --private-embeddings keeps its rows apart, encrypted")
+
+
+def _check_whole(split: int | None) -> None:
+    """Raise `InvalidConfig` for a split model over a network."""
+    if split is not None:
+        raise InvalidConfig(
+            "a split model is played on one machine alone: each batch asks the server and waits for it, and the rounds "
+            "of a network have one message to an owner and one back",
+            hint="ult federate simulate A.shards B.shards --start RUN --split 1, or whole bodies: leave out --split",
+        )
 
 
 def _secrets(given: list[str]) -> dict[str, bytes]:

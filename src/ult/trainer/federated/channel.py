@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from ult.errors import InvalidConfig, MissingSource, OutputError, TrainingError
+from ult.trainer.callbacks.progress import say
 from ult.trainer.federated.plan import NAME
 
 HERE = ("127.0.0.1", "localhost", "::1")
@@ -242,14 +243,15 @@ class Line:
     def tasks(self, work: Callable[[bytes], bytes | None], *, patience: float) -> None:
         """Answer each task with what `work` makes of it, until that is None, which is answered with nothing.
 
-        A server that cannot be reached is tried again for `patience` seconds. Raises `TrainingError` after that, and
-        at once for a server that does not know this owner or shows no right certificate.
+        A server that cannot be reached is tried again for `patience` seconds, which is said once. Raises
+        `TrainingError` after that, and at once for a server that does not know this owner or shows no right
+        certificate.
         """
-        reached = time.monotonic()
+        reached, told = time.monotonic(), False
         while True:
             try:
                 status, task, data = self._call("GET", "", b"")
-                reached = time.monotonic()
+                reached, told = time.monotonic(), False
                 if status == 200:
                     answer = work(data)
                     if answer is None:
@@ -265,6 +267,10 @@ class Line:
                         f"the server at {self.host}:{self.port} cannot be reached: {error or type(error).__name__}",
                         hint="the same command again once it is there: what is done is kept",
                     ) from error
+                if not told:
+                    why = f"cannot be reached yet, {error or type(error).__name__}"
+                    say(f"note: the server at {self.host}:{self.port} {why}: trying for {patience:.0f} seconds")
+                told = True
                 time.sleep(PAUSE)
 
     def _call(self, method: str, task: str, data: bytes) -> tuple[int, str, bytes]:
