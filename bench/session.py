@@ -14,7 +14,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "runs"))  # after b
 from lib import result
 from lib.interval import counted, of_growth, of_rounds, over_seeds, unmeasured
 from lib.mixed import csv_lines, great, with_header
-from lib.result import FIGURES, ROOT, SPEEDS, load, metric, verdict
+from lib.result import FIGURES, ROOT, SPEEDS, earlier, load, metric, verdict
 
 __all__ = [
     "FIGURES",
@@ -23,6 +23,7 @@ __all__ = [
     "counted",
     "csv_lines",
     "data_folder",
+    "earlier",
     "great",
     "load",
     "metric",

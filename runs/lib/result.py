@@ -150,6 +150,13 @@ def document(
     }
 
 
+def earlier(row: str) -> dict[str, Any]:
+    """Return the result that a row has in `results/`; each metric says at which day and commit it was measured."""
+    found: dict[str, Any] = json.loads((ROOT / "results" / f"{row}.json").read_text(encoding="utf-8"))
+    found["metrics"] = [{"measured": f"{found['date']}, commit {found['git']}"} | one for one in found["metrics"]]
+    return found
+
+
 def write(made: dict[str, Any], folder: Path = ROOT / "results") -> Path:
     """Check a result and write it into `folder`; print its figures, and return its place.
 

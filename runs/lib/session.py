@@ -19,7 +19,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from lib.result import ROOT, committed, document, git, write
+from lib.result import ROOT, committed, document, earlier, git, write
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -101,9 +101,7 @@ class Session:
 
     def earlier(self) -> Settings:
         """Return the row's result as it is in `results/`; each metric says at which day and commit it was measured."""
-        found: Settings = json.loads((ROOT / "results" / f"{self.row}.json").read_text(encoding="utf-8"))
-        found["metrics"] = [{"measured": f"{found['date']}, commit {found['git']}"} | one for one in found["metrics"]]
-        return found
+        return earlier(self.row)
 
     def beside_earlier(self, metrics: Sequence[Settings], without: str = "") -> list[Settings]:
         """Return metrics with those of the row's result that are not measured anew, beside others of the same name.
