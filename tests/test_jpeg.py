@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -245,3 +246,23 @@ def test_a_file_of_another_kind_is_named(folder, tmp_path):
     assert not (tmp_path / "t.ult").exists()
     with pytest.raises(SourceError, match=r"expected \.jpeg, \.jpg, \.parquet"):
         ult.fit(mixed / "b.png", tmp_path / "t.ult", codec="image/jpeg", passphrase=SECRET)
+
+
+def test_files_of_a_folder_that_are_not_encoded_are_left_out_by_name_if_asked(folder, tmp_path):
+    mixed = tmp_path / "mixed"
+    shutil.copytree(folder, mixed)
+    (mixed / "late.jpg").write_bytes(jpeg(RGB, progressive=True))
+    (mixed / "p.png").write_bytes(png())
+    (mixed / "cut.jpg").write_bytes(PLAIN[:-40])
+    table, shards = tmp_path / "t.ult", tmp_path / "s"
+    skipping = {"skip_unreadable": True}
+    with pytest.raises(InvalidRecord, match="--skip-unreadable leaves them out"):
+        ult.fit(mixed, table, codec="image/jpeg", passphrase=SECRET, min_records=1)
+    fitted = ult.fit(mixed, table, codec="image/jpeg", passphrase=SECRET, min_records=1, reading=skipping)
+    encoded = ult.encode(mixed, fitted.table, shards, keep=["name"], reading=skipping)
+    (told,) = [one for one in encoded.remarks() if one.startswith("3 files left out that cannot be read: ")]
+    assert "late.jpg: JPEG is progressive" in told
+    assert "p.png: record does not begin as a JPEG file" in told
+    assert "cut.jpg: JPEG ends after" in told
+    ult.decode(shards, table, tmp_path / "out", passphrase=SECRET)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"{k}.jpg" for k in range(6)]

@@ -81,7 +81,7 @@ def open_inputs(
     empty: dict[str, EmptySource] = {}
     for name in names:
         try:
-            opened.append(_reader(name, kind, record.COLUMN[modality], reading))
+            opened.append(_reader(name, kind, modality, reading))
         except EmptySource as error:
             empty[postgres.shown(name)] = error
     if not opened:
@@ -152,7 +152,8 @@ def _header(name: str) -> str:
     return f"{shlex.quote(header)}, its header" if header and files.is_file(header) else ""
 
 
-def _reader(name: str, kind: str, column: str, reading: Reading) -> Rows:
+def _reader(name: str, kind: str, modality: str, reading: Reading) -> Rows:
+    column = record.COLUMN[modality]
     if kind == hub.PREFIX:
         return hub.HubRows(name)
     if kind == sample.PREFIX:
@@ -186,5 +187,5 @@ def _reader(name: str, kind: str, column: str, reading: Reading) -> Rows:
     if kind in edf.SUFFIXES:
         return edf.EdfRows(name, reading.window)
     if kind == "image":
-        return FolderRows(name, column, skip=reading.skip_unreadable)
+        return FolderRows(name, column, skip=reading.skip_unreadable, jpeg=modality == "jpeg")
     return ArrayRows(name, column, Layout.of(reading.layout) if reading.layout else None)

@@ -35,7 +35,8 @@ class Segment(NamedTuple):
 
 def refused(what: str) -> InvalidRecord:
     """Return the error for a file that is not read, with what to type instead."""
-    return InvalidRecord(what, hint="--codec image/dct encodes the pixels of such files")
+    encoded = "--codec image/dct encodes the pixels of such files"
+    return InvalidRecord(what, hint=f"{encoded}; of a folder, --skip-unreadable leaves them out")
 
 
 def segments(file: bytes) -> Iterator[Segment]:

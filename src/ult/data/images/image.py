@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ult.errors import OutputError, SourceError
+from ult.errors import InvalidRecord, OutputError, SourceError
 
 Pixels = NDArray[Any]
 
@@ -48,6 +48,16 @@ def to_pixels(data: bytes, place: str) -> Pixels:
         raise
     except Exception as error:  # Pillow raises many types for a broken image: SyntaxError, struct.error, ...
         raise SourceError(f"{place} is not an image that Pillow can read, or it is broken") from error
+
+
+def check_jpeg(data: bytes, place: str) -> None:
+    """Raise `SourceError`, naming `place`, unless `data` is a JPEG file that `image/jpeg` encodes."""
+    from ult.codecs.jpeg.picture import read
+
+    try:
+        read(data, MAX_PIXELS)
+    except InvalidRecord as error:
+        raise SourceError(f"{place}: {error.what}", hint=error.hint) from error
 
 
 def left_out(error: SourceError) -> SourceError:

@@ -39,11 +39,13 @@ class FolderRows(Rows):
     image's sub-folder). If there is a `labels.csv` with a column `name`, or a `metadata.csv` or `.jsonl` with a column
     `file_name`, its other columns replace `label`; it must have a row for every image. Keywords of DICOM tags are
     columns of DICOM files. Files that cannot be read are refused, all of them at once; with `skip` they are left out,
-    which is why every image is then read once before the first.
+    which is why every image is then read once before the first. With `jpeg`, what `image/jpeg` does not encode cannot
+    be read.
     """
 
-    def __init__(self, name: str, column: str, *, skip: bool = False) -> None:
+    def __init__(self, name: str, column: str, *, skip: bool = False, jpeg: bool = False) -> None:
         self.name = name
+        self._jpeg = jpeg
         self.column: str = column
         folder = files.is_folder(name)
         if not folder and not files.is_file(name):
@@ -99,8 +101,11 @@ class FolderRows(Rows):
         """Read the images of a file, if those that cannot be read are left out; raise `SourceError`."""
         if not skip or path not in self._heads:
             return
+        place = files.join(self._root, path)
         for _, frame in self._frames([path]):
-            if isinstance(frame, Frame):
+            if self._jpeg:
+                image.check_jpeg(files.read_bytes(place), place)
+            elif isinstance(frame, Frame):
                 frame.pixels()
             else:
                 image.to_pixels(files.read_bytes(frame), frame)
