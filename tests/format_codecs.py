@@ -190,27 +190,36 @@ def cut_mulaw(values, config):
 
 
 def decode_levels(symbols, config):
-    columns, block = config["columns"], levels_block(config)
-    must(len(columns) == 1 or len(symbols) <= len(columns), "more values than lists")
+    columns, block, tilings = config["columns"], levels_block(config), config.get("tilings", 1)
+    must(len(symbols) % tilings == 0, "part of a value")
+    must(len(columns) == 1 or len(symbols) <= len(columns) * tilings, "more values than lists")
     found = []
-    for place, symbol in enumerate(symbols):
-        must(not config["apart"] or symbol // block == (place if len(columns) > 1 else 0), "of another place")
-        levels = columns[place if len(columns) > 1 else 0]
-        found.append(math.nan if symbol % block == block - 1 else levels[min(symbol % block, len(levels) - 1)])
+    for place in range(len(symbols) // tilings):
+        blocks, tiles = zip(*(divmod(s, block) for s in symbols[place * tilings : (place + 1) * tilings]), strict=True)
+        first = tilings * place if config["apart"] and len(columns) > 1 else 0
+        must(list(blocks) == list(range(first, first + tilings)), "of another place")
+        levels, missing = columns[place if len(columns) > 1 else 0], tiles[0] == block - 1
+        level = block - 1 if missing else sum(tiles)
+        must(list(tiles) == [block - 1 if missing else (level + t) // tilings for t in range(tilings)], "no value")
+        found.append(math.nan if missing else levels[min(level, len(levels) - 1)])
     return np.array(found, float)
 
 
 def levels_block(config):
-    return max(map(len, config["columns"])) + 1
+    tilings = config.get("tilings", 1)
+    return -(-(max(map(len, config["columns"])) - 1) // tilings) + 2
 
 
 def cut_levels(values, config):
     columns, block, symbols = config["columns"], levels_block(config), []
+    tilings = config.get("tilings", 1)
     for place, x in enumerate(values.tolist()):
         column = place if len(columns) > 1 else 0
         edges = [max(a + (b - a) / 2, math.nextafter(a, math.inf)) for a, b in itertools.pairwise(columns[column])]
-        level = block - 1 if math.isnan(x) else sum(edge <= x for edge in edges)
-        symbols.append(level + config["apart"] * block * column)
+        level = sum(edge <= x for edge in edges)
+        for t in range(tilings):
+            tile = block - 1 if math.isnan(x) else (level + t) // tilings
+            symbols.append(tile + block * (t + config["apart"] * tilings * column))
     return [symbols[at : at + config["patch_size"]] for at in range(0, len(symbols), config["patch_size"])]
 
 
@@ -231,7 +240,9 @@ CODECS: dict[str, tuple[Any, Any, Any]] = {
     "molecule/smiles": (lambda config: 455, decode_smiles, cut_smiles),
     "series/mulaw": (lambda config: config["levels"] + 1, decode_mulaw, cut_mulaw),
     "series/levels": (
-        lambda config: levels_block(config) * (len(config["columns"]) if config["apart"] else 1),
+        lambda config: (
+            levels_block(config) * config.get("tilings", 1) * (len(config["columns"]) if config["apart"] else 1)
+        ),
         decode_levels,
         cut_levels,
     ),

@@ -181,7 +181,13 @@ MODALITIES = {
         (None, "1", [1.0], np.array([np.inf]), np.array([1j]), np.zeros((2, 2)), np.array([2**60]), np.array(["a"])),
     ),
     "series/levels of columns": Modality(
-        [{"columns": LEVELS}, {"columns": LEVELS, "apart": 1}, {"columns": LEVELS, "apart": 1, "patch_size": 4}],
+        [
+            {"columns": LEVELS},
+            {"columns": LEVELS, "apart": 1},
+            {"columns": LEVELS, "apart": 1, "patch_size": 4},
+            {"columns": LEVELS, "tilings": 2},
+            {"columns": LEVELS, "apart": 1, "tilings": 9},
+        ],
         series,
         {name: values for name, values in SERIES.items() if len(values) <= len(LEVELS)},
         np.zeros,

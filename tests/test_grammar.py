@@ -27,6 +27,8 @@ CONFIGS = [
     ("series/mulaw", {"max_length": 3}),
     ("series/levels", {"columns": [[0.0, 1.0], [5.0], [1.0, 2.0, 3.0]], "apart": 1}),
     ("series/levels", {"columns": [[0.0, 1.0], [5.0], [1.0, 2.0, 3.0]]}),
+    ("series/levels", {"columns": [[0.0, 1.0], [5.0], [1.0, 2.0, 3.0]], "apart": 1, "tilings": 2}),
+    ("series/levels", {"columns": [[0.0, 1.0, 2.0, 3.0, 4.0]], "tilings": 3, "max_length": 4}),
     ("image/dct", {}),
     ("image/dct", {"coefficients": 3}),
     ("image/dct", {"coefficients": 1, "max_length": 200}),

@@ -132,11 +132,30 @@ def test_records_of_other_lengths_are_refused():
         ({"columns": [[0.0, float("inf")]]}, "no finite number"),
         ({"columns": [[0.0, True]]}, "no finite number"),
         ({"apart": 2}, "apart is 2"),
+        ({"tilings": 0}, "tilings is 0"),
+        ({"tilings": 4, "patch_size": 10}, "patch_size is 10 with 4 tilings; expected 1"),
     ],
 )
 def test_wrong_options(options, match):
     with pytest.raises(InvalidConfig, match=match):
         SeriesLevels(**options)
+
+
+@pytest.mark.parametrize("tilings", [2, 4, 8, 31, 40])
+def test_neighbouring_levels_share_all_tiles_but_one(tilings):
+    codec = SeriesLevels(columns=[[float(k) for k in range(32)]], tilings=tilings)
+    symbols = codec.encode(np.arange(32.0)).symbols.reshape(32, tilings)
+    apart = (symbols[:, None] != symbols).sum(2)
+    assert (apart == np.minimum(np.abs(np.arange(32)[:, None] - np.arange(32)), tilings)).all()
+    assert (codec.decode(symbols.ravel()) == np.arange(32)).all()
+    assert len(set(symbols[:, 0].tolist())) == 31 // tilings + 1
+
+
+def test_tiles_stay_ids_of_their_own():
+    codec = SeriesLevels.calibrated(list(LABS), by_column=1, tilings=4)
+    table = ult.Table.fit(list(LABS), codec=codec, vocabulary=ult.Vocabulary(4096), min_records=1)
+    assert len(table.encode(LABS[0])) == 4 * 5
+    np.testing.assert_array_equal(table.decode(table.encode(LABS[3]))[[0, 2, 3]], LABS[3][[0, 2, 3]])
 
 
 def test_a_column_that_given_levels_lose_is_refused():
@@ -174,7 +193,7 @@ def test_on_the_command_line(tmp_path, monkeypatch, capsys):
     Path("labs.csv").write_text("\n".join([",".join(NAMES), *lines]) + "\n")
     Path("odd.csv").write_text("\n".join([",".join(NAMES), "0,400,1,30,1", *lines[:9]]) + "\n")
     fit = "fit labs.csv --codec series/levels --no-encryption --workers 1 --vocabulary-size 1024 -o t.ult --force"
-    assert run(monkeypatch, fit + " --option apart=1 --option levels=32") == 0
+    assert run(monkeypatch, fit + " --option apart=1 --option levels=32 --option tilings=4") == 0
     assert "worst kept is column 'creatinine'" in capsys.readouterr().out
     assert run(monkeypatch, "inspect t.ult") == 0
     assert "5 of 2 to 32 levels" in capsys.readouterr().out.replace("\n", " ").replace("   ", "")

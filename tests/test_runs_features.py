@@ -10,7 +10,9 @@ from sklearn.linear_model import LogisticRegression
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "runs"))
 
-from lib import frozen, linear
+from lib import frozen, linear, seriation
+
+from ult.codecs.levels import SeriesLevels
 
 RNG = np.random.default_rng(0)
 
@@ -55,3 +57,16 @@ def test_a_mean_of_states_weighs_each_id_and_no_padding():
     assert np.allclose(found[:, 0], [[2 / 3, 1 / 3], [0.5, 0.5], [0, 1]])
     assert np.allclose(weights[1], np.log([4, 4, 4 / 3, 1]))  # all texts have id 3, which then weighs nothing
     assert np.allclose(found[:2, 1], [[1, 0], [1, 0]])
+
+
+def test_the_order_of_levels_is_read_from_tiled_ids_but_not_from_plain_ones():
+    values = np.round(RNG.normal(size=(400, 3)), 6)
+    agreed = {}
+    for tilings in (1, 16):
+        codec = SeriesLevels.calibrated(list(values), by_column=1, levels=17, apart=1, tilings=tilings)
+        known, asked = (seriation.names(codec, part, 7) for part in (values[:300], values[300:]))
+        found = seriation.read(known, asked)
+        assert [part.shape for part in found] == [(300, 3), (100, 3)]
+        agreed[tilings] = [abs(np.corrcoef(found[1][:, k], values[300:, k])[0, 1]) for k in range(3)]
+    assert min(agreed[16]) > 0.9
+    assert max(agreed[1]) < 0.8

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lib import seriation
 from lib.corpus import Values, heartbeats
 from lib.interval import over_both
 from lib.linear import BENDS, STRAIGHT, Data, told
@@ -14,20 +15,20 @@ from lib.result import metric
 from lib.session import Session
 from ult.codecs.levels import SeriesLevels
 
-IDS, TABLES, VALUES = "linear on ids", "linear on ids of four tables", "linear on values"
-BENT, BENT_VALUES = "kernel on ids of eight tables", "kernel on values"
-SHIFTS = {IDS: 1, TABLES: 4, BENT: 8}  # tables, each of which has every so many-th level
-LINES, FOLDS, LEVELS = (IDS, TABLES, BENT, VALUES, BENT_VALUES), 5, 16
+IDS, TILED, VALUES, RANKS = "linear on ids", "linear on tiled ids", "linear on values", "linear on ranks of values"
+BENT = {line: line.replace("linear", "kernel") for line in (TILED, VALUES, RANKS)}
+LINES, FOLDS, LEVELS, TILINGS = (IDS, TILED, VALUES, RANKS, *BENT.values()), 5, 16, 32
 PAIRS = (  # whose balanced accuracy is held against whose
-    (IDS, VALUES, ""), (TABLES, VALUES, "at least 0"), (BENT, VALUES, "at least 0"), (BENT, BENT_VALUES, "at least 0"),
-    (BENT_VALUES, VALUES, ""),
+    (IDS, VALUES, ""), (TILED, VALUES, "at least 0"), (TILED, RANKS, "at least 0"),
+    (BENT[TILED], BENT[VALUES], "at least 0"), (BENT[TILED], BENT[RANKS], "at least 0"),
 )  # fmt: skip
 SETTING = f"""\
 Of all visible heartbeats but 2 of a class of their own, {FOLDS} folds, 3 times: logistic regression on the values, \
-each place scaled, and on which id stands at which place; both choose among four penalties by three folds of what is \
-trained on. `kernel` is the same with a Gaussian kernel, of which those folds choose the width too, among two and \
-none. The ids are those of `series/levels` with {LEVELS} levels, or of four or eight tables, each with every fourth \
-or eighth of these levels, one further on each time."""
+or on the share of all values that are smaller, each place scaled, and on which id stands at which place; all choose \
+among four penalties by three folds of what is trained on. `kernel` is the same with a Gaussian kernel, of which those \
+folds choose the width too, among two and none. The ids are those of `series/levels` with {LEVELS} levels; tiled ones \
+have {TILINGS + 1} levels and `--option tilings={TILINGS}`, from which the order of levels is read again at each \
+place, by which ids come together in what is trained on (`runs/lib/seriation.py`)."""
 
 
 def measured(session: Session, repeats: range) -> list[dict[str, Any]]:
@@ -62,31 +63,39 @@ def fold_of(session: Session, line: str, repeat: int, fold: int) -> dict[str, An
 
     def make(some: NDArray[np.int64], held: NDArray[np.int64]) -> Data:
         known, asked = data.values[train[some]], data.values[train[held] if len(held) else test]
-        if line not in SHIFTS:
+        if "values" in line:
+            known, asked = _ranks(known, asked) if "ranks" in line else (known, asked)
             off, size = known.mean(0), known.std(0)
-            return (known - off) / size, data.labels[train[some]], (asked - off) / size
-        found = [_ids(SHIFTS[line], known, part) for part in (known, asked)]
+            found = [(part - off) / size for part in (known, asked)]
+        elif "tiled" in line:
+            codec = SeriesLevels.calibrated(list(known), levels=TILINGS + 1, clip=1 / (TILINGS + 1), tilings=TILINGS)
+            found = list(seriation.read(*(seriation.names(codec, part, repeat) for part in (known, asked))))
+        else:
+            found = [_bag(known, part) for part in (known, asked)]
         return found[0], data.labels[train[some]], found[1]
 
     def work(_: Any) -> dict[str, Any]:
         return {"test": test.tolist(), "said": told(make, data.labels[train], bends).tolist()}
 
     bends = BENDS if line.startswith("kernel") else STRAIGHT
-    settings = {"levels": LEVELS, "shifts": SHIFTS.get(line, 0), "bends": bends}
+    settings = {"levels": TILINGS + 1 if "tiled" in line else LEVELS, "bends": bends}
     return session.once(f"beats/{line}-{repeat}-{fold}".replace(" ", "-"), settings, work)
 
 
-def _ids(shifts: int, known: NDArray[Any], part: NDArray[Any]) -> NDArray[np.float32]:
-    """Return which ids of so many tables each beat of `part` has, (n, ids); the levels are fitted on `known`."""
+def _ranks(known: NDArray[Any], asked: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the share of known values (n, places) that each of both is above."""
+    every = np.sort(known, axis=None)
+    return np.searchsorted(every, known) / every.size, np.searchsorted(every, asked) / every.size
+
+
+def _bag(known: NDArray[Any], part: NDArray[Any]) -> NDArray[np.float32]:
+    """Return which ids of one table each beat of `part` has, (n, ids); the levels are fitted on `known`."""
     levels = SeriesLevels.calibrated(list(known), levels=LEVELS, clip=1 / LEVELS).columns[0]
-    bags = []
-    for some in [levels[k::shifts] for k in range(shifts)]:
-        codec = SeriesLevels(columns=[some] * part.shape[1], apart=1)
-        symbols = codec.encode_batch(list(part)).symbols.reshape(part.shape).astype(np.int64)
-        bag = np.zeros((len(part), codec.alphabet), np.float32)
-        np.put_along_axis(bag, symbols, 1.0, axis=1)
-        bags.append(bag)
-    return np.concatenate(bags, axis=1)
+    codec = SeriesLevels(columns=[levels] * part.shape[1], apart=1)
+    symbols = codec.encode_batch(list(part)).symbols.reshape(part.shape).astype(np.int64)
+    bag = np.zeros((len(part), codec.alphabet), np.float32)
+    np.put_along_axis(bag, symbols, 1.0, axis=1)
+    return bag
 
 
 def _common(data: Values) -> Values:

@@ -140,6 +140,8 @@ RECORDS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {  # codec -> 
         ({"columns": COLUMNS}, {"columns": np.array([143.9, 25000.0, np.nan, 1.0])}),
         ({"columns": COLUMNS, "apart": 1}, {"columns-apart": np.array([np.nan, -0.0, 3.25, 1.5]), "cut": np.ones(1)}),
         ({"columns": [[-1.0, -0.25, 0.125, 0.7, 1e9]], "patch_size": 5}, {f"one-{k}": v for k, v in SERIES.items()}),
+        ({"columns": COLUMNS, "tilings": 2}, {"tilings": np.array([143.9, 25000.0, np.nan, 3.0])}),
+        ({"columns": COLUMNS, "apart": 1, "tilings": 4}, {"tilings-apart": np.array([150.0, np.nan, 3.25, 1.5])}),
     ],
     "molecule/smiles": [({}, SMILES)],
     "record/columns": [
@@ -283,7 +285,12 @@ def levels_rejects() -> Iterator[Scenario]:
     """Symbols of `series/levels` at a place of another column, and one more than there are columns."""
     apart = {"codec": "series/levels", "config": CODECS["series/levels"](columns=COLUMNS, apart=1).config()}
     few = {"codec": "series/levels", "config": CODECS["series/levels"](columns=COLUMNS).config()}
+    tiled = {"codec": "series/levels", "config": CODECS["series/levels"](columns=COLUMNS, tilings=2).config()}
     name = "symbols-series-levels"
+    wrong = {"falls": [1, 4], "rises-by-two": [0, 6], "half-a-value": [0], "half-missing": [3, 6]}
+    for scenario, found in wrong.items():
+        message = "the 2 tiles of a value"
+        yield rejects.reject(f"{name}-tile-{scenario}", "CorruptSymbols", message, **tiled, symbols=found)
     yield rejects.reject(f"{name}-other-place", "CorruptSymbols", "symbol 1 is of another", **apart, symbols=[0, 13, 8])
     for scenario, found in (("beyond-alphabet", [6]), ("negative", [-1])):
         yield rejects.reject(f"{name}-{scenario}", "CorruptSymbols", "outside range(6)", **few, symbols=found)

@@ -5,6 +5,11 @@ it. With several lists, value k of a record has list k, as the columns of a wide
 whichever place it stands at (`apart=0`), or places have symbols of their own, one block after the other (`apart=1`), so
 that a symbol says its place too. NaN is the last symbol of a block. A symbol beyond the levels of a place is its last.
 
+Symbols are names: of two levels nothing says which is nearer to a third. With `tilings` T a value has T symbols, and so
+has the model what it needs to learn the order: symbol t is tile (level + t) // T of tiling t, so that neighbouring
+levels share all of their tiles but one, and the tiles of a level add up to it. With as many tilings as there are levels
+but one a tiling has two tiles, which makes a thermometer.
+
 `ult.codecs.placing` chooses levels from records; a reader needs the config alone.
 """
 
@@ -20,21 +25,23 @@ from ult.codecs.base import Codec, check_option
 from ult.codecs.grammar import Count, Grammar
 from ult.codecs.nearest import Floats, nearest_edges
 from ult.codecs.patches import Patches, Symbols
-from ult.codecs.places import Places
 from ult.codecs.placing import LEVELS, Placing
 from ult.codecs.series import check_values, cut_values
+from ult.codecs.tilings import Tilings
 from ult.errors import CorruptSymbols, InvalidConfig, InvalidRecord
 from ult.host.kernel import njit
 
 _DEFAULT = tuple(k / 32 for k in range(-32, 33))
 _MOST = 2**16  # levels of a place
+_NAN = -1  # its level: the last of what a level stands for
 
 
 class SeriesLevels(Codec[NDArray[Any]]):
     """Lossy codec of 1-D arrays (n,) of floats or integers, NaN included; decodes to the nearest levels, float64.
 
     `columns` are lists of increasing levels: one for all values, or one for each place, of which a record has then at
-    most so many. `patch_size` is in values; `max_length` is the most values in a record.
+    most so many. `patch_size` is in values, 10 unless asked otherwise; with `tilings` above 1 a patch is a symbol.
+    `max_length` is the most values in a record.
 
     >>> codec = SeriesLevels(columns=[[130.0, 140.0, 150.0], [0.0, 1000.0, 25000.0]])
     >>> codec.decode(codec.encode(np.array([143.9, 900.0])).symbols)
@@ -51,21 +58,29 @@ class SeriesLevels(Codec[NDArray[Any]]):
         *,
         columns: Sequence[Sequence[float]] = (_DEFAULT,),
         apart: int = 0,
-        patch_size: int = 10,
+        tilings: int = 1,
+        patch_size: int | None = None,
         max_length: int = 2**26,
     ) -> None:
+        patch_size = (10 if tilings == 1 else 1) if patch_size is None else patch_size
         check_option("apart", apart, 0, 1)
+        check_option("tilings", tilings, 1, 2**10)
         check_option("patch_size", patch_size, 1, 2**10)
         check_option("max_length", max_length, 1, 2**40)
+        if tilings > 1 < patch_size:
+            raise InvalidConfig(
+                f"patch_size is {patch_size} with {tilings} tilings; expected 1: a phrase of tiles is but a name again"
+            )
         self.columns = _checked(columns)
-        self.apart, self.patch_size, self.max_length = apart, patch_size, max_length
+        self.apart, self.tilings, self.patch_size, self.max_length = apart, tilings, patch_size, max_length
         self.places = len(self.columns) if len(self.columns) > 1 else 0  # 0: all places have the same levels
+        self._by_place = int(apart and self.places > 0)  # whether a symbol says its place
         self.most = min(max_length, self.places or max_length)  # values in a record
-        self.max_symbols, self.max_patch = self.most, patch_size
+        self.max_symbols, self.max_patch = self.most * tilings, patch_size
         sizes = np.array([len(levels) for levels in self.columns])
         self.levels = int(sizes.max())  # of the place with the most
-        self.block = self.levels + 1  # symbols of a place, with NaN
-        self.alphabet = self.block * (len(self.columns) if apart else 1)
+        self.block = (self.levels + tilings - 2) // tilings + 2  # tiles of a tiling, and NaN
+        self.alphabet = self.block * tilings * (len(self.columns) if apart else 1)
         self.low = np.array([levels[0] for levels in self.columns])  # (columns,)
         self.high = np.array([levels[-1] for levels in self.columns])
         self._values = np.array([[*x, *[x[-1]] * (self.levels - len(x)), np.nan] for x in self.columns])
@@ -73,51 +88,67 @@ class SeriesLevels(Codec[NDArray[Any]]):
         self._starts = np.concatenate([[0], np.cumsum(sizes - 1)])
 
     def encode(self, record: NDArray[Any]) -> Patches:
-        """Return one symbol per value; raise `InvalidRecord` unless `record` is 1-D, real, and without infinities."""
+        """Return the symbols of each value, one unless there are tilings.
+
+        Raises `InvalidRecord` unless `record` is 1-D, real, and without infinities.
+        """
         return self.encode_batch([record])
 
     def encode_batch(self, records: Sequence[NDArray[Any]]) -> Patches:
-        """Return one symbol per value of several records."""
+        """Return the symbols of each value of several records."""
         found = [self._floats(record) for record in records]
         sizes = np.array([len(values) for values in found], np.int64)
         values = np.concatenate(found) if found else np.empty(0)
         symbols = np.empty(len(values), np.uint32)
-        _nearest(values, sizes, self._edges, self._starts, self.levels, self.block * self.apart, symbols)
-        return Patches(symbols, *cut_values(sizes, self.patch_size))
+        apart = self.block * self.apart if self.tilings == 1 else 0
+        _nearest(values, sizes, self._edges, self._starts, self.levels, apart, symbols)
+        if self.tilings > 1:
+            inside = np.arange(len(values)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+            level = np.where(symbols == self.levels, _NAN, symbols.astype(np.int64))
+            symbols = self._tiles(level, inside).astype(np.uint32).reshape(-1)
+        return Patches(symbols, *cut_values(sizes * self.tilings, self.patch_size))
 
     def decode(self, symbols: Symbols) -> Floats:
-        """Return the level of each symbol, (n,) float64; raise `CorruptSymbols` for one that is of another place."""
+        """Return the level of each value, (n,) float64; raise `CorruptSymbols` for a symbol of another place."""
         symbols = self._check(symbols)
         whole = int(self.prefixes(symbols)[-1])
         if whole < len(symbols):
-            raise CorruptSymbols(f"{self.id} symbol {whole} is of another place than it stands at")
-        return self._level(symbols)
+            raise CorruptSymbols(
+                f"{self.id} symbol {whole} is of another place than it stands at"
+                if self.tilings == 1
+                else f"{self.id} symbols from {whole} on are not the {self.tilings} tiles of a value"
+            )
+        level = self._level(symbols.reshape(-1, self.tilings))
+        found: Floats = self._values[np.arange(len(level)) if self.places else 0, np.minimum(level, self.levels - 1)]
+        return found
 
     def prefixes(self, symbols: Symbols) -> NDArray[np.int64]:
-        """Return every k up to the first symbol that is of another place."""
+        """Return every k up to the first value with a symbol that is of another place, or no tile of it."""
         symbols = self._check(symbols)
-        if not (self.apart and self.places):
+        if self.tilings == 1 and not self._by_place:
             return np.arange(len(symbols) + 1)
-        right = np.append(symbols // self.block == np.arange(len(symbols)), False)
-        return np.arange(int(np.argmin(right)) + 1)
+        rows = symbols[: len(symbols) // self.tilings * self.tilings].reshape(-1, self.tilings)
+        right = (self._tiles(self._level(rows), np.arange(len(rows))) == rows).all(1)
+        return np.arange(int(np.argmin(np.append(right, False))) + 1) * self.tilings
 
     def nbytes(self, record: NDArray[Any]) -> int:
         """Return the bytes of the array in its own dtype."""
         return int(record.nbytes)
 
     def config(self) -> dict[str, Any]:
-        """Return `columns`, `apart`, `patch_size` and `max_length`."""
-        return {
+        """Return `columns`, `apart`, `patch_size` and `max_length`, and `tilings` if they are several."""
+        found = {
             "columns": [list(levels) for levels in self.columns],
             "apart": self.apart,
             "patch_size": self.patch_size,
             "max_length": self.max_length,
         }
+        return found | ({"tilings": self.tilings} if self.tilings > 1 else {})
 
     def grammar(self, values: int = 0) -> Grammar[Any]:
-        """Return the grammar of exactly `values` symbols, or of any number if `values` is 0."""
-        if self.apart and self.places:
-            return Places(self.block, values, values or self.most)
+        """Return the grammar of exactly so many `values`, or of any number if `values` is 0."""
+        if self.tilings > 1 or self._by_place:
+            return Tilings(self.block, self.tilings, values, values or self.most, apart=bool(self._by_place))
         return Count(values, values or self.most)
 
     def ends(self, places: int) -> tuple[Floats, Floats]:
@@ -180,10 +211,17 @@ class SeriesLevels(Codec[NDArray[Any]]):
             raise InvalidRecord(f"record has {len(values)} values; expected at most {self.places}, one for each list")
         return values
 
-    def _level(self, symbols: Symbols) -> Floats:
-        place = np.arange(len(symbols)) if self.places else np.zeros(len(symbols), np.int64)
-        found: Floats = self._values[place, symbols % self.block]
+    def _tiles(self, level: NDArray[np.int64], place: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the symbols (n, tilings) of values (n,) of such levels, NaN being `_NAN`, at places (n,)."""
+        tiling = np.arange(self.tilings)
+        tile = np.where((level == _NAN)[:, None], self.block - 1, (level[:, None] + tiling) // self.tilings)
+        found: NDArray[np.int64] = tile + self.block * (tiling + self.tilings * (place * self._by_place)[:, None])
         return found
+
+    def _level(self, symbols: Symbols) -> NDArray[np.int64]:
+        """Return the level of values (n,) of which each has a row of symbols (n, tilings); `_NAN` of NaN."""
+        tiles = symbols.astype(np.int64) % self.block
+        return np.where(tiles[:, 0] == self.block - 1, _NAN, tiles.sum(1))
 
 
 def _checked(columns: object) -> tuple[tuple[float, ...], ...]:
@@ -213,7 +251,7 @@ def _nearest(
     apart: int,
     symbols: Symbols,
 ) -> None:
-    """Fill `symbols` with the level of each value, `missing` for NaN, plus `apart` times the place of the value.
+    """Fill `symbols` with the level of each value, `_NAN` for NaN, plus `apart` times the place of the value.
 
     `edges[starts[j] : starts[j + 1]]` are those between the levels of place j, or of all places if there is one list.
     """
