@@ -8,8 +8,10 @@ from ult.audit.code.attack import ATTACKS, attack
 from ult.audit.code.evidence import Coded
 from ult.audit.code.position import PLACES, places
 from ult.audit.code.reconstruct import MOST, Rebuilder
+from ult.audit.code.score import true_phrases
 from ult.audit.code.seriation import by_order, layout
 from ult.codecs.image import ImageDct
+from ult.codecs.levels import SeriesLevels
 from ult.codecs.series import SeriesMulaw
 from ult.data import open_source
 from ult.owner.table import Table
@@ -95,6 +97,38 @@ def test_what_is_guessed_right_is_rebuilt_exactly_and_nothing_is_the_blind_guess
     public = np.stack(adversary.known.decode_batch(adversary.known.encode_batch(walks(60, seed=1)))).mean(0)
     by_hand = 10 * np.log10(1.5**2 / ((values - public) ** 2).mean())
     assert right["psnr_blind"] == pytest.approx(by_hand)
+
+
+@pytest.mark.parametrize("options", [{"apart": 1}, {"apart": 1, "tilings": 8}, {"tilings": 8}, {}])
+def test_a_value_is_rebuilt_from_its_own_ids_whatever_is_read_of_the_others(options):
+    records = list(np.random.default_rng(0).normal(size=(80, 6)))
+    codec = SeriesLevels.calibrated(records, by_column=1, levels=9, **options)
+    truth = Table.fit(records, codec=codec, vocabulary=Vocabulary(1024), min_records=1)
+    target, tilings = Coded.of(truth.encode_batch(records[:9])), codec.tilings
+    rebuilder, secret = Rebuilder(codec, records[40:]), true_phrases(target, truth)
+    assert rebuilder.psnr(secret, target, truth)["psnr"] == MOST
+    symbols = codec.encode(records[0]).symbols
+    true, right = codec.decode(symbols), [symbol.tobytes() for symbol in symbols]
+    found = rebuilder._rebuilt([None] * tilings + right[tilings:])
+    assert np.isnan(found[0])
+    assert (found[1:] == true[1:]).all()
+    if options.get("apart"):  # a symbol of another place says nothing, and shifts nothing
+        found = rebuilder._rebuilt(right[-tilings:] + right[tilings:])
+        assert np.isnan(found[0])
+        assert (found[1:] == true[1:]).all()
+    if tilings > 1:  # one tile misread moves a value by no more than it moves the middle of its levels
+        wrong = [right[-1] if options.get("apart") else None, *right[1:]]
+        near = np.abs(codec.levels_of(rebuilder._rebuilt(wrong)[None]) - codec.levels_of(true[None]))
+        assert near[0].tolist() == [near[0, 0], 0, 0, 0, 0, 0]
+        assert near[0, 0] <= 1
+
+
+def test_a_series_whose_first_value_is_not_read_is_not_shifted(series):
+    truth, adversary, _ = series
+    symbols = truth.codec.encode(walks(1, seed=5)[0]).symbols
+    found = adversary.rebuilder._rebuilt([None, *(symbol.tobytes() for symbol in symbols[1:])])
+    assert np.isnan(found[0])
+    assert (found[1:] == truth.codec.decode(symbols)[1:]).all()
 
 
 def test_symbols_that_cannot_follow_are_left_out_and_missing_ones_made_up(digits):

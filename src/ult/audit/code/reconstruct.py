@@ -2,7 +2,8 @@
 
 True and rebuilt records are compared as the codec decodes them. What a guess leaves open is filled by the blind guess,
 the mean of the public records at each position. The mean of each channel of an image is also taken from the public
-records, because it depends on the first colour, which neighbouring ids do not reveal.
+records, because it depends on the first colour, which neighbouring ids do not reveal. Where an id is a level, or a tile
+of one, it stands where its value stands, so a value is rebuilt from its own ids, whatever is said of the others.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from ult.audit.code.evidence import Coded
 from ult.audit.code.score import true_phrases
 from ult.codecs.base import Codec
+from ult.codecs.levels import SeriesLevels
 from ult.codecs.patches import Symbols, cut
 from ult.errors import InvalidConfig
 from ult.owner.table import Table
@@ -56,7 +58,7 @@ class Rebuilder:
             true = self._decode(_symbols(secret[kind] for kind in kinds))
             if true is None:  # a model wrote a header that asks for too much
                 continue
-            rebuilt = self._decode(_symbols(guesses[kind] or b"" for kind in kinds))
+            rebuilt = self._rebuilt([guesses[kind] for kind in kinds])
             flat, public = true.ravel().astype(np.float64), self._public(true.size)
             guess = np.full(len(flat), np.nan)
             if rebuilt is not None and (rebuilt.ndim == 1 or rebuilt.shape == true.shape):
@@ -71,14 +73,27 @@ class Rebuilder:
             return {}
         return {"psnr": self._decibels(errors, n), "psnr_blind": self._decibels(blind, n)}
 
+    def _rebuilt(self, guesses: Sequence[bytes | None]) -> NDArray[Any] | None:
+        """Return a record (n,) with NaN where it is open, or (h, w, c), or None where the guesses say too little."""
+        if self.codec.modality != "series" or self.codec.max_patch > 1:
+            return self._decode(_symbols(guess or b"" for guess in guesses))
+        said = np.array([np.frombuffer(guess, np.uint32)[0] if guess else -1 for guess in guesses], np.int64)
+        if isinstance(self.codec, SeriesLevels):
+            return _of_tiles(self.codec, said)
+        found = np.full(len(said), np.nan)
+        found[said >= 0] = self.codec.decode(said[said >= 0].astype(np.uint32))
+        return found
+
     def _decode(self, symbols: Symbols) -> NDArray[Any] | None:
         """Return the record of the symbols, without those that cannot follow; None if too many are missing.
 
         Missing symbols become the commonest ones that fit.
         """
         grammar, kept = self.grammar, list[int]()
-        state, usual, alone = grammar.start(), self.usual, np.arange(1, self.codec.alphabet + 1)
-        for symbol in symbols.tolist():
+        usual, alone = self.usual, np.arange(1, self.codec.alphabet + 1)
+        whole = grammar.advance(grammar.start(), symbols)
+        state, kept = (grammar.start(), kept) if whole is None else (whole, symbols.tolist())
+        for symbol in symbols.tolist() if whole is None else ():
             after = grammar.advance(state, np.array([symbol], np.uint32))
             if after is not None:
                 state = after
@@ -100,6 +115,23 @@ class Rebuilder:
         elif "columns" in config:  # the column of the widest range
             peak = max(levels[-1] - levels[0] for levels in config["columns"]) or 1.0
         return float(min(MOST, 10 * np.log10(peak**2 * n / max(errors, 1e-200))))
+
+
+def _of_tiles(codec: SeriesLevels, said: NDArray[np.int64]) -> Floats:
+    """Return a record (n,) of the symbols that stand there (n * tilings,), -1 if open; NaN where nothing is said.
+
+    A symbol of another place or tiling than that at which it stands is wrong, and says nothing; of what the others
+    say of a level the median holds.
+    """
+    block, tile = np.divmod(said, codec.block)
+    rows = np.arange(len(said) // codec.tilings)[:, None], np.arange(codec.tilings)
+    expected = rows[1] + codec.tilings * rows[0] if codec.alphabet > codec.block * codec.tilings else rows[1]
+    tile, block = (part.reshape(-1, codec.tilings) for part in (tile, block))
+    told = (block == expected) & (tile < codec.block - 1)
+    middle = codec.tilings * tile - rows[1] + (codec.tilings - 1) / 2  # of the levels that have the tile
+    level = np.array([np.median(one[some]) if some.any() else np.nan for one, some in zip(middle, told, strict=True)])
+    inside = np.clip(np.rint(np.nan_to_num(level)), 0, codec.levels - 1).astype(np.int64)
+    return np.where(np.isnan(level), np.nan, codec.values_of(inside[None])[0])
 
 
 def _symbols(phrases: Iterable[bytes]) -> Symbols:
