@@ -70,7 +70,7 @@ def main() -> None:
         metrics += [*beats, *forecasts]
     if session.kept:
         before = session.earlier()
-        metrics, model = session.beside_earlier(metrics), before["model"]
+        metrics, model = session.beside_earlier(metrics, without=lines.OF), before["model"]
         notes = [note for note in before["notes"] if note.startswith(CHOSEN_BY)]
     session.write(
         TITLE,

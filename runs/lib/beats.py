@@ -15,6 +15,7 @@ from lib.result import metric
 from lib.session import Session
 from ult.codecs.levels import SeriesLevels
 
+OF = "ECG5000, cross-validated"
 IDS, TILED, VALUES, RANKS = "linear on ids", "linear on tiled ids", "linear on values", "linear on ranks of values"
 BENT = {line: line.replace("linear", "kernel") for line in (TILED, VALUES, RANKS)}
 LINES, FOLDS, LEVELS, TILINGS = (IDS, TILED, VALUES, RANKS, *BENT.values()), 5, 16, 32
@@ -43,12 +44,11 @@ def measured(session: Session, repeats: range) -> list[dict[str, Any]]:
     labels = data.labels[there]
     hits = {line: (one[:, there] == labels).astype(float) for line, one in said.items()}
     common = {"n": len(labels), "n_asked": len(heartbeats(session).labels), "seeds": repeats, "higher_is_better": True}
-    of = "ECG5000, cross-validated"
-    metrics = [metric(f"{of}: accuracy", line, over_both(hits[line]), **common) for line in LINES]
-    metrics += [metric(f"{of}: balanced accuracy", line, over_both(hits[line], labels), **common) for line in LINES]
+    metrics = [metric(f"{OF}: accuracy", line, over_both(hits[line]), **common) for line in LINES]
+    metrics += [metric(f"{OF}: balanced accuracy", line, over_both(hits[line], labels), **common) for line in LINES]
     for line, other, goal in PAIRS:
         gain = over_both(hits[line] - hits[other], labels)
-        metrics.append(metric(f"{of}: balanced accuracy, less that of {other}", line, gain, baseline=other, goal=goal,
+        metrics.append(metric(f"{OF}: balanced accuracy, less that of {other}", line, gain, baseline=other, goal=goal,
                               **common))  # fmt: skip
     return metrics
 

@@ -106,10 +106,10 @@ class Session:
     def beside_earlier(self, metrics: Sequence[Settings], without: str = "") -> list[Settings]:
         """Return metrics with those of the row's result that are not measured anew, beside others of the same name.
 
-        Those of systems in whose names `without` stands are left out, unless it is empty.
+        Those in whose name, or system, `without` stands are left out, unless it is empty.
         """
         anew = {(one["name"], one["system"]) for one in metrics}
-        old = [one for one in self.earlier()["metrics"] if not (without and without in one["system"])]
+        old = [one for one in self.earlier()["metrics"] if not (without and without in one["name"] + one["system"])]
         every = [*metrics, *(one for one in old if (one["name"], one["system"]) not in anew)]
         return [one for name in dict.fromkeys(one["name"] for one in every) for one in every if one["name"] == name]
 
