@@ -22,7 +22,7 @@ SUMMARY = (  # of the README: row, metric, system, and what it says in words
     (
         "omics",
         "tcga_crc_cms: balanced accuracy, less that of linear on values, all genes",
-        "linear on ids, all genes",
+        "linear on tiled ids, all genes",
         "tumour subtypes, accuracy of a linear model of ids less that of the same on values",
     ),
     (
