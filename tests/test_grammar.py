@@ -1,5 +1,6 @@
 """Grammars accept exactly what decoders accept, symbol by symbol."""
 
+import functools
 from bisect import bisect_left
 from typing import Any
 
@@ -44,7 +45,15 @@ CONFIGS = [
     ("record/columns", {"fields": LOSSY_FIELDS}),
     ("record/columns", {"fields": REQUIRED_FIELDS}),
 ]
-codecs = pytest.mark.parametrize(("codec", "config"), CONFIGS)
+codecs = pytest.mark.parametrize("k", range(len(CONFIGS)), ids=[f"{name} {config}"[:60] for name, config in CONFIGS])
+
+
+@functools.cache
+def made(k):
+    """The codec of a configuration and its grammar, which remembers what examples before have met, as in a batch."""
+    name, config = CONFIGS[k]
+    codec = CODECS[name](**config)
+    return codec, codec.grammar()
 
 
 def walk(codec, grammar, rng, steps):
@@ -66,9 +75,8 @@ def walk(codec, grammar, rng, steps):
 
 @codecs
 @given(seed=st.integers(0, 2**32), steps=st.integers(0, 60))
-def test_a_record_ends_where_the_grammar_says(codec, config, seed, steps):
-    codec, rng = CODECS[codec](**config), np.random.default_rng(seed)
-    grammar = codec.grammar()
+def test_a_record_ends_where_the_grammar_says(k, seed, steps):
+    (codec, grammar), rng = made(k), np.random.default_rng(seed)
     symbols, states = walk(codec, grammar, rng, steps)
     said = [k for k, state in enumerate(states) if grammar.least(state) == 0]
     assert codec.prefixes(symbols).tolist() == said
@@ -76,9 +84,8 @@ def test_a_record_ends_where_the_grammar_says(codec, config, seed, steps):
 
 @codecs
 @given(seed=st.integers(0, 2**32), steps=st.integers(0, 30))
-def test_what_is_missing_can_be_made_up(codec, config, seed, steps):
-    codec, rng = CODECS[codec](**config), np.random.default_rng(seed)
-    grammar = codec.grammar()
+def test_what_is_missing_can_be_made_up(k, seed, steps):
+    (codec, grammar), rng = made(k), np.random.default_rng(seed)
     symbols, states = walk(codec, grammar, rng, steps)
     state, least = states[-1], grammar.least(states[-1])
     singles, ends = np.arange(codec.alphabet, dtype=np.uint32), np.arange(1, codec.alphabet + 1)
@@ -94,10 +101,9 @@ def test_what_is_missing_can_be_made_up(codec, config, seed, steps):
 
 @codecs
 @given(seed=st.integers(0, 2**32), steps=st.integers(0, 25))
-def test_what_is_refused_begins_no_record(codec, config, seed, steps):
+def test_what_is_refused_begins_no_record(k, seed, steps):
     """Of a refused symbol nothing decodes, whatever of the grammar's own liking comes after it."""
-    codec, rng = CODECS[codec](**config), np.random.default_rng(seed)
-    grammar = codec.grammar()
+    (codec, grammar), rng = made(k), np.random.default_rng(seed)
     symbols, states = walk(codec, grammar, rng, steps)
     singles, ends = np.arange(codec.alphabet, dtype=np.uint32), np.arange(1, codec.alphabet + 1)
     refused = np.flatnonzero(grammar.after(states[-1], singles, ends) == REFUSED)
@@ -115,9 +121,8 @@ def test_what_is_refused_begins_no_record(codec, config, seed, steps):
 
 @codecs
 @given(seed=st.integers(0, 2**32), steps=st.integers(0, 40))
-def test_a_run_is_its_symbols_one_by_one(codec, config, seed, steps):
-    codec, rng = CODECS[codec](**config), np.random.default_rng(seed)
-    grammar = codec.grammar()
+def test_a_run_is_its_symbols_one_by_one(k, seed, steps):
+    (codec, grammar), rng = made(k), np.random.default_rng(seed)
     symbols, states = walk(codec, grammar, rng, steps)
     cuts = sorted(rng.integers(0, len(symbols) + 1, 2).tolist())
     runs = [

@@ -96,9 +96,9 @@ _VOCABULARY = Vocabulary(N_SPECIAL + _CODEC.alphabet + 2 * (1 + _AGAIN) * _MOST)
 
 def _counts(table: Table) -> dict[str, int]:
     """Return the counts of the table's phrases, without those that are 0."""
-    counts = table.counts
-    spelt = (bytes(symbols.tolist()).decode("latin-1") for symbols in table.spellings())
-    return {word: int(n) for word, n in zip(spelt, counts, strict=True) if n}
+    counts, spellings = table.counts, table.spellings()
+    found = np.flatnonzero(counts).tolist()
+    return {bytes(spellings[k].tolist()).decode("latin-1"): int(counts[k]) for k in found}
 
 
 def _log_ratio(counts: dict[str, int], words: list[str], without: int, noise: float) -> float:
