@@ -1,6 +1,7 @@
 """The shape of the package: layers, no cycles, short files, a complete tree of errors, nothing forgotten."""
 
 import ast
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -51,8 +52,29 @@ def dotted(path):
 
 
 MODULES = {dotted(path): path for path in sorted(SOURCE.rglob("*.py"))}
-TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
-by_module = pytest.mark.parametrize("name", MODULES)
+
+
+@functools.cache
+def trees():
+    """The syntax tree of each module, by its name."""
+    return {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+
+
+def by_module(test):
+    """Hold all modules against a rule, in one test that names each one that breaks it."""
+
+    @functools.wraps(test)
+    def of_all():
+        broken = []
+        for name, tree in trees().items():
+            try:
+                test(name, tree)
+            except AssertionError as error:
+                broken.append(f"{name}: {error}")
+        assert not broken, "\n".join(broken)
+
+    del of_all.__wrapped__  # of which pytest would take the arguments
+    return of_all
 
 
 def floor(name):
@@ -82,9 +104,9 @@ def imports(tree):
 
 
 @by_module
-def test_imports_only_go_down(name):
+def test_imports_only_go_down(name, tree):
     room = name.partition(".")[0]
-    for found in imports(TREES[name]):
+    for found in imports(tree):
         assert found in MODULES, f"{name} imports {found}, which is not there"
         other = found.partition(".")[0]
         assert other == room or floor(found) < floor(name), f"{name} imports {found}, which does not stand below it"
@@ -94,7 +116,7 @@ def test_owner_meets_trainer_in_one_place():
     met = {
         name
         for name in MODULES
-        if name.startswith("owner.") and any(found.startswith("trainer") for found in imports(TREES[name]))
+        if name.startswith("owner.") and any(found.startswith("trainer") for found in imports(trees()[name]))
     }
     assert met
     assert all(name.startswith(f"{MEETING}.") for name in met), met
@@ -102,7 +124,7 @@ def test_owner_meets_trainer_in_one_place():
 
 def test_the_house_is_small():
     rooms = {name.partition(".")[0] for name in MODULES}
-    arrows = {(name.partition(".")[0], found.partition(".")[0]) for name in MODULES for found in imports(TREES[name])}
+    arrows = {(name.partition(".")[0], found.partition(".")[0]) for name in MODULES for found in imports(trees()[name])}
     arrows = {(one, other) for one, other in arrows if one != other}
     assert len(rooms) <= 16, "with bench, fuzz, runs and scripts: 20"
     assert len(arrows) <= 72, "with those of bench, fuzz, runs and scripts: 80"
@@ -110,7 +132,7 @@ def test_the_house_is_small():
 
 def test_there_are_no_cycles():
     """Inside rooms either, and none of imports that only a type checker runs."""
-    graph = {name: {found for found in imports(tree) if found != name} for name, tree in TREES.items()}
+    graph = {name: {found for found in imports(tree) if found != name} for name, tree in trees().items()}
     while leaves := [name for name, below in graph.items() if not below & graph.keys()]:
         for leaf in leaves:
             del graph[leaf]
@@ -132,18 +154,15 @@ def test_every_floor_has_its_rooms():
     assert set(rooms) == {name.partition(".")[0] for name in MODULES}
 
 
-@pytest.mark.parametrize(
-    "path",
-    files("src", "tests", "bench", "docs", "runs", "fuzz", "scripts"),
-    ids=lambda p: p.relative_to(ROOT).as_posix(),
-)
-def test_files_are_short(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) < 400
+def test_files_are_short():
+    ours = files("src", "tests", "bench", "docs", "runs", "fuzz", "scripts")
+    long = [path for path in ours if len(path.read_text(encoding="utf-8").splitlines()) >= 400]
+    assert not long
 
 
 @by_module
-def test_nothing_runs_data_and_nothing_is_asserted(name):
-    for node in ast.walk(TREES[name]):
+def test_nothing_runs_data_and_nothing_is_asserted(name, tree):
+    for node in ast.walk(tree):
         assert not isinstance(node, ast.Assert), f"{name}:{node.lineno} asserts; raise one of our errors"
         if isinstance(node, ast.Import):
             assert not {alias.name.partition(".")[0] for alias in node.names} & FORBIDDEN_MODULES
@@ -158,15 +177,15 @@ def test_nothing_runs_data_and_nothing_is_asserted(name):
 
 
 @by_module
-def test_every_module_says_what_it_is_for(name):
-    docstring = ast.get_docstring(TREES[name])
+def test_every_module_says_what_it_is_for(name, tree):
+    docstring = ast.get_docstring(tree)
     assert docstring
     assert re.search(r"[.:]$", docstring.splitlines()[0]), f"the first line of {name} is not a sentence"
 
 
 def test_only_the_keyfile_opens_an_age_file():
     aside = "data.composed.spilled"  # encrypts what a process puts aside for itself, for a key that it never writes
-    found = {name for name, tree in TREES.items() for node in ast.walk(tree) if _imports_pyrage(node)}
+    found = {name for name, tree in trees().items() for node in ast.walk(tree) if _imports_pyrage(node)}
     assert found == {"owner.keyfile", aside}
 
 
@@ -229,7 +248,7 @@ def test_every_error_is_one_line_with_its_hint():
 def test_only_our_errors_are_raised():
     """Each `raise` names one of the tree, one that Python asks for, a broken invariant, or what its module catches."""
     allowed = {*drawn(), "AttributeError", "ModuleNotFoundError", "TypeError", "SystemExit", "AssertionError"}
-    functions = [node for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    functions = [node for tree in trees().values() for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     allowed |= {one.name for one in functions if one.returns and ast.unparse(one.returns) in drawn()}  # that make one
     caught = {
         ("owner.table_format", "_Bad"),
@@ -242,7 +261,7 @@ def test_only_our_errors_are_raised():
         ("cli.train", "BadParameter"),  # which typer turns into an error of usage
         *((f"audit.release.{name}", "Missing") for name in ("binding", "figures", "remembering")),
     }
-    for name, tree in TREES.items():
+    for name, tree in trees().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
                 raised = ast.unparse(node.exc.func).rpartition(".")[2]
@@ -266,8 +285,8 @@ def test_public_names_are_what_they_say():
 
 
 @by_module
-def test_every_all_can_be_imported(name):
-    if any(isinstance(n, ast.Name) and n.id == "__all__" for n in ast.walk(TREES[name])):
+def test_every_all_can_be_imported(name, tree):
+    if any(isinstance(n, ast.Name) and n.id == "__all__" for n in ast.walk(tree)):
         module = importlib.import_module(f"ult.{name}" if name != "__init__" else "ult")
         assert all(hasattr(module, public) for public in module.__all__)
 
