@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 
 from ult.owner.pipeline import engine
 
-pytest_plugins = ["bucket", "leak", "needed", "passphrases", "trained"]
+pytest_plugins = ["bucket", "drawn", "leak", "needed", "passphrases", "trained"]
 
 CACHE = tempfile.mkdtemp(prefix="ult-tests-")
 os.environ["OMP_NUM_THREADS"] = "1"  # two torch threads beside a busy process take fifteen times as long
