@@ -119,8 +119,10 @@ def check_segments(records, learned, alphabet, segmenter):
     """Symbols of four bytes, then of one, which are looked up in another way; ids are units plus 7 here."""
     expected = [[unit + 7 for p in record for unit in merge(p, learned, alphabet)] for record in records]
     patches = join(records)
-    for kind in (np.uint32, np.uint8):
-        ids, ends = segmenter.ids(Patches(patches.symbols.astype(kind), patches.ends, patches.records))
+    narrow = patches.symbols.astype(np.uint8)
+    narrow.flags.writeable = False  # as the bytes of texts are: for others Numba compiles once more
+    for symbols in (patches.symbols, narrow):
+        ids, ends = segmenter.ids(Patches(symbols, patches.ends, patches.records))
         assert [part.tolist() for part in np.split(ids, ends)[: len(ends)]] == expected
 
 
