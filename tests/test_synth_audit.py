@@ -156,6 +156,18 @@ def test_one_copied_record_in_two_hundred_is_red_in_two_thousand(folder, tmp_pat
     assert levels(audited(tmp_path, people(3, 2000)))["copies"] == "green"
 
 
+def test_five_copied_records_are_red_and_one_is_counted(folder):
+    """One equal record in 600 honest ones is met in one case of five: it is said, and no verdict."""
+    train = people(1)
+    told = audited(folder, [*train[:5], *people(3)[5:]])
+    assert levels(told)["copies"] == "red"
+    told = audited(folder, [*train[:1], *people(3)[1:]])
+    assert told["privacy"]["records"]["real_only"] == 1
+    assert 0.01 < told["privacy"]["records"]["p_value"] < 0.5
+    assert levels(told)["copies"] == "green"
+    assert "1 of 600 synthetic records equal a real one, 0 a held-out one" in str(told["findings"])
+
+
 def test_ten_pasted_records_are_red_however_few_are_held_out(folder, tmp_path):
     few = write(tmp_path / "few.csv", people(2, 100))
     assert levels(audited(folder, people(3), held_out=few))["copies"] == "green"

@@ -51,6 +51,8 @@ def test_one_text_that_is_written_whole_is_red_however_often_it_was_learned(time
     told = texts_audited(tmp_path, [*notes(3)[1:], notes(7)[0]], train)
     assert levels(told)["copies"] == "red"
     assert told["privacy"]["records"]["real_only"] == told["privacy"]["passages"][0]["lengths"][0]["real"] == 1
+    told = texts_audited(tmp_path, [*notes(3)[5:], *[notes(7)[0]] * 5], train)  # and however often it is written
+    assert levels(told)["copies"] == "red"
     assert levels(texts_audited(tmp_path, notes(3), train))["copies"] == "green"
 
 

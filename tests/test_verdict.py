@@ -1,5 +1,7 @@
 """The rules of the verdict: the level that each figure of an audit gives."""
 
+import copy
+
 import pytest
 
 from evidence import (
@@ -17,6 +19,7 @@ from evidence import (
     shards_part,
     table_audit,
 )
+from ult.audit.bounds import auc_interval
 from ult.audit.code.evidence import BEFORE
 from ult.audit.release.remembering import Promised
 from ult.audit.release.verdict import judge, judge_code, judge_model, judge_table, verdict
@@ -26,6 +29,11 @@ from ult.public.guarantee import Guarantee
 
 def levels(findings):
     return [finding.level for finding in findings]
+
+
+def attacks(**others):
+    """What all attacks on members tell, some of them otherwise."""
+    return {**model()["membership"], **others}
 
 
 def of(findings, topic):
@@ -127,13 +135,14 @@ def test_a_model_that_nothing_was_found_in_is_green():
 @pytest.mark.parametrize(
     ("changes", "level"),
     [
-        ({"membership": {"loss": rates(5), "rmia": rates(15)}}, "amber"),
-        ({"membership": {"loss": rates(100)}}, "red"),
-        ({"membership": {"loss": rates(5, auc=0.58)}}, "amber"),
-        ({"membership": {"loss": rates(5, auc=0.75)}}, "red"),
-        ({"membership": {"loss": rates(5), "zlib": rates(0, auc=0.0)}}, "red"),
-        ({"membership": {"loss": rates(0, members=20, nonmembers=20)}}, "amber"),
-        ({"membership": {"loss": rates(0, nonmembers=60)}}, "amber"),
+        ({"membership": {"loss": rates(5)}}, "amber"),  # others were not tried
+        ({"membership": attacks(loss=rates(5), rmia=rates(15))}, "amber"),
+        ({"membership": attacks(loss=rates(100))}, "red"),
+        ({"membership": attacks(loss=rates(5, auc=0.58))}, "amber"),
+        ({"membership": attacks(loss=rates(5, auc=0.75))}, "red"),
+        ({"membership": attacks(loss=rates(5), zlib=rates(0, auc=0.0))}, "red"),
+        ({"membership": attacks(loss=rates(0, members=20, nonmembers=20))}, "amber"),
+        ({"membership": attacks(loss=rates(0, nonmembers=60))}, "amber"),
         ({"blind": blind(0.9)}, "amber"),
         ({"extraction": extraction(1, 0)}, "amber"),
         ({"extraction": extraction(20, 18)}, "amber"),
@@ -149,6 +158,39 @@ def test_a_model_that_nothing_was_found_in_is_green():
 )
 def test_one_finding_is_enough(changes, level):
     assert verdict(judge_model(model(**changes), planted=20)) == level
+
+
+def test_each_figure_of_membership_is_graded_by_itself():
+    def graded(**others):
+        rate, area, *_ = of(judge_model(model(membership=attacks(**others)), planted=20), "membership")
+        return (rate.level, rate.measured), area.level
+
+    assert graded() == (("green", True), "green")
+    assert graded(loss=rates(15)) == (("amber", True), "green")  # 1.7 % to 4.9 %
+    assert graded(loss=rates(2, members=100)) == (("amber", True), "green")  # 0.2 % to 7 %
+    few = rates(0, nonmembers=60) | {"auc": 0.2, "auc_interval": auc_interval(0.2, 500, 60)}
+    assert graded(**dict.fromkeys(attacks(), few))[0] == ("amber", False)
+    assert graded(loss=rates(400, nonmembers=60))[0] == ("red", True)
+    areas = {auc: graded(loss=rates(5, auc=auc))[1] for auc in (0.5, 0.58, 0.68, 0.75)}
+    assert areas == {0.5: "green", 0.58: "amber", 0.68: "amber", 0.75: "red"}
+    assert graded(loss=rates(0, auc=0.72, members=30, nonmembers=30))[1] == "amber"  # so few tell nothing
+
+
+@pytest.mark.parametrize(
+    ("edit", "lacks"),
+    [
+        (lambda found: found["membership"]["loss"].update(tpr=[]), "no rate at 1% of nonmembers"),
+        (lambda found: found["membership"]["loss"].update(nonmembers=1), "no members and nonmembers"),
+        (lambda found: found["extraction"]["members"]["greedy"].update(passages=0), "no passages"),
+        (lambda found: found["extraction"]["members"]["greedy"].update(exact=201), "no passages"),
+        (lambda found: found["blind"].update(folds=1), "no folds"),
+    ],
+)
+def test_a_figure_of_nothing_is_none(edit, lacks):
+    found = copy.deepcopy(model())
+    edit(found)
+    (told,) = [one for one in judge_model(found, planted=20) if not one.measured]
+    assert (told.level, lacks in told.found) == ("amber", True), told
 
 
 def test_a_reversed_result_says_that_the_sides_look_swapped():
