@@ -238,6 +238,15 @@ def test_a_table_that_is_given_away_is_red_unless_it_promises():
     assert verdict(judge_table(table_audit(shown=None), promise(8.0))) == "amber"
 
 
+@pytest.mark.parametrize(
+    "shown", [None, {"members": True, "nonmembers": False}, {"members": False, "nonmembers": True}]
+)
+def test_a_table_is_audited_by_who_was_in_its_fit_and_who_was_not(shown):
+    weak = promise(8.0)
+    assert not of(judge_table(table_audit(), weak), "binding")
+    assert [one.level for one in of(judge_table(table_audit() | {"shown": shown}, weak), "binding")] == ["amber"]
+
+
 def test_a_table_of_public_records_has_nothing_to_tell_of_them():
     assert levels(judge_table(None, public=True)) == ["amber"]
     assert all(finding.measured for finding in judge_table(None, public=True))
