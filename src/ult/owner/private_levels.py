@@ -54,7 +54,7 @@ def learnt(
     if lost := [name for name, some in zip(told, edges, strict=True) if not some]:
         raise InvalidConfig(
             f"{len(lost)} of {len(told)} columns, {lost[0]!r} first, have too few values for levels at this epsilon",
-            hint="a greater --epsilon, --option levels=7, or --drop",
+            hint="a greater --epsilon, --option levels=7, or a file without them",
         )
     kept = {name: value for name, value in options.items() if name not in ("levels", "by_column")}
     codec = {"patch_size": 1} if by_column else {}
