@@ -19,6 +19,7 @@ import io
 import re
 import shlex
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,6 +31,7 @@ import pytest
 from PIL import Image
 
 from ult.__main__ import main
+from ult.errors import ValuesClipped
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("cheap_passphrases")]
 
@@ -141,3 +143,15 @@ def _broken_image() -> None:
 
 
 _MADE = {"@images": _images, "@genes": _genes, "@broken-parquet": _broken_parquet, "@broken-image": _broken_image}
+
+
+def test_a_warning_of_ours_is_a_note(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def app(**_: object) -> None:
+        warnings.warn("3 of 5 values lie outside", ValuesClipped, stacklevel=1)
+        warnings.warn("what a library says", UserWarning, stacklevel=1)
+
+    monkeypatch.setattr("ult.cli.app", app)
+    monkeypatch.setattr("sys.argv", ["ult"])
+    with pytest.warns(UserWarning, match="what a library says"), pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().err == "note: 3 of 5 values lie outside\n"

@@ -21,13 +21,15 @@ def _run() -> None:
 
     streams.open_all()
     from ult.cli import app, report
+    from ult.cli.console import warnings_as_notes
     from ult.cli.signals import heed
 
     portable.leave_no_core()
     heed()
     try:
         try:
-            status = app(standalone_mode=False)
+            with warnings_as_notes():
+                status = app(standalone_mode=False)
         except BaseException as error:
             status = report(error)
         sys.stdout.flush()

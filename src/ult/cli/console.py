@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, TextIO
 
+from ult.errors import UltWarning
 from ult.host import bar
 from ult.host.shown import count as count
 from ult.host.shown import size as size
@@ -39,6 +42,29 @@ def note(text: str) -> None:
 def tell(text: str) -> None:
     """Print a line on stderr."""
     print(plain(text), file=sys.stderr)
+
+
+@contextmanager
+def warnings_as_notes() -> Iterator[None]:
+    """Print warnings of ours as notes meanwhile; others say where they come from, as Python has them."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if issubclass(category, UltWarning):
+                note(str(message))
+            else:
+                usual(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = show
+        yield
 
 
 def watch(batches: Iterable[Any], doing: str) -> Iterator[Any]:
