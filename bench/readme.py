@@ -19,10 +19,10 @@ BEGIN, END = "<!-- speed: written by bench/readme.py -->", "<!-- /speed -->"
 def figures() -> list[str]:
     """Return the Markdown table of what was measured of ours alone."""
     lines = ["| figure | of | value | goal | n | script |", "|---|---|---|---|---|---|"]
-    for row in FIGURES:
+    for row in (*FIGURES, *SPEEDS):
         document = _result(row)
         for m in document["metrics"]:
-            if not m["goal"] and row not in WHOLE:
+            if "peer" in m or (not m["goal"] and row not in WHOLE):
                 continue
             unit = "" if m["unit"] == "share" else m["unit"]
             value = f"{_value(m['value'], m['unit'])} {unit}".strip()
@@ -105,8 +105,9 @@ PAGE = """# Speed, growth and figures
 Every case that has a goal, as `make bench` and `make figures` measured it; written by `bench/readme.py` from
 `results/*.json`, where those without a goal stand too. Beside peers: one process and one thread each, in turns; a ratio
 is the median of the rounds, with their range. A goal is *met* or *missed* by the value, and *inconclusive* where the
-range or interval reaches to the other side. `make bench DATA=...` measures speed and growth again, `make figures
-DATA=...` the rest.
+range or interval reaches to the other side. What holds `ult encode` and `ult decode` below their goals stands in
+`dev/log.md` (2026-12-01, speed). `make bench DATA=...` measures speed and growth again, `make figures DATA=...` the
+rest.
 
 ## Beside peers
 """
