@@ -110,7 +110,7 @@ def test_a_wrong_result_is_refused(wrong, said):
 
 
 def test_a_kept_figure_says_when_it_was_measured_for_good(tmp_path, monkeypatch):
-    monkeypatch.setattr(session, "ROOT", tmp_path)
+    monkeypatch.setattr(result, "ROOT", tmp_path)
     first, later = (f"2026-11-2{k}, commit {k}{k}" + "0" * 10 for k in (1, 2))
     (tmp_path / "results").mkdir()
     whole = document(figure(measured=first), figure(name="b"), date="2026-11-22", git="22" + "0" * 10)
