@@ -249,6 +249,7 @@ class Dropped:
     def __del__(self):
         signal.raise_signal(signal.SIGINT)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what it runs in the background ignore it
 heed()
 try:
     Dropped()
