@@ -153,9 +153,7 @@ def _linear(
         if "on ids" in system:
             values, asked = _bags(values, asked)
         elif "tiled" in system:
-            levels = {"by_column": 1, "levels": TILINGS + 1, "clip": 1 / (TILINGS + 1)}
-            codec = SeriesLevels.calibrated(list(values), tilings=TILINGS, **levels)
-            values, asked = seriation.read(*(seriation.names(codec, part, seed) for part in (values, asked)))
+            values, asked = seriation.tiled(values, asked, TILINGS, seed, by_column=1)
         return values, labels, asked
 
     return {"test": test.tolist(), "said": told(make, data.labels[train]).tolist()}

@@ -68,8 +68,7 @@ def fold_of(session: Session, line: str, repeat: int, fold: int) -> dict[str, An
             off, size = known.mean(0), known.std(0)
             found = [(part - off) / size for part in (known, asked)]
         elif "tiled" in line:
-            codec = SeriesLevels.calibrated(list(known), levels=TILINGS + 1, clip=1 / (TILINGS + 1), tilings=TILINGS)
-            found = list(seriation.read(*(seriation.names(codec, part, repeat) for part in (known, asked))))
+            found = list(seriation.tiled(known, asked, TILINGS, repeat, by_column=0))
         else:
             found = [_bag(known, part) for part in (known, asked)]
         return found[0], data.labels[train[some]], found[1]

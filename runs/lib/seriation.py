@@ -17,6 +17,13 @@ Floats = NDArray[np.floating[Any]]
 Ids = NDArray[np.integer[Any]]
 
 
+def tiled(known: Floats, asked: Floats, tilings: int, seed: int, *, by_column: int) -> tuple[Floats, Floats]:
+    """Return what is read of values (n, places) from ids of so many tilings, of levels that are fitted on `known`."""
+    levels = tilings + 1
+    codec = SeriesLevels.calibrated(list(known), by_column=by_column, levels=levels, clip=1 / levels, tilings=tilings)
+    return read(names(codec, known, seed), names(codec, asked, seed))
+
+
 def names(codec: SeriesLevels, values: Floats, seed: int) -> Ids:
     """Return the ids (n, places, tilings) of values (n, places): symbols under numbers that say no order."""
     drawn = np.random.default_rng(seed).permutation(codec.alphabet)

@@ -89,15 +89,16 @@ class Rebuilder:
 
         Missing symbols become the commonest ones that fit.
         """
-        grammar, kept = self.grammar, list[int]()
+        grammar = self.grammar
         usual, alone = self.usual, np.arange(1, self.codec.alphabet + 1)
-        whole = grammar.advance(grammar.start(), symbols)
-        state, kept = (grammar.start(), kept) if whole is None else (whole, symbols.tolist())
-        for symbol in symbols.tolist() if whole is None else ():
-            after = grammar.advance(state, np.array([symbol], np.uint32))
-            if after is not None:
-                state = after
-                kept.append(symbol)
+        state, kept = grammar.advance(grammar.start(), symbols), symbols.tolist()
+        if state is None:
+            state, kept = grammar.start(), []
+            for symbol in symbols.tolist():
+                after = grammar.advance(state, np.array([symbol], np.uint32))
+                if after is not None:
+                    state = after
+                    kept.append(symbol)
         while 0 < (missing := grammar.least(state)) <= LONGEST * len(symbols):
             fitting = np.flatnonzero(grammar.after(state, usual, alone) == missing - 1)
             kept.append(int(usual[fitting[0]]))
